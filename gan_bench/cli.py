@@ -1,0 +1,254 @@
+"""The command line. Heavy libraries load where they are used, so that help and reports are quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from gan_bench.errors import UserError
+
+app = typer.Typer(
+    name="gan-bench",
+    help="Train the GANs of five tutorials, measure them, and say which settings are really better.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Fetch, check and describe datasets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+class ProfileWish(StrEnum):
+    """Values of ``--profile``."""
+
+    AUTO = "auto"
+    FULL = "full"
+    QUICK = "quick"
+
+
+class EngineWish(StrEnum):
+    """Values of ``--engine``."""
+
+    AUTO = "auto"
+    REFERENCE = "reference"
+
+
+class ExecutorWish(StrEnum):
+    """Values of ``--executor``."""
+
+    INLINE = "inline"
+
+
+class Kind(StrEnum):
+    """What ``list`` can list."""
+
+    SUITES = "suites"
+    RECIPES = "recipes"
+    DATASETS = "datasets"
+    ARCHITECTURES = "architectures"
+    EXTRACTORS = "extractors"
+
+
+Results = Annotated[Path, typer.Option("--results", help="Folder for records.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of the datasets [default: $GAN_BENCH_DATA, else data].")]
+TrackingUri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow [default: SQLite beside the results].")]
+
+
+def _seeds(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f'--seeds takes whole numbers with commas, such as 0,1,2, not "{text}"') from None
+    if any(not 0 <= seed < 2**31 for seed in seeds):
+        raise UserError(f"--seeds must lie between 0 and {2**31 - 1}, got {text}")
+    return tuple(dict.fromkeys(seeds))
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(help="A name in benchmarks/ or a path to a YAML file.")],
+    results: Results = Path("results"),
+    data: Data = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    engine: Annotated[EngineWish, typer.Option(help="How the update is executed.")] = EngineWish.AUTO,
+    profile: Annotated[ProfileWish, typer.Option(help="auto is full on a GPU, quick on a CPU.")] = ProfileWish.AUTO,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Cap on the epochs.")] = None,
+    train_limit: Annotated[int | None, typer.Option(min=2, help="Cap on the training pictures.")] = None,
+    samples: Annotated[int | None, typer.Option(min=2, help="Generated pictures per evaluation.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds with commas, such as 0,1,2.")] = None,
+    only: Annotated[str | None, typer.Option(help="Run only trials whose names match this glob.")] = None,
+    extractor: Annotated[list[str] | None, typer.Option(help="Score with this extractor; may be repeated.")] = None,
+    executor: Annotated[ExecutorWish, typer.Option(help="Where trials run.")] = ExecutorWish.INLINE,
+    tracking_uri: TrackingUri = None,
+    no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Leave MLflow out.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier records of these trials.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the expected time.")] = False,
+) -> None:
+    """Train and score the trials of a suite; finished ones are skipped, interrupted ones go on."""
+    from gan_bench.bench import BenchOptions, bench
+    from gan_bench.suite import PlanOptions
+
+    code = bench(
+        BenchOptions(
+            suite=suite,
+            results=results,
+            data=data,
+            device=device,
+            profile=profile.value,
+            plan=PlanOptions(
+                epochs=epochs,
+                train_limit=train_limit,
+                samples=samples,
+                seeds=_seeds(seeds),
+                only=only,
+                extractors=tuple(extractor) if extractor else None,
+            ),
+            tracking_uri=None if no_tracking else tracking_uri or "",
+            fresh=fresh,
+            dry_run=dry_run,
+        ),
+        Console(),
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
+    out: Annotated[Path | None, typer.Option(help="Where the report goes [default: RESULTS/report].")] = None,
+) -> None:
+    """Make the comparison tables from records."""
+    from gan_bench.report.build import build_report, print_report
+
+    print_report(build_report(results, out), _wide(Console()))
+
+
+@app.command(name="list")
+def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; all kinds when left out.")] = None) -> None:
+    """List suites, recipes, datasets, architectures and extractors."""
+    from gan_bench.catalogue import listing
+
+    console = Console()
+    for each in [kind] if kind else list(Kind):
+        console.print(f"[bold]{each.value}[/bold]")
+        for name, text in listing(each.value):
+            console.print(f"  {name:<18} {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="Name of a suite, recipe, dataset, architecture or extractor.")]) -> None:
+    """Describe one thing: a recipe with the provenance of its values, a suite with its trials, and so on."""
+    from gan_bench.catalogue import describe
+
+    Console().print(describe(name), highlight=False)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    dataset: str, to: Annotated[Path, typer.Option(help="Folder to fill.")] = Path("data")
+) -> None:
+    """Download a dataset and check it."""
+    from gan_bench.datasets import DATASETS, fetch
+
+    entry = DATASETS[dataset]
+    if entry.fetch is None:
+        Console().print(f"{dataset}: nothing to download", markup=False)
+        return
+    fetch(entry, to)
+    Console().print(f"{dataset}: complete in {to}", markup=False)
+
+
+@data_app.command("verify")
+def data_verify(dataset: str, data: Data = None) -> None:
+    """Check the files of a dataset against their digests, reading only."""
+    from gan_bench.datasets import DATASETS
+
+    entry, root = DATASETS[dataset], _data_root(data)
+    for split in entry.counts:
+        images, _ = entry.read(root.path, split)
+        Console().print(f"{dataset} {split}: {len(images)} pictures, intact", markup=False)
+
+
+@data_app.command("info")
+def data_info(dataset: str) -> None:
+    """Describe a dataset."""
+    from gan_bench.catalogue import describe
+
+    Console().print(describe(dataset, "datasets"), highlight=False)
+
+
+@app.command()
+def sync(results: Annotated[Path, typer.Argument(help="Results folder.")], tracking_uri: TrackingUri = None) -> None:
+    """Replay records into MLflow; safe to repeat."""
+    from gan_bench.tracking import default_uri, replay
+
+    if not results.is_dir():
+        raise UserError(f"{results} is no folder; name the results folder of an earlier run")
+    answer = replay(results, tracking_uri or default_uri(results))
+    console = Console()
+    for message in answer["unreadable"]:
+        console.print(f"unreadable: {message}", style="yellow", markup=False)
+    console.print(f"{answer['runs']} runs are up to date in MLflow", markup=False)
+
+
+@app.command()
+def ui(
+    results: Results = Path("results"),
+    tracking_uri: TrackingUri = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
+) -> None:
+    """Serve the MLflow page of a results folder."""
+    from gan_bench.tracking import default_uri
+
+    if tracking_uri is None and not (results / "mlflow.db").exists():
+        raise UserError(f"{results / 'mlflow.db'} does not exist; run a suite first or name a --tracking-uri")
+    uri = tracking_uri or default_uri(results)
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--backend-store-uri", uri]
+    command += ["--host", host, "--port", str(port)]
+    Console().print(f"MLflow starts on http://{host}:{port} (Ctrl-C ends it)", markup=False)
+    sys.stdout.flush()
+    os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter, no shell
+
+
+@app.command()
+def doctor(data: Data = None, results: Results = Path("results")) -> None:
+    """Check this machine: versions, device, data, weights and space."""
+    from gan_bench.catalogue import examine
+
+    for line in examine(_data_root(data), results):
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _data_root(data: Path | None):  # type: ignore[no-untyped-def]  # noqa: ANN202 - its class lives beside torch
+    from gan_bench.bench import data_root
+
+    return data_root(data)
+
+
+def _wide(console: Console) -> Console:
+    """Give tables room where nobody folds lines: a file or a pipe has no width."""
+    return console if console.is_terminal else Console(width=200)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors a user can act on are one sentence and exit code 2."""
+    try:
+        app(arguments)
+    except UserError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,276 @@
+"""Datasets by name: where their files are, how they are fetched, and their pictures as uint8 tensors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gan_bench.errors import DataError
+from gan_bench.registry import Registry
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A prepared split.
+
+    Attributes:
+        images: (N, C, H, W) uint8.
+        labels: (N,) int64, or None without classes.
+        sha256: Digest of the prepared pixels; what a cache of their statistics is keyed by.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    sha256: str
+
+
+@dataclass(frozen=True)
+class DataRoot:
+    """The folder datasets are read from.
+
+    Attributes:
+        path: The folder.
+        given: Whether the user named it. A folder that was given is only read; the default one may be filled.
+    """
+
+    path: Path
+    given: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A dataset and how to get at it.
+
+    Attributes:
+        name: Its name in recipes and suites.
+        description: One line for people.
+        channels: 1 for grey, 3 for colour.
+        size: Height and width of the pictures as they come.
+        counts: Pictures per split.
+        classes: Number of classes, 0 without labels.
+        read: Reads (images, labels) of a split from the data folder; raises DataError.
+        fetch: Downloads the files into a folder, or None when there is nothing to download.
+    """
+
+    name: str
+    description: str
+    channels: int
+    size: int
+    counts: dict[Split, int]
+    classes: int
+    read: Callable[[Path, Split], tuple[Tensor, Tensor | None]]
+    fetch: Callable[[Path], None] | None
+
+
+DATASETS: Registry[Dataset] = Registry("dataset")
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Resize square uint8 pictures as PIL's bilinear filter does, bit for bit when enlarging.
+
+    Args:
+        images: (N, C, H, H) uint8.
+        size: New height and width.
+    """
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=size < images.shape[-1])
+
+
+def load(name: str, root: DataRoot, split: Split, size: int, limit: int | None = None) -> Pictures:
+    """Prepare a split of a dataset, fetching it first where that is allowed.
+
+    Args:
+        name: Dataset name.
+        root: The data folder.
+        split: ``train`` or ``test``.
+        size: Height and width to prepare.
+        limit: Keep only the first pictures.
+
+    Raises:
+        DataError: Files are missing, damaged or cannot be fetched.
+        UserError: No dataset has that name.
+    """
+    dataset = DATASETS[name]
+    ensure(dataset, root)
+    images, labels = dataset.read(root.path, split)
+    images = resize(images[:limit], size).contiguous()
+    labels = None if labels is None else labels[:limit].contiguous()
+    return Pictures(images, labels, hashlib.sha256(images.numpy().data).hexdigest())
+
+
+def ensure(dataset: Dataset, root: DataRoot) -> None:
+    """Fetch a dataset that is not there, unless its folder was given by the user.
+
+    Raises:
+        DataError: It is not there and may not or cannot be fetched.
+    """
+    if dataset.fetch is None:
+        return
+    try:
+        dataset.read(root.path, "test")
+    except DataError:
+        if root.given:
+            raise
+        fetch(dataset, root.path)
+
+
+def fetch(dataset: Dataset, folder: Path) -> None:
+    """Download a dataset into a folder and check it.
+
+    Raises:
+        DataError: The download failed or what arrived is not the dataset.
+    """
+    if dataset.fetch is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        dataset.fetch(folder)
+    except DataError:
+        raise
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"{dataset.name} could not be downloaded into {folder} ({error}); "
+            f"check the connection, or put the files there and pass --data {folder}"
+        ) from error
+    for split in dataset.counts:
+        dataset.read(folder, split)
+
+
+# ---------------------------------------------------------------------------------------------- MNIST
+
+MNIST_FILES: dict[Split, dict[str, str]] = {
+    "train": {
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    },
+    "test": {
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+}
+"""SHA-256 of the four original, unpacked files."""
+
+
+def _read_mnist(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
+    raw = folder / "MNIST" / "raw"
+    for name, expected in MNIST_FILES[split].items():
+        path = raw / name
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise DataError(
+                f"MNIST file {path} cannot be read ({error.strerror}); "
+                "get it with `gan-bench data fetch mnist` or name the right folder with --data"
+            ) from None
+        if digest != expected:
+            raise DataError(
+                f"MNIST file {path} is damaged or truncated (its SHA-256 is not the original's); "
+                "delete it and get it again with `gan-bench data fetch mnist`"
+            )
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    images_name, labels_name = MNIST_FILES[split]
+    images: Tensor = read_image_file(str(raw / images_name))
+    labels: Tensor = read_label_file(str(raw / labels_name))
+    return images[:, None], labels.long()
+
+
+def _fetch_mnist(folder: Path) -> None:
+    from torchvision.datasets import MNIST
+
+    MNIST(str(folder), download=True)
+
+
+DATASETS.register(
+    "mnist",
+    Dataset(
+        name="mnist",
+        description="handwritten digits (LeCun et al. 1998), 28x28 grey",
+        channels=1,
+        size=28,
+        counts={"train": 60_000, "test": 10_000},
+        classes=10,
+        read=_read_mnist,
+        fetch=_fetch_mnist,
+    ),
+)
+
+
+# --------------------------------------------------------------------------------------------- digits
+
+
+def _read_digits(folder: Path, split: Split) -> tuple[Tensor, Tensor]:  # noqa: ARG001 - carried by scikit-learn
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    grey = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)[:, None]
+    labels = torch.from_numpy(bunch.target).long()
+    held_out = torch.arange(len(grey)) % 5 == 4
+    keep = held_out if split == "test" else ~held_out
+    return resize(grey[keep], 28), labels[keep]
+
+
+DATASETS.register(
+    "digits",
+    Dataset(
+        name="digits",
+        description="scikit-learn's 1,797 real 8x8 digits, enlarged to 28x28 grey; every fifth is held out",
+        channels=1,
+        size=28,
+        counts={"train": 1438, "test": 359},
+        classes=10,
+        read=_read_digits,
+        fetch=None,
+    ),
+)
+
+
+# ------------------------------------------------------------------------------- listed, not yet read
+
+
+def _not_yet(name: str) -> Callable[[Path, Split], tuple[Tensor, Tensor | None]]:
+    def read(folder: Path, split: Split) -> tuple[Tensor, Tensor | None]:  # noqa: ARG001 - the common signature
+        raise DataError(
+            f"the dataset {name} is in the registry but this version cannot read it yet; "
+            "choose a suite on mnist or digits"
+        )
+
+    return read
+
+
+DATASETS.register(
+    "cifar10",
+    Dataset(
+        name="cifar10",
+        description="CIFAR-10 (Krizhevsky 2009), 32x32 colour",
+        channels=3,
+        size=32,
+        counts={"train": 50_000, "test": 10_000},
+        classes=10,
+        read=_not_yet("cifar10"),
+        fetch=None,
+    ),
+)
+DATASETS.register(
+    "cats",
+    Dataset(
+        name="cats",
+        description="cat faces, Kaggle spandan2/cats-faces-64x64-for-generative-models, 64x64 colour",
+        channels=3,
+        size=64,
+        counts={"train": 15_747},
+        classes=0,
+        read=_not_yet("cats"),
+        fetch=None,
+    ),
+)

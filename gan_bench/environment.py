@@ -1,0 +1,108 @@
+"""What a trial ran on: versions, device, commit and the settings that fix its bits."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gan_bench import __version__
+from gan_bench.errors import UserError
+from gan_bench.trial import SCHEMA_VERSION
+
+
+def choose_device(wish: str) -> torch.device:
+    """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into a device that exists.
+
+    Raises:
+        UserError: It does not exist.
+    """
+    if wish == "auto":
+        return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(wish)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f'device "{wish}" is unknown; use auto, cpu, cuda or cuda:N')
+    if device.type == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UserError("--device cuda was asked for, but torch sees no CUDA device; use --device cpu or auto")
+    index = device.index or 0
+    if index >= torch.cuda.device_count():
+        raise UserError(f"{wish} does not exist; torch sees cuda:0 to cuda:{torch.cuda.device_count() - 1}")
+    return torch.device("cuda", index)
+
+
+def fix_bits() -> None:
+    """Set what makes the same trial give the same bits, before the first parallel operation of the process.
+
+    Flush-to-zero keeps late training at full speed: Adam's moments and saturated units fill with denormals. It is a
+    setting of a thread that pool threads inherit when they are made.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_flush_denormal(True)
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def describe(device: torch.device, engine: str) -> dict[str, Any]:
+    """Describe this process for ``environment.json``; keys are documented in ``gan_bench.schema``."""
+    commit, dirty = _git()
+    return {
+        "schema": SCHEMA_VERSION,
+        "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "gan_bench": __version__,
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "libraries": {name: version(name) for name in ("torch", "torchvision", "numpy", "scipy")},
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "engine": engine,
+        "threads": torch.get_num_threads(),
+        "determinism": {
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "flush_denormal": True,
+        },
+    }
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git() -> tuple[str | None, bool | None]:
+    """Return the commit of the package's own working tree and whether it is dirty, or nothing."""
+    folder = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(  # noqa: S603
+                ["git", "-C", str(folder), *arguments],  # noqa: S607
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    if git("ls-files", "--error-unmatch", "environment.py") is None:
+        return None, None
+    return git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no") != ""

@@ -1,0 +1,1 @@
+"""What pictures are scored with: distances between feature distributions, and feature extractors."""

@@ -1,0 +1,1 @@
+"""Records in; tables out. Needs neither torch nor mlflow."""

@@ -1,0 +1,7 @@
+"""``python -m gan_bench.report RESULTS``: the same as ``gan-bench report RESULTS``."""
+
+import sys
+
+from gan_bench.cli import main
+
+main(["report", *sys.argv[1:]])

@@ -1,0 +1,366 @@
+"""Run one trial: resume or start, train, evaluate, record."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from safetensors.torch import save as save_safetensors
+
+from gan_bench import environment
+from gan_bench.architectures import ARCHITECTURES
+from gan_bench.atomic import write_atomically
+from gan_bench.datasets import DATASETS, DataRoot, Pictures, load
+from gan_bench.errors import UserError
+from gan_bench.evaluation import Evaluator, Score, generated_chunks, sample_grid
+from gan_bench.events import Listener, Progress
+from gan_bench.metrics.extractors import EXTRACTORS, Extractor, resolve
+from gan_bench.reference import CHUNK, Reference, reference
+from gan_bench.store import EVALUATIONS, HISTORY, RecordDirectory
+from gan_bench.training import checkpoint
+from gan_bench.training.draws import steps_per_epoch
+from gan_bench.training.engine import Engine, ReferenceEngine
+from gan_bench.training.state import TrainState
+from gan_bench.trial import Status, Trial, TrialConfig, TrialRecord
+
+CHECKPOINT_SECONDS = 60.0
+LOWER_IS_BETTER = frozenset({"fid"})
+
+
+class Diverged(Exception):  # noqa: N818 - it is an outcome, not an error
+    """Training produced numbers that are not finite."""
+
+
+class Interrupted(Exception):  # noqa: N818 - it is an outcome, not an error
+    """Somebody asked the trial to stop."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where and how trials run.
+
+    Attributes:
+        data: The data folder.
+        device: What computes.
+        stop: Says whether to stop at the next step.
+    """
+
+    data: DataRoot
+    device: torch.device
+    stop: Callable[[], bool]
+
+
+@lru_cache(maxsize=4)
+def _pictures(dataset: str, data: DataRoot, split: str, size: int) -> Pictures:
+    return load(dataset, data, "test" if split == "test" else "train", size)
+
+
+@lru_cache(maxsize=4)
+def _extractor(name: str, device: torch.device) -> Extractor:
+    return EXTRACTORS[name].load(device)
+
+
+@lru_cache(maxsize=8)
+def _reference(dataset: str, data: DataRoot, size: int, extractor: str, device: torch.device) -> Reference:
+    return reference(_pictures(dataset, data, "train", size), "train", _extractor(extractor, device))
+
+
+def preflight(trials: tuple[Trial, ...], place: Workplace) -> None:
+    """Find out before hours are spent what would stop a plan: names, shapes and data.
+
+    Raises:
+        UserError: Something the plan names does not exist or does not fit.
+    """
+    for config in (trial.config for trial in trials):
+        dataset, architecture = DATASETS[config.dataset], ARCHITECTURES[config.architecture]
+        made, given = architecture.image_shape, (dataset.channels, config.image_size, config.image_size)
+        if made != given:
+            raise UserError(
+                f"{config.recipe}: the architecture {config.architecture} makes pictures of {made}, but {config.dataset} "
+                f"is prepared as {given}; change image_size, dataset or architecture"
+            )
+        resolve(config.evaluation.extractors, dataset.channels)
+    for name, size in {(t.config.dataset, t.config.image_size): None for t in trials}:
+        _pictures(name, place.data, "train", size)
+    for config in (trial.config for trial in trials):
+        steps_per_epoch(config, _training_count(config, place))
+
+
+def _training_count(config: TrialConfig, place: Workplace) -> int:
+    count = len(_pictures(config.dataset, place.data, "train", config.image_size).images)
+    return min(count, config.train_limit or count)
+
+
+def build_engine(config: TrialConfig, place: Workplace) -> Engine:
+    """Make the engine of a trial at its very beginning."""
+    pictures = _pictures(config.dataset, place.data, "train", config.image_size).images
+    on_device = pictures[: config.train_limit].to(place.device)
+    return ReferenceEngine(config, on_device, TrainState.start(config, place.device))
+
+
+def seconds_per_step(config: TrialConfig, place: Workplace, budget: float = 1.0) -> float:
+    """Measure how long one update takes, on the trial's own networks and pictures, within a time budget."""
+    engine = build_engine(config, place)
+    engine.advance(2, place.stop)
+    engine.snapshot()
+    started, first = time.perf_counter(), engine.state.step
+    while time.perf_counter() - started < budget and engine.state.batch < engine.steps:
+        engine.advance(1, place.stop)
+        engine.snapshot()
+    return (time.perf_counter() - started) / max(engine.state.step - first, 1)
+
+
+def seconds_per_evaluation(config: TrialConfig, place: Workplace) -> float:
+    """Measure a chunk of generated pictures on their way through the extractors, and scale it to an evaluation."""
+    generator = build_engine(config, place).state.generator
+    names = resolve(config.evaluation.extractors, DATASETS[config.dataset].channels)
+    total = 0.0
+    for warm in (False, True):
+        started = time.perf_counter()
+        for pictures in generated_chunks(generator, config, CHUNK, "calibration"):
+            for name in names:
+                _extractor(name, place.device)(pictures).features.sum().item()
+        total = time.perf_counter() - started if warm else 0.0
+    return total * config.evaluation.samples / CHUNK
+
+
+def run_trial(trial: Trial, directory: RecordDirectory, place: Workplace, listener: Listener) -> TrialRecord:
+    """Run one trial to its end, whatever that is, and leave its record.
+
+    Args:
+        trial: The trial.
+        directory: Where its record goes; a checkpoint found there is resumed.
+        place: Where and how it runs.
+        listener: Told how it goes.
+
+    Returns:
+        The record, as written.
+    """
+    run = _Run(trial, directory, place, listener)
+    status, reason = Status.DONE, None
+    try:
+        run.to_the_end()
+    except Interrupted:
+        status, reason = Status.INTERRUPTED, "stopped on request; run the suite again to go on"
+    except Diverged as outcome:
+        status, reason = Status.DIVERGED, str(outcome)
+    except torch.OutOfMemoryError:
+        status, reason = Status.FAILED, f"out of memory on {place.device}; lower batch_size or samples"
+    except UserError as error:
+        status, reason = Status.FAILED, str(error)
+    except Exception as error:  # noqa: BLE001 - a suite goes on whatever one trial does
+        status, reason = Status.FAILED, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    record = run.record(status, reason)
+    directory.finish(record)
+    listener.finished(trial, record)
+    return record
+
+
+class _Run:
+    """One trial under way."""
+
+    def __init__(self, trial: Trial, directory: RecordDirectory, place: Workplace, listener: Listener) -> None:
+        self.trial, self.config = trial, trial.config
+        self.directory, self.place, self.listener = directory, place, listener
+        self.train_seconds = 0.0
+        self.evaluate_seconds = 0.0
+        self.evaluated = -1
+        self.scores: list[tuple[int, dict[str, float | None]]] = []
+        self.epoch_means: dict[str, float] = {}
+        self.engine: Engine | None = None
+        self.weights_sha256: str | None = None
+        self._saved = time.monotonic()
+        self._rate = (0.0, 0)
+
+    # ------------------------------------------------------------------------------------- the way
+
+    def to_the_end(self) -> None:
+        self.directory.begin(self.trial, environment.describe(self.place.device, "reference"))
+        engine = self.engine = build_engine(self.config, self.place)
+        resumed = self._resume(engine)
+        self.listener.started(self.trial, engine.state.epoch if resumed else None)
+        self._evaluate_if_due(engine)
+        while engine.state.epoch < self.config.epochs:
+            self._train_epoch(engine)
+            self._save(engine)
+            self._evaluate_if_due(engine)
+        self._save_weights(engine)
+        self.directory.checkpoint.unlink(missing_ok=True)
+
+    def _train_epoch(self, engine: Engine) -> None:
+        state, every = engine.state, self.config.log_every
+        while state.batch < engine.steps:
+            if self.place.stop():
+                self._save(engine)
+                raise Interrupted
+            before = state.step
+            self._advance(engine, every - state.step % every)
+            if state.step > before and state.step % every == 0:
+                self._log_step(engine)
+            if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
+                self._save(engine)
+        self._log_epoch(engine)
+        engine.finish_epoch()
+
+    def _advance(self, engine: Engine, most: int) -> None:
+        started, before = time.perf_counter(), engine.state.step
+        engine.advance(most, self.place.stop)
+        if self.place.device.type == "cuda" and engine.state.step % self.config.log_every == 0:
+            torch.cuda.synchronize(self.place.device)
+        seconds = time.perf_counter() - started
+        self.train_seconds += seconds
+        self._rate = (self._rate[0] + seconds, self._rate[1] + engine.state.step - before)
+
+    # ----------------------------------------------------------------------------------- the record
+
+    def _log_step(self, engine: Engine) -> None:
+        state, last = engine.state, engine.snapshot().last
+        line = {"kind": "step", "epoch": state.epoch + 1, "step": state.step, **last}
+        self.directory.append(HISTORY, [line])
+        self._check_finite(last, state.step)
+        seconds, steps = self._rate
+        progress = Progress(
+            epoch=state.epoch + 1,
+            fraction=state.step / (engine.steps * self.config.epochs),
+            values=last,
+            images_per_second=steps * self.config.batch_size / seconds if seconds else 0.0,
+        )
+        self.listener.progress(self.trial, progress)
+
+    def _log_epoch(self, engine: Engine) -> None:
+        state = engine.state
+        snapshot = engine.snapshot()
+        self.epoch_means = snapshot.mean
+        line = {
+            "kind": "epoch",
+            "epoch": state.epoch + 1,
+            "step": state.step,
+            "images": self._images(engine, state.epoch + 1, 0),
+            "train_seconds": round(self.train_seconds, 3),
+            "mean": snapshot.mean,
+            "last": snapshot.last,
+        }
+        self.directory.append(HISTORY, [line])
+        self._check_finite({**snapshot.last, **{f"mean {k}": v for k, v in snapshot.mean.items()}}, state.step)
+
+    def _check_finite(self, values: Mapping[str, float], step: int) -> None:
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            raise Diverged(f"{bad[0]} is not finite at or before step {step}")
+
+    def _images(self, engine: Engine, epochs: int, batches: int) -> int:
+        """Count real pictures shown after so many epochs and further batches."""
+        pictures = _training_count(self.config, self.place) * self.config.dataset_repeats
+        size = self.config.batch_size
+        per_epoch = engine.steps * size if self.config.last_batch == "drop" else pictures
+        return epochs * per_epoch + min(batches * size, per_epoch)
+
+    def record(self, status: Status, reason: str | None) -> TrialRecord:
+        state = self.engine.state if self.engine else None
+        images = self._images(self.engine, state.epoch, state.batch) if self.engine and state else 0
+        final: dict[str, float | None] = dict(self.epoch_means)
+        if self.scores:
+            final.update(self.scores[-1][1])
+        return TrialRecord(
+            status=status,
+            reason=reason,
+            epochs=state.epoch if state else 0,
+            steps=state.step if state else 0,
+            images=images,
+            final=final,
+            best=best_scores(self.scores),
+            train_seconds=round(self.train_seconds, 3),
+            evaluate_seconds=round(self.evaluate_seconds, 3),
+            weights_sha256=self.weights_sha256,
+        )
+
+    # ------------------------------------------------------------------------------------ evaluation
+
+    def _evaluate_if_due(self, engine: Engine) -> None:
+        state, config = engine.state, self.config
+        if state.epoch not in config.evaluation.epochs or state.epoch <= self.evaluated:
+            return
+        started = time.perf_counter()
+        self.directory.save_sample(state.epoch, sample_grid(state.generator, config))
+        scores = self._score(engine)
+        seconds = time.perf_counter() - started
+        self.evaluate_seconds += seconds
+        values = {score.name: score.value for score in scores}
+        self.scores.append((state.epoch, values))
+        self.evaluated = state.epoch
+        line = {
+            "epoch": state.epoch,
+            "step": state.step,
+            "images": self._images(engine, state.epoch, 0),
+            "train_seconds": round(self.train_seconds, 3),
+            "seconds": round(seconds, 3),
+            "scores": [score.to_json() for score in scores],
+        }
+        self.directory.append(EVALUATIONS, [line])
+        self._save(engine)
+        self.listener.scored(self.trial, state.epoch, values)
+
+    def _score(self, engine: Engine) -> list[Score]:
+        config, place = self.config, self.place
+        names = resolve(config.evaluation.extractors, DATASETS[config.dataset].channels)
+        references = {
+            name: _reference(config.dataset, place.data, config.image_size, name, place.device) for name in names
+        }
+        evaluator = Evaluator([_extractor(name, place.device) for name in names], references)
+        return evaluator.evaluate(engine.state.generator, config)
+
+    # ------------------------------------------------------------------------- checkpoint and weights
+
+    def _save(self, engine: Engine) -> None:
+        progress = {
+            "offsets": self.directory.offsets(),
+            "train_seconds": self.train_seconds,
+            "evaluate_seconds": self.evaluate_seconds,
+            "evaluated": self.evaluated,
+            "scores": [[epoch, values] for epoch, values in self.scores],
+            "epoch_means": self.epoch_means,
+        }
+        checkpoint.save(self.directory.checkpoint, self.trial.id, engine.state.state_dict(), progress)
+        self._saved = time.monotonic()
+
+    def _resume(self, engine: Engine) -> bool:
+        found = checkpoint.load(self.directory.checkpoint, self.trial.id, self.place.device)
+        if found is None or not self.directory.cut_back(found[1]["offsets"]):
+            self.directory.cut_back(dict.fromkeys((HISTORY, EVALUATIONS), 0))
+            return False
+        state, progress = found
+        engine.state.load_state_dict(state)
+        self._take_over(progress)
+        return True
+
+    def _take_over(self, progress: Mapping[str, Any]) -> None:
+        self.train_seconds = progress["train_seconds"]
+        self.evaluate_seconds = progress["evaluate_seconds"]
+        self.evaluated = progress["evaluated"]
+        self.scores = [(epoch, values) for epoch, values in progress["scores"]]
+        self.epoch_means = progress["epoch_means"]
+
+    def _save_weights(self, engine: Engine) -> None:
+        tensors = {k: v.detach().cpu().contiguous() for k, v in engine.state.generator.state_dict().items()}
+        data = save_safetensors(tensors, metadata={"trial": self.trial.id, "name": self.trial.name})
+        write_atomically(self.directory.weights, data)
+        self.weights_sha256 = hashlib.sha256(data).hexdigest()
+
+
+def best_scores(scores: list[tuple[int, dict[str, float | None]]]) -> dict[str, dict[str, float]]:
+    """Pick the best value of every score over a trial's evaluations, with its epoch."""
+    best: dict[str, dict[str, float]] = {}
+    for epoch, values in scores:
+        for name, value in values.items():
+            if value is None or epoch == 0:
+                continue
+            sign = 1 if name.split("[")[0] in LOWER_IS_BETTER else -1
+            if name not in best or sign * value < sign * best[name]["value"]:
+                best[name] = {"value": value, "epoch": epoch}
+    return best

@@ -1,0 +1,93 @@
+"""Every key that a record directory may hold, in one place; a test compares it with what is written."""
+
+from __future__ import annotations
+
+TRIAL = {
+    "schema": "version of the record layout",
+    "id": "first eight hex digits of the SHA-256 of the config's canonical JSON",
+    "name": "setting and seed, as people call the trial",
+    "setting": "the recipe and what differs from it, without the seed",
+    "config": "the TrialConfig, field by field",
+    "provenance": "where each recipe value comes from: stated, code, lineage or chosen",
+}
+"""Keys of ``trial.json``, written before training starts."""
+
+ENVIRONMENT = {
+    "schema": "version of the record layout",
+    "started": "when the trial first started, ISO 8601 in UTC [timing]",
+    "gan_bench": "version of this package",
+    "git_commit": "commit of the working tree, or null outside one",
+    "git_dirty": "whether that working tree had uncommitted changes, or null",
+    "python": "version of Python",
+    "platform": "operating system and machine",
+    "libraries": "versions of torch, torchvision, numpy and scipy",
+    "device": "what computed: cpu or cuda:N",
+    "device_name": "name of the processor or graphics card",
+    "engine": "how the update was executed",
+    "threads": "CPU threads of one operation; other counts may change the last bits",
+    "determinism": "settings that fix the bits",
+}
+"""Keys of ``environment.json``, written when the trial first starts."""
+
+STEP = {
+    "kind": '"step"',
+    "epoch": "epoch in which the step lies, from 1",
+    "step": "update steps done so far",
+    "loss_d": "BCE(D(x), 1) + BCE(D(G(z)), 0) of this step's batch",
+    "loss_g": "BCE(D(G(z)), 1) of this step's G update",
+    "d_real": "mean D(x) as a probability, in the D step before its update",
+    "d_fake": "mean D(G(z)) as a probability, in the D step before its update",
+}
+"""Keys of a ``step`` line of ``history.jsonl``."""
+
+EPOCH = {
+    "kind": '"epoch"',
+    "epoch": "epochs finished",
+    "step": "update steps done so far",
+    "images": "real pictures shown so far",
+    "train_seconds": "seconds of training so far, evaluation apart [timing]",
+    "mean": "loss_d, loss_g, d_real, d_fake averaged over the epoch's steps",
+    "last": "the same four of the epoch's last batch, as most of the articles print them",
+}
+"""Keys of an ``epoch`` line of ``history.jsonl``."""
+
+EVALUATION = {
+    "epoch": "epochs finished when the scores were taken; 0 is the untrained generator",
+    "step": "update steps done so far",
+    "images": "real pictures shown so far",
+    "train_seconds": "seconds of training so far [timing]",
+    "seconds": "seconds this evaluation took [timing]",
+    "scores": "list of scores, each with its protocol",
+}
+"""Keys of a line of ``evaluations.jsonl``."""
+
+SCORE = {
+    "name": "score with its protocol, for example fid[lenet-mnist-v1,train,10000]",
+    "metric": "the measure alone: fid, is, …",
+    "value": "the number, or null when it cannot be computed",
+    "std": "spread that belongs to the measure itself, or null",
+    "extractor": "name of the feature extractor",
+    "split": "which real pictures were the reference",
+    "real": "number of real pictures",
+    "generated": "number of generated pictures",
+    "note": "why the value is null or doubtful, or null",
+}
+"""Keys of one score."""
+
+RECORD = {
+    "schema": "version of the record layout",
+    "status": "done, diverged, failed or interrupted",
+    "reason": "one sentence when the status is not done, else null",
+    "epochs": "epochs finished",
+    "steps": "update steps done",
+    "images": "real pictures shown",
+    "final": "the last epoch's mean losses and D outputs and the last evaluation's scores, by name",
+    "best": "for every score the best value, with its epoch",
+    "train_seconds": "seconds of training [timing]",
+    "evaluate_seconds": "seconds of evaluation [timing]",
+    "weights_sha256": "SHA-256 of generator.safetensors, or null when there is none",
+}
+"""Keys of ``record.json``, written last and atomically."""
+
+TIMING = frozenset({"started", "train_seconds", "evaluate_seconds", "seconds"})
+"""Keys whose values differ between two runs of the same trial; all others are the same bits."""

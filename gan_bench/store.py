@@ -1,0 +1,287 @@
+"""Record directories: the truth about every trial, as plain files."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_bench.atomic import write_atomically
+from gan_bench.errors import RecordError, UserError
+from gan_bench.trial import SCHEMA_VERSION, Status, Trial, TrialRecord
+
+TRIAL, ENVIRONMENT, RECORD = "trial.json", "environment.json", "record.json"
+HISTORY, EVALUATIONS = "history.jsonl", "evaluations.jsonl"
+SAMPLES, CHECKPOINT, WEIGHTS = "samples", "checkpoint.pt", "generator.safetensors"
+PLAN = "plan.json"
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,199}")
+_RESERVED = {"report", "published"}
+
+
+def check_name(name: str, what: str) -> str:
+    """Refuse names that could leave the results folder or clash with what lies in it.
+
+    Raises:
+        UserError: The name is unsafe.
+    """
+    if not _SAFE_NAME.fullmatch(name) or name.lower() in _RESERVED or name.endswith("."):
+        raise UserError(
+            f"{what} name {name!r} cannot be a folder; use letters, digits, '.', '_', '-' and not a reserved name"
+        )
+    return name
+
+
+class RecordDirectory:
+    """One trial's directory, written as the trial runs.
+
+    Args:
+        path: The directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def of(cls, results: Path, trial: Trial) -> RecordDirectory:
+        """Return the place of a trial under a results folder."""
+        suite = check_name(trial.config.suite, "suite")
+        return cls(results / suite / check_name(trial.directory, "trial"))
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the checkpoint lies."""
+        return self.path / CHECKPOINT
+
+    @property
+    def weights(self) -> Path:
+        """Where the finished generator lies."""
+        return self.path / WEIGHTS
+
+    def status(self) -> Status | None:
+        """Return how the trial ended, or None when it has not."""
+        try:
+            return Status(json.loads((self.path / RECORD).read_text())["status"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def clear(self) -> None:
+        """Forget what an earlier run of the trial left."""
+        if self.path.exists():
+            shutil.rmtree(self.path)
+
+    def begin(self, trial: Trial, environment: Mapping[str, Any]) -> None:
+        """Write what is known before training, and take back an earlier end."""
+        (self.path / SAMPLES).mkdir(parents=True, exist_ok=True)
+        (self.path / RECORD).unlink(missing_ok=True)
+        description = {
+            "schema": SCHEMA_VERSION,
+            "id": trial.id,
+            "name": trial.name,
+            "setting": trial.setting,
+            "config": trial.config.to_json(),
+            "provenance": dict(trial.provenance),
+        }
+        _write_json(self.path / TRIAL, description)
+        if not (self.path / ENVIRONMENT).exists():
+            _write_json(self.path / ENVIRONMENT, environment)
+        for name in (HISTORY, EVALUATIONS):
+            (self.path / name).touch()
+
+    def append(self, name: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Append lines to the history or the evaluations, in one write."""
+        text = "".join(json.dumps(finite(line), separators=(",", ":"), allow_nan=False) + "\n" for line in lines)
+        if text:
+            with (self.path / name).open("a", encoding="utf-8") as file:
+                file.write(text)
+
+    def offsets(self) -> dict[str, int]:
+        """Return the sizes of the growing files, in bytes."""
+        return {name: (self.path / name).stat().st_size for name in (HISTORY, EVALUATIONS)}
+
+    def cut_back(self, offsets: Mapping[str, int]) -> bool:
+        """Shorten the growing files to where a checkpoint knew them.
+
+        Returns:
+            False when a file is shorter than that, so that the checkpoint cannot be used.
+        """
+        sizes = self.offsets()
+        if any(sizes[name] < offsets[name] for name in sizes):
+            return False
+        for name in sizes:
+            with (self.path / name).open("r+b") as file:
+                file.truncate(offsets[name])
+        return True
+
+    def save_sample(self, epoch: int, grid: NDArray[np.uint8]) -> None:
+        """Write a sample grid (H, W, 3) uint8 as a PNG."""
+        import io
+
+        from PIL import Image
+
+        buffer = io.BytesIO()
+        Image.fromarray(grid).save(buffer, format="PNG", optimize=True)
+        write_atomically(self.path / SAMPLES / f"epoch-{epoch:04d}.png", buffer.getvalue())
+
+    def finish(self, record: TrialRecord) -> None:
+        """Write the end of the trial, atomically and last."""
+        _write_json(self.path / RECORD, record.to_json())
+
+
+def finite(value: Any) -> Any:  # noqa: ANN401 - any JSON-able value
+    """Replace NaN and infinities, which JSON does not have, by None."""
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_atomically(path, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
+
+
+def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial]) -> None:
+    """Write which trials a suite's last run planned, so that those that never started are rows too."""
+    folder = results / check_name(suite, "suite")
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {"name": t.name, "setting": t.setting, "id": t.id, "directory": t.directory, "config": t.config.to_json()}
+        for t in trials
+    ]
+    _write_json(folder / PLAN, {"schema": SCHEMA_VERSION, "suite": suite, "version": version, "trials": rows})
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTrial:
+    """A trial as read back.
+
+    Attributes:
+        path: Its record directory; it may not exist for a trial that never started.
+        trial: ``trial.json``.
+        environment: ``environment.json``, empty when there is none.
+        history: Lines of ``history.jsonl``.
+        evaluations: Lines of ``evaluations.jsonl``.
+        record: ``record.json``, or None while the trial has not ended.
+    """
+
+    path: Path
+    trial: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    history: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+    record: Mapping[str, Any] | None
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a JSON-lines file, leaving out a last line that a kill cut short.
+
+    Raises:
+        RecordError: A line before the last is not a JSON object.
+    """
+    try:
+        raw = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    lines: list[dict[str, Any]] = []
+    for number, line in enumerate(raw, start=1):
+        if not line:
+            continue
+        try:
+            content = json.loads(line)
+        except ValueError:
+            if number == len(raw):
+                break
+            content = None
+        if not isinstance(content, dict):
+            raise RecordError(f"{path}:{number} is not a JSON object; run the suite again with --fresh")
+        lines.append(content)
+    return lines
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{path} cannot be read ({error}); run the suite again with --fresh") from None
+    if not isinstance(content, dict):
+        raise RecordError(f"{path} does not hold a JSON object; run the suite again with --fresh")
+    return content
+
+
+def read_trial(path: Path) -> StoredTrial:
+    """Read a record directory.
+
+    Raises:
+        RecordError: It is not one, or is damaged, or is of a version this package does not know.
+    """
+    trial = _read_object(path / TRIAL)
+    if trial.get("schema") != SCHEMA_VERSION:
+        raise RecordError(
+            f"{path / TRIAL} has record version {trial.get('schema')!r}, this gan_bench reads {SCHEMA_VERSION}; "
+            "use the gan_bench that wrote it"
+        )
+    missing = {"id", "name", "setting", "config"} - set(trial)
+    if missing or not isinstance(trial["config"], dict):
+        raise RecordError(f"{path / TRIAL} lacks {', '.join(sorted(missing)) or 'its config'}; it is no trial record")
+    return StoredTrial(
+        path=path,
+        trial=trial,
+        environment=_read_object(path / ENVIRONMENT) if (path / ENVIRONMENT).exists() else {},
+        history=read_lines(path / HISTORY),
+        evaluations=read_lines(path / EVALUATIONS),
+        record=_read_object(path / RECORD) if (path / RECORD).exists() else None,
+    )
+
+
+def scan(results: Path) -> Iterator[StoredTrial | RecordError]:
+    """Read every trial under a results folder, planned ones that never started included.
+
+    Args:
+        results: A results folder, or one suite's folder in it.
+
+    Yields:
+        Trials in the order of their paths, and an error for every directory that cannot be read.
+    """
+    suites = [results] if (results / PLAN).exists() else sorted(p for p in results.iterdir() if p.is_dir())
+    for suite in suites:
+        if suite.name.startswith(".") or suite.name in _RESERVED:
+            continue
+        seen = set()
+        for path in sorted(suite.glob("*--????????")):
+            if not (path / TRIAL).exists():
+                continue
+            seen.add(path.name)
+            try:
+                yield read_trial(path)
+            except RecordError as error:
+                yield error
+        yield from _never_started(suite, seen)
+
+
+def _never_started(suite: Path, seen: set[str]) -> Iterator[StoredTrial | RecordError]:
+    if not (suite / PLAN).exists():
+        return
+    try:
+        rows = _read_object(suite / PLAN)["trials"]
+        for row in rows:
+            if row["directory"] not in seen:
+                yield StoredTrial(
+                    path=suite / check_name(row["directory"], "trial"),
+                    trial=row,
+                    environment={},
+                    history=[],
+                    evaluations=[],
+                    record=None,
+                )
+    except (KeyError, TypeError, RecordError, UserError) as error:
+        yield RecordError(f"{suite / PLAN} cannot be read ({error}); run the suite again to write it anew")

@@ -1,0 +1,84 @@
+"""Progress for people: a live line in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress as Bar, TaskID, TextColumn, TimeRemainingColumn
+
+from gan_bench.events import Progress
+from gan_bench.report.render import number
+from gan_bench.trial import Status, Trial, TrialRecord
+
+PLAIN_SECONDS = 15.0
+_STYLE = {Status.DONE: "green", Status.DIVERGED: "yellow", Status.FAILED: "red", Status.INTERRUPTED: "yellow"}
+
+
+class Watch:
+    """A listener that shows trials as they run.
+
+    Args:
+        console: Where to.
+        total: Trials that will run.
+    """
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.console, self.total = console, total
+        self._count = 0
+        self._last_line = 0.0
+        self._task: TaskID | None = None
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> Watch:
+        """Start the live line where there is a terminal."""
+        if self.console.is_terminal:
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(20), TextColumn("{task.fields[now]}"))
+            self._bar = Bar(*columns, TimeRemainingColumn(), console=self.console, transient=True)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the live line."""
+        if self._bar:
+            self._bar.stop()
+
+    def started(self, trial: Trial, resumed_at: int | None) -> None:
+        """Show that a trial starts."""
+        self._count += 1
+        self._last_line = time.monotonic()
+        resumed = f", going on after epoch {resumed_at}" if resumed_at is not None else ""
+        self._say(f"[{self._count}/{self.total}] {trial.name}: {trial.config.epochs} epochs{resumed}")
+        if self._bar:
+            self._task = self._bar.add_task(trial.name, total=1.0, now="")
+
+    def progress(self, trial: Trial, progress: Progress) -> None:
+        """Show where a trial stands."""
+        v = progress.values
+        now = (
+            f"epoch {progress.epoch}/{trial.config.epochs}  loss D {number(v['loss_d'])} G {number(v['loss_g'])}  "
+            f"D(real) {v['d_real']:.3f} D(fake) {v['d_fake']:.3f}  {progress.images_per_second:,.0f} images/s"
+        )
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=progress.fraction, now=now)
+        elif time.monotonic() - self._last_line > PLAIN_SECONDS:
+            self._last_line = time.monotonic()
+            self._say(f"    {progress.fraction:4.0%}  {now}")
+
+    def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
+        """Show what an evaluation found."""
+        texts = [f"{name} {'not finite' if value is None else number(value)}" for name, value in scores.items()]
+        self._say(f"    epoch {epoch}: {'  '.join(texts)}")
+
+    def finished(self, trial: Trial, record: TrialRecord) -> None:
+        """Show how a trial ended."""
+        if self._bar and self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+        reason = f": {record.reason}" if record.reason else ""
+        seconds = record.train_seconds + record.evaluate_seconds
+        self._say(f"    {record.status} after {seconds:.1f} s{reason}", style=_STYLE[record.status])
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,379 @@
+"""The MLflow mirror of the records: one writer that tails them, so that no trial ever waits for MLflow.
+
+A replay can be repeated: a run is found by its trial id, and a metric is sent only for steps the run does not have.
+``python -m gan_bench.tracking SUITE_FOLDER URI`` follows a suite until its standard input closes, makes a last pass
+and prints one line of JSON. Nothing else in gan_bench imports mlflow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gan_bench.errors import RecordError, UserError
+from gan_bench.store import SAMPLES, TRIAL, WEIGHTS, StoredTrial, scan
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+TRIAL_TAG = "gan_bench.trial"
+SAMPLES_KEY = "eval/samples"
+POLL_SECONDS = 3.0
+LAST_PASS_SECONDS = 60.0
+_CHUNK = 1000
+_QUICK_FAILURE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+_RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED", "interrupted": "KILLED"}
+
+
+def default_uri(results: Path) -> str:
+    """Return the SQLite database beside the results, as an absolute location."""
+    return f"sqlite:///{results.resolve() / 'mlflow.db'}"
+
+
+def metric_key(score: str) -> str:
+    """Turn a score's name into one MLflow accepts: ``fid[lenet-mnist-v1,train,10000]`` -> ``fid.lenet-mnist-v1``."""
+    metric, _, protocol = score.partition("[")
+    return f"{metric}.{protocol.split(',')[0]}" if protocol else metric
+
+
+@dataclass
+class _Sent:
+    """What this process knows that a run already has."""
+
+    run_id: str
+    steps: dict[str, set[int]] = field(default_factory=dict)
+    samples: set[int] = field(default_factory=set)
+    signature: tuple[object, ...] = ()
+
+
+class Mirror:
+    """Writes records into MLflow.
+
+    Args:
+        uri: Tracking URI.
+        results: The results folder; artifacts of the SQLite default lie in it.
+
+    Raises:
+        Exception: Whatever MLflow raises when it cannot be reached.
+    """
+
+    def __init__(self, uri: str, results: Path) -> None:
+        os.environ.update({key: os.environ.get(key, value) for key, value in _QUICK_FAILURE.items()})
+        from mlflow import MlflowClient
+
+        self.uri, self.results = uri, results
+        self._sent: dict[str, _Sent] = {}
+        self._experiments: dict[str, str] = {}
+        with self._creation_lock():
+            self._client: MlflowClient = MlflowClient(tracking_uri=uri)
+            if uri.startswith("sqlite:"):
+                self._client.search_experiments(max_results=1)
+
+    @contextlib.contextmanager
+    def _creation_lock(self) -> Iterator[None]:
+        """Let one process at a time create the database and experiments: MLflow itself does not."""
+        if os.name != "posix" or not self.uri.startswith("sqlite:"):
+            yield
+            return
+        import fcntl
+
+        self.results.mkdir(parents=True, exist_ok=True)
+        with (self.results / ".mlflow.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def experiment(self, suite: str) -> str:
+        """Return the id of a suite's experiment, created if missing."""
+        if suite not in self._experiments:
+            with self._creation_lock():
+                found = self._client.get_experiment_by_name(suite)
+                local = self.uri.startswith("sqlite:")
+                location = (self.results.resolve() / "mlartifacts" / suite).as_uri() if local else None
+                self._experiments[suite] = (
+                    found.experiment_id if found else self._client.create_experiment(suite, artifact_location=location)
+                )
+        return self._experiments[suite]
+
+    def sync(self, stored: StoredTrial, *, live: bool) -> None:
+        """Bring a trial's run up to its record.
+
+        Args:
+            stored: The trial as read back; one that never started is left out.
+            live: A trial without an end is still running; otherwise its run is closed as killed.
+        """
+        if not stored.environment:
+            return
+        signature = (len(stored.history), len(stored.evaluations), stored.record is not None, live)
+        sent = self._sent_of(stored)
+        if sent.signature == signature:
+            return
+        self._send_metrics(sent, stored)
+        self._send_samples(sent, stored)
+        self._close(sent.run_id, stored, live=live)
+        sent.signature = signature
+
+    def _sent_of(self, stored: StoredTrial) -> _Sent:
+        trial_id = stored.trial["id"]
+        if trial_id not in self._sent:
+            experiment = self.experiment(stored.trial["config"]["suite"])
+            query = f"tags.`{TRIAL_TAG}` = '{trial_id}'"
+            found = self._client.search_runs([experiment], filter_string=query, max_results=1)
+            run_id = found[0].info.run_id if found else self._create(experiment, stored)
+            sent = _Sent(run_id)
+            if found:
+                for key in found[0].data.metrics:
+                    sent.steps[key] = {m.step for m in self._client.get_metric_history(run_id, key)}
+                sent.samples = self._logged_samples(run_id)
+            self._sent[trial_id] = sent
+        return self._sent[trial_id]
+
+    def _create(self, experiment: str, stored: StoredTrial) -> str:
+        config, trial = stored.trial["config"], stored.trial
+        tags = {
+            TRIAL_TAG: trial["id"],
+            "mlflow.note.content": f"Record: {stored.path.name}",
+            "setting": trial["setting"],
+            "recipe": config["recipe"],
+            "dataset": config["dataset"],
+            "architecture": config["architecture"],
+            "profile": config["profile"],
+            "device": stored.environment.get("device", "unknown"),
+        }
+        started = _milliseconds(stored)
+        run = self._client.create_run(experiment, start_time=started, tags=tags, run_name=trial["name"])
+        from mlflow.entities import Param
+
+        params = [Param(key, str(value)[:500]) for key, value in _params(config).items()]
+        self._client.log_batch(run.info.run_id, params=params)
+        self._client.log_artifact(run.info.run_id, str(stored.path / TRIAL))
+        run_id: str = run.info.run_id
+        return run_id
+
+    def _send_metrics(self, sent: _Sent, stored: StoredTrial) -> None:
+        fresh = [m for m in _metrics(stored) if m.step not in sent.steps.get(m.key, ())]
+        for start in range(0, len(fresh), _CHUNK):
+            chunk = fresh[start : start + _CHUNK]
+            self._client.log_batch(sent.run_id, metrics=chunk)
+            for metric in chunk:
+                sent.steps.setdefault(metric.key, set()).add(metric.step)
+
+    def _logged_samples(self, run_id: str) -> set[int]:
+        """Return the steps whose grids the run has; MLflow writes the step into the file's name."""
+        steps = set()
+        for entry in self._client.list_artifacts(run_id, "images"):
+            parts = entry.path.split("%step%")
+            if len(parts) == 2:
+                steps.add(int(parts[1].split("%")[0]))
+        return steps
+
+    def _send_samples(self, sent: _Sent, stored: StoredTrial) -> None:
+        import numpy as np
+        from PIL import Image
+
+        for line in stored.evaluations:
+            epoch = line["epoch"]
+            path = stored.path / SAMPLES / f"epoch-{epoch:04d}.png"
+            if epoch in sent.samples or not path.exists():
+                continue
+            with Image.open(path) as image:
+                grid = np.asarray(image.convert("RGB"))
+            self._client.log_image(sent.run_id, grid, key=SAMPLES_KEY, step=epoch)
+            sent.samples.add(epoch)
+
+    def _close(self, run_id: str, stored: StoredTrial, *, live: bool) -> None:
+        record = stored.record
+        if record is None and live:
+            self._client.update_run(run_id, status="RUNNING")
+            return
+        status = record["status"] if record else "killed"
+        self._client.set_tag(run_id, "status", status)
+        if record and record.get("reason"):
+            self._client.set_tag(run_id, "reason", str(record["reason"])[:4000])
+        if (stored.path / WEIGHTS).exists():
+            self._client.log_artifact(run_id, str(stored.path / WEIGHTS))
+        seconds = (record["train_seconds"] + record["evaluate_seconds"]) if record else 0
+        end = _milliseconds(stored) + int(1000 * seconds)
+        self._client.set_terminated(run_id, status=_RUN_STATUS.get(status, "KILLED"), end_time=end)
+
+
+def _milliseconds(stored: StoredTrial) -> int:
+    return int(datetime.fromisoformat(stored.environment["started"]).timestamp() * 1000)
+
+
+def _params(config: Mapping[str, Any]) -> dict[str, object]:
+    """Pick the few values that people compare runs by; the whole config is an artifact."""
+
+    def pair(name: str) -> object:
+        g, d = config[f"{name}_g"], config[f"{name}_d"]
+        return g if g == d else f"G {g}, D {d}"
+
+    names = ("recipe", "dataset", "architecture", "batch_size", "latent_dim", "epochs", "seed")
+    return {**{name: config[name] for name in names}, "lr": pair("lr"), "betas": pair("betas")}
+
+
+def _metrics(stored: StoredTrial) -> list[Metric]:
+    """Turn the lines of a record into metrics, with the time each was made."""
+    from mlflow.entities import Metric
+
+    started = _milliseconds(stored)
+
+    def metric(key: str, value: float, seconds: float, step: int) -> Metric:
+        return Metric(key, value, started + int(1000 * seconds), step)
+
+    metrics: list[Metric] = []
+    for line in stored.history:
+        if line["kind"] == "epoch":
+            for name, value in line["mean"].items():
+                if value is not None:
+                    metrics.append(metric(f"train/{name}", value, line["train_seconds"], line["epoch"]))
+    for line in stored.evaluations:
+        for score in line["scores"]:
+            if score["value"] is not None:
+                key = f"eval/{metric_key(score['name'])}"
+                metrics.append(metric(key, score["value"], line["train_seconds"], line["epoch"]))
+    if stored.record:
+        seconds = stored.record["train_seconds"]
+        values = {**stored.record["final"], "train_seconds": seconds}
+        metrics += [
+            metric(f"final/{metric_key(name)}", float(f"{value:.4g}"), seconds, 0)
+            for name, value in values.items()
+            if value is not None
+        ]
+    return metrics
+
+
+def replay(results: Path, uri: str) -> dict[str, Any]:
+    """Bring MLflow up to every record under a results folder; safe to repeat.
+
+    Returns:
+        ``{"runs": count, "experiments": {suite: id}, "unreadable": [messages]}``.
+
+    Raises:
+        UserError: MLflow cannot be reached or refuses.
+    """
+    try:
+        mirror = Mirror(uri, results)
+        count, unreadable = 0, []
+        for stored in scan(results):
+            if isinstance(stored, RecordError):
+                unreadable.append(str(stored))
+            elif stored.environment:
+                mirror.sync(stored, live=False)
+                count += 1
+    except Exception as error:  # noqa: BLE001 - MLflow raises many kinds
+        raise UserError(f"MLflow at {uri} could not be written ({_first_line(error)}); check --tracking-uri") from error
+    return {"runs": count, "experiments": mirror._experiments, "unreadable": unreadable}
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+
+
+def follow(suite_folder: Path, uri: str, over: threading.Event) -> dict[str, Any]:
+    """Mirror a suite while it runs, then once more.
+
+    When MLflow fails, the mirror rests until the end of the run and then tries once more.
+
+    Args:
+        suite_folder: ``RESULTS/<suite>``.
+        uri: Tracking URI.
+        over: Set when the run is over.
+
+    Returns:
+        ``{"experiment": id or None, "error": message or None}``.
+    """
+    mirror: Mirror | None = None
+    error: str | None = None
+    while True:
+        last = over.is_set()
+        if error is None or last:
+            try:
+                mirror = mirror or Mirror(uri, suite_folder.parent)
+                mirror.experiment(suite_folder.name)
+                for stored in scan(suite_folder):
+                    if isinstance(stored, StoredTrial):
+                        mirror.sync(stored, live=not last)
+                error = None
+            except Exception as problem:  # noqa: BLE001 - whatever MLflow raises, training goes on
+                error = _first_line(problem)
+        if last:
+            known = mirror._experiments.get(suite_folder.name) if mirror else None
+            return {"experiment": known, "error": error}
+        over.wait(POLL_SECONDS)
+
+
+class Follower:
+    """The mirror in a process of its own, so that no trial waits for it.
+
+    Args:
+        suite_folder: ``RESULTS/<suite>``, which must exist.
+        uri: Tracking URI.
+    """
+
+    def __init__(self, suite_folder: Path, uri: str) -> None:
+        self._log = (suite_folder.parent / ".mlflow.log").open("ab")
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "gan_bench.tracking", str(suite_folder), uri],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    def close(self, timeout: float = LAST_PASS_SECONDS) -> dict[str, Any]:
+        """End the mirror after a last pass.
+
+        Args:
+            timeout: Seconds that pass may take.
+
+        Returns:
+            What ``follow`` returned, or an error.
+        """
+        try:
+            out, _ = self._process.communicate(timeout=timeout)
+            answer: dict[str, Any] = json.loads(out.splitlines()[-1])
+        except (subprocess.TimeoutExpired, ValueError, IndexError, OSError) as error:
+            self._process.kill()
+            self._process.wait()
+            answer = {"experiment": None, "error": f"the mirror did not finish ({type(error).__name__})"}
+        finally:
+            self._log.close()
+        return answer
+
+
+def _main() -> None:
+    """Follow a suite until standard input closes, which it does when the runner ends in whatever way."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    over = threading.Event()
+
+    def watch() -> None:
+        sys.stdin.read()
+        over.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+    answer = follow(Path(sys.argv[1]), sys.argv[2], over)
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _main()

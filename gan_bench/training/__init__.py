@@ -1,0 +1,1 @@
+"""The update, the engines that execute it, and the state they carry."""

@@ -1,0 +1,97 @@
+"""What a running trial carries from step to step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from gan_bench.architectures import ARCHITECTURES
+from gan_bench.randomness import generator_for
+from gan_bench.training.initialise import build
+from gan_bench.trial import TrialConfig
+
+STATISTICS = ("loss_d", "loss_g", "d_real", "d_fake")
+"""Order of the four values that every step yields."""
+
+
+@dataclass
+class TrainState:
+    """Networks, optimisers and position of one trial.
+
+    Attributes:
+        generator: G, in train mode.
+        discriminator: D, in train mode.
+        optimizer_g: Adam over G.
+        optimizer_d: Adam over D.
+        epoch: Epochs finished.
+        batch: Steps done in the epoch under way.
+        step: Steps done in all.
+        sums: (4,) float64 on the device, ``STATISTICS`` summed over the epoch under way.
+        last: (4,) float64 on the device, ``STATISTICS`` of the last step.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    optimizer_g: Adam
+    optimizer_d: Adam
+    sums: Tensor
+    last: Tensor
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+
+    @classmethod
+    def start(cls, config: TrialConfig, device: torch.device, dtype: torch.dtype = torch.float32) -> TrainState:
+        """Build a trial's first state: initial weights depend on its seed alone, not on the device."""
+        architecture = ARCHITECTURES[config.architecture]
+        make = {
+            "generator": partial(architecture.generator, config.latent_dim),
+            "discriminator": architecture.discriminator,
+        }
+        nets = {
+            name: build(f, config.init, generator_for(config.seed, f"init/{name}")).to(device, dtype)
+            for name, f in make.items()
+        }
+
+        def adam(net: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:
+            return Adam(net.parameters(), lr=lr, betas=betas, eps=config.adam_eps)
+
+        return cls(
+            generator=nets["generator"],
+            discriminator=nets["discriminator"],
+            optimizer_g=adam(nets["generator"], config.lr_g, config.betas_g),
+            optimizer_d=adam(nets["discriminator"], config.lr_d, config.betas_d),
+            sums=torch.zeros(4, dtype=torch.float64, device=device),
+            last=torch.zeros(4, dtype=torch.float64, device=device),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything a checkpoint needs, as tensors and plain values."""
+        return {
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer_g": self.optimizer_g.state_dict(),
+            "optimizer_d": self.optimizer_d.state_dict(),
+            "sums": self.sums,
+            "last": self.last,
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "step": self.step,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` gave.
+
+        Raises:
+            KeyError, RuntimeError, ValueError: The state is of another shape.
+        """
+        for name in ("generator", "discriminator", "optimizer_g", "optimizer_d"):
+            getattr(self, name).load_state_dict(state[name])
+        self.sums.copy_(state["sums"])
+        self.last.copy_(state["last"])
+        self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
