@@ -65,7 +65,7 @@ class _StopWish:
     def __call__(self) -> bool:
         return self.asked
 
-    def handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal's signature
+    def handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             os._exit(130)
         self.asked = True

@@ -56,7 +56,9 @@ class Kind(StrEnum):
 
 
 Results = Annotated[Path, typer.Option("--results", help="Folder for records.")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of the datasets [default: $GAN_BENCH_DATA, else data].")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the datasets [default: $GAN_BENCH_DATA, else data].")
+]
 TrackingUri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow [default: SQLite beside the results].")]
 
 
@@ -144,7 +146,9 @@ def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; all ki
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="Name of a suite, recipe, dataset, architecture or extractor.")]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a suite, recipe, dataset, architecture or extractor.")],
+) -> None:
     """Describe one thing: a recipe with the provenance of its values, a suite with its trials, and so on."""
     from gan_bench.catalogue import describe
 
@@ -152,9 +156,7 @@ def show(name: Annotated[str, typer.Argument(help="Name of a suite, recipe, data
 
 
 @data_app.command("fetch")
-def data_fetch(
-    dataset: str, to: Annotated[Path, typer.Option(help="Folder to fill.")] = Path("data")
-) -> None:
+def data_fetch(dataset: str, to: Annotated[Path, typer.Option(help="Folder to fill.")] = Path("data")) -> None:
     """Download a dataset and check it."""
     from gan_bench.datasets import DATASETS, fetch
 

@@ -209,7 +209,7 @@ DATASETS.register(
 # --------------------------------------------------------------------------------------------- digits
 
 
-def _read_digits(folder: Path, split: Split) -> tuple[Tensor, Tensor]:  # noqa: ARG001 - carried by scikit-learn
+def _read_digits(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -217,14 +217,15 @@ def _read_digits(folder: Path, split: Split) -> tuple[Tensor, Tensor]:  # noqa: 
     labels = torch.from_numpy(bunch.target).long()
     held_out = torch.arange(len(grey)) % 5 == 4
     keep = held_out if split == "test" else ~held_out
-    return resize(grey[keep], 28), labels[keep]
+    box = F.interpolate(grey[keep], size=(20, 20), mode="bicubic")
+    return F.pad(box, (4, 4, 4, 4)), labels[keep]
 
 
 DATASETS.register(
     "digits",
     Dataset(
         name="digits",
-        description="scikit-learn's 1,797 real 8x8 digits, enlarged to 28x28 grey; every fifth is held out",
+        description="scikit-learn's 1,797 real 8x8 digits, 20x20 inside 28x28 grey as in MNIST; every fifth held out",
         channels=1,
         size=28,
         counts={"train": 1438, "test": 359},
@@ -239,7 +240,7 @@ DATASETS.register(
 
 
 def _not_yet(name: str) -> Callable[[Path, Split], tuple[Tensor, Tensor | None]]:
-    def read(folder: Path, split: Split) -> tuple[Tensor, Tensor | None]:  # noqa: ARG001 - the common signature
+    def read(folder: Path, split: Split) -> tuple[Tensor, Tensor | None]:
         raise DataError(
             f"the dataset {name} is in the registry but this version cannot read it yet; "
             "choose a suite on mnist or digits"

@@ -65,7 +65,7 @@ def describe(device: torch.device, engine: str) -> dict[str, Any]:
         "git_dirty": dirty,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "libraries": {name: version(name) for name in ("torch", "torchvision", "numpy", "scipy")},
+        "libraries": {"torch": str(torch.__version__), **{n: version(n) for n in ("torchvision", "numpy", "scipy")}},
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "engine": engine,

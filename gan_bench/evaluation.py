@@ -131,22 +131,15 @@ class _Gatherer:
     def __init__(self, extractor: Extractor, count: int) -> None:
         self.extractor = extractor
         self.count = count
-        self._moments: MomentAccumulator | None = None
-        self._inception_score: InceptionScoreAccumulator | None = None
+        self._moments = MomentAccumulator(extractor.feature_dim, extractor.device)
+        self._inception_score = InceptionScoreAccumulator(count, extractor.classes, device=extractor.device)
 
     def add(self, pictures: Tensor) -> None:
         seen = self.extractor(pictures)
-        device = seen.features.device
-        if self._moments is None or self._inception_score is None:
-            self._moments = MomentAccumulator(self.extractor.feature_dim, device)
-            self._inception_score = InceptionScoreAccumulator(self.count, self.extractor.classes, device=device)
         self._moments.add(seen.features)
         self._inception_score.add(seen.logits)
 
     def scores(self, reference: Reference) -> list[Score]:
-        assert self._moments is not None
-        assert self._inception_score is not None
-
         def score(metric: str, value: float | None, std: float | None, note: str | None) -> Score:
             return Score(
                 metric=metric,

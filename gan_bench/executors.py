@@ -19,9 +19,7 @@ def unfinished(results: Path, trials: Iterable[Trial]) -> list[Trial]:
     return [trial for trial in trials if RecordDirectory.of(results, trial).status() not in FINISHED]
 
 
-def run_inline(
-    results: Path, trials: Iterable[Trial], place: Workplace, listener: Listener
-) -> dict[str, TrialRecord]:
+def run_inline(results: Path, trials: Iterable[Trial], place: Workplace, listener: Listener) -> dict[str, TrialRecord]:
     """Run trials one after the other; a failed one does not stop the rest, a wish to stop does.
 
     Args:

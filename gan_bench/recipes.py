@@ -139,9 +139,7 @@ RECIPES.register(
     "cats-dcgan",
     Recipe(
         name="cats-dcgan",
-        article=Article(
-            key="A0", title="Getting started with GANs using PyTorch", outlet="Towards Data Science"
-        ),
+        article=Article(key="A0", title="Getting started with GANs using PyTorch", outlet="Towards Data Science"),
         dataset=stated("cats", 'Kaggle spandan2/cats-faces-64x64-for-generative-models, "over 15,700" pictures'),
         image_size=stated(64, 'the text\'s "3x28x28" for G is a slip: its D takes 3x64x64'),
         architecture=code("dcgan64-bn", "first discriminator block with batch-norm"),

@@ -65,13 +65,9 @@ def reference(pictures: Pictures, split: Split, extractor: Extractor) -> Referen
 
 def compute_moments(pictures: Pictures, extractor: Extractor) -> Moments:
     """Run all pictures through the extractor and return the moments of their features."""
-    accumulator: MomentAccumulator | None = None
-    for chunk in pictures.images.split(CHUNK):
-        features = extractor(chunk).features
-        accumulator = accumulator or MomentAccumulator(extractor.feature_dim, features.device)
-        accumulator.add(features)
-    if accumulator is None:
-        raise ValueError("no pictures to take moments of")
+    accumulator = MomentAccumulator(extractor.feature_dim, extractor.device)
+    for start in range(0, len(pictures.images), CHUNK):
+        accumulator.add(extractor(pictures.images[start : start + CHUNK]).features)
     return accumulator.moments()
 
 

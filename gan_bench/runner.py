@@ -82,8 +82,8 @@ def preflight(trials: tuple[Trial, ...], place: Workplace) -> None:
         made, given = architecture.image_shape, (dataset.channels, config.image_size, config.image_size)
         if made != given:
             raise UserError(
-                f"{config.recipe}: the architecture {config.architecture} makes pictures of {made}, but {config.dataset} "
-                f"is prepared as {given}; change image_size, dataset or architecture"
+                f"{config.recipe}: the architecture {config.architecture} makes pictures of {made}, but "
+                f"{config.dataset} is prepared as {given}; change image_size, dataset or architecture"
             )
         resolve(config.evaluation.extractors, dataset.channels)
     for name, size in {(t.config.dataset, t.config.image_size): None for t in trials}:
@@ -104,7 +104,7 @@ def build_engine(config: TrialConfig, place: Workplace) -> Engine:
     return ReferenceEngine(config, on_device, TrainState.start(config, place.device))
 
 
-def seconds_per_step(config: TrialConfig, place: Workplace, budget: float = 1.0) -> float:
+def seconds_per_step(config: TrialConfig, place: Workplace, budget: float = 0.5) -> float:
     """Measure how long one update takes, on the trial's own networks and pictures, within a time budget."""
     engine = build_engine(config, place)
     engine.advance(2, place.stop)
@@ -154,7 +154,7 @@ def run_trial(trial: Trial, directory: RecordDirectory, place: Workplace, listen
         status, reason = Status.FAILED, f"out of memory on {place.device}; lower batch_size or samples"
     except UserError as error:
         status, reason = Status.FAILED, str(error)
-    except Exception as error:  # noqa: BLE001 - a suite goes on whatever one trial does
+    except Exception as error:
         status, reason = Status.FAILED, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     record = run.record(status, reason)
     directory.finish(record)
@@ -348,7 +348,8 @@ class _Run:
 
     def _save_weights(self, engine: Engine) -> None:
         tensors = {k: v.detach().cpu().contiguous() for k, v in engine.state.generator.state_dict().items()}
-        data = save_safetensors(tensors, metadata={"trial": self.trial.id, "name": self.trial.name})
+        # One metadata key only: safetensors writes several in an order that changes from process to process.
+        data = save_safetensors(tensors, metadata={"trial": self.trial.id})
         write_atomically(self.directory.weights, data)
         self.weights_sha256 = hashlib.sha256(data).hexdigest()
 

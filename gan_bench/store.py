@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -122,8 +124,6 @@ class RecordDirectory:
 
     def save_sample(self, epoch: int, grid: NDArray[np.uint8]) -> None:
         """Write a sample grid (H, W, 3) uint8 as a PNG."""
-        import io
-
         from PIL import Image
 
         buffer = io.BytesIO()
@@ -138,7 +138,7 @@ class RecordDirectory:
 def finite(value: Any) -> Any:  # noqa: ANN401 - any JSON-able value
     """Replace NaN and infinities, which JSON does not have, by None."""
     if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -53,7 +53,7 @@ class Changes(_Strict):
 
 def _swept() -> type[BaseModel]:
     lists: dict[str, Any] = {
-        name: (Annotated[list[info.rebuild_annotation()], Field(min_length=1)] | None, None)
+        name: (list[info.rebuild_annotation()] | None, Field(None, min_length=1))  # type: ignore[misc]
         for name, info in Changes.model_fields.items()
     }
     return create_model("Sweep", __base__=_Strict, **lists)
@@ -125,8 +125,8 @@ class _Document:
         self.keys: dict[Location, yaml.Mark] = {}
         self.values: dict[Location, yaml.Mark] = {}
         self._nodes = 0
-        loader = _Loader(text)
         try:
+            loader = _Loader(text)
             node = loader.get_single_node()
             if node is None:
                 raise SuiteError(f"{path}: the suite is empty; see benchmarks/digits.yaml for an example")
@@ -136,8 +136,6 @@ class _Document:
             raise SuiteError(f"{self.at(mark)}: not YAML: {error.problem or error.context}") from None
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise SuiteError(f"{path}: not YAML: {str(error).splitlines()[0] if str(error) else 'nested'}") from None
-        finally:
-            loader.dispose()
 
     def at(self, mark: yaml.Mark | None) -> str:
         return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self.path)
@@ -160,7 +158,7 @@ class _Document:
                 self.keys[(*place, key)] = key_node.start_mark
                 content[key] = self._plain(loader, value_node, (*place, key))
             return content
-        return loader.construct_object(node)  # type: ignore[no-untyped-call]
+        return loader.construct_object(node)
 
     def nearest(self, place: Location, *, key: bool) -> str:
         """Name the place, or the closest thing around it that stands in the file."""
@@ -235,7 +233,7 @@ def _real_place(document: _Document, loc: tuple[str | int, ...]) -> Location:
     place: Location = ()
     for part in loc:
         inside = (*place, part) in document.values or (*place, part) in document.keys
-        if inside or isinstance(part, int) or re.fullmatch(r"[A-Za-z_][\w-]*", part) and part not in ("list", "str"):
+        if inside or isinstance(part, int) or (re.fullmatch(r"[A-Za-z_][\w-]*", part) and part not in ("list", "str")):
             place = (*place, part)
     return place
 

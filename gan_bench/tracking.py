@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -177,9 +178,9 @@ class Mirror:
         """Return the steps whose grids the run has; MLflow writes the step into the file's name."""
         steps = set()
         for entry in self._client.list_artifacts(run_id, "images"):
-            parts = entry.path.split("%step%")
-            if len(parts) == 2:
-                steps.add(int(parts[1].split("%")[0]))
+            found = re.search(r"[+%]step[+%](\d+)[+%]", entry.path)
+            if found:
+                steps.add(int(found[1]))
         return steps
 
     def _send_samples(self, sent: _Sent, stored: StoredTrial) -> None:
@@ -276,7 +277,7 @@ def replay(results: Path, uri: str) -> dict[str, Any]:
             elif stored.environment:
                 mirror.sync(stored, live=False)
                 count += 1
-    except Exception as error:  # noqa: BLE001 - MLflow raises many kinds
+    except Exception as error:
         raise UserError(f"MLflow at {uri} could not be written ({_first_line(error)}); check --tracking-uri") from error
     return {"runs": count, "experiments": mirror._experiments, "unreadable": unreadable}
 
@@ -311,7 +312,7 @@ def follow(suite_folder: Path, uri: str, over: threading.Event) -> dict[str, Any
                     if isinstance(stored, StoredTrial):
                         mirror.sync(stored, live=not last)
                 error = None
-            except Exception as problem:  # noqa: BLE001 - whatever MLflow raises, training goes on
+            except Exception as problem:
                 error = _first_line(problem)
         if last:
             known = mirror._experiments.get(suite_folder.name) if mirror else None

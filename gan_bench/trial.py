@@ -253,4 +253,4 @@ class TrialRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON-able dict."""
-        return {**asdict(self), "status": str(self.status)}
+        return {"schema": self.schema, **asdict(self), "status": str(self.status)}

@@ -44,6 +44,7 @@ class Plan:
 
 PLANS = {
     "lenet-mnist-v1": Plan(LeNet28, "mnist", 10, 0.1, 2, flip=False, half=False, data_note="the original MNIST"),
+    "cifar-v1": Plan(CifarNet, "cifar10", 25, 0.4, 3, flip=True, half=True, data_note="CIFAR-10, JPEG-compressed"),
 }
 
 
@@ -94,7 +95,7 @@ def train(plan: Plan, root: DataRoot) -> tuple[nn.Module, dict[str, object]]:
             if len(index) < BATCH:
                 continue
             x = augment(data.images[index].float().div(255), plan.pad, plan.flip, generator)
-            loss = F.cross_entropy(network(x)[1], data.labels[index], label_smoothing=0.1)
+            loss = F.cross_entropy(network(x)[1], data.labels[index])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -110,7 +111,7 @@ def train(plan: Plan, root: DataRoot) -> tuple[nn.Module, dict[str, object]]:
         "epochs": plan.epochs,
         "recipe": (
             f"SGD with Nesterov momentum 0.9, peak lr {plan.peak_lr} after a fifth of the steps, then linear to 0.001 "
-            f"of it, batch {BATCH}, weight decay 5e-4, label smoothing 0.1, shifts up to {plan.pad} pixels"
+            f"of it, batch {BATCH}, weight decay 5e-4, shifts up to {plan.pad} pixels"
             + (", mirroring" if plan.flip else "")
         ),
         "seed": SEED,

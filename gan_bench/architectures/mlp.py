@@ -28,7 +28,7 @@ class Generator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Map noise (N, latent_dim) to pictures (N, 1, 28, 28) in [-1, 1]."""
         pictures: Tensor = self.layers(z)
-        return pictures.unflatten(1, (1, 28, 28))
+        return pictures.reshape(-1, 1, 28, 28)
 
 
 class Discriminator(nn.Module):

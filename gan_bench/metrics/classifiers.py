@@ -64,7 +64,8 @@ class _Residual(nn.Module):
         self.convs = nn.Sequential(_conv(channels, channels), _conv(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.convs(x)
+        change: Tensor = self.convs(x)
+        return x + change
 
 
 class CifarNet(nn.Module):

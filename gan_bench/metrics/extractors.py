@@ -40,12 +40,14 @@ class Extractor(Protocol):
         sha256: Digest of the weights.
         feature_dim: Length of a feature.
         classes: Number of classes of the logits.
+        device: Where it runs and its answers lie.
     """
 
     name: str
     sha256: str
     feature_dim: int
     classes: int
+    device: torch.device
 
     def __call__(self, pictures: Tensor) -> Features:
         """Extract from (N, C, H, W) uint8 pictures on any device."""
@@ -90,7 +92,7 @@ class ShippedClassifier:
         self.feature_dim = network.feature_dim
         self.classes = 10
         self._shape = network.image_shape
-        self._device = device
+        self.device = device
         self._network = network().eval().requires_grad_(False)
         self._network.load_state_dict({key: value.float() for key, value in load_safetensors(data).items()})
         self._network.to(device)
@@ -99,7 +101,7 @@ class ShippedClassifier:
     def __call__(self, pictures: Tensor) -> Features:
         """Extract from uint8 pictures; other sizes are area-resized, other channel counts converted."""
         channels, height, width = self._shape
-        x = pictures.to(self._device).float().div_(255)
+        x = pictures.to(self.device).float().div_(255)
         if x.shape[1] != channels:
             x = x.mean(1, keepdim=True) if channels == 1 else x.expand(-1, channels, -1, -1)
         if x.shape[2:] != (height, width):

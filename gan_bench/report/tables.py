@@ -100,7 +100,9 @@ class _Study:
     def _table(self, what: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str = "") -> Table:
         mark = "QUICK profile, cut down" if self.profile == "quick" else "full profile"
         slug = "".join(c if c.isalnum() or c in "-." else "-" for c in what)
-        return Table(f"{self.suite}-{self.profile}-{slug}", f"{self.suite}: {title} ({mark})", tuple(columns), rows, note)
+        return Table(
+            f"{self.suite}-{self.profile}-{slug}", f"{self.suite}: {title} ({mark})", tuple(columns), rows, note
+        )
 
     def _final(self, protocol: str) -> pd.DataFrame:
         """Return the last scores of finished trials, one column per metric, indexed by trial."""
@@ -170,7 +172,9 @@ class _Study:
             Column("d_fake", "D(fake)", "interval"),
             Column("train_seconds", "train s", "interval"),
         ]
-        note = f"Scores {protocol}: extractor, reference split, generated pictures. Mean and 95 % t interval over seeds."
+        note = (
+            f"Scores {protocol}: extractor, reference split, generated pictures. Mean and 95 % t interval over seeds."
+        )
         return self._table(f"settings-{protocol}", "settings", columns, frame, note)
 
     def _noise_row(self, protocol: str) -> pd.DataFrame:
@@ -229,7 +233,9 @@ class _Study:
                 _put(row, f"epoch_{epoch}", _interval(members[members["epoch"] == epoch]["value"]))
             rows.append(row)
         columns = [Column("setting", "setting"), *[Column(f"epoch_{e}", f"epoch {e}", "interval") for e in epochs]]
-        note = f"{arrow(metric)} {protocol} after so many epochs of the same trials. Mean and 95 % t interval over seeds."
+        note = (
+            f"{arrow(metric)} {protocol} after so many epochs of the same trials. Mean and 95 % t interval over seeds."
+        )
         yield self._table(f"epochs-{protocol}", f"{TITLES[metric]} by epoch", columns, pd.DataFrame(rows), note)
 
 

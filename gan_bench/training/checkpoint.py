@@ -50,7 +50,7 @@ def load(path: Path, trial_id: str, device: torch.device) -> tuple[dict[str, Any
         content = torch.load(path, map_location=device, weights_only=True)
         if content["schema"] == SCHEMA_VERSION and content["trial"] == trial_id:
             return content["state"], content["progress"]
-    except Exception:  # noqa: BLE001, S110 - a damaged file may raise anything; it is set aside below
+    except Exception:  # noqa: S110 - a damaged file may raise anything; it is set aside below
         pass
     os.replace(path, path.with_name(path.name + ".broken"))  # noqa: PTH105
     return None

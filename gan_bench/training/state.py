@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -49,23 +50,21 @@ class TrainState:
     def start(cls, config: TrialConfig, device: torch.device, dtype: torch.dtype = torch.float32) -> TrainState:
         """Build a trial's first state: initial weights depend on its seed alone, not on the device."""
         architecture = ARCHITECTURES[config.architecture]
-        make = {
-            "generator": partial(architecture.generator, config.latent_dim),
-            "discriminator": architecture.discriminator,
-        }
-        nets = {
-            name: build(f, config.init, generator_for(config.seed, f"init/{name}")).to(device, dtype)
-            for name, f in make.items()
-        }
+
+        def network(role: str, make: Callable[[], nn.Module]) -> nn.Module:
+            return build(make, config.init, generator_for(config.seed, f"init/{role}")).to(device, dtype)
+
+        generator = network("generator", partial(architecture.generator, config.latent_dim))
+        discriminator = network("discriminator", architecture.discriminator)
 
         def adam(net: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:
             return Adam(net.parameters(), lr=lr, betas=betas, eps=config.adam_eps)
 
         return cls(
-            generator=nets["generator"],
-            discriminator=nets["discriminator"],
-            optimizer_g=adam(nets["generator"], config.lr_g, config.betas_g),
-            optimizer_d=adam(nets["discriminator"], config.lr_d, config.betas_d),
+            generator=generator,
+            discriminator=discriminator,
+            optimizer_g=adam(generator, config.lr_g, config.betas_g),
+            optimizer_d=adam(discriminator, config.lr_d, config.betas_d),
             sums=torch.zeros(4, dtype=torch.float64, device=device),
             last=torch.zeros(4, dtype=torch.float64, device=device),
         )

@@ -1,0 +1,44 @@
+# make bench SUITE=mnist ARGS="--profile full --seeds 0"   each target makes the environment first if it is missing
+SUITE   ?= digits
+ARGS    ?=
+RESULTS ?= results
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help bench report ui test lint clean-env
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "Making the environment in $(VENV) (a few minutes, about 6 GB: torch with CUDA)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+bench: $(VENV)/.installed ## run a suite: make bench SUITE=mnist ARGS="--seeds 0"
+	@exec $(BIN)/gan-bench run $(SUITE) --results $(RESULTS) $(ARGS)
+
+report: $(VENV)/.installed ## make the tables again from the records
+	@exec $(BIN)/gan-bench report $(RESULTS)
+
+ui: $(VENV)/.installed ## serve the MLflow page of the results
+	@exec $(BIN)/gan-bench ui --results $(RESULTS)
+
+test: $(VENV)/.installed-dev ## run the tests
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev ## format check, ruff, mypy --strict, import floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean-env: ## remove the environment
+	rm -rf $(VENV)

@@ -1,0 +1,58 @@
+"""Common fixtures: tiny trials, a private cache, and real data where GAN_BENCH_DATA names it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gan_bench.datasets import DataRoot
+from gan_bench.recipes import RECIPES
+from gan_bench.trial import EvaluationConfig, Trial, TrialConfig
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """Share one cache of reference statistics over the test session, apart from the user's."""
+    monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> DataRoot:
+    folder = os.environ.get("GAN_BENCH_DATA")
+    if not folder:
+        pytest.skip("GAN_BENCH_DATA does not name a folder with real data")
+    return DataRoot(Path(folder), given=True)
+
+
+def config_of(recipe: str, **changes) -> TrialConfig:
+    """A trial of a recipe, small unless told otherwise."""
+    values = {
+        "suite": "test",
+        "suite_version": 1,
+        "recipe": recipe,
+        "seed": 0,
+        "profile": "full",
+        "evaluation": EvaluationConfig(epochs=(0,), samples=2),
+        **RECIPES[recipe].values(),
+    }
+    return TrialConfig(**{**values, **changes})
+
+
+def digits_trial(seed: int = 0, **changes) -> Trial:
+    """A fully connected trial on 300 digits, two epochs."""
+    small = {
+        "dataset": "digits",
+        "epochs": 2,
+        "train_limit": 300,
+        "log_every": 2,
+        "seed": seed,
+        "evaluation": EvaluationConfig(epochs=(0, 1, 2), samples=64, extractors=("lenet-mnist-v1",)),
+    }
+    return Trial(setting="mnist-mlp-z100,dataset=digits", config=config_of("mnist-mlp-z100", **{**small, **changes}))
+
+
+def reseed(trial: Trial, seed: int) -> Trial:
+    return replace(trial, config=replace(trial.config, seed=seed))

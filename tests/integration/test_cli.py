@@ -1,0 +1,224 @@
+"""The command line as users meet it, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SUITE = """\
+suite: tiny
+version: 1
+trials:
+  - recipe: mnist-mlp-z100
+    set: {dataset: digits, epochs: 2, log_every: 4}
+    sweep: {lr: [2e-4, 3e-4]}
+seeds: [0]
+evaluate: {samples: 64}
+"""
+
+
+@pytest.fixture
+def suite(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(SUITE)
+    return path
+
+
+def gan_bench(*arguments, **options):
+    command = [sys.executable, "-m", "gan_bench", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+def test_run_report_skip_and_mirror(tmp_path, suite):
+    results = tmp_path / "results"
+    first = gan_bench("run", suite, "--results", results, "--device", "cpu")
+    assert first.returncode == 0, first.stderr
+    assert "QUICK profile" in first.stdout
+    assert "--profile full" in first.stdout
+    assert "expected time" in first.stdout
+    assert "MLflow: http://127.0.0.1:5000/#/experiments/" in first.stdout
+    assert "tiny: learning rate" in first.stdout
+
+    again = gan_bench("run", suite, "--results", results, "--device", "cpu")
+    assert again.returncode == 0
+    assert "2 finished, 0 to run" in again.stdout
+
+    (results / "report" / "tables" / "tiny-quick-trials.csv").unlink()
+    module = [sys.executable, "-m", "gan_bench.report", str(results)]
+    report = subprocess.run(module, capture_output=True, text=True, check=True)
+    assert "mnist-mlp-z100,lr=0.0002,dataset=digits,epochs=2,seed=0" in report.stdout
+    assert (results / "report" / "tables" / "tiny-quick-trials.csv").exists()
+
+    sync = gan_bench("sync", results)
+    assert "2 runs are up to date" in sync.stdout
+    check_mlflow(results)
+
+
+def check_mlflow(results):
+    """Each trial is one finished run with its metrics, params and sample grids, also after a replay."""
+    code = """
+import sys, json
+from mlflow import MlflowClient
+client = MlflowClient(sys.argv[1])
+experiment = client.get_experiment_by_name("tiny")
+out = []
+for run in client.search_runs([experiment.experiment_id]):
+    history = client.get_metric_history(run.info.run_id, "train/loss_d")
+    images = [a.path for a in client.list_artifacts(run.info.run_id, "images")]
+    out.append({"status": run.info.status, "params": run.data.params, "tags": run.data.tags,
+                "metrics": run.data.metrics, "steps": [m.step for m in history], "images": images})
+print(json.dumps(out))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"sqlite:///{results / 'mlflow.db'}"], capture_output=True, text=True, check=True
+    )
+    runs = json.loads(done.stdout.splitlines()[-1])
+    assert len(runs) == 2
+    for found in runs:
+        assert found["status"] == "FINISHED"
+        assert found["steps"] == [1, 2]
+        assert len(found["params"]) <= 10
+        assert {"eval/fid.lenet-mnist-v1", "eval/is.lenet-mnist-v1", "final/fid.lenet-mnist-v1", "train/d_real"} <= set(
+            found["metrics"]
+        )
+        assert found["tags"]["profile"] == "quick"
+        assert len([p for p in found["images"] if p.endswith(".png")]) == 2, found["images"]
+
+
+def test_interrupt_checkpoints_and_goes_on(tmp_path, suite):
+    suite.write_text(SUITE.replace("epochs: 2", "epochs: 400"))
+    results = tmp_path / "results"
+    command = [sys.executable, "-m", "gan_bench", "run", str(suite), "--results", str(results), "--no-tracking"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: any(results.glob("tiny/*/history.jsonl")) and any(
+        p.stat().st_size > 3000 for p in results.glob("tiny/*/history.jsonl")))  # fmt: skip
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert time.monotonic() - asked < 15
+    assert "the same command goes on" in out
+    (record,) = results.glob("tiny/*/record.json")
+    assert json.loads(record.read_text())["status"] == "interrupted"
+    report = gan_bench("report", results)
+    assert "interrupted" in report.stdout
+    assert "planned" in report.stdout
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the run did not get going"
+        time.sleep(0.05)
+
+
+def mnist_folder(tmp_path, real_data):
+    folder = tmp_path / "data"
+    shutil.copytree(real_data.path / "MNIST", folder / "MNIST")
+    return folder
+
+
+BAD_CALLS = {
+    "unknown suite": (["run", "mnits"], 'unknown suite "mnits" (did you mean "mnist"'),
+    "seeds": (["run", "digits", "--seeds", "a,b"], '--seeds takes whole numbers with commas, such as 0,1,2, not "a,b"'),
+    "no data folder": (["run", "mnist", "--data", "{tmp}/nowhere"], "does not exist"),
+    "empty data folder": (["run", "mnist", "--data", "{tmp}"], "cannot be read (No such file or directory)"),
+    "unknown extractor": (["run", "digits", "--extractor", "lenet"], 'unknown extractor "lenet"'),
+    "unknown device": (["run", "digits", "--device", "tpu"], 'device "tpu" is unknown'),
+    "unwritable results": (["run", "digits", "--results", "/proc/results"], "cannot be written"),
+    "results is a file": (["run", "digits", "--results", "{tmp}/file"], "cannot be written"),
+    "report without records": (["report", "{tmp}"], "holds no trial records"),
+    "report without folder": (["report", "{tmp}/nowhere"], "is no folder"),
+    "show unknown": (["show", "mnist-dcgam"], 'did you mean "mnist-dcgan"'),
+    "ui without results": (["ui", "--results", "{tmp}"], "does not exist; run a suite first"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CALLS)
+def test_bad_input_is_one_sentence_and_code_2(tmp_path, name):
+    (tmp_path / "file").touch()
+    arguments, message = BAD_CALLS[name]
+    environment = {key: value for key, value in os.environ.items() if key != "GAN_BENCH_DATA"}
+    here = Path.cwd()
+    done = gan_bench(*[a.format(tmp=tmp_path) for a in arguments], env=environment, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name not in ("file", "results")) == []
+    assert Path.cwd() == here
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has a CUDA device")
+def test_cuda_without_one(tmp_path):
+    done = gan_bench("run", "digits", "--device", "cuda", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "torch sees no CUDA device" in done.stderr
+
+
+def test_truncated_data_is_named(tmp_path, real_data):
+    folder = mnist_folder(tmp_path, real_data)
+    broken = folder / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    broken.write_bytes(broken.read_bytes()[:1000])
+    done = gan_bench("run", "mnist", "--data", folder, "--results", tmp_path / "r", "--no-tracking")
+    assert done.returncode == 2
+    assert "train-images-idx3-ubyte is damaged or truncated" in done.stderr
+    assert not list((tmp_path / "r").iterdir())
+
+
+def test_given_data_is_never_written_to(tmp_path, real_data):
+    folder = mnist_folder(tmp_path, real_data)
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    suite = tmp_path / "one.yaml"
+    suite.write_text(
+        "suite: one\nversion: 1\ntrials: [{recipe: mnist-mlp-z100, set: {epochs: 1}}]\nevaluate: {samples: 50}\n"
+    )
+    options = ["--data", folder, "--results", tmp_path / "r", "--no-tracking", "--train-limit", 500]
+    done = gan_bench("run", suite, *options)
+    assert done.returncode == 0, done.stderr
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+
+
+def test_what_is_only_listed_says_so(tmp_path):
+    suite = tmp_path / "cats.yaml"
+    suite.write_text("suite: cats\nversion: 1\ntrials: [{recipe: cats-dcgan}]\n")
+    done = gan_bench("run", suite, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "cats is in the registry but this version cannot read it yet" in done.stderr
+
+
+def test_dry_run_writes_nothing(tmp_path, suite):
+    done = gan_bench("run", suite, "--dry-run", "--results", tmp_path / "r")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("to run  ") == 2
+    assert "expected time" in done.stdout
+    assert not (tmp_path / "r").exists()
+
+
+def test_lists_and_descriptions():
+    listed = gan_bench("list").stdout
+    for name in ("digits", "mnist-mlp-z64", "cats", "dcgan64-bn", "lenet-mnist-v1"):
+        assert name in listed
+    assert "lineage" in gan_bench("show", "mnist-dcgan").stdout
+    assert "test_accuracy" in gan_bench("show", "lenet-mnist-v1").stdout
+
+
+def test_a_server_that_is_away_costs_the_run_nothing(tmp_path, suite):
+    results = tmp_path / "results"
+    options = ["--results", results, "--tracking-uri", "http://127.0.0.1:9"]
+    done = gan_bench("run", suite, *options)
+    assert done.returncode == 0, done.stderr
+    assert "MLflow is incomplete" in done.stdout
+    assert "sync" in done.stdout
+    assert len(list(results.glob("tiny/*/record.json"))) == 2
+    repaired = gan_bench("sync", results)
+    assert repaired.returncode == 0, repaired.stderr
+    check_mlflow(results)

@@ -1,0 +1,211 @@
+"""Whole trials in this process: determinism, resume, divergence, and what the record says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import digits_trial
+from safetensors.torch import load_file
+
+from gan_bench import runner, schema
+from gan_bench.datasets import DataRoot
+from gan_bench.events import Silent
+from gan_bench.executors import run_inline, unfinished
+from gan_bench.metrics.extractors import Features
+from gan_bench.runner import Workplace, run_trial
+from gan_bench.store import CHECKPOINT, EVALUATIONS, HISTORY, RecordDirectory, read_trial
+from gan_bench.training import engine
+from gan_bench.trial import Status
+
+CPU = torch.device("cpu")
+
+
+def place(tmp_path, stop=lambda: False):
+    return Workplace(DataRoot(tmp_path, given=True), CPU, stop)
+
+
+def run(tmp_path, trial, name="results", **options):
+    directory = RecordDirectory.of(tmp_path / name, trial)
+    record = run_trial(trial, directory, place(tmp_path, **options), Silent())
+    return directory, record
+
+
+def without_timing(value):
+    if isinstance(value, dict):
+        return {k: without_timing(v) for k, v in value.items() if k not in schema.TIMING}
+    return [without_timing(v) for v in value] if isinstance(value, list) else value
+
+
+def bits(directory):
+    """Everything of a record that must be the same in two runs of a trial."""
+    stored = read_trial(directory.path)
+    samples = {p.name: p.read_bytes() for p in sorted((directory.path / "samples").iterdir())}
+    lines = [stored.trial, stored.history, stored.evaluations, stored.record]
+    return (
+        without_timing([dict(x) if not isinstance(x, list) else x for x in lines]),
+        samples,
+        directory.weights.read_bytes(),
+    )
+
+
+@pytest.fixture(params=["mlp", "dcgan28"])
+def trial(request):
+    return digits_trial(architecture=request.param, batch_size=64)
+
+
+def test_same_seed_twice_is_the_same_bits(tmp_path, trial):
+    first, _ = run(tmp_path, trial, "a")
+    torch.rand(5)  # the global generator must not matter
+    second, _ = run(tmp_path, trial, "b")
+    assert bits(first) == bits(second)
+    other, _ = run(tmp_path, replace(trial, config=replace(trial.config, seed=1)), "a")
+    assert bits(other)[2] != bits(first)[2]
+
+
+def test_the_global_generator_is_not_touched(tmp_path):
+    before = torch.get_rng_state()
+    run(tmp_path, digits_trial())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("looks", [0, 1, 3, 6, 8, 9, 12, 15])
+def test_stopped_anywhere_and_resumed_is_the_same_bits(tmp_path, trial, looks):
+    whole, _ = run(tmp_path, trial, "whole")
+    asked = iter(range(10_000))
+    directory, record = run(tmp_path, trial, "cut", stop=lambda: next(asked) >= looks)
+    assert record.status is Status.INTERRUPTED
+    assert directory.status() is Status.INTERRUPTED
+    directory, record = run(tmp_path, trial, "cut")
+    assert record.status is Status.DONE
+    assert bits(directory) == bits(whole)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not a checkpoint", None])
+def test_a_damaged_checkpoint_is_set_aside_and_the_trial_starts_anew(tmp_path, damage):
+    trial = digits_trial()
+    whole, _ = run(tmp_path, trial, "whole")
+    asked = iter(range(10_000))
+    directory, _ = run(tmp_path, trial, "cut", stop=lambda: next(asked) >= 6)
+    content = directory.checkpoint.read_bytes()
+    directory.checkpoint.write_bytes(content[: len(content) // 2] if damage is None else damage)
+    directory, _ = run(tmp_path, trial, "cut")
+    assert bits(directory) == bits(whole)
+    assert (directory.path / f"{CHECKPOINT}.broken").exists()
+
+
+def test_a_checkpoint_of_another_trial_is_not_used(tmp_path):
+    first, _ = run(tmp_path, digits_trial(), "a", stop=iter([False] * 6 + [True] * 9).__next__)
+    other = digits_trial(seed=1)
+    directory = RecordDirectory.of(tmp_path / "b", other)
+    directory.path.mkdir(parents=True)
+    directory.checkpoint.write_bytes(first.checkpoint.read_bytes())
+    run_trial(other, directory, place(tmp_path), Silent())
+    undisturbed, _ = run(tmp_path, other, "c")
+    assert bits(directory) == bits(undisturbed)
+
+
+def test_the_record_holds_the_documented_keys_and_no_others(tmp_path):
+    directory, _ = run(tmp_path, digits_trial())
+
+    def read(name):
+        return json.loads((directory.path / name).read_text())
+
+    def lines(name):
+        return [json.loads(line) for line in (directory.path / name).read_text().splitlines()]
+
+    assert set(read("trial.json")) == set(schema.TRIAL)
+    assert set(read("environment.json")) == set(schema.ENVIRONMENT)
+    assert set(read("record.json")) == set(schema.RECORD)
+    for line in lines(HISTORY):
+        assert set(line) == set(schema.STEP if line["kind"] == "step" else schema.EPOCH)
+    for line in lines(EVALUATIONS):
+        assert set(line) == set(schema.EVALUATION)
+        assert all(set(score) == set(schema.SCORE) for score in line["scores"])
+    files = {p.name for p in directory.path.iterdir()}
+    assert files == {
+        "trial.json", "environment.json", "history.jsonl", "evaluations.jsonl", "samples", "generator.safetensors",
+        "record.json",
+    }  # fmt: skip
+
+
+def test_the_history_is_one_line_a_tick_and_one_an_epoch(tmp_path):
+    directory, record = run(tmp_path, digits_trial())  # 300 pictures, batches of 128: 3 steps an epoch, 2 epochs
+    history = read_trial(directory.path).history
+    assert [(line["kind"], line["epoch"], line["step"]) for line in history] == [
+        ("step", 1, 2),
+        ("epoch", 1, 3),
+        ("step", 2, 4),
+        ("step", 2, 6),
+        ("epoch", 2, 6),
+    ]
+    assert history[-1]["images"] == record.images == 600
+    assert history[-1]["last"] == {k: history[-2][k] for k in ("loss_d", "loss_g", "d_real", "d_fake")}
+
+
+def test_saved_weights_are_the_generator_that_was_scored(tmp_path):
+    directory, record = run(tmp_path, digits_trial())
+    weights = load_file(directory.weights)
+    assert sum(v.numel() for v in weights.values()) == 293_136
+    assert set(record.final) == {
+        "loss_d", "loss_g", "d_real", "d_fake", "fid[lenet-mnist-v1,train,64]", "is[lenet-mnist-v1,train,64]",
+    }  # fmt: skip
+
+
+def test_divergence_is_a_row_with_a_reason(tmp_path, monkeypatch):
+    plain = engine.update
+    calls = iter(range(1000))
+
+    def poisoned(state, *batch):
+        values = plain(state, *batch)
+        return values * float("nan") if next(calls) == 3 else values
+
+    monkeypatch.setattr(engine, "update", poisoned)
+    directory, record = run(tmp_path, digits_trial())
+    assert record.status is Status.DIVERGED
+    assert "not finite at or before step 4" in record.reason
+    assert read_trial(directory.path).record["status"] == "diverged"
+
+
+def test_features_that_are_not_finite_give_scores_without_values(tmp_path, monkeypatch):
+    class Broken:
+        name, sha256, feature_dim, classes, device = "lenet-mnist-v1", "0", 128, 10, CPU
+
+        def __call__(self, pictures):
+            nan = torch.full((len(pictures), 128), float("nan"))
+            return Features(nan, nan[:, :10])
+
+    reference = runner._reference("digits", DataRoot(tmp_path, given=True), 28, "lenet-mnist-v1", CPU)
+    monkeypatch.setattr(runner, "_extractor", lambda *_: Broken())
+    monkeypatch.setattr(runner, "_reference", lambda *_: reference)
+    directory, record = run(tmp_path, digits_trial())
+    assert record.status is Status.DONE
+    scores = read_trial(directory.path).evaluations[-1]["scores"]
+    assert {(s["value"], s["note"]) for s in scores} == {(None, "features are not finite")}
+
+
+def test_a_crash_is_a_row_and_the_suite_goes_on(tmp_path, monkeypatch):
+    plain = runner.build_engine
+
+    def crash(config, where):
+        if config.seed == 0:
+            raise RuntimeError("boom\nsecond line")
+        return plain(config, where)
+
+    monkeypatch.setattr(runner, "build_engine", crash)
+    trials = [digits_trial(0), digits_trial(1)]
+    records = run_inline(tmp_path, trials, place(tmp_path), Silent())
+    assert [records[t.id].status for t in trials] == [Status.FAILED, Status.DONE]
+    assert records[trials[0].id].reason == "RuntimeError: boom"
+    assert unfinished(tmp_path, trials) == [trials[0]]
+
+
+def test_training_moves_towards_the_data(tmp_path):
+    """Not only runs: the small convolutional net comes far closer to the digits than it starts."""
+    evaluation = replace(digits_trial().config.evaluation, epochs=(0, 12), samples=500)
+    trial = digits_trial(architecture="dcgan28", epochs=12, train_limit=None, batch_size=64, evaluation=evaluation)
+    directory, _ = run(tmp_path, trial)
+    fids = [line["scores"][0]["value"] for line in read_trial(directory.path).evaluations]
+    assert fids[1] < 0.5 * fids[0]

@@ -1,0 +1,163 @@
+"""Distances against closed forms and independent implementations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import sqrtm
+
+from gan_bench.metrics.distances import (
+    InceptionScoreAccumulator,
+    MomentAccumulator,
+    Moments,
+    NotFiniteError,
+    frechet_distance,
+)
+
+
+def features(count, dim, seed=0, shift=0.0):
+    generator = torch.Generator().manual_seed(seed)
+    mix = torch.randn(dim, dim, generator=generator, dtype=torch.float64) / dim**0.5
+    return torch.randn(count, dim, generator=generator, dtype=torch.float64) @ mix + shift
+
+
+def moments(values, batch=None):
+    accumulator = MomentAccumulator(values.shape[1])
+    for chunk in values.split(batch or len(values)):
+        accumulator.add(chunk)
+    return accumulator.moments()
+
+
+def scipy_frechet(a, b):
+    """The textbook formula with scipy's matrix square root."""
+    difference = (a.mean - b.mean).numpy()
+    root = sqrtm(a.covariance.numpy() @ b.covariance.numpy())
+    return difference @ difference + np.trace(a.covariance.numpy() + b.covariance.numpy() - 2 * root.real)
+
+
+def test_moments_are_numpy_s():
+    values = features(100, 7)
+    ours = moments(values, batch=13)
+    np.testing.assert_allclose(ours.mean, values.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(ours.covariance, np.cov(values.numpy().T), rtol=1e-10, atol=1e-14)
+
+
+def test_closed_form_of_diagonal_gaussians():
+    def gaussian(mean, variances):
+        return Moments(10, torch.tensor(mean, dtype=torch.float64), torch.diag(torch.tensor(variances).double()))
+
+    a, b = gaussian([0.0, 1.0], [1.0, 4.0]), gaussian([3.0, 1.0], [9.0, 0.25])
+    # |m|^2 + sum (s1 - s2)^2 for commuting covariances
+    assert frechet_distance(a, b) == pytest.approx(9 + (1 - 3) ** 2 + (2 - 0.5) ** 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("dim", [3, 64])
+def test_equals_scipy(dim):
+    a, b = moments(features(4 * dim, dim, 1)), moments(features(3 * dim, dim, 2, shift=0.3))
+    assert frechet_distance(a, b) == pytest.approx(scipy_frechet(a, b), rel=1e-6)
+
+
+def test_equals_torchmetrics():
+    from torchmetrics.image.fid import _compute_fid
+
+    a, b = moments(features(300, 48, 1)), moments(features(300, 48, 2, shift=0.2))
+    theirs = _compute_fid(a.mean, a.covariance, b.mean, b.covariance).item()
+    assert frechet_distance(a, b) == pytest.approx(theirs, rel=1e-6)
+
+
+def test_rank_deficient_covariances():
+    """Fewer pictures than dimensions: sqrtm struggles, the eigenvalues of a symmetric product do not."""
+    a, b = moments(features(20, 64, 1)), moments(features(30, 64, 2))
+    values_a, values_b = (m.covariance.numpy() for m in (a, b))
+    # oracle: tr (S1 S2)^1/2 = nuclear norm of X1' X2 for S = X X'
+    roots = [np.linalg.cholesky(v + 1e-13 * np.eye(64)) for v in (values_a, values_b)]
+    nuclear = np.linalg.svd(roots[0].T @ roots[1], compute_uv=False).sum()
+    difference = (a.mean - b.mean).numpy()
+    expected = difference @ difference + np.trace(values_a) + np.trace(values_b) - 2 * nuclear
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-4)
+
+
+def test_batches_order_and_merging_do_not_matter():
+    values, real = features(500, 32, 3), moments(features(400, 32, 4))
+    whole = frechet_distance(moments(values), real)
+    shuffled = values[torch.randperm(500, generator=torch.Generator().manual_seed(0))]
+    left, right = MomentAccumulator(32), MomentAccumulator(32)
+    left.add(values[:123])
+    right.add(values[123:])
+    left.merge(right)
+    for other in (moments(values, batch=7), moments(shuffled, batch=64), left.moments()):
+        assert frechet_distance(other, real) == pytest.approx(whole, rel=1e-9)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_features_that_are_not_finite_raise_and_do_not_crash(bad):
+    accumulator = MomentAccumulator(4)
+    accumulator.add(torch.tensor([[0.0, 1.0, 2.0, bad], [1.0, 1.0, 1.0, 1.0]]))
+    with pytest.raises(NotFiniteError, match="features are not finite"):
+        accumulator.moments()
+
+
+def test_one_feature_has_no_moments():
+    accumulator = MomentAccumulator(4)
+    accumulator.add(torch.zeros(1, 4))
+    with pytest.raises(ValueError, match="at least 2"):
+        accumulator.moments()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000), st.integers(2, 12), st.floats(-3, 3))
+def test_frechet_properties(seed, dim, shift):
+    a, b = moments(features(40, dim, seed)), moments(features(50, dim, seed + 1, shift))
+    distance = frechet_distance(a, b)
+    assert distance == pytest.approx(frechet_distance(b, a), rel=1e-7, abs=1e-9)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-8)
+    rotation = torch.linalg.qr(features(dim, dim, seed + 2))[0]
+
+    def rotated(m):
+        return Moments(m.count, rotation @ m.mean, rotation @ m.covariance @ rotation.T)
+
+    assert frechet_distance(rotated(a), rotated(b)) == pytest.approx(distance, rel=1e-7, abs=1e-8)
+
+
+def naive_inception_score(logits, splits):
+    probabilities = torch.softmax(logits.double(), 1).numpy()
+    scores = []
+    for part in np.array_split(probabilities, splits):
+        marginal = part.mean(0)
+        scores.append(np.exp((part * (np.log(part) - np.log(marginal))).sum(1).mean()))
+    return np.mean(scores), np.std(scores)
+
+
+@pytest.mark.parametrize(("count", "splits", "batch"), [(1000, 10, 1000), (1000, 10, 77), (60, 1, 60)])
+def test_inception_score_equals_the_textbook(count, splits, batch):
+    logits = features(count, 10, 5) * 3
+    accumulator = InceptionScoreAccumulator(count, 10, splits)
+    for chunk in logits.split(batch):
+        accumulator.add(chunk)
+    mean, std = accumulator.score()
+    expected_mean, expected_std = naive_inception_score(logits, splits)
+    assert mean == pytest.approx(expected_mean, rel=1e-10)
+    if splits > 1:
+        assert std == pytest.approx(expected_std, rel=1e-8)
+
+
+def test_inception_score_of_sure_and_even_classes_is_their_number():
+    logits = torch.eye(10).repeat(50, 1) * 1000
+    accumulator = InceptionScoreAccumulator(500, 10, 10)
+    accumulator.add(logits)
+    assert accumulator.score()[0] == pytest.approx(10)
+
+
+def test_inception_score_refuses_nan_and_wrong_counts():
+    accumulator = InceptionScoreAccumulator(4, 3, 1)
+    accumulator.add(torch.full((2, 3), math.nan))
+    with pytest.raises(ValueError, match="2 pictures were added, 4 were promised"):
+        accumulator.score()
+    accumulator.add(torch.zeros(2, 3))
+    with pytest.raises(NotFiniteError):
+        accumulator.score()

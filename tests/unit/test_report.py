@@ -1,0 +1,225 @@
+"""Statistics, tables and their three forms, from synthetic records."""
+
+from __future__ import annotations
+
+import csv
+import io
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import digits_trial
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from scipy import stats as scipy_stats
+
+from gan_bench.report.frame import build_frames
+from gan_bench.report.render import cells, number, print_table, to_csv, to_markdown
+from gan_bench.report.stats import mean_interval, paired_difference
+from gan_bench.report.tables import all_tables
+from gan_bench.store import StoredTrial
+
+
+def stored(trial, fid=None, status="done", reason=None, early=None, samples=100):
+    config = trial.config
+    score = {"metric": "fid", "name": f"fid[lenet-mnist-v1,train,{samples}]"}
+    evaluations = [
+        {"epoch": epoch, "scores": [{**score, "value": value}]}
+        for epoch, value in ((0, 300.0), (1, early), (config.epochs, fid))
+        if value is not None
+    ]
+    final = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
+    record = {"status": status, "reason": reason, "epochs": config.epochs, "images": 600, "final": final}
+    return StoredTrial(
+        path=Path("x"),
+        trial={"id": trial.id, "name": trial.name, "setting": trial.setting, "config": config.to_json()},
+        environment={"device": "cpu"},
+        history=[],
+        evaluations=evaluations,
+        record={**record, "train_seconds": 2.0, "evaluate_seconds": 1.0},
+    )
+
+
+def with_lr(trial, lr):
+    return replace(
+        trial,
+        setting=f"{trial.setting},lr={lr}",
+        config=replace(trial.config, lr_g=lr, lr_d=lr),
+    )
+
+
+@pytest.fixture
+def study():
+    rng = np.random.default_rng(0)
+    trials = []
+    for seed in range(5):
+        base = float(rng.normal(50, 10))
+        trials.append(stored(with_lr(digits_trial(seed), 2e-4), fid=base, early=base + 30))
+        trials.append(stored(with_lr(digits_trial(seed), 3e-4), fid=base - 5 + float(rng.normal(0, 1)), early=base))
+    return trials
+
+
+def table(tables, part):
+    (found,) = [t for t in tables if part in t.name]
+    return found
+
+
+def test_t_interval_is_scipy_s():
+    values = [1.0, 2.0, 4.0, 8.0]
+    interval = mean_interval(values)
+    low, high = scipy_stats.t.interval(0.95, 3, loc=np.mean(values), scale=scipy_stats.sem(values))
+    assert (interval.low, interval.high) == pytest.approx((low, high))
+
+
+def test_t_interval_covers_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    covered = [(i := mean_interval(rng.normal(3, 2, 5))).low <= 3 <= i.high for _ in range(2000)]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
+
+
+def test_one_seed_has_no_interval():
+    assert mean_interval([3.0]).low is None
+
+
+def test_pairing_removes_what_seeds_share():
+    rng = np.random.default_rng(2)
+    shared = rng.normal(0, 100, 6)
+    interval = paired_difference(shared, shared + 1 + rng.normal(0, 0.01, 6))
+    assert interval.low > 0.9
+    assert interval.high < 1.1
+
+
+@pytest.mark.parametrize("bad", [[], [1.0, float("nan")], [[1.0]]])
+def test_missing_values_are_refused(bad):
+    with pytest.raises(ValueError, match="finite values"):
+        mean_interval(bad)
+
+
+def test_factor_table_finds_the_better_learning_rate(study):
+    found = table(all_tables(build_frames(study)), "factor-learning-rate").rows
+    assert len(found) == 1
+    row = found.iloc[0]
+    assert (row["first_level"], row["second_level"], row["pairs"], row["seeds"]) == ("0.0002", "0.0003", 5, 5)
+    assert row["difference"] == pytest.approx(-5, abs=1.5)
+    assert row["verdict"] == "0.0003"
+
+
+def test_a_factor_is_never_compared_across_other_differences(study):
+    other = [stored(with_lr(digits_trial(s, batch_size=64), 3e-4), fid=1.0) for s in range(5)]
+    alone = [s for s in study if s.trial["config"]["lr_g"] == 2e-4]
+    assert not [t for t in all_tables(build_frames(alone + other)) if "factor-learning" in t.name]
+
+
+def test_settings_are_ranked_with_noise_last(study):
+    rows = table(all_tables(build_frames(study)), "settings").rows
+    assert rows["rank"].tolist()[:2] == [1, 2]
+    assert rows["fid"].iloc[0] < rows["fid"].iloc[1]
+    assert rows["setting"].iloc[-1].startswith("(noise")
+    assert rows["fid"].iloc[-1] == 300.0
+
+
+def test_epoch_table_compares_within_trials(study):
+    rows = table(all_tables(build_frames(study)), "epochs").rows
+    assert (rows["epoch_1"] > rows["epoch_2"]).all()
+
+
+def test_failures_are_rows_and_never_ranked(study):
+    failed = stored(digits_trial(9), status="failed", reason="out of memory")
+    planned = replace(stored(digits_trial(8)), environment={}, record=None)
+    tables = all_tables(build_frames([*study, failed, planned]))
+    rows = table(tables, "trials").rows.set_index("seed")
+    assert rows.loc[9, "status"] == "failed"
+    assert rows.loc[9, "reason"] == "out of memory"
+    assert rows.loc[8, "status"] == "planned"
+    ranked = table(tables, "settings").rows
+    assert ranked[ranked["done"] == 0]["rank"].isna().all()
+
+
+def test_protocols_and_profiles_are_never_ranked_together(study):
+    other = stored(with_lr(digits_trial(1), 4e-4), fid=1.0, samples=50)
+    quick_trial = with_lr(digits_trial(1), 5e-4)
+    quick = stored(replace(quick_trial, config=replace(quick_trial.config, profile="quick")), fid=1.0)
+    tables = [t for t in all_tables(build_frames([*study, other, quick])) if "-settings-" in t.name]
+    assert len(tables) == 3
+    for found in tables:
+        ranked = found.rows[found.rows["rank"].notna()]
+        assert len(ranked) in (1, 2)
+    assert any("QUICK" in t.title for t in tables)
+
+
+def test_equal_names_with_other_cuts_are_told_apart(study):
+    shorter = digits_trial(1)
+    shorter = with_lr(replace(shorter, config=replace(shorter.config, train_limit=200)), 2e-4)
+    labels = table(all_tables(build_frames([*study, stored(shorter, fid=3.0)])), "settings").rows["setting"].tolist()
+    assert any("200 pictures" in label for label in labels)
+    assert len(set(labels)) == len(labels)
+
+
+def test_no_records_no_tables():
+    assert all_tables(build_frames([])) == []
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "=cmd|' /C calc'!A0",
+    "a|b",
+    "@x",
+    "-1+2",
+    "x" * 200,
+    "\u202ertl",
+    "a\nb",
+    "%_&#",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_harmless(name):
+    trial = replace(digits_trial(), setting=name)
+    tables = all_tables(build_frames([stored(trial, fid=3.0, reason=name)]))
+    for each in tables:
+        text = to_markdown(each)
+        assert "<script" not in text
+        body = [line for line in text.splitlines() if line.startswith("|")]
+        assert len({line.replace("\\|", "").count("|") for line in body}) == 1, "a name broke out of its cell"
+        for row in csv.reader(io.StringIO(to_csv(each))):
+            assert not any(field[:1] in "=@\t\r" and field for field in row)
+            assert not any(field[:1] in "+-" and not _is_number(field) for field in row if field)
+        print_table(each, Console(file=io.StringIO(), width=100))
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def test_csv_has_all_digits(study):
+    found = table(all_tables(build_frames(study)), "settings")
+    rows = list(csv.DictReader(io.StringIO(to_csv(found))))
+    assert float(rows[0]["fid"]) == found.rows["fid"].iloc[0]
+    assert rows[0]["fid_n"] == "5"
+
+
+def test_interval_is_written_for_people(study):
+    found = table(all_tables(build_frames(study)), "settings")
+    column = [c.title for c in found.columns].index("FID ↓")
+    assert "±" in cells(found)[0][column]
+
+
+@given(st.floats(-1e300, 1e300))
+def test_numbers_keep_four_digits(value):
+    assert float(number(value)) == pytest.approx(value, rel=1e-3)
+
+
+def test_report_needs_neither_torch_nor_mlflow():
+    code = (
+        "import sys, gan_bench.report.build, gan_bench.cli;print(*(m for m in ('torch', 'mlflow') if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,133 @@
+"""Record directories on disk: atomic, readable when damaged, and unable to leave the results folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import digits_trial
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from gan_bench.atomic import write_atomically
+from gan_bench.errors import RecordError, UserError
+from gan_bench.store import HISTORY, RecordDirectory, read_lines, read_trial, scan, write_plan
+from gan_bench.trial import Status, Trial, TrialRecord
+
+RECORD = TrialRecord(
+    status=Status.DONE,
+    reason=None,
+    epochs=1,
+    steps=1,
+    images=1,
+    final={"loss_d": 1.0},
+    best={},
+    train_seconds=1.0,
+    evaluate_seconds=1.0,
+)
+
+
+@pytest.fixture
+def directory(tmp_path):
+    directory = RecordDirectory.of(tmp_path, digits_trial())
+    directory.begin(digits_trial(), {"schema": 1})
+    return directory
+
+
+def test_what_is_written_is_read(tmp_path, directory):
+    directory.append(HISTORY, [{"a": 1.5}, {"a": float("nan")}])
+    directory.save_sample(3, np.zeros((4, 4, 3), dtype=np.uint8))
+    directory.finish(RECORD)
+    (stored,) = scan(tmp_path)
+    assert stored.trial["id"] == digits_trial().id
+    assert stored.history == [{"a": 1.5}, {"a": None}]
+    assert stored.record["status"] == "done"
+    with Image.open(directory.path / "samples" / "epoch-0003.png") as grid:
+        assert grid.size == (4, 4)
+
+
+def test_status_is_none_until_the_end(directory):
+    assert directory.status() is None
+    directory.finish(RECORD)
+    assert directory.status() is Status.DONE
+    directory.begin(digits_trial(), {"schema": 1})
+    assert directory.status() is None
+
+
+def test_a_line_cut_short_is_left_out_and_a_bad_one_is_named(directory):
+    path = directory.path / HISTORY
+    path.write_text('{"a":1}\n{"a":2')
+    assert read_lines(path) == [{"a": 1}]
+    path.write_text('{"a":1\n{"a":2}\n')
+    with pytest.raises(RecordError, match=r"history.jsonl:1 is not a JSON object"):
+        read_lines(path)
+
+
+def test_cut_back_shortens_and_refuses_to_lengthen(directory):
+    directory.append(HISTORY, [{"a": 1}])
+    offsets = directory.offsets()
+    directory.append(HISTORY, [{"a": 2}])
+    assert directory.cut_back(offsets)
+    assert read_lines(directory.path / HISTORY) == [{"a": 1}]
+    assert not directory.cut_back({**offsets, HISTORY: 10_000})
+
+
+def test_planned_trials_that_never_started_are_there(tmp_path, directory):
+    other = replace(digits_trial(), config=replace(digits_trial().config, seed=5))
+    write_plan(tmp_path, "test", 1, [digits_trial(), other])
+    assert [s.trial["name"].rpartition("=")[2] for s in scan(tmp_path)] == ["0", "5"]
+
+
+def test_foreign_and_damaged_folders_are_named_not_fatal(tmp_path, directory):
+    (tmp_path / "test" / "notes").mkdir()
+    (tmp_path / "other").mkdir()
+    (directory.path / "trial.json").write_text('{"schema": 99}')
+    (error,) = scan(tmp_path)
+    assert isinstance(error, RecordError)
+    assert "record version 99" in str(error)
+
+
+@pytest.mark.parametrize("suite", ["..", "a/b", "/abs", "nul\0", "report", "", ".hidden", "x" * 300])
+def test_names_cannot_leave_the_results_folder(tmp_path, suite):
+    config = replace(digits_trial().config, suite=suite)
+    with pytest.raises(UserError, match="cannot be a folder"):
+        RecordDirectory.of(tmp_path, Trial(setting="x", config=config))
+
+
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
+    path = tmp_path / "f"
+    write_atomically(path, "old")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+    assert path.read_text() == "old"
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_record_or_a_clear_error(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "fuzzed"
+    path.mkdir(exist_ok=True)
+    (path / "trial.json").write_bytes(content)
+    with pytest.raises(RecordError, match="fuzzed"):
+        read_trial(path)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.binary(max_size=200))
+def test_any_bytes_after_good_lines_are_lines_or_a_clear_error(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "fuzzed.jsonl"
+    path.write_bytes(json.dumps({"a": 1}).encode() + b"\n" + content)
+    try:
+        assert read_lines(path)[0] == {"a": 1}
+    except RecordError as error:
+        assert "fuzzed.jsonl:" in str(error)

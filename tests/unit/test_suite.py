@@ -1,0 +1,188 @@
+"""Suite files: every mistake is named with its place; plans are what the file says."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gan_bench.errors import SuiteError, UserError
+from gan_bench.suite import PlanOptions, find_suite, make_plan
+from gan_bench.suite_file import parse
+
+GOOD = """\
+suite: s
+version: 1
+trials:
+  - recipe: mnist-mlp-z100
+  - recipe: mnist-mlp-z100
+    sweep: {lr: [2e-4, 3.0e-4], betas: [[0.5, 0.999], [0.9, 0.999]]}
+seeds: [0, 1]
+evaluate: {epochs: [1, 10, 300], samples: 100, extractors: auto}
+profiles: {quick: {epochs: 2, train_limit: 500, samples: 50, seeds: [7]}}
+"""
+
+
+def plan_of(tmp_path, text, **options):
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    return make_plan(path, PlanOptions(**options))
+
+
+def test_sweep_is_the_product_and_repeats_are_planned_once(tmp_path):
+    plan = plan_of(tmp_path, GOOD)
+    assert [trial.name for trial in plan.trials[:4]] == [
+        "mnist-mlp-z100,seed=0",
+        "mnist-mlp-z100,lr=0.0002,betas=0.5-0.999,seed=0",
+        "mnist-mlp-z100,lr=0.0002,seed=0",
+        "mnist-mlp-z100,betas=0.5-0.999,seed=0",
+    ]
+    assert len(plan.trials) == 8
+    assert len({trial.id for trial in plan.trials}) == 8
+
+
+def test_swept_values_are_chosen_not_the_article_s(tmp_path):
+    swept = plan_of(tmp_path, GOOD).trials[1]
+    assert swept.provenance["lr_g"] == swept.provenance["lr_d"] == swept.provenance["betas_g"] == "chosen"
+    assert swept.provenance["batch_size"] == "code"
+
+
+def test_evaluation_epochs_are_those_reached_with_first_and_last(tmp_path):
+    assert plan_of(tmp_path, GOOD).trials[0].config.evaluation.epochs == (0, 1, 10, 100)
+
+
+def test_quick_cuts_and_is_another_trial(tmp_path):
+    quick = plan_of(tmp_path, GOOD, profile="quick").trials
+    assert {t.config.seed for t in quick} == {7}
+    config = quick[0].config
+    assert (config.epochs, config.train_limit, config.evaluation.samples) == (2, 500, 50)
+    assert config.evaluation.epochs == (0, 1, 2)
+    assert config.profile == "quick"
+
+
+def test_command_line_caps_and_filters(tmp_path):
+    plan = plan_of(tmp_path, GOOD, epochs=5, train_limit=40, samples=9, seeds=(3,), only="*betas*")
+    assert [t.name for t in plan.trials] == [
+        "mnist-mlp-z100,lr=0.0002,betas=0.5-0.999,seed=3",
+        "mnist-mlp-z100,betas=0.5-0.999,seed=3",
+    ]
+    config = plan.trials[0].config
+    assert (config.epochs, config.train_limit, config.evaluation.samples) == (5, 40, 9)
+
+
+def test_a_filter_that_leaves_nothing_is_said(tmp_path):
+    with pytest.raises(UserError, match="no trial of s matches --only"):
+        plan_of(tmp_path, GOOD, only="nothing*")
+
+
+BAD = [
+    ("  - recipe: mnist-mlp-z100\n", "  - recipe: mnist-mpl-z100\n", "4:13", 'did you mean "mnist-mlp-z100"'),
+    ("suite: s\n", "suite: s\nsamples: 3\n", "2:1", "samples: unknown field"),
+    ("    sweep:", "    sweeps:", "6:5", 'trials[1].sweeps: unknown field (did you mean "sweep"'),
+    ("{lr: [2e-4", "{lrr: [2e-4", "6:13", 'unknown field (did you mean "lr"'),
+    ("2e-4", "fast", "6:18", "valid number, got 'fast'"),
+    ("2e-4", "-1", "6:18", "greater than 0, got -1"),
+    ("[0.5, 0.999]", "[0.5]", "6:", "at least 2 items"),
+    ("seeds: [0, 1]", "seeds: []", "7:8", "at least 1 item"),
+    ("seeds: [0, 1]", "seeds: [a]", "7:9", "valid integer, got 'a'"),
+    ("version: 1\n", "", "1:1", "version: this field is required"),
+    ("suite: s", "suite: ../etc", "1:8", "match pattern"),
+    ("suite: s", "suite: [", "3:7", "not YAML"),
+    ("version: 1", "version: 1\nversion: 2", "3:1", "version is given twice"),
+    ("samples: 100", "samples: 1", "8:", "greater than or equal to 2"),
+    ("{lr: [2e-4, 3.0e-4]", "{lr_g: [1e-4], lr: [2e-4]", "6:", "lr sets both networks"),
+    ("quick:", "fast:", "9:12", "unknown field"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "place", "message"), BAD, ids=[b[3] + b[1][:12] for b in BAD])
+def test_mistakes_are_named_with_their_place(tmp_path, old, new, place, message):
+    assert old in GOOD
+    with pytest.raises(SuiteError) as caught:
+        plan_of(tmp_path, GOOD.replace(old, new, 1))
+    text = str(caught.value)
+    assert message in text
+    if not message.startswith("lr sets"):
+        assert f"s.yaml:{place}" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the suite is empty"),
+        ("- 1", "a suite is a mapping"),
+        ("\x00", "not YAML"),
+        ("a: &x [*x]", "undefined alias|not YAML|too deep"),
+    ],
+)
+def test_what_is_no_suite(tmp_path, text, message):
+    with pytest.raises(SuiteError, match=message):
+        plan_of(tmp_path, text)
+
+
+def test_not_text_and_not_there(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SuiteError, match="is not UTF-8"):
+        make_plan(path, PlanOptions())
+    with pytest.raises(SuiteError, match="cannot be read"):
+        make_plan(tmp_path / "none.yaml", PlanOptions())
+    with pytest.raises(SuiteError, match='unknown suite "digit".*did you mean "digits"'):
+        find_suite("digit")
+
+
+def test_alias_bombs_are_refused(tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    with pytest.raises(SuiteError, match="too large or too deep"):
+        plan_of(tmp_path, "\n".join(lines))
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(max_size=300))
+def test_any_text_is_a_suite_or_a_clear_error(text):
+    try:
+        parse(Path("x.yaml"), text)
+    except SuiteError as error:
+        assert str(error).startswith("x.yaml")
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_any_damage_to_a_good_suite_is_a_plan_or_a_clear_error(tmp_path_factory, data):
+    """Cut, repeat and replace pieces of a good file."""
+    position = data.draw(st.integers(0, len(GOOD)))
+    length = data.draw(st.integers(0, 30))
+    piece = data.draw(
+        st.sampled_from(["", "x", ": ", "- ", "[", "{", "1e400", "null", "~", "'", "&a ", "*a ", "!!int "])
+    )
+    path = tmp_path_factory.getbasetemp() / "damaged.yaml"
+    path.write_text(GOOD[:position] + piece + GOOD[position + length :])
+    try:
+        make_plan(path, PlanOptions())
+    except SuiteError as error:
+        assert "damaged.yaml" in str(error)
+
+
+SHIPPED = sorted(path.stem for path in Path("benchmarks").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(("name", "profile"), list(itertools.product(SHIPPED, ["full", "quick"])))
+def test_shipped_suites_plan(name, profile):
+    plan = make_plan(find_suite(name), PlanOptions(profile=profile))
+    assert plan.suite == name
+    assert len({trial.name for trial in plan.trials}) == len(plan.trials)
+
+
+def test_mnist_covers_the_question_of_the_articles():
+    trials = make_plan(find_suite("mnist"), PlanOptions()).trials
+    for recipe in ("mnist-dcgan", "mnist-mlp-z64", "mnist-mlp-z100"):
+        mine = [t.config for t in trials if t.config.recipe == recipe]
+        swept = {(c.lr_g, c.betas_g) for c in mine if c.lr_g == c.lr_d and c.epochs == 300}
+        assert swept == set(itertools.product((2e-4, 3e-4), ((0.5, 0.999), (0.9, 0.999))))
+        assert any(t.setting == recipe for t in trials), "the article's own setting"
+        assert {c.seed for c in mine} == {0, 1, 2, 3, 4}
+    assert {1, 10, 25, 60, 100, 300} <= set(trials[1].config.evaluation.epochs)

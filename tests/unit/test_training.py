@@ -1,0 +1,104 @@
+"""Initial weights, draws and normalisation: exactly what the articles' libraries would give."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import config_of
+from torch import nn
+from torchvision import transforms
+
+from gan_bench.architectures import ARCHITECTURES
+from gan_bench.errors import DataError
+from gan_bench.training.draws import EpochDraws, steps_per_epoch
+from gan_bench.training.engine import normalise
+from gan_bench.training.initialise import build
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_default_init_is_what_the_constructors_draw(name):
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        theirs = ARCHITECTURES[name].discriminator().state_dict()
+    before = torch.get_rng_state()
+    ours = build(ARCHITECTURES[name].discriminator, "default", torch.Generator().manual_seed(5)).state_dict()
+    assert torch.equal(before, torch.get_rng_state()), "the global generator moved"
+    assert list(ours) == list(theirs)
+    for key in ours:
+        assert torch.equal(ours[key], theirs[key]), key
+
+
+def test_dcgan_init_has_the_stated_moments():
+    net = build(lambda: ARCHITECTURES["dcgan64"].generator(100), "dcgan", torch.Generator().manual_seed(0))
+    conv = torch.cat([m.weight.flatten() for m in net.modules() if isinstance(m, nn.ConvTranspose2d)])
+    norm = torch.cat([m.weight for m in net.modules() if isinstance(m, nn.BatchNorm2d)])
+    assert conv.mean().abs() < 1e-4
+    assert conv.std().item() == pytest.approx(0.02, rel=0.01)
+    assert norm.mean().item() == pytest.approx(1.0, abs=0.003)
+    assert norm.std().item() == pytest.approx(0.02, rel=0.1)
+    assert all((m.bias == 0).all() for m in net.modules() if isinstance(m, nn.BatchNorm2d))
+
+
+def test_unknown_layers_are_refused():
+    with pytest.raises(TypeError, match="no initialisation rule for PReLU"):
+        build(nn.PReLU, "default", torch.Generator())
+
+
+def test_normalise_is_bit_identical_to_torchvision():
+    levels = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16)
+    theirs = transforms.Normalize((0.5,), (0.5,))(levels.float().div(255))
+    assert torch.equal(normalise(levels[None])[0], theirs)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "pictures", "steps"),
+    [
+        ("cats-dcgan", 15_747, 247),
+        ("mnist-dcgan", 60_000, 937),
+        ("mnist-mlp-z64", 60_000, 600),
+        ("cifar10-dcgan", 50_000, 782),
+        ("mnist-mlp-z100", 60_000, 469),
+    ],
+)
+def test_steps_per_epoch_are_the_articles(recipe, pictures, steps):
+    assert steps_per_epoch(config_of(recipe), pictures) == steps
+
+
+def test_too_few_pictures_for_one_dropped_batch():
+    with pytest.raises(DataError, match="fewer than one batch of 64"):
+        steps_per_epoch(config_of("mnist-dcgan"), 63)
+
+
+def test_an_epoch_shows_every_picture_as_often_as_the_recipe_says():
+    draws = EpochDraws.draw(config_of("cats-dcgan", batch_size=4), 11, 1, CPU)
+    assert torch.bincount(draws.order).tolist() == [2] * 11
+
+
+def test_draws_depend_on_seed_epoch_and_purpose_alone():
+    config = config_of("mnist-mlp-z100")
+    first, again = (EpochDraws.draw(config, 300, 1, CPU) for _ in range(2))
+    torch.rand(3)  # the global generator must not matter
+    assert torch.equal(first.order, again.order)
+    assert torch.equal(first.noise_d, again.noise_d)
+    assert first.noise_g is not None
+    assert not torch.equal(first.noise_d, first.noise_g)
+    later = EpochDraws.draw(config, 300, 2, CPU)
+    other = EpochDraws.draw(config_of("mnist-mlp-z100", seed=1), 300, 1, CPU)
+    for different in (later, other):
+        assert not torch.equal(first.order, different.order)
+        assert not torch.equal(first.noise_d, different.noise_d)
+
+
+def test_noise_has_the_recipe_s_distribution():
+    uniform = EpochDraws.draw(config_of("mnist-dcgan"), 3200, 1, CPU).noise_d
+    assert uniform.min() >= -1
+    assert uniform.max() <= 1
+    assert uniform.std().item() == pytest.approx(1 / 3**0.5, rel=0.01)
+    normal = EpochDraws.draw(config_of("mnist-mlp-z100"), 3200, 1, CPU).noise_d
+    assert normal.std().item() == pytest.approx(1.0, rel=0.01)
+
+
+def test_reused_fakes_need_no_second_noise():
+    assert EpochDraws.draw(config_of("cifar10-dcgan"), 100, 1, CPU).noise_g is None

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from conftest import config_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gan_bench.recipes import RECIPES
+from gan_bench.trial import EvaluationConfig, Trial, TrialConfig, canonical_json, derive_seed
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_config_survives_json(recipe):
+    config = config_of(recipe)
+    again = TrialConfig.from_json(json.loads(json.dumps(config.to_json())))
+    assert again == config
+    assert again.id == config.id
+
+
+def test_id_is_pinned():
+    """A changed id orphans every record people have; it may only change with the schema version."""
+    assert config_of("mnist-mlp-z100").id == "ffc79ca8"
+
+
+def test_every_field_moves_the_id():
+    config = config_of("mnist-mlp-z100")
+    other = {
+        "suite": "other", "suite_version": 2, "recipe": "x", "dataset": "digits", "image_size": 32,
+        "architecture": "dcgan28", "latent_dim": 7, "latent": "uniform", "batch_size": 7, "last_batch": "drop",
+        "fake_batch": "full", "step_fakes": "reuse", "init": "dcgan", "lr_g": 1e-5, "lr_d": 1e-5,
+        "betas_g": (0.1, 0.2), "betas_d": (0.1, 0.2), "adam_eps": 1e-7, "epochs": 101, "dataset_repeats": 2,
+        "train_limit": 10, "log_every": 7, "seed": 9, "profile": "quick",
+        "evaluation": EvaluationConfig(epochs=(1,), samples=2),
+    }  # fmt: skip
+    assert set(other) == set(config.to_json())
+    assert len({config.id, *(replace(config, **{name: value}).id for name, value in other.items())}) == len(other) + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lr_g": 0.0}, "lr_g must lie between 0 and 1"),
+        ({"betas_d": (0.5, 1.0)}, "betas_d must be two numbers"),
+        ({"betas_d": (0.5,)}, "betas_d must be two numbers"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"seed": -1}, "seed must not be negative"),
+        ({"latent": "cauchy"}, "latent must be one of normal, uniform"),
+        ({"evaluation": EvaluationConfig(epochs=(101,), samples=2)}, "lies after the last"),
+        ({"step_fakes": "reuse", "fake_batch": "full"}, "goes only with"),
+    ],
+)
+def test_misuse_is_refused_at_definition(change, message):
+    with pytest.raises(ValueError, match=message):
+        config_of("mnist-mlp-z100", **change)
+
+
+def test_foreign_json_is_refused():
+    plain = config_of("mnist-mlp-z100").to_json()
+    with pytest.raises(ValueError, match="unknown trial fields: speed"):
+        TrialConfig.from_json({**plain, "speed": 1})
+    del plain["lr_g"]
+    with pytest.raises(ValueError, match="incomplete trial"):
+        TrialConfig.from_json(plain)
+
+
+@given(st.integers(0, 2**40), st.text(max_size=20), st.text(max_size=20))
+def test_purposes_have_seeds_of_their_own(seed, first, second):
+    assert 0 <= derive_seed(seed, first) < 2**63
+    assert (derive_seed(seed, first) == derive_seed(seed, second)) == (first == second)
+
+
+def test_canonical_json_knows_no_order_and_no_nan():
+    assert canonical_json({"b": 1, "a": [1.0, None]}) == canonical_json({"a": [1.0, None], "b": 1})
+    with pytest.raises(ValueError, match="Out of range"):
+        canonical_json(float("nan"))
+
+
+def test_directory_carries_name_and_id():
+    trial = Trial(setting="mnist-mlp-z100", config=config_of("mnist-mlp-z100", seed=3))
+    assert trial.directory == f"mnist-mlp-z100,seed=3--{trial.config.id}"
