@@ -20,8 +20,8 @@ from gan_bench.environment import choose_device, fix_bits
 from gan_bench.errors import UserError
 from gan_bench.executors import run_inline, unfinished
 from gan_bench.report.build import build_report, print_report
-from gan_bench.runner import Workplace, preflight, seconds_per_evaluation, seconds_per_step
-from gan_bench.store import RecordDirectory, write_plan
+from gan_bench.runner import Workplace, preflight, real_anchors, seconds_per_evaluation, seconds_per_step
+from gan_bench.store import RecordDirectory, write_anchors, write_plan
 from gan_bench.suite import Plan, PlanOptions, find_suite, make_plan
 from gan_bench.terminal import Watch
 from gan_bench.training.draws import steps_per_epoch
@@ -112,6 +112,8 @@ def bench(options: BenchOptions, console: Console) -> int:
         for trial in todo:
             RecordDirectory.of(options.results, trial).clear()
     write_plan(options.results, plan.suite, plan.version, plan.trials)
+    if todo:
+        write_anchors(options.results, plan.suite, real_anchors(plan.trials, place))
     records = _run(plan, todo, options, place, stop, console)
     return _conclude(plan, records, options, console, interrupted=stop.asked)
 

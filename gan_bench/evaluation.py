@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,42 +14,27 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gan_bench.metrics.distances import (
+    FeatureSample,
     InceptionScoreAccumulator,
     MomentAccumulator,
-    Moments,
     NotFiniteError,
+    class_divergence,
+    covered_classes,
+    frechet_at_infinity,
     frechet_distance,
+    kernel_distance,
+    neighbours,
 )
-from gan_bench.metrics.extractors import Extractor
+from gan_bench.metrics.features import Extractor
 from gan_bench.randomness import draw_latent, generator_for
-from gan_bench.reference import CHUNK, Reference
+from gan_bench.reference import CHUNK, KEPT, Reference, chunks
+from gan_bench.scores import Score
 from gan_bench.trial import TrialConfig
+
+_Make = Callable[..., Score]
 
 GRID = 64
 """Pictures of a sample grid, in rows of eight."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """A number with its protocol. Keys are documented in ``gan_bench.schema``."""
-
-    metric: str
-    value: float | None
-    std: float | None
-    extractor: str
-    split: str
-    real: int
-    generated: int
-    note: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The metric with its protocol, for example ``fid[lenet-mnist-v1,train,10000]``."""
-        return f"{self.metric}[{self.extractor},{self.split},{self.generated}]"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the score as a JSON-able dict."""
-        return {"name": self.name, **asdict(self)}
 
 
 def to_uint8(pictures: Tensor) -> Tensor:
@@ -59,12 +45,13 @@ def to_uint8(pictures: Tensor) -> Tensor:
 @contextmanager
 def _frozen(network: nn.Module) -> Iterator[None]:
     """Put a network into eval mode without gradients, so that looking at it changes nothing."""
+    before = network.training
     network.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        network.train()
+        network.train(before)
 
 
 def generated_chunks(generator: nn.Module, config: TrialConfig, count: int, purpose: str) -> Iterator[Tensor]:
@@ -105,63 +92,163 @@ class Evaluator:
 
     Args:
         extractors: The frozen networks.
-        references: Statistics of the real pictures, by extractor name.
+        references: Statistics of the real pictures, by extractor name, on the extractors' device.
+        classes: Classes of the dataset; class measures need an extractor that knows just these.
     """
 
-    def __init__(self, extractors: list[Extractor], references: Mapping[str, Reference]) -> None:
+    def __init__(self, extractors: list[Extractor], references: Mapping[str, Reference], classes: int = 0) -> None:
         self.extractors = extractors
         self.references = references
+        self.classes = classes
 
-    def evaluate(self, generator: nn.Module, config: TrialConfig) -> list[Score]:
-        """Generate the evaluation's pictures once and score them with every extractor.
+    def evaluate(self, generator: nn.Module, config: TrialConfig, draws: int = 1) -> list[Score]:
+        """Score the pictures of the trial's evaluation noise with every extractor.
 
         Pictures that cannot be scored (features that are not finite) give scores without a value and with a note.
+
+        Args:
+            generator: G.
+            config: Gives latent, seed and the number of samples.
+            draws: Evaluations with noise of their own. Values are those of the first; from two draws on, ``draw_std``
+                is the standard deviation over draws (ddof 1): the noise of evaluating, apart from that of training.
         """
         count = config.evaluation.samples
+        first, *others = (
+            self.score(generated_chunks(generator, config, count, f"evaluation/{draw}"), count, config.seed)
+            for draw in range(draws)
+        )
+        return [_with_spread(score, [other[i] for other in others]) for i, score in enumerate(first)]
+
+    def score(self, pictures: Iterable[Tensor], count: int, seed: int = 0) -> list[Score]:
+        """Score pictures with every extractor.
+
+        Args:
+            pictures: Chunks of (n, C, H, W) uint8.
+            count: Pictures in all.
+            seed: Seeds the subsets of the extrapolated FID.
+
+        Raises:
+            ValueError: The chunks do not add up to ``count``.
+        """
         gatherers = [_Gatherer(extractor, count) for extractor in self.extractors]
-        for pictures in generated_chunks(generator, config, count, "evaluation"):
+        for chunk in pictures:
             for gatherer in gatherers:
-                gatherer.add(pictures)
-        return [score for g in gatherers for score in g.scores(self.references[g.extractor.name])]
+                gatherer.add(chunk)
+        return [
+            score
+            for gatherer in gatherers
+            for score in gatherer.scores(self.references[gatherer.extractor.name], self.classes, seed)
+        ]
+
+    def score_real(self, images: Tensor) -> list[Score]:
+        """Score real pictures as if they had been generated: the floor that no generator is expected to pass."""
+        return self.score(chunks(images), len(images))
+
+
+def _with_spread(score: Score, others: list[Score]) -> Score:
+    values = [s.value for s in (score, *others)]
+    known = [value for value in values if value is not None]
+    if len(known) < 2 or len(known) < len(values):
+        return score
+    return replace(score, draw_std=statistics.stdev(known))
 
 
 class _Gatherer:
     """Accumulates what one extractor says about generated pictures."""
 
     def __init__(self, extractor: Extractor, count: int) -> None:
+        device = extractor.device
         self.extractor = extractor
         self.count = count
-        self._moments = MomentAccumulator(extractor.feature_dim, extractor.device)
-        self._inception_score = InceptionScoreAccumulator(count, extractor.classes, device=extractor.device)
+        self._moments = MomentAccumulator(extractor.feature_dim, device)
+        self._inception_score = InceptionScoreAccumulator(count, extractor.classes, device=device)
+        self._sample = FeatureSample(min(KEPT, count), extractor.feature_dim, device)
+        self._classes = torch.zeros(extractor.classes, dtype=torch.int64, device=device)
 
     def add(self, pictures: Tensor) -> None:
         seen = self.extractor(pictures)
         self._moments.add(seen.features)
         self._inception_score.add(seen.logits)
+        self._sample.add(seen.features)
+        self._classes += torch.bincount(seen.logits.argmax(1), minlength=self.extractor.classes)
 
-    def scores(self, reference: Reference) -> list[Score]:
-        def score(metric: str, value: float | None, std: float | None, note: str | None) -> Score:
+    def scores(self, reference: Reference, classes: int, seed: int) -> list[Score]:
+        """Return every score the reference allows."""
+
+        def score(
+            metric: str, value: float | None, std: float | None = None, note: str | None = None, *, kept: bool = False
+        ) -> Score:
             return Score(
                 metric=metric,
                 value=value,
-                std=std,
+                std=None if std is None or math.isnan(std) else std,
                 extractor=self.extractor.name,
                 split=reference.split,
-                real=reference.moments.count,
-                generated=self.count,
+                real=min(KEPT, reference.moments.count) if kept else reference.moments.count,
+                generated=min(KEPT, self.count) if kept else self.count,
                 note=note,
             )
 
-        try:
-            moments = self._moments.moments()
-            real = _on(reference.moments, moments.mean.device)
-            fid = frechet_distance(moments, real)
-            mean, std = self._inception_score.score()
-        except NotFiniteError as error:
-            return [score("fid", None, None, str(error)), score("is", None, None, str(error))]
+        measures = {
+            "fid": self._fid,
+            "is": self._is,
+            "kid": self._kid,
+            "fid_inf": self._fid_inf,
+            "neighbours": self._neighbours,
+        }
+        if classes == self.extractor.classes and reference.classes is not None:
+            measures["classes"] = self._class_measures
+        found: list[Score] = []
+        for name, measure in measures.items():
+            try:
+                found += measure(reference, seed, score)
+            except NotFiniteError as error:
+                names = _PARTS.get(name, (name,))
+                found += [score(part, None, None, str(error), kept=part not in ("fid", "is")) for part in names]
+        return found
+
+    def _fid(self, reference: Reference, seed: int, score: _Make) -> list[Score]:
         few = "fewer pictures than feature dimensions" if self.count <= self.extractor.feature_dim else None
-        return [score("fid", fid, None, few), score("is", mean, std, None)]
+        return [score("fid", frechet_distance(self._moments.moments(), reference.moments), None, few)]
+
+    def _is(self, reference: Reference, seed: int, score: _Make) -> list[Score]:
+        return [score("is", *self._inception_score.score())]
+
+    def _kid(self, reference: Reference, seed: int, score: _Make) -> list[Score]:
+        if reference.features is None:
+            return []
+        return [score("kid", *kernel_distance(self._sample.features(), reference.features), kept=True)]
+
+    def _fid_inf(self, reference: Reference, seed: int, score: _Make) -> list[Score]:
+        features = self._sample.features()
+        few = max(50, 5 * self.extractor.feature_dim)
+        if len(features) < few:
+            return [score("fid_inf", None, None, f"needs {few} generated pictures", kept=True)]
+        source = generator_for(seed, "evaluation/fid_inf")
+        return [score("fid_inf", frechet_at_infinity(features, reference.moments, source), kept=True)]
+
+    def _neighbours(self, reference: Reference, seed: int, score: _Make) -> list[Score]:
+        if reference.features is None or reference.radii is None or self._sample.count <= 3:
+            return []
+        found = neighbours(self._sample.features(), reference.features, reference.radii)
+        scores = [score("precision", found.precision, kept=True), score("recall", found.recall, kept=True)]
+        if reference.copy_distance is not None:
+            share = float((found.nearest < reference.copy_distance).double().mean())
+            scores.append(score("copies", share, kept=True))
+        return scores
+
+    def _class_measures(self, reference: Reference, seed: int, score: _Make) -> list[Score]:
+        assert reference.classes is not None  # noqa: S101 - the caller looked
+        self._moments.moments()  # a histogram of pictures whose features are not finite would mean nothing
+        covered = covered_classes(self._classes, reference.classes)
+        present = int((reference.classes > 0).sum())
+        largest = int(self._classes.max()) / self.count
+        collapsed = covered <= present / 2 or largest > 0.5
+        return [
+            score("classes", covered),
+            score("class_kl", class_divergence(self._classes, reference.classes)),
+            score("collapsed", float(collapsed)),
+        ]
 
 
-def _on(moments: Moments, device: torch.device) -> Moments:
-    return Moments(moments.count, moments.mean.to(device), moments.covariance.to(device))
+_PARTS = {"neighbours": ("precision", "recall", "copies"), "classes": ("classes", "class_kl", "collapsed")}

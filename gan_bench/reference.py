@@ -1,4 +1,4 @@
-"""Feature statistics of real pictures, cached by content so that they are computed once."""
+"""What generated pictures are compared with: statistics of real ones, cached by content and computed once."""
 
 from __future__ import annotations
 
@@ -6,33 +6,70 @@ import hashlib
 import io
 import os
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from gan_bench.atomic import write_atomically
-from gan_bench.datasets import Pictures, Split
-from gan_bench.metrics.distances import MomentAccumulator, Moments
-from gan_bench.metrics.extractors import Extractor
+from gan_bench.datasets import Pictures
+from gan_bench.errors import DataError
+from gan_bench.metrics.distances import FeatureSample, MomentAccumulator, Moments, nearest_distances, neighbour_radii
+from gan_bench.metrics.features import Extractor
+from gan_bench.randomness import generator_for
 from gan_bench.trial import canonical_json
 
 CHUNK = 500
 """Pictures per forward pass of an extractor; fixed, so that no score depends on a batch size."""
 
+KEPT = 10_000
+"""Features kept of each side for the measures that compare pairs: KID, precision, recall, nearest neighbours."""
+
+COPY_QUANTILE = 0.01
+"""Share of held-out pictures that lie as close to a training picture as what is called a copy."""
+
+_FORM = 2
+
 
 @dataclass(frozen=True)
 class Reference:
-    """What generated pictures are compared with.
+    """Statistics of real pictures under one extractor.
 
     Attributes:
-        moments: Moments of the real features.
         split: Where the real pictures come from.
+        moments: Moments of all their features.
+        features: (n, D) float32, at most ``KEPT`` of them in random order, or None when only moments are known.
+        radii: (n,) float64, distances to their third neighbours, or None.
+        classes: (K,) counts by predicted class, or None.
+        copy_distance: Distance to the nearest of ``features`` that 1 % of held-out pictures fall below, or None.
     """
 
+    split: str
     moments: Moments
-    split: Split
+    features: Tensor | None = None
+    radii: Tensor | None = None
+    classes: Tensor | None = None
+    copy_distance: float | None = None
+
+    def to(self, device: torch.device) -> Reference:
+        """Return the same statistics on a device."""
+
+        def move(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.to(device)
+
+        moments = Moments(self.moments.count, self.moments.mean.to(device), self.moments.covariance.to(device))
+        return replace(
+            self,
+            moments=moments,
+            features=move(self.features),
+            radii=move(self.radii),
+            classes=move(self.classes),
+        )
 
 
 def cache_folder() -> Path:
@@ -43,50 +80,130 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan_bench"
 
 
-def reference(pictures: Pictures, split: Split, extractor: Extractor) -> Reference:
+def reference(pictures: Pictures, held_out: Pictures | None, split: str, extractor: Extractor) -> Reference:
     """Return the statistics of real pictures, from the cache when it has them.
 
     The key is the digest of the prepared pixels and of the extractor, so nothing stale is ever found. A cache that
     cannot be read or written costs time, never a result.
 
     Args:
-        pictures: The prepared split.
-        split: Its name.
+        pictures: The prepared split that generated pictures are compared with.
+        held_out: Real pictures outside it, for the distance that makes a copy; None when there are none.
+        split: The name scores carry.
         extractor: The frozen network.
     """
-    key = canonical_json({"pixels": pictures.sha256, "extractor": extractor.sha256, "form": 1})
+    digests = [pictures.sha256, held_out.sha256 if held_out else None]
+    key = canonical_json({"pixels": digests, "extractor": extractor.sha256, "form": _FORM})
     path = cache_folder() / "reference" / f"{extractor.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-    moments = _read(path, extractor.feature_dim)
-    if moments is None:
-        moments = compute_moments(pictures, extractor)
-        _write(path, moments)
-    return Reference(moments, split)
+    found = _read_cache(path, split, extractor)
+    if found is None:
+        found = compute(pictures, held_out, split, extractor)
+        _write_cache(path, found)
+    return found.to(extractor.device)
 
 
-def compute_moments(pictures: Pictures, extractor: Extractor) -> Moments:
-    """Run all pictures through the extractor and return the moments of their features."""
-    accumulator = MomentAccumulator(extractor.feature_dim, extractor.device)
-    for start in range(0, len(pictures.images), CHUNK):
-        accumulator.add(extractor(pictures.images[start : start + CHUNK]).features)
-    return accumulator.moments()
+def chunks(images: Tensor) -> Iterator[Tensor]:
+    """Cut (N, C, H, W) pictures into pieces for an extractor."""
+    for start in range(0, len(images), CHUNK):
+        yield images[start : start + CHUNK]
 
 
-def _read(path: Path, dim: int) -> Moments | None:
+def compute(pictures: Pictures, held_out: Pictures | None, split: str, extractor: Extractor) -> Reference:
+    """Run real pictures through the extractor and gather their statistics, chunk by chunk."""
+    device = extractor.device
+    total = len(pictures.images)
+    order = torch.randperm(total, generator=generator_for(0, "reference/order"))
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(total)
+    kept = torch.empty(min(KEPT, total), extractor.feature_dim, device=device)
+    moments = MomentAccumulator(extractor.feature_dim, device)
+    classes = torch.zeros(extractor.classes, dtype=torch.int64, device=device)
+    for start, chunk in zip(range(0, total, CHUNK), chunks(pictures.images), strict=True):
+        seen = extractor(chunk)
+        moments.add(seen.features)
+        classes += torch.bincount(seen.logits.argmax(1), minlength=extractor.classes)
+        place = rank[start : start + len(chunk)]
+        chosen = place < len(kept)
+        kept[place[chosen].to(device)] = seen.features[chosen.to(device)].float()
+    radii = neighbour_radii(kept) if len(kept) > 3 else None
+    copy_distance = None
+    if held_out is not None:
+        sample = FeatureSample(KEPT, extractor.feature_dim, device)
+        for chunk in chunks(held_out.images[:KEPT]):
+            sample.add(extractor(chunk).features)
+        copy_distance = float(nearest_distances(sample.features(), kept).quantile(COPY_QUANTILE))
+    return Reference(split, moments.moments(), kept, radii, classes, copy_distance)
+
+
+def _read_cache(path: Path, split: str, extractor: Extractor) -> Reference | None:
     try:
         with np.load(path, allow_pickle=False) as data:
-            count, mean, covariance = int(data["count"]), data["mu"], data["sigma"]
+            found = {name: torch.from_numpy(data[name]) for name in data.files}
+        reference = Reference(
+            split,
+            Moments(int(found["count"]), found["mu"], found["sigma"]),
+            found["features"],
+            found["radii"] if len(found["radii"]) else None,
+            found["classes"],
+            float(found["copy_distance"]) if found["copy_distance"] == found["copy_distance"] else None,
+        )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    if mean.shape != (dim,) or covariance.shape != (dim, dim):
-        return None
-    return Moments(count, torch.from_numpy(mean), torch.from_numpy(covariance))
+    right = reference.moments.mean.shape == (extractor.feature_dim,) and found["classes"].shape == (extractor.classes,)
+    return reference if right else None
 
 
-def _write(path: Path, moments: Moments) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, count=moments.count, mu=moments.mean.cpu().numpy(), sigma=moments.covariance.cpu().numpy())
+def _write_cache(path: Path, found: Reference) -> None:
+    assert found.features is not None  # noqa: S101 - compute always keeps some
+    assert found.classes is not None  # noqa: S101
+    arrays: dict[str, NDArray[Any] | np.generic] = {
+        "count": np.int64(found.moments.count),
+        "mu": found.moments.mean.cpu().numpy(),
+        "sigma": found.moments.covariance.cpu().numpy(),
+        "features": found.features.cpu().numpy(),
+        "radii": np.zeros(0) if found.radii is None else found.radii.cpu().numpy(),
+        "classes": found.classes.cpu().numpy(),
+        "copy_distance": np.float64("nan" if found.copy_distance is None else found.copy_distance),
+    }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, _npz(arrays))
     except OSError:
         return
+
+
+def _npz(arrays: Mapping[str, NDArray[Any] | np.generic]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{name: np.asarray(value) for name, value in arrays.items()})
+    return buffer.getvalue()
+
+
+def export_moments(path: Path, moments: Moments) -> None:
+    """Write moments in the usual form, an ``.npz`` with ``mu`` (D,) and ``sigma`` (D, D), and their ``count``.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    mean, covariance = moments.mean.cpu().numpy(), moments.covariance.cpu().numpy()
+    write_atomically(path, _npz({"mu": mean, "sigma": covariance, "count": np.int64(moments.count)}))
+
+
+def import_moments(path: Path, dim: int) -> Moments:
+    """Read moments from an ``.npz`` with ``mu`` and ``sigma``, as this and other packages write it.
+
+    Args:
+        path: The file.
+        dim: Length of the extractor's features.
+
+    Raises:
+        DataError: It is not such a file, or belongs to another extractor.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            mean, covariance = torch.from_numpy(data["mu"]).double(), torch.from_numpy(data["sigma"]).double()
+            count = int(data["count"]) if "count" in data.files else 0
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
+        raise DataError(f"{path} is no .npz with the arrays mu and sigma") from None
+    if mean.shape != (dim,) or covariance.shape != (dim, dim):
+        raise DataError(f"{path} holds moments of {tuple(mean.shape)} features, the extractor has {dim}; name another")
+    return Moments(count, mean, covariance)

@@ -18,10 +18,12 @@ from gan_bench.architectures import ARCHITECTURES
 from gan_bench.atomic import write_atomically
 from gan_bench.datasets import DATASETS, DataRoot, Pictures, load
 from gan_bench.errors import UserError
-from gan_bench.evaluation import Evaluator, Score, generated_chunks, sample_grid
+from gan_bench.evaluation import Evaluator, generated_chunks, sample_grid
 from gan_bench.events import Listener, Progress
-from gan_bench.metrics.extractors import EXTRACTORS, Extractor, resolve
+from gan_bench.metrics.extractors import EXTRACTORS, resolve
+from gan_bench.metrics.features import Extractor
 from gan_bench.reference import CHUNK, Reference, reference
+from gan_bench.scores import MEASURES, Score
 from gan_bench.store import EVALUATIONS, HISTORY, RecordDirectory
 from gan_bench.training import checkpoint
 from gan_bench.training.draws import steps_per_epoch
@@ -30,7 +32,6 @@ from gan_bench.training.state import TrainState
 from gan_bench.trial import Status, Trial, TrialConfig, TrialRecord
 
 CHECKPOINT_SECONDS = 60.0
-LOWER_IS_BETTER = frozenset({"fid"})
 
 
 class Diverged(Exception):  # noqa: N818 - it is an outcome, not an error
@@ -68,7 +69,39 @@ def _extractor(name: str, device: torch.device) -> Extractor:
 
 @lru_cache(maxsize=8)
 def _reference(dataset: str, data: DataRoot, size: int, extractor: str, device: torch.device) -> Reference:
-    return reference(_pictures(dataset, data, "train", size), "train", _extractor(extractor, device))
+    held_out = _pictures(dataset, data, "test", size) if "test" in DATASETS[dataset].counts else None
+    return reference(_pictures(dataset, data, "train", size), held_out, "train", _extractor(extractor, device))
+
+
+def _evaluator(config: TrialConfig, place: Workplace) -> Evaluator:
+    dataset = DATASETS[config.dataset]
+    names = resolve(config.evaluation.extractors, dataset.channels, place.device)
+    references = {name: _reference(config.dataset, place.data, config.image_size, name, place.device) for name in names}
+    return Evaluator([_extractor(name, place.device) for name in names], references, dataset.classes)
+
+
+def real_anchors(trials: tuple[Trial, ...], place: Workplace) -> list[dict[str, Any]]:
+    """Score held-out real pictures under every protocol of a plan: the floor of its tables.
+
+    Returns:
+        Rows for ``anchors.json``, whose keys are documented in ``gan_bench.schema``; datasets without a held-out
+        split have none.
+    """
+    rows: dict[tuple[object, ...], dict[str, Any]] = {}
+    for config in (trial.config for trial in trials):
+        key = (config.dataset, config.image_size, config.evaluation.samples, config.evaluation.extractors)
+        if key in rows or "test" not in DATASETS[config.dataset].counts:
+            continue
+        images = _pictures(config.dataset, place.data, "test", config.image_size).images[: config.evaluation.samples]
+        scores = _evaluator(config, place).score_real(images)
+        rows[key] = {
+            "dataset": config.dataset,
+            "image_size": config.image_size,
+            "samples": config.evaluation.samples,
+            "pictures": len(images),
+            "scores": [score.to_json() for score in scores],
+        }
+    return list(rows.values())
 
 
 def preflight(trials: tuple[Trial, ...], place: Workplace) -> None:
@@ -85,7 +118,7 @@ def preflight(trials: tuple[Trial, ...], place: Workplace) -> None:
                 f"{config.recipe}: the architecture {config.architecture} makes pictures of {made}, but "
                 f"{config.dataset} is prepared as {given}; change image_size, dataset or architecture"
             )
-        resolve(config.evaluation.extractors, dataset.channels)
+        resolve(config.evaluation.extractors, dataset.channels, place.device)
     for name, size in {(t.config.dataset, t.config.image_size): None for t in trials}:
         _pictures(name, place.data, "train", size)
     for config in (trial.config for trial in trials):
@@ -119,7 +152,7 @@ def seconds_per_step(config: TrialConfig, place: Workplace, budget: float = 0.5)
 def seconds_per_evaluation(config: TrialConfig, place: Workplace) -> float:
     """Measure a chunk of generated pictures on their way through the extractors, and scale it to an evaluation."""
     generator = build_engine(config, place).state.generator
-    names = resolve(config.evaluation.extractors, DATASETS[config.dataset].channels)
+    names = resolve(config.evaluation.extractors, DATASETS[config.dataset].channels, place.device)
     total = 0.0
     for warm in (False, True):
         started = time.perf_counter()
@@ -307,13 +340,9 @@ class _Run:
         self.listener.scored(self.trial, state.epoch, values)
 
     def _score(self, engine: Engine) -> list[Score]:
-        config, place = self.config, self.place
-        names = resolve(config.evaluation.extractors, DATASETS[config.dataset].channels)
-        references = {
-            name: _reference(config.dataset, place.data, config.image_size, name, place.device) for name in names
-        }
-        evaluator = Evaluator([_extractor(name, place.device) for name in names], references)
-        return evaluator.evaluate(engine.state.generator, config)
+        last = engine.state.epoch == self.config.epochs
+        draws = self.config.evaluation.draws if last else 1
+        return _evaluator(self.config, self.place).evaluate(engine.state.generator, self.config, draws)
 
     # ------------------------------------------------------------------------- checkpoint and weights
 
@@ -361,7 +390,7 @@ def best_scores(scores: list[tuple[int, dict[str, float | None]]]) -> dict[str, 
         for name, value in values.items():
             if value is None or epoch == 0:
                 continue
-            sign = 1 if name.split("[")[0] in LOWER_IS_BETTER else -1
+            sign = 1 if MEASURES[name.split("[")[0]].lower_is_better else -1
             if name not in best or sign * value < sign * best[name]["value"]:
                 best[name] = {"value": value, "epoch": epoch}
     return best

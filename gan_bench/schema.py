@@ -63,16 +63,26 @@ EVALUATION = {
 
 SCORE = {
     "name": "score with its protocol, for example fid[lenet-mnist-v1,train,10000]",
-    "metric": "the measure alone: fid, is, …",
+    "metric": "the measure alone, a name of gan_bench.scores.MEASURES",
     "value": "the number, or null when it cannot be computed",
     "std": "spread that belongs to the measure itself, or null",
     "extractor": "name of the feature extractor",
     "split": "which real pictures were the reference",
     "real": "number of real pictures",
     "generated": "number of generated pictures",
+    "draw_std": "standard deviation over further draws of the evaluation noise for the same generator, or null",
     "note": "why the value is null or doubtful, or null",
 }
 """Keys of one score."""
+
+ANCHOR = {
+    "dataset": "dataset name",
+    "image_size": "height and width the pictures were prepared to",
+    "samples": "generated pictures of the trials this is the floor of",
+    "pictures": "held-out real pictures that were scored",
+    "scores": "list of scores of these real pictures, each with its protocol",
+}
+"""Keys of one anchor in ``SUITE/anchors.json``: held-out real pictures scored as if they had been generated."""
 
 RECORD = {
     "schema": "version of the record layout",

@@ -23,6 +23,7 @@ TRIAL, ENVIRONMENT, RECORD = "trial.json", "environment.json", "record.json"
 HISTORY, EVALUATIONS = "history.jsonl", "evaluations.jsonl"
 SAMPLES, CHECKPOINT, WEIGHTS = "samples", "checkpoint.pt", "generator.safetensors"
 PLAN = "plan.json"
+ANCHORS = "anchors.json"
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,199}")
 _RESERVED = {"report", "published"}
@@ -161,6 +162,33 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial])
     _write_json(folder / PLAN, {"schema": SCHEMA_VERSION, "suite": suite, "version": version, "trials": rows})
 
 
+def write_anchors(results: Path, suite: str, anchors: list[dict[str, Any]]) -> None:
+    """Write the scores of held-out real pictures beside a suite's records."""
+    _write_json(results / check_name(suite, "suite") / ANCHORS, {"schema": SCHEMA_VERSION, "anchors": anchors})
+
+
+def read_anchors(results: Path) -> dict[str, list[dict[str, Any]]]:
+    """Read the anchors of every suite under a results folder; unreadable ones are left out.
+
+    Returns:
+        Anchors by suite name.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for suite in _suite_folders(results):
+        try:
+            content = _read_object(suite / ANCHORS)["anchors"]
+        except (RecordError, KeyError):
+            continue
+        found[suite.name] = [row for row in content if isinstance(row, dict)] if isinstance(content, list) else []
+    return found
+
+
+def _suite_folders(results: Path) -> list[Path]:
+    """Return the suites under a results folder, or the folder itself when it is one suite's."""
+    folders = [results] if (results / PLAN).exists() else sorted(p for p in results.iterdir() if p.is_dir())
+    return [p for p in folders if not p.name.startswith(".") and p.name not in _RESERVED]
+
+
 @dataclass(frozen=True, kw_only=True)
 class StoredTrial:
     """A trial as read back.
@@ -252,10 +280,7 @@ def scan(results: Path) -> Iterator[StoredTrial | RecordError]:
     Yields:
         Trials in the order of their paths, and an error for every directory that cannot be read.
     """
-    suites = [results] if (results / PLAN).exists() else sorted(p for p in results.iterdir() if p.is_dir())
-    for suite in suites:
-        if suite.name.startswith(".") or suite.name in _RESERVED:
-            continue
+    for suite in _suite_folders(results):
         seen = set()
         for path in sorted(suite.glob("*--????????")):
             if not (path / TRIAL).exists():

@@ -159,7 +159,9 @@ def _trial(
         ("auto",) if suite.evaluate.extractors == "auto" else tuple(suite.evaluate.extractors)
     )
     at = {0, values["epochs"], *(e for e in suite.evaluate.epochs if e <= values["epochs"])}
-    evaluation = EvaluationConfig(epochs=tuple(sorted(at)), samples=cuts.samples or 2, extractors=extractors)
+    evaluation = EvaluationConfig(
+        epochs=tuple(sorted(at)), samples=cuts.samples or 2, extractors=extractors, draws=suite.evaluate.draws
+    )
     config = TrialConfig(
         **values,
         suite=suite.suite,

@@ -76,6 +76,7 @@ class Evaluate(_Strict):
     epochs: list[Count] = []
     samples: Annotated[int, Field(ge=2)] = 10_000
     extractors: Literal["auto"] | Annotated[list[str], Field(min_length=1)] = "auto"
+    draws: Annotated[int, Field(ge=1, le=100)] = 1
 
 
 class ProfileCuts(_Strict):

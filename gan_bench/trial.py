@@ -51,11 +51,14 @@ class EvaluationConfig:
         epochs: Finished epochs after which scores are taken, ascending; 0 is the untrained generator.
         samples: Generated pictures per evaluation.
         extractors: Names of feature extractors, or ``("auto",)``.
+        draws: Evaluations of the finished generator, each with noise of its own; their spread is the noise of
+            evaluating.
     """
 
     epochs: tuple[int, ...]
     samples: int
     extractors: tuple[str, ...] = ("auto",)
+    draws: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "epochs", tuple(self.epochs))
@@ -64,6 +67,8 @@ class EvaluationConfig:
             raise ValueError(f"evaluation epochs must ascend from 0, got {list(self.epochs)}")
         if self.samples < 2:
             raise ValueError(f"samples must be at least 2, got {self.samples}")
+        if self.draws < 1:
+            raise ValueError(f"draws must be at least 1, got {self.draws}")
         if not self.extractors:
             raise ValueError("at least one extractor must be named")
 

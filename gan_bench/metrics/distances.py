@@ -106,6 +106,30 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     return max(float(distance), 0.0)
 
 
+class FeatureSample:
+    """Keeps the first features that come, up to a fixed number, so that memory does not grow with the pictures.
+
+    Args:
+        most: How many are kept.
+        dim: Length of a feature.
+        device: Where they live.
+    """
+
+    def __init__(self, most: int, dim: int, device: torch.device | str = "cpu") -> None:
+        self._kept = torch.empty(most, dim, device=device)
+        self.count = 0
+
+    def add(self, features: Tensor) -> None:
+        """Add (N, D) features; those beyond the limit are dropped."""
+        taken = features[: len(self._kept) - self.count]
+        self._kept[self.count : self.count + len(taken)] = taken
+        self.count += len(taken)
+
+    def features(self) -> Tensor:
+        """Return what was kept, (count, D) float32."""
+        return self._kept[: self.count]
+
+
 class InceptionScoreAccumulator:
     """Gathers the inception score (Salimans et al. 2016) over consecutive splits, keeping no logits.
 
@@ -146,3 +170,183 @@ class InceptionScoreAccumulator:
         divergence = self._negentropy / sizes - torch.special.xlogy(marginal, marginal).sum(1)
         scores = divergence.exp()
         return float(scores.mean()), float(scores.std(correction=0)) if self.splits > 1 else math.nan
+
+
+def kernel_distance(x: Tensor, y: Tensor, block: int = 1000) -> tuple[float, float]:
+    """Unbiased squared MMD with the kernel (a·b / D + 1)³, averaged over disjoint blocks (KID: Bińkowski et al. 2018).
+
+    Disjoint blocks of independent features give independent estimates, so their spread gives the standard error.
+
+    Args:
+        x: (N, D) features of one set, in random order.
+        y: (M, D) features of the other, in random order.
+        block: Features per block; 1,000 is the size published scores use.
+
+    Returns:
+        The mean over blocks (it may be negative) and its standard error, NaN when there is one block only.
+
+    Raises:
+        NotFiniteError: A feature is not finite.
+        ValueError: A set has fewer than two features.
+    """
+    for values in (x, y):
+        require_finite(values, "features")
+    size = min(block, len(x), len(y))
+    if size < 2:
+        raise ValueError("a kernel distance needs at least 2 features of each set")
+    blocks = min(len(x), len(y)) // size
+    estimates = torch.stack(
+        [_unbiased_mmd(*(v[i * size : (i + 1) * size].double() for v in (x, y))) for i in range(blocks)]
+    )
+    error = float(estimates.std() / blocks**0.5) if blocks > 1 else math.nan
+    return float(estimates.mean()), error
+
+
+def _unbiased_mmd(x: Tensor, y: Tensor) -> Tensor:
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    m, n = len(x), len(y)
+    xx, yy = kernel(x, x), kernel(y, y)
+    within_x = (xx.sum() - xx.trace()) / (m * (m - 1))
+    within_y = (yy.sum() - yy.trace()) / (n * (n - 1))
+    return within_x + within_y - 2 * kernel(x, y).mean()
+
+
+def neighbour_radii(features: Tensor, k: int = 3, chunk: int = 1000) -> Tensor:
+    """Distance of every feature to its k-th nearest other one.
+
+    Args:
+        features: (N, D), N > k.
+        k: 3 as in Kynkäänniemi et al. 2019.
+        chunk: Rows per distance matrix; bounds memory to chunk x N.
+
+    Returns:
+        (N,) float64.
+    """
+    require_finite(features, "features")
+    wide = features.double()
+    parts = [torch.cdist(rows, wide).topk(k + 1, dim=1, largest=False) for rows in torch.split(wide, chunk)]
+    return torch.cat([part.values[:, k] for part in parts])
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """How two sets of features lie among each other.
+
+    Attributes:
+        precision: Share of generated features inside a ball around a real one.
+        recall: Share of real features inside a ball around a generated one.
+        nearest: (N,) float64, distance of every generated feature to its nearest real one.
+    """
+
+    precision: float
+    recall: float
+    nearest: Tensor
+
+
+def neighbours(generated: Tensor, real: Tensor, real_radii: Tensor, k: int = 3, chunk: int = 1000) -> Neighbours:
+    """Precision and recall (Kynkäänniemi et al. 2019) and nearest distances, from one pass over all pairs.
+
+    Args:
+        generated: (N, D) features, N > k.
+        real: (M, D) features.
+        real_radii: (M,) from ``neighbour_radii(real, k)``.
+        k: The neighbour whose distance is a ball's radius.
+        chunk: Rows per distance matrix; bounds memory to chunk x max(N, M).
+
+    Raises:
+        NotFiniteError: A generated feature is not finite.
+    """
+    radii = neighbour_radii(generated, k, chunk)
+    wide, centres = generated.double(), real.double()
+    reached = torch.zeros(len(centres), dtype=torch.bool, device=centres.device)
+    inside, nearest = [], []
+    for rows, row_radii in zip(torch.split(wide, chunk), torch.split(radii, chunk), strict=True):
+        distances = torch.cdist(rows, centres)
+        inside.append((distances <= real_radii).any(1))
+        nearest.append(distances.amin(1))
+        reached |= (distances <= row_radii[:, None]).any(0)
+    return Neighbours(
+        precision=float(torch.cat(inside).double().mean()),
+        recall=float(reached.double().mean()),
+        nearest=torch.cat(nearest),
+    )
+
+
+def nearest_distances(points: Tensor, centres: Tensor, chunk: int = 1000) -> Tensor:
+    """Distance of every point to its nearest centre.
+
+    Args:
+        points: (N, D).
+        centres: (M, D).
+        chunk: Rows per distance matrix; bounds memory to chunk x M.
+
+    Returns:
+        (N,) float64.
+    """
+    require_finite(points, "features")
+    wide = centres.double()
+    return torch.cat([torch.cdist(rows.double(), wide).amin(1) for rows in torch.split(points, chunk)])
+
+
+def frechet_at_infinity(features: Tensor, real: Moments, generator: torch.Generator, points: int = 10) -> float:
+    """Fréchet distance extrapolated to infinitely many samples (FID∞: Chong & Forsyth 2020).
+
+    The bias of the distance falls as 1/N, so a line through distances at growing N, drawn over 1/N, meets 1/N = 0 at
+    the value without bias. Subsets are random, of N/5 to N features.
+
+    Args:
+        features: (N, D) generated features.
+        real: Moments of the reference.
+        generator: CPU source of the subsets.
+        points: Distances the line goes through.
+
+    Returns:
+        The intercept; it may be slightly negative.
+
+    Raises:
+        NotFiniteError: A feature is not finite.
+        ValueError: There are fewer than 50 features.
+    """
+    total = len(features)
+    if total < 50:
+        raise ValueError(f"an extrapolation needs at least 50 features, got {total}")
+    sizes = torch.linspace(total / 5, total, points).round().long().tolist()
+    distances = []
+    for size in sizes:
+        chosen = torch.randperm(total, generator=generator)[:size].to(features.device)
+        accumulator = MomentAccumulator(features.shape[1], features.device)
+        accumulator.add(features[chosen])
+        distances.append(frechet_distance(accumulator.moments(), real))
+    inverse = 1 / torch.tensor(sizes, dtype=torch.float64)
+    value = torch.tensor(distances, dtype=torch.float64)
+    centred = inverse - inverse.mean()
+    slope = (centred * value).sum() / centred.square().sum()
+    return float(value.mean() - slope * inverse.mean())
+
+
+def class_divergence(counts: Tensor, reference: Tensor) -> float:
+    """Kullback-Leibler divergence of a class histogram from a reference histogram, in nats.
+
+    Args:
+        counts: (K,) counts of generated pictures by predicted class.
+        reference: (K,) counts of real pictures by predicted class, each above 0 where ``counts`` is.
+
+    Returns:
+        The divergence, at least 0; infinite when a class appears that the reference does not have.
+    """
+    p, q = counts.double() / counts.sum(), reference.double() / reference.sum()
+    return float(torch.special.xlogy(p, p).sum() - torch.special.xlogy(p, q).sum())
+
+
+def covered_classes(counts: Tensor, reference: Tensor, share: float = 0.1) -> int:
+    """Number of classes that appear at least a tenth as often as among real pictures.
+
+    Args:
+        counts: (K,) counts of generated pictures by predicted class.
+        reference: (K,) counts of real pictures by predicted class.
+        share: What counts as appearing.
+    """
+    p, q = counts.double() / counts.sum(), reference.double() / reference.sum()
+    return int(((p >= share * q) & (q > 0)).sum())

@@ -10,8 +10,9 @@ from rich.console import Console
 from gan_bench.errors import RecordError, UserError
 from gan_bench.report.frame import build_frames
 from gan_bench.report.render import print_table, write_tables
-from gan_bench.report.tables import Table, all_tables
-from gan_bench.store import StoredTrial, scan
+from gan_bench.report.table import Table
+from gan_bench.report.tables import all_tables
+from gan_bench.store import StoredTrial, read_anchors, scan
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def build_report(results: Path, out: Path | None = None, suite: str | None = Non
     unreadable = [str(item) for item in found if isinstance(item, RecordError)]
     if not trials and not unreadable:
         raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
-    tables = all_tables(build_frames(trials))
+    tables = all_tables(build_frames(trials), read_anchors(results))
     folder = out or results / "report"
     try:
         write_tables(tables, folder)

@@ -21,7 +21,7 @@ class Frames:
     Attributes:
         trials: One row per trial: suite, profile, name, setting, group (config without seed), seed, status, reason,
             every config field, epochs_done, the four final means, train_seconds, images_per_second.
-        scores: One row per trial, evaluation and metric: trial, epoch, metric, protocol, value.
+        scores: One row per trial, evaluation and metric: trial, epoch, metric, protocol, value, draw_std.
     """
 
     trials: pd.DataFrame
@@ -44,7 +44,9 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
     trial_frame = pd.DataFrame(trials)
     if not trial_frame.empty:
         trial_frame["label"] = _labels(trial_frame)
-    return Frames(trial_frame, pd.DataFrame(scores, columns=["trial", "epoch", "metric", "protocol", "value"]))
+    return Frames(
+        trial_frame, pd.DataFrame(scores, columns=["trial", "epoch", "metric", "protocol", "value", "draw_std"])
+    )
 
 
 def _key(config: Mapping[str, Any], without: tuple[str, ...]) -> str:
@@ -91,6 +93,7 @@ def _score_rows(item: StoredTrial) -> list[dict[str, Any]]:
                     "metric": score["metric"],
                     "protocol": protocol,
                     "value": score["value"],
+                    "draw_std": score.get("draw_std"),
                 }
             )
     return rows

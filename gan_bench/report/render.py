@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from gan_bench.atomic import write_atomically
-from gan_bench.report.tables import Column, Table
+from gan_bench.report.table import Column, Table
 
 
 def number(value: float) -> str:

@@ -1,101 +1,61 @@
-"""Tidy frames -> tables, as data. Drawing them is ``render``'s job."""
+"""Tidy frames -> every table that the records allow. Drawing them is ``render``'s job."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import combinations
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 
-from gan_bench.report.frame import Frames, group_key
-from gan_bench.report.stats import Interval, mean_interval, paired_difference
+from gan_bench.report import factors
+from gan_bench.report.frame import Frames
+from gan_bench.report.published import COLUMNS as PUBLISHED_COLUMNS
+from gan_bench.report.published import published_rows
+from gan_bench.report.table import Column, Table, arrow, interval_of, put
+from gan_bench.scores import MEASURES
 
-LOWER_IS_BETTER = {"fid": True, "is": False}
-TITLES = {"fid": "FID", "is": "IS"}
-FACTORS = {"learning rate": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d")}
+QUALITY = ("fid", "fid_inf", "kid", "is", "precision", "recall")
+HEALTH = ("classes", "class_kl", "copies", "collapsed")
+COMPARED = ("fid", "kid", "is")
 
-Kind = Literal["text", "count", "number", "seconds", "interval"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table.
-
-    Attributes:
-        key: Column of the frame; an ``interval`` also reads ``key_low``, ``key_high`` and ``key_n``.
-        title: What people read.
-        kind: How a value is written.
-    """
-
-    key: str
-    title: str
-    kind: Kind = "text"
+Anchors = Mapping[str, list[dict[str, Any]]]
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table as data.
-
-    Attributes:
-        name: Name of its files.
-        title: One line above it.
-        columns: What is shown, in order.
-        rows: The frame; it may hold more columns than are shown.
-        note: One line below it, or nothing.
-    """
-
-    name: str
-    title: str
-    columns: tuple[Column, ...]
-    rows: pd.DataFrame
-    note: str = ""
-
-
-def all_tables(frames: Frames) -> list[Table]:
+def all_tables(frames: Frames, anchors: Anchors | None = None) -> list[Table]:
     """Make every table that the records allow, suite by suite and profile by profile.
 
     Quick and full trials, and scores of different protocols, never share a ranking.
+
+    Args:
+        frames: What ``build_frames`` made of the records.
+        anchors: Scores of held-out real pictures, by suite.
     """
     if frames.trials.empty:
         return []
     tables: list[Table] = []
     for (suite, profile), trials in frames.trials.groupby(["suite", "profile"], sort=True):
-        study = _Study(str(suite), str(profile), trials, frames.scores[frames.scores["trial"].isin(trials["trial"])])
+        scores = frames.scores[frames.scores["trial"].isin(trials["trial"])]
+        study = _Study(str(suite), str(profile), trials, scores, (anchors or {}).get(str(suite), []))
         tables.append(study.trial_table())
         for protocol in study.protocols:
             tables.append(study.setting_table(protocol))
+            tables.append(study.health_table(protocol))
             tables += study.factor_tables(protocol)
             tables += study.epoch_table(protocol)
+        tables += study.published_table()
     return tables
-
-
-def arrow(metric: str) -> str:
-    """Title of a metric with an arrow towards better."""
-    return f"{TITLES.get(metric, metric)} {'↓' if LOWER_IS_BETTER.get(metric, True) else '↑'}"
-
-
-def _put(row: dict[str, Any], key: str, interval: Interval | None) -> None:
-    row[key] = interval.mean if interval else None
-    row[f"{key}_low"] = interval.low if interval else None
-    row[f"{key}_high"] = interval.high if interval else None
-    row[f"{key}_n"] = interval.n if interval else 0
-
-
-def _interval(values: pd.Series[Any]) -> Interval | None:
-    known = values.dropna().astype(float)
-    return mean_interval(known) if len(known) else None
 
 
 class _Study:
     """The trials of one suite under one profile."""
 
-    def __init__(self, suite: str, profile: str, trials: pd.DataFrame, scores: pd.DataFrame) -> None:
-        self.suite, self.profile, self.trials = suite, profile, trials
+    def __init__(
+        self, suite: str, profile: str, trials: pd.DataFrame, scores: pd.DataFrame, anchors: list[dict[str, Any]]
+    ) -> None:
+        self.suite, self.profile, self.trials, self.anchors = suite, profile, trials, anchors
         self.scores = scores.merge(trials[["trial", "epochs_done", "status"]], on="trial")
         self.protocols = sorted(self.scores["protocol"].unique())
-        self.metrics = [m for m in TITLES if m in set(self.scores["metric"])]
+        self.metrics = [name for name in MEASURES if name in set(self.scores["metric"])]
 
     def _table(self, what: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str = "") -> Table:
         mark = "QUICK profile, cut down" if self.profile == "quick" else "full profile"
@@ -104,17 +64,34 @@ class _Study:
             f"{self.suite}-{self.profile}-{slug}", f"{self.suite}: {title} ({mark})", tuple(columns), rows, note
         )
 
-    def _final(self, protocol: str) -> pd.DataFrame:
+    def _final(self, protocol: str, value: str = "value") -> pd.DataFrame:
         """Return the last scores of finished trials, one column per metric, indexed by trial."""
         at_end = self.scores["epoch"] == self.scores["epochs_done"]
         kept = self.scores[at_end & (self.scores["protocol"] == protocol) & (self.scores["status"] == "done")]
-        return kept.pivot_table(index="trial", columns="metric", values="value", aggfunc="last").reindex(
-            columns=self.metrics
-        )
+        wide = kept.pivot_table(index="trial", columns="metric", values=value, aggfunc="last", dropna=False)
+        return wide.reindex(columns=list(MEASURES))
+
+    def _shown(self, names: tuple[str, ...]) -> list[str]:
+        return [name for name in names if name in self.metrics]
+
+    def _settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+        """Yield the start of a row and the finished trials of every setting."""
+        for _, members in self.trials.groupby("group", sort=False):
+            done = members[members["status"] == "done"]
+            yield (
+                {
+                    "setting": members["label"].iloc[0],
+                    "epochs": int(members["epochs"].iloc[0]),
+                    "planned": len(members),
+                    "done": len(done),
+                },
+                done,
+            )
 
     # ------------------------------------------------------------------------------------- per trial
 
     def trial_table(self) -> Table:
+        """One row per planned trial, failures included."""
         rows = self.trials.copy()
         columns = [
             Column("name", "trial"),
@@ -127,7 +104,7 @@ class _Study:
         ]
         for protocol in self.protocols:
             final = self._final(protocol)
-            for metric in self.metrics:
+            for metric in self._shown(COMPARED):
                 key = f"{metric}[{protocol}]"
                 rows[key] = rows["trial"].map(final[metric])
                 columns.append(Column(key, f"{arrow(metric)} {protocol}", "number"))
@@ -142,86 +119,101 @@ class _Study:
     # ----------------------------------------------------------------------------------- per setting
 
     def setting_table(self, protocol: str) -> Table:
-        final = self._final(protocol)
+        """Settings ranked by FID, with the two anchors that are no model."""
+        final, draws = self._final(protocol), self._final(protocol, "draw_std")
         rows = []
-        for _, members in self.trials.groupby("group", sort=False):
-            done = members[members["status"] == "done"]
-            row: dict[str, Any] = {
-                "setting": members["label"].iloc[0],
-                "epochs": int(members["epochs"].iloc[0]),
-                "planned": len(members),
-                "done": len(done),
-            }
-            for metric in self.metrics:
-                _put(row, metric, _interval(done["trial"].map(final[metric])))
-            for name in ("d_real", "d_fake", "train_seconds"):
-                _put(row, name, _interval(done[name]))
+        for row, done in self._settings():
+            values = {name: done["trial"].map(final[name]) for name in self._shown(QUALITY)}
+            for name, series in values.items():
+                put(row, name, interval_of(series))
+            row["sd_seeds"] = values["fid"].std() if len(values["fid"].dropna()) > 1 else None
+            row["sd_draws"] = done["trial"].map(draws["fid"]).mean()
+            put(row, "train_seconds", interval_of(done["train_seconds"]))
             rows.append(row)
-        metric = self.metrics[0]
-        frame = pd.DataFrame(rows).sort_values(metric, ascending=LOWER_IS_BETTER[metric], na_position="last")
-        frame.insert(0, "rank", pd.Series(range(1, len(frame) + 1), index=frame.index))
-        frame.loc[frame[metric].isna(), "rank"] = None
-        frame = pd.concat([frame, self._noise_row(protocol)], ignore_index=True)
+        frame = pd.DataFrame(rows).sort_values("fid", na_position="last", kind="stable")
+        frame.insert(0, "rank", pd.Series(range(1, len(frame) + 1), index=frame.index).where(frame["fid"].notna()))
+        frame = pd.concat([frame, pd.DataFrame(self._anchor_rows(protocol, QUALITY))], ignore_index=True)
         columns = [
             Column("rank", "#", "count"),
             Column("setting", "setting"),
             Column("epochs", "epochs", "count"),
-            Column("done", "seeds done", "count"),
-            *[Column(m, arrow(m), "interval") for m in self.metrics],
-            Column("d_real", "D(real)", "interval"),
-            Column("d_fake", "D(fake)", "interval"),
+            Column("done", "seeds", "count"),
+            *[Column(name, arrow(name), "interval") for name in self._shown(QUALITY)],
+            Column("sd_seeds", "FID sd seeds", "number"),
+            Column("sd_draws", "FID sd draws", "number"),
             Column("train_seconds", "train s", "interval"),
         ]
         note = (
-            f"Scores {protocol}: extractor, reference split, generated pictures. Mean and 95 % t interval over seeds."
+            f"Scores {protocol}: extractor, reference split, generated pictures. Mean ± half the 95 % t interval over "
+            "seeds. sd seeds: between trainings; sd draws: between evaluations of one generator."
         )
         return self._table(f"settings-{protocol}", "settings", columns, frame, note)
 
-    def _noise_row(self, protocol: str) -> pd.DataFrame:
-        start = self.scores[(self.scores["epoch"] == 0) & (self.scores["protocol"] == protocol)]
-        row: dict[str, Any] = {"setting": "(noise: untrained generators)", "epochs": 0}
-        for metric in self.metrics:
-            values = start[start["metric"] == metric]["value"]
-            row[metric] = values.mean() if len(values.dropna()) else None
-            row[f"{metric}_n"] = len(values)
-        return pd.DataFrame([row])
+    def health_table(self, protocol: str) -> Table:
+        """Modes, memorisation and the state of the game, per setting."""
+        final = self._final(protocol)
+        rows = []
+        for row, done in self._settings():
+            for name in self._shown(HEALTH):
+                put(row, name, interval_of(done["trial"].map(final[name])))
+            for name in ("d_real", "d_fake", "loss_d", "loss_g"):
+                put(row, name, interval_of(done[name]))
+            rows.append(row)
+        frame = pd.concat([pd.DataFrame(rows), pd.DataFrame(self._anchor_rows(protocol, HEALTH))], ignore_index=True)
+        columns = [
+            Column("setting", "setting"),
+            Column("planned", "planned", "count"),
+            Column("done", "done", "count"),
+            *[Column(name, arrow(name), "interval") for name in self._shown(HEALTH)],
+            Column("d_real", "D(real)", "interval"),
+            Column("d_fake", "D(fake)", "interval"),
+            Column("loss_d", "loss D", "interval"),
+            Column("loss_g", "loss G", "interval"),
+        ]
+        told = "; ".join(f"{MEASURES[name].title}: {MEASURES[name].description}" for name in self._shown(HEALTH))
+        return self._table(f"health-{protocol}", "health", columns, frame, f"{told}." if told else "")
 
-    # ------------------------------------------------------------------------------------ per factor
+    def _anchor_rows(self, protocol: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+        """Yield the *real* row, the floor, and the *noise* row, the untrained generators."""
+        extractor, split, generated = protocol.split(",")
+        datasets = set(self.trials["dataset"])
+        for anchor in self.anchors:
+            if str(anchor["samples"]) != generated or anchor["dataset"] not in datasets:
+                continue
+            values = {
+                score["metric"]: score["value"]
+                for score in anchor["scores"]
+                if score["extractor"] == extractor and score["split"] == split
+            }
+            if values:
+                text = f"(real: {anchor['pictures']} held-out pictures of {anchor['dataset']})"
+                yield {"setting": text, **{name: values.get(name) for name in self._shown(names)}}
+        start = self.scores[(self.scores["epoch"] == 0) & (self.scores["protocol"] == protocol)]
+        means = start.groupby("metric")["value"].mean()
+        yield {
+            "setting": "(noise: untrained generators)",
+            "epochs": 0,
+            **{name: means.get(name) for name in self._shown(names)},
+        }
+
+    # ------------------------------------------------------------------------- per factor, per epoch
 
     def factor_tables(self, protocol: str) -> Iterator[Table]:
         """Compare the levels of a factor over equal seeds and otherwise equal settings, for each recipe."""
         final = self._final(protocol)
-        for factor, fields in FACTORS.items():
-            rows = [
-                row
-                for recipe, members in self.trials.groupby("recipe", sort=True)
-                for row in _factor_rows(str(recipe), members, fields, final, self.metrics)
-            ]
+        for factor, fields in factors.FACTORS.items():
+            rows = list(factors.factor_rows(self.trials, fields, final, self._shown(COMPARED)))
             if rows:
-                columns = [
-                    Column("recipe", "recipe"),
-                    Column("metric", "score"),
-                    Column("first_level", "A"),
-                    Column("second_level", "B"),
-                    Column("first", "mean at A", "number"),
-                    Column("second", "mean at B", "number"),
-                    Column("difference", "B - A", "interval"),
-                    Column("pairs", "pairs", "count"),
-                    Column("seeds", "seeds", "count"),
-                    Column("verdict", "better"),
-                ]
                 note = (
                     f"Scores {protocol}. Pairs have equal seeds and otherwise equal settings; differences are averaged "
                     "within a seed, the 95 % t interval is over seeds. A verdict needs an interval without zero."
                 )
-                yield self._table(f"factor-{factor}-{protocol}", f"{factor}", columns, pd.DataFrame(rows), note)
-
-    # ------------------------------------------------------------------------------------- per epoch
+                name = f"factor-{factor}-{protocol}"
+                yield self._table(name, factor, factors.COLUMNS, pd.DataFrame(rows), note)
 
     def epoch_table(self, protocol: str) -> Iterator[Table]:
-        """Compare epoch counts within the same trials: every setting's first metric as training goes on."""
-        metric = self.metrics[0]
-        kept = self.scores[(self.scores["protocol"] == protocol) & (self.scores["metric"] == metric)]
+        """Compare epoch counts within the same trials: every setting's FID as training goes on."""
+        kept = self.scores[(self.scores["protocol"] == protocol) & (self.scores["metric"] == "fid")]
         kept = kept.merge(self.trials[["trial", "group", "label"]], on="trial")
         epochs = sorted(int(e) for e in kept["epoch"].unique() if e > 0)
         if len(epochs) < 2:
@@ -230,61 +222,16 @@ class _Study:
         for _, members in kept.groupby("group", sort=False):
             row: dict[str, Any] = {"setting": members["label"].iloc[0]}
             for epoch in epochs:
-                _put(row, f"epoch_{epoch}", _interval(members[members["epoch"] == epoch]["value"]))
+                put(row, f"epoch_{epoch}", interval_of(members[members["epoch"] == epoch]["value"]))
             rows.append(row)
         columns = [Column("setting", "setting"), *[Column(f"epoch_{e}", f"epoch {e}", "interval") for e in epochs]]
-        note = (
-            f"{arrow(metric)} {protocol} after so many epochs of the same trials. Mean and 95 % t interval over seeds."
-        )
-        yield self._table(f"epochs-{protocol}", f"{TITLES[metric]} by epoch", columns, pd.DataFrame(rows), note)
+        note = f"{arrow('fid')} {protocol} after so many epochs of the same trials, mean ± half the 95 % t interval."
+        yield self._table(f"epochs-{protocol}", "FID by epoch", columns, pd.DataFrame(rows), note)
 
+    # ------------------------------------------------------------------------------------- published
 
-def _level(config: dict[str, Any], fields: tuple[str, str]) -> str | None:
-    """Name the level of a factor, or None when the two nets differ in it."""
-    g, d = (config[name] for name in fields)
-    if g != d:
-        return None
-    return f"({g[0]:g}, {g[1]:g})" if isinstance(g, list) else f"{g:g}"
-
-
-def _factor_rows(
-    recipe: str, members: pd.DataFrame, fields: tuple[str, str], final: pd.DataFrame, metrics: list[str]
-) -> Iterator[dict[str, Any]]:
-    frame = pd.DataFrame(
-        {
-            "seed": members["seed"],
-            "rest": [group_key(config, fields) for config in members["config"]],
-            "level": [_level(config, fields) for config in members["config"]],
-            **{metric: members["trial"].map(final[metric]) for metric in metrics},
-        }
-    ).dropna(subset=["level"])
-    for first, second in combinations(sorted(frame["level"].unique()), 2):
-        sides = [frame[frame["level"] == level] for level in (first, second)]
-        pairs = sides[0].merge(sides[1], on=["seed", "rest"], suffixes=("_a", "_b"))
-        for metric in metrics:
-            known = pairs.dropna(subset=[f"{metric}_a", f"{metric}_b"])
-            if known.empty:
-                continue
-            by_seed = known.groupby("seed")[[f"{metric}_a", f"{metric}_b"]].mean()
-            interval = paired_difference(by_seed[f"{metric}_a"], by_seed[f"{metric}_b"])
-            row: dict[str, Any] = {
-                "recipe": recipe,
-                "metric": arrow(metric),
-                "first_level": first,
-                "second_level": second,
-                "first": by_seed[f"{metric}_a"].mean(),
-                "second": by_seed[f"{metric}_b"].mean(),
-                "pairs": len(known),
-                "seeds": len(by_seed),
-                "verdict": _verdict(interval, first, second, lower=LOWER_IS_BETTER[metric]),
-            }
-            _put(row, "difference", interval)
-            yield row
-
-
-def _verdict(interval: Interval, first: str, second: str, *, lower: bool) -> str:
-    if interval.low is None or interval.high is None:
-        return "one seed: undecided"
-    if interval.low <= 0 <= interval.high:
-        return "undecided"
-    return second if (interval.mean < 0) == lower else first
+    def published_table(self) -> Iterator[Table]:
+        """Set published values beside ours, where there are any for these datasets."""
+        rows = published_rows(set(self.trials["dataset"]), self.protocols, self.profile)
+        if rows:
+            yield self._table("published", "published values", PUBLISHED_COLUMNS, pd.DataFrame(rows))

@@ -1,0 +1,43 @@
+"""What every feature extractor takes and gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an extractor makes of N pictures.
+
+    Attributes:
+        features: (N, D) float.
+        logits: (N, classes) float.
+    """
+
+    features: Tensor
+    logits: Tensor
+
+
+class Extractor(Protocol):
+    """A frozen network.
+
+    Attributes:
+        name: Name with its version, as scores carry it.
+        sha256: Digest of the weights.
+        feature_dim: Length of a feature.
+        classes: Number of classes of the logits.
+        device: Where it runs and its answers lie.
+    """
+
+    name: str
+    sha256: str
+    feature_dim: int
+    classes: int
+    device: torch.device
+
+    def __call__(self, pictures: Tensor) -> Features:
+        """Extract from (N, C, H, W) uint8 pictures on any device."""

@@ -1,0 +1,69 @@
+"""Published values beside ours, each marked comparable or not, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from gan_bench.report.table import Column, arrow
+
+COLUMNS = [
+    Column("model", "published model"),
+    Column("metric", "score"),
+    Column("value", "value", "number"),
+    Column("std", "±", "number"),
+    Column("protocol", "protocol"),
+    Column("citation", "source"),
+    Column("comparable", "with our scores"),
+]
+
+
+def references() -> list[dict[str, Any]]:
+    """Return the published values that come with gan_bench."""
+    text = (resources.files("gan_bench.report") / "references.yaml").read_text(encoding="utf-8")
+    content: list[dict[str, Any]] = yaml.safe_load(text)
+    return content
+
+
+def published_rows(datasets: Iterable[str], protocols: Iterable[str], profile: str) -> list[dict[str, Any]]:
+    """Set the published values of some datasets beside protocols.
+
+    Args:
+        datasets: Names of datasets.
+        protocols: Our protocols, such as ``lenet-mnist-v1,train,10000``.
+        profile: Profile of our trials; quick ones are comparable with nothing published.
+    """
+    names, ours = set(datasets), [tuple(protocol.split(",")) for protocol in protocols]
+    return [
+        {
+            "model": entry["model"],
+            "metric": arrow(entry["metric"]),
+            "value": entry["value"],
+            "std": entry.get("std"),
+            "protocol": f"{entry['extractor']},{entry['split']},{entry['generated']}",
+            "citation": entry["citation"],
+            "comparable": _comparable(entry, ours, profile),
+        }
+        for entry in references()
+        if entry["dataset"] in names
+    ]
+
+
+def _comparable(entry: Mapping[str, Any], ours: list[tuple[str, ...]], profile: str) -> str:
+    if profile != "full":
+        return "not comparable: ours are of the quick profile"
+    theirs = (entry["extractor"], entry["split"], str(entry["generated"]))
+    if theirs in ours:
+        return "comparable"
+    differences = [
+        " and ".join(
+            f"{what} {mine}, not {other}"
+            for what, mine, other in zip(("extractor", "split", "generated"), protocol, theirs, strict=True)
+            if mine != other
+        )
+        for protocol in ours
+    ]
+    return f"not comparable: ours have {min(differences, key=len)}" if differences else "not comparable: no scores"

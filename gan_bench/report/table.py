@@ -1,0 +1,67 @@
+"""A table as data: what is in it, apart from how it is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from gan_bench.report.stats import Interval, mean_interval
+from gan_bench.scores import MEASURES
+
+Kind = Literal["text", "count", "number", "seconds", "interval"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        key: Column of the frame; an ``interval`` also reads ``key_low``, ``key_high`` and ``key_n``.
+        title: What people read.
+        kind: How a value is written.
+    """
+
+    key: str
+    title: str
+    kind: Kind = "text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as data.
+
+    Attributes:
+        name: Name of its files.
+        title: One line above it.
+        columns: What is shown, in order.
+        rows: The frame; it may hold more columns than are shown.
+        note: One line below it, or nothing.
+    """
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: pd.DataFrame
+    note: str = ""
+
+
+def arrow(metric: str) -> str:
+    """Title of a metric with an arrow towards better."""
+    measure = MEASURES[metric]
+    return f"{measure.title} {'↓' if measure.lower_is_better else '↑'}"
+
+
+def put(row: dict[str, Any], key: str, interval: Interval | None) -> None:
+    """Lay an interval into a row, as the columns an ``interval`` column reads."""
+    row[key] = interval.mean if interval else None
+    row[f"{key}_low"] = interval.low if interval else None
+    row[f"{key}_high"] = interval.high if interval else None
+    row[f"{key}_n"] = interval.n if interval else 0
+
+
+def interval_of(values: pd.Series[Any]) -> Interval | None:
+    """Mean and interval of the values that are known, or None when there are none."""
+    known = values.dropna().astype(float)
+    return mean_interval(known) if len(known) else None
