@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from enum import StrEnum
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 
 from gan_bench.errors import UserError
+from gan_bench.store import finite
 
 app = typer.Typer(
     name="gan-bench",
@@ -185,6 +187,49 @@ def data_info(dataset: str) -> None:
     from gan_bench.catalogue import describe
 
     Console().print(describe(dataset, "datasets"), highlight=False)
+
+
+@app.command()
+def score(
+    generated: Annotated[str, typer.Argument(help="Folder or zip of pictures, or a generator.safetensors.")],
+    reference: Annotated[str, typer.Argument(help="Dataset[:split], folder or zip of pictures, or .npz (mu, sigma).")],
+    extractor: Annotated[list[str] | None, typer.Option(help="Score with this extractor; may be repeated.")] = None,
+    samples: Annotated[int, typer.Option(min=2, help="Pictures to draw from a generator.")] = 10_000,
+    data: Data = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per score.")] = False,
+) -> None:
+    """Score pictures that were made anywhere, with the scores of a benchmark run."""
+    from gan_bench import scoring
+    from gan_bench.environment import choose_device, fix_bits
+
+    fix_bits()
+    found = scoring.score(generated, reference, extractor or [], _data_root(data), choose_device(device), samples)
+    for each in found:
+        if as_json:
+            sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")
+            continue
+        value = "no value" if each.value is None else f"{each.value:.6g}"
+        spread = "" if each.std is None else f" ± {each.std:.3g}"
+        note = f"  ({each.note})" if each.note else ""
+        Console().print(f"{each.name} = {value}{spread}{note}", markup=False, highlight=False, soft_wrap=True)
+
+
+@data_app.command("stats")
+def data_stats(
+    dataset: Annotated[str, typer.Argument(help="Dataset, with or without :split.")],
+    out: Annotated[Path, typer.Option(help="The .npz to write.")],
+    extractor: Annotated[str, typer.Option(help="Whose features.")],
+    data: Data = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Write the moments of a dataset's features as an .npz with mu and sigma."""
+    from gan_bench import scoring
+    from gan_bench.environment import choose_device, fix_bits
+
+    fix_bits()
+    count = scoring.export(dataset, extractor, _data_root(data), choose_device(device), out)
+    Console().print(f"{out}: moments of {count} pictures", markup=False)
 
 
 @app.command()

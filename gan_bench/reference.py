@@ -137,7 +137,7 @@ def compute(pictures: Pictures, held_out: Pictures | None, split: str, extractor
 
 def _read_cache(path: Path, split: str, extractor: Extractor) -> Reference | None:
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             found = {name: torch.from_numpy(data[name]) for name in data.files}
         reference = Reference(
             split,
@@ -199,7 +199,7 @@ def import_moments(path: Path, dim: int) -> Moments:
         DataError: It is not such a file, or belongs to another extractor.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             mean, covariance = torch.from_numpy(data["mu"]).double(), torch.from_numpy(data["sigma"]).double()
             count = int(data["count"]) if "count" in data.files else 0
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):

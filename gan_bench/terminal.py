@@ -11,9 +11,11 @@ from rich.progress import Progress as Bar
 
 from gan_bench.events import Progress
 from gan_bench.report.render import number
+from gan_bench.scores import MEASURES
 from gan_bench.trial import Status, Trial, TrialRecord
 
 PLAIN_SECONDS = 15.0
+SHOWN = ("fid", "kid", "is", "precision", "recall", "classes")
 _STYLE = {Status.DONE: "green", Status.DIVERGED: "yellow", Status.FAILED: "red", Status.INTERRUPTED: "yellow"}
 
 
@@ -69,8 +71,14 @@ class Watch:
 
     def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
         """Show what an evaluation found."""
-        texts = [f"{name} {'not finite' if value is None else number(value)}" for name, value in scores.items()]
-        self._say(f"    epoch {epoch}: {'  '.join(texts)}")
+        by_extractor: dict[str, list[str]] = {}
+        for name, value in scores.items():
+            metric, _, protocol = name.partition("[")
+            if metric in SHOWN:
+                text = "no value" if value is None else number(value)
+                by_extractor.setdefault(protocol.rstrip("]"), []).append(f"{MEASURES[metric].title} {text}")
+        for protocol, texts in by_extractor.items():
+            self._say(f"    epoch {epoch}: {'  '.join(texts)}  ({protocol})")
 
     def finished(self, trial: Trial, record: TrialRecord) -> None:
         """Show how a trial ended."""

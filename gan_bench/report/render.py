@@ -75,6 +75,7 @@ def to_csv(table: Table) -> str:
         if column.kind == "interval":
             keys += [f"{column.key}_low", f"{column.key}_high", f"{column.key}_n"]
     frame = table.rows.reindex(columns=keys).map(lambda v: _no_formula(v) if isinstance(v, str) else v)
+    frame = frame.convert_dtypes()  # counts with gaps stay whole numbers
     text: str = frame.to_csv(index=False, lineterminator="\n")
     return text
 

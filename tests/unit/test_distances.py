@@ -12,11 +12,19 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
 from gan_bench.metrics.distances import (
+    FeatureSample,
     InceptionScoreAccumulator,
     MomentAccumulator,
     Moments,
     NotFiniteError,
+    class_divergence,
+    covered_classes,
+    frechet_at_infinity,
     frechet_distance,
+    kernel_distance,
+    nearest_distances,
+    neighbour_radii,
+    neighbours,
 )
 
 
@@ -161,3 +169,112 @@ def test_inception_score_refuses_nan_and_wrong_counts():
     accumulator.add(torch.zeros(2, 3))
     with pytest.raises(NotFiniteError):
         accumulator.score()
+
+
+def test_inception_sized_features_with_few_pictures():
+    """2,048 features of 500 pictures: scipy's sqrtm and torchmetrics agree with the symmetric form."""
+    from torchmetrics.image.fid import _compute_fid
+
+    a, b = moments(features(500, 2048, 1)), moments(features(500, 2048, 2, shift=0.05))
+    ours = frechet_distance(a, b)
+    theirs = _compute_fid(a.mean, a.covariance, b.mean, b.covariance).item()
+    assert ours == pytest.approx(theirs, rel=1e-6)
+
+
+def test_frechet_grows_with_noise():
+    clean, real = features(2000, 8, 1), moments(features(2000, 8, 1))
+    noise = torch.randn(2000, 8, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    scores = [frechet_distance(moments(clean + level * noise), real) for level in (0.0, 0.1, 0.3, 1.0, 3.0)]
+    assert scores == sorted(scores)
+    assert scores[0] == pytest.approx(0, abs=1e-9)
+
+
+def test_kernel_distance_equals_torch_fidelity():
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    x, y = features(300, 16, 1).float(), features(300, 16, 2, shift=0.1).float()
+    theirs = kid_features_to_metric(
+        x.double(), y.double(), kid_subsets=1, kid_subset_size=300, verbose=False, kid_kernel="poly",
+        kid_kernel_poly_degree=3, kid_kernel_poly_gamma=None, kid_kernel_poly_coef0=1, rng_seed=0,
+    )  # fmt: skip
+    ours, _ = kernel_distance(x, y)
+    assert ours == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-9)
+
+
+def test_kernel_distance_is_unbiased_and_knows_its_error():
+    """Equal distributions: the mean over repetitions is zero, and the standard error is that of its spread."""
+    found = [kernel_distance(features(1000, 6, s), features(1000, 6, s + 5000), block=100) for s in range(0, 60)]
+    same = [
+        kernel_distance(torch.randn(1000, 6, generator=torch.Generator().manual_seed(s)),
+                        torch.randn(1000, 6, generator=torch.Generator().manual_seed(s + 999)), block=100)
+        for s in range(60)
+    ]  # fmt: skip
+    values = np.array([value for value, _ in same])
+    assert abs(values.mean()) < 4 * values.std() / 60**0.5
+    assert np.mean([error for _, error in same]) == pytest.approx(values.std(ddof=1), rel=0.25)
+    assert all(value > 0 for value, _ in found), "sets of different mixings differ"
+
+
+def test_one_block_has_no_standard_error():
+    assert math.isnan(kernel_distance(features(50, 4, 1), features(50, 4, 2))[1])
+
+
+def test_precision_and_recall_equal_torch_fidelity():
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    generated, real = features(400, 8, 1), features(300, 8, 2, shift=0.4)
+    theirs = prc_features_to_metric(generated, real, prc_neighborhood=3, prc_batch_size=100, save_cpu_ram=False,
+                                    verbose=False)  # fmt: skip
+    found = neighbours(generated, real, neighbour_radii(real, chunk=77), chunk=64)
+    assert found.precision == pytest.approx(theirs["precision"], abs=1e-6)
+    assert found.recall == pytest.approx(theirs["recall"], abs=1e-6)
+    brute = torch.stack([(real - point).norm(dim=1).min() for point in generated])
+    torch.testing.assert_close(found.nearest, brute, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(found.nearest, nearest_distances(generated, real, chunk=33), rtol=1e-9, atol=1e-9)
+
+
+def test_precision_and_recall_tell_collapse_from_blur():
+    real = features(500, 4, 1)
+    radii = neighbour_radii(real)
+    one_mode = real[:1] + 0.01 * features(500, 4, 3)
+    collapsed = neighbours(one_mode, real, radii)
+    assert collapsed.precision > 0.9
+    assert collapsed.recall < 0.1
+    scattered = neighbours(features(500, 4, 4) * 20, real, radii)
+    assert scattered.precision < 0.2
+
+
+def test_extrapolation_removes_the_bias_of_few_samples():
+    dim = 16
+    real = Moments(10**9, torch.zeros(dim).double(), torch.eye(dim).double())
+    samples = torch.randn(2000, dim, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    plain = frechet_distance(moments(samples), real)
+    endless = frechet_at_infinity(samples, real, torch.Generator().manual_seed(0))
+    assert abs(endless) < 0.3 * plain
+    assert endless == frechet_at_infinity(samples, real, torch.Generator().manual_seed(0))
+    assert endless != frechet_at_infinity(samples, real, torch.Generator().manual_seed(1))
+
+
+def test_class_measures():
+    real = torch.tensor([100, 100, 100, 0])
+    assert class_divergence(torch.tensor([7, 7, 7, 0]), real) == pytest.approx(0, abs=1e-12)
+    assert class_divergence(torch.tensor([30, 0, 0, 0]), real) == pytest.approx(math.log(3))
+    assert class_divergence(torch.tensor([1, 1, 1, 1]), real) == math.inf
+    assert covered_classes(torch.tensor([98, 2, 0, 5]), real) == 1
+    assert covered_classes(torch.tensor([90, 5, 5, 0]), real) == 3
+
+
+def test_a_feature_sample_keeps_the_first_and_no_more():
+    values = features(30, 3).float()
+    sample = FeatureSample(20, 3)
+    for chunk in values.split(7):
+        sample.add(chunk)
+    assert torch.equal(sample.features(), values[:20])
+
+
+@pytest.mark.parametrize("measure", [lambda x: kernel_distance(x, x), neighbour_radii])
+def test_pair_measures_refuse_nan(measure):
+    values = features(20, 3)
+    values[3, 1] = math.nan
+    with pytest.raises(NotFiniteError):
+        measure(values)

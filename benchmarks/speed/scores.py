@@ -1,0 +1,81 @@
+"""How long scoring takes: all measures on 10,000 pictures, and FID beside torchmetrics on the same features.
+
+Usage: python benchmarks/speed/scores.py --data DIR [--repeats 3]
+
+The two FIDs run one after the other in the same process, repeatedly; the ratio of their medians is what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torchmetrics.image.fid import _compute_fid
+
+from gan_bench.datasets import DataRoot, load
+from gan_bench.environment import choose_device, describe, fix_bits
+from gan_bench.evaluation import Evaluator, generated_chunks
+from gan_bench.metrics.distances import MomentAccumulator, frechet_distance
+from gan_bench.metrics.extractors import EXTRACTORS
+from gan_bench.reference import compute
+from gan_bench.suite import PlanOptions, find_suite, make_plan
+from gan_bench.training.state import TrainState
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def frechet_pair(dim: int, count: int, repeats: int) -> dict[str, float]:
+    """Time both implementations of the distance on the moments of the same features."""
+    source = torch.Generator().manual_seed(dim)
+    moments = []
+    for _ in range(2):
+        accumulator = MomentAccumulator(dim)
+        accumulator.add(torch.randn(count, dim, generator=source).relu())
+        moments.append(accumulator.moments())
+    a, b = moments
+    ours, theirs = [], []
+    for _ in range(repeats):
+        ours.append(seconds(lambda: frechet_distance(a, b)))
+        theirs.append(seconds(lambda: _compute_fid(a.mean, a.covariance, b.mean, b.covariance)))
+    mine, other = statistics.median(ours), statistics.median(theirs)
+    return {"features": dim, "gan_bench_s": mine, "torchmetrics_s": other, "ratio": other / mine}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    fix_bits()
+    device = choose_device("auto")
+    root = DataRoot(options.data, given=True)
+    extractor = EXTRACTORS["lenet-mnist-v1"].load(device)
+    train, test = (load("mnist", root, split, 28) for split in ("train", "test"))
+    references: dict[str, object] = {}
+    first = seconds(lambda: references.update({extractor.name: compute(train, test, "train", extractor)}))
+    evaluator = Evaluator([extractor], references, classes=10)  # type: ignore[arg-type]
+    config = make_plan(find_suite("mnist"), PlanOptions()).trials[0].config
+    generator = TrainState.start(config, device).generator
+    drawn = [*generated_chunks(generator, config, 10_000, "evaluation/0")]
+    result = {
+        "machine": describe(device, "reference"),
+        "reference_statistics_s": first,
+        "score_10000_pictures_s": statistics.median(
+            seconds(lambda: evaluator.score(drawn, 10_000)) for _ in range(options.repeats)
+        ),
+        "frechet": [frechet_pair(dim, 4000, options.repeats if dim < 2000 else 1) for dim in (128, 2048)],
+    }
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""``score`` and ``stats``: the same scores for people who trained elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from gan_bench.architectures import ARCHITECTURES
+from gan_bench.datasets import DATASETS, DataRoot, load
+from gan_bench.errors import DataError, UserError
+from gan_bench.evaluation import Evaluator, generated_chunks
+from gan_bench.metrics.extractors import EXTRACTORS
+from gan_bench.metrics.features import Extractor
+from gan_bench.pictures import read_pictures
+from gan_bench.reference import Reference, chunks, compute, export_moments, import_moments, reference
+from gan_bench.scores import Score
+from gan_bench.store import TRIAL
+from gan_bench.trial import TrialConfig
+
+
+def score(
+    generated: str, against: str, extractors: list[str], root: DataRoot, device: torch.device, samples: int
+) -> list[Score]:
+    """Score pictures made anywhere.
+
+    Args:
+        generated: A folder or zip of pictures, or a ``generator.safetensors`` in its record directory.
+        against: A dataset with or without its split (``mnist``, ``mnist:test``), a folder or zip of pictures, or an
+            ``.npz`` with ``mu`` and ``sigma`` (FID and IS only).
+        extractors: Names; when empty, the shipped one for the pictures' channels.
+        root: The data folder.
+        device: What computes.
+        samples: Pictures to draw from a generator.
+
+    Raises:
+        UserError: Something named is not there or does not fit.
+    """
+    pictures, count, channels = _generated(generated, extractors, device, samples)
+    names = extractors or [name for name, entry in EXTRACTORS.items() if entry.channels == channels]
+    loaded = [EXTRACTORS[name].load(device) for name in names]
+    references, classes = _references(against, loaded, root, channels)
+    return Evaluator(loaded, references, classes).score(pictures, count)
+
+
+def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, out: Path) -> int:
+    """Write the moments of a dataset's split as an ``.npz`` with ``mu`` and ``sigma``.
+
+    Returns:
+        The number of pictures.
+
+    Raises:
+        UserError: A name is unknown, data are missing, or the file cannot be written.
+    """
+    loaded = EXTRACTORS[extractor].load(device)
+    found = _dataset_reference(dataset, loaded, root)
+    try:
+        export_moments(out, found.moments)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written ({error.strerror}); choose another place with --out") from None
+    return found.moments.count
+
+
+def _generated(
+    generated: str, extractors: list[str], device: torch.device, samples: int
+) -> tuple[Iterable[Tensor], int, int]:
+    """Return chunks of pictures, their number and their channels."""
+    path = Path(generated)
+    if path.suffix == ".safetensors":
+        return _from_generator(path, device, samples)
+    channels = EXTRACTORS[extractors[0]].channels or 3 if extractors else 3
+    images = read_pictures(path, channels).images
+    if not extractors and bool((images == images[:, :1]).all()):
+        images, channels = images[:, :1].contiguous(), 1
+    return chunks(images), len(images), channels
+
+
+def _from_generator(path: Path, device: torch.device, samples: int) -> tuple[Iterable[Tensor], int, int]:
+    beside = path.parent / TRIAL
+    try:
+        config = TrialConfig.from_json(json.loads(beside.read_bytes())["config"])
+        weights = load_file(path)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise DataError(
+            f"{path} cannot be scored ({type(error).__name__}: {error}); a generator file needs the trial.json of its "
+            "record directory beside it"
+        ) from None
+    architecture = ARCHITECTURES[config.architecture]
+    network = architecture.generator(config.latent_dim)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise DataError(f"{path} does not fit the architecture {config.architecture} of {beside}") from None
+    drawn = generated_chunks(network.to(device), config, samples, "evaluation/0")
+    return drawn, samples, architecture.image_shape[0]
+
+
+def _references(
+    against: str, extractors: list[Extractor], root: DataRoot, channels: int
+) -> tuple[dict[str, Reference], int]:
+    name = against.partition(":")[0]
+    if name in DATASETS:
+        return {e.name: _dataset_reference(against, e, root) for e in extractors}, DATASETS[name].classes
+    path = Path(against)
+    if path.suffix == ".npz":
+        moments = {e.name: import_moments(path, e.feature_dim) for e in extractors}
+        return {e.name: Reference(path.stem, moments[e.name]).to(e.device) for e in extractors}, 0
+    if not path.exists():
+        raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
+    pictures = read_pictures(path, channels)
+    return {e.name: compute(pictures, None, path.stem, e) for e in extractors}, 0
+
+
+def _dataset_reference(name: str, extractor: Extractor, root: DataRoot) -> Reference:
+    dataset, _, wished = name.partition(":")
+    split = wished or "train"
+    entry = DATASETS[dataset]
+    if split not in entry.counts:
+        raise UserError(f'{dataset} has no split "{split}", only {", ".join(entry.counts)}')
+    pictures = {known: load(dataset, root, known, entry.size) for known in entry.counts}
+    held_out = pictures.get("test") if split == "train" else None
+    return reference(next(p for known, p in pictures.items() if known == split), held_out, split, extractor)

@@ -1,0 +1,315 @@
+"""Scores of whole picture sets: order of the anchors, invariances, caches and the Inception path."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import config_of, digits_trial
+
+from gan_bench import reference as reference_module
+from gan_bench.datasets import DataRoot, Pictures, load
+from gan_bench.errors import DataError
+from gan_bench.evaluation import Evaluator, sample_grid, to_uint8
+from gan_bench.metrics import inception
+from gan_bench.metrics.extractors import EXTRACTORS, resolve
+from gan_bench.metrics.features import Features
+from gan_bench.reference import cache_folder, compute, export_moments, import_moments, reference
+from gan_bench.scores import MEASURES
+from gan_bench.training.state import TrainState
+from gan_bench.trial import EvaluationConfig
+
+CPU = torch.device("cpu")
+HERE = DataRoot(Path(), given=True)
+
+
+@pytest.fixture(scope="module")
+def lenet():
+    return EXTRACTORS["lenet-mnist-v1"].load(CPU)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits", HERE, "train", 28), load("digits", HERE, "test", 28)
+
+
+@pytest.fixture
+def evaluator(lenet, digits):
+    return Evaluator([lenet], {lenet.name: reference(*digits, "train", lenet)}, classes=10)
+
+
+def values(scores):
+    return {score.metric: score.value for score in scores}
+
+
+def test_every_registered_measure_is_scored(evaluator, digits):
+    found = evaluator.score_real(digits[1].images)
+    assert {score.metric for score in found} == set(MEASURES)
+    assert {s.metric for s in found if s.value is None} == {"fid_inf"}, "359 pictures are too few to extrapolate"
+
+
+def test_real_before_noise_for_every_measure(evaluator, digits):
+    real = values(evaluator.score_real(digits[1].images))
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (359, 1, 28, 28), generator=generator, dtype=torch.uint8)
+    noise = values(evaluator.score([noise], 359))
+    for name, measure in MEASURES.items():
+        if name in ("fid_inf", "copies"):  # noise copies nothing
+            continue
+        assert (real[name] < noise[name]) == measure.lower_is_better, name
+
+
+def test_copies_are_found(evaluator, digits):
+    train, test = digits
+    assert values(evaluator.score_real(test.images))["copies"] == pytest.approx(0.01, abs=0.005)
+    assert values(evaluator.score_real(train.images[:300]))["copies"] == 1.0
+
+
+def test_collapse_is_flagged(evaluator, digits):
+    train, _ = digits
+    ones = train.images[train.labels == 1]
+    found = values(evaluator.score_real(ones))
+    assert found["collapsed"] == 1.0
+    assert found["class_kl"] > 1
+    assert values(evaluator.score_real(train.images))["collapsed"] == 0.0
+
+
+@pytest.mark.parametrize("size", [1, 97, 359])
+def test_chunks_do_not_matter(evaluator, digits, size):
+    """The forward pass in float32 moves with the chunk; nothing after it does."""
+    images = digits[1].images
+    whole, cut = values(evaluator.score([images], 359)), values(evaluator.score(images.split(size), 359))
+    assert whole.pop("fid_inf") is cut.pop("fid_inf") is None, "359 pictures are too few to extrapolate"
+    for name, value in whole.items():
+        assert cut[name] == pytest.approx(value, rel=1e-5, abs=1e-7), name
+
+
+def test_order_does_not_matter_to_what_has_no_blocks(evaluator, digits):
+    images = digits[1].images
+    turned = images.flip(0)
+    whole, other = values(evaluator.score([images], 359)), values(evaluator.score([turned], 359))
+    for name in ("fid", "precision", "recall", "classes", "class_kl", "copies", "collapsed"):
+        assert other[name] == pytest.approx(whole[name], rel=1e-6, abs=1e-9), name
+
+
+def test_draws_give_the_noise_of_evaluating(evaluator):
+    state = TrainState.start(digits_trial().config, CPU)
+    config = config_of("mnist-mlp-z100", evaluation=EvaluationConfig(epochs=(0,), samples=200))
+    single = evaluator.evaluate(state.generator, config)
+    several = evaluator.evaluate(state.generator, config, draws=3)
+    assert values(single) == values(several), "further draws must not move the value"
+    assert all(score.draw_std is None for score in single)
+    spread = {score.metric: score.draw_std for score in several}
+    assert spread["fid"] > 0
+
+
+def test_looking_at_a_generator_changes_nothing():
+    state = TrainState.start(digits_trial(architecture="dcgan28").config, CPU)
+    before = {k: v.clone() for k, v in state.generator.state_dict().items()}
+    grid = sample_grid(state.generator, digits_trial(architecture="dcgan28").config)
+    assert grid.shape == (242, 242, 3)
+    assert grid.dtype == np.uint8
+    assert all(torch.equal(before[k], v) for k, v in state.generator.state_dict().items())
+    assert state.generator.training
+
+
+def test_pictures_are_rounded_to_the_nearest_level():
+    levels = torch.arange(256)
+    assert torch.equal(to_uint8(levels / 127.5 - 1), levels.to(torch.uint8))
+    assert to_uint8(torch.tensor([-9.0, 9.0, float("nan")])).tolist() == [0, 255, 0]
+
+
+# ------------------------------------------------------------------------------------- reference cache
+
+
+def test_the_cache_gives_the_same_numbers_and_is_used(lenet, digits, monkeypatch, tmp_path):
+    monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path))
+    first = reference(*digits, "train", lenet)
+    monkeypatch.setattr(reference_module, "compute", lambda *_: pytest.fail("the cache was not used"))
+    again = reference(*digits, "train", lenet)
+    assert torch.equal(first.moments.covariance, again.moments.covariance)
+    assert torch.equal(first.features, again.features)
+    assert again.copy_distance == first.copy_distance
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", None])
+def test_a_damaged_cache_is_computed_anew(lenet, digits, monkeypatch, tmp_path, damage):
+    monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path))
+    first = reference(*digits, "train", lenet)
+    (file,) = tmp_path.rglob("*.npz")
+    file.write_bytes(file.read_bytes()[:-500] if damage is None else damage)
+    assert torch.equal(reference(*digits, "train", lenet).moments.mean, first.moments.mean)
+
+
+def test_other_pixels_are_another_entry(lenet, digits, monkeypatch, tmp_path):
+    monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path))
+    train, test = digits
+    reference(train, test, "train", lenet)
+    changed = train.images.clone()
+    changed[0, 0, 0, 0] += 1
+    other = Pictures(changed, None, hashlib.sha256(changed.numpy().data).hexdigest())
+    reference(other, test, "train", lenet)
+    assert len(list(tmp_path.rglob("*.npz"))) == 2
+
+
+def test_a_cache_that_cannot_be_written_costs_no_result(lenet, digits, monkeypatch, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.touch()
+    monkeypatch.setenv("GAN_BENCH_CACHE", str(blocked))
+    assert reference(*digits, "train", lenet).moments.count == len(digits[0].images)
+
+
+def test_two_processes_write_one_sound_entry(tmp_path):
+    code = (
+        "from pathlib import Path; import torch\n"
+        "from gan_bench.datasets import DataRoot, load\n"
+        "from gan_bench.metrics.extractors import EXTRACTORS\n"
+        "from gan_bench.reference import reference\n"
+        "root = DataRoot(Path(), True)\n"
+        "e = EXTRACTORS['lenet-mnist-v1'].load(torch.device('cpu'))\n"
+        "print(reference(load('digits', root, 'train', 28), None, 'train', e).moments.mean.sum().item())\n"
+    )
+    import os
+
+    environment = {**os.environ, "GAN_BENCH_CACHE": str(tmp_path)}
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(2)
+    ]
+    answers = {process.communicate(timeout=120)[0] for process in started}
+    assert len(answers) == 1
+    assert len(list(tmp_path.rglob("*"))) == 2, "one folder, one entry, nothing left aside"
+
+
+def test_the_cache_is_never_inside_the_package(monkeypatch):
+    monkeypatch.delenv("GAN_BENCH_CACHE")
+    assert not cache_folder().is_relative_to(Path(reference_module.__file__).parent)
+
+
+def test_moments_travel_as_npz(lenet, digits, tmp_path):
+    found = compute(digits[0], None, "train", lenet).moments
+    path = tmp_path / "stats.npz"
+    export_moments(path, found)
+    again = import_moments(path, lenet.feature_dim)
+    assert torch.equal(again.covariance, found.covariance)
+    with np.load(path) as data:
+        assert {"mu", "sigma"} <= set(data.files)
+    with pytest.raises(DataError, match="holds moments of"):
+        import_moments(path, 2048)
+    path.write_bytes(b"no")
+    with pytest.raises(DataError, match=r"no \.npz with the arrays mu and sigma"):
+        import_moments(path, 128)
+
+
+# ------------------------------------------------------------------------------------------- Inception
+
+
+@pytest.fixture(scope="module")
+def random_weights(tmp_path_factory):
+    """A file with Inception's 566 keys and random values, and its SHA-256."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    build = FeatureExtractorInceptionV3.__init__.__globals__
+    original, build["load_state_dict_from_url"] = build["load_state_dict_from_url"], lambda *_, **__: {}
+    plain_load = FeatureExtractorInceptionV3.load_state_dict
+    FeatureExtractorInceptionV3.load_state_dict = lambda self, state: None
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"])
+    finally:
+        build["load_state_dict_from_url"] = original
+        FeatureExtractorInceptionV3.load_state_dict = plain_load
+    state = network.state_dict()
+    assert len(state) == 566
+    path = tmp_path_factory.mktemp("weights") / inception.WEIGHTS_FILE
+    torch.save(state, path)
+    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_inception_loads_and_equals_torch_fidelity(random_weights, monkeypatch):
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    path, digest = random_weights
+    monkeypatch.setenv(inception.VARIABLE, str(path))
+    monkeypatch.setattr(inception, "SHA256_HEAD", digest[:8])
+    extractor = EXTRACTORS["inception"].load(CPU)
+    assert extractor.sha256 == digest
+    grey = torch.randint(0, 256, (2, 1, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    seen = extractor(grey)
+    theirs = FeatureExtractorInceptionV3("x", ["2048", "logits_unbiased"], str(path))
+    features, logits = theirs(grey.expand(-1, 3, -1, -1))
+    assert seen.features.shape == (2, 2048)
+    assert seen.logits.shape == (2, 1008)
+    assert torch.equal(seen.features, features)
+    assert torch.equal(seen.logits, logits)
+
+
+def test_inception_with_the_wrong_file(random_weights, monkeypatch):
+    monkeypatch.setenv(inception.VARIABLE, str(random_weights[0]))
+    with pytest.raises(DataError, match="its SHA-256 begins with"):
+        EXTRACTORS["inception"].load(CPU)
+
+
+def test_inception_with_a_truncated_file(random_weights, monkeypatch, tmp_path):
+    broken = tmp_path / "w.pth"
+    broken.write_bytes(random_weights[0].read_bytes()[:-1000])
+    monkeypatch.setenv(inception.VARIABLE, str(broken))
+    with pytest.raises(DataError, match="its SHA-256 begins with"):
+        EXTRACTORS["inception"].load(CPU)
+    monkeypatch.setattr(inception, "SHA256_HEAD", hashlib.sha256(broken.read_bytes()).hexdigest()[:8])
+    with pytest.raises(DataError, match="does not hold plain tensors"):
+        EXTRACTORS["inception"].load(CPU)
+
+
+def test_inception_never_runs_code_from_its_file(monkeypatch, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    path = tmp_path / "w.pth"
+    torch.save({"a": Evil()}, path)
+    monkeypatch.setenv(inception.VARIABLE, str(path))
+    monkeypatch.setattr(inception, "SHA256_HEAD", hashlib.sha256(path.read_bytes()).hexdigest()[:8])
+    with pytest.raises(DataError, match="does not hold plain tensors"):
+        EXTRACTORS["inception"].load(CPU)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_inception_with_other_keys(monkeypatch, tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save({"a": torch.zeros(1)}, path)
+    monkeypatch.setenv(inception.VARIABLE, str(path))
+    monkeypatch.setattr(inception, "SHA256_HEAD", hashlib.sha256(path.read_bytes()).hexdigest()[:8])
+    with pytest.raises(DataError, match="does not fit Inception-v3"):
+        EXTRACTORS["inception"].load(CPU)
+
+
+def test_inception_without_a_file(monkeypatch, tmp_path):
+    monkeypatch.delenv(inception.VARIABLE, raising=False)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(inception, "WEIGHTS_URL", "http://127.0.0.1:9/none")
+    with pytest.raises(DataError, match="cannot be downloaded.*--extractor lenet-mnist-v1"):
+        EXTRACTORS["inception"].load(CPU)
+    monkeypatch.setenv(inception.VARIABLE, str(tmp_path / "none.pth"))
+    with pytest.raises(DataError, match="cannot be read"):
+        EXTRACTORS["inception"].load(CPU)
+
+
+def test_auto_takes_inception_only_with_weights_and_a_gpu(monkeypatch, random_weights):
+    monkeypatch.setenv(inception.VARIABLE, str(random_weights[0]))
+    assert resolve(("auto",), 1, CPU) == ("lenet-mnist-v1",)
+    assert resolve(("auto",), 1, torch.device("cuda")) == ("lenet-mnist-v1", "inception")
+    monkeypatch.delenv(inception.VARIABLE)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: "/nonexistent")
+    assert resolve(("auto",), 3, torch.device("cuda")) == ("cifar-v1",)
+
+
+def test_features_are_a_plain_pair():
+    pair = Features(torch.zeros(1), torch.ones(1))
+    assert (pair.features + pair.logits).item() == 1
