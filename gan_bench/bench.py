@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from rich.console import Console
 
-from gan_bench.datasets import DATASETS, DataRoot
+from gan_bench.datasets import DATASETS, DataRoot, register_folder
 from gan_bench.environment import choose_device, fix_bits
 from gan_bench.errors import UserError
 from gan_bench.executors import run_inline, unfinished
@@ -96,6 +96,8 @@ def bench(options: BenchOptions, console: Console) -> int:
     plan = make_plan(find_suite(options.suite), replace(options.plan, profile=profile))
     stop = _StopWish(console)
     place = Workplace(data_root(options.data), device, stop)
+    for folder in plan.folders:
+        register_folder(folder)
     for name in dict.fromkeys(trial.config.dataset for trial in plan.trials):
         DATASETS[name]
     if not options.dry_run:
@@ -151,7 +153,7 @@ def _conclude(
     plan: Plan, records: dict[str, TrialRecord], options: BenchOptions, console: Console, *, interrupted: bool
 ) -> int:
     report = build_report(options.results, suite=plan.suite)
-    print_report(report, console if console.is_terminal else Console(width=200, file=console.file))
+    print_report(report, console if console.is_terminal else Console(width=400, file=console.file))
     statuses = [RecordDirectory.of(options.results, trial).status() for trial in plan.trials]
     if interrupted:
         done = statuses.count(Status.DONE)

@@ -154,6 +154,24 @@ _DESCRIPTIONS: dict[str, Callable[[str], RenderableType]] = {
 }
 
 
+def present(name: str, data: DataRoot) -> Iterator[str]:
+    """Say what is there of a dataset: pictures per split, how many of them differ, and what was left out."""
+    import hashlib
+
+    from gan_bench.datasets import DATASETS
+    from gan_bench.errors import DataError
+
+    dataset = DATASETS[name]
+    for split in dataset.counts:
+        try:
+            images, _ = dataset.read(data.path, split)
+        except DataError as error:
+            yield f"{split}: not there: {error}"
+            continue
+        distinct = len({hashlib.sha256(image.numpy().tobytes()).digest() for image in images})
+        yield f"{split}: {len(images):,} pictures, {distinct:,} distinct"
+
+
 def examine(data: DataRoot, results: Path) -> Iterator[str]:
     """Look at what a run needs, one line each."""
     import torch

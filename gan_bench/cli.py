@@ -182,11 +182,13 @@ def data_verify(dataset: str, data: Data = None) -> None:
 
 
 @data_app.command("info")
-def data_info(dataset: str) -> None:
-    """Describe a dataset."""
-    from gan_bench.catalogue import describe
+def data_info(dataset: str, data: Data = None) -> None:
+    """Describe a dataset, and what is there of it."""
+    from gan_bench.catalogue import describe, present
 
     Console().print(describe(dataset, "datasets"), highlight=False)
+    for line in present(dataset, _data_root(data)):
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -284,7 +286,7 @@ def _data_root(data: Path | None):  # type: ignore[no-untyped-def]  # noqa: ANN2
 
 def _wide(console: Console) -> Console:
     """Give tables room where nobody folds lines: a file or a pipe has no width."""
-    return console if console.is_terminal else Console(width=200)
+    return console if console.is_terminal else Console(width=400)
 
 
 def main(arguments: list[str] | None = None) -> None:

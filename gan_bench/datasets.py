@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_bench.errors import DataError
+from gan_bench.errors import DataError, UserError
+from gan_bench.pictures import open_source
+from gan_bench.prepare import ImageFolder, Transform, prepare
 from gan_bench.registry import Registry
 
 Split = Literal["train", "test"]
+_SPLITS: tuple[Split, ...] = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class Dataset:
 
 
 DATASETS: Registry[Dataset] = Registry("dataset")
+_CHUNK = 1000
 
 
 def resize(images: Tensor, size: int) -> Tensor:
@@ -83,7 +89,13 @@ def resize(images: Tensor, size: int) -> Tensor:
     """
     if images.shape[-1] == size:
         return images
-    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=size < images.shape[-1])
+    resized = torch.empty(*images.shape[:2], size, size, dtype=torch.uint8)
+    for start in range(0, len(images), _CHUNK):
+        piece = images[start : start + _CHUNK]
+        resized[start : start + _CHUNK] = F.interpolate(
+            piece, size=(size, size), mode="bilinear", antialias=size < images.shape[-1]
+        )
+    return resized
 
 
 def load(name: str, root: DataRoot, split: Split, size: int, limit: int | None = None) -> Pictures:
@@ -104,6 +116,8 @@ def load(name: str, root: DataRoot, split: Split, size: int, limit: int | None =
     ensure(dataset, root)
     images, labels = dataset.read(root.path, split)
     images = resize(images[:limit], size).contiguous()
+    if not len(images):
+        raise DataError(f"{name} has no {split} pictures in {root.path}")
     labels = None if labels is None else labels[:limit].contiguous()
     return Pictures(images, labels, hashlib.sha256(images.numpy().data).hexdigest())
 
@@ -138,12 +152,26 @@ def fetch(dataset: Dataset, folder: Path) -> None:
     except DataError:
         raise
     except (OSError, RuntimeError) as error:
+        _remove_empty(folder)
         raise DataError(
-            f"{dataset.name} could not be downloaded into {folder} ({error}); "
+            f"{dataset.name} could not be downloaded into {folder} ({_one_line(error)}); "
             f"check the connection, or put the files there and pass --data {folder}"
         ) from error
     for split in dataset.counts:
         dataset.read(folder, split)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _remove_empty(folder: Path) -> None:
+    """Take away the empty folders that a failed download leaves."""
+    for path in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
+        with contextlib.suppress(OSError):
+            path.rmdir()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 # ---------------------------------------------------------------------------------------------- MNIST
@@ -236,42 +264,151 @@ DATASETS.register(
 )
 
 
-# ------------------------------------------------------------------------------- listed, not yet read
+# ------------------------------------------------------------------- folders and zip files of pictures
 
 
-def _not_yet(name: str) -> Callable[[Path, Split], tuple[Tensor, Tensor | None]]:
-    def read(folder: Path, split: Split) -> tuple[Tensor, Tensor | None]:
+def from_pictures(
+    name: str, path: Path | None, transform: Transform, split: Split | None, folder: Path
+) -> tuple[Tensor, Tensor | None]:
+    """Read a split of a dataset that is a folder or zip file of pictures, prepared once.
+
+    Args:
+        name: Dataset name.
+        path: The folder or zip file; None looks for ``<name>`` and ``<name>*.zip`` in the data folder.
+        transform: How pictures become an array.
+        split: Folder name of the split inside; None takes all pictures.
+        folder: The data folder.
+
+    Raises:
+        DataError: It is not there, or a picture cannot be used.
+    """
+    found = path or _find(name, folder)
+    prepared = prepare(found, split, transform)
+    images = torch.from_numpy(prepared.images)
+    return images, None if prepared.labels is None else torch.from_numpy(prepared.labels)
+
+
+def _find(name: str, folder: Path) -> Path:
+    candidates = [folder / name, *sorted(folder.glob(f"{name}*.zip"))]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    raise DataError(
+        f"{name} is not in {folder} (neither a folder {name} nor a zip file {name}*.zip); "
+        f"get it with `gan-bench data fetch {name}` or name the right folder with --data"
+    )
+
+
+def _read_cifar10(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
+    if not (folder / "cifar-10-batches-py").is_dir():
+        images, labels = from_pictures("cifar10", None, Transform(size=32, channels=3), split, folder)
+        if labels is None:
+            raise DataError(
+                f"cifar10 in {folder} has no class folders below {split}/; see `gan-bench data info cifar10`"
+            )
+        return images, labels
+    from torchvision.datasets import CIFAR10
+
+    try:  # torchvision compares every file with its MD5 before it reads it
+        opened = CIFAR10(str(folder), train=split == "train", download=False)
+    except RuntimeError:
         raise DataError(
-            f"the dataset {name} is in the registry but this version cannot read it yet; "
-            "choose a suite on mnist or digits"
-        )
+            f"CIFAR-10 in {folder / 'cifar-10-batches-py'} is incomplete or damaged; "
+            "delete it and get it again with `gan-bench data fetch cifar10`"
+        ) from None
+    return torch.from_numpy(opened.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(opened.targets)
 
-    return read
+
+def _fetch_cifar10(folder: Path) -> None:
+    from torchvision.datasets import CIFAR10
+
+    CIFAR10(str(folder), download=True)
+
+
+CATS_HANDLE = "spandan2/cats-faces-64x64-for-generative-models"
+
+
+def _read_cats(folder: Path, split: Split) -> tuple[Tensor, Tensor | None]:
+    images, _ = from_pictures("cats", None, Transform(size=64, channels=3), None, folder)
+    return images, None
+
+
+def _fetch_cats(folder: Path) -> None:
+    try:
+        import kagglehub
+    except ImportError:
+        raise DataError(
+            "cats is fetched with kagglehub, which is not installed; `pip install gan-bench[kaggle]`, or download "
+            f"{CATS_HANDLE} from Kaggle and put its zip file into {folder} as cats.zip"
+        ) from None
+    try:
+        found = Path(kagglehub.dataset_download(CATS_HANDLE))
+    except Exception as error:  # kagglehub raises many kinds
+        raise DataError(f"kagglehub could not download {CATS_HANDLE} ({_one_line(error)})") from error
+    shutil.copytree(found, folder / "cats", dirs_exist_ok=True)
 
 
 DATASETS.register(
     "cifar10",
     Dataset(
         name="cifar10",
-        description="CIFAR-10 (Krizhevsky 2009), 32x32 colour",
+        description="CIFAR-10 (Krizhevsky 2009), 32x32 colour; torchvision's files, or pictures in class folders",
         channels=3,
         size=32,
         counts={"train": 50_000, "test": 10_000},
         classes=10,
-        read=_not_yet("cifar10"),
-        fetch=None,
+        read=_read_cifar10,
+        fetch=_fetch_cifar10,
     ),
 )
 DATASETS.register(
     "cats",
     Dataset(
         name="cats",
-        description="cat faces, Kaggle spandan2/cats-faces-64x64-for-generative-models, 64x64 colour",
+        description=f"cat faces, Kaggle {CATS_HANDLE}, 64x64 colour",
         channels=3,
         size=64,
         counts={"train": 15_747},
         classes=0,
-        read=_not_yet("cats"),
-        fetch=None,
+        read=_read_cats,
+        fetch=_fetch_cats,
     ),
 )
+
+
+def register_folder(folder: ImageFolder) -> Dataset:
+    """Make a user's pictures a dataset: with ``train`` and ``test`` folders if it has them, else all for training.
+
+    Registering the same folder again is no error; the pictures are prepared here, so mistakes show at once.
+
+    Raises:
+        DataError: There are no pictures, or one cannot be used.
+        UserError: The name belongs to another dataset.
+    """
+    with open_source(folder.path) as opened:
+        tops = {part for name in opened.names for part in name.split("/")[:-1]}
+    splits: list[Split] = [split for split in _SPLITS if split in tops]
+    whole = "train" not in splits
+
+    def read(data: Path, split: Split) -> tuple[Tensor, Tensor | None]:
+        return from_pictures(folder.name, folder.path, folder.transform, None if whole else split, data)
+
+    prepared = {
+        split: prepare(folder.path, None if whole else split, folder.transform)
+        for split in (["train"] if whole else splits)
+    }
+    dataset = Dataset(
+        name=folder.name,
+        description=f"pictures of {folder.path}",
+        channels=folder.transform.channels,
+        size=folder.transform.size,
+        counts={split: len(p.images) for split, p in prepared.items()},  # type: ignore[misc]
+        classes=len(prepared["train"].classes),
+        read=read,
+        fetch=None,
+    )
+    if folder.name in DATASETS:
+        if DATASETS[folder.name].description == dataset.description:
+            return DATASETS[folder.name]
+        raise UserError(f'the dataset name "{folder.name}" is taken; choose another in the suite')
+    return DATASETS.register(folder.name, dataset)

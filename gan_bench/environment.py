@@ -54,7 +54,7 @@ def fix_bits() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def describe(device: torch.device, engine: str) -> dict[str, Any]:
+def describe(device: torch.device, engine: str, data_sha256: str | None = None) -> dict[str, Any]:
     """Describe this process for ``environment.json``; keys are documented in ``gan_bench.schema``."""
     commit, dirty = _git()
     return {
@@ -68,6 +68,7 @@ def describe(device: torch.device, engine: str) -> dict[str, Any]:
         "libraries": {"torch": str(torch.__version__), **{n: version(n) for n in ("torchvision", "numpy", "scipy")}},
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "data_sha256": data_sha256,
         "engine": engine,
         "threads": torch.get_num_threads(),
         "determinism": {

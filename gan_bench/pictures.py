@@ -1,54 +1,82 @@
-"""Folders and zip files of pictures -> uint8 tensors."""
+"""Folders and zip files of pictures, and how one of them is decoded."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from gan_bench.datasets import Pictures
 from gan_bench.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L")
 
-Member = tuple[str, Callable[[], bytes]]
+
+@dataclass(frozen=True)
+class Source:
+    """An open folder or zip file.
+
+    Attributes:
+        names: Names of its pictures with forward slashes, sorted.
+        read: Gives the bytes of one.
+    """
+
+    names: list[str]
+    read: Callable[[str], bytes]
 
 
-def members(path: Path) -> Iterator[Member]:
-    """Yield the pictures of a folder (with its subfolders) or a zip file, in the order of their names.
+@contextmanager
+def open_source(path: Path) -> Iterator[Source]:
+    """Open a folder (with its subfolders) or a zip file of pictures.
 
     A zip is read member by member and never unpacked, so no member can leave any folder.
 
-    Args:
-        path: The folder or zip file.
-
-    Yields:
-        Each picture's name and a function that reads its bytes.
-
     Raises:
-        DataError: It is neither, or is damaged.
+        DataError: It is neither, is damaged, or holds names that point outside.
     """
     if path.is_dir():
-        for file in sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file()):
-            yield str(file.relative_to(path)), file.read_bytes
+        files = {p.relative_to(path).as_posix(): p for p in path.rglob("*") if p.is_file()}
+        yield Source(_pictures(files), lambda name: files[name].read_bytes())
         return
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in sorted(archive.namelist()):
-                if PurePosixPath(name).suffix.lower() in ENDINGS and not name.startswith("__MACOSX/"):
-                    yield name, lambda name=name: archive.read(name)  # type: ignore[misc]
+        archive = zipfile.ZipFile(path)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; name a folder or zip file of pictures") from None
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError(f"{path} is neither a folder nor an intact zip file ({error}); get it again") from None
+    with archive:
+        names = archive.namelist()
+        for name in names:
+            if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts:
+                raise DataError(f"{path} holds {name!r}, a name that leaves its folder; do not use this file")
+
+        def read(name: str) -> bytes:
+            try:
+                return archive.read(name)
+            except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+                raise DataError(f"{path} is damaged at {name} ({error}); get it again") from None
+
+        yield Source(_pictures(names), read)
+
+
+def _pictures(names: object) -> list[str]:
+    listed: list[str] = list(names)  # type: ignore[call-overload]
+    return sorted(
+        name
+        for name in listed
+        if PurePosixPath(name).suffix.lower() in ENDINGS
+        and not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+    )
 
 
 def decode(data: bytes, name: str, channels: int) -> Image.Image:
@@ -60,7 +88,7 @@ def decode(data: bytes, name: str, channels: int) -> Image.Image:
         channels: 1 for grey, 3 for colour.
 
     Returns:
-        A PIL picture of mode L or RGB.
+        A PIL picture of mode L or RGB. Transparency is laid over white.
 
     Raises:
         DataError: It cannot be decoded.
@@ -69,9 +97,11 @@ def decode(data: bytes, name: str, channels: int) -> Image.Image:
         with Image.open(io.BytesIO(data)) as opened:
             picture = ImageOps.exif_transpose(opened)
             if picture.mode in _SIXTEEN_BIT:
-                picture = Image.fromarray((np.asarray(picture).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
-            if picture.mode in ("P", "PA", "LA", "La"):
-                picture = picture.convert("RGBA")
+                wide = np.asarray(picture).astype(np.int64)
+                picture = Image.fromarray((wide // 257).clip(0, 255).astype(np.uint8))
+            if picture.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa"):
+                over = picture.convert("RGBA")
+                picture = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
             return picture.convert("L" if channels == 1 else "RGB")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"the picture {name} cannot be decoded ({error}); repair or remove it") from None
@@ -82,41 +112,8 @@ def fit(picture: Image.Image, size: int) -> Image.Image:
     width, height = picture.size
     if (width, height) == (size, size):
         return picture
-    scale = size / min(width, height)
     resized = (size, int(size * height / width)) if width <= height else (int(size * width / height), size)
-    picture = picture.resize(resized, Image.Resampling.BILINEAR) if scale != 1 else picture
+    if resized != (width, height):
+        picture = picture.resize(resized, Image.Resampling.BILINEAR)
     left, top = round((picture.width - size) / 2), round((picture.height - size) / 2)
     return picture.crop((left, top, left + size, top + size))
-
-
-def read_pictures(path: Path, channels: int, size: int | None = None) -> Pictures:
-    """Read all pictures of a folder or zip file.
-
-    Args:
-        path: The folder or zip file.
-        channels: 1 for grey, 3 for colour.
-        size: Height and width to prepare; None keeps pictures that all have one size.
-
-    Returns:
-        The pictures, without labels.
-
-    Raises:
-        DataError: There are none, one cannot be decoded, or sizes differ and none was asked for.
-    """
-    arrays: list[NDArray[np.uint8]] = []
-    first = ""
-    for name, read in members(path):
-        picture = decode(read(), f"{path}/{name}", channels)
-        array = np.asarray(picture if size is None else fit(picture, size))
-        if arrays and array.shape != arrays[0].shape:
-            raise DataError(
-                f"{path} holds pictures of different sizes ({first} and {name}); give a size to bring them to"
-            )
-        first = first or name
-        arrays.append(array)
-    if not arrays:
-        raise DataError(f"{path} holds no pictures ({', '.join(sorted(ENDINGS))})")
-    stacked = torch.from_numpy(np.stack(arrays))
-    images = stacked[:, None] if channels == 1 else stacked.permute(0, 3, 1, 2)
-    images = images.contiguous()
-    return Pictures(images, None, hashlib.sha256(images.numpy().data).hexdigest())

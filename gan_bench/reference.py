@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan_bench.atomic import write_atomically
+from gan_bench.cache import cache_folder
 from gan_bench.datasets import Pictures
 from gan_bench.errors import DataError
 from gan_bench.metrics.distances import FeatureSample, MomentAccumulator, Moments, nearest_distances, neighbour_radii
@@ -70,14 +70,6 @@ class Reference:
             radii=move(self.radii),
             classes=move(self.classes),
         )
-
-
-def cache_folder() -> Path:
-    """Return the user's cache folder: ``$GAN_BENCH_CACHE``, else ``$XDG_CACHE_HOME/gan_bench``."""
-    given = os.environ.get("GAN_BENCH_CACHE")
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan_bench"
 
 
 def reference(pictures: Pictures, held_out: Pictures | None, split: str, extractor: Extractor) -> Reference:

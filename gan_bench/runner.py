@@ -214,7 +214,10 @@ class _Run:
     # ------------------------------------------------------------------------------------- the way
 
     def to_the_end(self) -> None:
-        self.directory.begin(self.trial, environment.describe(self.place.device, "reference"))
+        data = _pictures(self.config.dataset, self.place.data, "train", self.config.image_size)
+        if self.directory.foreign_data(data.sha256):
+            self.directory.clear()
+        self.directory.begin(self.trial, environment.describe(self.place.device, "reference", data.sha256))
         engine = self.engine = build_engine(self.config, self.place)
         resumed = self._resume(engine)
         self.listener.started(self.trial, engine.state.epoch if resumed else None)

@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "libraries": "versions of torch, torchvision, numpy and scipy",
     "device": "what computed: cpu or cuda:N",
     "device_name": "name of the processor or graphics card",
+    "data_sha256": "digest of the prepared training pictures",
     "engine": "how the update was executed",
     "threads": "CPU threads of one operation; other counts may change the last bits",
     "determinism": "settings that fix the bits",

@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from gan_bench.architectures import ARCHITECTURES
-from gan_bench.datasets import DATASETS, DataRoot, load
+from gan_bench.datasets import DATASETS, DataRoot, Pictures, load
 from gan_bench.errors import DataError, UserError
 from gan_bench.evaluation import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.features import Extractor
-from gan_bench.pictures import read_pictures
+from gan_bench.pictures import decode, open_source
+from gan_bench.prepare import Transform, prepare
 from gan_bench.reference import Reference, chunks, compute, export_moments, import_moments, reference
 from gan_bench.scores import Score
 from gan_bench.store import TRIAL
@@ -74,10 +75,22 @@ def _generated(
     if path.suffix == ".safetensors":
         return _from_generator(path, device, samples)
     channels = EXTRACTORS[extractors[0]].channels or 3 if extractors else 3
-    images = read_pictures(path, channels).images
+    images = _pictures_of(path, channels).images
     if not extractors and bool((images == images[:, :1]).all()):
         images, channels = images[:, :1].contiguous(), 1
     return chunks(images), len(images), channels
+
+
+def _pictures_of(path: Path, channels: int) -> Pictures:
+    """Prepare a folder or zip whose pictures all have the size of the first."""
+    with open_source(path) as opened:
+        if not opened.names:
+            raise DataError(f"{path} holds no pictures")
+        width, height = decode(opened.read(opened.names[0]), f"{path}/{opened.names[0]}", channels).size
+    if width != height:
+        raise DataError(f"the pictures of {path} are {width}x{height}; only square ones can be scored")
+    prepared = prepare(path, None, Transform(size=width, channels=channels, crop="none"))
+    return Pictures(torch.from_numpy(prepared.images), None, prepared.sha256)
 
 
 def _from_generator(path: Path, device: torch.device, samples: int) -> tuple[Iterable[Tensor], int, int]:
@@ -112,7 +125,7 @@ def _references(
         return {e.name: Reference(path.stem, moments[e.name]).to(e.device) for e in extractors}, 0
     if not path.exists():
         raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
-    pictures = read_pictures(path, channels)
+    pictures = _pictures_of(path, channels)
     return {e.name: compute(pictures, None, path.stem, e) for e in extractors}, 0
 
 

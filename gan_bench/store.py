@@ -75,6 +75,14 @@ class RecordDirectory:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def foreign_data(self, sha256: str) -> bool:
+        """Say whether an earlier run of the trial saw other pictures: its checkpoint would be a mixture."""
+        try:
+            known = json.loads((self.path / ENVIRONMENT).read_text()).get("data_sha256")
+        except (OSError, ValueError, AttributeError):
+            return False
+        return known is not None and known != sha256
+
     def clear(self) -> None:
         """Forget what an earlier run of the trial left."""
         if self.path.exists():

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from gan_bench.errors import SuiteError, UserError
+from gan_bench.prepare import ImageFolder, Transform
 from gan_bench.recipes import RECIPES, Recipe
 from gan_bench.registry import did_you_mean
-from gan_bench.suite_file import ProfileCuts, SuiteFile, TrialEntry, read
+from gan_bench.suite_file import FolderEntry, ProfileCuts, SuiteFile, TrialEntry, read
 from gan_bench.trial import EvaluationConfig, Profile, Trial, TrialConfig
 
 BOTH = {"lr": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d")}
@@ -42,6 +43,7 @@ class Plan:
         description: What it asks.
         profile: The profile it was made for.
         trials: Trials without repeats, in the order of the file, seed by seed.
+        folders: The user's own folders of pictures that the suite names.
     """
 
     suite: str
@@ -49,6 +51,7 @@ class Plan:
     description: str
     profile: Profile
     trials: tuple[Trial, ...]
+    folders: tuple[ImageFolder, ...] = ()
 
 
 def suites_folder() -> Path:
@@ -106,7 +109,13 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
         description=suite.description,
         profile=options.profile,
         trials=tuple(chosen),
+        folders=tuple(_folder(path, name, entry) for name, entry in suite.datasets.items()),
     )
+
+
+def _folder(suite_path: Path, name: str, entry: FolderEntry) -> ImageFolder:
+    transform = Transform(size=entry.size, channels=entry.channels, crop=entry.crop, unreadable=entry.unreadable)
+    return ImageFolder(name=name, path=suite_path.parent / Path(entry.path).expanduser(), transform=transform)
 
 
 def _cuts(suite: SuiteFile, options: PlanOptions) -> ProfileCuts:

@@ -94,6 +94,16 @@ class Profiles(_Strict):
     quick: ProfileCuts = ProfileCuts()
 
 
+class FolderEntry(_Strict):
+    """A user's folder or zip file of pictures; a relative path starts at the suite file."""
+
+    path: Annotated[str, Field(min_length=1)]
+    size: Annotated[int, Field(ge=1, le=4096)]
+    channels: Literal[1, 3] = 3
+    crop: Literal["center", "none"] = "center"
+    unreadable: Literal["stop", "skip"] = "stop"
+
+
 class SuiteFile(_Strict):
     """A suite as its file says it."""
 
@@ -101,6 +111,7 @@ class SuiteFile(_Strict):
     version: Count
     description: str = ""
     trials: Annotated[list[TrialEntry], Field(min_length=1)]
+    datasets: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], FolderEntry] = {}
     seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
     evaluate: Evaluate = Evaluate()
     profiles: Profiles = Profiles()

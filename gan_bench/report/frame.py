@@ -1,4 +1,4 @@
-"""Records -> two tidy frames: one row per trial, one row per score."""
+"""Records -> tidy frames: one row per trial, one per score, one per epoch."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ class Frames:
     Attributes:
         trials: One row per trial: suite, profile, name, setting, group (config without seed), seed, status, reason,
             every config field, epochs_done, the four final means, train_seconds, images_per_second.
+        history: One row per trial and finished epoch: trial, epoch, and the last batch's four values.
         scores: One row per trial, evaluation and metric: trial, epoch, metric, protocol, value, draw_std.
     """
 
     trials: pd.DataFrame
     scores: pd.DataFrame
+    history: pd.DataFrame
 
 
 def build_frames(stored: Iterable[StoredTrial]) -> Frames:
@@ -37,16 +39,24 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
     Returns:
         Frames that have all columns even when there are no rows.
     """
-    trials, scores = [], []
+    trials, scores, epochs = [], [], []
     for item in stored:
         trials.append(_trial_row(item))
         scores += _score_rows(item)
-    trial_frame = pd.DataFrame(trials)
+        epochs += _epoch_rows(item)
+    trial_frame = _numeric(
+        pd.DataFrame(trials), (*STATISTICS, "train_seconds", "evaluate_seconds", "images_per_second")
+    )
     if not trial_frame.empty:
         trial_frame["label"] = _labels(trial_frame)
-    return Frames(
-        trial_frame, pd.DataFrame(scores, columns=["trial", "epoch", "metric", "protocol", "value", "draw_std"])
-    )
+    score_frame = pd.DataFrame(scores, columns=["trial", "epoch", "metric", "protocol", "value", "draw_std"])
+    epoch_frame = pd.DataFrame(epochs, columns=["trial", "epoch", *STATISTICS])
+    return Frames(trial_frame, _numeric(score_frame, ("value", "draw_std")), _numeric(epoch_frame, STATISTICS))
+
+
+def _numeric(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """Make columns float, with NaN for what is missing, also when everything is."""
+    return frame.astype({column: float for column in columns if column in frame})
 
 
 def _key(config: Mapping[str, Any], without: tuple[str, ...]) -> str:
@@ -97,6 +107,14 @@ def _score_rows(item: StoredTrial) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def _epoch_rows(item: StoredTrial) -> list[dict[str, Any]]:
+    return [
+        {"trial": item.trial["id"], "epoch": line["epoch"], **line["last"]}
+        for line in item.history
+        if line["kind"] == "epoch"
+    ]
 
 
 def _labels(trials: pd.DataFrame) -> pd.Series[str]:

@@ -11,6 +11,9 @@ from gan_bench.report import factors
 from gan_bench.report.frame import Frames
 from gan_bench.report.published import COLUMNS as PUBLISHED_COLUMNS
 from gan_bench.report.published import published_rows
+from gan_bench.report.reproduction import COLUMNS as REPRODUCTION_COLUMNS
+from gan_bench.report.reproduction import NOTE as REPRODUCTION_NOTE
+from gan_bench.report.reproduction import protocol_table, reproduction_rows
 from gan_bench.report.table import Column, Table, arrow, interval_of, put
 from gan_bench.scores import MEASURES
 
@@ -43,7 +46,13 @@ def all_tables(frames: Frames, anchors: Anchors | None = None) -> list[Table]:
             tables += study.factor_tables(protocol)
             tables += study.epoch_table(protocol)
         tables += study.published_table()
+        tables += study.reproduction_tables(frames.history)
     return tables
+
+
+def _pick(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[float]:
+    """Return one metric of some trials, NaN where there is none."""
+    return trials["trial"].map(scores[metric]).astype(float)
 
 
 class _Study:
@@ -104,16 +113,20 @@ class _Study:
         ]
         for protocol in self.protocols:
             final = self._final(protocol)
-            for metric in self._shown(COMPARED):
+            for metric in self._shown(("fid", "is")):
                 key = f"{metric}[{protocol}]"
-                rows[key] = rows["trial"].map(final[metric])
-                columns.append(Column(key, f"{arrow(metric)} {protocol}", "number"))
+                rows[key] = _pick(rows, final, metric)
+                title = arrow(metric) if len(self.protocols) == 1 else f"{arrow(metric)} {protocol}"
+                columns.append(Column(key, title, "number"))
         columns += [
             Column("train_seconds", "train s", "seconds"),
             Column("images_per_second", "images/s", "count"),
             Column("reason", "reason"),
         ]
-        note = "Losses and D outputs are means over the last epoch; D(real) and D(fake) are taken before D's update."
+        note = (
+            "Losses and D outputs are means over the last epoch; D(real) and D(fake) are taken before D's update. "
+            f"Scores: {'; '.join(self.protocols) or 'none yet'}."
+        )
         return self._table("trials", "trials", columns, rows.sort_values(["label", "seed"]), note)
 
     # ----------------------------------------------------------------------------------- per setting
@@ -123,11 +136,11 @@ class _Study:
         final, draws = self._final(protocol), self._final(protocol, "draw_std")
         rows = []
         for row, done in self._settings():
-            values = {name: done["trial"].map(final[name]) for name in self._shown(QUALITY)}
+            values = {name: _pick(done, final, name) for name in self._shown(QUALITY)}
             for name, series in values.items():
                 put(row, name, interval_of(series))
             row["sd_seeds"] = values["fid"].std() if len(values["fid"].dropna()) > 1 else None
-            row["sd_draws"] = done["trial"].map(draws["fid"]).mean()
+            row["sd_draws"] = _pick(done, draws, "fid").mean()
             put(row, "train_seconds", interval_of(done["train_seconds"]))
             rows.append(row)
         frame = pd.DataFrame(rows).sort_values("fid", na_position="last", kind="stable")
@@ -155,7 +168,7 @@ class _Study:
         rows = []
         for row, done in self._settings():
             for name in self._shown(HEALTH):
-                put(row, name, interval_of(done["trial"].map(final[name])))
+                put(row, name, interval_of(_pick(done, final, name)))
             for name in ("d_real", "d_fake", "loss_d", "loss_g"):
                 put(row, name, interval_of(done[name]))
             rows.append(row)
@@ -235,3 +248,18 @@ class _Study:
         rows = published_rows(set(self.trials["dataset"]), self.protocols, self.profile)
         if rows:
             yield self._table("published", "published values", PUBLISHED_COLUMNS, pd.DataFrame(rows))
+
+    # ---------------------------------------------------------------------------------- reproduction
+
+    def reproduction_tables(self, history: pd.DataFrame) -> Iterator[Table]:
+        """Set what the articles say beside what was measured; only the full profile follows their protocol."""
+        if self.profile == "full":
+            rows = list(reproduction_rows(self.trials, history))
+            if rows:
+                frame = pd.DataFrame(rows)
+                yield self._table("reproduction", "reproduction", REPRODUCTION_COLUMNS, frame, REPRODUCTION_NOTE)
+        columns, frame = protocol_table(self.trials)
+        note = (
+            "In brackets where a value comes from: the article's text (stated), its code, its lineage, or our choice."
+        )
+        yield self._table("protocol", "the articles' protocols", columns, frame, note)

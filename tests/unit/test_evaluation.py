@@ -13,13 +13,14 @@ import torch
 from conftest import config_of, digits_trial
 
 from gan_bench import reference as reference_module
+from gan_bench.cache import cache_folder
 from gan_bench.datasets import DataRoot, Pictures, load
 from gan_bench.errors import DataError
 from gan_bench.evaluation import Evaluator, sample_grid, to_uint8
 from gan_bench.metrics import inception
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.metrics.features import Features
-from gan_bench.reference import cache_folder, compute, export_moments, import_moments, reference
+from gan_bench.reference import compute, export_moments, import_moments, reference
 from gan_bench.scores import MEASURES
 from gan_bench.training.state import TrainState
 from gan_bench.trial import EvaluationConfig

@@ -1,0 +1,92 @@
+"""What the articles say beside what was measured, and their protocols with where every value comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.recipes import RECIPES
+from gan_bench.report.table import Column
+
+QUANTITIES = {"loss_g": "loss G", "loss_d": "loss D", "d_real": "D(real)", "d_fake": "D(fake)"}
+
+COLUMNS = [
+    Column("article", "article"),
+    Column("recipe", "recipe"),
+    Column("epoch", "epoch", "count"),
+    Column("quantity", "quantity"),
+    Column("reported", "reported", "number"),
+    Column("measured", "measured", "number"),
+    Column("sd", "sd", "number"),
+    Column("seeds", "seeds", "count"),
+    Column("verdict", "reported value"),
+]
+NOTE = (
+    "Values of the last batch of the epoch, as the articles print them: mean and standard deviation over seeds. "
+    "Inside: within two standard deviations of the mean."
+)
+
+
+def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Compare every article's own setting with what it reports.
+
+    Args:
+        trials: One row per trial, as ``build_frames`` makes them.
+        history: One row per trial and epoch with the last batch's four values.
+
+    Yields:
+        A row for every reported number whose epoch was reached; for an article that reports none, one for each
+        quantity at its last epoch.
+    """
+    for name, recipe in RECIPES.items():
+        own = trials[(trials["setting"] == name) & (trials["status"] == "done")]
+        lines = history[history["trial"].isin(own["trial"])]
+        if lines.empty:
+            continue
+        reported = {r.epoch: r for r in recipe.reported}
+        for epoch in sorted(reported) or [int(lines["epoch"].max())]:
+            at = lines[lines["epoch"] == epoch]
+            if at.empty:
+                continue
+            for quantity, title in QUANTITIES.items():
+                value = getattr(reported[epoch], quantity) if epoch in reported else None
+                mean, sd = float(at[quantity].mean()), float(at[quantity].std()) if len(at) > 1 else None
+                yield {
+                    "article": recipe.article.key,
+                    "recipe": name,
+                    "epoch": epoch,
+                    "quantity": title,
+                    "reported": value,
+                    "measured": mean,
+                    "sd": sd,
+                    "seeds": len(at),
+                    "verdict": _verdict(value, mean, sd),
+                }
+
+
+def _verdict(reported: float | None, mean: float, sd: float | None) -> str:
+    if reported is None:
+        return "the article reports none"
+    if sd is None:
+        return "one seed: no spread"
+    return "inside" if abs(reported - mean) <= 2 * sd else "outside"
+
+
+def protocol_table(trials: pd.DataFrame) -> tuple[list[Column], pd.DataFrame]:
+    """Lay the protocols of the recipes side by side, each value with its provenance mark.
+
+    Returns:
+        Columns and rows; one row per field, one column per recipe that the trials use.
+    """
+    names = [name for name in RECIPES if name in set(trials["recipe"])]
+    facts = {name: RECIPES[name].facts() for name in names}
+    rows: list[dict[str, Any]] = [
+        {"field": "article", **{name: f"{RECIPES[name].article.key}: {RECIPES[name].article.title}" for name in names}}
+    ]
+    rows += [
+        {"field": field, **{name: f"{facts[name][field].value} ({facts[name][field].provenance})" for name in names}}
+        for field in next(iter(facts.values()))
+    ]
+    return [Column("field", "field"), *[Column(name, name) for name in names]], pd.DataFrame(rows)

@@ -1,0 +1,274 @@
+"""Folders and zips of pictures: every colour mode right, every mistake named, prepared once."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import transforms
+
+from gan_bench import prepare as prepare_module
+from gan_bench.datasets import DATASETS, DataRoot, fetch, load, register_folder, resize
+from gan_bench.errors import DataError, UserError
+from gan_bench.pictures import decode, fit, open_source
+from gan_bench.prepare import ImageFolder, Transform, prepare
+
+COLOUR = Transform(size=8, channels=3)
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def encode(picture, form="PNG", **options):
+    buffer = io.BytesIO()
+    picture.save(buffer, format=form, **options)
+    return buffer.getvalue()
+
+
+def zipped(path, files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path / "cache"))
+
+
+def test_grey_palette_alpha_cmyk_and_16_bits():
+    grey = Image.fromarray(noise(6, 6))
+    colour = Image.fromarray(noise(6, 6, 3))
+    assert np.array_equal(np.asarray(decode(encode(grey), "x", 3))[..., 0], np.asarray(grey))
+    palette = colour.quantize(16)
+    assert np.array_equal(np.asarray(decode(encode(palette), "x", 3)), np.asarray(palette.convert("RGB")))
+    see_through = colour.convert("RGBA")
+    see_through.putalpha(0)
+    assert (np.asarray(decode(encode(see_through), "x", 3)) == 255).all(), "nothing over white is white"
+    cmyk = colour.convert("CMYK")
+    assert decode(encode(cmyk, "TIFF"), "x", 3).mode == "RGB"
+    wide = Image.fromarray(np.arange(36, dtype=np.uint16).reshape(6, 6) * 1872)
+    assert np.asarray(decode(encode(wide), "x", 1)).max() == 65520 // 257
+    progressive = encode(Image.new("RGB", (6, 6), (200, 10, 10)), "JPEG", progressive=True)
+    assert decode(progressive, "x", 3).getpixel((3, 3))[0] > 180
+
+
+def test_exif_rotation_is_applied():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    data = encode(Image.new("RGB", (4, 2)), "JPEG", exif=exif)
+    assert decode(data, "x", 3).size == (2, 4)
+
+
+@pytest.mark.parametrize("shape", [(9, 17), (31, 8), (64, 64), (5, 5)])
+def test_fit_is_torchvision_s_resize_and_crop(shape):
+    picture = Image.fromarray(noise(*shape, 3))
+    theirs = transforms.Compose([transforms.Resize(8), transforms.CenterCrop(8)])(picture)
+    assert np.array_equal(np.asarray(fit(picture, 8)), np.asarray(theirs))
+
+
+def test_enlarging_is_pil_s_bilinear_bit_for_bit():
+    images = torch.from_numpy(noise(3, 3, 32, 32))
+    ours = resize(images, 64)
+    for mine, image in zip(ours, images, strict=True):
+        theirs = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((64, 64), Image.Resampling.BILINEAR)
+        assert np.array_equal(mine.permute(1, 2, 0).numpy(), np.asarray(theirs))
+
+
+def test_zip_and_folder_give_the_same_array_and_are_decoded_once(tmp_path, monkeypatch):
+    files = {
+        f"top/{label}/{i}.png": encode(Image.fromarray(noise(8, 8, 3, seed=i))) for label in "ab" for i in range(3)
+    }
+    source = zipped(tmp_path / "p.zip", files)
+    with zipfile.ZipFile(source) as archive:
+        archive.extractall(tmp_path / "folder")
+    first, other = prepare(source, None, COLOUR), prepare(tmp_path / "folder", None, COLOUR)
+    assert first.sha256 == other.sha256
+    assert first.images.shape == (6, 3, 8, 8)
+    assert first.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert first.classes == ("a", "b")
+    assert (first.files, first.distinct) == (6, 3)
+    monkeypatch.setattr(prepare_module, "_prepare", lambda *_: pytest.fail("decoded again"))
+    again = prepare(source, None, COLOUR)
+    assert again.sha256 == first.sha256
+    assert np.array_equal(again.images, first.images)
+
+
+def test_a_changed_folder_is_prepared_anew(tmp_path):
+    folder = tmp_path / "f"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(encode(Image.fromarray(noise(8, 8, 3))))
+    assert len(prepare(folder, None, COLOUR).images) == 1
+    (folder / "b.png").write_bytes(encode(Image.fromarray(noise(8, 8, 3, seed=1))))
+    assert len(prepare(folder, None, COLOUR).images) == 2
+
+
+def test_nested_copies_are_neither_lost_nor_doubled(tmp_path):
+    """The Kaggle archive of the cats holds cats/1.jpg and the same again as cats/cats/1.jpg."""
+    pictures = {f"{i}.png": encode(Image.fromarray(noise(8, 8, 3, seed=i))) for i in range(4)}
+    other = encode(Image.fromarray(noise(8, 8, 3, seed=99)))
+    files = {f"cats/{n}": d for n, d in pictures.items()} | {f"cats/cats/{n}": d for n, d in pictures.items()}
+    files["cats/cats/3.png"] = other  # same name, other picture: not a copy
+    found = prepare(zipped(tmp_path / "cats.zip", files), None, COLOUR)
+    assert (found.files, found.copies, len(found.images), found.distinct) == (8, 3, 5, 5)
+
+
+def test_an_unreadable_picture_is_named_or_skipped_and_counted(tmp_path):
+    files = {"a.png": encode(Image.fromarray(noise(8, 8, 3))), "b.png": b"\x89PNG broken"}
+    source = zipped(tmp_path / "p.zip", files)
+    with pytest.raises(DataError, match=r"p\.zip/b\.png cannot be decoded"):
+        prepare(source, None, COLOUR)
+    skipping = Transform(size=8, channels=3, unreadable="skip")
+    found = prepare(source, None, skipping)
+    assert (len(found.images), found.skipped) == (1, 1)
+    assert len(prepare(source, None, skipping).images) == 1
+    with pytest.raises(DataError, match="none of the 1 pictures"):
+        prepare(zipped(tmp_path / "q.zip", {"b.png": b"no"}), None, skipping)
+
+
+@pytest.mark.parametrize("name", ["../evil.png", "/evil.png", "a/../../evil.png", "..\\evil.png"])
+def test_a_zip_that_leaves_its_folder_is_refused(tmp_path, name):
+    source = zipped(tmp_path / "p.zip", {name: encode(Image.fromarray(noise(8, 8, 3)))})
+    with pytest.raises(DataError, match="leaves its folder"):
+        prepare(source, None, COLOUR)
+
+
+def test_bad_sources_are_one_sentence_each(tmp_path):
+    (tmp_path / "not.zip").write_bytes(b"not a zip")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "readme.txt").touch()
+    good = zipped(
+        tmp_path / "good.zip", {f"{i}.png": encode(Image.fromarray(noise(64, 64, 3, seed=i))) for i in range(9)}
+    )
+    half = tmp_path / "half.zip"
+    half.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    for path, message in [
+        (tmp_path / "not.zip", "neither a folder nor an intact zip"),
+        (half, "neither a folder nor an intact zip"),
+        (tmp_path / "empty", "holds no pictures"),
+        (tmp_path / "none.zip", "cannot be read"),
+    ]:
+        with pytest.raises(DataError, match=message) as caught:
+            prepare(path, None, COLOUR)
+        assert "\n" not in str(caught.value)
+    flipped = bytearray(good.read_bytes())
+    flipped[200] ^= 0xFF
+    (tmp_path / "flip.zip").write_bytes(flipped)
+    with pytest.raises(DataError, match=r"damaged at|cannot be decoded"):
+        prepare(tmp_path / "flip.zip", None, COLOUR)
+
+
+def test_mixed_sizes_without_a_crop_are_refused(tmp_path):
+    files = {"a.png": encode(Image.fromarray(noise(8, 8, 3))), "b.png": encode(Image.fromarray(noise(9, 8, 3)))}
+    source = zipped(tmp_path / "p.zip", files)
+    with pytest.raises(DataError, match=r"b\.png has 8x9 pixels, not 8x8; set crop: center"):
+        prepare(source, None, Transform(size=8, channels=3, crop="none"))
+    assert prepare(source, None, COLOUR).images.shape == (2, 3, 8, 8)
+
+
+def test_a_cache_that_cannot_be_written_keeps_pictures_in_memory(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path / "file"))
+    source = zipped(tmp_path / "p.zip", {"a.png": encode(Image.fromarray(noise(8, 8, 3)))})
+    assert prepare(source, None, COLOUR).images.shape == (1, 3, 8, 8)
+
+
+def test_members_of_hidden_folders_are_not_pictures(tmp_path):
+    picture = encode(Image.fromarray(noise(8, 8, 3)))
+    source = zipped(tmp_path / "p.zip", {"__MACOSX/a.png": picture, ".x/a.png": picture, "a.png": picture})
+    with open_source(source) as opened:
+        assert opened.names == ["a.png"]
+
+
+# -------------------------------------------------------------------------------------------- datasets
+
+
+def class_folders(folder, name, channels=3, size=32, train=4, test=2):
+    for split, number in (("train", train), ("test", test)):
+        for label in ("cat", "dog"):
+            target = folder / name / split / label
+            target.mkdir(parents=True)
+            for i in range(number):
+                shape = (size, size, 3) if channels == 3 else (size, size)
+                (target / f"{i}.png").write_bytes(
+                    encode(Image.fromarray(noise(*shape, seed=hash((split, label, i)) % 999)))
+                )
+
+
+def test_cifar10_from_class_folders(tmp_path):
+    class_folders(tmp_path, "cifar10")
+    root = DataRoot(tmp_path, given=True)
+    train, test = load("cifar10", root, "train", 64), load("cifar10", root, "test", 32)
+    assert train.images.shape == (8, 3, 64, 64)
+    assert test.images.shape == (4, 3, 32, 32)
+    assert train.labels.tolist() == [0] * 4 + [1] * 4
+
+
+def test_cifar10_from_torchvision_s_own_files_is_checked(tmp_path):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    (folder / "data_batch_1").write_bytes(b"half")
+    with pytest.raises(DataError, match="incomplete or damaged"):
+        load("cifar10", DataRoot(tmp_path, given=True), "train", 32)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cats"])
+def test_missing_data_names_the_remedy(tmp_path, name):
+    with pytest.raises(DataError, match=f"gan-bench data fetch {name}"):
+        load(name, DataRoot(tmp_path, given=True), "train", 64)
+
+
+def test_cats_without_kagglehub_says_how(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "kagglehub", None)
+    with pytest.raises(DataError, match=r"pip install gan-bench\[kaggle\]"):
+        fetch(DATASETS["cats"], tmp_path)
+
+
+def test_cats_are_fetched_with_kagglehub(tmp_path, monkeypatch):
+    downloaded = tmp_path / "hub"
+    (downloaded / "cats").mkdir(parents=True)
+    (downloaded / "cats" / "1.png").write_bytes(encode(Image.fromarray(noise(64, 64, 3))))
+    hub = type("Hub", (), {"dataset_download": staticmethod(lambda handle: str(downloaded))})
+    monkeypatch.setitem(__import__("sys").modules, "kagglehub", hub)
+    fetch(DATASETS["cats"], tmp_path / "data")
+    assert len(load("cats", DataRoot(tmp_path / "data", given=True), "train", 64).images) == 1
+
+
+def test_a_failed_download_leaves_no_empty_folders(tmp_path, monkeypatch):
+    from torchvision.datasets import MNIST
+
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    with pytest.raises(DataError, match="could not be downloaded") as caught:
+        fetch(DATASETS["mnist"], tmp_path / "data")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_user_s_folder_is_a_dataset(tmp_path):
+    class_folders(tmp_path, "mine", channels=1, size=20)
+    folder = ImageFolder(name="mine-1", path=tmp_path / "mine", transform=Transform(size=28, channels=1))
+    dataset = register_folder(folder)
+    assert dataset.counts == {"train": 8, "test": 4}
+    assert dataset.classes == 2
+    assert register_folder(folder) is dataset
+    assert load("mine-1", DataRoot(tmp_path, given=True), "train", 28).images.shape == (8, 1, 28, 28)
+    with pytest.raises(UserError, match='name "mnist" is taken'):
+        register_folder(ImageFolder(name="mnist", path=tmp_path / "mine", transform=folder.transform))
+    shutil.rmtree(tmp_path / "mine" / "test")
+    shutil.rmtree(tmp_path / "mine" / "train" / "dog")
+
+
+def test_the_real_cats(real_data):
+    path = real_data.path / "cats.zip"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    found = prepare(path, None, Transform(size=64, channels=3))
+    assert (found.files, found.copies, found.skipped, found.distinct) == (15_747, 0, 0, 9_303)
+    assert found.images.shape == (15_747, 3, 64, 64)
