@@ -19,13 +19,14 @@ from gan_bench.datasets import DATASETS, DataRoot, register_folder
 from gan_bench.environment import choose_device, fix_bits
 from gan_bench.errors import UserError
 from gan_bench.executors import run_inline, unfinished
+from gan_bench.mlflow_views import link
+from gan_bench.preflight import expected_seconds, preflight, real_anchors
 from gan_bench.report.build import build_report, print_report
-from gan_bench.runner import Workplace, preflight, real_anchors, seconds_per_evaluation, seconds_per_step
 from gan_bench.store import RecordDirectory, write_anchors, write_plan
 from gan_bench.suite import Plan, PlanOptions, find_suite, make_plan
 from gan_bench.terminal import Watch
-from gan_bench.training.draws import steps_per_epoch
 from gan_bench.trial import Status, Trial, TrialRecord
+from gan_bench.workplace import Workplace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +146,8 @@ def _say_tracking(answer: dict[str, str | None] | None, options: BenchOptions, c
         console.print(text, style="yellow", markup=False, soft_wrap=True)
     if answer["experiment"]:
         where = "" if options.tracking_uri else f" (start it with `gan-bench ui --results {options.results}`)"
-        link = f"http://127.0.0.1:5000/#/experiments/{answer['experiment']}/runs?workflowType=machine_learning"
-        console.print(f"MLflow: {link}{where}", markup=False, highlight=False, soft_wrap=True)
+        address = link(answer["experiment"], answer["view"])
+        console.print(f"MLflow: {address}{where}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _conclude(
@@ -189,25 +190,9 @@ def _announce(plan: Plan, todo: list[Trial], options: BenchOptions, place: Workp
     )
     console.print(f"{how} (--profile {other} for the other)", style="bold" if plan.profile == "quick" else None)
     if todo:
-        seconds = estimate(todo, place)
+        seconds = expected_seconds(todo, place)
         threads = f", {torch.get_num_threads()} threads" if place.device.type == "cpu" else ""
         console.print(f"expected time: {_duration(seconds)} (measured just now on this machine{threads})", markup=False)
-
-
-def estimate(trials: list[Trial], place: Workplace) -> float:
-    """Expected seconds of training and evaluation, from a short measurement of every kind of step."""
-    steps: dict[tuple[object, ...], float] = {}
-    looks: dict[tuple[object, ...], float] = {}
-    total = 0.0
-    for config in (trial.config for trial in trials):
-        kind = (config.architecture, config.dataset, config.batch_size, config.latent_dim, config.step_fakes)
-        if kind not in steps:
-            steps[kind] = seconds_per_step(config, place)
-            looks[kind] = seconds_per_evaluation(config, place)
-        pictures = min(DATASETS[config.dataset].counts["train"], config.train_limit or 10**9)
-        total += steps[kind] * config.epochs * steps_per_epoch(config, pictures)
-        total += looks[kind] * len(config.evaluation.epochs)
-    return total
 
 
 def _duration(seconds: float) -> str:

@@ -128,6 +128,7 @@ def run(
 def report(
     results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
     out: Annotated[Path | None, typer.Option(help="Where the report goes [default: RESULTS/report].")] = None,
+    no_html: Annotated[bool, typer.Option("--no-html", help="Tables only; the default while there is no page.")] = True,
 ) -> None:
     """Make the comparison tables from records."""
     from gan_bench.report.build import build_report, print_report

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gan_bench.events import Listener
-from gan_bench.runner import Workplace, run_trial
+from gan_bench.runner import run_trial
 from gan_bench.store import RecordDirectory
 from gan_bench.trial import Status, Trial, TrialRecord
+from gan_bench.workplace import Workplace
 
 FINISHED = frozenset({Status.DONE, Status.DIVERGED})
 """Ends that running again would only repeat."""

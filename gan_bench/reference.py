@@ -89,7 +89,7 @@ def reference(pictures: Pictures, held_out: Pictures | None, split: str, extract
     path = cache_folder() / "reference" / f"{extractor.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     found = _read_cache(path, split, extractor)
     if found is None:
-        found = compute(pictures, held_out, split, extractor)
+        found = compute(pictures.images, None if held_out is None else held_out.images, split, extractor)
         _write_cache(path, found)
     return found.to(extractor.device)
 
@@ -100,17 +100,24 @@ def chunks(images: Tensor) -> Iterator[Tensor]:
         yield images[start : start + CHUNK]
 
 
-def compute(pictures: Pictures, held_out: Pictures | None, split: str, extractor: Extractor) -> Reference:
-    """Run real pictures through the extractor and gather their statistics, chunk by chunk."""
+def compute(images: Tensor, held_out: Tensor | None, split: str, extractor: Extractor) -> Reference:
+    """Run real pictures through the extractor and gather their statistics, chunk by chunk.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        held_out: The same outside the split, for the distance that makes a copy; or None.
+        split: The name scores carry.
+        extractor: The frozen network.
+    """
     device = extractor.device
-    total = len(pictures.images)
+    total = len(images)
     order = torch.randperm(total, generator=generator_for(0, "reference/order"))
     rank = torch.empty_like(order)
     rank[order] = torch.arange(total)
     kept = torch.empty(min(KEPT, total), extractor.feature_dim, device=device)
     moments = MomentAccumulator(extractor.feature_dim, device)
     classes = torch.zeros(extractor.classes, dtype=torch.int64, device=device)
-    for start, chunk in zip(range(0, total, CHUNK), chunks(pictures.images), strict=True):
+    for start, chunk in zip(range(0, total, CHUNK), chunks(images), strict=True):
         seen = extractor(chunk)
         moments.add(seen.features)
         classes += torch.bincount(seen.logits.argmax(1), minlength=extractor.classes)
@@ -121,7 +128,7 @@ def compute(pictures: Pictures, held_out: Pictures | None, split: str, extractor
     copy_distance = None
     if held_out is not None:
         sample = FeatureSample(KEPT, extractor.feature_dim, device)
-        for chunk in chunks(held_out.images[:KEPT]):
+        for chunk in chunks(held_out[:KEPT]):
             sample.add(extractor(chunk).features)
         copy_distance = float(nearest_distances(sample.features(), kept).quantile(COPY_QUANTILE))
     return Reference(split, moments.moments(), kept, radii, classes, copy_distance)

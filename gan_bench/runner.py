@@ -5,31 +5,24 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from safetensors.torch import save as save_safetensors
 
 from gan_bench import environment
-from gan_bench.architectures import ARCHITECTURES
 from gan_bench.atomic import write_atomically
-from gan_bench.datasets import DATASETS, DataRoot, Pictures, load
 from gan_bench.errors import UserError
-from gan_bench.evaluation import Evaluator, generated_chunks, sample_grid
+from gan_bench.evaluation import sample_grid
 from gan_bench.events import Listener, Progress
-from gan_bench.metrics.extractors import EXTRACTORS, resolve
-from gan_bench.metrics.features import Extractor
-from gan_bench.reference import CHUNK, Reference, reference
 from gan_bench.scores import MEASURES, Score
 from gan_bench.store import EVALUATIONS, HISTORY, RecordDirectory
 from gan_bench.training import checkpoint
-from gan_bench.training.draws import steps_per_epoch
-from gan_bench.training.engine import Engine, ReferenceEngine
-from gan_bench.training.state import TrainState
-from gan_bench.trial import Status, Trial, TrialConfig, TrialRecord
+from gan_bench.training.engine import Engine
+from gan_bench.trial import Status, Trial, TrialRecord
+from gan_bench.workplace import Workplace
 
 CHECKPOINT_SECONDS = 60.0
 
@@ -40,127 +33,6 @@ class Diverged(Exception):  # noqa: N818 - it is an outcome, not an error
 
 class Interrupted(Exception):  # noqa: N818 - it is an outcome, not an error
     """Somebody asked the trial to stop."""
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """Where and how trials run.
-
-    Attributes:
-        data: The data folder.
-        device: What computes.
-        stop: Says whether to stop at the next step.
-    """
-
-    data: DataRoot
-    device: torch.device
-    stop: Callable[[], bool]
-
-
-@lru_cache(maxsize=4)
-def _pictures(dataset: str, data: DataRoot, split: str, size: int) -> Pictures:
-    return load(dataset, data, "test" if split == "test" else "train", size)
-
-
-@lru_cache(maxsize=4)
-def _extractor(name: str, device: torch.device) -> Extractor:
-    return EXTRACTORS[name].load(device)
-
-
-@lru_cache(maxsize=8)
-def _reference(dataset: str, data: DataRoot, size: int, extractor: str, device: torch.device) -> Reference:
-    held_out = _pictures(dataset, data, "test", size) if "test" in DATASETS[dataset].counts else None
-    return reference(_pictures(dataset, data, "train", size), held_out, "train", _extractor(extractor, device))
-
-
-def _evaluator(config: TrialConfig, place: Workplace) -> Evaluator:
-    dataset = DATASETS[config.dataset]
-    names = resolve(config.evaluation.extractors, dataset.channels, place.device)
-    references = {name: _reference(config.dataset, place.data, config.image_size, name, place.device) for name in names}
-    return Evaluator([_extractor(name, place.device) for name in names], references, dataset.classes)
-
-
-def real_anchors(trials: tuple[Trial, ...], place: Workplace) -> list[dict[str, Any]]:
-    """Score held-out real pictures under every protocol of a plan: the floor of its tables.
-
-    Returns:
-        Rows for ``anchors.json``, whose keys are documented in ``gan_bench.schema``; datasets without a held-out
-        split have none.
-    """
-    rows: dict[tuple[object, ...], dict[str, Any]] = {}
-    for config in (trial.config for trial in trials):
-        key = (config.dataset, config.image_size, config.evaluation.samples, config.evaluation.extractors)
-        if key in rows or "test" not in DATASETS[config.dataset].counts:
-            continue
-        images = _pictures(config.dataset, place.data, "test", config.image_size).images[: config.evaluation.samples]
-        scores = _evaluator(config, place).score_real(images)
-        rows[key] = {
-            "dataset": config.dataset,
-            "image_size": config.image_size,
-            "samples": config.evaluation.samples,
-            "pictures": len(images),
-            "scores": [score.to_json() for score in scores],
-        }
-    return list(rows.values())
-
-
-def preflight(trials: tuple[Trial, ...], place: Workplace) -> None:
-    """Find out before hours are spent what would stop a plan: names, shapes and data.
-
-    Raises:
-        UserError: Something the plan names does not exist or does not fit.
-    """
-    for config in (trial.config for trial in trials):
-        dataset, architecture = DATASETS[config.dataset], ARCHITECTURES[config.architecture]
-        made, given = architecture.image_shape, (dataset.channels, config.image_size, config.image_size)
-        if made != given:
-            raise UserError(
-                f"{config.recipe}: the architecture {config.architecture} makes pictures of {made}, but "
-                f"{config.dataset} is prepared as {given}; change image_size, dataset or architecture"
-            )
-        resolve(config.evaluation.extractors, dataset.channels, place.device)
-    for name, size in {(t.config.dataset, t.config.image_size): None for t in trials}:
-        _pictures(name, place.data, "train", size)
-    for config in (trial.config for trial in trials):
-        steps_per_epoch(config, _training_count(config, place))
-
-
-def _training_count(config: TrialConfig, place: Workplace) -> int:
-    count = len(_pictures(config.dataset, place.data, "train", config.image_size).images)
-    return min(count, config.train_limit or count)
-
-
-def build_engine(config: TrialConfig, place: Workplace) -> Engine:
-    """Make the engine of a trial at its very beginning."""
-    pictures = _pictures(config.dataset, place.data, "train", config.image_size).images
-    on_device = pictures[: config.train_limit].to(place.device)
-    return ReferenceEngine(config, on_device, TrainState.start(config, place.device))
-
-
-def seconds_per_step(config: TrialConfig, place: Workplace, budget: float = 0.5) -> float:
-    """Measure how long one update takes, on the trial's own networks and pictures, within a time budget."""
-    engine = build_engine(config, place)
-    engine.advance(2, place.stop)
-    engine.snapshot()
-    started, first = time.perf_counter(), engine.state.step
-    while time.perf_counter() - started < budget and engine.state.batch < engine.steps:
-        engine.advance(1, place.stop)
-        engine.snapshot()
-    return (time.perf_counter() - started) / max(engine.state.step - first, 1)
-
-
-def seconds_per_evaluation(config: TrialConfig, place: Workplace) -> float:
-    """Measure a chunk of generated pictures on their way through the extractors, and scale it to an evaluation."""
-    generator = build_engine(config, place).state.generator
-    names = resolve(config.evaluation.extractors, DATASETS[config.dataset].channels, place.device)
-    total = 0.0
-    for warm in (False, True):
-        started = time.perf_counter()
-        for pictures in generated_chunks(generator, config, CHUNK, "calibration"):
-            for name in names:
-                _extractor(name, place.device)(pictures).features.sum().item()
-        total = time.perf_counter() - started if warm else 0.0
-    return total * config.evaluation.samples / CHUNK
 
 
 def run_trial(trial: Trial, directory: RecordDirectory, place: Workplace, listener: Listener) -> TrialRecord:
@@ -190,7 +62,10 @@ def run_trial(trial: Trial, directory: RecordDirectory, place: Workplace, listen
     except Exception as error:
         status, reason = Status.FAILED, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     record = run.record(status, reason)
-    directory.finish(record)
+    try:
+        directory.finish(record)
+    except OSError as error:
+        record = replace(record, status=Status.FAILED, reason=f"the record cannot be written: {error.strerror}")
     listener.finished(trial, record)
     return record
 
@@ -214,11 +89,11 @@ class _Run:
     # ------------------------------------------------------------------------------------- the way
 
     def to_the_end(self) -> None:
-        data = _pictures(self.config.dataset, self.place.data, "train", self.config.image_size)
+        data = self.place.pictures(self.config.dataset, "train", self.config.image_size)
         if self.directory.foreign_data(data.sha256):
             self.directory.clear()
         self.directory.begin(self.trial, environment.describe(self.place.device, "reference", data.sha256))
-        engine = self.engine = build_engine(self.config, self.place)
+        engine = self.engine = self.place.engine(self.config)
         resumed = self._resume(engine)
         self.listener.started(self.trial, engine.state.epoch if resumed else None)
         self._evaluate_if_due(engine)
@@ -292,7 +167,7 @@ class _Run:
 
     def _images(self, engine: Engine, epochs: int, batches: int) -> int:
         """Count real pictures shown after so many epochs and further batches."""
-        pictures = _training_count(self.config, self.place) * self.config.dataset_repeats
+        pictures = len(self.place.training_pictures(self.config)) * self.config.dataset_repeats
         size = self.config.batch_size
         per_epoch = engine.steps * size if self.config.last_batch == "drop" else pictures
         return epochs * per_epoch + min(batches * size, per_epoch)
@@ -345,7 +220,7 @@ class _Run:
     def _score(self, engine: Engine) -> list[Score]:
         last = engine.state.epoch == self.config.epochs
         draws = self.config.evaluation.draws if last else 1
-        return _evaluator(self.config, self.place).evaluate(engine.state.generator, self.config, draws)
+        return self.place.evaluator(self.config).evaluate(engine.state.generator, self.config, draws)
 
     # ------------------------------------------------------------------------- checkpoint and weights
 
@@ -362,7 +237,7 @@ class _Run:
         self._saved = time.monotonic()
 
     def _resume(self, engine: Engine) -> bool:
-        found = checkpoint.load(self.directory.checkpoint, self.trial.id, self.place.device)
+        found = checkpoint.load(self.directory.checkpoint, self.trial.id)
         if found is None or not self.directory.cut_back(found[1]["offsets"]):
             self.directory.cut_back(dict.fromkeys((HISTORY, EVALUATIONS), 0))
             return False

@@ -80,7 +80,8 @@ ANCHOR = {
     "dataset": "dataset name",
     "image_size": "height and width the pictures were prepared to",
     "samples": "generated pictures of the trials this is the floor of",
-    "pictures": "held-out real pictures that were scored",
+    "pictures": "number of real pictures that were scored",
+    "what": "what they are: held-out pictures, or one half of the training split against the other",
     "scores": "list of scores of these real pictures, each with its protocol",
 }
 """Keys of one anchor in ``SUITE/anchors.json``: held-out real pictures scored as if they had been generated."""

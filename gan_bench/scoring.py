@@ -126,7 +126,7 @@ def _references(
     if not path.exists():
         raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
     pictures = _pictures_of(path, channels)
-    return {e.name: compute(pictures, None, path.stem, e) for e in extractors}, 0
+    return {e.name: compute(pictures.images, None, path.stem, e) for e in extractors}, 0
 
 
 def _dataset_reference(name: str, extractor: Extractor, root: DataRoot) -> Reference:

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_bench.errors import RecordError, UserError
+from gan_bench.mlflow_views import leaderboard
 from gan_bench.store import SAMPLES, TRIAL, WEIGHTS, StoredTrial, scan
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ class Mirror:
         self.uri, self.results = uri, results
         self._sent: dict[str, _Sent] = {}
         self._experiments: dict[str, str] = {}
+        self._extractors: set[str] = set()
         with self._creation_lock():
             self._client: MlflowClient = MlflowClient(tracking_uri=uri)
             if uri.startswith("sqlite:"):
@@ -110,6 +113,21 @@ class Mirror:
                     found.experiment_id if found else self._client.create_experiment(suite, artifact_location=location)
                 )
         return self._experiments[suite]
+
+    def save_view(self, suite: str) -> str | None:
+        """Give an experiment a leaderboard to open on.
+
+        Returns:
+            The view's share key; None when no score is known yet or MLflow refuses: a view is a courtesy.
+        """
+        if not self._extractors:
+            return None
+        view = leaderboard(sorted(self._extractors)[0], int(time.time() * 1000))
+        try:
+            self._client.set_experiment_tag(self.experiment(suite), view.tag, view.value)
+        except Exception:
+            return None
+        return view.share_key
 
     def sync(self, stored: StoredTrial, *, live: bool) -> None:
         """Bring a trial's run up to its record.
@@ -167,6 +185,7 @@ class Mirror:
         return run_id
 
     def _send_metrics(self, sent: _Sent, stored: StoredTrial) -> None:
+        self._extractors |= {s["extractor"] for line in stored.evaluations for s in line["scores"]}
         fresh = [m for m in _metrics(stored) if m.step not in sent.steps.get(m.key, ())]
         for start in range(0, len(fresh), _CHUNK):
             chunk = fresh[start : start + _CHUNK]
@@ -277,6 +296,8 @@ def replay(results: Path, uri: str) -> dict[str, Any]:
             elif stored.environment:
                 mirror.sync(stored, live=False)
                 count += 1
+        for suite in mirror._experiments:
+            mirror.save_view(suite)
     except Exception as error:
         raise UserError(f"MLflow at {uri} could not be written ({_first_line(error)}); check --tracking-uri") from error
     return {"runs": count, "experiments": mirror._experiments, "unreadable": unreadable}
@@ -298,7 +319,7 @@ def follow(suite_folder: Path, uri: str, over: threading.Event) -> dict[str, Any
         over: Set when the run is over.
 
     Returns:
-        ``{"experiment": id or None, "error": message or None}``.
+        ``{"experiment": id or None, "view": share key or None, "error": message or None}``.
     """
     mirror: Mirror | None = None
     error: str | None = None
@@ -316,7 +337,8 @@ def follow(suite_folder: Path, uri: str, over: threading.Event) -> dict[str, Any
                 error = _first_line(problem)
         if last:
             known = mirror._experiments.get(suite_folder.name) if mirror else None
-            return {"experiment": known, "error": error}
+            view = mirror.save_view(suite_folder.name) if mirror and not error else None
+            return {"experiment": known, "view": view, "error": error}
         over.wait(POLL_SECONDS)
 
 
@@ -354,7 +376,7 @@ class Follower:
         except (subprocess.TimeoutExpired, ValueError, IndexError, OSError) as error:
             self._process.kill()
             self._process.wait()
-            answer = {"experiment": None, "error": f"the mirror did not finish ({type(error).__name__})"}
+            answer = {"experiment": None, "view": None, "error": f"the mirror did not finish ({type(error).__name__})"}
         finally:
             self._log.close()
         return answer

@@ -61,9 +61,11 @@ class ShippedClassifier:
         self.classes = 10
         self._shape = network.image_shape
         self.device = device
-        self._network = network().eval().requires_grad_(False)
-        self._network.load_state_dict({key: value.float() for key, value in load_safetensors(data).items()})
-        self._network.to(device)
+        weights = {k: v.float() if v.is_floating_point() else v for k, v in load_safetensors(data).items()}
+        with torch.device("meta"):  # no weights are drawn, so the global generator stays where it is
+            empty = network()
+        empty.load_state_dict(weights, assign=True)
+        self._network = empty.eval().requires_grad_(False).to(device)
 
     @torch.no_grad()
     def __call__(self, pictures: Tensor) -> Features:

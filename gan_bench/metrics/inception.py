@@ -127,7 +127,8 @@ def _network(weights: dict[str, Tensor], path: Path) -> torch.nn.Module:
     torch.save(weights, copy)
     copy.seek(0)
     try:
-        network: Any = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], copy)
+        with torch.random.fork_rng(devices=[]):  # its constructor draws weights before it reads the file
+            network: Any = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], copy)
     except RuntimeError as error:
         problem = str(error).splitlines()[0]
         raise DataError(f"{path} does not fit Inception-v3 ({problem}); get it again from {WEIGHTS_URL}") from None

@@ -199,7 +199,7 @@ class _Study:
                 if score["extractor"] == extractor and score["split"] == split
             }
             if values:
-                text = f"(real: {anchor['pictures']} held-out pictures of {anchor['dataset']})"
+                text = f"(real: {anchor['pictures']} {anchor['what']}, {anchor['dataset']})"
                 yield {"setting": text, **{name: values.get(name) for name in self._shown(names)}}
         start = self.scores[(self.scores["epoch"] == 0) & (self.scores["protocol"] == protocol)]
         means = start.groupby("metric")["value"].mean()

@@ -32,22 +32,21 @@ def save(path: Path, trial_id: str, state: Mapping[str, Any], progress: Mapping[
     write_atomically(path, buffer.getvalue())
 
 
-def load(path: Path, trial_id: str, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def load(path: Path, trial_id: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Read a checkpoint, without running code from it.
 
     Args:
         path: The file.
         trial_id: The trial it must belong to.
-        device: Where its tensors go.
 
     Returns:
-        The state and the progress, or None when there is no usable checkpoint; an unusable one is set aside
-        under the ending ``.broken``.
+        The state, on the CPU, and the progress, or None when there is no usable checkpoint; an unusable one is set
+        aside under the ending ``.broken``.
     """
     if not path.exists():
         return None
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
         if content["schema"] == SCHEMA_VERSION and content["trial"] == trial_id:
             return content["state"], content["progress"]
     except Exception:  # noqa: S110 - a damaged file may raise anything; it is set aside below

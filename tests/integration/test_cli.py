@@ -47,6 +47,7 @@ def test_run_report_skip_and_mirror(tmp_path, suite):
     assert "--profile full" in first.stdout
     assert "expected time" in first.stdout
     assert "MLflow: http://127.0.0.1:5000/#/experiments/" in first.stdout
+    assert "viewStateShareKey=" in first.stdout
     assert "tiny: learning rate" in first.stdout
 
     again = gan_bench("run", suite, "--results", results, "--device", "cpu")

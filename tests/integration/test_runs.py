@@ -10,15 +10,16 @@ import torch
 from conftest import digits_trial
 from safetensors.torch import load_file
 
-from gan_bench import runner, schema
+from gan_bench import schema
 from gan_bench.datasets import DataRoot
 from gan_bench.events import Silent
 from gan_bench.executors import run_inline, unfinished
 from gan_bench.metrics.extractors import Features
-from gan_bench.runner import Workplace, run_trial
+from gan_bench.runner import run_trial
 from gan_bench.store import CHECKPOINT, EVALUATIONS, HISTORY, RecordDirectory, read_trial
 from gan_bench.training import engine
 from gan_bench.trial import Status
+from gan_bench.workplace import Workplace
 
 CPU = torch.device("cpu")
 
@@ -177,9 +178,10 @@ def test_features_that_are_not_finite_give_scores_without_values(tmp_path, monke
             nan = torch.full((len(pictures), 128), float("nan"))
             return Features(nan, nan[:, :10])
 
-    reference = runner._reference("digits", DataRoot(tmp_path, given=True), 28, "lenet-mnist-v1", CPU)
-    monkeypatch.setattr(runner, "_extractor", lambda *_: Broken())
-    monkeypatch.setattr(runner, "_reference", lambda *_: reference)
+    where = place(tmp_path)
+    reference = where.reference(digits_trial().config, where.extractor("lenet-mnist-v1"))
+    monkeypatch.setattr(Workplace, "extractor", lambda *_: Broken())
+    monkeypatch.setattr(Workplace, "reference", lambda *_: reference)
     directory, record = run(tmp_path, digits_trial())
     assert record.status is Status.DONE
     scores = read_trial(directory.path).evaluations[-1]["scores"]
@@ -191,14 +193,14 @@ def test_features_that_are_not_finite_give_scores_without_values(tmp_path, monke
 
 
 def test_a_crash_is_a_row_and_the_suite_goes_on(tmp_path, monkeypatch):
-    plain = runner.build_engine
+    plain = Workplace.engine
 
-    def crash(config, where):
+    def crash(where, config):
         if config.seed == 0:
             raise RuntimeError("boom\nsecond line")
-        return plain(config, where)
+        return plain(where, config)
 
-    monkeypatch.setattr(runner, "build_engine", crash)
+    monkeypatch.setattr(Workplace, "engine", crash)
     trials = [digits_trial(0), digits_trial(1)]
     records = run_inline(tmp_path, trials, place(tmp_path), Silent())
     assert [records[t.id].status for t in trials] == [Status.FAILED, Status.DONE]

@@ -193,7 +193,7 @@ def test_the_cache_is_never_inside_the_package(monkeypatch):
 
 
 def test_moments_travel_as_npz(lenet, digits, tmp_path):
-    found = compute(digits[0], None, "train", lenet).moments
+    found = compute(digits[0].images, None, "train", lenet).moments
     path = tmp_path / "stats.npz"
     export_moments(path, found)
     again = import_moments(path, lenet.feature_dim)
