@@ -84,6 +84,31 @@ def test_stopped_anywhere_and_resumed_is_the_same_bits(tmp_path, trial, looks):
     assert bits(directory) == bits(whole)
 
 
+class Killed(BaseException):
+    """What no handler of the runner catches, as no handler catches SIGKILL."""
+
+
+@pytest.mark.parametrize("looks", [1, 5, 9, 12, 15])
+def test_killed_anywhere_and_resumed_is_the_same_bits(tmp_path, trial, looks):
+    """Between two checkpoints: lines already written are cut back, not doubled."""
+    whole, _ = run(tmp_path, trial, "whole")
+    asked = iter(range(10_000))
+
+    def kill():
+        if next(asked) >= looks:
+            raise Killed
+        return False
+
+    with pytest.raises(Killed):
+        run(tmp_path, trial, "cut", stop=kill)
+    directory = RecordDirectory.of(tmp_path / "cut", trial)
+    assert directory.status() is None
+    with (directory.path / HISTORY).open("a") as file:
+        file.write('{"kind":"step","cut sh')
+    directory, _ = run(tmp_path, trial, "cut")
+    assert bits(directory) == bits(whole)
+
+
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not a checkpoint", None])
 def test_a_damaged_checkpoint_is_set_aside_and_the_trial_starts_anew(tmp_path, damage):
     trial = digits_trial()
