@@ -104,7 +104,7 @@ def bench(options: BenchOptions, console: Console) -> int:
     if not options.dry_run:
         _check_writable(options.results)
     preflight(plan.trials, place)
-    todo = list(plan.trials) if options.fresh else unfinished(options.results, plan.trials)
+    todo = list(plan.trials) if options.fresh else unfinished(options.results, plan.trials, place)
     _announce(plan, todo, options, place, console)
     if options.dry_run:
         for trial in plan.trials:
@@ -116,7 +116,7 @@ def bench(options: BenchOptions, console: Console) -> int:
             RecordDirectory.of(options.results, trial).clear()
     write_plan(options.results, plan.suite, plan.version, plan.trials)
     if todo:
-        write_anchors(options.results, plan.suite, real_anchors(plan.trials, place))
+        write_anchors(options.results, plan.suite, plan.version, real_anchors(plan.trials, place))
     records = _run(plan, todo, options, place, stop, console)
     return _conclude(plan, records, options, console, interrupted=stop.asked)
 

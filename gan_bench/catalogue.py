@@ -26,7 +26,7 @@ def listing(kind: str) -> list[tuple[str, str]]:
 
 
 def _suites() -> Iterator[tuple[str, str]]:
-    folders = dict.fromkeys(path.resolve() for path in (Path("benchmarks"), suites_folder()))
+    folders = (suites_folder(), Path("benchmarks"))  # later ones win, as in find_suite
     for path in sorted({path.name: path for folder in folders for path in folder.glob("*.yaml")}.values()):
         plan = make_plan(path, PlanOptions())
         yield path.stem, f"{len(plan.trials)} trials: {plan.description.strip()}"
@@ -179,6 +179,8 @@ def examine(data: DataRoot, results: Path) -> Iterator[str]:
     from gan_bench.datasets import DATASETS
     from gan_bench.environment import choose_device, describe
     from gan_bench.errors import DataError
+    from gan_bench.metrics.extractors import EXTRACTORS
+    from gan_bench.metrics.inception import weights_path
 
     facts = describe(choose_device("auto"), "reference")
     yield f"gan_bench {facts['gan_bench']}, Python {facts['python']}, {facts['platform']}"
@@ -186,9 +188,16 @@ def examine(data: DataRoot, results: Path) -> Iterator[str]:
     yield f"device: {facts['device']} ({facts['device_name']}), {torch.get_num_threads()} CPU threads"
     for name, dataset in DATASETS.items():
         try:
-            dataset.read(data.path, "test" if "test" in dataset.counts else "train")
+            for split in dataset.counts:
+                dataset.read(data.path, split)
             yield f"dataset {name}: ready"
         except DataError as error:
             yield f"dataset {name}: not ready: {error}"
+    for name, entry in EXTRACTORS.items():
+        if entry.channels is not None:
+            entry.load(torch.device("cpu"))
+            yield f"extractor {name}: ready"
+    found = weights_path()
+    yield f"extractor inception: weights {found}" if found else "extractor inception: fetched when first named"
     folder = results if results.exists() else Path()
     yield f"results: {results}, {shutil.disk_usage(folder).free / 2**30:.1f} GiB free"

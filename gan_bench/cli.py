@@ -173,13 +173,13 @@ def data_fetch(dataset: str, to: Annotated[Path, typer.Option(help="Folder to fi
 
 @data_app.command("verify")
 def data_verify(dataset: str, data: Data = None) -> None:
-    """Check the files of a dataset against their digests, reading only."""
-    from gan_bench.datasets import DATASETS
+    """Check that a dataset is complete (MNIST, CIFAR-10: against their digests), reading only."""
+    from gan_bench.datasets import DATASETS, verify
 
     entry, root = DATASETS[dataset], _data_root(data)
     for split in entry.counts:
-        images, _ = entry.read(root.path, split)
-        Console().print(f"{dataset} {split}: {len(images)} pictures, intact", markup=False)
+        count = verify(entry, root.path, split)
+        Console().print(f"{dataset} {split}: {count} pictures, complete", markup=False)
 
 
 @data_app.command("info")
@@ -299,6 +299,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        where = f" {error.filename}" if error.filename else ""
+        text = f"error: the file{where} cannot be used ({error.strerror or error}); check space, rights and the path"
+        Console(stderr=True).print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)

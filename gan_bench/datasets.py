@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ class Dataset:
         size: Height and width of the pictures as they come.
         counts: Pictures per split.
         classes: Number of classes, 0 without labels.
+        judge: Name of the shipped extractor that knows these classes, or None.
         read: Reads (images, labels) of a split from the data folder; raises DataError.
         fetch: Downloads the files into a folder, or None when there is nothing to download.
     """
@@ -74,6 +76,7 @@ class Dataset:
     classes: int
     read: Callable[[Path, Split], tuple[Tensor, Tensor | None]]
     fetch: Callable[[Path], None] | None
+    judge: str | None = None
 
 
 DATASETS: Registry[Dataset] = Registry("dataset")
@@ -131,7 +134,8 @@ def ensure(dataset: Dataset, root: DataRoot) -> None:
     if dataset.fetch is None:
         return
     try:
-        dataset.read(root.path, "test")
+        for split in dataset.counts:
+            dataset.read(root.path, split)
     except DataError:
         if root.given:
             raise
@@ -146,19 +150,39 @@ def fetch(dataset: Dataset, folder: Path) -> None:
     """
     if dataset.fetch is None:
         return
+    new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         dataset.fetch(folder)
     except DataError:
         raise
     except (OSError, RuntimeError) as error:
-        _remove_empty(folder)
+        if new:
+            _remove_empty(folder)
         raise DataError(
             f"{dataset.name} could not be downloaded into {folder} ({_one_line(error)}); "
             f"check the connection, or put the files there and pass --data {folder}"
         ) from error
     for split in dataset.counts:
-        dataset.read(folder, split)
+        verify(dataset, folder, split)
+
+
+def verify(dataset: Dataset, folder: Path, split: Split) -> int:
+    """Read a split and count its pictures; MNIST and CIFAR-10 are also compared with their published digests.
+
+    Returns:
+        The number of pictures.
+
+    Raises:
+        DataError: Something is missing, damaged or too much.
+    """
+    images, _ = dataset.read(folder, split)
+    if len(images) != dataset.counts[split]:
+        raise DataError(
+            f"{dataset.name} in {folder} has {len(images):,} {split} pictures, not {dataset.counts[split]:,}; "
+            f"get it again with `gan-bench data fetch {dataset.name}`"
+        )
+    return len(images)
 
 
 def _one_line(error: Exception) -> str:
@@ -230,6 +254,7 @@ DATASETS.register(
         classes=10,
         read=_read_mnist,
         fetch=_fetch_mnist,
+        judge="lenet-mnist-v1",
     ),
 )
 
@@ -260,6 +285,7 @@ DATASETS.register(
         classes=10,
         read=_read_digits,
         fetch=None,
+        judge="lenet-mnist-v1",
     ),
 )
 
@@ -345,7 +371,9 @@ def _fetch_cats(folder: Path) -> None:
         found = Path(kagglehub.dataset_download(CATS_HANDLE))
     except Exception as error:  # kagglehub raises many kinds
         raise DataError(f"kagglehub could not download {CATS_HANDLE} ({_one_line(error)})") from error
-    shutil.copytree(found, folder / "cats", dirs_exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as aside:  # a copy cut short must not pass for the dataset
+        copy = shutil.copytree(found, Path(aside) / "cats")
+        copy.rename(folder / "cats")
 
 
 DATASETS.register(
@@ -359,6 +387,7 @@ DATASETS.register(
         classes=10,
         read=_read_cifar10,
         fetch=_fetch_cifar10,
+        judge="cifar-v1",
     ),
 )
 DATASETS.register(

@@ -71,6 +71,7 @@ def describe(device: torch.device, engine: str, data_sha256: str | None = None) 
         "data_sha256": data_sha256,
         "engine": engine,
         "threads": torch.get_num_threads(),
+        "changes": [],
         "determinism": {
             "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
             "cudnn_benchmark": torch.backends.cudnn.benchmark,

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gan_bench.errors import UserError
 from gan_bench.metrics.distances import (
     FeatureSample,
     InceptionScoreAccumulator,
@@ -87,19 +88,39 @@ def sample_grid(generator: nn.Module, config: TrialConfig) -> NDArray[np.uint8]:
     return grid
 
 
+def shuffled(images: Tensor, limit: int | None = None) -> Tensor:
+    """Return pictures in a random order that is always the same, or the first of them."""
+    order = torch.randperm(len(images), generator=generator_for(0, "subset"))
+    return images[order[:limit]]
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Keep TensorFloat-32 out of scores: they must not depend on the kind of GPU."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
 class Evaluator:
     """Scores generators of one dataset.
 
     Args:
         extractors: The frozen networks.
         references: Statistics of the real pictures, by extractor name, on the extractors' device.
-        classes: Classes of the dataset; class measures need an extractor that knows just these.
+        judge: Name of the extractor that knows the dataset's classes; only it gives class measures.
     """
 
-    def __init__(self, extractors: list[Extractor], references: Mapping[str, Reference], classes: int = 0) -> None:
+    def __init__(
+        self, extractors: list[Extractor], references: Mapping[str, Reference], judge: str | None = None
+    ) -> None:
         self.extractors = extractors
         self.references = references
-        self.classes = classes
+        self.judge = judge
 
     def evaluate(self, generator: nn.Module, config: TrialConfig, draws: int = 1) -> list[Score]:
         """Score the pictures of the trial's evaluation noise with every extractor.
@@ -128,21 +149,33 @@ class Evaluator:
             seed: Seeds the subsets of the extrapolated FID.
 
         Raises:
+            UserError: There are fewer than two pictures.
             ValueError: The chunks do not add up to ``count``.
         """
+        if count < 2:
+            raise UserError("scores need at least 2 pictures; give more of them")
         gatherers = [_Gatherer(extractor, count) for extractor in self.extractors]
-        for chunk in pictures:
-            for gatherer in gatherers:
-                gatherer.add(chunk)
+        with _full_precision():
+            for chunk in pictures:
+                for gatherer in gatherers:
+                    gatherer.add(chunk)
         return [
             score
             for gatherer in gatherers
-            for score in gatherer.scores(self.references[gatherer.extractor.name], self.classes, seed)
+            for score in gatherer.scores(
+                self.references[gatherer.extractor.name], seed, judge=gatherer.extractor.name == self.judge
+            )
         ]
 
-    def score_real(self, images: Tensor) -> list[Score]:
-        """Score real pictures as if they had been generated: the floor that no generator is expected to pass."""
-        return self.score(chunks(images), len(images))
+    def score_images(self, images: Tensor, limit: int | None = None) -> list[Score]:
+        """Score pictures that are all there, in a fixed random order: blocks and splits must not be classes.
+
+        Args:
+            images: (N, C, H, W) uint8.
+            limit: Score a random subset of this size.
+        """
+        picked = shuffled(images, limit)
+        return self.score(chunks(picked), len(picked))
 
 
 def _with_spread(score: Score, others: list[Score]) -> Score:
@@ -172,7 +205,7 @@ class _Gatherer:
         self._sample.add(seen.features)
         self._classes += torch.bincount(seen.logits.argmax(1), minlength=self.extractor.classes)
 
-    def scores(self, reference: Reference, classes: int, seed: int) -> list[Score]:
+    def scores(self, reference: Reference, seed: int, *, judge: bool) -> list[Score]:
         """Return every score the reference allows."""
 
         def score(
@@ -184,8 +217,9 @@ class _Gatherer:
                 std=None if std is None or math.isnan(std) else std,
                 extractor=self.extractor.name,
                 split=reference.split,
-                real=min(KEPT, reference.moments.count) if kept else reference.moments.count,
-                generated=min(KEPT, self.count) if kept else self.count,
+                real=reference.moments.count,
+                generated=self.count,
+                kept=KEPT if kept and max(self.count, reference.moments.count) > KEPT else None,
                 note=note,
             )
 
@@ -196,7 +230,7 @@ class _Gatherer:
             "fid_inf": self._fid_inf,
             "neighbours": self._neighbours,
         }
-        if classes == self.extractor.classes and reference.classes is not None:
+        if judge and reference.classes is not None:
             measures["classes"] = self._class_measures
         found: list[Score] = []
         for name, measure in measures.items():
@@ -221,7 +255,7 @@ class _Gatherer:
 
     def _fid_inf(self, reference: Reference, seed: int, score: _Make) -> list[Score]:
         features = self._sample.features()
-        few = max(50, 5 * self.extractor.feature_dim)
+        few = max(50, 2 * self.extractor.feature_dim)
         if len(features) < few:
             return [score("fid_inf", None, None, f"needs {few} generated pictures", kept=True)]
         source = generator_for(seed, "evaluation/fid_inf")

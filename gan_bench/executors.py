@@ -15,9 +15,16 @@ FINISHED = frozenset({Status.DONE, Status.DIVERGED})
 """Ends that running again would only repeat."""
 
 
-def unfinished(results: Path, trials: Iterable[Trial]) -> list[Trial]:
-    """Drop the trials whose record says that they are finished."""
-    return [trial for trial in trials if RecordDirectory.of(results, trial).status() not in FINISHED]
+def unfinished(results: Path, trials: Iterable[Trial], place: Workplace) -> list[Trial]:
+    """Drop the trials whose record says that they are finished, on the pictures that are there now."""
+
+    def finished(trial: Trial) -> bool:
+        directory, config = RecordDirectory.of(results, trial), trial.config
+        if directory.status() not in FINISHED:
+            return False
+        return not directory.foreign_data(place.pictures(config.dataset, "train", config.image_size).sha256)
+
+    return [trial for trial in trials if not finished(trial)]
 
 
 def run_inline(results: Path, trials: Iterable[Trial], place: Workplace, listener: Listener) -> dict[str, TrialRecord]:

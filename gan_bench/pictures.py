@@ -46,7 +46,14 @@ def open_source(path: Path) -> Iterator[Source]:
     """
     if path.is_dir():
         files = {p.relative_to(path).as_posix(): p for p in path.rglob("*") if p.is_file()}
-        yield Source(_pictures(files), lambda name: files[name].read_bytes())
+
+        def read_file(name: str) -> bytes:
+            try:
+                return files[name].read_bytes()
+            except OSError as error:
+                raise DataError(f"the picture {path}/{name} cannot be read ({error.strerror})") from None
+
+        yield Source(_pictures(files), read_file)
         return
     try:
         archive = zipfile.ZipFile(path)

@@ -10,9 +10,8 @@ import torch
 from gan_bench.architectures import ARCHITECTURES
 from gan_bench.datasets import DATASETS
 from gan_bench.errors import UserError
-from gan_bench.evaluation import Evaluator, generated_chunks
+from gan_bench.evaluation import Evaluator, generated_chunks, shuffled
 from gan_bench.metrics.extractors import resolve
-from gan_bench.randomness import generator_for
 from gan_bench.reference import CHUNK, compute
 from gan_bench.scores import Score
 from gan_bench.training.draws import steps_per_epoch
@@ -86,7 +85,7 @@ def real_anchors(trials: tuple[Trial, ...], place: Workplace) -> list[dict[str, 
     """Score real pictures under every protocol of a plan: the floor of its tables.
 
     Held-out pictures are set against the training split. A dataset without a held-out split is cut into random
-    halves, one set against the other, so that no picture is compared with itself.
+    halves of its distinct pictures, one set against the other, so that no picture is compared with itself.
 
     Returns:
         Rows for ``anchors.json``, whose keys are documented in ``gan_bench.schema``.
@@ -98,27 +97,28 @@ def real_anchors(trials: tuple[Trial, ...], place: Workplace) -> list[dict[str, 
             continue
         held_out = place.held_out(config)
         if held_out is not None:
-            images = held_out.images[: config.evaluation.samples]
-            found, what = place.evaluator(config).score_real(images), "held-out pictures"
+            count, what = min(len(held_out.images), config.evaluation.samples), "held-out pictures"
+            found = place.evaluator(config).score_images(held_out.images, count)
         else:
-            images, found = _one_half_against_the_other(config, place)
+            count, found = _one_half_against_the_other(config, place)
             what = "pictures against the other half"
         rows[key] = {
             "dataset": config.dataset,
             "image_size": config.image_size,
             "samples": config.evaluation.samples,
-            "pictures": len(images),
+            "pictures": count,
             "what": what,
             "scores": [score.to_json() for score in found],
         }
     return list(rows.values())
 
 
-def _one_half_against_the_other(config: TrialConfig, place: Workplace) -> tuple[torch.Tensor, list[Score]]:
-    pictures = place.pictures(config.dataset, "train", config.image_size)
-    order = torch.randperm(len(pictures.images), generator=generator_for(0, "anchor/halves"))
-    scored, against = (pictures.images[half] for half in order.tensor_split(2))
-    images = scored[: config.evaluation.samples]
+def _one_half_against_the_other(config: TrialConfig, place: Workplace) -> tuple[int, list[Score]]:
+    images = place.pictures(config.dataset, "train", config.image_size).images
+    first_of_each = {image.numpy().tobytes(): i for i, image in reversed(list(enumerate(images)))}
+    distinct = images[torch.tensor(sorted(first_of_each.values()))]
+    scored, against = shuffled(distinct).tensor_split(2)
     extractors = place.extractors(config)
     references = {e.name: compute(against, None, "train", e) for e in extractors}
-    return images, Evaluator(extractors, references, DATASETS[config.dataset].classes).score_real(images)
+    count = min(len(scored), config.evaluation.samples)
+    return count, Evaluator(extractors, references, DATASETS[config.dataset].judge).score_images(scored, count)

@@ -159,7 +159,7 @@ def _from_cache(stem: Path) -> Prepared | None:
 def _prepare(source: Path, split: str | None, transform: Transform, target: Path | None) -> Prepared:
     with open_source(source) as opened:
         names, copies = _without_copies(
-            opened, [n for n in opened.names if split is None or split in n.split("/")[:-1]]
+            source, opened, [n for n in opened.names if split is None or split in n.split("/")[:-1]]
         )
         if not names:
             where = f"{source} below a folder {split}" if split else str(source)
@@ -200,12 +200,15 @@ def _prepare(source: Path, split: str | None, transform: Transform, target: Path
     )
 
 
-def _without_copies(opened: Source, names: list[str]) -> tuple[list[str], int]:
-    """Leave out pictures that lie a second time in a folder nested in one of its own name."""
+def _without_copies(source: Path, opened: Source, names: list[str]) -> tuple[list[str], int]:
+    """Leave out pictures that lie a second time in a folder nested in one of its own name.
+
+    The source's own name counts as a folder: an archive unpacked as ``cats`` may hold ``cats`` once more.
+    """
     known, kept, copies = set(names), [], 0
     for name in names:
-        parts = name.split("/")
-        twins = ["/".join(parts[:i] + parts[i + 1 :]) for i in range(len(parts) - 2) if parts[i] == parts[i + 1]]
+        parts = [source.name, *name.split("/")]
+        twins = ["/".join((parts[:i] + parts[i + 1 :])[1:]) for i in range(len(parts) - 2) if parts[i] == parts[i + 1]]
         if any(twin in known and opened.read(twin) == opened.read(name) for twin in twins):
             copies += 1
         else:

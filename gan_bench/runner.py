@@ -64,6 +64,8 @@ def run_trial(trial: Trial, directory: RecordDirectory, place: Workplace, listen
     record = run.record(status, reason)
     try:
         directory.finish(record)
+        if status in (Status.DONE, Status.DIVERGED):
+            directory.checkpoint.unlink(missing_ok=True)
     except OSError as error:
         record = replace(record, status=Status.FAILED, reason=f"the record cannot be written: {error.strerror}")
     listener.finished(trial, record)
@@ -90,9 +92,10 @@ class _Run:
 
     def to_the_end(self) -> None:
         data = self.place.pictures(self.config.dataset, "train", self.config.image_size)
-        if self.directory.foreign_data(data.sha256):
+        described = environment.describe(self.place.device, "reference", data.sha256)
+        if not self._can_go_on(described):
             self.directory.clear()
-        self.directory.begin(self.trial, environment.describe(self.place.device, "reference", data.sha256))
+        self.directory.begin(self.trial, described)
         engine = self.engine = self.place.engine(self.config)
         resumed = self._resume(engine)
         self.listener.started(self.trial, engine.state.epoch if resumed else None)
@@ -102,7 +105,23 @@ class _Run:
             self._save(engine)
             self._evaluate_if_due(engine)
         self._save_weights(engine)
-        self.directory.checkpoint.unlink(missing_ok=True)
+
+    def _can_go_on(self, described: Mapping[str, Any]) -> bool:
+        """Say whether an earlier part of the trial may be continued: same pictures, and a device of the same kind.
+
+        CPU and CUDA draw different noise. Other thread counts and library versions only round differently; the
+        trial goes on and its environment lists them.
+        """
+        before = self.directory.environment()
+        if not self.directory.checkpoint.exists():
+            return not before
+        kinds = [str(facts.get("device")).partition(":")[0] for facts in (before, described)]
+        if before.get("data_sha256") != described["data_sha256"] or kinds[0] != kinds[1]:
+            return False
+        changes = {key: described[key] for key in ("device", "threads", "libraries") if before[key] != described[key]}
+        if changes:
+            self.directory.note_change(before, changes)
+        return True
 
     def _train_epoch(self, engine: Engine) -> None:
         state, every = engine.state, self.config.log_every
@@ -122,8 +141,9 @@ class _Run:
     def _advance(self, engine: Engine, most: int) -> None:
         started, before = time.perf_counter(), engine.state.step
         engine.advance(most, self.place.stop)
-        if self.place.device.type == "cuda" and engine.state.step % self.config.log_every == 0:
-            torch.cuda.synchronize(self.place.device)
+        at_tick = engine.state.step % self.config.log_every == 0 or engine.state.batch == engine.steps
+        if self.place.device.type == "cuda" and at_tick:
+            torch.cuda.synchronize(self.place.device)  # the tick waits anyway; here the wait counts as training
         seconds = time.perf_counter() - started
         self.train_seconds += seconds
         self._rate = (self._rate[0] + seconds, self._rate[1] + engine.state.step - before)

@@ -26,7 +26,8 @@ ENVIRONMENT = {
     "data_sha256": "digest of the prepared training pictures",
     "engine": "how the update was executed",
     "threads": "CPU threads of one operation; other counts may change the last bits",
-    "determinism": "settings that fix the bits",
+    "changes": "threads, device or libraries of later parts of a resumed trial, where they differ; bits may too",
+    "determinism": "settings that fix the bits; TensorFloat-32 is never used in scores",
 }
 """Keys of ``environment.json``, written when the trial first starts."""
 
@@ -71,6 +72,7 @@ SCORE = {
     "split": "which real pictures were the reference",
     "real": "number of real pictures",
     "generated": "number of generated pictures",
+    "kept": "pictures of each side that a measure of pairs looked at when there were more, or null",
     "draw_std": "standard deviation over further draws of the evaluation noise for the same generator, or null",
     "note": "why the value is null or doubtful, or null",
 }

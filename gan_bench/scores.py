@@ -54,6 +54,7 @@ class Score:
     real: int
     generated: int
     draw_std: float | None = None
+    kept: int | None = None
     note: str | None = None
 
     @property

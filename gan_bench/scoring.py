@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from gan_bench.architectures import ARCHITECTURES
 from gan_bench.datasets import DATASETS, DataRoot, Pictures, load
 from gan_bench.errors import DataError, UserError
-from gan_bench.evaluation import Evaluator, generated_chunks
+from gan_bench.evaluation import Evaluator, generated_chunks, shuffled
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.features import Extractor
 from gan_bench.pictures import decode, open_source
@@ -42,11 +43,11 @@ def score(
     Raises:
         UserError: Something named is not there or does not fit.
     """
-    pictures, count, channels = _generated(generated, extractors, device, samples)
-    names = extractors or [name for name, entry in EXTRACTORS.items() if entry.channels == channels]
+    drawn = _generated(generated, extractors, device, samples)
+    names = extractors or [name for name, entry in EXTRACTORS.items() if entry.channels == drawn.channels]
     loaded = [EXTRACTORS[name].load(device) for name in names]
-    references, classes = _references(against, loaded, root, channels)
-    return Evaluator(loaded, references, classes).score(pictures, count)
+    references, judge = _references(against, loaded, root, drawn)
+    return Evaluator(loaded, references, judge).score(drawn.chunks, drawn.count, drawn.seed)
 
 
 def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, out: Path) -> int:
@@ -67,10 +68,18 @@ def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, o
     return found.moments.count
 
 
-def _generated(
-    generated: str, extractors: list[str], device: torch.device, samples: int
-) -> tuple[Iterable[Tensor], int, int]:
-    """Return chunks of pictures, their number and their channels."""
+@dataclass(frozen=True)
+class _Drawn:
+    """Pictures to score: chunks of them, how many, their channels, and the size and seed of the trial they are of."""
+
+    chunks: Iterable[Tensor]
+    count: int
+    channels: int
+    size: int | None = None
+    seed: int = 0
+
+
+def _generated(generated: str, extractors: list[str], device: torch.device, samples: int) -> _Drawn:
     path = Path(generated)
     if path.suffix == ".safetensors":
         return _from_generator(path, device, samples)
@@ -78,7 +87,7 @@ def _generated(
     images = _pictures_of(path, channels).images
     if not extractors and bool((images == images[:, :1]).all()):
         images, channels = images[:, :1].contiguous(), 1
-    return chunks(images), len(images), channels
+    return _Drawn(chunks(shuffled(images)), len(images), channels)
 
 
 def _pictures_of(path: Path, channels: int) -> Pictures:
@@ -93,7 +102,7 @@ def _pictures_of(path: Path, channels: int) -> Pictures:
     return Pictures(torch.from_numpy(prepared.images), None, prepared.sha256)
 
 
-def _from_generator(path: Path, device: torch.device, samples: int) -> tuple[Iterable[Tensor], int, int]:
+def _from_generator(path: Path, device: torch.device, samples: int) -> _Drawn:
     beside = path.parent / TRIAL
     try:
         config = TrialConfig.from_json(json.loads(beside.read_bytes())["config"])
@@ -110,31 +119,31 @@ def _from_generator(path: Path, device: torch.device, samples: int) -> tuple[Ite
     except RuntimeError:
         raise DataError(f"{path} does not fit the architecture {config.architecture} of {beside}") from None
     drawn = generated_chunks(network.to(device), config, samples, "evaluation/0")
-    return drawn, samples, architecture.image_shape[0]
+    return _Drawn(drawn, samples, architecture.image_shape[0], config.image_size, config.seed)
 
 
 def _references(
-    against: str, extractors: list[Extractor], root: DataRoot, channels: int
-) -> tuple[dict[str, Reference], int]:
+    against: str, extractors: list[Extractor], root: DataRoot, drawn: _Drawn
+) -> tuple[dict[str, Reference], str | None]:
     name = against.partition(":")[0]
     if name in DATASETS:
-        return {e.name: _dataset_reference(against, e, root) for e in extractors}, DATASETS[name].classes
+        return {e.name: _dataset_reference(against, e, root, drawn.size) for e in extractors}, DATASETS[name].judge
     path = Path(against)
     if path.suffix == ".npz":
         moments = {e.name: import_moments(path, e.feature_dim) for e in extractors}
-        return {e.name: Reference(path.stem, moments[e.name]).to(e.device) for e in extractors}, 0
+        return {e.name: Reference(path.stem, moments[e.name]).to(e.device) for e in extractors}, None
     if not path.exists():
         raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
-    pictures = _pictures_of(path, channels)
-    return {e.name: compute(pictures.images, None, path.stem, e) for e in extractors}, 0
+    pictures = _pictures_of(path, drawn.channels)
+    return {e.name: compute(pictures.images, None, path.stem, e) for e in extractors}, None
 
 
-def _dataset_reference(name: str, extractor: Extractor, root: DataRoot) -> Reference:
+def _dataset_reference(name: str, extractor: Extractor, root: DataRoot, size: int | None = None) -> Reference:
     dataset, _, wished = name.partition(":")
     split = wished or "train"
     entry = DATASETS[dataset]
     if split not in entry.counts:
         raise UserError(f'{dataset} has no split "{split}", only {", ".join(entry.counts)}')
-    pictures = {known: load(dataset, root, known, entry.size) for known in entry.counts}
+    pictures = {known: load(dataset, root, known, size or entry.size) for known in entry.counts}
     held_out = pictures.get("test") if split == "train" else None
     return reference(next(p for known, p in pictures.items() if known == split), held_out, split, extractor)

@@ -77,10 +77,7 @@ class RecordDirectory:
 
     def foreign_data(self, sha256: str) -> bool:
         """Say whether an earlier run of the trial saw other pictures: its checkpoint would be a mixture."""
-        try:
-            known = json.loads((self.path / ENVIRONMENT).read_text()).get("data_sha256")
-        except (OSError, ValueError, AttributeError):
-            return False
+        known = self.environment().get("data_sha256")
         return known is not None and known != sha256
 
     def clear(self) -> None:
@@ -88,8 +85,20 @@ class RecordDirectory:
         if self.path.exists():
             shutil.rmtree(self.path)
 
+    def environment(self) -> dict[str, Any]:
+        """Return ``environment.json`` of an earlier run, empty when there is none."""
+        try:
+            return _read_object(self.path / ENVIRONMENT)
+        except RecordError:
+            return {}
+
+    def note_change(self, environment: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+        """Write down that a trial goes on under other conditions than it started."""
+        listed = [*environment.get("changes", []), dict(changes)]
+        _write_json(self.path / ENVIRONMENT, {**environment, "changes": listed})
+
     def begin(self, trial: Trial, environment: Mapping[str, Any]) -> None:
-        """Write what is known before training, and take back an earlier end."""
+        """Write what is known before training, and take back an earlier end; an environment that is there stays."""
         (self.path / SAMPLES).mkdir(parents=True, exist_ok=True)
         (self.path / RECORD).unlink(missing_ok=True)
         description = {
@@ -160,19 +169,39 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial]) -> None:
-    """Write which trials a suite's last run planned, so that those that never started are rows too."""
+    """Write which trials were planned of a suite's version, so that those that never started are rows too."""
     folder = results / check_name(suite, "suite")
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [
+    fresh = [
         {"name": t.name, "setting": t.setting, "id": t.id, "directory": t.directory, "config": t.config.to_json()}
         for t in trials
     ]
+    known = {row["id"] for row in fresh}
+    rows = [row for row in _earlier(folder / PLAN, "trials", version) if row.get("id") not in known] + fresh
     _write_json(folder / PLAN, {"schema": SCHEMA_VERSION, "suite": suite, "version": version, "trials": rows})
 
 
-def write_anchors(results: Path, suite: str, anchors: list[dict[str, Any]]) -> None:
-    """Write the scores of held-out real pictures beside a suite's records."""
-    _write_json(results / check_name(suite, "suite") / ANCHORS, {"schema": SCHEMA_VERSION, "anchors": anchors})
+def _earlier(path: Path, key: str, version: int) -> list[dict[str, Any]]:
+    """Return the rows an earlier run of the same suite version left, or none."""
+    try:
+        content = _read_object(path)
+    except RecordError:
+        return []
+    rows = content.get(key)
+    same = content.get("version") == version and content.get("schema") == SCHEMA_VERSION
+    return [row for row in rows if isinstance(row, dict)] if same and isinstance(rows, list) else []
+
+
+def write_anchors(results: Path, suite: str, version: int, anchors: list[dict[str, Any]]) -> None:
+    """Write the scores of real pictures beside a suite's records, keeping those of other protocols."""
+
+    def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return row.get("dataset"), row.get("image_size"), row.get("samples")
+
+    path = results / check_name(suite, "suite") / ANCHORS
+    known = {key(row) for row in anchors}
+    rows = [row for row in _earlier(path, "anchors", version) if key(row) not in known] + anchors
+    _write_json(path, {"schema": SCHEMA_VERSION, "version": version, "anchors": rows})
 
 
 def read_anchors(results: Path) -> dict[str, list[dict[str, Any]]]:
@@ -254,6 +283,14 @@ def _read_object(path: Path) -> dict[str, Any]:
     return content
 
 
+def _lines_with(path: Path, keys: set[str]) -> list[dict[str, Any]]:
+    lines = read_lines(path)
+    for number, line in enumerate(lines, start=1):
+        if not keys <= set(line):
+            raise RecordError(f"{path}:{number} lacks {', '.join(sorted(keys - set(line)))}; run again with --fresh")
+    return lines
+
+
 def read_trial(path: Path) -> StoredTrial:
     """Read a record directory.
 
@@ -273,8 +310,8 @@ def read_trial(path: Path) -> StoredTrial:
         path=path,
         trial=trial,
         environment=_read_object(path / ENVIRONMENT) if (path / ENVIRONMENT).exists() else {},
-        history=read_lines(path / HISTORY),
-        evaluations=read_lines(path / EVALUATIONS),
+        history=_lines_with(path / HISTORY, {"kind", "epoch", "step"}),
+        evaluations=_lines_with(path / EVALUATIONS, {"epoch", "scores"}),
         record=_read_object(path / RECORD) if (path / RECORD).exists() else None,
     )
 

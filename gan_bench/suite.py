@@ -167,6 +167,9 @@ def _trial(
     extractors = options.extractors or (
         ("auto",) if suite.evaluate.extractors == "auto" else tuple(suite.evaluate.extractors)
     )
+    # What the command line cuts down is no longer the suite's protocol and is marked as such in every table.
+    limited = cuts.train_limit is not None or (cuts.samples or 0) < suite.evaluate.samples
+    profile: Profile = "quick" if limited or values["epochs"] < wished else options.profile
     at = {0, values["epochs"], *(e for e in suite.evaluate.epochs if e <= values["epochs"])}
     evaluation = EvaluationConfig(
         epochs=tuple(sorted(at)), samples=cuts.samples or 2, extractors=extractors, draws=suite.evaluate.draws
@@ -178,7 +181,7 @@ def _trial(
         recipe=recipe.name,
         train_limit=cuts.train_limit,
         seed=seed,
-        profile=options.profile,
+        profile=profile,
         evaluation=evaluation,
     )
     provenance = {name: ("chosen" if name in changes else mark) for name, mark in recipe.provenance().items()}

@@ -223,8 +223,7 @@ class Mirror:
             return
         status = record["status"] if record else "killed"
         self._client.set_tag(run_id, "status", status)
-        if record and record.get("reason"):
-            self._client.set_tag(run_id, "reason", str(record["reason"])[:4000])
+        self._client.set_tag(run_id, "reason", str((record or {}).get("reason") or "")[:4000])
         if (stored.path / WEIGHTS).exists():
             self._client.log_artifact(run_id, str(stored.path / WEIGHTS))
         seconds = (record["train_seconds"] + record["evaluate_seconds"]) if record else 0
@@ -267,7 +266,7 @@ def _metrics(stored: StoredTrial) -> list[Metric]:
             if score["value"] is not None:
                 key = f"eval/{metric_key(score['name'])}"
                 metrics.append(metric(key, score["value"], line["train_seconds"], line["epoch"]))
-    if stored.record:
+    if stored.record and stored.record["status"] in ("done", "diverged"):  # others may go on, and change them
         seconds = stored.record["train_seconds"]
         values = {**stored.record["final"], "train_seconds": seconds}
         metrics += [

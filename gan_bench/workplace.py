@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gan_bench.datasets import DATASETS, DataRoot, Pictures, Split, load
-from gan_bench.evaluation import Evaluator
+from gan_bench.evaluation import Evaluator, shuffled
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.metrics.features import Extractor
 from gan_bench.reference import Reference, reference
@@ -45,8 +45,15 @@ class Workplace:
         return self._once(("pictures", dataset, split, size), lambda: load(dataset, self.data, split, size))
 
     def training_pictures(self, config: TrialConfig) -> Tensor:
-        """Return the (N, C, H, W) uint8 pictures a trial trains on, in main memory."""
-        return self.pictures(config.dataset, "train", config.image_size).images[: config.train_limit]
+        """Return the (N, C, H, W) uint8 pictures a trial trains on, in main memory.
+
+        A limited trial takes a fixed random subset: the first pictures of a sorted dataset would be all of one class.
+        """
+        images = self.pictures(config.dataset, "train", config.image_size).images
+        if config.train_limit is None or config.train_limit >= len(images):
+            return images
+        key = ("subset", config.dataset, config.image_size, config.train_limit)
+        return self._once(key, lambda: shuffled(images, config.train_limit))
 
     def held_out(self, config: TrialConfig) -> Pictures | None:
         """Return real pictures the trial does not train on, or None where the dataset has none."""
@@ -79,7 +86,7 @@ class Workplace:
         """Return what scores a trial's generators."""
         extractors = self.extractors(config)
         references = {extractor.name: self.reference(config, extractor) for extractor in extractors}
-        return Evaluator(extractors, references, DATASETS[config.dataset].classes)
+        return Evaluator(extractors, references, DATASETS[config.dataset].judge)
 
     def engine(self, config: TrialConfig) -> Engine:
         """Make the engine of a trial at its very beginning."""

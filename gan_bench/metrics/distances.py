@@ -294,7 +294,8 @@ def frechet_at_infinity(features: Tensor, real: Moments, generator: torch.Genera
     """Fréchet distance extrapolated to infinitely many samples (FID∞: Chong & Forsyth 2020).
 
     The bias of the distance falls as 1/N, so a line through distances at growing N, drawn over 1/N, meets 1/N = 0 at
-    the value without bias. Subsets are random, of N/5 to N features.
+    the value without bias. Subsets are random, of N/5 to N features, and of more than D where N allows: below that
+    the covariance loses rank and the line bends.
 
     Args:
         features: (N, D) generated features.
@@ -312,7 +313,8 @@ def frechet_at_infinity(features: Tensor, real: Moments, generator: torch.Genera
     total = len(features)
     if total < 50:
         raise ValueError(f"an extrapolation needs at least 50 features, got {total}")
-    sizes = torch.linspace(total / 5, total, points).round().long().tolist()
+    smallest = max(total / 5, min(features.shape[1] + 1, total / 2))
+    sizes = torch.linspace(smallest, total, points).round().long().tolist()
     distances = []
     for size in sizes:
         chosen = torch.randperm(total, generator=generator)[:size].to(features.device)

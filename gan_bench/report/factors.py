@@ -25,6 +25,7 @@ COLUMNS = [
     Column("second", "mean at B", "number"),
     Column("difference", "B - A", "interval"),
     Column("pairs", "pairs", "count"),
+    Column("lost", "lost", "count"),
     Column("seeds", "seeds", "count"),
     Column("verdict", "better"),
 ]
@@ -75,6 +76,7 @@ def _compare(recipe: str, first: str, second: str, pairs: pd.DataFrame, metric: 
         "first": by_seed[a].mean(),
         "second": by_seed[b].mean(),
         "pairs": len(known),
+        "lost": len(pairs) - len(known),
         "seeds": len(by_seed),
         "verdict": _verdict(interval, first, second, lower=MEASURES[metric].lower_is_better),
     }

@@ -28,15 +28,20 @@ def references() -> list[dict[str, Any]]:
     return content
 
 
-def published_rows(datasets: Iterable[str], protocols: Iterable[str], profile: str) -> list[dict[str, Any]]:
-    """Set the published values of some datasets beside protocols.
+NATIVE_SIZE = {"mnist": 28, "cifar10": 32}
+"""Height and width of the pictures that published scores are about."""
+
+
+def published_rows(dataset: str, image_size: int, protocols: Iterable[str], profile: str) -> list[dict[str, Any]]:
+    """Set the published values of a dataset beside protocols.
 
     Args:
-        datasets: Names of datasets.
+        dataset: Name of the dataset.
+        image_size: Height and width our pictures are prepared to.
         protocols: Our protocols, such as ``lenet-mnist-v1,train,10000``.
         profile: Profile of our trials; quick ones are comparable with nothing published.
     """
-    names, ours = set(datasets), [tuple(protocol.split(",")) for protocol in protocols]
+    ours = [tuple(protocol.split(",")) for protocol in protocols]
     return [
         {
             "model": entry["model"],
@@ -45,25 +50,29 @@ def published_rows(datasets: Iterable[str], protocols: Iterable[str], profile: s
             "std": entry.get("std"),
             "protocol": f"{entry['extractor']},{entry['split']},{entry['generated']}",
             "citation": entry["citation"],
-            "comparable": _comparable(entry, ours, profile),
+            "comparable": _comparable(entry, ours, profile, image_size),
         }
         for entry in references()
-        if entry["dataset"] in names
+        if entry["dataset"] == dataset
     ]
 
 
-def _comparable(entry: Mapping[str, Any], ours: list[tuple[str, ...]], profile: str) -> str:
+def _comparable(entry: Mapping[str, Any], ours: list[tuple[str, ...]], profile: str, image_size: int) -> str:
     if profile != "full":
         return "not comparable: ours are of the quick profile"
+    native = NATIVE_SIZE[entry["dataset"]]
+    resized = [] if image_size == native else [f"pictures of {image_size}x{image_size}, not {native}x{native}"]
     theirs = (entry["extractor"], entry["split"], str(entry["generated"]))
-    if theirs in ours:
-        return "comparable"
     differences = [
-        " and ".join(
+        resized
+        + [
             f"{what} {mine}, not {other}"
             for what, mine, other in zip(("extractor", "split", "generated"), protocol, theirs, strict=True)
             if mine != other
-        )
+        ]
         for protocol in ours
     ]
-    return f"not comparable: ours have {min(differences, key=len)}" if differences else "not comparable: no scores"
+    if not differences:
+        return "not comparable: no scores"
+    fewest = min(differences, key=len)
+    return f"not comparable: ours have {' and '.join(fewest)}" if fewest else "comparable"

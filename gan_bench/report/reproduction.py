@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
-from gan_bench.recipes import RECIPES
+from gan_bench.recipes import RECIPES, Recipe
 from gan_bench.report.table import Column
 
 QUANTITIES = {"loss_g": "loss G", "loss_d": "loss D", "d_real": "D(real)", "d_fake": "D(fake)"}
@@ -41,7 +42,8 @@ def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[d
         quantity at its last epoch.
     """
     for name, recipe in RECIPES.items():
-        own = trials[(trials["setting"] == name) & (trials["status"] == "done")]
+        exact = pd.Series([_follows(config, recipe) for config in trials["config"]], index=trials.index)
+        own = trials[exact & (trials["status"] == "done")].drop_duplicates("seed", keep="last")
         lines = history[history["trial"].isin(own["trial"])]
         if lines.empty:
             continue
@@ -64,6 +66,13 @@ def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[d
                     "seeds": len(at),
                     "verdict": _verdict(value, mean, sd),
                 }
+
+
+def _follows(config: dict[str, Any], recipe: Recipe) -> bool:
+    """Say whether a trial is the article's protocol in every value."""
+    article = json.loads(json.dumps(recipe.values()))
+    exact = config["recipe"] == recipe.name and all(config[name] == value for name, value in article.items())
+    return exact and config["train_limit"] is None
 
 
 def _verdict(reported: float | None, mean: float, sd: float | None) -> str:

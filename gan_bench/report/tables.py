@@ -36,9 +36,10 @@ def all_tables(frames: Frames, anchors: Anchors | None = None) -> list[Table]:
     if frames.trials.empty:
         return []
     tables: list[Table] = []
-    for (suite, profile), trials in frames.trials.groupby(["suite", "profile"], sort=True):
+    keys = ["suite", "profile", "dataset", "image_size"]
+    for (suite, profile, dataset, _), trials in frames.trials.groupby(keys, sort=True):
         scores = frames.scores[frames.scores["trial"].isin(trials["trial"])]
-        study = _Study(str(suite), str(profile), trials, scores, (anchors or {}).get(str(suite), []))
+        study = _Study(str(suite), str(profile), str(dataset), trials, scores, (anchors or {}).get(str(suite), []))
         tables.append(study.trial_table())
         for protocol in study.protocols:
             tables.append(study.setting_table(protocol))
@@ -46,8 +47,33 @@ def all_tables(frames: Frames, anchors: Anchors | None = None) -> list[Table]:
             tables += study.factor_tables(protocol)
             tables += study.epoch_table(protocol)
         tables += study.published_table()
-        tables += study.reproduction_tables(frames.history)
+    for (suite, profile), trials in frames.trials.groupby(["suite", "profile"], sort=True):
+        tables += _article_tables(str(suite), str(profile), trials, frames.history)
     return tables
+
+
+def _table(
+    names: tuple[str, ...], what: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str
+) -> Table:
+    """Name a table after its suite, profile and dataset, and mark what is cut down."""
+    suite, profile, *dataset = names
+    mark = "QUICK profile, cut down" if profile == "quick" else "full profile"
+    own = [name for name in dataset if name != suite]
+    slug = "".join(c if c.isalnum() or c in "-." else "-" for c in "-".join([suite, profile, *own, what]))
+    where = ", ".join([suite, *own])
+    return Table(slug, f"{where}: {title} ({mark})", tuple(columns), rows, note)
+
+
+def _article_tables(suite: str, profile: str, trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[Table]:
+    """Set what the articles say beside what was measured; only the full profile follows their protocol."""
+    names = (suite, profile)
+    rows = list(reproduction_rows(trials, history)) if profile == "full" else []
+    if rows:
+        frame = pd.DataFrame(rows)
+        yield _table(names, "reproduction", "reproduction", REPRODUCTION_COLUMNS, frame, REPRODUCTION_NOTE)
+    columns, frame = protocol_table(trials)
+    note = "In brackets where a value comes from: the article's text (stated), its code, its lineage, or our choice."
+    yield _table(names, "protocol", "the articles' protocols", columns, frame, note)
 
 
 def _pick(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[float]:
@@ -56,22 +82,26 @@ def _pick(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[
 
 
 class _Study:
-    """The trials of one suite under one profile."""
+    """The trials of one suite on one dataset under one profile: what may be compared."""
 
     def __init__(
-        self, suite: str, profile: str, trials: pd.DataFrame, scores: pd.DataFrame, anchors: list[dict[str, Any]]
+        self,
+        suite: str,
+        profile: str,
+        dataset: str,
+        trials: pd.DataFrame,
+        scores: pd.DataFrame,
+        anchors: list[dict[str, Any]],
     ) -> None:
-        self.suite, self.profile, self.trials, self.anchors = suite, profile, trials, anchors
+        self.names, self.profile, self.dataset = (suite, profile, dataset), profile, dataset
+        self.image_size = int(trials["image_size"].iloc[0])
+        self.trials, self.anchors = trials, anchors
         self.scores = scores.merge(trials[["trial", "epochs_done", "status"]], on="trial")
         self.protocols = sorted(self.scores["protocol"].unique())
         self.metrics = [name for name in MEASURES if name in set(self.scores["metric"])]
 
     def _table(self, what: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str = "") -> Table:
-        mark = "QUICK profile, cut down" if self.profile == "quick" else "full profile"
-        slug = "".join(c if c.isalnum() or c in "-." else "-" for c in what)
-        return Table(
-            f"{self.suite}-{self.profile}-{slug}", f"{self.suite}: {title} ({mark})", tuple(columns), rows, note
-        )
+        return _table(self.names, what, title, columns, rows, note)
 
     def _final(self, protocol: str, value: str = "value") -> pd.DataFrame:
         """Return the last scores of finished trials, one column per metric, indexed by trial."""
@@ -189,9 +219,9 @@ class _Study:
     def _anchor_rows(self, protocol: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         """Yield the *real* row, the floor, and the *noise* row, the untrained generators."""
         extractor, split, generated = protocol.split(",")
-        datasets = set(self.trials["dataset"])
         for anchor in self.anchors:
-            if str(anchor["samples"]) != generated or anchor["dataset"] not in datasets:
+            place = (anchor["dataset"], anchor["image_size"], str(anchor["samples"]))
+            if place != (self.dataset, self.image_size, generated):
                 continue
             values = {
                 score["metric"]: score["value"]
@@ -219,7 +249,8 @@ class _Study:
             if rows:
                 note = (
                     f"Scores {protocol}. Pairs have equal seeds and otherwise equal settings; differences are averaged "
-                    "within a seed, the 95 % t interval is over seeds. A verdict needs an interval without zero."
+                    "within a seed, the 95 % t interval is over seeds. Lost: pairs of which one trial has no score, "
+                    "because it failed, diverged or has not run. A verdict needs an interval without zero."
                 )
                 name = f"factor-{factor}-{protocol}"
                 yield self._table(name, factor, factors.COLUMNS, pd.DataFrame(rows), note)
@@ -232,34 +263,21 @@ class _Study:
         if len(epochs) < 2:
             return
         rows = []
-        for _, members in kept.groupby("group", sort=False):
-            row: dict[str, Any] = {"setting": members["label"].iloc[0]}
+        for _, everyone in kept.groupby("group", sort=False):
+            # Only trials that reached the end: a mean over others at each epoch would compare different seeds.
+            members = everyone[everyone["status"] == "done"]
+            row: dict[str, Any] = {"setting": everyone["label"].iloc[0]}
             for epoch in epochs:
                 put(row, f"epoch_{epoch}", interval_of(members[members["epoch"] == epoch]["value"]))
             rows.append(row)
         columns = [Column("setting", "setting"), *[Column(f"epoch_{e}", f"epoch {e}", "interval") for e in epochs]]
-        note = f"{arrow('fid')} {protocol} after so many epochs of the same trials, mean ± half the 95 % t interval."
+        note = f"{arrow('fid')} {protocol} after so many epochs of the same finished trials; 95 % t intervals."
         yield self._table(f"epochs-{protocol}", "FID by epoch", columns, pd.DataFrame(rows), note)
 
     # ------------------------------------------------------------------------------------- published
 
     def published_table(self) -> Iterator[Table]:
         """Set published values beside ours, where there are any for these datasets."""
-        rows = published_rows(set(self.trials["dataset"]), self.protocols, self.profile)
+        rows = published_rows(self.dataset, self.image_size, self.protocols, self.profile)
         if rows:
             yield self._table("published", "published values", PUBLISHED_COLUMNS, pd.DataFrame(rows))
-
-    # ---------------------------------------------------------------------------------- reproduction
-
-    def reproduction_tables(self, history: pd.DataFrame) -> Iterator[Table]:
-        """Set what the articles say beside what was measured; only the full profile follows their protocol."""
-        if self.profile == "full":
-            rows = list(reproduction_rows(self.trials, history))
-            if rows:
-                frame = pd.DataFrame(rows)
-                yield self._table("reproduction", "reproduction", REPRODUCTION_COLUMNS, frame, REPRODUCTION_NOTE)
-        columns, frame = protocol_table(self.trials)
-        note = (
-            "In brackets where a value comes from: the article's text (stated), its code, its lineage, or our choice."
-        )
-        yield self._table("protocol", "the articles' protocols", columns, frame, note)

@@ -216,7 +216,7 @@ def test_data_info_and_verify(tmp_path, real_data):
     assert "9,303 distinct" in gan_bench("data", "info", "cats", "--data", real_data.path).stdout
     verified = gan_bench("data", "verify", "mnist", "--data", real_data.path)
     assert verified.returncode == 0
-    assert verified.stdout.count("intact") == 2
+    assert verified.stdout.count("complete") == 2
 
 
 def test_score_folders_files_and_statistics(tmp_path, suite):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -180,6 +181,36 @@ def test_saved_weights_are_the_generator_that_was_scored(tmp_path):
     }  # fmt: skip
 
 
+def test_changed_pictures_make_a_finished_trial_unfinished(tmp_path):
+    trial = digits_trial()
+    directory, _ = run(tmp_path, trial)
+    assert unfinished(tmp_path / "results", [trial], place(tmp_path)) == []
+    path = directory.path / "environment.json"
+    path.write_text(path.read_text().replace(json.loads(path.read_text())["data_sha256"], "0" * 64))
+    assert unfinished(tmp_path / "results", [trial], place(tmp_path)) == [trial]
+
+
+def test_going_on_with_other_threads_is_written_down(tmp_path):
+    trial = digits_trial()
+    directory, _ = run(tmp_path, trial, stop=iter([False] * 6 + [True] * 9).__next__)
+    path = directory.path / "environment.json"
+    before = json.loads(path.read_text())
+    path.write_text(json.dumps({**before, "threads": 99}))
+    run(tmp_path, trial)
+    assert json.loads(path.read_text())["changes"] == [{"threads": before["threads"]}]
+
+
+def test_a_limited_trial_takes_a_random_subset():
+    where = Workplace(DataRoot(Path(), given=True), CPU, lambda: False)
+    labels = where.pictures("digits", "train", 28).labels
+    subset = where.training_pictures(digits_trial(train_limit=200).config)
+    assert len(subset) == 200
+    images = where.pictures("digits", "train", 28).images
+    found = {i for picture in subset for i in (images == picture).flatten(1).all(1).nonzero().flatten().tolist()}
+    assert torch.bincount(labels[sorted(found)], minlength=10).min() >= 8
+    assert max(found) > 1000
+
+
 def test_divergence_is_a_row_with_a_reason(tmp_path, monkeypatch):
     plain = engine.update
     calls = iter(range(1000))
@@ -230,7 +261,7 @@ def test_a_crash_is_a_row_and_the_suite_goes_on(tmp_path, monkeypatch):
     records = run_inline(tmp_path, trials, place(tmp_path), Silent())
     assert [records[t.id].status for t in trials] == [Status.FAILED, Status.DONE]
     assert records[trials[0].id].reason == "RuntimeError: boom"
-    assert unfinished(tmp_path, trials) == [trials[0]]
+    assert unfinished(tmp_path, trials, place(tmp_path)) == [trials[0]]
 
 
 def test_training_moves_towards_the_data(tmp_path):

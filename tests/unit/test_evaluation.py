@@ -15,11 +15,10 @@ from conftest import config_of, digits_trial
 from gan_bench import reference as reference_module
 from gan_bench.cache import cache_folder
 from gan_bench.datasets import DataRoot, Pictures, load
-from gan_bench.errors import DataError
+from gan_bench.errors import DataError, UserError
 from gan_bench.evaluation import Evaluator, sample_grid, to_uint8
 from gan_bench.metrics import inception
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
-from gan_bench.metrics.features import Features
 from gan_bench.reference import compute, export_moments, import_moments, reference
 from gan_bench.scores import MEASURES
 from gan_bench.training.state import TrainState
@@ -41,7 +40,7 @@ def digits():
 
 @pytest.fixture
 def evaluator(lenet, digits):
-    return Evaluator([lenet], {lenet.name: reference(*digits, "train", lenet)}, classes=10)
+    return Evaluator([lenet], {lenet.name: reference(*digits, "train", lenet)}, judge="lenet-mnist-v1")
 
 
 def values(scores):
@@ -49,13 +48,15 @@ def values(scores):
 
 
 def test_every_registered_measure_is_scored(evaluator, digits):
-    found = evaluator.score_real(digits[1].images)
+    found = evaluator.score_images(digits[1].images)
     assert {score.metric for score in found} == set(MEASURES)
-    assert {s.metric for s in found if s.value is None} == {"fid_inf"}, "359 pictures are too few to extrapolate"
+    assert all(score.value is not None for score in found)
+    few = evaluator.score_images(digits[1].images, 200)
+    assert {s.metric: s.note for s in few if s.value is None} == {"fid_inf": "needs 256 generated pictures"}
 
 
 def test_real_before_noise_for_every_measure(evaluator, digits):
-    real = values(evaluator.score_real(digits[1].images))
+    real = values(evaluator.score_images(digits[1].images))
     generator = torch.Generator().manual_seed(0)
     noise = torch.randint(0, 256, (359, 1, 28, 28), generator=generator, dtype=torch.uint8)
     noise = values(evaluator.score([noise], 359))
@@ -67,17 +68,17 @@ def test_real_before_noise_for_every_measure(evaluator, digits):
 
 def test_copies_are_found(evaluator, digits):
     train, test = digits
-    assert values(evaluator.score_real(test.images))["copies"] == pytest.approx(0.01, abs=0.005)
-    assert values(evaluator.score_real(train.images[:300]))["copies"] == 1.0
+    assert values(evaluator.score_images(test.images))["copies"] == pytest.approx(0.01, abs=0.005)
+    assert values(evaluator.score_images(train.images[:300]))["copies"] == 1.0
 
 
 def test_collapse_is_flagged(evaluator, digits):
     train, _ = digits
     ones = train.images[train.labels == 1]
-    found = values(evaluator.score_real(ones))
+    found = values(evaluator.score_images(ones))
     assert found["collapsed"] == 1.0
     assert found["class_kl"] > 1
-    assert values(evaluator.score_real(train.images))["collapsed"] == 0.0
+    assert values(evaluator.score_images(train.images))["collapsed"] == 0.0
 
 
 @pytest.mark.parametrize("size", [1, 97, 359])
@@ -85,7 +86,6 @@ def test_chunks_do_not_matter(evaluator, digits, size):
     """The forward pass in float32 moves with the chunk; nothing after it does."""
     images = digits[1].images
     whole, cut = values(evaluator.score([images], 359)), values(evaluator.score(images.split(size), 359))
-    assert whole.pop("fid_inf") is cut.pop("fid_inf") is None, "359 pictures are too few to extrapolate"
     for name, value in whole.items():
         assert cut[name] == pytest.approx(value, rel=1e-5, abs=1e-7), name
 
@@ -311,6 +311,20 @@ def test_auto_takes_inception_only_with_weights_and_a_gpu(monkeypatch, random_we
     assert resolve(("auto",), 3, torch.device("cuda")) == ("cifar-v1",)
 
 
-def test_features_are_a_plain_pair():
-    pair = Features(torch.zeros(1), torch.ones(1))
-    assert (pair.features + pair.logits).item() == 1
+def test_sorted_pictures_are_shuffled_before_blocks_and_splits(evaluator, digits):
+    """Pictures that lie class by class would make every split of the inception score one class."""
+    train, _ = digits
+    by_class = train.images[train.labels.argsort()]
+    sorted_score = values(evaluator.score([by_class], len(by_class)))["is"]
+    assert values(evaluator.score_images(by_class))["is"] > 2 * sorted_score
+    assert values(evaluator.score_images(by_class, 200))["classes"] == 10
+
+
+def test_only_the_judge_gives_class_measures(lenet, digits):
+    other = Evaluator([lenet], {lenet.name: reference(*digits, "train", lenet)}, judge=None)
+    assert not {"classes", "class_kl", "collapsed"} & set(values(other.score_images(digits[1].images)))
+
+
+def test_one_picture_is_too_few(evaluator, digits):
+    with pytest.raises(UserError, match="at least 2 pictures"):
+        evaluator.score_images(digits[1].images[:1])

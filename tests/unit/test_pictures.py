@@ -120,6 +120,16 @@ def test_nested_copies_are_neither_lost_nor_doubled(tmp_path):
     assert (found.files, found.copies, len(found.images), found.distinct) == (8, 3, 5, 5)
 
 
+def test_an_archive_unpacked_in_place_is_not_doubled(tmp_path):
+    """`unzip -d data` gives data/cats/1.png and data/cats/cats/1.png; the source is data/cats."""
+    for folder in (tmp_path / "cats", tmp_path / "cats" / "cats"):
+        folder.mkdir()
+        for i in range(4):
+            (folder / f"{i}.png").write_bytes(encode(Image.fromarray(noise(8, 8, 3, seed=i))))
+    found = prepare(tmp_path / "cats", None, COLOUR)
+    assert (found.files, found.copies, len(found.images)) == (8, 4, 4)
+
+
 def test_an_unreadable_picture_is_named_or_skipped_and_counted(tmp_path):
     files = {"a.png": encode(Image.fromarray(noise(8, 8, 3))), "b.png": b"\x89PNG broken"}
     source = zipped(tmp_path / "p.zip", files)
@@ -237,7 +247,8 @@ def test_cats_are_fetched_with_kagglehub(tmp_path, monkeypatch):
     (downloaded / "cats" / "1.png").write_bytes(encode(Image.fromarray(noise(64, 64, 3))))
     hub = type("Hub", (), {"dataset_download": staticmethod(lambda handle: str(downloaded))})
     monkeypatch.setitem(__import__("sys").modules, "kagglehub", hub)
-    fetch(DATASETS["cats"], tmp_path / "data")
+    with pytest.raises(DataError, match="has 1 train pictures, not 15,747"):
+        fetch(DATASETS["cats"], tmp_path / "data")
     assert len(load("cats", DataRoot(tmp_path / "data", given=True), "train", 64).images) == 1
 
 

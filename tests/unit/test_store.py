@@ -15,7 +15,16 @@ from PIL import Image
 
 from gan_bench.atomic import write_atomically
 from gan_bench.errors import RecordError, UserError
-from gan_bench.store import HISTORY, RecordDirectory, read_lines, read_trial, scan, write_plan
+from gan_bench.store import (
+    HISTORY,
+    RecordDirectory,
+    read_anchors,
+    read_lines,
+    read_trial,
+    scan,
+    write_anchors,
+    write_plan,
+)
 from gan_bench.trial import Status, Trial, TrialRecord
 
 RECORD = TrialRecord(
@@ -39,12 +48,13 @@ def directory(tmp_path):
 
 
 def test_what_is_written_is_read(tmp_path, directory):
-    directory.append(HISTORY, [{"a": 1.5}, {"a": float("nan")}])
+    place = {"kind": "step", "epoch": 1, "step": 1}
+    directory.append(HISTORY, [{**place, "a": 1.5}, {**place, "a": float("nan")}])
     directory.save_sample(3, np.zeros((4, 4, 3), dtype=np.uint8))
     directory.finish(RECORD)
     (stored,) = scan(tmp_path)
     assert stored.trial["id"] == digits_trial().id
-    assert stored.history == [{"a": 1.5}, {"a": None}]
+    assert [line["a"] for line in stored.history] == [1.5, None]
     assert stored.record["status"] == "done"
     with Image.open(directory.path / "samples" / "epoch-0003.png") as grid:
         assert grid.size == (4, 4)
@@ -80,6 +90,29 @@ def test_planned_trials_that_never_started_are_there(tmp_path, directory):
     other = replace(digits_trial(), config=replace(digits_trial().config, seed=5))
     write_plan(tmp_path, "test", 1, [digits_trial(), other])
     assert [s.trial["name"].rpartition("=")[2] for s in scan(tmp_path)] == ["0", "5"]
+
+
+def test_plans_of_one_version_add_up(tmp_path):
+    other = replace(digits_trial(), config=replace(digits_trial().config, seed=5))
+    write_plan(tmp_path, "test", 1, [digits_trial()])
+    write_plan(tmp_path, "test", 1, [other])
+    assert len(list(scan(tmp_path))) == 2
+    write_plan(tmp_path, "test", 2, [other])
+    assert len(list(scan(tmp_path))) == 1
+
+
+def test_anchors_of_other_protocols_are_kept(tmp_path, directory):
+    write_plan(tmp_path, "test", 1, [digits_trial()])
+    row = {"dataset": "digits", "image_size": 28, "samples": 64, "pictures": 64, "what": "x", "scores": []}
+    write_anchors(tmp_path, "test", 1, [row])
+    write_anchors(tmp_path, "test", 1, [{**row, "samples": 100}, {**row, "pictures": 60}])
+    assert [(r["samples"], r["pictures"]) for r in read_anchors(tmp_path)["test"]] == [(100, 64), (64, 60)]
+
+
+def test_a_line_of_another_kind_is_named(directory):
+    (directory.path / HISTORY).write_text("{}\n")
+    with pytest.raises(RecordError, match=r"history.jsonl:1 lacks epoch, kind, step"):
+        read_trial(directory.path)
 
 
 def test_foreign_and_damaged_folders_are_named_not_fatal(tmp_path, directory):

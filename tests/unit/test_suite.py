@@ -73,6 +73,16 @@ def test_command_line_caps_and_filters(tmp_path):
     assert (config.epochs, config.train_limit, config.evaluation.samples) == (5, 40, 9)
 
 
+@pytest.mark.parametrize("cut", [{"epochs": 5}, {"train_limit": 40}, {"samples": 9}])
+def test_what_the_command_line_cuts_is_no_longer_full(tmp_path, cut):
+    assert {t.config.profile for t in plan_of(tmp_path, GOOD, **cut).trials} == {"quick"}
+
+
+@pytest.mark.parametrize("same", [{"epochs": 100}, {"samples": 100}, {"seeds": (4,)}])
+def test_what_cuts_nothing_stays_full(tmp_path, same):
+    assert {t.config.profile for t in plan_of(tmp_path, GOOD, **same).trials} == {"full"}
+
+
 def test_a_filter_that_leaves_nothing_is_said(tmp_path):
     with pytest.raises(UserError, match="no trial of s matches --only"):
         plan_of(tmp_path, GOOD, only="nothing*")

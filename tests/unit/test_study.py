@@ -1,0 +1,134 @@
+"""What may be compared with what: datasets, articles' protocols, published values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import config_of
+from test_report import table
+
+from gan_bench.report.frame import build_frames
+from gan_bench.report.published import published_rows, references
+from gan_bench.report.tables import all_tables
+from gan_bench.scores import MEASURES
+from gan_bench.store import StoredTrial
+from gan_bench.trial import EvaluationConfig, Trial
+
+
+def own_trial(recipe, seed=0, **changes):
+    evaluation = EvaluationConfig(epochs=(0,), samples=100)
+    config = config_of(recipe, seed=seed, evaluation=evaluation, **changes)
+    return Trial(setting=recipe, config=config)
+
+
+def finished(trial, fid, last=None, extractor="cifar-v1"):
+    epochs = trial.config.epochs
+    values = last or {"loss_d": 1.0, "loss_g": 1.0, "d_real": 0.5, "d_fake": 0.5}
+    history = [
+        {"kind": "epoch", "epoch": epoch, "step": epoch, "last": values, "mean": values}
+        for epoch in range(1, epochs + 1)
+    ]
+    score = {"metric": "fid", "name": f"fid[{extractor},train,100]", "value": fid}
+    return StoredTrial(
+        path=Path("x"),
+        trial={"id": trial.id, "name": trial.name, "setting": trial.setting, "config": trial.config.to_json()},
+        environment={"device": "cpu"},
+        history=history,
+        evaluations=[{"epoch": 0, "scores": [{**score, "value": 99.0}]}, {"epoch": epochs, "scores": [score]}],
+        record={"status": "done", "epochs": epochs, "final": values, "train_seconds": 1.0, "evaluate_seconds": 1.0,
+                "images": 1},
+    )  # fmt: skip
+
+
+def test_datasets_are_never_ranked_together():
+    stored = [finished(own_trial("cats-dcgan"), 10.0), finished(own_trial("cifar10-dcgan"), 20.0)]
+    tables = [t for t in all_tables(build_frames(stored)) if "-settings-" in t.name]
+    assert len(tables) == 2
+    assert {t.rows["rank"].dropna().tolist()[0] for t in tables} == {1}
+    assert all(len(t.rows["rank"].dropna()) == 1 for t in tables)
+    assert len({t.name for t in tables}) == 2
+
+
+def test_real_rows_belong_to_their_dataset_and_protocol():
+    score = {
+        "metric": "fid",
+        "name": "fid[cifar-v1,train,100]",
+        "value": 1.5,
+        "extractor": "cifar-v1",
+        "split": "train",
+    }
+    anchor = {"dataset": "cats", "image_size": 64, "samples": 100, "pictures": 50, "what": "held", "scores": [score]}
+    stored = [finished(own_trial("cats-dcgan"), 10.0), finished(own_trial("cifar10-dcgan"), 20.0)]
+    tables = all_tables(build_frames(stored), {"test": [anchor, {**anchor, "samples": 7}]})
+    rows = table(tables, "cats-settings").rows
+    assert rows[rows["setting"].str.startswith("(real")]["fid"].tolist() == [1.5]
+    assert not table(tables, "cifar10-settings").rows["setting"].str.startswith("(real").any()
+
+
+A0 = {"loss_g": 5.9449, "loss_d": 0.7790, "d_real": 0.8575, "d_fake": 0.4179}
+
+
+def test_reproduction_sets_reported_beside_measured():
+    trials = [
+        finished(own_trial("cats-dcgan", seed), 10.0, {k: v + 0.01 * (seed - 1) for k, v in A0.items()})
+        for seed in range(3)
+    ]
+    rows = table(all_tables(build_frames(trials)), "reproduction").rows
+    first = rows[rows["epoch"] == 1].set_index("quantity")
+    assert first.loc["loss G", "reported"] == 5.9449
+    assert first.loc["loss G", "measured"] == pytest.approx(5.9449)
+    assert first.loc["loss G", "sd"] == pytest.approx(0.01)
+    assert first["verdict"].tolist() == ["inside"] * 4
+    later = rows[rows["epoch"] == 60].set_index("quantity")
+    assert later.loc["loss D", "verdict"] == "outside"
+    assert set(rows["epoch"]) == {1, 10, 20, 40, 60}
+
+
+@pytest.mark.parametrize("change", [{"epochs": 59}, {"train_limit": 500}, {"lr_g": 1e-3}, {"profile": "quick"}])
+def test_only_the_exact_protocol_is_a_reproduction(change):
+    other = own_trial("cats-dcgan", **change)
+    assert not [t for t in all_tables(build_frames([finished(other, 1.0)])) if "reproduction" in t.name]
+
+
+def test_one_seed_is_no_spread():
+    rows = table(all_tables(build_frames([finished(own_trial("cats-dcgan"), 1.0)])), "reproduction").rows
+    assert set(rows["verdict"]) == {"one seed: no spread"}
+
+
+def test_protocols_carry_their_provenance():
+    rows = table(all_tables(build_frames([finished(own_trial("mnist-dcgan"), 1.0)])), "protocol").rows
+    values = rows.set_index("field")["mnist-dcgan"]
+    assert values["lr_g"] == "0.0003 (lineage)"
+    assert values["epochs"] == "10 (stated)"
+
+
+def test_published_values_are_well_formed():
+    for entry in references():
+        assert entry["metric"] in MEASURES
+        assert entry["citation"]
+
+
+def test_comparable_needs_everything_to_be_the_same():
+    def verdicts(*arguments):
+        return [row["comparable"] for row in published_rows(*arguments)]
+
+    assert verdicts("mnist", 28, ["inception,test,10000"], "full") == ["comparable"]
+    assert "quick" in verdicts("mnist", 28, ["inception,test,10000"], "quick")[0]
+    assert "split train, not test" in verdicts("mnist", 28, ["inception,train,10000"], "full")[0]
+    assert "extractor lenet-mnist-v1, not inception" in verdicts("mnist", 28, ["lenet-mnist-v1,test,10000"], "full")[0]
+    enlarged = verdicts("cifar10", 64, ["inception,train,50000"], "full")
+    assert all("pictures of 64x64, not 32x32" in verdict for verdict in enlarged)
+    assert "comparable" in verdicts("cifar10", 32, ["inception,train,50000"], "full")
+    assert published_rows("cats", 64, ["inception,train,50000"], "full") == []
+
+
+def test_lost_pairs_are_counted():
+    a = [own_trial("mnist-mlp-z64", seed) for seed in range(3)]
+    b = [replace(t, config=replace(t.config, lr_g=3e-4, lr_d=3e-4)) for t in a]
+    stored = [finished(t, 10.0 + t.config.seed, extractor="lenet-mnist-v1") for t in (*a, *b)]
+    broken = replace(stored[-1], record={**stored[-1].record, "status": "diverged"})
+    rows = table(all_tables(build_frames([*stored[:-1], broken])), "factor-learning-rate").rows
+    assert rows["pairs"].tolist() == [2]
+    assert rows["lost"].tolist() == [1]
