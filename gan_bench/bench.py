@@ -182,13 +182,18 @@ def _check_writable(results: Path) -> None:
 
 
 def _announce(plan: Plan, todo: list[Trial], options: BenchOptions, place: Workplace, console: Console) -> None:
-    how = "full protocol" if plan.profile == "full" else "QUICK profile: fewer epochs, pictures and samples"
-    other = "quick" if plan.profile == "full" else "full"
+    quick = sum(trial.config.profile == "quick" for trial in plan.trials)
+    if plan.profile == "quick":
+        how = "QUICK profile: fewer epochs, pictures and samples (--profile full for the other)"
+    elif quick:
+        how = f"full profile, but {quick} trials are cut down by the command line and marked as quick"
+    else:
+        how = "full profile: the suite's whole protocol (--profile quick for a first look)"
     ready = len(plan.trials) - len(todo)
     console.print(
         f"{plan.suite}: {len(plan.trials)} trials, {ready} finished, {len(todo)} to run on {place.device}", markup=False
     )
-    console.print(f"{how} (--profile {other} for the other)", style="bold" if plan.profile == "quick" else None)
+    console.print(how, style="bold" if quick else None, markup=False)
     if todo:
         seconds = expected_seconds(todo, place)
         threads = f", {torch.get_num_threads()} threads" if place.device.type == "cpu" else ""

@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import json
 import platform
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +87,6 @@ def train(plan: Plan, root: DataRoot) -> tuple[nn.Module, dict[str, object]]:
         optimizer, lambda s: (s + 1) / rise if s < rise else max(1e-3, (steps - s) / (steps - rise))
     )
     generator = generator_for(SEED, "train")
-    started = time.perf_counter()
     for epoch in range(plan.epochs):
         order = torch.randperm(len(data.images), generator=generator)
         for index in order.split(BATCH):
@@ -115,7 +113,6 @@ def train(plan: Plan, root: DataRoot) -> tuple[nn.Module, dict[str, object]]:
             + (", mirroring" if plan.flip else "")
         ),
         "seed": SEED,
-        "seconds": round(time.perf_counter() - started, 1),
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} CPU threads",
         "features": plan.network.feature_dim,
