@@ -25,6 +25,8 @@ from gan_bench.trial import Status, Trial, TrialRecord
 from gan_bench.workplace import Workplace
 
 CHECKPOINT_SECONDS = 60.0
+WINDOW_SECONDS = 5.0
+"""Seconds of training between two looks at the clock: progress, checkpoints by time."""
 
 
 class Diverged(Exception):  # noqa: N818 - it is an outcome, not an error
@@ -85,7 +87,7 @@ class _Run:
         self.epoch_means: dict[str, float] = {}
         self.engine: Engine | None = None
         self.weights_sha256: str | None = None
-        self._saved = time.monotonic()
+        self._saved = self._told = time.monotonic()
         self._rate = (0.0, 0)
 
     # ------------------------------------------------------------------------------------- the way
@@ -130,9 +132,11 @@ class _Run:
                 self._save(engine)
                 raise Interrupted
             before = state.step
-            self._advance(engine, every - state.step % every)
+            self._advance(engine, min(every - state.step % every, self._steps_in(WINDOW_SECONDS)))
             if state.step > before and state.step % every == 0:
                 self._log_step(engine)
+            elif time.monotonic() - self._told > WINDOW_SECONDS:
+                self._tell(engine, engine.snapshot().last)
             if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
                 self._save(engine)
         self._log_epoch(engine)
@@ -155,6 +159,16 @@ class _Run:
         line = {"kind": "step", "epoch": state.epoch + 1, "step": state.step, **last}
         self.directory.append(HISTORY, [line])
         self._check_finite(last, state.step)
+        self._tell(engine, last)
+
+    def _steps_in(self, wished: float) -> int:
+        """Return how many steps fit into so many seconds, from the rate so far; slow nets must not go silent."""
+        seconds, steps = self._rate
+        return max(1, int(wished * steps / seconds)) if seconds else 1
+
+    def _tell(self, engine: Engine, last: Mapping[str, float]) -> None:
+        """Tell the listener where the trial stands."""
+        state = engine.state
         seconds, steps = self._rate
         progress = Progress(
             epoch=state.epoch + 1,
@@ -163,6 +177,7 @@ class _Run:
             images_per_second=steps * self.config.batch_size / seconds if seconds else 0.0,
         )
         self.listener.progress(self.trial, progress)
+        self._told = time.monotonic()
 
     def _log_epoch(self, engine: Engine) -> None:
         state = engine.state

@@ -1,0 +1,44 @@
+"""On real MNIST every measure puts real pictures before a trained generator, and that before an untrained one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import config_of
+
+from gan_bench.events import Silent
+from gan_bench.preflight import real_anchors
+from gan_bench.runner import run_trial
+from gan_bench.scores import MEASURES
+from gan_bench.store import RecordDirectory, read_trial
+from gan_bench.trial import EvaluationConfig, Status, Trial
+from gan_bench.workplace import Workplace
+
+
+def test_real_trained_noise(tmp_path, real_data):
+    config = config_of(
+        "mnist-dcgan",
+        lr_d=3e-4,
+        betas_g=(0.5, 0.999),
+        betas_d=(0.5, 0.999),
+        epochs=2,
+        train_limit=20_000,
+        evaluation=EvaluationConfig(epochs=(0, 2), samples=2000, extractors=("lenet-mnist-v1",)),
+    )
+    trial = Trial(setting="dcgan", config=config)
+    place = Workplace(real_data, torch.device("cpu"), lambda: False)
+    directory = RecordDirectory.of(tmp_path, trial)
+    assert run_trial(trial, directory, place, Silent()).status is Status.DONE
+    noise, trained = (
+        {score["metric"]: score["value"] for score in line["scores"]} for line in read_trial(directory.path).evaluations
+    )
+    (anchor,) = real_anchors((trial,), place)
+    real = {score["metric"]: score["value"] for score in anchor["scores"]}
+    for name, measure in MEASURES.items():
+        if name == "copies":  # untrained generators copy nothing: it claims no such order
+            continue
+        sign = 1 if measure.lower_is_better else -1
+        in_order = sign * real[name] < sign * trained[name] < sign * noise[name]
+        at_its_bound = name in ("collapsed", "classes") and real[name] == trained[name] != noise[name]
+        assert in_order or at_its_bound, (name, real[name], trained[name], noise[name])
+    assert real["copies"] == pytest.approx(0.01, abs=0.01)
