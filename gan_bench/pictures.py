@@ -28,11 +28,21 @@ class Source:
 
     Attributes:
         names: Names of its pictures with forward slashes, sorted.
+        folders: Names of its folders, as far as they are listed.
         read: Gives the bytes of one.
     """
 
     names: list[str]
+    folders: list[str]
     read: Callable[[str], bytes]
+
+    def empty_folder(self) -> str | None:
+        """Return a folder without pictures beside folders with some: a class that would silently be missing."""
+        filled = {
+            "/".join(parts[:i]) for name in self.names for parts in [name.split("/")] for i in range(1, len(parts))
+        }
+        beside = {folder.rpartition("/")[0] for folder in filled}
+        return next((f for f in self.folders if f not in filled and f.rpartition("/")[0] in beside), None)
 
 
 @contextmanager
@@ -53,7 +63,8 @@ def open_source(path: Path) -> Iterator[Source]:
             except OSError as error:
                 raise DataError(f"the picture {path}/{name} cannot be read ({error.strerror})") from None
 
-        yield Source(_pictures(files), read_file)
+        folders = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_dir())
+        yield Source(_pictures(files), _visible(folders), read_file)
         return
     try:
         archive = zipfile.ZipFile(path)
@@ -73,17 +84,18 @@ def open_source(path: Path) -> Iterator[Source]:
             except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
                 raise DataError(f"{path} is damaged at {name} ({error}); get it again") from None
 
-        yield Source(_pictures(names), read)
+        folders = sorted(name.rstrip("/") for name in names if name.endswith("/"))
+        yield Source(_pictures(names), _visible(folders), read)
 
 
 def _pictures(names: object) -> list[str]:
     listed: list[str] = list(names)  # type: ignore[call-overload]
-    return sorted(
-        name
-        for name in listed
-        if PurePosixPath(name).suffix.lower() in ENDINGS
-        and not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
-    )
+    return sorted(_visible([name for name in listed if PurePosixPath(name).suffix.lower() in ENDINGS]))
+
+
+def _visible(names: list[str]) -> list[str]:
+    """Leave out what systems hide in folders and archives."""
+    return [n for n in names if not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(n).parts)]
 
 
 def decode(data: bytes, name: str, channels: int) -> Image.Image:

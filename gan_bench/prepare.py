@@ -164,6 +164,11 @@ def _prepare(source: Path, split: str | None, transform: Transform, target: Path
         if not names:
             where = f"{source} below a folder {split}" if split else str(source)
             raise DataError(f"{where} holds no pictures ({', '.join(sorted(ENDINGS))})")
+        empty = opened.empty_folder()
+        if empty is not None:
+            raise DataError(
+                f"the folder {source}/{empty} holds no pictures though its neighbours do; fill or remove it"
+            )
         shape = (len(names), transform.channels, transform.size, transform.size)
         images = (
             np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
@@ -232,8 +237,11 @@ def _decoded(
 
     starts = range(0, len(names), CHUNK)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        bar = track(starts, f"preparing {source.name}", console=Console(stderr=True), transient=True)
-        for start in bar:
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            console.print(f"preparing {len(names):,} pictures of {source.name}", markup=False, highlight=False)
+        silent = not console.is_terminal
+        for start in track(starts, f"preparing {source.name}", console=console, transient=True, disable=silent):
             jobs = [(name, opened.read(name)) for name in names[start : start + CHUNK]]
             for (name, data), array in zip(jobs, pool.map(work, jobs), strict=True):
                 yield name, array, hashlib.sha256(data).digest()

@@ -65,9 +65,9 @@ def _table(
 
 
 def _article_tables(suite: str, profile: str, trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[Table]:
-    """Set what the articles say beside what was measured; only the full profile follows their protocol."""
+    """Set what the articles say beside what was measured."""
     names = (suite, profile)
-    rows = list(reproduction_rows(trials, history)) if profile == "full" else []
+    rows = list(reproduction_rows(trials, history))
     if rows:
         frame = pd.DataFrame(rows)
         yield _table(names, "reproduction", "reproduction", REPRODUCTION_COLUMNS, frame, REPRODUCTION_NOTE)

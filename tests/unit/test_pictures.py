@@ -175,6 +175,13 @@ def test_bad_sources_are_one_sentence_each(tmp_path):
         prepare(tmp_path / "flip.zip", None, COLOUR)
 
 
+def test_a_class_without_pictures_is_named(tmp_path):
+    class_folders(tmp_path, "mine")
+    (tmp_path / "mine" / "train" / "eel").mkdir()
+    with pytest.raises(DataError, match="mine/train/eel holds no pictures though its neighbours do"):
+        prepare(tmp_path / "mine", "train", Transform(size=32, channels=3))
+
+
 def test_mixed_sizes_without_a_crop_are_refused(tmp_path):
     files = {"a.png": encode(Image.fromarray(noise(8, 8, 3))), "b.png": encode(Image.fromarray(noise(9, 8, 3)))}
     source = zipped(tmp_path / "p.zip", files)

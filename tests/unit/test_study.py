@@ -86,7 +86,13 @@ def test_reproduction_sets_reported_beside_measured():
     assert set(rows["epoch"]) == {1, 10, 20, 40, 60}
 
 
-@pytest.mark.parametrize("change", [{"epochs": 59}, {"train_limit": 500}, {"lr_g": 1e-3}, {"profile": "quick"}])
+def test_a_shorter_run_is_the_beginning_of_the_article_s():
+    stored = finished(own_trial("cats-dcgan", epochs=15, profile="quick"), 1.0, A0)
+    rows = table(all_tables(build_frames([stored])), "reproduction").rows
+    assert set(rows["epoch"]) == {1, 10}
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 64}, {"train_limit": 500}, {"lr_g": 1e-3}, {"init": "dcgan"}])
 def test_only_the_exact_protocol_is_a_reproduction(change):
     other = own_trial("cats-dcgan", **change)
     assert not [t for t in all_tables(build_frames([finished(other, 1.0)])) if "reproduction" in t.name]
