@@ -48,17 +48,17 @@ def test_run_report_skip_and_mirror(tmp_path, suite):
     assert "expected time" in first.stdout
     assert "MLflow: http://127.0.0.1:5000/#/experiments/" in first.stdout
     assert "viewStateShareKey=" in first.stdout
-    assert "tiny: learning rate" in first.stdout
+    assert "tiny, digits: learning rate" in first.stdout
 
     again = gan_bench("run", suite, "--results", results, "--device", "cpu")
     assert again.returncode == 0
     assert "2 finished, 0 to run" in again.stdout
 
-    (results / "report" / "tables" / "tiny-quick-trials.csv").unlink()
+    (results / "report" / "tables" / "tiny-quick-digits-trials.csv").unlink()
     module = [sys.executable, "-m", "gan_bench.report", str(results)]
     report = subprocess.run(module, capture_output=True, text=True, check=True)
     assert "mnist-mlp-z100,lr=0.0002,dataset=digits,epochs=2,seed=0" in report.stdout
-    assert (results / "report" / "tables" / "tiny-quick-trials.csv").exists()
+    assert (results / "report" / "tables" / "tiny-quick-digits-trials.csv").exists()
 
     sync = gan_bench("sync", results)
     assert "2 runs are up to date" in sync.stdout
