@@ -17,7 +17,9 @@ def _up(inputs: int, outputs: int, kernel: int, stride: int, padding: int, activ
     return [conv, nn.BatchNorm2d(outputs), activation]
 
 
-class _Generator(nn.Module):
+class SequentialGenerator(nn.Module):
+    """A generator that is its layers, on noise as pictures of one pixel; the fast engine knows this form."""
+
     layers: nn.Sequential
 
     def forward(self, z: Tensor) -> Tensor:
@@ -26,7 +28,9 @@ class _Generator(nn.Module):
         return pictures
 
 
-class _Discriminator(nn.Module):
+class SequentialDiscriminator(nn.Module):
+    """A discriminator that is its layers; the fast engine knows this form."""
+
     layers: nn.Sequential
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -35,7 +39,7 @@ class _Discriminator(nn.Module):
         return logits.flatten()
 
 
-class Generator28(_Generator):
+class Generator28(SequentialGenerator):
     """A1's generator, 4 -> 7 -> 14 -> 28 pixels, n = 32 channels.
 
     Args:
@@ -54,7 +58,7 @@ class Generator28(_Generator):
         )
 
 
-class Discriminator28(_Discriminator):
+class Discriminator28(SequentialDiscriminator):
     """A1's discriminator, 28 -> 14 -> 7 -> 4 -> 1 pixels, n = 32 channels."""
 
     def __init__(self) -> None:
@@ -68,7 +72,7 @@ class Discriminator28(_Discriminator):
         )
 
 
-class Generator64(_Generator):
+class Generator64(SequentialGenerator):
     """The generator of A0 and A3, 4 -> 8 -> 16 -> 32 -> 64 pixels (Radford et al. 2016).
 
     Args:
@@ -87,7 +91,7 @@ class Generator64(_Generator):
         )
 
 
-class Discriminator64(_Discriminator):
+class Discriminator64(SequentialDiscriminator):
     """The discriminator of A0 and A3, 64 -> 32 -> 16 -> 8 -> 4 -> 1 pixels.
 
     Args:

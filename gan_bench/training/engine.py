@@ -27,15 +27,19 @@ class Snapshot:
     Attributes:
         mean: By name, averaged over the epoch under way.
         last: By name, of the last step.
+        broken: The first step of the epoch under way with a value that is not finite, counted over the whole trial
+            from 1, and the value's name; None when all are finite.
     """
 
     mean: dict[str, float]
     last: dict[str, float]
+    broken: tuple[int, str] | None
 
 
 class Engine(Protocol):
     """What the runner needs of an engine."""
 
+    name: str
     state: TrainState
     steps: int
 
@@ -49,6 +53,18 @@ class Engine(Protocol):
         """Read the statistics; the only call that waits for the device."""
 
 
+def snapshot(state: TrainState) -> Snapshot:
+    """Read the statistics of the epoch under way, of which at least one step is done."""
+    trace = state.trace[: state.batch].cpu()
+    mean = dict(zip(STATISTICS, trace.mean(0).tolist(), strict=True))
+    last = dict(zip(STATISTICS, trace[-1].tolist(), strict=True))
+    wrong = (~trace.isfinite()).nonzero()
+    if not len(wrong):
+        return Snapshot(mean, last, None)
+    row, column = wrong[0].tolist()
+    return Snapshot(mean, last, (state.step - state.batch + row + 1, STATISTICS[column]))
+
+
 class ReferenceEngine:
     """Runs the update step by step, as the articles' loops do, on pictures held in memory.
 
@@ -58,11 +74,14 @@ class ReferenceEngine:
         state: Where the trial stands; changed in place.
     """
 
+    name = "reference"
+
     def __init__(self, config: TrialConfig, pictures: Tensor, state: TrainState) -> None:
         self.config = config
         self.pictures = pictures
         self.state = state
         self.steps = steps_per_epoch(config, len(pictures))
+        state.reserve(self.steps)
         self._dtype = next(state.generator.parameters()).dtype
         self._draws: tuple[int, EpochDraws] | None = None
 
@@ -72,26 +91,22 @@ class ReferenceEngine:
         for _ in range(min(most, self.steps - state.batch)):
             if stop():
                 return
-            state.last = update(state, *self._batch(draws, state.batch))
-            state.sums += state.last
+            state.trace[state.batch] = self._update(*self._batch(draws, state.batch))
             state.batch += 1
             state.step += 1
+
+    def _update(self, real: Tensor, noise_d: Tensor, noise_g: Tensor | None) -> Tensor:
+        return update(self.state, real, noise_d, noise_g)
 
     def finish_epoch(self) -> None:
         """Close the epoch under way."""
         self.state.epoch += 1
         self.state.batch = 0
-        self.state.sums.zero_()
         self._draws = None
 
     def snapshot(self) -> Snapshot:
         """Read the statistics; the only call that waits for the device."""
-        sums, last = torch.stack([self.state.sums, self.state.last]).tolist()
-        count = max(self.state.batch, 1)
-        return Snapshot(
-            mean={name: value / count for name, value in zip(STATISTICS, sums, strict=True)},
-            last=dict(zip(STATISTICS, last, strict=True)),
-        )
+        return snapshot(self.state)
 
     def _draws_of(self, epoch: int) -> EpochDraws:
         if self._draws is None or self._draws[0] != epoch:

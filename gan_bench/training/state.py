@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -32,16 +32,15 @@ class TrainState:
         epoch: Epochs finished.
         batch: Steps done in the epoch under way.
         step: Steps done in all.
-        sums: (4,) float64 on the device, ``STATISTICS`` summed over the epoch under way.
-        last: (4,) float64 on the device, ``STATISTICS`` of the last step.
+        trace: (steps, 4) float64 on the device, ``STATISTICS`` of every step of the epoch under way; rows from
+            ``batch`` on are stale. An engine reserves the room.
     """
 
     generator: nn.Module
     discriminator: nn.Module
     optimizer_g: Adam
     optimizer_d: Adam
-    sums: Tensor
-    last: Tensor
+    trace: Tensor
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -65,9 +64,17 @@ class TrainState:
             discriminator=discriminator,
             optimizer_g=adam(generator, config.lr_g, config.betas_g),
             optimizer_d=adam(discriminator, config.lr_d, config.betas_d),
-            sums=torch.zeros(4, dtype=torch.float64, device=device),
-            last=torch.zeros(4, dtype=torch.float64, device=device),
+            trace=torch.zeros(0, len(STATISTICS), dtype=torch.float64, device=device),
         )
+
+    def reserve(self, steps: int) -> None:
+        """Make room for the statistics of an epoch of so many steps."""
+        self.trace = self.trace.new_zeros(steps, len(STATISTICS))
+
+    def finite(self) -> bool:
+        """Say whether every weight and buffer of both networks is finite; waits for the device."""
+        tensors = [*self.generator.state_dict().values(), *self.discriminator.state_dict().values()]
+        return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything a checkpoint needs, as tensors and plain values."""
@@ -76,14 +83,13 @@ class TrainState:
             "discriminator": self.discriminator.state_dict(),
             "optimizer_g": self.optimizer_g.state_dict(),
             "optimizer_d": self.optimizer_d.state_dict(),
-            "sums": self.sums,
-            "last": self.last,
+            "trace": self.trace[: self.batch].clone(),
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what ``state_dict`` gave.
 
         Raises:
@@ -91,6 +97,8 @@ class TrainState:
         """
         for name in ("generator", "discriminator", "optimizer_g", "optimizer_d"):
             getattr(self, name).load_state_dict(state[name])
-        self.sums.copy_(state["sums"])
-        self.last.copy_(state["last"])
+        for optimizer in (self.optimizer_g, self.optimizer_d):
+            for moments in optimizer.state.values():  # the fast engine's parameters share one counter
+                moments["step"] = moments["step"].clone()
+        self.trace[: len(state["trace"])].copy_(state["trace"])
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -9,7 +12,27 @@ from gan_bench.losses import discriminator_loss, generator_loss, mean_probabilit
 from gan_bench.training.state import TrainState
 
 
-def update(state: TrainState, real: Tensor, noise_d: Tensor, noise_g: Tensor | None) -> Tensor:
+class Optimizer(Protocol):
+    """What the update needs of an optimizer."""
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+
+    def step(self) -> None:
+        """Update the parameters from their gradients."""
+
+
+Network = Callable[[Tensor], Tensor]
+
+
+def update(
+    state: TrainState,
+    real: Tensor,
+    noise_d: Tensor,
+    noise_g: Tensor | None,
+    networks: tuple[Network, Network] | None = None,
+    optimizers: tuple[Optimizer, Optimizer] | None = None,
+) -> Tensor:
     """Train D on one batch of real and fake pictures, then G against the D that comes out.
 
     G runs in train mode in both steps, so its batch-norm statistics move twice. The D step keeps no gradient of G
@@ -20,29 +43,32 @@ def update(state: TrainState, real: Tensor, noise_d: Tensor, noise_g: Tensor | N
         real: (N, C, H, W) pictures in [-1, 1].
         noise_d: (M, latent_dim) noise of the D step's fakes.
         noise_g: (N, latent_dim) noise of the G step's fakes, or None to take the D step's fakes again (A3).
+        networks: Other ways to compute G and D on the same parameters.
+        optimizers: Other ways to step G's and D's optimizers.
 
     Returns:
         (4,) float64 on the device, without gradient: ``loss_d, loss_g, d_real, d_fake``.
     """
-    generator, discriminator = state.generator, state.discriminator
+    generator, discriminator = networks or (state.generator, state.discriminator)
+    optimizer_g, optimizer_d = optimizers or (state.optimizer_g, state.optimizer_d)
 
     with torch.set_grad_enabled(noise_g is None):
         fake = generator(noise_d)
     logits_real = discriminator(real)
     logits_fake = discriminator(fake.detach())
     loss_d = discriminator_loss(logits_real, logits_fake)
-    state.optimizer_d.zero_grad()
+    optimizer_d.zero_grad()
     loss_d.backward()  # type: ignore[no-untyped-call]
-    state.optimizer_d.step()
+    optimizer_d.step()
 
-    discriminator.requires_grad_(False)
+    state.discriminator.requires_grad_(False)
     if noise_g is not None:
         fake = generator(noise_g)
     loss_g = generator_loss(discriminator(fake))
-    state.optimizer_g.zero_grad()
+    optimizer_g.zero_grad()
     loss_g.backward()  # type: ignore[no-untyped-call]
-    state.optimizer_g.step()
-    discriminator.requires_grad_(True)
+    optimizer_g.step()
+    state.discriminator.requires_grad_(True)
 
     statistics = (loss_d, loss_g, mean_probability(logits_real), mean_probability(logits_fake))
     return torch.stack([value.detach() for value in statistics]).double()

@@ -265,7 +265,7 @@ def test_twenty_steps_are_the_article_s(recipe):
             noise_g = None if draws.noise_g is None else draws.noise_g[index, :fakes].double()
             expected = article.step(real, draws.noise_d[index, :fakes].double(), noise_g)
             engine.advance(1, lambda: False)
-            assert engine.state.last.tolist() == pytest.approx(expected, abs=TOLERANCE, rel=TOLERANCE)
+            assert list(engine.snapshot().last.values()) == pytest.approx(expected, abs=TOLERANCE, rel=TOLERANCE)
             done += 1
         assert state.batch == engine.steps, "the article's epoch has another number of steps"
         engine.finish_epoch()

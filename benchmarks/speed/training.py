@@ -1,0 +1,257 @@
+"""How fast the training loops are, as ratios to an article-style loop measured in the same run.
+
+    python benchmarks/speed/training.py [--seconds 6] [--rounds 3] [--out results/published/speed]
+
+For each of the three networks, in turn and several times: (a) a loop as the articles write it, with a DataLoader that
+transforms every picture and an ``.item()`` for every printed number, (b) the reference engine, (c) the fast engine,
+(d) as many worker processes of the fast engine as there are cores, with one thread each. Pictures are random: speed
+does not depend on what they show.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
+
+from gan_bench.environment import cores, describe, fix_bits
+from gan_bench.recipes import RECIPES
+from gan_bench.training.engine import ReferenceEngine
+from gan_bench.training.fast import FastEngine
+from gan_bench.training.state import TrainState
+from gan_bench.trial import EvaluationConfig, TrialConfig
+
+CASES = {"MLP (A4)": "mnist-mlp-z100", "DCGAN 28x28 (A1)": "mnist-dcgan", "DCGAN 64x64 (A3)": "cifar10-dcgan"}
+CPU = torch.device("cpu")
+PICTURES = {"mnist-mlp-z100": 20_000, "mnist-dcgan": 20_000, "cifar10-dcgan": 4_000}
+
+
+def config_of(recipe: str) -> TrialConfig:
+    evaluation = EvaluationConfig(epochs=(0,), samples=2)
+    values = {**RECIPES[recipe].values(), "evaluation": evaluation, "dataset_repeats": 1}
+    return TrialConfig(suite="speed", suite_version=1, recipe=recipe, seed=0, profile="full", **values)
+
+
+def pictures_of(recipe: str, size: int, channels: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (PICTURES[recipe], channels, size, size), generator=generator, dtype=torch.uint8)
+
+
+class Pictures(Dataset[Tensor]):
+    """Pictures as torchvision's datasets give them: a PIL picture through a chain of transforms, one by one."""
+
+    def __init__(self, recipe: str) -> None:
+        from torchvision import transforms
+
+        colour = recipe.startswith("cifar10")
+        self.images = pictures_of(recipe, 32 if colour else 28, 3 if colour else 1).permute(0, 2, 3, 1).numpy()
+        chain = [transforms.Resize(64)] if colour else []
+        self.transform = transforms.Compose([*chain, transforms.ToTensor(), transforms.Normalize(0.5, 0.5)])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        from PIL import Image
+
+        image = self.images[index]
+        return self.transform(Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0]))
+
+
+def article_loop(recipe: str) -> Iterator[int]:
+    """Train as the articles do; yield the pictures of each step."""
+    config = config_of(recipe)
+    state = TrainState.start(config, CPU)
+    criterion = nn.BCELoss()
+    loader = DataLoader(Pictures(recipe), batch_size=config.batch_size, shuffle=True)
+    while True:
+        for real in loader:
+            n = len(real)
+            ones, zeros = torch.ones(n), torch.zeros(n)
+            d_real = torch.sigmoid(state.discriminator(real))
+            fake = state.generator(torch.randn(n, config.latent_dim))
+            d_fake = torch.sigmoid(state.discriminator(fake.detach()))
+            loss_d = criterion(d_real, ones) + criterion(d_fake, zeros)
+            state.optimizer_d.zero_grad()
+            loss_d.backward()
+            state.optimizer_d.step()
+            if config.step_fakes == "fresh":
+                fake = state.generator(torch.randn(n, config.latent_dim))
+            loss_g = criterion(torch.sigmoid(state.discriminator(fake)), ones)
+            state.optimizer_g.zero_grad()
+            loss_g.backward()
+            state.optimizer_g.step()
+            _ = loss_d.item(), loss_g.item(), d_real.mean().item(), d_fake.mean().item()
+            yield n
+
+
+def engine_loop(recipe: str, kind: type[ReferenceEngine]) -> Iterator[int]:
+    """Train with an engine of ours; yield the pictures of each step."""
+    config = config_of(recipe)
+    pictures = pictures_of(recipe, config.image_size, 3 if recipe.startswith("cifar10") else 1)
+    engine = kind(config, pictures, TrainState.start(config, CPU))
+    while True:
+        engine.advance(1, lambda: False)
+        yield config.batch_size
+        if engine.state.batch == engine.steps:
+            engine.finish_epoch()
+
+
+def rate(loop: Iterator[int], seconds: float) -> float:
+    """Pictures per second of a loop that is warm."""
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds or not count:
+        count += next(loop)
+    return count / (time.perf_counter() - started)
+
+
+def worker(recipe: str, seconds: float) -> None:
+    """Measure the fast engine in this process, with one thread, once a line comes in."""
+    torch.set_num_threads(1)
+    fix_bits(CPU)
+    loop = engine_loop(recipe, FastEngine)
+    rate(loop, seconds / 3)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    sys.stdout.write(f"{rate(loop, seconds)}\n")
+
+
+def fleet_rate(recipe: str, seconds: float, workers: int) -> float:
+    """Pictures per second of several processes together."""
+    command = [sys.executable, __file__, "--worker", recipe, "--seconds", str(seconds)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(workers)
+    ]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return sum(float(process.communicate()[0]) for process in processes)
+
+
+def flops_per_picture(recipe: str) -> float:
+    """Multiplications and additions of one update, counted, per real picture."""
+    loop = engine_loop(recipe, ReferenceEngine)
+    with FlopCounterMode(display=False) as counter:
+        count = next(loop)
+    return counter.get_total_flops() / count
+
+
+def best_of(action: Callable[[], object], times: int = 5) -> float:
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def peaks() -> dict[str, float]:
+    """Measure the machine: a large matrix product and a large copy."""
+    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    big = torch.empty(64_000_000)
+    other = torch.empty_like(big)
+    return {
+        "matmul_gflops": 2 * 2048**3 / best_of(lambda: a @ b) / 1e9,
+        "copy_gbytes": 2 * big.numel() * 4 / best_of(lambda: other.copy_(big)) / 1e9,
+    }
+
+
+def measure(seconds: float, rounds: int, workers: int) -> dict[str, object]:
+    machine = peaks()
+    cases = {}
+    for title, recipe in CASES.items():
+        loops = {
+            "article": article_loop(recipe),
+            "reference": engine_loop(recipe, ReferenceEngine),
+            "fast": engine_loop(recipe, FastEngine),
+        }
+        for loop in loops.values():
+            rate(loop, seconds / 3)
+        rates: dict[str, list[float]] = {name: [] for name in (*loops, "processes")}
+        for _ in range(rounds):
+            for name, loop in loops.items():
+                rates[name].append(rate(loop, seconds))
+            rates["processes"].append(fleet_rate(recipe, seconds, workers))
+        flops = flops_per_picture(recipe)
+        ratios = {
+            name: [mine / article for mine, article in zip(values, rates["article"], strict=True)]
+            for name, values in rates.items()
+        }
+        cases[title] = {
+            "images_per_second": {name: statistics.median(values) for name, values in rates.items()},
+            "ratio": {name: statistics.median(values) for name, values in ratios.items()},
+            "ratio_range": {name: [min(values), max(values)] for name, values in ratios.items()},
+            "mflop_per_image": flops / 1e6,
+            "share_of_peak": {
+                name: statistics.median(values) * flops / 1e9 / machine["matmul_gflops"]
+                for name, values in rates.items()
+            },
+        }
+        print(title, json.dumps(cases[title]["ratio"]), flush=True)
+    about = describe(CPU, "fast")
+    about = {name: about[name] for name in ("libraries", "device_name", "threads", "python")}
+    return {"machine": {**about, **machine, "cores": workers, "system": platform.system()}, "cases": cases}
+
+
+def markdown(found: dict) -> str:
+    machine = found["machine"]
+    lines = [
+        "| | article loop, images/s | reference | fast | processes x 1 thread | MFLOP/image | fast, share of peak |",
+        "|:--|--:|--:|--:|--:|--:|--:|",
+    ]
+    for title, case in found["cases"].items():
+
+        def cell(name: str, case: dict = case) -> str:
+            low, high = case["ratio_range"][name]
+            return f"{case['ratio'][name]:.2f}x ({low:.2f} to {high:.2f})"
+
+        lines.append(
+            f"| {title} | {case['images_per_second']['article']:,.0f} | {cell('reference')} | {cell('fast')} "
+            f"| {cell('processes')} | {case['mflop_per_image']:.2f} | {case['share_of_peak']['fast']:.0%} |"
+        )
+    lines += [
+        "",
+        f"{machine['device_name']}, {machine['cores']} cores, {machine['threads']} threads, torch "
+        f"{machine['libraries']['torch']}; {machine['matmul_gflops']:.0f} GFLOP/s in a 2048 matrix product, "
+        f"{machine['copy_gbytes']:.1f} GB/s in a copy. Ratios to the article loop of the same round: median (range).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of every measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("results/speed"))
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        worker(options.worker, options.seconds)
+        return
+    fix_bits(CPU)
+    found = measure(options.seconds, options.rounds, cores())
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "training.json").write_text(json.dumps(found, indent=2) + "\n")
+    (options.out / "training.md").write_text(markdown(found))
+    print(markdown(found))
+
+
+if __name__ == "__main__":
+    main()
