@@ -122,7 +122,9 @@ class Evaluator:
         self.references = references
         self.judge = judge
 
-    def evaluate(self, generator: nn.Module, config: TrialConfig, draws: int = 1) -> list[Score]:
+    def evaluate(
+        self, generator: nn.Module, config: TrialConfig, draws: int = 1, between: Callable[[], None] = lambda: None
+    ) -> list[Score]:
         """Score the pictures of the trial's evaluation noise with every extractor.
 
         Pictures that cannot be scored (features that are not finite) give scores without a value and with a note.
@@ -132,12 +134,16 @@ class Evaluator:
             config: Gives latent, seed and the number of samples.
             draws: Evaluations with noise of their own. Values are those of the first; from two draws on, ``draw_std``
                 is the standard deviation over draws (ddof 1): the noise of evaluating, apart from that of training.
+            between: Called before every chunk of pictures; what it raises ends the evaluation.
         """
         count = config.evaluation.samples
-        first, *others = (
-            self.score(generated_chunks(generator, config, count, f"evaluation/{draw}"), count, config.seed)
-            for draw in range(draws)
-        )
+
+        def pictures(draw: int) -> Iterator[Tensor]:
+            for chunk in generated_chunks(generator, config, count, f"evaluation/{draw}"):
+                between()
+                yield chunk
+
+        first, *others = (self.score(pictures(draw), count, config.seed) for draw in range(draws))
         return [_with_spread(score, [other[i] for other in others]) for i, score in enumerate(first)]
 
     def score(self, pictures: Iterable[Tensor], count: int, seed: int = 0) -> list[Score]:

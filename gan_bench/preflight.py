@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import shutil
+import statistics
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from gan_bench.architectures import ARCHITECTURES
 from gan_bench.datasets import DATASETS
 from gan_bench.errors import UserError
-from gan_bench.evaluation import Evaluator, generated_chunks, shuffled
+from gan_bench.evaluation import GRID, Evaluator, generated_chunks, shuffled
 from gan_bench.metrics.extractors import resolve
+from gan_bench.outcome import is_out_of_memory
+from gan_bench.randomness import generator_for
 from gan_bench.reference import CHUNK, compute
 from gan_bench.scores import Score
 from gan_bench.training.draws import steps_per_epoch
 from gan_bench.trial import Trial, TrialConfig
 from gan_bench.workplace import Workplace
+
+FLOOR_DRAWS = 3
+MEASURED = 2000
+"""Most pictures of the evaluation that is timed."""
+WORKER_START = 5.0
+"""Seconds a worker process needs before its first step: loading torch, pictures, extractors (on two cores)."""
+_LINE = 250
+_SPARE = 16_000_000
+"""Bytes of a history line, and of what else is written: plan, anchors, tables, the database."""
 
 
 def preflight(trials: tuple[Trial, ...], place: Workplace) -> None:
@@ -40,20 +59,83 @@ def preflight(trials: tuple[Trial, ...], place: Workplace) -> None:
         place.extractors(config)
 
 
-def expected_seconds(trials: list[Trial], place: Workplace) -> float:
-    """Expect the seconds of training and evaluation, from a short measurement of every kind of step."""
+def check_space(trials: list[Trial], workers: int, results: Path) -> None:
+    """Find out before hours are spent whether the results folder has room for what trials will write.
+
+    Counted are generators and sample grids, twice because MLflow keeps copies, history lines, and three checkpoints
+    of every trial that runs at the same time: the last, the one before, and the next while it is written.
+
+    Raises:
+        UserError: It has not.
+    """
+    lasting, passing = 0, 0
+    for config in (trial.config for trial in trials):
+        architecture = ARCHITECTURES[config.architecture]
+        with torch.device("meta"):
+            sizes = [
+                _weight_bytes(n) for n in (architecture.generator(config.latent_dim), architecture.discriminator())
+            ]
+        pixels = GRID * architecture.image_shape[0] * config.image_size**2
+        lasting += 2 * (sizes[0] + len(config.evaluation.epochs) * pixels) + _LINE * config.epochs * 4
+        passing = max(passing, 3 * 3 * sum(sizes))  # Adam keeps two moments beside each weight
+    needed = lasting + workers * passing + _SPARE
+    free = shutil.disk_usage(results).free
+    if free < needed:
+        raise UserError(
+            f"the suite will write about {needed / 1e6:,.0f} MB to {results}, where {free / 1e6:,.0f} MB are free; "
+            "free some space or choose another folder with --results"
+        )
+
+
+def _weight_bytes(network: nn.Module) -> int:
+    return sum(p.numel() * p.element_size() for p in network.parameters())
+
+
+def expected_seconds(trials: list[Trial], place: Workplace, workers: int | None = None) -> float:
+    """Expect the seconds of training and evaluation, from a short measurement of every kind of step.
+
+    Args:
+        trials: What will run.
+        place: Where.
+        workers: Processes that share the trials, with a thread each on a CPU; None when they run in this process.
+    """
+    if workers is None:
+        return sum(_each(trials, place))
+    threads = torch.get_num_threads()
+    cpu = place.device.type == "cpu"
+    try:
+        if cpu:
+            torch.set_num_threads(1)
+        with _load(workers - 1 if cpu else 0):
+            each = [seconds + WORKER_START for seconds in _each(trials, place)]
+    finally:
+        torch.set_num_threads(threads)
+    return max(sum(each) / workers, max(each, default=0.0))
+
+
+def _each(trials: list[Trial], place: Workplace) -> list[float]:
+    """Expect the seconds of each trial. One that does not fit into memory is left out: it will fail, and say so."""
     steps: dict[tuple[object, ...], float] = {}
     looks: dict[tuple[object, ...], float] = {}
-    total = 0.0
+    expected = []
     for config in (trial.config for trial in trials):
         kind = (config.architecture, config.dataset, config.batch_size, config.latent_dim, config.step_fakes)
         if kind not in steps:
-            steps[kind] = _seconds_per_step(config, place)
-            looks[kind] = _seconds_per_picture(config, place)
+            steps[kind] = _unless_too_large(lambda c=config: _seconds_per_step(c, place))  # type: ignore[misc]
+            looks[kind] = _unless_too_large(lambda c=config: _seconds_per_picture(c, place))  # type: ignore[misc]
         evaluations = len(config.evaluation.epochs) + config.evaluation.draws - 1
-        total += steps[kind] * config.epochs * steps_per_epoch(config, len(place.training_pictures(config)))
-        total += looks[kind] * config.evaluation.samples * evaluations
-    return total
+        train = steps[kind] * config.epochs * steps_per_epoch(config, len(place.training_pictures(config)))
+        expected.append(train + looks[kind] * config.evaluation.samples * evaluations)
+    return expected
+
+
+def _unless_too_large(measure: Callable[[], float]) -> float:
+    try:
+        return measure()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return 0.0
 
 
 def _seconds_per_step(config: TrialConfig, place: Workplace, budget: float = 0.5) -> float:
@@ -69,16 +151,43 @@ def _seconds_per_step(config: TrialConfig, place: Workplace, budget: float = 0.5
 
 
 def _seconds_per_picture(config: TrialConfig, place: Workplace) -> float:
-    """Measure generated pictures on their way through the extractors; the second pass counts."""
-    generator = place.engine(config).state.generator
-    seconds = 0.0
-    for _ in range(2):
+    """Measure one evaluation of up to ``MEASURED`` pictures; of slow extractors, generated pictures on their way."""
+    generator, extractors = place.engine(config).state.generator, place.extractors(config)
+    if place.device.type == "cpu" and any(extractor.name == "inception" for extractor in extractors):
         started = time.perf_counter()
         for pictures in generated_chunks(generator, config, CHUNK, "calibration"):
-            for extractor in place.extractors(config):
+            for extractor in extractors:
                 extractor(pictures).features.sum().item()
-        seconds = time.perf_counter() - started
-    return seconds / CHUNK
+        return (time.perf_counter() - started) / CHUNK
+    count = min(MEASURED, config.evaluation.samples)
+    short = replace(config, evaluation=replace(config.evaluation, samples=count))
+    evaluator = place.evaluator(config)
+    evaluator.score(generated_chunks(generator, short, 2, "calibration"), 2)  # the first is slower
+    started = time.perf_counter()
+    evaluator.evaluate(generator, short)
+    return (time.perf_counter() - started) / count
+
+
+@contextmanager
+def _load(threads: int) -> Iterator[None]:
+    """Keep other cores busy, as the other worker processes will: cores share caches, memory and often more."""
+    over = threading.Event()
+
+    def burn() -> None:
+        a = torch.ones(256, 256)
+        out = torch.empty_like(a)
+        while not over.is_set():
+            torch.mm(a, a, out=out)
+
+    burning = [threading.Thread(target=burn, daemon=True) for _ in range(threads)]
+    for thread in burning:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in burning:
+            thread.join()
 
 
 def real_anchors(trials: tuple[Trial, ...], place: Workplace) -> list[dict[str, Any]]:
@@ -98,7 +207,10 @@ def real_anchors(trials: tuple[Trial, ...], place: Workplace) -> list[dict[str, 
         held_out = place.held_out(config)
         if held_out is not None:
             count, what = min(len(held_out.images), config.evaluation.samples), "held-out pictures"
-            found = place.evaluator(config).score_images(held_out.images, count)
+            evaluator = place.evaluator(config)
+            found = evaluator.score_images(held_out.images, count)
+            if place.device.type == "cuda" or all(e.name != "inception" for e in evaluator.extractors):
+                found = _with_floor_noise(found, held_out.images, count, evaluator)
         else:
             count, found = _one_half_against_the_other(config, place)
             what = "pictures against the other half"
@@ -111,6 +223,21 @@ def real_anchors(trials: tuple[Trial, ...], place: Workplace) -> list[dict[str, 
             "scores": [score.to_json() for score in found],
         }
     return list(rows.values())
+
+
+def _with_floor_noise(found: list[Score], images: Tensor, count: int, evaluator: Evaluator) -> list[Score]:
+    """Add the spread of the floor over bootstrap resamples of the real pictures: what a difference must exceed."""
+    resampled = []
+    for draw in range(FLOOR_DRAWS):
+        source = generator_for(0, f"floor/{draw}")
+        resampled.append(evaluator.score_images(images[torch.randint(len(images), (count,), generator=source)]))
+    spreads = [[scores[i].value for scores in resampled] for i in range(len(found))]
+    return [
+        replace(score, draw_std=statistics.stdev(v for v in values if v is not None))
+        if all(value is not None for value in values)
+        else score
+        for score, values in zip(found, spreads, strict=True)
+    ]
 
 
 def _one_half_against_the_other(config: TrialConfig, place: Workplace) -> tuple[int, list[Score]]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,6 +59,15 @@ class ImageFolder:
     name: str
     path: Path
     transform: Transform
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the folder as a JSON-able dict that ``from_json`` takes back."""
+        return {**asdict(self), "path": str(self.path.resolve())}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> ImageFolder:
+        """Build the folder that ``to_json`` described."""
+        return cls(name=plain["name"], path=Path(plain["path"]), transform=Transform(**plain["transform"]))
 
 
 @dataclass(frozen=True, kw_only=True)

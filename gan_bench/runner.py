@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,30 +13,31 @@ from safetensors.torch import save as save_safetensors
 
 from gan_bench import environment
 from gan_bench.atomic import write_atomically
-from gan_bench.errors import UserError
 from gan_bench.evaluation import sample_grid
 from gan_bench.events import Listener, Progress
+from gan_bench.outcome import Diverged, Interrupted, TimeLimit, classify
 from gan_bench.scores import MEASURES, Score
 from gan_bench.store import EVALUATIONS, HISTORY, RecordDirectory
 from gan_bench.training import checkpoint
-from gan_bench.training.engine import Engine
+from gan_bench.training.engine import Engine, Snapshot
 from gan_bench.trial import Status, Trial, TrialRecord
 from gan_bench.workplace import Workplace
 
 CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SHARE = 100
+"""Checkpoints wait until the time since the last one is this many times what that one cost: they take under 1 %."""
 WINDOW_SECONDS = 5.0
 """Seconds of training between two looks at the clock: progress, checkpoints by time."""
 
 
-class Diverged(Exception):  # noqa: N818 - it is an outcome, not an error
-    """Training produced numbers that are not finite."""
-
-
-class Interrupted(Exception):  # noqa: N818 - it is an outcome, not an error
-    """Somebody asked the trial to stop."""
-
-
-def run_trial(trial: Trial, directory: RecordDirectory, place: Workplace, listener: Listener) -> TrialRecord:
+def run_trial(
+    trial: Trial,
+    directory: RecordDirectory,
+    place: Workplace,
+    listener: Listener,
+    time_limit: float | None = None,
+    owned: Callable[[], bool] = lambda: True,
+) -> TrialRecord:
     """Run one trial to its end, whatever that is, and leave its record.
 
     Args:
@@ -45,31 +45,31 @@ def run_trial(trial: Trial, directory: RecordDirectory, place: Workplace, listen
         directory: Where its record goes; a checkpoint found there is resumed.
         place: Where and how it runs.
         listener: Told how it goes.
+        time_limit: Seconds of training and evaluation, those of earlier parts included, after which the trial fails;
+            its checkpoint stays, so that a longer limit goes on.
+        owned: Says whether the directory is still ours to write in.
 
     Returns:
         The record, as written.
     """
-    run = _Run(trial, directory, place, listener)
-    status, reason = Status.DONE, None
+    run = _Run(trial, directory, place, listener, time_limit, owned)
+    status, failure, reason = Status.DONE, None, None
     try:
         run.to_the_end()
-    except Interrupted:
-        status, reason = Status.INTERRUPTED, "stopped on request; run the suite again to go on"
-    except Diverged as outcome:
-        status, reason = Status.DIVERGED, str(outcome)
-    except torch.OutOfMemoryError:
-        status, reason = Status.FAILED, f"out of memory on {place.device}; lower batch_size or samples"
-    except UserError as error:
-        status, reason = Status.FAILED, str(error)
     except Exception as error:
-        status, reason = Status.FAILED, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    record = run.record(status, reason)
-    try:
-        directory.finish(record)
-        if status in (Status.DONE, Status.DIVERGED):
-            directory.checkpoint.unlink(missing_ok=True)
-    except OSError as error:
-        record = replace(record, status=Status.FAILED, reason=f"the record cannot be written: {error.strerror}")
+        status, failure, reason = classify(error, place.device)
+    record = replace(run.record(), status=status, failure=failure, reason=reason)
+    if not owned():
+        record = replace(record, status=Status.INTERRUPTED, failure=None, reason="another process took the trial over")
+    else:
+        try:
+            record = directory.finish(record)
+            if status in (Status.DONE, Status.DIVERGED):
+                checkpoint.remove(directory.checkpoint)
+        except OSError as error:
+            _, failure, reason = classify(error, place.device)
+            reason = f"the record cannot be written: {reason}"
+            record = replace(record, status=Status.FAILED, failure=failure, reason=reason)
     listener.finished(trial, record)
     return record
 
@@ -77,35 +77,54 @@ def run_trial(trial: Trial, directory: RecordDirectory, place: Workplace, listen
 class _Run:
     """One trial under way."""
 
-    def __init__(self, trial: Trial, directory: RecordDirectory, place: Workplace, listener: Listener) -> None:
+    def __init__(
+        self,
+        trial: Trial,
+        directory: RecordDirectory,
+        place: Workplace,
+        listener: Listener,
+        time_limit: float | None,
+        owned: Callable[[], bool],
+    ) -> None:
         self.trial, self.config = trial, trial.config
         self.directory, self.place, self.listener = directory, place, listener
+        self.time_limit, self.owned = time_limit, owned
         self.train_seconds = 0.0
         self.evaluate_seconds = 0.0
+        self.energy_joules: float | None = None
         self.evaluated = -1
         self.scores: list[tuple[int, dict[str, float | None]]] = []
         self.epoch_means: dict[str, float] = {}
         self.engine: Engine | None = None
         self.weights_sha256: str | None = None
         self._saved = self._told = time.monotonic()
+        self._save_seconds = self._metered = 0.0
         self._rate = (0.0, 0)
 
     # ------------------------------------------------------------------------------------- the way
 
     def to_the_end(self) -> None:
+        self.directory.describe(self.trial)
+        if self.place.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.place.device)
         data = self.place.pictures(self.config.dataset, "train", self.config.image_size)
-        described = environment.describe(self.place.device, "reference", data.sha256)
+        engine = self.place.engine(self.config)
+        described = environment.describe(self.place.device, engine.name, data.sha256)
         if not self._can_go_on(described):
             self.directory.clear()
         self.directory.begin(self.trial, described)
-        engine = self.engine = self.place.engine(self.config)
+        self.engine = engine
         resumed = self._resume(engine)
         self.listener.started(self.trial, engine.state.epoch if resumed else None)
-        self._evaluate_if_due(engine)
-        while engine.state.epoch < self.config.epochs:
-            self._train_epoch(engine)
-            self._save(engine)
+        try:
             self._evaluate_if_due(engine)
+            while engine.state.epoch < self.config.epochs:
+                self._train_epoch(engine)
+                self._save_if_due(engine, 0)
+                self._evaluate_if_due(engine)
+        except (Interrupted, TimeLimit):
+            self._save(engine)
+            raise
         self._save_weights(engine)
 
     def _can_go_on(self, described: Mapping[str, Any]) -> bool:
@@ -115,12 +134,13 @@ class _Run:
         trial goes on and its environment lists them.
         """
         before = self.directory.environment()
-        if not self.directory.checkpoint.exists():
+        if not any(p.exists() for p in (self.directory.checkpoint, checkpoint.previous(self.directory.checkpoint))):
             return not before
         kinds = [str(facts.get("device")).partition(":")[0] for facts in (before, described)]
         if before.get("data_sha256") != described["data_sha256"] or kinds[0] != kinds[1]:
             return False
-        changes = {key: described[key] for key in ("device", "threads", "libraries") if before[key] != described[key]}
+        watched = ("device", "engine", "threads", "libraries")
+        changes = {key: described[key] for key in watched if before.get(key) != described[key]}
         if changes:
             self.directory.note_change(before, changes)
         return True
@@ -128,38 +148,49 @@ class _Run:
     def _train_epoch(self, engine: Engine) -> None:
         state, every = engine.state, self.config.log_every
         while state.batch < engine.steps:
-            if self.place.stop():
-                self._save(engine)
-                raise Interrupted
+            self._halt_if_asked()
             before = state.step
             self._advance(engine, min(every - state.step % every, self._steps_in(WINDOW_SECONDS)))
             if state.step > before and state.step % every == 0:
                 self._log_step(engine)
-            elif time.monotonic() - self._told > WINDOW_SECONDS:
+            elif state.batch and time.monotonic() - self._told > WINDOW_SECONDS:
                 self._tell(engine, engine.snapshot().last)
-            if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
-                self._save(engine)
+            self._save_if_due(engine, CHECKPOINT_SECONDS)
         self._log_epoch(engine)
         engine.finish_epoch()
 
     def _advance(self, engine: Engine, most: int) -> None:
         started, before = time.perf_counter(), engine.state.step
-        engine.advance(most, self.place.stop)
+        engine.advance(most, lambda: self.place.stop() or self._out_of_time(started))
         at_tick = engine.state.step % self.config.log_every == 0 or engine.state.batch == engine.steps
         if self.place.device.type == "cuda" and at_tick:
             torch.cuda.synchronize(self.place.device)  # the tick waits anyway; here the wait counts as training
         seconds = time.perf_counter() - started
         self.train_seconds += seconds
+        if at_tick and (watts := environment.power_watts(self.place.device)) is not None:
+            self.energy_joules = (self.energy_joules or 0.0) + watts * (self.train_seconds - self._metered)
+            self._metered = self.train_seconds
         self._rate = (self._rate[0] + seconds, self._rate[1] + engine.state.step - before)
+
+    def _out_of_time(self, since: float) -> bool:
+        """Say whether the time limit is reached, counting what has run since then and is not yet in the sums."""
+        spent = self.train_seconds + self.evaluate_seconds + time.perf_counter() - since
+        return self.time_limit is not None and spent > self.time_limit
+
+    def _halt_if_asked(self, since: float | None = None) -> None:
+        if self.place.stop():
+            raise Interrupted
+        if self._out_of_time(time.perf_counter() if since is None else since):
+            raise TimeLimit(f"the time limit of {self.time_limit:g} s is reached; raise it and run with --retry-failed")
 
     # ----------------------------------------------------------------------------------- the record
 
     def _log_step(self, engine: Engine) -> None:
-        state, last = engine.state, engine.snapshot().last
-        line = {"kind": "step", "epoch": state.epoch + 1, "step": state.step, **last}
+        state, seen = engine.state, engine.snapshot()
+        line = {"kind": "step", "epoch": state.epoch + 1, "step": state.step, **seen.last}
         self.directory.append(HISTORY, [line])
-        self._check_finite(last, state.step)
-        self._tell(engine, last)
+        _check_finite(seen)
+        self._tell(engine, seen.last)
 
     def _steps_in(self, wished: float) -> int:
         """Return how many steps fit into so many seconds, from the rate so far; slow nets must not go silent."""
@@ -193,12 +224,9 @@ class _Run:
             "last": snapshot.last,
         }
         self.directory.append(HISTORY, [line])
-        self._check_finite({**snapshot.last, **{f"mean {k}": v for k, v in snapshot.mean.items()}}, state.step)
-
-    def _check_finite(self, values: Mapping[str, float], step: int) -> None:
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise Diverged(f"{bad[0]} is not finite at or before step {step}")
+        _check_finite(snapshot)
+        if not state.finite():
+            raise Diverged(f"weights are not finite at step {state.step}, the end of epoch {state.epoch + 1}")
 
     def _images(self, engine: Engine, epochs: int, batches: int) -> int:
         """Count real pictures shown after so many epochs and further batches."""
@@ -207,15 +235,16 @@ class _Run:
         per_epoch = engine.steps * size if self.config.last_batch == "drop" else pictures
         return epochs * per_epoch + min(batches * size, per_epoch)
 
-    def record(self, status: Status, reason: str | None) -> TrialRecord:
+    def record(self) -> TrialRecord:
+        """Return the record of the trial as far as it went."""
         state = self.engine.state if self.engine else None
         images = self._images(self.engine, state.epoch, state.batch) if self.engine and state else 0
         final: dict[str, float | None] = dict(self.epoch_means)
         if self.scores:
             final.update(self.scores[-1][1])
         return TrialRecord(
-            status=status,
-            reason=reason,
+            status=Status.DONE,
+            reason=None,
             epochs=state.epoch if state else 0,
             steps=state.step if state else 0,
             images=images,
@@ -223,6 +252,8 @@ class _Run:
             best=best_scores(self.scores),
             train_seconds=round(self.train_seconds, 3),
             evaluate_seconds=round(self.evaluate_seconds, 3),
+            peak_memory_bytes=environment.peak_memory(self.place.device),
+            energy_joules=self.energy_joules,
             weights_sha256=self.weights_sha256,
         )
 
@@ -233,10 +264,12 @@ class _Run:
         if state.epoch not in config.evaluation.epochs or state.epoch <= self.evaluated:
             return
         started = time.perf_counter()
-        self.directory.save_sample(state.epoch, sample_grid(state.generator, config))
-        scores = self._score(engine)
-        seconds = time.perf_counter() - started
-        self.evaluate_seconds += seconds
+        try:
+            self.directory.save_sample(state.epoch, sample_grid(state.generator, config))
+            scores = self._score(engine, started)
+        finally:
+            seconds = time.perf_counter() - started
+            self.evaluate_seconds += seconds
         values = {score.name: score.value for score in scores}
         self.scores.append((state.epoch, values))
         self.evaluated = state.epoch
@@ -249,41 +282,55 @@ class _Run:
             "scores": [score.to_json() for score in scores],
         }
         self.directory.append(EVALUATIONS, [line])
-        self._save(engine)
+        self._save_if_due(engine, 0)
         self.listener.scored(self.trial, state.epoch, values)
 
-    def _score(self, engine: Engine) -> list[Score]:
+    def _score(self, engine: Engine, started: float) -> list[Score]:
         last = engine.state.epoch == self.config.epochs
         draws = self.config.evaluation.draws if last else 1
-        return self.place.evaluator(self.config).evaluate(engine.state.generator, self.config, draws)
+        evaluator = self.place.evaluator(self.config)
+        return evaluator.evaluate(
+            engine.state.generator, self.config, draws, between=lambda: self._halt_if_asked(started)
+        )
 
     # ------------------------------------------------------------------------- checkpoint and weights
 
+    def _save_if_due(self, engine: Engine, least: float) -> None:
+        """Write a checkpoint when the last one is old enough, in seconds and against what it cost."""
+        if time.monotonic() - self._saved > max(least, CHECKPOINT_SHARE * self._save_seconds):
+            self._save(engine)
+
     def _save(self, engine: Engine) -> None:
+        if not self.owned():
+            raise Interrupted
+        started = time.monotonic()
         progress = {
-            "offsets": self.directory.offsets(),
+            "offsets": self.directory.settle(),
             "train_seconds": self.train_seconds,
             "evaluate_seconds": self.evaluate_seconds,
+            "energy_joules": self.energy_joules,
             "evaluated": self.evaluated,
             "scores": [[epoch, values] for epoch, values in self.scores],
             "epoch_means": self.epoch_means,
         }
-        checkpoint.save(self.directory.checkpoint, self.trial.id, engine.state.state_dict(), progress)
+        stand = checkpoint.Checkpoint(engine.state.state_dict(), progress)
+        checkpoint.save(self.directory.checkpoint, self.trial.id, stand)
         self._saved = time.monotonic()
+        self._save_seconds = self._saved - started
 
     def _resume(self, engine: Engine) -> bool:
-        found = checkpoint.load(self.directory.checkpoint, self.trial.id)
-        if found is None or not self.directory.cut_back(found[1]["offsets"]):
-            self.directory.cut_back(dict.fromkeys((HISTORY, EVALUATIONS), 0))
-            return False
-        state, progress = found
-        engine.state.load_state_dict(state)
-        self._take_over(progress)
-        return True
+        for found in checkpoint.candidates(self.directory.checkpoint, self.trial.id):
+            if self.directory.cut_back(found.progress["offsets"]):
+                engine.state.load_state_dict(found.state)
+                self._take_over(found.progress)
+                return True
+        self.directory.cut_back(dict.fromkeys((HISTORY, EVALUATIONS), 0))
+        return False
 
     def _take_over(self, progress: Mapping[str, Any]) -> None:
         self.train_seconds = progress["train_seconds"]
         self.evaluate_seconds = progress["evaluate_seconds"]
+        self.energy_joules, self._metered = progress["energy_joules"], self.train_seconds
         self.evaluated = progress["evaluated"]
         self.scores = [(epoch, values) for epoch, values in progress["scores"]]
         self.epoch_means = progress["epoch_means"]
@@ -294,6 +341,12 @@ class _Run:
         data = save_safetensors(tensors, metadata={"trial": self.trial.id})
         write_atomically(self.directory.weights, data)
         self.weights_sha256 = hashlib.sha256(data).hexdigest()
+
+
+def _check_finite(seen: Snapshot) -> None:
+    if seen.broken:
+        step, name = seen.broken
+        raise Diverged(f"{name} is not finite at step {step}")
 
 
 def best_scores(scores: list[tuple[int, dict[str, float | None]]]) -> dict[str, dict[str, float]]:

@@ -90,8 +90,10 @@ ANCHOR = {
 
 RECORD = {
     "schema": "version of the record layout",
-    "status": "done, diverged, failed or interrupted",
+    "status": "done, diverged, failed, interrupted or skipped",
     "reason": "one sentence when the status is not done, else null",
+    "failure": "class of the reason of a failed trial: out of memory, data, disk full, timeout, crash, "
+    "setup; null otherwise",
     "epochs": "epochs finished",
     "steps": "update steps done",
     "images": "real pictures shown",
@@ -99,9 +101,14 @@ RECORD = {
     "best": "for every score the best value, with its epoch",
     "train_seconds": "seconds of training [timing]",
     "evaluate_seconds": "seconds of evaluation [timing]",
+    "peak_memory_bytes": "most memory held: of the GPU where one trained, else of the process, or null [timing]",
+    "energy_joules": "energy of the GPU while training, from its reported power, or null [timing]",
     "weights_sha256": "SHA-256 of generator.safetensors, or null when there is none",
+    "files": "SHA-256 of every other file of the record by its name, checkpoints apart, for gan-bench verify [timing]",
 }
 """Keys of ``record.json``, written last and atomically."""
 
-TIMING = frozenset({"started", "train_seconds", "evaluate_seconds", "seconds"})
+TIMING = frozenset(
+    {"started", "train_seconds", "evaluate_seconds", "seconds", "files", "peak_memory_bytes", "energy_joules"}
+)
 """Keys whose values differ between two runs of the same trial; all others are the same bits."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
 import json
 import math
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +20,17 @@ from numpy.typing import NDArray
 
 from gan_bench.atomic import write_atomically
 from gan_bench.errors import RecordError, UserError
+from gan_bench.lock import Lock
 from gan_bench.trial import SCHEMA_VERSION, Status, Trial, TrialRecord
 
 TRIAL, ENVIRONMENT, RECORD = "trial.json", "environment.json", "record.json"
 HISTORY, EVALUATIONS = "history.jsonl", "evaluations.jsonl"
 SAMPLES, CHECKPOINT, WEIGHTS = "samples", "checkpoint.pt", "generator.safetensors"
 PLAN = "plan.json"
+LOCKS = ".locks"
 ANCHORS = "anchors.json"
+
+_STEP_LINE = b'{"kind":"step"'
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,199}")
 _RESERVED = {"report", "published"}
@@ -58,6 +65,10 @@ class RecordDirectory:
         suite = check_name(trial.config.suite, "suite")
         return cls(results / suite / check_name(trial.directory, "trial"))
 
+    def lock(self) -> Lock:
+        """Return the lock that makes one process the trial's owner; it lies beside the records."""
+        return Lock(self.path.parent / LOCKS, self.path.name)
+
     @property
     def checkpoint(self) -> Path:
         """Where the checkpoint lies."""
@@ -69,10 +80,15 @@ class RecordDirectory:
         return self.path / WEIGHTS
 
     def status(self) -> Status | None:
-        """Return how the trial ended, or None when it has not."""
+        """Return the status a trial ended with, or None when it has not."""
+        record = self.record()
+        return record.status if record else None
+
+    def record(self) -> TrialRecord | None:
+        """Return how the trial ended, or None when it has not or cannot be read."""
         try:
-            return Status(json.loads((self.path / RECORD).read_text())["status"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return TrialRecord.from_json(_read_object(self.path / RECORD))
+        except (RecordError, ValueError):
             return None
 
     def foreign_data(self, sha256: str) -> bool:
@@ -97,10 +113,33 @@ class RecordDirectory:
         listed = [*environment.get("changes", []), dict(changes)]
         _write_json(self.path / ENVIRONMENT, {**environment, "changes": listed})
 
+    def skip(self, trial: Trial, reason: str) -> None:
+        """Leave a row for a trial that was planned and not run; what an earlier run left of it stays."""
+        self.describe(trial)
+        self.finish(TrialRecord(status=Status.SKIPPED, reason=reason))
+
+    def fail(self, trial: Trial, record: TrialRecord) -> TrialRecord:
+        """Leave the row of a trial whose process is gone.
+
+        Returns:
+            The record with the digests of its files.
+        """
+        self.describe(trial)
+        return self.finish(record)
+
     def begin(self, trial: Trial, environment: Mapping[str, Any]) -> None:
         """Write what is known before training, and take back an earlier end; an environment that is there stays."""
         (self.path / SAMPLES).mkdir(parents=True, exist_ok=True)
+        self.describe(trial)
         (self.path / RECORD).unlink(missing_ok=True)
+        if not (self.path / ENVIRONMENT).exists():
+            _write_json(self.path / ENVIRONMENT, environment)
+        for name in (HISTORY, EVALUATIONS):
+            (self.path / name).touch()
+
+    def describe(self, trial: Trial) -> None:
+        """Write what the trial is, so that however it ends it is a row."""
+        self.path.mkdir(parents=True, exist_ok=True)
         description = {
             "schema": SCHEMA_VERSION,
             "id": trial.id,
@@ -110,10 +149,6 @@ class RecordDirectory:
             "provenance": dict(trial.provenance),
         }
         _write_json(self.path / TRIAL, description)
-        if not (self.path / ENVIRONMENT).exists():
-            _write_json(self.path / ENVIRONMENT, environment)
-        for name in (HISTORY, EVALUATIONS):
-            (self.path / name).touch()
 
     def append(self, name: str, lines: Iterable[Mapping[str, Any]]) -> None:
         """Append lines to the history or the evaluations, in one write."""
@@ -125,6 +160,17 @@ class RecordDirectory:
     def offsets(self) -> dict[str, int]:
         """Return the sizes of the growing files, in bytes."""
         return {name: (self.path / name).stat().st_size for name in (HISTORY, EVALUATIONS)}
+
+    def settle(self) -> dict[str, int]:
+        """Force the growing files to disk, so that a checkpoint never knows more than they hold.
+
+        Returns:
+            Their sizes, in bytes.
+        """
+        for name in (HISTORY, EVALUATIONS):
+            with (self.path / name).open("rb") as file:
+                os.fsync(file.fileno())
+        return self.offsets()
 
     def cut_back(self, offsets: Mapping[str, int]) -> bool:
         """Shorten the growing files to where a checkpoint knew them.
@@ -148,9 +194,25 @@ class RecordDirectory:
         Image.fromarray(grid).save(buffer, format="PNG", optimize=True)
         write_atomically(self.path / SAMPLES / f"epoch-{epoch:04d}.png", buffer.getvalue())
 
-    def finish(self, record: TrialRecord) -> None:
-        """Write the end of the trial, atomically and last."""
-        _write_json(self.path / RECORD, record.to_json())
+    def finish(self, record: TrialRecord) -> TrialRecord:
+        """Write the end of the trial, atomically and last, with the digests of its other files.
+
+        Returns:
+            The record with those digests.
+        """
+        complete = replace(record, files=self.digests())
+        _write_json(self.path / RECORD, complete.to_json())
+        return complete
+
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of every file of the record but its end and its checkpoints, by name."""
+        names = [TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, WEIGHTS]
+        files = [self.path / name for name in names] + sorted((self.path / SAMPLES).glob("epoch-*.png"))
+        return {
+            file.relative_to(self.path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in files
+            if file.exists()
+        }
 
 
 def finite(value: Any) -> Any:  # noqa: ANN401 - any JSON-able value
@@ -211,7 +273,7 @@ def read_anchors(results: Path) -> dict[str, list[dict[str, Any]]]:
         Anchors by suite name.
     """
     found: dict[str, list[dict[str, Any]]] = {}
-    for suite in _suite_folders(results):
+    for suite in suite_folders(results):
         try:
             content = _read_object(suite / ANCHORS)["anchors"]
         except (RecordError, KeyError):
@@ -220,7 +282,7 @@ def read_anchors(results: Path) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _suite_folders(results: Path) -> list[Path]:
+def suite_folders(results: Path) -> list[Path]:
     """Return the suites under a results folder, or the folder itself when it is one suite's."""
     folders = [results] if (results / PLAN).exists() else sorted(p for p in results.iterdir() if p.is_dir())
     return [p for p in folders if not p.name.startswith(".") and p.name not in _RESERVED]
@@ -247,8 +309,8 @@ class StoredTrial:
     record: Mapping[str, Any] | None
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a JSON-lines file, leaving out a last line that a kill cut short.
+def read_lines(path: Path, skipped: bytes = b"") -> list[dict[str, Any]]:
+    """Read a JSON-lines file, leaving out a last line that a kill cut short and lines that start with ``skipped``.
 
     Raises:
         RecordError: A line before the last is not a JSON object.
@@ -258,8 +320,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     lines: list[dict[str, Any]] = []
+    with contextlib.suppress(ValueError):  # whole files are read at once; only what is damaged is looked at closely
+        kept = [line for line in raw if line and not (skipped and line.startswith(skipped))]
+        lines = json.loads(b"[" + b",".join(kept) + b"]")
+        if len(lines) == len(kept) and all(isinstance(line, dict) for line in lines):
+            return lines
+        lines = []
     for number, line in enumerate(raw, start=1):
-        if not line:
+        if not line or (skipped and line.startswith(skipped)):
             continue
         try:
             content = json.loads(line)
@@ -283,16 +351,16 @@ def _read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def _lines_with(path: Path, keys: set[str]) -> list[dict[str, Any]]:
-    lines = read_lines(path)
+def _lines_with(path: Path, keys: set[str], skipped: bytes = b"") -> list[dict[str, Any]]:
+    lines = read_lines(path, skipped)
     for number, line in enumerate(lines, start=1):
         if not keys <= set(line):
             raise RecordError(f"{path}:{number} lacks {', '.join(sorted(keys - set(line)))}; run again with --fresh")
     return lines
 
 
-def read_trial(path: Path) -> StoredTrial:
-    """Read a record directory.
+def read_trial(path: Path, *, steps: bool = True) -> StoredTrial:
+    """Read a record directory, with or without the ``step`` lines of its history.
 
     Raises:
         RecordError: It is not one, or is damaged, or is of a version this package does not know.
@@ -310,29 +378,30 @@ def read_trial(path: Path) -> StoredTrial:
         path=path,
         trial=trial,
         environment=_read_object(path / ENVIRONMENT) if (path / ENVIRONMENT).exists() else {},
-        history=_lines_with(path / HISTORY, {"kind", "epoch", "step"}),
+        history=_lines_with(path / HISTORY, {"kind", "epoch", "step"}, b"" if steps else _STEP_LINE),
         evaluations=_lines_with(path / EVALUATIONS, {"epoch", "scores"}),
         record=_read_object(path / RECORD) if (path / RECORD).exists() else None,
     )
 
 
-def scan(results: Path) -> Iterator[StoredTrial | RecordError]:
+def scan(results: Path, *, steps: bool = True) -> Iterator[StoredTrial | RecordError]:
     """Read every trial under a results folder, planned ones that never started included.
 
     Args:
         results: A results folder, or one suite's folder in it.
+        steps: Whether the ``step`` lines of histories are read; without them a long history takes a fraction.
 
     Yields:
         Trials in the order of their paths, and an error for every directory that cannot be read.
     """
-    for suite in _suite_folders(results):
+    for suite in suite_folders(results):
         seen = set()
         for path in sorted(suite.glob("*--????????")):
             if not (path / TRIAL).exists():
                 continue
             seen.add(path.name)
             try:
-                yield read_trial(path)
+                yield read_trial(path, steps=steps)
             except RecordError as error:
                 yield error
         yield from _never_started(suite, seen)

@@ -238,6 +238,18 @@ class Status(StrEnum):
     DIVERGED = "diverged"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    SKIPPED = "skipped"
+
+
+class Failure(StrEnum):
+    """Classes of reasons why a trial failed."""
+
+    OUT_OF_MEMORY = "out of memory"
+    DATA = "data"
+    DISK_FULL = "disk full"
+    TIMEOUT = "timeout"
+    CRASH = "crash"
+    SETUP = "setup"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,16 +258,35 @@ class TrialRecord:
 
     status: Status
     reason: str | None
-    epochs: int
-    steps: int
-    images: int
-    final: Mapping[str, float | None]
-    best: Mapping[str, Mapping[str, float]]
-    train_seconds: float
-    evaluate_seconds: float
+    failure: Failure | None = None
+    epochs: int = 0
+    steps: int = 0
+    images: int = 0
+    final: Mapping[str, float | None] = field(default_factory=dict)
+    best: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    train_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+    peak_memory_bytes: int | None = None
+    energy_joules: float | None = None
     weights_sha256: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON-able dict."""
-        return {"schema": self.schema, **asdict(self), "status": str(self.status)}
+        plain = {"schema": self.schema, **asdict(self), "status": str(self.status)}
+        return {**plain, "failure": self.failure and str(self.failure)}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> TrialRecord:
+        """Build the record that ``to_json`` described; keys of other versions are left out.
+
+        Raises:
+            ValueError: The status or the class of failure is unknown, or missing.
+        """
+        known = {name: plain[name] for name in (f.name for f in fields(cls)) if name in plain}
+        try:
+            failure = Failure(plain["failure"]) if plain.get("failure") else None
+            return cls(**{**known, "status": Status(plain["status"]), "failure": failure})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"incomplete record: {error}") from error

@@ -14,7 +14,9 @@ from gan_bench.evaluation import Evaluator, shuffled
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.metrics.features import Extractor
 from gan_bench.reference import Reference, reference
+from gan_bench.training.captured import CapturedEngine
 from gan_bench.training.engine import Engine, ReferenceEngine
+from gan_bench.training.fast import FastEngine
 from gan_bench.training.state import TrainState
 from gan_bench.trial import TrialConfig
 
@@ -29,11 +31,13 @@ class Workplace:
         data: The data folder.
         device: What computes.
         stop: Says whether to stop at the next step.
+        engine_wish: ``auto``, or the name of an engine.
     """
 
     data: DataRoot
     device: torch.device
     stop: Callable[[], bool]
+    engine_wish: str = "auto"
     _shared: dict[tuple[object, ...], object] = field(default_factory=dict, repr=False, compare=False)
 
     def pictures(self, dataset: str, split: Split, size: int) -> Pictures:
@@ -91,7 +95,10 @@ class Workplace:
     def engine(self, config: TrialConfig) -> Engine:
         """Make the engine of a trial at its very beginning."""
         pictures = self.training_pictures(config).to(self.device)
-        return ReferenceEngine(config, pictures, TrainState.start(config, self.device))
+        state = TrainState.start(config, self.device)
+        if self.engine_wish == "reference":
+            return ReferenceEngine(config, pictures, state)
+        return (CapturedEngine if self.device.type == "cuda" else FastEngine)(config, pictures, state)
 
     def _once(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
         if key not in self._shared:

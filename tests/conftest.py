@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from gan_bench.datasets import DataRoot
 from gan_bench.recipes import RECIPES
@@ -17,6 +18,13 @@ from gan_bench.trial import EvaluationConfig, Trial, TrialConfig
 def _own_cache(tmp_path_factory, monkeypatch):
     """Share one cache of reference statistics over the test session, apart from the user's."""
     monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _own_float_mode():
+    """Take back flush-to-zero, which commands set for their process: other tests count on denormal numbers."""
+    yield
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from gan_bench.cli import main
 
 SUITE = """\
 suite: tiny
@@ -146,18 +146,25 @@ BAD_CALLS = {
 
 
 @pytest.mark.parametrize("name", BAD_CALLS)
-def test_bad_input_is_one_sentence_and_code_2(tmp_path, name):
+def test_bad_input_is_one_sentence_and_code_2(tmp_path, name, capsys, monkeypatch):
     (tmp_path / "file").touch()
     arguments, message = BAD_CALLS[name]
-    environment = {key: value for key, value in os.environ.items() if key != "GAN_BENCH_DATA"}
-    here = Path.cwd()
-    done = gan_bench(*[a.format(tmp=tmp_path) for a in arguments], env=environment, cwd=tmp_path)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert message in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
-    assert done.stderr.count("\n") == 1
+    monkeypatch.delenv("GAN_BENCH_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main([a.format(tmp=tmp_path) for a in arguments])
+    said = capsys.readouterr()
+    assert ended.value.code == 2, said
+    assert message in " ".join(said.err.split())
+    assert said.err.count("\n") == 1
     assert sorted(p.name for p in tmp_path.iterdir() if p.name not in ("file", "results")) == []
-    assert Path.cwd() == here
+
+
+def test_a_bad_call_has_no_traceback_and_leaves_with_code_2(tmp_path):
+    done = gan_bench("run", "mnits", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith('error: unknown suite "mnits"')
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has a CUDA device")

@@ -1,0 +1,466 @@
+"""Faults made for real: full disks, damaged checkpoints, dead workers and parents, rivals, clocks, hung servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import datetime, timedelta
+
+import pytest
+import torch
+from conftest import digits_trial
+from records import bits
+from test_cli import gan_bench, wait_for
+from test_torture import mlflow_runs
+
+from gan_bench import environment
+from gan_bench.attempt import Policy
+from gan_bench.datasets import DataRoot
+from gan_bench.events import Silent
+from gan_bench.executors import Fleet, run_inline, run_processes
+from gan_bench.runner import run_trial
+from gan_bench.store import RecordDirectory, StoredTrial, scan
+from gan_bench.training import checkpoint, engine
+from gan_bench.trial import Failure, Status
+from gan_bench.verify import rerun, verify
+from gan_bench.workplace import Workplace
+
+CPU = torch.device("cpu")
+ONE_WORKER, TWO_WORKERS = (Fleet(devices=("cpu",) * n, threads=1) for n in (1, 2))
+
+
+def place(tmp_path, stop=lambda: False):
+    return Workplace(DataRoot(tmp_path, given=True), CPU, stop, "reference")
+
+
+def run(tmp_path, trial, name="results", **options):
+    stop = options.pop("stop", lambda: False)
+    directory = RecordDirectory.of(tmp_path / name, trial)
+    return directory, run_trial(trial, directory, place(tmp_path, stop), options.pop("listener", Silent()), **options)
+
+
+def stop_after(looks):
+    asked = iter(range(10_000))
+    return lambda: next(asked) >= looks
+
+
+def whole(results):
+    """Assert that every record is as it should be."""
+    assert [verdict.faults for verdict in verify(results)] == [()] * len(list(results.glob("*/*/trial.json")))
+
+
+# ---------------------------------------------------------------------------------------------------- checkpoints
+
+
+class Resumed(Silent):
+    at = "never started"
+
+    def started(self, trial, resumed_at):
+        self.at = resumed_at
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
+    trial = digits_trial(epochs=3)
+    undisturbed, _ = run(tmp_path, trial, "whole")
+    directory, _ = run(tmp_path, trial, stop=stop_after(6))
+    content = bytearray(directory.checkpoint.read_bytes())
+    assert checkpoint.previous(directory.checkpoint).exists()
+    if damage == "truncated":
+        del content[len(content) // 2 :]
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 1
+    else:
+        other, _ = run(tmp_path, digits_trial(seed=1), "other", stop=stop_after(4))
+        content = other.checkpoint.read_bytes()
+    directory.checkpoint.write_bytes(content)
+    assert any("damaged" in fault for verdict in verify(tmp_path / "results") for fault in verdict.faults)
+    heard = Resumed()
+    directory, record = run(tmp_path, trial, listener=heard)
+    assert record.status is Status.DONE
+    assert heard.at is not None
+    assert bits(directory) == bits(undisturbed)
+    assert (directory.path / "checkpoint.pt.broken").exists()
+
+
+def test_the_checkpoint_before_survives_alone(tmp_path):
+    """Its newer one was set aside, and the process was killed before the next."""
+    trial = digits_trial(epochs=3)
+    undisturbed, _ = run(tmp_path, trial, "whole")
+    directory, _ = run(tmp_path, trial, stop=stop_after(6))
+    directory.checkpoint.unlink()
+    heard = Resumed()
+    directory, _ = run(tmp_path, trial, listener=heard)
+    assert heard.at is not None
+    assert bits(directory) == bits(undisturbed)
+
+
+def test_a_checkpoint_runs_no_code(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path}/exploded",)
+
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, "0", checkpoint.Checkpoint({"bomb": Bomb()}, {}))
+    assert checkpoint.read(path, "0") is None
+    assert list(checkpoint.candidates(path, "0")) == []
+    assert not (tmp_path / "exploded").exists()
+
+
+# ---------------------------------------------------------------------------------------------------- disks, memory
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 4 MB, and a way to change it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options):
+        return subprocess.run(
+            ["mount", "-o", options, "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False
+        )
+
+    if mount("size=4m").returncode:
+        pytest.skip("mounting a small file system needs rights this process does not have")
+    yield folder, lambda options: mount(f"remount,{options}")
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_fails_the_trial_and_spares_what_stood(tmp_path, small_disk):
+    folder, remount = small_disk
+    trials = [digits_trial(0), digits_trial(1)]
+    outcome = run_inline(folder, trials, place(tmp_path), Silent()).records
+    assert [outcome[t.id].failure for t in trials] == [None, Failure.DISK_FULL]
+    assert "no space left" in outcome[trials[1].id].reason
+    whole(folder)
+    remount("size=64m")
+    again = run_inline(folder, trials, place(tmp_path), Silent(), Policy(retry_failed=True)).records
+    assert {i: r.status for i, r in again.items()} == {trials[1].id: Status.DONE}
+    whole(folder)
+    for trial in trials:
+        assert bits(RecordDirectory.of(folder, trial)) == bits(run(tmp_path, trial, "whole")[0])
+
+
+def test_too_little_space_and_a_read_only_folder_are_said_at_once(small_disk):
+    folder, remount = small_disk
+    small = gan_bench("run", "digits", "--results", folder, "--no-tracking", "--seeds", "0")
+    assert (small.returncode, "are free; free some space" in small.stderr) == (2, True), small.stderr
+    remount("ro")
+    closed = gan_bench("run", "digits", "--results", folder, "--no-tracking", "--seeds", "0")
+    assert (closed.returncode, "cannot be written" in closed.stderr) == (2, True), closed.stderr
+
+
+def test_a_worker_out_of_memory_is_named(tmp_path):
+    trials = [digits_trial(0, latent_dim=2_000_000_000), digits_trial(1)]
+    records = run_processes(tmp_path, trials, place(tmp_path), Silent(), Policy(), ONE_WORKER).records
+    assert [records[t.id].failure for t in trials] == [Failure.OUT_OF_MEMORY, None]
+    assert "lower batch_size" in records[trials[0].id].reason
+
+
+# ---------------------------------------------------------------------------------------------------- policies
+
+
+def test_weights_that_are_not_finite_are_a_divergence_although_losses_are(tmp_path, monkeypatch):
+    """An infinite weight before tanh still gives pictures in [-1, 1]."""
+    plain = engine.update
+
+    def poisoned(state, *batch):
+        values = plain(state, *batch)
+        state.generator.layers[4].bias.data[0] = float("inf")
+        return values
+
+    monkeypatch.setattr(engine, "update", poisoned)
+    _, record = run(tmp_path, digits_trial())
+    assert record.status is Status.DIVERGED
+    assert record.reason == "weights are not finite at step 3, the end of epoch 1"
+
+
+def test_a_time_limit_fails_the_trial_and_a_longer_one_goes_on(tmp_path):
+    trial = digits_trial(epochs=3)
+    directory, record = run(tmp_path, trial, time_limit=1e-6)
+    assert (record.status, record.failure) == (Status.FAILED, Failure.TIMEOUT)
+    assert directory.checkpoint.exists()
+    directory, record = run(tmp_path, trial)
+    assert record.status is Status.DONE
+    assert bits(directory) == bits(run(tmp_path, trial, "whole")[0])
+
+
+def test_fail_fast_leaves_the_rest_as_skipped_rows(tmp_path):
+    trials = [digits_trial(0), digits_trial(1), digits_trial(2)]
+    outcome = run_inline(tmp_path, trials, place(tmp_path), Silent(), Policy(fail_fast=True, time_limit=1e-6))
+    statuses = [RecordDirectory.of(tmp_path, t).status() for t in trials]
+    assert statuses == [Status.FAILED, Status.SKIPPED, Status.SKIPPED]
+    assert list(outcome.records) == [trials[0].id]
+    whole(tmp_path)
+    run_inline(tmp_path, trials, place(tmp_path), Silent(), Policy(retry_failed=True))
+    assert {RecordDirectory.of(tmp_path, t).status() for t in trials} == {Status.DONE}
+
+
+# ---------------------------------------------------------------------------------------------------- processes
+
+
+def test_any_number_of_workers_gives_the_same_bits(tmp_path):
+    trials = [digits_trial(seed) for seed in range(3)]
+    for name, fleet in (("one", ONE_WORKER), ("two", TWO_WORKERS)):
+        records = run_processes(tmp_path / name, trials, place(tmp_path), Silent(), Policy(), fleet).records
+        assert {r.status for r in records.values()} == {Status.DONE}
+        whole(tmp_path / name)
+    for trial in trials:
+        assert bits(RecordDirectory.of(tmp_path / "one", trial)) == bits(RecordDirectory.of(tmp_path / "two", trial))
+
+
+class KillsWorkers(Silent):
+    """Kills the first worker that says its trial has been scored."""
+
+    def __init__(self, results):
+        self.results, self.struck = results, None
+
+    def scored(self, trial, epoch, scores):
+        if self.struck is None:
+            self.struck = trial.id
+            os.kill(RecordDirectory.of(self.results, trial).lock().holder().pid, signal.SIGKILL)
+
+
+def test_a_lost_worker_loses_one_trial_for_a_while(tmp_path):
+    trials = [digits_trial(seed, epochs=30) for seed in range(2)]
+    results, killer = tmp_path / "results", KillsWorkers(tmp_path / "results")
+    records = run_processes(results, trials, place(tmp_path), killer, Policy(), TWO_WORKERS).records
+    lost = records[killer.struck]
+    assert (lost.status, lost.failure) == (Status.FAILED, Failure.CRASH)
+    assert "killed by SIGKILL" in lost.reason
+    assert Counter(r.status for r in records.values()) == {Status.FAILED: 1, Status.DONE: 1}
+    run_processes(results, trials, place(tmp_path), Silent(), Policy(retry_failed=True), TWO_WORKERS)
+    run_processes(tmp_path / "whole", trials, place(tmp_path), Silent(), Policy(), TWO_WORKERS)
+    whole(results)
+    for trial in trials:
+        assert bits(RecordDirectory.of(results, trial)) == bits(RecordDirectory.of(tmp_path / "whole", trial))
+
+
+SUITE = """\
+suite: tiny
+version: 1
+trials:
+  - recipe: mnist-mlp-z100
+    set: {dataset: digits, epochs: 300, log_every: 4}
+seeds: [0, 1]
+evaluate: {samples: 64}
+profiles: {quick: {}}
+"""
+
+
+def start(tmp_path, *arguments, epochs=300):
+    suite = tmp_path / "tiny.yaml"
+    suite.write_text(SUITE.replace("300", str(epochs)))
+    command = [sys.executable, "-m", "gan_bench", "run", suite, "--results", tmp_path / "results", *arguments]
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # several run at once
+    return subprocess.Popen(
+        [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=alone
+    )
+
+
+def owners(results):
+    pids = []
+    for path in results.glob("*/.locks/*--*"):
+        try:
+            pids.append(json.loads(path.read_text())["pid"])
+        except (OSError, ValueError):
+            continue
+    return pids
+
+
+def running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_its_parent(tmp_path, how):
+    results = tmp_path / "results"
+    process = start(tmp_path, "--executor", "processes", "--workers", "2", "--no-tracking")
+    wait_for(lambda: len(owners(results)) == 2 and len(list(results.glob("*/*/history.jsonl"))) == 2)
+    pids = owners(results)
+    process.send_signal(how)
+    asked = time.monotonic()
+    process.communicate(timeout=60)
+    assert process.returncode == (130 if how != signal.SIGKILL else -how)
+    wait_for(lambda: not any(running(pid) for pid in pids), 15)
+    assert time.monotonic() - asked < 30
+    found = [json.loads(path.read_text())["status"] for path in results.glob("*/*/record.json")]
+    assert found == ["interrupted"] * 2
+
+
+def test_two_runners_share_a_suite(tmp_path):
+    """Neither repeats what the other did, and both say what became of it."""
+    rivals = [start(tmp_path, epochs=40) for _ in range(2)]
+    said = [rival.communicate(timeout=240)[0] for rival in rivals]
+    assert {rival.returncode for rival in rivals} <= {0, 1}, said
+    assert any(rival.returncode == 0 for rival in rivals), said
+    begun = Counter(line.split("] ")[1].split(":")[0] for text in said for line in text.splitlines() if line[:1] == "[")
+    assert set(begun.values()) == {1}, said
+    assert len(begun) == 2
+    whole(tmp_path / "results")
+    gan_bench("sync", tmp_path / "results")
+    runs = mlflow_runs(tmp_path / "results", "tiny")
+    assert [run["status"] for run in runs] == ["FINISHED"] * 2
+    assert len({run["trial"] for run in runs}) == 2
+
+
+# ---------------------------------------------------------------------------------------------------- clocks
+
+
+def test_a_clock_that_steps_back_changes_nothing(tmp_path, monkeypatch):
+    trial = digits_trial()
+    undisturbed, _ = run(tmp_path, trial, "whole")
+
+    class Earlier(datetime):
+        steps = 0
+
+        @classmethod
+        def now(cls, tz=None):
+            cls.steps += 1
+            return datetime.now(tz) - timedelta(hours=cls.steps)
+
+    real = time.time
+    steps = iter(range(10**6))
+    monkeypatch.setattr(time, "time", lambda: real() - 3600 * next(steps))
+    monkeypatch.setattr(environment, "datetime", Earlier)
+    run(tmp_path, trial, stop=stop_after(6))
+    directory, record = run(tmp_path, trial)
+    assert record.train_seconds >= 0
+    assert bits(directory) == bits(undisturbed)
+    whole(tmp_path / "results")
+
+
+# ---------------------------------------------------------------------------------------------------- verify
+
+
+def test_verify_finds_what_was_changed(tmp_path):
+    trial = digits_trial()
+    directory, _ = run(tmp_path, trial)
+
+    def faults():
+        (verdict,) = verify(tmp_path / "results")
+        return " ".join(verdict.faults)
+
+    assert faults() == ""
+    for name in (
+        "history.jsonl",
+        "evaluations.jsonl",
+        "samples/epoch-0001.png",
+        "generator.safetensors",
+        "environment.json",
+    ):
+        path = directory.path / name
+        before = path.read_bytes()
+        path.write_bytes(before.replace(b"1", b"2", 1))
+        assert f"{name} has changed" in faults(), name
+        path.write_bytes(before)
+    path = directory.path / "trial.json"
+    before = path.read_text()
+    path.write_text(before.replace('"lr_g": 0.0003', '"lr_g": 0.0002'))
+    assert "its id is not that of its config" in faults()
+    path.write_text(before)
+    (directory.path / "samples" / "epoch-0002.png").unlink()
+    assert "is gone" in faults()
+
+
+def test_verify_finds_doubled_and_missing_lines(tmp_path):
+    directory, record = run(tmp_path, digits_trial())
+    path = directory.path / "history.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    for changed in (lines[:-1], [*lines, lines[-1]], lines[1:]):
+        path.write_text("".join(changed))
+        directory.finish(record)  # with digests that fit
+        (verdict,) = verify(tmp_path / "results")
+        assert verdict.faults, changed
+
+
+def test_verify_trains_the_first_steps_again(tmp_path):
+    directory, _ = run(tmp_path, digits_trial())
+    data = DataRoot(tmp_path, given=True)
+    (verdict,) = rerun(tmp_path / "results", "*seed=0", data)
+    assert (verdict.faults, verdict.remarks) == ((), ("step 2 is the same to the bit",))
+    path = directory.path / "history.jsonl"
+    first, *rest = path.read_text().splitlines(keepends=True)
+    line = json.loads(first)
+    path.write_text(json.dumps({**line, "loss_g": line["loss_g"] + 1e-6}) + "\n" + "".join(rest))
+    (verdict,) = rerun(tmp_path / "results", "*seed=0", data)
+    assert "differs by up to 1e-06 on the same machine" in verdict.faults[0]
+    about = directory.path / "environment.json"
+    about.write_text(about.read_text().replace('"device_name": "', '"device_name": "other '))
+    (verdict,) = rerun(tmp_path / "results", "*seed=0", data)
+    assert "as it may: other device_name" in verdict.remarks[0]
+
+
+# ---------------------------------------------------------------------------------------------------- tracking
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A tracking server of its own, in a process group that can be stopped and killed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port),
+        "--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}", "--artifacts-destination", str(tmp_path / "art"),
+    ]  # fmt: skip
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (tmp_path / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, start_new_session=True, cwd=tmp_path, env={**os.environ, **quiet}
+        )
+
+    def answers():
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1):
+                return True
+        except OSError:
+            return False
+
+    wait_for(answers)
+    yield f"http://127.0.0.1:{port}", lambda number: os.killpg(process.pid, number)
+    for number in (signal.SIGCONT, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+    process.wait()
+
+
+def test_a_server_that_hangs_and_one_that_dies_cost_training_nothing(tmp_path, server):
+    uri, kill = server
+    results = tmp_path / "results"
+    first = start(tmp_path, "--tracking-uri", uri, "--seeds", "0", epochs=60)
+    wait_for(lambda: any(p.stat().st_size > 2000 for p in results.glob("*/*/history.jsonl")))
+    kill(signal.SIGSTOP)
+    said, _ = first.communicate(timeout=240)
+    assert first.returncode == 0, said
+    assert "MLflow is incomplete" in said
+    assert "repairs it" in said
+    kill(signal.SIGCONT)
+    repaired = gan_bench("sync", results, "--tracking-uri", uri)
+    assert "1 runs are up to date" in repaired.stdout, repaired.stderr
+
+    second = start(tmp_path, "--tracking-uri", uri, "--seeds", "1", epochs=60)
+    wait_for(lambda: len(list(results.glob("*/*/history.jsonl"))) == 2)
+    kill(signal.SIGKILL)
+    said, _ = second.communicate(timeout=240)
+    assert second.returncode == 0, said
+    assert "MLflow is incomplete" in said
+    assert {s.record["status"] for s in scan(results) if isinstance(s, StoredTrial)} == {"done"}
+    local = gan_bench("sync", results)
+    assert "2 runs are up to date" in local.stdout
+    runs = mlflow_runs(results, "tiny")
+    assert [run["status"] for run in runs] == ["FINISHED"] * 2
+    assert {len(run["steps"]) for run in runs} == {60}

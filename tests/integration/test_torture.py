@@ -1,0 +1,90 @@
+"""Fifty SIGKILLs at random instants: the bits of an undisturbed run, whole records, one MLflow run per trial."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from records import bits
+from test_cli import gan_bench
+
+from gan_bench.store import RecordDirectory, StoredTrial, scan
+
+KILLS = 50
+SUITE = """\
+suite: torture
+version: 1
+trials:
+  - recipe: mnist-mlp-z100
+    set: {dataset: digits, log_every: 3, batch_size: 32}
+    sweep: {lr: [2e-4, 3e-4]}
+  - recipe: mnist-dcgan
+    set: {dataset: digits, log_every: 2, batch_size: 32}
+seeds: [1]
+evaluate: {samples: 64, epochs: [1, 2], draws: 2, extractors: [lenet-mnist-v1]}
+profiles: {quick: {epochs: 3, train_limit: 300}}
+"""
+
+
+def torture(suite, results, kills, tracked=0):
+    script = Path(__file__).with_name("torture.py")
+    command = [sys.executable, str(script), str(suite), str(results), "7", str(kills), str(tracked)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_fifty_kills_lose_nothing(tmp_path):
+    suite = tmp_path / "torture.yaml"
+    suite.write_text(SUITE)
+    told = torture(suite, tmp_path / "tortured" / "results", KILLS, tracked=10)
+    assert len(told["struck"]) == KILLS
+    spread = Counter(place.split()[-1].split(".")[0] or place.split()[-1].split(".")[1] for place in told["struck"])
+    assert {"checkpoint", "history", "evaluations", "time"} <= set(spread), spread
+
+    whole = tmp_path / "whole" / "results"
+    for seed in range(1, told["seeds"] + 1):
+        suite.write_text(SUITE.replace("seeds: [1]", f"seeds: [{seed}]"))
+        done = gan_bench(
+            "run", suite, "--results", whole, "--no-tracking", "--executor", "inline",
+            "--engine", "reference", "--device", "cpu", env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+    tortured = tmp_path / "tortured" / "results"
+    found = [stored for stored in scan(whole) if isinstance(stored, StoredTrial)]
+    assert len(found) == 3 * told["seeds"]
+    for stored in found:
+        pair = [RecordDirectory(root / "torture" / stored.path.name) for root in (whole, tortured)]
+        assert bits(pair[0]) == bits(pair[1])
+    verified = gan_bench("verify", tortured)
+    assert verified.returncode == 0, verified.stdout
+    assert "every record is whole" in verified.stdout
+
+    for _ in range(2):
+        assert f"{len(found)} runs are up to date" in gan_bench("sync", tortured).stdout
+    runs = mlflow_runs(tortured, "torture")
+    assert Counter(run["trial"] for run in runs) == Counter({stored.trial["id"]: 1 for stored in found})
+    assert {run["status"] for run in runs} == {"FINISHED"}
+    assert {tuple(run["steps"]) for run in runs} == {(1, 2, 3)}
+
+
+def mlflow_runs(results, experiment):
+    code = """
+import sys, json
+from mlflow import MlflowClient
+client = MlflowClient(sys.argv[1])
+experiment = client.get_experiment_by_name(sys.argv[2])
+print(json.dumps([
+    {"trial": run.data.tags["gan_bench.trial"], "status": run.info.status,
+     "steps": [m.step for m in client.get_metric_history(run.info.run_id, "train/loss_d")]}
+    for run in client.search_runs([experiment.experiment_id])
+]))
+"""
+    command = [sys.executable, "-c", code, f"sqlite:///{results / 'mlflow.db'}", experiment]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])

@@ -1,0 +1,126 @@
+"""Run a suite again and again, killing it with SIGKILL, until it has been killed often enough; then let it finish.
+
+    python torture.py SUITE RESULTS SEED KILLS TRACKED
+
+Every run is a fork of this process, which has loaded everything and computed nothing, so that a run costs a second and
+not ten. A run is killed at a file operation below RESULTS, the n-th one, or after a time; both are drawn from SEED.
+Prints where it struck as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from gan_bench import bench
+from gan_bench.attempt import Policy
+from gan_bench.suite import PlanOptions
+
+torch.set_num_threads(1)  # a fork does not take thread pools along
+MOST = 45
+LONGEST = 2.5
+
+
+def options(suite: Path, results: Path, seeds: tuple[int, ...], *, tracked: bool) -> bench.BenchOptions:
+    return bench.BenchOptions(
+        suite=str(suite),
+        results=results,
+        data=None,
+        device="cpu",
+        profile="quick",
+        plan=PlanOptions(seeds=seeds),
+        engine="reference",
+        executor="inline",
+        workers=None,
+        policy=Policy(),
+        tracking_uri="" if tracked else None,
+        fresh=False,
+        dry_run=False,
+    )
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(results: Path, where: Path, draw: random.Random) -> None:
+    """Choose the instant of death."""
+    if draw.random() < 0.3:
+        seconds = draw.uniform(0.05, LONGEST)
+
+        def later() -> None:
+            time.sleep(seconds)
+            where.write_text("time")
+            die()
+
+        threading.Thread(target=later, daemon=True).start()
+        return
+    left = [draw.randrange(1, MOST)]
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event not in ("open", "os.rename", "os.remove", "os.link", "os.truncate", "os.utime"):
+            return
+        names = [str(a) for a in arguments[:2] if isinstance(a, (str, os.PathLike))]
+        mine = [name for name in names if name.startswith(str(results)) and "/." not in name.rsplit("/", 1)[0]]
+        if not mine or not left[0]:
+            return
+        left[0] -= 1
+        if not left[0]:
+            where.write_text(f"{event} {Path(mine[-1]).name}")
+            die()
+
+    sys.addaudithook(hook)
+
+
+def run(suite: Path, results: Path, seeds: tuple[int, ...], tracked: bool, fatal: random.Random | None) -> str | None:
+    """Run the suite in a fork; return where it was killed, or None when it came to its end."""
+    where = results.parent / "where"
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            if fatal:
+                arm(results, where, fatal)
+            with Path(os.devnull).open("w") as null:
+                code = bench.bench(options(suite, results, seeds, tracked=tracked), Console(file=null))
+        except BaseException:
+            traceback.print_exc()
+        os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        return where.read_text()
+    assert os.WEXITSTATUS(status) == 0, f"the suite ended with {os.WEXITSTATUS(status)}"
+    return None
+
+
+def main() -> None:
+    suite, results, seed, kills, tracked = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:6])
+    bench.expected_seconds = lambda *_: 0.0  # the estimate is not what is tortured
+    results.mkdir(parents=True, exist_ok=True)
+    struck: list[str] = []
+    rounds = 0
+    while len(struck) < kills:  # a new seed of the trials whenever everything is done
+        rounds += 1
+        while len(struck) < kills:
+            follow = bool(tracked) and len(struck) % tracked == tracked - 1
+            place = run(suite, results, (rounds,), follow, random.Random(f"{seed}/{len(struck)}/{rounds}"))
+            if place is None:
+                break
+            struck.append(place)
+    for each in range(1, rounds + 1):
+        assert run(suite, results, (each,), False, None) is None
+    sys.stdout.write(json.dumps({"struck": struck, "seeds": rounds}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
