@@ -7,7 +7,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report ui test lint clean-env
+.PHONY: help bench report ui speed test lint clean-env
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ report: $(VENV)/.installed ## make the tables again from the records
 
 ui: $(VENV)/.installed ## serve the MLflow page of the results
 	@exec $(BIN)/gan-bench ui --results $(RESULTS)
+
+speed: $(VENV)/.installed-dev ## measure the training loops against an article-style loop
+	$(BIN)/python benchmarks/speed/training.py --out $(RESULTS)/speed $(ARGS)
 
 test: $(VENV)/.installed-dev ## run the tests
 	$(BIN)/pytest $(ARGS)

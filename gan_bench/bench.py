@@ -10,22 +10,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
 
+from gan_bench.attempt import Policy, is_finished
 from gan_bench.datasets import DATASETS, DataRoot, register_folder
-from gan_bench.environment import choose_device, fix_bits
+from gan_bench.environment import choose_device, cores, fix_bits
 from gan_bench.errors import UserError
-from gan_bench.executors import run_inline, unfinished
+from gan_bench.executors import Fleet, Results, kill_workers, run_inline, run_processes
 from gan_bench.mlflow_views import link
-from gan_bench.preflight import expected_seconds, preflight, real_anchors
+from gan_bench.preflight import check_space, expected_seconds, preflight, real_anchors
 from gan_bench.report.build import build_report, print_report
 from gan_bench.store import RecordDirectory, write_anchors, write_plan
 from gan_bench.suite import Plan, PlanOptions, find_suite, make_plan
 from gan_bench.terminal import Watch
-from gan_bench.trial import Status, Trial, TrialRecord
+from gan_bench.trial import Status, Trial
 from gan_bench.workplace import Workplace
 
 
@@ -43,6 +44,10 @@ class BenchOptions:
     device: str
     profile: Literal["auto", "full", "quick"]
     plan: PlanOptions
+    engine: str
+    executor: Literal["inline", "processes"]
+    workers: int | None
+    policy: Policy
     tracking_uri: str | None
     fresh: bool
     dry_run: bool
@@ -68,6 +73,7 @@ class _StopWish:
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
+            kill_workers()
             os._exit(130)
         self.asked = True
         self._console.print("\nstopping: saving a checkpoint (once more leaves at once)", style="yellow")
@@ -91,12 +97,12 @@ def bench(options: BenchOptions, console: Console) -> int:
     Raises:
         UserError: Something asked for cannot be.
     """
-    fix_bits()
     device = choose_device(options.device)
+    fix_bits(device)
     profile = options.profile if options.profile != "auto" else "full" if device.type == "cuda" else "quick"
     plan = make_plan(find_suite(options.suite), replace(options.plan, profile=profile))
     stop = _StopWish(console)
-    place = Workplace(data_root(options.data), device, stop)
+    place = Workplace(data_root(options.data), device, stop, options.engine)
     for folder in plan.folders:
         register_folder(folder)
     for name in dict.fromkeys(trial.config.dataset for trial in plan.trials):
@@ -104,26 +110,57 @@ def bench(options: BenchOptions, console: Console) -> int:
     if not options.dry_run:
         _check_writable(options.results)
     preflight(plan.trials, place)
-    todo = list(plan.trials) if options.fresh else unfinished(options.results, plan.trials, place)
-    _announce(plan, todo, options, place, console)
+    policy = options.policy
+    todo = [t for t in plan.trials if options.fresh or not is_finished(options.results, t, place, policy)]
+    fleet = _fleet(options, device, plan, len(todo))
+    _announce(plan, todo, place, fleet, console)
     if options.dry_run:
         for trial in plan.trials:
             mark = "to run" if trial in todo else "finished"
             console.print(f"  {mark:<9} {trial.name} ({trial.config.epochs} epochs)", markup=False, highlight=False)
         return 0
+    check_space(todo, len(fleet.devices) if fleet else 1, options.results)
     if options.fresh:
-        for trial in todo:
-            RecordDirectory.of(options.results, trial).clear()
+        _forget(options.results, todo)
     write_plan(options.results, plan.suite, plan.version, plan.trials)
     if todo:
         write_anchors(options.results, plan.suite, plan.version, real_anchors(plan.trials, place))
-    records = _run(plan, todo, options, place, stop, console)
-    return _conclude(plan, records, options, console, interrupted=stop.asked)
+    outcome = _run(plan, todo, options, place, stop, fleet, console)
+    return _conclude(plan, outcome, options, console, interrupted=stop.asked)
+
+
+def _fleet(options: BenchOptions, device: torch.device, plan: Plan, count: int) -> Fleet | None:
+    """Choose the worker processes: a thread each on a CPU, one process per GPU, never more than there are trials."""
+    if options.executor == "inline":
+        return None
+    cuda = device.type == "cuda"
+    places = [str(device)]
+    if cuda and options.device in ("auto", "cuda"):
+        places = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    wished = options.workers or (len(places) if cuda else cores())
+    workers = max(1, min(wished, count))
+    devices = tuple(places[i % len(places)] for i in range(workers))
+    return Fleet(devices=devices, threads=None if cuda else 1, folders=tuple(f.to_json() for f in plan.folders))
+
+
+def _forget(results: Path, trials: list[Trial]) -> None:
+    """Remove earlier records of trials, but none that another process is writing."""
+    for trial in trials:
+        directory = RecordDirectory.of(results, trial)
+        with directory.lock() as lock:
+            if lock.acquire() is None:
+                directory.clear()
 
 
 def _run(
-    plan: Plan, todo: list[Trial], options: BenchOptions, place: Workplace, stop: _StopWish, console: Console
-) -> dict[str, TrialRecord]:
+    plan: Plan,
+    todo: list[Trial],
+    options: BenchOptions,
+    place: Workplace,
+    stop: _StopWish,
+    fleet: Fleet | None,
+    console: Console,
+) -> Results:
     from gan_bench.tracking import Follower, default_uri
 
     follower = None
@@ -131,14 +168,17 @@ def _run(
         follower = Follower(options.results / plan.suite, options.tracking_uri or default_uri(options.results))
     try:
         with stop.listening(), Watch(console, len(todo)) as watch:
-            records = run_inline(options.results, todo, place, watch)
+            if fleet:
+                outcome = run_processes(options.results, todo, place, watch, options.policy, fleet)
+            else:
+                outcome = run_inline(options.results, todo, place, watch, options.policy)
     finally:
         answer = follower.close() if follower else None
     _say_tracking(answer, options, console)
-    return records
+    return outcome
 
 
-def _say_tracking(answer: dict[str, str | None] | None, options: BenchOptions, console: Console) -> None:
+def _say_tracking(answer: dict[str, Any] | None, options: BenchOptions, console: Console) -> None:
     if answer is None:
         return
     if answer["error"]:
@@ -146,15 +186,17 @@ def _say_tracking(answer: dict[str, str | None] | None, options: BenchOptions, c
         console.print(text, style="yellow", markup=False, soft_wrap=True)
     if answer["experiment"]:
         where = "" if options.tracking_uri else f" (start it with `gan-bench ui --results {options.results}`)"
-        address = link(answer["experiment"], answer["view"])
-        console.print(f"MLflow: {address}{where}", markup=False, highlight=False, soft_wrap=True)
+        names = ("MLflow", "MLflow, averaged over seeds")
+        for name, view in zip(names, answer["views"] or [None], strict=False):
+            address = link(answer["experiment"], view)
+            console.print(f"{name}: {address}{where}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _conclude(
-    plan: Plan, records: dict[str, TrialRecord], options: BenchOptions, console: Console, *, interrupted: bool
-) -> int:
-    report = build_report(options.results, suite=plan.suite)
-    print_report(report, console if console.is_terminal else Console(width=400, file=console.file))
+def _conclude(plan: Plan, outcome: Results, options: BenchOptions, console: Console, *, interrupted: bool) -> int:
+    report = build_report(options.results, suite=plan.suite, html=False)
+    page = build_report(options.results).page  # of every suite that is there
+    wide = console if console.is_terminal else Console(width=400, file=console.file)
+    print_report(replace(report, page=page), wide)
     statuses = [RecordDirectory.of(options.results, trial).status() for trial in plan.trials]
     if interrupted:
         done = statuses.count(Status.DONE)
@@ -164,10 +206,21 @@ def _conclude(
         return 130
     bad = [trial for trial, status in zip(plan.trials, statuses, strict=True) if status is not Status.DONE]
     for trial in bad:
-        record = records.get(trial.id)
-        text = f"{record.status}: {record.reason}" if record else "ended without being done in an earlier run"
-        console.print(f"{trial.name}: {text}", style="red", markup=False, soft_wrap=True)
+        console.print(f"{trial.name}: {_why(trial, outcome, options)}", style="red", markup=False, soft_wrap=True)
     return 1 if bad else 0
+
+
+def _why(trial: Trial, outcome: Results, options: BenchOptions) -> str:
+    """Say why a trial is not done."""
+    if trial.id in outcome.held:
+        return f"being run by another process ({outcome.held[trial.id]}); this one has nothing left to do"
+    directory = RecordDirectory.of(options.results, trial)
+    record = directory.record()
+    if record is None:
+        return "not run"
+    again = "" if trial.id in outcome.records else ", in an earlier run"
+    hint = "; --retry-failed tries again" if again and record.status is Status.FAILED else ""
+    return f"{record.status}{again}: {record.reason}{hint}"
 
 
 def _check_writable(results: Path) -> None:
@@ -181,7 +234,7 @@ def _check_writable(results: Path) -> None:
         ) from None
 
 
-def _announce(plan: Plan, todo: list[Trial], options: BenchOptions, place: Workplace, console: Console) -> None:
+def _announce(plan: Plan, todo: list[Trial], place: Workplace, fleet: Fleet | None, console: Console) -> None:
     quick = sum(trial.config.profile == "quick" for trial in plan.trials)
     if plan.profile == "quick":
         how = "QUICK profile: fewer epochs, pictures and samples (--profile full for the other)"
@@ -195,9 +248,13 @@ def _announce(plan: Plan, todo: list[Trial], options: BenchOptions, place: Workp
     )
     console.print(how, style="bold" if quick else None, markup=False)
     if todo:
-        seconds = expected_seconds(todo, place)
-        threads = f", {torch.get_num_threads()} threads" if place.device.type == "cpu" else ""
-        console.print(f"expected time: {_duration(seconds)} (measured just now on this machine{threads})", markup=False)
+        seconds = expected_seconds(todo, place, len(fleet.devices) if fleet else None)
+        threads = fleet.threads if fleet else torch.get_num_threads()
+        how = f", threads: {threads}" if place.device.type == "cpu" else ""
+        how += f", processes: {len(fleet.devices)}" if fleet else ""
+        console.print(f"expected time: {_duration(seconds)} (measured just now on this machine{how})", markup=False)
+        if fleet is None and place.device.type == "cpu" and len(todo) > 1 and cores() > 1:
+            console.print("--executor processes trains several trials at a time, a thread each: less time in all")
 
 
 def _duration(seconds: float) -> str:

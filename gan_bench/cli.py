@@ -39,12 +39,14 @@ class EngineWish(StrEnum):
 
     AUTO = "auto"
     REFERENCE = "reference"
+    FAST = "fast"
 
 
 class ExecutorWish(StrEnum):
     """Values of ``--executor``."""
 
     INLINE = "inline"
+    PROCESSES = "processes"
 
 
 class Kind(StrEnum):
@@ -91,14 +93,21 @@ def run(
     only: Annotated[str | None, typer.Option(help="Run only trials whose names match this glob.")] = None,
     extractor: Annotated[list[str] | None, typer.Option(help="Score with this extractor; may be repeated.")] = None,
     executor: Annotated[ExecutorWish, typer.Option(help="Where trials run.")] = ExecutorWish.INLINE,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes [default: one per core or GPU].")] = None,
+    time_limit: Annotated[float | None, typer.Option(min=1, help="Seconds one trial may take.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Skip the rest after a bad trial.")] = False,
     tracking_uri: TrackingUri = None,
     no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Leave MLflow out.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier records of these trials.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the expected time.")] = False,
 ) -> None:
     """Train and score the trials of a suite; finished ones are skipped, interrupted ones go on."""
+    from gan_bench.suite import PlanOptions, find_suite
+
+    find_suite(suite)  # a slip of the pen is told before torch is loaded
+    from gan_bench.attempt import Policy
     from gan_bench.bench import BenchOptions, bench
-    from gan_bench.suite import PlanOptions
 
     code = bench(
         BenchOptions(
@@ -115,6 +124,10 @@ def run(
                 only=only,
                 extractors=tuple(extractor) if extractor else None,
             ),
+            engine=engine.value,
+            executor=executor.value,
+            workers=workers,
+            policy=Policy(retry_failed=retry_failed, fail_fast=fail_fast, time_limit=time_limit),
             tracking_uri=None if no_tracking else tracking_uri or "",
             fresh=fresh,
             dry_run=dry_run,
@@ -128,12 +141,31 @@ def run(
 def report(
     results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
     out: Annotated[Path | None, typer.Option(help="Where the report goes [default: RESULTS/report].")] = None,
-    no_html: Annotated[bool, typer.Option("--no-html", help="Tables only; the default while there is no page.")] = True,
+    no_html: Annotated[bool, typer.Option("--no-html", help="Tables only.")] = False,
 ) -> None:
-    """Make the comparison tables from records."""
+    """Make the comparison tables, plots and the page from records."""
     from gan_bench.report.build import build_report, print_report
 
-    print_report(build_report(results, out), _wide(Console()))
+    print_report(build_report(results, out, html=not no_html), _wide(Console()))
+
+
+@app.command()
+def compare(
+    old: Annotated[Path, typer.Argument(help="Results folder to compare with.")],
+    new: Annotated[Path, typer.Argument(help="Results folder that may be worse.")],
+) -> None:
+    """Compare two results folders; exit code 1 when something got worse beyond noise."""
+    from gan_bench.report.compare import compare as compare_folders
+    from gan_bench.report.render import print_table
+
+    found, console = compare_folders(old, new), _wide(Console())
+    for table in found.tables:
+        print_table(table, console)
+    for sentence in found.worse:
+        console.print(f"worse: {sentence}", style="red", markup=False, soft_wrap=True)
+    if not found.worse:
+        console.print("nothing got worse beyond noise", markup=False)
+    raise typer.Exit(1 if found.worse else 0)
 
 
 @app.command(name="list")
@@ -206,8 +238,9 @@ def score(
     from gan_bench import scoring
     from gan_bench.environment import choose_device, fix_bits
 
-    fix_bits()
-    found = scoring.score(generated, reference, extractor or [], _data_root(data), choose_device(device), samples)
+    where = choose_device(device)
+    fix_bits(where)
+    found = scoring.score(generated, reference, extractor or [], _data_root(data), where, samples)
     for each in found:
         if as_json:
             sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")
@@ -230,8 +263,9 @@ def data_stats(
     from gan_bench import scoring
     from gan_bench.environment import choose_device, fix_bits
 
-    fix_bits()
-    count = scoring.export(dataset, extractor, _data_root(data), choose_device(device), out)
+    where = choose_device(device)
+    fix_bits(where)
+    count = scoring.export(dataset, extractor, _data_root(data), where, out)
     Console().print(f"{out}: moments of {count} pictures", markup=False)
 
 
@@ -244,9 +278,40 @@ def sync(results: Annotated[Path, typer.Argument(help="Results folder.")], track
         raise UserError(f"{results} is no folder; name the results folder of an earlier run")
     answer = replay(results, tracking_uri or default_uri(results))
     console = Console()
+    for suite in answer["busy"]:
+        console.print(f"{suite}: left to the run that mirrors it right now", style="yellow", markup=False)
     for message in answer["unreadable"]:
         console.print(f"unreadable: {message}", style="yellow", markup=False)
     console.print(f"{answer['runs']} runs are up to date in MLflow", markup=False)
+
+
+@app.command()
+def verify(
+    results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
+    rerun: Annotated[
+        str | None, typer.Option(help="Train again the first steps of trials that match this glob.")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Check every record: digests, completeness, that history, scores and status agree."""
+    from gan_bench import verify as verification
+
+    if not results.is_dir():
+        raise UserError(f"{results} is no folder; name the results folder of an earlier run")
+    console, bad = Console(), 0
+    for verdict in verification.verify(results):
+        bad += bool(verdict.faults)
+        for fault in verdict.faults:
+            console.print(f"{verdict.name}: {fault}", style="red", markup=False, soft_wrap=True)
+        for remark in verdict.remarks:
+            console.print(f"{verdict.name}: {remark}", style="yellow", markup=False, soft_wrap=True)
+    if rerun:
+        for verdict in verification.rerun(results, rerun, _data_root(data)):
+            bad += bool(verdict.faults)
+            for text in (*verdict.faults, *verdict.remarks):
+                console.print(f"{verdict.name}: {text}", style="red" if verdict.faults else None, markup=False)
+    console.print("every record is whole" if not bad else f"{bad} records are not as they should be", markup=False)
+    raise typer.Exit(1 if bad else 0)
 
 
 @app.command()

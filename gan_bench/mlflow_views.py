@@ -41,18 +41,57 @@ def leaderboard(extractor: str, now_ms: int) -> View:
         extractor: Name of the extractor.
         now_ms: Time of making, in milliseconds.
     """
+    return _view(f"Leaderboard ({extractor})", f"leaderboard/{extractor}", extractor, now_ms, None)
+
+
+def by_setting(extractor: str, now_ms: int) -> View:
+    """Make a view of the same scores with the runs of a setting together, averaged over seeds.
+
+    Args:
+        extractor: Name of the extractor.
+        now_ms: Time of making, in milliseconds.
+    """
+    keys = [{"mode": "tag", "groupByData": "setting"}]
+    group = {"aggregateFunction": "average", "groupByKeys": keys}
+    return _view(f"Settings ({extractor})", f"settings/{extractor}", extractor, now_ms, group)
+
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B8A000")
+
+
+def colour(architecture: str) -> str:
+    """Return the colour of an architecture's runs, the same in every experiment."""
+    return _COLOURS[int(hashlib.sha256(architecture.encode()).hexdigest(), 16) % len(_COLOURS)]
+
+
+def note(suite: str) -> str:
+    """Return the text above an experiment's runs, in Markdown."""
+    told = "\n".join(
+        f"| `{name}` | {m.title} | {'lower' if m.lower_is_better else 'higher'} | {m.description} |"
+        for name, m in MEASURES.items()
+    )
+    return (
+        f"Suite **{suite}** of gan_bench: one run per trial, a mirror of the records on disk.\n\n"
+        "`train/...` are means over each epoch, `eval/MEASURE.EXTRACTOR` scores at evaluated epochs (the step is the "
+        "epoch), `final/...` the last ones. Runs of one colour share an architecture; the tag `setting` groups seeds. "
+        "`eval/samples` shows pictures of the same noise, from step 0, the untrained generator.\n\n"
+        f"| metric | name | better | meaning |\n|---|---|---|---|\n{told}\n"
+    )
+
+
+def _view(name: str, key: str, extractor: str, now_ms: int, group: dict[str, Any] | None) -> View:
     columns = [f"metrics.`final/{name}.{extractor}`" for name in SHOWN if name in MEASURES]
     state: dict[str, Any] = {
         "searchFilter": "",
         "orderByKey": columns[0],
         "orderByAsc": True,
         "selectedColumns": [*columns, *(f"params.`{name}`" for name in PARAMS), "attributes.`Duration`"],
-        "groupBy": None,
+        "groupBy": group,
     }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
-    share_key = hashlib.sha256(f"leaderboard/{extractor}".encode()).hexdigest()[:16]
+    share_key = hashlib.sha256(key.encode()).hexdigest()[:16]
     value = {
-        "name": f"Leaderboard ({extractor})",
+        "name": name,
         "createdAt": now_ms,
         "updatedAt": now_ms,
         "state": f"deflate;{packed}",

@@ -16,11 +16,11 @@ from gan_bench.trial import Status, Trial, TrialRecord
 
 PLAIN_SECONDS = 15.0
 SHOWN = ("fid", "kid", "is", "precision", "recall", "classes")
-_STYLE = {Status.DONE: "green", Status.DIVERGED: "yellow", Status.FAILED: "red", Status.INTERRUPTED: "yellow"}
+_STYLE = {Status.DONE: "green", Status.FAILED: "red"}
 
 
 class Watch:
-    """A listener that shows trials as they run.
+    """A listener that shows trials as they run, one line for each.
 
     Args:
         console: Where to.
@@ -30,8 +30,8 @@ class Watch:
     def __init__(self, console: Console, total: int) -> None:
         self.console, self.total = console, total
         self._count = 0
-        self._last_line = 0.0
-        self._task: TaskID | None = None
+        self._last_line: dict[str, float] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._bar: Bar | None = None
 
     def __enter__(self) -> Watch:
@@ -50,11 +50,11 @@ class Watch:
     def started(self, trial: Trial, resumed_at: int | None) -> None:
         """Show that a trial starts."""
         self._count += 1
-        self._last_line = time.monotonic()
+        self._last_line[trial.id] = time.monotonic()
         resumed = f", going on after epoch {resumed_at}" if resumed_at is not None else ""
         self._say(f"[{self._count}/{self.total}] {trial.name}: {trial.config.epochs} epochs{resumed}")
         if self._bar:
-            self._task = self._bar.add_task(trial.name, total=1.0, now="")
+            self._tasks[trial.id] = self._bar.add_task(trial.name, total=1.0, now="")
 
     def progress(self, trial: Trial, progress: Progress) -> None:
         """Show where a trial stands."""
@@ -63,11 +63,11 @@ class Watch:
             f"epoch {progress.epoch}/{trial.config.epochs}  loss D {number(v['loss_d'])} G {number(v['loss_g'])}  "
             f"D(real) {v['d_real']:.3f} D(fake) {v['d_fake']:.3f}  {progress.images_per_second:,.0f} images/s"
         )
-        if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=progress.fraction, now=now)
-        elif time.monotonic() - self._last_line > PLAIN_SECONDS:
-            self._last_line = time.monotonic()
-            self._say(f"    {progress.fraction:4.0%}  {now}")
+        if self._bar and trial.id in self._tasks:
+            self._bar.update(self._tasks[trial.id], completed=progress.fraction, now=now)
+        elif time.monotonic() - self._last_line.get(trial.id, 0.0) > PLAIN_SECONDS:
+            self._last_line[trial.id] = time.monotonic()
+            self._say(f"    {self._which(trial)}{progress.fraction:4.0%}  {now}")
 
     def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
         """Show what an evaluation found."""
@@ -78,16 +78,21 @@ class Watch:
                 text = "no value" if value is None else number(value)
                 by_extractor.setdefault(protocol.rstrip("]"), []).append(f"{MEASURES[metric].title} {text}")
         for protocol, texts in by_extractor.items():
-            self._say(f"    epoch {epoch}: {'  '.join(texts)}  ({protocol})")
+            self._say(f"    {self._which(trial)}epoch {epoch}: {'  '.join(texts)}  ({protocol})")
 
     def finished(self, trial: Trial, record: TrialRecord) -> None:
         """Show how a trial ended."""
-        if self._bar and self._task is not None:
-            self._bar.remove_task(self._task)
-            self._task = None
+        if self._bar and trial.id in self._tasks:
+            self._bar.remove_task(self._tasks.pop(trial.id))
         reason = f": {record.reason}" if record.reason else ""
         seconds = record.train_seconds + record.evaluate_seconds
-        self._say(f"    {record.status} after {seconds:.1f} s{reason}", style=_STYLE[record.status])
+        text = f"    {self._which(trial)}{record.status} after {seconds:.1f} s{reason}"
+        self._last_line.pop(trial.id, None)
+        self._say(text, style=_STYLE.get(record.status, "yellow"))
+
+    def _which(self, trial: Trial) -> str:
+        """Name the trial where several run."""
+        return f"{trial.name}: " if len(self._last_line) > 1 else ""
 
     def _say(self, text: str, style: str | None = None) -> None:
         self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -1,6 +1,8 @@
 """The MLflow mirror of the records: one writer that tails them, so that no trial ever waits for MLflow.
 
 A replay can be repeated: a run is found by its trial id, and a metric is sent only for steps the run does not have.
+Of several followers and replays of one suite, the one that holds the suite's mirror lock writes; it mirrors every
+trial of the suite, whoever runs it. Whether a trial without an end is still running, its own lock says.
 ``python -m gan_bench.tracking SUITE_FOLDER URI`` follows a suite until its standard input closes, makes a last pass
 and prints one line of JSON. Nothing else in gan_bench imports mlflow.
 """
@@ -8,6 +10,7 @@ and prints one line of JSON. Nothing else in gan_bench imports mlflow.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -23,17 +26,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_bench.errors import RecordError, UserError
-from gan_bench.mlflow_views import leaderboard
-from gan_bench.store import SAMPLES, TRIAL, WEIGHTS, StoredTrial, scan
+from gan_bench.lock import Lock
+from gan_bench.mlflow_views import by_setting, colour, leaderboard, note
+from gan_bench.store import LOCKS, SAMPLES, TRIAL, WEIGHTS, RecordDirectory, StoredTrial, scan, suite_folders
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, Run
 
 TRIAL_TAG = "gan_bench.trial"
+STARTED_TAG = "gan_bench.started"
 SAMPLES_KEY = "eval/samples"
 POLL_SECONDS = 3.0
 LAST_PASS_SECONDS = 60.0
+HANDOVER_SECONDS = 10.0
 _CHUNK = 1000
 _QUICK_FAILURE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -41,7 +47,12 @@ _QUICK_FAILURE = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-_RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED", "interrupted": "KILLED"}
+_RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
+
+
+def mirror_lock(suite_folder: Path, uri: str) -> Lock:
+    """Return the lock that makes one process the writer of a suite's mirror."""
+    return Lock(suite_folder / LOCKS, f"mirror-{hashlib.sha256(uri.encode()).hexdigest()[:8]}")
 
 
 def default_uri(results: Path) -> str:
@@ -57,9 +68,10 @@ def metric_key(score: str) -> str:
 
 @dataclass
 class _Sent:
-    """What this process knows that a run already has."""
+    """What this process knows that a run already has, and of which start of the trial it speaks."""
 
     run_id: str
+    started: str
     steps: dict[str, set[int]] = field(default_factory=dict)
     samples: set[int] = field(default_factory=set)
     signature: tuple[object, ...] = ()
@@ -109,35 +121,50 @@ class Mirror:
                 found = self._client.get_experiment_by_name(suite)
                 local = self.uri.startswith("sqlite:")
                 location = (self.results.resolve() / "mlartifacts" / suite).as_uri() if local else None
-                self._experiments[suite] = (
-                    found.experiment_id if found else self._client.create_experiment(suite, artifact_location=location)
-                )
+                self._experiments[suite] = found.experiment_id if found else self._create_experiment(suite, location)
         return self._experiments[suite]
 
-    def save_view(self, suite: str) -> str | None:
-        """Give an experiment a leaderboard to open on.
+    def _create_experiment(self, suite: str, location: str | None) -> str:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            made: str = self._client.create_experiment(suite, artifact_location=location)
+        except MlflowException:  # another machine was faster, or the experiment was deleted
+            found = self._client.get_experiment_by_name(suite)
+            if found is None:
+                raise
+            if found.lifecycle_stage == "deleted":
+                self._client.restore_experiment(found.experiment_id)
+            made = found.experiment_id
+        return made
+
+    def save_views(self, suite: str) -> list[str]:
+        """Give an experiment a leaderboard to open on, the same grouped by setting, and a note on its columns.
 
         Returns:
-            The view's share key; None when no score is known yet or MLflow refuses: a view is a courtesy.
+            Share keys of the views; none when no score is known yet or MLflow refuses: a view is a courtesy.
         """
         if not self._extractors:
-            return None
-        view = leaderboard(sorted(self._extractors)[0], int(time.time() * 1000))
+            return []
+        now, extractor = int(time.time() * 1000), sorted(self._extractors)[0]
+        views = [leaderboard(extractor, now), by_setting(extractor, now)]
         try:
-            self._client.set_experiment_tag(self.experiment(suite), view.tag, view.value)
+            for view in views:
+                self._client.set_experiment_tag(self.experiment(suite), view.tag, view.value)
+            self._client.set_experiment_tag(self.experiment(suite), "mlflow.note.content", note(suite))
         except Exception:
-            return None
-        return view.share_key
+            return []
+        return [view.share_key for view in views]
 
-    def sync(self, stored: StoredTrial, *, live: bool) -> None:
-        """Bring a trial's run up to its record.
+    def sync(self, stored: StoredTrial) -> None:
+        """Bring a trial's run up to its record; a trial without an end that nobody owns is closed as killed.
 
         Args:
             stored: The trial as read back; one that never started is left out.
-            live: A trial without an end is still running; otherwise its run is closed as killed.
         """
         if not stored.environment:
             return
+        live = stored.record is None and RecordDirectory(stored.path).lock().holder() is not None
         signature = (len(stored.history), len(stored.evaluations), stored.record is not None, live)
         sent = self._sent_of(stored)
         if sent.signature == signature:
@@ -148,24 +175,31 @@ class Mirror:
         sent.signature = signature
 
     def _sent_of(self, stored: StoredTrial) -> _Sent:
-        trial_id = stored.trial["id"]
-        if trial_id not in self._sent:
+        """Find the trial's run or create it. A run of an earlier start, taken back by --fresh, is deleted."""
+        trial_id, started = stored.trial["id"], stored.environment["started"]
+        known = self._sent.get(trial_id)
+        if known is None or known.started != started:
             experiment = self.experiment(stored.trial["config"]["suite"])
             query = f"tags.`{TRIAL_TAG}` = '{trial_id}'"
-            found = self._client.search_runs([experiment], filter_string=query, max_results=1)
-            run_id = found[0].info.run_id if found else self._create(experiment, stored)
-            sent = _Sent(run_id)
-            if found:
-                for key in found[0].data.metrics:
-                    sent.steps[key] = {m.step for m in self._client.get_metric_history(run_id, key)}
-                sent.samples = self._logged_samples(run_id)
-            self._sent[trial_id] = sent
-        return self._sent[trial_id]
+            same: list[Run] = []
+            others: list[Run] = []
+            for run in self._client.search_runs([experiment], filter_string=query):
+                (same if run.data.tags.get(STARTED_TAG, started) == started else others).append(run)
+            for run in [*same[1:], *others]:
+                self._client.delete_run(run.info.run_id)
+            known = _Sent(same[0].info.run_id if same else self._create(experiment, stored), started)
+            if same:
+                for key in same[0].data.metrics:
+                    known.steps[key] = {m.step for m in self._client.get_metric_history(known.run_id, key)}
+                known.samples = self._logged_samples(known.run_id)
+            self._sent[trial_id] = known
+        return known
 
     def _create(self, experiment: str, stored: StoredTrial) -> str:
         config, trial = stored.trial["config"], stored.trial
         tags = {
             TRIAL_TAG: trial["id"],
+            STARTED_TAG: stored.environment["started"],
             "mlflow.note.content": f"Record: {stored.path.name}",
             "setting": trial["setting"],
             "recipe": config["recipe"],
@@ -173,6 +207,8 @@ class Mirror:
             "architecture": config["architecture"],
             "profile": config["profile"],
             "device": stored.environment.get("device", "unknown"),
+            "engine": stored.environment.get("engine", "unknown"),
+            "mlflow.runColor": colour(config["architecture"]),
         }
         started = _milliseconds(stored)
         run = self._client.create_run(experiment, start_time=started, tags=tags, run_name=trial["name"])
@@ -281,25 +317,31 @@ def replay(results: Path, uri: str) -> dict[str, Any]:
     """Bring MLflow up to every record under a results folder; safe to repeat.
 
     Returns:
-        ``{"runs": count, "experiments": {suite: id}, "unreadable": [messages]}``.
+        ``{"runs": count, "experiments": {suite: id}, "unreadable": [messages], "busy": [suites]}``; busy are those
+        that a running suite mirrors itself.
 
     Raises:
         UserError: MLflow cannot be reached or refuses.
     """
     try:
         mirror = Mirror(uri, results)
-        count, unreadable = 0, []
-        for stored in scan(results):
-            if isinstance(stored, RecordError):
-                unreadable.append(str(stored))
-            elif stored.environment:
-                mirror.sync(stored, live=False)
-                count += 1
+        count, unreadable, busy = 0, [], []
+        for folder in suite_folders(results):
+            with mirror_lock(folder, uri) as lock:
+                if lock.acquire():
+                    busy.append(folder.name)
+                    continue
+                for stored in scan(folder):
+                    if isinstance(stored, RecordError):
+                        unreadable.append(str(stored))
+                    elif stored.environment:
+                        mirror.sync(stored)
+                        count += 1
         for suite in mirror._experiments:
-            mirror.save_view(suite)
+            mirror.save_views(suite)
     except Exception as error:
         raise UserError(f"MLflow at {uri} could not be written ({_first_line(error)}); check --tracking-uri") from error
-    return {"runs": count, "experiments": mirror._experiments, "unreadable": unreadable}
+    return {"runs": count, "experiments": mirror._experiments, "unreadable": unreadable, "busy": busy}
 
 
 def _first_line(error: Exception) -> str:
@@ -318,27 +360,40 @@ def follow(suite_folder: Path, uri: str, over: threading.Event) -> dict[str, Any
         over: Set when the run is over.
 
     Returns:
-        ``{"experiment": id or None, "view": share key or None, "error": message or None}``.
+        ``{"experiment": id or None, "views": share keys, "error": message or None}``.
     """
     mirror: Mirror | None = None
     error: str | None = None
-    while True:
-        last = over.is_set()
-        if error is None or last:
-            try:
-                mirror = mirror or Mirror(uri, suite_folder.parent)
-                mirror.experiment(suite_folder.name)
-                for stored in scan(suite_folder):
-                    if isinstance(stored, StoredTrial):
-                        mirror.sync(stored, live=not last)
-                error = None
-            except Exception as problem:
-                error = _first_line(problem)
-        if last:
-            known = mirror._experiments.get(suite_folder.name) if mirror else None
-            view = mirror.save_view(suite_folder.name) if mirror and not error else None
-            return {"experiment": known, "view": view, "error": error}
-        over.wait(POLL_SECONDS)
+    with mirror_lock(suite_folder, uri) as lock:
+        mine = False
+        while True:
+            last = over.is_set()
+            mine = mine or _acquire(lock, HANDOVER_SECONDS if last else 0)
+            if mine and (error is None or last):
+                try:
+                    mirror = mirror or Mirror(uri, suite_folder.parent)
+                    mirror.experiment(suite_folder.name)
+                    for stored in scan(suite_folder):
+                        if isinstance(stored, StoredTrial):
+                            mirror.sync(stored)
+                    error = None
+                except Exception as problem:
+                    error = _first_line(problem)
+            if last:
+                known = mirror._experiments.get(suite_folder.name) if mirror else None
+                views = mirror.save_views(suite_folder.name) if mirror and not error else []
+                return {"experiment": known, "views": views, "error": error}
+            over.wait(POLL_SECONDS)
+
+
+def _acquire(lock: Lock, patience: float) -> bool:
+    """Become the writer, waiting this many seconds for another one to end; what it holds, it mirrors."""
+    until = time.monotonic() + patience
+    while lock.acquire() is not None:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 class Follower:
@@ -375,7 +430,7 @@ class Follower:
         except (subprocess.TimeoutExpired, ValueError, IndexError, OSError) as error:
             self._process.kill()
             self._process.wait()
-            answer = {"experiment": None, "view": None, "error": f"the mirror did not finish ({type(error).__name__})"}
+            answer = {"experiment": None, "views": [], "error": f"the mirror did not finish ({type(error).__name__})"}
         finally:
             self._log.close()
         return answer

@@ -1,4 +1,4 @@
-"""A results folder -> its report."""
+"""A results folder -> its report: records -> frames -> studies -> tables, plots, samples -> files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from gan_bench.atomic import write_atomically
 from gan_bench.errors import RecordError, UserError
 from gan_bench.report.frame import build_frames
 from gan_bench.report.render import print_table, write_tables
+from gan_bench.report.study import Study, studies
 from gan_bench.report.table import Table
-from gan_bench.report.tables import all_tables
+from gan_bench.report.tables import article_tables, study_tables
 from gan_bench.store import StoredTrial, read_anchors, scan
 
 
@@ -23,38 +25,72 @@ class Report:
         tables: Its tables.
         unreadable: One sentence for every record that could not be read.
         folder: Where it was written.
+        page: Its page, or None when it was left out.
     """
 
     tables: list[Table]
     unreadable: list[str]
     folder: Path
+    page: Path | None
 
 
-def build_report(results: Path, out: Path | None = None, suite: str | None = None) -> Report:
-    """Read the records under a folder and write their tables.
+def build_report(results: Path, out: Path | None = None, suite: str | None = None, *, html: bool = True) -> Report:
+    """Read the records under a folder and write their tables, plots and page.
 
     Args:
         results: A results folder.
         out: Where the report goes; ``RESULTS/report`` when None.
         suite: Only this suite's records.
+        html: Whether plots and the page are made, which takes some seconds.
 
     Raises:
         UserError: There are no records, or the report cannot be written.
     """
     if not results.is_dir():
         raise UserError(f"{results} is no folder; name the results folder of an earlier run")
-    found = list(scan(results / suite if suite else results))
+    found = list(scan(results / suite if suite else results, steps=False))
     trials = [item for item in found if isinstance(item, StoredTrial)]
     unreadable = [str(item) for item in found if isinstance(item, RecordError)]
     if not trials and not unreadable:
         raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
-    tables = all_tables(build_frames(trials), read_anchors(results))
+    frames = build_frames(trials)
     folder = out or results / "report"
+    cut = studies(frames, read_anchors(results))
+    parts = [(study, list(study_tables(study))) for study in cut]
+    articles = article_tables(frames)
+    tables = [*(table for _, own in parts for table in own), *articles]
     try:
         write_tables(tables, folder)
+        page = _write_page(folder, parts, articles, trials, unreadable) if html else None
     except OSError as error:
         raise UserError(f"the report cannot be written to {folder} ({error.strerror}); choose another --out") from None
-    return Report(tables, unreadable, folder)
+    return Report(tables, unreadable, folder, page)
+
+
+def _write_page(
+    folder: Path,
+    parts: list[tuple[Study, list[Table]]],
+    articles: list[Table],
+    trials: list[StoredTrial],
+    unreadable: list[str],
+) -> Path:
+    from gan_bench.report.page import Chapter, page
+    from gan_bench.report.plots import best_first, standalone, study_plots
+    from gan_bench.report.samples import strips
+
+    pictures = folder / "plots"
+    pictures.mkdir(parents=True, exist_ok=True)
+    chapters = []
+    for study, tables in parts:
+        chapter = Chapter(study, tables, list(study_plots(study, tables)), list(strips(study, best_first(study))))
+        for plot in chapter.plots:
+            write_atomically(pictures / f"{plot.name}.svg", standalone(plot.svg))
+        for strip in chapter.strips:
+            write_atomically(pictures / f"{strip.name}.gif", strip.animation())
+        chapters.append(chapter)
+    path = folder / "report.html"
+    write_atomically(path, page(chapters, articles, trials, unreadable))
+    return path
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -64,3 +100,5 @@ def print_report(report: Report, console: Console) -> None:
     for message in report.unreadable:
         console.print(f"unreadable: {message}", style="yellow", markup=False)
     console.print(f"Tables: {report.folder / 'tables'}", markup=False, soft_wrap=True)
+    if report.page:
+        console.print(f"Page: {report.page}", markup=False, soft_wrap=True)

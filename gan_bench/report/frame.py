@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,10 @@ from gan_bench.store import StoredTrial
 from gan_bench.trial import canonical_json
 
 STATISTICS = ("loss_d", "loss_g", "d_real", "d_fake")
+MEANS = tuple(f"mean_{name}" for name in STATISTICS)
+_EPOCH_COLUMNS = ("trial", "epoch", *STATISTICS, *MEANS, "train_seconds")
+_SCORE_COLUMNS = ["trial", "epoch", "metric", "protocol", "value", "draw_std", "train_seconds"]
+COSTS = ("train_seconds", "evaluate_seconds", "images_per_second", "peak_megabytes", "kilojoules")
 
 
 @dataclass(frozen=True)
@@ -20,9 +25,12 @@ class Frames:
 
     Attributes:
         trials: One row per trial: suite, profile, name, setting, group (config without seed), seed, status, reason,
-            every config field, epochs_done, the four final means, train_seconds, images_per_second.
-        history: One row per trial and finished epoch: trial, epoch, and the last batch's four values.
-        scores: One row per trial, evaluation and metric: trial, epoch, metric, protocol, value, draw_std.
+            every config field, epochs_done, the four final means, train_seconds, evaluate_seconds,
+            images_per_second, peak_megabytes, kilojoules, path.
+        history: One row per trial and finished epoch: trial, epoch, the last batch's four values, the same as means
+            over the epoch with the prefix ``mean_``, and train_seconds.
+        scores: One row per trial, evaluation and metric: trial, epoch, metric, protocol, value, draw_std,
+            train_seconds.
     """
 
     trials: pd.DataFrame
@@ -39,19 +47,21 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
     Returns:
         Frames that have all columns even when there are no rows.
     """
-    trials, scores, epochs = [], [], []
+    trials, scores = [], []
+    epochs: dict[str, list[Any]] = {name: [] for name in _EPOCH_COLUMNS}  # columns: rows of 600,000 take gigabytes
     for item in stored:
         trials.append(_trial_row(item))
         scores += _score_rows(item)
-        epochs += _epoch_rows(item)
-    trial_frame = _numeric(
-        pd.DataFrame(trials), (*STATISTICS, "train_seconds", "evaluate_seconds", "images_per_second")
-    )
+        _add_epochs(item, epochs)
+    trial_frame = _numeric(pd.DataFrame(trials), (*STATISTICS, *COSTS))
     if not trial_frame.empty:
         trial_frame["label"] = _labels(trial_frame)
-    score_frame = pd.DataFrame(scores, columns=["trial", "epoch", "metric", "protocol", "value", "draw_std"])
-    epoch_frame = pd.DataFrame(epochs, columns=["trial", "epoch", *STATISTICS])
-    return Frames(trial_frame, _numeric(score_frame, ("value", "draw_std")), _numeric(epoch_frame, STATISTICS))
+    score_frame = pd.DataFrame(scores, columns=_SCORE_COLUMNS)
+    return Frames(
+        trials=trial_frame,
+        scores=_numeric(score_frame, ("value", "draw_std", "train_seconds")),
+        history=_numeric(pd.DataFrame(epochs), _EPOCH_COLUMNS[2:]),
+    )
 
 
 def _numeric(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
@@ -87,7 +97,10 @@ def _trial_row(item: StoredTrial) -> dict[str, Any]:
         "train_seconds": seconds,
         "evaluate_seconds": record.get("evaluate_seconds"),
         "images_per_second": images / seconds if seconds else None,
+        "peak_megabytes": _scaled(record.get("peak_memory_bytes"), 1e6),
+        "kilojoules": _scaled(record.get("energy_joules"), 1e3),
         "device": item.environment.get("device", ""),
+        "path": item.path,
     }
 
 
@@ -104,17 +117,27 @@ def _score_rows(item: StoredTrial) -> list[dict[str, Any]]:
                     "protocol": protocol,
                     "value": score["value"],
                     "draw_std": score.get("draw_std"),
+                    "train_seconds": line.get("train_seconds"),
                 }
             )
     return rows
 
 
-def _epoch_rows(item: StoredTrial) -> list[dict[str, Any]]:
-    return [
-        {"trial": item.trial["id"], "epoch": line["epoch"], **line["last"]}
-        for line in item.history
-        if line["kind"] == "epoch"
-    ]
+def _add_epochs(item: StoredTrial, columns: dict[str, list[Any]]) -> None:
+    trial = item.trial["id"]
+    for line in item.history:
+        if line["kind"] == "epoch":
+            last, mean = line["last"], line.get("mean", {})
+            columns["trial"].append(trial)
+            columns["epoch"].append(line["epoch"])
+            columns["train_seconds"].append(line.get("train_seconds"))
+            for name, mean_name in zip(STATISTICS, MEANS, strict=True):
+                columns[name].append(last.get(name))
+                columns[mean_name].append(mean.get(name))
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit
 
 
 def _labels(trials: pd.DataFrame) -> pd.Series[str]:
@@ -129,4 +152,8 @@ def _labels(trials: pd.DataFrame) -> pd.Series[str]:
         return f"{row['setting']} ({row['epochs']} epochs{limit}, {samples} samples, version {row['suite_version']})"
 
     texts = [label(row, int(groups.loc[i])) for i, row in trials.iterrows()]  # type: ignore[call-overload]
-    return pd.Series(texts, index=trials.index)
+    named = trials[["suite", "profile", "group"]].assign(text=texts)
+    shared = named.groupby(["suite", "profile", "text"])["group"].transform("nunique")
+    marks = [hashlib.sha256(group.encode()).hexdigest()[:4] for group in named["group"]]
+    unique = [f"{t}, #{mark}" if n > 1 else t for t, n, mark in zip(texts, shared, marks, strict=True)]
+    return pd.Series(unique, index=trials.index)

@@ -1,7 +1,8 @@
-"""Tables -> terminal, CSV and Markdown, from one source."""
+"""Tables -> terminal, CSV, Markdown and LaTeX, from one source."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,24 @@ def number(value: float) -> str:
     return f"{value:.3e}" if abs(value) >= 1e6 or abs(value) < 1e-4 else f"{value:#.4g}".rstrip(".")
 
 
-def cell(row: pd.Series[Any], column: Column) -> str:
+PRINTED = 100
+"""Rows of a table that are printed."""
+_WRITTEN: dict[str, Callable[[Any], str]] = {
+    "text": str,
+    "count": "{:.0f}".format,
+    "seconds": "{:.1f}".format,
+    "share": "{:.0%}".format,
+    "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
+}
+
+
+def cell(row: Mapping[str, Any], column: Column) -> str:
     """Write one value for people; a missing one is an empty cell."""
     value = row.get(column.key)
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return ""
-    if column.kind == "text":
-        return str(value)
-    if column.kind == "count":
-        return f"{value:.0f}"
-    if column.kind == "seconds":
-        return f"{value:.1f}"
+    if column.kind in _WRITTEN:
+        return _WRITTEN[column.kind](value)
     text = number(float(value))
     low, high = row.get(f"{column.key}_low"), row.get(f"{column.key}_high")
     if column.kind == "interval" and low is not None and high is not None and not pd.isna(low):
@@ -39,20 +47,29 @@ def cell(row: pd.Series[Any], column: Column) -> str:
     return text
 
 
+def records(table: Table) -> list[dict[str, Any]]:
+    """Return a table's rows as plain dicts."""
+    rows: list[dict[str, Any]] = table.rows.to_dict("records")  # type: ignore[assignment]
+    return rows
+
+
 def cells(table: Table) -> list[list[str]]:
     """Write a whole table for people, row by row."""
-    return [[cell(row, column) for column in table.columns] for _, row in table.rows.iterrows()]
+    return [[cell(row, column) for column in table.columns] for row in records(table)]
 
 
 def print_table(table: Table, console: Console) -> None:
-    """Print a table to a terminal, without columns that are empty."""
+    """Print a table to a terminal, without columns that are empty, and of a long one the beginning."""
     rows = cells(table)
+    note = f"The first {PRINTED} of {len(rows)} rows; all are in the files. " if len(rows) > PRINTED else ""
     shown = [i for i in range(len(table.columns)) if any(row[i] for row in rows)]
-    rich = RichTable(title=Text(table.title), caption=Text(table.note), caption_justify="left", title_justify="left")
+    rich = RichTable(
+        title=Text(table.title), caption=Text(note + table.note), caption_justify="left", title_justify="left"
+    )
     for i in shown:
         numeric = table.columns[i].kind != "text"
         rich.add_column(Text(table.columns[i].title), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
+    for row in rows[:PRINTED]:
         rich.add_row(*[Text(row[i]) for i in shown])
     console.print(rich)
     console.print()
@@ -80,6 +97,52 @@ def to_csv(table: Table) -> str:
     return text
 
 
+_LATEX = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "-": "{-}",
+    "[": "{[}",  # after a line's end it would be a length
+    "]": "{]}",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "±": r"$\pm$",
+    "∞": r"$\infty$",
+    "≤": r"$\leq$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "…": r"\ldots{}",
+}
+
+
+def escape_latex(text: str) -> str:
+    """Write text so that LaTeX prints it and does nothing else; letters it may lack become their code points."""
+    return "".join(_LATEX.get(c) or (c if " " <= c <= "~" or "\xc0" <= c <= "\xff" else _code(c)) for c in text)
+
+
+def _code(character: str) -> str:
+    return f"{{[}}U+{ord(character):04X}{{]}}"
+
+
+def to_latex(table: Table) -> str:
+    """Write a table for LaTeX with the package booktabs; columns that are empty are left out."""
+    rows = cells(table)
+    shown = [i for i in range(len(table.columns)) if any(row[i] for row in rows)] or list(range(len(table.columns)))
+    form = "".join("l" if table.columns[i].kind == "text" else "r" for i in shown)
+
+    def line(texts: list[str]) -> str:
+        return f"{' & '.join(escape_latex(_one_line(texts[i])) for i in shown)} \\\\"
+
+    body = [line([column.title for column in table.columns]), r"\midrule", *(line(row) for row in rows)]
+    note = [rf"\par\footnotesize {escape_latex(table.note)}"] if table.note else []
+    parts = [r"% needs \usepackage{booktabs}", rf"% {_one_line(table.title)}", rf"\begin{{tabular}}{{{form}}}"]
+    return "\n".join([*parts, r"\toprule", *body, r"\bottomrule", r"\end{tabular}", *note, ""])
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -89,7 +152,7 @@ def _no_formula(text: str) -> str:
 
 
 def write_tables(tables: list[Table], out: Path) -> None:
-    """Write every table as ``OUT/tables/<name>.csv`` and ``.md``.
+    """Write every table as ``OUT/tables/<name>.csv``, ``.md`` and ``.tex``.
 
     Raises:
         OSError: The folder cannot be written.
@@ -99,3 +162,4 @@ def write_tables(tables: list[Table], out: Path) -> None:
     for table in tables:
         write_atomically(folder / f"{table.name}.csv", to_csv(table))
         write_atomically(folder / f"{table.name}.md", to_markdown(table))
+        write_atomically(folder / f"{table.name}.tex", to_latex(table))

@@ -10,7 +10,7 @@ import pandas as pd
 from gan_bench.report.stats import Interval, mean_interval
 from gan_bench.scores import MEASURES
 
-Kind = Literal["text", "count", "number", "seconds", "interval"]
+Kind = Literal["text", "count", "number", "seconds", "share", "p", "interval"]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""Tidy frames -> every table that the records allow. Drawing them is ``render``'s job."""
+"""Studies -> every table that the records allow. Drawing them is ``render``'s job."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -14,14 +15,17 @@ from gan_bench.report.published import published_rows
 from gan_bench.report.reproduction import COLUMNS as REPRODUCTION_COLUMNS
 from gan_bench.report.reproduction import NOTE as REPRODUCTION_NOTE
 from gan_bench.report.reproduction import protocol_table, reproduction_rows
+from gan_bench.report.study import Anchors, Study, name_table, pick, studies
 from gan_bench.report.table import Column, Table, arrow, interval_of, put
 from gan_bench.scores import MEASURES
 
 QUALITY = ("fid", "fid_inf", "kid", "is", "precision", "recall")
 HEALTH = ("classes", "class_kl", "copies", "collapsed")
 COMPARED = ("fid", "kid", "is")
-
-Anchors = Mapping[str, list[dict[str, Any]]]
+SATURATED = 0.99
+"""A discriminator is saturated when D(real) exceeds this and D(fake) falls below its complement."""
+WITHIN = (2.0, 1.25)
+"""Times to an FID are given for these multiples of the best setting's."""
 
 
 def all_tables(frames: Frames, anchors: Anchors | None = None) -> list[Table]:
@@ -35,249 +39,271 @@ def all_tables(frames: Frames, anchors: Anchors | None = None) -> list[Table]:
     """
     if frames.trials.empty:
         return []
+    return [*(t for study in studies(frames, anchors) for t in study_tables(study)), *article_tables(frames)]
+
+
+def article_tables(frames: Frames) -> list[Table]:
+    """Set what the articles say beside what was measured, suite by suite and profile by profile."""
+    if frames.trials.empty:
+        return []
     tables: list[Table] = []
-    keys = ["suite", "profile", "dataset", "image_size"]
-    for (suite, profile, dataset, _), trials in frames.trials.groupby(keys, sort=True):
-        scores = frames.scores[frames.scores["trial"].isin(trials["trial"])]
-        study = _Study(str(suite), str(profile), str(dataset), trials, scores, (anchors or {}).get(str(suite), []))
-        tables.append(study.trial_table())
-        for protocol in study.protocols:
-            tables.append(study.setting_table(protocol))
-            tables.append(study.health_table(protocol))
-            tables += study.factor_tables(protocol)
-            tables += study.epoch_table(protocol)
-        tables += study.published_table()
     for (suite, profile), trials in frames.trials.groupby(["suite", "profile"], sort=True):
         tables += _article_tables(str(suite), str(profile), trials, frames.history)
     return tables
 
 
-def _table(
-    names: tuple[str, ...], what: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str
-) -> Table:
-    """Name a table after its suite, profile and dataset, and mark what is cut down."""
-    suite, profile, *dataset = names
-    mark = "QUICK profile, cut down" if profile == "quick" else "full profile"
-    own = [name for name in dataset if name != suite]
-    slug = "".join(c if c.isalnum() or c in "-." else "-" for c in "-".join([suite, profile, *own, what]))
-    where = ", ".join([suite, *own])
-    return Table(slug, f"{where}: {title} ({mark})", tuple(columns), rows, note)
+def study_tables(study: Study) -> Iterator[Table]:
+    """Make the tables of one study."""
+    yield trial_table(study)
+    for protocol in study.protocols:
+        yield setting_table(study, protocol)
+        yield from factor_tables(study, protocol)
+        yield from epoch_table(study, protocol)
+        yield from best_table(study, protocol)
+        yield health_table(study, protocol)
+        yield cost_table(study, protocol)
+    yield from published_table(study)
 
 
 def _article_tables(suite: str, profile: str, trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[Table]:
-    """Set what the articles say beside what was measured."""
     names = (suite, profile)
     rows = list(reproduction_rows(trials, history))
     if rows:
         frame = pd.DataFrame(rows)
-        yield _table(names, "reproduction", "reproduction", REPRODUCTION_COLUMNS, frame, REPRODUCTION_NOTE)
+        yield name_table(names, "reproduction", "reproduction", REPRODUCTION_COLUMNS, frame, REPRODUCTION_NOTE)
     columns, frame = protocol_table(trials)
     note = "In brackets where a value comes from: the article's text (stated), its code, its lineage, or our choice."
-    yield _table(names, "protocol", "the articles' protocols", columns, frame, note)
+    yield name_table(names, "protocol", "the articles' protocols", columns, frame, note)
 
 
-def _pick(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[float]:
-    """Return one metric of some trials, NaN where there is none."""
-    return trials["trial"].map(scores[metric]).astype(float)
+# --------------------------------------------------------------------------------------------- per trial
 
 
-class _Study:
-    """The trials of one suite on one dataset under one profile: what may be compared."""
+def trial_table(study: Study) -> Table:
+    """One row per planned trial, failures included."""
+    rows = study.trials.copy()
+    columns = [
+        Column("name", "trial"),
+        Column("status", "status"),
+        Column("epochs_done", "epochs", "count"),
+        Column("loss_d", "loss D", "number"),
+        Column("loss_g", "loss G", "number"),
+        Column("d_real", "D(real)", "number"),
+        Column("d_fake", "D(fake)", "number"),
+    ]
+    for protocol in study.protocols:
+        final = study.final(protocol)
+        for metric in study.shown(("fid", "is")):
+            key = f"{metric}[{protocol}]"
+            rows[key] = pick(rows, final, metric)
+            title = arrow(metric) if len(study.protocols) == 1 else f"{arrow(metric)} {protocol}"
+            columns.append(Column(key, title, "number"))
+    columns += [
+        Column("train_seconds", "train s", "seconds"),
+        Column("images_per_second", "images/s", "count"),
+        Column("reason", "reason"),
+    ]
+    note = (
+        "Losses and D outputs are means over the last epoch; D(real) and D(fake) are taken before D's update. "
+        f"Scores: {'; '.join(study.protocols) or 'none yet'}."
+    )
+    return study.table("trials", "trials", columns, rows.sort_values(["label", "seed"]), note)
 
-    def __init__(
-        self,
-        suite: str,
-        profile: str,
-        dataset: str,
-        trials: pd.DataFrame,
-        scores: pd.DataFrame,
-        anchors: list[dict[str, Any]],
-    ) -> None:
-        self.names, self.profile, self.dataset = (suite, profile, dataset), profile, dataset
-        self.image_size = int(trials["image_size"].iloc[0])
-        self.trials, self.anchors = trials, anchors
-        self.scores = scores.merge(trials[["trial", "epochs_done", "status"]], on="trial")
-        self.protocols = sorted(self.scores["protocol"].unique())
-        self.metrics = [name for name in MEASURES if name in set(self.scores["metric"])]
 
-    def _table(self, what: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str = "") -> Table:
-        return _table(self.names, what, title, columns, rows, note)
+# ------------------------------------------------------------------------------------------- per setting
 
-    def _final(self, protocol: str, value: str = "value") -> pd.DataFrame:
-        """Return the last scores of finished trials, one column per metric, indexed by trial."""
-        at_end = self.scores["epoch"] == self.scores["epochs_done"]
-        kept = self.scores[at_end & (self.scores["protocol"] == protocol) & (self.scores["status"] == "done")]
-        wide = kept.pivot_table(index="trial", columns="metric", values=value, aggfunc="last", dropna=False)
-        return wide.reindex(columns=list(MEASURES))
 
-    def _shown(self, names: tuple[str, ...]) -> list[str]:
-        return [name for name in names if name in self.metrics]
-
-    def _settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-        """Yield the start of a row and the finished trials of every setting."""
-        for _, members in self.trials.groupby("group", sort=False):
-            done = members[members["status"] == "done"]
-            yield (
-                {
-                    "setting": members["label"].iloc[0],
-                    "epochs": int(members["epochs"].iloc[0]),
-                    "planned": len(members),
-                    "done": len(done),
-                },
-                done,
-            )
-
-    # ------------------------------------------------------------------------------------- per trial
-
-    def trial_table(self) -> Table:
-        """One row per planned trial, failures included."""
-        rows = self.trials.copy()
-        columns = [
-            Column("name", "trial"),
-            Column("status", "status"),
-            Column("epochs_done", "epochs", "count"),
-            Column("loss_d", "loss D", "number"),
-            Column("loss_g", "loss G", "number"),
-            Column("d_real", "D(real)", "number"),
-            Column("d_fake", "D(fake)", "number"),
-        ]
-        for protocol in self.protocols:
-            final = self._final(protocol)
-            for metric in self._shown(("fid", "is")):
-                key = f"{metric}[{protocol}]"
-                rows[key] = _pick(rows, final, metric)
-                title = arrow(metric) if len(self.protocols) == 1 else f"{arrow(metric)} {protocol}"
-                columns.append(Column(key, title, "number"))
-        columns += [
-            Column("train_seconds", "train s", "seconds"),
-            Column("images_per_second", "images/s", "count"),
-            Column("reason", "reason"),
-        ]
-        note = (
-            "Losses and D outputs are means over the last epoch; D(real) and D(fake) are taken before D's update. "
-            f"Scores: {'; '.join(self.protocols) or 'none yet'}."
-        )
-        return self._table("trials", "trials", columns, rows.sort_values(["label", "seed"]), note)
-
-    # ----------------------------------------------------------------------------------- per setting
-
-    def setting_table(self, protocol: str) -> Table:
-        """Settings ranked by FID, with the two anchors that are no model."""
-        final, draws = self._final(protocol), self._final(protocol, "draw_std")
-        rows = []
-        for row, done in self._settings():
-            values = {name: _pick(done, final, name) for name in self._shown(QUALITY)}
-            for name, series in values.items():
-                put(row, name, interval_of(series))
-            row["sd_seeds"] = values["fid"].std() if len(values["fid"].dropna()) > 1 else None
-            row["sd_draws"] = _pick(done, draws, "fid").mean()
-            put(row, "train_seconds", interval_of(done["train_seconds"]))
-            rows.append(row)
-        frame = pd.DataFrame(rows).sort_values("fid", na_position="last", kind="stable")
+def setting_table(study: Study, protocol: str) -> Table:
+    """Settings ranked by FID, with the two anchors that are no model."""
+    final, draws = study.final(protocol), study.final(protocol, "draw_std")
+    rows = []
+    for row, done in study.settings():
+        values = {name: pick(done, final, name) for name in study.shown(QUALITY)}
+        for name, series in values.items():
+            put(row, name, interval_of(series))
+        fids = values.get("fid", pd.Series(dtype=float)).dropna()
+        row["sd_seeds"] = fids.std() if len(fids) > 1 else None
+        row["sd_draws"] = pick(done, draws, "fid").mean()
+        put(row, "train_seconds", interval_of(done["train_seconds"]))
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    if "fid" in frame:
+        frame = frame.sort_values("fid", na_position="last", kind="stable")
         frame.insert(0, "rank", pd.Series(range(1, len(frame) + 1), index=frame.index).where(frame["fid"].notna()))
-        frame = pd.concat([frame, pd.DataFrame(self._anchor_rows(protocol, QUALITY))], ignore_index=True)
-        columns = [
-            Column("rank", "#", "count"),
-            Column("setting", "setting"),
-            Column("epochs", "epochs", "count"),
-            Column("done", "seeds", "count"),
-            *[Column(name, arrow(name), "interval") for name in self._shown(QUALITY)],
-            Column("sd_seeds", "FID sd seeds", "number"),
-            Column("sd_draws", "FID sd draws", "number"),
-            Column("train_seconds", "train s", "interval"),
-        ]
-        note = (
-            f"Scores {protocol}: extractor, reference split, generated pictures. Mean ± half the 95 % t interval over "
-            "seeds. sd seeds: between trainings; sd draws: between evaluations of one generator."
-        )
-        return self._table(f"settings-{protocol}", "settings", columns, frame, note)
+    frame = pd.concat([frame, pd.DataFrame(study.anchor_rows(protocol, QUALITY))], ignore_index=True)
+    columns = [
+        Column("rank", "#", "count"),
+        Column("setting", "setting"),
+        Column("epochs", "epochs", "count"),
+        Column("done", "seeds", "count"),
+        *[Column(name, arrow(name), "interval") for name in study.shown(QUALITY)],
+        Column("sd_seeds", "FID sd seeds", "number"),
+        Column("sd_draws", "FID sd draws", "number"),
+        Column("train_seconds", "train s", "interval"),
+    ]
+    note = (
+        f"Scores {protocol}: extractor, reference split, generated pictures. Mean ± half the 95 % interval over "
+        "seeds. sd seeds: between trainings; sd draws: between evaluations of one generator. One seed has no interval."
+    )
+    return study.table(f"settings-{protocol}", "settings", columns, frame, note)
 
-    def health_table(self, protocol: str) -> Table:
-        """Modes, memorisation and the state of the game, per setting."""
-        final = self._final(protocol)
-        rows = []
-        for row, done in self._settings():
-            for name in self._shown(HEALTH):
-                put(row, name, interval_of(_pick(done, final, name)))
-            for name in ("d_real", "d_fake", "loss_d", "loss_g"):
-                put(row, name, interval_of(done[name]))
-            rows.append(row)
-        frame = pd.concat([pd.DataFrame(rows), pd.DataFrame(self._anchor_rows(protocol, HEALTH))], ignore_index=True)
-        columns = [
-            Column("setting", "setting"),
-            Column("planned", "planned", "count"),
-            Column("done", "done", "count"),
-            *[Column(name, arrow(name), "interval") for name in self._shown(HEALTH)],
-            Column("d_real", "D(real)", "interval"),
-            Column("d_fake", "D(fake)", "interval"),
-            Column("loss_d", "loss D", "interval"),
-            Column("loss_g", "loss G", "interval"),
-        ]
-        told = "; ".join(f"{MEASURES[name].title}: {MEASURES[name].description}" for name in self._shown(HEALTH))
-        return self._table(f"health-{protocol}", "health", columns, frame, f"{told}." if told else "")
 
-    def _anchor_rows(self, protocol: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-        """Yield the *real* row, the floor, and the *noise* row, the untrained generators."""
-        extractor, split, generated = protocol.split(",")
-        for anchor in self.anchors:
-            place = (anchor["dataset"], anchor["image_size"], str(anchor["samples"]))
-            if place != (self.dataset, self.image_size, generated):
-                continue
-            values = {
-                score["metric"]: score["value"]
-                for score in anchor["scores"]
-                if score["extractor"] == extractor and score["split"] == split
-            }
-            if values:
-                text = f"(real: {anchor['pictures']} {anchor['what']}, {anchor['dataset']})"
-                yield {"setting": text, **{name: values.get(name) for name in self._shown(names)}}
-        start = self.scores[(self.scores["epoch"] == 0) & (self.scores["protocol"] == protocol)]
-        means = start.groupby("metric")["value"].mean()
-        yield {
-            "setting": "(noise: untrained generators)",
-            "epochs": 0,
-            **{name: means.get(name) for name in self._shown(names)},
-        }
+def best_table(study: Study, protocol: str) -> Iterator[Table]:
+    """Best evaluated epoch against the last one: what stopping early would have given."""
+    fids = study.fids(protocol)
+    if fids["epoch"].nunique() < 2:
+        return
+    best = fids.loc[fids.groupby("trial")["value"].idxmin()].set_index("trial")
+    final = study.final(protocol)["fid"]
+    rows = []
+    for row, done in study.settings():
+        at_end = done["trial"].map(final).astype(float)
+        at_best = done["trial"].map(best["value"]).astype(float)
+        put(row, "final", interval_of(at_end))
+        put(row, "best", interval_of(at_best))
+        put(row, "gap", interval_of(at_end - at_best))
+        row["at"] = done["trial"].map(best["epoch"]).median() if len(done) else None
+        rows.append(row)
+    columns = [
+        Column("setting", "setting"),
+        Column("done", "seeds", "count"),
+        Column("final", "FID at the end ↓", "interval"),
+        Column("best", "best FID ↓", "interval"),
+        Column("gap", "gap", "interval"),
+        Column("epochs", "epochs", "count"),
+        Column("at", "best at epoch (median)", "count"),
+    ]
+    note = f"Scores {protocol}. Best is the lowest of the evaluated epochs, so it is biased downwards by choice."
+    yield study.table(f"best-{protocol}", "best epoch against the last", columns, pd.DataFrame(rows), note)
 
-    # ------------------------------------------------------------------------- per factor, per epoch
 
-    def factor_tables(self, protocol: str) -> Iterator[Table]:
-        """Compare the levels of a factor over equal seeds and otherwise equal settings, for each recipe."""
-        final = self._final(protocol)
-        for factor, fields in factors.FACTORS.items():
-            rows = list(factors.factor_rows(self.trials, fields, final, self._shown(COMPARED)))
-            if rows:
-                note = (
-                    f"Scores {protocol}. Pairs have equal seeds and otherwise equal settings; differences are averaged "
-                    "within a seed, the 95 % t interval is over seeds. Lost: pairs of which one trial has no score, "
-                    "because it failed, diverged or has not run. A verdict needs an interval without zero."
-                )
-                name = f"factor-{factor}-{protocol}"
-                yield self._table(name, factor, factors.COLUMNS, pd.DataFrame(rows), note)
+def health_table(study: Study, protocol: str) -> Table:
+    """Modes, memorisation and the state of the game, per setting."""
+    final = study.final(protocol)
+    rows = []
+    for row, done in study.settings():
+        for name in study.shown(HEALTH):
+            put(row, name, interval_of(pick(done, final, name)))
+        for name in ("d_real", "d_fake", "loss_d", "loss_g"):
+            put(row, name, interval_of(done[name]))
+        won = (done["d_real"] > SATURATED) & (done["d_fake"] < 1 - SATURATED)
+        row["saturated"] = int(won.sum())
+        rows.append(row)
+    frame = pd.concat([pd.DataFrame(rows), pd.DataFrame(study.anchor_rows(protocol, HEALTH))], ignore_index=True)
+    columns = [
+        Column("setting", "setting"),
+        Column("planned", "planned", "count"),
+        Column("done", "done", "count"),
+        Column("bad", "diverged or failed", "count"),
+        *[Column(name, arrow(name), "interval") for name in study.shown(HEALTH)],
+        Column("saturated", "D saturated", "count"),
+        Column("d_real", "D(real)", "interval"),
+        Column("d_fake", "D(fake)", "interval"),
+        Column("loss_d", "loss D", "interval"),
+        Column("loss_g", "loss G", "interval"),
+    ]
+    told = [f"{MEASURES[name].title}: {MEASURES[name].description}" for name in study.shown(HEALTH)]
+    told.append(f"D saturated: trials whose last epoch has D(real) over {SATURATED} and D(fake) under 0.01")
+    return study.table(f"health-{protocol}", "health", columns, frame, f"{'; '.join(told)}.")
 
-    def epoch_table(self, protocol: str) -> Iterator[Table]:
-        """Compare epoch counts within the same trials: every setting's FID as training goes on."""
-        kept = self.scores[(self.scores["protocol"] == protocol) & (self.scores["metric"] == "fid")]
-        kept = kept.merge(self.trials[["trial", "group", "label"]], on="trial")
-        epochs = sorted(int(e) for e in kept["epoch"].unique() if e > 0)
-        if len(epochs) < 2:
-            return
-        rows = []
-        for _, everyone in kept.groupby("group", sort=False):
-            # Only trials that reached the end: a mean over others at each epoch would compare different seeds.
-            members = everyone[everyone["status"] == "done"]
-            row: dict[str, Any] = {"setting": everyone["label"].iloc[0]}
-            for epoch in epochs:
-                put(row, f"epoch_{epoch}", interval_of(members[members["epoch"] == epoch]["value"]))
-            rows.append(row)
-        columns = [Column("setting", "setting"), *[Column(f"epoch_{e}", f"epoch {e}", "interval") for e in epochs]]
-        note = f"{arrow('fid')} {protocol} after so many epochs of the same finished trials; 95 % t intervals."
-        yield self._table(f"epochs-{protocol}", "FID by epoch", columns, pd.DataFrame(rows), note)
 
-    # ------------------------------------------------------------------------------------- published
+def cost_table(study: Study, protocol: str) -> Table:
+    """What settings cost, training and scoring apart, and how soon they reach an FID."""
+    fids = study.fids(protocol)
+    ranking = study.ranking(protocol)
+    final = study.final(protocol)
+    targets: list[float] = []
+    if ranking:
+        winner = next(done for row, done in study.settings() if row["setting"] == ranking[0])
+        targets = [_round_up(times * float(pick(winner, final, "fid").mean())) for times in WITHIN]
+    firsts = {
+        target: fids[fids["value"] <= target].sort_values("epoch").drop_duplicates("trial").set_index("trial")
+        for target in targets
+    }
+    rows = []
+    for row, done in study.settings():
+        for name in ("train_seconds", "evaluate_seconds", "images_per_second", "peak_megabytes", "kilojoules"):
+            put(row, name, interval_of(done[name]))
+        for target in targets:
+            seconds = done["trial"].map(firsts[target]["train_seconds"])
+            put(row, f"to_{target}", interval_of(seconds))
+            row[f"reached_{target}"] = f"{seconds.notna().sum()}/{len(done)}" if len(done) else ""
+        rows.append(row)
+    columns = [
+        Column("setting", "setting"),
+        Column("train_seconds", "train s", "interval"),
+        Column("evaluate_seconds", "scoring s", "interval"),
+        Column("images_per_second", "images/s", "interval"),
+        Column("peak_megabytes", "peak MB", "interval"),
+        Column("kilojoules", "GPU kJ", "interval"),
+    ]
+    for target in targets:
+        columns.append(Column(f"to_{target}", f"s to FID ≤ {target:g}", "interval"))
+        columns.append(Column(f"reached_{target}", "reached"))
+    note = (
+        f"Scores {protocol}. Seconds of training until the first evaluation with such an FID, over the trials that "
+        "reached it. Peak memory: of the GPU where one trained, else of the process, which in-line trials share. "
+        "Energy where the GPU reports its power."
+    )
+    return study.table(f"cost-{protocol}", "cost", columns, pd.DataFrame(rows), note)
 
-    def published_table(self) -> Iterator[Table]:
-        """Set published values beside ours, where there are any for these datasets."""
-        rows = published_rows(self.dataset, self.image_size, self.protocols, self.profile)
+
+def _round_up(value: float) -> float:
+    """Round up to two significant digits."""
+    if not value > 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return float(f"{math.ceil(value / unit) * unit:.6g}")
+
+
+# --------------------------------------------------------------------------------- per factor, per epoch
+
+
+def factor_tables(study: Study, protocol: str) -> Iterator[Table]:
+    """Compare the levels of a factor over equal seeds and otherwise equal settings, for each recipe."""
+    final, compared = study.final(protocol), study.shown(COMPARED)
+    noise = _noise(study, protocol)
+    for factor, fields in factors.FACTORS.items():
+        rows = factors.factor_rows(study.trials, fields, final, compared, noise)
         if rows:
-            yield self._table("published", "published values", PUBLISHED_COLUMNS, pd.DataFrame(rows))
+            yield _factor_table(study, protocol, factor, rows)
+    done = study.scores[(study.scores["status"] == "done") & (study.scores["protocol"] == protocol)]
+    rows = factors.epoch_rows(done, study.shown(("fid",)), noise)
+    if rows:
+        yield _factor_table(study, protocol, "epochs", rows)
+
+
+def _noise(study: Study, protocol: str) -> Callable[[str], float]:
+    return lambda metric: study.noise(protocol, metric)
+
+
+def _factor_table(study: Study, protocol: str, factor: str, rows: list[dict[str, Any]]) -> Table:
+    note = f"Scores {protocol}. {factors.NOTE}"
+    return study.table(f"factor-{factor}-{protocol}", factor, factors.COLUMNS, pd.DataFrame(rows), note)
+
+
+def epoch_table(study: Study, protocol: str) -> Iterator[Table]:
+    """Every setting's FID as training goes on."""
+    kept = study.fids(protocol)  # finished trials only: others at each epoch would be different seeds
+    epochs = sorted(int(e) for e in kept["epoch"].unique())
+    if len(epochs) < 2:
+        return
+    wide = kept.pivot_table(index="trial", columns="epoch", values="value")
+    rows = []
+    for row, done in study.settings():
+        for epoch in epochs:
+            put(row, f"epoch_{epoch}", interval_of(done["trial"].map(wide[epoch])))
+        rows.append(row)
+    columns = [Column("setting", "setting"), *[Column(f"epoch_{e}", f"epoch {e}", "interval") for e in epochs]]
+    note = f"{arrow('fid')} {protocol} after so many epochs of the same finished trials; 95 % intervals over seeds."
+    yield study.table(f"epochs-{protocol}", "FID by epoch", columns, pd.DataFrame(rows), note)
+
+
+# --------------------------------------------------------------------------------------------- published
+
+
+def published_table(study: Study) -> Iterator[Table]:
+    """Set published values beside ours, where there are any for these datasets."""
+    rows = published_rows(study.dataset, study.image_size, study.protocols, study.profile)
+    if rows:
+        yield study.table("published", "published values", PUBLISHED_COLUMNS, pd.DataFrame(rows))

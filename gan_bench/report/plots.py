@@ -1,0 +1,283 @@
+"""Studies -> plots as SVG: the same bytes for the same records, readable in grey, in light and in dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from gan_bench.report.factors import FACTORS
+from gan_bench.report.study import Study, pick
+from gan_bench.report.table import Table, interval_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANELS = 12
+"""Most settings in one plot; the best by FID are shown, and the plot says so."""
+LINES = 8
+ROWS = 30
+_INK = "#010203"
+"""Stands for the colour of text, and is replaced by the page's own."""
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B8A000")
+"""Distinct for colour-blind readers (Okabe and Ito 2008), legible on light and dark; dashes and markers tell them
+apart in grey."""
+_DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+_MARKERS = "osD^vPX*"
+_STYLE: dict[str, Any] = {
+    "svg.hashsalt": "gan_bench",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.color": _INK,
+    "legend.frameon": False,
+    "savefig.transparent": True,
+    "figure.constrained_layout.use": True,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor"), _INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), _INK),
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot.
+
+    Attributes:
+        name: Name of its file.
+        title: One line above it.
+        description: What it shows, for those who cannot see it.
+        svg: The picture, in the page's own text colour.
+    """
+
+    name: str
+    title: str
+    description: str
+    svg: str
+
+
+def study_plots(study: Study, tables: list[Table]) -> Iterator[Plot]:
+    """Draw the plots of one study.
+
+    Args:
+        study: The study.
+        tables: Its tables; factor plots are drawn from them.
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
+        yield from _training_plots(study)
+        for protocol in study.protocols:
+            yield from _fid_plots(study, protocol)
+            yield from _factor_plots(study, protocol, tables)
+            yield from _cost_plot(study, protocol)
+
+
+# ------------------------------------------------------------------------------------------------- training
+
+
+def _training_plots(study: Study) -> Iterator[Plot]:
+    labels = best_first(study)[:PANELS]
+    members = study.trials[study.trials["label"].isin(labels)][["trial", "label"]]
+    history = study.history[study.history["trial"].isin(set(members["trial"]))].merge(members, on="trial")
+    if history.empty or not labels:
+        return
+    for what, title, names in (
+        ("losses", "Losses over epochs", (("mean_loss_d", "loss D"), ("mean_loss_g", "loss G"))),
+        ("outputs", "D(real) and D(fake) over epochs", (("mean_d_real", "D(real)"), ("mean_d_fake", "D(fake)"))),
+    ):
+        figure, axes = _grid(len(labels))
+        for axis, label in zip(axes, labels, strict=False):
+            mine = history[history["label"] == label]
+            for i, (column, text) in enumerate(names):
+                _band(axis, mine.groupby("epoch")[column], i, text)
+            axis.set_title(_short(label), fontsize=8)
+            if what == "outputs":
+                axis.set_ylim(-0.02, 1.02)
+        axes[0].legend(fontsize=8)
+        figure.supxlabel("epoch", fontsize=9)
+        text = f"{title}, epoch means; lines are means over seeds, bands their range. {_which(study, labels)}"
+        yield _finish(figure, study, what, title, text)
+
+
+def best_first(study: Study) -> list[str]:
+    """Return the labels of settings, those with the best FID first."""
+    ranked = study.ranking(study.protocols[0]) if study.protocols else []
+    return [*ranked, *(label for label in dict.fromkeys(study.trials["label"]) if label not in set(ranked))]
+
+
+def _which(study: Study, labels: list[str]) -> str:
+    count = study.trials["label"].nunique()
+    return f"The best {len(labels)} of {count} settings by FID." if count > len(labels) else f"{count} settings."
+
+
+def _grid(count: int) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    columns = min(3, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(3.2 * columns, 2.0 * rows + 0.3))
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    for unused in axes[count:]:
+        unused.set_visible(False)
+    return figure, list(axes[:count])
+
+
+def _band(axis: Axes, groups: Any, index: int, label: str) -> None:  # noqa: ANN401 - pandas' grouped column
+    mean, low, high = groups.mean(), groups.min(), groups.max()
+    colour, dash = _COLOURS[index % len(_COLOURS)], _DASHES[index % len(_DASHES)]
+    marker = _MARKERS[index % len(_MARKERS)] if len(mean) <= 12 else None
+    axis.plot(mean.index, mean.to_numpy(), color=colour, linestyle=dash, marker=marker, markersize=3.5, label=label)
+    if (high > low).any():
+        axis.fill_between(mean.index, low.to_numpy(), high.to_numpy(), color=colour, alpha=0.18, linewidth=0)
+
+
+# --------------------------------------------------------------------------------------------------- scores
+
+
+def _fid_plots(study: Study, protocol: str) -> Iterator[Plot]:
+    fids = study.fids(protocol)
+    labels = [label for label in study.ranking(protocol) if label in set(fids["label"])][:LINES]
+    if not labels or fids["epoch"].nunique() < 2:
+        return
+    real = [scores["fid"]["value"] for _, scores in study.real(protocol) if scores.get("fid", {}).get("value")]
+    for what, title, column in (("epochs", "FID over epochs", "epoch"), ("seconds", "FID over training time", "s")):
+        figure = _figure(6.4, 3.6)
+        axis = figure.subplots()
+        for i, label in enumerate(labels):
+            mine = fids[fids["label"] == label]
+            if column == "epoch":
+                _band(axis, mine.groupby("epoch")["value"], i, _short(label))
+            else:
+                means = mine.groupby("epoch")[["train_seconds", "value"]].mean()
+                axis.plot(
+                    means["train_seconds"].to_numpy(),
+                    means["value"].to_numpy(),
+                    color=_COLOURS[i % len(_COLOURS)],
+                    linestyle=_DASHES[i % len(_DASHES)],
+                    marker=_MARKERS[i % len(_MARKERS)],
+                    markersize=3.5,
+                    label=_short(label),
+                )
+        if real and min(real) > 0:
+            axis.axhline(min(real), color=_INK, linewidth=0.8, linestyle=(0, (2, 2)))
+            axis.annotate(
+                "real", (1, min(real)), xycoords=("axes fraction", "data"), fontsize=8, ha="right", va="bottom"
+            )
+        axis.set_yscale("log")
+        for level in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+            level(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
+        axis.set_xlabel("epoch" if column == "epoch" else "seconds of training")
+        axis.set_ylabel("FID (lower is better)")
+        figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
+        text = f"{title}, {protocol}; means over seeds{', bands their range' if column == 'epoch' else ''}."
+        yield _finish(figure, study, f"fid-{what}-{protocol}", title, f"{text} {_which(study, labels)}")
+
+
+def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[Plot]:
+    for factor in (*FACTORS, "epochs"):
+        name = study.table(f"factor-{factor}-{protocol}", "", [], pd.DataFrame()).name
+        rows = next((table.rows for table in tables if table.name == name), None)
+        rows = rows[rows["key"] == "fid"] if rows is not None else None
+        if rows is None or rows.empty:
+            continue
+        of = f" The first {ROWS} of {len(rows)} comparisons." if len(rows) > ROWS else ""
+        rows = rows.head(ROWS)
+        figure = _figure(6.4, 0.9 + 0.42 * len(rows))
+        axis = figure.subplots()
+        places = np.arange(len(rows))[::-1]
+        for place, (_, row) in zip(places, rows.iterrows(), strict=True):
+            known = row["difference_low"] is not None and not pd.isna(row["difference_low"])
+            if known:
+                axis.plot(
+                    [row["difference_low"], row["difference_high"]], [place, place], color=_COLOURS[0], linewidth=2
+                )
+            axis.plot([row["difference"]], [place], marker="o" if known else "x", color=_COLOURS[0], markersize=5)
+        axis.axvline(0, color=_INK, linewidth=0.8)
+        axis.set_yticks(
+            places, [f"{r['recipe']}: {r['second_level']} - {r['first_level']}" for _, r in rows.iterrows()]
+        )
+        axis.set_ylim(-0.6, len(rows) - 0.4)
+        axis.set_xlabel("difference in FID (left of zero: the first named is better)")
+        text = (
+            f"Paired differences in FID by {factor}, {protocol}, with 95 % intervals over seeds; a cross has one seed."
+            f"{of}"
+        )
+        yield _finish(figure, study, f"factor-{factor}-{protocol}", f"Effect of {factor} on FID", text)
+
+
+def _cost_plot(study: Study, protocol: str) -> Iterator[Plot]:
+    final = study.final(protocol)
+    labels = study.ranking(protocol)[:LINES]
+    if not labels:
+        return
+    figure = _figure(6.4, 3.6)
+    axis = figure.subplots()
+    for row, done in study.settings():
+        if row["setting"] not in labels:
+            continue
+        i = labels.index(row["setting"])
+        fid, seconds = interval_of(pick(done, final, "fid")), interval_of(done["train_seconds"])
+        if fid is None or seconds is None:
+            continue
+        reach = [[fid.mean - fid.low], [fid.high - fid.mean]] if fid.low is not None and fid.high is not None else None
+        axis.errorbar(
+            [seconds.mean],
+            [fid.mean],
+            yerr=reach,
+            color=_COLOURS[i % len(_COLOURS)],
+            marker=_MARKERS[i % len(_MARKERS)],
+            markersize=6,
+            capsize=3,
+            linestyle="none",
+            label=_short(row["setting"]),
+        )
+    axis.set_xlabel("seconds of training")
+    axis.set_ylabel("FID at the end (lower is better)")
+    figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
+    text = f"Final FID against training time, {protocol}; bars are 95 % intervals over seeds. {_which(study, labels)}"
+    yield _finish(figure, study, f"fid-cost-{protocol}", "FID against cost", text)
+
+
+# -------------------------------------------------------------------------------------------------- drawing
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height))
+
+
+def _short(label: str, most: int = 44) -> str:
+    """Shorten a name in its middle."""
+    return label if len(label) <= most else f"{label[: most // 2 - 1]}…{label[-(most // 2) :]}"
+
+
+def _finish(figure: Figure, study: Study, what: str, title: str, description: str) -> Plot:
+    from gan_bench.report.study import slug
+
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    name = slug(study.slug, "plot", what)
+    svg = re.sub(r'(id="|href="#|url\(#)', lambda found: f"{found[1]}{name}-", svg)  # several share one page
+    return Plot(name, title, description, svg)
+
+
+def standalone(svg: str) -> str:
+    """Return a plot as a file of its own, with colours for light and dark."""
+    dark = "@media(prefers-color-scheme:dark){svg{color:#ddd;background:#16181d}}"
+    style = f"<style>svg{{color:#222;background:#fff}}{dark}</style>"
+    start = svg.index(">") + 1
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{svg[:start]}{style}{svg[start:]}'

@@ -1,0 +1,227 @@
+"""The trials of one suite on one dataset under one profile: what may be compared, and the views tables take of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from gan_bench.report.frame import COSTS, STATISTICS, Frames
+from gan_bench.report.table import Column, Table
+from gan_bench.scores import MEASURES
+
+T = TypeVar("T")
+_SETTING_COLUMNS = ["trial", "seed", "status", "group", "label", "epochs", *STATISTICS, *COSTS]
+
+Anchors = Mapping[str, list[dict[str, Any]]]
+
+
+def slug(*parts: str) -> str:
+    """Join names into one that is safe as a file's and as an anchor's."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in "-".join(parts))[:150]
+
+
+def studies(frames: Frames, anchors: Anchors | None = None) -> list[Study]:
+    """Cut frames into studies; quick and full trials, and datasets, are never in one.
+
+    Args:
+        frames: What ``build_frames`` made of the records.
+        anchors: Scores of held-out real pictures, by suite.
+    """
+    if frames.trials.empty:
+        return []
+    found = []
+    for (suite, profile, dataset, size), trials in frames.trials.groupby(
+        ["suite", "profile", "dataset", "image_size"], sort=True
+    ):
+        names = set(trials["trial"])
+        found.append(
+            Study(
+                suite=str(suite),
+                profile=str(profile),
+                dataset=str(dataset),
+                image_size=int(str(size)),
+                trials=trials,
+                scores=frames.scores[frames.scores["trial"].isin(names)],
+                history=frames.history[frames.history["trial"].isin(names)],
+                anchors=(anchors or {}).get(str(suite), []),
+            )
+        )
+    sizes = {(s.suite, s.profile, s.dataset): 0 for s in found}
+    for study in found:
+        sizes[study.suite, study.profile, study.dataset] += 1
+    for study in found:
+        study.sized = sizes[study.suite, study.profile, study.dataset] > 1
+    return found
+
+
+class Study:
+    """What may be compared.
+
+    Args:
+        suite: Name of the suite.
+        profile: ``full`` or ``quick``.
+        dataset: Name of the dataset.
+        image_size: Height and width of its pictures.
+        trials: One row per trial, as ``build_frames`` makes them.
+        scores: One row per trial, evaluation and metric.
+        history: One row per trial and epoch.
+        anchors: Scores of real pictures of the suite.
+    """
+
+    def __init__(
+        self,
+        *,
+        suite: str,
+        profile: str,
+        dataset: str,
+        image_size: int,
+        trials: pd.DataFrame,
+        scores: pd.DataFrame,
+        history: pd.DataFrame,
+        anchors: list[dict[str, Any]],
+    ) -> None:
+        self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
+        self.trials, self.history, self.anchors = trials, history, anchors
+        self.sized = False
+        known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
+        self.scores = scores.merge(known, on="trial")
+        self.protocols: list[str] = sorted(self.scores["protocol"].unique())
+        self.metrics = [name for name in MEASURES if name in set(self.scores["metric"])]
+        self._memory: dict[object, Any] = {}
+
+    def _once(self, key: object, make: Callable[[], T]) -> T:
+        """Compute once what many tables ask for."""
+        if key not in self._memory:
+            self._memory[key] = make()
+        found: T = self._memory[key]
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Suite, profile and dataset, with the size where one dataset comes in several."""
+        size = (f"{self.image_size}x{self.image_size}",) if self.sized else ()
+        return (self.suite, self.profile, *([self.dataset] if self.dataset != self.suite else []), *size)
+
+    @property
+    def title(self) -> str:
+        """What people call the study."""
+        suite, profile, *rest = self.names
+        return f"{', '.join([suite, *rest])} ({profile_mark(profile)})"
+
+    @property
+    def slug(self) -> str:
+        """The study's name in files and links."""
+        return slug(*self.names)
+
+    def table(self, what: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str = "") -> Table:
+        """Make a table of this study."""
+        return name_table(self.names, what, title, columns, rows, note)
+
+    def shown(self, names: tuple[str, ...]) -> list[str]:
+        """Return those of the metrics that the study has."""
+        return [name for name in names if name in self.metrics]
+
+    def final(self, protocol: str, value: str = "value") -> pd.DataFrame:
+        """Return the last scores of finished trials, one column per metric, indexed by trial."""
+
+        def make() -> pd.DataFrame:
+            at_end = self.scores["epoch"] == self.scores["epochs_done"]
+            kept = self.scores[at_end & (self.scores["protocol"] == protocol) & (self.scores["status"] == "done")]
+            wide = kept.pivot_table(index="trial", columns="metric", values=value, aggfunc="last", dropna=False)
+            return wide.reindex(columns=list(MEASURES))
+
+        return self._once(("final", protocol, value), make)
+
+    def fids(self, protocol: str) -> pd.DataFrame:
+        """Return every FID of finished trials after training began, one row per trial and evaluation."""
+
+        def make() -> pd.DataFrame:
+            kept = self.scores[(self.scores["protocol"] == protocol) & (self.scores["metric"] == "fid")]
+            return kept[(kept["status"] == "done") & (kept["epoch"] > 0)].dropna(subset=["value"])
+
+        return self._once(("fids", protocol), make)
+
+    def settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+        """Yield the start of a row and the finished trials of every setting."""
+        for start, done in self._once("settings", lambda: list(self._settings())):
+            yield dict(start), done
+
+    def _settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+        for _, members in self.trials[_SETTING_COLUMNS].groupby("group", sort=False):
+            done = members[members["status"] == "done"]
+            start = {
+                "setting": members["label"].iloc[0],
+                "epochs": int(members["epochs"].iloc[0]),
+                "planned": len(members),
+                "done": len(done),
+                "bad": int(members["status"].isin(["diverged", "failed"]).sum()),
+            }
+            yield start, done
+
+    def ranking(self, protocol: str) -> list[str]:
+        """Return the labels of settings with a final FID, the best mean first."""
+
+        def make() -> list[str]:
+            final = self.final(protocol)
+            means = {row["setting"]: pick(done, final, "fid").mean() for row, done in self.settings()}
+            return sorted((label for label, mean in means.items() if not pd.isna(mean)), key=means.__getitem__)
+
+        return self._once(("ranking", protocol), make)
+
+    def real(self, protocol: str) -> Iterator[tuple[dict[str, Any], dict[str, dict[str, Any]]]]:
+        """Yield the anchors of a protocol with their scores by metric."""
+        extractor, split, generated = protocol.split(",")
+        for anchor in self.anchors:
+            place = (anchor["dataset"], anchor["image_size"], str(anchor["samples"]))
+            if place == (self.dataset, self.image_size, generated):
+                scores = {
+                    score["metric"]: score
+                    for score in anchor["scores"]
+                    if score["extractor"] == extractor and score["split"] == split
+                }
+                if scores:
+                    yield anchor, scores
+
+    def noise(self, protocol: str, metric: str) -> float:
+        """Return the noise of scoring: the larger of the real floor's spread and that of one generator's draws."""
+        return self._once(("noise", protocol, metric), lambda: self._noise(protocol, metric))
+
+    def _noise(self, protocol: str, metric: str) -> float:
+        floors = [scores[metric].get("draw_std") for _, scores in self.real(protocol) if metric in scores]
+        draws = self.final(protocol, "draw_std")[metric].mean()
+        known = [float(value) for value in (*floors, draws) if value is not None and not pd.isna(value)]
+        return max(known, default=0.0)
+
+    def anchor_rows(self, protocol: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+        """Yield the *real* row, the floor, and the *noise* row, the untrained generators."""
+        for anchor, scores in self.real(protocol):
+            text = f"(real: {anchor['pictures']} {anchor['what']}, {anchor['dataset']})"
+            yield {"setting": text, **{name: scores.get(name, {}).get("value") for name in self.shown(names)}}
+        start = self.scores[(self.scores["epoch"] == 0) & (self.scores["protocol"] == protocol)]
+        means = start.groupby("metric")["value"].mean()
+        yield {
+            "setting": "(noise: untrained generators)",
+            "epochs": 0,
+            **{name: means.get(name) for name in self.shown(names)},
+        }
+
+
+def profile_mark(profile: str) -> str:
+    """Say what a profile is, for titles."""
+    return "QUICK profile, cut down" if profile == "quick" else "full profile"
+
+
+def name_table(
+    names: tuple[str, ...], what: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str
+) -> Table:
+    """Name a table after its suite, profile and dataset, and mark what is cut down."""
+    suite, profile, *rest = names
+    where = ", ".join([suite, *rest])
+    return Table(slug(*names, what), f"{where}: {title} ({profile_mark(profile)})", tuple(columns), rows, note)
+
+
+def pick(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[float]:
+    """Return one metric of some trials, NaN where there is none."""
+    return trials["trial"].map(scores[metric]).astype(float)

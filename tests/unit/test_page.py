@@ -1,0 +1,326 @@
+"""The report as a whole: hostile names in every format, the page in a real browser, comparisons, golden tables."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import digits_trial
+from test_report import with_lr
+
+from gan_bench.errors import UserError
+from gan_bench.report.build import build_report
+from gan_bench.report.compare import compare
+from gan_bench.report.render import escape_latex
+from gan_bench.store import RecordDirectory, write_anchors, write_plan
+from gan_bench.trial import Status, TrialRecord
+
+HOSTILE = {
+    "script": "<script>alert(1)</script><img src=x onerror=alert(2)>",
+    "end": "</script></bdi></table><svg onload=alert(3)>",
+    "latex": r"100%_$x^2 & #1 ~ \input{/etc/passwd} {a}",
+    "formula": '=cmd|"/c calc"!A1',
+    "rtl": "\u202eevil \u05d0\u05d1\u05d2",
+    "long": "x" * 200,
+    "markdown": "| [a](javascript:alert(4)) `b` |",
+}
+
+
+def write(results, trial, fid, *, setting=None, status=Status.DONE, draw_std=0.5, metric="fid"):
+    """Write the record of a trial that never ran."""
+    directory = RecordDirectory.of(results, trial)
+    shown = replace(trial, setting=setting or trial.setting)
+    directory.begin(shown, {"started": "2026-01-01T00:00:00+00:00", "device": "cpu"})
+    values = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
+    epochs = trial.config.epochs
+    directory.append(
+        "history.jsonl",
+        [
+            {
+                "kind": "epoch",
+                "epoch": e,
+                "step": e,
+                "images": e,
+                "train_seconds": float(e),
+                "mean": values,
+                "last": values,
+            }
+            for e in range(1, epochs + 1)
+        ],
+    )
+    score = {
+        "name": f"{metric}[lenet-mnist-v1,train,64]", "metric": metric, "extractor": "lenet-mnist-v1",
+        "split": "train", "generated": 64, "draw_std": draw_std,
+    }  # fmt: skip
+    lines = [
+        {"epoch": e, "train_seconds": float(e), "scores": [{**score, "value": fid + 50.0 * (epochs - e)}]}
+        for e in range(epochs + 1)
+    ]
+    directory.append("evaluations.jsonl", lines)
+    for epoch in range(epochs + 1):
+        directory.save_sample(epoch, np.full((242, 242, 3), 30 * epoch, np.uint8))
+    directory.finish(
+        TrialRecord(status=status, reason=None if status is Status.DONE else "loss_d is not finite at step 3",
+                    epochs=epochs, images=600, final=values, train_seconds=2.0, evaluate_seconds=1.0)
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile") / "results"
+    for i, name in enumerate(HOSTILE.values()):
+        for seed in range(2):
+            lr = 1e-4 * (i + 1)
+            trial = with_lr(digits_trial(seed), lr)
+            write(folder, replace(trial, setting=f"safe{i}"), 50.0 + i + seed, setting=name)
+    bad = with_lr(digits_trial(7), 5e-3)
+    write(folder, replace(bad, setting="bad"), 90.0, status=Status.DIVERGED)
+    build_report(folder)
+    return folder
+
+
+def test_hostile_names_come_out_harmless_in_every_format(results):
+    tables = results / "report" / "tables"
+    (name,) = tables.glob("*-settings-*.csv")
+    with name.open(newline="") as file:
+        cells = [row["setting"] for row in csv.DictReader(file)]
+    assert f"'{HOSTILE['formula']}" in cells
+    assert not any(cell[:1] in "=+-@" for cell in cells if cell)
+    markdown = name.with_suffix(".md").read_text()
+    assert "<script" not in markdown
+    assert r"\| [a]" in markdown
+    latex = name.with_suffix(".tex").read_text()
+    assert r"\input{/" not in latex
+    assert r"100\%\_\$x\textasciicircum{}2 \& \#1" in latex
+    assert "{[}U+202E{]}" in latex
+    page = (results / "report" / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert "<svg onload" not in page
+    assert html.escape(HOSTILE["script"]) in page
+    assert page.count("</script>") == 3
+    for text in HOSTILE.values():
+        assert text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")[:20] in page or (
+            json.dumps(text)[1:-1].replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")[:20] in page
+        )
+
+
+class Loads(HTMLParser):
+    """Collects what a page would fetch or run."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "action", "data") and not value.startswith(("data:", "#")):
+                self.found.append((tag, value))
+            if name.startswith("on") or (value or "").lstrip().lower().startswith("javascript:"):
+                self.found.append((tag, name))
+
+
+def test_the_page_loads_and_runs_nothing_but_its_own(results):
+    page = (results / "report" / "report.html").read_text()
+    parser = Loads()
+    parser.feed(page)
+    assert parser.found == []
+    assert not re.findall(r"@import|url\((?!#)", page)
+
+
+def test_twice_is_the_same_bytes(results, tmp_path):
+    build_report(results, tmp_path / "again")
+    for old in (results / "report").rglob("*.*"):
+        assert (tmp_path / "again" / old.relative_to(results / "report")).read_bytes() == old.read_bytes(), old
+
+
+def test_latex_compiles(results, tmp_path):
+    if not shutil.which("pdflatex"):
+        pytest.skip("pdflatex is not installed")
+    inputs = "\n".join(rf"\input{{{path.as_posix()}}}\clearpage" for path in (results / "report/tables").glob("*.tex"))
+    packages = r"\usepackage[T1]{fontenc}\usepackage[utf8]{inputenc}\usepackage{booktabs}"
+    (tmp_path / "all.tex").write_text(rf"\documentclass{{article}}{packages}\begin{{document}}{inputs}\end{{document}}")
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-1500:]
+
+
+def test_every_printable_letter_has_a_latex_form():
+    assert all(escape_latex(chr(i)) for i in range(32, 0x250))
+    assert escape_latex("\\{") == r"\textbackslash{}\{"
+
+
+PROBE = """<script>
+window.wrong = []; addEventListener("error", e => wrong.push(e.message));
+addEventListener("load", async () => {
+  const out = {}, table = document.querySelector("main table"), body = table.tBodies[0];
+  const column = i => [...body.rows].map(r => r.cells[i].dataset.sort);
+  const fid = [...table.tHead.rows[0].cells].findIndex(c => c.textContent.startsWith("FID"));
+  table.tHead.rows[0].cells[fid].querySelector("button").click(); out.up = column(fid);
+  table.tHead.rows[0].cells[fid].querySelector("button").click(); out.down = column(fid);
+  const filter = document.querySelector("[data-filter]");
+  filter.value = "diverged"; filter.dispatchEvent(new Event("input"));
+  out.shown = [...body.rows].filter(r => !r.hidden).length;
+  const slider = document.querySelector("[data-samples]");
+  slider.value = 0; slider.dispatchEvent(new Event("input"));
+  out.epoch = document.querySelector("[data-epoch]").textContent;
+  location.hash = document.querySelector('a[href^="#trial-"]').getAttribute("href");
+  await new Promise(r => setTimeout(r, 200));
+  out.open = document.getElementById("detail").open;
+  out.name = document.getElementById("detail-name").textContent;
+  out.wide = document.documentElement.scrollWidth > innerWidth;
+  out.wrong = wrong;
+  const pre = document.createElement("pre"); pre.id = "out"; pre.textContent = JSON.stringify(out);
+  document.body.append(pre);
+});</script>"""
+
+
+def test_the_page_works_in_a_browser(results, tmp_path):
+    browser = next((p for p in ("chromium", "chromium-browser", "google-chrome") if shutil.which(p)), None)
+    if browser is None:
+        pytest.skip("no Chromium is installed")
+    page = (results / "report" / "report.html").read_text().replace("<head>", f"<head>{PROBE}", 1)
+    (tmp_path / "page.html").write_text(page)
+    command = [
+        browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'browser'}",
+        "--window-size=500,900", "--virtual-time-budget=10000", "--dump-dom", (tmp_path / "page.html").as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    found = re.search(r'<pre id="out">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stderr[-500:]
+    out = json.loads(html.unescape(found[1]))
+    numbers = [float(v) for v in out["up"] if v]
+    assert numbers == sorted(numbers)
+    assert [float(v) for v in out["down"] if v] == sorted(numbers, reverse=True)
+    assert out["up"][-1] == out["down"][-1] == ""  # what is missing stays last
+    assert (out["shown"], out["epoch"], out["open"], out["wide"]) == (1, "epoch 0", True, False)
+    assert out["wrong"] == []
+
+
+def test_reporting_loads_neither_torch_nor_mlflow(results, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from gan_bench.report.build import build_report;"
+        f"build_report(Path({str(results)!r}), Path({str(tmp_path)!r}));"
+        "sys.exit(bool({'torch', 'mlflow', 'torchvision'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --------------------------------------------------------------------------------------------------- compare
+
+
+def folder(tmp_path, name, fids, **options):
+    for seed, fid in enumerate(fids):
+        write(tmp_path / name, digits_trial(seed), fid, **options)
+    return tmp_path / name
+
+
+OLD = (50.0, 52.0, 51.0, 53.0)
+
+
+@pytest.mark.parametrize(
+    ("new", "verdict"),
+    [
+        (OLD, "identical"),
+        ((60.0, 63.0, 61.0, 63.5), "worse"),
+        ((40.0, 43.0, 41.0, 43.5), "better"),
+        ((50.1, 52.2, 51.1, 53.1), "within noise"),
+        ((40.0, 70.0, 45.0, 60.0), "within noise"),
+    ],
+)
+def test_compare_judges_settings(tmp_path, new, verdict):
+    found = compare(folder(tmp_path, "old", OLD), folder(tmp_path, "new", new))
+    assert found.tables[-1].rows["verdict"].tolist() == [verdict]
+    assert bool(found.worse) == (verdict == "worse")
+
+
+def test_more_is_better_for_the_inception_score(tmp_path):
+    sides = [folder(tmp_path, n, f, metric="is") for n, f in (("old", OLD), ("new", (60.0, 63.0, 61.0, 63.5)))]
+    assert compare(*sides).tables[-1].rows["verdict"].tolist() == ["better"]
+
+
+@pytest.mark.parametrize(("fid", "verdict"), [(60.0, "worse"), (50.9, "one seed: within noise"), (40.0, "better")])
+def test_one_seed_is_judged_by_the_noise_of_scoring(tmp_path, fid, verdict):
+    found = compare(folder(tmp_path, "old", (50.0,)), folder(tmp_path, "new", (fid,)))
+    assert found.tables[-1].rows["verdict"].tolist() == [verdict]
+
+
+def test_a_trial_that_diverges_now_is_worse(tmp_path):
+    old, new = folder(tmp_path, "old", OLD), folder(tmp_path, "new", OLD[:3])
+    write(new, digits_trial(3), 50.0, status=Status.DIVERGED)
+    found = compare(old, new)
+    assert [row.endswith("done -> diverged") for row in found.worse] == [True]
+
+
+def test_folders_without_a_common_trial_are_refused(tmp_path):
+    old = folder(tmp_path, "old", OLD)
+    write(tmp_path / "new", digits_trial(9), 1.0)
+    with pytest.raises(UserError, match="no trial in common"):
+        compare(old, tmp_path / "new")
+
+
+def test_the_newest_of_two_versions_is_compared(tmp_path):
+    old = folder(tmp_path, "old", OLD[:2])
+    for seed, fid in enumerate(OLD[:2]):
+        trial = digits_trial(seed)
+        write(old, replace(trial, config=replace(trial.config, suite_version=2)), fid + 9)
+    rows = compare(old, folder(tmp_path, "new", OLD[:2])).tables[-1].rows
+    assert rows["seeds"].tolist() == [2]
+    assert rows["old"].tolist() == [60.0]
+
+
+def test_settings_that_differ_in_what_no_name_tells_are_kept_apart(tmp_path):
+    for seed in range(2):
+        trial = digits_trial(seed)
+        other = replace(trial.config.evaluation, draws=2)
+        write(tmp_path, trial, 50.0 + seed)
+        write(tmp_path, replace(trial, config=replace(trial.config, evaluation=other)), 90.0 + seed)
+    tables = build_report(tmp_path).tables
+    (settings,) = [table.rows for table in tables if "-settings-" in table.name]
+    ranked = settings[settings["rank"].notna()]
+    assert ranked["fid"].tolist() == [50.5, 90.5]
+    assert ranked["setting"].nunique() == 2
+    page = (tmp_path / "report" / "report.html").read_text()
+    links = re.findall(r'<td data-sort="[^"]*"><a href="#trial-(\w+)">', page)
+    assert len(set(links)) == 4
+
+
+# ---------------------------------------------------------------------------------------------------- golden
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+def synthetic(results):
+    """Write a study of two learning rates and five seeds, with anchors and a trial that never ran."""
+    generator = np.random.default_rng(0)
+    trials = []
+    for seed in range(5):
+        base = float(generator.normal(50, 10))
+        for lr, gain in ((2e-4, 0.0), (3e-4, -5.0)):
+            trial = with_lr(digits_trial(seed), lr)
+            trials.append(trial)
+            if (seed, lr) != (4, 3e-4):
+                write(results, trial, round(base + gain + float(generator.normal()), 3))
+    scores = [{"metric": "fid", "value": 1.5, "draw_std": 0.2, "extractor": "lenet-mnist-v1", "split": "train"}]
+    anchor = {"dataset": "digits", "image_size": 28, "samples": 64, "pictures": 50, "what": "held", "scores": scores}
+    write_plan(results, "test", 1, trials)
+    write_anchors(results, "test", 1, [anchor])
+
+
+def test_tables_are_the_golden_ones(tmp_path):
+    """To accept a change, look at the difference and copy the new files over: it is what users will see."""
+    synthetic(tmp_path)
+    build_report(tmp_path, html=False)
+    made = {path.name: path.read_text() for path in (tmp_path / "report" / "tables").glob("*.md")}
+    kept = {path.name: path.read_text() for path in GOLDEN.glob("*.md")}
+    assert made == kept
