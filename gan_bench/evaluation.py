@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -43,16 +44,16 @@ def to_uint8(pictures: Tensor) -> Tensor:
     return pictures.float().add(1).mul(127.5).round().clamp(0, 255).nan_to_num(0).to(torch.uint8)
 
 
-@contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
-    """Put a network into eval mode without gradients, so that looking at it changes nothing."""
-    before = network.training
-    network.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        network.train(before)
+def _to_look_at(generator: nn.Module) -> nn.Module:
+    """Copy a generator into eval mode and into the memory of a fresh one.
+
+    Engines lay weights out as suits them, and kernels round by layout and alignment: with the copy a generator gives
+    the same pictures in the run that trained it and when it is read from its file. Looking changes nothing.
+    """
+    copied = copy.deepcopy(generator).eval().requires_grad_(False)
+    for tensor in copied.parameters():
+        tensor.data = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
+    return copied
 
 
 def generated_chunks(generator: nn.Module, config: TrialConfig, count: int, purpose: str) -> Iterator[Tensor]:
@@ -67,12 +68,14 @@ def generated_chunks(generator: nn.Module, config: TrialConfig, count: int, purp
     Yields:
         (n, C, H, W) uint8 on G's device.
     """
-    parameter = next(generator.parameters())
+    network = _to_look_at(generator)
+    parameter = next(network.parameters())
     source = generator_for(config.seed, purpose, parameter.device)
-    with _frozen(generator):
-        for start in range(0, count, CHUNK):
-            shape = (min(CHUNK, count - start), config.latent_dim)
-            yield to_uint8(generator(draw_latent(shape, config.latent, source).to(parameter.dtype)))
+    for start in range(0, count, CHUNK):
+        shape = (min(CHUNK, count - start), config.latent_dim)
+        with torch.no_grad():
+            made = network(draw_latent(shape, config.latent, source).to(parameter.dtype))
+        yield to_uint8(made)
 
 
 def sample_grid(generator: nn.Module, config: TrialConfig) -> NDArray[np.uint8]:

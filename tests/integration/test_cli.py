@@ -240,7 +240,8 @@ def test_score_folders_files_and_statistics(tmp_path, suite):
         done = gan_bench("score", weights, against, "--samples", 64, "--json")
         assert done.returncode == 0, done.stderr
         found = {line["metric"]: line["value"] for line in map(json.loads, done.stdout.splitlines())}
-        assert found["fid"] == pytest.approx(expected, rel=1e-6)
+        # other noise moves it by percents; one grey level of one pixel, which another kernel may round, by 1e-5
+        assert found["fid"] == pytest.approx(expected, rel=1e-4)
     folder = tmp_path / "pictures"
     folder.mkdir()
     for i in range(60):

@@ -21,6 +21,7 @@ from gan_bench.metrics import inception
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.reference import compute, export_moments, import_moments, reference
 from gan_bench.scores import MEASURES
+from gan_bench.training.fast import make_step
 from gan_bench.training.state import TrainState
 from gan_bench.trial import EvaluationConfig
 
@@ -117,6 +118,17 @@ def test_looking_at_a_generator_changes_nothing():
     assert grid.dtype == np.uint8
     assert all(torch.equal(before[k], v) for k, v in state.generator.state_dict().items())
     assert state.generator.training
+
+
+@pytest.mark.parametrize("name", ["mnist-dcgan", "mnist-mlp-z64"])
+def test_pictures_do_not_depend_on_how_an_engine_lays_weights_out(name):
+    config = config_of(name)
+    fresh = TrainState.start(config, CPU)
+    trained = TrainState.start(config, CPU)
+    make_step(trained, 4)  # one flat tensor, channels last
+    strides = [[p.stride() for p in state.generator.parameters()] for state in (fresh, trained)]
+    assert strides[0] != strides[1] or "mlp" in name
+    assert np.array_equal(sample_grid(fresh.generator, config), sample_grid(trained.generator, config))
 
 
 def test_pictures_are_rounded_to_the_nearest_level():
