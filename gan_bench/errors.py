@@ -17,3 +17,18 @@ class SuiteError(UserError):
 
 class RecordError(UserError):
     """A record directory cannot be read as what it claims to be."""
+
+
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory", "cannot allocate memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether memory ran out: torch raises a RuntimeError, for main memory a plain one."""
+    if isinstance(error, RuntimeError):
+        return any(text in str(error) for text in _NO_MEMORY)
+    return isinstance(error, MemoryError)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or nothing."""
+    return next(iter(str(error).strip().splitlines()), "")

@@ -15,34 +15,34 @@ def discriminator_loss(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
     """BCE(D(x), 1) + BCE(D(G(z)), 0): a sum of two means, not their mean (Goodfellow et al. 2014; all articles).
 
     Args:
-        logits_real: (N,) logits of real pictures.
-        logits_fake: (M,) logits of fake pictures.
+        logits_real: (..., N) logits of real pictures; leading axes are trials that train together.
+        logits_fake: (..., M) logits of fake pictures.
 
     Returns:
-        A scalar, at least 0.
+        (...), at least 0.
     """
-    return F.softplus(-logits_real).mean() + F.softplus(logits_fake).mean()
+    return F.softplus(-logits_real).mean(-1) + F.softplus(logits_fake).mean(-1)
 
 
 def generator_loss(logits_fake: Tensor) -> Tensor:
     """BCE(D(G(z)), 1), the non-saturating loss (Goodfellow et al. 2014; all articles).
 
     Args:
-        logits_fake: (N,) logits of fake pictures.
+        logits_fake: (..., N) logits of fake pictures.
 
     Returns:
-        A scalar, at least 0.
+        (...), at least 0.
     """
-    return F.softplus(-logits_fake).mean()
+    return F.softplus(-logits_fake).mean(-1)
 
 
 def mean_probability(logits: Tensor) -> Tensor:
     """Mean of D's output as the articles print it.
 
     Args:
-        logits: (N,) logits.
+        logits: (..., N) logits.
 
     Returns:
-        A scalar in [0, 1], without gradient.
+        (...) in [0, 1], without gradient.
     """
-    return torch.sigmoid(logits.detach()).mean()
+    return torch.sigmoid(logits.detach()).mean(-1)

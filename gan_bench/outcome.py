@@ -6,11 +6,10 @@ import errno
 
 import torch
 
-from gan_bench.errors import DataError, UserError
+from gan_bench.errors import DataError, UserError, first_line, is_out_of_memory
 from gan_bench.trial import Failure, Status
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory", "cannot allocate memory")
 
 
 class Diverged(Exception):  # noqa: N818 - it is an outcome, not an error
@@ -53,15 +52,3 @@ def classify(error: Exception, device: torch.device) -> tuple[Status, Failure | 
             where = f" at {error.filename}" if error.filename else ""
             failure, reason = Failure.DISK_FULL, f"no space left{where}; free some and run with --retry-failed"
     return Status.FAILED, failure, reason
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether memory ran out: torch raises a plain RuntimeError for main memory."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or nothing."""
-    return next(iter(str(error).strip().splitlines()), "")

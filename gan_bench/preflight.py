@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from gan_bench.architectures import ARCHITECTURES
 from gan_bench.datasets import DATASETS
-from gan_bench.errors import UserError
+from gan_bench.errors import UserError, is_out_of_memory
 from gan_bench.evaluation import GRID, Evaluator, generated_chunks, shuffled
 from gan_bench.metrics.extractors import resolve
-from gan_bench.outcome import is_out_of_memory
 from gan_bench.randomness import generator_for
 from gan_bench.reference import CHUNK, compute
 from gan_bench.scores import Score

@@ -14,9 +14,9 @@ from gan_bench.evaluation import Evaluator, shuffled
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.metrics.features import Extractor
 from gan_bench.reference import Reference, reference
-from gan_bench.training.captured import CapturedEngine
 from gan_bench.training.engine import Engine, ReferenceEngine
 from gan_bench.training.fast import FastEngine
+from gan_bench.training.group import CapturedEngine
 from gan_bench.training.state import TrainState
 from gan_bench.trial import TrialConfig
 

@@ -87,11 +87,11 @@ class ReferenceEngine:
 
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
         """Do at most this many steps, ending early at an epoch's end or when ``stop`` says so."""
-        draws, state = self._draws_of(self.state.epoch + 1), self.state
+        draws, state = self.draws_of(self.state.epoch + 1), self.state
         for _ in range(min(most, self.steps - state.batch)):
             if stop():
                 return
-            state.trace[state.batch] = self._update(*self._batch(draws, state.batch))
+            state.trace[state.batch] = self._update(*self.batch_of(draws, state.batch))
             state.batch += 1
             state.step += 1
 
@@ -108,13 +108,14 @@ class ReferenceEngine:
         """Read the statistics; the only call that waits for the device."""
         return snapshot(self.state)
 
-    def _draws_of(self, epoch: int) -> EpochDraws:
+    def draws_of(self, epoch: int) -> EpochDraws:
+        """Return the random draws of an epoch."""
         if self._draws is None or self._draws[0] != epoch:
             draws = EpochDraws.draw(self.config, len(self.pictures), epoch, self.pictures.device)
             self._draws = epoch, draws
         return self._draws[1]
 
-    def _batch(self, draws: EpochDraws, index: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    def batch_of(self, draws: EpochDraws, index: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Cut one step's real pictures and noise out of the epoch."""
         size = self.config.batch_size
         real = normalise(self.pictures[draws.order[index * size : (index + 1) * size]], self._dtype)

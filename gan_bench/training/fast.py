@@ -6,10 +6,12 @@ Convolutional nets: channels last in memory, weak kernels replaced (``layers``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan_bench.architectures.dcgan import SequentialDiscriminator, SequentialGenerator
@@ -18,7 +20,7 @@ from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.flat import FlatAdam
 from gan_bench.training.stack import LinearStack
 from gan_bench.training.state import TrainState
-from gan_bench.training.step import Network, update
+from gan_bench.training.step import Pair, update
 
 
 class Step(Protocol):
@@ -35,9 +37,17 @@ class FastEngine(ReferenceEngine):
     _step: Step | None = None
 
     def _update(self, real: Tensor, noise_d: Tensor, noise_g: Tensor | None) -> Tensor:
-        if self._step is None:  # not before the first step: a checkpoint may be loaded until then
+        return self.step()(real, noise_d, noise_g)
+
+    def step(self) -> Step:
+        """Return what does one update; made at the first one, because a checkpoint may be loaded until then."""
+        if self._step is None:
             self._step = make_step(self.state, self.config.batch_size)
-        return self._step(real, noise_d, noise_g)
+        return self._step
+
+    def moved(self) -> None:
+        """Learn that the state's tensors lie elsewhere now."""
+        self._step = None
 
 
 def make_step(state: TrainState, batch_size: int) -> Step:
@@ -100,29 +110,44 @@ class ConvolutionalStep:
     """
 
     def __init__(self, state: TrainState) -> None:
-        self._state = state
-        self._networks: tuple[Network, Network] | None = None
-        known = (
-            type(state.generator).forward is SequentialGenerator.forward
-            and type(state.discriminator).forward is SequentialDiscriminator.forward
-        )
-        if known and next(state.generator.parameters()).device.type == "cpu":
-            for network in (state.generator, state.discriminator):
+        generator, discriminator = state.generator, state.discriminator
+        self._channels_last = next(generator.parameters()).device.type == "cpu" and is_sequential(state)
+        if self._channels_last:
+            for network in (generator, discriminator):
                 network.to(memory_format=torch.channels_last)
-            self._g = layers.forward(state.generator.layers)  # type: ignore[arg-type]
-            self._d = layers.forward(state.discriminator.layers)  # type: ignore[arg-type]
-            self._networks = self._generate, self._discriminate
-        adams = FlatAdam(state.generator, state.optimizer_g), FlatAdam(state.discriminator, state.optimizer_d)
-        self._adams = adams
+        adams = FlatAdam(generator, state.optimizer_g), FlatAdam(discriminator, state.optimizer_d)
+        if self._channels_last:
+            grow, judge = (layers.forward(network.layers) for network in (generator, discriminator))  # type: ignore[arg-type]
+            self._players = Pair(
+                _Computed(generator, lambda noise: grow(noise[:, :, None, None])),
+                _Computed(discriminator, lambda pictures: judge(pictures).flatten()),
+                *adams,
+            )
+        else:
+            self._players = Pair(generator, discriminator, *adams)
 
     def __call__(self, real: Tensor, noise_d: Tensor, noise_g: Tensor | None) -> Tensor:
         """Train on one batch; as ``step.update`` without the state."""
-        if self._networks:
+        if self._channels_last:
             real = real.contiguous(memory_format=torch.channels_last)
-        return update(self._state, real, noise_d, noise_g, self._networks, self._adams)
+        return update(self._players, real, noise_d, noise_g)
 
-    def _generate(self, noise: Tensor) -> Tensor:
-        return self._g(noise[:, :, None, None])
 
-    def _discriminate(self, pictures: Tensor) -> Tensor:
-        return self._d(pictures).flatten()
+def is_sequential(state: TrainState) -> bool:
+    """Say whether both convolutional networks are their layers and nothing else."""
+    forwards = type(state.generator).forward, type(state.discriminator).forward
+    return forwards == (SequentialGenerator.forward, SequentialDiscriminator.forward)
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """A module whose outputs are computed in another way."""
+
+    module: nn.Module
+    forward: Callable[[Tensor], Tensor]
+
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        return self.forward(inputs)
+
+    def requires_grad_(self, requires_grad: bool, /) -> nn.Module:
+        return self.module.requires_grad_(requires_grad)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from gan_bench.losses import discriminator_loss, generator_loss, mean_probability
-from gan_bench.training.state import TrainState
+
+
+class Network(Protocol):
+    """What the update needs of a network; every ``nn.Module`` is one."""
+
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        """Compute pictures or logits."""
+
+    def requires_grad_(self, requires_grad: bool, /) -> Any:  # noqa: ANN401 - as nn.Module has it
+        """Freeze the parameters or set them free."""
 
 
 class Optimizer(Protocol):
@@ -22,53 +30,70 @@ class Optimizer(Protocol):
         """Update the parameters from their gradients."""
 
 
-Network = Callable[[Tensor], Tensor]
+class Players(Protocol):
+    """Two networks and their optimizers; a ``TrainState`` is one pair."""
+
+    @property
+    def generator(self) -> Network:
+        """G."""
+
+    @property
+    def discriminator(self) -> Network:
+        """D."""
+
+    @property
+    def optimizer_g(self) -> Optimizer:
+        """Adam over G."""
+
+    @property
+    def optimizer_d(self) -> Optimizer:
+        """Adam over D."""
 
 
-def update(
-    state: TrainState,
-    real: Tensor,
-    noise_d: Tensor,
-    noise_g: Tensor | None,
-    networks: tuple[Network, Network] | None = None,
-    optimizers: tuple[Optimizer, Optimizer] | None = None,
-) -> Tensor:
+class Pair(NamedTuple):
+    """Players that are computed in another way than as modules."""
+
+    generator: Network
+    discriminator: Network
+    optimizer_g: Optimizer
+    optimizer_d: Optimizer
+
+
+def update(players: Players, real: Tensor, noise_d: Tensor, noise_g: Tensor | None) -> Tensor:
     """Train D on one batch of real and fake pictures, then G against the D that comes out.
 
     G runs in train mode in both steps, so its batch-norm statistics move twice. The D step keeps no gradient of G
     unless the G step takes the same fakes again; D's weights need no gradient in the G step.
 
     Args:
-        state: The trial; its networks and optimisers are changed in place.
-        real: (N, C, H, W) pictures in [-1, 1].
+        players: Networks and optimisers, changed in place.
+        real: (N, C, H, W) pictures in [-1, 1]. Trials that train together stand along one more, leading axis, here
+            and in everything below; each has its own loss.
         noise_d: (M, latent_dim) noise of the D step's fakes.
         noise_g: (N, latent_dim) noise of the G step's fakes, or None to take the D step's fakes again (A3).
-        networks: Other ways to compute G and D on the same parameters.
-        optimizers: Other ways to step G's and D's optimizers.
 
     Returns:
         (4,) float64 on the device, without gradient: ``loss_d, loss_g, d_real, d_fake``.
     """
-    generator, discriminator = networks or (state.generator, state.discriminator)
-    optimizer_g, optimizer_d = optimizers or (state.optimizer_g, state.optimizer_d)
+    generator, discriminator = players.generator, players.discriminator
 
     with torch.set_grad_enabled(noise_g is None):
         fake = generator(noise_d)
     logits_real = discriminator(real)
     logits_fake = discriminator(fake.detach())
     loss_d = discriminator_loss(logits_real, logits_fake)
-    optimizer_d.zero_grad()
-    loss_d.backward()  # type: ignore[no-untyped-call]
-    optimizer_d.step()
+    players.optimizer_d.zero_grad()
+    loss_d.sum().backward()  # type: ignore[no-untyped-call]
+    players.optimizer_d.step()
 
-    state.discriminator.requires_grad_(False)
+    discriminator.requires_grad_(False)
     if noise_g is not None:
         fake = generator(noise_g)
     loss_g = generator_loss(discriminator(fake))
-    optimizer_g.zero_grad()
-    loss_g.backward()  # type: ignore[no-untyped-call]
-    optimizer_g.step()
-    state.discriminator.requires_grad_(True)
+    players.optimizer_g.zero_grad()
+    loss_g.sum().backward()  # type: ignore[no-untyped-call]
+    players.optimizer_g.step()
+    discriminator.requires_grad_(True)
 
     statistics = (loss_d, loss_g, mean_probability(logits_real), mean_probability(logits_fake))
-    return torch.stack([value.detach() for value in statistics]).double()
+    return torch.stack([value.detach() for value in statistics], -1).double()

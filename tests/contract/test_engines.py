@@ -14,9 +14,9 @@ from torch import nn
 from gan_bench.architectures import ARCHITECTURES
 from gan_bench.architectures.dcgan import SequentialDiscriminator
 from gan_bench.recipes import RECIPES
-from gan_bench.training.captured import WARM_UP, CapturedEngine
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast import FastEngine
+from gan_bench.training.group import WARM_UP, CapturedEngine, Group, can_group
 from gan_bench.training.state import TrainState
 
 CPU = torch.device("cpu")
@@ -136,7 +136,11 @@ def fake_capture(body):
     """What a graph is to a GPU: something that repeats the iteration and reads nothing but its buffers."""
     for _ in range(WARM_UP):
         body()
-    return body
+
+    def replay():
+        body()
+
+    return replay
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -146,7 +150,7 @@ def test_captured_is_reference(name):
     train(reference, 7)
     train(captured, 3)
     train(captured, 4)
-    assert captured._replay is not None
+    assert captured._group._repeat != captured._group._iteration
     assert apart(reference.state, captured.state) < 1e-10
     assert captured.snapshot().mean == pytest.approx(reference.snapshot().mean, abs=1e-9)
 
@@ -166,7 +170,7 @@ def test_a_capture_that_fails_or_errs_is_given_up(capture):
     train(reference, 5)
     with pytest.warns(RuntimeWarning, match="the CUDA graph is not used"):
         train(captured, 5)
-    assert captured._replay is None
+    assert captured._group._repeat == captured._group._iteration
     assert apart(reference.state, captured.state) < 1e-10
 
 
@@ -183,7 +187,7 @@ def test_a_real_graph_is_what_its_steps_are(name):
     ]
     for engine in made:
         train(engine, 7)
-    assert made[1]._replay is not None
+    assert made[1]._group._repeat != made[1]._group._iteration
     assert apart(*(engine.state for engine in made)) < 1e-8
 
 
@@ -193,3 +197,99 @@ def test_reused_fakes_of_a_stack():
     train(reference, 10)
     train(fast, 10)
     assert apart(reference.state, fast.state) < 1e-12
+
+
+def members(name, kind, dtype=torch.float64, **changes):
+    """Trials that differ in seed, learning rate and betas, of which two share their settings."""
+    settings = (
+        {"lr_g": 2e-4, "lr_d": 2e-4, "betas_g": (0.5, 0.999), "betas_d": (0.5, 0.999)},
+        {"lr_g": 3e-4, "lr_d": 2e-4, "betas_g": (0.9, 0.999), "betas_d": (0.5, 0.999)},
+        {"lr_g": 2e-4, "lr_d": 2e-4, "betas_g": (0.5, 0.999), "betas_d": (0.5, 0.999)},
+    )
+    return [engines(name, (kind,), dtype, seed=i, **s, **changes)[0] for i, s in enumerate(settings)]
+
+
+def train_together(group, steps):
+    """As ``train``, with every member."""
+    first = group.members[0]
+    while steps:
+        before = first.state.step
+        group.advance(steps, lambda: False)
+        steps -= first.state.step - before
+        if first.state.batch == first.steps and steps:
+            for member in group.members:
+                member.finish_epoch()
+
+
+@pytest.mark.parametrize(("name", "capture"), [*((name, fake_capture) for name in RECIPES), ("mnist-dcgan", None)])
+def test_a_member_of_a_group_is_itself(name, capture):
+    """Weights, buffers, moments, counts and statistics, over several epochs and their smaller last batches."""
+    stacked = "mlp" in name
+    steps = 50 if stacked else 10
+    alone, together = members(name, ReferenceEngine), members(name, FastEngine)
+    assert can_group(together)
+    train_together(Group(together, capture), steps)
+    for reference, member in zip(alone, together, strict=True):
+        train(reference, steps)
+        assert apart(reference.state, member.state) < (1e-12 if stacked else 1e-10)
+        assert member.snapshot().mean == pytest.approx(reference.snapshot().mean, abs=1e-9)
+    assert apart(together[0].state, together[2].state) > 1e-3, "other seeds, other weights"
+
+
+@pytest.mark.parametrize("name", ["mnist-dcgan", "mnist-mlp-z100"])
+def test_members_come_and_go(name):
+    """Alone, in a group, in a smaller one, alone again, and through a checkpoint: nothing is lost on the way."""
+    alone, together = members(name, ReferenceEngine), members(name, FastEngine)
+    for engine in together:
+        train(engine, 2)
+    train_together(Group(together), 3)
+    train_together(Group(together[:2]), 2)
+    loaded = members(name, FastEngine)
+    loaded[0].state.load_state_dict(copy.deepcopy(together[0].state.state_dict()))
+    together[0] = loaded[0]
+    for engine in together:
+        train(engine, 9 - engine.state.step)
+    for reference, member in zip(alone, together, strict=True):
+        train(reference, 9)
+        assert apart(reference.state, member.state) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["mnist-dcgan", "mnist-mlp-z64"])
+def test_repeats_of_a_group_are_the_same_bits(name):
+    runs = []
+    for _ in range(2):
+        together = members(name, FastEngine, torch.float32)
+        train_together(Group(together), 4)
+        runs.append([engine.state for engine in together])
+    assert max(apart(*pair) for pair in zip(*runs, strict=True)) == 0
+
+
+def test_measuring_a_group_changes_nothing():
+    alone, together = members("mnist-dcgan", FastEngine), members("mnist-dcgan", FastEngine)
+    group = Group(together)
+    assert group.seconds_per_step(3) > 0
+    train_together(group, 4)
+    for engine, member in zip(alone, together, strict=True):
+        train(engine, 4)
+        assert apart(engine.state, member.state) < 1e-10
+
+
+def test_what_cannot_be_stacked_is_not_grouped(monkeypatch):
+    dcgan = ARCHITECTURES["dcgan28"]
+    monkeypatch.setitem(ARCHITECTURES._entries, "dcgan28", replace(dcgan, generator=Doubled))
+    assert not can_group(engines("mnist-dcgan", (FastEngine, FastEngine), init="default"))
+    assert not can_group(engines("mnist-mlp-z64", BOTH))
+
+
+def test_a_group_that_does_not_fit_changes_nothing():
+    def too_large(body):
+        body()
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    alone, together = members("mnist-dcgan", ReferenceEngine), members("mnist-dcgan", FastEngine)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Group(together, too_large).advance(1, lambda: False)
+    for reference, member in zip(alone, together, strict=True):
+        train(reference, 3)
+        train(member, 3)
+        assert apart(reference.state, member.state) < 1e-10

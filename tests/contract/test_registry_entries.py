@@ -124,9 +124,9 @@ def test_last_batch_and_fake_batch(name):
     seen = []
     uint8 = torch.zeros(7, *ARCHITECTURES[config.architecture].image_shape, dtype=torch.uint8)
     engine = ReferenceEngine(config, uint8, TrainState.start(config, CPU))
-    draws = engine._draws_of(1)
+    draws = engine.draws_of(1)
     for index in range(engine.steps):
-        real, noise_d, noise_g = engine._batch(draws, index)
+        real, noise_d, noise_g = engine.batch_of(draws, index)
         seen.append((len(real), len(noise_d), None if noise_g is None else len(noise_g)))
     expected = {
         "cats-dcgan": [(4, 4, 4), (3, 4, 4)],

@@ -22,12 +22,13 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from gan_bench import bench
+from gan_bench import bench, runner
 from gan_bench.attempt import Policy
 from gan_bench.suite import PlanOptions
 
 torch.set_num_threads(1)  # a fork does not take thread pools along
-MOST = 45
+PLACES = {"": 45, "checkpoint": 12, "history": 20, "evaluations": 8}
+"""Part of a file's name, and how many operations on such files a death may wait for."""
 LONGEST = 2.5
 
 
@@ -65,14 +66,15 @@ def arm(results: Path, where: Path, draw: random.Random) -> None:
 
         threading.Thread(target=later, daemon=True).start()
         return
-    left = [draw.randrange(1, MOST)]
+    place = draw.choice(["", *PLACES])
+    left = [draw.randrange(1, PLACES[place])]
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event not in ("open", "os.rename", "os.remove", "os.link", "os.truncate", "os.utime"):
             return
         names = [str(a) for a in arguments[:2] if isinstance(a, (str, os.PathLike))]
         mine = [name for name in names if name.startswith(str(results)) and "/." not in name.rsplit("/", 1)[0]]
-        if not mine or not left[0]:
+        if not mine or not left[0] or place not in Path(mine[-1]).name:
             return
         left[0] -= 1
         if not left[0]:
@@ -106,6 +108,7 @@ def run(suite: Path, results: Path, seeds: tuple[int, ...], tracked: bool, fatal
 def main() -> None:
     suite, results, seed, kills, tracked = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:6])
     bench.expected_seconds = lambda *_: 0.0  # the estimate is not what is tortured
+    runner.CHECKPOINT_SHARE = 5  # more checkpoints than a run would write
     results.mkdir(parents=True, exist_ok=True)
     struck: list[str] = []
     rounds = 0

@@ -1,0 +1,277 @@
+"""Trials that take their steps together: stacked when there are several, recorded as a CUDA graph on a GPU.
+
+The nets of the articles are so small that launching their kernels one by one costs more than computing. A recorded
+iteration, D step and G step, is launched at once, and stacked trials share its kernels. Everything an iteration reads
+lies in buffers that stay where they are: the epoch's orders and noise, a counter on the device that picks the step's
+share of them, weights, moments and statistics. The last, smaller batch of an epoch runs as it is. A graph that cannot
+be recorded, or whose first replay is not what the same step computes without it, is given up, and the steps are
+launched one by one.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from gan_bench.errors import first_line, is_out_of_memory
+from gan_bench.training.engine import normalise
+from gan_bench.training.fast import FastEngine
+from gan_bench.training.stacked import StackedStep, can_stack
+from gan_bench.training.state import STATISTICS, TrainState
+from gan_bench.trial import TrialConfig
+
+Body = Callable[[], None]
+Capture = Callable[[Body], Body]
+"""Takes an iteration and returns what repeats it."""
+
+WARM_UP = 3
+TOLERANCE = 1e-2
+"""Mean difference of weights after one step, in learning rates, that rounding may explain: Adam's first step moves
+every weight by one learning rate, and one with a gradient of almost zero either way."""
+LOOK_SECONDS = 0.1
+"""Seconds between two looks at the wish to stop; replays are launched faster than some wishes are looked up."""
+
+
+def cuda_capture(body: Body) -> Body:
+    """Record an iteration as a CUDA graph, after some that let libraries choose and allocate what they need."""
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UP):
+            body()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        body()
+    replay: Body = graph.replay
+    return replay
+
+
+class Group:
+    """Trials of equal networks, pictures and batches that stand at the same step.
+
+    Args:
+        members: Their engines; several must be of networks that ``can_stack``. Their tensors are moved into one
+            memory, and each remains an engine of its own trial: what it holds is always up to date.
+        capture: What records an iteration, or None to launch its operations one by one.
+    """
+
+    def __init__(self, members: Sequence[FastEngine], capture: Capture | None = None) -> None:
+        self.members = tuple(sorted(members, key=_setting))  # equal settings side by side share a call of Adam
+        self._states = [member.state for member in self.members]
+        self._pictures, self._dtype = members[0].pictures, next(self._states[0].generator.parameters()).dtype
+        self._capture = capture
+        self._step: Callable[..., Tensor] | None = None
+        self._repeat: Body | None = None
+        self._loaded = 0
+        config, device, k = members[0].config, self._pictures.device, len(members)
+        size = config.batch_size
+        self._whole = len(self._pictures) * config.dataset_repeats // size
+        self._at = torch.zeros(1, dtype=torch.int64, device=device)
+        self._orders = torch.zeros(self._whole, k, size, dtype=torch.int64, device=device)
+        noise = (self._whole, k, size, config.latent_dim)
+        self._noise_d = torch.zeros(noise, dtype=self._dtype, device=device)
+        self._noise_g = torch.zeros_like(self._noise_d) if config.step_fakes == "fresh" else None
+        self._trace = self._states[0].trace.new_zeros(members[0].steps, k, len(STATISTICS))
+        for index, state in enumerate(self._states):
+            self._trace[: state.batch, index] = state.trace[: state.batch]
+            state.trace = self._trace[:, index]
+
+    def advance(self, most: int, stop: Callable[[], bool]) -> None:
+        """Do at most this many steps of every member, ending early at an epoch's end or when ``stop`` says so."""
+        first, stop = self._states[0], _now_and_then(stop)
+        batch = first.batch
+        if batch < self._whole:
+            self.prepare()
+        for _ in range(min(most, self.members[0].steps - batch)):
+            if stop():
+                return
+            if first.batch < self._whole:
+                assert self._repeat is not None  # noqa: S101 - prepared above
+                self._repeat()
+            else:
+                self._tail()
+            for state in self._states:
+                state.batch += 1
+                state.step += 1
+
+    def prepare(self) -> None:
+        """Load the epoch's draws and, at the first time, record the iteration; the members' state is not changed.
+
+        Raises:
+            RuntimeError: Memory ran out.
+        """
+        self._load_draws()
+        self._at.fill_(self._states[0].batch % self._whole)
+        if self._repeat is None:
+            self._make_step()
+            self._repeat = self._record(self._capture) if self._capture else self._iteration
+
+    def seconds_per_step(self, steps: int = 20) -> float:
+        """Measure a step of all members, on their own pictures; their state is not changed."""
+        self.prepare()
+        assert self._repeat is not None  # noqa: S101 - prepared above
+        before = self._snapshot()
+        self._repeat()
+        _wait(self._pictures.device)
+        started = time.perf_counter()
+        for _ in range(steps):
+            self._repeat()
+        _wait(self._pictures.device)
+        seconds = (time.perf_counter() - started) / steps
+        self._restore(before)
+        return seconds
+
+    def _make_step(self) -> Callable[..., Tensor]:
+        """Choose the update; not before the first one, because checkpoints may be loaded until then."""
+        if self._step is None:
+            if len(self.members) == 1:
+                self.members[0].step()
+                self._step = self._alone
+            else:
+                self._step = StackedStep(self._states)
+                for member in self.members:
+                    member.moved()
+        return self._step
+
+    def _alone(self, real: Tensor, noise_d: Tensor, noise_g: Tensor | None) -> Tensor:
+        return self.members[0].step()(real[0], noise_d[0], None if noise_g is None else noise_g[0])[None]
+
+    def _load_draws(self) -> None:
+        """Copy the epoch's orders and noise to where iterations read them."""
+        epoch = self._states[0].epoch + 1
+        if self._loaded == epoch:
+            return
+        for index, member in enumerate(self.members):
+            draws = member.draws_of(epoch)
+            self._orders[:, index] = draws.order[: self._orders[:, index].numel()].view(self._whole, -1)
+            self._noise_d[:, index] = draws.noise_d[: self._whole]
+            if self._noise_g is not None and draws.noise_g is not None:
+                self._noise_g[:, index] = draws.noise_g[: self._whole]
+        self._loaded = epoch
+
+    def _iteration(self) -> None:
+        """Do the step that the counter names, and count on; past the epoch's last whole batch it starts again."""
+        order = self._orders.index_select(0, self._at)[0]
+        real = normalise(self._pictures.index_select(0, order.flatten()), self._dtype)
+        noise_g = None if self._noise_g is None else self._noise_g.index_select(0, self._at)[0]
+        noise_d = self._noise_d.index_select(0, self._at)[0]
+        statistics = self._make_step()(real.view(*order.shape, *real.shape[1:]), noise_d, noise_g)
+        self._trace.index_copy_(0, self._at, statistics[None])
+        self._at.add_(1).remainder_(self._whole)
+
+    def _tail(self) -> None:
+        """Do the epoch's last, smaller batch."""
+        batch = self._states[0].batch
+        real, noise_d, noise_g = zip(
+            *(m.batch_of(m.draws_of(m.state.epoch + 1), batch) for m in self.members), strict=True
+        )
+        fresh = None if noise_g[0] is None else torch.stack(noise_g)
+        self._trace[batch] = self._make_step()(torch.stack(real), torch.stack(noise_d), fresh)
+
+    def _record(self, capture: Capture) -> Body:
+        """Record the iteration and rehearse it; return what repeats it, which is itself when that fails."""
+        before, config = self._snapshot(), self.members[0].config
+        try:
+            self._iteration()  # once without recording: what a replay must give
+            wanted = self._weights()
+            replay = capture(self._iteration)
+            self._restore(before)
+            replay()
+            apart = float((self._weights() - wanted).abs().mean()) / max(config.lr_g, config.lr_d)
+            if not apart <= TOLERANCE:
+                raise RuntimeError(f"its first replay is off by {apart:.3g} learning rates")
+        except Exception as error:  # CUDA raises many kinds
+            self._restore(before)
+            if is_out_of_memory(error):
+                raise
+            text = f"the CUDA graph is not used ({first_line(error) or type(error).__name__})"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            return self._iteration
+        self._restore(before)
+        return replay
+
+    def _tensors(self) -> list[Tensor]:
+        """Everything an iteration changes."""
+        found = [self._trace, self._at]
+        for state in self._states:
+            found += [*state.generator.state_dict().values(), *state.discriminator.state_dict().values()]
+            for optimizer in (state.optimizer_g, state.optimizer_d):
+                found += [tensor for each in optimizer.state.values() for tensor in each.values()]
+        return found
+
+    def _weights(self) -> Tensor:
+        networks = [network for state in self._states for network in (state.generator, state.discriminator)]
+        return torch.cat([p.detach().flatten() for network in networks for p in network.parameters()])
+
+    def _snapshot(self) -> list[Tensor]:
+        self._make_step()
+        return [tensor.clone() for tensor in self._tensors()]
+
+    def _restore(self, before: list[Tensor]) -> None:
+        """Put everything back in place, where a graph reads it."""
+        with torch.no_grad():
+            for tensor, value in zip(self._tensors(), before, strict=True):
+                tensor.copy_(value)
+
+
+class CapturedEngine(FastEngine):
+    """A trial that trains alone on a GPU: a group of one, recorded.
+
+    Args:
+        config: The trial.
+        pictures: (N, C, H, W) uint8 training pictures on the device that computes.
+        state: Where the trial stands; changed in place.
+        capture: What records an iteration.
+    """
+
+    def __init__(
+        self, config: TrialConfig, pictures: Tensor, state: TrainState, capture: Capture = cuda_capture
+    ) -> None:
+        super().__init__(config, pictures, state)
+        self.capture = capture
+        self._group: Group | None = None
+
+    def advance(self, most: int, stop: Callable[[], bool]) -> None:
+        """Do at most this many steps, ending early at an epoch's end or when ``stop`` says so."""
+        if self._group is None:
+            self._group = Group([self], self.capture)
+        self._group.advance(most, stop)
+
+    def moved(self) -> None:
+        """Learn that the state's tensors lie elsewhere now."""
+        super().moved()
+        self._group = None
+
+
+def _setting(member: FastEngine) -> tuple[object, ...]:
+    config = member.config
+    return config.lr_g, config.betas_g, config.lr_d, config.betas_d
+
+
+def can_group(engines: Sequence[object]) -> bool:
+    """Say whether engines can step together."""
+    return all(isinstance(engine, FastEngine) and can_stack(engine.state) for engine in engines)
+
+
+def _now_and_then(wish: Callable[[], bool]) -> Callable[[], bool]:
+    """Look a wish up at most every ``LOOK_SECONDS``; a wish stays."""
+    looked = -LOOK_SECONDS
+
+    def look() -> bool:
+        nonlocal looked
+        if (now := time.monotonic()) - looked < LOOK_SECONDS:
+            return False
+        looked = now
+        return wish()
+
+    return look
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
