@@ -7,10 +7,12 @@ from pathlib import Path
 
 from gan_bench.events import Listener
 from gan_bench.lock import Owner
-from gan_bench.runner import run_trial
+from gan_bench.runner import Run, run_trial
 from gan_bench.store import RecordDirectory
 from gan_bench.trial import Status, Trial, TrialRecord
 from gan_bench.workplace import Workplace
+
+Outcome = TrialRecord | Owner | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +43,7 @@ def is_finished(results: Path, trial: Trial, place: Workplace, policy: Policy) -
     return not directory.foreign_data(place.pictures(config.dataset, "train", config.image_size).sha256)
 
 
-def attempt(
-    trial: Trial, results: Path, place: Workplace, listener: Listener, policy: Policy
-) -> TrialRecord | Owner | None:
+def attempt(trial: Trial, results: Path, place: Workplace, listener: Listener, policy: Policy) -> Run[Outcome]:
     """Run a trial unless another process owns it or it is finished.
 
     Args:
@@ -63,4 +63,4 @@ def attempt(
         if is_finished(results, trial, place, policy):
             return None
         here = replace(place, stop=lambda: place.stop() or lock.lost)
-        return run_trial(trial, directory, here, listener, policy.time_limit, lambda: not lock.lost)
+        return (yield from run_trial(trial, directory, here, listener, policy.time_limit, lambda: not lock.lost))

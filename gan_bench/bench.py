@@ -21,7 +21,7 @@ from gan_bench.environment import choose_device, cores, fix_bits
 from gan_bench.errors import UserError
 from gan_bench.executors import Fleet, Results, kill_workers, run_inline, run_processes
 from gan_bench.mlflow_views import link
-from gan_bench.preflight import check_space, expected_seconds, preflight, real_anchors
+from gan_bench.preflight import Expectation, check_space, expect, preflight, real_anchors
 from gan_bench.report.build import build_report, print_report
 from gan_bench.store import RecordDirectory, write_anchors, write_plan
 from gan_bench.suite import Plan, PlanOptions, find_suite, make_plan
@@ -35,6 +35,7 @@ class BenchOptions:
     """What the command line asks for.
 
     Attributes:
+        group: How many trials train together in this process; None lets a measurement on a GPU decide.
         tracking_uri: MLflow; empty for the SQLite default, None for no tracking.
     """
 
@@ -47,6 +48,7 @@ class BenchOptions:
     engine: str
     executor: Literal["inline", "processes"]
     workers: int | None
+    group: int | None
     policy: Policy
     tracking_uri: str | None
     fresh: bool
@@ -113,7 +115,8 @@ def bench(options: BenchOptions, console: Console) -> int:
     policy = options.policy
     todo = [t for t in plan.trials if options.fresh or not is_finished(options.results, t, place, policy)]
     fleet = _fleet(options, device, plan, len(todo))
-    _announce(plan, todo, place, fleet, console)
+    expected = expect(todo, place, len(fleet.devices) if fleet else None, options.group)
+    _announce(plan, todo, place, fleet, expected, console)
     if options.dry_run:
         for trial in plan.trials:
             mark = "to run" if trial in todo else "finished"
@@ -125,7 +128,7 @@ def bench(options: BenchOptions, console: Console) -> int:
     write_plan(options.results, plan.suite, plan.version, plan.trials)
     if todo:
         write_anchors(options.results, plan.suite, plan.version, real_anchors(plan.trials, place))
-    outcome = _run(plan, todo, options, place, stop, fleet, console)
+    outcome = _run(plan, todo, options, place, stop, fleet, expected, console)
     return _conclude(plan, outcome, options, console, interrupted=stop.asked)
 
 
@@ -159,6 +162,7 @@ def _run(
     place: Workplace,
     stop: _StopWish,
     fleet: Fleet | None,
+    expected: Expectation,
     console: Console,
 ) -> Results:
     from gan_bench.tracking import Follower, default_uri
@@ -171,7 +175,7 @@ def _run(
             if fleet:
                 outcome = run_processes(options.results, todo, place, watch, options.policy, fleet)
             else:
-                outcome = run_inline(options.results, todo, place, watch, options.policy)
+                outcome = run_inline(options.results, todo, place, watch, options.policy, expected.group)
     finally:
         answer = follower.close() if follower else None
     _say_tracking(answer, options, console)
@@ -234,7 +238,9 @@ def _check_writable(results: Path) -> None:
         ) from None
 
 
-def _announce(plan: Plan, todo: list[Trial], place: Workplace, fleet: Fleet | None, console: Console) -> None:
+def _announce(
+    plan: Plan, todo: list[Trial], place: Workplace, fleet: Fleet | None, expected: Expectation, console: Console
+) -> None:
     quick = sum(trial.config.profile == "quick" for trial in plan.trials)
     if plan.profile == "quick":
         how = "QUICK profile: fewer epochs, pictures and samples (--profile full for the other)"
@@ -248,11 +254,13 @@ def _announce(plan: Plan, todo: list[Trial], place: Workplace, fleet: Fleet | No
     )
     console.print(how, style="bold" if quick else None, markup=False)
     if todo:
-        seconds = expected_seconds(todo, place, len(fleet.devices) if fleet else None)
         threads = fleet.threads if fleet else torch.get_num_threads()
         how = f", threads: {threads}" if place.device.type == "cpu" else ""
         how += f", processes: {len(fleet.devices)}" if fleet else ""
-        console.print(f"expected time: {_duration(seconds)} (measured just now on this machine{how})", markup=False)
+        how += f", trials that train together: up to {max(expected.groups.values())}" if expected.groups else ""
+        console.print(
+            f"expected time: {_duration(expected.seconds)} (measured just now on this machine{how})", markup=False
+        )
         if fleet is None and place.device.type == "cpu" and len(todo) > 1 and cores() > 1:
             console.print("--executor processes trains several trials at a time, a thread each: less time in all")
 

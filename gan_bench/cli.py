@@ -94,6 +94,9 @@ def run(
     extractor: Annotated[list[str] | None, typer.Option(help="Score with this extractor; may be repeated.")] = None,
     executor: Annotated[ExecutorWish, typer.Option(help="Where trials run.")] = ExecutorWish.INLINE,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes [default: one per core or GPU].")] = None,
+    group: Annotated[
+        int | None, typer.Option(min=1, help="Trials that train together [default: what is fastest on a GPU].")
+    ] = None,
     time_limit: Annotated[float | None, typer.Option(min=1, help="Seconds one trial may take.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Skip the rest after a bad trial.")] = False,
@@ -127,6 +130,7 @@ def run(
             engine=engine.value,
             executor=executor.value,
             workers=workers,
+            group=group,
             policy=Policy(retry_failed=retry_failed, fail_fast=fail_fast, time_limit=time_limit),
             tracking_uri=None if no_tracking else tracking_uri or "",
             fresh=fresh,

@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from gan_bench.attempt import Policy, attempt
+from gan_bench.attempt import Outcome, Policy, attempt
+from gan_bench.driver import batches, drive
 from gan_bench.errors import RecordError
 from gan_bench.events import Listener, Progress
 from gan_bench.lock import Owner
 from gan_bench.store import RecordDirectory, read_trial
-from gan_bench.trial import Failure, Status, Trial, TrialRecord
+from gan_bench.trial import Failure, Status, Trial, TrialConfig, TrialRecord
 from gan_bench.worker import Order
 from gan_bench.workplace import Workplace
 
@@ -43,7 +44,7 @@ class Results:
     records: dict[str, TrialRecord] = field(default_factory=dict)
     held: dict[str, Owner] = field(default_factory=dict)
 
-    def note(self, trial: Trial, outcome: TrialRecord | Owner | None) -> None:
+    def note(self, trial: Trial, outcome: Outcome) -> None:
         """Take in what an attempt gave."""
         self.held.pop(trial.id, None)
         if isinstance(outcome, TrialRecord):
@@ -53,9 +54,14 @@ class Results:
 
 
 def run_inline(
-    results: Path, trials: Iterable[Trial], place: Workplace, listener: Listener, policy: Policy | None = None
+    results: Path,
+    trials: Iterable[Trial],
+    place: Workplace,
+    listener: Listener,
+    policy: Policy | None = None,
+    sizes: Callable[[TrialConfig], int] = lambda _: 1,
 ) -> Results:
-    """Run trials one after the other; a failed one does not stop the rest, a wish to stop does.
+    """Run trials in this process; a failed one does not stop the rest, a wish to stop does.
 
     Args:
         results: The results folder.
@@ -63,14 +69,17 @@ def run_inline(
         place: Where and how.
         listener: Told how it goes.
         policy: What becomes of trials that ended before or end badly.
+        sizes: Says how many trials like this one train together at most.
     """
     policy = policy or Policy()
 
     def go(left: list[Trial], into: Results) -> None:
-        for trial in left:
+        for batch in batches(left, sizes):
             if place.stop() or _enough(into, policy):
                 return
-            into.note(trial, attempt(trial, results, place, listener, policy))
+            outcomes = drive(attempt(trial, results, place, listener, policy) for trial in batch)
+            for trial, outcome in zip(batch, outcomes, strict=True):
+                into.note(trial, outcome)
 
     return _until_settled(results, list(trials), policy, place.stop, go)
 
@@ -191,7 +200,7 @@ class _Process:
 
     def __init__(self, order: Order, listener: Listener, telling: threading.Lock) -> None:
         self._order, self._listener, self._telling = order, listener, telling
-        self._outcome: TrialRecord | Owner | None = None
+        self._outcome: Outcome = None
         self._answered = self._late = False
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in wait
         environment = {**os.environ}
@@ -208,7 +217,7 @@ class _Process:
         )
         _living.add(self._process)
 
-    def wait(self, stop: Callable[[], bool]) -> TrialRecord | Owner | None:
+    def wait(self, stop: Callable[[], bool]) -> Outcome:
         """Hear the worker out.
 
         Args:
@@ -271,7 +280,7 @@ class _Process:
                 case "settled":
                     self._answered = True
 
-    def _lost(self) -> TrialRecord | Owner | None:
+    def _lost(self) -> Outcome:
         """Write the row of a trial whose worker died without an answer."""
         trial, policy = self._order.trial, Policy(**self._order.policy)
         directory = RecordDirectory.of(self._order.results, trial)

@@ -6,9 +6,10 @@ import shutil
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from gan_bench.randomness import generator_for
 from gan_bench.reference import CHUNK, compute
 from gan_bench.scores import Score
 from gan_bench.training.draws import steps_per_epoch
+from gan_bench.training.fast import FastEngine
+from gan_bench.training.group import Group, can_group, kind
 from gan_bench.trial import Trial, TrialConfig
 from gan_bench.workplace import Workplace
 
@@ -32,6 +35,11 @@ MEASURED = 2000
 """Most pictures of the evaluation that is timed."""
 WORKER_START = 5.0
 """Seconds a worker process needs before its first step: loading torch, pictures, extractors (on two cores)."""
+GROUPS = (4, 16, 64)
+"""Sizes of groups that are tried on a GPU."""
+WORTH = 0.9
+"""Share of the time of a smaller group that a larger one may take."""
+GROUP_STEPS = 20
 _LINE = 250
 _SPARE = 16_000_000
 """Bytes of a history line, and of what else is written: plan, anchors, tables, the database."""
@@ -90,51 +98,111 @@ def _weight_bytes(network: nn.Module) -> int:
     return sum(p.numel() * p.element_size() for p in network.parameters())
 
 
-def expected_seconds(trials: list[Trial], place: Workplace, workers: int | None = None) -> float:
-    """Expect the seconds of training and evaluation, from a short measurement of every kind of step.
+@dataclass(frozen=True)
+class Expectation:
+    """What a short measurement of every kind of step says.
+
+    Attributes:
+        seconds: Seconds of training and evaluation until all is done.
+        groups: How many trials of a kind should train together, by ``kind``; those of one only are left out.
+    """
+
+    seconds: float
+    groups: Mapping[Hashable, int] = field(default_factory=dict)
+
+    def group(self, config: TrialConfig) -> int:
+        """Say how many trials like this one should train together."""
+        return self.groups.get(kind(config), 1)
+
+
+def expect(trials: list[Trial], place: Workplace, workers: int | None = None, group: int | None = None) -> Expectation:
+    """Measure every kind of step shortly, alone and in groups where they may pay.
 
     Args:
         trials: What will run.
         place: Where.
         workers: Processes that share the trials, with a thread each on a CPU; None when they run in this process.
+        group: How many trials train together; None finds what is fastest on a GPU, and is 1 on a CPU, where
+            stacking was measured not to pay.
     """
     if workers is None:
-        return sum(_each(trials, place))
+        paces = _paces(trials, place, group)
+        groups = {key: pace.group for key, pace in paces.items() if pace.group > 1}
+        return Expectation(sum(_each(trials, place, paces)), groups)
     threads = torch.get_num_threads()
     cpu = place.device.type == "cpu"
     try:
         if cpu:
             torch.set_num_threads(1)
         with _load(workers - 1 if cpu else 0):
-            each = [seconds + WORKER_START for seconds in _each(trials, place)]
+            each = [seconds + WORKER_START for seconds in _each(trials, place, _paces(trials, place, 1))]
     finally:
         torch.set_num_threads(threads)
-    return max(sum(each) / workers, max(each, default=0.0))
+    return Expectation(max(sum(each) / workers, max(each, default=0.0)))
 
 
-def _each(trials: list[Trial], place: Workplace) -> list[float]:
-    """Expect the seconds of each trial. One that does not fit into memory is left out: it will fail, and say so."""
-    steps: dict[tuple[object, ...], float] = {}
-    looks: dict[tuple[object, ...], float] = {}
+@dataclass(frozen=True)
+class _Pace:
+    """Seconds of a trial's step, in groups of this size, and of one picture's evaluation."""
+
+    step: float
+    picture: float
+    group: int = 1
+
+
+def _paces(trials: list[Trial], place: Workplace, group: int | None) -> dict[Hashable, _Pace]:
+    """Measure every kind. One that does not fit into memory counts nothing: it will fail, and say so."""
+    counts = Counter(kind(trial.config) for trial in trials)
+    paces: dict[Hashable, _Pace] = {}
+    for config in (trial.config for trial in trials):
+        key = kind(config)
+        if key in paces:
+            continue
+        step = _unless_too_large(lambda c=config: _seconds_per_step(c, place)) or 0.0  # type: ignore[misc]
+        picture = _unless_too_large(lambda c=config: _seconds_per_picture(c, place)) or 0.0  # type: ignore[misc]
+        best = _Pace(step, picture)
+        for size in _sizes(counts[key], place, group):
+            seconds = _unless_too_large(lambda c=config, n=size: _seconds_per_group_step(c, place, n))  # type: ignore[misc]
+            if seconds is None or (group is None and seconds > WORTH * best.step):
+                break
+            best = _Pace(seconds, picture, size)
+        paces[key] = best
+    return paces
+
+
+def _sizes(count: int, place: Workplace, group: int | None) -> list[int]:
+    """List the sizes of groups that are tried, from small to large."""
+    wished = (group,) if group else GROUPS if place.device.type == "cuda" else ()
+    return sorted({min(size, count) for size in wished} - {1})
+
+
+def _each(trials: list[Trial], place: Workplace, paces: Mapping[Hashable, _Pace]) -> list[float]:
+    """Expect the seconds of each trial."""
     expected = []
     for config in (trial.config for trial in trials):
-        kind = (config.architecture, config.dataset, config.batch_size, config.latent_dim, config.step_fakes)
-        if kind not in steps:
-            steps[kind] = _unless_too_large(lambda c=config: _seconds_per_step(c, place))  # type: ignore[misc]
-            looks[kind] = _unless_too_large(lambda c=config: _seconds_per_picture(c, place))  # type: ignore[misc]
+        pace = paces[kind(config)]
         evaluations = len(config.evaluation.epochs) + config.evaluation.draws - 1
-        train = steps[kind] * config.epochs * steps_per_epoch(config, len(place.training_pictures(config)))
-        expected.append(train + looks[kind] * config.evaluation.samples * evaluations)
+        train = pace.step * config.epochs * steps_per_epoch(config, len(place.training_pictures(config)))
+        expected.append(train + pace.picture * config.evaluation.samples * evaluations)
     return expected
 
 
-def _unless_too_large(measure: Callable[[], float]) -> float:
+def _unless_too_large(measure: Callable[[], float | None]) -> float | None:
     try:
         return measure()
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        return 0.0
+        return None
+
+
+def _seconds_per_group_step(config: TrialConfig, place: Workplace, size: int) -> float | None:
+    """Measure how long a step takes in a group, per member; None when such trials cannot train together."""
+    members = [place.engine(replace(config, seed=config.seed + index)) for index in range(size)]
+    if not can_group(members):
+        return None
+    group = Group([member for member in members if isinstance(member, FastEngine)], place.capture)
+    return group.seconds_per_step(GROUP_STEPS if place.device.type == "cuda" else 2) / size
 
 
 def _seconds_per_step(config: TrialConfig, place: Workplace, budget: float = 0.5) -> float:

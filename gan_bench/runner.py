@@ -1,12 +1,16 @@
-"""Run one trial: resume or start, train, evaluate, record."""
+"""Run one trial: resume or start, train, evaluate, record.
+
+A run is a coroutine: it asks for training steps and is told the seconds they took. Who grants them may let several
+runs take their steps together (``gan_bench.driver``); everything else of a trial is its own.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save as save_safetensors
@@ -23,11 +27,44 @@ from gan_bench.training.engine import Engine, Snapshot
 from gan_bench.trial import Status, Trial, TrialRecord
 from gan_bench.workplace import Workplace
 
+T = TypeVar("T")
+
 CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_SHARE = 100
 """Checkpoints wait until the time since the last one is this many times what that one cost: they take under 1 %."""
 WINDOW_SECONDS = 5.0
 """Seconds of training between two looks at the clock: progress, checkpoints by time."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a run asks for.
+
+    Attributes:
+        engine: Whose steps.
+        most: How many at most; fewer come at an epoch's end.
+        stop: Says that no more are wanted.
+    """
+
+    engine: Engine
+    most: int
+    stop: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a run is told when it has taken steps.
+
+    Attributes:
+        seconds: What they took; of runs that take their steps together, an equal share.
+        group: How many runs took them together.
+    """
+
+    seconds: float
+    group: int = 1
+
+
+Run = Generator[Wish, Grant, T]
 
 
 def run_trial(
@@ -37,7 +74,7 @@ def run_trial(
     listener: Listener,
     time_limit: float | None = None,
     owned: Callable[[], bool] = lambda: True,
-) -> TrialRecord:
+) -> Run[TrialRecord]:
     """Run one trial to its end, whatever that is, and leave its record.
 
     Args:
@@ -55,7 +92,7 @@ def run_trial(
     run = _Run(trial, directory, place, listener, time_limit, owned)
     status, failure, reason = Status.DONE, None, None
     try:
-        run.to_the_end()
+        yield from run.to_the_end()
     except Exception as error:
         status, failure, reason = classify(error, place.device)
     record = replace(run.record(), status=status, failure=failure, reason=reason)
@@ -92,6 +129,7 @@ class _Run:
         self.train_seconds = 0.0
         self.evaluate_seconds = 0.0
         self.energy_joules: float | None = None
+        self.group = 1
         self.evaluated = -1
         self.scores: list[tuple[int, dict[str, float | None]]] = []
         self.epoch_means: dict[str, float] = {}
@@ -103,7 +141,7 @@ class _Run:
 
     # ------------------------------------------------------------------------------------- the way
 
-    def to_the_end(self) -> None:
+    def to_the_end(self) -> Run[None]:
         self.directory.describe(self.trial)
         if self.place.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.place.device)
@@ -119,7 +157,7 @@ class _Run:
         try:
             self._evaluate_if_due(engine)
             while engine.state.epoch < self.config.epochs:
-                self._train_epoch(engine)
+                yield from self._train_epoch(engine)
                 self._save_if_due(engine, 0)
                 self._evaluate_if_due(engine)
         except (Interrupted, TimeLimit):
@@ -145,12 +183,12 @@ class _Run:
             self.directory.note_change(before, changes)
         return True
 
-    def _train_epoch(self, engine: Engine) -> None:
+    def _train_epoch(self, engine: Engine) -> Run[None]:
         state, every = engine.state, self.config.log_every
         while state.batch < engine.steps:
             self._halt_if_asked()
             before = state.step
-            self._advance(engine, min(every - state.step % every, self._steps_in(WINDOW_SECONDS)))
+            yield from self._advance(engine, min(every - state.step % every, self._steps_in(WINDOW_SECONDS)))
             if state.step > before and state.step % every == 0:
                 self._log_step(engine)
             elif state.batch and time.monotonic() - self._told > WINDOW_SECONDS:
@@ -159,14 +197,13 @@ class _Run:
         self._log_epoch(engine)
         engine.finish_epoch()
 
-    def _advance(self, engine: Engine, most: int) -> None:
+    def _advance(self, engine: Engine, most: int) -> Run[None]:
         started, before = time.perf_counter(), engine.state.step
-        engine.advance(most, lambda: self.place.stop() or self._out_of_time(started))
-        at_tick = engine.state.step % self.config.log_every == 0 or engine.state.batch == engine.steps
-        if self.place.device.type == "cuda" and at_tick:
-            torch.cuda.synchronize(self.place.device)  # the tick waits anyway; here the wait counts as training
-        seconds = time.perf_counter() - started
+        grant = yield Wish(engine, most, lambda: self.place.stop() or self._out_of_time(started))
+        seconds = grant.seconds
+        self.group = max(self.group, grant.group)
         self.train_seconds += seconds
+        at_tick = engine.state.step % self.config.log_every == 0 or engine.state.batch == engine.steps
         if at_tick and (watts := environment.power_watts(self.place.device)) is not None:
             self.energy_joules = (self.energy_joules or 0.0) + watts * (self.train_seconds - self._metered)
             self._metered = self.train_seconds
@@ -255,6 +292,7 @@ class _Run:
             peak_memory_bytes=environment.peak_memory(self.place.device),
             energy_joules=self.energy_joules,
             weights_sha256=self.weights_sha256,
+            group=self.group,
         )
 
     # ------------------------------------------------------------------------------------ evaluation
@@ -312,6 +350,7 @@ class _Run:
             "evaluated": self.evaluated,
             "scores": [[epoch, values] for epoch, values in self.scores],
             "epoch_means": self.epoch_means,
+            "group": self.group,
         }
         stand = checkpoint.Checkpoint(engine.state.state_dict(), progress)
         checkpoint.save(self.directory.checkpoint, self.trial.id, stand)
@@ -334,6 +373,7 @@ class _Run:
         self.evaluated = progress["evaluated"]
         self.scores = [(epoch, values) for epoch, values in progress["scores"]]
         self.epoch_means = progress["epoch_means"]
+        self.group = progress.get("group", 1)
 
     def _save_weights(self, engine: Engine) -> None:
         tensors = {k: v.detach().cpu().contiguous() for k, v in engine.state.generator.state_dict().items()}

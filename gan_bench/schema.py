@@ -104,11 +104,12 @@ RECORD = {
     "peak_memory_bytes": "most memory held: of the GPU where one trained, else of the process, or null [timing]",
     "energy_joules": "energy of the GPU while training, from its reported power, or null [timing]",
     "weights_sha256": "SHA-256 of generator.safetensors, or null when there is none",
+    "group": "most trials, this one included, that took their steps together; seconds and energy are shares [timing]",
     "files": "SHA-256 of every other file of the record by its name, checkpoints apart, for gan-bench verify [timing]",
 }
 """Keys of ``record.json``, written last and atomically."""
 
 TIMING = frozenset(
-    {"started", "train_seconds", "evaluate_seconds", "seconds", "files", "peak_memory_bytes", "energy_joules"}
+    {"started", "train_seconds", "evaluate_seconds", "seconds", "files", "peak_memory_bytes", "energy_joules", "group"}
 )
 """Keys whose values differ between two runs of the same trial; all others are the same bits."""

@@ -269,6 +269,7 @@ class TrialRecord:
     peak_memory_bytes: int | None = None
     energy_joules: float | None = None
     weights_sha256: str | None = None
+    group: int = 1
     files: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
 

@@ -90,6 +90,7 @@ def _carry_out(order: Order, tell: Callable[..., None], stop: Callable[[], bool]
 
     from gan_bench.attempt import Policy, attempt
     from gan_bench.datasets import DataRoot, register_folder
+    from gan_bench.driver import drive
     from gan_bench.environment import choose_device, fix_bits
     from gan_bench.prepare import ImageFolder
     from gan_bench.workplace import Workplace
@@ -101,7 +102,7 @@ def _carry_out(order: Order, tell: Callable[..., None], stop: Callable[[], bool]
     device = choose_device(order.device)
     fix_bits(device)
     place = Workplace(DataRoot(order.data, order.given), device, stop, order.engine)
-    outcome = attempt(order.trial, order.results, place, _Teller(tell), Policy(**order.policy))
+    (outcome,) = drive([attempt(order.trial, order.results, place, _Teller(tell), Policy(**order.policy))])
     if outcome is None:
         tell("settled")
     elif isinstance(outcome, TrialRecord):
@@ -124,8 +125,11 @@ def main() -> None:
         asked.set()
 
     def tell(event: str, **content: Any) -> None:  # noqa: ANN401 - JSON
-        out.write(json.dumps({"event": event, **content}) + "\n")
-        out.flush()
+        try:
+            out.write(json.dumps({"event": event, **content}) + "\n")
+            out.flush()
+        except OSError:  # the parent is gone, which may be felt here before its end of the other pipe is
+            asked.set()
 
     threading.Thread(target=watch, daemon=True).start()
     _carry_out(order, tell, asked.is_set)

@@ -15,8 +15,8 @@ from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.metrics.features import Extractor
 from gan_bench.reference import Reference, reference
 from gan_bench.training.engine import Engine, ReferenceEngine
-from gan_bench.training.fast import FastEngine
-from gan_bench.training.group import CapturedEngine
+from gan_bench.training.fast import Capture, FastEngine
+from gan_bench.training.group import CapturedEngine, cuda_capture
 from gan_bench.training.state import TrainState
 from gan_bench.trial import TrialConfig
 
@@ -94,11 +94,17 @@ class Workplace:
 
     def engine(self, config: TrialConfig) -> Engine:
         """Make the engine of a trial at its very beginning."""
-        pictures = self.training_pictures(config).to(self.device)
+        key = ("on the device", config.dataset, config.image_size, config.train_limit)
+        pictures = self._once(key, lambda: self.training_pictures(config).to(self.device))
         state = TrainState.start(config, self.device)
         if self.engine_wish == "reference":
             return ReferenceEngine(config, pictures, state)
-        return (CapturedEngine if self.device.type == "cuda" else FastEngine)(config, pictures, state)
+        return (CapturedEngine if self.capture else FastEngine)(config, pictures, state)
+
+    @property
+    def capture(self) -> Capture | None:
+        """What records iterations on the device, or None."""
+        return cuda_capture if self.device.type == "cuda" else None
 
     def _once(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
         if key not in self._shared:

@@ -30,10 +30,20 @@ class Step(Protocol):
         """Train on one batch; as ``step.update`` without the state."""
 
 
+Body = Callable[[], None]
+Capture = Callable[[Body], Body]
+"""Takes an iteration and returns what repeats it."""
+
+
 class FastEngine(ReferenceEngine):
-    """Does what the reference engine does, faster; its checkpoints are interchangeable."""
+    """Does what the reference engine does, faster; its checkpoints are interchangeable.
+
+    Attributes:
+        capture: What records an iteration on its device, or None.
+    """
 
     name = "fast"
+    capture: Capture | None = None
     _step: Step | None = None
 
     def _update(self, real: Tensor, noise_d: Tensor, noise_g: Tensor | None) -> Tensor:

@@ -12,21 +12,18 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import torch
 from torch import Tensor
 
 from gan_bench.errors import first_line, is_out_of_memory
+from gan_bench.training.draws import EpochDraws
 from gan_bench.training.engine import normalise
-from gan_bench.training.fast import FastEngine
+from gan_bench.training.fast import Body, Capture, FastEngine
 from gan_bench.training.stacked import StackedStep, can_stack
 from gan_bench.training.state import STATISTICS, TrainState
 from gan_bench.trial import TrialConfig
-
-Body = Callable[[], None]
-Capture = Callable[[Body], Body]
-"""Takes an iteration and returns what repeats it."""
 
 WARM_UP = 3
 TOLERANCE = 1e-2
@@ -68,6 +65,7 @@ class Group:
         self._step: Callable[..., Tensor] | None = None
         self._repeat: Body | None = None
         self._loaded = 0
+        self._tails: list[tuple[Tensor, Tensor, Tensor | None]] = []
         config, device, k = members[0].config, self._pictures.device, len(members)
         size = config.batch_size
         self._whole = len(self._pictures) * config.dataset_repeats // size
@@ -83,11 +81,9 @@ class Group:
 
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
         """Do at most this many steps of every member, ending early at an epoch's end or when ``stop`` says so."""
+        self.prepare()
         first, stop = self._states[0], _now_and_then(stop)
-        batch = first.batch
-        if batch < self._whole:
-            self.prepare()
-        for _ in range(min(most, self.members[0].steps - batch)):
+        for _ in range(min(most, self.members[0].steps - first.batch)):
             if stop():
                 return
             if first.batch < self._whole:
@@ -100,12 +96,14 @@ class Group:
                 state.step += 1
 
     def prepare(self) -> None:
-        """Load the epoch's draws and, at the first time, record the iteration; the members' state is not changed.
+        """Draw what is random in the epoch and, the first time, record the iteration; the state is not changed.
 
         Raises:
             RuntimeError: Memory ran out.
         """
         self._load_draws()
+        if not self._whole:
+            return
         self._at.fill_(self._states[0].batch % self._whole)
         if self._repeat is None:
             self._make_step()
@@ -117,11 +115,11 @@ class Group:
         assert self._repeat is not None  # noqa: S101 - prepared above
         before = self._snapshot()
         self._repeat()
-        _wait(self._pictures.device)
+        wait(self._pictures.device)
         started = time.perf_counter()
         for _ in range(steps):
             self._repeat()
-        _wait(self._pictures.device)
+        wait(self._pictures.device)
         seconds = (time.perf_counter() - started) / steps
         self._restore(before)
         return seconds
@@ -133,9 +131,9 @@ class Group:
                 self.members[0].step()
                 self._step = self._alone
             else:
-                self._step = StackedStep(self._states)
                 for member in self.members:
                     member.moved()
+                self._step = StackedStep(self._states)
         return self._step
 
     def _alone(self, real: Tensor, noise_d: Tensor, noise_g: Tensor | None) -> Tensor:
@@ -146,13 +144,16 @@ class Group:
         epoch = self._states[0].epoch + 1
         if self._loaded == epoch:
             return
+        tails = []
         for index, member in enumerate(self.members):
-            draws = member.draws_of(epoch)
+            draws = EpochDraws.draw(member.config, len(self._pictures), epoch, self._pictures.device)
             self._orders[:, index] = draws.order[: self._orders[:, index].numel()].view(self._whole, -1)
             self._noise_d[:, index] = draws.noise_d[: self._whole]
             if self._noise_g is not None and draws.noise_g is not None:
                 self._noise_g[:, index] = draws.noise_g[: self._whole]
-        self._loaded = epoch
+            if self._whole < member.steps:
+                tails.append(member.batch_of(draws, self._whole))
+        self._tails, self._loaded = tails, epoch
 
     def _iteration(self) -> None:
         """Do the step that the counter names, and count on; past the epoch's last whole batch it starts again."""
@@ -166,12 +167,9 @@ class Group:
 
     def _tail(self) -> None:
         """Do the epoch's last, smaller batch."""
-        batch = self._states[0].batch
-        real, noise_d, noise_g = zip(
-            *(m.batch_of(m.draws_of(m.state.epoch + 1), batch) for m in self.members), strict=True
-        )
+        real, noise_d, noise_g = zip(*self._tails, strict=True)
         fresh = None if noise_g[0] is None else torch.stack(noise_g)
-        self._trace[batch] = self._make_step()(torch.stack(real), torch.stack(noise_d), fresh)
+        self._trace[self._whole] = self._make_step()(torch.stack(real), torch.stack(noise_d), fresh)
 
     def _record(self, capture: Capture) -> Body:
         """Record the iteration and rehearse it; return what repeats it, which is itself when that fails."""
@@ -253,6 +251,15 @@ def _setting(member: FastEngine) -> tuple[object, ...]:
     return config.lr_g, config.betas_g, config.lr_d, config.betas_d
 
 
+def kind(config: TrialConfig) -> Hashable:
+    """Return what trials must share to train together: pictures, networks and the shapes of their steps."""
+    return (
+        *(config.dataset, config.image_size, config.train_limit, config.dataset_repeats),
+        *(config.architecture, config.latent_dim),
+        *(config.batch_size, config.last_batch, config.fake_batch, config.step_fakes),
+    )
+
+
 def can_group(engines: Sequence[object]) -> bool:
     """Say whether engines can step together."""
     return all(isinstance(engine, FastEngine) and can_stack(engine.state) for engine in engines)
@@ -272,6 +279,7 @@ def _now_and_then(wish: Callable[[], bool]) -> Callable[[], bool]:
     return look
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Wait until a device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

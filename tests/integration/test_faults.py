@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 import pytest
@@ -22,13 +23,15 @@ from test_torture import mlflow_runs
 from gan_bench import environment
 from gan_bench.attempt import Policy
 from gan_bench.datasets import DataRoot
+from gan_bench.driver import drive
 from gan_bench.events import Silent
 from gan_bench.executors import Fleet, run_inline, run_processes
 from gan_bench.runner import run_trial
 from gan_bench.store import RecordDirectory, StoredTrial, scan
 from gan_bench.training import checkpoint, engine
-from gan_bench.trial import Failure, Status
+from gan_bench.trial import EvaluationConfig, Failure, Status
 from gan_bench.verify import rerun, verify
+from gan_bench.worker import Order
 from gan_bench.workplace import Workplace
 
 CPU = torch.device("cpu")
@@ -42,7 +45,8 @@ def place(tmp_path, stop=lambda: False):
 def run(tmp_path, trial, name="results", **options):
     stop = options.pop("stop", lambda: False)
     directory = RecordDirectory.of(tmp_path / name, trial)
-    return directory, run_trial(trial, directory, place(tmp_path, stop), options.pop("listener", Silent()), **options)
+    run = run_trial(trial, directory, place(tmp_path, stop), options.pop("listener", Silent()), **options)
+    return directory, drive([run])[0]
 
 
 def stop_after(looks):
@@ -297,6 +301,30 @@ def test_no_worker_outlives_its_parent(tmp_path, how):
     assert time.monotonic() - asked < 30
     found = [json.loads(path.read_text())["status"] for path in results.glob("*/*/record.json")]
     assert found == ["interrupted"] * 2
+
+
+def test_a_worker_that_nobody_listens_to_stops_as_asked(tmp_path):
+    """A dead parent may be felt first when something is told; that is no crash of the trial."""
+    trial = digits_trial(epochs=300, evaluation=EvaluationConfig(epochs=(0,), samples=64))
+    order = Order(
+        trial=trial,
+        results=tmp_path,
+        data=tmp_path,
+        given=True,
+        device="cpu",
+        engine="auto",
+        threads=1,
+        folders=(),
+        policy=asdict(Policy()),
+    )
+    command = [sys.executable, "-m", "gan_bench.worker"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        process.stdin.write(order.to_line())
+        process.stdin.flush()
+        assert process.wait(60) == 0
+    record = RecordDirectory.of(tmp_path, trial).record()
+    assert (record.status, record.failure) == (Status.INTERRUPTED, None)
 
 
 def test_two_runners_share_a_suite(tmp_path):

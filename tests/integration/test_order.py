@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import config_of
 
+from gan_bench.driver import drive
 from gan_bench.events import Silent
 from gan_bench.preflight import real_anchors
 from gan_bench.runner import run_trial
@@ -28,7 +29,8 @@ def test_real_trained_noise(tmp_path, real_data):
     trial = Trial(setting="dcgan", config=config)
     place = Workplace(real_data, torch.device("cpu"), lambda: False)
     directory = RecordDirectory.of(tmp_path, trial)
-    assert run_trial(trial, directory, place, Silent()).status is Status.DONE
+    (record,) = drive([run_trial(trial, directory, place, Silent())])
+    assert record.status is Status.DONE
     noise, trained = (
         {score["metric"]: score["value"] for score in line["scores"]} for line in read_trial(directory.path).evaluations
     )

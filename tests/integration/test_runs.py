@@ -17,6 +17,7 @@ from scipy import stats
 from gan_bench import schema
 from gan_bench.attempt import Policy, is_finished
 from gan_bench.datasets import DataRoot
+from gan_bench.driver import drive
 from gan_bench.events import Silent
 from gan_bench.executors import run_inline
 from gan_bench.metrics.extractors import Features
@@ -35,7 +36,7 @@ def place(tmp_path, stop=lambda: False, engine="auto"):
 
 def run(tmp_path, trial, name="results", **options):
     directory = RecordDirectory.of(tmp_path / name, trial)
-    record = run_trial(trial, directory, place(tmp_path, **options), Silent())
+    (record,) = drive([run_trial(trial, directory, place(tmp_path, **options), Silent())])
     return directory, record
 
 
@@ -115,7 +116,7 @@ def test_a_checkpoint_of_another_trial_is_not_used(tmp_path):
     directory = RecordDirectory.of(tmp_path / "b", other)
     directory.path.mkdir(parents=True)
     directory.checkpoint.write_bytes(first.checkpoint.read_bytes())
-    run_trial(other, directory, place(tmp_path), Silent())
+    drive([run_trial(other, directory, place(tmp_path), Silent())])
     undisturbed, _ = run(tmp_path, other, "c")
     assert bits(directory) == bits(undisturbed)
 
@@ -262,13 +263,16 @@ def test_training_moves_towards_the_data(tmp_path):
 
 
 def test_engines_score_alike_over_seeds(tmp_path):
-    """Single precision takes the engines apart step by step; the scores they end with must not be."""
+    """Single precision takes engines and groups apart step by step; the scores they end with must not be."""
     fids = {}
-    for kind in ("reference", "fast"):
+    for kind, size in (("reference", 1), ("fast", 1), ("auto", 8)):
         trials = [digits_trial(seed, epochs=4, evaluation=EvaluationConfig(epochs=(4,), samples=500,
                   extractors=("lenet-mnist-v1",))) for seed in range(8)]  # fmt: skip
-        records = run_inline(tmp_path / kind, trials, place(tmp_path, engine=kind), Silent()).records
+        there = place(tmp_path, engine=kind)
+        records = run_inline(tmp_path / kind, trials, there, Silent(), sizes=lambda _, n=size: n).records
+        assert {records[trial.id].group for trial in trials} == {size}
         fids[kind] = [records[trial.id].final["fid[lenet-mnist-v1,train,500]"] for trial in trials]
-    assert stats.ks_2samp(*fids.values()).pvalue > 0.05
     spread = np.std(fids["reference"], ddof=1)
-    assert abs(np.mean(fids["fast"]) - np.mean(fids["reference"])) < spread
+    for kind in ("fast", "auto"):
+        assert stats.ks_2samp(fids["reference"], fids[kind]).pvalue > 0.05
+        assert abs(np.mean(fids[kind]) - np.mean(fids["reference"])) < spread

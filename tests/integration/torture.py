@@ -24,6 +24,7 @@ from rich.console import Console
 
 from gan_bench import bench, runner
 from gan_bench.attempt import Policy
+from gan_bench.preflight import Expectation
 from gan_bench.suite import PlanOptions
 
 torch.set_num_threads(1)  # a fork does not take thread pools along
@@ -43,6 +44,7 @@ def options(suite: Path, results: Path, seeds: tuple[int, ...], *, tracked: bool
         engine="reference",
         executor="inline",
         workers=None,
+        group=None,
         policy=Policy(),
         tracking_uri="" if tracked else None,
         fresh=False,
@@ -107,7 +109,7 @@ def run(suite: Path, results: Path, seeds: tuple[int, ...], tracked: bool, fatal
 
 def main() -> None:
     suite, results, seed, kills, tracked = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:6])
-    bench.expected_seconds = lambda *_: 0.0  # the estimate is not what is tortured
+    bench.expect = lambda *_: Expectation(0.0)  # the estimate is not what is tortured
     runner.CHECKPOINT_SHARE = 5  # more checkpoints than a run would write
     results.mkdir(parents=True, exist_ok=True)
     struck: list[str] = []

@@ -1,0 +1,181 @@
+"""Trials that train together: each ends, fails, stops and goes on by itself, and leaves the record of a lone one."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import digits_trial
+from records import bits
+from test_cli import gan_bench
+
+from gan_bench.attempt import Policy
+from gan_bench.datasets import DataRoot
+from gan_bench.driver import batches
+from gan_bench.events import Silent
+from gan_bench.executors import run_inline
+from gan_bench.preflight import expect
+from gan_bench.store import RecordDirectory, read_trial
+from gan_bench.training.fast import FastEngine
+from gan_bench.training.group import Group
+from gan_bench.trial import Failure, Status
+from gan_bench.verify import verify
+from gan_bench.workplace import Workplace
+
+CPU = torch.device("cpu")
+
+
+def place(stop=lambda: False):
+    return Workplace(DataRoot(Path(), given=True), CPU, stop, "auto")
+
+
+def trials(architecture="mlp", **changes):
+    """Four trials: two seeds at two learning rates."""
+    made = [digits_trial(seed, architecture=architecture, batch_size=64, **changes) for seed in (0, 1)]
+    return [replace(t, config=replace(t.config, lr_g=lr, lr_d=lr)) for lr in (2e-4, 3e-4) for t in made]
+
+
+def run(results, which, size=4, there=None, **options):
+    return run_inline(results, which, there or place(), Silent(), sizes=lambda _: size, **options).records
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "dcgan28"])
+def test_members_leave_the_records_of_lone_trials(tmp_path, architecture):
+    which = trials(architecture)
+    together, alone = run(tmp_path / "together", which), run(tmp_path / "alone", which, 1)
+    for trial in which:
+        member, lone = together[trial.id], alone[trial.id]
+        assert (member.status, member.group, lone.group) == (Status.DONE, 4, 1)
+        assert (member.epochs, member.steps, member.images) == (lone.epochs, lone.steps, lone.images)
+        assert member.final["loss_d"] == pytest.approx(lone.final["loss_d"], rel=1e-2)
+        stored = [read_trial(RecordDirectory.of(tmp_path / name, trial).path) for name in ("together", "alone")]
+        assert [line["step"] for line in stored[0].history] == [line["step"] for line in stored[1].history]
+        first = next(line for line in stored[0].history if line["kind"] == "step")
+        assert first["loss_d"] == pytest.approx(stored[1].history[0]["loss_d"], rel=1e-4)
+    assert not any(verdict.faults for verdict in verify(tmp_path / "together"))
+
+
+def test_an_interrupted_group_goes_on_to_the_bit(tmp_path):
+    which = trials(epochs=3)
+    run(tmp_path / "whole", which)
+    looks = iter(range(10**6))
+    records = run(tmp_path / "cut", which, there=place(lambda: next(looks) > 25))
+    assert Status.INTERRUPTED in {record.status for record in records.values()}
+    records = run(tmp_path / "cut", which)
+    assert {record.status for record in records.values()} == {Status.DONE}
+    for trial in which:
+        assert bits(RecordDirectory.of(tmp_path / "cut", trial)) == bits(RecordDirectory.of(tmp_path / "whole", trial))
+
+
+def test_one_that_is_behind_catches_up(tmp_path):
+    """A trial that was stopped earlier than the others goes first, then all go together."""
+    which = trials(epochs=3)
+    looks = iter(range(10**6))
+    run(tmp_path, which[:1], there=place(lambda: next(looks) > 8))
+    assert RecordDirectory.of(tmp_path, which[0]).status() is Status.INTERRUPTED
+    records = run(tmp_path, which)
+    assert [(records[t.id].status, records[t.id].epochs, records[t.id].group) for t in which] == [
+        (Status.DONE, 3, 4)
+    ] * 4
+
+
+def test_members_of_other_lengths_end_by_themselves(tmp_path):
+    which = trials()
+    evaluation = replace(which[1].config.evaluation, epochs=(0, 1))
+    which[1] = replace(which[1], config=replace(which[1].config, epochs=1, evaluation=evaluation))
+    records = run(tmp_path, which)
+    assert [records[t.id].epochs for t in which] == [2, 1, 2, 2]
+    assert {record.status for record in records.values()} == {Status.DONE}
+
+
+def test_a_member_that_diverges_leaves_the_others_alone(tmp_path, monkeypatch):
+    which = trials()
+    plain = Workplace.engine
+
+    def poisoned(where, config):
+        engine = plain(where, config)
+        if (config.seed, config.lr_g) == (1, 2e-4):
+            with torch.no_grad():
+                next(engine.state.generator.parameters())[0, 0] = float("nan")
+        return engine
+
+    lone = run(tmp_path / "alone", which[:1], 1)
+    monkeypatch.setattr(Workplace, "engine", poisoned)
+    records = run(tmp_path / "together", which)
+    assert [records[t.id].status for t in which] == [Status.DONE, Status.DIVERGED, Status.DONE, Status.DONE]
+    assert records[which[0].id].final["loss_d"] == pytest.approx(lone[which[0].id].final["loss_d"], rel=1e-2)
+
+
+def test_a_crash_of_the_step_is_a_row_of_every_member(tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("the device fell off the bus")
+
+    monkeypatch.setattr(Group, "advance", broken)
+    records = run(tmp_path, trials())
+    assert {(r.status, r.failure, r.reason) for r in records.values()} == {
+        (Status.FAILED, Failure.CRASH, "RuntimeError: the device fell off the bus")
+    }
+
+
+@pytest.mark.parametrize(("error", "size"), [("CUDA out of memory", 2), ("no such kernel", 1)])
+def test_a_group_that_cannot_be_formed_is_made_smaller(tmp_path, monkeypatch, error, size):
+    plain = Group.prepare
+
+    def prepare(group):
+        plain(group)
+        if len(group.members) > 2:
+            raise RuntimeError(error)
+
+    monkeypatch.setattr(Group, "prepare", prepare)
+    with pytest.warns(RuntimeWarning, match=f"4 trials do not train together .{error}"):
+        records = run(tmp_path, trials())
+    assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, size)}
+
+
+def test_the_reference_engine_trains_alone(tmp_path):
+    records = run(tmp_path, trials(), there=replace(place(), engine_wish="reference"))
+    assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 1)}
+
+
+def test_fail_fast_skips_what_comes_after_the_group(tmp_path, monkeypatch):
+    monkeypatch.setattr(FastEngine, "snapshot", lambda self: 1 / 0)
+    which = [*trials(), *trials(latent_dim=32)]
+    run(tmp_path, which, policy=Policy(fail_fast=True))
+    statuses = [RecordDirectory.of(tmp_path, trial).status() for trial in which]
+    assert statuses == [Status.FAILED] * 4 + [Status.SKIPPED] * 4
+
+
+def test_batches_hold_what_can_train_together():
+    which = [*trials(), *trials("dcgan28"), *trials(latent_dim=32), *trials(epochs=5, log_every=7)]
+    made = batches(which, lambda config: 3 if config.architecture == "mlp" else 8)
+    assert [len(batch) for batch in made] == [3, 3, 2, 4, 3, 1]
+    assert sorted(t.name for batch in made for t in batch) == sorted(t.name for t in which)
+
+
+def test_groups_are_measured_and_expected():
+    which = trials()
+    plain = expect(which, place())
+    assert plain.group(which[0].config) == 1
+    wished = expect(which, place(), group=3)
+    assert wished.group(which[0].config) == 3
+    assert wished.seconds > 0
+    assert expect(which[:2], place(), group=3).group(which[0].config) == 2
+
+
+def test_groups_from_the_command_line(tmp_path):
+    suite = tmp_path / "tiny.yaml"
+    suite.write_text(
+        "suite: tiny\nversion: 1\nseeds: [0, 1]\nevaluate: {samples: 64}\ntrials:\n"
+        "  - {recipe: mnist-mlp-z100, set: {dataset: digits, epochs: 2}, sweep: {lr: [2e-4, 3e-4]}}\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = gan_bench("run", suite, "--results", tmp_path / "r", "--group", 4, "--profile", "full", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "trials that train together: up to 4" in " ".join(done.stdout.split())
+    records = [json.loads(path.read_text()) for path in (tmp_path / "r" / "tiny").glob("*/record.json")]
+    assert [record["group"] for record in records] == [4] * 4
+    assert "4 runs are up to date" in gan_bench("sync", tmp_path / "r").stdout
