@@ -19,7 +19,8 @@ from gan_bench.attempt import Policy, is_finished
 from gan_bench.datasets import DATASETS, DataRoot, register_folder
 from gan_bench.environment import choose_device, cores, fix_bits
 from gan_bench.errors import UserError
-from gan_bench.executors import Fleet, Results, kill_workers, run_inline, run_processes
+from gan_bench.executors import Results, run_inline, run_processes
+from gan_bench.fleet import Fleet, kill_workers
 from gan_bench.mlflow_views import link
 from gan_bench.preflight import Expectation, check_space, expect, preflight, real_anchors
 from gan_bench.report.build import build_report, print_report
@@ -173,7 +174,7 @@ def _run(
     try:
         with stop.listening(), Watch(console, len(todo)) as watch:
             if fleet:
-                outcome = run_processes(options.results, todo, place, watch, options.policy, fleet)
+                outcome = run_processes(options.results, todo, place, watch, options.policy, fleet, expected.group)
             else:
                 outcome = run_inline(options.results, todo, place, watch, options.policy, expected.group)
     finally:

@@ -127,18 +127,18 @@ def expect(trials: list[Trial], place: Workplace, workers: int | None = None, gr
     """
     if workers is None:
         paces = _paces(trials, place, group)
-        groups = {key: pace.group for key, pace in paces.items() if pace.group > 1}
-        return Expectation(sum(_each(trials, place, paces)), groups)
+        return Expectation(sum(_each(trials, place, paces)), _groups(paces))
     threads = torch.get_num_threads()
     cpu = place.device.type == "cpu"
     try:
         if cpu:
             torch.set_num_threads(1)
         with _load(workers - 1 if cpu else 0):
-            each = [seconds + WORKER_START for seconds in _each(trials, place, _paces(trials, place, 1))]
+            paces = _paces(trials, place, group, workers)
+            each = [seconds + WORKER_START for seconds in _each(trials, place, paces)]
     finally:
         torch.set_num_threads(threads)
-    return Expectation(max(sum(each) / workers, max(each, default=0.0)))
+    return Expectation(max(sum(each) / workers, max(each, default=0.0)), _groups(paces))
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,11 @@ class _Pace:
     group: int = 1
 
 
-def _paces(trials: list[Trial], place: Workplace, group: int | None) -> dict[Hashable, _Pace]:
+def _groups(paces: Mapping[Hashable, _Pace]) -> dict[Hashable, int]:
+    return {key: pace.group for key, pace in paces.items() if pace.group > 1}
+
+
+def _paces(trials: list[Trial], place: Workplace, group: int | None, workers: int = 1) -> dict[Hashable, _Pace]:
     """Measure every kind. One that does not fit into memory counts nothing: it will fail, and say so."""
     counts = Counter(kind(trial.config) for trial in trials)
     paces: dict[Hashable, _Pace] = {}
@@ -161,7 +165,7 @@ def _paces(trials: list[Trial], place: Workplace, group: int | None) -> dict[Has
         step = _unless_too_large(lambda c=config: _seconds_per_step(c, place)) or 0.0  # type: ignore[misc]
         picture = _unless_too_large(lambda c=config: _seconds_per_picture(c, place)) or 0.0  # type: ignore[misc]
         best = _Pace(step, picture)
-        for size in _sizes(counts[key], place, group):
+        for size in _sizes(-(-counts[key] // workers), place, group):
             seconds = _unless_too_large(lambda c=config, n=size: _seconds_per_group_step(c, place, n))  # type: ignore[misc]
             if seconds is None or (group is None and seconds > WORTH * best.step):
                 break

@@ -1,7 +1,7 @@
-"""One trial in a process of its own: ``python -m gan_bench.worker``.
+"""Trials in a process of their own: ``python -m gan_bench.worker``.
 
 The first line of standard input is the order, as JSON. Events go out as lines of JSON on standard output. When
-standard input closes, which it does when the parent ends in whatever way, the trial checkpoints and stops.
+standard input closes, which it does when the parent ends in whatever way, the trials checkpoint and stop.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Order:
     """What a worker is told.
 
     Attributes:
-        trial: What to run.
+        trials: What to run; several train together.
         results: The results folder.
         data: The data folder.
         given: Whether the user named it, so that it is only read.
@@ -36,7 +36,7 @@ class Order:
         policy: As ``Policy`` takes it.
     """
 
-    trial: Trial
+    trials: tuple[Trial, ...]
     results: Path
     data: Path
     given: bool
@@ -48,22 +48,22 @@ class Order:
 
     def to_line(self) -> str:
         """Return the order as one line of JSON."""
-        trial = {
-            "setting": self.trial.setting,
-            "config": self.trial.config.to_json(),
-            "provenance": dict(self.trial.provenance),
-        }
-        plain = {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "trial": trial}
+        trials = [
+            {"setting": trial.setting, "config": trial.config.to_json(), "provenance": dict(trial.provenance)}
+            for trial in self.trials
+        ]
+        plain = {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "trials": trials}
         return json.dumps(plain, default=str) + "\n"
 
     @classmethod
     def from_line(cls, line: str) -> Order:
         """Take back what ``to_line`` gave."""
         plain = json.loads(line)
-        trial = plain.pop("trial")
-        config = TrialConfig.from_json(trial.pop("config"))
+        trials = tuple(
+            Trial(config=TrialConfig.from_json(trial.pop("config")), **trial) for trial in plain.pop("trials")
+        )
         plain |= {"results": Path(plain["results"]), "data": Path(plain["data"]), "folders": tuple(plain["folders"])}
-        return cls(trial=Trial(config=config, **trial), **plain)
+        return cls(trials=trials, **plain)
 
 
 class _Teller:
@@ -73,13 +73,13 @@ class _Teller:
         self._tell = tell
 
     def started(self, trial: Trial, resumed_at: int | None) -> None:
-        self._tell("started", resumed_at=resumed_at)
+        self._tell("started", trial=trial.id, resumed_at=resumed_at)
 
     def progress(self, trial: Trial, progress: Progress) -> None:
-        self._tell("progress", **asdict(progress))
+        self._tell("progress", trial=trial.id, **asdict(progress))
 
     def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
-        self._tell("scored", epoch=epoch, scores=dict(scores))
+        self._tell("scored", trial=trial.id, epoch=epoch, scores=dict(scores))
 
     def finished(self, trial: Trial, record: TrialRecord) -> None:
         """Say nothing: the record is told once the lock is given back."""
@@ -93,6 +93,7 @@ def _carry_out(order: Order, tell: Callable[..., None], stop: Callable[[], bool]
     from gan_bench.driver import drive
     from gan_bench.environment import choose_device, fix_bits
     from gan_bench.prepare import ImageFolder
+    from gan_bench.runner import Run
     from gan_bench.workplace import Workplace
 
     if order.threads:
@@ -101,14 +102,18 @@ def _carry_out(order: Order, tell: Callable[..., None], stop: Callable[[], bool]
         register_folder(ImageFolder.from_json(folder))
     device = choose_device(order.device)
     fix_bits(device)
-    place = Workplace(DataRoot(order.data, order.given), device, stop, order.engine)
-    (outcome,) = drive([attempt(order.trial, order.results, place, _Teller(tell), Policy(**order.policy))])
-    if outcome is None:
-        tell("settled")
-    elif isinstance(outcome, TrialRecord):
-        tell("finished", record=outcome.to_json())
-    else:
-        tell("held", owner=asdict(outcome))
+    place, policy = Workplace(DataRoot(order.data, order.given), device, stop, order.engine), Policy(**order.policy)
+
+    def told(trial: Trial) -> Run[None]:
+        outcome = yield from attempt(trial, order.results, place, _Teller(tell), policy)
+        if outcome is None:
+            tell("settled", trial=trial.id)
+        elif isinstance(outcome, TrialRecord):
+            tell("finished", trial=trial.id, record=outcome.to_json())
+        else:
+            tell("held", trial=trial.id, owner=asdict(outcome))
+
+    drive(told(trial) for trial in order.trials)
 
 
 def main() -> None:

@@ -25,7 +25,8 @@ from gan_bench.attempt import Policy
 from gan_bench.datasets import DataRoot
 from gan_bench.driver import drive
 from gan_bench.events import Silent
-from gan_bench.executors import Fleet, run_inline, run_processes
+from gan_bench.executors import run_inline, run_processes
+from gan_bench.fleet import Fleet
 from gan_bench.runner import run_trial
 from gan_bench.store import RecordDirectory, StoredTrial, scan
 from gan_bench.training import checkpoint, engine
@@ -307,7 +308,7 @@ def test_a_worker_that_nobody_listens_to_stops_as_asked(tmp_path):
     """A dead parent may be felt first when something is told; that is no crash of the trial."""
     trial = digits_trial(epochs=300, evaluation=EvaluationConfig(epochs=(0,), samples=64))
     order = Order(
-        trial=trial,
+        trials=(trial,),
         results=tmp_path,
         data=tmp_path,
         given=True,

@@ -17,7 +17,8 @@ from gan_bench.attempt import Policy
 from gan_bench.datasets import DataRoot
 from gan_bench.driver import batches
 from gan_bench.events import Silent
-from gan_bench.executors import run_inline
+from gan_bench.executors import run_inline, run_processes
+from gan_bench.fleet import Fleet
 from gan_bench.preflight import expect
 from gan_bench.store import RecordDirectory, read_trial
 from gan_bench.training.fast import FastEngine
@@ -179,3 +180,20 @@ def test_groups_from_the_command_line(tmp_path):
     records = [json.loads(path.read_text()) for path in (tmp_path / "r" / "tiny").glob("*/record.json")]
     assert [record["group"] for record in records] == [4] * 4
     assert "4 runs are up to date" in gan_bench("sync", tmp_path / "r").stdout
+
+
+def test_groups_in_worker_processes(tmp_path):
+    """One process trains several trials together; a lost process loses just those."""
+    which = trials()
+    fleet = Fleet(devices=("cpu", "cpu"), threads=1)
+    records = run_processes(tmp_path, which, place(), Silent(), Policy(), fleet, lambda _: 2).records
+    assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 2)}
+    alone = tmp_path / "alone"
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        run(alone, which, 2)
+    finally:
+        torch.set_num_threads(threads)
+    for trial in which:
+        assert bits(RecordDirectory.of(tmp_path, trial)) == bits(RecordDirectory.of(alone, trial))
