@@ -198,10 +198,8 @@ def _say_tracking(answer: dict[str, Any] | None, options: BenchOptions, console:
 
 
 def _conclude(plan: Plan, outcome: Results, options: BenchOptions, console: Console, *, interrupted: bool) -> int:
-    report = build_report(options.results, suite=plan.suite, html=False)
-    page = build_report(options.results).page  # of every suite that is there
     wide = console if console.is_terminal else Console(width=400, file=console.file)
-    print_report(replace(report, page=page), wide)
+    print_report(build_report(options.results), wide, plan.suite)
     statuses = [RecordDirectory.of(options.results, trial).status() for trial in plan.trials]
     if interrupted:
         done = statuses.count(Status.DONE)

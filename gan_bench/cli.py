@@ -276,11 +276,10 @@ def data_stats(
 @app.command()
 def sync(results: Annotated[Path, typer.Argument(help="Results folder.")], tracking_uri: TrackingUri = None) -> None:
     """Replay records into MLflow; safe to repeat."""
+    from gan_bench.store import earlier
     from gan_bench.tracking import default_uri, replay
 
-    if not results.is_dir():
-        raise UserError(f"{results} is no folder; name the results folder of an earlier run")
-    answer = replay(results, tracking_uri or default_uri(results))
+    answer = replay(earlier(results), tracking_uri or default_uri(results))
     console = Console()
     for suite in answer["busy"]:
         console.print(f"{suite}: left to the run that mirrors it right now", style="yellow", markup=False)
@@ -299,11 +298,10 @@ def verify(
 ) -> None:
     """Check every record: digests, completeness, that history, scores and status agree."""
     from gan_bench import verify as verification
+    from gan_bench.store import earlier
 
-    if not results.is_dir():
-        raise UserError(f"{results} is no folder; name the results folder of an earlier run")
     console, bad = Console(), 0
-    for verdict in verification.verify(results):
+    for verdict in verification.verify(earlier(results)):
         bad += bool(verdict.faults)
         for fault in verdict.faults:
             console.print(f"{verdict.name}: {fault}", style="red", markup=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from gan_bench.errors import first_line, is_out_of_memory
+from gan_bench.errors import brief, is_out_of_memory
 from gan_bench.runner import Grant, Run, Wish
 from gan_bench.training.engine import Engine
 from gan_bench.training.fast import FastEngine
@@ -113,7 +113,7 @@ class _Together:
             group.prepare()
         except Exception as error:  # CUDA raises many kinds
             self.most = len(members) // 2 if is_out_of_memory(error) else 1
-            text = f"{len(members)} trials do not train together ({first_line(error) or type(error).__name__})"
+            text = f"{len(members)} trials do not train together ({brief(error)})"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
             return None
         self._group = group

@@ -29,6 +29,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError)
 
 
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or nothing."""
-    return next(iter(str(error).strip().splitlines()), "")
+def brief(error: BaseException) -> str:
+    """Return the kind of an error and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -6,7 +6,7 @@ import errno
 
 import torch
 
-from gan_bench.errors import DataError, UserError, first_line, is_out_of_memory
+from gan_bench.errors import DataError, UserError, brief, is_out_of_memory
 from gan_bench.trial import Failure, Status
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -34,7 +34,7 @@ def classify(error: Exception, device: torch.device) -> tuple[Status, Failure | 
     Returns:
         Status, class of a failure, and the reason as one sentence.
     """
-    failure, reason = Failure.CRASH, f"{type(error).__name__}: {first_line(error)}"
+    failure, reason = Failure.CRASH, brief(error)
     match error:
         case Interrupted():
             return Status.INTERRUPTED, None, "stopped on request; run the suite again to go on"

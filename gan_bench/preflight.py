@@ -33,8 +33,9 @@ from gan_bench.workplace import Workplace
 FLOOR_DRAWS = 3
 MEASURED = 2000
 """Most pictures of the evaluation that is timed."""
-WORKER_START = 5.0
-"""Seconds a worker process needs before its first step: loading torch, pictures, extractors (on two cores)."""
+WORKER_START = 4.0
+"""Seconds a worker process needs before its first step, to load torch, pictures and extractors: 3.1 were measured on
+an AMD EPYC, and other machines are slower."""
 GROUPS = (4, 16, 64)
 """Sizes of groups that are tried on a GPU."""
 WORTH = 0.9

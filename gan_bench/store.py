@@ -384,6 +384,17 @@ def read_trial(path: Path, *, steps: bool = True) -> StoredTrial:
     )
 
 
+def earlier(results: Path) -> Path:
+    """Return a results folder that must be there.
+
+    Raises:
+        UserError: It is not.
+    """
+    if not results.is_dir():
+        raise UserError(f"{results} is no folder; name the results folder of an earlier run")
+    return results
+
+
 def scan(results: Path, *, steps: bool = True) -> Iterator[StoredTrial | RecordError]:
     """Read every trial under a results folder, planned ones that never started included.
 

@@ -25,7 +25,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_bench.errors import RecordError, UserError
+from gan_bench.errors import RecordError, UserError, brief
 from gan_bench.lock import Lock
 from gan_bench.mlflow_views import by_setting, colour, leaderboard, note
 from gan_bench.store import LOCKS, SAMPLES, TRIAL, WEIGHTS, RecordDirectory, StoredTrial, scan, suite_folders
@@ -340,13 +340,8 @@ def replay(results: Path, uri: str) -> dict[str, Any]:
         for suite in mirror._experiments:
             mirror.save_views(suite)
     except Exception as error:
-        raise UserError(f"MLflow at {uri} could not be written ({_first_line(error)}); check --tracking-uri") from error
+        raise UserError(f"MLflow at {uri} could not be written ({brief(error)}); check --tracking-uri") from error
     return {"runs": count, "experiments": mirror._experiments, "unreadable": unreadable, "busy": busy}
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
 
 
 def follow(suite_folder: Path, uri: str, over: threading.Event) -> dict[str, Any]:
@@ -378,7 +373,7 @@ def follow(suite_folder: Path, uri: str, over: threading.Event) -> dict[str, Any
                             mirror.sync(stored)
                     error = None
                 except Exception as problem:
-                    error = _first_line(problem)
+                    error = brief(problem)
             if last:
                 known = mirror._experiments.get(suite_folder.name) if mirror else None
                 views = mirror.save_views(suite_folder.name) if mirror and not error else []

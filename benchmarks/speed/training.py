@@ -1,11 +1,11 @@
 """How fast the training loops are, as ratios to an article-style loop measured in the same run.
 
-    python benchmarks/speed/training.py [--seconds 6] [--rounds 3] [--out results/published/speed]
+    python benchmarks/speed/training.py [--device auto] [--seconds 6] [--rounds 3] [--out results/published/speed]
 
 For each of the three networks, in turn and several times: (a) a loop as the articles write it, with a DataLoader that
 transforms every picture and an ``.item()`` for every printed number, (b) the reference engine, (c) the fast engine,
-(d) as many worker processes of the fast engine as there are cores, with one thread each. Pictures are random: speed
-does not depend on what they show.
+(d) trials that train together, and on a CPU (e) as many worker processes of the fast engine as there are cores, with
+one thread each. Pictures are random: speed does not depend on what they show.
 """
 
 from __future__ import annotations
@@ -26,22 +26,26 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from gan_bench.environment import cores, describe, fix_bits
+from gan_bench.environment import choose_device, cores, describe, fix_bits
 from gan_bench.recipes import RECIPES
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast import FastEngine
+from gan_bench.training.group import CapturedEngine, Group, cuda_capture, wait
 from gan_bench.training.state import TrainState
 from gan_bench.trial import EvaluationConfig, TrialConfig
 
 CASES = {"MLP (A4)": "mnist-mlp-z100", "DCGAN 28x28 (A1)": "mnist-dcgan", "DCGAN 64x64 (A3)": "cifar10-dcgan"}
 CPU = torch.device("cpu")
 PICTURES = {"mnist-mlp-z100": 20_000, "mnist-dcgan": 20_000, "cifar10-dcgan": 4_000}
+GROUPS = {"cpu": (4,), "cuda": (4, 16, 64)}
+STRIDE = {"cpu": 1, "cuda": 50}
+"""Steps between two looks at the clock."""
 
 
-def config_of(recipe: str) -> TrialConfig:
+def config_of(recipe: str, seed: int = 0) -> TrialConfig:
     evaluation = EvaluationConfig(epochs=(0,), samples=2)
     values = {**RECIPES[recipe].values(), "evaluation": evaluation, "dataset_repeats": 1}
-    return TrialConfig(suite="speed", suite_version=1, recipe=recipe, seed=0, profile="full", **values)
+    return TrialConfig(suite="speed", suite_version=1, recipe=recipe, seed=seed, profile="full", **values)
 
 
 def pictures_of(recipe: str, size: int, channels: int) -> Tensor:
@@ -70,25 +74,25 @@ class Pictures(Dataset[Tensor]):
         return self.transform(Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0]))
 
 
-def article_loop(recipe: str) -> Iterator[int]:
+def article_loop(recipe: str, device: torch.device) -> Iterator[int]:
     """Train as the articles do; yield the pictures of each step."""
     config = config_of(recipe)
-    state = TrainState.start(config, CPU)
+    state = TrainState.start(config, device)
     criterion = nn.BCELoss()
     loader = DataLoader(Pictures(recipe), batch_size=config.batch_size, shuffle=True)
     while True:
-        for real in loader:
-            n = len(real)
-            ones, zeros = torch.ones(n), torch.zeros(n)
+        for pictures in loader:
+            n, real = len(pictures), pictures.to(device)
+            ones, zeros = torch.ones(n, device=device), torch.zeros(n, device=device)
             d_real = torch.sigmoid(state.discriminator(real))
-            fake = state.generator(torch.randn(n, config.latent_dim))
+            fake = state.generator(torch.randn(n, config.latent_dim, device=device))
             d_fake = torch.sigmoid(state.discriminator(fake.detach()))
             loss_d = criterion(d_real, ones) + criterion(d_fake, zeros)
             state.optimizer_d.zero_grad()
             loss_d.backward()
             state.optimizer_d.step()
             if config.step_fakes == "fresh":
-                fake = state.generator(torch.randn(n, config.latent_dim))
+                fake = state.generator(torch.randn(n, config.latent_dim, device=device))
             loss_g = criterion(torch.sigmoid(state.discriminator(fake)), ones)
             state.optimizer_g.zero_grad()
             loss_g.backward()
@@ -97,23 +101,37 @@ def article_loop(recipe: str) -> Iterator[int]:
             yield n
 
 
-def engine_loop(recipe: str, kind: type[ReferenceEngine]) -> Iterator[int]:
-    """Train with an engine of ours; yield the pictures of each step."""
-    config = config_of(recipe)
-    pictures = pictures_of(recipe, config.image_size, 3 if recipe.startswith("cifar10") else 1)
-    engine = kind(config, pictures, TrainState.start(config, CPU))
+def engines(recipe: str, kind: type[ReferenceEngine], device: torch.device, count: int) -> list:
+    """Make engines of ours, each with a seed of its own."""
+    configs = [config_of(recipe, seed) for seed in range(count)]
+    size, channels = configs[0].image_size, 3 if recipe.startswith("cifar10") else 1
+    pictures = pictures_of(recipe, size, channels).to(device)
+    return [kind(config, pictures, TrainState.start(config, device)) for config in configs]
+
+
+def engine_loop(
+    recipe: str, kind: type[ReferenceEngine], device: torch.device = CPU, together: int = 1
+) -> Iterator[int]:
+    """Train with an engine of ours, or several together; yield the pictures shown between two looks at the clock."""
+    members = engines(recipe, kind, device, together)
+    first = members[0]
+    runner = first if together == 1 else Group(members, cuda_capture if device.type == "cuda" else None)
     while True:
-        engine.advance(1, lambda: False)
-        yield config.batch_size
-        if engine.state.batch == engine.steps:
-            engine.finish_epoch()
+        before = first.state.step
+        runner.advance(STRIDE[device.type], lambda: False)
+        yield (first.state.step - before) * first.config.batch_size * together
+        if first.state.batch == first.steps:
+            for member in members:
+                member.finish_epoch()
 
 
-def rate(loop: Iterator[int], seconds: float) -> float:
-    """Pictures per second of a loop that is warm."""
+def rate(loop: Iterator[int], seconds: float, device: torch.device = CPU) -> float:
+    """Pictures per second of a loop that is warm, of all its trials together."""
+    wait(device)
     started, count = time.perf_counter(), 0
     while time.perf_counter() - started < seconds or not count:
         count += next(loop)
+        wait(device)
     return count / (time.perf_counter() - started)
 
 
@@ -162,33 +180,42 @@ def best_of(action: Callable[[], object], times: int = 5) -> float:
     return min(seconds)
 
 
-def peaks() -> dict[str, float]:
-    """Measure the machine: a large matrix product and a large copy."""
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    big = torch.empty(64_000_000)
+def peaks(device: torch.device) -> dict[str, float]:
+    """Measure the machine: a large matrix product, as exact as training's, and a large copy."""
+    n = 2048 if device.type == "cpu" else 8192
+    a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
+    big = torch.empty(64_000_000 if device.type == "cpu" else 1_000_000_000, device=device)
     other = torch.empty_like(big)
+
+    def done(action: Callable[[], object]) -> Callable[[], None]:
+        return lambda: (action(), wait(device))[1]
+
+    best_of(done(lambda: a @ b), 1)
     return {
-        "matmul_gflops": 2 * 2048**3 / best_of(lambda: a @ b) / 1e9,
-        "copy_gbytes": 2 * big.numel() * 4 / best_of(lambda: other.copy_(big)) / 1e9,
+        "matmul_gflops": 2 * n**3 / best_of(done(lambda: a @ b)) / 1e9,
+        "copy_gbytes": 2 * big.numel() * 4 / best_of(done(lambda: other.copy_(big))) / 1e9,
     }
 
 
-def measure(seconds: float, rounds: int, workers: int) -> dict[str, object]:
-    machine = peaks()
+def measure(device: torch.device, seconds: float, rounds: int, workers: int) -> dict[str, object]:
+    machine = peaks(device)
     cases = {}
+    fast = CapturedEngine if device.type == "cuda" else FastEngine
     for title, recipe in CASES.items():
         loops = {
-            "article": article_loop(recipe),
-            "reference": engine_loop(recipe, ReferenceEngine),
-            "fast": engine_loop(recipe, FastEngine),
+            "article": article_loop(recipe, device),
+            "reference": engine_loop(recipe, ReferenceEngine, device),
+            "fast": engine_loop(recipe, fast, device),
+            **{f"group of {k}": engine_loop(recipe, fast, device, k) for k in GROUPS[device.type]},
         }
         for loop in loops.values():
-            rate(loop, seconds / 3)
-        rates: dict[str, list[float]] = {name: [] for name in (*loops, "processes")}
+            rate(loop, seconds / 3, device)
+        rates: dict[str, list[float]] = {name: [] for name in loops}
         for _ in range(rounds):
             for name, loop in loops.items():
-                rates[name].append(rate(loop, seconds))
-            rates["processes"].append(fleet_rate(recipe, seconds, workers))
+                rates[name].append(rate(loop, seconds, device))
+            if device.type == "cpu":
+                rates.setdefault("processes", []).append(fleet_rate(recipe, seconds, workers))
         flops = flops_per_picture(recipe)
         ratios = {
             name: [mine / article for mine, article in zip(values, rates["article"], strict=True)]
@@ -205,16 +232,18 @@ def measure(seconds: float, rounds: int, workers: int) -> dict[str, object]:
             },
         }
         print(title, json.dumps(cases[title]["ratio"]), flush=True)
-    about = describe(CPU, "fast")
+    about = describe(device, "fast")
     about = {name: about[name] for name in ("libraries", "device_name", "threads", "python")}
     return {"machine": {**about, **machine, "cores": workers, "system": platform.system()}, "cases": cases}
 
 
 def markdown(found: dict) -> str:
     machine = found["machine"]
+    columns = [name for name in next(iter(found["cases"].values()))["ratio"] if name != "article"]
+    titles = [{"processes": f"{machine['cores']} processes x 1 thread"}.get(name, name) for name in columns]
     lines = [
-        "| | article loop, images/s | reference | fast | processes x 1 thread | MFLOP/image | fast, share of peak |",
-        "|:--|--:|--:|--:|--:|--:|--:|",
+        f"| | article loop, images/s | {' | '.join(titles)} | MFLOP/image | fast, share of peak |",
+        "|:--" + "|--:" * (len(columns) + 3) + "|",
     ]
     for title, case in found["cases"].items():
 
@@ -223,20 +252,22 @@ def markdown(found: dict) -> str:
             return f"{case['ratio'][name]:.2f}x ({low:.2f} to {high:.2f})"
 
         lines.append(
-            f"| {title} | {case['images_per_second']['article']:,.0f} | {cell('reference')} | {cell('fast')} "
-            f"| {cell('processes')} | {case['mflop_per_image']:.2f} | {case['share_of_peak']['fast']:.0%} |"
+            f"| {title} | {case['images_per_second']['article']:,.0f} | {' | '.join(cell(name) for name in columns)} "
+            f"| {case['mflop_per_image']:.2f} | {case['share_of_peak']['fast']:.0%} |"
         )
     lines += [
         "",
         f"{machine['device_name']}, {machine['cores']} cores, {machine['threads']} threads, torch "
-        f"{machine['libraries']['torch']}; {machine['matmul_gflops']:.0f} GFLOP/s in a 2048 matrix product, "
-        f"{machine['copy_gbytes']:.1f} GB/s in a copy. Ratios to the article loop of the same round: median (range).",
+        f"{machine['libraries']['torch']}; {machine['matmul_gflops']:,.0f} GFLOP/s in a large matrix product, "
+        f"{machine['copy_gbytes']:,.1f} GB/s in a copy. Ratios of pictures per second, of all trials together, to the "
+        "article loop of the same round: median (range).",
     ]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--seconds", type=float, default=6.0, help="of every measurement")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("results/speed"))
@@ -245,8 +276,9 @@ def main() -> None:
     if options.worker:
         worker(options.worker, options.seconds)
         return
-    fix_bits(CPU)
-    found = measure(options.seconds, options.rounds, cores())
+    device = choose_device(options.device)
+    fix_bits(device)
+    found = measure(device, options.seconds, options.rounds, cores())
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "training.json").write_text(json.dumps(found, indent=2) + "\n")
     (options.out / "training.md").write_text(markdown(found))

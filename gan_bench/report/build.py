@@ -14,7 +14,7 @@ from gan_bench.report.render import print_table, write_tables
 from gan_bench.report.study import Study, studies
 from gan_bench.report.table import Table
 from gan_bench.report.tables import article_tables, study_tables
-from gan_bench.store import StoredTrial, read_anchors, scan
+from gan_bench.store import StoredTrial, earlier, read_anchors, scan
 
 
 @dataclass(frozen=True)
@@ -34,21 +34,18 @@ class Report:
     page: Path | None
 
 
-def build_report(results: Path, out: Path | None = None, suite: str | None = None, *, html: bool = True) -> Report:
+def build_report(results: Path, out: Path | None = None, *, html: bool = True) -> Report:
     """Read the records under a folder and write their tables, plots and page.
 
     Args:
         results: A results folder.
         out: Where the report goes; ``RESULTS/report`` when None.
-        suite: Only this suite's records.
         html: Whether plots and the page are made, which takes some seconds.
 
     Raises:
         UserError: There are no records, or the report cannot be written.
     """
-    if not results.is_dir():
-        raise UserError(f"{results} is no folder; name the results folder of an earlier run")
-    found = list(scan(results / suite if suite else results, steps=False))
+    found = list(scan(earlier(results), steps=False))
     trials = [item for item in found if isinstance(item, StoredTrial)]
     unreadable = [str(item) for item in found if isinstance(item, RecordError)]
     if not trials and not unreadable:
@@ -93,10 +90,11 @@ def _write_page(
     return path
 
 
-def print_report(report: Report, console: Console) -> None:
-    """Print the tables and what could not be read."""
+def print_report(report: Report, console: Console, suite: str | None = None) -> None:
+    """Print the tables, all or those of one suite, and what could not be read."""
     for table in report.tables:
-        print_table(table, console)
+        if suite in (None, table.suite):
+            print_table(table, console)
     for message in report.unreadable:
         console.print(f"unreadable: {message}", style="yellow", markup=False)
     console.print(f"Tables: {report.folder / 'tables'}", markup=False, soft_wrap=True)

@@ -11,11 +11,11 @@ import pandas as pd
 
 from gan_bench.errors import UserError
 from gan_bench.report.frame import build_frames, group_key
-from gan_bench.report.stats import differences, mean_interval
+from gan_bench.report.stats import differences, mean_interval, verdict_of
 from gan_bench.report.study import Study, studies
 from gan_bench.report.table import Column, Table, arrow, put
 from gan_bench.scores import MEASURES
-from gan_bench.store import StoredTrial, read_anchors, scan
+from gan_bench.store import StoredTrial, earlier, read_anchors, scan
 
 JUDGED = ("fid", "kid", "is")
 _ONE_SEED = 3.0
@@ -88,9 +88,7 @@ def compare(old: Path, new: Path) -> Comparison:
 
 
 def _load(results: Path) -> dict[tuple[str, ...], Study]:
-    if not results.is_dir():
-        raise UserError(f"{results} is no folder; name the results folder of an earlier run")
-    trials = [item for item in scan(results, steps=False) if isinstance(item, StoredTrial)]
+    trials = [item for item in scan(earlier(results), steps=False) if isinstance(item, StoredTrial)]
     if not trials:
         raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
     found = studies(build_frames(trials), read_anchors(results))
@@ -152,12 +150,12 @@ def _judge(old: pd.Series[Any], new: pd.Series[Any], metric: str, noise: float) 
     bad = (interval.mean > 0) == MEASURES[metric].lower_is_better
     if not gaps.any():
         verdict = "identical"
-    elif interval.low is None or interval.high is None:
+    elif (found := verdict_of(interval, noise)) == "one seed":
         beyond = noise > 0 and abs(interval.mean) > _ONE_SEED * noise
         verdict = (
             ("worse" if bad else "better") if beyond else "one seed: within noise" if noise else "one seed: unknown"
         )
-    elif abs(interval.mean) < noise or interval.low <= 0 <= interval.high:
+    elif found in ("tie", "undecided"):
         verdict = "within noise"
     else:
         verdict = "worse" if bad else "better"

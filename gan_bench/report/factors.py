@@ -18,6 +18,7 @@ from gan_bench.report.stats import (
     mean_interval,
     seeds_needed,
     sign_flip_test,
+    verdict_of,
 )
 from gan_bench.report.table import Column, arrow, put
 from gan_bench.scores import MEASURES
@@ -204,12 +205,8 @@ def _natural(level: str) -> tuple[float, str]:
 
 def _verdict(row: Mapping[str, Any], noise: float) -> str:
     interval = Interval(row["difference"], row["difference_low"], row["difference_high"], row["seeds"])
-    if interval.low is None or interval.high is None:
-        return "one seed: undecided"
-    if abs(interval.mean) < noise:
-        return "tie"
-    if interval.low <= 0 <= interval.high:
-        return "undecided"
     lower = MEASURES[row["key"]].lower_is_better
     winner: str = row["second_level"] if (interval.mean < 0) == lower else row["first_level"]
-    return winner if row["p"] <= ALPHA else f"probably {winner}"
+    words = {"one seed": "one seed: undecided", "decided": winner, "probable": f"probably {winner}"}
+    found = verdict_of(interval, noise, row["p"], ALPHA)
+    return words.get(found, found)

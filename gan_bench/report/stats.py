@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 Array = NDArray[np.float64]
+
+Verdict = Literal["one seed", "tie", "undecided", "probable", "decided"]
 
 EXACT = 14
 """Up to this many differences every assignment of signs is tried; beyond, random ones."""
@@ -167,6 +170,28 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted
+
+
+def verdict_of(interval: Interval, noise: float, p: float | None = None, alpha: float = 0.05) -> Verdict:
+    """Say what a paired difference allows to be said.
+
+    Args:
+        interval: Its mean and interval over seeds.
+        noise: Differences below this are noise of scoring.
+        p: The test's p value, corrected for the comparisons of its table; None when there is no test.
+        alpha: Level of the test.
+
+    Returns:
+        ``one seed``, for want of an interval; ``tie``, below the noise; ``undecided``, when the interval holds zero;
+        ``probable``, when it does not; ``decided``, when the test agrees.
+    """
+    if interval.low is None or interval.high is None:
+        return "one seed"
+    if abs(interval.mean) < noise:
+        return "tie"
+    if interval.low <= 0 <= interval.high:
+        return "undecided"
+    return "decided" if p is not None and p <= alpha else "probable"
 
 
 def effect_size(values: ArrayLike) -> float | None:

@@ -219,7 +219,7 @@ def name_table(
     """Name a table after its suite, profile and dataset, and mark what is cut down."""
     suite, profile, *rest = names
     where = ", ".join([suite, *rest])
-    return Table(slug(*names, what), f"{where}: {title} ({profile_mark(profile)})", tuple(columns), rows, note)
+    return Table(slug(*names, what), f"{where}: {title} ({profile_mark(profile)})", tuple(columns), rows, note, suite)
 
 
 def pick(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[float]:

@@ -38,6 +38,7 @@ class Table:
         columns: What is shown, in order.
         rows: The frame; it may hold more columns than are shown.
         note: One line below it, or nothing.
+        suite: The suite it is about, or nothing.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: pd.DataFrame
     note: str = ""
+    suite: str = ""
 
 
 def arrow(metric: str) -> str:

@@ -121,12 +121,12 @@ class ConvolutionalStep:
 
     def __init__(self, state: TrainState) -> None:
         generator, discriminator = state.generator, state.discriminator
-        self._channels_last = next(generator.parameters()).device.type == "cpu" and is_sequential(state)
-        if self._channels_last:
+        replaced = next(generator.parameters()).device.type == "cpu" and is_sequential(state)
+        if replaced:
             for network in (generator, discriminator):
                 network.to(memory_format=torch.channels_last)
         adams = FlatAdam(generator, state.optimizer_g), FlatAdam(discriminator, state.optimizer_d)
-        if self._channels_last:
+        if replaced:
             grow, judge = (layers.forward(network.layers) for network in (generator, discriminator))  # type: ignore[arg-type]
             self._players = Pair(
                 _Computed(generator, lambda noise: grow(noise[:, :, None, None])),
@@ -138,8 +138,6 @@ class ConvolutionalStep:
 
     def __call__(self, real: Tensor, noise_d: Tensor, noise_g: Tensor | None) -> Tensor:
         """Train on one batch; as ``step.update`` without the state."""
-        if self._channels_last:
-            real = real.contiguous(memory_format=torch.channels_last)
         return update(self._players, real, noise_d, noise_g)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Sequence
 import torch
 from torch import Tensor
 
-from gan_bench.errors import first_line, is_out_of_memory
+from gan_bench.errors import brief, is_out_of_memory
 from gan_bench.training.draws import EpochDraws
 from gan_bench.training.engine import normalise
 from gan_bench.training.fast import Body, Capture, FastEngine
@@ -42,7 +42,7 @@ def cuda_capture(body: Body) -> Body:
             body()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         body()
     replay: Body = graph.replay
     return replay
@@ -75,6 +75,7 @@ class Group:
         self._noise_d = torch.zeros(noise, dtype=self._dtype, device=device)
         self._noise_g = torch.zeros_like(self._noise_d) if config.step_fakes == "fresh" else None
         self._trace = self._states[0].trace.new_zeros(members[0].steps, k, len(STATISTICS))
+        self._rows = torch.arange(len(self._trace), device=device)[:, None, None]
         for index, state in enumerate(self._states):
             self._trace[: state.batch, index] = state.trace[: state.batch]
             state.trace = self._trace[:, index]
@@ -162,7 +163,8 @@ class Group:
         noise_g = None if self._noise_g is None else self._noise_g.index_select(0, self._at)[0]
         noise_d = self._noise_d.index_select(0, self._at)[0]
         statistics = self._make_step()(real.view(*order.shape, *real.shape[1:]), noise_d, noise_g)
-        self._trace.index_copy_(0, self._at, statistics[None])
+        # as an index_copy_ that, asked to be deterministic, never waits for the device
+        self._trace.copy_(torch.where(self._rows == self._at, statistics, self._trace))
         self._at.add_(1).remainder_(self._whole)
 
     def _tail(self) -> None:
@@ -187,7 +189,7 @@ class Group:
             self._restore(before)
             if is_out_of_memory(error):
                 raise
-            text = f"the CUDA graph is not used ({first_line(error) or type(error).__name__})"
+            text = f"the CUDA graph is not used ({brief(error)})"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
             return self._iteration
         self._restore(before)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_bench.architectures import mlp
+from gan_bench.training.products import product
 
 _aten = torch.ops.aten
 
@@ -37,7 +38,7 @@ class LinearStack:
         self._outputs = [like.new_empty(rows, size) for size in sizes]
         self._gradients = [like.new_empty(rows, size) for size in sizes]
         self._input_gradient = like.new_empty(rows, self._linears[0].in_features)
-        self._input = like.new_empty(0)
+        self._made: list[Tensor] = []
 
     @staticmethod
     def fits(network: nn.Module) -> bool:
@@ -61,10 +62,10 @@ class LinearStack:
         Args:
             inputs: (n, in_features); kept for ``backward``.
         """
-        self._input = inputs
+        self._made = [inputs]
         rows = len(inputs)
         for linear, activation, buffer in zip(self._linears, self._activations, self._outputs, strict=True):
-            inputs = torch.addmm(linear.bias, inputs, linear.weight.t(), out=buffer[:rows])
+            inputs = product(inputs, linear.weight.t(), linear.bias, buffer[:rows])
             match activation:
                 case nn.LeakyReLU(negative_slope=slope):
                     nn.functional.leaky_relu_(inputs, slope)
@@ -72,6 +73,7 @@ class LinearStack:
                     inputs.relu_()
                 case nn.Tanh():
                     inputs.tanh_()
+            self._made.append(inputs)
         return inputs
 
     def backward(self, gradient: Tensor, *, weights: bool, inputs: bool) -> Tensor | None:
@@ -87,7 +89,7 @@ class LinearStack:
         """
         rows = len(gradient)
         for i in range(len(self._linears) - 1, -1, -1):
-            linear, output = self._linears[i], self._outputs[i][:rows]
+            linear, below, output = self._linears[i], self._made[i], self._made[i + 1]
             match self._activations[i]:
                 case nn.LeakyReLU(negative_slope=slope):
                     _aten.leaky_relu_backward.grad_input(gradient, output, slope, True, grad_input=gradient)
@@ -96,12 +98,13 @@ class LinearStack:
                 case nn.Tanh():
                     _aten.tanh_backward.grad_input(gradient, output, grad_input=gradient)
             if weights:
-                below = self._outputs[i - 1][:rows] if i else self._input
                 assert linear.weight.grad is not None and linear.bias.grad is not None  # noqa: S101, PT018 - ours
-                torch.mm(gradient.t(), below, out=linear.weight.grad)
+                made = product(gradient.t(), below, out=linear.weight.grad)
+                if made is not linear.weight.grad:
+                    linear.weight.grad.copy_(made)
                 torch.sum(gradient, 0, out=linear.bias.grad)
             if i:
-                gradient = torch.mm(gradient, linear.weight, out=self._gradients[i - 1][:rows])
+                gradient = product(gradient, linear.weight, out=self._gradients[i - 1][:rows])
         if not inputs:
             return None
-        return torch.mm(gradient, self._linears[0].weight, out=self._input_gradient[:rows])
+        return product(gradient, self._linears[0].weight, out=self._input_gradient[:rows])

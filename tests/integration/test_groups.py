@@ -132,7 +132,7 @@ def test_a_group_that_cannot_be_formed_is_made_smaller(tmp_path, monkeypatch, er
             raise RuntimeError(error)
 
     monkeypatch.setattr(Group, "prepare", prepare)
-    with pytest.warns(RuntimeWarning, match=f"4 trials do not train together .{error}"):
+    with pytest.warns(RuntimeWarning, match=f"4 trials do not train together .RuntimeError: {error}"):
         records = run(tmp_path, trials())
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, size)}
 
