@@ -166,7 +166,8 @@ def _run(
     expected: Expectation,
     console: Console,
 ) -> Results:
-    from gan_bench.tracking import Follower, default_uri
+    from gan_bench.follower import Follower
+    from gan_bench.tracking import default_uri
 
     follower = None
     if options.tracking_uri is not None:

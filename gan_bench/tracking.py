@@ -1,23 +1,17 @@
-"""The MLflow mirror of the records: one writer that tails them, so that no trial ever waits for MLflow.
+"""The MLflow mirror of the records, which a replay can rebuild at any time.
 
 A replay can be repeated: a run is found by its trial id, and a metric is sent only for steps the run does not have.
 Of several followers and replays of one suite, the one that holds the suite's mirror lock writes; it mirrors every
 trial of the suite, whoever runs it. Whether a trial without an end is still running, its own lock says.
-``python -m gan_bench.tracking SUITE_FOLDER URI`` follows a suite until its standard input closes, makes a last pass
-and prints one line of JSON. Nothing else in gan_bench imports mlflow.
+Nothing else in gan_bench imports mlflow.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,9 +31,6 @@ if TYPE_CHECKING:
 TRIAL_TAG = "gan_bench.trial"
 STARTED_TAG = "gan_bench.started"
 SAMPLES_KEY = "eval/samples"
-POLL_SECONDS = 3.0
-LAST_PASS_SECONDS = 60.0
-HANDOVER_SECONDS = 10.0
 _CHUNK = 1000
 _QUICK_FAILURE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -94,7 +85,7 @@ class Mirror:
 
         self.uri, self.results = uri, results
         self._sent: dict[str, _Sent] = {}
-        self._experiments: dict[str, str] = {}
+        self.experiments: dict[str, str] = {}
         self._extractors: set[str] = set()
         with self._creation_lock():
             self._client: MlflowClient = MlflowClient(tracking_uri=uri)
@@ -116,13 +107,13 @@ class Mirror:
 
     def experiment(self, suite: str) -> str:
         """Return the id of a suite's experiment, created if missing."""
-        if suite not in self._experiments:
+        if suite not in self.experiments:
             with self._creation_lock():
                 found = self._client.get_experiment_by_name(suite)
                 local = self.uri.startswith("sqlite:")
                 location = (self.results.resolve() / "mlartifacts" / suite).as_uri() if local else None
-                self._experiments[suite] = found.experiment_id if found else self._create_experiment(suite, location)
-        return self._experiments[suite]
+                self.experiments[suite] = found.experiment_id if found else self._create_experiment(suite, location)
+        return self.experiments[suite]
 
     def _create_experiment(self, suite: str, location: str | None) -> str:
         from mlflow.exceptions import MlflowException
@@ -337,115 +328,8 @@ def replay(results: Path, uri: str) -> dict[str, Any]:
                     elif stored.environment:
                         mirror.sync(stored)
                         count += 1
-        for suite in mirror._experiments:
+        for suite in mirror.experiments:
             mirror.save_views(suite)
     except Exception as error:
         raise UserError(f"MLflow at {uri} could not be written ({brief(error)}); check --tracking-uri") from error
-    return {"runs": count, "experiments": mirror._experiments, "unreadable": unreadable, "busy": busy}
-
-
-def follow(suite_folder: Path, uri: str, over: threading.Event) -> dict[str, Any]:
-    """Mirror a suite while it runs, then once more.
-
-    When MLflow fails, the mirror rests until the end of the run and then tries once more.
-
-    Args:
-        suite_folder: ``RESULTS/<suite>``.
-        uri: Tracking URI.
-        over: Set when the run is over.
-
-    Returns:
-        ``{"experiment": id or None, "views": share keys, "error": message or None}``.
-    """
-    mirror: Mirror | None = None
-    error: str | None = None
-    with mirror_lock(suite_folder, uri) as lock:
-        mine = False
-        while True:
-            last = over.is_set()
-            mine = mine or _acquire(lock, HANDOVER_SECONDS if last else 0)
-            if mine and (error is None or last):
-                try:
-                    mirror = mirror or Mirror(uri, suite_folder.parent)
-                    mirror.experiment(suite_folder.name)
-                    for stored in scan(suite_folder):
-                        if isinstance(stored, StoredTrial):
-                            mirror.sync(stored)
-                    error = None
-                except Exception as problem:
-                    error = brief(problem)
-            if last:
-                known = mirror._experiments.get(suite_folder.name) if mirror else None
-                views = mirror.save_views(suite_folder.name) if mirror and not error else []
-                return {"experiment": known, "views": views, "error": error}
-            over.wait(POLL_SECONDS)
-
-
-def _acquire(lock: Lock, patience: float) -> bool:
-    """Become the writer, waiting this many seconds for another one to end; what it holds, it mirrors."""
-    until = time.monotonic() + patience
-    while lock.acquire() is not None:
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.2)
-    return True
-
-
-class Follower:
-    """The mirror in a process of its own, so that no trial waits for it.
-
-    Args:
-        suite_folder: ``RESULTS/<suite>``, which must exist.
-        uri: Tracking URI.
-    """
-
-    def __init__(self, suite_folder: Path, uri: str) -> None:
-        self._log = (suite_folder.parent / ".mlflow.log").open("ab")
-        self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "gan_bench.tracking", str(suite_folder), uri],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-
-    def close(self, timeout: float = LAST_PASS_SECONDS) -> dict[str, Any]:
-        """End the mirror after a last pass.
-
-        Args:
-            timeout: Seconds that pass may take.
-
-        Returns:
-            What ``follow`` returned, or an error.
-        """
-        try:
-            out, _ = self._process.communicate(timeout=timeout)
-            answer: dict[str, Any] = json.loads(out.splitlines()[-1])
-        except (subprocess.TimeoutExpired, ValueError, IndexError, OSError) as error:
-            self._process.kill()
-            self._process.wait()
-            answer = {"experiment": None, "views": [], "error": f"the mirror did not finish ({type(error).__name__})"}
-        finally:
-            self._log.close()
-        return answer
-
-
-def _main() -> None:
-    """Follow a suite until standard input closes, which it does when the runner ends in whatever way."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    over = threading.Event()
-
-    def watch() -> None:
-        sys.stdin.read()
-        over.set()
-
-    threading.Thread(target=watch, daemon=True).start()
-    answer = follow(Path(sys.argv[1]), sys.argv[2], over)
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    _main()
+    return {"runs": count, "experiments": mirror.experiments, "unreadable": unreadable, "busy": busy}

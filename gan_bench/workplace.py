@@ -9,11 +9,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gan_bench.datasets import DATASETS, DataRoot, Pictures, Split, load
+from gan_bench.datasets import DATASETS, DataRoot, Pictures, load
 from gan_bench.evaluation import Evaluator, shuffled
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.metrics.features import Extractor
 from gan_bench.reference import Reference, reference
+from gan_bench.sources import Split
 from gan_bench.training.engine import Engine, ReferenceEngine
 from gan_bench.training.fast import Capture, FastEngine
 from gan_bench.training.group import CapturedEngine, cuda_capture
