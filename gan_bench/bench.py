@@ -117,13 +117,14 @@ def bench(options: BenchOptions, console: Console) -> int:
     todo = [t for t in plan.trials if options.fresh or not is_finished(options.results, t, place, policy)]
     fleet = _fleet(options, device, plan, len(todo))
     expected = expect(todo, place, len(fleet.devices) if fleet else None, options.group)
-    _announce(plan, todo, place, fleet, expected, console)
+    _announce(plan, todo, place, fleet, expected, options, console)
     if options.dry_run:
         for trial in plan.trials:
             mark = "to run" if trial in todo else "finished"
             console.print(f"  {mark:<9} {trial.name} ({trial.config.epochs} epochs)", markup=False, highlight=False)
         return 0
-    check_space(todo, len(fleet.devices) if fleet else 1, options.results)
+    at_a_time = (len(fleet.devices) if fleet else 1) * max(expected.groups.values(), default=1)
+    check_space(todo, at_a_time, options.results)
     if options.fresh:
         _forget(options.results, todo)
     write_plan(options.results, plan.suite, plan.version, plan.trials)
@@ -239,7 +240,13 @@ def _check_writable(results: Path) -> None:
 
 
 def _announce(
-    plan: Plan, todo: list[Trial], place: Workplace, fleet: Fleet | None, expected: Expectation, console: Console
+    plan: Plan,
+    todo: list[Trial],
+    place: Workplace,
+    fleet: Fleet | None,
+    expected: Expectation,
+    options: BenchOptions,
+    console: Console,
 ) -> None:
     quick = sum(trial.config.profile == "quick" for trial in plan.trials)
     if plan.profile == "quick":
@@ -258,6 +265,8 @@ def _announce(
         how = f", threads: {threads}" if place.device.type == "cpu" else ""
         how += f", processes: {len(fleet.devices)}" if fleet else ""
         how += f", trials that train together: up to {max(expected.groups.values())}" if expected.groups else ""
+        if (options.group or 1) > 1 and not expected.groups:
+            console.print("--group has no effect: none of these trials can train together here", style="yellow")
         console.print(
             f"expected time: {_duration(expected.seconds)} (measured just now on this machine{how})", markup=False
         )

@@ -2,79 +2,82 @@
 
 from __future__ import annotations
 
+import gc
 import time
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from gan_bench.errors import brief, is_out_of_memory
 from gan_bench.runner import Grant, Run, Wish
 from gan_bench.training.engine import Engine
 from gan_bench.training.fast import FastEngine
-from gan_bench.training.group import Group, can_group, kind, wait
-from gan_bench.trial import Trial, TrialConfig
+from gan_bench.training.group import Group, can_group, wait
 
 T = TypeVar("T")
-
-
-def batches(trials: Iterable[Trial], sizes: Callable[[TrialConfig], int]) -> list[list[Trial]]:
-    """Cut trials into those that train together, in the order of each first one.
-
-    Args:
-        trials: The trials.
-        sizes: Says how many trials like this one train together at most.
-    """
-    kinds: dict[Hashable, list[Trial]] = {}
-    for trial in trials:
-        kinds.setdefault(kind(trial.config), []).append(trial)
-    cut = []
-    for alike in kinds.values():
-        size = sizes(alike[0].config)
-        cut += [alike[start : start + size] for start in range(0, len(alike), size)]
-    return cut
 
 
 def drive(runs: Iterable[Run[T]]) -> list[T]:
     """Carry runs to their ends, all at once.
 
     The run that is furthest behind takes its steps first; those that stand at the same step take them together where
-    their engines can, and otherwise in turn. Runs may end, fail and be interrupted at different times.
+    their engines can, and otherwise in turn. Runs may end, fail and be interrupted at different times. When all do not
+    fit, the first ones go to their ends before the others.
 
     Args:
         runs: What to carry; several must be of trials of one ``kind``.
 
     Returns:
         What the runs returned, in their order.
+
+    Raises:
+        Exception: What a run raised; the others have ended by then.
     """
-    going = list(runs)
-    wishes: dict[int, Wish] = {}
-    ends: dict[int, T] = {}
-    together = _Together()
-
-    def go_on(index: int, resume: Callable[[], Wish]) -> None:
-        wishes.pop(index, None)
+    going, together = _Going(runs), _Together()
+    while going.wishes:
+        chosen = going.next(together.most)
         try:
-            wishes[index] = resume()
-        except StopIteration as end:
-            ends[index] = end.value
-
-    for index, run in enumerate(going):
-        go_on(index, run.__next__)
-    while wishes:
-        least = min(wish.engine.state.step for wish in wishes.values())
-        level = [index for index, wish in wishes.items() if wish.engine.state.step == least]
-        most = together.most if can_group([wishes[index].engine for index in level]) else 1
-        chosen = level[:most]
-        try:
-            grant = together.advance([wishes[index] for index in chosen])
+            grant = together.advance([going.wishes[index] for index in chosen])
         except Exception as error:
             for index in chosen:
-                go_on(index, partial(going[index].throw, error))
+                going.resume(index, partial(going.runs[index].throw, error))
         else:
             for index in chosen:
-                go_on(index, partial(going[index].send, grant))
-    return [ends[index] for index in range(len(going))]
+                going.resume(index, partial(going.runs[index].send, grant))
+    together.leave()
+    if going.raised:
+        raise going.raised[0]
+    return [going.ends[index] for index in range(len(going.runs))]
+
+
+class _Going(Generic[T]):
+    """Runs under way: what each wishes next, or how it ended."""
+
+    def __init__(self, runs: Iterable[Run[T]]) -> None:
+        self.runs = list(runs)
+        self.wishes: dict[int, Wish] = {}
+        self.ends: dict[int, T] = {}
+        self.raised: list[Exception] = []
+        for index, run in enumerate(self.runs):
+            self.resume(index, run.__next__)
+
+    def resume(self, index: int, how: Callable[[], Wish]) -> None:
+        """Let a run go on until its next wish."""
+        self.wishes.pop(index, None)
+        try:
+            self.wishes[index] = how()
+        except StopIteration as end:
+            self.ends[index] = end.value
+        except Exception as error:
+            self.raised.append(error)
+
+    def next(self, most: int | None) -> list[int]:
+        """Choose whose turn it is, among the first so many."""
+        active = sorted(self.wishes)[:most]
+        least = min(self.wishes[index].engine.state.step for index in active)
+        level = [index for index in active if self.wishes[index].engine.state.step == least]
+        return level if can_group([self.wishes[index].engine for index in level]) else level[:1]
 
 
 class _Together:
@@ -83,6 +86,13 @@ class _Together:
     def __init__(self) -> None:
         self.most: int | None = None
         self._group: Group | None = None
+        self._cuda = False
+
+    def leave(self) -> None:
+        """Give the device's memory back: engines and graphs hold each other, and a GPU's memory calls no collector."""
+        self._group = None
+        if self._cuda:
+            gc.collect()
 
     def advance(self, wishes: Sequence[Wish]) -> Grant:
         """Grant what all wishes have in common."""
@@ -99,6 +109,7 @@ class _Together:
             group.advance(most, stop)
         else:
             size = 1
+        self._cuda = engines[0].state.trace.device.type == "cuda"
         wait(engines[0].state.trace.device)  # the run looks at the statistics next; here the wait counts as training
         return Grant((time.perf_counter() - started) / len(engines), size)
 
@@ -107,7 +118,7 @@ class _Together:
         members = [engine for engine in engines if isinstance(engine, FastEngine)]
         if self._group is not None and set(self._group.members) == set(members):
             return self._group
-        self._group = None  # its memory, before another is taken
+        self.leave()  # before more memory is taken
         try:
             group = Group(members, members[0].capture)
             group.prepare()

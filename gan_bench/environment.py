@@ -58,6 +58,7 @@ def fix_bits(device: torch.device) -> None:
     torch.set_flush_denormal(True)
     _keep_memory()
     if device.type == "cuda":
+        torch.cuda.set_device(device)  # streams and graphs are made on the current one
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)

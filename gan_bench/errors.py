@@ -19,7 +19,10 @@ class RecordError(UserError):
     """A record directory cannot be read as what it claims to be."""
 
 
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory", "cannot allocate memory")
+_NO_MEMORY = (
+    *("can't allocate memory", "not enough memory", "cannot allocate memory"),
+    *("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

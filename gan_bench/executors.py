@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from gan_bench.attempt import Outcome, Policy, attempt
-from gan_bench.driver import batches, drive
+from gan_bench.batches import batches
+from gan_bench.driver import drive
 from gan_bench.events import Listener
 from gan_bench.fleet import Fleet, Worker
 from gan_bench.lock import Owner

@@ -43,7 +43,7 @@ def classify(error: Exception, device: torch.device) -> tuple[Status, Failure | 
         case TimeLimit():
             failure, reason = Failure.TIMEOUT, str(error)
         case _ if is_out_of_memory(error):
-            failure, reason = Failure.OUT_OF_MEMORY, f"out of memory on {device}; lower batch_size or samples"
+            failure, reason = Failure.OUT_OF_MEMORY, f"out of memory on {device}; lower batch_size, samples or --group"
         case DataError():
             failure, reason = Failure.DATA, str(error)
         case UserError():

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_bench.architectures import ARCHITECTURES
+from gan_bench.batches import batches, kind
 from gan_bench.datasets import DATASETS
 from gan_bench.errors import UserError, is_out_of_memory
 from gan_bench.evaluation import GRID, Evaluator, generated_chunks, shuffled
@@ -26,7 +27,7 @@ from gan_bench.reference import CHUNK, compute
 from gan_bench.scores import Score
 from gan_bench.training.draws import steps_per_epoch
 from gan_bench.training.fast import FastEngine
-from gan_bench.training.group import Group, can_group, kind
+from gan_bench.training.group import CapturedEngine, Group, can_group
 from gan_bench.trial import Trial, TrialConfig
 from gan_bench.workplace import Workplace
 
@@ -67,7 +68,7 @@ def preflight(trials: tuple[Trial, ...], place: Workplace) -> None:
         place.extractors(config)
 
 
-def check_space(trials: list[Trial], workers: int, results: Path) -> None:
+def check_space(trials: list[Trial], at_a_time: int, results: Path) -> None:
     """Find out before hours are spent whether the results folder has room for what trials will write.
 
     Counted are generators and sample grids, twice because MLflow keeps copies, history lines, and three checkpoints
@@ -86,7 +87,7 @@ def check_space(trials: list[Trial], workers: int, results: Path) -> None:
         pixels = GRID * architecture.image_shape[0] * config.image_size**2
         lasting += 2 * (sizes[0] + len(config.evaluation.epochs) * pixels) + _LINE * config.epochs * 4
         passing = max(passing, 3 * 3 * sum(sizes))  # Adam keeps two moments beside each weight
-    needed = lasting + workers * passing + _SPARE
+    needed = lasting + at_a_time * passing + _SPARE
     free = shutil.disk_usage(results).free
     if free < needed:
         raise UserError(
@@ -128,7 +129,7 @@ def expect(trials: list[Trial], place: Workplace, workers: int | None = None, gr
     """
     if workers is None:
         paces = _paces(trials, place, group)
-        return Expectation(sum(_each(trials, place, paces)), _groups(paces))
+        return Expectation(sum(_seconds(trial.config, place, paces) for trial in trials), _groups(paces))
     threads = torch.get_num_threads()
     cpu = place.device.type == "cpu"
     try:
@@ -136,7 +137,10 @@ def expect(trials: list[Trial], place: Workplace, workers: int | None = None, gr
             torch.set_num_threads(1)
         with _load(workers - 1 if cpu else 0):
             paces = _paces(trials, place, group, workers)
-            each = [seconds + WORKER_START for seconds in _each(trials, place, paces)]
+            each = [
+                WORKER_START + sum(_seconds(trial.config, place, paces) for trial in batch)
+                for batch in batches(trials, lambda config: paces[kind(config)].group)
+            ]
     finally:
         torch.set_num_threads(threads)
     return Expectation(max(sum(each) / workers, max(each, default=0.0)), _groups(paces))
@@ -167,7 +171,7 @@ def _paces(trials: list[Trial], place: Workplace, group: int | None, workers: in
         picture = _unless_too_large(lambda c=config: _seconds_per_picture(c, place)) or 0.0  # type: ignore[misc]
         best = _Pace(step, picture)
         for size in _sizes(-(-counts[key] // workers), place, group):
-            seconds = _unless_too_large(lambda c=config, n=size: _seconds_per_group_step(c, place, n))  # type: ignore[misc]
+            seconds = _seconds_per_group_step(config, place, size)
             if seconds is None or (group is None and seconds > WORTH * best.step):
                 break
             best = _Pace(seconds, picture, size)
@@ -181,15 +185,12 @@ def _sizes(count: int, place: Workplace, group: int | None) -> list[int]:
     return sorted({min(size, count) for size in wished} - {1})
 
 
-def _each(trials: list[Trial], place: Workplace, paces: Mapping[Hashable, _Pace]) -> list[float]:
-    """Expect the seconds of each trial."""
-    expected = []
-    for config in (trial.config for trial in trials):
-        pace = paces[kind(config)]
-        evaluations = len(config.evaluation.epochs) + config.evaluation.draws - 1
-        train = pace.step * config.epochs * steps_per_epoch(config, len(place.training_pictures(config)))
-        expected.append(train + pace.picture * config.evaluation.samples * evaluations)
-    return expected
+def _seconds(config: TrialConfig, place: Workplace, paces: Mapping[Hashable, _Pace]) -> float:
+    """Expect the seconds of a trial, or its share of those of its group."""
+    pace = paces[kind(config)]
+    evaluations = len(config.evaluation.epochs) + config.evaluation.draws - 1
+    train = pace.step * config.epochs * steps_per_epoch(config, len(place.training_pictures(config)))
+    return train + pace.picture * config.evaluation.samples * evaluations
 
 
 def _unless_too_large(measure: Callable[[], float | None]) -> float | None:
@@ -203,16 +204,21 @@ def _unless_too_large(measure: Callable[[], float | None]) -> float | None:
 
 def _seconds_per_group_step(config: TrialConfig, place: Workplace, size: int) -> float | None:
     """Measure how long a step takes in a group, per member; None when such trials cannot train together."""
-    members = [place.engine(replace(config, seed=config.seed + index)) for index in range(size)]
-    if not can_group(members):
+    try:
+        members = [place.engine(replace(config, seed=config.seed + index)) for index in range(size)]
+        if not can_group(members):
+            return None
+        group = Group([member for member in members if isinstance(member, FastEngine)], place.capture)
+        return group.seconds_per_step(GROUP_STEPS if place.device.type == "cuda" else 2) / size
+    except (RuntimeError, MemoryError):  # of what kind ever: this size does not work here, and smaller ones do
         return None
-    group = Group([member for member in members if isinstance(member, FastEngine)], place.capture)
-    return group.seconds_per_step(GROUP_STEPS if place.device.type == "cuda" else 2) / size
 
 
 def _seconds_per_step(config: TrialConfig, place: Workplace, budget: float = 0.5) -> float:
     """Measure how long one update takes, on the trial's own networks and pictures, within a time budget."""
     engine = place.engine(config)
+    if isinstance(engine, CapturedEngine):  # replays must not wait for the device one by one
+        return Group([engine], engine.capture).seconds_per_step(GROUP_STEPS)
     engine.advance(2, place.stop)
     engine.snapshot()
     started, first = time.perf_counter(), engine.state.step

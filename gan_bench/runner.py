@@ -129,7 +129,7 @@ class _Run:
         self.train_seconds = 0.0
         self.evaluate_seconds = 0.0
         self.energy_joules: float | None = None
-        self.group = 1
+        self.group = self._sharing = 1
         self.evaluated = -1
         self.scores: list[tuple[int, dict[str, float | None]]] = []
         self.epoch_means: dict[str, float] = {}
@@ -207,11 +207,12 @@ class _Run:
         if at_tick and (watts := environment.power_watts(self.place.device)) is not None:
             self.energy_joules = (self.energy_joules or 0.0) + watts * (self.train_seconds - self._metered)
             self._metered = self.train_seconds
-        self._rate = (self._rate[0] + seconds, self._rate[1] + engine.state.step - before)
+        self._sharing = grant.group
+        self._rate = (self._rate[0] + seconds * grant.group, self._rate[1] + engine.state.step - before)
 
     def _out_of_time(self, since: float) -> bool:
         """Say whether the time limit is reached, counting what has run since then and is not yet in the sums."""
-        spent = self.train_seconds + self.evaluate_seconds + time.perf_counter() - since
+        spent = self.train_seconds + self.evaluate_seconds + (time.perf_counter() - since) / self._sharing
         return self.time_limit is not None and spent > self.time_limit
 
     def _halt_if_asked(self, since: float | None = None) -> None:

@@ -205,6 +205,8 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     wanted = logged["last"] if logged["kind"] == "epoch" else {name: logged[name] for name in seen}
     watched = ("device", "device_name", "libraries", "data_sha256", "engine", "threads")
     others = [name for name in watched if before.get(name) != now[name]]
+    if (stored.record or {}).get("group", 1) > 1:
+        others.append("step: it trained in a group, and this one alone")
     name, step = stored.trial["name"], logged["step"]
     if seen == wanted:
         return Verdict(name, (), (f"step {step} is the same to the bit",))

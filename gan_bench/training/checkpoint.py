@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gan_bench.atomic import write_atomically
 
@@ -49,7 +50,8 @@ def save(path: Path, trial_id: str, checkpoint: Checkpoint) -> None:
         OSError: The file cannot be written; the checkpoints that were there still are.
     """
     buffer = io.BytesIO()
-    torch.save({"trial": trial_id, "state": dict(checkpoint.state), "progress": dict(checkpoint.progress)}, buffer)
+    state = _copied(checkpoint.state)
+    torch.save({"trial": trial_id, "state": state, "progress": dict(checkpoint.progress)}, buffer)
     payload = buffer.getvalue()
     older = previous(path).with_name(f".{previous(path).name}")
     if path.exists():  # a second name for the old file first, so that no instant is without one
@@ -58,6 +60,17 @@ def save(path: Path, trial_id: str, checkpoint: Checkpoint) -> None:
             older.hardlink_to(path)
             older.replace(previous(path))
     write_atomically(path, _MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401 - tensors and plain values, in containers
+    """Copy tensors out of whatever memory they are views of, all of which would be written with them."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {key: _copied(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copied(each) for each in value)
+    return value
 
 
 def candidates(path: Path, trial_id: str) -> Iterator[Checkpoint]:

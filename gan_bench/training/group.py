@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -29,8 +29,8 @@ WARM_UP = 3
 TOLERANCE = 1e-2
 """Mean difference of weights after one step, in learning rates, that rounding may explain: Adam's first step moves
 every weight by one learning rate, and one with a gradient of almost zero either way."""
-LOOK_SECONDS = 0.1
-"""Seconds between two looks at the wish to stop; replays are launched faster than some wishes are looked up."""
+STRIDE = 16
+"""Steps between two looks at the wish to stop on a GPU, where steps are launched faster than they are done."""
 
 
 def cuda_capture(body: Body) -> Body:
@@ -61,6 +61,9 @@ class Group:
         self.members = tuple(sorted(members, key=_setting))  # equal settings side by side share a call of Adam
         self._states = [member.state for member in self.members]
         self._pictures, self._dtype = members[0].pictures, next(self._states[0].generator.parameters()).dtype
+        if len(members) > 1:
+            for member in members:
+                member.moved()  # what they built to step alone
         self._capture = capture
         self._step: Callable[..., Tensor] | None = None
         self._repeat: Body | None = None
@@ -83,10 +86,13 @@ class Group:
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
         """Do at most this many steps of every member, ending early at an epoch's end or when ``stop`` says so."""
         self.prepare()
-        first, stop = self._states[0], _now_and_then(stop)
-        for _ in range(min(most, self.members[0].steps - first.batch)):
-            if stop():
-                return
+        first, device = self._states[0], self._pictures.device
+        stride = STRIDE if device.type == "cuda" else 1
+        for index in range(min(most, self.members[0].steps - first.batch)):
+            if index % stride == 0:
+                wait(device)
+                if stop():
+                    return
             if first.batch < self._whole:
                 assert self._repeat is not None  # noqa: S101 - prepared above
                 self._repeat()
@@ -113,13 +119,12 @@ class Group:
     def seconds_per_step(self, steps: int = 20) -> float:
         """Measure a step of all members, on their own pictures; their state is not changed."""
         self.prepare()
-        assert self._repeat is not None  # noqa: S101 - prepared above
-        before = self._snapshot()
-        self._repeat()
+        body, before = self._repeat or self._tail, self._snapshot()
+        body()
         wait(self._pictures.device)
         started = time.perf_counter()
         for _ in range(steps):
-            self._repeat()
+            body()
         wait(self._pictures.device)
         seconds = (time.perf_counter() - started) / steps
         self._restore(before)
@@ -132,8 +137,6 @@ class Group:
                 self.members[0].step()
                 self._step = self._alone
             else:
-                for member in self.members:
-                    member.moved()
                 self._step = StackedStep(self._states)
         return self._step
 
@@ -146,9 +149,10 @@ class Group:
         if self._loaded == epoch:
             return
         tails = []
+        config = self.members[0].config
         for index, member in enumerate(self.members):
             draws = EpochDraws.draw(member.config, len(self._pictures), epoch, self._pictures.device)
-            self._orders[:, index] = draws.order[: self._orders[:, index].numel()].view(self._whole, -1)
+            self._orders[:, index] = draws.order[: self._orders[:, index].numel()].view(self._whole, config.batch_size)
             self._noise_d[:, index] = draws.noise_d[: self._whole]
             if self._noise_g is not None and draws.noise_g is not None:
                 self._noise_g[:, index] = draws.noise_g[: self._whole]
@@ -182,9 +186,11 @@ class Group:
             replay = capture(self._iteration)
             self._restore(before)
             replay()
-            apart = float((self._weights() - wanted).abs().mean()) / max(config.lr_g, config.lr_d)
+            apart = float((self._weights() - wanted).abs().nanmean()) / max(config.lr_g, config.lr_d)
             if not apart <= TOLERANCE:
                 raise RuntimeError(f"its first replay is off by {apart:.3g} learning rates")
+            if self._tails:
+                self._tail()  # whether it fits beside the graph is known now
         except Exception as error:  # CUDA raises many kinds
             self._restore(before)
             if is_out_of_memory(error):
@@ -253,32 +259,9 @@ def _setting(member: FastEngine) -> tuple[object, ...]:
     return config.lr_g, config.betas_g, config.lr_d, config.betas_d
 
 
-def kind(config: TrialConfig) -> Hashable:
-    """Return what trials must share to train together: pictures, networks and the shapes of their steps."""
-    return (
-        *(config.dataset, config.image_size, config.train_limit, config.dataset_repeats),
-        *(config.architecture, config.latent_dim),
-        *(config.batch_size, config.last_batch, config.fake_batch, config.step_fakes),
-    )
-
-
 def can_group(engines: Sequence[object]) -> bool:
     """Say whether engines can step together."""
     return all(isinstance(engine, FastEngine) and can_stack(engine.state) for engine in engines)
-
-
-def _now_and_then(wish: Callable[[], bool]) -> Callable[[], bool]:
-    """Look a wish up at most every ``LOOK_SECONDS``; a wish stays."""
-    looked = -LOOK_SECONDS
-
-    def look() -> bool:
-        nonlocal looked
-        if (now := time.monotonic()) - looked < LOOK_SECONDS:
-            return False
-        looked = now
-        return wish()
-
-    return look
 
 
 def wait(device: torch.device) -> None:

@@ -28,15 +28,19 @@ def can_stack(state: TrainState) -> bool:
     return known and all(_known(layer) for network in networks for layer in _layers(network))
 
 
+_KNOWN = (nn.Linear, nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
+
+
 def _known(layer: nn.Module) -> bool:
+    hooked = layer._forward_hooks or layer._forward_pre_hooks
+    if type(layer) not in _KNOWN or hooked or not {n for n, _ in layer.named_parameters()} <= {"weight", "bias"}:
+        return False
     match layer:
-        case nn.Linear() | nn.ReLU() | nn.LeakyReLU() | nn.Tanh():
-            return True
         case nn.Conv2d() | nn.ConvTranspose2d():
             return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
         case nn.BatchNorm2d():
             return layer.affine and layer.track_running_stats and layer.momentum is not None
-    return False
+    return True
 
 
 def _layers(network: nn.Module) -> list[nn.Module]:

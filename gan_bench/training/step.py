@@ -87,13 +87,15 @@ def update(players: Players, real: Tensor, noise_d: Tensor, noise_g: Tensor | No
     players.optimizer_d.step()
 
     discriminator.requires_grad_(False)
-    if noise_g is not None:
-        fake = generator(noise_g)
-    loss_g = generator_loss(discriminator(fake))
-    players.optimizer_g.zero_grad()
-    loss_g.sum().backward()  # type: ignore[no-untyped-call]
+    try:
+        if noise_g is not None:
+            fake = generator(noise_g)
+        loss_g = generator_loss(discriminator(fake))
+        players.optimizer_g.zero_grad()
+        loss_g.sum().backward()  # type: ignore[no-untyped-call]
+    finally:  # a recording that fails here is done again without one
+        discriminator.requires_grad_(True)
     players.optimizer_g.step()
-    discriminator.requires_grad_(True)
 
     statistics = (loss_d, loss_g, mean_probability(logits_real), mean_probability(logits_fake))
     return torch.stack([value.detach() for value in statistics], -1).double()

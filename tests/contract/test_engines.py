@@ -14,6 +14,7 @@ from torch import nn
 from gan_bench.architectures import ARCHITECTURES
 from gan_bench.architectures.dcgan import SequentialDiscriminator
 from gan_bench.recipes import RECIPES
+from gan_bench.training import checkpoint
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast import FastEngine
 from gan_bench.training.group import WARM_UP, CapturedEngine, Group, can_group
@@ -55,7 +56,7 @@ def apart(first, second):
     """The largest difference of anything in two states: weights, buffers, moments, step counts, statistics."""
     pairs = list(zip(tensors(first.state_dict()), tensors(second.state_dict()), strict=True))
     assert len(pairs) > 30
-    return max((a - b).abs().max().item() for a, b in pairs if a.numel())
+    return float(torch.stack([(a - b).abs().max() for a, b in pairs if a.numel()]).max())  # NaN where one is
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -132,12 +133,22 @@ def test_unknown_networks_are_trained_as_they_are(pair, monkeypatch):
     assert max((a - b).abs().max() for a, b in zip(*weights, strict=True)) < 1e-10
 
 
+def memory(group):
+    """Where everything lies that a graph reads and writes."""
+    buffers = [group._orders, group._noise_d, group._noise_g, group._rows, group._pictures, *group._tensors()]
+    networks = [network for m in group.members for network in (m.state.generator, m.state.discriminator)]
+    gradients = [p.grad for network in networks for p in network.parameters()]
+    return [tensor.data_ptr() for tensor in (*buffers, *gradients) if tensor is not None]
+
+
 def fake_capture(body):
-    """What a graph is to a GPU: something that repeats the iteration and reads nothing but its buffers."""
+    """What a graph is to a GPU: something that repeats the iteration, on memory that must stay where it is."""
     for _ in range(WARM_UP):
         body()
+    recorded = memory(body.__self__)
 
     def replay():
+        assert memory(body.__self__) == recorded
         body()
 
     return replay
@@ -164,7 +175,14 @@ def impossible(body):
     raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
 
-@pytest.mark.parametrize("capture", [nothing, impossible])
+def halfway(body):
+    """What cannot be recorded may show in the G step, while D is frozen."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gan_bench.training.step.generator_loss", lambda _: 1 / 0)
+        body()
+
+
+@pytest.mark.parametrize("capture", [nothing, impossible, halfway])
 def test_a_capture_that_fails_or_errs_is_given_up(capture):
     reference, captured = engines("mnist-dcgan", (ReferenceEngine, partial(CapturedEngine, capture=capture)))
     train(reference, 5)
@@ -293,3 +311,59 @@ def test_a_group_that_does_not_fit_changes_nothing():
         train(reference, 3)
         train(member, 3)
         assert apart(reference.state, member.state) < 1e-10
+
+
+class Scaled(nn.Conv2d):
+    def forward(self, x):
+        return super().forward(x) / 2
+
+
+class WithScaled(SequentialDiscriminator):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 4, 4, 2, 1), nn.LeakyReLU(0.2), Scaled(4, 1, 14))
+
+
+def test_layers_of_a_user_s_own_are_not_stacked(monkeypatch):
+    dcgan = ARCHITECTURES["dcgan28"]
+    monkeypatch.setitem(ARCHITECTURES._entries, "dcgan28", replace(dcgan, discriminator=WithScaled))
+    assert not can_group(engines("mnist-dcgan", (FastEngine, FastEngine), init="default"))
+
+
+@pytest.mark.parametrize("capture", [None, fake_capture])
+def test_a_dataset_of_less_than_one_batch(capture):
+    alone = members("mnist-mlp-z100", ReferenceEngine, batch_size=16)
+    together = members("mnist-mlp-z100", FastEngine, batch_size=16)
+    group = Group(together, capture)
+    assert group.seconds_per_step(2) > 0
+    train_together(group, 3)
+    for reference, member in zip(alone, together, strict=True):
+        train(reference, 3)
+        assert apart(reference.state, member.state) < 1e-12
+
+
+def test_statistics_are_right_after_a_group_came_to_nothing(monkeypatch):
+    """Engines that were captured alone before go on as if nothing had been."""
+    kind = partial(CapturedEngine, capture=fake_capture)
+    alone, together = members("mnist-dcgan", ReferenceEngine), members("mnist-dcgan", kind)
+    for engine in together:
+        train(engine, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Group, "_load_draws", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            Group(together).prepare()
+    for reference, engine in zip(alone, together, strict=True):
+        train(reference, 2)
+        train(engine, 1)
+        assert engine.snapshot().last == pytest.approx(reference.snapshot().last, abs=1e-9)
+
+
+def test_a_member_s_checkpoint_is_as_small_as_a_lone_one_s(tmp_path):
+    alone, together = members("mnist-mlp-z100", FastEngine), members("mnist-mlp-z100", FastEngine)
+    train(alone[0], 2)
+    train_together(Group(together), 2)
+    sizes = []
+    for name, state in (("alone", alone[0].state), ("member", together[0].state)):
+        checkpoint.save(tmp_path / name, "trial", checkpoint.Checkpoint(state.state_dict(), {}))
+        sizes.append((tmp_path / name).stat().st_size)
+    assert sizes[1] < 1.05 * sizes[0]

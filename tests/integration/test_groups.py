@@ -14,8 +14,9 @@ from records import bits
 from test_cli import gan_bench
 
 from gan_bench.attempt import Policy
+from gan_bench.batches import batches
 from gan_bench.datasets import DataRoot
-from gan_bench.driver import batches
+from gan_bench.driver import drive
 from gan_bench.events import Silent
 from gan_bench.executors import run_inline, run_processes
 from gan_bench.fleet import Fleet
@@ -24,7 +25,7 @@ from gan_bench.store import RecordDirectory, read_trial
 from gan_bench.training.fast import FastEngine
 from gan_bench.training.group import Group
 from gan_bench.trial import Failure, Status
-from gan_bench.verify import verify
+from gan_bench.verify import rerun, verify
 from gan_bench.workplace import Workplace
 
 CPU = torch.device("cpu")
@@ -153,7 +154,7 @@ def test_fail_fast_skips_what_comes_after_the_group(tmp_path, monkeypatch):
 def test_batches_hold_what_can_train_together():
     which = [*trials(), *trials("dcgan28"), *trials(latent_dim=32), *trials(epochs=5, log_every=7)]
     made = batches(which, lambda config: 3 if config.architecture == "mlp" else 8)
-    assert [len(batch) for batch in made] == [3, 3, 2, 4, 3, 1]
+    assert [len(batch) for batch in made] == [2, 3, 3, 4, 2, 2]
     assert sorted(t.name for batch in made for t in batch) == sorted(t.name for t in which)
 
 
@@ -197,3 +198,29 @@ def test_groups_in_worker_processes(tmp_path):
         torch.set_num_threads(threads)
     for trial in which:
         assert bits(RecordDirectory.of(tmp_path, trial)) == bits(RecordDirectory.of(alone, trial))
+
+
+def test_a_run_that_raises_does_not_stop_the_others():
+    """What lies outside a run's own care, as a lock that cannot be written, is raised once the others have ended."""
+
+    def broken():
+        raise OSError(28, "No space left on device")
+        yield
+
+    ended = []
+
+    def sound():
+        ended.append("started")
+        return "done"
+        yield
+
+    with pytest.raises(OSError, match="No space"):
+        drive([broken(), sound()])
+    assert ended == ["started"]
+
+
+def test_a_rerun_of_a_member_is_no_fault(tmp_path):
+    run(tmp_path, trials())
+    verdicts = list(rerun(tmp_path, "*", DataRoot(tmp_path, given=True)))
+    assert len(verdicts) == 4
+    assert not any(verdict.faults for verdict in verdicts)

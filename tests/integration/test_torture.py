@@ -52,7 +52,7 @@ def test_fifty_kills_lose_nothing(tmp_path):
         suite.write_text(SUITE.replace("seeds: [1]", f"seeds: [{seed}]"))
         done = gan_bench(
             "run", suite, "--results", whole, "--no-tracking", "--executor", "inline",
-            "--engine", "reference", "--device", "cpu", env={**os.environ, "OMP_NUM_THREADS": "1"},
+            "--device", "cpu", env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         assert done.returncode == 0, done.stdout
     tortured = tmp_path / "tortured" / "results"

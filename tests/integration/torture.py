@@ -41,7 +41,7 @@ def options(suite: Path, results: Path, seeds: tuple[int, ...], *, tracked: bool
         device="cpu",
         profile="quick",
         plan=PlanOptions(seeds=seeds),
-        engine="reference",
+        engine="auto",
         executor="inline",
         workers=None,
         group=None,
