@@ -5,7 +5,8 @@
 For each of the three networks, in turn and several times: (a) a loop as the articles write it, with a DataLoader that
 transforms every picture and an ``.item()`` for every printed number, (b) the reference engine, (c) the fast engine,
 (d) trials that train together, and on a CPU (e) as many worker processes of the fast engine as there are cores, with
-one thread each. Pictures are random: speed does not depend on what they show.
+one thread each. Pictures are random: speed does not depend on what they show. On a CPU a small suite then goes through
+both executors, start-up and scoring included.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,14 +29,20 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
+from gan_bench.attempt import Policy
+from gan_bench.datasets import DataRoot
 from gan_bench.environment import choose_device, cores, describe, fix_bits
+from gan_bench.events import Silent
+from gan_bench.executors import run_inline, run_processes
+from gan_bench.fleet import Fleet
 from gan_bench.recipes import RECIPES
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast import FastEngine
 from gan_bench.training.group import CapturedEngine, Group, cuda_capture, wait
 from gan_bench.training.products import product
 from gan_bench.training.state import TrainState
-from gan_bench.trial import EvaluationConfig, TrialConfig
+from gan_bench.trial import EvaluationConfig, Status, Trial, TrialConfig
+from gan_bench.workplace import Workplace
 
 CASES = {"MLP (A4)": "mnist-mlp-z100", "DCGAN 28x28 (A1)": "mnist-dcgan", "DCGAN 64x64 (A3)": "cifar10-dcgan"}
 CPU = torch.device("cpu")
@@ -164,6 +173,31 @@ def fleet_rate(recipe: str, seconds: float, workers: int) -> float:
     return sum(float(process.communicate()[0]) for process in processes)
 
 
+def suite_seconds(workers: int) -> dict[str, float]:
+    """Seconds of eight short trials on the digits in this process, and in worker processes."""
+    values = {"dataset": "digits", "epochs": 12, "dataset_repeats": 2, "train_limit": None}
+    evaluation = EvaluationConfig(epochs=(12,), samples=1000, extractors=("lenet-mnist-v1",))
+    trials = [
+        Trial(setting=recipe, config=replace(config_of(recipe, seed), **values, evaluation=evaluation))
+        for recipe in ("mnist-mlp-z100", "mnist-dcgan")
+        for seed in range(4)
+    ]
+    place = Workplace(DataRoot(Path(), given=True), CPU, lambda: False)
+    fleet = Fleet(devices=("cpu",) * workers, threads=1)
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        place.evaluator(trials[0].config)  # reference statistics are cached for both
+        for name, run in (
+            ("inline", lambda results: run_inline(results, trials, place, Silent())),
+            ("processes", lambda results: run_processes(results, trials, place, Silent(), Policy(), fleet)),
+        ):
+            started = time.perf_counter()
+            done = run(Path(folder) / name).records.values()
+            found[name] = time.perf_counter() - started
+            assert [record.status for record in done] == [Status.DONE] * len(trials)
+    return found
+
+
 def flops_per_picture(recipe: str) -> float:
     """Multiplications and additions of one update, counted, per real picture."""
     loop = engine_loop(recipe, ReferenceEngine)
@@ -235,7 +269,8 @@ def measure(device: torch.device, seconds: float, rounds: int, workers: int) -> 
         print(title, json.dumps(cases[title]["ratio"]), flush=True)
     about = describe(device, "fast")
     about = {name: about[name] for name in ("libraries", "device_name", "threads", "python")}
-    return {"machine": {**about, **machine, "cores": workers, "system": platform.system()}, "cases": cases}
+    found = {"machine": {**about, **machine, "cores": workers, "system": platform.system()}, "cases": cases}
+    return {**found, "suite_seconds": suite_seconds(workers)} if device.type == "cpu" else found
 
 
 def markdown(found: dict) -> str:
@@ -263,6 +298,13 @@ def markdown(found: dict) -> str:
         f"{machine['copy_gbytes']:,.1f} GB/s in a copy. Ratios of pictures per second, of all trials together, to the "
         "article loop of the same round: median (range).",
     ]
+    if "suite_seconds" in found:
+        seconds = found["suite_seconds"]
+        lines += [
+            "",
+            f"A suite of eight short trials, start-up and scoring included: {seconds['inline']:.0f} s in one process, "
+            f"{seconds['processes']:.0f} s in {machine['cores']} worker processes.",
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -20,7 +20,7 @@ from records import bits
 from test_cli import gan_bench, wait_for
 from test_torture import mlflow_runs
 
-from gan_bench import environment
+from gan_bench import environment, runner
 from gan_bench.attempt import Policy
 from gan_bench.datasets import DataRoot
 from gan_bench.driver import drive
@@ -138,8 +138,9 @@ def small_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_fails_the_trial_and_spares_what_stood(tmp_path, small_disk):
+def test_a_full_disk_fails_the_trial_and_spares_what_stood(tmp_path, small_disk, monkeypatch):
     folder, remount = small_disk
+    monkeypatch.setattr(runner, "CHECKPOINT_SHARE", 10**6)  # one small checkpoint, however slow the machine is
     trials = [digits_trial(0), digits_trial(1)]
     outcome = run_inline(folder, trials, place(tmp_path), Silent()).records
     assert [outcome[t.id].failure for t in trials] == [None, Failure.DISK_FULL]
