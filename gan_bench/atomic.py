@@ -5,7 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from pathlib import Path
+
+ASIDE = ".aside"
+"""End of the names of files that are being written; they begin with a dot."""
+STALE_SECONDS = 86_400.0
+"""Age from which what lies aside in a folder that several processes write to belongs to none that lives."""
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -19,7 +25,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         OSError: The file cannot be written; the old one stands and nothing is left beside it.
     """
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=ASIDE, dir=path.parent)
     aside = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -32,6 +38,19 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         aside.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path, idle: float = STALE_SECONDS) -> None:
+    """Remove what processes that were killed while writing have left aside in a folder.
+
+    Args:
+        folder: Where; files in folders below it stay.
+        idle: Seconds since a file was last written; 0 takes all, for folders with one owner.
+    """
+    for path in folder.glob(f".*{ASIDE}"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or not ours to remove
+            if not idle or time.time() - path.stat().st_mtime > idle:
+                path.unlink()
 
 
 def _umask() -> int:

@@ -23,6 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
+from gan_bench.atomic import ASIDE, remove_leftovers
+
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0
 """An owner on another machine whose heartbeat is older than this is dead; on this machine its process is asked for."""
@@ -189,7 +191,8 @@ class Lock:
 
     def _link(self, target: Path, owner: Owner) -> bool:
         """Make the lock file appear whole, to one process alone."""
-        handle, name = tempfile.mkstemp(prefix=f".{self.name}.", dir=self.folder)
+        remove_leftovers(self.folder)
+        handle, name = tempfile.mkstemp(prefix=f".{self.name}.", suffix=ASIDE, dir=self.folder)
         aside = Path(name)
         try:
             with os.fdopen(handle, "w") as file:

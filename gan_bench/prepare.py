@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from gan_bench.atomic import write_atomically
+from gan_bench.atomic import ASIDE, remove_leftovers, write_atomically
 from gan_bench.cache import cache_folder
 from gan_bench.errors import DataError
 from gan_bench.pictures import ENDINGS, Source, decode, fit, open_source
@@ -113,7 +113,8 @@ def prepare(source: Path, split: str | None, transform: Transform) -> Prepared:
         return found
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{stem.name}.", suffix=".npy", dir=stem.parent)
+        remove_leftovers(stem.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{stem.name}.", suffix=ASIDE, dir=stem.parent)
         os.close(handle)
     except OSError:
         return _prepare(source, split, transform, None)
@@ -196,7 +197,8 @@ def _prepare(source: Path, split: str | None, transform: Transform, target: Path
     if len(kept) < len(names):
         images = np.ascontiguousarray(images[: len(kept)])
         if target:
-            np.save(target, images)
+            with target.open("wb") as file:
+                np.save(file, images)
     elif isinstance(images, np.memmap):
         images.flush()
     folders = [name.rpartition("/")[0].rpartition("/")[2] for name in kept]

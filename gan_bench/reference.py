@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gan_bench.atomic import write_atomically
+from gan_bench.atomic import remove_leftovers, write_atomically
 from gan_bench.cache import cache_folder
 from gan_bench.datasets import Pictures
 from gan_bench.errors import DataError
@@ -166,6 +166,7 @@ def _write_cache(path: Path, found: Reference) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent)
         write_atomically(path, _npz(arrays))
     except OSError:
         return

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.atomic import write_atomically
+from gan_bench.atomic import remove_leftovers, write_atomically
 from gan_bench.errors import RecordError, UserError
 from gan_bench.lock import Lock
 from gan_bench.trial import SCHEMA_VERSION, Status, Trial, TrialRecord
@@ -130,6 +130,8 @@ class RecordDirectory:
     def begin(self, trial: Trial, environment: Mapping[str, Any]) -> None:
         """Write what is known before training, and take back an earlier end; an environment that is there stays."""
         (self.path / SAMPLES).mkdir(parents=True, exist_ok=True)
+        for folder in (self.path, self.path / SAMPLES):
+            remove_leftovers(folder, idle=0)
         self.describe(trial)
         (self.path / RECORD).unlink(missing_ok=True)
         if not (self.path / ENVIRONMENT).exists():
@@ -234,6 +236,7 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial])
     """Write which trials were planned of a suite's version, so that those that never started are rows too."""
     folder = results / check_name(suite, "suite")
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     fresh = [
         {"name": t.name, "setting": t.setting, "id": t.id, "directory": t.directory, "config": t.config.to_json()}
         for t in trials

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_bench.atomic import write_atomically
+from gan_bench.atomic import ASIDE, write_atomically
 
 _MAGIC = b"gan_bench checkpoint 2\n"
 _DIGEST = 64
@@ -53,7 +53,7 @@ def save(path: Path, trial_id: str, checkpoint: Checkpoint) -> None:
     state = _copied(checkpoint.state)
     torch.save({"trial": trial_id, "state": state, "progress": dict(checkpoint.progress)}, buffer)
     payload = buffer.getvalue()
-    older = previous(path).with_name(f".{previous(path).name}")
+    older = previous(path).with_name(f".{previous(path).name}{ASIDE}")
     if path.exists():  # a second name for the old file first, so that no instant is without one
         older.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # a file system without hard links keeps one checkpoint

@@ -271,6 +271,40 @@ def start(tmp_path, *arguments, epochs=300):
     )
 
 
+KILLED_RENAMING = """
+import os, runpy, signal, sys
+name = sys.argv.pop(1)
+def die(event, arguments):
+    if event == "os.rename" and os.path.basename(str(arguments[1])).startswith(name):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(die)
+runpy.run_module("gan_bench", run_name="__main__")
+"""
+
+
+def test_what_a_kill_leaves_aside_is_cleared_away(tmp_path):
+    """A process killed between writing a file aside and renaming it cannot clean up after itself."""
+    results, whole_results = tmp_path / "results", tmp_path / "whole"
+    suite = tmp_path / "tiny.yaml"
+    suite.write_text(SUITE.replace("300", "2").replace("[0, 1]", "[0]"))
+    command = ["run", suite, "--no-tracking", "--executor", "inline", "--device", "cpu", "--results"]
+
+    def hidden():
+        (folder,) = results.glob("*/*--*")
+        return [path.name for path in folder.rglob(".*")]
+
+    for name in ("epoch-0002", "checkpoint.pt", "generator", "record.json"):
+        killed = [sys.executable, "-c", KILLED_RENAMING, name, *map(str, [*command, results])]
+        assert subprocess.run(killed, capture_output=True, check=False).returncode == -signal.SIGKILL
+        assert len(hidden()) == 1, name
+    for folder in (results, whole_results):
+        assert gan_bench(*command, folder).returncode == 0
+    assert hidden() == []
+    whole(results)
+    (pair,) = zip(results.glob("*/*--*"), whole_results.glob("*/*--*"), strict=True)
+    assert bits(RecordDirectory(pair[0])) == bits(RecordDirectory(pair[1]))
+
+
 def owners(results):
     pids = []
     for path in results.glob("*/.locks/*--*"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -44,8 +45,8 @@ def test_fifty_kills_lose_nothing(tmp_path):
     suite.write_text(SUITE)
     told = torture(suite, tmp_path / "tortured" / "results", KILLS, tracked=10)
     assert len(told["struck"]) == KILLS
-    spread = Counter(place.split()[-1].split(".")[0] or place.split()[-1].split(".")[1] for place in told["struck"])
-    assert {"checkpoint", "history", "evaluations", "time"} <= set(spread), spread
+    spread = Counter(re.split("[.-]", place.split()[-1].lstrip("."))[0] for place in told["struck"])
+    assert {"checkpoint", "history", "evaluations", "epoch", "time"} <= set(spread), spread
 
     whole = tmp_path / "whole" / "results"
     for seed in range(1, told["seeds"] + 1):
@@ -58,6 +59,7 @@ def test_fifty_kills_lose_nothing(tmp_path):
     tortured = tmp_path / "tortured" / "results"
     found = [stored for stored in scan(whole) if isinstance(stored, StoredTrial)]
     assert len(found) == 3 * told["seeds"]
+    assert list(tortured.glob("torture/*--*/**/.*")) == []
     for stored in found:
         pair = [RecordDirectory(root / "torture" / stored.path.name) for root in (whole, tortured)]
         assert bits(pair[0]) == bits(pair[1])

@@ -28,7 +28,7 @@ from gan_bench.preflight import Expectation
 from gan_bench.suite import PlanOptions
 
 torch.set_num_threads(1)  # a fork does not take thread pools along
-PLACES = {"": 45, "checkpoint": 12, "history": 20, "evaluations": 8}
+PLACES = {"": 45, "checkpoint": 12, "history": 20, "evaluations": 8, "epoch-": 6}
 """Part of a file's name, and how many operations on such files a death may wait for."""
 LONGEST = 2.5
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gan_bench.atomic import write_atomically
+from gan_bench.atomic import remove_leftovers, write_atomically
 from gan_bench.errors import RecordError, UserError
 from gan_bench.store import (
     HISTORY,
@@ -143,6 +143,18 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
         write_atomically(path, "new")
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
     assert path.read_text() == "old"
+
+
+def test_only_what_nobody_writes_is_removed(tmp_path):
+    fresh, stale, other = tmp_path / ".f.x1.aside", tmp_path / ".f.x2.aside", tmp_path / ".f.x3"
+    for path in (fresh, stale, other):
+        path.write_text("half a fi")
+    os.utime(stale, (0, 0))
+    os.utime(other, (0, 0))
+    remove_leftovers(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [fresh, other]
+    remove_leftovers(tmp_path, idle=0)
+    assert list(tmp_path.iterdir()) == [other]
 
 
 @settings(deadline=None, max_examples=100)
