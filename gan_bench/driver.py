@@ -102,16 +102,19 @@ class _Together:
         def stop() -> bool:
             return any(wish.stop() for wish in wishes)
 
+        captured = False
         if size == 1:
             self._group = None
             engines[0].advance(most, stop)
+            captured = engines[0].captured
         elif group := self._group_of(engines):
             group.advance(most, stop)
+            captured = group.captured
         else:
             size = 1
         self._cuda = engines[0].state.trace.device.type == "cuda"
         wait(engines[0].state.trace.device)  # the run looks at the statistics next; here the wait counts as training
-        return Grant((time.perf_counter() - started) / len(engines), size)
+        return Grant((time.perf_counter() - started) / len(engines), size, captured)
 
     def _group_of(self, engines: Sequence[Engine]) -> Group | None:
         """Return the group of engines, or None when it cannot be formed; then fewer take part from now on."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import IO, Any
@@ -125,7 +126,11 @@ class Worker:
             self._process.stdin.close()  # type: ignore[union-attr]
 
     def _hear(self, said: dict[str, Any]) -> None:
-        event, trial = said.pop("event", None), self._trials[said.pop("trial")]
+        event = said.pop("event", None)
+        if event == "warning":
+            warnings.warn(said["text"], RuntimeWarning, stacklevel=2)
+            return
+        trial = self._trials[said.pop("trial")]
         match event:
             case "started":
                 with self._telling:

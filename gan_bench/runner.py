@@ -58,10 +58,12 @@ class Grant:
     Attributes:
         seconds: What they took; of runs that take their steps together, an equal share.
         group: How many runs took them together.
+        captured: Whether they were replayed from a CUDA graph.
     """
 
     seconds: float
     group: int = 1
+    captured: bool = False
 
 
 Run = Generator[Wish, Grant, T]
@@ -130,6 +132,7 @@ class _Run:
         self.evaluate_seconds = 0.0
         self.energy_joules: float | None = None
         self.group = self._sharing = 1
+        self.captured = False
         self.evaluated = -1
         self.scores: list[tuple[int, dict[str, float | None]]] = []
         self.epoch_means: dict[str, float] = {}
@@ -202,6 +205,7 @@ class _Run:
         grant = yield Wish(engine, most, lambda: self.place.stop() or self._out_of_time(started))
         seconds = grant.seconds
         self.group = max(self.group, grant.group)
+        self.captured = self.captured or grant.captured
         self.train_seconds += seconds
         at_tick = engine.state.step % self.config.log_every == 0 or engine.state.batch == engine.steps
         if at_tick and (watts := environment.power_watts(self.place.device)) is not None:
@@ -294,6 +298,7 @@ class _Run:
             energy_joules=self.energy_joules,
             weights_sha256=self.weights_sha256,
             group=self.group,
+            captured=self.captured,
         )
 
     # ------------------------------------------------------------------------------------ evaluation
@@ -352,6 +357,7 @@ class _Run:
             "scores": [[epoch, values] for epoch, values in self.scores],
             "epoch_means": self.epoch_means,
             "group": self.group,
+            "captured": self.captured,
         }
         stand = checkpoint.Checkpoint(engine.state.state_dict(), progress)
         checkpoint.save(self.directory.checkpoint, self.trial.id, stand)
@@ -375,6 +381,7 @@ class _Run:
         self.scores = [(epoch, values) for epoch, values in progress["scores"]]
         self.epoch_means = progress["epoch_means"]
         self.group = progress.get("group", 1)
+        self.captured = progress.get("captured", False)
 
     def _save_weights(self, engine: Engine) -> None:
         tensors = {k: v.detach().cpu().contiguous() for k, v in engine.state.generator.state_dict().items()}

@@ -105,11 +105,22 @@ RECORD = {
     "energy_joules": "energy of the GPU while training, from its reported power, or null [timing]",
     "weights_sha256": "SHA-256 of generator.safetensors, or null when there is none",
     "group": "most trials, this one included, that took their steps together; seconds and energy are shares [timing]",
+    "captured": "whether steps were replayed from a CUDA graph [timing]",
     "files": "SHA-256 of every other file of the record by its name, checkpoints apart, for gan-bench verify [timing]",
 }
 """Keys of ``record.json``, written last and atomically."""
 
 TIMING = frozenset(
-    {"started", "train_seconds", "evaluate_seconds", "seconds", "files", "peak_memory_bytes", "energy_joules", "group"}
+    {
+        "started",
+        "train_seconds",
+        "evaluate_seconds",
+        "seconds",
+        "files",
+        "peak_memory_bytes",
+        "energy_joules",
+        "group",
+        "captured",
+    }
 )
 """Keys whose values differ between two runs of the same trial; all others are the same bits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping
 
 from rich.console import Console
@@ -33,9 +34,12 @@ class Watch:
         self._last_line: dict[str, float] = {}
         self._tasks: dict[str, TaskID] = {}
         self._bar: Bar | None = None
+        self._warnings = warnings.catch_warnings()
 
     def __enter__(self) -> Watch:
-        """Start the live line where there is a terminal."""
+        """Start the live line where there is a terminal, and show warnings between the lines."""
+        self._warnings.__enter__()
+        warnings.showwarning = lambda message, *_: self._say(f"warning: {message}", style="yellow")
         if self.console.is_terminal:
             columns = (TextColumn("{task.description}", markup=False), BarColumn(20), TextColumn("{task.fields[now]}"))
             self._bar = Bar(*columns, TimeRemainingColumn(), console=self.console, transient=True)
@@ -44,6 +48,7 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         """End the live line."""
+        self._warnings.__exit__(None, None, None)
         if self._bar:
             self._bar.stop()
 

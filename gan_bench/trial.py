@@ -270,6 +270,7 @@ class TrialRecord:
     energy_joules: float | None = None
     weights_sha256: str | None = None
     group: int = 1
+    captured: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
 

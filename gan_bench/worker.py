@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -113,7 +114,9 @@ def _carry_out(order: Order, tell: Callable[..., None], stop: Callable[[], bool]
         else:
             tell("held", trial=trial.id, owner=asdict(outcome))
 
-    drive(told(trial) for trial in order.trials)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, category, *_: tell("warning", text=str(message))
+        drive(told(trial) for trial in order.trials)
 
 
 def main() -> None:

@@ -43,6 +43,10 @@ class Engine(Protocol):
     state: TrainState
     steps: int
 
+    @property
+    def captured(self) -> bool:
+        """Say whether steps are replayed from a CUDA graph."""
+
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
         """Do at most this many steps, ending early at an epoch's end or when ``stop`` says so."""
 
@@ -84,6 +88,11 @@ class ReferenceEngine:
         state.reserve(self.steps)
         self._dtype = next(state.generator.parameters()).dtype
         self._draws: tuple[int, EpochDraws] | None = None
+
+    @property
+    def captured(self) -> bool:
+        """Say whether steps are replayed from a CUDA graph."""
+        return False
 
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
         """Do at most this many steps, ending early at an epoch's end or when ``stop`` says so."""

@@ -83,6 +83,11 @@ class Group:
             self._trace[: state.batch, index] = state.trace[: state.batch]
             state.trace = self._trace[:, index]
 
+    @property
+    def captured(self) -> bool:
+        """Say whether steps are replayed from a CUDA graph."""
+        return self._repeat not in (None, self._iteration)
+
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
         """Do at most this many steps of every member, ending early at an epoch's end or when ``stop`` says so."""
         self.prepare()
@@ -241,6 +246,11 @@ class CapturedEngine(FastEngine):
         super().__init__(config, pictures, state)
         self.capture = capture
         self._group: Group | None = None
+
+    @property
+    def captured(self) -> bool:
+        """Say whether steps are replayed from a CUDA graph."""
+        return self._group is not None and self._group.captured
 
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
         """Do at most this many steps, ending early at an epoch's end or when ``stop`` says so."""

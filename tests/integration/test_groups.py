@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import digits_trial
 from records import bits
+from rich.console import Console
 from test_cli import gan_bench
 
 from gan_bench.attempt import Policy
@@ -22,8 +25,10 @@ from gan_bench.executors import run_inline, run_processes
 from gan_bench.fleet import Fleet
 from gan_bench.preflight import expect
 from gan_bench.store import RecordDirectory, read_trial
+from gan_bench.terminal import Watch
 from gan_bench.training.fast import FastEngine
-from gan_bench.training.group import Group
+from gan_bench.training.group import CapturedEngine, Group
+from gan_bench.training.state import TrainState
 from gan_bench.trial import Failure, Status
 from gan_bench.verify import rerun, verify
 from gan_bench.workplace import Workplace
@@ -138,6 +143,22 @@ def test_a_group_that_cannot_be_formed_is_made_smaller(tmp_path, monkeypatch, er
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, size)}
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_records_say_whether_a_graph_was_replayed(tmp_path, monkeypatch, size):
+    plain = run(tmp_path / "plain", trials()[:2], size)
+    assert {record.captured for record in plain.values()} == {False}
+
+    def engine(where, config):
+        state = TrainState.start(config, CPU)
+        return CapturedEngine(
+            config, where.training_pictures(config), state, capture=partial
+        )  # partial(body) repeats it
+
+    monkeypatch.setattr(Workplace, "engine", engine)
+    captured = run(tmp_path / "captured", trials()[:2], size)
+    assert {(record.captured, record.group) for record in captured.values()} == {(True, size)}
+
+
 def test_the_reference_engine_trains_alone(tmp_path):
     records = run(tmp_path, trials(), there=replace(place(), engine_wish="reference"))
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 1)}
@@ -198,6 +219,29 @@ def test_groups_in_worker_processes(tmp_path):
         torch.set_num_threads(threads)
     for trial in which:
         assert bits(RecordDirectory.of(tmp_path, trial)) == bits(RecordDirectory.of(alone, trial))
+
+
+CANNOT_GROUP = """
+from gan_bench.training.group import Group
+
+def prepare(group):
+    raise RuntimeError("no such kernel")
+
+Group.prepare = prepare
+"""
+
+
+@pytest.mark.filterwarnings("default::RuntimeWarning")
+def test_what_worker_processes_warn_of_is_shown(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(CANNOT_GROUP)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    console = Console(file=io.StringIO(), width=200)
+    fleet = Fleet(devices=("cpu",), threads=1)
+    with Watch(console, 2) as watch:
+        records = run_processes(tmp_path / "r", trials()[:2], place(), watch, Policy(), fleet, lambda _: 2).records
+    assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 1)}
+    said = console.file.getvalue()
+    assert "warning: 2 trials do not train together (RuntimeError: no such kernel)" in said
 
 
 def test_a_run_that_raises_does_not_stop_the_others():
