@@ -1,6 +1,6 @@
 """Run a suite again and again, killing it with SIGKILL, until it has been killed often enough; then let it finish.
 
-    python torture.py SUITE RESULTS SEED KILLS TRACKED
+    python torture.py SUITE RESULTS SEED KILLS TRACKED GROUP
 
 Every run is a fork of this process, which has loaded everything and computed nothing, so that a run costs a second and
 not ten. A run is killed at a file operation below RESULTS, the n-th one, or after a time; both are drawn from SEED.
@@ -24,8 +24,10 @@ from rich.console import Console
 
 from gan_bench import bench, runner
 from gan_bench.attempt import Policy
+from gan_bench.batches import kind
 from gan_bench.preflight import Expectation
 from gan_bench.suite import PlanOptions
+from gan_bench.trial import Trial
 
 torch.set_num_threads(1)  # a fork does not take thread pools along
 PLACES = {"": 45, "checkpoint": 12, "history": 20, "evaluations": 8, "epoch-": 6}
@@ -108,8 +110,12 @@ def run(suite: Path, results: Path, seeds: tuple[int, ...], tracked: bool, fatal
 
 
 def main() -> None:
-    suite, results, seed, kills, tracked = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:6])
-    bench.expect = lambda *_: Expectation(0.0)  # the estimate is not what is tortured
+    suite, results, seed, kills, tracked, group = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:7])
+
+    def expected(trials: list[Trial], *_: object) -> Expectation:  # the estimate is not what is tortured
+        return Expectation(0.0, {kind(trial.config): group for trial in trials})
+
+    bench.expect = expected
     runner.CHECKPOINT_SHARE = 5  # more checkpoints than a run would write
     results.mkdir(parents=True, exist_ok=True)
     struck: list[str] = []
