@@ -170,11 +170,12 @@ def _run(
     from gan_bench.follower import Follower
     from gan_bench.tracking import default_uri
 
+    several = bool(expected.groups) or (fleet is not None and len(fleet.devices) > 1)
     follower = None
     if options.tracking_uri is not None:
         follower = Follower(options.results / plan.suite, options.tracking_uri or default_uri(options.results))
     try:
-        with stop.listening(), Watch(console, len(todo)) as watch:
+        with stop.listening(), Watch(console, len(todo), several=several) as watch:
             if fleet:
                 outcome = run_processes(options.results, todo, place, watch, options.policy, fleet, expected.group)
             else:
@@ -255,6 +256,8 @@ def _announce(
         how = f"full profile, but {quick} trials are cut down by the command line and marked as quick"
     else:
         how = "full profile: the suite's whole protocol (--profile quick for a first look)"
+    if options.workers and not fleet:
+        console.print("--workers has no effect without --executor processes", style="yellow")
     ready = len(plan.trials) - len(todo)
     console.print(
         f"{plan.suite}: {len(plan.trials)} trials, {ready} finished, {len(todo)} to run on {place.device}", markup=False

@@ -61,9 +61,11 @@ class Kind(StrEnum):
 
 Results = Annotated[Path, typer.Option("--results", help="Folder for records.")]
 Data = Annotated[
-    Path | None, typer.Option("--data", help="Folder of the datasets [default: $GAN_BENCH_DATA, else data].")
+    Path | None, typer.Option("--data", help="Folder of the datasets \\[default: $GAN_BENCH_DATA, else data].")
 ]
-TrackingUri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow [default: SQLite beside the results].")]
+TrackingUri = Annotated[
+    str | None, typer.Option("--tracking-uri", help="MLflow \\[default: SQLite beside the results].")
+]
 
 
 def _seeds(text: str | None) -> tuple[int, ...] | None:
@@ -93,9 +95,9 @@ def run(
     only: Annotated[str | None, typer.Option(help="Run only trials whose names match this glob.")] = None,
     extractor: Annotated[list[str] | None, typer.Option(help="Score with this extractor; may be repeated.")] = None,
     executor: Annotated[ExecutorWish, typer.Option(help="Where trials run.")] = ExecutorWish.INLINE,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes [default: one per core or GPU].")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes \\[default: one per core or GPU].")] = None,
     group: Annotated[
-        int | None, typer.Option(min=1, help="Trials that train together [default: what is fastest on a GPU].")
+        int | None, typer.Option(min=1, help="Trials that train together \\[default: what is fastest on a GPU].")
     ] = None,
     time_limit: Annotated[float | None, typer.Option(min=1, help="Seconds one trial may take.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
@@ -144,7 +146,7 @@ def run(
 @app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
-    out: Annotated[Path | None, typer.Option(help="Where the report goes [default: RESULTS/report].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the report goes \\[default: RESULTS/report].")] = None,
     no_html: Annotated[bool, typer.Option("--no-html", help="Tables only.")] = False,
 ) -> None:
     """Make the comparison tables, plots and the page from records."""
@@ -300,19 +302,23 @@ def verify(
     from gan_bench import verify as verification
     from gan_bench.store import earlier
 
-    console, bad = Console(), 0
+    console, bad, count = Console(), 0, 0
     for verdict in verification.verify(earlier(results)):
         bad += bool(verdict.faults)
+        count += 1
         for fault in verdict.faults:
             console.print(f"{verdict.name}: {fault}", style="red", markup=False, soft_wrap=True)
         for remark in verdict.remarks:
             console.print(f"{verdict.name}: {remark}", style="yellow", markup=False, soft_wrap=True)
+    if not count:
+        raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
     if rerun:
         for verdict in verification.rerun(results, rerun, _data_root(data)):
             bad += bool(verdict.faults)
             for text in (*verdict.faults, *verdict.remarks):
                 console.print(f"{verdict.name}: {text}", style="red" if verdict.faults else None, markup=False)
-    console.print("every record is whole" if not bad else f"{bad} records are not as they should be", markup=False)
+    what = f"{count} checked: " + ("every record is whole" if not bad else f"{bad} are not as they should be")
+    console.print(what, markup=False, highlight=False)
     raise typer.Exit(1 if bad else 0)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 
 from gan_bench.events import Progress
 from gan_bench.report.render import number
@@ -16,6 +17,8 @@ from gan_bench.scores import MEASURES
 from gan_bench.trial import Status, Trial, TrialRecord
 
 PLAIN_SECONDS = 15.0
+WIDE = 130
+"""Columns from which a terminal's live line has a bar and everything a trial tells."""
 SHOWN = ("fid", "kid", "is", "precision", "recall", "classes")
 _STYLE = {Status.DONE: "green", Status.FAILED: "red"}
 
@@ -26,10 +29,11 @@ class Watch:
     Args:
         console: Where to.
         total: Trials that will run.
+        several: Whether several of them run at the same time, so that every line names its trial.
     """
 
-    def __init__(self, console: Console, total: int) -> None:
-        self.console, self.total = console, total
+    def __init__(self, console: Console, total: int, *, several: bool = False) -> None:
+        self.console, self.total, self.several = console, total, several
         self._count = 0
         self._last_line: dict[str, float] = {}
         self._tasks: dict[str, TaskID] = {}
@@ -41,8 +45,14 @@ class Watch:
         self._warnings.__enter__()
         warnings.showwarning = lambda message, *_: self._say(f"warning: {message}", style="yellow")
         if self.console.is_terminal:
-            columns = (TextColumn("{task.description}", markup=False), BarColumn(20), TextColumn("{task.fields[now]}"))
-            self._bar = Bar(*columns, TimeRemainingColumn(), console=self.console, transient=True)
+            name = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+            columns = (
+                TextColumn("{task.description}", markup=False, table_column=name),
+                *([BarColumn(20)] if self.console.width >= WIDE else []),
+                TextColumn("{task.percentage:.0f}%"),
+                TextColumn("{task.fields[now]}", table_column=Column(no_wrap=True)),
+            )
+            self._bar = Bar(*columns, TimeRemainingColumn(), console=self.console, transient=True, expand=True)
             self._bar.start()
         return self
 
@@ -64,12 +74,15 @@ class Watch:
     def progress(self, trial: Trial, progress: Progress) -> None:
         """Show where a trial stands."""
         v = progress.values
+        short = f"epoch {progress.epoch}/{trial.config.epochs} D {v['loss_d']:.2f} G {v['loss_g']:.2f}"
         now = (
             f"epoch {progress.epoch}/{trial.config.epochs}  loss D {number(v['loss_d'])} G {number(v['loss_g'])}  "
             f"D(real) {v['d_real']:.3f} D(fake) {v['d_fake']:.3f}  {progress.images_per_second:,.0f} images/s"
         )
         if self._bar and trial.id in self._tasks:
-            self._bar.update(self._tasks[trial.id], completed=progress.fraction, now=now)
+            self._bar.update(
+                self._tasks[trial.id], completed=progress.fraction, now=now if self.console.width >= WIDE else short
+            )
         elif time.monotonic() - self._last_line.get(trial.id, 0.0) > PLAIN_SECONDS:
             self._last_line[trial.id] = time.monotonic()
             self._say(f"    {self._which(trial)}{progress.fraction:4.0%}  {now}")
@@ -97,7 +110,7 @@ class Watch:
 
     def _which(self, trial: Trial) -> str:
         """Name the trial where several run."""
-        return f"{trial.name}: " if len(self._last_line) > 1 else ""
+        return f"{trial.name}: " if self.several else ""
 
     def _say(self, text: str, style: str | None = None) -> None:
         self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -18,16 +18,18 @@ from gan_bench.scores import MEASURES
 from gan_bench.store import StoredTrial, earlier, read_anchors, scan
 
 JUDGED = ("fid", "kid", "is")
-_ONE_SEED = 3.0
-"""With one seed there is no interval: a difference counts when it exceeds so many standard deviations of scoring."""
+MISSING = "missing"
+_NAMED = 5
+"""Missing trials that are named; the table has them all."""
 
 TRIAL_COLUMNS = (
     Column("study", "study"),
     Column("name", "trial"),
     Column("old_status", "old"),
     Column("new_status", "new"),
-    Column("verdict", "verdict"),
+    Column("verdict", "verdict", vital=True),
 )
+_OLD = {"name": "name_old", "status": "status_old"}
 SETTING_COLUMNS = (
     Column("study", "study"),
     Column("setting", "setting"),
@@ -35,9 +37,9 @@ SETTING_COLUMNS = (
     Column("protocol", "protocol"),
     Column("old", "old mean", "number"),
     Column("new", "new mean", "number"),
-    Column("difference", "new - old", "interval"),
+    Column("difference", "new - old", "interval", vital=True),
     Column("seeds", "seeds", "count"),
-    Column("verdict", "verdict"),
+    Column("verdict", "verdict", vital=True),
 )
 
 
@@ -47,7 +49,7 @@ class Comparison:
 
     Attributes:
         tables: Trials whose end changed, and every setting that both have scores of.
-        worse: One sentence for everything that got worse beyond noise.
+        worse: One sentence for everything that got worse beyond noise or is gone.
     """
 
     tables: list[Table]
@@ -59,26 +61,35 @@ def compare(old: Path, new: Path) -> Comparison:
 
     Trials are the same by suite, profile, and config without the suite's version. A setting got worse when the 95 %
     interval of its paired difference over equal seeds leaves out zero on the bad side and the difference exceeds the
-    noise of scoring; with one seed, when it exceeds three standard deviations of that noise. A trial got worse when
-    it was done and now diverges or fails.
+    noise of scoring; one seed cannot say, because seeds differ by far more than that noise. A trial got worse when it
+    was done and now is anything else: diverged, failed, not run or not there.
 
     Raises:
         UserError: One of them is no results folder, or they have no trial in common.
     """
     before, after = _load(old), _load(new)
     trials = list(_trials(before, after))
-    if not trials:
+    common = sum(row["new_status"] != MISSING for row in trials)
+    if not common:
         raise UserError(f"{old} and {new} have no trial in common; compare results of the same suites")
     settings = list(_settings(before, after))
     changed = [row for row in trials if row["verdict"]]
     tables = []
     if changed:
-        note = f"{len(trials)} trials are planned in both."
+        note = f"{common} of {len(trials)} trials are planned in both."
         tables.append(Table("changes", "trials that ended otherwise", TRIAL_COLUMNS, pd.DataFrame(changed), note))
     if settings:
         note = "Paired over equal seeds; identical: the same values to the bit."
         tables.append(Table("settings", "settings", SETTING_COLUMNS, pd.DataFrame(settings), note))
-    worse = [f"{r['study']}: {r['name']}: {r['old_status']} -> {r['new_status']}" for r in changed if r["worse"]]
+    lost = [row["name"] for row in changed if row["worse"] and row["new_status"] == MISSING]
+    worse = [
+        f"{r['study']}: {r['name']}: {r['old_status']} -> {r['new_status']}"
+        for r in changed
+        if r["worse"] and r["new_status"] != MISSING
+    ]
+    if lost:
+        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+        worse.append(f"{len(lost)} trials that were done are missing: {', '.join(lost[:_NAMED])}{more}")
     worse += [
         f"{r['study']}: {r['setting']}: {r['metric']} {r['old']:.4g} -> {r['new']:.4g} ({r['protocol']})"
         for r in settings
@@ -98,23 +109,27 @@ def _load(results: Path) -> dict[tuple[str, ...], Study]:
 def _pairs(
     before: dict[tuple[str, ...], Study], after: dict[tuple[str, ...], Study]
 ) -> Iterator[tuple[Study, Study, pd.DataFrame]]:
-    """Yield the studies that both have, with the trials that both have."""
+    """Yield the studies that both have, with the older trials and what the newer folder has of them."""
     for place in sorted(before.keys() & after.keys()):
-        sides = []
-        for study in (before[place], after[place]):
-            same = [group_key(config, ("suite_version",)) for config in study.trials["config"]]
-            newest = study.trials.assign(setting_key=same).sort_values("suite_version", kind="stable")
-            sides.append(newest.drop_duplicates(["setting_key", "seed"], keep="last"))
-        both = sides[0].merge(sides[1], on=["setting_key", "seed"], suffixes=("_old", "_new"))
-        yield before[place], after[place], both
+        old, new = _newest(before[place]), _newest(after[place])
+        yield before[place], after[place], old.merge(new, "left", ["setting_key", "seed"], suffixes=("_old", "_new"))
+
+
+def _newest(study: Study) -> pd.DataFrame:
+    """Return a study's trials, of several versions of the suite those of the last."""
+    same = [group_key(config, ("suite_version",)) for config in study.trials["config"]]
+    newest = study.trials.assign(setting_key=same).sort_values("suite_version", kind="stable")
+    return newest.drop_duplicates(["setting_key", "seed"], keep="last")
 
 
 def _trials(before: dict[tuple[str, ...], Study], after: dict[tuple[str, ...], Study]) -> Iterator[dict[str, Any]]:
-    for study, _, both in _pairs(before, after):
-        for _, row in both.iterrows():
+    gone = [(before[place], _newest(before[place])) for place in sorted(before.keys() - after.keys())]
+    absent = [(study, frame.rename(columns=_OLD).assign(status_new=MISSING)) for study, frame in gone]
+    for study, both in [*((study, both) for study, _, both in _pairs(before, after)), *absent]:
+        for _, row in both.fillna({"status_new": MISSING}).iterrows():
             old, new = row["status_old"], row["status_new"]
-            worse = old == "done" and new in ("diverged", "failed")
-            better = new == "done" and old in ("diverged", "failed")
+            worse = old == "done" != new
+            better = new == "done" != old
             verdict = "worse" if worse else "better" if better else "" if old == new else "other"
             yield {
                 "study": study.title,
@@ -150,13 +165,7 @@ def _judge(old: pd.Series[Any], new: pd.Series[Any], metric: str, noise: float) 
     bad = (interval.mean > 0) == MEASURES[metric].lower_is_better
     if not gaps.any():
         verdict = "identical"
-    elif (found := verdict_of(interval, noise)) == "one seed":
-        beyond = noise > 0 and abs(interval.mean) > _ONE_SEED * noise
-        verdict = (
-            ("worse" if bad else "better") if beyond else "one seed: within noise" if noise else "one seed: unknown"
-        )
-    elif found in ("tie", "undecided"):
-        verdict = "within noise"
     else:
-        verdict = "worse" if bad else "better"
+        words = {"one seed": "one seed: undecided", "tie": "within noise", "undecided": "undecided"}
+        verdict = words.get(verdict_of(interval, noise), "worse" if bad else "better")
     return {**row, "verdict": verdict}

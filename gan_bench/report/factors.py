@@ -39,26 +39,29 @@ FACTORS: Mapping[str, tuple[str, ...]] = {
 COLUMNS = [
     Column("recipe", "recipe"),
     Column("metric", "score"),
-    Column("first_level", "A"),
-    Column("second_level", "B"),
+    Column("first_level", "A", vital=True),
+    Column("second_level", "B", vital=True),
     Column("first", "mean at A", "number"),
     Column("second", "mean at B", "number"),
-    Column("difference", "B - A", "interval"),
-    Column("effect", "effect", "number"),
-    Column("improvement", "P(B better)", "share"),
-    Column("p", "p (Holm)", "p"),
+    Column("difference", "B - A", "interval", vital=True),
+    Column(
+        "verdict",
+        "better",
+        note="better: decided when p is at most 0.05 and the interval leaves out zero; probably when the interval "
+        "alone does; a tie when all of it is smaller than the noise of scoring.",
+        vital=True,
+    ),
     Column("seeds", "seeds", "count"),
-    Column("more", "seeds to go"),
+    Column("p", "p (Holm)", "p", "p: sign-flip permutation test, corrected over the table."),
+    Column("more", "seeds to go", note="seeds to go: for a decision with 80 % power, if the difference is as seen."),
+    Column("improvement", "B better in", "share", "B better in: share of the seeds, ties counted half."),
+    Column("effect", "effect", "number", "effect: mean difference over its spread."),
     Column("pairs", "pairs", "count"),
-    Column("lost", "lost", "count"),
-    Column("verdict", "better"),
+    Column("lost", "lost", "count", "lost: pairs with a trial that failed, diverged or has not run."),
 ]
 NOTE = (
     "Pairs have equal seeds and otherwise equal settings; differences are averaged within a seed, and the 95 % "
-    "interval is over seeds. effect: mean difference over its spread. p: sign-flip permutation test, corrected over "
-    "the table. better: decided when p is at most 0.05 and the interval leaves out zero; probably when the interval "
-    "alone does; a tie is smaller than the noise of scoring. seeds to go: for a decision with 80 % power, if the "
-    "difference is as seen. lost: pairs of which one trial has no score, because it failed, diverged or has not run."
+    "interval is over seeds."
 )
 
 Sides = tuple[str, str, str, pd.DataFrame]
@@ -174,7 +177,9 @@ def _compare(recipe: str, first: str, second: str, pairs: pd.DataFrame, metric: 
         "first": by_seed[a].mean(),
         "second": by_seed[b].mean(),
         "effect": effect_size(values),
-        "improvement": improvement_probability(values, lower_is_better=MEASURES[metric].lower_is_better),
+        "improvement": improvement_probability(values, lower_is_better=MEASURES[metric].lower_is_better)
+        if len(values) > 1
+        else None,
         "p": sign_flip_test(values) if len(values) > 1 else None,
         "pairs": len(known),
         "lost": len(pairs) - len(known),

@@ -13,7 +13,7 @@ import pandas as pd
 
 from gan_bench import __version__
 from gan_bench.report.plots import Plot
-from gan_bench.report.render import cells, number, records
+from gan_bench.report.render import cells, filled, note_of, number, records
 from gan_bench.report.samples import Strip
 from gan_bench.report.study import Study, pick
 from gan_bench.report.table import Table, interval_of
@@ -112,7 +112,13 @@ def _verdict(study: Study, protocol: str) -> dict[str, Any]:
     best = interval_of(pick(by_label[ranking[0]], final, "fid"))
     assert best is not None  # noqa: S101 - it is ranked
     half = "" if best.low is None or best.high is None else f" ± {number((best.high - best.low) / 2)}"
-    verdict = {"protocol": protocol, "best": ranking[0], "fid": f"{number(best.mean)}{half}", "n": best.n}
+    verdict = {
+        "protocol": protocol,
+        "best": ranking[0],
+        "fid": f"{number(best.mean)}{half}",
+        "n": best.n,
+        "cautions": _cautions(study, protocol, by_label[ranking[0]], best.mean),
+    }
     if len(ranking) < 2:
         return {**verdict, "text": "There is no other setting to compare it with."}
     values = [by_label[label].set_index("seed")["trial"].map(final["fid"]).dropna() for label in ranking[:2]]
@@ -137,17 +143,38 @@ def _findings(chapter: Chapter) -> list[str]:
             continue
         for _, row in table.rows[table.rows["key"] == "fid"].iterrows():
             if not row["verdict"].endswith("undecided"):
-                gap = f"{number(abs(row['difference']))} FID, {row['seeds']} seeds, corrected p = {row['p']:.3f}"
-                found.append(
-                    f"{row['recipe']}: {row['first_level']} or {row['second_level']}: {row['verdict']} ({gap})"
-                )
+                half = (row["difference_high"] - row["difference_low"]) / 2
+                gap = f"{number(abs(row['difference']))} ± {number(half)} FID, {row['seeds']} seeds"
+                sure = f"corrected p = {row['p']:.3f}{_noisy(row, chapter.study, table)}"
+                pair = f"{row['recipe']}: {row['first_level']} or {row['second_level']}"
+                found.append(f"{pair}: {row['verdict']} ({gap}, {sure})")
+    return found
+
+
+def _noisy(row: pd.Series[Any], study: Study, table: Table) -> str:
+    """Say so when both sides of a comparison are no better than generators that were never trained."""
+    protocol = next(p for p in study.protocols if table.note.startswith(f"Scores {p}"))
+    untrained = study.untrained(protocol, "fid")
+    worse = untrained is not None and min(row["first"], row["second"]) >= untrained
+    return "; both no better than untrained generators" if worse else ""
+
+
+def _cautions(study: Study, protocol: str, best: pd.DataFrame, fid: float) -> list[str]:
+    """Say what a good rank alone would hide about the trials of the best setting."""
+    found = []
+    untrained = study.untrained(protocol, "fid")
+    if untrained is not None and fid >= untrained:
+        found.append(f"No better than untrained generators, whose FID is {number(untrained)}.")
+    collapsed = int((pick(best, study.final(protocol), "collapsed") > 0).sum())
+    if collapsed:
+        found.append(f"{collapsed} of {len(best)} of its generators collapsed: few classes, or one over and over.")
     return found
 
 
 def _table(table: Table) -> dict[str, Any]:
     """Make a table ready for the template: texts, what they sort by, and links to trials."""
     texts = cells(table)
-    shown = [i for i in range(len(table.columns)) if any(row[i] for row in texts)] or list(range(len(table.columns)))
+    shown = filled(table, texts)
     rows = []
     for row, written in zip(records(table), texts, strict=True):
         rows.append(
@@ -161,7 +188,7 @@ def _table(table: Table) -> dict[str, Any]:
             ]
         )
     columns = [{"title": table.columns[i].title, "number": table.columns[i].kind != "text"} for i in shown]
-    return {"name": table.name, "title": table.title, "note": table.note, "columns": columns, "rows": rows}
+    return {"name": table.name, "title": table.title, "note": note_of(table, shown), "columns": columns, "rows": rows}
 
 
 def _sort_key(value: Any) -> str:  # noqa: ANN401 - a cell

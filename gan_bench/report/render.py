@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -17,13 +19,15 @@ from gan_bench.report.table import Column, Table
 
 def number(value: float) -> str:
     """Write a number with four significant digits, without an exponent where people would not expect one."""
-    if value == 0:
-        return "0"
+    if value == round(value) and abs(value) < 1e6:
+        return str(round(value))
     return f"{value:.3e}" if abs(value) >= 1e6 or abs(value) < 1e-4 else f"{value:#.4g}".rstrip(".")
 
 
 PRINTED = 100
 """Rows of a table that are printed."""
+TEXT = 24
+"""Width to which a column of text may shrink in a terminal."""
 _WRITTEN: dict[str, Callable[[Any], str]] = {
     "text": str,
     "count": "{:.0f}".format,
@@ -58,21 +62,83 @@ def cells(table: Table) -> list[list[str]]:
     return [[cell(row, column) for column in table.columns] for row in records(table)]
 
 
+def filled(table: Table, rows: list[list[str]]) -> list[int]:
+    """Return which columns hold anything; all where none does."""
+    everything = range(len(table.columns))
+    return [i for i in everything if any(row[i] for row in rows)] or list(everything)
+
+
+def note_of(table: Table, shown: list[int]) -> str:
+    """Return what is said below a table of which these columns are shown."""
+    return " ".join(text for text in (table.note, *(table.columns[i].note for i in shown)) if text)
+
+
 def print_table(table: Table, console: Console) -> None:
-    """Print a table to a terminal, without columns that are empty, and of a long one the beginning."""
-    rows = cells(table)
-    note = f"The first {PRINTED} of {len(rows)} rows; all are in the files. " if len(rows) > PRINTED else ""
-    shown = [i for i in range(len(table.columns)) if any(row[i] for row in rows)]
-    rich = RichTable(
-        title=Text(table.title), caption=Text(note + table.note), caption_justify="left", title_justify="left"
+    """Print a table to a terminal: what is filled and fits, of a long one the beginning.
+
+    Numbers are never broken. Text breaks where it has commas or blanks, and when that is not enough columns are left
+    out, from the last to the first and vital ones after all others.
+    """
+    everything = cells(table)
+    rows, wanted = everything[:PRINTED], filled(table, everything)
+    if len(wanted) < 2:
+        return
+    widths = _fit({i: _widths(table.columns[i], [row[i] for row in rows]) for i in wanted}, table, console.width)
+    shown = list(widths)
+    notes = (
+        [f"The first {PRINTED} of {len(everything)} rows; all are in the files."] if len(everything) > PRINTED else []
     )
-    for i in shown:
+    if left := [table.columns[i].title for i in wanted if i not in widths]:
+        notes.append(f"Left out for want of width, and in the files: {', '.join(left)}.")
+    caption = Text(" ".join(text for text in (*notes, note_of(table, shown)) if text))
+    rich = RichTable(title=Text(table.title), caption=caption, caption_justify="left", title_justify="left")
+    for i, width in widths.items():
         numeric = table.columns[i].kind != "text"
-        rich.add_column(Text(table.columns[i].title), justify="right" if numeric else "left", overflow="fold")
-    for row in rows[:PRINTED]:
-        rich.add_row(*[Text(row[i]) for i in shown])
+        title = Text("\n".join(broken(table.columns[i].title, width)))
+        rich.add_column(title, justify="right" if numeric else "left", no_wrap=True, width=width)
+    for row in rows:
+        rich.add_row(*[Text("\n".join(broken(row[i], w))) for i, w in widths.items()])
     console.print(rich)
     console.print()
+
+
+def _widths(column: Column, texts: list[str]) -> tuple[int, int]:
+    """Return the least and the most width a column can use."""
+    head = max((cell_len(word) for word in column.title.split()), default=1)
+    most = max([cell_len(text) for text in texts] + [head])
+    if column.kind != "text":
+        return most, most
+    word = max((cell_len(part) for text in texts for part in re.split(r"(?<=,)|\s", text)), default=1)
+    return max(head, min(word, TEXT) if most <= TEXT else TEXT), most
+
+
+def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int) -> dict[int, int]:
+    """Give columns, by their place, the widths they are printed with; those that are left out have none."""
+    found = {i: least for i, (least, _) in widths.items()}
+
+    def spare() -> int:
+        return console - sum(found.values()) - 3 * len(found) - 1
+
+    while spare() < 0 and len(found) > 2:
+        others = [i for i in found if not table.columns[i].vital][1:]
+        del found[max(others or found)]
+    for i, least in list(found.items()):
+        found[i] += max(0, min(widths[i][1] - least, spare()))
+    return found
+
+
+def broken(text: str, width: int) -> list[str]:
+    """Break text into lines, after commas and blanks, or anywhere in what is longer than a line."""
+    lines = [""]
+    for part in re.findall(r"[^,\s]*[,\s]?", text):
+        left = part
+        if lines[-1] and cell_len(lines[-1] + left.rstrip()) > width:
+            lines.append("")
+        while cell_len(left.rstrip()) > width:
+            head, left = chop_cells(left, width)[0], "".join(chop_cells(left, width)[1:])
+            lines[-1:] = [head, ""]
+        lines[-1] += left
+    return [line.rstrip() for line in lines if line.strip()] or [""]
 
 
 def to_markdown(table: Table) -> str:
@@ -80,7 +146,8 @@ def to_markdown(table: Table) -> str:
     frame = pd.DataFrame(cells(table), columns=[column.title for column in table.columns])
     safe = frame.map(lambda text: _one_line(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;"))
     body = safe.to_markdown(index=False, disable_numparse=True)
-    note = f"\n\n{table.note}" if table.note else ""
+    text = note_of(table, list(range(len(table.columns))))
+    note = f"\n\n{text}" if text else ""
     return f"### {table.title}\n\n{body}{note}\n"
 
 
@@ -131,14 +198,15 @@ def _code(character: str) -> str:
 def to_latex(table: Table) -> str:
     """Write a table for LaTeX with the package booktabs; columns that are empty are left out."""
     rows = cells(table)
-    shown = [i for i in range(len(table.columns)) if any(row[i] for row in rows)] or list(range(len(table.columns)))
+    shown = filled(table, rows)
     form = "".join("l" if table.columns[i].kind == "text" else "r" for i in shown)
 
     def line(texts: list[str]) -> str:
         return f"{' & '.join(escape_latex(_one_line(texts[i])) for i in shown)} \\\\"
 
     body = [line([column.title for column in table.columns]), r"\midrule", *(line(row) for row in rows)]
-    note = [rf"\par\footnotesize {escape_latex(table.note)}"] if table.note else []
+    text = note_of(table, shown)
+    note = [rf"\par\footnotesize {escape_latex(text)}"] if text else []
     parts = [r"% needs \usepackage{booktabs}", rf"% {_one_line(table.title)}", rf"\begin{{tabular}}{{{form}}}"]
     return "\n".join([*parts, r"\toprule", *body, r"\bottomrule", r"\end{tabular}", *note, ""])
 

@@ -182,14 +182,14 @@ def verdict_of(interval: Interval, noise: float, p: float | None = None, alpha: 
         alpha: Level of the test.
 
     Returns:
-        ``one seed``, for want of an interval; ``tie``, below the noise; ``undecided``, when the interval holds zero;
-        ``probable``, when it does not; ``decided``, when the test agrees.
+        ``one seed``, for want of an interval; ``tie``, when the whole interval lies within the noise; ``undecided``,
+        when the mean does or the interval holds zero; ``probable``, when neither; ``decided``, when the test agrees.
     """
     if interval.low is None or interval.high is None:
         return "one seed"
-    if abs(interval.mean) < noise:
+    if max(-interval.low, interval.high) < noise:
         return "tie"
-    if interval.low <= 0 <= interval.high:
+    if abs(interval.mean) < noise or interval.low <= 0 <= interval.high:
         return "undecided"
     return "decided" if p is not None and p <= alpha else "probable"
 

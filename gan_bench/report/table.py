@@ -21,11 +21,15 @@ class Column:
         key: Column of the frame; an ``interval`` also reads ``key_low``, ``key_high`` and ``key_n``.
         title: What people read.
         kind: How a value is written.
+        note: A sentence that explains it, told where the column is shown.
+        vital: Whether a narrow terminal leaves out other columns first.
     """
 
     key: str
     title: str
     kind: Kind = "text"
+    note: str = ""
+    vital: bool = False
 
 
 @dataclass(frozen=True)

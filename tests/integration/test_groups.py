@@ -237,7 +237,7 @@ def test_what_worker_processes_warn_of_is_shown(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     console = Console(file=io.StringIO(), width=200)
     fleet = Fleet(devices=("cpu",), threads=1)
-    with Watch(console, 2) as watch:
+    with Watch(console, 2, several=True) as watch:
         records = run_processes(tmp_path / "r", trials()[:2], place(), watch, Policy(), fleet, lambda _: 2).records
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 1)}
     said = console.file.getvalue()

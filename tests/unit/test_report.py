@@ -14,11 +14,12 @@ import pytest
 from conftest import digits_trial
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 from scipy import stats as scipy_stats
 
 from gan_bench.report.frame import build_frames
-from gan_bench.report.render import cells, number, print_table, to_csv, to_markdown
+from gan_bench.report.render import broken, cells, number, print_table, to_csv, to_markdown
 from gan_bench.report.stats import differences, mean_interval
 from gan_bench.report.tables import all_tables
 from gan_bench.store import StoredTrial
@@ -199,6 +200,36 @@ def _is_number(text):
     except ValueError:
         return False
     return True
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 100, 200])
+def test_a_terminal_of_any_width_shows_whole_numbers(study, width):
+    for each in all_tables(build_frames(study)):
+        console = Console(file=io.StringIO(), width=width)
+        print_table(each, console)
+        lines = [line for line in console.file.getvalue().splitlines() if line[:1] == "│"]
+        assert all(len(line) <= width for line in lines)
+        shown = {part.strip() for line in lines for part in line.split("│")}
+        texts = {text for row in cells(each) for text in row}
+        whole = texts | {word for text in texts for word in text.replace(",", ", ").split()}
+        assert {text for text in shown if text[-1:].isdigit() and text.replace(".", "").isdigit()} <= whole
+        assert width < 200 or {text for text in texts if text.replace(".", "").isdigit()} <= shown
+
+
+def test_a_narrow_terminal_keeps_the_verdict(study):
+    console = Console(file=io.StringIO(), width=72)
+    print_table(table(all_tables(build_frames(study)), "factor-learning-rate"), console)
+    said = console.file.getvalue()
+    assert "probably" in said
+    assert "mean at A" in said.split("Left out for want of width, and in the files:")[1]
+    assert "effect:" not in said, "what is not shown needs no words"
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), max_size=60), st.integers(2, 30))
+def test_broken_lines_fit_and_lose_nothing(text, width):
+    lines = broken(text, width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
 
 
 def test_csv_has_all_digits(study):
