@@ -36,11 +36,11 @@ class Policy:
 
 
 def is_finished(results: Path, trial: Trial, place: Workplace, policy: Policy) -> bool:
-    """Say whether a trial needs no further run, on the pictures that are there now."""
+    """Say whether a trial needs no further run, with the pictures and networks that are there now."""
     directory, config = RecordDirectory.of(results, trial), trial.config
     if not policy.settled(directory):
         return False
-    return not directory.foreign_data(place.pictures(config.dataset, "train", config.image_size).sha256)
+    return not directory.foreign(place.identity(config))
 
 
 def attempt(trial: Trial, results: Path, place: Workplace, listener: Listener, policy: Policy) -> Run[Outcome]:

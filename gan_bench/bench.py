@@ -18,7 +18,7 @@ from rich.console import Console
 from gan_bench.attempt import Policy, is_finished
 from gan_bench.datasets import DATASETS, DataRoot, register_folder
 from gan_bench.environment import choose_device, cores, fix_bits
-from gan_bench.errors import UserError
+from gan_bench.errors import DataError, UserError
 from gan_bench.executors import Results, run_inline, run_processes
 from gan_bench.fleet import Fleet, kill_workers
 from gan_bench.mlflow_views import link
@@ -105,23 +105,35 @@ def bench(options: BenchOptions, console: Console) -> int:
     profile = options.profile if options.profile != "auto" else "full" if device.type == "cuda" else "quick"
     plan = make_plan(find_suite(options.suite), replace(options.plan, profile=profile))
     stop = _StopWish(console)
-    place = Workplace(data_root(options.data), device, stop, options.engine)
+    root = data_root(options.data)
+    if options.dry_run:
+        root = replace(root, given=True)  # a plan downloads nothing
+    place = Workplace(root, device, stop, options.engine)
     for folder in plan.folders:
         register_folder(folder)
     for name in dict.fromkeys(trial.config.dataset for trial in plan.trials):
         DATASETS[name]
-    if not options.dry_run:
-        _check_writable(options.results)
-    preflight(plan.trials, place)
+    _check_writable(options.results, make=not options.dry_run)
     policy = options.policy
-    todo = [t for t in plan.trials if options.fresh or not is_finished(options.results, t, place, policy)]
-    fleet = _fleet(options, device, plan, len(todo))
-    expected = expect(todo, place, len(fleet.devices) if fleet else None, options.group)
+    try:
+        preflight(plan.trials, place)
+        todo = [t for t in plan.trials if options.fresh or not is_finished(options.results, t, place, policy)]
+        fleet = _fleet(options, device, plan, len(todo))
+        done = {} if options.fresh else {t.id: RecordDirectory.of(options.results, t).epochs_kept() for t in todo}
+        expected = expect(todo, place, len(fleet.devices) if fleet else None, options.group, done)
+    except DataError as error:
+        if not options.dry_run:
+            raise
+        _list(plan, list(plan.trials), console)
+        console.print(f"expected time: unknown, because {error}", style="yellow", markup=False)
+        return 0
     _announce(plan, todo, place, fleet, expected, options, console)
+    changed = [] if options.fresh else [t for t in todo if policy.settled(RecordDirectory.of(options.results, t))]
+    if changed:
+        text = f"{len(changed)} finished trials are trained anew: their pictures or networks are not what they were"
+        console.print(text, style="yellow", markup=False)
     if options.dry_run:
-        for trial in plan.trials:
-            mark = "to run" if trial in todo else "finished"
-            console.print(f"  {mark:<9} {trial.name} ({trial.config.epochs} epochs)", markup=False, highlight=False)
+        _list(plan, todo, console)
         return 0
     at_a_time = (len(fleet.devices) if fleet else 1) * max(expected.groups.values(), default=1)
     check_space(todo, at_a_time, options.results)
@@ -132,6 +144,12 @@ def bench(options: BenchOptions, console: Console) -> int:
         write_anchors(options.results, plan.suite, plan.version, real_anchors(plan.trials, place))
     outcome = _run(plan, todo, options, place, stop, fleet, expected, console)
     return _conclude(plan, outcome, options, console, interrupted=stop.asked)
+
+
+def _list(plan: Plan, todo: list[Trial], console: Console) -> None:
+    for trial in plan.trials:
+        mark = "to run" if trial in todo else "finished"
+        console.print(f"  {mark:<9} {trial.name} ({trial.config.epochs} epochs)", markup=False, highlight=False)
 
 
 def _fleet(options: BenchOptions, device: torch.device, plan: Plan, count: int) -> Fleet | None:
@@ -229,8 +247,10 @@ def _why(trial: Trial, outcome: Results, options: BenchOptions) -> str:
     return f"{record.status}{again}: {record.reason}{hint}"
 
 
-def _check_writable(results: Path) -> None:
+def _check_writable(results: Path, *, make: bool) -> None:
     try:
+        if not make and not results.exists():
+            return
         results.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=results):
             pass
@@ -250,8 +270,10 @@ def _announce(
     console: Console,
 ) -> None:
     quick = sum(trial.config.profile == "quick" for trial in plan.trials)
-    if plan.profile == "quick":
+    if plan.profile == "quick" and quick:
         how = "QUICK profile: fewer epochs, pictures and samples (--profile full for the other)"
+    elif plan.profile == "quick":
+        how = "full profile: the suite has no quick one that cuts anything"
     elif quick:
         how = f"full profile, but {quick} trials are cut down by the command line and marked as quick"
     else:

@@ -72,6 +72,7 @@ class Dataset:
         counts: Pictures per split.
         classes: Number of classes, 0 without labels.
         judge: Name of the shipped extractor that knows these classes, or None.
+        prepared_size: Height and width its user asked for, which trials must take as they are; None for any.
         read: Reads (images, labels) of a split from the data folder; raises DataError.
         fetch: Downloads the files into a folder, or None when there is nothing to download.
     """
@@ -85,6 +86,7 @@ class Dataset:
     read: Callable[[Path, Split], tuple[Tensor, Tensor | None]]
     fetch: Callable[[Path], None] | None
     judge: str | None = None
+    prepared_size: int | None = None
 
 
 DATASETS: Registry[Dataset] = Registry("dataset")
@@ -293,6 +295,7 @@ def register_folder(folder: ImageFolder) -> Dataset:
         description=f"pictures of {folder.path}",
         channels=folder.transform.channels,
         size=folder.transform.size,
+        prepared_size=folder.transform.size,
         counts={split: len(p.images) for split, p in prepared.items()},  # type: ignore[misc]
         classes=len(prepared["train"].classes),
         read=read,

@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -107,8 +108,15 @@ def power_watts(device: torch.device) -> float | None:
         return None
 
 
-def describe(device: torch.device, engine: str, data_sha256: str | None = None) -> dict[str, Any]:
-    """Describe this process for ``environment.json``; keys are documented in ``gan_bench.schema``."""
+def describe(device: torch.device, engine: str, identity: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Describe this process for ``environment.json``; keys are documented in ``gan_bench.schema``.
+
+    Args:
+        device: What computes.
+        engine: How the update is executed.
+        identity: Digests of a trial's pictures and networks.
+    """
+    made_of = identity or {}
     commit, dirty = _git()
     return {
         "schema": SCHEMA_VERSION,
@@ -121,7 +129,8 @@ def describe(device: torch.device, engine: str, data_sha256: str | None = None) 
         "libraries": {"torch": str(torch.__version__), **{n: version(n) for n in ("torchvision", "numpy", "scipy")}},
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
-        "data_sha256": data_sha256,
+        "data_sha256": made_of.get("data_sha256"),
+        "networks_sha256": made_of.get("networks_sha256"),
         "engine": engine,
         "threads": torch.get_num_threads(),
         "changes": [],

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gan_bench.architectures import ARCHITECTURES
 from gan_bench.batches import batches, kind
 from gan_bench.datasets import DATASETS
-from gan_bench.errors import UserError, is_out_of_memory
+from gan_bench.errors import DataError, UserError, brief, is_out_of_memory
 from gan_bench.evaluation import GRID, Evaluator, generated_chunks, shuffled
 from gan_bench.metrics.extractors import resolve
 from gan_bench.randomness import generator_for
@@ -63,9 +63,44 @@ def preflight(trials: tuple[Trial, ...], place: Workplace) -> None:
                 f"{config.dataset} is prepared as {given}; change image_size, dataset or architecture"
             )
         resolve(config.evaluation.extractors, dataset.channels, place.device)
+        prepared = dataset.prepared_size
+        if prepared not in (None, config.image_size):
+            raise UserError(
+                f"{config.dataset} is prepared at {prepared}x{prepared}, and {config.recipe} takes "
+                f"{config.image_size}x{config.image_size}; write size: {config.image_size} where the suite names it"
+            )
+    for config in {(config.architecture, config.latent_dim): config for config in configs}.values():
+        _try_networks(config)
     for config in configs:
-        steps_per_epoch(config, len(place.training_pictures(config)))
+        pictures = len(place.training_pictures(config))
+        if pictures < 2:
+            raise DataError(f"{config.dataset} has one training picture; scores need at least 2, so add more")
+        steps_per_epoch(config, pictures)
         place.extractors(config)
+
+
+def _try_networks(config: TrialConfig) -> None:
+    """Let both networks of a trial work once, on two pictures.
+
+    Raises:
+        UserError: One of them fails, or gives something of another shape than the update takes.
+    """
+    architecture, name = ARCHITECTURES[config.architecture], config.architecture
+    shape = (2, *architecture.image_shape)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            generator, discriminator = architecture.generator(config.latent_dim), architecture.discriminator()
+            pictures, logits = generator(torch.zeros(2, config.latent_dim)), discriminator(torch.zeros(shape))
+    except Exception as error:  # the user's own code
+        raise UserError(
+            f"the architecture {name} does not run: {brief(error)}; try its networks on their own"
+        ) from None
+    for what, made, wanted in (("G", pictures, shape), ("D", logits, (2,))):
+        if tuple(made.shape) != wanted:
+            raise UserError(
+                f"the architecture {name}: {what} gives {tuple(made.shape)} for a batch of two, and must give {wanted}"
+                + ("; flatten its logits to one per picture" if what == "D" else "")
+            )
 
 
 def check_space(trials: list[Trial], at_a_time: int, results: Path) -> None:
@@ -117,7 +152,13 @@ class Expectation:
         return self.groups.get(kind(config), 1)
 
 
-def expect(trials: list[Trial], place: Workplace, workers: int | None = None, group: int | None = None) -> Expectation:
+def expect(
+    trials: list[Trial],
+    place: Workplace,
+    workers: int | None = None,
+    group: int | None = None,
+    done: Mapping[str, int] | None = None,
+) -> Expectation:
     """Measure every kind of step shortly, alone and in groups where they may pay.
 
     Args:
@@ -126,10 +167,12 @@ def expect(trials: list[Trial], place: Workplace, workers: int | None = None, gr
         workers: Processes that share the trials, with a thread each on a CPU; None when they run in this process.
         group: How many trials train together; None finds what is fastest on a GPU, and is 1 on a CPU, where
             stacking was measured not to pay.
+        done: Epochs that trials have behind them, by trial id.
     """
+    done = done or {}
     if workers is None:
         paces = _paces(trials, place, group)
-        return Expectation(sum(_seconds(trial.config, place, paces) for trial in trials), _groups(paces))
+        return Expectation(sum(_seconds(trial, place, paces, done) for trial in trials), _groups(paces))
     threads = torch.get_num_threads()
     cpu = place.device.type == "cpu"
     try:
@@ -138,7 +181,7 @@ def expect(trials: list[Trial], place: Workplace, workers: int | None = None, gr
         with _load(workers - 1 if cpu else 0):
             paces = _paces(trials, place, group, workers)
             each = [
-                WORKER_START + sum(_seconds(trial.config, place, paces) for trial in batch)
+                WORKER_START + sum(_seconds(trial, place, paces, done) for trial in batch)
                 for batch in batches(trials, lambda config: paces[kind(config)].group)
             ]
     finally:
@@ -185,11 +228,14 @@ def _sizes(count: int, place: Workplace, group: int | None) -> list[int]:
     return sorted({min(size, count) for size in wished} - {1})
 
 
-def _seconds(config: TrialConfig, place: Workplace, paces: Mapping[Hashable, _Pace]) -> float:
-    """Expect the seconds of a trial, or its share of those of its group."""
+def _seconds(trial: Trial, place: Workplace, paces: Mapping[Hashable, _Pace], done: Mapping[str, int]) -> float:
+    """Expect the seconds of what is left of a trial, or its share of those of its group."""
+    config, behind = trial.config, done.get(trial.id, 0)
     pace = paces[kind(config)]
-    evaluations = len(config.evaluation.epochs) + config.evaluation.draws - 1
-    train = pace.step * config.epochs * steps_per_epoch(config, len(place.training_pictures(config)))
+    ahead = [epoch for epoch in config.evaluation.epochs if epoch > behind or not behind]
+    evaluations = len(ahead) + config.evaluation.draws - 1
+    epochs = max(config.epochs - behind, 0)
+    train = pace.step * epochs * steps_per_epoch(config, len(place.training_pictures(config)))
     return train + pace.picture * config.evaluation.samples * evaluations
 
 
@@ -222,7 +268,9 @@ def _seconds_per_step(config: TrialConfig, place: Workplace, budget: float = 0.5
     engine.advance(2, place.stop)
     engine.snapshot()
     started, first = time.perf_counter(), engine.state.step
-    while time.perf_counter() - started < budget and engine.state.batch < engine.steps:
+    while time.perf_counter() - started < budget:
+        if engine.state.batch == engine.steps:
+            engine.finish_epoch()
         engine.advance(1, place.stop)
         engine.snapshot()
     return (time.perf_counter() - started) / max(engine.state.step - first, 1)

@@ -148,10 +148,10 @@ class _Run:
         self.directory.describe(self.trial)
         if self.place.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.place.device)
-        data = self.place.pictures(self.config.dataset, "train", self.config.image_size)
+        identity = self.place.identity(self.config)
         engine = self.place.engine(self.config)
-        described = environment.describe(self.place.device, engine.name, data.sha256)
-        if not self._can_go_on(described):
+        described = environment.describe(self.place.device, engine.name, identity)
+        if not self._can_go_on(described, identity):
             self.directory.clear()
         self.directory.begin(self.trial, described)
         self.engine = engine
@@ -168,8 +168,8 @@ class _Run:
             raise
         self._save_weights(engine)
 
-    def _can_go_on(self, described: Mapping[str, Any]) -> bool:
-        """Say whether an earlier part of the trial may be continued: same pictures, and a device of the same kind.
+    def _can_go_on(self, described: Mapping[str, Any], identity: Mapping[str, str]) -> bool:
+        """Say whether an earlier part may be continued: same pictures and networks, and a device of the same kind.
 
         CPU and CUDA draw different noise. Other thread counts and library versions only round differently; the
         trial goes on and its environment lists them.
@@ -178,7 +178,7 @@ class _Run:
         if not any(p.exists() for p in (self.directory.checkpoint, checkpoint.previous(self.directory.checkpoint))):
             return not before
         kinds = [str(facts.get("device")).partition(":")[0] for facts in (before, described)]
-        if before.get("data_sha256") != described["data_sha256"] or kinds[0] != kinds[1]:
+        if kinds[0] != kinds[1] or self.directory.foreign(identity):
             return False
         watched = ("device", "engine", "threads", "libraries")
         changes = {key: described[key] for key in watched if before.get(key) != described[key]}

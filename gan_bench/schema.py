@@ -24,6 +24,7 @@ ENVIRONMENT = {
     "device": "what computed: cpu or cuda:N",
     "device_name": "name of the processor or graphics card",
     "data_sha256": "digest of the prepared training pictures",
+    "networks_sha256": "digest of the layers of both networks: kinds, settings, shapes",
     "engine": "how the update was executed",
     "threads": "CPU threads of one operation; other counts may change the last bits",
     "changes": "threads, device or libraries of later parts of a resumed trial, where they differ; bits may too",

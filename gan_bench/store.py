@@ -91,10 +91,27 @@ class RecordDirectory:
         except (RecordError, ValueError):
             return None
 
-    def foreign_data(self, sha256: str) -> bool:
-        """Say whether an earlier run of the trial saw other pictures: its checkpoint would be a mixture."""
-        known = self.environment().get("data_sha256")
-        return known is not None and known != sha256
+    def epochs_kept(self) -> int:
+        """Count the finished epochs that a resumed run will not train again, as far as the history tells."""
+        if not self.checkpoint.exists():
+            return 0
+        with contextlib.suppress(OSError, RecordError):
+            return len(read_lines(self.path / HISTORY, _STEP_LINE))
+        return 0
+
+    def foreign(self, now: Mapping[str, Any]) -> bool:
+        """Say whether an earlier run of the trial saw other pictures or trained other networks.
+
+        To go on from its checkpoint would be a mixture.
+
+        Args:
+            now: ``data_sha256``, ``networks_sha256`` and ``torch``, as they are now. Versions of torch describe the
+                same networks in different words, so networks are compared under the same one only.
+        """
+        known = self.environment()
+        same_torch = known.get("libraries", {}).get("torch") == now["torch"]
+        watched = ("data_sha256", "networks_sha256") if same_torch else ("data_sha256",)
+        return any(known.get(name) not in (None, now[name]) for name in watched)
 
     def clear(self) -> None:
         """Forget what an earlier run of the trial left."""

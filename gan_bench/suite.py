@@ -167,9 +167,12 @@ def _trial(
     extractors = options.extractors or (
         ("auto",) if suite.evaluate.extractors == "auto" else tuple(suite.evaluate.extractors)
     )
-    # What the command line cuts down is no longer the suite's protocol and is marked as such in every table.
+    # What the command line cuts down is no longer the suite's protocol and is marked as such in every table; a quick
+    # profile that cuts nothing, seeds apart, is that protocol.
     limited = cuts.train_limit is not None or (cuts.samples or 0) < suite.evaluate.samples
-    profile: Profile = "quick" if limited or values["epochs"] < wished else options.profile
+    cutting = suite.profiles.quick.model_dump(exclude={"seeds"}, exclude_none=True)
+    quick = limited or values["epochs"] < wished or (options.profile == "quick" and bool(cutting))
+    profile: Profile = "quick" if quick else "full"
     at = {0, values["epochs"], *(e for e in suite.evaluate.epochs if e <= values["epochs"])}
     evaluation = EvaluationConfig(
         epochs=tuple(sorted(at)), samples=cuts.samples or 2, extractors=extractors, draws=suite.evaluate.draws

@@ -193,8 +193,7 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
         raise UserError(f"{stored.trial['name']} ran on {device}, and torch sees no CUDA device here")
     fix_bits(device)
     place = Workplace(data, device, lambda: False, before["engine"])
-    pictures = place.pictures(config.dataset, "train", config.image_size)
-    now = describe(device, before["engine"], pictures.sha256)
+    now = describe(device, before["engine"], place.identity(config))
     logged = next((line for line in stored.history if line["step"] <= RERUN_STEPS), stored.history[0])
     engine = place.engine(config)
     while engine.state.step < logged["step"]:
@@ -203,7 +202,7 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
         engine.advance(logged["step"] - engine.state.step, lambda: False)
     seen = finite(engine.snapshot().last)
     wanted = logged["last"] if logged["kind"] == "epoch" else {name: logged[name] for name in seen}
-    watched = ("device", "device_name", "libraries", "data_sha256", "engine", "threads")
+    watched = ("device", "device_name", "libraries", "data_sha256", "networks_sha256", "engine", "threads")
     others = [name for name in watched if before.get(name) != now[name]]
     if (stored.record or {}).get("group", 1) > 1:
         others.append("step: it trained in a group, and this one alone")

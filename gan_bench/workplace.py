@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from gan_bench.architectures import ARCHITECTURES, fingerprint
 from gan_bench.datasets import DATASETS, DataRoot, Pictures, load
 from gan_bench.evaluation import Evaluator, shuffled
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
@@ -92,6 +93,13 @@ class Workplace:
         extractors = self.extractors(config)
         references = {extractor.name: self.reference(config, extractor) for extractor in extractors}
         return Evaluator(extractors, references, DATASETS[config.dataset].judge)
+
+    def identity(self, config: TrialConfig) -> dict[str, str]:
+        """Return what a trial is made of beside its config: digests of pictures and networks, and torch's version."""
+        key = ("networks", config.architecture, config.latent_dim)
+        networks = self._once(key, lambda: fingerprint(ARCHITECTURES[config.architecture], config.latent_dim))
+        pictures = self.pictures(config.dataset, "train", config.image_size)
+        return {"data_sha256": pictures.sha256, "networks_sha256": networks, "torch": str(torch.__version__)}
 
     def engine(self, config: TrialConfig) -> Engine:
         """Make the engine of a trial at its very beginning."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import nn
 
 from gan_bench.architectures import dcgan, mlp
@@ -30,6 +32,27 @@ class Architecture:
 
 
 ARCHITECTURES: Registry[Architecture] = Registry("architecture")
+
+
+def fingerprint(architecture: Architecture, latent_dim: int) -> str:
+    """Digest what tells one pair of networks from another: kinds, settings and shapes of their layers, by name.
+
+    Another version of torch may describe the same layers in other words.
+    """
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                networks = architecture.generator(latent_dim), architecture.discriminator()
+        except Exception:  # a user's own initialisation may want real memory
+            networks = architecture.generator(latent_dim), architecture.discriminator()
+    digest = hashlib.sha256()
+    for network in networks:
+        for name, module in network.named_modules():
+            digest.update(f"{name}\0{type(module).__qualname__}\0{module.extra_repr()}\n".encode())
+        for name, tensor in network.state_dict().items():
+            digest.update(f"{name}\0{tuple(tensor.shape)}\n".encode())
+    return digest.hexdigest()
+
 
 ARCHITECTURES.register(
     "mlp",

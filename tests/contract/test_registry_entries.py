@@ -1,4 +1,4 @@
-"""One contract for every registry entry. A user's own entry can be run through it by registering it in conftest."""
+"""One contract for every registry entry, a user's own included."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from conftest import config_of
 from torch import nn
 
-from gan_bench.architectures import ARCHITECTURES
+from gan_bench.architectures import ARCHITECTURES, fingerprint
 from gan_bench.datasets import DATASETS, DataRoot, load
 from gan_bench.metrics import classifiers
 from gan_bench.metrics.extractors import EXTRACTORS, card
@@ -138,7 +138,52 @@ def test_last_batch_and_fake_batch(name):
     assert seen == expected[name]
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist", "cifar10", "cats"])
+LATENT = 16
+
+
+def pair(name):
+    torch.manual_seed(0)
+    return ARCHITECTURES[name].generator(LATENT), ARCHITECTURES[name].discriminator()
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("number", [1, 5])
+def test_architectures_give_pictures_and_logits(name, number):
+    generator, discriminator = (network.eval() for network in pair(name))
+    made = generator(torch.randn(number, LATENT))
+    assert made.shape == (number, *ARCHITECTURES[name].image_shape)
+    assert made.dtype == torch.float32
+    assert made.abs().max() <= 1
+    assert discriminator(made).shape == (number,)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_architectures_in_eval_mode_look_at_every_picture_alone(name):
+    generator, discriminator = (network.eval().double() for network in pair(name))
+    noise = torch.randn(6, LATENT, dtype=torch.float64)
+    with torch.no_grad():
+        together, alone = generator(noise), torch.cat([generator(row[None]) for row in noise])
+        assert torch.allclose(together, alone, atol=1e-12)
+        assert torch.allclose(discriminator(together), torch.cat([discriminator(row[None]) for row in alone]))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_architectures_learn_with_all_they_have(name):
+    """A parameter without a gradient is a mistake, or a waste."""
+    generator, discriminator = pair(name)
+    nn.functional.softplus(-discriminator(generator(torch.randn(8, LATENT)))).mean().backward()
+    for network in (generator, discriminator):
+        assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_an_architecture_is_told_from_every_other(name):
+    prints = {other: fingerprint(ARCHITECTURES[other], LATENT) for other in ARCHITECTURES}
+    assert [other for other in prints if prints[other] == prints[name]] == [name]
+    assert fingerprint(ARCHITECTURES[name], LATENT) == prints[name] != fingerprint(ARCHITECTURES[name], LATENT + 1)
+
+
+@pytest.mark.parametrize("name", DATASETS)
 def test_datasets(name, request):
     dataset = DATASETS[name]
     root = request.getfixturevalue("real_data") if dataset.fetch else DataRoot(request.config.rootpath, given=True)

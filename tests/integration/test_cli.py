@@ -24,6 +24,7 @@ trials:
     sweep: {lr: [2e-4, 3e-4]}
 seeds: [0]
 evaluate: {samples: 64}
+profiles: {quick: {epochs: 2}}
 """
 
 

@@ -1,0 +1,126 @@
+"""What stops a plan before hours are spent, and how long it is said to take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import digits_trial
+from torch import nn
+
+from gan_bench import preflight
+from gan_bench.architectures import ARCHITECTURES, Architecture, mlp
+from gan_bench.attempt import Policy, is_finished
+from gan_bench.datasets import DATASETS, DataRoot
+from gan_bench.errors import DataError, UserError
+from gan_bench.events import Silent
+from gan_bench.executors import run_inline
+from gan_bench.preflight import expect
+from gan_bench.store import RecordDirectory
+from gan_bench.trial import EvaluationConfig, Status
+from gan_bench.workplace import Workplace
+
+CPU = torch.device("cpu")
+
+
+def place(stop=lambda: False):
+    return Workplace(DataRoot(Path(), given=True), CPU, stop)
+
+
+class Flat(nn.Module):
+    """A small network between any two shapes."""
+
+    def __init__(self, width: int, shape: tuple[int, ...], slope: float = 0.2) -> None:
+        super().__init__()
+        self.shape = shape
+        self.layers = nn.Sequential(nn.Linear(width, torch.Size(shape).numel()), nn.LeakyReLU(slope), nn.Tanh())
+
+    def forward(self, inputs):
+        return self.layers(inputs.flatten(1)).view(len(inputs), *self.shape)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Registers a pair of networks under the name ``tiny``."""
+
+    def register(generator, discriminator):
+        entry = Architecture(description="", image_shape=(1, 28, 28), generator=generator, discriminator=discriminator)
+        monkeypatch.setitem(ARCHITECTURES._entries, "tiny", entry)
+        return digits_trial(architecture="tiny")
+
+    return register
+
+
+@pytest.mark.parametrize(
+    ("generator", "discriminator", "said"),
+    [
+        (lambda z: Flat(z, (1, 28, 28)), lambda: Flat(784, (1,)), r"D gives \(2, 1\) .* must give \(2,\); flatten"),
+        (lambda z: Flat(z, (28, 28)), lambda: Flat(784, ()), r"G gives \(2, 28, 28\) .* must give \(2, 1, 28, 28\)"),
+        (lambda z: Flat(z + 1, (1, 28, 28)), lambda: Flat(784, ()), "does not run: RuntimeError: .*shapes"),
+        (lambda z: 1 / 0, lambda: Flat(784, ()), "does not run: ZeroDivisionError"),
+    ],
+)
+def test_networks_are_tried_before_anything_runs(tiny, generator, discriminator, said):
+    before = torch.get_rng_state()
+    with pytest.raises(UserError, match=f"the architecture tiny.*{said}"):
+        preflight.preflight((tiny(generator, discriminator),), place())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_own_networks_train(tiny, tmp_path):
+    trial = tiny(lambda z: Flat(z, (1, 28, 28)), lambda: Flat(784, ()))
+    preflight.preflight((trial,), place())
+    assert run_inline(tmp_path, [trial], place(), Silent()).records[trial.id].status is Status.DONE
+
+
+def test_changed_networks_are_trained_anew(tiny, tmp_path):
+    trial = tiny(mlp.Generator, lambda: Flat(784, ()))
+    run_inline(tmp_path, [trial], place(), Silent())
+    assert is_finished(tmp_path, trial, place(), Policy())
+    tiny(mlp.Generator, lambda: Flat(784, (), slope=0.1))
+    assert not is_finished(tmp_path, trial, place(), Policy())
+    before = RecordDirectory.of(tmp_path, trial).record()
+    after = run_inline(tmp_path, [trial], place(), Silent()).records[trial.id]
+    assert after.status is Status.DONE
+    assert after.weights_sha256 != before.weights_sha256
+    assert is_finished(tmp_path, trial, place(), Policy())
+
+
+def test_an_interrupted_trial_with_changed_networks_starts_again(tiny, tmp_path):
+    """Their weights would even load: only a slope has changed."""
+    trial = tiny(mlp.Generator, lambda: Flat(784, ()))
+    looks = iter(range(10**6))
+    run_inline(tmp_path, [trial], place(lambda: next(looks) > 9), Silent())
+    assert RecordDirectory.of(tmp_path, trial).status() is Status.INTERRUPTED
+    tiny(mlp.Generator, lambda: Flat(784, (), slope=0.1))
+    resumed = run_inline(tmp_path / "a", [trial], place(), Silent()).records[trial.id]
+    mixed = run_inline(tmp_path, [trial], place(), Silent()).records[trial.id]
+    assert mixed.weights_sha256 == resumed.weights_sha256
+
+
+def test_a_folder_of_another_size_than_the_networks_take(monkeypatch):
+    sized = replace(DATASETS["digits"], prepared_size=32)
+    monkeypatch.setitem(DATASETS._entries, "digits", sized)
+    with pytest.raises(UserError, match="digits is prepared at 32x32, and .* takes 28x28; write size: 28"):
+        preflight.preflight((digits_trial(),), place())
+
+
+def test_one_picture_is_too_few(monkeypatch):
+    monkeypatch.setattr(Workplace, "training_pictures", lambda *_: torch.zeros(1, 1, 28, 28, dtype=torch.uint8))
+    with pytest.raises(DataError, match="one training picture; .* at least 2"):
+        preflight.preflight((digits_trial(),), place())
+
+
+def test_epochs_of_one_step_are_measured():
+    trial = digits_trial(
+        train_limit=20, batch_size=64, epochs=1000, evaluation=EvaluationConfig(epochs=(0,), samples=2)
+    )
+    assert expect([trial], place()).seconds > 0.1
+
+
+def test_what_is_behind_a_trial_is_not_expected_again():
+    trial = digits_trial(epochs=400)
+    whole, rest = (expect([trial], place(), done={trial.id: done}).seconds for done in (0, 390))
+    assert rest < whole / 2
