@@ -29,7 +29,8 @@ def _suites() -> Iterator[tuple[str, str]]:
     folders = (suites_folder(), Path("benchmarks"))  # later ones win, as in find_suite
     for path in sorted({path.name: path for folder in folders for path in folder.glob("*.yaml")}.values()):
         plan = make_plan(path, PlanOptions())
-        yield path.stem, f"{len(plan.trials)} trials: {plan.description.strip()}"
+        quick = make_plan(path, PlanOptions(profile="quick"))
+        yield path.stem, f"{len(plan.trials)} trials ({len(quick.trials)} quick): {plan.description.strip()}"
 
 
 def _recipes() -> Iterator[tuple[str, str]]:
@@ -77,6 +78,8 @@ def describe(name: str, kind: str | None = None) -> RenderableType:
     Raises:
         UserError: There is none.
     """
+    if kind is None and name.endswith((".yaml", ".yml")):
+        return _describe_suite(name)
     kinds = [kind] if kind else list(_LISTS)
     known: list[str] = []
     for each in kinds:
@@ -84,7 +87,7 @@ def describe(name: str, kind: str | None = None) -> RenderableType:
         known += names
         if name in names:
             return _DESCRIPTIONS[each](name)
-    raise UserError(f'nothing is called "{name}" ({did_you_mean(name, known)})')
+    raise UserError(f'nothing is called "{name}" ({did_you_mean(name, dict.fromkeys(known))})')
 
 
 def _describe_recipe(name: str) -> RenderableType:
@@ -101,7 +104,7 @@ def _describe_suite(name: str) -> RenderableType:
     plan = make_plan(find_suite(name), PlanOptions())
     table = Table(title=Text(f"{name}, version {plan.version}: {plan.description.strip()}"))
     for title in ("setting", "epochs", "evaluated at", "seeds"):
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     settings: dict[str, list[int]] = {}
     for trial in plan.trials:
         settings.setdefault(trial.setting, []).append(trial.config.seed)

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from gan_bench import __version__
 from gan_bench.errors import UserError
 from gan_bench.store import finite
 
@@ -24,6 +25,21 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Fetch, check and describe datasets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+
+
+def _say_version(wished: bool) -> None:
+    if wished:
+        Console().print(f"gan_bench {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    pass
 
 
 class ProfileWish(StrEnum):

@@ -123,7 +123,8 @@ def decode(data: bytes, name: str, channels: int) -> Image.Image:
                 picture = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
             return picture.convert("L" if channels == 1 else "RGB")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"the picture {name} cannot be decoded ({error}); repair or remove it") from None
+        why = "of no known format" if isinstance(error, UnidentifiedImageError) else error
+        raise DataError(f"the picture {name} cannot be decoded ({why}); repair or remove it") from None
 
 
 def fit(picture: Image.Image, size: int) -> Image.Image:

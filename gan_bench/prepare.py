@@ -263,7 +263,7 @@ def _array(picture: Any, name: str, transform: Transform) -> NDArray[np.uint8]: 
         width, height = picture.size
         raise DataError(
             f"the picture {name} has {width}x{height} pixels, not {transform.size}x{transform.size}; "
-            "set crop: center to scale and crop"
+            "bring all pictures to one size, or write crop: center where a suite names them"
         )
     array = np.asarray(fit(picture, transform.size))
     return array[None] if transform.channels == 1 else array.transpose(2, 0, 1)

@@ -202,6 +202,8 @@ def import_moments(path: Path, dim: int) -> Moments:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             mean, covariance = torch.from_numpy(data["mu"]).double(), torch.from_numpy(data["sigma"]).double()
             count = int(data["count"]) if "count" in data.files else 0
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; name a dataset, pictures, or an .npz with mu and sigma") from None
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
         raise DataError(f"{path} is no .npz with the arrays mu and sigma") from None
     if mean.shape != (dim,) or covariance.shape != (dim, dim):

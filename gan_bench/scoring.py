@@ -97,7 +97,7 @@ def _pictures_of(path: Path, channels: int) -> Pictures:
             raise DataError(f"{path} holds no pictures")
         width, height = decode(opened.read(opened.names[0]), f"{path}/{opened.names[0]}", channels).size
     if width != height:
-        raise DataError(f"the pictures of {path} are {width}x{height}; only square ones can be scored")
+        raise DataError(f"the pictures of {path} are {width}x{height}; scale or cut them to squares of one size")
     prepared = prepare(path, None, Transform(size=width, channels=channels, crop="none"))
     return Pictures(torch.from_numpy(prepared.images), None, prepared.sha256)
 

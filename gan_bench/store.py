@@ -453,5 +453,7 @@ def _never_started(suite: Path, seen: set[str]) -> Iterator[StoredTrial | Record
                     evaluations=[],
                     record=None,
                 )
-    except (KeyError, TypeError, RecordError, UserError) as error:
+    except RecordError as error:
+        yield error
+    except (KeyError, TypeError, UserError) as error:
         yield RecordError(f"{suite / PLAN} cannot be read ({error}); run the suite again to write it anew")

@@ -267,5 +267,6 @@ def _fields_at(place: Location) -> list[str]:
         ("profiles",): Profiles,
         ("profiles", "quick"): ProfileCuts,
     }
-    model = models.get(tuple(names))
+    named = len(names) == 2 and names[0] == "datasets"
+    model = FolderEntry if named else models.get(tuple(names))
     return sorted(model.model_fields) if model else []

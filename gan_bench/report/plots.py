@@ -134,7 +134,10 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
 
 
 def _band(axis: Axes, groups: Any, index: int, label: str) -> None:  # noqa: ANN401 - pandas' grouped column
+    from matplotlib.ticker import MaxNLocator
+
     mean, low, high = groups.mean(), groups.min(), groups.max()
+    axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # there is no half epoch
     colour, dash = _COLOURS[index % len(_COLOURS)], _DASHES[index % len(_DASHES)]
     marker = _MARKERS[index % len(_MARKERS)] if len(mean) <= 12 else None
     axis.plot(mean.index, mean.to_numpy(), color=colour, linestyle=dash, marker=marker, markersize=3.5, label=label)
@@ -242,6 +245,8 @@ def _cost_plot(study: Study, protocol: str) -> Iterator[Plot]:
             linestyle="none",
             label=_short(row["setting"]),
         )
+    if axis.get_ylim()[0] < 0:
+        axis.set_ylim(bottom=0)  # an interval may reach below, a distance does not
     axis.set_xlabel("seconds of training")
     axis.set_ylabel("FID at the end (lower is better)")
     figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -254,6 +255,38 @@ def test_score_folders_files_and_statistics(tmp_path, suite):
     nothing = gan_bench("score", tmp_path / "none", "digits")
     assert nothing.returncode == 2
     assert "does not exist" in nothing.stderr
+
+
+def test_a_plan_without_data_downloads_nothing(tmp_path):
+    done = gan_bench("run", "mnist", "--dry-run", "--data", tmp_path, "--results", tmp_path / "r")
+    assert done.returncode == 0, done.stderr
+    assert "to run    mnist-dcgan,seed=0 (2 epochs)" in done.stdout
+    assert "expected time: unknown, because" in done.stdout
+    elsewhere = gan_bench("run", "mnist", "--dry-run", cwd=tmp_path, env={**os.environ, "GAN_BENCH_DATA": ""})
+    assert "expected time: unknown, because" in elsewhere.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_results_that_are_a_file_are_refused_by_a_plan_too(tmp_path, suite):
+    done = gan_bench("run", suite, "--dry-run", "--results", suite)
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+
+
+def test_verify_says_what_it_checked(tmp_path):
+    empty = gan_bench("verify", tmp_path)
+    assert empty.returncode == 2
+    assert "holds no trial records" in empty.stderr
+
+
+@pytest.mark.parametrize("after", [0.05, 0.2, 0.5])
+def test_ctrl_c_while_libraries_load(after):
+    process = subprocess.Popen([sys.executable, "-m", "gan_bench", "doctor"], stderr=subprocess.PIPE, text=True)
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert "gan_bench" not in said, "no traceback of ours"
+    assert process.returncode in (0, 130, -signal.SIGINT)  # before Python listens, the signal itself ends it
 
 
 def test_dry_run_writes_nothing(tmp_path, suite):

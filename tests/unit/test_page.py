@@ -36,7 +36,7 @@ HOSTILE = {
 }
 
 
-def write(results, trial, fid, *, setting=None, status=Status.DONE, draw_std=0.5, metric="fid"):
+def write(results, trial, fid, *, setting=None, status=Status.DONE, draw_std=0.5, metric="fid", gain=50.0, **more):
     """Write the record of a trial that never ran."""
     directory = RecordDirectory.of(results, trial)
     shown = replace(trial, setting=setting or trial.setting)
@@ -62,8 +62,12 @@ def write(results, trial, fid, *, setting=None, status=Status.DONE, draw_std=0.5
         "name": f"{metric}[lenet-mnist-v1,train,64]", "metric": metric, "extractor": "lenet-mnist-v1",
         "split": "train", "generated": 64, "draw_std": draw_std,
     }  # fmt: skip
+    others = [
+        {**score, "name": f"{name}[lenet-mnist-v1,train,64]", "metric": name, "value": value}
+        for name, value in more.items()
+    ]
     lines = [
-        {"epoch": e, "train_seconds": float(e), "scores": [{**score, "value": fid + 50.0 * (epochs - e)}]}
+        {"epoch": e, "train_seconds": float(e), "scores": [{**score, "value": fid + gain * (epochs - e)}, *others]}
         for e in range(epochs + 1)
     ]
     directory.append("evaluations.jsonl", lines)
@@ -136,6 +140,27 @@ def test_the_page_loads_and_runs_nothing_but_its_own(results):
     parser.feed(page)
     assert parser.found == []
     assert not re.findall(r"@import|url\((?!#)", page)
+
+
+@pytest.mark.parametrize(("gain", "collapsed"), [(50.0, 0.0), (50.0, 1.0), (-5.0, 0.0)])
+def test_the_page_says_when_the_best_is_not_good(tmp_path, gain, collapsed):
+    for seed in range(3):
+        write(tmp_path, digits_trial(seed), 50.0 + seed, gain=gain, collapsed=collapsed)
+    build_report(tmp_path)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert ("No better than untrained generators, whose FID is 41." in page) == (gain < 0)
+    assert ("3 of 3 of its generators collapsed" in page) == (collapsed > 0)
+
+
+def test_answers_on_the_page_come_with_their_interval(tmp_path):
+    for seed in range(5):
+        for lr, fid in ((2e-4, 60.0 + seed), (3e-4, 40.0 + 2 * seed)):
+            write(tmp_path, with_lr(digits_trial(seed), lr), fid, gain=-9.0)
+    build_report(tmp_path)
+    page = (tmp_path / "report" / "report.html").read_text()
+    (answer,) = re.findall(r"<li><bdi>(mnist-mlp-z100: 0.0002 .*?)</bdi>", page)
+    assert answer.startswith("mnist-mlp-z100: 0.0002 or 0.0003: probably 0.0003 (18 ± 1.963 FID, 5 seeds, ")
+    assert answer.endswith("; both no better than untrained generators)"), "their mean before training is 35"
 
 
 def test_twice_is_the_same_bytes(results, tmp_path):

@@ -105,6 +105,7 @@ BAD = [
     ("samples: 100", "samples: 1", "8:", "greater than or equal to 2"),
     ("{lr: [2e-4, 3.0e-4]", "{lr_g: [1e-4], lr: [2e-4]", "6:", "lr sets both networks"),
     ("quick:", "fast:", "9:12", "unknown field"),
+    ("seeds: [0, 1]", "datasets: {own: {pth: x}}", "7:18", 'unknown field (did you mean "path"'),
 ]
 
 
