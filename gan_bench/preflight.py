@@ -142,10 +142,13 @@ class Expectation:
     Attributes:
         seconds: Seconds of training and evaluation until all is done.
         groups: How many trials of a kind should train together, by ``kind``; those of one only are left out.
+        one_thread: How many times as fast as with all threads a step was with one: far above 1 on a machine that is
+            busy with other work, where threads wait for each other.
     """
 
     seconds: float
     groups: Mapping[Hashable, int] = field(default_factory=dict)
+    one_thread: float = 1.0
 
     def group(self, config: TrialConfig) -> int:
         """Say how many trials like this one should train together."""
@@ -172,7 +175,8 @@ def expect(
     done = done or {}
     if workers is None:
         paces = _paces(trials, place, group)
-        return Expectation(sum(_seconds(trial, place, paces, done) for trial in trials), _groups(paces))
+        seconds = sum(_seconds(trial, place, paces, done) for trial in trials)
+        return Expectation(seconds, _groups(paces), _one_thread(trials, place))
     threads = torch.get_num_threads()
     cpu = place.device.type == "cpu"
     try:
@@ -187,6 +191,21 @@ def expect(
     finally:
         torch.set_num_threads(threads)
     return Expectation(max(sum(each) / workers, max(each, default=0.0)), _groups(paces))
+
+
+def _one_thread(trials: list[Trial], place: Workplace) -> float:
+    """Measure how many times as fast one thread is as all; the two take turns, because other work comes and goes."""
+    threads = torch.get_num_threads()
+    if not trials or place.device.type != "cpu" or threads == 1:
+        return 1.0
+    config, spent = trials[0].config, {threads: 0.0, 1: 0.0}
+    try:
+        for count in (threads, 1) * 2:
+            torch.set_num_threads(count)
+            spent[count] += _unless_too_large(lambda: _seconds_per_step(config, place, budget=0.2)) or 1.0
+    finally:
+        torch.set_num_threads(threads)
+    return spent[threads] / spent[1]
 
 
 @dataclass(frozen=True)
