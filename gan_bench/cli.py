@@ -321,7 +321,7 @@ def verify(
     console, bad, count = Console(), 0, 0
     for verdict in verification.verify(earlier(results)):
         bad += bool(verdict.faults)
-        count += 1
+        count += verdict.checked
         for fault in verdict.faults:
             console.print(f"{verdict.name}: {fault}", style="red", markup=False, soft_wrap=True)
         for remark in verdict.remarks:

@@ -32,24 +32,28 @@ class Verdict:
         name: Its directory, or the trial's name.
         faults: What is not as it should be, a sentence each.
         remarks: What is worth knowing.
+        checked: Whether there was a record to check.
     """
 
     name: str
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    checked: bool = True
 
 
 def verify(results: Path) -> Iterator[Verdict]:
     """Check every record under a results folder, reading only.
 
     Yields:
-        A verdict for every trial that has started and for every directory that cannot be read.
+        A verdict for every planned trial and for every directory that cannot be read.
     """
     for stored in scan(results):
         if isinstance(stored, RecordError):
             yield Verdict("record", (str(stored),))
         elif (stored.path / "trial.json").exists():
             yield Verdict(stored.path.name, tuple(_faults(stored)), tuple(_remarks(stored)))
+        else:
+            yield Verdict(stored.path.name, (), ("is planned and has no record",), checked=False)
 
 
 def _faults(stored: StoredTrial) -> Iterator[str]:

@@ -47,8 +47,15 @@ def cell(row: Mapping[str, Any], column: Column) -> str:
     text = number(float(value))
     low, high = row.get(f"{column.key}_low"), row.get(f"{column.key}_high")
     if column.kind == "interval" and low is not None and high is not None and not pd.isna(low):
-        return f"{text} ± {number((float(high) - float(low)) / 2)}"
+        return f"{text} ± {_half((float(high) - float(low)) / 2, text)}"
     return text
+
+
+def _half(width: float, mean: str) -> str:
+    """Write half an interval's width; one that the digits of the mean do not show is a zero of as many digits."""
+    digits = len(mean.partition(".")[2])
+    hidden = "e" not in mean and 0 < width < 0.5 * 10.0**-digits
+    return f"{0:.{digits}f}" if hidden else number(width)
 
 
 def records(table: Table) -> list[dict[str, Any]]:

@@ -57,7 +57,8 @@ def stop_after(looks):
 
 def whole(results):
     """Assert that every record is as it should be."""
-    assert [verdict.faults for verdict in verify(results)] == [()] * len(list(results.glob("*/*/trial.json")))
+    found = [verdict.faults for verdict in verify(results) if verdict.checked]
+    assert found == [()] * len(list(results.glob("*/*/trial.json")))
 
 
 # ---------------------------------------------------------------------------------------------------- checkpoints
