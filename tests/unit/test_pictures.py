@@ -185,7 +185,7 @@ def test_a_class_without_pictures_is_named(tmp_path):
 def test_mixed_sizes_without_a_crop_are_refused(tmp_path):
     files = {"a.png": encode(Image.fromarray(noise(8, 8, 3))), "b.png": encode(Image.fromarray(noise(9, 8, 3)))}
     source = zipped(tmp_path / "p.zip", files)
-    with pytest.raises(DataError, match=r"b\.png has 8x9 pixels, not 8x8; set crop: center"):
+    with pytest.raises(DataError, match=r"b\.png has 8x9 pixels, not 8x8; bring all .* write crop: center"):
         prepare(source, None, Transform(size=8, channels=3, crop="none"))
     assert prepare(source, None, COLOUR).images.shape == (2, 3, 8, 8)
 
@@ -244,7 +244,7 @@ def test_missing_data_names_the_remedy(tmp_path, name):
 
 def test_cats_without_kagglehub_says_how(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "kagglehub", None)
-    with pytest.raises(DataError, match=r"pip install gan-bench\[kaggle\]"):
+    with pytest.raises(DataError, match=r"kagglehub, which is not installed; install it here with pip"):
         fetch(DATASETS["cats"], tmp_path)
 
 
