@@ -111,7 +111,7 @@ def bench(options: BenchOptions, console: Console) -> int:
     stop = _StopWish(console)
     root = data_root(options.data)
     if options.dry_run:
-        root = replace(root, given=True)  # a plan downloads nothing
+        root = replace(root, given=True)  # a plan downloads no dataset
     place = Workplace(root, device, stop, options.engine)
     for folder in plan.folders:
         register_folder(folder)
@@ -123,16 +123,17 @@ def bench(options: BenchOptions, console: Console) -> int:
         preflight(plan.trials, place)
         todo = [t for t in plan.trials if options.fresh or not is_finished(options.results, t, place, policy)]
         fleet = _fleet(options, device, plan, len(todo))
-        done = {} if options.fresh else {t.id: RecordDirectory.of(options.results, t).epochs_kept() for t in todo}
+        changed = [] if options.fresh else [t for t in todo if policy.settled(RecordDirectory.of(options.results, t))]
+        done = {} if options.fresh else {trial.id: _epochs_kept(options.results, trial, place) for trial in todo}
         expected = expect(todo, place, len(fleet.devices) if fleet else None, options.group, done)
     except DataError as error:
         if not options.dry_run:
             raise
-        _list(plan, list(plan.trials), console)
+        left = [t for t in plan.trials if not policy.settled(RecordDirectory.of(options.results, t))]
+        _list(plan, left, console)
         console.print(f"expected time: unknown, because {error}", style="yellow", markup=False)
         return 0
     _announce(plan, todo, place, fleet, expected, options, console)
-    changed = [] if options.fresh else [t for t in todo if policy.settled(RecordDirectory.of(options.results, t))]
     if changed:
         text = f"{len(changed)} finished trials are trained anew: their pictures or networks are not what they were"
         console.print(text, style="yellow", markup=False)
@@ -148,6 +149,14 @@ def bench(options: BenchOptions, console: Console) -> int:
         write_anchors(options.results, plan.suite, plan.version, real_anchors(plan.trials, place))
     outcome = _run(plan, todo, options, place, stop, fleet, expected, console)
     return _conclude(plan, outcome, options, console, interrupted=stop.asked)
+
+
+def _epochs_kept(results: Path, trial: Trial, place: Workplace) -> int:
+    """Count the epochs of an earlier run that will not be trained again."""
+    directory = RecordDirectory.of(results, trial)
+    kind = str(directory.environment().get("device")).partition(":")[0]
+    foreign = kind != place.device.type or directory.foreign(place.identity(trial.config))
+    return 0 if foreign else directory.epochs_kept()
 
 
 def _list(plan: Plan, todo: list[Trial], console: Console) -> None:
@@ -301,8 +310,8 @@ def _announce(
         )
         if expected.one_thread > BUSY:
             text = (
-                f"this machine is busy: with one thread a step is {expected.one_thread:.1f} times as fast as with "
-                f"{torch.get_num_threads()}; stop the other work, or run with OMP_NUM_THREADS=1"
+                f"one thread is {expected.one_thread:.1f} times as fast here as {torch.get_num_threads()}, as on a "
+                "machine that is busy with other work: stop that, or run with OMP_NUM_THREADS=1"
             )
             console.print(text, style="yellow", soft_wrap=True)
         if fleet is None and place.device.type == "cpu" and len(todo) > 1 and cores() > 1:

@@ -182,7 +182,7 @@ def compare(
 
     found, console = compare_folders(old, new), _wide(Console())
     for table in found.tables:
-        print_table(table, console)
+        print_table(table, console, filed=False)
     for sentence in found.worse:
         console.print(f"worse: {sentence}", style="red", markup=False, soft_wrap=True)
     if not found.worse:

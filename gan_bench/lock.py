@@ -236,7 +236,7 @@ class Lock:
     def _age(self, path: Path) -> float:
         """Return the age of a heartbeat by the folder's own clock: the clocks of two machines differ."""
         try:
-            with tempfile.NamedTemporaryFile(prefix=".now.", dir=self.folder) as now:
+            with tempfile.NamedTemporaryFile(prefix=".now.", suffix=ASIDE, dir=self.folder) as now:
                 return os.fstat(now.fileno()).st_mtime - path.stat().st_mtime
         except FileNotFoundError:
             return float("inf")

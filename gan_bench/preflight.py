@@ -42,6 +42,8 @@ GROUPS = (4, 16, 64)
 WORTH = 0.9
 """Share of the time of a smaller group that a larger one may take."""
 GROUP_STEPS = 20
+LONG = 0.5
+"""Seconds of a step from which it is not measured again with one thread."""
 _LINE = 250
 _SPARE = 16_000_000
 """Bytes of a history line, and of what else is written: plan, anchors, tables, the database."""
@@ -96,6 +98,8 @@ def _try_networks(config: TrialConfig) -> None:
             f"the architecture {name} does not run: {brief(error)}; try its networks on their own"
         ) from None
     for what, made, wanted in (("G", pictures, shape), ("D", logits, (2,))):
+        if not isinstance(made, Tensor):
+            raise UserError(f"the architecture {name}: {what} gives a {type(made).__name__}, and must give a tensor")
         if tuple(made.shape) != wanted:
             raise UserError(
                 f"the architecture {name}: {what} gives {tuple(made.shape)} for a batch of two, and must give {wanted}"
@@ -176,7 +180,7 @@ def expect(
     if workers is None:
         paces = _paces(trials, place, group)
         seconds = sum(_seconds(trial, place, paces, done) for trial in trials)
-        return Expectation(seconds, _groups(paces), _one_thread(trials, place))
+        return Expectation(seconds, _groups(paces), _one_thread(trials, place, paces))
     threads = torch.get_num_threads()
     cpu = place.device.type == "cpu"
     try:
@@ -193,10 +197,13 @@ def expect(
     return Expectation(max(sum(each) / workers, max(each, default=0.0)), _groups(paces))
 
 
-def _one_thread(trials: list[Trial], place: Workplace) -> float:
-    """Measure how many times as fast one thread is as all; the two take turns, because other work comes and goes."""
+def _one_thread(trials: list[Trial], place: Workplace, paces: Mapping[Hashable, _Pace]) -> float:
+    """Measure how many times as fast one thread is as all; the two take turns, because other work comes and goes.
+
+    Steps of half a second and more are not worth the wait.
+    """
     threads = torch.get_num_threads()
-    if not trials or place.device.type != "cpu" or threads == 1:
+    if not trials or place.device.type != "cpu" or threads == 1 or paces[kind(trials[0].config)].step > LONG:
         return 1.0
     config, spent = trials[0].config, {threads: 0.0, 1: 0.0}
     try:

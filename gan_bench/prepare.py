@@ -195,7 +195,7 @@ def _prepare(source: Path, split: str | None, transform: Transform, target: Path
     if not kept:
         raise DataError(f"none of the {len(names)} pictures of {source} can be decoded; get it again")
     if len(kept) < len(names):
-        images = np.ascontiguousarray(images[: len(kept)])
+        images = np.array(images[: len(kept)])  # a copy: the file that is mapped is written anew
         if target:
             with target.open("wb") as file:
                 np.save(file, images)

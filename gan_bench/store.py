@@ -136,11 +136,13 @@ class RecordDirectory:
         self.finish(TrialRecord(status=Status.SKIPPED, reason=reason))
 
     def fail(self, trial: Trial, record: TrialRecord) -> TrialRecord:
-        """Leave the row of a trial whose process is gone.
+        """Leave the row of a trial whose process is gone, without what it was writing.
 
         Returns:
             The record with the digests of its files.
         """
+        for folder in (self.path, self.path / SAMPLES):
+            remove_leftovers(folder, idle=0)
         self.describe(trial)
         return self.finish(record)
 

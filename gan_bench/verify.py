@@ -207,7 +207,7 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     seen = finite(engine.snapshot().last)
     wanted = logged["last"] if logged["kind"] == "epoch" else {name: logged[name] for name in seen}
     watched = ("device", "device_name", "libraries", "data_sha256", "networks_sha256", "engine", "threads")
-    others = [name for name in watched if before.get(name) != now[name]]
+    others = [name for name in watched if before.get(name, now[name]) != now[name]]  # older records lack some
     if (stored.record or {}).get("group", 1) > 1:
         others.append("step: it trained in a group, and this one alone")
     name, step = stored.trial["name"], logged["step"]

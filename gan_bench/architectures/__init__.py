@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +38,8 @@ ARCHITECTURES: Registry[Architecture] = Registry("architecture")
 def fingerprint(architecture: Architecture, latent_dim: int) -> str:
     """Digest what tells one pair of networks from another: kinds, settings and shapes of their layers, by name.
 
-    Another version of torch may describe the same layers in other words.
+    What stands in code alone, such as the order of calls in a ``forward``, is not seen. Another version of torch may
+    describe the same layers in other words.
     """
     with torch.random.fork_rng(devices=[]):
         try:
@@ -48,7 +50,8 @@ def fingerprint(architecture: Architecture, latent_dim: int) -> str:
     digest = hashlib.sha256()
     for network in networks:
         for name, module in network.named_modules():
-            digest.update(f"{name}\0{type(module).__qualname__}\0{module.extra_repr()}\n".encode())
+            settings = re.sub(r" at 0x[0-9a-fA-F]+", "", module.extra_repr())  # where a function lies in memory
+            digest.update(f"{name}\0{type(module).__qualname__}\0{settings}\n".encode())
         for name, tensor in network.state_dict().items():
             digest.update(f"{name}\0{tuple(tensor.shape)}\n".encode())
     return digest.hexdigest()

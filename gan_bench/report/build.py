@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gan_bench.atomic import write_atomically
+from gan_bench.atomic import remove_leftovers, write_atomically
 from gan_bench.errors import RecordError, UserError
 from gan_bench.report.frame import build_frames
 from gan_bench.report.render import print_table, write_tables
@@ -77,6 +77,8 @@ def _write_page(
 
     pictures = folder / "plots"
     pictures.mkdir(parents=True, exist_ok=True)
+    for each in (folder, pictures):
+        remove_leftovers(each)
     chapters = []
     for study, tables in parts:
         chapter = Chapter(study, tables, list(study_plots(study, tables)), list(strips(study, best_first(study))))

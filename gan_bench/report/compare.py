@@ -24,16 +24,16 @@ _NAMED = 5
 
 TRIAL_COLUMNS = (
     Column("study", "study"),
-    Column("name", "trial"),
-    Column("old_status", "old"),
-    Column("new_status", "new"),
+    Column("name", "trial", vital=True),
+    Column("old_status", "old", vital=True),
+    Column("new_status", "new", vital=True),
     Column("verdict", "verdict", vital=True),
 )
 _OLD = {"name": "name_old", "status": "status_old"}
 SETTING_COLUMNS = (
     Column("study", "study"),
-    Column("setting", "setting"),
-    Column("metric", "score"),
+    Column("setting", "setting", vital=True),
+    Column("metric", "score", vital=True),
     Column("protocol", "protocol"),
     Column("old", "old mean", "number"),
     Column("new", "new mean", "number"),

@@ -37,8 +37,8 @@ FACTORS: Mapping[str, tuple[str, ...]] = {
 """Factors by name, with the config fields whose common value is the level."""
 
 COLUMNS = [
-    Column("recipe", "recipe"),
-    Column("metric", "score"),
+    Column("recipe", "recipe", vital=True),
+    Column("metric", "score", vital=True),
     Column("first_level", "A", vital=True),
     Column("second_level", "B", vital=True),
     Column("first", "mean at A", "number"),
@@ -48,7 +48,7 @@ COLUMNS = [
         "verdict",
         "better",
         note="better: decided when p is at most 0.05 and the interval leaves out zero; probably when the interval "
-        "alone does; a tie when all of it is smaller than the noise of scoring.",
+        "alone does; a tie when all of it is smaller than the noise of scoring, undecided when the mean is.",
         vital=True,
     ),
     Column("seeds", "seeds", "count"),

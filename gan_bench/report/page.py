@@ -94,8 +94,8 @@ def _chapter(chapter: Chapter) -> dict[str, Any]:
 
 
 HOW_SURE = {
-    "tie": "a tie: the gap is smaller than the noise of scoring",
-    "undecided": "undecided: the interval of the gap holds zero",
+    "tie": "a tie: the whole interval of the gap lies within the noise of scoring",
+    "undecided": "undecided: the interval of the gap holds zero, or the gap is smaller than the noise of scoring",
     "probable": "probable: the interval of the gap leaves out zero, but more seeds are needed",
     "decided": "decided",
 }
@@ -153,8 +153,8 @@ def _findings(chapter: Chapter) -> list[str]:
 
 def _noisy(row: pd.Series[Any], study: Study, table: Table) -> str:
     """Say so when both sides of a comparison are no better than generators that were never trained."""
-    protocol = next(p for p in study.protocols if table.note.startswith(f"Scores {p}"))
-    untrained = study.untrained(protocol, "fid")
+    protocol = next(p for p in study.protocols if table.note.startswith(f"Scores {p}. "))
+    untrained = study.untrained(protocol, "fid", row["recipe"])
     worse = untrained is not None and min(row["first"], row["second"]) >= untrained
     return "; both no better than untrained generators" if worse else ""
 
@@ -162,7 +162,8 @@ def _noisy(row: pd.Series[Any], study: Study, table: Table) -> str:
 def _cautions(study: Study, protocol: str, best: pd.DataFrame, fid: float) -> list[str]:
     """Say what a good rank alone would hide about the trials of the best setting."""
     found = []
-    untrained = study.untrained(protocol, "fid")
+    recipe = study.trials.set_index("trial")["recipe"][best["trial"].iloc[0]]
+    untrained = study.untrained(protocol, "fid", recipe)
     if untrained is not None and fid >= untrained:
         found.append(f"No better than untrained generators, whose FID is {number(untrained)}.")
     collapsed = int((pick(best, study.final(protocol), "collapsed") > 0).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,13 +14,13 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from gan_bench.atomic import write_atomically
+from gan_bench.atomic import remove_leftovers, write_atomically
 from gan_bench.report.table import Column, Table
 
 
 def number(value: float) -> str:
     """Write a number with four significant digits, without an exponent where people would not expect one."""
-    if value == round(value) and abs(value) < 1e6:
+    if math.isfinite(value) and value == round(value) and abs(value) < 1e6:
         return str(round(value))
     return f"{value:.3e}" if abs(value) >= 1e6 or abs(value) < 1e-4 else f"{value:#.4g}".rstrip(".")
 
@@ -54,7 +55,7 @@ def cell(row: Mapping[str, Any], column: Column) -> str:
 def _half(width: float, mean: str) -> str:
     """Write half an interval's width; one that the digits of the mean do not show is a zero of as many digits."""
     digits = len(mean.partition(".")[2])
-    hidden = "e" not in mean and 0 < width < 0.5 * 10.0**-digits
+    hidden = digits > 0 and "e" not in mean and 0 < width < 0.5 * 10.0**-digits
     return f"{0:.{digits}f}" if hidden else number(width)
 
 
@@ -80,11 +81,16 @@ def note_of(table: Table, shown: list[int]) -> str:
     return " ".join(text for text in (table.note, *(table.columns[i].note for i in shown)) if text)
 
 
-def print_table(table: Table, console: Console) -> None:
+def print_table(table: Table, console: Console, *, filed: bool = True) -> None:
     """Print a table to a terminal: what is filled and fits, of a long one the beginning.
 
     Numbers are never broken. Text breaks where it has commas or blanks, and when that is not enough columns are left
     out, from the last to the first and vital ones after all others.
+
+    Args:
+        table: The table.
+        console: Where to.
+        filed: Whether the whole table lies in the report's files, which is said where something is left out.
     """
     everything = cells(table)
     rows, wanted = everything[:PRINTED], filled(table, everything)
@@ -92,11 +98,11 @@ def print_table(table: Table, console: Console) -> None:
         return
     widths = _fit({i: _widths(table.columns[i], [row[i] for row in rows]) for i in wanted}, table, console.width)
     shown = list(widths)
-    notes = (
-        [f"The first {PRINTED} of {len(everything)} rows; all are in the files."] if len(everything) > PRINTED else []
-    )
+    more = "; all are in the files" if filed else ""
+    notes = [f"The first {PRINTED} of {len(everything)} rows{more}."] if len(everything) > PRINTED else []
     if left := [table.columns[i].title for i in wanted if i not in widths]:
-        notes.append(f"Left out for want of width, and in the files: {', '.join(left)}.")
+        where = ", and in the files" if filed else ""
+        notes.append(f"Left out for want of width{where}: {', '.join(left)}.")
     caption = Text(" ".join(text for text in (*notes, note_of(table, shown)) if text))
     rich = RichTable(title=Text(table.title), caption=caption, caption_justify="left", title_justify="left")
     for i, width in widths.items():
@@ -127,7 +133,7 @@ def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int) -> dict
         return console - sum(found.values()) - 3 * len(found) - 1
 
     while spare() < 0 and len(found) > 2:
-        others = [i for i in found if not table.columns[i].vital][1:]
+        others = [i for i in found if not table.columns[i].vital]
         del found[max(others or found)]
     for i, least in list(found.items()):
         found[i] += max(0, min(widths[i][1] - least, spare()))
@@ -234,6 +240,7 @@ def write_tables(tables: list[Table], out: Path) -> None:
     """
     folder = out / "tables"
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     for table in tables:
         write_atomically(folder / f"{table.name}.csv", to_csv(table))
         write_atomically(folder / f"{table.name}.md", to_markdown(table))

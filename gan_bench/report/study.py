@@ -194,10 +194,11 @@ class Study:
         known = [float(value) for value in (*floors, draws) if value is not None and not pd.isna(value)]
         return max(known, default=0.0)
 
-    def untrained(self, protocol: str, metric: str) -> float | None:
-        """Return the mean score of generators before training, or None where none was scored."""
-        start = self.scores[(self.scores["epoch"] == 0) & (self.scores["protocol"] == protocol)]
-        values = start.loc[start["metric"] == metric, "value"].dropna()
+    def untrained(self, protocol: str, metric: str, recipe: str) -> float | None:
+        """Return the mean score of a recipe's generators before training, or None where none was scored."""
+        asked = (self.scores["protocol"] == protocol) & (self.scores["metric"] == metric)
+        start = self.scores[asked & (self.scores["epoch"] == 0) & (self.scores["recipe"] == recipe)]
+        values = start["value"].dropna()
         return float(values.mean()) if len(values) else None
 
     def anchor_rows(self, protocol: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:

@@ -83,8 +83,8 @@ def trial_table(study: Study) -> Table:
     """One row per planned trial, failures included."""
     rows = study.trials.copy()
     columns = [
-        Column("name", "trial"),
-        Column("status", "status"),
+        Column("name", "trial", vital=True),
+        Column("status", "status", vital=True),
         Column("epochs_done", "epochs", "count"),
         Column("loss_d", "loss D", "number"),
         Column("loss_g", "loss G", "number"),
@@ -133,7 +133,7 @@ def setting_table(study: Study, protocol: str) -> Table:
     frame = pd.concat([frame, pd.DataFrame(study.anchor_rows(protocol, QUALITY))], ignore_index=True)
     columns = [
         Column("rank", "#", "count"),
-        Column("setting", "setting"),
+        Column("setting", "setting", vital=True),
         Column("epochs", "epochs", "count"),
         Column("done", "seeds", "count"),
         *[Column(name, arrow(name), "interval") for name in study.shown(QUALITY)],
@@ -165,7 +165,7 @@ def best_table(study: Study, protocol: str) -> Iterator[Table]:
         row["at"] = done["trial"].map(best["epoch"]).median() if len(done) else None
         rows.append(row)
     columns = [
-        Column("setting", "setting"),
+        Column("setting", "setting", vital=True),
         Column("done", "seeds", "count"),
         Column("final", "FID at the end ↓", "interval"),
         Column("best", "best FID ↓", "interval"),
@@ -191,7 +191,7 @@ def health_table(study: Study, protocol: str) -> Table:
         rows.append(row)
     frame = pd.concat([pd.DataFrame(rows), pd.DataFrame(study.anchor_rows(protocol, HEALTH))], ignore_index=True)
     columns = [
-        Column("setting", "setting"),
+        Column("setting", "setting", vital=True),
         Column("planned", "planned", "count"),
         Column("done", "done", "count"),
         Column("bad", "diverged or failed", "count"),
@@ -230,7 +230,7 @@ def cost_table(study: Study, protocol: str) -> Table:
             row[f"reached_{target}"] = f"{seconds.notna().sum()}/{len(done)}" if len(done) else ""
         rows.append(row)
     columns = [
-        Column("setting", "setting"),
+        Column("setting", "setting", vital=True),
         Column("train_seconds", "train s", "interval"),
         Column("evaluate_seconds", "scoring s", "interval"),
         Column("images_per_second", "images/s", "interval"),
@@ -294,7 +294,10 @@ def epoch_table(study: Study, protocol: str) -> Iterator[Table]:
         for epoch in epochs:
             put(row, f"epoch_{epoch}", interval_of(done["trial"].map(wide[epoch])))
         rows.append(row)
-    columns = [Column("setting", "setting"), *[Column(f"epoch_{e}", f"epoch {e}", "interval") for e in epochs]]
+    columns = [
+        Column("setting", "setting", vital=True),
+        *[Column(f"epoch_{e}", f"epoch {e}", "interval") for e in epochs],
+    ]
     note = f"{arrow('fid')} {protocol} after so many epochs of the same finished trials; 95 % intervals over seeds."
     yield study.table(f"epochs-{protocol}", "FID by epoch", columns, pd.DataFrame(rows), note)
 

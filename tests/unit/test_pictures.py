@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shutil
 import zipfile
@@ -138,9 +139,20 @@ def test_an_unreadable_picture_is_named_or_skipped_and_counted(tmp_path):
     skipping = Transform(size=8, channels=3, unreadable="skip")
     found = prepare(source, None, skipping)
     assert (len(found.images), found.skipped) == (1, 1)
+    assert (found.images[0].transpose(1, 2, 0) == noise(8, 8, 3)).all()
     assert len(prepare(source, None, skipping).images) == 1
     with pytest.raises(DataError, match="none of the 1 pictures"):
         prepare(zipped(tmp_path / "q.zip", {"b.png": b"no"}), None, skipping)
+
+
+def test_what_stands_before_a_skipped_picture_is_kept(tmp_path):
+    """Several memory pages of it: the file that holds them is written anew."""
+    pictures = [noise(32, 32, 3, seed=i) for i in range(40)]
+    files = {f"{i:02}.png": encode(Image.fromarray(picture)) for i, picture in enumerate(pictures)}
+    source = zipped(tmp_path / "p.zip", {**files, "zz.png": b"\x89PNG broken"})
+    found = prepare(source, None, Transform(size=32, channels=3, unreadable="skip"))
+    assert (found.images.transpose(0, 2, 3, 1) == np.stack(pictures)).all()
+    assert found.sha256 == hashlib.sha256(found.images.tobytes()).hexdigest()
 
 
 @pytest.mark.parametrize("name", ["../evil.png", "/evil.png", "a/../../evil.png", "..\\evil.png"])

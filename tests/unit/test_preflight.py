@@ -11,7 +11,7 @@ from conftest import digits_trial
 from torch import nn
 
 from gan_bench import preflight
-from gan_bench.architectures import ARCHITECTURES, Architecture, mlp
+from gan_bench.architectures import ARCHITECTURES, Architecture, fingerprint, mlp
 from gan_bench.attempt import Policy, is_finished
 from gan_bench.datasets import DATASETS, DataRoot
 from gan_bench.errors import DataError, UserError
@@ -41,6 +41,20 @@ class Flat(nn.Module):
         return self.layers(inputs.flatten(1)).view(len(inputs), *self.shape)
 
 
+class Several(nn.Linear):
+    """Gives features beside its logits, and shows a function among its settings."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, 1)
+        self.function = lambda: None
+
+    def extra_repr(self):
+        return f"function={self.function}"
+
+    def forward(self, inputs):
+        return super().forward(inputs.flatten(1)), inputs
+
+
 @pytest.fixture
 def tiny(monkeypatch):
     """Registers a pair of networks under the name ``tiny``."""
@@ -59,6 +73,7 @@ def tiny(monkeypatch):
         (lambda z: Flat(z, (1, 28, 28)), lambda: Flat(784, (1,)), r"D gives \(2, 1\) .* must give \(2,\); flatten"),
         (lambda z: Flat(z, (28, 28)), lambda: Flat(784, ()), r"G gives \(2, 28, 28\) .* must give \(2, 1, 28, 28\)"),
         (lambda z: Flat(z + 1, (1, 28, 28)), lambda: Flat(784, ()), "does not run: RuntimeError: .*shapes"),
+        (lambda z: Flat(z, (1, 28, 28)), lambda: Several(784), "D gives a tuple, and must give a tensor"),
         (lambda z: 1 / 0, lambda: Flat(784, ()), "does not run: ZeroDivisionError"),
     ],
 )
@@ -73,6 +88,11 @@ def test_own_networks_train(tiny, tmp_path):
     trial = tiny(lambda z: Flat(z, (1, 28, 28)), lambda: Flat(784, ()))
     preflight.preflight((trial,), place())
     assert run_inline(tmp_path, [trial], place(), Silent()).records[trial.id].status is Status.DONE
+
+
+def test_networks_are_known_wherever_their_functions_lie(tiny):
+    tiny(mlp.Generator, lambda: Several(784))
+    assert fingerprint(ARCHITECTURES["tiny"], 8) == fingerprint(ARCHITECTURES["tiny"], 8)
 
 
 def test_changed_networks_are_trained_anew(tiny, tmp_path):

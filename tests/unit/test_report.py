@@ -19,8 +19,9 @@ from rich.console import Console
 from scipy import stats as scipy_stats
 
 from gan_bench.report.frame import build_frames
-from gan_bench.report.render import broken, cells, number, print_table, to_csv, to_markdown
+from gan_bench.report.render import broken, cell, cells, number, print_table, to_csv, to_markdown
 from gan_bench.report.stats import differences, mean_interval
+from gan_bench.report.table import Column
 from gan_bench.report.tables import all_tables
 from gan_bench.store import StoredTrial
 
@@ -223,6 +224,7 @@ def test_a_narrow_terminal_keeps_the_verdict(study):
     assert "probably" in said
     assert "mean at A" in said.split("Left out for want of width, and in the files:")[1]
     assert "effect:" not in said, "what is not shown needs no words"
+    assert "score" in said.split("Left out")[0], "rows that cannot be told apart say nothing"
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), max_size=60), st.integers(2, 30))
@@ -230,6 +232,18 @@ def test_broken_lines_fit_and_lose_nothing(text, width):
     lines = broken(text, width)
     assert all(cell_len(line) <= width for line in lines)
     assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+def test_an_interval_is_never_hidden_by_a_whole_mean():
+    column = Column("x", "x", "interval")
+    for mean, half, said in ((10.0, 0.4, "10 ± 0.4000"), (0.0, 0.3, "0 ± 0.3000"), (1.0000013, 4e-6, "1.000 ± 0.000")):
+        assert cell({"x": mean, "x_low": mean - half, "x_high": mean + half}, column) == said
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_is_written_all_the_same(value):
+    """The live line shows losses before anybody judges them."""
+    assert number(value) == f"{value}"
 
 
 def test_csv_has_all_digits(study):
