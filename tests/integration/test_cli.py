@@ -281,6 +281,7 @@ def test_verify_says_what_it_checked(tmp_path):
 
 INTERRUPTED_LOADING = """
 import os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with Ctrl-C ignored
 def interrupt(event, arguments):
     if event == "import" and arguments[0] == "numpy":
         os.kill(os.getpid(), signal.SIGINT)
