@@ -141,22 +141,25 @@ class RecordDirectory:
         Returns:
             The record with the digests of its files.
         """
-        for folder in (self.path, self.path / SAMPLES):
-            remove_leftovers(folder, idle=0)
+        self._clear_aside()
         self.describe(trial)
         return self.finish(record)
 
     def begin(self, trial: Trial, environment: Mapping[str, Any]) -> None:
         """Write what is known before training, and take back an earlier end; an environment that is there stays."""
         (self.path / SAMPLES).mkdir(parents=True, exist_ok=True)
-        for folder in (self.path, self.path / SAMPLES):
-            remove_leftovers(folder, idle=0)
+        self._clear_aside()
         self.describe(trial)
         (self.path / RECORD).unlink(missing_ok=True)
         if not (self.path / ENVIRONMENT).exists():
             _write_json(self.path / ENVIRONMENT, environment)
         for name in (HISTORY, EVALUATIONS):
             (self.path / name).touch()
+
+    def _clear_aside(self) -> None:
+        """Remove what killed processes were writing; the directory has one owner, who calls this."""
+        for folder in (self.path, self.path / SAMPLES):
+            remove_leftovers(folder, idle=0)
 
     def describe(self, trial: Trial) -> None:
         """Write what the trial is, so that however it ends it is a row."""

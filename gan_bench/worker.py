@@ -114,9 +114,8 @@ def _carry_out(order: Order, tell: Callable[..., None], stop: Callable[[], bool]
         else:
             tell("held", trial=trial.id, owner=asdict(outcome))
 
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, category, *_: tell("warning", text=str(message))
-        drive(told(trial) for trial in order.trials)
+    warnings.showwarning = lambda message, *_: tell("warning", text=str(message))
+    drive(told(trial) for trial in order.trials)
 
 
 def main() -> None:

@@ -145,16 +145,15 @@ def _findings(chapter: Chapter) -> list[str]:
             if not row["verdict"].endswith("undecided"):
                 half = (row["difference_high"] - row["difference_low"]) / 2
                 gap = f"{number(abs(row['difference']))} ± {number(half)} FID, {row['seeds']} seeds"
-                sure = f"corrected p = {row['p']:.3f}{_noisy(row, chapter.study, table)}"
+                sure = f"corrected p = {row['p']:.3f}{_noisy(row, chapter.study)}"
                 pair = f"{row['recipe']}: {row['first_level']} or {row['second_level']}"
                 found.append(f"{pair}: {row['verdict']} ({gap}, {sure})")
     return found
 
 
-def _noisy(row: pd.Series[Any], study: Study, table: Table) -> str:
+def _noisy(row: pd.Series[Any], study: Study) -> str:
     """Say so when both sides of a comparison are no better than generators that were never trained."""
-    protocol = next(p for p in study.protocols if table.note.startswith(f"Scores {p}. "))
-    untrained = study.untrained(protocol, "fid", row["recipe"])
+    untrained = study.untrained(row["protocol"], "fid", row["recipe"])
     worse = untrained is not None and min(row["first"], row["second"]) >= untrained
     return "; both no better than untrained generators" if worse else ""
 

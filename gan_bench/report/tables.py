@@ -279,7 +279,8 @@ def _noise(study: Study, protocol: str) -> Callable[[str], float]:
 
 def _factor_table(study: Study, protocol: str, factor: str, rows: list[dict[str, Any]]) -> Table:
     note = f"Scores {protocol}. {factors.NOTE}"
-    return study.table(f"factor-{factor}-{protocol}", factor, factors.COLUMNS, pd.DataFrame(rows), note)
+    frame = pd.DataFrame(rows).assign(protocol=protocol)
+    return study.table(f"factor-{factor}-{protocol}", factor, factors.COLUMNS, frame, note)
 
 
 def epoch_table(study: Study, protocol: str) -> Iterator[Table]:
