@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run the command line; Ctrl-C while libraries load ends it as quietly as later."""
     try:
-        from gan_bench.cli import main as run
+        from gan_bench.cli.app import main as run
 
         run()
     except KeyboardInterrupt:

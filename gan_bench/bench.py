@@ -15,20 +15,21 @@ from typing import Any, Literal
 import torch
 from rich.console import Console
 
-from gan_bench.attempt import Policy, is_finished
-from gan_bench.datasets import DATASETS, DataRoot, register_folder
-from gan_bench.environment import choose_device, cores, fix_bits
-from gan_bench.errors import DataError, UserError
-from gan_bench.executors import Results, run_inline, run_processes
-from gan_bench.fleet import Fleet, kill_workers
-from gan_bench.mlflow_views import link
-from gan_bench.preflight import Expectation, check_space, expect, preflight, real_anchors
+from gan_bench.cli.display import ProgressDisplay
+from gan_bench.config.suite import Plan, PlanOptions, find_suite, make_plan
+from gan_bench.config.trial import Trial
+from gan_bench.core.errors import DataError, UserError
+from gan_bench.data.datasets import DATASETS, DataRoot, register_folder
+from gan_bench.execution.claim import Policy, is_finished
+from gan_bench.execution.context import RunContext
+from gan_bench.execution.environment import choose_device, cores, fix_bits
+from gan_bench.execution.estimate import Estimate, check_space, expect, preflight, real_baselines
+from gan_bench.execution.executors import Results, run_inline, run_processes
+from gan_bench.execution.worker_pool import Fleet, kill_workers
+from gan_bench.records.record import Status
+from gan_bench.records.store import RecordDirectory, write_baselines, write_plan
 from gan_bench.report.build import build_report, print_report
-from gan_bench.store import RecordDirectory, write_anchors, write_plan
-from gan_bench.suite import Plan, PlanOptions, find_suite, make_plan
-from gan_bench.terminal import Watch
-from gan_bench.trial import Status, Trial
-from gan_bench.workplace import Workplace
+from gan_bench.tracking.views import link
 
 BUSY = 1.3
 """One thread is advised when it is so many times as fast as all. On two cores of an AMD EPYC beside one busy process it
@@ -113,7 +114,7 @@ def bench(options: BenchOptions, console: Console) -> int:
     root = data_root(options.data)
     if options.dry_run:
         root = replace(root, given=True)  # a plan downloads no dataset
-    place = Workplace(root, device, stop, options.engine)
+    context = RunContext(root, device, stop, options.engine)
     for folder in plan.folders:
         register_folder(folder)
     for name in dict.fromkeys(trial.config.dataset for trial in plan.trials):
@@ -121,12 +122,12 @@ def bench(options: BenchOptions, console: Console) -> int:
     _check_writable(options.results, make=not options.dry_run)
     policy = options.policy
     try:
-        preflight(plan.trials, place)
-        todo = [t for t in plan.trials if options.fresh or not is_finished(options.results, t, place, policy)]
+        preflight(plan.trials, context)
+        todo = [t for t in plan.trials if options.fresh or not is_finished(options.results, t, context, policy)]
         fleet = _fleet(options, device, plan, len(todo))
         changed = [] if options.fresh else [t for t in todo if policy.settled(RecordDirectory.of(options.results, t))]
-        done = {} if options.fresh else {trial.id: _epochs_kept(options.results, trial, place) for trial in todo}
-        expected = expect(todo, place, len(fleet.devices) if fleet else None, options.group, done)
+        done = {} if options.fresh else {trial.id: _epochs_kept(options.results, trial, context) for trial in todo}
+        expected = expect(todo, context, len(fleet.devices) if fleet else None, options.group, done)
     except DataError as error:
         if not options.dry_run:
             raise
@@ -134,9 +135,9 @@ def bench(options: BenchOptions, console: Console) -> int:
         _list(plan, left, console)
         console.print(f"expected time: unknown, because {error}", style="yellow", markup=False)
         return 0
-    _announce(plan, todo, place, fleet, expected, options, console)
+    _announce(plan, todo, context, fleet, expected, options, console)
     if changed:
-        text = f"{len(changed)} finished trials are trained anew: their pictures or networks are not what they were"
+        text = f"{len(changed)} finished trials are trained anew: their images or networks are not what they were"
         console.print(text, style="yellow", markup=False)
     if options.dry_run:
         _list(plan, todo, console)
@@ -147,17 +148,17 @@ def bench(options: BenchOptions, console: Console) -> int:
         _forget(options.results, todo)
     write_plan(options.results, plan.suite, plan.version, plan.trials)
     if todo:
-        write_anchors(options.results, plan.suite, plan.version, real_anchors(plan.trials, place))
-    outcome = _run(plan, todo, options, place, stop, fleet, expected, console)
+        write_baselines(options.results, plan.suite, plan.version, real_baselines(plan.trials, context))
+    outcome = _run(plan, todo, options, context, stop, fleet, expected, console)
     return _conclude(plan, outcome, options, console, interrupted=stop.asked)
 
 
-def _epochs_kept(results: Path, trial: Trial, place: Workplace) -> int:
+def _epochs_kept(results: Path, trial: Trial, context: RunContext) -> int:
     """Count the epochs of an earlier run that will not be trained again."""
     directory = RecordDirectory.of(results, trial)
     kind = str(directory.environment().get("device")).partition(":")[0]
-    foreign = kind != place.device.type or directory.foreign(place.identity(trial.config))
-    return 0 if foreign else directory.epochs_kept()
+    inputs_changed = kind != context.device.type or directory.inputs_changed(context.identity(trial.config))
+    return 0 if inputs_changed else directory.epochs_kept()
 
 
 def _list(plan: Plan, todo: list[Trial], console: Console) -> None:
@@ -193,25 +194,25 @@ def _run(
     plan: Plan,
     todo: list[Trial],
     options: BenchOptions,
-    place: Workplace,
+    context: RunContext,
     stop: _StopWish,
     fleet: Fleet | None,
-    expected: Expectation,
+    expected: Estimate,
     console: Console,
 ) -> Results:
-    from gan_bench.follower import Follower
-    from gan_bench.tracking import default_uri
+    from gan_bench.tracking.mirror import default_uri
+    from gan_bench.tracking.sync_process import Follower
 
     several = bool(expected.groups) or (fleet is not None and len(fleet.devices) > 1)
     follower = None
     if options.tracking_uri is not None:
         follower = Follower(options.results / plan.suite, options.tracking_uri or default_uri(options.results))
     try:
-        with stop.listening(), Watch(console, len(todo), several=several) as watch:
+        with stop.listening(), ProgressDisplay(console, len(todo), several=several) as watch:
             if fleet:
-                outcome = run_processes(options.results, todo, place, watch, options.policy, fleet, expected.group)
+                outcome = run_processes(options.results, todo, context, watch, options.policy, fleet, expected.group)
             else:
-                outcome = run_inline(options.results, todo, place, watch, options.policy, expected.group)
+                outcome = run_inline(options.results, todo, context, watch, options.policy, expected.group)
     finally:
         answer = follower.close() if follower else None
     _say_tracking(answer, options, console)
@@ -277,15 +278,15 @@ def _check_writable(results: Path, *, make: bool) -> None:
 def _announce(
     plan: Plan,
     todo: list[Trial],
-    place: Workplace,
+    context: RunContext,
     fleet: Fleet | None,
-    expected: Expectation,
+    expected: Estimate,
     options: BenchOptions,
     console: Console,
 ) -> None:
     quick = sum(trial.config.profile == "quick" for trial in plan.trials)
     if plan.profile == "quick" and quick:
-        how = "QUICK profile: fewer epochs, pictures and samples (--profile full for the other)"
+        how = "QUICK profile: fewer epochs, images and samples (--profile full for the other)"
     elif plan.profile == "quick":
         how = "full profile: the suite has no quick one that cuts anything"
     elif quick:
@@ -296,12 +297,13 @@ def _announce(
         console.print("--workers has no effect without --executor processes", style="yellow")
     ready = len(plan.trials) - len(todo)
     console.print(
-        f"{plan.suite}: {len(plan.trials)} trials, {ready} finished, {len(todo)} to run on {place.device}", markup=False
+        f"{plan.suite}: {len(plan.trials)} trials, {ready} finished, {len(todo)} to run on {context.device}",
+        markup=False,
     )
     console.print(how, style="bold" if quick else None, markup=False)
     if todo:
         threads = fleet.threads if fleet else torch.get_num_threads()
-        how = f", threads: {threads}" if place.device.type == "cpu" else ""
+        how = f", threads: {threads}" if context.device.type == "cpu" else ""
         how += f", processes: {len(fleet.devices)}" if fleet else ""
         how += f", trials that train together: up to {max(expected.groups.values())}" if expected.groups else ""
         if (options.group or 1) > 1 and not expected.groups:
@@ -315,7 +317,7 @@ def _announce(
                 "machine that is busy with other work: stop that, or run with OMP_NUM_THREADS=1"
             )
             console.print(text, style="yellow", soft_wrap=True)
-        if fleet is None and place.device.type == "cpu" and len(todo) > 1 and cores() > 1:
+        if fleet is None and context.device.type == "cpu" and len(todo) > 1 and cores() > 1:
             console.print("--executor processes trains several trials at a time, a thread each: less time in all")
 
 

@@ -12,33 +12,34 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from gan_bench.architectures import ARCHITECTURES
-from gan_bench.datasets import DATASETS, DataRoot, Pictures, load
-from gan_bench.errors import DataError, UserError
-from gan_bench.evaluation import Evaluator, generated_chunks, shuffled
+from gan_bench.config.image_folder import Transform
+from gan_bench.config.trial import TrialConfig
+from gan_bench.core.errors import DataError, UserError
+from gan_bench.data.datasets import DATASETS, DataRoot, ImageSet, load
+from gan_bench.data.image_files import decode, open_source
+from gan_bench.data.image_folders import prepare
+from gan_bench.metrics.evaluator import Evaluator, generated_chunks, shuffled
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.features import Extractor
-from gan_bench.pictures import decode, open_source
-from gan_bench.prepare import Transform, prepare
-from gan_bench.reference import Reference, chunks, compute, export_moments, import_moments, reference
-from gan_bench.scores import Score
-from gan_bench.store import TRIAL
-from gan_bench.trial import TrialConfig
+from gan_bench.metrics.reference import Reference, chunks, compute, export_moments, import_moments, reference
+from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.records.record import Score
+from gan_bench.records.store import TRIAL
 
 
 def score(
     generated: str, against: str, extractors: list[str], root: DataRoot, device: torch.device, samples: int
 ) -> list[Score]:
-    """Score pictures made anywhere.
+    """Score images made anywhere.
 
     Args:
-        generated: A folder or zip of pictures, or a ``generator.safetensors`` in its record directory.
-        against: A dataset with or without its split (``mnist``, ``mnist:test``), a folder or zip of pictures, or an
+        generated: A folder or zip of images, or a ``generator.safetensors`` in its record directory.
+        against: A dataset with or without its split (``mnist``, ``mnist:test``), a folder or zip of images, or an
             ``.npz`` with ``mu`` and ``sigma`` (FID and IS only).
-        extractors: Names; when empty, the shipped one for the pictures' channels.
+        extractors: Names; when empty, the shipped one for the images' channels.
         root: The data folder.
         device: What computes.
-        samples: Pictures to draw from a generator.
+        samples: Images to draw from a generator.
 
     Raises:
         UserError: Something named is not there or does not fit.
@@ -46,15 +47,15 @@ def score(
     drawn = _generated(generated, extractors, device, samples)
     names = extractors or [name for name, entry in EXTRACTORS.items() if entry.channels == drawn.channels]
     loaded = [EXTRACTORS[name].load(device) for name in names]
-    references, judge = _references(against, loaded, root, drawn)
-    return Evaluator(loaded, references, judge).score(drawn.chunks, drawn.count, drawn.seed)
+    references, class_extractor = _references(against, loaded, root, drawn)
+    return Evaluator(loaded, references, class_extractor).score(drawn.chunks, drawn.count, drawn.seed)
 
 
 def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, out: Path) -> int:
     """Write the moments of a dataset's split as an ``.npz`` with ``mu`` and ``sigma``.
 
     Returns:
-        The number of pictures.
+        The number of images.
 
     Raises:
         UserError: A name is unknown, data are missing, or the file cannot be written.
@@ -70,7 +71,7 @@ def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, o
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Pictures to score: chunks of them, how many, their channels, and the size and seed of the trial they are of."""
+    """Images to score: chunks of them, how many, their channels, and the size and seed of the trial they are of."""
 
     chunks: Iterable[Tensor]
     count: int
@@ -84,22 +85,22 @@ def _generated(generated: str, extractors: list[str], device: torch.device, samp
     if path.suffix == ".safetensors":
         return _from_generator(path, device, samples)
     channels = EXTRACTORS[extractors[0]].channels or 3 if extractors else 3
-    images = _pictures_of(path, channels).images
+    images = _images_of(path, channels).images
     if not extractors and bool((images == images[:, :1]).all()):
         images, channels = images[:, :1].contiguous(), 1
     return _Drawn(chunks(shuffled(images)), len(images), channels)
 
 
-def _pictures_of(path: Path, channels: int) -> Pictures:
-    """Prepare a folder or zip whose pictures all have the size of the first."""
+def _images_of(path: Path, channels: int) -> ImageSet:
+    """Prepare a folder or zip whose images all have the size of the first."""
     with open_source(path) as opened:
         if not opened.names:
-            raise DataError(f"{path} holds no pictures")
+            raise DataError(f"{path} holds no images")
         width, height = decode(opened.read(opened.names[0]), f"{path}/{opened.names[0]}", channels).size
     if width != height:
-        raise DataError(f"the pictures of {path} are {width}x{height}; scale or cut them to squares of one size")
+        raise DataError(f"the images of {path} are {width}x{height}; scale or cut them to squares of one size")
     prepared = prepare(path, None, Transform(size=width, channels=channels, crop="none"))
-    return Pictures(torch.from_numpy(prepared.images), None, prepared.sha256)
+    return ImageSet(torch.from_numpy(prepared.images), None, prepared.sha256)
 
 
 def _from_generator(path: Path, device: torch.device, samples: int) -> _Drawn:
@@ -127,15 +128,17 @@ def _references(
 ) -> tuple[dict[str, Reference], str | None]:
     name = against.partition(":")[0]
     if name in DATASETS:
-        return {e.name: _dataset_reference(against, e, root, drawn.size) for e in extractors}, DATASETS[name].judge
+        return {e.name: _dataset_reference(against, e, root, drawn.size) for e in extractors}, DATASETS[
+            name
+        ].class_extractor
     path = Path(against)
     if path.suffix == ".npz":
         moments = {e.name: import_moments(path, e.feature_dim) for e in extractors}
         return {e.name: Reference(path.stem, moments[e.name]).to(e.device) for e in extractors}, None
     if not path.exists():
         raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
-    pictures = _pictures_of(path, drawn.channels)
-    return {e.name: compute(pictures.images, None, path.stem, e) for e in extractors}, None
+    images = _images_of(path, drawn.channels)
+    return {e.name: compute(images.images, None, path.stem, e) for e in extractors}, None
 
 
 def _dataset_reference(name: str, extractor: Extractor, root: DataRoot, size: int | None = None) -> Reference:
@@ -144,6 +147,6 @@ def _dataset_reference(name: str, extractor: Extractor, root: DataRoot, size: in
     entry = DATASETS[dataset]
     if split not in entry.counts:
         raise UserError(f'{dataset} has no split "{split}", only {", ".join(entry.counts)}')
-    pictures = {known: load(dataset, root, known, size or entry.size) for known in entry.counts}
-    held_out = pictures.get("test") if split == "train" else None
-    return reference(next(p for known, p in pictures.items() if known == split), held_out, split, extractor)
+    images = {known: load(dataset, root, known, size or entry.size) for known in entry.counts}
+    held_out = images.get("test") if split == "train" else None
+    return reference(next(p for known, p in images.items() if known == split), held_out, split, extractor)

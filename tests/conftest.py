@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_bench.datasets import DataRoot
-from gan_bench.recipes import RECIPES
-from gan_bench.trial import EvaluationConfig, Trial, TrialConfig
+from gan_bench.config.recipes import RECIPES
+from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
+from gan_bench.data.datasets import DataRoot
 
 
 @pytest.fixture(autouse=True)

@@ -20,10 +20,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gan_bench.datasets import DataRoot, load
+from gan_bench.data.datasets import DataRoot, load
 from gan_bench.metrics.classifiers import CifarNet, LeNet28
-from gan_bench.randomness import generator_for
-from gan_bench.training.initialise import build
+from gan_bench.models.initialise import build
+from gan_bench.models.randomness import generator_for
 
 SEED = 0
 BATCH = 256
@@ -48,7 +48,7 @@ PLANS = {
 
 
 def augment(x: Tensor, pad: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """Shift by up to ``pad`` pixels and mirror half of the pictures, each picture on its own."""
+    """Shift by up to ``pad`` pixels and mirror half of the images, each image on its own."""
     count, size = len(x), x.shape[-1]
     x = F.pad(x, (pad,) * 4, mode="reflect")
     dx, dy = torch.randint(0, 2 * pad + 1, (2, count), generator=generator)
@@ -102,10 +102,10 @@ def train(plan: Plan, root: DataRoot) -> tuple[nn.Module, dict[str, object]]:
     if plan.half:
         network.half().float()
     card: dict[str, object] = {
-        "trained_on": f"{plan.data_note}, {len(data.images)} training pictures",
+        "trained_on": f"{plan.data_note}, {len(data.images)} training images",
         "train_sha256": data.sha256,
         "test_accuracy": accuracy(network, held_out.images, held_out.labels),
-        "test_pictures": len(held_out.images),
+        "test_images": len(held_out.images),
         "epochs": plan.epochs,
         "recipe": (
             f"SGD with Nesterov momentum 0.9, peak lr {plan.peak_lr} after a fifth of the steps, then linear to 0.001 "

@@ -25,15 +25,15 @@ from numpy.typing import NDArray
 from rich.progress import track
 from sklearn.datasets import load_digits
 
-from gan_bench.environment import describe
-from gan_bench.recipes import RECIPES
-from gan_bench.runner import best_scores
-from gan_bench.store import EVALUATIONS, HISTORY, RecordDirectory, write_plan
-from gan_bench.trial import EvaluationConfig, Status, Trial, TrialConfig, TrialRecord
+from gan_bench.config.recipes import RECIPES
+from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
+from gan_bench.execution.environment import describe
+from gan_bench.records.record import Status, TrialRecord, best_scores
+from gan_bench.records.store import EVALUATIONS, HISTORY, RecordDirectory, write_plan
 
 RECIPE = "mnist-mlp-z100"
 STEPS = 468
-"""Steps of an epoch: 60,000 pictures in batches of 128."""
+"""Steps of an epoch: 60,000 images in batches of 128."""
 SAMPLES = 10_000
 EXTRACTOR = "lenet-mnist-v1"
 METRICS = {"fid": 100.0, "is": 5.0, "kid": 0.5, "precision": 0.5, "recall": 0.5}
@@ -107,7 +107,7 @@ def write(results: Path, trial: Trial, environment: dict[str, object], grids: li
 
 
 def digit_grids(count: int) -> list[NDArray[np.uint8]]:
-    """Lay real digits into grids of 8 by 8, as large as those of 28x28 pictures."""
+    """Lay real digits into grids of 8 by 8, as large as those of 28x28 images."""
     digits = np.kron(load_digits().images * 15, np.ones((3, 3))).astype(np.uint8)
     framed = np.pad(digits, ((0, 0), (3, 3), (3, 3)))[: 64 * count].reshape(count, 8, 8, 30, 30)
     wide = framed.transpose(0, 1, 3, 2, 4).reshape(count, 240, 240)

@@ -1,4 +1,4 @@
-"""How long scoring takes: all measures on 10,000 pictures, and FID beside torchmetrics on the same features.
+"""How long scoring takes: all measures on 10,000 images, and FID beside torchmetrics on the same features.
 
 Usage: python benchmarks/speed/scores.py --data DIR [--repeats 3]
 
@@ -17,13 +17,13 @@ from pathlib import Path
 import torch
 from torchmetrics.image.fid import _compute_fid
 
-from gan_bench.datasets import DataRoot, load
-from gan_bench.environment import choose_device, describe, fix_bits
-from gan_bench.evaluation import Evaluator, generated_chunks
+from gan_bench.config.suite import PlanOptions, find_suite, make_plan
+from gan_bench.data.datasets import DataRoot, load
+from gan_bench.execution.environment import choose_device, describe, fix_bits
 from gan_bench.metrics.distances import MomentAccumulator, frechet_distance
+from gan_bench.metrics.evaluator import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS
-from gan_bench.reference import compute
-from gan_bench.suite import PlanOptions, find_suite, make_plan
+from gan_bench.metrics.reference import compute
 from gan_bench.training.state import TrainState
 
 
@@ -69,7 +69,7 @@ def main() -> None:
     result = {
         "machine": describe(device, "reference"),
         "reference_statistics_s": first,
-        "score_10000_pictures_s": statistics.median(
+        "score_10000_images_s": statistics.median(
             seconds(lambda: evaluator.score(drawn, 10_000)) for _ in range(options.repeats)
         ),
         "frechet": [frechet_pair(dim, 4000, options.repeats if dim < 2000 else 1) for dim in (128, 2048)],

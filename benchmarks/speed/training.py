@@ -3,9 +3,9 @@
     python benchmarks/speed/training.py [--device auto] [--seconds 6] [--rounds 3] [--out results/published/speed]
 
 For each of the three networks, in turn and several times: (a) a loop as the articles write it, with a DataLoader that
-transforms every picture and an ``.item()`` for every printed number, (b) the reference engine, (c) the fast engine,
+transforms every image and an ``.item()`` for every printed number, (b) the reference engine, (c) the fast engine,
 (d) trials that train together, and on a CPU (e) as many worker processes of the fast engine as there are cores, with
-one thread each. Pictures are random: speed does not depend on what they show. On a CPU a small suite then goes through
+one thread each. Images are random: speed does not depend on what they show. On a CPU a small suite then goes through
 both executors, start-up and scoring included.
 """
 
@@ -29,20 +29,21 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from gan_bench.attempt import Policy
-from gan_bench.datasets import DataRoot
-from gan_bench.environment import choose_device, cores, describe, fix_bits
-from gan_bench.events import Silent
-from gan_bench.executors import run_inline, run_processes
-from gan_bench.fleet import Fleet
-from gan_bench.recipes import RECIPES
+from gan_bench.config.recipes import RECIPES
+from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
+from gan_bench.data.datasets import DataRoot
+from gan_bench.execution.claim import Policy
+from gan_bench.execution.context import RunContext
+from gan_bench.execution.environment import choose_device, cores, describe, fix_bits
+from gan_bench.execution.events import NullListener
+from gan_bench.execution.executors import run_inline, run_processes
+from gan_bench.execution.worker_pool import Fleet
+from gan_bench.records.record import Status
 from gan_bench.training.engine import ReferenceEngine
-from gan_bench.training.fast import FastEngine
-from gan_bench.training.group import CapturedEngine, Group, cuda_capture, wait
-from gan_bench.training.products import product
+from gan_bench.training.fast.engine import FastEngine
+from gan_bench.training.fast.matmul import product
+from gan_bench.training.group.group import CapturedEngine, Group, cuda_capture, wait
 from gan_bench.training.state import TrainState
-from gan_bench.trial import EvaluationConfig, Status, Trial, TrialConfig
-from gan_bench.workplace import Workplace
 
 CASES = {"MLP (A4)": "mnist-mlp-z100", "DCGAN 28x28 (A1)": "mnist-dcgan", "DCGAN 64x64 (A3)": "cifar10-dcgan"}
 CPU = torch.device("cpu")
@@ -58,19 +59,19 @@ def config_of(recipe: str, seed: int = 0) -> TrialConfig:
     return TrialConfig(suite="speed", suite_version=1, recipe=recipe, seed=seed, profile="full", **values)
 
 
-def pictures_of(recipe: str, size: int, channels: int) -> Tensor:
+def images_of(recipe: str, size: int, channels: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (PICTURES[recipe], channels, size, size), generator=generator, dtype=torch.uint8)
 
 
-class Pictures(Dataset[Tensor]):
-    """Pictures as torchvision's datasets give them: a PIL picture through a chain of transforms, one by one."""
+class ArticleImages(Dataset[Tensor]):
+    """Images as torchvision's datasets give them: a PIL image through a chain of transforms, one by one."""
 
     def __init__(self, recipe: str) -> None:
         from torchvision import transforms
 
         colour = recipe.startswith("cifar10")
-        self.images = pictures_of(recipe, 32 if colour else 28, 3 if colour else 1).permute(0, 2, 3, 1).numpy()
+        self.images = images_of(recipe, 32 if colour else 28, 3 if colour else 1).permute(0, 2, 3, 1).numpy()
         chain = [transforms.Resize(64)] if colour else []
         self.transform = transforms.Compose([*chain, transforms.ToTensor(), transforms.Normalize(0.5, 0.5)])
 
@@ -85,14 +86,14 @@ class Pictures(Dataset[Tensor]):
 
 
 def article_loop(recipe: str, device: torch.device) -> Iterator[int]:
-    """Train as the articles do; yield the pictures of each step."""
+    """Train as the articles do; yield the images of each step."""
     config = config_of(recipe)
     state = TrainState.start(config, device)
     criterion = nn.BCELoss()
-    loader = DataLoader(Pictures(recipe), batch_size=config.batch_size, shuffle=True)
+    loader = DataLoader(ArticleImages(recipe), batch_size=config.batch_size, shuffle=True)
     while True:
-        for pictures in loader:
-            n, real = len(pictures), pictures.to(device)
+        for images in loader:
+            n, real = len(images), images.to(device)
             ones, zeros = torch.ones(n, device=device), torch.zeros(n, device=device)
             d_real = torch.sigmoid(state.discriminator(real))
             fake = state.generator(torch.randn(n, config.latent_dim, device=device))
@@ -115,14 +116,14 @@ def engines(recipe: str, kind: type[ReferenceEngine], device: torch.device, coun
     """Make engines of ours, each with a seed of its own."""
     configs = [config_of(recipe, seed) for seed in range(count)]
     size, channels = configs[0].image_size, 3 if recipe.startswith("cifar10") else 1
-    pictures = pictures_of(recipe, size, channels).to(device)
-    return [kind(config, pictures, TrainState.start(config, device)) for config in configs]
+    images = images_of(recipe, size, channels).to(device)
+    return [kind(config, images, TrainState.start(config, device)) for config in configs]
 
 
 def engine_loop(
     recipe: str, kind: type[ReferenceEngine], device: torch.device = CPU, together: int = 1
 ) -> Iterator[int]:
-    """Train with an engine of ours, or several together; yield the pictures shown between two looks at the clock."""
+    """Train with an engine of ours, or several together; yield the images shown between two looks at the clock."""
     members = engines(recipe, kind, device, together)
     first = members[0]
     runner = first if together == 1 else Group(members, cuda_capture if device.type == "cuda" else None)
@@ -136,7 +137,7 @@ def engine_loop(
 
 
 def rate(loop: Iterator[int], seconds: float, device: torch.device = CPU) -> float:
-    """Pictures per second of a loop that is warm, of all its trials together."""
+    """Images per second of a loop that is warm, of all its trials together."""
     wait(device)
     started, count = time.perf_counter(), 0
     while time.perf_counter() - started < seconds or not count:
@@ -158,7 +159,7 @@ def worker(recipe: str, seconds: float) -> None:
 
 
 def fleet_rate(recipe: str, seconds: float, workers: int) -> float:
-    """Pictures per second of several processes together."""
+    """Images per second of several processes together."""
     command = [sys.executable, __file__, "--worker", recipe, "--seconds", str(seconds)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     processes = [
@@ -182,14 +183,14 @@ def suite_seconds(workers: int) -> dict[str, float]:
         for recipe in ("mnist-mlp-z100", "mnist-dcgan")
         for seed in range(4)
     ]
-    place = Workplace(DataRoot(Path(), given=True), CPU, lambda: False)
+    place = RunContext(DataRoot(Path(), given=True), CPU, lambda: False)
     fleet = Fleet(devices=("cpu",) * workers, threads=1)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         place.evaluator(trials[0].config)  # reference statistics are cached for both
         for name, run in (
-            ("inline", lambda results: run_inline(results, trials, place, Silent())),
-            ("processes", lambda results: run_processes(results, trials, place, Silent(), Policy(), fleet)),
+            ("inline", lambda results: run_inline(results, trials, place, NullListener())),
+            ("processes", lambda results: run_processes(results, trials, place, NullListener(), Policy(), fleet)),
         ):
             started = time.perf_counter()
             done = run(Path(folder) / name).records.values()
@@ -198,8 +199,8 @@ def suite_seconds(workers: int) -> dict[str, float]:
     return found
 
 
-def flops_per_picture(recipe: str) -> float:
-    """Multiplications and additions of one update, counted, per real picture."""
+def flops_per_image(recipe: str) -> float:
+    """Multiplications and additions of one update, counted, per real image."""
     loop = engine_loop(recipe, ReferenceEngine)
     with FlopCounterMode(display=False) as counter:
         count = next(loop)
@@ -251,7 +252,7 @@ def measure(device: torch.device, seconds: float, rounds: int, workers: int) -> 
                 rates[name].append(rate(loop, seconds, device))
             if device.type == "cpu":
                 rates.setdefault("processes", []).append(fleet_rate(recipe, seconds, workers))
-        flops = flops_per_picture(recipe)
+        flops = flops_per_image(recipe)
         ratios = {
             name: [mine / article for mine, article in zip(values, rates["article"], strict=True)]
             for name, values in rates.items()
@@ -295,7 +296,7 @@ def markdown(found: dict) -> str:
         "",
         f"{machine['device_name']}, {machine['cores']} cores, {machine['threads']} threads, torch "
         f"{machine['libraries']['torch']}; {machine['matmul_gflops']:,.0f} GFLOP/s in a large matrix product, "
-        f"{machine['copy_gbytes']:,.1f} GB/s in a copy. Ratios of pictures per second, of all trials together, to the "
+        f"{machine['copy_gbytes']:,.1f} GB/s in a copy. Ratios of images per second, of all trials together, to the "
         "article loop of the same round: median (range).",
     ]
     if "suite_seconds" in found:

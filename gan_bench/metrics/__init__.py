@@ -1,1 +1,1 @@
-"""What pictures are scored with: distances between feature distributions, and feature extractors."""
+"""How generated images are scored: extractors, distances, reference statistics."""

@@ -1,6 +1,6 @@
-"""The two small classifiers whose frozen features score pictures without a download.
+"""The two small classifiers whose frozen features score images without a download.
 
-Both take float pictures in [0, 1] and return ``(features, logits)``; the extractors in
+Both take float images in [0, 1] and return ``(features, logits)``; the extractors in
 ``gan_bench.metrics.extractors`` handle uint8 input, resizing and the shipped weights.
 """
 
@@ -38,7 +38,7 @@ class LeNet28(nn.Module):
         self.head = nn.Linear(self.feature_dim, 10)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Classify pictures.
+        """Classify images.
 
         Args:
             images: (N, 1, 28, 28) float in [0, 1].
@@ -69,7 +69,7 @@ class _Residual(nn.Module):
 
 
 class CifarNet(nn.Module):
-    """A slim residual classifier for 32x32 colour pictures, 192 penultimate features.
+    """A slim residual classifier for 32x32 colour images, 192 penultimate features.
 
     The layout follows the ResNet-9 family (stem, three stages, residual blocks), narrowed so that
     the half-precision weights stay below 3 MB.
@@ -92,7 +92,7 @@ class CifarNet(nn.Module):
         self.head = nn.Linear(self.feature_dim, 10)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Classify pictures.
+        """Classify images.
 
         Args:
             images: (N, 3, 32, 32) float in [0, 1].

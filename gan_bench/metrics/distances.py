@@ -39,7 +39,7 @@ class Moments:
 
 
 class MomentAccumulator:
-    """Gathers moments batch by batch and never keeps pictures or features.
+    """Gathers moments batch by batch and never keeps images or features.
 
     Args:
         dim: Length of a feature.
@@ -107,7 +107,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 
 class FeatureSample:
-    """Keeps the first features that come, up to a fixed number, so that memory does not grow with the pictures.
+    """Keeps the first features that come, up to a fixed number, so that memory does not grow with the images.
 
     Args:
         most: How many are kept.
@@ -134,7 +134,7 @@ class InceptionScoreAccumulator:
     """Gathers the inception score (Salimans et al. 2016) over consecutive splits, keeping no logits.
 
     Args:
-        total: Number of pictures that will be added.
+        total: Number of images that will be added.
         classes: Number of classes.
         splits: Number of consecutive, nearly equal parts the score is averaged over.
         device: Where the sums live.
@@ -146,7 +146,7 @@ class InceptionScoreAccumulator:
         self._negentropy = torch.zeros(self.splits, dtype=torch.float64, device=device)
 
     def add(self, logits: Tensor) -> None:
-        """Add (N, classes) logits of the next N pictures."""
+        """Add (N, classes) logits of the next N images."""
         logs = logits.double().log_softmax(1)
         position = torch.arange(self.count, self.count + len(logs), device=logs.device)
         split = position * self.splits // self.total
@@ -158,11 +158,11 @@ class InceptionScoreAccumulator:
         """Return the mean over splits and their standard deviation with ddof 0, as published scores use it.
 
         Raises:
-            ValueError: Fewer or more pictures were added than promised.
+            ValueError: Fewer or more images were added than promised.
             NotFiniteError: A logit was not finite.
         """
         if self.count != self.total:
-            raise ValueError(f"{self.count} pictures were added, {self.total} were promised")
+            raise ValueError(f"{self.count} images were added, {self.total} were promised")
         require_finite(self._negentropy, "logits")
         index = torch.arange(self.total, device=self._negentropy.device) * self.splits // self.total
         sizes = torch.bincount(index, minlength=self.splits).double()
@@ -332,8 +332,8 @@ def class_divergence(counts: Tensor, reference: Tensor) -> float:
     """Kullback-Leibler divergence of a class histogram from a reference histogram, in nats.
 
     Args:
-        counts: (K,) counts of generated pictures by predicted class.
-        reference: (K,) counts of real pictures by predicted class, each above 0 where ``counts`` is.
+        counts: (K,) counts of generated images by predicted class.
+        reference: (K,) counts of real images by predicted class, each above 0 where ``counts`` is.
 
     Returns:
         The divergence, at least 0; infinite when a class appears that the reference does not have.
@@ -343,11 +343,11 @@ def class_divergence(counts: Tensor, reference: Tensor) -> float:
 
 
 def covered_classes(counts: Tensor, reference: Tensor, share: float = 0.1) -> int:
-    """Number of classes that appear at least a tenth as often as among real pictures.
+    """Number of classes that appear at least a tenth as often as among real images.
 
     Args:
-        counts: (K,) counts of generated pictures by predicted class.
-        reference: (K,) counts of real pictures by predicted class.
+        counts: (K,) counts of generated images by predicted class.
+        reference: (K,) counts of real images by predicted class.
         share: What counts as appearing.
     """
     p, q = counts.double() / counts.sum(), reference.double() / reference.sum()

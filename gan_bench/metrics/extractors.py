@@ -1,4 +1,4 @@
-"""Frozen feature extractors: uint8 pictures in; features and class logits out; a name, a version and a digest."""
+"""Frozen feature extractors: uint8 images in; features and class logits out; a name, a version and a digest."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_bench.errors import DataError
+from gan_bench.core.errors import DataError
+from gan_bench.core.registry import Registry
 from gan_bench.metrics.classifiers import CifarNet, LeNet28
 from gan_bench.metrics.features import Extractor, Features
 from gan_bench.metrics.inception import Inception, weights_path
-from gan_bench.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +68,10 @@ class ShippedClassifier:
         self._network = empty.eval().requires_grad_(False).to(device)
 
     @torch.no_grad()
-    def __call__(self, pictures: Tensor) -> Features:
-        """Extract from uint8 pictures; other sizes are area-resized, other channel counts converted."""
+    def __call__(self, images: Tensor) -> Features:
+        """Extract from uint8 images; other sizes are area-resized, other channel counts converted."""
         channels, height, width = self._shape
-        x = pictures.to(self.device).float().div_(255)
+        x = images.to(self.device).float().div_(255)
         if x.shape[1] != channels:
             x = x.mean(1, keepdim=True) if channels == 1 else x.expand(-1, channels, -1, -1)
         if x.shape[2:] != (height, width):
@@ -88,10 +88,10 @@ def card(name: str) -> dict[str, Any]:
 
 
 def resolve(names: tuple[str, ...], channels: int, device: torch.device) -> tuple[str, ...]:
-    """Turn ``auto`` into the extractors this machine has for pictures of so many channels.
+    """Turn ``auto`` into the extractors this machine has for images of so many channels.
 
     ``auto`` takes the shipped one, and Inception as well where its weights are and a GPU is: on a CPU it needs a
-    quarter of an hour for 10,000 pictures.
+    quarter of an hour for 10,000 images.
 
     Raises:
         UserError: A name is unknown.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Features:
-    """What an extractor makes of N pictures.
+    """What an extractor makes of N images.
 
     Attributes:
         features: (N, D) float.
@@ -39,5 +39,5 @@ class Extractor(Protocol):
     classes: int
     device: torch.device
 
-    def __call__(self, pictures: Tensor) -> Features:
-        """Extract from (N, C, H, W) uint8 pictures on any device."""
+    def __call__(self, images: Tensor) -> Features:
+        """Extract from (N, C, H, W) uint8 images on any device."""

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_bench.errors import DataError
+from gan_bench.core.errors import DataError
 from gan_bench.metrics.features import Features
 
 WEIGHTS_FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -110,9 +110,9 @@ class Inception:
         self._network = _network(weights, path).to(device)
 
     @torch.no_grad()
-    def __call__(self, pictures: Tensor) -> Features:
-        """Extract from uint8 pictures of any size, grey or colour; resized as the TensorFlow original does."""
-        colour = pictures.to(self.device)
+    def __call__(self, images: Tensor) -> Features:
+        """Extract from uint8 images of any size, grey or colour; resized as the TensorFlow original does."""
+        colour = images.to(self.device)
         if colour.shape[1] == 1:
             colour = colour.expand(-1, 3, -1, -1)
         features, logits = self._network(colour)

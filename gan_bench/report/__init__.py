@@ -1,1 +1,1 @@
-"""Records in; tables out. Needs neither torch nor mlflow."""
+"""Records in; tables, plots and one HTML page out. Needs neither torch nor mlflow."""

@@ -2,6 +2,6 @@
 
 import sys
 
-from gan_bench.cli import main
+from gan_bench.cli.app import main
 
 main(["report", *sys.argv[1:]])

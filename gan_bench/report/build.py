@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gan_bench.atomic import remove_leftovers, write_atomically
-from gan_bench.errors import RecordError, UserError
+from gan_bench.core.atomic import remove_leftovers, write_atomically
+from gan_bench.core.errors import RecordError, UserError
+from gan_bench.records.store import StoredTrial, earlier, read_baselines, scan
 from gan_bench.report.frame import build_frames
 from gan_bench.report.render import print_table, write_tables
 from gan_bench.report.study import Study, studies
 from gan_bench.report.table import Table
 from gan_bench.report.tables import article_tables, study_tables
-from gan_bench.store import StoredTrial, earlier, read_anchors, scan
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def build_report(results: Path, out: Path | None = None, *, html: bool = True) -
         raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
     frames = build_frames(trials)
     folder = out or results / "report"
-    cut = studies(frames, read_anchors(results))
+    cut = studies(frames, read_baselines(results))
     parts = [(study, list(study_tables(study))) for study in cut]
     articles = article_tables(frames)
     tables = [*(table for _, own in parts for table in own), *articles]
@@ -75,17 +75,17 @@ def _write_page(
     from gan_bench.report.plots import best_first, standalone, study_plots
     from gan_bench.report.samples import strips
 
-    pictures = folder / "plots"
-    pictures.mkdir(parents=True, exist_ok=True)
-    for each in (folder, pictures):
+    images = folder / "plots"
+    images.mkdir(parents=True, exist_ok=True)
+    for each in (folder, images):
         remove_leftovers(each)
     chapters = []
     for study, tables in parts:
         chapter = Chapter(study, tables, list(study_plots(study, tables)), list(strips(study, best_first(study))))
         for plot in chapter.plots:
-            write_atomically(pictures / f"{plot.name}.svg", standalone(plot.svg))
+            write_atomically(images / f"{plot.name}.svg", standalone(plot.svg))
         for strip in chapter.strips:
-            write_atomically(pictures / f"{strip.name}.gif", strip.animation())
+            write_atomically(images / f"{strip.name}.gif", strip.animation())
         chapters.append(chapter)
     path = folder / "report.html"
     write_atomically(path, page(chapters, articles, trials, unreadable))

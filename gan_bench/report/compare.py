@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from gan_bench.errors import UserError
+from gan_bench.config.measures import MEASURES
+from gan_bench.core.errors import UserError
+from gan_bench.records.store import StoredTrial, earlier, read_baselines, scan
 from gan_bench.report.frame import build_frames, group_key
 from gan_bench.report.stats import differences, mean_interval, verdict_of
 from gan_bench.report.study import Study, studies
 from gan_bench.report.table import Column, Table, arrow, put
-from gan_bench.scores import MEASURES
-from gan_bench.store import StoredTrial, earlier, read_anchors, scan
 
 JUDGED = ("fid", "kid", "is")
 MISSING = "missing"
@@ -102,7 +102,7 @@ def _load(results: Path) -> dict[tuple[str, ...], Study]:
     trials = [item for item in scan(earlier(results), steps=False) if isinstance(item, StoredTrial)]
     if not trials:
         raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
-    found = studies(build_frames(trials), read_anchors(results))
+    found = studies(build_frames(trials), read_baselines(results))
     return {(s.suite, s.profile, s.dataset, str(s.image_size)): s for s in found}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from gan_bench.config.measures import MEASURES
 from gan_bench.report.frame import group_key
 from gan_bench.report.stats import (
     Interval,
@@ -21,7 +22,6 @@ from gan_bench.report.stats import (
     verdict_of,
 )
 from gan_bench.report.table import Column, arrow, put
-from gan_bench.scores import MEASURES
 
 ALPHA = 0.05
 MANY_LEVELS = 8

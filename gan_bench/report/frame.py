@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from gan_bench.store import StoredTrial
-from gan_bench.trial import canonical_json
+from gan_bench.core.canonical import canonical_json
+from gan_bench.records.store import StoredTrial
 
 STATISTICS = ("loss_d", "loss_g", "d_real", "d_fake")
 MEANS = tuple(f"mean_{name}" for name in STATISTICS)
@@ -147,7 +147,7 @@ def _labels(trials: pd.DataFrame) -> pd.Series[str]:
     def label(row: pd.Series[Any], clash: int) -> str:
         if clash == 1:
             return str(row["setting"])
-        limit = "" if pd.isna(row["train_limit"]) else f", {int(row['train_limit'])} pictures"
+        limit = "" if pd.isna(row["train_limit"]) else f", {int(row['train_limit'])} images"
         samples = row["evaluation"]["samples"]
         return f"{row['setting']} ({row['epochs']} epochs{limit}, {samples} samples, version {row['suite_version']})"
 

@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 
 from gan_bench import __version__
+from gan_bench.records.store import StoredTrial
 from gan_bench.report.plots import Plot
 from gan_bench.report.render import cells, filled, note_of, number, records
 from gan_bench.report.samples import Strip
 from gan_bench.report.study import Study, pick
 from gan_bench.report.table import Table, interval_of
-from gan_bench.store import StoredTrial
 
 
 @dataclass(frozen=True)

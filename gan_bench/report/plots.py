@@ -57,7 +57,7 @@ class Plot:
         name: Name of its file.
         title: One line above it.
         description: What it shows, for those who cannot see it.
-        svg: The picture, in the page's own text colour.
+        svg: The image, in the page's own text colour.
     """
 
     name: str

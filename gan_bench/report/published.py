@@ -29,7 +29,7 @@ def references() -> list[dict[str, Any]]:
 
 
 NATIVE_SIZE = {"mnist": 28, "cifar10": 32}
-"""Height and width of the pictures that published scores are about."""
+"""Height and width of the images that published scores are about."""
 
 
 def published_rows(dataset: str, image_size: int, protocols: Iterable[str], profile: str) -> list[dict[str, Any]]:
@@ -37,7 +37,7 @@ def published_rows(dataset: str, image_size: int, protocols: Iterable[str], prof
 
     Args:
         dataset: Name of the dataset.
-        image_size: Height and width our pictures are prepared to.
+        image_size: Height and width our images are prepared to.
         protocols: Our protocols, such as ``lenet-mnist-v1,train,10000``.
         profile: Profile of our trials; quick ones are comparable with nothing published.
     """
@@ -61,7 +61,7 @@ def _comparable(entry: Mapping[str, Any], ours: list[tuple[str, ...]], profile: 
     if profile != "full":
         return "not comparable: ours are of the quick profile"
     native = NATIVE_SIZE[entry["dataset"]]
-    resized = [] if image_size == native else [f"pictures of {image_size}x{image_size}, not {native}x{native}"]
+    resized = [] if image_size == native else [f"images of {image_size}x{image_size}, not {native}x{native}"]
     theirs = (entry["extractor"], entry["split"], str(entry["generated"]))
     differences = [
         resized

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from gan_bench.atomic import remove_leftovers, write_atomically
+from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.report.table import Column, Table
 
 

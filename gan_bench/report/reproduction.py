@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from gan_bench.recipes import RECIPES, Recipe
+from gan_bench.config.recipes import RECIPES, Recipe
 from gan_bench.report.table import Column
 
 QUANTITIES = {"loss_g": "loss G", "loss_d": "loss D", "d_real": "D(real)", "d_fake": "D(fake)"}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 TILES = 4
-"""Pictures in a row and a column of what is shown; a stored grid has eight."""
+"""Images in a row and a column of what is shown; a stored grid has eight."""
 SETTINGS = 16
 EPOCHS = 8
 _PAD = 2
@@ -31,7 +31,7 @@ class Strip:
         label: The setting.
         trial: The trial it is from, the lowest seed that is there.
         seed: That seed.
-        frames: Epoch and picture.
+        frames: Epoch and image.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Strip:
 
 
 def strips(study: Study, labels: list[str]) -> Iterator[Strip]:
-    """Cut the stored sample grids of settings to a few pictures each; unreadable ones are left out.
+    """Cut the stored sample grids of settings to a few images each; unreadable ones are left out.
 
     Args:
         study: The study.
@@ -87,7 +87,7 @@ def _frame(file: Path) -> tuple[int, Image] | None:
             part = grid.convert("RGB").crop((0, 0, TILES * side + _PAD, TILES * side + _PAD))
     except (OSError, ValueError):
         return None
-    if side < _EDGE:  # small pictures are enlarged without blur
+    if side < _EDGE:  # small images are enlarged without blur
         scale = -(-2 * _EDGE // side)
         part = part.resize((part.width * scale, part.height * scale), Image.Resampling.NEAREST)
     return epoch, part

@@ -1,4 +1,4 @@
-"""Statistics over seeds, on plain arrays. Seeds are what is resampled, never pictures, epochs or datasets."""
+"""Statistics over seeds, on plain arrays. Seeds are what is resampled, never images, epochs or datasets."""
 
 from __future__ import annotations
 

@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from gan_bench.config.measures import MEASURES
 from gan_bench.report.frame import COSTS, STATISTICS, Frames
 from gan_bench.report.table import Column, Table
-from gan_bench.scores import MEASURES
 
 T = TypeVar("T")
 _SETTING_COLUMNS = ["trial", "seed", "status", "group", "label", "epochs", *STATISTICS, *COSTS]
 
-Anchors = Mapping[str, list[dict[str, Any]]]
+Baselines = Mapping[str, list[dict[str, Any]]]
 
 
 def slug(*parts: str) -> str:
@@ -22,12 +22,12 @@ def slug(*parts: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in "-".join(parts))[:150]
 
 
-def studies(frames: Frames, anchors: Anchors | None = None) -> list[Study]:
+def studies(frames: Frames, anchors: Baselines | None = None) -> list[Study]:
     """Cut frames into studies; quick and full trials, and datasets, are never in one.
 
     Args:
         frames: What ``build_frames`` made of the records.
-        anchors: Scores of held-out real pictures, by suite.
+        anchors: Scores of held-out real images, by suite.
     """
     if frames.trials.empty:
         return []
@@ -63,11 +63,11 @@ class Study:
         suite: Name of the suite.
         profile: ``full`` or ``quick``.
         dataset: Name of the dataset.
-        image_size: Height and width of its pictures.
+        image_size: Height and width of its images.
         trials: One row per trial, as ``build_frames`` makes them.
         scores: One row per trial, evaluation and metric.
         history: One row per trial and epoch.
-        anchors: Scores of real pictures of the suite.
+        anchors: Scores of real images of the suite.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class Study:
         values = start["value"].dropna()
         return float(values.mean()) if len(values) else None
 
-    def anchor_rows(self, protocol: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    def baseline_rows(self, protocol: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         """Yield the *real* row, the floor, and the *noise* row, the untrained generators."""
         for anchor, scores in self.real(protocol):
             text = f"(real: {anchor['pictures']} {anchor['what']}, {anchor['dataset']})"

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from gan_bench.config.measures import MEASURES
 from gan_bench.report.stats import Interval, mean_interval
-from gan_bench.scores import MEASURES
 
 Kind = Literal["text", "count", "number", "seconds", "share", "p", "interval"]
 

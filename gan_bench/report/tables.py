@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from gan_bench.config.measures import MEASURES
 from gan_bench.report import factors
 from gan_bench.report.frame import Frames
 from gan_bench.report.published import COLUMNS as PUBLISHED_COLUMNS
@@ -15,9 +16,8 @@ from gan_bench.report.published import published_rows
 from gan_bench.report.reproduction import COLUMNS as REPRODUCTION_COLUMNS
 from gan_bench.report.reproduction import NOTE as REPRODUCTION_NOTE
 from gan_bench.report.reproduction import protocol_table, reproduction_rows
-from gan_bench.report.study import Anchors, Study, name_table, pick, studies
+from gan_bench.report.study import Baselines, Study, name_table, pick, studies
 from gan_bench.report.table import Column, Table, arrow, interval_of, put
-from gan_bench.scores import MEASURES
 
 QUALITY = ("fid", "fid_inf", "kid", "is", "precision", "recall")
 HEALTH = ("classes", "class_kl", "copies", "collapsed")
@@ -28,14 +28,14 @@ WITHIN = (2.0, 1.25)
 """Times to an FID are given for these multiples of the best setting's."""
 
 
-def all_tables(frames: Frames, anchors: Anchors | None = None) -> list[Table]:
+def all_tables(frames: Frames, anchors: Baselines | None = None) -> list[Table]:
     """Make every table that the records allow, suite by suite and profile by profile.
 
     Quick and full trials, and scores of different protocols, never share a ranking.
 
     Args:
         frames: What ``build_frames`` made of the records.
-        anchors: Scores of held-out real pictures, by suite.
+        anchors: Scores of held-out real images, by suite.
     """
     if frames.trials.empty:
         return []
@@ -130,7 +130,7 @@ def setting_table(study: Study, protocol: str) -> Table:
     if "fid" in frame:
         frame = frame.sort_values("fid", na_position="last", kind="stable")
         frame.insert(0, "rank", pd.Series(range(1, len(frame) + 1), index=frame.index).where(frame["fid"].notna()))
-    frame = pd.concat([frame, pd.DataFrame(study.anchor_rows(protocol, QUALITY))], ignore_index=True)
+    frame = pd.concat([frame, pd.DataFrame(study.baseline_rows(protocol, QUALITY))], ignore_index=True)
     columns = [
         Column("rank", "#", "count"),
         Column("setting", "setting", vital=True),
@@ -142,7 +142,7 @@ def setting_table(study: Study, protocol: str) -> Table:
         Column("train_seconds", "train s", "interval"),
     ]
     note = (
-        f"Scores {protocol}: extractor, reference split, generated pictures. Mean ± half the 95 % interval over "
+        f"Scores {protocol}: extractor, reference split, generated images. Mean ± half the 95 % interval over "
         "seeds. sd seeds: between trainings; sd draws: between evaluations of one generator. One seed has no interval."
     )
     return study.table(f"settings-{protocol}", "settings", columns, frame, note)
@@ -189,7 +189,7 @@ def health_table(study: Study, protocol: str) -> Table:
         won = (done["d_real"] > SATURATED) & (done["d_fake"] < 1 - SATURATED)
         row["saturated"] = int(won.sum())
         rows.append(row)
-    frame = pd.concat([pd.DataFrame(rows), pd.DataFrame(study.anchor_rows(protocol, HEALTH))], ignore_index=True)
+    frame = pd.concat([pd.DataFrame(rows), pd.DataFrame(study.baseline_rows(protocol, HEALTH))], ignore_index=True)
     columns = [
         Column("setting", "setting", vital=True),
         Column("planned", "planned", "count"),

@@ -1,1 +1,1 @@
-"""The update, the engines that execute it, and the state they carry."""
+"""How a pair of networks is trained: the update, its state, the engines that repeat it."""

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_bench.atomic import ASIDE, write_atomically
+from gan_bench.core.atomic import ASIDE, write_atomically
 
 _MAGIC = b"gan_bench checkpoint 2\n"
 _DIGEST = 64
@@ -101,7 +101,7 @@ def read(path: Path, trial_id: str) -> Checkpoint | None:
     try:
         content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
         found = Checkpoint(content["state"], content["progress"])
-    except Exception:  # a foreign file may raise anything
+    except Exception:  # a inputs_changed file may raise anything
         return None
     return found if content["trial"] == trial_id else None
 

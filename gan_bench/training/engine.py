@@ -9,15 +9,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from gan_bench.config.trial import TrialConfig
 from gan_bench.training.draws import EpochDraws, steps_per_epoch
 from gan_bench.training.state import STATISTICS, TrainState
 from gan_bench.training.step import update
-from gan_bench.trial import TrialConfig
 
 
-def normalise(pictures: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Map uint8 pictures to [-1, 1], bit for bit as ToTensor and Normalize(0.5, 0.5) do."""
-    return pictures.to(dtype).div_(255).sub_(0.5).div_(0.5)
+def normalise(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Map uint8 images to [-1, 1], bit for bit as ToTensor and Normalize(0.5, 0.5) do."""
+    return images.to(dtype).div_(255).sub_(0.5).div_(0.5)
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class Engine(Protocol):
 
 def snapshot(state: TrainState) -> Snapshot:
     """Read the statistics of the epoch under way, of which at least one step is done."""
-    trace = state.trace[: state.batch].cpu()
-    mean = dict(zip(STATISTICS, trace.mean(0).tolist(), strict=True))
-    last = dict(zip(STATISTICS, trace[-1].tolist(), strict=True))
-    wrong = (~trace.isfinite()).nonzero()
+    step_stats = state.step_stats[: state.batch].cpu()
+    mean = dict(zip(STATISTICS, step_stats.mean(0).tolist(), strict=True))
+    last = dict(zip(STATISTICS, step_stats[-1].tolist(), strict=True))
+    wrong = (~step_stats.isfinite()).nonzero()
     if not len(wrong):
         return Snapshot(mean, last, None)
     row, column = wrong[0].tolist()
@@ -70,21 +70,21 @@ def snapshot(state: TrainState) -> Snapshot:
 
 
 class ReferenceEngine:
-    """Runs the update step by step, as the articles' loops do, on pictures held in memory.
+    """Runs the update step by step, as the articles' loops do, on images held in memory.
 
     Args:
         config: The trial.
-        pictures: (N, C, H, W) uint8 training pictures on the device that computes.
+        images: (N, C, H, W) uint8 training images on the device that computes.
         state: Where the trial stands; changed in place.
     """
 
     name = "reference"
 
-    def __init__(self, config: TrialConfig, pictures: Tensor, state: TrainState) -> None:
+    def __init__(self, config: TrialConfig, images: Tensor, state: TrainState) -> None:
         self.config = config
-        self.pictures = pictures
+        self.images = images
         self.state = state
-        self.steps = steps_per_epoch(config, len(pictures))
+        self.steps = steps_per_epoch(config, len(images))
         state.reserve(self.steps)
         self._dtype = next(state.generator.parameters()).dtype
         self._draws: tuple[int, EpochDraws] | None = None
@@ -100,12 +100,12 @@ class ReferenceEngine:
         for _ in range(min(most, self.steps - state.batch)):
             if stop():
                 return
-            state.trace[state.batch] = self._update(*self.batch_of(draws, state.batch))
+            state.step_stats[state.batch] = self._update(*self.batch_of(draws, state.batch))
             state.batch += 1
             state.step += 1
 
-    def _update(self, real: Tensor, noise_d: Tensor, noise_g: Tensor | None) -> Tensor:
-        return update(self.state, real, noise_d, noise_g)
+    def _update(self, real: Tensor, z_d: Tensor, z_g: Tensor | None) -> Tensor:
+        return update(self.state, real, z_d, z_g)
 
     def finish_epoch(self) -> None:
         """Close the epoch under way."""
@@ -120,15 +120,15 @@ class ReferenceEngine:
     def draws_of(self, epoch: int) -> EpochDraws:
         """Return the random draws of an epoch."""
         if self._draws is None or self._draws[0] != epoch:
-            draws = EpochDraws.draw(self.config, len(self.pictures), epoch, self.pictures.device)
+            draws = EpochDraws.draw(self.config, len(self.images), epoch, self.images.device)
             self._draws = epoch, draws
         return self._draws[1]
 
     def batch_of(self, draws: EpochDraws, index: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Cut one step's real pictures and noise out of the epoch."""
+        """Cut one step's real images and noise out of the epoch."""
         size = self.config.batch_size
-        real = normalise(self.pictures[draws.order[index * size : (index + 1) * size]], self._dtype)
+        real = normalise(self.images[draws.order[index * size : (index + 1) * size]], self._dtype)
         fakes = size if self.config.fake_batch == "full" else len(real)
-        noise_d = draws.noise_d[index, :fakes].to(self._dtype)
-        noise_g = None if draws.noise_g is None else draws.noise_g[index, :fakes].to(self._dtype)
-        return real, noise_d, noise_g
+        z_d = draws.z_d[index, :fakes].to(self._dtype)
+        z_g = None if draws.z_g is None else draws.z_g[index, :fakes].to(self._dtype)
+        return real, z_d, z_g

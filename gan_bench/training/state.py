@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from gan_bench.architectures import ARCHITECTURES
-from gan_bench.randomness import generator_for
-from gan_bench.training.initialise import build
-from gan_bench.trial import TrialConfig
+from gan_bench.config.trial import TrialConfig
+from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.models.initialise import build
+from gan_bench.models.randomness import generator_for
 
 STATISTICS = ("loss_d", "loss_g", "d_real", "d_fake")
 """Order of the four values that every step yields."""
@@ -32,7 +32,7 @@ class TrainState:
         epoch: Epochs finished.
         batch: Steps done in the epoch under way.
         step: Steps done in all.
-        trace: (steps, 4) float64 on the device, ``STATISTICS`` of every step of the epoch under way; rows from
+        step_stats: (steps, 4) float64 on the device, ``STATISTICS`` of every step of the epoch under way; rows from
             ``batch`` on are stale. An engine reserves the room.
     """
 
@@ -40,7 +40,7 @@ class TrainState:
     discriminator: nn.Module
     optimizer_g: Adam
     optimizer_d: Adam
-    trace: Tensor
+    step_stats: Tensor
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -64,12 +64,12 @@ class TrainState:
             discriminator=discriminator,
             optimizer_g=adam(generator, config.lr_g, config.betas_g),
             optimizer_d=adam(discriminator, config.lr_d, config.betas_d),
-            trace=torch.zeros(0, len(STATISTICS), dtype=torch.float64, device=device),
+            step_stats=torch.zeros(0, len(STATISTICS), dtype=torch.float64, device=device),
         )
 
     def reserve(self, steps: int) -> None:
         """Make room for the statistics of an epoch of so many steps."""
-        self.trace = self.trace.new_zeros(steps, len(STATISTICS))
+        self.step_stats = self.step_stats.new_zeros(steps, len(STATISTICS))
 
     def finite(self) -> bool:
         """Say whether every weight and buffer of both networks is finite; waits for the device."""
@@ -83,7 +83,7 @@ class TrainState:
             "discriminator": self.discriminator.state_dict(),
             "optimizer_g": self.optimizer_g.state_dict(),
             "optimizer_d": self.optimizer_d.state_dict(),
-            "trace": self.trace[: self.batch].clone(),
+            "step_stats": self.step_stats[: self.batch].clone(),
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,
@@ -100,5 +100,5 @@ class TrainState:
         for optimizer in (self.optimizer_g, self.optimizer_d):
             for moments in optimizer.state.values():  # the fast engine's parameters share one counter
                 moments["step"] = moments["step"].clone()
-        self.trace[: len(state["trace"])].copy_(state["trace"])
+        self.step_stats[: len(state["step_stats"])].copy_(state["step_stats"])
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from gan_bench.losses import discriminator_loss, generator_loss, mean_probability
+from gan_bench.models.losses import discriminator_loss, generator_loss, mean_probability
 
 
 class Network(Protocol):
     """What the update needs of a network; every ``nn.Module`` is one."""
 
     def __call__(self, inputs: Tensor, /) -> Tensor:
-        """Compute pictures or logits."""
+        """Compute images or logits."""
 
     def requires_grad_(self, requires_grad: bool, /) -> Any:  # noqa: ANN401 - as nn.Module has it
         """Freeze the parameters or set them free."""
@@ -30,7 +30,7 @@ class Optimizer(Protocol):
         """Update the parameters from their gradients."""
 
 
-class Players(Protocol):
+class GANPairLike(Protocol):
     """Two networks and their optimizers; a ``TrainState`` is one pair."""
 
     @property
@@ -50,8 +50,8 @@ class Players(Protocol):
         """Adam over D."""
 
 
-class Pair(NamedTuple):
-    """Players that are computed in another way than as modules."""
+class GANPair(NamedTuple):
+    """GANPairLike that are computed in another way than as modules."""
 
     generator: Network
     discriminator: Network
@@ -59,43 +59,43 @@ class Pair(NamedTuple):
     optimizer_d: Optimizer
 
 
-def update(players: Players, real: Tensor, noise_d: Tensor, noise_g: Tensor | None) -> Tensor:
-    """Train D on one batch of real and fake pictures, then G against the D that comes out.
+def update(pair: GANPairLike, real: Tensor, z_d: Tensor, z_g: Tensor | None) -> Tensor:
+    """Train D on one batch of real and fake images, then G against the D that comes out.
 
     G runs in train mode in both steps, so its batch-norm statistics move twice. The D step keeps no gradient of G
     unless the G step takes the same fakes again; D's weights need no gradient in the G step.
 
     Args:
-        players: Networks and optimisers, changed in place.
-        real: (N, C, H, W) pictures in [-1, 1]. Trials that train together stand along one more, leading axis, here
+        pair: Networks and optimisers, changed in place.
+        real: (N, C, H, W) images in [-1, 1]. Trials that train together stand along one more, leading axis, here
             and in everything below; each has its own loss.
-        noise_d: (M, latent_dim) noise of the D step's fakes.
-        noise_g: (N, latent_dim) noise of the G step's fakes, or None to take the D step's fakes again (A3).
+        z_d: (M, latent_dim) noise of the D step's fakes.
+        z_g: (N, latent_dim) noise of the G step's fakes, or None to take the D step's fakes again (A3).
 
     Returns:
         (4,) float64 on the device, without gradient: ``loss_d, loss_g, d_real, d_fake``.
     """
-    generator, discriminator = players.generator, players.discriminator
+    generator, discriminator = pair.generator, pair.discriminator
 
-    with torch.set_grad_enabled(noise_g is None):
-        fake = generator(noise_d)
+    with torch.set_grad_enabled(z_g is None):
+        fake = generator(z_d)
     logits_real = discriminator(real)
     logits_fake = discriminator(fake.detach())
     loss_d = discriminator_loss(logits_real, logits_fake)
-    players.optimizer_d.zero_grad()
+    pair.optimizer_d.zero_grad()
     loss_d.sum().backward()  # type: ignore[no-untyped-call]
-    players.optimizer_d.step()
+    pair.optimizer_d.step()
 
     discriminator.requires_grad_(False)
     try:
-        if noise_g is not None:
-            fake = generator(noise_g)
+        if z_g is not None:
+            fake = generator(z_g)
         loss_g = generator_loss(discriminator(fake))
-        players.optimizer_g.zero_grad()
+        pair.optimizer_g.zero_grad()
         loss_g.sum().backward()  # type: ignore[no-untyped-call]
     finally:  # a recording that fails here is done again without one
         discriminator.requires_grad_(True)
-    players.optimizer_g.step()
+    pair.optimizer_g.step()
 
     statistics = (loss_d, loss_g, mean_probability(logits_real), mean_probability(logits_fake))
     return torch.stack([value.detach() for value in statistics], -1).double()

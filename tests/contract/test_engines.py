@@ -11,13 +11,13 @@ import torch
 from conftest import config_of
 from torch import nn
 
-from gan_bench.architectures import ARCHITECTURES
-from gan_bench.architectures.dcgan import SequentialDiscriminator
-from gan_bench.recipes import RECIPES
+from gan_bench.config.recipes import RECIPES
+from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.models.dcgan import SequentialDiscriminator
 from gan_bench.training import checkpoint
 from gan_bench.training.engine import ReferenceEngine
-from gan_bench.training.fast import FastEngine
-from gan_bench.training.group import WARM_UP, CapturedEngine, Group, can_group
+from gan_bench.training.fast.engine import FastEngine
+from gan_bench.training.group.group import WARM_UP, CapturedEngine, Group, can_group
 from gan_bench.training.state import TrainState
 
 CPU = torch.device("cpu")
@@ -28,8 +28,8 @@ def engines(name, kinds=BOTH, dtype=torch.float64, **changes):
     """Engines of both kinds at the beginning of the same trial, whose last batch is a partial one where it is kept."""
     config = config_of(name, **{"batch_size": 4, "dataset_repeats": 1, **changes})
     shape = ARCHITECTURES[config.architecture].image_shape
-    pictures = torch.randint(0, 256, (10, *shape), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
-    return [kind(config, pictures, TrainState.start(config, CPU, dtype)) for kind in kinds]
+    images = torch.randint(0, 256, (10, *shape), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    return [kind(config, images, TrainState.start(config, CPU, dtype)) for kind in kinds]
 
 
 def train(engine, steps):
@@ -135,7 +135,7 @@ def test_unknown_networks_are_trained_as_they_are(pair, monkeypatch):
 
 def memory(group):
     """Where everything lies that a graph reads and writes."""
-    buffers = [group._orders, group._noise_d, group._noise_g, group._rows, group._pictures, *group._tensors()]
+    buffers = [group._orders, group._z_d, group._z_g, group._rows, group._images, *group._tensors()]
     networks = [network for m in group.members for network in (m.state.generator, m.state.discriminator)]
     gradients = [p.grad for network in networks for p in network.parameters()]
     return [tensor.data_ptr() for tensor in (*buffers, *gradients) if tensor is not None]
@@ -198,9 +198,9 @@ def test_a_real_graph_is_what_its_steps_are(name):
     config = config_of(name, batch_size=4, dataset_repeats=1)
     device = torch.device("cuda")
     shape = ARCHITECTURES[config.architecture].image_shape
-    pictures = torch.randint(0, 256, (10, *shape), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    images = torch.randint(0, 256, (10, *shape), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     made = [
-        kind(config, pictures.to(device), TrainState.start(config, device, torch.float64))
+        kind(config, images.to(device), TrainState.start(config, device, torch.float64))
         for kind in (ReferenceEngine, CapturedEngine)
     ]
     for engine in made:

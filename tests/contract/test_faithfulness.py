@@ -1,6 +1,6 @@
 """The runner against a second, plain transcription of every article: autograd, BCELoss on sigmoid, Adam.
 
-The transcriptions share nothing with gan_bench but the initial weights, the pictures and the noise. They follow the
+The transcriptions share nothing with gan_bench but the initial weights, the images and the noise. They follow the
 articles' texts: layers in ``nn.Sequential`` with the sigmoid inside, a DataLoader's batches, losses as the articles
 write them. Twenty steps in float64 must give the same losses, D outputs and weights.
 """
@@ -165,7 +165,7 @@ class MnistConv(Transcription):
 
 
 class Linear(Transcription):
-    """A2 and A4: pictures as vectors, fresh noise in each step, both gradients reset before each backward pass."""
+    """A2 and A4: images as vectors, fresh noise in each step, both gradients reset before each backward pass."""
 
     def __init__(self, latent, lr):
         super().__init__(linear_networks(latent), lr, lr, (0.9, 0.999))
@@ -262,8 +262,8 @@ def test_twenty_steps_are_the_article_s(recipe):
         draws = EpochDraws.draw(config, len(images), state.epoch + 1, CPU)
         for index, real in enumerate(batches(images, draws.order, 8, article.drop_last)):
             fakes = 8 if recipe == "cats-dcgan" else len(real)
-            noise_g = None if draws.noise_g is None else draws.noise_g[index, :fakes].double()
-            expected = article.step(real, draws.noise_d[index, :fakes].double(), noise_g)
+            z_g = None if draws.z_g is None else draws.z_g[index, :fakes].double()
+            expected = article.step(real, draws.z_d[index, :fakes].double(), z_g)
             engine.advance(1, lambda: False)
             assert list(engine.snapshot().last.values()) == pytest.approx(expected, abs=TOLERANCE, rel=TOLERANCE)
             done += 1

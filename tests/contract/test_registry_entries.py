@@ -10,11 +10,11 @@ import torch
 from conftest import config_of
 from torch import nn
 
-from gan_bench.architectures import ARCHITECTURES, fingerprint
-from gan_bench.datasets import DATASETS, DataRoot, load
+from gan_bench.config.recipes import RECIPES
+from gan_bench.data.datasets import DATASETS, DataRoot, load
 from gan_bench.metrics import classifiers
 from gan_bench.metrics.extractors import EXTRACTORS, card
-from gan_bench.recipes import RECIPES
+from gan_bench.models.architectures import ARCHITECTURES, fingerprint
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.state import TrainState
 from gan_bench.training.step import update
@@ -41,7 +41,7 @@ def states():
     return {name: TrainState.start(config_of(name), CPU) for name in RECIPES}
 
 
-def pictures(name, number):
+def images(name, number):
     shape = ARCHITECTURES[RECIPES[name].architecture.value].image_shape
     return torch.rand(number, *shape, generator=torch.Generator().manual_seed(0)).mul(2).sub(1)
 
@@ -84,7 +84,7 @@ def test_a_step_changes_each_net_through_its_own_optimizer_only(name):
         if freeze_d:
             frozen_adam(state.optimizer_d)
         noise = torch.randn(2, 4, config.latent_dim, generator=torch.Generator().manual_seed(2))
-        update(state, pictures(name, 4), noise[0], None if config.step_fakes == "reuse" else noise[1])
+        update(state, images(name, 4), noise[0], None if config.step_fakes == "reuse" else noise[1])
         return state
 
     def changed(a, b):
@@ -108,7 +108,7 @@ def test_the_step_yields_finite_statistics_and_probabilities(name, states):
     config = config_of(name)
     state = copy.deepcopy(states[name])
     noise = torch.randn(2, 4, config.latent_dim, generator=torch.Generator().manual_seed(2))
-    values = update(state, pictures(name, 4), noise[0], None if config.step_fakes == "reuse" else noise[1])
+    values = update(state, images(name, 4), noise[0], None if config.step_fakes == "reuse" else noise[1])
     loss_d, loss_g, d_real, d_fake = values.tolist()
     assert values.dtype == torch.float64
     assert loss_d > 0
@@ -119,7 +119,7 @@ def test_the_step_yields_finite_statistics_and_probabilities(name, states):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_last_batch_and_fake_batch(name):
-    """Seven pictures in batches of four: kept, dropped, or met by a full batch of fakes, as the recipe says."""
+    """Seven images in batches of four: kept, dropped, or met by a full batch of fakes, as the recipe says."""
     config = config_of(name, batch_size=4, dataset_repeats=1)
     seen = []
     uint8 = torch.zeros(7, *ARCHITECTURES[config.architecture].image_shape, dtype=torch.uint8)
@@ -148,7 +148,7 @@ def pair(name):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("number", [1, 5])
-def test_architectures_give_pictures_and_logits(name, number):
+def test_architectures_give_images_and_logits(name, number):
     generator, discriminator = (network.eval() for network in pair(name))
     made = generator(torch.randn(number, LATENT))
     assert made.shape == (number, *ARCHITECTURES[name].image_shape)
@@ -158,7 +158,7 @@ def test_architectures_give_pictures_and_logits(name, number):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_architectures_in_eval_mode_look_at_every_picture_alone(name):
+def test_architectures_in_eval_mode_look_at_every_image_alone(name):
     generator, discriminator = (network.eval().double() for network in pair(name))
     noise = torch.randn(6, LATENT, dtype=torch.float64)
     with torch.no_grad():

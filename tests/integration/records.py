@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gan_bench import schema
-from gan_bench.store import read_trial
+from gan_bench.records import schema
+from gan_bench.records.store import read_trial
 
 
 def without_timing(value):

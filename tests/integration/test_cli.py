@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_bench.cli import main
+from gan_bench.cli.app import main
 
 SUITE = """\
 suite: tiny
@@ -199,8 +199,8 @@ def test_given_data_is_never_written_to(tmp_path, real_data):
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
 
 
-def test_a_user_s_own_pictures_named_in_a_suite(tmp_path):
-    """No code: a folder of pictures, a suite that names it, a table."""
+def test_a_user_s_own_images_named_in_a_suite(tmp_path):
+    """No code: a folder of images, a suite that names it, a table."""
     source = np.random.default_rng(0)
     (tmp_path / "mine").mkdir()
     for i in range(80):

@@ -20,33 +20,34 @@ from records import bits
 from test_cli import gan_bench, wait_for
 from test_torture import mlflow_runs
 
-from gan_bench import environment, runner
-from gan_bench.attempt import Policy
-from gan_bench.datasets import DataRoot
-from gan_bench.driver import drive
-from gan_bench.events import Silent
-from gan_bench.executors import run_inline, run_processes
-from gan_bench.fleet import Fleet
-from gan_bench.runner import run_trial
-from gan_bench.store import RecordDirectory, StoredTrial, scan
+from gan_bench.config.trial import EvaluationConfig
+from gan_bench.data.datasets import DataRoot
+from gan_bench.execution import environment, trial_run
+from gan_bench.execution.claim import Policy
+from gan_bench.execution.context import RunContext
+from gan_bench.execution.events import NullListener
+from gan_bench.execution.executors import run_inline, run_processes
+from gan_bench.execution.rerun import rerun, verify
+from gan_bench.execution.scheduler import drive
+from gan_bench.execution.trial_run import run_trial
+from gan_bench.execution.worker import Order
+from gan_bench.execution.worker_pool import Fleet
+from gan_bench.records.record import Failure, Status
+from gan_bench.records.store import RecordDirectory, StoredTrial, scan
 from gan_bench.training import checkpoint, engine
-from gan_bench.trial import EvaluationConfig, Failure, Status
-from gan_bench.verify import rerun, verify
-from gan_bench.worker import Order
-from gan_bench.workplace import Workplace
 
 CPU = torch.device("cpu")
 ONE_WORKER, TWO_WORKERS = (Fleet(devices=("cpu",) * n, threads=1) for n in (1, 2))
 
 
-def place(tmp_path, stop=lambda: False):
-    return Workplace(DataRoot(tmp_path, given=True), CPU, stop, "reference")
+def context(tmp_path, stop=lambda: False):
+    return RunContext(DataRoot(tmp_path, given=True), CPU, stop, "reference")
 
 
 def run(tmp_path, trial, name="results", **options):
     stop = options.pop("stop", lambda: False)
     directory = RecordDirectory.of(tmp_path / name, trial)
-    run = run_trial(trial, directory, place(tmp_path, stop), options.pop("listener", Silent()), **options)
+    run = run_trial(trial, directory, context(tmp_path, stop), options.pop("listener", NullListener()), **options)
     return directory, drive([run])[0]
 
 
@@ -64,14 +65,14 @@ def whole(results):
 # ---------------------------------------------------------------------------------------------------- checkpoints
 
 
-class Resumed(Silent):
+class Resumed(NullListener):
     at = "never started"
 
     def started(self, trial, resumed_at):
         self.at = resumed_at
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "inputs_changed"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
     trial = digits_trial(epochs=3)
     undisturbed, _ = run(tmp_path, trial, "whole")
@@ -141,14 +142,14 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_fails_the_trial_and_spares_what_stood(tmp_path, small_disk, monkeypatch):
     folder, remount = small_disk
-    monkeypatch.setattr(runner, "CHECKPOINT_SHARE", 10**6)  # one small checkpoint, however slow the machine is
+    monkeypatch.setattr(trial_run, "CHECKPOINT_SHARE", 10**6)  # one small checkpoint, however slow the machine is
     trials = [digits_trial(0), digits_trial(1)]
-    outcome = run_inline(folder, trials, place(tmp_path), Silent()).records
+    outcome = run_inline(folder, trials, context(tmp_path), NullListener()).records
     assert [outcome[t.id].failure for t in trials] == [None, Failure.DISK_FULL]
     assert "no space left" in outcome[trials[1].id].reason
     whole(folder)
     remount("size=64m")
-    again = run_inline(folder, trials, place(tmp_path), Silent(), Policy(retry_failed=True)).records
+    again = run_inline(folder, trials, context(tmp_path), NullListener(), Policy(retry_failed=True)).records
     assert {i: r.status for i, r in again.items()} == {trials[1].id: Status.DONE}
     whole(folder)
     for trial in trials:
@@ -166,7 +167,7 @@ def test_too_little_space_and_a_read_only_folder_are_said_at_once(small_disk):
 
 def test_a_worker_out_of_memory_is_named(tmp_path):
     trials = [digits_trial(0, latent_dim=2_000_000_000), digits_trial(1)]
-    records = run_processes(tmp_path, trials, place(tmp_path), Silent(), Policy(), ONE_WORKER).records
+    records = run_processes(tmp_path, trials, context(tmp_path), NullListener(), Policy(), ONE_WORKER).records
     assert [records[t.id].failure for t in trials] == [Failure.OUT_OF_MEMORY, None]
     assert "lower batch_size" in records[trials[0].id].reason
 
@@ -175,7 +176,7 @@ def test_a_worker_out_of_memory_is_named(tmp_path):
 
 
 def test_weights_that_are_not_finite_are_a_divergence_although_losses_are(tmp_path, monkeypatch):
-    """An infinite weight before tanh still gives pictures in [-1, 1]."""
+    """An infinite weight before tanh still gives images in [-1, 1]."""
     plain = engine.update
 
     def poisoned(state, *batch):
@@ -201,12 +202,12 @@ def test_a_time_limit_fails_the_trial_and_a_longer_one_goes_on(tmp_path):
 
 def test_fail_fast_leaves_the_rest_as_skipped_rows(tmp_path):
     trials = [digits_trial(0), digits_trial(1), digits_trial(2)]
-    outcome = run_inline(tmp_path, trials, place(tmp_path), Silent(), Policy(fail_fast=True, time_limit=1e-6))
+    outcome = run_inline(tmp_path, trials, context(tmp_path), NullListener(), Policy(fail_fast=True, time_limit=1e-6))
     statuses = [RecordDirectory.of(tmp_path, t).status() for t in trials]
     assert statuses == [Status.FAILED, Status.SKIPPED, Status.SKIPPED]
     assert list(outcome.records) == [trials[0].id]
     whole(tmp_path)
-    run_inline(tmp_path, trials, place(tmp_path), Silent(), Policy(retry_failed=True))
+    run_inline(tmp_path, trials, context(tmp_path), NullListener(), Policy(retry_failed=True))
     assert {RecordDirectory.of(tmp_path, t).status() for t in trials} == {Status.DONE}
 
 
@@ -216,14 +217,14 @@ def test_fail_fast_leaves_the_rest_as_skipped_rows(tmp_path):
 def test_any_number_of_workers_gives_the_same_bits(tmp_path):
     trials = [digits_trial(seed) for seed in range(3)]
     for name, fleet in (("one", ONE_WORKER), ("two", TWO_WORKERS)):
-        records = run_processes(tmp_path / name, trials, place(tmp_path), Silent(), Policy(), fleet).records
+        records = run_processes(tmp_path / name, trials, context(tmp_path), NullListener(), Policy(), fleet).records
         assert {r.status for r in records.values()} == {Status.DONE}
         whole(tmp_path / name)
     for trial in trials:
         assert bits(RecordDirectory.of(tmp_path / "one", trial)) == bits(RecordDirectory.of(tmp_path / "two", trial))
 
 
-class KillsWorkers(Silent):
+class KillsWorkers(NullListener):
     """Kills the first worker that says its trial has been scored."""
 
     def __init__(self, results):
@@ -238,13 +239,13 @@ class KillsWorkers(Silent):
 def test_a_lost_worker_loses_one_trial_for_a_while(tmp_path):
     trials = [digits_trial(seed, epochs=30) for seed in range(2)]
     results, killer = tmp_path / "results", KillsWorkers(tmp_path / "results")
-    records = run_processes(results, trials, place(tmp_path), killer, Policy(), TWO_WORKERS).records
+    records = run_processes(results, trials, context(tmp_path), killer, Policy(), TWO_WORKERS).records
     lost = records[killer.struck]
     assert (lost.status, lost.failure) == (Status.FAILED, Failure.CRASH)
     assert "killed by SIGKILL" in lost.reason
     assert Counter(r.status for r in records.values()) == {Status.FAILED: 1, Status.DONE: 1}
-    run_processes(results, trials, place(tmp_path), Silent(), Policy(retry_failed=True), TWO_WORKERS)
-    run_processes(tmp_path / "whole", trials, place(tmp_path), Silent(), Policy(), TWO_WORKERS)
+    run_processes(results, trials, context(tmp_path), NullListener(), Policy(retry_failed=True), TWO_WORKERS)
+    run_processes(tmp_path / "whole", trials, context(tmp_path), NullListener(), Policy(), TWO_WORKERS)
     whole(results)
     for trial in trials:
         assert bits(RecordDirectory.of(results, trial)) == bits(RecordDirectory.of(tmp_path / "whole", trial))
@@ -354,7 +355,7 @@ def test_a_worker_that_nobody_listens_to_stops_as_asked(tmp_path):
         folders=(),
         policy=asdict(Policy()),
     )
-    command = [sys.executable, "-m", "gan_bench.worker"]
+    command = [sys.executable, "-m", "gan_bench.execution.worker"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         process.stdin.write(order.to_line())

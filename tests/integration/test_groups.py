@@ -16,28 +16,28 @@ from records import bits
 from rich.console import Console
 from test_cli import gan_bench
 
-from gan_bench.attempt import Policy
-from gan_bench.batches import batches
-from gan_bench.datasets import DataRoot
-from gan_bench.driver import drive
-from gan_bench.events import Silent
-from gan_bench.executors import run_inline, run_processes
-from gan_bench.fleet import Fleet
-from gan_bench.preflight import expect
-from gan_bench.store import RecordDirectory, read_trial
-from gan_bench.terminal import Watch
-from gan_bench.training.fast import FastEngine
-from gan_bench.training.group import CapturedEngine, Group
+from gan_bench.cli.display import ProgressDisplay
+from gan_bench.data.datasets import DataRoot
+from gan_bench.execution.claim import Policy
+from gan_bench.execution.context import RunContext
+from gan_bench.execution.estimate import expect
+from gan_bench.execution.events import NullListener
+from gan_bench.execution.executors import run_inline, run_processes
+from gan_bench.execution.grouping import batches
+from gan_bench.execution.rerun import rerun, verify
+from gan_bench.execution.scheduler import drive
+from gan_bench.execution.worker_pool import Fleet
+from gan_bench.records.record import Failure, Status
+from gan_bench.records.store import RecordDirectory, read_trial
+from gan_bench.training.fast.engine import FastEngine
+from gan_bench.training.group.group import CapturedEngine, Group
 from gan_bench.training.state import TrainState
-from gan_bench.trial import Failure, Status
-from gan_bench.verify import rerun, verify
-from gan_bench.workplace import Workplace
 
 CPU = torch.device("cpu")
 
 
-def place(stop=lambda: False):
-    return Workplace(DataRoot(Path(), given=True), CPU, stop, "auto")
+def context(stop=lambda: False):
+    return RunContext(DataRoot(Path(), given=True), CPU, stop, "auto")
 
 
 def trials(architecture="mlp", **changes):
@@ -47,7 +47,7 @@ def trials(architecture="mlp", **changes):
 
 
 def run(results, which, size=4, there=None, **options):
-    return run_inline(results, which, there or place(), Silent(), sizes=lambda _: size, **options).records
+    return run_inline(results, which, there or context(), NullListener(), sizes=lambda _: size, **options).records
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "dcgan28"])
@@ -70,7 +70,7 @@ def test_an_interrupted_group_goes_on_to_the_bit(tmp_path):
     which = trials(epochs=3)
     run(tmp_path / "whole", which)
     looks = iter(range(10**6))
-    records = run(tmp_path / "cut", which, there=place(lambda: next(looks) > 25))
+    records = run(tmp_path / "cut", which, there=context(lambda: next(looks) > 25))
     assert Status.INTERRUPTED in {record.status for record in records.values()}
     records = run(tmp_path / "cut", which)
     assert {record.status for record in records.values()} == {Status.DONE}
@@ -82,7 +82,7 @@ def test_one_that_is_behind_catches_up(tmp_path):
     """A trial that was stopped earlier than the others goes first, then all go together."""
     which = trials(epochs=3)
     looks = iter(range(10**6))
-    run(tmp_path, which[:1], there=place(lambda: next(looks) > 8))
+    run(tmp_path, which[:1], there=context(lambda: next(looks) > 8))
     assert RecordDirectory.of(tmp_path, which[0]).status() is Status.INTERRUPTED
     records = run(tmp_path, which)
     assert [(records[t.id].status, records[t.id].epochs, records[t.id].group) for t in which] == [
@@ -101,7 +101,7 @@ def test_members_of_other_lengths_end_by_themselves(tmp_path):
 
 def test_a_member_that_diverges_leaves_the_others_alone(tmp_path, monkeypatch):
     which = trials()
-    plain = Workplace.engine
+    plain = RunContext.engine
 
     def poisoned(where, config):
         engine = plain(where, config)
@@ -111,7 +111,7 @@ def test_a_member_that_diverges_leaves_the_others_alone(tmp_path, monkeypatch):
         return engine
 
     lone = run(tmp_path / "alone", which[:1], 1)
-    monkeypatch.setattr(Workplace, "engine", poisoned)
+    monkeypatch.setattr(RunContext, "engine", poisoned)
     records = run(tmp_path / "together", which)
     assert [records[t.id].status for t in which] == [Status.DONE, Status.DIVERGED, Status.DONE, Status.DONE]
     assert records[which[0].id].final["loss_d"] == pytest.approx(lone[which[0].id].final["loss_d"], rel=1e-2)
@@ -150,17 +150,15 @@ def test_records_say_whether_a_graph_was_replayed(tmp_path, monkeypatch, size):
 
     def engine(where, config):
         state = TrainState.start(config, CPU)
-        return CapturedEngine(
-            config, where.training_pictures(config), state, capture=partial
-        )  # partial(body) repeats it
+        return CapturedEngine(config, where.training_images(config), state, capture=partial)  # partial(body) repeats it
 
-    monkeypatch.setattr(Workplace, "engine", engine)
+    monkeypatch.setattr(RunContext, "engine", engine)
     captured = run(tmp_path / "captured", trials()[:2], size)
     assert {(record.captured, record.group) for record in captured.values()} == {(True, size)}
 
 
 def test_the_reference_engine_trains_alone(tmp_path):
-    records = run(tmp_path, trials(), there=replace(place(), engine_wish="reference"))
+    records = run(tmp_path, trials(), there=replace(context(), engine_choice="reference"))
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 1)}
 
 
@@ -181,12 +179,12 @@ def test_batches_hold_what_can_train_together():
 
 def test_groups_are_measured_and_expected():
     which = trials()
-    plain = expect(which, place())
+    plain = expect(which, context())
     assert plain.group(which[0].config) == 1
-    wished = expect(which, place(), group=3)
+    wished = expect(which, context(), group=3)
     assert wished.group(which[0].config) == 3
     assert wished.seconds > 0
-    assert expect(which[:2], place(), group=3).group(which[0].config) == 2
+    assert expect(which[:2], context(), group=3).group(which[0].config) == 2
 
 
 def test_groups_from_the_command_line(tmp_path):
@@ -208,7 +206,7 @@ def test_groups_in_worker_processes(tmp_path):
     """One process trains several trials together; a lost process loses just those."""
     which = trials()
     fleet = Fleet(devices=("cpu", "cpu"), threads=1)
-    records = run_processes(tmp_path, which, place(), Silent(), Policy(), fleet, lambda _: 2).records
+    records = run_processes(tmp_path, which, context(), NullListener(), Policy(), fleet, lambda _: 2).records
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 2)}
     alone = tmp_path / "alone"
     threads = torch.get_num_threads()
@@ -222,7 +220,7 @@ def test_groups_in_worker_processes(tmp_path):
 
 
 CANNOT_GROUP = """
-from gan_bench.training.group import Group
+from gan_bench.training.group.group import Group
 
 def prepare(group):
     raise RuntimeError("no such kernel")
@@ -237,8 +235,8 @@ def test_what_worker_processes_warn_of_is_shown(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     console = Console(file=io.StringIO(), width=200)
     fleet = Fleet(devices=("cpu",), threads=1)
-    with Watch(console, 2, several=True) as watch:
-        records = run_processes(tmp_path / "r", trials()[:2], place(), watch, Policy(), fleet, lambda _: 2).records
+    with ProgressDisplay(console, 2, several=True) as watch:
+        records = run_processes(tmp_path / "r", trials()[:2], context(), watch, Policy(), fleet, lambda _: 2).records
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 1)}
     said = console.file.getvalue()
     assert "warning: 2 trials do not train together (RuntimeError: no such kernel)" in said

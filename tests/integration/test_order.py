@@ -1,4 +1,4 @@
-"""On real MNIST every measure puts real pictures before a trained generator, and that before an untrained one."""
+"""On real MNIST every measure puts real images before a trained generator, and that before an untrained one."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import pytest
 import torch
 from conftest import config_of
 
-from gan_bench.driver import drive
-from gan_bench.events import Silent
-from gan_bench.preflight import real_anchors
-from gan_bench.runner import run_trial
-from gan_bench.scores import MEASURES
-from gan_bench.store import RecordDirectory, read_trial
-from gan_bench.trial import EvaluationConfig, Status, Trial
-from gan_bench.workplace import Workplace
+from gan_bench.config.measures import MEASURES
+from gan_bench.config.trial import EvaluationConfig, Trial
+from gan_bench.execution.context import RunContext
+from gan_bench.execution.estimate import real_baselines
+from gan_bench.execution.events import NullListener
+from gan_bench.execution.scheduler import drive
+from gan_bench.execution.trial_run import run_trial
+from gan_bench.records.record import Status
+from gan_bench.records.store import RecordDirectory, read_trial
 
 
 def test_real_trained_noise(tmp_path, real_data):
@@ -27,14 +28,14 @@ def test_real_trained_noise(tmp_path, real_data):
         evaluation=EvaluationConfig(epochs=(0, 2), samples=2000, extractors=("lenet-mnist-v1",)),
     )
     trial = Trial(setting="dcgan", config=config)
-    place = Workplace(real_data, torch.device("cpu"), lambda: False)
+    place = RunContext(real_data, torch.device("cpu"), lambda: False)
     directory = RecordDirectory.of(tmp_path, trial)
-    (record,) = drive([run_trial(trial, directory, place, Silent())])
+    (record,) = drive([run_trial(trial, directory, place, NullListener())])
     assert record.status is Status.DONE
     noise, trained = (
         {score["metric"]: score["value"] for score in line["scores"]} for line in read_trial(directory.path).evaluations
     )
-    (anchor,) = real_anchors((trial,), place)
+    (anchor,) = real_baselines((trial,), place)
     real = {score["metric"]: score["value"] for score in anchor["scores"]}
     for name, measure in MEASURES.items():
         if name == "copies":  # untrained generators copy nothing: it claims no such order

@@ -14,29 +14,30 @@ from records import bits
 from safetensors.torch import load_file
 from scipy import stats
 
-from gan_bench import schema
-from gan_bench.attempt import Policy, is_finished
-from gan_bench.datasets import DataRoot
-from gan_bench.driver import drive
-from gan_bench.events import Silent
-from gan_bench.executors import run_inline
+from gan_bench.config.trial import EvaluationConfig
+from gan_bench.data.datasets import DataRoot
+from gan_bench.execution.claim import Policy, is_finished
+from gan_bench.execution.context import RunContext
+from gan_bench.execution.events import NullListener
+from gan_bench.execution.executors import run_inline
+from gan_bench.execution.scheduler import drive
+from gan_bench.execution.trial_run import run_trial
 from gan_bench.metrics.extractors import Features
-from gan_bench.runner import run_trial
-from gan_bench.store import CHECKPOINT, EVALUATIONS, HISTORY, RecordDirectory, read_trial
+from gan_bench.records import schema
+from gan_bench.records.record import Failure, Status
+from gan_bench.records.store import CHECKPOINT, EVALUATIONS, HISTORY, RecordDirectory, read_trial
 from gan_bench.training import engine
-from gan_bench.trial import EvaluationConfig, Failure, Status
-from gan_bench.workplace import Workplace
 
 CPU = torch.device("cpu")
 
 
-def place(tmp_path, stop=lambda: False, engine="auto"):
-    return Workplace(DataRoot(tmp_path, given=True), CPU, stop, engine)
+def context(tmp_path, stop=lambda: False, engine="auto"):
+    return RunContext(DataRoot(tmp_path, given=True), CPU, stop, engine)
 
 
 def run(tmp_path, trial, name="results", **options):
     directory = RecordDirectory.of(tmp_path / name, trial)
-    (record,) = drive([run_trial(trial, directory, place(tmp_path, **options), Silent())])
+    (record,) = drive([run_trial(trial, directory, context(tmp_path, **options), NullListener())])
     return directory, record
 
 
@@ -116,7 +117,7 @@ def test_a_checkpoint_of_another_trial_is_not_used(tmp_path):
     directory = RecordDirectory.of(tmp_path / "b", other)
     directory.path.mkdir(parents=True)
     directory.checkpoint.write_bytes(first.checkpoint.read_bytes())
-    drive([run_trial(other, directory, place(tmp_path), Silent())])
+    drive([run_trial(other, directory, context(tmp_path), NullListener())])
     undisturbed, _ = run(tmp_path, other, "c")
     assert bits(directory) == bits(undisturbed)
 
@@ -146,7 +147,7 @@ def test_the_record_holds_the_documented_keys_and_no_others(tmp_path):
 
 
 def test_the_history_is_one_line_a_tick_and_one_an_epoch(tmp_path):
-    directory, record = run(tmp_path, digits_trial())  # 300 pictures, batches of 128: 3 steps an epoch, 2 epochs
+    directory, record = run(tmp_path, digits_trial())  # 300 images, batches of 128: 3 steps an epoch, 2 epochs
     history = read_trial(directory.path).history
     assert [(line["kind"], line["epoch"], line["step"]) for line in history] == [
         ("step", 1, 2),
@@ -168,13 +169,13 @@ def test_saved_weights_are_the_generator_that_was_scored(tmp_path):
     }  # fmt: skip
 
 
-def test_changed_pictures_make_a_finished_trial_unfinished(tmp_path):
+def test_changed_images_make_a_finished_trial_unfinished(tmp_path):
     trial = digits_trial()
     directory, _ = run(tmp_path, trial)
-    assert is_finished(tmp_path / "results", trial, place(tmp_path), Policy())
+    assert is_finished(tmp_path / "results", trial, context(tmp_path), Policy())
     path = directory.path / "environment.json"
     path.write_text(path.read_text().replace(json.loads(path.read_text())["data_sha256"], "0" * 64))
-    assert not is_finished(tmp_path / "results", trial, place(tmp_path), Policy())
+    assert not is_finished(tmp_path / "results", trial, context(tmp_path), Policy())
 
 
 def test_going_on_with_other_threads_is_written_down(tmp_path):
@@ -188,12 +189,12 @@ def test_going_on_with_other_threads_is_written_down(tmp_path):
 
 
 def test_a_limited_trial_takes_a_random_subset():
-    where = Workplace(DataRoot(Path(), given=True), CPU, lambda: False)
-    labels = where.pictures("digits", "train", 28).labels
-    subset = where.training_pictures(digits_trial(train_limit=200).config)
+    where = RunContext(DataRoot(Path(), given=True), CPU, lambda: False)
+    labels = where.images("digits", "train", 28).labels
+    subset = where.training_images(digits_trial(train_limit=200).config)
     assert len(subset) == 200
-    images = where.pictures("digits", "train", 28).images
-    found = {i for picture in subset for i in (images == picture).flatten(1).all(1).nonzero().flatten().tolist()}
+    images = where.images("digits", "train", 28).images
+    found = {i for image in subset for i in (images == image).flatten(1).all(1).nonzero().flatten().tolist()}
     assert torch.bincount(labels[sorted(found)], minlength=10).min() >= 8
     assert max(found) > 1000
 
@@ -217,14 +218,14 @@ def test_features_that_are_not_finite_give_scores_without_values(tmp_path, monke
     class Broken:
         name, sha256, feature_dim, classes, device = "lenet-mnist-v1", "0", 128, 10, CPU
 
-        def __call__(self, pictures):
-            nan = torch.full((len(pictures), 128), float("nan"))
+        def __call__(self, images):
+            nan = torch.full((len(images), 128), float("nan"))
             return Features(nan, nan[:, :10])
 
-    where = place(tmp_path)
+    where = context(tmp_path)
     reference = where.reference(digits_trial().config, where.extractor("lenet-mnist-v1"))
-    monkeypatch.setattr(Workplace, "extractor", lambda *_: Broken())
-    monkeypatch.setattr(Workplace, "reference", lambda *_: reference)
+    monkeypatch.setattr(RunContext, "extractor", lambda *_: Broken())
+    monkeypatch.setattr(RunContext, "reference", lambda *_: reference)
     directory, record = run(tmp_path, digits_trial())
     assert record.status is Status.DONE
     scores = read_trial(directory.path).evaluations[-1]["scores"]
@@ -236,21 +237,21 @@ def test_features_that_are_not_finite_give_scores_without_values(tmp_path, monke
 
 
 def test_a_crash_is_a_row_and_the_suite_goes_on(tmp_path, monkeypatch):
-    plain = Workplace.engine
+    plain = RunContext.engine
 
     def crash(where, config):
         if config.seed == 0:
             raise RuntimeError("boom\nsecond line")
         return plain(where, config)
 
-    monkeypatch.setattr(Workplace, "engine", crash)
+    monkeypatch.setattr(RunContext, "engine", crash)
     trials = [digits_trial(0), digits_trial(1)]
-    records = run_inline(tmp_path, trials, place(tmp_path), Silent()).records
+    records = run_inline(tmp_path, trials, context(tmp_path), NullListener()).records
     assert [records[t.id].status for t in trials] == [Status.FAILED, Status.DONE]
     failed = records[trials[0].id]
     assert (failed.failure, failed.reason) == (Failure.CRASH, "RuntimeError: boom")
-    assert [is_finished(tmp_path, t, place(tmp_path), Policy()) for t in trials] == [True, True]
-    assert [is_finished(tmp_path, t, place(tmp_path), Policy(retry_failed=True)) for t in trials] == [False, True]
+    assert [is_finished(tmp_path, t, context(tmp_path), Policy()) for t in trials] == [True, True]
+    assert [is_finished(tmp_path, t, context(tmp_path), Policy(retry_failed=True)) for t in trials] == [False, True]
 
 
 def test_training_moves_towards_the_data(tmp_path):
@@ -268,8 +269,8 @@ def test_engines_score_alike_over_seeds(tmp_path):
     for kind, size in (("reference", 1), ("fast", 1), ("auto", 8)):
         trials = [digits_trial(seed, epochs=4, evaluation=EvaluationConfig(epochs=(4,), samples=500,
                   extractors=("lenet-mnist-v1",))) for seed in range(8)]  # fmt: skip
-        there = place(tmp_path, engine=kind)
-        records = run_inline(tmp_path / kind, trials, there, Silent(), sizes=lambda _, n=size: n).records
+        there = context(tmp_path, engine=kind)
+        records = run_inline(tmp_path / kind, trials, there, NullListener(), sizes=lambda _, n=size: n).records
         assert {records[trial.id].group for trial in trials} == {size}
         fids[kind] = [records[trial.id].final["fid[lenet-mnist-v1,train,500]"] for trial in trials]
     spread = np.std(fids["reference"], ddof=1)

@@ -13,7 +13,7 @@ from pathlib import Path
 from records import bits
 from test_cli import gan_bench
 
-from gan_bench.store import RecordDirectory, StoredTrial, scan
+from gan_bench.records.store import RecordDirectory, StoredTrial, scan
 
 KILLS = 50
 SUITE = """\

@@ -22,12 +22,13 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from gan_bench import bench, runner
-from gan_bench.attempt import Policy
-from gan_bench.batches import kind
-from gan_bench.preflight import Expectation
-from gan_bench.suite import PlanOptions
-from gan_bench.trial import Trial
+from gan_bench import bench
+from gan_bench.config.suite import PlanOptions
+from gan_bench.config.trial import Trial
+from gan_bench.execution import trial_run
+from gan_bench.execution.claim import Policy
+from gan_bench.execution.estimate import Estimate
+from gan_bench.execution.grouping import kind
 
 torch.set_num_threads(1)  # a fork does not take thread pools along
 PLACES = {"": 45, "checkpoint": 12, "history": 20, "evaluations": 8, "epoch-": 6}
@@ -112,11 +113,11 @@ def run(suite: Path, results: Path, seeds: tuple[int, ...], tracked: bool, fatal
 def main() -> None:
     suite, results, seed, kills, tracked, group = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:7])
 
-    def expected(trials: list[Trial], *_: object) -> Expectation:  # the estimate is not what is tortured
-        return Expectation(0.0, {kind(trial.config): group for trial in trials})
+    def expected(trials: list[Trial], *_: object) -> Estimate:  # the estimate is not what is tortured
+        return Estimate(0.0, {kind(trial.config): group for trial in trials})
 
     bench.expect = expected
-    runner.CHECKPOINT_SHARE = 5  # more checkpoints than a run would write
+    trial_run.CHECKPOINT_SHARE = 5  # more checkpoints than a run would write
     results.mkdir(parents=True, exist_ok=True)
     struck: list[str] = []
     rounds = 0

@@ -79,7 +79,7 @@ def test_equals_torchmetrics():
 
 
 def test_rank_deficient_covariances():
-    """Fewer pictures than dimensions: sqrtm struggles, the eigenvalues of a symmetric product do not."""
+    """Fewer images than dimensions: sqrtm struggles, the eigenvalues of a symmetric product do not."""
     a, b = moments(features(20, 64, 1)), moments(features(30, 64, 2))
     values_a, values_b = (m.covariance.numpy() for m in (a, b))
     # oracle: tr (S1 S2)^1/2 = nuclear norm of X1' X2 for S = X X'
@@ -164,15 +164,15 @@ def test_inception_score_of_sure_and_even_classes_is_their_number():
 def test_inception_score_refuses_nan_and_wrong_counts():
     accumulator = InceptionScoreAccumulator(4, 3, 1)
     accumulator.add(torch.full((2, 3), math.nan))
-    with pytest.raises(ValueError, match="2 pictures were added, 4 were promised"):
+    with pytest.raises(ValueError, match="2 images were added, 4 were promised"):
         accumulator.score()
     accumulator.add(torch.zeros(2, 3))
     with pytest.raises(NotFiniteError):
         accumulator.score()
 
 
-def test_inception_sized_features_with_few_pictures():
-    """2,048 features of 500 pictures: scipy's sqrtm and torchmetrics agree with the symmetric form."""
+def test_inception_sized_features_with_few_images():
+    """2,048 features of 500 images: scipy's sqrtm and torchmetrics agree with the symmetric form."""
     from torchmetrics.image.fid import _compute_fid
 
     a, b = moments(features(500, 2048, 1)), moments(features(500, 2048, 2, shift=0.05))

@@ -1,4 +1,4 @@
-"""Scores of whole picture sets: order of the anchors, invariances, caches and the Inception path."""
+"""Scores of whole image sets: order of the anchors, invariances, caches and the Inception path."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import pytest
 import torch
 from conftest import config_of, digits_trial
 
-from gan_bench import reference as reference_module
-from gan_bench.cache import cache_folder
-from gan_bench.datasets import DataRoot, Pictures, load
-from gan_bench.errors import DataError, UserError
-from gan_bench.evaluation import Evaluator, sample_grid, to_uint8
+from gan_bench.config.measures import MEASURES
+from gan_bench.config.trial import EvaluationConfig
+from gan_bench.core.cache import cache_folder
+from gan_bench.core.errors import DataError, UserError
+from gan_bench.data.datasets import DataRoot, ImageSet, load
 from gan_bench.metrics import inception
+from gan_bench.metrics import reference as reference_module
+from gan_bench.metrics.evaluator import Evaluator, sample_grid, to_uint8
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
-from gan_bench.reference import compute, export_moments, import_moments, reference
-from gan_bench.scores import MEASURES
-from gan_bench.training.fast import make_step
+from gan_bench.metrics.reference import compute, export_moments, import_moments, reference
+from gan_bench.training.fast.engine import make_step
 from gan_bench.training.state import TrainState
-from gan_bench.trial import EvaluationConfig
 
 CPU = torch.device("cpu")
 HERE = DataRoot(Path(), given=True)
@@ -41,7 +41,7 @@ def digits():
 
 @pytest.fixture
 def evaluator(lenet, digits):
-    return Evaluator([lenet], {lenet.name: reference(*digits, "train", lenet)}, judge="lenet-mnist-v1")
+    return Evaluator([lenet], {lenet.name: reference(*digits, "train", lenet)}, class_extractor="lenet-mnist-v1")
 
 
 def values(scores):
@@ -53,7 +53,7 @@ def test_every_registered_measure_is_scored(evaluator, digits):
     assert {score.metric for score in found} == set(MEASURES)
     assert all(score.value is not None for score in found)
     few = evaluator.score_images(digits[1].images, 200)
-    assert {s.metric: s.note for s in few if s.value is None} == {"fid_inf": "needs 256 generated pictures"}
+    assert {s.metric: s.note for s in few if s.value is None} == {"fid_inf": "needs 256 generated images"}
 
 
 def test_real_before_noise_for_every_measure(evaluator, digits):
@@ -121,7 +121,7 @@ def test_looking_at_a_generator_changes_nothing():
 
 
 @pytest.mark.parametrize("name", ["mnist-dcgan", "mnist-mlp-z64"])
-def test_pictures_do_not_depend_on_how_an_engine_lays_weights_out(name):
+def test_images_do_not_depend_on_how_an_engine_lays_weights_out(name):
     config = config_of(name)
     fresh = TrainState.start(config, CPU)
     trained = TrainState.start(config, CPU)
@@ -131,7 +131,7 @@ def test_pictures_do_not_depend_on_how_an_engine_lays_weights_out(name):
     assert np.array_equal(sample_grid(fresh.generator, config), sample_grid(trained.generator, config))
 
 
-def test_pictures_are_rounded_to_the_nearest_level():
+def test_images_are_rounded_to_the_nearest_level():
     levels = torch.arange(256)
     assert torch.equal(to_uint8(levels / 127.5 - 1), levels.to(torch.uint8))
     assert to_uint8(torch.tensor([-9.0, 9.0, float("nan")])).tolist() == [0, 255, 0]
@@ -165,7 +165,7 @@ def test_other_pixels_are_another_entry(lenet, digits, monkeypatch, tmp_path):
     reference(train, test, "train", lenet)
     changed = train.images.clone()
     changed[0, 0, 0, 0] += 1
-    other = Pictures(changed, None, hashlib.sha256(changed.numpy().data).hexdigest())
+    other = ImageSet(changed, None, hashlib.sha256(changed.numpy().data).hexdigest())
     reference(other, test, "train", lenet)
     assert len(list(tmp_path.rglob("*.npz"))) == 2
 
@@ -180,9 +180,9 @@ def test_a_cache_that_cannot_be_written_costs_no_result(lenet, digits, monkeypat
 def test_two_processes_write_one_sound_entry(tmp_path):
     code = (
         "from pathlib import Path; import torch\n"
-        "from gan_bench.datasets import DataRoot, load\n"
+        "from gan_bench.data.datasets import DataRoot, load\n"
         "from gan_bench.metrics.extractors import EXTRACTORS\n"
-        "from gan_bench.reference import reference\n"
+        "from gan_bench.metrics.reference import reference\n"
         "root = DataRoot(Path(), True)\n"
         "e = EXTRACTORS['lenet-mnist-v1'].load(torch.device('cpu'))\n"
         "print(reference(load('digits', root, 'train', 28), None, 'train', e).moments.mean.sum().item())\n"
@@ -323,8 +323,8 @@ def test_auto_takes_inception_only_with_weights_and_a_gpu(monkeypatch, random_we
     assert resolve(("auto",), 3, torch.device("cuda")) == ("cifar-v1",)
 
 
-def test_sorted_pictures_are_shuffled_before_blocks_and_splits(evaluator, digits):
-    """Pictures that lie class by class would make every split of the inception score one class."""
+def test_sorted_images_are_shuffled_before_blocks_and_splits(evaluator, digits):
+    """Images that lie class by class would make every split of the inception score one class."""
     train, _ = digits
     by_class = train.images[train.labels.argsort()]
     sorted_score = values(evaluator.score([by_class], len(by_class)))["is"]
@@ -333,10 +333,10 @@ def test_sorted_pictures_are_shuffled_before_blocks_and_splits(evaluator, digits
 
 
 def test_only_the_judge_gives_class_measures(lenet, digits):
-    other = Evaluator([lenet], {lenet.name: reference(*digits, "train", lenet)}, judge=None)
+    other = Evaluator([lenet], {lenet.name: reference(*digits, "train", lenet)}, class_extractor=None)
     assert not {"classes", "class_kl", "collapsed"} & set(values(other.score_images(digits[1].images)))
 
 
-def test_one_picture_is_too_few(evaluator, digits):
-    with pytest.raises(UserError, match="at least 2 pictures"):
+def test_one_image_is_too_few(evaluator, digits):
+    with pytest.raises(UserError, match="at least 2 images"):
         evaluator.score_images(digits[1].images[:1])

@@ -12,8 +12,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from gan_bench import lock as module
-from gan_bench.lock import STALE_SECONDS, Lock, Owner
+from gan_bench.records import lock as module
+from gan_bench.records.lock import STALE_SECONDS, Lock, Owner
 
 
 def put(folder, owner, generation=1, age=0.0):
@@ -123,7 +123,7 @@ def test_many_processes_take_turns(folder):
     code = """
 import sys, time
 from pathlib import Path
-from gan_bench.lock import Lock
+from gan_bench.records.lock import Lock
 folder, number = Path(sys.argv[1]), Path(sys.argv[2])
 for _ in range(10):
     lock = Lock(folder, "trial")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import BCELoss
 
-from gan_bench.losses import discriminator_loss, generator_loss, mean_probability
+from gan_bench.models.losses import discriminator_loss, generator_loss, mean_probability
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import base64
 import json
 import zlib
 
-from gan_bench.mlflow_views import by_setting, colour, leaderboard, link, note
+from gan_bench.tracking.views import by_setting, colour, leaderboard, link, note
 
 
 def test_the_view_sorts_by_fid_and_shows_scores_and_params():

@@ -18,12 +18,12 @@ import pytest
 from conftest import digits_trial
 from test_report import with_lr
 
-from gan_bench.errors import UserError
+from gan_bench.core.errors import UserError
+from gan_bench.records.record import Status, TrialRecord
+from gan_bench.records.store import RecordDirectory, write_baselines, write_plan
 from gan_bench.report.build import build_report
 from gan_bench.report.compare import compare
 from gan_bench.report.render import escape_latex
-from gan_bench.store import RecordDirectory, write_anchors, write_plan
-from gan_bench.trial import Status, TrialRecord
 
 HOSTILE = {
     "script": "<script>alert(1)</script><img src=x onerror=alert(2)>",
@@ -360,7 +360,7 @@ def synthetic(results):
     scores = [{"metric": "fid", "value": 1.5, "draw_std": 0.2, "extractor": "lenet-mnist-v1", "split": "train"}]
     anchor = {"dataset": "digits", "image_size": 28, "samples": 64, "pictures": 50, "what": "held", "scores": scores}
     write_plan(results, "test", 1, trials)
-    write_anchors(results, "test", 1, [anchor])
+    write_baselines(results, "test", 1, [anchor])
 
 
 def test_tables_are_the_golden_ones(tmp_path):

@@ -1,4 +1,4 @@
-"""Folders and zips of pictures: every colour mode right, every mistake named, prepared once."""
+"""Folders and zips of images: every colour mode right, every mistake named, prepared once."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from gan_bench import prepare as prepare_module
-from gan_bench.datasets import DATASETS, DataRoot, fetch, load, register_folder, resize
-from gan_bench.errors import DataError, UserError
-from gan_bench.pictures import decode, fit, open_source
-from gan_bench.prepare import ImageFolder, Transform, prepare
+from gan_bench.config.image_folder import ImageFolder, Transform
+from gan_bench.core.errors import DataError, UserError
+from gan_bench.data import image_folders as prepare_module
+from gan_bench.data.datasets import DATASETS, DataRoot, fetch, load, register_folder, resize
+from gan_bench.data.image_files import decode, fit, open_source
+from gan_bench.data.image_folders import prepare
 
 COLOUR = Transform(size=8, channels=3)
 
@@ -26,9 +27,9 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def encode(picture, form="PNG", **options):
+def encode(image, form="PNG", **options):
     buffer = io.BytesIO()
-    picture.save(buffer, format=form, **options)
+    image.save(buffer, format=form, **options)
     return buffer.getvalue()
 
 
@@ -70,9 +71,9 @@ def test_exif_rotation_is_applied():
 
 @pytest.mark.parametrize("shape", [(9, 17), (31, 8), (64, 64), (5, 5)])
 def test_fit_is_torchvision_s_resize_and_crop(shape):
-    picture = Image.fromarray(noise(*shape, 3))
-    theirs = transforms.Compose([transforms.Resize(8), transforms.CenterCrop(8)])(picture)
-    assert np.array_equal(np.asarray(fit(picture, 8)), np.asarray(theirs))
+    image = Image.fromarray(noise(*shape, 3))
+    theirs = transforms.Compose([transforms.Resize(8), transforms.CenterCrop(8)])(image)
+    assert np.array_equal(np.asarray(fit(image, 8)), np.asarray(theirs))
 
 
 def test_enlarging_is_pil_s_bilinear_bit_for_bit():
@@ -113,10 +114,10 @@ def test_a_changed_folder_is_prepared_anew(tmp_path):
 
 def test_nested_copies_are_neither_lost_nor_doubled(tmp_path):
     """The Kaggle archive of the cats holds cats/1.jpg and the same again as cats/cats/1.jpg."""
-    pictures = {f"{i}.png": encode(Image.fromarray(noise(8, 8, 3, seed=i))) for i in range(4)}
+    images = {f"{i}.png": encode(Image.fromarray(noise(8, 8, 3, seed=i))) for i in range(4)}
     other = encode(Image.fromarray(noise(8, 8, 3, seed=99)))
-    files = {f"cats/{n}": d for n, d in pictures.items()} | {f"cats/cats/{n}": d for n, d in pictures.items()}
-    files["cats/cats/3.png"] = other  # same name, other picture: not a copy
+    files = {f"cats/{n}": d for n, d in images.items()} | {f"cats/cats/{n}": d for n, d in images.items()}
+    files["cats/cats/3.png"] = other  # same name, other image: not a copy
     found = prepare(zipped(tmp_path / "cats.zip", files), None, COLOUR)
     assert (found.files, found.copies, len(found.images), found.distinct) == (8, 3, 5, 5)
 
@@ -131,7 +132,7 @@ def test_an_archive_unpacked_in_place_is_not_doubled(tmp_path):
     assert (found.files, found.copies, len(found.images)) == (8, 4, 4)
 
 
-def test_an_unreadable_picture_is_named_or_skipped_and_counted(tmp_path):
+def test_an_unreadable_image_is_named_or_skipped_and_counted(tmp_path):
     files = {"a.png": encode(Image.fromarray(noise(8, 8, 3))), "b.png": b"\x89PNG broken"}
     source = zipped(tmp_path / "p.zip", files)
     with pytest.raises(DataError, match=r"p\.zip/b\.png cannot be decoded"):
@@ -141,17 +142,17 @@ def test_an_unreadable_picture_is_named_or_skipped_and_counted(tmp_path):
     assert (len(found.images), found.skipped) == (1, 1)
     assert (found.images[0].transpose(1, 2, 0) == noise(8, 8, 3)).all()
     assert len(prepare(source, None, skipping).images) == 1
-    with pytest.raises(DataError, match="none of the 1 pictures"):
+    with pytest.raises(DataError, match="none of the 1 images"):
         prepare(zipped(tmp_path / "q.zip", {"b.png": b"no"}), None, skipping)
 
 
-def test_what_stands_before_a_skipped_picture_is_kept(tmp_path):
+def test_what_stands_before_a_skipped_image_is_kept(tmp_path):
     """Several memory pages of it: the file that holds them is written anew."""
-    pictures = [noise(32, 32, 3, seed=i) for i in range(40)]
-    files = {f"{i:02}.png": encode(Image.fromarray(picture)) for i, picture in enumerate(pictures)}
+    images = [noise(32, 32, 3, seed=i) for i in range(40)]
+    files = {f"{i:02}.png": encode(Image.fromarray(image)) for i, image in enumerate(images)}
     source = zipped(tmp_path / "p.zip", {**files, "zz.png": b"\x89PNG broken"})
     found = prepare(source, None, Transform(size=32, channels=3, unreadable="skip"))
-    assert (found.images.transpose(0, 2, 3, 1) == np.stack(pictures)).all()
+    assert (found.images.transpose(0, 2, 3, 1) == np.stack(images)).all()
     assert found.sha256 == hashlib.sha256(found.images.tobytes()).hexdigest()
 
 
@@ -174,7 +175,7 @@ def test_bad_sources_are_one_sentence_each(tmp_path):
     for path, message in [
         (tmp_path / "not.zip", "neither a folder nor an intact zip"),
         (half, "neither a folder nor an intact zip"),
-        (tmp_path / "empty", "holds no pictures"),
+        (tmp_path / "empty", "holds no images"),
         (tmp_path / "none.zip", "cannot be read"),
     ]:
         with pytest.raises(DataError, match=message) as caught:
@@ -187,10 +188,10 @@ def test_bad_sources_are_one_sentence_each(tmp_path):
         prepare(tmp_path / "flip.zip", None, COLOUR)
 
 
-def test_a_class_without_pictures_is_named(tmp_path):
+def test_a_class_without_images_is_named(tmp_path):
     class_folders(tmp_path, "mine")
     (tmp_path / "mine" / "train" / "eel").mkdir()
-    with pytest.raises(DataError, match="mine/train/eel holds no pictures though its neighbours do"):
+    with pytest.raises(DataError, match="mine/train/eel holds no images though its neighbours do"):
         prepare(tmp_path / "mine", "train", Transform(size=32, channels=3))
 
 
@@ -202,16 +203,16 @@ def test_mixed_sizes_without_a_crop_are_refused(tmp_path):
     assert prepare(source, None, COLOUR).images.shape == (2, 3, 8, 8)
 
 
-def test_a_cache_that_cannot_be_written_keeps_pictures_in_memory(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_keeps_images_in_memory(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path / "file"))
     source = zipped(tmp_path / "p.zip", {"a.png": encode(Image.fromarray(noise(8, 8, 3)))})
     assert prepare(source, None, COLOUR).images.shape == (1, 3, 8, 8)
 
 
-def test_members_of_hidden_folders_are_not_pictures(tmp_path):
-    picture = encode(Image.fromarray(noise(8, 8, 3)))
-    source = zipped(tmp_path / "p.zip", {"__MACOSX/a.png": picture, ".x/a.png": picture, "a.png": picture})
+def test_members_of_hidden_folders_are_not_images(tmp_path):
+    image = encode(Image.fromarray(noise(8, 8, 3)))
+    source = zipped(tmp_path / "p.zip", {"__MACOSX/a.png": image, ".x/a.png": image, "a.png": image})
     with open_source(source) as opened:
         assert opened.names == ["a.png"]
 
@@ -266,7 +267,7 @@ def test_cats_are_fetched_with_kagglehub(tmp_path, monkeypatch):
     (downloaded / "cats" / "1.png").write_bytes(encode(Image.fromarray(noise(64, 64, 3))))
     hub = type("Hub", (), {"dataset_download": staticmethod(lambda handle: str(downloaded))})
     monkeypatch.setitem(__import__("sys").modules, "kagglehub", hub)
-    with pytest.raises(DataError, match="has 1 train pictures, not 15,747"):
+    with pytest.raises(DataError, match="has 1 train images, not 15,747"):
         fetch(DATASETS["cats"], tmp_path / "data")
     assert len(load("cats", DataRoot(tmp_path / "data", given=True), "train", 64).images) == 1
 

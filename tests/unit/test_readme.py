@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gan_bench.cli import app
-from gan_bench.suite import PlanOptions, make_plan
+from gan_bench.cli.app import app
+from gan_bench.config.suite import PlanOptions, make_plan
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def test_its_suite_plans(tmp_path):
-    (suite, pictures) = re.findall(r"```yaml\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    (suite, images) = re.findall(r"```yaml\n(.*?)```", README.read_text(), flags=re.DOTALL)
     path = tmp_path / "mine.yaml"
     path.write_text(suite)
     assert len(make_plan(path, PlanOptions()).trials) == 3 * 5
-    path.write_text("suite: mine\nversion: 1\n" + pictures)
+    path.write_text("suite: mine\nversion: 1\n" + images)
     plan = make_plan(path, PlanOptions())
     assert [folder.name for folder in plan.folders] == ["flowers"]
     assert plan.folders[0].path == tmp_path / "flowers.zip"

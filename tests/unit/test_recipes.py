@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from gan_bench.recipes import RECIPES, Provenance
+from gan_bench.config.recipes import RECIPES, Provenance
 
 HALF, DEFAULT = (0.5, 0.999), (0.9, 0.999)
 FIELDS = (

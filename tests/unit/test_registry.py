@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gan_bench.errors import UserError
-from gan_bench.registry import Registry
+from gan_bench.core.errors import UserError
+from gan_bench.core.registry import Registry
 
 
 @pytest.fixture

@@ -13,19 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gan_bench.atomic import remove_leftovers, write_atomically
-from gan_bench.errors import RecordError, UserError
-from gan_bench.store import (
+from gan_bench.config.trial import Trial
+from gan_bench.core.atomic import remove_leftovers, write_atomically
+from gan_bench.core.errors import RecordError, UserError
+from gan_bench.records.record import Status, TrialRecord
+from gan_bench.records.store import (
     HISTORY,
     RecordDirectory,
-    read_anchors,
+    read_baselines,
     read_lines,
     read_trial,
     scan,
-    write_anchors,
+    write_baselines,
     write_plan,
 )
-from gan_bench.trial import Status, Trial, TrialRecord
 
 RECORD = TrialRecord(
     status=Status.DONE,
@@ -81,9 +82,9 @@ def test_cut_back_shortens_and_refuses_to_lengthen(directory):
     directory.append(HISTORY, [{"a": 1}])
     offsets = directory.offsets()
     directory.append(HISTORY, [{"a": 2}])
-    assert directory.cut_back(offsets)
+    assert directory.truncate(offsets)
     assert read_lines(directory.path / HISTORY) == [{"a": 1}]
-    assert not directory.cut_back({**offsets, HISTORY: 10_000})
+    assert not directory.truncate({**offsets, HISTORY: 10_000})
 
 
 def test_planned_trials_that_never_started_are_there(tmp_path, directory):
@@ -104,9 +105,9 @@ def test_plans_of_one_version_add_up(tmp_path):
 def test_anchors_of_other_protocols_are_kept(tmp_path, directory):
     write_plan(tmp_path, "test", 1, [digits_trial()])
     row = {"dataset": "digits", "image_size": 28, "samples": 64, "pictures": 64, "what": "x", "scores": []}
-    write_anchors(tmp_path, "test", 1, [row])
-    write_anchors(tmp_path, "test", 1, [{**row, "samples": 100}, {**row, "pictures": 60}])
-    assert [(r["samples"], r["pictures"]) for r in read_anchors(tmp_path)["test"]] == [(100, 64), (64, 60)]
+    write_baselines(tmp_path, "test", 1, [row])
+    write_baselines(tmp_path, "test", 1, [{**row, "samples": 100}, {**row, "pictures": 60}])
+    assert [(r["samples"], r["pictures"]) for r in read_baselines(tmp_path)["test"]] == [(100, 64), (64, 60)]
 
 
 def test_a_line_of_another_kind_is_named(directory):

@@ -9,12 +9,12 @@ import pytest
 from conftest import config_of
 from test_report import table
 
+from gan_bench.config.measures import MEASURES
+from gan_bench.config.trial import EvaluationConfig, Trial
+from gan_bench.records.store import StoredTrial
 from gan_bench.report.frame import build_frames
 from gan_bench.report.published import published_rows, references
 from gan_bench.report.tables import all_tables
-from gan_bench.scores import MEASURES
-from gan_bench.store import StoredTrial
-from gan_bench.trial import EvaluationConfig, Trial
 
 
 def own_trial(recipe, seed=0, **changes):
@@ -125,7 +125,7 @@ def test_comparable_needs_everything_to_be_the_same():
     assert "split train, not test" in verdicts("mnist", 28, ["inception,train,10000"], "full")[0]
     assert "extractor lenet-mnist-v1, not inception" in verdicts("mnist", 28, ["lenet-mnist-v1,test,10000"], "full")[0]
     enlarged = verdicts("cifar10", 64, ["inception,train,50000"], "full")
-    assert all("pictures of 64x64, not 32x32" in verdict for verdict in enlarged)
+    assert all("images of 64x64, not 32x32" in verdict for verdict in enlarged)
     assert "comparable" in verdicts("cifar10", 32, ["inception,train,50000"], "full")
     assert published_rows("cats", 64, ["inception,train,50000"], "full") == []
 

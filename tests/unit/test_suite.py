@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gan_bench.errors import SuiteError, UserError
-from gan_bench.suite import PlanOptions, find_suite, make_plan
-from gan_bench.suite_file import parse
+from gan_bench.config.suite import PlanOptions, find_suite, make_plan
+from gan_bench.config.suite_file import parse
+from gan_bench.core.errors import SuiteError, UserError
 
 GOOD = """\
 suite: s

@@ -8,11 +8,11 @@ from conftest import config_of
 from torch import nn
 from torchvision import transforms
 
-from gan_bench.architectures import ARCHITECTURES
-from gan_bench.errors import DataError
+from gan_bench.core.errors import DataError
+from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.models.initialise import build
 from gan_bench.training.draws import EpochDraws, steps_per_epoch
 from gan_bench.training.engine import normalise
-from gan_bench.training.initialise import build
 
 CPU = torch.device("cpu")
 
@@ -53,7 +53,7 @@ def test_normalise_is_bit_identical_to_torchvision():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "pictures", "steps"),
+    ("recipe", "images", "steps"),
     [
         ("cats-dcgan", 15_747, 247),
         ("mnist-dcgan", 60_000, 937),
@@ -62,16 +62,16 @@ def test_normalise_is_bit_identical_to_torchvision():
         ("mnist-mlp-z100", 60_000, 469),
     ],
 )
-def test_steps_per_epoch_are_the_articles(recipe, pictures, steps):
-    assert steps_per_epoch(config_of(recipe), pictures) == steps
+def test_steps_per_epoch_are_the_articles(recipe, images, steps):
+    assert steps_per_epoch(config_of(recipe), images) == steps
 
 
-def test_too_few_pictures_for_one_dropped_batch():
+def test_too_few_images_for_one_dropped_batch():
     with pytest.raises(DataError, match="fewer than one batch of 64"):
         steps_per_epoch(config_of("mnist-dcgan"), 63)
 
 
-def test_an_epoch_shows_every_picture_as_often_as_the_recipe_says():
+def test_an_epoch_shows_every_image_as_often_as_the_recipe_says():
     draws = EpochDraws.draw(config_of("cats-dcgan", batch_size=4), 11, 1, CPU)
     assert torch.bincount(draws.order).tolist() == [2] * 11
 
@@ -81,24 +81,24 @@ def test_draws_depend_on_seed_epoch_and_purpose_alone():
     first, again = (EpochDraws.draw(config, 300, 1, CPU) for _ in range(2))
     torch.rand(3)  # the global generator must not matter
     assert torch.equal(first.order, again.order)
-    assert torch.equal(first.noise_d, again.noise_d)
-    assert first.noise_g is not None
-    assert not torch.equal(first.noise_d, first.noise_g)
+    assert torch.equal(first.z_d, again.z_d)
+    assert first.z_g is not None
+    assert not torch.equal(first.z_d, first.z_g)
     later = EpochDraws.draw(config, 300, 2, CPU)
     other = EpochDraws.draw(config_of("mnist-mlp-z100", seed=1), 300, 1, CPU)
     for different in (later, other):
         assert not torch.equal(first.order, different.order)
-        assert not torch.equal(first.noise_d, different.noise_d)
+        assert not torch.equal(first.z_d, different.z_d)
 
 
 def test_noise_has_the_recipe_s_distribution():
-    uniform = EpochDraws.draw(config_of("mnist-dcgan"), 3200, 1, CPU).noise_d
+    uniform = EpochDraws.draw(config_of("mnist-dcgan"), 3200, 1, CPU).z_d
     assert uniform.min() >= -1
     assert uniform.max() <= 1
     assert uniform.std().item() == pytest.approx(1 / 3**0.5, rel=0.01)
-    normal = EpochDraws.draw(config_of("mnist-mlp-z100"), 3200, 1, CPU).noise_d
+    normal = EpochDraws.draw(config_of("mnist-mlp-z100"), 3200, 1, CPU).z_d
     assert normal.std().item() == pytest.approx(1.0, rel=0.01)
 
 
 def test_reused_fakes_need_no_second_noise():
-    assert EpochDraws.draw(config_of("cifar10-dcgan"), 100, 1, CPU).noise_g is None
+    assert EpochDraws.draw(config_of("cifar10-dcgan"), 100, 1, CPU).z_g is None

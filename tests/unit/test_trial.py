@@ -8,8 +8,9 @@ from conftest import config_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gan_bench.recipes import RECIPES
-from gan_bench.trial import EvaluationConfig, Trial, TrialConfig, canonical_json, derive_seed
+from gan_bench.config.recipes import RECIPES
+from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
+from gan_bench.core.canonical import canonical_json, derive_seed
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

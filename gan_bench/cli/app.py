@@ -1,0 +1,398 @@
+"""The command line. Heavy libraries load where they are used, so that help and reports are quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from gan_bench import __version__
+from gan_bench.core.errors import UserError
+from gan_bench.records.store import finite
+
+app = typer.Typer(
+    name="gan-bench",
+    help="Train the GANs of five tutorials, measure them, and say which settings are really better.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Fetch, check and describe datasets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+def _say_version(wished: bool) -> None:
+    if wished:
+        Console().print(f"gan_bench {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+class ProfileChoice(StrEnum):
+    """Values of ``--profile``."""
+
+    AUTO = "auto"
+    FULL = "full"
+    QUICK = "quick"
+
+
+class EngineChoice(StrEnum):
+    """Values of ``--engine``."""
+
+    AUTO = "auto"
+    REFERENCE = "reference"
+    FAST = "fast"
+
+
+class ExecutorChoice(StrEnum):
+    """Values of ``--executor``."""
+
+    INLINE = "inline"
+    PROCESSES = "processes"
+
+
+class Kind(StrEnum):
+    """What ``list`` can list."""
+
+    SUITES = "suites"
+    RECIPES = "recipes"
+    DATASETS = "datasets"
+    ARCHITECTURES = "architectures"
+    EXTRACTORS = "extractors"
+
+
+Results = Annotated[Path, typer.Option("--results", help="Folder for records.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the datasets \\[default: $GAN_BENCH_DATA, else data].")
+]
+TrackingUri = Annotated[
+    str | None, typer.Option("--tracking-uri", help="MLflow \\[default: SQLite beside the results].")
+]
+
+
+def _seeds(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f'--seeds takes whole numbers with commas, such as 0,1,2, not "{text}"') from None
+    if any(not 0 <= seed < 2**31 for seed in seeds):
+        raise UserError(f"--seeds must lie between 0 and {2**31 - 1}, got {text}")
+    return tuple(dict.fromkeys(seeds))
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(help="A name in benchmarks/ or a path to a YAML file.")],
+    results: Results = Path("results"),
+    data: Data = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    engine: Annotated[EngineChoice, typer.Option(help="How the update is executed.")] = EngineChoice.AUTO,
+    profile: Annotated[ProfileChoice, typer.Option(help="auto is full on a GPU, quick on a CPU.")] = ProfileChoice.AUTO,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Cap on the epochs.")] = None,
+    train_limit: Annotated[int | None, typer.Option(min=2, help="Cap on the training images.")] = None,
+    samples: Annotated[int | None, typer.Option(min=2, help="Generated images per evaluation.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds with commas, such as 0,1,2.")] = None,
+    only: Annotated[str | None, typer.Option(help="Run only trials whose names match this glob.")] = None,
+    extractor: Annotated[list[str] | None, typer.Option(help="Score with this extractor; may be repeated.")] = None,
+    executor: Annotated[ExecutorChoice, typer.Option(help="Where trials run.")] = ExecutorChoice.INLINE,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes \\[default: one per core or GPU].")] = None,
+    group: Annotated[
+        int | None, typer.Option(min=1, help="Trials that train together \\[default: what is fastest on a GPU].")
+    ] = None,
+    time_limit: Annotated[float | None, typer.Option(min=1, help="Seconds one trial may take.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Skip the rest after a bad trial.")] = False,
+    tracking_uri: TrackingUri = None,
+    no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Leave MLflow out.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier records of these trials.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the expected time.")] = False,
+) -> None:
+    """Train and score the trials of a suite; finished ones are skipped, interrupted ones go on."""
+    from gan_bench.config.suite import PlanOptions, find_suite
+
+    find_suite(suite)  # a slip of the pen is told before torch is loaded
+    from gan_bench.bench import BenchOptions, bench
+    from gan_bench.execution.claim import Policy
+
+    code = bench(
+        BenchOptions(
+            suite=suite,
+            results=results,
+            data=data,
+            device=device,
+            profile=profile.value,
+            plan=PlanOptions(
+                epochs=epochs,
+                train_limit=train_limit,
+                samples=samples,
+                seeds=_seeds(seeds),
+                only=only,
+                extractors=tuple(extractor) if extractor else None,
+            ),
+            engine=engine.value,
+            executor=executor.value,
+            workers=workers,
+            group=group,
+            policy=Policy(retry_failed=retry_failed, fail_fast=fail_fast, time_limit=time_limit),
+            tracking_uri=None if no_tracking else tracking_uri or "",
+            fresh=fresh,
+            dry_run=dry_run,
+        ),
+        Console(),
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
+    out: Annotated[Path | None, typer.Option(help="Where the report goes \\[default: RESULTS/report].")] = None,
+    no_html: Annotated[bool, typer.Option("--no-html", help="Tables only.")] = False,
+) -> None:
+    """Make the comparison tables, plots and the page from records."""
+    from gan_bench.report.build import build_report, print_report
+
+    print_report(build_report(results, out, html=not no_html), _wide(Console()))
+
+
+@app.command()
+def compare(
+    old: Annotated[Path, typer.Argument(help="Results folder to compare with.")],
+    new: Annotated[Path, typer.Argument(help="Results folder that may be worse.")],
+) -> None:
+    """Compare two results folders; exit code 1 when something got worse beyond noise."""
+    from gan_bench.report.compare import compare as compare_folders
+    from gan_bench.report.render import print_table
+
+    found, console = compare_folders(old, new), _wide(Console())
+    for table in found.tables:
+        print_table(table, console, filed=False)
+    for sentence in found.worse:
+        console.print(f"worse: {sentence}", style="red", markup=False, soft_wrap=True)
+    if not found.worse:
+        console.print("nothing got worse beyond noise", markup=False)
+    raise typer.Exit(1 if found.worse else 0)
+
+
+@app.command(name="list")
+def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; all kinds when left out.")] = None) -> None:
+    """List suites, recipes, datasets, architectures and extractors."""
+    from gan_bench.cli.describe import listing
+
+    console = Console()
+    for each in [kind] if kind else list(Kind):
+        console.print(f"[bold]{each.value}[/bold]")
+        for name, text in listing(each.value):
+            console.print(f"  {name:<18} {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a suite, recipe, dataset, architecture or extractor.")],
+) -> None:
+    """Describe one thing: a recipe with the provenance of its values, a suite with its trials, and so on."""
+    from gan_bench.cli.describe import describe
+
+    Console().print(describe(name), highlight=False)
+
+
+@data_app.command("fetch")
+def data_fetch(dataset: str, to: Annotated[Path, typer.Option(help="Folder to fill.")] = Path("data")) -> None:
+    """Download a dataset and check it."""
+    from gan_bench.data.datasets import DATASETS, fetch
+
+    entry = DATASETS[dataset]
+    if entry.fetch is None:
+        Console().print(f"{dataset}: nothing to download", markup=False)
+        return
+    fetch(entry, to)
+    Console().print(f"{dataset}: complete in {to}", markup=False)
+
+
+@data_app.command("verify")
+def data_verify(dataset: str, data: Data = None) -> None:
+    """Check that a dataset is complete (MNIST, CIFAR-10: against their digests), reading only."""
+    from gan_bench.data.datasets import DATASETS, verify
+
+    entry, root = DATASETS[dataset], _data_root(data)
+    for split in entry.counts:
+        count = verify(entry, root.path, split)
+        Console().print(f"{dataset} {split}: {count} images, complete", markup=False)
+
+
+@data_app.command("info")
+def data_info(dataset: str, data: Data = None) -> None:
+    """Describe a dataset, and what is there of it."""
+    from gan_bench.cli.describe import describe, present
+
+    Console().print(describe(dataset, "datasets"), highlight=False)
+    for line in present(dataset, _data_root(data)):
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def score(
+    generated: Annotated[str, typer.Argument(help="Folder or zip of images, or a generator.safetensors.")],
+    reference: Annotated[str, typer.Argument(help="Dataset[:split], folder or zip of images, or .npz (mu, sigma).")],
+    extractor: Annotated[list[str] | None, typer.Option(help="Score with this extractor; may be repeated.")] = None,
+    samples: Annotated[int, typer.Option(min=2, help="Images to draw from a generator.")] = 10_000,
+    data: Data = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per score.")] = False,
+) -> None:
+    """Score images that were made anywhere, with the scores of a benchmark run."""
+    from gan_bench import scoring
+    from gan_bench.execution.environment import choose_device, fix_bits
+
+    where = choose_device(device)
+    fix_bits(where)
+    found = scoring.score(generated, reference, extractor or [], _data_root(data), where, samples)
+    for each in found:
+        if as_json:
+            sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")
+            continue
+        value = "no value" if each.value is None else f"{each.value:.6g}"
+        spread = "" if each.std is None else f" ± {each.std:.3g}"
+        note = f"  ({each.note})" if each.note else ""
+        Console().print(f"{each.name} = {value}{spread}{note}", markup=False, highlight=False, soft_wrap=True)
+
+
+@data_app.command("stats")
+def data_stats(
+    dataset: Annotated[str, typer.Argument(help="Dataset, with or without :split.")],
+    out: Annotated[Path, typer.Option(help="The .npz to write.")],
+    extractor: Annotated[str, typer.Option(help="Whose features.")],
+    data: Data = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Write the moments of a dataset's features as an .npz with mu and sigma."""
+    from gan_bench import scoring
+    from gan_bench.execution.environment import choose_device, fix_bits
+
+    where = choose_device(device)
+    fix_bits(where)
+    count = scoring.export(dataset, extractor, _data_root(data), where, out)
+    Console().print(f"{out}: moments of {count} images", markup=False)
+
+
+@app.command()
+def sync(results: Annotated[Path, typer.Argument(help="Results folder.")], tracking_uri: TrackingUri = None) -> None:
+    """Replay records into MLflow; safe to repeat."""
+    from gan_bench.records.store import earlier
+    from gan_bench.tracking.mirror import default_uri, replay
+
+    answer = replay(earlier(results), tracking_uri or default_uri(results))
+    console = Console()
+    for suite in answer["busy"]:
+        console.print(f"{suite}: left to the run that mirrors it right now", style="yellow", markup=False)
+    for message in answer["unreadable"]:
+        console.print(f"unreadable: {message}", style="yellow", markup=False)
+    console.print(f"{answer['runs']} runs are up to date in MLflow", markup=False)
+
+
+@app.command()
+def verify(
+    results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
+    rerun: Annotated[
+        str | None, typer.Option(help="Train again the first steps of trials that match this glob.")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Check every record: digests, completeness, that history, scores and status agree."""
+    from gan_bench.execution import rerun as verification
+    from gan_bench.records.store import earlier
+
+    console, bad, count = Console(), 0, 0
+    for verdict in verification.verify(earlier(results)):
+        bad += bool(verdict.faults)
+        count += verdict.checked
+        for fault in verdict.faults:
+            console.print(f"{verdict.name}: {fault}", style="red", markup=False, soft_wrap=True)
+        for remark in verdict.remarks:
+            console.print(f"{verdict.name}: {remark}", style="yellow", markup=False, soft_wrap=True)
+    if not count:
+        raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
+    if rerun:
+        for verdict in verification.rerun(results, rerun, _data_root(data)):
+            bad += bool(verdict.faults)
+            for text in (*verdict.faults, *verdict.remarks):
+                console.print(f"{verdict.name}: {text}", style="red" if verdict.faults else None, markup=False)
+    what = f"{count} checked: " + ("every record is whole" if not bad else f"{bad} are not as they should be")
+    console.print(what, markup=False, highlight=False)
+    raise typer.Exit(1 if bad else 0)
+
+
+@app.command()
+def ui(
+    results: Results = Path("results"),
+    tracking_uri: TrackingUri = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
+) -> None:
+    """Serve the MLflow page of a results folder."""
+    from gan_bench.tracking.mirror import default_uri
+
+    if tracking_uri is None and not (results / "mlflow.db").exists():
+        raise UserError(f"{results / 'mlflow.db'} does not exist; run a suite first or name a --tracking-uri")
+    uri = tracking_uri or default_uri(results)
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--backend-store-uri", uri]
+    command += ["--host", host, "--port", str(port)]
+    Console().print(f"MLflow starts on http://{host}:{port} (Ctrl-C ends it)", markup=False)
+    sys.stdout.flush()
+    os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter, no shell
+
+
+@app.command()
+def doctor(data: Data = None, results: Results = Path("results")) -> None:
+    """Check this machine: versions, device, data, weights and space."""
+    from gan_bench.cli.describe import examine
+
+    for line in examine(_data_root(data), results):
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _data_root(data: Path | None):  # type: ignore[no-untyped-def]  # noqa: ANN202 - its class lives beside torch
+    from gan_bench.bench import data_root
+
+    return data_root(data)
+
+
+def _wide(console: Console) -> Console:
+    """Give tables room where nobody folds lines: a file or a pipe has no width."""
+    return console if console.is_terminal else Console(width=400)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors a user can act on are one sentence and exit code 2."""
+    try:
+        app(arguments)
+    except UserError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        where = f" {error.filename}" if error.filename else ""
+        text = f"error: the file{where} cannot be used ({error.strerror or error}); check space, rights and the path"
+        Console(stderr=True).print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)

@@ -1,0 +1,206 @@
+"""What ``list``, ``show`` and ``doctor`` say."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gan_bench.config.recipes import RECIPES, Recipe
+from gan_bench.config.suite import PlanOptions, find_suite, make_plan, suites_folder
+from gan_bench.core.errors import UserError
+from gan_bench.core.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from gan_bench.data.datasets import DataRoot
+
+
+def listing(kind: str) -> list[tuple[str, str]]:
+    """Return (name, one line) of everything of a kind."""
+    return list(_LISTS[kind]())
+
+
+def _suites() -> Iterator[tuple[str, str]]:
+    folders = (suites_folder(), Path("benchmarks"))  # later ones win, as in find_suite
+    for path in sorted({path.name: path for folder in folders for path in folder.glob("*.yaml")}.values()):
+        plan = make_plan(path, PlanOptions())
+        quick = make_plan(path, PlanOptions(profile="quick"))
+        yield path.stem, f"{len(plan.trials)} trials ({len(quick.trials)} quick): {plan.description.strip()}"
+
+
+def _recipes() -> Iterator[tuple[str, str]]:
+    for name, recipe in RECIPES.items():
+        yield name, f"{recipe.article.key}: {recipe.article.title} ({recipe.article.outlet})"
+
+
+def _datasets() -> Iterator[tuple[str, str]]:
+    from gan_bench.data.datasets import DATASETS
+
+    for name, dataset in DATASETS.items():
+        yield name, dataset.description
+
+
+def _architectures() -> Iterator[tuple[str, str]]:
+    from gan_bench.models.architectures import ARCHITECTURES
+
+    for name, architecture in ARCHITECTURES.items():
+        yield name, architecture.description
+
+
+def _extractors() -> Iterator[tuple[str, str]]:
+    from gan_bench.metrics.extractors import EXTRACTORS
+
+    for name, entry in EXTRACTORS.items():
+        yield name, entry.description
+
+
+_LISTS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
+    "suites": _suites,
+    "recipes": _recipes,
+    "datasets": _datasets,
+    "architectures": _architectures,
+    "extractors": _extractors,
+}
+
+
+def describe(name: str, kind: str | None = None) -> RenderableType:
+    """Describe the thing of that name.
+
+    Args:
+        name: Its name.
+        kind: Look only among these; among all kinds when None.
+
+    Raises:
+        UserError: There is none.
+    """
+    if kind is None and name.endswith((".yaml", ".yml")):
+        return _describe_suite(name)
+    kinds = [kind] if kind else list(_LISTS)
+    known: list[str] = []
+    for each in kinds:
+        names = [entry for entry, _ in listing(each)]
+        known += names
+        if name in names:
+            return _DESCRIPTIONS[each](name)
+    raise UserError(f'nothing is called "{name}" ({did_you_mean(name, dict.fromkeys(known))})')
+
+
+def _describe_recipe(name: str) -> RenderableType:
+    recipe: Recipe = RECIPES[name]
+    table = Table(title=Text(f"{name}: {recipe.article.key}, {recipe.article.title} ({recipe.article.outlet})"))
+    for title in ("field", "value", "provenance", "note"):
+        table.add_column(title)
+    for field, fact in recipe.facts().items():
+        table.add_row(field, Text(str(fact.value)), fact.provenance, Text(fact.note))
+    return Group(table, Text(recipe.remarks))
+
+
+def _describe_suite(name: str) -> RenderableType:
+    plan = make_plan(find_suite(name), PlanOptions())
+    table = Table(title=Text(f"{name}, version {plan.version}: {plan.description.strip()}"))
+    for title in ("setting", "epochs", "evaluated at", "seeds"):
+        table.add_column(title, overflow="fold")
+    settings: dict[str, list[int]] = {}
+    for trial in plan.trials:
+        settings.setdefault(trial.setting, []).append(trial.config.seed)
+    for setting, seeds in settings.items():
+        config = next(trial.config for trial in plan.trials if trial.setting == setting)
+        at = ", ".join(map(str, config.evaluation.epochs))
+        table.add_row(Text(setting), str(config.epochs), at, ", ".join(map(str, seeds)))
+    return table
+
+
+def _describe_dataset(name: str) -> RenderableType:
+    from gan_bench.data.datasets import DATASETS
+
+    dataset = DATASETS[name]
+    counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
+    fetched = "downloaded" if dataset.fetch else "nothing to download"
+    return Text(f"{name}: {dataset.description}; {counts}; {dataset.classes} classes; {fetched}")
+
+
+def _describe_architecture(name: str) -> RenderableType:
+    from gan_bench.models.architectures import ARCHITECTURES
+
+    architecture = ARCHITECTURES[name]
+    nets = {"generator": architecture.generator(100), "discriminator": architecture.discriminator()}
+    lines = [f"{name}: {architecture.description}; images {architecture.image_shape}"]
+    for role, net in nets.items():
+        count = sum(parameter.numel() for parameter in net.parameters())
+        latent = ", latent 100" if role == "generator" else ""
+        lines.append(f"\n{role} ({count:,} parameters{latent})\n{net}")
+    return Text("\n".join(lines))
+
+
+def _describe_extractor(name: str) -> RenderableType:
+    from gan_bench.metrics.extractors import EXTRACTORS, card
+
+    table = Table(title=Text(f"{name}: {EXTRACTORS[name].description}"))
+    for title in ("field", "value"):
+        table.add_column(title)
+    for key, value in card(name).items():
+        table.add_row(key, Text(str(value)))
+    return table
+
+
+_DESCRIPTIONS: dict[str, Callable[[str], RenderableType]] = {
+    "suites": _describe_suite,
+    "recipes": _describe_recipe,
+    "datasets": _describe_dataset,
+    "architectures": _describe_architecture,
+    "extractors": _describe_extractor,
+}
+
+
+def present(name: str, data: DataRoot) -> Iterator[str]:
+    """Say what is there of a dataset: images per split, how many of them differ, and what was left out."""
+    import hashlib
+
+    from gan_bench.core.errors import DataError
+    from gan_bench.data.datasets import DATASETS
+
+    dataset = DATASETS[name]
+    for split in dataset.counts:
+        try:
+            images, _ = dataset.read(data.path, split)
+        except DataError as error:
+            yield f"{split}: not there: {error}"
+            continue
+        distinct = len({hashlib.sha256(image.numpy().tobytes()).digest() for image in images})
+        yield f"{split}: {len(images):,} images, {distinct:,} distinct"
+
+
+def examine(data: DataRoot, results: Path) -> Iterator[str]:
+    """Look at what a run needs, one line each."""
+    import torch
+
+    from gan_bench.core.errors import DataError
+    from gan_bench.data.datasets import DATASETS
+    from gan_bench.execution.environment import choose_device, describe
+    from gan_bench.metrics.extractors import EXTRACTORS
+    from gan_bench.metrics.inception import weights_path
+
+    facts = describe(choose_device("auto"), "reference")
+    yield f"gan_bench {facts['gan_bench']}, Python {facts['python']}, {facts['platform']}"
+    yield "libraries: " + ", ".join(f"{name} {version}" for name, version in facts["libraries"].items())
+    yield f"device: {facts['device']} ({facts['device_name']}), {torch.get_num_threads()} CPU threads"
+    for name, dataset in DATASETS.items():
+        try:
+            for split in dataset.counts:
+                dataset.read(data.path, split)
+            yield f"dataset {name}: ready"
+        except DataError as error:
+            yield f"dataset {name}: not ready: {error}"
+    for name, entry in EXTRACTORS.items():
+        if entry.channels is not None:
+            entry.load(torch.device("cpu"))
+            yield f"extractor {name}: ready"
+    found = weights_path()
+    yield f"extractor inception: weights {found}" if found else "extractor inception: fetched when first named"
+    folder = results if results.exists() else Path()
+    yield f"results: {results}, {shutil.disk_usage(folder).free / 2**30:.1f} GiB free"

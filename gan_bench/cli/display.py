@@ -1,0 +1,117 @@
+"""Progress for people: a live line in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Column
+
+from gan_bench.config.measures import MEASURES
+from gan_bench.config.trial import Trial
+from gan_bench.execution.events import Progress
+from gan_bench.records.record import Status, TrialRecord
+from gan_bench.report.render import number
+
+PLAIN_SECONDS = 15.0
+WIDE = 130
+"""Columns from which a terminal's live line has a bar and everything a trial tells."""
+SHOWN = ("fid", "kid", "is", "precision", "recall", "classes")
+_STYLE = {Status.DONE: "green", Status.FAILED: "red"}
+
+
+class ProgressDisplay:
+    """A listener that shows trials as they run, one line for each.
+
+    Args:
+        console: Where to.
+        total: Trials that will run.
+        several: Whether several of them run at the same time, so that every line names its trial.
+    """
+
+    def __init__(self, console: Console, total: int, *, several: bool = False) -> None:
+        self.console, self.total, self.several = console, total, several
+        self._count = 0
+        self._last_line: dict[str, float] = {}
+        self._tasks: dict[str, TaskID] = {}
+        self._bar: Bar | None = None
+        self._warnings = warnings.catch_warnings()
+
+    def __enter__(self) -> ProgressDisplay:
+        """Start the live line where there is a terminal, and show warnings between the lines."""
+        self._warnings.__enter__()
+        warnings.showwarning = lambda message, *_: self._say(f"warning: {message}", style="yellow")
+        if self.console.is_terminal:
+            name = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+            columns = (
+                TextColumn("{task.description}", markup=False, table_column=name),
+                *([BarColumn(20)] if self.console.width >= WIDE else []),
+                TextColumn("{task.percentage:.0f}%"),
+                TextColumn("{task.fields[now]}", table_column=Column(no_wrap=True)),
+            )
+            self._bar = Bar(*columns, TimeRemainingColumn(), console=self.console, transient=True, expand=True)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the live line."""
+        self._warnings.__exit__(None, None, None)
+        if self._bar:
+            self._bar.stop()
+
+    def started(self, trial: Trial, resumed_at: int | None) -> None:
+        """Show that a trial starts."""
+        self._count += 1
+        self._last_line[trial.id] = time.monotonic()
+        resumed = f", going on after epoch {resumed_at}" if resumed_at is not None else ""
+        self._say(f"[{self._count}/{self.total}] {trial.name}: {trial.config.epochs} epochs{resumed}")
+        if self._bar:
+            self._tasks[trial.id] = self._bar.add_task(trial.name, total=1.0, now="")
+
+    def progress(self, trial: Trial, progress: Progress) -> None:
+        """Show where a trial stands."""
+        v = progress.values
+        short = f"epoch {progress.epoch}/{trial.config.epochs} D {v['loss_d']:.2f} G {v['loss_g']:.2f}"
+        now = (
+            f"epoch {progress.epoch}/{trial.config.epochs}  loss D {number(v['loss_d'])} G {number(v['loss_g'])}  "
+            f"D(real) {v['d_real']:.3f} D(fake) {v['d_fake']:.3f}  {progress.images_per_second:,.0f} images/s"
+        )
+        if self._bar and trial.id in self._tasks:
+            self._bar.update(
+                self._tasks[trial.id], completed=progress.fraction, now=now if self.console.width >= WIDE else short
+            )
+        elif time.monotonic() - self._last_line.get(trial.id, 0.0) > PLAIN_SECONDS:
+            self._last_line[trial.id] = time.monotonic()
+            self._say(f"    {self._which(trial)}{progress.fraction:4.0%}  {now}")
+
+    def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
+        """Show what an evaluation found."""
+        by_extractor: dict[str, list[str]] = {}
+        for name, value in scores.items():
+            metric, _, protocol = name.partition("[")
+            if metric in SHOWN:
+                text = "no value" if value is None else number(value)
+                by_extractor.setdefault(protocol.rstrip("]"), []).append(f"{MEASURES[metric].title} {text}")
+        for protocol, texts in by_extractor.items():
+            self._say(f"    {self._which(trial)}epoch {epoch}: {'  '.join(texts)}  ({protocol})")
+
+    def finished(self, trial: Trial, record: TrialRecord) -> None:
+        """Show how a trial ended."""
+        if self._bar and trial.id in self._tasks:
+            self._bar.remove_task(self._tasks.pop(trial.id))
+        reason = f": {record.reason}" if record.reason else ""
+        seconds = record.train_seconds + record.evaluate_seconds
+        text = f"    {self._which(trial)}{record.status} after {seconds:.1f} s{reason}"
+        self._last_line.pop(trial.id, None)
+        self._say(text, style=_STYLE.get(record.status, "yellow"))
+
+    def _which(self, trial: Trial) -> str:
+        """Name the trial where several run."""
+        return f"{trial.name}: " if self.several else ""
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""What is trained: recipes, trials, suites and the names of measures. No torch."""

@@ -1,0 +1,49 @@
+"""A user's own images, as a suite file names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transform:
+    """How images become an array.
+
+    Attributes:
+        size: Height and width; the shorter side is scaled to it and the centre cropped.
+        channels: 1 for grey, 3 for colour.
+        crop: ``none`` refuses images of any other size instead.
+        unreadable: Whether a image that cannot be decoded stops the preparation or is skipped and counted.
+    """
+
+    size: int
+    channels: int
+    crop: Literal["center", "none"] = "center"
+    unreadable: Literal["stop", "skip"] = "stop"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFolder:
+    """A user's folder or zip file of images, as a suite file names it.
+
+    Attributes:
+        name: Dataset name.
+        path: The folder or zip file.
+        transform: How its images become an array.
+    """
+
+    name: str
+    path: Path
+    transform: Transform
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the folder as a JSON-able dict that ``from_json`` takes back."""
+        return {**asdict(self), "path": str(self.path.resolve())}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> ImageFolder:
+        """Build the folder that ``to_json`` described."""
+        return cls(name=plain["name"], path=Path(plain["path"]), transform=Transform(**plain["transform"]))

@@ -1,0 +1,282 @@
+"""The five tutorial articles as data: every value with where it comes from.
+
+Provenance marks: ``stated`` (the article says it), ``code`` (the article's own published code says it),
+``lineage`` (the tutorial or textbook it visibly follows does), ``chosen`` (nobody says; gan_bench chose).
+Pixels in [-1, 1], binary cross-entropy on D's output, one D step then one G step per batch, and Adam without
+weight decay are common to all five and therefore part of the training step, not of a recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Generic, Literal, TypeVar
+
+from gan_bench.config.trial import FakeBatch, Init, LastBatch, Latent, StepFakes
+from gan_bench.core.registry import Registry
+
+T = TypeVar("T")
+Provenance = Literal["stated", "code", "lineage", "chosen"]
+
+
+@dataclass(frozen=True)
+class Fact(Generic[T]):
+    """A value with its provenance.
+
+    Attributes:
+        value: The value.
+        provenance: Who says so.
+        note: What a reader should know beside the mark.
+    """
+
+    value: T
+    provenance: Provenance
+    note: str = ""
+
+
+def stated(value: T, note: str = "") -> Fact[T]:
+    """Mark a value that the article's text gives."""
+    return Fact(value, "stated", note)
+
+
+def code(value: T, note: str = "") -> Fact[T]:
+    """Mark a value that the article's own code gives."""
+    return Fact(value, "code", note)
+
+
+def lineage(value: T, note: str = "") -> Fact[T]:
+    """Mark a value that the source the article follows gives."""
+    return Fact(value, "lineage", note)
+
+
+def chosen(value: T, note: str = "") -> Fact[T]:
+    """Mark a value that nobody gives."""
+    return Fact(value, "chosen", note)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Article:
+    """A tutorial article.
+
+    Attributes:
+        key: Short key, A0 to A4.
+        title: Its title.
+        outlet: Where it appeared.
+    """
+
+    key: str
+    title: str
+    outlet: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """What an article printed for the last batch of an epoch."""
+
+    epoch: int
+    loss_g: float
+    loss_d: float
+    d_real: float
+    d_fake: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything an article fixes. Fields hold ``Fact``s and carry the names of ``TrialConfig``.
+
+    Attributes:
+        name: Name in suite files.
+        article: The article.
+        reported: Numbers the article printed, if any.
+        remarks: What the article says that no field can carry.
+    """
+
+    name: str
+    article: Article
+    dataset: Fact[str]
+    image_size: Fact[int]
+    architecture: Fact[str]
+    latent_dim: Fact[int]
+    latent: Fact[Latent]
+    batch_size: Fact[int]
+    last_batch: Fact[LastBatch]
+    fake_batch: Fact[FakeBatch]
+    step_fakes: Fact[StepFakes]
+    init: Fact[Init]
+    lr_g: Fact[float]
+    lr_d: Fact[float]
+    betas_g: Fact[tuple[float, float]]
+    betas_d: Fact[tuple[float, float]]
+    adam_eps: Fact[float]
+    epochs: Fact[int]
+    dataset_repeats: Fact[int]
+    log_every: Fact[int]
+    reported: tuple[Reported, ...] = ()
+    remarks: str = ""
+
+    def facts(self) -> Mapping[str, Fact[Any]]:
+        """Return the facts by field name, in the order of the class."""
+        return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Fact)}
+
+    def values(self) -> dict[str, Any]:
+        """Return the plain values by field name, ready for ``TrialConfig``."""
+        return {name: fact.value for name, fact in self.facts().items()}
+
+    def provenance(self) -> dict[str, str]:
+        """Return the provenance marks by field name."""
+        return {name: fact.provenance for name, fact in self.facts().items()}
+
+
+RECIPES: Registry[Recipe] = Registry("recipe")
+
+DCGAN_BETAS = (0.5, 0.999)
+ADAM_BETAS = (0.9, 0.999)
+_WHOLE = code(1, "one pass over the images")
+_EPS = lineage(1e-8, "PyTorch's default")
+_EVERY_100 = 100
+
+RECIPES.register(
+    "cats-dcgan",
+    Recipe(
+        name="cats-dcgan",
+        article=Article(key="A0", title="Getting started with GANs using PyTorch", outlet="Towards Data Science"),
+        dataset=stated("cats", 'Kaggle spandan2/cats-faces-64x64-for-generative-models, "over 15,700" images'),
+        image_size=stated(64, 'the text\'s "3x28x28" for G is a slip: its D takes 3x64x64'),
+        architecture=code("dcgan64-bn", "first discriminator block with batch-norm"),
+        latent_dim=stated(128),
+        latent=code("normal"),
+        batch_size=code(128),
+        last_batch=code("keep"),
+        fake_batch=code("full", "always 128 fakes, also against the last, smaller real batch"),
+        step_fakes=code("fresh"),
+        init=code("default"),
+        lr_g=stated(2e-4),
+        lr_d=stated(2e-4),
+        betas_g=code(DCGAN_BETAS),
+        betas_d=code(DCGAN_BETAS),
+        adam_eps=_EPS,
+        epochs=stated(60),
+        dataset_repeats=code(2, "the archive holds every image twice; 247 steps per epoch"),
+        log_every=chosen(_EVERY_100, "the article prints once per epoch"),
+        reported=(
+            Reported(epoch=1, loss_g=5.9449, loss_d=0.7790, d_real=0.8575, d_fake=0.4179),
+            Reported(epoch=10, loss_g=7.0182, loss_d=0.4998, d_real=0.9931, d_fake=0.3561),
+            Reported(epoch=20, loss_g=5.2367, loss_d=0.3041, d_real=0.9015, d_fake=0.1611),
+            Reported(epoch=40, loss_g=10.9030, loss_d=0.9792, d_real=0.9332, d_fake=0.5048),
+            Reported(epoch=60, loss_g=5.8587, loss_d=0.0268, d_real=0.9781, d_fake=0.0043),
+        ),
+        remarks="Reported values are those of the last batch of the epoch.",
+    ),
+)
+
+RECIPES.register(
+    "mnist-dcgan",
+    Recipe(
+        name="mnist-dcgan",
+        article=Article(
+            key="A1",
+            title="Hands-on generative AI with GANs using Python: DCGAN",
+            outlet="Towards Data Science, 2023-04-04",
+        ),
+        dataset=stated("mnist"),
+        image_size=stated(28),
+        architecture=lineage("dcgan28"),
+        latent_dim=lineage(100),
+        latent=lineage("uniform", 'the text says "uniform or normal"; uniform on [-1, 1] by lineage'),
+        batch_size=lineage(64),
+        last_batch=lineage("drop"),
+        fake_batch=lineage("real"),
+        step_fakes=lineage("fresh"),
+        init=lineage("default"),
+        lr_g=lineage(3e-4),
+        lr_d=lineage(2e-4),
+        betas_g=lineage(ADAM_BETAS, "Adam's default"),
+        betas_d=lineage(ADAM_BETAS, "Adam's default"),
+        adam_eps=_EPS,
+        epochs=stated(10, 'as run; "about 100" are said to be needed for good results'),
+        dataset_repeats=lineage(1),
+        log_every=chosen(_EVERY_100),
+        remarks='The article reports no losses; "100 epochs take about an hour" on its hosted GPU.',
+    ),
+)
+
+RECIPES.register(
+    "mnist-mlp-z64",
+    Recipe(
+        name="mnist-mlp-z64",
+        article=Article(key="A2", title="Generative adversarial network", outlet="Analytics Vidhya, Medium"),
+        dataset=stated("mnist"),
+        image_size=stated(28, "as a vector of 784"),
+        architecture=stated("mlp"),
+        latent_dim=stated(64),
+        latent=lineage("normal"),
+        batch_size=lineage(100),
+        last_batch=lineage("keep"),
+        fake_batch=lineage("real"),
+        step_fakes=stated("fresh"),
+        init=lineage("default"),
+        lr_g=stated(2e-4),
+        lr_d=stated(2e-4),
+        betas_g=lineage(ADAM_BETAS, "Adam's default"),
+        betas_d=lineage(ADAM_BETAS, "Adam's default"),
+        adam_eps=_EPS,
+        epochs=lineage(300),
+        dataset_repeats=lineage(1),
+        log_every=stated(200),
+        remarks="The article shows images only.",
+    ),
+)
+
+RECIPES.register(
+    "cifar10-dcgan",
+    Recipe(
+        name="cifar10-dcgan",
+        article=Article(key="A3", title="Generating CIFAR-10 fake images using DCGAN", outlet="MLearning.ai, Medium"),
+        dataset=code("cifar10"),
+        image_size=code(64, "resized from 32"),
+        architecture=code("dcgan64", "first discriminator block without batch-norm"),
+        latent_dim=code(100),
+        latent=code("normal"),
+        batch_size=code(64),
+        last_batch=code("keep"),
+        fake_batch=code("real"),
+        step_fakes=code("reuse", "the D step's fakes again, D now updated"),
+        init=code("dcgan", "convolutions N(0, 0.02); batch-norm weight N(1, 0.02), bias 0"),
+        lr_g=code(2e-4),
+        lr_d=code(2e-4),
+        betas_g=code(DCGAN_BETAS),
+        betas_d=code(DCGAN_BETAS),
+        adam_eps=_EPS,
+        epochs=code(25),
+        dataset_repeats=_WHOLE,
+        log_every=chosen(_EVERY_100, "the article prints every step"),
+        remarks="The article shows images only.",
+    ),
+)
+
+RECIPES.register(
+    "mnist-mlp-z100",
+    Recipe(
+        name="mnist-mlp-z100",
+        article=Article(key="A4", title="pytorch实现GAN", outlet="CSDN 96485095"),
+        dataset=code("mnist"),
+        image_size=code(28, "as a vector of 784"),
+        architecture=code("mlp"),
+        latent_dim=code(100),
+        latent=code("normal"),
+        batch_size=code(128),
+        last_batch=code("keep"),
+        fake_batch=code("real"),
+        step_fakes=code("fresh"),
+        init=code("default"),
+        lr_g=code(3e-4),
+        lr_d=code(3e-4),
+        betas_g=code(ADAM_BETAS, "Adam's default"),
+        betas_d=code(ADAM_BETAS, "Adam's default"),
+        adam_eps=_EPS,
+        epochs=code(100),
+        dataset_repeats=_WHOLE,
+        log_every=code(_EVERY_100),
+        remarks="The article shows images only.",
+    ),
+)

@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, atomic files, registries, canonical text. Standard library only."""

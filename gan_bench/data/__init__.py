@@ -1,0 +1,1 @@
+"""Datasets as uint8 tensors, and the files they come from."""

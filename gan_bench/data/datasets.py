@@ -1,0 +1,309 @@
+"""Datasets by name: where their files are, how they are fetched, and their images as uint8 tensors."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gan_bench.config.image_folder import ImageFolder
+from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.registry import Registry
+from gan_bench.data.image_files import open_source
+from gan_bench.data.image_folders import prepare
+from gan_bench.data.readers import (
+    CATS_HANDLE,
+    Split,
+    fetch_cats,
+    fetch_cifar10,
+    fetch_mnist,
+    from_images,
+    read_cats,
+    read_cifar10,
+    read_digits,
+    read_mnist,
+)
+
+_SPLITS: tuple[Split, ...] = ("train", "test")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A prepared split.
+
+    Attributes:
+        images: (N, C, H, W) uint8.
+        labels: (N,) int64, or None without classes.
+        sha256: Digest of the prepared pixels; what a cache of their statistics is keyed by.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    sha256: str
+
+
+@dataclass(frozen=True)
+class DataRoot:
+    """The folder datasets are read from.
+
+    Attributes:
+        path: The folder.
+        given: Whether the user named it. A folder that was given is only read; the default one may be filled.
+    """
+
+    path: Path
+    given: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A dataset and how to get at it.
+
+    Attributes:
+        name: Its name in recipes and suites.
+        description: One line for people.
+        channels: 1 for grey, 3 for colour.
+        size: Height and width of the images as they come.
+        counts: Images per split.
+        classes: Number of classes, 0 without labels.
+        class_extractor: Name of the shipped extractor that knows these classes, or None.
+        prepared_size: Height and width its user asked for, which trials must take as they are; None for any.
+        read: Reads (images, labels) of a split from the data folder; raises DataError.
+        fetch: Downloads the files into a folder, or None when there is nothing to download.
+    """
+
+    name: str
+    description: str
+    channels: int
+    size: int
+    counts: dict[Split, int]
+    classes: int
+    read: Callable[[Path, Split], tuple[Tensor, Tensor | None]]
+    fetch: Callable[[Path], None] | None
+    class_extractor: str | None = None
+    prepared_size: int | None = None
+
+
+DATASETS: Registry[Dataset] = Registry("dataset")
+_CHUNK = 1000
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Resize square uint8 images as PIL's bilinear filter does, bit for bit when enlarging.
+
+    Args:
+        images: (N, C, H, H) uint8.
+        size: New height and width.
+    """
+    if images.shape[-1] == size:
+        return images
+    resized = torch.empty(*images.shape[:2], size, size, dtype=torch.uint8)
+    for start in range(0, len(images), _CHUNK):
+        piece = images[start : start + _CHUNK]
+        resized[start : start + _CHUNK] = F.interpolate(
+            piece, size=(size, size), mode="bilinear", antialias=size < images.shape[-1]
+        )
+    return resized
+
+
+def load(name: str, root: DataRoot, split: Split, size: int, limit: int | None = None) -> ImageSet:
+    """Prepare a split of a dataset, fetching it first where that is allowed.
+
+    Args:
+        name: Dataset name.
+        root: The data folder.
+        split: ``train`` or ``test``.
+        size: Height and width to prepare.
+        limit: Keep only the first images.
+
+    Raises:
+        DataError: Files are missing, damaged or cannot be fetched.
+        UserError: No dataset has that name.
+    """
+    dataset = DATASETS[name]
+    ensure(dataset, root)
+    images, labels = dataset.read(root.path, split)
+    images = resize(images[:limit], size).contiguous()
+    if not len(images):
+        raise DataError(f"{name} has no {split} images in {root.path}")
+    labels = None if labels is None else labels[:limit].contiguous()
+    return ImageSet(images, labels, hashlib.sha256(images.numpy().data).hexdigest())
+
+
+def ensure(dataset: Dataset, root: DataRoot) -> None:
+    """Fetch a dataset that is not there, unless its folder was given by the user.
+
+    Raises:
+        DataError: It is not there and may not or cannot be fetched.
+    """
+    if dataset.fetch is None:
+        return
+    try:
+        for split in dataset.counts:
+            dataset.read(root.path, split)
+    except DataError:
+        if root.given:
+            raise
+        fetch(dataset, root.path)
+
+
+def fetch(dataset: Dataset, folder: Path) -> None:
+    """Download a dataset into a folder and check it.
+
+    Raises:
+        DataError: The download failed or what arrived is not the dataset.
+    """
+    if dataset.fetch is None:
+        return
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        dataset.fetch(folder)
+    except DataError:
+        raise
+    except (OSError, RuntimeError) as error:
+        if new:
+            _remove_empty(folder)
+        raise DataError(
+            f"{dataset.name} could not be downloaded into {folder} ({_one_line(error)}); "
+            f"check the connection, or put the files there and pass --data {folder}"
+        ) from error
+    for split in dataset.counts:
+        verify(dataset, folder, split)
+
+
+def verify(dataset: Dataset, folder: Path, split: Split) -> int:
+    """Read a split and count its images; MNIST and CIFAR-10 are also compared with their published digests.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        DataError: Something is missing, damaged or too much.
+    """
+    images, _ = dataset.read(folder, split)
+    if len(images) != dataset.counts[split]:
+        raise DataError(
+            f"{dataset.name} in {folder} has {len(images):,} {split} images, not {dataset.counts[split]:,}; "
+            f"get it again with `gan-bench data fetch {dataset.name}`"
+        )
+    return len(images)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _remove_empty(folder: Path) -> None:
+    """Take away the empty folders that a failed download leaves."""
+    for path in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
+        with contextlib.suppress(OSError):
+            path.rmdir()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+DATASETS.register(
+    "mnist",
+    Dataset(
+        name="mnist",
+        description="handwritten digits (LeCun et al. 1998), 28x28 grey",
+        channels=1,
+        size=28,
+        counts={"train": 60_000, "test": 10_000},
+        classes=10,
+        read=read_mnist,
+        fetch=fetch_mnist,
+        class_extractor="lenet-mnist-v1",
+    ),
+)
+
+
+DATASETS.register(
+    "digits",
+    Dataset(
+        name="digits",
+        description="scikit-learn's 1,797 real 8x8 digits, 20x20 inside 28x28 grey as in MNIST; every fifth held out",
+        channels=1,
+        size=28,
+        counts={"train": 1438, "test": 359},
+        classes=10,
+        read=read_digits,
+        fetch=None,
+        class_extractor="lenet-mnist-v1",
+    ),
+)
+
+
+DATASETS.register(
+    "cifar10",
+    Dataset(
+        name="cifar10",
+        description="CIFAR-10 (Krizhevsky 2009), 32x32 colour; torchvision's files, or images in class folders",
+        channels=3,
+        size=32,
+        counts={"train": 50_000, "test": 10_000},
+        classes=10,
+        read=read_cifar10,
+        fetch=fetch_cifar10,
+        class_extractor="cifar-v1",
+    ),
+)
+DATASETS.register(
+    "cats",
+    Dataset(
+        name="cats",
+        description=f"cat faces, Kaggle {CATS_HANDLE}, 64x64 colour",
+        channels=3,
+        size=64,
+        counts={"train": 15_747},
+        classes=0,
+        read=read_cats,
+        fetch=fetch_cats,
+    ),
+)
+
+
+def register_folder(folder: ImageFolder) -> Dataset:
+    """Make a user's images a dataset: with ``train`` and ``test`` folders if it has them, else all for training.
+
+    Registering the same folder again is no error; the images are prepared here, so mistakes show at once.
+
+    Raises:
+        DataError: There are no images, or one cannot be used.
+        UserError: The name belongs to another dataset.
+    """
+    with open_source(folder.path) as opened:
+        tops = {part for name in opened.names for part in name.split("/")[:-1]}
+    splits: list[Split] = [split for split in _SPLITS if split in tops]
+    whole = "train" not in splits
+
+    def read(data: Path, split: Split) -> tuple[Tensor, Tensor | None]:
+        return from_images(folder.name, folder.path, folder.transform, None if whole else split, data)
+
+    prepared = {
+        split: prepare(folder.path, None if whole else split, folder.transform)
+        for split in (["train"] if whole else splits)
+    }
+    dataset = Dataset(
+        name=folder.name,
+        description=f"images of {folder.path}",
+        channels=folder.transform.channels,
+        size=folder.transform.size,
+        prepared_size=folder.transform.size,
+        counts={split: len(p.images) for split, p in prepared.items()},  # type: ignore[misc]
+        classes=len(prepared["train"].classes),
+        read=read,
+        fetch=None,
+    )
+    if folder.name in DATASETS:
+        if DATASETS[folder.name].description == dataset.description:
+            return DATASETS[folder.name]
+        raise UserError(f'the dataset name "{folder.name}" is taken; choose another in the suite')
+    return DATASETS.register(folder.name, dataset)

@@ -1,0 +1,163 @@
+"""The files behind the datasets: read into uint8 tensors, and downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gan_bench.config.image_folder import Transform
+from gan_bench.core.errors import DataError, brief
+from gan_bench.data.image_folders import prepare
+
+Split = Literal["train", "test"]
+
+MNIST_FILES: dict[Split, dict[str, str]] = {
+    "train": {
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    },
+    "test": {
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+}
+"""SHA-256 of the four original, unpacked files."""
+
+
+def read_mnist(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
+    """Read a split from the four original files, whose digests must be right."""
+    raw = folder / "MNIST" / "raw"
+    for name, expected in MNIST_FILES[split].items():
+        path = raw / name
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise DataError(
+                f"MNIST file {path} cannot be read ({error.strerror}); "
+                "get it with `gan-bench data fetch mnist` or name the right folder with --data"
+            ) from None
+        if digest != expected:
+            raise DataError(
+                f"MNIST file {path} is damaged or truncated (its SHA-256 is not the original's); "
+                "delete it and get it again with `gan-bench data fetch mnist`"
+            )
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    images_name, labels_name = MNIST_FILES[split]
+    images: Tensor = read_image_file(str(raw / images_name))
+    labels: Tensor = read_label_file(str(raw / labels_name))
+    return images[:, None], labels.long()
+
+
+def fetch_mnist(folder: Path) -> None:
+    """Download MNIST with torchvision, which tries its mirrors."""
+    from torchvision.datasets import MNIST
+
+    MNIST(str(folder), download=True)
+
+
+def read_digits(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
+    """Take scikit-learn's digits; every fifth is held out."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    grey = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)[:, None]
+    labels = torch.from_numpy(bunch.target).long()
+    held_out = torch.arange(len(grey)) % 5 == 4
+    keep = held_out if split == "test" else ~held_out
+    box = F.interpolate(grey[keep], size=(20, 20), mode="bicubic")
+    return F.pad(box, (4, 4, 4, 4)), labels[keep]
+
+
+def from_images(
+    name: str, path: Path | None, transform: Transform, split: Split | None, folder: Path
+) -> tuple[Tensor, Tensor | None]:
+    """Read a split of a dataset that is a folder or zip file of images, prepared once.
+
+    Args:
+        name: Dataset name.
+        path: The folder or zip file; None looks for ``<name>`` and ``<name>*.zip`` in the data folder.
+        transform: How images become an array.
+        split: Folder name of the split inside; None takes all images.
+        folder: The data folder.
+
+    Raises:
+        DataError: It is not there, or a image cannot be used.
+    """
+    found = path or _find(name, folder)
+    prepared = prepare(found, split, transform)
+    images = torch.from_numpy(prepared.images)
+    return images, None if prepared.labels is None else torch.from_numpy(prepared.labels)
+
+
+def _find(name: str, folder: Path) -> Path:
+    candidates = [folder / name, *sorted(folder.glob(f"{name}*.zip"))]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    raise DataError(
+        f"{name} is not in {folder} (neither a folder {name} nor a zip file {name}*.zip); "
+        f"get it with `gan-bench data fetch {name}` or name the right folder with --data"
+    )
+
+
+def read_cifar10(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
+    """Read torchvision's CIFAR-10, or images in class folders."""
+    if not (folder / "cifar-10-batches-py").is_dir():
+        images, labels = from_images("cifar10", None, Transform(size=32, channels=3), split, folder)
+        if labels is None:
+            raise DataError(
+                f"cifar10 in {folder} has no class folders below {split}/; see `gan-bench data info cifar10`"
+            )
+        return images, labels
+    from torchvision.datasets import CIFAR10
+
+    try:  # torchvision compares every file with its MD5 before it reads it
+        opened = CIFAR10(str(folder), train=split == "train", download=False)
+    except RuntimeError:
+        raise DataError(
+            f"CIFAR-10 in {folder / 'cifar-10-batches-py'} is incomplete or damaged; "
+            "delete it and get it again with `gan-bench data fetch cifar10`"
+        ) from None
+    return torch.from_numpy(opened.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(opened.targets)
+
+
+def fetch_cifar10(folder: Path) -> None:
+    """Download CIFAR-10 with torchvision."""
+    from torchvision.datasets import CIFAR10
+
+    CIFAR10(str(folder), download=True)
+
+
+CATS_HANDLE = "spandan2/cats-faces-64x64-for-generative-models"
+
+
+def read_cats(folder: Path, split: Split) -> tuple[Tensor, Tensor | None]:
+    """Read the cat faces, a folder or zip file of images."""
+    images, _ = from_images("cats", None, Transform(size=64, channels=3), None, folder)
+    return images, None
+
+
+def fetch_cats(folder: Path) -> None:
+    """Download the cat faces with kagglehub."""
+    try:
+        import kagglehub
+    except ImportError:
+        raise DataError(
+            "cats is fetched with kagglehub, which is not installed; install it here with pip, or download "
+            f"{CATS_HANDLE} from Kaggle and put its zip file into {folder} as cats.zip"
+        ) from None
+    try:
+        found = Path(kagglehub.dataset_download(CATS_HANDLE))
+    except Exception as error:  # kagglehub raises many kinds
+        raise DataError(f"kagglehub could not download {CATS_HANDLE} ({brief(error)})") from error
+    with tempfile.TemporaryDirectory(dir=folder) as aside:  # a copy cut short must not pass for the dataset
+        copy = shutil.copytree(found, Path(aside) / "cats")
+        copy.rename(folder / "cats")

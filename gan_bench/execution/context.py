@@ -1,0 +1,122 @@
+"""Where trials run: the device, and what several of them share there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from gan_bench.config.trial import TrialConfig
+from gan_bench.data.datasets import DATASETS, DataRoot, ImageSet, load
+from gan_bench.data.readers import Split
+from gan_bench.metrics.evaluator import Evaluator, shuffled
+from gan_bench.metrics.extractors import EXTRACTORS, resolve
+from gan_bench.metrics.features import Extractor
+from gan_bench.metrics.reference import Reference, reference
+from gan_bench.models.architectures import ARCHITECTURES, fingerprint
+from gan_bench.training.engine import Engine, ReferenceEngine
+from gan_bench.training.fast.engine import Capture, FastEngine
+from gan_bench.training.group.group import CapturedEngine, cuda_capture
+from gan_bench.training.state import TrainState
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """A device with the images, extractors and reference statistics that its trials share.
+
+    Attributes:
+        data: The data folder.
+        device: What computes.
+        stop: Says whether to stop at the next step.
+        engine_choice: ``auto``, or the name of an engine.
+    """
+
+    data: DataRoot
+    device: torch.device
+    stop: Callable[[], bool]
+    engine_choice: str = "auto"
+    _shared: dict[tuple[object, ...], object] = field(default_factory=dict, repr=False, compare=False)
+
+    def images(self, dataset: str, split: Split, size: int) -> ImageSet:
+        """Return a prepared split, in main memory.
+
+        Raises:
+            DataError: It cannot be read or fetched.
+        """
+        return self._once(("pictures", dataset, split, size), lambda: load(dataset, self.data, split, size))
+
+    def training_images(self, config: TrialConfig) -> Tensor:
+        """Return the (N, C, H, W) uint8 images a trial trains on, in main memory.
+
+        A limited trial takes a fixed random subset: the first images of a sorted dataset would be all of one class.
+        """
+        images = self.images(config.dataset, "train", config.image_size).images
+        if config.train_limit is None or config.train_limit >= len(images):
+            return images
+        key = ("subset", config.dataset, config.image_size, config.train_limit)
+        return self._once(key, lambda: shuffled(images, config.train_limit))
+
+    def held_out(self, config: TrialConfig) -> ImageSet | None:
+        """Return real images the trial does not train on, or None where the dataset has none."""
+        has_test = "test" in DATASETS[config.dataset].counts
+        return self.images(config.dataset, "test", config.image_size) if has_test else None
+
+    def extractor(self, name: str) -> Extractor:
+        """Return a loaded extractor.
+
+        Raises:
+            UserError: Its name is unknown or its weights cannot be had.
+        """
+        return self._once(("extractor", name), lambda: EXTRACTORS[name].load(self.device))
+
+    def extractors(self, config: TrialConfig) -> list[Extractor]:
+        """Return the extractors a trial is scored with on this machine."""
+        names = resolve(config.evaluation.extractors, DATASETS[config.dataset].channels, self.device)
+        return [self.extractor(name) for name in names]
+
+    def reference(self, config: TrialConfig, extractor: Extractor) -> Reference:
+        """Return what the trial's images are compared with: the whole training split, limited or not."""
+
+        def compute() -> Reference:
+            train = self.images(config.dataset, "train", config.image_size)
+            return reference(train, self.held_out(config), "train", extractor)
+
+        return self._once(("reference", config.dataset, config.image_size, extractor.name), compute)
+
+    def evaluator(self, config: TrialConfig) -> Evaluator:
+        """Return what scores a trial's generators."""
+        extractors = self.extractors(config)
+        references = {extractor.name: self.reference(config, extractor) for extractor in extractors}
+        return Evaluator(extractors, references, DATASETS[config.dataset].class_extractor)
+
+    def identity(self, config: TrialConfig) -> dict[str, str]:
+        """Return what a trial is made of beside its config: digests of images and networks, and torch's version."""
+        key = ("networks", config.architecture, config.latent_dim)
+        networks = self._once(key, lambda: fingerprint(ARCHITECTURES[config.architecture], config.latent_dim))
+        images = self.images(config.dataset, "train", config.image_size)
+        return {"data_sha256": images.sha256, "networks_sha256": networks, "torch": str(torch.__version__)}
+
+    def engine(self, config: TrialConfig) -> Engine:
+        """Make the engine of a trial at its very beginning."""
+        key = ("on the device", config.dataset, config.image_size, config.train_limit)
+        images = self._once(key, lambda: self.training_images(config).to(self.device))
+        state = TrainState.start(config, self.device)
+        if self.engine_choice == "reference":
+            return ReferenceEngine(config, images, state)
+        return (CapturedEngine if self.capture else FastEngine)(config, images, state)
+
+    @property
+    def capture(self) -> Capture | None:
+        """What records iterations on the device, or None."""
+        return cuda_capture if self.device.type == "cuda" else None
+
+    def _once(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
+        if key not in self._shared:
+            self._shared[key] = make()
+        found: T = self._shared[key]  # type: ignore[assignment]
+        return found

@@ -1,0 +1,211 @@
+"""What generated images are compared with: statistics of real ones, cached by content and computed once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gan_bench.core.atomic import remove_leftovers, write_atomically
+from gan_bench.core.cache import cache_folder
+from gan_bench.core.canonical import canonical_json
+from gan_bench.core.errors import DataError
+from gan_bench.data.datasets import ImageSet
+from gan_bench.metrics.distances import FeatureSample, MomentAccumulator, Moments, nearest_distances, neighbour_radii
+from gan_bench.metrics.features import Extractor
+from gan_bench.models.randomness import generator_for
+
+CHUNK = 500
+"""Images per forward pass of an extractor; fixed, so that no score depends on a batch size."""
+
+MAX_PAIRWISE_FEATURES = 10_000
+"""Features kept of each side for the measures that compare pairs: KID, precision, recall, nearest neighbours."""
+
+COPY_QUANTILE = 0.01
+"""Share of held-out images that lie as close to a training image as what is called a copy."""
+
+_FORM = 2
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Statistics of real images under one extractor.
+
+    Attributes:
+        split: Where the real images come from.
+        moments: Moments of all their features.
+        features: (n, D) float32, at most ``MAX_PAIRWISE_FEATURES`` of them in random order, or None when only moments are known.
+        radii: (n,) float64, distances to their third neighbours, or None.
+        classes: (K,) counts by predicted class, or None.
+        copy_distance: Distance to the nearest of ``features`` that 1 % of held-out images fall below, or None.
+    """
+
+    split: str
+    moments: Moments
+    features: Tensor | None = None
+    radii: Tensor | None = None
+    classes: Tensor | None = None
+    copy_distance: float | None = None
+
+    def to(self, device: torch.device) -> Reference:
+        """Return the same statistics on a device."""
+
+        def move(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.to(device)
+
+        moments = Moments(self.moments.count, self.moments.mean.to(device), self.moments.covariance.to(device))
+        return replace(
+            self,
+            moments=moments,
+            features=move(self.features),
+            radii=move(self.radii),
+            classes=move(self.classes),
+        )
+
+
+def reference(images: ImageSet, held_out: ImageSet | None, split: str, extractor: Extractor) -> Reference:
+    """Return the statistics of real images, from the cache when it has them.
+
+    The key is the digest of the prepared pixels and of the extractor, so nothing stale is ever found. A cache that
+    cannot be read or written costs time, never a result.
+
+    Args:
+        images: The prepared split that generated images are compared with.
+        held_out: Real images outside it, for the distance that makes a copy; None when there are none.
+        split: The name scores carry.
+        extractor: The frozen network.
+    """
+    digests = [images.sha256, held_out.sha256 if held_out else None]
+    key = canonical_json({"pixels": digests, "extractor": extractor.sha256, "form": _FORM})
+    path = cache_folder() / "reference" / f"{extractor.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    found = _read_cache(path, split, extractor)
+    if found is None:
+        found = compute(images.images, None if held_out is None else held_out.images, split, extractor)
+        _write_cache(path, found)
+    return found.to(extractor.device)
+
+
+def chunks(images: Tensor) -> Iterator[Tensor]:
+    """Cut (N, C, H, W) images into pieces for an extractor."""
+    for start in range(0, len(images), CHUNK):
+        yield images[start : start + CHUNK]
+
+
+def compute(images: Tensor, held_out: Tensor | None, split: str, extractor: Extractor) -> Reference:
+    """Run real images through the extractor and gather their statistics, chunk by chunk.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        held_out: The same outside the split, for the distance that makes a copy; or None.
+        split: The name scores carry.
+        extractor: The frozen network.
+    """
+    device = extractor.device
+    total = len(images)
+    order = torch.randperm(total, generator=generator_for(0, "reference/order"))
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(total)
+    kept = torch.empty(min(MAX_PAIRWISE_FEATURES, total), extractor.feature_dim, device=device)
+    moments = MomentAccumulator(extractor.feature_dim, device)
+    classes = torch.zeros(extractor.classes, dtype=torch.int64, device=device)
+    for start, chunk in zip(range(0, total, CHUNK), chunks(images), strict=True):
+        seen = extractor(chunk)
+        moments.add(seen.features)
+        classes += torch.bincount(seen.logits.argmax(1), minlength=extractor.classes)
+        place = rank[start : start + len(chunk)]
+        chosen = place < len(kept)
+        kept[place[chosen].to(device)] = seen.features[chosen.to(device)].float()
+    radii = neighbour_radii(kept) if len(kept) > 3 else None
+    copy_distance = None
+    if held_out is not None:
+        sample = FeatureSample(MAX_PAIRWISE_FEATURES, extractor.feature_dim, device)
+        for chunk in chunks(held_out[:MAX_PAIRWISE_FEATURES]):
+            sample.add(extractor(chunk).features)
+        copy_distance = float(nearest_distances(sample.features(), kept).quantile(COPY_QUANTILE))
+    return Reference(split, moments.moments(), kept, radii, classes, copy_distance)
+
+
+def _read_cache(path: Path, split: str, extractor: Extractor) -> Reference | None:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
+            found = {name: torch.from_numpy(data[name]) for name in data.files}
+        reference = Reference(
+            split,
+            Moments(int(found["count"]), found["mu"], found["sigma"]),
+            found["features"],
+            found["radii"] if len(found["radii"]) else None,
+            found["classes"],
+            float(found["copy_distance"]) if found["copy_distance"] == found["copy_distance"] else None,
+        )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    right = reference.moments.mean.shape == (extractor.feature_dim,) and found["classes"].shape == (extractor.classes,)
+    return reference if right else None
+
+
+def _write_cache(path: Path, found: Reference) -> None:
+    assert found.features is not None  # noqa: S101 - compute always keeps some
+    assert found.classes is not None  # noqa: S101
+    arrays: dict[str, NDArray[Any] | np.generic] = {
+        "count": np.int64(found.moments.count),
+        "mu": found.moments.mean.cpu().numpy(),
+        "sigma": found.moments.covariance.cpu().numpy(),
+        "features": found.features.cpu().numpy(),
+        "radii": np.zeros(0) if found.radii is None else found.radii.cpu().numpy(),
+        "classes": found.classes.cpu().numpy(),
+        "copy_distance": np.float64("nan" if found.copy_distance is None else found.copy_distance),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent)
+        write_atomically(path, _npz(arrays))
+    except OSError:
+        return
+
+
+def _npz(arrays: Mapping[str, NDArray[Any] | np.generic]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{name: np.asarray(value) for name, value in arrays.items()})
+    return buffer.getvalue()
+
+
+def export_moments(path: Path, moments: Moments) -> None:
+    """Write moments in the usual form, an ``.npz`` with ``mu`` (D,) and ``sigma`` (D, D), and their ``count``.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    mean, covariance = moments.mean.cpu().numpy(), moments.covariance.cpu().numpy()
+    write_atomically(path, _npz({"mu": mean, "sigma": covariance, "count": np.int64(moments.count)}))
+
+
+def import_moments(path: Path, dim: int) -> Moments:
+    """Read moments from an ``.npz`` with ``mu`` and ``sigma``, as this and other packages write it.
+
+    Args:
+        path: The file.
+        dim: Length of the extractor's features.
+
+    Raises:
+        DataError: It is not such a file, or belongs to another extractor.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
+            mean, covariance = torch.from_numpy(data["mu"]).double(), torch.from_numpy(data["sigma"]).double()
+            count = int(data["count"]) if "count" in data.files else 0
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; name a dataset, images, or an .npz with mu and sigma") from None
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
+        raise DataError(f"{path} is no .npz with the arrays mu and sigma") from None
+    if mean.shape != (dim,) or covariance.shape != (dim, dim):
+        raise DataError(f"{path} holds moments of {tuple(mean.shape)} features, the extractor has {dim}; name another")
+    return Moments(count, mean, covariance)

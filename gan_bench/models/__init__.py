@@ -1,0 +1,1 @@
+"""Generators, discriminators, their losses and initial weights."""

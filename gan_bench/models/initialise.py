@@ -1,0 +1,53 @@
+"""Initial weights from an explicit generator, the same on every device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from gan_bench.config.trial import Init
+
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+
+
+def build(make: Callable[[], nn.Module], init: Init, generator: torch.Generator) -> nn.Module:
+    """Make a network on the CPU and fill its weights.
+
+    Args:
+        make: Makes the network.
+        init: ``default`` draws what PyTorch's constructors draw, in the same order; ``dcgan`` replaces
+            convolutions by N(0, 0.02) and batch-norm weights by N(1, 0.02) (Radford et al. 2016).
+        generator: CPU generator; the global one is neither used nor moved.
+
+    Raises:
+        TypeError: The network holds parameters of a layer that no rule is known for.
+    """
+    with torch.device("meta"):
+        network = make()
+    network.to_empty(device="cpu")
+    for module in network.modules():
+        if next(module.parameters(recurse=False), None) is None:
+            continue
+        if isinstance(module, (nn.Linear, *_CONVOLUTIONS)):
+            _fill_default(module, generator)
+            if init == "dcgan" and isinstance(module, _CONVOLUTIONS):
+                nn.init.normal_(module.weight, 0.0, 0.02, generator=generator)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+            if init == "dcgan":
+                nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
+        else:
+            raise TypeError(f"no initialisation rule for {type(module).__name__}")
+    return network
+
+
+def _fill_default(module: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, generator: torch.Generator) -> None:
+    """Draw what ``reset_parameters`` of torch's linear and convolution layers draws."""
+    nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)
+    if module.bias is not None:
+        fan_in = module.weight[0].numel()
+        bound = 1 / math.sqrt(fan_in)
+        nn.init.uniform_(module.bias, -bound, bound, generator=generator)

@@ -1,0 +1,1 @@
+"""What a trial leaves on disk: the truth about it. No torch, no mlflow."""

@@ -1,0 +1,114 @@
+"""How a trial ended, and the scores it was given: the values of ``record.json`` and ``evaluations.jsonl``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from gan_bench.config.measures import MEASURES
+
+SCHEMA_VERSION = 1
+"""Version of everything a record directory holds; raised when a reader must know the difference."""
+
+
+class Status(StrEnum):
+    """How a trial ended."""
+
+    DONE = "done"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    SKIPPED = "skipped"
+
+
+class Failure(StrEnum):
+    """Classes of reasons why a trial failed."""
+
+    OUT_OF_MEMORY = "out of memory"
+    DATA = "data"
+    DISK_FULL = "disk full"
+    TIMEOUT = "timeout"
+    CRASH = "crash"
+    SETUP = "setup"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """What ``record.json`` says: the end of a trial. Keys are documented in ``gan_bench.records.schema``."""
+
+    status: Status
+    reason: str | None
+    failure: Failure | None = None
+    epochs: int = 0
+    steps: int = 0
+    images: int = 0
+    final: Mapping[str, float | None] = field(default_factory=dict)
+    best: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    train_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+    peak_memory_bytes: int | None = None
+    energy_joules: float | None = None
+    weights_sha256: str | None = None
+    group: int = 1
+    captured: bool = False
+    files: Mapping[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as a JSON-able dict."""
+        plain = {"schema": self.schema, **asdict(self), "status": str(self.status)}
+        return {**plain, "failure": self.failure and str(self.failure)}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> TrialRecord:
+        """Build the record that ``to_json`` described; keys of other versions are left out.
+
+        Raises:
+            ValueError: The status or the class of failure is unknown, or missing.
+        """
+        known = {name: plain[name] for name in (f.name for f in fields(cls)) if name in plain}
+        try:
+            failure = Failure(plain["failure"]) if plain.get("failure") else None
+            return cls(**{**known, "status": Status(plain["status"]), "failure": failure})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"incomplete record: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A number with its protocol. Keys are documented in ``gan_bench.records.schema``."""
+
+    metric: str
+    value: float | None
+    std: float | None
+    extractor: str
+    split: str
+    real: int
+    generated: int
+    draw_std: float | None = None
+    kept: int | None = None
+    note: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The metric with its protocol, for example ``fid[lenet-mnist-v1,train,10000]``."""
+        return f"{self.metric}[{self.extractor},{self.split},{self.generated}]"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the score as a JSON-able dict."""
+        return {"name": self.name, **asdict(self)}
+
+
+def best_scores(scores: list[tuple[int, dict[str, float | None]]]) -> dict[str, dict[str, float]]:
+    """Pick the best value of every score over a trial's evaluations, with its epoch."""
+    best: dict[str, dict[str, float]] = {}
+    for epoch, values in scores:
+        for name, value in values.items():
+            if value is None or epoch == 0:
+                continue
+            sign = 1 if MEASURES[name.split("[")[0]].lower_is_better else -1
+            if name not in best or sign * value < sign * best[name]["value"]:
+                best[name] = {"value": value, "epoch": epoch}
+    return best

@@ -1,0 +1,1 @@
+"""The same update in less time, one trick a module."""

@@ -1,0 +1,110 @@
+"""A stack of linear layers with forward and backward passes written out, into buffers that are made once.
+
+The fully connected nets of the articles are so small that autograd and allocation cost more than the arithmetic.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gan_bench.models import mlp
+from gan_bench.training.fast.matmul import product
+
+_aten = torch.ops.aten
+
+
+class LinearStack:
+    """Runs an ``nn.Sequential`` of linear layers, each followed by ReLU, LeakyReLU, Tanh or nothing.
+
+    Weights and gradients are those of the module: it stays the owner of both, and every ``.grad`` must be allocated.
+
+    Args:
+        layers: The module.
+        rows: Most rows of an input.
+    """
+
+    def __init__(self, layers: nn.Sequential, rows: int) -> None:
+        self._linears: list[nn.Linear] = []
+        self._activations: list[nn.Module | None] = []
+        for layer in layers:
+            if isinstance(layer, nn.Linear):
+                self._linears.append(layer)
+                self._activations.append(None)
+            else:
+                self._activations[-1] = layer
+        like = self._linears[0].weight
+        sizes = [linear.out_features for linear in self._linears]
+        self._outputs = [like.new_empty(rows, size) for size in sizes]
+        self._gradients = [like.new_empty(rows, size) for size in sizes]
+        self._input_gradient = like.new_empty(rows, self._linears[0].in_features)
+        self._made: list[Tensor] = []
+
+    @staticmethod
+    def fits(network: nn.Module) -> bool:
+        """Say whether a network is such a stack."""
+        if type(network) not in (mlp.Generator, mlp.Discriminator):  # their forward is their layers, and no more
+            return False
+        layers = getattr(network, "layers", None)
+        if not isinstance(layers, nn.Sequential) or not isinstance(layers[0], nn.Linear):
+            return False
+        before: nn.Module | None = None
+        for layer in layers:
+            pair = isinstance(before, nn.Linear) and type(layer) in (nn.ReLU, nn.LeakyReLU, nn.Tanh)
+            if not (pair or (isinstance(layer, nn.Linear) and layer.bias is not None)):
+                return False
+            before = layer
+        return True
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the stack's outputs, in a buffer that the next call overwrites.
+
+        Args:
+            inputs: (n, in_features); kept for ``backward``.
+        """
+        self._made = [inputs]
+        rows = len(inputs)
+        for linear, activation, buffer in zip(self._linears, self._activations, self._outputs, strict=True):
+            inputs = product(inputs, linear.weight.t(), linear.bias, buffer[:rows])
+            match activation:
+                case nn.LeakyReLU(negative_slope=slope):
+                    nn.functional.leaky_relu_(inputs, slope)
+                case nn.ReLU():
+                    inputs.relu_()
+                case nn.Tanh():
+                    inputs.tanh_()
+            self._made.append(inputs)
+        return inputs
+
+    def backward(self, gradient: Tensor, *, weights: bool, inputs: bool) -> Tensor | None:
+        """Carry the gradient of the last ``forward``'s outputs back.
+
+        Args:
+            gradient: (n, out_features) of the outputs; it is overwritten.
+            weights: Whether the gradients of weights and biases are written.
+            inputs: Whether the gradient of the inputs is wanted.
+
+        Returns:
+            (n, in_features), in a buffer that the next call overwrites, or None.
+        """
+        rows = len(gradient)
+        for i in range(len(self._linears) - 1, -1, -1):
+            linear, below, output = self._linears[i], self._made[i], self._made[i + 1]
+            match self._activations[i]:
+                case nn.LeakyReLU(negative_slope=slope):
+                    _aten.leaky_relu_backward.grad_input(gradient, output, slope, True, grad_input=gradient)
+                case nn.ReLU():
+                    _aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
+                case nn.Tanh():
+                    _aten.tanh_backward.grad_input(gradient, output, grad_input=gradient)
+            if weights:
+                assert linear.weight.grad is not None and linear.bias.grad is not None  # noqa: S101, PT018 - ours
+                made = product(gradient.t(), below, out=linear.weight.grad)
+                if made is not linear.weight.grad:
+                    linear.weight.grad.copy_(made)
+                torch.sum(gradient, 0, out=linear.bias.grad)
+            if i:
+                gradient = product(gradient, linear.weight, out=self._gradients[i - 1][:rows])
+        if not inputs:
+            return None
+        return product(gradient, self._linears[0].weight, out=self._input_gradient[:rows])

@@ -1,0 +1,1 @@
+"""Several trials that take their steps together."""

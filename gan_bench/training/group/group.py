@@ -1,0 +1,278 @@
+"""Trials that take their steps together: stacked when there are several, recorded as a CUDA graph on a GPU.
+
+The nets of the articles are so small that launching their kernels one by one costs more than computing. A recorded
+iteration, D step and G step, is launched at once, and stacked trials share its kernels. Everything an iteration reads
+lies in buffers that stay where they are: the epoch's orders and noise, a counter on the device that picks the step's
+share of them, weights, moments and statistics. The last, smaller batch of an epoch runs as it is. A graph that cannot
+be recorded, or whose first replay is not what the same step computes without it, is given up, and the steps are
+launched one by one.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from gan_bench.config.trial import TrialConfig
+from gan_bench.core.errors import brief, is_out_of_memory
+from gan_bench.training.draws import EpochDraws
+from gan_bench.training.engine import normalise
+from gan_bench.training.fast.engine import Body, Capture, FastEngine
+from gan_bench.training.group.stacked import StackedStep, can_stack
+from gan_bench.training.state import STATISTICS, TrainState
+
+WARM_UP = 3
+TOLERANCE = 1e-2
+"""Mean difference of weights after one step, in learning rates, that rounding may explain: Adam's first step moves
+every weight by one learning rate, and one with a gradient of almost zero either way."""
+STRIDE = 16
+"""Steps between two looks at the wish to stop on a GPU, where steps are launched faster than they are done."""
+
+
+def cuda_capture(body: Body) -> Body:
+    """Record an iteration as a CUDA graph, after some that let libraries choose and allocate what they need."""
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UP):
+            body()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        body()
+    replay: Body = graph.replay
+    return replay
+
+
+class Group:
+    """Trials of equal networks, images and batches that stand at the same step.
+
+    Args:
+        members: Their engines; several must be of networks that ``can_stack``. Their tensors are moved into one
+            memory, and each remains an engine of its own trial: what it holds is always up to date.
+        capture: What records an iteration, or None to launch its operations one by one.
+    """
+
+    def __init__(self, members: Sequence[FastEngine], capture: Capture | None = None) -> None:
+        self.members = tuple(sorted(members, key=_setting))  # equal settings side by side share a call of Adam
+        self._states = [member.state for member in self.members]
+        self._images, self._dtype = members[0].images, next(self._states[0].generator.parameters()).dtype
+        if len(members) > 1:
+            for member in members:
+                member.moved()  # what they built to step alone
+        self._capture = capture
+        self._step: Callable[..., Tensor] | None = None
+        self._repeat: Body | None = None
+        self._loaded = 0
+        self._tails: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        config, device, k = members[0].config, self._images.device, len(members)
+        size = config.batch_size
+        self._whole = len(self._images) * config.dataset_repeats // size
+        self._at = torch.zeros(1, dtype=torch.int64, device=device)
+        self._orders = torch.zeros(self._whole, k, size, dtype=torch.int64, device=device)
+        noise = (self._whole, k, size, config.latent_dim)
+        self._z_d = torch.zeros(noise, dtype=self._dtype, device=device)
+        self._z_g = torch.zeros_like(self._z_d) if config.step_fakes == "fresh" else None
+        self._step_stats = self._states[0].step_stats.new_zeros(members[0].steps, k, len(STATISTICS))
+        self._rows = torch.arange(len(self._step_stats), device=device)[:, None, None]
+        for index, state in enumerate(self._states):
+            self._step_stats[: state.batch, index] = state.step_stats[: state.batch]
+            state.step_stats = self._step_stats[:, index]
+
+    @property
+    def captured(self) -> bool:
+        """Say whether steps are replayed from a CUDA graph."""
+        return self._repeat not in (None, self._iteration)
+
+    def advance(self, most: int, stop: Callable[[], bool]) -> None:
+        """Do at most this many steps of every member, ending early at an epoch's end or when ``stop`` says so."""
+        self.prepare()
+        first, device = self._states[0], self._images.device
+        stride = STRIDE if device.type == "cuda" else 1
+        for index in range(min(most, self.members[0].steps - first.batch)):
+            if index % stride == 0:
+                wait(device)
+                if stop():
+                    return
+            if first.batch < self._whole:
+                assert self._repeat is not None  # noqa: S101 - prepared above
+                self._repeat()
+            else:
+                self._tail()
+            for state in self._states:
+                state.batch += 1
+                state.step += 1
+
+    def prepare(self) -> None:
+        """Draw what is random in the epoch and, the first time, record the iteration; the state is not changed.
+
+        Raises:
+            RuntimeError: Memory ran out.
+        """
+        self._load_draws()
+        if not self._whole:
+            return
+        self._at.fill_(self._states[0].batch % self._whole)
+        if self._repeat is None:
+            self._make_step()
+            self._repeat = self._record(self._capture) if self._capture else self._iteration
+
+    def seconds_per_step(self, steps: int = 20) -> float:
+        """Measure a step of all members, on their own images; their state is not changed."""
+        self.prepare()
+        body, before = self._repeat or self._tail, self._snapshot()
+        body()
+        wait(self._images.device)
+        started = time.perf_counter()
+        for _ in range(steps):
+            body()
+        wait(self._images.device)
+        seconds = (time.perf_counter() - started) / steps
+        self._restore(before)
+        return seconds
+
+    def _make_step(self) -> Callable[..., Tensor]:
+        """Choose the update; not before the first one, because checkpoints may be loaded until then."""
+        if self._step is None:
+            if len(self.members) == 1:
+                self.members[0].step()
+                self._step = self._alone
+            else:
+                self._step = StackedStep(self._states)
+        return self._step
+
+    def _alone(self, real: Tensor, z_d: Tensor, z_g: Tensor | None) -> Tensor:
+        return self.members[0].step()(real[0], z_d[0], None if z_g is None else z_g[0])[None]
+
+    def _load_draws(self) -> None:
+        """Copy the epoch's orders and noise to where iterations read them."""
+        epoch = self._states[0].epoch + 1
+        if self._loaded == epoch:
+            return
+        tails = []
+        config = self.members[0].config
+        for index, member in enumerate(self.members):
+            draws = EpochDraws.draw(member.config, len(self._images), epoch, self._images.device)
+            self._orders[:, index] = draws.order[: self._orders[:, index].numel()].view(self._whole, config.batch_size)
+            self._z_d[:, index] = draws.z_d[: self._whole]
+            if self._z_g is not None and draws.z_g is not None:
+                self._z_g[:, index] = draws.z_g[: self._whole]
+            if self._whole < member.steps:
+                tails.append(member.batch_of(draws, self._whole))
+        self._tails, self._loaded = tails, epoch
+
+    def _iteration(self) -> None:
+        """Do the step that the counter names, and count on; past the epoch's last whole batch it starts again."""
+        order = self._orders.index_select(0, self._at)[0]
+        real = normalise(self._images.index_select(0, order.flatten()), self._dtype)
+        z_g = None if self._z_g is None else self._z_g.index_select(0, self._at)[0]
+        z_d = self._z_d.index_select(0, self._at)[0]
+        statistics = self._make_step()(real.view(*order.shape, *real.shape[1:]), z_d, z_g)
+        # as an index_copy_ that, asked to be deterministic, never waits for the device
+        self._step_stats.copy_(torch.where(self._rows == self._at, statistics, self._step_stats))
+        self._at.add_(1).remainder_(self._whole)
+
+    def _tail(self) -> None:
+        """Do the epoch's last, smaller batch."""
+        real, z_d, z_g = zip(*self._tails, strict=True)
+        fresh = None if z_g[0] is None else torch.stack(z_g)
+        self._step_stats[self._whole] = self._make_step()(torch.stack(real), torch.stack(z_d), fresh)
+
+    def _record(self, capture: Capture) -> Body:
+        """Record the iteration and rehearse it; return what repeats it, which is itself when that fails."""
+        before, config = self._snapshot(), self.members[0].config
+        try:
+            self._iteration()  # once without recording: what a replay must give
+            wanted = self._weights()
+            replay = capture(self._iteration)
+            self._restore(before)
+            replay()
+            apart = float((self._weights() - wanted).abs().nanmean()) / max(config.lr_g, config.lr_d)
+            if not apart <= TOLERANCE:
+                raise RuntimeError(f"its first replay is off by {apart:.3g} learning rates")
+            if self._tails:
+                self._tail()  # whether it fits beside the graph is known now
+        except Exception as error:  # CUDA raises many kinds
+            self._restore(before)
+            if is_out_of_memory(error):
+                raise
+            text = f"the CUDA graph is not used ({brief(error)})"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            return self._iteration
+        self._restore(before)
+        return replay
+
+    def _tensors(self) -> list[Tensor]:
+        """Everything an iteration changes."""
+        found = [self._step_stats, self._at]
+        for state in self._states:
+            found += [*state.generator.state_dict().values(), *state.discriminator.state_dict().values()]
+            for optimizer in (state.optimizer_g, state.optimizer_d):
+                found += [tensor for each in optimizer.state.values() for tensor in each.values()]
+        return found
+
+    def _weights(self) -> Tensor:
+        networks = [network for state in self._states for network in (state.generator, state.discriminator)]
+        return torch.cat([p.detach().flatten() for network in networks for p in network.parameters()])
+
+    def _snapshot(self) -> list[Tensor]:
+        self._make_step()
+        return [tensor.clone() for tensor in self._tensors()]
+
+    def _restore(self, before: list[Tensor]) -> None:
+        """Put everything back in place, where a graph reads it."""
+        with torch.no_grad():
+            for tensor, value in zip(self._tensors(), before, strict=True):
+                tensor.copy_(value)
+
+
+class CapturedEngine(FastEngine):
+    """A trial that trains alone on a GPU: a group of one, recorded.
+
+    Args:
+        config: The trial.
+        images: (N, C, H, W) uint8 training images on the device that computes.
+        state: Where the trial stands; changed in place.
+        capture: What records an iteration.
+    """
+
+    def __init__(self, config: TrialConfig, images: Tensor, state: TrainState, capture: Capture = cuda_capture) -> None:
+        super().__init__(config, images, state)
+        self.capture = capture
+        self._group: Group | None = None
+
+    @property
+    def captured(self) -> bool:
+        """Say whether steps are replayed from a CUDA graph."""
+        return self._group is not None and self._group.captured
+
+    def advance(self, most: int, stop: Callable[[], bool]) -> None:
+        """Do at most this many steps, ending early at an epoch's end or when ``stop`` says so."""
+        if self._group is None:
+            self._group = Group([self], self.capture)
+        self._group.advance(most, stop)
+
+    def moved(self) -> None:
+        """Learn that the state's tensors lie elsewhere now."""
+        super().moved()
+        self._group = None
+
+
+def _setting(member: FastEngine) -> tuple[object, ...]:
+    config = member.config
+    return config.lr_g, config.betas_g, config.lr_d, config.betas_d
+
+
+def can_group(engines: Sequence[object]) -> bool:
+    """Say whether engines can step together."""
+    return all(isinstance(engine, FastEngine) and can_stack(engine.state) for engine in engines)
+
+
+def wait(device: torch.device) -> None:
+    """Wait until a device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

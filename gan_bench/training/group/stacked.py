@@ -1,0 +1,223 @@
+"""Several trials' networks computed at once: the same layers, each with its own weights, stacked along a leading axis.
+
+A linear layer becomes a batched matrix product, a convolution one with a group for every trial, batch-norm one over
+the channels of all. The weights lie in one memory, of which the trials' own modules and optimizers hold views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Adam
+from torch.optim.adam import adam
+
+from gan_bench.models import mlp
+from gan_bench.training.fast.engine import is_sequential
+from gan_bench.training.state import TrainState
+from gan_bench.training.step import GANPair, update
+
+
+def can_stack(state: TrainState) -> bool:
+    """Say whether trials with such networks can train together: known forwards, known layers, nothing else."""
+    networks = (state.generator, state.discriminator)
+    known = is_sequential(state) or tuple(map(type, networks)) == (mlp.Generator, mlp.Discriminator)
+    return known and all(_known(layer) for network in networks for layer in _layers(network))
+
+
+_KNOWN = (nn.Linear, nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
+
+
+def _known(layer: nn.Module) -> bool:
+    hooked = layer._forward_hooks or layer._forward_pre_hooks
+    if type(layer) not in _KNOWN or hooked or not {n for n, _ in layer.named_parameters()} <= {"weight", "bias"}:
+        return False
+    match layer:
+        case nn.Conv2d() | nn.ConvTranspose2d():
+            return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+        case nn.BatchNorm2d():
+            return layer.affine and layer.track_running_stats and layer.momentum is not None
+    return True
+
+
+def _layers(network: nn.Module) -> list[nn.Module]:
+    found = network.layers
+    assert isinstance(found, nn.Sequential)  # noqa: S101 - the known architectures have no other
+    return list(found)
+
+
+class StackedStep:
+    """The update of several trials.
+
+    Args:
+        states: Trials of equal networks that stand at the same step; their tensors are moved into one memory.
+    """
+
+    def __init__(self, states: Sequence[TrainState]) -> None:
+        generators, discriminators = [s.generator for s in states], [s.discriminator for s in states]
+        adam_g = _StackedAdam(generators, [s.optimizer_g for s in states])
+        adam_d = _StackedAdam(discriminators, [s.optimizer_d for s in states])
+        self._pair = GANPair(
+            _StackedNetwork(generators, adam_g.weights, adam_g.gradients),
+            _StackedNetwork(discriminators, adam_d.weights, adam_d.gradients),
+            adam_g,
+            adam_d,
+        )
+
+    def __call__(self, real: Tensor, z_d: Tensor, z_g: Tensor | None) -> Tensor:
+        """Train every trial on a batch of its own.
+
+        Args:
+            real: (K, N, C, H, W) images in [-1, 1].
+            z_d: (K, M, latent_dim).
+            z_g: (K, N, latent_dim), or None to take the D step's fakes again.
+
+        Returns:
+            (K, 4) float64, as ``step.update`` gives it.
+        """
+        return update(self._pair, real, z_d, z_g)
+
+
+class _StackedAdam:
+    """The optimizers of K equal networks; neighbours with equal settings step in one fused call.
+
+    Parameters, gradients and moments become views of stacks, in place: every module and optimizer keeps its own.
+
+    Attributes:
+        weights: (K, ...) for every parameter.
+        gradients: The same for their gradients.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], optimizers: Sequence[Adam]) -> None:
+        settings = [(g["lr"], *g["betas"], g["eps"]) for g in (optimizer.param_groups[0] for optimizer in optimizers)]
+        ends = [i for i in range(1, len(settings) + 1) if settings[i : i + 1] != settings[i - 1 : i]]
+        self._runs = [(slice(start, stop), settings[start]) for start, stop in pairwise([0, *ends])]
+        self.weights: list[Tensor] = []
+        self.gradients: list[Tensor] = []
+        self._first: list[Tensor] = []
+        self._second: list[Tensor] = []
+        self._counts: list[list[Tensor]] = [[] for _ in self._runs]
+        for parameters in zip(*(network.parameters() for network in networks), strict=True):
+            self._stack(parameters, [optimizer.state[p] for optimizer, p in zip(optimizers, parameters, strict=True)])
+
+    def _stack(self, parameters: Sequence[nn.Parameter], states: Sequence[dict[str, Tensor]]) -> None:
+        """Move one parameter of all networks."""
+        zero = torch.zeros_like(parameters[0], memory_format=torch.contiguous_format)
+        weights = torch.stack([p.detach() for p in parameters])
+        gradients = torch.zeros_like(weights)
+        first, second = (torch.stack([state.get(name, zero) for state in states]) for name in ("exp_avg", "exp_avg_sq"))
+        for (run, _), counts in zip(self._runs, self._counts, strict=True):
+            counted = states[run.start].get("step", torch.zeros((), dtype=torch.float32))
+            counts.append(counted.to(weights.device, copy=True))
+            for k in range(run.start, run.stop):
+                parameters[k].data, parameters[k].grad = weights[k], gradients[k]
+                states[k].update(step=counts[-1], exp_avg=first[k], exp_avg_sq=second[k])
+        for stacks, stack in (
+            (self.weights, weights), (self.gradients, gradients), (self._first, first), (self._second, second)
+        ):  # fmt: skip
+            stacks.append(stack)
+
+    def zero_grad(self) -> None:
+        """Set all gradients to zero, keeping them."""
+        torch._foreach_zero_(self.gradients)
+
+    def step(self) -> None:
+        """Update all networks from their gradients."""
+        for (run, (lr, beta1, beta2, eps)), counts in zip(self._runs, self._counts, strict=True):
+            adam(
+                [stack[run] for stack in self.weights],
+                [stack[run] for stack in self.gradients],
+                [stack[run] for stack in self._first],
+                [stack[run] for stack in self._second],
+                [],
+                counts,
+                fused=True,
+                amsgrad=False,
+                beta1=beta1,
+                beta2=beta2,
+                lr=lr,
+                weight_decay=0.0,
+                eps=eps,
+                maximize=False,
+            )
+
+
+class _StackedNetwork:
+    """K equal networks as one function of (K, N, ...) inputs.
+
+    Args:
+        networks: The networks; their buffers are moved into stacks too.
+        weights: Stacks of their parameters, in order.
+        gradients: The same for gradients.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+        self._k = len(networks)
+        self._leaves = [nn.Parameter(stack) for stack in weights]
+        for leaf, gradient in zip(self._leaves, gradients, strict=True):
+            leaf.grad = gradient
+        self._own: dict[str, Tensor] = dict(zip(dict(networks[0].named_parameters()), self._leaves, strict=True))
+        for name, _ in networks[0].named_buffers():
+            together = torch.stack([network.get_buffer(name) for network in networks])
+            path, _, last = name.rpartition(".")
+            for network, row in zip(networks, together, strict=True):
+                setattr(network.get_submodule(path), last, row)
+            self._own[name] = together
+        self._layers = _layers(networks[0])
+        self._convolutional = not isinstance(self._layers[0], nn.Linear)
+
+    def requires_grad_(self, requires_grad: bool, /) -> None:
+        """Freeze the parameters or set them free."""
+        for leaf in self._leaves:
+            leaf.requires_grad_(requires_grad)
+
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        """Compute all networks.
+
+        Args:
+            inputs: (K, N, latent_dim) noise or (K, N, C, H, W) images.
+
+        Returns:
+            (K, N, ...) images, flat ones of fully connected networks, or (K, N) logits.
+        """
+        if not self._convolutional:
+            return self._through(inputs.flatten(2)).squeeze(2)
+        k, n, *shape = inputs.shape
+        shape = shape if len(shape) == 3 else [*shape, 1, 1]
+        channels = inputs.view(k, n, *shape).transpose(0, 1).reshape(n, k * shape[0], *shape[1:])
+        made = self._through(channels)
+        outputs = made.view(n, k, -1, *made.shape[2:]).transpose(0, 1)
+        return outputs.flatten(1) if outputs.shape[2:] == (1, 1, 1) else outputs
+
+    def _through(self, x: Tensor) -> Tensor:
+        for index, layer in enumerate(self._layers):
+            x = self._apply(layer, f"layers.{index}.", x)
+        return x
+
+    def _apply(self, layer: nn.Module, prefix: str, x: Tensor) -> Tensor:
+        weight, bias = self._own.get(f"{prefix}weight"), self._own.get(f"{prefix}bias")
+        if weight is None:
+            stateless: Tensor = layer(x)
+            return stateless
+        match layer:
+            case nn.Linear():
+                if bias is None:
+                    return torch.bmm(x, weight.mT)
+                return torch.baddbmm(bias[:, None], x, weight.mT)
+            case nn.BatchNorm2d():
+                self._own[f"{prefix}num_batches_tracked"].add_(1)
+                mean, variance = (self._own[f"{prefix}running_{what}"].view(-1) for what in ("mean", "var"))
+                assert bias is not None and layer.momentum is not None  # noqa: S101, PT018 - can_stack looked
+                return F.batch_norm(
+                    x, mean, variance, weight.flatten(), bias.flatten(), True, layer.momentum, layer.eps
+                )
+        weight, bias = weight.flatten(0, 1), None if bias is None else bias.flatten()
+        if isinstance(layer, nn.ConvTranspose2d):
+            assert not isinstance(layer.padding, str)  # noqa: S101 - can_stack looked
+            more = layer.output_padding, self._k, layer.dilation
+            return F.conv_transpose2d(x, weight, bias, layer.stride, layer.padding, *more)
+        assert isinstance(layer, nn.Conv2d)  # noqa: S101 - can_stack looked
+        return F.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, self._k)
