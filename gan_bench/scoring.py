@@ -23,8 +23,8 @@ from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.features import Extractor
 from gan_bench.metrics.reference import Reference, chunks, compute, export_moments, import_moments, reference
 from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.records.layout import TRIAL
 from gan_bench.records.record import Score
-from gan_bench.records.store import TRIAL
 
 
 def score(

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from gan_bench import __version__
+from gan_bench.cli.console import console, table_console
 from gan_bench.core.errors import UserError
-from gan_bench.records.store import finite
+from gan_bench.records.json_files import finite
 
 app = typer.Typer(
     name="gan-bench",
@@ -27,16 +27,16 @@ data_app = typer.Typer(help="Fetch, check and describe datasets.", no_args_is_he
 app.add_typer(data_app, name="data")
 
 
-def _say_version(wished: bool) -> None:
+def _show_version(wished: bool) -> None:
     if wished:
-        Console().print(f"gan_bench {__version__}", highlight=False)
+        console().say(f"gan_bench {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -61,6 +61,7 @@ class EngineChoice(StrEnum):
 class ExecutorChoice(StrEnum):
     """Values of ``--executor``."""
 
+    AUTO = "auto"
     INLINE = "inline"
     PROCESSES = "processes"
 
@@ -102,7 +103,7 @@ def run(
     results: Results = Path("results"),
     data: Data = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    engine: Annotated[EngineChoice, typer.Option(help="How the update is executed.")] = EngineChoice.AUTO,
+    engine: Annotated[EngineChoice, typer.Option(help="Training engine.")] = EngineChoice.AUTO,
     profile: Annotated[ProfileChoice, typer.Option(help="auto is full on a GPU, quick on a CPU.")] = ProfileChoice.AUTO,
     epochs: Annotated[int | None, typer.Option(min=1, help="Cap on the epochs.")] = None,
     train_limit: Annotated[int | None, typer.Option(min=2, help="Cap on the training images.")] = None,
@@ -110,7 +111,9 @@ def run(
     seeds: Annotated[str | None, typer.Option(help="Seeds with commas, such as 0,1,2.")] = None,
     only: Annotated[str | None, typer.Option(help="Run only trials whose names match this glob.")] = None,
     extractor: Annotated[list[str] | None, typer.Option(help="Score with this extractor; may be repeated.")] = None,
-    executor: Annotated[ExecutorChoice, typer.Option(help="Where trials run.")] = ExecutorChoice.INLINE,
+    executor: Annotated[
+        ExecutorChoice, typer.Option(help="Where trials run; auto is processes where several can run at a time.")
+    ] = (ExecutorChoice.AUTO),
     workers: Annotated[int | None, typer.Option(min=1, help="Processes \\[default: one per core or GPU].")] = None,
     group: Annotated[
         int | None, typer.Option(min=1, help="Trials that train together \\[default: what is fastest on a GPU].")
@@ -123,14 +126,15 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier records of these trials.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the expected time.")] = False,
 ) -> None:
-    """Train and score the trials of a suite; finished ones are skipped, interrupted ones go on."""
+    """Train and score the trials of a suite; finished ones are skipped, interrupted ones are resumed."""
     from gan_bench.config.suite import PlanOptions, find_suite
 
     find_suite(suite)  # a slip of the pen is told before torch is loaded
-    from gan_bench.bench import BenchOptions, bench
+    from gan_bench.bench import BenchOptions
+    from gan_bench.cli.run_suite import run_suite
     from gan_bench.execution.claim import Policy
 
-    code = bench(
+    code = run_suite(
         BenchOptions(
             suite=suite,
             results=results,
@@ -154,7 +158,7 @@ def run(
             fresh=fresh,
             dry_run=dry_run,
         ),
-        Console(),
+        console(),
     )
     raise typer.Exit(code)
 
@@ -168,7 +172,7 @@ def report(
     """Make the comparison tables, plots and the page from records."""
     from gan_bench.report.build import build_report, print_report
 
-    print_report(build_report(results, out, html=not no_html), _wide(Console()))
+    print_report(build_report(results, out, html=not no_html), table_console(console()))
 
 
 @app.command()
@@ -180,13 +184,13 @@ def compare(
     from gan_bench.report.compare import compare as compare_folders
     from gan_bench.report.render import print_table
 
-    found, console = compare_folders(old, new), _wide(Console())
+    found, out = compare_folders(old, new), table_console(console())
     for table in found.tables:
-        print_table(table, console, filed=False)
+        print_table(table, out, filed=False)
     for sentence in found.worse:
-        console.print(f"worse: {sentence}", style="red", markup=False, soft_wrap=True)
+        out.say(f"worse: {sentence}", style="red")
     if not found.worse:
-        console.print("nothing got worse beyond noise", markup=False)
+        out.say("nothing got worse beyond noise")
     raise typer.Exit(1 if found.worse else 0)
 
 
@@ -195,11 +199,11 @@ def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; all ki
     """List suites, recipes, datasets, architectures and extractors."""
     from gan_bench.cli.describe import listing
 
-    console = Console()
+    out = console()
     for each in [kind] if kind else list(Kind):
-        console.print(f"[bold]{each.value}[/bold]")
+        out.say(each.value, style="bold")
         for name, text in listing(each.value):
-            console.print(f"  {name:<18} {text}", markup=False, highlight=False, soft_wrap=True)
+            out.say(f"  {name:<18} {text}")
 
 
 @app.command()
@@ -209,7 +213,7 @@ def show(
     """Describe one thing: a recipe with the provenance of its values, a suite with its trials, and so on."""
     from gan_bench.cli.describe import describe
 
-    Console().print(describe(name), highlight=False)
+    console().print(describe(name), highlight=False)
 
 
 @data_app.command("fetch")
@@ -219,10 +223,10 @@ def data_fetch(dataset: str, to: Annotated[Path, typer.Option(help="Folder to fi
 
     entry = DATASETS[dataset]
     if entry.fetch is None:
-        Console().print(f"{dataset}: nothing to download", markup=False)
+        console().say(f"{dataset}: nothing to download")
         return
     fetch(entry, to)
-    Console().print(f"{dataset}: complete in {to}", markup=False)
+    console().say(f"{dataset}: complete in {to}")
 
 
 @data_app.command("verify")
@@ -233,7 +237,7 @@ def data_verify(dataset: str, data: Data = None) -> None:
     entry, root = DATASETS[dataset], _data_root(data)
     for split in entry.counts:
         count = verify(entry, root.path, split)
-        Console().print(f"{dataset} {split}: {count} images, complete", markup=False)
+        console().say(f"{dataset} {split}: {count} images, complete")
 
 
 @data_app.command("info")
@@ -241,9 +245,9 @@ def data_info(dataset: str, data: Data = None) -> None:
     """Describe a dataset, and what is there of it."""
     from gan_bench.cli.describe import describe, present
 
-    Console().print(describe(dataset, "datasets"), highlight=False)
+    console().print(describe(dataset, "datasets"), highlight=False)
     for line in present(dataset, _data_root(data)):
-        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+        console().say(line)
 
 
 @app.command()
@@ -270,7 +274,7 @@ def score(
         value = "no value" if each.value is None else f"{each.value:.6g}"
         spread = "" if each.std is None else f" ± {each.std:.3g}"
         note = f"  ({each.note})" if each.note else ""
-        Console().print(f"{each.name} = {value}{spread}{note}", markup=False, highlight=False, soft_wrap=True)
+        console().say(f"{each.name} = {value}{spread}{note}")
 
 
 @data_app.command("stats")
@@ -288,22 +292,23 @@ def data_stats(
     where = choose_device(device)
     fix_bits(where)
     count = scoring.export(dataset, extractor, _data_root(data), where, out)
-    Console().print(f"{out}: moments of {count} images", markup=False)
+    console().say(f"{out}: moments of {count} images")
 
 
 @app.command()
 def sync(results: Annotated[Path, typer.Argument(help="Results folder.")], tracking_uri: TrackingUri = None) -> None:
     """Replay records into MLflow; safe to repeat."""
-    from gan_bench.records.store import earlier
-    from gan_bench.tracking.mirror import default_uri, replay
+    from gan_bench.records.reader import existing
+    from gan_bench.tracking.mirror import replay
+    from gan_bench.tracking.uri import default_uri
 
-    answer = replay(earlier(results), tracking_uri or default_uri(results))
-    console = Console()
+    answer = replay(existing(results), tracking_uri or default_uri(results))
+    out = console()
     for suite in answer["busy"]:
-        console.print(f"{suite}: left to the run that mirrors it right now", style="yellow", markup=False)
+        out.say(f"{suite}: left to the run that mirrors it right now", style="yellow")
     for message in answer["unreadable"]:
-        console.print(f"unreadable: {message}", style="yellow", markup=False)
-    console.print(f"{answer['runs']} runs are up to date in MLflow", markup=False)
+        out.say(f"unreadable: {message}", style="yellow")
+    out.say(f"{answer['runs']} runs are up to date in MLflow")
 
 
 @app.command()
@@ -315,26 +320,28 @@ def verify(
     data: Data = None,
 ) -> None:
     """Check every record: digests, completeness, that history, scores and status agree."""
-    from gan_bench.execution import rerun as verification
-    from gan_bench.records.store import earlier
+    from gan_bench.records.reader import existing
+    from gan_bench.records.verify import verify as verify_records
 
-    console, bad, count = Console(), 0, 0
-    for verdict in verification.verify(earlier(results)):
+    out, bad, count = console(), 0, 0
+    for verdict in verify_records(existing(results)):
         bad += bool(verdict.faults)
         count += verdict.checked
         for fault in verdict.faults:
-            console.print(f"{verdict.name}: {fault}", style="red", markup=False, soft_wrap=True)
+            out.say(f"{verdict.name}: {fault}", style="red")
         for remark in verdict.remarks:
-            console.print(f"{verdict.name}: {remark}", style="yellow", markup=False, soft_wrap=True)
+            out.say(f"{verdict.name}: {remark}", style="yellow")
     if not count:
         raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
     if rerun:
-        for verdict in verification.rerun(results, rerun, _data_root(data)):
+        from gan_bench.execution.rerun import rerun as rerun_trials
+
+        for verdict in rerun_trials(results, rerun, _data_root(data)):
             bad += bool(verdict.faults)
             for text in (*verdict.faults, *verdict.remarks):
-                console.print(f"{verdict.name}: {text}", style="red" if verdict.faults else None, markup=False)
-    what = f"{count} checked: " + ("every record is whole" if not bad else f"{bad} are not as they should be")
-    console.print(what, markup=False, highlight=False)
+                out.say(f"{verdict.name}: {text}", style="red" if verdict.faults else None)
+    what = f"{count} checked: " + ("every record is whole" if not bad else f"{bad} invalid")
+    out.say(what)
     raise typer.Exit(1 if bad else 0)
 
 
@@ -346,7 +353,7 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
 ) -> None:
     """Serve the MLflow page of a results folder."""
-    from gan_bench.tracking.mirror import default_uri
+    from gan_bench.tracking.uri import default_uri
 
     if tracking_uri is None and not (results / "mlflow.db").exists():
         raise UserError(f"{results / 'mlflow.db'} does not exist; run a suite first or name a --tracking-uri")
@@ -354,7 +361,7 @@ def ui(
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--backend-store-uri", uri]
     command += ["--host", host, "--port", str(port)]
-    Console().print(f"MLflow starts on http://{host}:{port} (Ctrl-C ends it)", markup=False)
+    console().say(f"MLflow starts on http://{host}:{port} (Ctrl-C ends it)")
     sys.stdout.flush()
     os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter, no shell
 
@@ -365,7 +372,7 @@ def doctor(data: Data = None, results: Results = Path("results")) -> None:
     from gan_bench.cli.describe import examine
 
     for line in examine(_data_root(data), results):
-        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+        console().say(line)
 
 
 def _data_root(data: Path | None):  # type: ignore[no-untyped-def]  # noqa: ANN202 - its class lives beside torch
@@ -374,17 +381,12 @@ def _data_root(data: Path | None):  # type: ignore[no-untyped-def]  # noqa: ANN2
     return data_root(data)
 
 
-def _wide(console: Console) -> Console:
-    """Give tables room where nobody folds lines: a file or a pipe has no width."""
-    return console if console.is_terminal else Console(width=400)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors a user can act on are one sentence and exit code 2."""
     try:
         app(arguments)
     except UserError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        console(stderr=True).say(f"error: {error}", style="red")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -394,5 +396,5 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(1)
         where = f" {error.filename}" if error.filename else ""
         text = f"error: the file{where} cannot be used ({error.strerror or error}); check space, rights and the path"
-        Console(stderr=True).print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+        console(stderr=True).say(text, style="red")
         sys.exit(2)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
+from gan_bench.cli.console import PlainConsole
 from gan_bench.config.measures import MEASURES
-from gan_bench.config.trial import Trial
+from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.text import plural
 from gan_bench.execution.events import Progress
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.report.render import number
 
 PLAIN_SECONDS = 15.0
+SLOW = 0.5
+"""Share of the measured pace below which a trial is called slow."""
 WIDE = 130
 """Columns from which a terminal's live line has a bar and everything a trial tells."""
 SHOWN = ("fid", "kid", "is", "precision", "recall", "classes")
@@ -31,10 +34,19 @@ class ProgressDisplay:
         console: Where to.
         total: Trials that will run.
         several: Whether several of them run at the same time, so that every line names its trial.
+        expected: Gives the images per second that were measured for a trial before the start, or None.
     """
 
-    def __init__(self, console: Console, total: int, *, several: bool = False) -> None:
-        self.console, self.total, self.several = console, total, several
+    def __init__(
+        self,
+        console: PlainConsole,
+        total: int,
+        *,
+        several: bool = False,
+        expected: Callable[[TrialConfig], float | None] = lambda _: None,
+    ) -> None:
+        self.console, self.total, self.several, self._expected = console, total, several, expected
+        self._slow: set[str] = set()
         self._count = 0
         self._last_line: dict[str, float] = {}
         self._tasks: dict[str, TaskID] = {}
@@ -67,13 +79,14 @@ class ProgressDisplay:
         """Show that a trial starts."""
         self._count += 1
         self._last_line[trial.id] = time.monotonic()
-        resumed = f", going on after epoch {resumed_at}" if resumed_at is not None else ""
-        self._say(f"[{self._count}/{self.total}] {trial.name}: {trial.config.epochs} epochs{resumed}")
+        resumed = f", resumed after epoch {resumed_at}" if resumed_at is not None else ""
+        self._say(f"[{self._count}/{self.total}] {trial.name}: {plural(trial.config.epochs, 'epoch')}{resumed}")
         if self._bar:
             self._tasks[trial.id] = self._bar.add_task(trial.name, total=1.0, now="")
 
     def progress(self, trial: Trial, progress: Progress) -> None:
         """Show where a trial stands."""
+        self._warn_if_slow(trial, progress)
         v = progress.values
         short = f"epoch {progress.epoch}/{trial.config.epochs} D {v['loss_d']:.2f} G {v['loss_g']:.2f}"
         now = (
@@ -87,6 +100,18 @@ class ProgressDisplay:
         elif time.monotonic() - self._last_line.get(trial.id, 0.0) > PLAIN_SECONDS:
             self._last_line[trial.id] = time.monotonic()
             self._say(f"    {self._which(trial)}{progress.fraction:4.0%}  {now}")
+
+    def _warn_if_slow(self, trial: Trial, progress: Progress) -> None:
+        """Say once when a trial runs at a fraction of the pace that was measured before the start."""
+        expected, pace = self._expected(trial.config), progress.images_per_second
+        if expected is None or not 0 < pace < SLOW * expected or trial.id in self._slow:
+            return
+        self._slow.add(trial.id)
+        self._say(
+            f"{trial.name} runs at {pace:,.0f} images/s, {pace / expected:.0%} of the {expected:,.0f} measured "
+            "before the start: other work competes for the machine; stop it, or run with --executor processes",
+            style="yellow",
+        )
 
     def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
         """Show what an evaluation found."""
@@ -114,4 +139,4 @@ class ProgressDisplay:
         return f"{trial.name}: " if self.several else ""
 
     def _say(self, text: str, style: str | None = None) -> None:
-        self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        self.console.say(text, style=style)

@@ -1,19 +1,23 @@
-"""One process's attempt at one trial: become its owner, see what is left to do, run it."""
+"""One process's claim to one trial: take its lock, see what is left to do, run it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from gan_bench.config.trial import Trial
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.events import Listener
-from gan_bench.execution.trial_run import Run, run_trial
-from gan_bench.records.lock import Owner
+from gan_bench.execution.scheduler import Run
+from gan_bench.execution.trial_run import run_trial
+from gan_bench.records import writer
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import Owner, trial_lock
+from gan_bench.records.reader import damage_of, environment_of, inputs_changed, status_of
 from gan_bench.records.record import Status, TrialRecord
-from gan_bench.records.store import RecordDirectory
 
-Outcome = TrialRecord | Owner | None
+Claim = TrialRecord | Owner | None
+"""What came of a claim: the trial's record; or the process that owns it; or None when it needed no further run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,44 +28,70 @@ class Policy:
         retry_failed: Run failed trials again, from their checkpoints; otherwise they keep their row.
         fail_fast: After a failed or diverged trial, leave the rest as skipped.
         time_limit: Seconds of one trial's training and evaluation, or None.
+        fresh_since: Ignore records of trials that started before this time (ISO 8601, UTC); None ignores none. Each is
+            removed when its trial starts, so that an interrupted run loses no other.
     """
 
     retry_failed: bool = False
     fail_fast: bool = False
     time_limit: float | None = None
+    fresh_since: str | None = None
 
-    def settled(self, directory: RecordDirectory) -> bool:
+    def is_terminal(self, directory: RecordDirectory) -> bool:
         """Say whether a record says that its trial needs no further run."""
         ends = {Status.DONE, Status.DIVERGED} if self.retry_failed else {Status.DONE, Status.DIVERGED, Status.FAILED}
-        return directory.status() in ends
+        return status_of(directory) in ends and not self.is_outdated(directory)
+
+    def is_outdated(self, directory: RecordDirectory) -> bool:
+        """Say whether a record is of a run that is to be ignored."""
+        return self.fresh_since is not None and str(environment_of(directory).get("started", "")) < self.fresh_since
 
 
-def is_finished(results: Path, trial: Trial, context: RunContext, policy: Policy) -> bool:
-    """Say whether a trial needs no further run, with the images and networks that are there now."""
-    directory, config = RecordDirectory.of(results, trial), trial.config
-    if not policy.settled(directory):
-        return False
-    return not directory.inputs_changed(context.identity(config))
+@dataclass(frozen=True)
+class State:
+    """What an earlier run left of a trial.
+
+    Attributes:
+        finished: Whether it needs no further run.
+        retrain: Why a trial that had ended is trained again, or None.
+    """
+
+    finished: bool
+    retrain: str | None = None
 
 
-def attempt(trial: Trial, results: Path, context: RunContext, listener: Listener, policy: Policy) -> Run[Outcome]:
+def state_of(results: Path, trial: Trial, context: RunContext, policy: Policy) -> State:
+    """Find out what an earlier run left: is it finished, with the files, images and networks that are there now?"""
+    directory = RecordDirectory.of(results, trial)
+    if not policy.is_terminal(directory):
+        return State(finished=False)
+    if inputs_changed(directory, context.identity(trial.config)):
+        return State(finished=False, retrain="dataset or architecture changed")
+    if damage := damage_of(directory):
+        return State(finished=False, retrain=damage)
+    return State(finished=True)
+
+
+def claim_and_run(trial: Trial, results: Path, context: RunContext, listener: Listener, policy: Policy) -> Run[Claim]:
     """Run a trial unless another process owns it or it is finished.
 
     Args:
         trial: The trial.
         results: The results folder.
         context: Where and how it runs.
-        listener: Told how it goes.
+        listener: Learns how it goes.
         policy: What counts as finished.
 
     Returns:
         Its record; or the process that owns it; or None when another process finished it meanwhile.
     """
     directory = RecordDirectory.of(results, trial)
-    with directory.lock() as lock:
+    with trial_lock(directory) as lock:
         if owner := lock.acquire():
             return owner
-        if is_finished(results, trial, context, policy):
+        state = state_of(results, trial, context, policy)
+        if state.finished:
             return None
-        here = replace(context, stop=lambda: context.stop() or lock.lost)
-        return (yield from run_trial(trial, directory, here, listener, policy.time_limit, lambda: not lock.lost))
+        if state.retrain or policy.is_outdated(directory):
+            writer.clear(directory)
+        return (yield from run_trial(trial, directory, context, listener, policy.time_limit))

@@ -6,20 +6,21 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.execution.claim import Outcome, Policy, attempt
+from gan_bench.execution.claim import Claim, Policy, claim_and_run
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.events import Listener
-from gan_bench.execution.grouping import batches
-from gan_bench.execution.scheduler import drive
-from gan_bench.execution.worker import Order
-from gan_bench.execution.worker_pool import Fleet, Worker
-from gan_bench.records.lock import Owner
+from gan_bench.execution.grouping import group_trials
+from gan_bench.execution.job import Job
+from gan_bench.execution.scheduler import schedule
+from gan_bench.execution.worker_pool import Worker, WorkerPoolConfig
+from gan_bench.records import writer
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import Owner, trial_lock
 from gan_bench.records.record import Status, TrialRecord
-from gan_bench.records.store import RecordDirectory
 
 _BAD = (Status.FAILED, Status.DIVERGED)
 
@@ -36,13 +37,13 @@ class Results:
     records: dict[str, TrialRecord] = field(default_factory=dict)
     held: dict[str, Owner] = field(default_factory=dict)
 
-    def note(self, trial: Trial, outcome: Outcome) -> None:
-        """Take in what an attempt gave."""
+    def note(self, trial: Trial, claim: Claim) -> None:
+        """Take in what came of a claim."""
         self.held.pop(trial.id, None)
-        if isinstance(outcome, TrialRecord):
-            self.records[trial.id] = outcome
-        elif isinstance(outcome, Owner):
-            self.held[trial.id] = outcome
+        if isinstance(claim, TrialRecord):
+            self.records[trial.id] = claim
+        elif isinstance(claim, Owner):
+            self.held[trial.id] = claim
 
 
 def run_inline(
@@ -53,27 +54,27 @@ def run_inline(
     policy: Policy | None = None,
     sizes: Callable[[TrialConfig], int] = lambda _: 1,
 ) -> Results:
-    """Run trials in this process; a failed one does not stop the rest, a wish to stop does.
+    """Run trials in this process; a failed one does not stop the rest, a request to stop does.
 
     Args:
         results: The results folder.
         trials: What to run.
         context: Where and how.
-        listener: Told how it goes.
+        listener: Learns how it goes.
         policy: What becomes of trials that ended before or end badly.
         sizes: Says how many trials like this one train together at most.
     """
     policy = policy or Policy()
 
-    def go(left: list[Trial], into: Results) -> None:
-        for batch in batches(left, sizes):
+    def carry_out(left: list[Trial], into: Results) -> None:
+        for group in group_trials(left, sizes):
             if context.stop() or _enough(into, policy):
                 return
-            outcomes = drive(attempt(trial, results, context, listener, policy) for trial in batch)
-            for trial, outcome in zip(batch, outcomes, strict=True):
-                into.note(trial, outcome)
+            claims = schedule(claim_and_run(trial, results, context, listener, policy) for trial in group)
+            for trial, claim in zip(group, claims, strict=True):
+                into.note(trial, claim)
 
-    return _until_settled(results, list(trials), policy, context.stop, go)
+    return _until_nothing_moves(results, list(trials), policy, context.stop, carry_out)
 
 
 def run_processes(
@@ -82,64 +83,69 @@ def run_processes(
     context: RunContext,
     listener: Listener,
     policy: Policy,
-    fleet: Fleet,
+    pool: WorkerPoolConfig,
     sizes: Callable[[TrialConfig], int] = lambda _: 1,
 ) -> Results:
-    """Run trials in worker processes, several at a time; a lost process loses the trials it had.
+    """Run trials in worker processes, one job at a time in each; a lost process loses the job it had.
 
     Args:
         results: The results folder.
         trials: What to run.
-        context: Data folder, engine and the wish to stop; its device is not used.
-        listener: Told how it goes, by one trial at a time.
+        context: Data folder, engine and the request to stop; its device is not used.
+        listener: Learns how it goes, one event at a time.
         policy: What becomes of trials that ended before or end badly.
-        fleet: The workers.
+        pool: The workers.
         sizes: Says how many trials like this one train together at most, in one process.
     """
-    telling = threading.Lock()
+    listening = threading.Lock()
+    workers = [(device, Worker(pool.threads, listener, listening)) for device in pool.devices]
 
-    def go(left: list[Trial], into: Results) -> None:
-        queue = deque(batches(left, sizes))
+    def carry_out(left: list[Trial], into: Results) -> None:
+        jobs = deque(group_trials(left, sizes))
 
-        def work(device: str) -> None:
-            while queue and not context.stop() and not _enough(into, policy):
+        def work(device: str, worker: Worker) -> None:
+            while not context.stop() and not _enough(into, policy):
                 try:
-                    batch = queue.popleft()
+                    group = jobs.popleft()
                 except IndexError:
                     return
-                order = Order(
-                    trials=tuple(batch),
-                    results=results.resolve(),
-                    data=context.data.path.resolve(),
-                    given=context.data.given,
+                job = Job(
+                    trials=tuple(group),
+                    results=results,
+                    data=context.data.path,
+                    data_given=context.data.given,
                     device=device,
                     engine=context.engine_choice,
-                    threads=fleet.threads,
-                    folders=fleet.folders,
-                    policy=asdict(policy),
+                    threads=pool.threads,
+                    folders=pool.folders,
+                    policy=policy,
                 )
-                outcomes = Worker(order, listener, telling).wait(context.stop)
-                with telling:
-                    for trial in batch:
-                        into.note(trial, outcomes[trial.id])
+                claims = worker.run(job, context.stop)
+                with listening:
+                    for trial in group:
+                        into.note(trial, claims[trial.id])
 
-        with ThreadPoolExecutor(len(fleet.devices)) as pool:
-            list(pool.map(work, fleet.devices))
+        with ThreadPoolExecutor(len(workers)) as threads:
+            list(threads.map(lambda pair: work(*pair), workers))
 
-    return _until_settled(results, list(trials), policy, context.stop, go)
+    try:
+        return _until_nothing_moves(results, list(trials), policy, context.stop, carry_out)
+    finally:
+        for _, worker in workers:
+            worker.close()
 
 
-def _until_settled(
+def _until_nothing_moves(
     results: Path,
     trials: list[Trial],
     policy: Policy,
     stop: Callable[[], bool],
-    go: Callable[[list[Trial], Results], None],
+    carry_out: Callable[[list[Trial], Results], None],
 ) -> Results:
-    """Run what is free, then what has become free meanwhile, until nothing moves; then write down what was skipped."""
+    """Run what is free, then what has become free meanwhile; in the end write down what was skipped."""
     into, left = Results(), trials
     while left and not stop():
-        go(left, into)
+        carry_out(left, into)
         waiting = [trial for trial in left if trial.id in into.held]
         if len(waiting) == len(left) or _enough(into, policy):
             break
@@ -158,6 +164,6 @@ def _enough(into: Results, policy: Policy) -> bool:
 
 def _skip(results: Path, trial: Trial, policy: Policy, reason: str) -> None:
     directory = RecordDirectory.of(results, trial)
-    with directory.lock() as lock:
-        if lock.acquire() is None and not policy.settled(directory):
-            directory.skip(trial, reason)
+    with trial_lock(directory) as lock:
+        if lock.acquire() is None and not policy.is_terminal(directory):
+            writer.skip(directory, trial, reason)

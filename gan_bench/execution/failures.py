@@ -21,7 +21,14 @@ class Interrupted(Exception):  # noqa: N818 - it is an outcome, not an error
 
 
 class TimeLimit(Exception):  # noqa: N818 - it is an outcome, not an error
-    """The trial used up its time."""
+    """The trial used up its time.
+
+    Args:
+        seconds: Its limit.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        super().__init__(f"the time limit of {seconds or 0:g} s is reached; raise it and run with --retry-failed")
 
 
 def classify(error: Exception, device: torch.device) -> tuple[Status, Failure | None, str]:
@@ -37,7 +44,7 @@ def classify(error: Exception, device: torch.device) -> tuple[Status, Failure | 
     failure, reason = Failure.CRASH, brief(error)
     match error:
         case Interrupted():
-            return Status.INTERRUPTED, None, "stopped on request; run the suite again to go on"
+            return Status.INTERRUPTED, None, "stopped on request; run the suite again to continue"
         case Diverged():
             return Status.DIVERGED, None, str(error)
         case TimeLimit():

@@ -8,7 +8,7 @@ from itertools import pairwise
 from gan_bench.config.trial import Trial, TrialConfig
 
 
-def kind(config: TrialConfig) -> Hashable:
+def shape_key(config: TrialConfig) -> Hashable:
     """Return what trials must share to train together: images, networks and the shapes of their steps."""
     return (
         *(config.dataset, config.image_size, config.train_limit, config.dataset_repeats),
@@ -17,7 +17,7 @@ def kind(config: TrialConfig) -> Hashable:
     )
 
 
-def batches(trials: Iterable[Trial], sizes: Callable[[TrialConfig], int]) -> list[list[Trial]]:
+def group_trials(trials: Iterable[Trial], sizes: Callable[[TrialConfig], int]) -> list[list[Trial]]:
     """Cut trials into those that train together, evenly, in the order of each first one.
 
     Args:
@@ -26,7 +26,7 @@ def batches(trials: Iterable[Trial], sizes: Callable[[TrialConfig], int]) -> lis
     """
     kinds: dict[Hashable, list[Trial]] = {}
     for trial in trials:
-        kinds.setdefault(kind(trial.config), []).append(trial)
+        kinds.setdefault(shape_key(trial.config), []).append(trial)
     cut = []
     for alike in kinds.values():
         count = -(-len(alike) // sizes(alike[0].config))

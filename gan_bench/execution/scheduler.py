@@ -1,24 +1,109 @@
-"""StepResult runs their training steps: one run after the other, or those that stand at the same step together."""
+"""How runs get their training steps: what a run asks for, what it is given, and who decides.
+
+A run is a coroutine. Everything of a trial but its steps is the run's own affair; for steps it asks with a
+``StepRequest`` and is answered with a ``StepResult``. So one trial can be trained by itself, and several that stand at
+the same step can take it together, without the run knowing:
+
+    >>> from typing import Any
+    >>> class Counting:
+    ...     def advance(self, most: int, stop: Any) -> None:
+    ...         self.steps = most
+    >>> def run(engine: Any) -> Any:
+    ...     answer = yield StepRequest(engine, most=3, stop=lambda: False)
+    ...     return engine.steps, answer.group
+    >>> coroutine = run(Counting())
+    >>> request = next(coroutine)
+    >>> request.engine.advance(request.most, request.stop)
+    >>> try:
+    ...     coroutine.send(StepResult(seconds=0.1))
+    ... except StopIteration as end:
+    ...     end.value
+    (3, 1)
+
+``run_alone`` and ``schedule`` do the middle part.
+"""
 
 from __future__ import annotations
 
 import gc
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
 from gan_bench.core.errors import brief, is_out_of_memory
-from gan_bench.execution.trial_run import Run, StepRequest, StepResult
-from gan_bench.training.engine import Engine
+from gan_bench.training.engine import Engine, Snapshot
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group.group import Group, can_group, wait
 
 T = TypeVar("T")
 
 
-def drive(runs: Iterable[Run[T]]) -> list[T]:
+@dataclass(frozen=True)
+class StepRequest:
+    """What a run asks for.
+
+    Attributes:
+        engine: Whose steps.
+        most: How many at most; fewer come at an epoch's end.
+        stop: Says that no more are wanted.
+    """
+
+    engine: Engine
+    most: int
+    stop: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a run is answered when it has taken steps.
+
+    Attributes:
+        seconds: What they took; of runs that take their steps together, an equal share.
+        group: How many runs took them together.
+        captured: Whether they were replayed from a CUDA graph.
+    """
+
+    seconds: float
+    group: int = 1
+    captured: bool = False
+
+
+Run = Generator[StepRequest, StepResult, T]
+
+
+def run_alone(run: Run[T]) -> T:
+    """Carry one run to its end.
+
+    Returns:
+        What the run returned.
+
+    Raises:
+        Exception: What the run raised.
+    """
+    return schedule([run])[0]
+
+
+def steps_until(engine: Engine, step: int) -> Run[Snapshot]:
+    """Train up to a step, and nothing else.
+
+    Args:
+        engine: The trial's engine.
+        step: Update steps done in the end.
+
+    Returns:
+        The statistics there.
+    """
+    while engine.state.step < step:
+        if engine.state.batch == engine.steps:
+            engine.finish_epoch()
+        yield StepRequest(engine, step - engine.state.step, lambda: False)
+    return engine.snapshot()
+
+
+def schedule(runs: Iterable[Run[T]]) -> list[T]:
     """Carry runs to their ends, all at once.
 
     The run that is furthest behind takes its steps first; those that stand at the same step take them together where
@@ -26,7 +111,7 @@ def drive(runs: Iterable[Run[T]]) -> list[T]:
     fit, the first ones go to their ends before the others.
 
     Args:
-        runs: What to carry; several must be of trials of one ``kind``.
+        runs: What to carry; several must be of trials that can train together.
 
     Returns:
         What the runs returned, in their order.
@@ -34,39 +119,39 @@ def drive(runs: Iterable[Run[T]]) -> list[T]:
     Raises:
         Exception: What a run raised; the others have ended by then.
     """
-    going, together = _Going(runs), _Together()
-    while going.wishes:
-        chosen = going.next(together.most)
+    active, stepper = _ActiveRuns(runs), _Stepper()
+    while active.requests:
+        chosen = active.next(stepper.most)
         try:
-            grant = together.advance([going.wishes[index] for index in chosen])
+            result = stepper.advance([active.requests[index] for index in chosen])
         except Exception as error:
             for index in chosen:
-                going.resume(index, partial(going.runs[index].throw, error))
+                active.resume(index, partial(active.runs[index].throw, error))
         else:
             for index in chosen:
-                going.resume(index, partial(going.runs[index].send, grant))
-    together.leave()
-    if going.raised:
-        raise going.raised[0]
-    return [going.ends[index] for index in range(len(going.runs))]
+                active.resume(index, partial(active.runs[index].send, result))
+    stepper.leave()
+    if active.raised:
+        raise active.raised[0]
+    return [active.ends[index] for index in range(len(active.runs))]
 
 
-class _Going(Generic[T]):
-    """Runs under way: what each wishes next, or how it ended."""
+class _ActiveRuns(Generic[T]):
+    """Runs under way: what each asks for next, or how it ended."""
 
     def __init__(self, runs: Iterable[Run[T]]) -> None:
         self.runs = list(runs)
-        self.wishes: dict[int, StepRequest] = {}
+        self.requests: dict[int, StepRequest] = {}
         self.ends: dict[int, T] = {}
         self.raised: list[Exception] = []
         for index, run in enumerate(self.runs):
             self.resume(index, run.__next__)
 
     def resume(self, index: int, how: Callable[[], StepRequest]) -> None:
-        """Let a run go on until its next wish."""
-        self.wishes.pop(index, None)
+        """Let a run continue until its next request."""
+        self.requests.pop(index, None)
         try:
-            self.wishes[index] = how()
+            self.requests[index] = how()
         except StopIteration as end:
             self.ends[index] = end.value
         except Exception as error:
@@ -74,13 +159,13 @@ class _Going(Generic[T]):
 
     def next(self, most: int | None) -> list[int]:
         """Choose whose turn it is, among the first so many."""
-        active = sorted(self.wishes)[:most]
-        least = min(self.wishes[index].engine.state.step for index in active)
-        level = [index for index in active if self.wishes[index].engine.state.step == least]
-        return level if can_group([self.wishes[index].engine for index in level]) else level[:1]
+        active = sorted(self.requests)[:most]
+        least = min(self.requests[index].engine.state.step for index in active)
+        level = [index for index in active if self.requests[index].engine.state.step == least]
+        return level if can_group([self.requests[index].engine for index in level]) else level[:1]
 
 
-class _Together:
+class _Stepper:
     """Lets engines step together, and keeps their group as long as it stays the same."""
 
     def __init__(self) -> None:
@@ -94,13 +179,13 @@ class _Together:
         if self._cuda:
             gc.collect()
 
-    def advance(self, wishes: Sequence[StepRequest]) -> StepResult:
-        """StepResult what all wishes have in common."""
-        engines = [wish.engine for wish in wishes]
-        most, started, size = min(wish.most for wish in wishes), time.perf_counter(), len(engines)
+    def advance(self, requests: Sequence[StepRequest]) -> StepResult:
+        """Take the steps that all requests have in common."""
+        engines = [request.engine for request in requests]
+        most, started, size = min(request.most for request in requests), time.perf_counter(), len(engines)
 
         def stop() -> bool:
-            return any(wish.stop() for wish in wishes)
+            return any(request.stop() for request in requests)
 
         captured = False
         if size == 1:
@@ -112,10 +197,9 @@ class _Together:
             captured = group.captured
         else:
             size = 1
-        self._cuda = engines[0].state.step_stats.device.type == "cuda"
-        wait(
-            engines[0].state.step_stats.device
-        )  # the run looks at the statistics next; here the wait counts as training
+        device = engines[0].state.step_stats.device
+        self._cuda = device.type == "cuda"
+        wait(device)  # the run reads the statistics next; here the wait counts as training
         return StepResult((time.perf_counter() - started) / len(engines), size, captured)
 
     def _group_of(self, engines: Sequence[Engine]) -> Group | None:

@@ -1,147 +1,108 @@
-"""Trials in a process of their own: ``python -m gan_bench.execution.worker``.
+"""A worker process: ``python -m gan_bench.execution.worker`` takes job after job.
 
-The first line of standard input is the order, as JSON. Events go out as lines of JSON on standard output. When
-standard input closes, which it does when the parent ends in whatever way, the trials checkpoint and stop.
+Jobs come in as lines of JSON on standard input, events go out as lines of JSON on standard output; a job ends with the
+event ``job_done``. When standard input closes, which it does when the parent ends in whatever way, the trials under
+way save a checkpoint and the worker ends.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.execution.events import Progress
-from gan_bench.records.record import TrialRecord
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What a worker is told.
-
-    Attributes:
-        trials: What to run; several train together.
-        results: The results folder.
-        data: The data folder.
-        given: Whether the user named it, so that it is only read.
-        device: Where to run.
-        engine: How to execute the update.
-        threads: CPU threads of one operation, or None for torch's own choice.
-        folders: The user's own folders of images, as ``ImageFolder`` takes them.
-        policy: As ``Policy`` takes it.
-    """
-
-    trials: tuple[Trial, ...]
-    results: Path
-    data: Path
-    given: bool
-    device: str
-    engine: str
-    threads: int | None
-    folders: tuple[Mapping[str, Any], ...]
-    policy: Mapping[str, Any]
-
-    def to_line(self) -> str:
-        """Return the order as one line of JSON."""
-        trials = [
-            {"setting": trial.setting, "config": trial.config.to_json(), "provenance": dict(trial.provenance)}
-            for trial in self.trials
-        ]
-        plain = {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "trials": trials}
-        return json.dumps(plain, default=str) + "\n"
-
-    @classmethod
-    def from_line(cls, line: str) -> Order:
-        """Take back what ``to_line`` gave."""
-        plain = json.loads(line)
-        trials = tuple(
-            Trial(config=TrialConfig.from_json(trial.pop("config")), **trial) for trial in plain.pop("trials")
-        )
-        plain |= {"results": Path(plain["results"]), "data": Path(plain["data"]), "folders": tuple(plain["folders"])}
-        return cls(trials=trials, **plain)
-
-
-class _Teller:
-    """A listener that writes events as lines of JSON."""
-
-    def __init__(self, tell: Callable[..., None]) -> None:
-        self._tell = tell
-
-    def started(self, trial: Trial, resumed_at: int | None) -> None:
-        self._tell("started", trial=trial.id, resumed_at=resumed_at)
-
-    def progress(self, trial: Trial, progress: Progress) -> None:
-        self._tell("progress", trial=trial.id, **asdict(progress))
-
-    def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
-        self._tell("scored", trial=trial.id, epoch=epoch, scores=dict(scores))
-
-    def finished(self, trial: Trial, record: TrialRecord) -> None:
-        """Say nothing: the record is told once the lock is given back."""
-
-
-def _carry_out(order: Order, tell: Callable[..., None], stop: Callable[[], bool]) -> None:
-    import torch
-
-    from gan_bench.config.image_folder import ImageFolder
-    from gan_bench.data.datasets import DataRoot, register_folder
-    from gan_bench.execution.claim import Policy, attempt
+if TYPE_CHECKING:
     from gan_bench.execution.context import RunContext
-    from gan_bench.execution.environment import choose_device, fix_bits
-    from gan_bench.execution.scheduler import drive
-    from gan_bench.execution.trial_run import Run
+    from gan_bench.execution.job import Job
 
-    if order.threads:
-        torch.set_num_threads(order.threads)
-    for folder in order.folders:
-        register_folder(ImageFolder.from_json(folder))
-    device = choose_device(order.device)
-    fix_bits(device)
-    context, policy = RunContext(DataRoot(order.data, order.given), device, stop, order.engine), Policy(**order.policy)
+Send = Callable[..., None]
 
-    def told(trial: Trial) -> Run[None]:
-        outcome = yield from attempt(trial, order.results, context, _Teller(tell), policy)
-        if outcome is None:
-            tell("settled", trial=trial.id)
-        elif isinstance(outcome, TrialRecord):
-            tell("finished", trial=trial.id, record=outcome.to_json())
-        else:
-            tell("held", trial=trial.id, owner=asdict(outcome))
 
-    warnings.showwarning = lambda message, *_: tell("warning", text=str(message))
-    drive(told(trial) for trial in order.trials)
+class _Contexts:
+    """Run contexts by what they depend on, so that images and extractors are loaded once for all jobs."""
+
+    def __init__(self, stop: Callable[[], bool]) -> None:
+        self._stop = stop
+        self._made: dict[tuple[object, ...], RunContext] = {}
+
+    def of(self, job: Job) -> RunContext:
+        """Return the context of a job."""
+        import torch
+
+        from gan_bench.data.datasets import DataRoot, register_folder
+        from gan_bench.execution.context import RunContext
+        from gan_bench.execution.environment import choose_device, fix_bits
+
+        key = (job.data, job.data_given, job.device, job.engine, job.threads)
+        if key not in self._made:
+            if job.threads:
+                torch.set_num_threads(job.threads)
+            device = choose_device(job.device)
+            fix_bits(device)
+            self._made[key] = RunContext(DataRoot(job.data, job.data_given), device, self._stop, job.engine)
+        for folder in job.folders:
+            register_folder(folder)
+        return self._made[key]
+
+
+def run_job(job: Job, context: RunContext, send: Send) -> None:
+    """Carry out a job, sending an event for everything that happens.
+
+    Args:
+        job: The trials.
+        context: Where they run.
+        send: Takes the name of an event and its content.
+    """
+    from gan_bench.config.trial import Trial
+    from gan_bench.execution.claim import claim_and_run
+    from gan_bench.execution.job import JsonListener, claim_to_json
+    from gan_bench.execution.scheduler import Run, schedule
+
+    def claimed(trial: Trial) -> Run[None]:
+        claim = yield from claim_and_run(trial, job.results, context, JsonListener(send), job.policy)
+        send("claimed", trial=trial.id, claim=claim_to_json(claim))
+
+    schedule(claimed(trial) for trial in job.trials)
 
 
 def main() -> None:
-    """Carry out the order on standard input."""
-    out = os.fdopen(os.dup(1), "w")
+    """Carry out the jobs on standard input until it closes."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print must not look like an event
     asked = threading.Event()
+    jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    order = Order.from_line(sys.stdin.readline())
 
-    def watch() -> None:
-        sys.stdin.read()
+    def read() -> None:
+        for line in sys.stdin:
+            jobs.put(line)
         asked.set()
+        jobs.put("")
 
-    def tell(event: str, **content: Any) -> None:  # noqa: ANN401 - JSON
+    def send(event: str, **content: Any) -> None:  # noqa: ANN401 - JSON
         try:
             out.write(json.dumps({"event": event, **content}) + "\n")
             out.flush()
         except OSError:  # the parent is gone, which may be felt here before its end of the other pipe is
             asked.set()
 
-    threading.Thread(target=watch, daemon=True).start()
-    _carry_out(order, tell, asked.is_set)
-    os._exit(0)  # the watching thread sits in a read
+    threading.Thread(target=read, daemon=True).start()
+    warnings.showwarning = lambda message, *_: send("warning", text=str(message))
+    contexts = _Contexts(asked.is_set)
+    while line := jobs.get():
+        from gan_bench.execution.job import Job
+
+        job = Job.from_json(line)
+        run_job(job, contexts.of(job), send)
+        send("job_done")
+    os._exit(0)  # the reading thread may sit in a read
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Worker processes: what they are told, what they say, and what is written when one is lost."""
+"""Worker processes that stay: what they are sent, what they answer, and what is written when one is lost."""
 
 from __future__ import annotations
 
@@ -10,37 +10,44 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
+from gan_bench.config.image_folder import ImageFolder
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import RecordError
-from gan_bench.execution.claim import Outcome, Policy
+from gan_bench.execution.claim import Claim, Policy
 from gan_bench.execution.events import Listener, Progress
-from gan_bench.execution.worker import Order
-from gan_bench.records.lock import Owner
+from gan_bench.execution.job import Job, claim_from_json
+from gan_bench.records import writer
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import trial_lock
+from gan_bench.records.reader import read_trial, record_of
 from gan_bench.records.record import Failure, Status, TrialRecord
-from gan_bench.records.store import RecordDirectory, read_trial
 
 TIMEOUT_GRACE = 60.0
 """Seconds past a trial's time limit after which a worker that does not answer is killed."""
+POLL_SECONDS = 0.1
+END_SECONDS = 10.0
+"""Seconds that a worker without a job may take to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fleet:
+class WorkerPoolConfig:
     """Worker processes.
 
     Attributes:
         devices: Where workers run, one entry per worker.
         threads: CPU threads of each, or None for torch's own choice.
-        folders: The user's own folders of images, as ``ImageFolder.to_json`` gives them.
+        folders: The user's own folders of images.
     """
 
     devices: tuple[str, ...]
     threads: int | None
-    folders: tuple[Mapping[str, Any], ...] = ()
+    folders: tuple[ImageFolder, ...] = ()
 
 
 _living: set[subprocess.Popen[str]] = set()
@@ -54,141 +61,214 @@ def kill_workers() -> None:
 
 
 class Worker:
-    """A worker process and what it says.
+    """One worker, whose process takes job after job and is started again when it was lost.
 
     Args:
-        order: What it is told.
-        listener: Told how it goes, under ``telling``.
-        telling: Held while the listener is told anything.
+        threads: CPU threads, or None for torch's own choice.
+        listener: Learns how trials go.
+        listening: Held while the listener learns anything.
     """
 
-    def __init__(self, order: Order, listener: Listener, telling: threading.Lock) -> None:
-        self._order, self._listener, self._telling = order, listener, telling
-        self._trials = {trial.id: trial for trial in order.trials}
-        self._outcomes: dict[str, Outcome] = {}
-        self._late = False
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in wait
+    def __init__(self, threads: int | None, listener: Listener, listening: threading.Lock) -> None:
+        self._threads, self._listener, self._listening = threads, listener, listening
+        self._process: subprocess.Popen[str] | None = None
+        self._errors: IO[bytes] | None = None
+
+    def run(self, job: Job, stop: Callable[[], bool]) -> dict[str, Claim]:
+        """Have a job carried out.
+
+        Args:
+            job: The trials.
+            stop: When it says so, the worker is asked to save checkpoints and end.
+
+        Returns:
+            What came of every claim, by trial id; for trials of a worker that died, what says so.
+        """
+        process = self._started()
+        running = _RunningJob(job, process, self._listener, self._listening, stop)
+        whole = False
+        try:
+            whole = running.listen()
+        finally:
+            if not whole:
+                self.close(kill=not running.ended)
+        for trial in job.trials:
+            if trial.id not in running.claims:
+                running.note(trial, _lost(job, trial, self._why(process, late=running.late), late=running.late))
+        if not whole or any(_ran_out_of_memory(claim) for claim in running.claims.values()):
+            self.close()
+        return running.claims
+
+    def close(self, *, kill: bool = False) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if kill:
+            process.kill()
+        with contextlib.suppress(OSError, ValueError):
+            process.stdin.close()  # type: ignore[union-attr]
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        with contextlib.suppress(OSError, ValueError):
+            process.stdout.close()  # type: ignore[union-attr]
+        _living.discard(process)
+
+    def _started(self) -> subprocess.Popen[str]:
+        """Return the process, started if there is none that lives."""
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.close()
         environment = {**os.environ}
-        if order.threads:
-            environment |= {"OMP_NUM_THREADS": str(order.threads), "MKL_NUM_THREADS": str(order.threads)}
+        if self._threads:
+            environment |= {"OMP_NUM_THREADS": str(self._threads), "MKL_NUM_THREADS": str(self._threads)}
+        if self._errors is not None:
+            self._errors.close()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the next one, or with the process
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gan_bench.execution.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            text=True,
+            encoding="utf-8",
             env=environment,
             start_new_session=True,  # Ctrl-C at a terminal is the parent's to hear
         )
         _living.add(self._process)
+        return self._process
 
-    def wait(self, stop: Callable[[], bool]) -> dict[str, Outcome]:
-        """Hear the worker out.
-
-        Args:
-            stop: When it says so, the worker is asked to checkpoint and stop.
-
-        Returns:
-            What ``attempt`` returned in the worker, by trial id; for trials of a worker that died, what says so.
-        """
-        process, over = self._process, threading.Event()
-        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - they are pipes
-        with contextlib.suppress(OSError):
-            process.stdin.write(self._order.to_line())
-            process.stdin.flush()
-        watch = threading.Thread(target=self._watch, args=(stop, over), daemon=True)
-        watch.start()
-        for line in process.stdout:
-            with contextlib.suppress(ValueError):
-                self._hear(json.loads(line))
-        process.wait()
-        over.set()
-        watch.join()
-        _living.discard(process)
-        process.stdout.close()
-        for trial in self._trials.values():
-            if trial.id not in self._outcomes:
-                self._end(trial, self._lost(trial))
-        self._errors.close()
-        return self._outcomes
-
-    def _watch(self, stop: Callable[[], bool], over: threading.Event) -> None:
-        """Close the worker's input when it is to stop; kill it when it is long past its trials' time limit."""
-        limit, waited = self._order.policy.get("time_limit"), 0.0
-        while not over.wait(0.1):
-            waited += 0.1
-            if stop():
-                with contextlib.suppress(OSError, ValueError):
-                    self._process.stdin.close()  # type: ignore[union-attr]
-            if limit is not None and waited > limit * len(self._trials) + TIMEOUT_GRACE:
-                self._late = True
-                self._process.kill()
-        with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.close()  # type: ignore[union-attr]
-
-    def _hear(self, said: dict[str, Any]) -> None:
-        event = said.pop("event", None)
-        if event == "warning":
-            warnings.warn(said["text"], RuntimeWarning, stacklevel=2)
-            return
-        trial = self._trials[said.pop("trial")]
-        match event:
-            case "started":
-                with self._telling:
-                    self._listener.started(trial, said["resumed_at"])
-            case "progress":
-                with self._telling:
-                    self._listener.progress(trial, Progress(**said))
-            case "scored":
-                with self._telling:
-                    self._listener.scored(trial, said["epoch"], said["scores"])
-            case "finished":
-                self._end(trial, TrialRecord.from_json(said["record"]))
-            case "held":
-                self._end(trial, Owner(**said["owner"]))
-            case "settled":
-                self._end(trial, None)
-
-    def _end(self, trial: Trial, outcome: Outcome) -> None:
-        self._outcomes[trial.id] = outcome
-        if isinstance(outcome, TrialRecord):
-            with self._telling:
-                self._listener.finished(trial, outcome)
-
-    def _lost(self, trial: Trial) -> Outcome:
-        """Write the row of a trial whose worker died without an answer."""
-        policy, directory = Policy(**self._order.policy), RecordDirectory.of(self._order.results, trial)
-        with directory.lock() as lock:
-            if owner := lock.acquire():
-                return owner
-            if policy.settled(directory):
-                return directory.record()
-            failure = Failure.TIMEOUT if self._late else Failure.CRASH
-            record = replace(_so_far(directory), status=Status.FAILED, failure=failure, reason=self._why())
-            with contextlib.suppress(OSError):
-                record = directory.fail(trial, record)
-        return record
-
-    def _why(self) -> str:
-        code = self._process.returncode
-        if self._late:
+    def _why(self, process: subprocess.Popen[str], *, late: bool) -> str:
+        """Say why a process ended before its job."""
+        code = process.wait()
+        if late:
             return "the worker did not stop at its time limit and was killed; raise it and run with --retry-failed"
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
             hint = "; memory may have run out" if -code == signal.SIGKILL else ""
-            return f"the worker process was killed by {name}{hint}; --retry-failed goes on from its checkpoint"
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+            return f"the worker process was killed by {name}{hint}; --retry-failed continues from its checkpoint"
+        lines: list[str] = []
+        if self._errors is not None:
+            self._errors.seek(0)
+            lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return f"the worker process ended with code {code}: {lines[-1][:300] if lines else 'no message'}"
 
 
-def _so_far(directory: RecordDirectory) -> TrialRecord:
+class _RunningJob:
+    """A job that a process works on, and what has come back of it."""
+
+    def __init__(
+        self,
+        job: Job,
+        process: subprocess.Popen[str],
+        listener: Listener,
+        listening: threading.Lock,
+        stop: Callable[[], bool],
+    ) -> None:
+        self.claims: dict[str, Claim] = {}
+        self.late = False
+        self.ended = False
+        self._job, self._process, self._stop = job, process, stop
+        self._listener, self._listening = listener, listening
+        self._trials = {trial.id: trial for trial in job.trials}
+
+    def listen(self) -> bool:
+        """Send the job and hear it out.
+
+        Returns:
+            Whether it came to its end; False when the process ended before.
+        """
+        over = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(over,), daemon=True)
+        watch.start()
+        try:
+            with contextlib.suppress(OSError, ValueError):  # the process is gone; its end is read below
+                self._process.stdin.write(self._job.to_json() + "\n")  # type: ignore[union-attr]
+                self._process.stdin.flush()  # type: ignore[union-attr]
+            for line in self._process.stdout or ():
+                if not line.endswith("\n"):  # the process died while it wrote
+                    break
+                said = json.loads(line)
+                if said["event"] == "job_done":
+                    return True
+                self._hear(said)
+            self.ended = True
+            return False
+        finally:
+            over.set()
+            watch.join()
+
+    def _watch(self, over: threading.Event) -> None:
+        """Close the worker's input when it is to stop; kill it when it is long past its trials' time limit."""
+        limit, started = self._job.policy.time_limit, time.monotonic()
+        while not over.wait(POLL_SECONDS):
+            if self._stop():
+                with contextlib.suppress(OSError, ValueError):
+                    self._process.stdin.close()  # type: ignore[union-attr]
+            if limit is not None and time.monotonic() - started > limit * len(self._trials) + TIMEOUT_GRACE:
+                self.late = True
+                self._process.kill()
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        event = said.pop("event")
+        if event == "warning":
+            warnings.warn(said["text"], RuntimeWarning, stacklevel=2)
+            return
+        trial = self._trials[said.pop("trial")]
+        if event == "claimed":
+            self.note(trial, claim_from_json(said["claim"]))
+            return
+        with self._listening:
+            match event:
+                case "started":
+                    self._listener.started(trial, said["resumed_at"])
+                case "progress":
+                    self._listener.progress(trial, Progress(**said))
+                case "scored":
+                    self._listener.scored(trial, said["epoch"], said["scores"])
+
+    def note(self, trial: Trial, claim: Claim) -> None:
+        """Take in what came of a claim."""
+        self.claims[trial.id] = claim
+        if isinstance(claim, TrialRecord):
+            with self._listening:
+                self._listener.finished(trial, claim)
+
+
+def _ran_out_of_memory(claim: Claim) -> bool:
+    """Say whether a trial left a process whose memory may be in pieces."""
+    return isinstance(claim, TrialRecord) and claim.failure is Failure.OUT_OF_MEMORY
+
+
+def _lost(job: Job, trial: Trial, reason: str, *, late: bool) -> Claim:
+    """Write the row of a trial whose worker died without an answer."""
+    directory = RecordDirectory.of(job.results, trial)
+    with trial_lock(directory) as lock:
+        if owner := lock.acquire():
+            return owner
+        if job.policy.is_terminal(directory):
+            return record_of(directory)
+        failure = Failure.TIMEOUT if late else Failure.CRASH
+        record = replace(_so_far(directory, job.policy), status=Status.FAILED, failure=failure, reason=reason)
+        with contextlib.suppress(OSError):
+            record = writer.fail(directory, trial, record)
+    return record
+
+
+def _so_far(directory: RecordDirectory, policy: Policy) -> TrialRecord:
     """Return how far a trial came, from its history."""
     record = TrialRecord(status=Status.FAILED, reason=None)
+    if policy.is_outdated(directory):
+        return record
     with contextlib.suppress(RecordError):
         for line in read_trial(directory.path).history:
             record = replace(record, steps=line["step"])
             if line["kind"] == "epoch":
-                done = {"epochs": line["epoch"], "images": line["images"], "train_seconds": line["train_seconds"]}
+                done: Mapping[str, Any] = {name: line[key] for name, key in _EPOCH.items()}
                 record = replace(record, **done)
     return record
+
+
+_EPOCH = {"epochs": "epoch", "images": "images", "train_seconds": "train_seconds"}

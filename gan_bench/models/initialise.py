@@ -14,33 +14,29 @@ _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 def build(make: Callable[[], nn.Module], init: Init, generator: torch.Generator) -> nn.Module:
-    """Make a network on the CPU and fill its weights.
+    """Make a network on the CPU and draw its weights.
+
+    The network's own constructors run under a seed of the same generator, so every buffer and every layer of whatever
+    kind is what its author meant, and the same in every run. Linear layers and convolutions are then drawn again from
+    ``generator`` itself.
 
     Args:
         make: Makes the network.
         init: ``default`` draws what PyTorch's constructors draw, in the same order; ``dcgan`` replaces
             convolutions by N(0, 0.02) and batch-norm weights by N(1, 0.02) (Radford et al. 2016).
-        generator: CPU generator; the global one is neither used nor moved.
-
-    Raises:
-        TypeError: The network holds parameters of a layer that no rule is known for.
+        generator: CPU generator; the global one is left as it was.
     """
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(generator.initial_seed())
         network = make()
-    network.to_empty(device="cpu")
     for module in network.modules():
-        if next(module.parameters(recurse=False), None) is None:
-            continue
-        if isinstance(module, (nn.Linear, *_CONVOLUTIONS)):
-            _fill_default(module, generator)
-            if init == "dcgan" and isinstance(module, _CONVOLUTIONS):
-                nn.init.normal_(module.weight, 0.0, 0.02, generator=generator)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
-            if init == "dcgan":
+        match module:
+            case nn.Linear() | nn.Conv2d() | nn.ConvTranspose2d() if type(module) in (nn.Linear, *_CONVOLUTIONS):
+                _fill_default(module, generator)
+                if init == "dcgan" and isinstance(module, _CONVOLUTIONS):
+                    nn.init.normal_(module.weight, 0.0, 0.02, generator=generator)
+            case nn.BatchNorm2d() if init == "dcgan" and module.affine:
                 nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
-        else:
-            raise TypeError(f"no initialisation rule for {type(module).__name__}")
     return network
 
 

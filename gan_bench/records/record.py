@@ -106,9 +106,10 @@ def best_scores(scores: list[tuple[int, dict[str, float | None]]]) -> dict[str, 
     best: dict[str, dict[str, float]] = {}
     for epoch, values in scores:
         for name, value in values.items():
-            if value is None or epoch == 0:
+            measure = name.partition("[")[0]
+            if value is None or epoch == 0 or measure not in MEASURES:
                 continue
-            sign = 1 if MEASURES[name.split("[")[0]].lower_is_better else -1
+            sign = 1 if MEASURES[measure].lower_is_better else -1
             if name not in best or sign * value < sign * best[name]["value"]:
                 best[name] = {"value": value, "epoch": epoch}
     return best

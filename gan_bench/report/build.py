@@ -9,7 +9,8 @@ from rich.console import Console
 
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
-from gan_bench.records.store import StoredTrial, earlier, read_baselines, scan
+from gan_bench.records.reader import StoredTrial, existing, scan
+from gan_bench.records.shared import read_baselines
 from gan_bench.report.frame import build_frames
 from gan_bench.report.render import print_table, write_tables
 from gan_bench.report.study import Study, studies
@@ -45,7 +46,7 @@ def build_report(results: Path, out: Path | None = None, *, html: bool = True) -
     Raises:
         UserError: There are no records, or the report cannot be written.
     """
-    found = list(scan(earlier(results), steps=False))
+    found = list(scan(existing(results), steps=False))
     trials = [item for item in found if isinstance(item, StoredTrial)]
     unreadable = [str(item) for item in found if isinstance(item, RecordError)]
     if not trials and not unreadable:

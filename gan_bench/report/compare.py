@@ -11,7 +11,8 @@ import pandas as pd
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.core.errors import UserError
-from gan_bench.records.store import StoredTrial, earlier, read_baselines, scan
+from gan_bench.records.reader import StoredTrial, existing, scan
+from gan_bench.records.shared import read_baselines
 from gan_bench.report.frame import build_frames, group_key
 from gan_bench.report.stats import differences, mean_interval, verdict_of
 from gan_bench.report.study import Study, studies
@@ -99,7 +100,7 @@ def compare(old: Path, new: Path) -> Comparison:
 
 
 def _load(results: Path) -> dict[tuple[str, ...], Study]:
-    trials = [item for item in scan(earlier(results), steps=False) if isinstance(item, StoredTrial)]
+    trials = [item for item in scan(existing(results), steps=False) if isinstance(item, StoredTrial)]
     if not trials:
         raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
     found = studies(build_frames(trials), read_baselines(results))

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.core.canonical import canonical_json
-from gan_bench.records.store import StoredTrial
+from gan_bench.records.reader import StoredTrial
 
 STATISTICS = ("loss_d", "loss_g", "d_real", "d_fake")
 MEANS = tuple(f"mean_{name}" for name in STATISTICS)

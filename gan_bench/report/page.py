@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from gan_bench import __version__
-from gan_bench.records.store import StoredTrial
+from gan_bench.records.reader import StoredTrial
 from gan_bench.report.plots import Plot
 from gan_bench.report.render import cells, filled, note_of, number, records
 from gan_bench.report.samples import Strip

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,8 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_bench.core.errors import RecordError, UserError, brief
-from gan_bench.records.lock import Lock
-from gan_bench.records.store import LOCKS, SAMPLES, TRIAL, WEIGHTS, RecordDirectory, StoredTrial, scan, suite_folders
+from gan_bench.records.layout import LOCKS, SAMPLES, RecordDirectory
+from gan_bench.records.lock import Lock, trial_lock
+from gan_bench.records.reader import StoredTrial, scan, suite_folders
+from gan_bench.tracking.uri import DATABASE, default_uri, shown
 from gan_bench.tracking.views import by_setting, colour, leaderboard, note
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 TRIAL_TAG = "gan_bench.trial"
 STARTED_TAG = "gan_bench.started"
 SAMPLES_KEY = "eval/samples"
+ARTIFACTS = "mlartifacts"
 _CHUNK = 1000
 _QUICK_FAILURE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -44,11 +48,6 @@ _RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 def mirror_lock(suite_folder: Path, uri: str) -> Lock:
     """Return the lock that makes one process the writer of a suite's mirror."""
     return Lock(suite_folder / LOCKS, f"mirror-{hashlib.sha256(uri.encode()).hexdigest()[:8]}")
-
-
-def default_uri(results: Path) -> str:
-    """Return the SQLite database beside the results, as an absolute location."""
-    return f"sqlite:///{results.resolve() / 'mlflow.db'}"
 
 
 def metric_key(score: str) -> str:
@@ -91,6 +90,8 @@ class Mirror:
             self._client: MlflowClient = MlflowClient(tracking_uri=uri)
             if uri.startswith("sqlite:"):
                 self._client.search_experiments(max_results=1)
+            if uri == default_uri(results):
+                _follow_folder(results)
 
     @contextlib.contextmanager
     def _creation_lock(self) -> Iterator[None]:
@@ -111,7 +112,7 @@ class Mirror:
             with self._creation_lock():
                 found = self._client.get_experiment_by_name(suite)
                 local = self.uri.startswith("sqlite:")
-                location = (self.results.resolve() / "mlartifacts" / suite).as_uri() if local else None
+                location = (self.results.resolve() / ARTIFACTS / suite).as_uri() if local else None
                 self.experiments[suite] = found.experiment_id if found else self._create_experiment(suite, location)
         return self.experiments[suite]
 
@@ -155,7 +156,7 @@ class Mirror:
         """
         if not stored.environment:
             return
-        live = stored.record is None and RecordDirectory(stored.path).lock().holder() is not None
+        live = stored.record is None and trial_lock(RecordDirectory(stored.path)).holder() is not None
         signature = (len(stored.history), len(stored.evaluations), stored.record is not None, live)
         sent = self._sent_of(stored)
         if sent.signature == signature:
@@ -170,7 +171,7 @@ class Mirror:
         trial_id, started = stored.trial["id"], stored.environment["started"]
         known = self._sent.get(trial_id)
         if known is None or known.started != started:
-            experiment = self.experiment(stored.trial["config"]["suite"])
+            experiment = self.experiment(stored.path.parent.name)
             query = f"tags.`{TRIAL_TAG}` = '{trial_id}'"
             same: list[Run] = []
             others: list[Run] = []
@@ -207,7 +208,7 @@ class Mirror:
 
         params = [Param(key, str(value)[:500]) for key, value in _params(config).items()]
         self._client.log_batch(run.info.run_id, params=params)
-        self._client.log_artifact(run.info.run_id, str(stored.path / TRIAL))
+        self._log_file(run.info.run_id, RecordDirectory(stored.path).trial)
         run_id: str = run.info.run_id
         return run_id
 
@@ -243,6 +244,11 @@ class Mirror:
             self._client.log_image(sent.run_id, grid, key=SAMPLES_KEY, step=epoch)
             sent.samples.add(epoch)
 
+    def _log_file(self, run_id: str, path: Path) -> None:
+        """Copy a file of a record; a link may lead anywhere and is left out."""
+        if path.is_file() and not path.is_symlink():
+            self._client.log_artifact(run_id, str(path))
+
     def _close(self, run_id: str, stored: StoredTrial, *, live: bool) -> None:
         record = stored.record
         if record is None and live:
@@ -251,11 +257,27 @@ class Mirror:
         status = record["status"] if record else "killed"
         self._client.set_tag(run_id, "status", status)
         self._client.set_tag(run_id, "reason", str((record or {}).get("reason") or "")[:4000])
-        if (stored.path / WEIGHTS).exists():
-            self._client.log_artifact(run_id, str(stored.path / WEIGHTS))
+        self._log_file(run_id, RecordDirectory(stored.path).weights)
         seconds = (record["train_seconds"] + record["evaluate_seconds"]) if record else 0
         end = _milliseconds(stored) + int(1000 * seconds)
         self._client.set_terminated(run_id, status=_RUN_STATUS.get(status, "KILLED"), end_time=end)
+
+
+def _follow_folder(results: Path) -> None:
+    """Let a database beside the results point into the folder they are in now, if they were moved.
+
+    MLflow keeps absolute locations and has no call to change them.
+    """
+    here = (results.resolve() / ARTIFACTS).as_uri()
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(results / DATABASE)) as database:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            rows = database.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall()  # noqa: S608 - our own names
+            for (location,) in rows:
+                before, found, after = str(location).rpartition(f"/{ARTIFACTS}")
+                if found and f"{before}{found}" != here:
+                    change = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"  # noqa: S608 - our own names
+                    database.execute(change, (here + after, location))
+        database.commit()
 
 
 def _milliseconds(stored: StoredTrial) -> int:
@@ -331,5 +353,6 @@ def replay(results: Path, uri: str) -> dict[str, Any]:
         for suite in mirror.experiments:
             mirror.save_views(suite)
     except Exception as error:
-        raise UserError(f"MLflow at {uri} could not be written ({brief(error)}); check --tracking-uri") from error
+        text = brief(error).replace(uri, shown(uri))
+        raise UserError(f"MLflow at {shown(uri)} could not be written ({text}); check --tracking-uri") from None
     return {"runs": count, "experiments": mirror.experiments, "unreadable": unreadable, "busy": busy}

@@ -1,32 +1,39 @@
 """The MLflow mirror of a running suite, in a process of its own, so that no trial ever waits for MLflow.
 
-``python -m gan_bench.tracking.sync_process SUITE_FOLDER URI`` follows a suite until its standard input closes,
-then makes a last pass and prints one line of JSON.
+``python -m gan_bench.tracking.sync_process SUITE_FOLDER`` reads the tracking URI from the first line of standard input
+(a URI may hold a password, which must not stand in a list of processes), follows the suite until standard input closes,
+makes a last pass and ends. It answers with lines of JSON: one for every trial of the last pass, then the result.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from gan_bench.core.errors import brief
 from gan_bench.records.lock import Lock
-from gan_bench.records.store import StoredTrial, scan
+from gan_bench.records.reader import StoredTrial, scan
 from gan_bench.tracking.mirror import Mirror, mirror_lock
+from gan_bench.tracking.uri import default_uri, shown
 
 POLL_SECONDS = 3.0
 LAST_PASS_SECONDS = 60.0
+"""Seconds that one trial of the last pass may take; a slow server is waited for as long as it goes on answering."""
 HANDOVER_SECONDS = 10.0
 
 
-def follow(suite_folder: Path, uri: str, over: threading.Event) -> dict[str, Any]:
+def follow(
+    suite_folder: Path, uri: str, over: threading.Event, report: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """Mirror a suite while it runs, then once more.
 
     When MLflow fails, the mirror rests until the end of the run and then tries once more.
@@ -35,6 +42,7 @@ def follow(suite_folder: Path, uri: str, over: threading.Event) -> dict[str, Any
         suite_folder: ``RESULTS/<suite>``.
         uri: Tracking URI.
         over: Set when the run is over.
+        report: Called for every trial of the last pass.
 
     Returns:
         ``{"experiment": id or None, "views": share keys, "error": message or None}``.
@@ -53,9 +61,11 @@ def follow(suite_folder: Path, uri: str, over: threading.Event) -> dict[str, Any
                     for stored in scan(suite_folder):
                         if isinstance(stored, StoredTrial):
                             mirror.sync(stored)
+                        if last:
+                            report()
                     error = None
                 except Exception as problem:
-                    error = brief(problem)
+                    error = brief(problem).replace(uri, shown(uri))
             if last:
                 known = mirror.experiments.get(suite_folder.name) if mirror else None
                 views = mirror.save_views(suite_folder.name) if mirror and not error else []
@@ -65,50 +75,66 @@ def follow(suite_folder: Path, uri: str, over: threading.Event) -> dict[str, Any
 
 def _acquire(lock: Lock, patience: float) -> bool:
     """Become the writer, waiting this many seconds for another one to end; what it holds, it mirrors."""
-    until = time.monotonic() + patience
-    while lock.acquire() is not None:
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.2)
-    return True
+    return lock.acquire(patience) is None
 
 
-class Follower:
+class SyncProcess:
     """The mirror in a process of its own, so that no trial waits for it.
 
     Args:
         suite_folder: ``RESULTS/<suite>``, which must exist.
-        uri: Tracking URI.
+        uri: Tracking URI; empty for the database beside the results.
     """
 
     def __init__(self, suite_folder: Path, uri: str) -> None:
         self._log = (suite_folder.parent / ".mlflow.log").open("ab")
         self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "gan_bench.tracking.sync_process", str(suite_folder), uri],
+            [sys.executable, "-m", "gan_bench.tracking.sync_process", str(suite_folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
+        self._send(f"{uri or default_uri(suite_folder.parent)}\n".encode())
 
-    def close(self, timeout: float = LAST_PASS_SECONDS) -> dict[str, Any]:
+    def _send(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # a process that is gone gives no answer, which is said in the end
+            self._process.stdin.write(data)  # type: ignore[union-attr]
+            self._process.stdin.flush()  # type: ignore[union-attr]
+
+    def close(self, patience: float = LAST_PASS_SECONDS) -> dict[str, Any]:
         """End the mirror after a last pass.
 
         Args:
-            timeout: Seconds that pass may take.
+            patience: Seconds that one trial of that pass may take.
 
         Returns:
             What ``follow`` returned, or an error.
         """
+        lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()  # type: ignore[union-attr]
+
+        def read() -> None:
+            for line in self._process.stdout or ():
+                lines.put(line)
+            lines.put(b"")
+
+        threading.Thread(target=read, daemon=True).start()
+        answer: dict[str, Any] = {"experiment": None, "views": [], "error": "the mirror did not finish"}
         try:
-            out, _ = self._process.communicate(timeout=timeout)
-            answer: dict[str, Any] = json.loads(out.splitlines()[-1])
-        except (subprocess.TimeoutExpired, ValueError, IndexError, OSError) as error:
-            self._process.kill()
-            self._process.wait()
-            answer = {"experiment": None, "views": [], "error": f"the mirror did not finish ({type(error).__name__})"}
+            while line := lines.get(timeout=patience):
+                said = json.loads(line)
+                answer = said if "error" in said else answer
+        except (queue.Empty, ValueError):
+            answer["error"] = f"the mirror did not answer for {patience:g} s"
         finally:
+            try:
+                self._process.wait(timeout=1)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._log.close()
         return answer
 
@@ -117,15 +143,19 @@ def _main() -> None:
     """Follow a suite until standard input closes, which it does when the runner ends in whatever way."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     over = threading.Event()
+    uri = sys.stdin.readline().rstrip("\n")
 
     def watch() -> None:
         sys.stdin.read()
         over.set()
 
+    def answer(content: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            sys.stdout.write(json.dumps(content) + "\n")
+            sys.stdout.flush()
+
     threading.Thread(target=watch, daemon=True).start()
-    answer = follow(Path(sys.argv[1]), sys.argv[2], over)
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
+    answer(follow(Path(sys.argv[1]), uri, over, lambda: answer({"synced": 1})))
     os._exit(0)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 from collections.abc import Iterator, Mapping
@@ -15,9 +14,8 @@ import torch
 from torch import Tensor
 
 from gan_bench.core.atomic import ASIDE, write_atomically
-
-_MAGIC = b"gan_bench checkpoint 2\n"
-_DIGEST = 64
+from gan_bench.core.sealed import seal, unseal
+from gan_bench.records.layout import CHECKPOINT_MAGIC, RecordDirectory
 
 
 @dataclass(frozen=True)
@@ -33,16 +31,11 @@ class Checkpoint:
     progress: Mapping[str, Any]
 
 
-def previous(path: Path) -> Path:
-    """Return where the checkpoint before the last lies."""
-    return path.with_name(f"{path.name}.previous")
-
-
-def save(path: Path, trial_id: str, checkpoint: Checkpoint) -> None:
+def save(directory: RecordDirectory, trial_id: str, checkpoint: Checkpoint) -> None:
     """Write a checkpoint so that at any instant a whole one is there; the one before it is kept beside it.
 
     Args:
-        path: The file.
+        directory: Whose.
         trial_id: Identity of the trial, a hash of its config, checked on reading.
         checkpoint: Where the trial stands.
 
@@ -52,14 +45,23 @@ def save(path: Path, trial_id: str, checkpoint: Checkpoint) -> None:
     buffer = io.BytesIO()
     state = _copied(checkpoint.state)
     torch.save({"trial": trial_id, "state": state, "progress": dict(checkpoint.progress)}, buffer)
-    payload = buffer.getvalue()
-    older = previous(path).with_name(f".{previous(path).name}{ASIDE}")
-    if path.exists():  # a second name for the old file first, so that no instant is without one
-        older.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # a file system without hard links keeps one checkpoint
-            older.hardlink_to(path)
-            older.replace(previous(path))
-    write_atomically(path, _MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+    _keep_previous(directory.checkpoint, directory.previous_checkpoint)
+    write_atomically(directory.checkpoint, seal(buffer.getvalue(), CHECKPOINT_MAGIC))
+
+
+def _keep_previous(current: Path, previous: Path) -> None:
+    """Give the file that is about to be replaced a second name, so that no instant is without a whole checkpoint.
+
+    After a kill at the wrong instant both names may be of one file already. A further link would then stay for good:
+    renaming one name of a file onto another does nothing (POSIX ``rename``).
+    """
+    if not current.exists() or (previous.exists() and current.samefile(previous)):
+        return
+    aside = previous.with_name(f".{previous.name}{ASIDE}")
+    aside.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a file system without hard links keeps one checkpoint
+        aside.hardlink_to(current)
+        aside.replace(previous)
 
 
 def _copied(value: Any) -> Any:  # noqa: ANN401 - tensors and plain values, in containers
@@ -73,12 +75,12 @@ def _copied(value: Any) -> Any:  # noqa: ANN401 - tensors and plain values, in c
     return value
 
 
-def candidates(path: Path, trial_id: str) -> Iterator[Checkpoint]:
+def candidates(directory: RecordDirectory, trial_id: str) -> Iterator[Checkpoint]:
     """Yield the usable checkpoints of a trial, the newest first; unusable ones are set aside as ``.broken``.
 
     Nothing in a file is executed: only tensors and plain values are read.
     """
-    for file in (path, previous(path)):
+    for file in (directory.checkpoint, directory.previous_checkpoint):
         if not file.exists():
             continue
         found = read(file, trial_id)
@@ -94,19 +96,23 @@ def read(path: Path, trial_id: str) -> Checkpoint | None:
     Returns:
         None when it is damaged, of another version or of another trial.
     """
-    data = path.read_bytes()
-    head, payload = data[: len(_MAGIC) + _DIGEST + 1], data[len(_MAGIC) + _DIGEST + 1 :]
-    if head != _MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n":
+    payload = unseal(path.read_bytes(), CHECKPOINT_MAGIC)
+    if payload is None:
         return None
     try:
         content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
         found = Checkpoint(content["state"], content["progress"])
-    except Exception:  # a inputs_changed file may raise anything
+    except Exception:  # a file from elsewhere may raise anything
         return None
     return found if content["trial"] == trial_id else None
 
 
-def remove(path: Path) -> None:
+def exists(directory: RecordDirectory) -> bool:
+    """Say whether there is a checkpoint, usable or not."""
+    return directory.checkpoint.exists() or directory.previous_checkpoint.exists()
+
+
+def remove(directory: RecordDirectory) -> None:
     """Remove a finished trial's checkpoints."""
-    for file in (path, previous(path)):
+    for file in (directory.checkpoint, directory.previous_checkpoint):
         file.unlink(missing_ok=True)

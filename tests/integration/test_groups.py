@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import digits_trial
+from gan_bench.records.store import RecordDirectory, read_trial
 from records import bits
 from rich.console import Console
 from test_cli import gan_bench
@@ -28,7 +29,6 @@ from gan_bench.execution.rerun import rerun, verify
 from gan_bench.execution.scheduler import drive
 from gan_bench.execution.worker_pool import Fleet
 from gan_bench.records.record import Failure, Status
-from gan_bench.records.store import RecordDirectory, read_trial
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group.group import CapturedEngine, Group
 from gan_bench.training.state import TrainState

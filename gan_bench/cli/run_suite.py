@@ -1,0 +1,169 @@
+"""``run`` as people see it: what is planned, how it goes, what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from gan_bench.bench import BenchOptions, Outcome, Preparation, carry_out, prepare
+from gan_bench.cli.console import PlainConsole, StopRequest, table_console
+from gan_bench.cli.display import ProgressDisplay
+from gan_bench.config.trial import Trial
+from gan_bench.core.text import plural
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import record_of, status_of
+from gan_bench.records.record import Status
+from gan_bench.report.build import build_report, print_report
+from gan_bench.tracking.uri import shown
+from gan_bench.tracking.views import link
+
+CONTENTION = 1.3
+"""One thread is advised when it is so many times as fast as all. On two cores of an AMD EPYC beside one busy process it
+was 3.0 (fully connected), 2.9 (DCGAN 28x28) and 1.7 (DCGAN 64x64); on the quiet machine 0.60 to 0.64 and 0.56 to 0.59
+for the first two."""
+
+
+def run_suite(options: BenchOptions, console: PlainConsole) -> int:
+    """Run a suite and say what becomes of it.
+
+    Returns:
+        0 when all trials are done, 1 when one failed or diverged, 130 when interrupted.
+
+    Raises:
+        UserError: Something asked for cannot be.
+    """
+    stop = StopRequest(console)
+    prepared = prepare(options, stop)
+    _announce(prepared, options, console)
+    if options.dry_run:
+        _list(prepared, console)
+        return 0
+    assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
+    pool = prepared.pool
+    several = bool(prepared.estimate.groups) or (pool is not None and len(pool.devices) > 1)
+    with (
+        stop.listening(),
+        ProgressDisplay(
+            console, len(prepared.todo), several=several, expected=prepared.estimate.images_per_second
+        ) as display,
+    ):
+        outcome = carry_out(prepared, options, display)
+    _say_tracking(outcome.mirror, options, console)
+    return _conclude(prepared, outcome, options, console, interrupted=stop.asked)
+
+
+# ------------------------------------------------------------------------------------------------ before
+
+
+def _announce(prepared: Preparation, options: BenchOptions, console: PlainConsole) -> None:
+    plan, todo = prepared.plan, prepared.todo
+    if options.workers and not prepared.pool and options.executor == "inline":
+        console.say("--workers has no effect with --executor inline", style="yellow")
+    finished = len(plan.trials) - len(todo)
+    console.say(
+        f"{plan.suite}: {plural(len(plan.trials), 'trial')}, {finished} finished, {len(todo)} to run on "
+        f"{prepared.context.device}"
+    )
+    quick = sum(trial.config.profile == "quick" for trial in plan.trials)
+    console.say(_profile(plan.profile, quick), style="bold" if quick else None)
+    if prepared.estimate and todo:
+        _announce_time(prepared, options, console)
+    names = {trial.id: trial.name for trial in todo}
+    for trial_id, why in list(prepared.retrain.items())[:5]:
+        console.say(f"retraining {names[trial_id]}: {why}", style="yellow")
+    if len(prepared.retrain) > 5:
+        console.say(f"retraining {len(prepared.retrain) - 5} more for such reasons", style="yellow")
+
+
+def _profile(profile: str, quick: int) -> str:
+    if profile == "quick" and quick:
+        return "QUICK profile: fewer epochs, images and samples (--profile full for the other)"
+    if profile == "quick":
+        return "full profile: the suite has no quick one that cuts anything"
+    if quick:
+        return f"full profile, but {plural(quick, 'trial')} cut down by the command line and marked as quick"
+    return "full profile: the suite's whole protocol (--profile quick for a first look)"
+
+
+def _announce_time(prepared: Preparation, options: BenchOptions, console: PlainConsole) -> None:
+    estimate, pool = prepared.estimate, prepared.pool
+    assert estimate is not None  # noqa: S101 - the caller looked
+    threads = pool.threads if pool else torch.get_num_threads()
+    how = f", threads: {threads}" if prepared.context.device.type == "cpu" else ""
+    how += f", processes: {len(pool.devices)}" if pool else ""
+    how += f", trials that train together: up to {max(estimate.groups.values())}" if estimate.groups else ""
+    if (options.group or 1) > 1 and not estimate.groups:
+        console.say("--group has no effect: none of these trials can train together here", style="yellow")
+    console.say(f"estimated time: {_duration(estimate.seconds)} (measured just now on this machine{how})")
+    if estimate.one_thread > CONTENTION:
+        console.say(
+            f"CPU contention: one thread is {estimate.one_thread:.1f} times as fast as {torch.get_num_threads()}; "
+            "stop the other work, or use --executor processes or OMP_NUM_THREADS=1",
+            style="yellow",
+        )
+
+
+def _list(prepared: Preparation, console: PlainConsole) -> None:
+    for trial in prepared.plan.trials:
+        mark = "to run" if trial in prepared.todo else "finished"
+        console.say(f"  {mark:<9} {trial.name} ({plural(trial.config.epochs, 'epoch')})")
+    if prepared.problem:
+        console.say(f"estimated time: unknown, because {prepared.problem}", style="yellow")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+# ------------------------------------------------------------------------------------------------- after
+
+
+def _say_tracking(answer: dict[str, Any] | None, options: BenchOptions, console: PlainConsole) -> None:
+    if answer is None:
+        return
+    uri = f" --tracking-uri {shown(options.tracking_uri)}" if options.tracking_uri else ""
+    if answer["error"]:
+        repair = f"`gan-bench sync {options.results}{uri}` repairs it"
+        console.say(f"MLflow is incomplete: {answer['error']}; {repair}", style="yellow")
+    if answer["experiment"]:
+        where = "" if options.tracking_uri else f" (start it with `gan-bench ui --results {options.results}`)"
+        names = ("MLflow", "MLflow, averaged over seeds")
+        for name, view in zip(names, answer["views"] or [None], strict=False):
+            console.say(f"{name}: {link(answer['experiment'], view)}{where}")
+
+
+def _conclude(
+    prepared: Preparation, outcome: Outcome, options: BenchOptions, console: PlainConsole, *, interrupted: bool
+) -> int:
+    print_report(build_report(options.results), table_console(console), prepared.plan.suite)
+    trials = prepared.plan.trials
+    statuses = [status_of(RecordDirectory.of(options.results, trial)) for trial in trials]
+    if interrupted:
+        done = statuses.count(Status.DONE)
+        console.say(f"interrupted: {done} of {plural(len(statuses), 'trial')} done; {_advice(options)}", style="yellow")
+        return 130
+    bad = [trial for trial, status in zip(trials, statuses, strict=True) if status is not Status.DONE]
+    for trial in bad:
+        console.say(f"{trial.name}: {_why(trial, outcome, options)}", style="red")
+    return 1 if bad else 0
+
+
+def _advice(options: BenchOptions) -> str:
+    if options.fresh:
+        return "the same command without --fresh continues; trials that had not started keep their earlier records"
+    return "the same command continues"
+
+
+def _why(trial: Trial, outcome: Outcome, options: BenchOptions) -> str:
+    """Say why a trial is not done."""
+    if trial.id in outcome.results.held:
+        return f"locked by {outcome.results.held[trial.id]}, skipped"
+    record = record_of(RecordDirectory.of(options.results, trial))
+    if record is None:
+        return "not run"
+    again = "" if trial.id in outcome.results.records else ", in an earlier run"
+    hint = "; --retry-failed tries again" if again and record.status is Status.FAILED else ""
+    return f"{record.status}{again}: {record.reason}{hint}"

@@ -1,0 +1,112 @@
+"""Before a suite runs: what would stop it, found out before hours are spent."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.errors import DataError, UserError, brief
+from gan_bench.data.datasets import DATASETS
+from gan_bench.execution.context import RunContext
+from gan_bench.metrics.evaluator import GRID
+from gan_bench.metrics.extractors import resolve
+from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.training.draws import steps_per_epoch
+
+_LINE = 250
+_SPARE = 16_000_000
+"""Bytes of a history line, and of what else is written: plan, baselines, tables, the database."""
+
+
+def check_plan(trials: tuple[Trial, ...], context: RunContext) -> None:
+    """Find out before hours are spent what would stop a plan: names, shapes, data and weights.
+
+    Raises:
+        UserError: Something the plan names does not exist or does not fit.
+    """
+    configs = [trial.config for trial in trials]
+    for config in configs:
+        dataset, architecture = DATASETS[config.dataset], ARCHITECTURES[config.architecture]
+        made, given = architecture.image_shape, (dataset.channels, config.image_size, config.image_size)
+        if made != given:
+            raise UserError(
+                f"{config.recipe}: the architecture {config.architecture} makes images of {made}, but "
+                f"{config.dataset} is prepared as {given}; change image_size, dataset or architecture"
+            )
+        resolve(config.evaluation.extractors, dataset.channels, context.device)
+        prepared = dataset.prepared_size
+        if prepared not in (None, config.image_size):
+            raise UserError(
+                f"{config.dataset} is prepared at {prepared}x{prepared}, and {config.recipe} takes "
+                f"{config.image_size}x{config.image_size}; write size: {config.image_size} where the suite names it"
+            )
+    for config in {(config.architecture, config.latent_dim): config for config in configs}.values():
+        _try_networks(config)
+    for config in configs:
+        images = len(context.training_images(config))
+        if images < 2:
+            raise DataError(f"{config.dataset} has one training image; scores need at least 2, so add more")
+        steps_per_epoch(config, images)
+        context.extractors(config)
+
+
+def _try_networks(config: TrialConfig) -> None:
+    """Let both networks of a trial work once, on two images.
+
+    Raises:
+        UserError: One of them fails, or gives something of another shape than the update takes.
+    """
+    architecture, name = ARCHITECTURES[config.architecture], config.architecture
+    shape = (2, *architecture.image_shape)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            generator, discriminator = architecture.generator(config.latent_dim), architecture.discriminator()
+            images, logits = generator(torch.zeros(2, config.latent_dim)), discriminator(torch.zeros(shape))
+    except Exception as error:  # the user's own code
+        raise UserError(
+            f"the architecture {name} does not run: {brief(error)}; try its networks on their own"
+        ) from None
+    for what, made, wanted in (("G", images, shape), ("D", logits, (2,))):
+        if not isinstance(made, Tensor):
+            raise UserError(f"the architecture {name}: {what} gives a {type(made).__name__}, and must give a tensor")
+        if tuple(made.shape) != wanted:
+            raise UserError(
+                f"the architecture {name}: {what} gives {tuple(made.shape)} for a batch of two, and must give {wanted}"
+                + ("; flatten its logits to one per image" if what == "D" else "")
+            )
+
+
+def check_space(trials: list[Trial], at_a_time: int, results: Path) -> None:
+    """Find out before hours are spent whether the results folder has room for what trials will write.
+
+    Counted are generators and sample grids, twice because MLflow keeps copies, history lines, and three checkpoints
+    of every trial that runs at the same time: the last, the one before, and the next while it is written.
+
+    Raises:
+        UserError: It has not.
+    """
+    lasting, passing = 0, 0
+    for config in (trial.config for trial in trials):
+        architecture = ARCHITECTURES[config.architecture]
+        with torch.device("meta"):
+            sizes = [
+                _weight_bytes(n) for n in (architecture.generator(config.latent_dim), architecture.discriminator())
+            ]
+        pixels = GRID * architecture.image_shape[0] * config.image_size**2
+        lasting += 2 * (sizes[0] + len(config.evaluation.epochs) * pixels) + _LINE * config.epochs * 4
+        passing = max(passing, 3 * 3 * sum(sizes))  # Adam keeps two moments beside each weight
+    needed = lasting + at_a_time * passing + _SPARE
+    free = shutil.disk_usage(results).free
+    if free < needed:
+        raise UserError(
+            f"the suite will write about {needed / 1e6:,.0f} MB to {results}, where {free / 1e6:,.0f} MB are free; "
+            "free some space or choose another folder with --results"
+        )
+
+
+def _weight_bytes(network: nn.Module) -> int:
+    return sum(p.numel() * p.element_size() for p in network.parameters())

@@ -1,0 +1,114 @@
+"""What travels to a worker and back: jobs and events as JSON, the same for every transport."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gan_bench.config.image_folder import ImageFolder
+from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.execution.claim import Claim, Policy
+from gan_bench.execution.events import Progress
+from gan_bench.records.lock import Owner
+from gan_bench.records.record import TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Trials for a worker, and all it needs to know.
+
+    Attributes:
+        trials: What to run; several train together.
+        results: The results folder.
+        data: The data folder.
+        data_given: Whether the user named it, so that it is only read.
+        device: Where to run.
+        engine: Training engine.
+        threads: CPU threads of one operation, or None for torch's own choice.
+        folders: The user's own folders of images.
+        policy: What becomes of trials that ended before or end badly.
+    """
+
+    trials: tuple[Trial, ...]
+    results: Path
+    data: Path
+    data_given: bool
+    device: str
+    engine: str
+    threads: int | None
+    folders: tuple[ImageFolder, ...]
+    policy: Policy
+
+    def to_json(self) -> str:
+        """Return the job as one line of JSON."""
+        trials = [
+            {"setting": trial.setting, "config": trial.config.to_json(), "provenance": dict(trial.provenance)}
+            for trial in self.trials
+        ]
+        plain = {
+            **{name: getattr(self, name) for name in ("data_given", "device", "engine", "threads")},
+            "trials": trials,
+            "results": str(self.results.resolve()),
+            "data": str(self.data.resolve()),
+            "folders": [folder.to_json() for folder in self.folders],
+            "policy": asdict(self.policy),
+        }
+        return json.dumps(plain)
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """Build the job that ``to_json`` described."""
+        plain = json.loads(text)
+        trials = tuple(
+            Trial(config=TrialConfig.from_json(trial.pop("config")), **trial) for trial in plain.pop("trials")
+        )
+        plain |= {
+            "results": Path(plain["results"]),
+            "data": Path(plain["data"]),
+            "folders": tuple(ImageFolder.from_json(folder) for folder in plain["folders"]),
+            "policy": Policy(**plain["policy"]),
+        }
+        return cls(trials=trials, **plain)
+
+
+def claim_to_json(claim: Claim) -> dict[str, Any]:
+    """Return what came of a claim as a JSON-able dict."""
+    if isinstance(claim, TrialRecord):
+        return {"record": claim.to_json()}
+    return {"owner": asdict(claim)} if claim else {}
+
+
+def claim_from_json(plain: Mapping[str, Any]) -> Claim:
+    """Build what ``claim_to_json`` described."""
+    if "record" in plain:
+        return TrialRecord.from_json(plain["record"])
+    return Owner(**plain["owner"]) if "owner" in plain else None
+
+
+class JsonListener:
+    """A listener that sends events as JSON-able dicts.
+
+    Args:
+        send: Takes the name of an event and its content.
+    """
+
+    def __init__(self, send: Callable[..., None]) -> None:
+        self._send = send
+
+    def started(self, trial: Trial, resumed_at: int | None) -> None:
+        """Send the start."""
+        self._send("started", trial=trial.id, resumed_at=resumed_at)
+
+    def progress(self, trial: Trial, progress: Progress) -> None:
+        """Send the progress."""
+        self._send("progress", trial=trial.id, **asdict(progress))
+
+    def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
+        """Send the scores."""
+        self._send("scored", trial=trial.id, epoch=epoch, scores=dict(scores))
+
+    def finished(self, trial: Trial, record: TrialRecord) -> None:
+        """Send nothing: the record is sent once the lock is given back."""

@@ -1,0 +1,327 @@
+"""Read records back. Every damage is a ``RecordError`` of its trial, and the rest is read all the same."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from gan_bench.config.trial import TrialConfig
+from gan_bench.core.errors import RecordError, UserError
+from gan_bench.records import schema
+from gan_bench.records.json_files import REMEDY, SEAL, first_problem, read_object, validated
+from gan_bench.records.layout import HISTORY, PLAN, RESERVED, TRIALS, RecordDirectory, check_name
+from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
+from gan_bench.records.writer import digests
+
+_STEP_LINE = b'{"kind":"step"'
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTrial:
+    """A trial as read back.
+
+    Attributes:
+        path: Its record directory; it may not exist for a trial that never started.
+        trial: ``trial.json``.
+        environment: ``environment.json``, empty when there is none.
+        history: Lines of ``history.jsonl``.
+        evaluations: Lines of ``evaluations.jsonl``.
+        record: ``record.json``, or None while the trial has not ended.
+        damage: Why the record of a planned trial cannot be read, or None.
+    """
+
+    path: Path
+    trial: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    history: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+    record: Mapping[str, Any] | None
+    damage: str | None = None
+
+
+# ------------------------------------------------------------------------------------------- one record
+
+
+def read_trial(path: Path, *, steps: bool = True) -> StoredTrial:
+    """Read a record directory, with or without the ``step`` lines of its history.
+
+    Raises:
+        RecordError: It is not one, or is damaged, or is of a version this package does not know.
+    """
+    directory = RecordDirectory(path)
+    trial = _read_trial(directory)
+    return StoredTrial(
+        path=path,
+        trial=trial,
+        environment=_sealed(directory.environment, schema.ENVIRONMENT, schema.Environment) or {},
+        history=read_lines(directory.history, schema.HISTORY, b"" if steps else _STEP_LINE),
+        evaluations=read_lines(directory.evaluations, schema.EVALUATIONS),
+        record=_sealed(directory.record, schema.RECORD, schema.Record),
+    )
+
+
+def _read_trial(directory: RecordDirectory) -> Mapping[str, Any]:
+    _refuse_link(directory.trial)
+    if not directory.trial.exists():
+        raise RecordError(f"{directory.path} has no trial.json, so nobody can say what it is; {REMEDY}")
+    trial = read_object(directory.trial)
+    if trial.get("schema") != SCHEMA_VERSION:
+        raise RecordError(
+            f"{directory.trial} has record version {str(trial.get('schema'))[:20]}, this gan_bench reads "
+            f"{SCHEMA_VERSION}; use the gan_bench that wrote it"
+        )
+    checked = _known(directory.trial, trial, schema.TRIAL, schema.Trial)
+    _check_config(directory.trial, checked)
+    return checked
+
+
+def _check_config(path: Path, trial: Mapping[str, Any]) -> None:
+    """Refuse a config that is not the one its id is made from.
+
+    Raises:
+        RecordError: It is not.
+    """
+    try:
+        found = TrialConfig.from_json(trial["config"]).id
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
+        raise RecordError(f"{path} is damaged: its config is not valid ({error}); {REMEDY}") from None
+    if found != trial["id"]:
+        raise RecordError(f"{path} is damaged: its id {trial['id'][:40]} is not that of its config, {found}; {REMEDY}")
+
+
+def _sealed(path: Path, form: TypeAdapter[Any], keys: type) -> dict[str, Any] | None:
+    """Read a JSON object of a documented form, or return None when there is none."""
+    _refuse_link(path)
+    if not path.exists():
+        return None
+    return _known(path, read_object(path), form, keys)
+
+
+def _refuse_link(path: Path) -> None:
+    """Refuse a link: it may lead to any file, which would be read, reported and copied as part of the record.
+
+    Raises:
+        RecordError: It is one.
+    """
+    if path.is_symlink():
+        raise RecordError(f"{path} is a link, and records have none; {REMEDY}")
+
+
+def _known(path: Path, content: dict[str, Any], form: TypeAdapter[Any], keys: type) -> dict[str, Any]:
+    """Validate an object; without a digest of its own, it may hold no key that is not documented."""
+    unknown = set(content) - set(keys.__annotations__)
+    if unknown and SEAL not in content:
+        raise RecordError(f"{path} is damaged: unknown key {min(unknown)[:40]!r}; {REMEDY}")
+    checked: dict[str, Any] = validated(path, content, form)
+    return checked
+
+
+def read_lines(path: Path, form: TypeAdapter[Any], skipped: bytes = b"") -> list[dict[str, Any]]:
+    """Read a JSON-lines file, leaving out a last line that a kill cut short and lines that start with ``skipped``.
+
+    Raises:
+        RecordError: It cannot be read, or a line before the last is not of the documented form.
+    """
+    _refuse_link(path)
+    try:
+        raw = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error.strerror}); {REMEDY}") from None
+    numbered = [(i, line) for i, line in enumerate(raw, 1) if line and not (skipped and line.startswith(skipped))]
+    with contextlib.suppress(ValidationError):  # whole files are read at once; only damage is looked at closely
+        lines: list[dict[str, Any]] = form.validate_json(b"[" + b",".join(line for _, line in numbered) + b"]")
+        if len(lines) == len(numbered):
+            return lines
+    found: list[dict[str, Any]] = []
+    for number, line in numbered:
+        if number == len(raw) and not _is_json(line):
+            break
+        try:
+            values = form.validate_json(b"[" + line + b"]")
+        except ValidationError as error:
+            raise RecordError(f"{path}:{number} is damaged: {first_problem(error)}; {REMEDY}") from None
+        if len(values) != 1:
+            raise RecordError(f"{path}:{number} is damaged: it holds {len(values)} values; {REMEDY}")
+        found += values
+    return found
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+# ------------------------------------------------------------------------------------------ many records
+
+
+def existing(results: Path) -> Path:
+    """Return a results folder that must be there.
+
+    Raises:
+        UserError: It is not.
+    """
+    if not results.is_dir():
+        raise UserError(f"{results} is no folder; name the results folder of an earlier run")
+    return results
+
+
+def suite_folders(results: Path) -> list[Path]:
+    """Return the suites under a results folder, or the folder itself when it is one suite's."""
+    if (results / PLAN).exists():
+        return [results]
+    return [
+        path
+        for path in sorted(results.iterdir())
+        if path.is_dir() and not path.name.startswith(".") and path.name not in RESERVED
+    ]
+
+
+def scan(results: Path, *, steps: bool = True) -> Iterator[StoredTrial | RecordError]:
+    """Read every trial under a results folder, planned ones that never started included.
+
+    Args:
+        results: A results folder, or one suite's folder in it.
+        steps: Whether the ``step`` lines of histories are read; without them a long history takes a fraction.
+
+    Yields:
+        Trials in the order of their paths, and an error for every directory that cannot be read. A planned trial
+        whose directory cannot be read follows as a row with its ``damage``.
+    """
+    for suite in suite_folders(results):
+        seen: set[str] = set()
+        damaged: dict[str, str] = {}
+        for path in sorted(suite.glob(TRIALS)):
+            if not path.is_dir():
+                continue
+            found = _read_or_error(path, steps=steps)
+            if isinstance(found, StoredTrial):
+                seen.add(path.name)
+            else:
+                damaged[path.name] = str(found)
+            yield found
+        yield from _without_record(suite, seen, damaged)
+
+
+def _read_or_error(path: Path, *, steps: bool) -> StoredTrial | RecordError:
+    try:
+        return read_trial(path, steps=steps)
+    except RecordError as error:
+        return error
+    except OSError as error:
+        return RecordError(f"{path} cannot be read ({error.strerror}); {REMEDY}")
+
+
+def _without_record(suite: Path, seen: set[str], damaged: Mapping[str, str]) -> Iterator[StoredTrial | RecordError]:
+    if not (suite / PLAN).exists():
+        return
+    try:
+        rows = read_plan(suite)
+    except RecordError as error:
+        yield error
+        return
+    for row in rows:
+        if row["directory"] not in seen:
+            yield StoredTrial(
+                path=suite / row["directory"],
+                trial=row,
+                environment={},
+                history=[],
+                evaluations=[],
+                record=None,
+                damage=damaged.get(row["directory"]),
+            )
+
+
+def read_plan(suite: Path) -> list[dict[str, Any]]:
+    """Read the trials that were planned of a suite.
+
+    Raises:
+        RecordError: The plan is damaged.
+    """
+    path = suite / PLAN
+    rows: list[dict[str, Any]] = _known(path, read_object(path), schema.PLAN, schema.Plan)["trials"]
+    for row in rows:
+        try:
+            check_name(row["directory"], "trial")
+        except UserError as error:
+            raise RecordError(f"{path} is damaged: {error}") from None
+        _check_config(path, row)
+    return rows
+
+
+# --------------------------------------------------------------------------- what a run asks of earlier ones
+
+
+def record_of(directory: RecordDirectory) -> TrialRecord | None:
+    """Return how the trial ended, or None when it has not or cannot be read."""
+    try:
+        found = _sealed(directory.record, schema.RECORD, schema.Record)
+    except RecordError:
+        return None
+    return TrialRecord.from_json(found) if found else None
+
+
+def status_of(directory: RecordDirectory) -> Status | None:
+    """Return the status a trial ended with, or None when it has not."""
+    record = record_of(directory)
+    return record.status if record else None
+
+
+def environment_of(directory: RecordDirectory) -> Mapping[str, Any]:
+    """Return ``environment.json`` of an earlier run, empty when there is none that can be read."""
+    try:
+        return _sealed(directory.environment, schema.ENVIRONMENT, schema.Environment) or {}
+    except RecordError:
+        return {}
+
+
+def damage_of(directory: RecordDirectory) -> str | None:
+    """Say what is wrong with the files of a trial that has ended, or return None when they are what was written."""
+    stored = _read_or_error(directory.path, steps=True)
+    if isinstance(stored, RecordError):
+        return str(stored)
+    try:
+        found = digests(directory)
+    except OSError as error:
+        return f"{error.filename} cannot be read ({error.strerror})"
+    record = record_of(directory)
+    for name, digest in record.files.items() if record else ():
+        if found.get(name) != digest:
+            return f"{directory.path / name} {'is not what was written' if name in found else 'is gone'}"
+    return None
+
+
+def epochs_kept(directory: RecordDirectory) -> int:
+    """Count the finished epochs that a resumed run will not train again, as far as the history tells."""
+    if not directory.checkpoint.exists():
+        return 0
+    with contextlib.suppress(RecordError):
+        return len(read_lines(directory.path / HISTORY, schema.HISTORY, _STEP_LINE))
+    return 0
+
+
+def inputs_changed(directory: RecordDirectory, now: Mapping[str, Any]) -> bool:
+    """Say whether an earlier run of the trial saw other images or trained other networks.
+
+    To resume from its checkpoint would be a mixture.
+
+    Args:
+        directory: The record.
+        now: ``data_sha256``, ``networks_sha256`` and ``torch``, as they are now. Versions of torch describe the
+            same networks in different words, so networks are compared under the same one only.
+    """
+    known = environment_of(directory)
+    same_torch = known.get("libraries", {}).get("torch") == now["torch"]
+    watched = ("data_sha256", "networks_sha256") if same_torch else ("data_sha256",)
+    return any(known.get(name) not in (None, now[name]) for name in watched)

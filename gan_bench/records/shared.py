@@ -1,0 +1,107 @@
+"""The files that the trials of a suite share: what was planned, and the baselines of their scores."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from gan_bench.config.trial import Trial
+from gan_bench.core.atomic import remove_leftovers
+from gan_bench.core.errors import RecordError
+from gan_bench.records import schema
+from gan_bench.records.json_files import read_object, validated, write_object
+from gan_bench.records.layout import BASELINES, PLAN, check_name
+from gan_bench.records.lock import suite_lock
+from gan_bench.records.reader import suite_folders
+from gan_bench.records.record import SCHEMA_VERSION
+
+Rows = list[dict[str, Any]]
+
+
+@contextmanager
+def _rewriting(results: Path, suite: str) -> Iterator[Path]:
+    """Let one process at a time rewrite what a suite's trials share.
+
+    Yields:
+        The suite's folder.
+    """
+    folder = results / check_name(suite, "suite")
+    folder.mkdir(parents=True, exist_ok=True)
+    with suite_lock(folder) as lock:
+        lock.acquire(patience=-1)
+        remove_leftovers(folder)
+        yield folder
+
+
+def _earlier(path: Path, key: str, version: int, form: TypeAdapter[Any]) -> Rows:
+    """Return the rows an earlier run of the same suite version left; none when they are damaged."""
+    try:
+        content = validated(path, read_object(path), form)
+    except RecordError:
+        return []
+    return list(content[key]) if content["version"] == version else []
+
+
+def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial]) -> None:
+    """Write which trials were planned of a suite's version, so that those that never started are rows too."""
+    fresh = [
+        {"name": t.name, "setting": t.setting, "id": t.id, "directory": t.directory, "config": t.config.to_json()}
+        for t in trials
+    ]
+    known = {row["id"] for row in fresh}
+    with _rewriting(results, suite) as folder:
+        rows = [row for row in _earlier(folder / PLAN, "trials", version, schema.PLAN) if row["id"] not in known]
+        content = {"schema": SCHEMA_VERSION, "suite": suite, "version": version, "trials": [*rows, *fresh]}
+        write_object(folder / PLAN, content)
+
+
+def write_baselines(results: Path, suite: str, version: int, baselines: Rows) -> None:
+    """Write the scores of real images beside a suite's records, keeping those of other protocols."""
+    with _rewriting(results, suite) as folder:
+        earlier = _earlier(folder / BASELINES, "anchors", version, schema.BASELINES)
+        merged = {_subject(row): row for row in earlier}
+        for row in baselines:
+            merged[_subject(row)] = _joined(merged.get(_subject(row)), row)
+        content = {"schema": SCHEMA_VERSION, "version": version, "anchors": list(merged.values())}
+        write_object(folder / BASELINES, content)
+
+
+def _subject(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Name what a baseline is about: which real images were scored, and how many."""
+    return row["dataset"], row["image_size"], row["samples"]
+
+
+def _joined(old: Mapping[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """Keep the scores of other extractors, unless they are of other images."""
+    if old is None or old.get("data_sha256") != new.get("data_sha256") or old["pictures"] != new["pictures"]:
+        return new
+    names = {score["name"] for score in new["scores"]}
+    return {**new, "scores": [*(score for score in old["scores"] if score["name"] not in names), *new["scores"]]}
+
+
+def read_suite_baselines(suite: Path) -> Rows:
+    """Read the baselines of one suite.
+
+    Raises:
+        RecordError: There are none, or they are damaged.
+    """
+    content = validated(suite / BASELINES, read_object(suite / BASELINES), schema.BASELINES)
+    return [dict(row) for row in content["anchors"]]
+
+
+def read_baselines(results: Path) -> dict[str, Rows]:
+    """Read the baselines of every suite under a results folder; damaged ones are left out.
+
+    Returns:
+        Baselines by suite name.
+    """
+    found: dict[str, Rows] = {}
+    for suite in suite_folders(results):
+        with contextlib.suppress(RecordError):
+            found[suite.name] = read_suite_baselines(suite)
+    return found

@@ -1,0 +1,152 @@
+"""Check records: that nothing was lost, doubled or changed since they were written. Reads only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan_bench.config.trial import TrialConfig
+from gan_bench.core.errors import RecordError
+from gan_bench.core.sealed import unseal
+from gan_bench.records.layout import BASELINES, CHECKPOINT_MAGIC, WEIGHTS, RecordDirectory
+from gan_bench.records.lock import trial_lock
+from gan_bench.records.reader import StoredTrial, scan, suite_folders
+from gan_bench.records.record import Status, TrialRecord, best_scores
+from gan_bench.records.shared import read_suite_baselines
+from gan_bench.records.writer import digests
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found out about one record.
+
+    Attributes:
+        name: Its directory, or the trial's name.
+        faults: What is invalid, a sentence each.
+        remarks: What is worth knowing.
+        checked: Whether there was a record to check.
+    """
+
+    name: str
+    faults: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    checked: bool = True
+
+
+def verify(results: Path) -> Iterator[Verdict]:
+    """Check every record under a results folder.
+
+    Yields:
+        A verdict for every planned trial, for every directory that cannot be read, and for damaged shared files.
+    """
+    for suite in suite_folders(results):
+        if (suite / BASELINES).exists():
+            try:
+                read_suite_baselines(suite)
+            except RecordError as error:
+                yield Verdict(suite.name, (str(error),))
+    for stored in scan(results):
+        if isinstance(stored, RecordError):
+            yield Verdict("record", (str(stored),))
+        elif stored.path.is_dir() and not stored.damage:
+            yield Verdict(stored.path.name, tuple(_faults(stored)), tuple(_remarks(stored)))
+        elif not stored.damage:
+            yield Verdict(stored.path.name, (), ("is planned and has no record",), checked=False)
+
+
+def _faults(stored: StoredTrial) -> Iterator[str]:
+    directory, config = RecordDirectory(stored.path), TrialConfig.from_json(stored.trial["config"])
+    if not stored.path.name.endswith(f"--{config.id}"):
+        yield f"its directory is not that of its config, {config.id}"
+    yield from _history_faults(stored, config)
+    for file in (directory.checkpoint, directory.previous_checkpoint):
+        if file.exists() and not _is_whole(file):
+            yield f"{file.name} is damaged; the next run sets it aside"
+    if stored.record is not None:
+        record = TrialRecord.from_json(stored.record)
+        yield from _digest_faults(directory, record)
+        if record.status is not Status.SKIPPED:
+            yield from _end_faults(stored, record, config)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        return unseal(checkpoint.read_bytes(), CHECKPOINT_MAGIC) is not None
+    except OSError:
+        return False
+
+
+def _history_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
+    epochs = [line["epoch"] for line in stored.history if line["kind"] == "epoch"]
+    if epochs != list(range(1, len(epochs) + 1)):
+        yield f"history.jsonl has epoch lines {_short(epochs)}, not 1, 2, 3, ... each once"
+    steps = [line["step"] for line in stored.history if line["kind"] == "step"]
+    if steps != list(range(config.log_every, config.log_every * len(steps) + 1, config.log_every)):
+        yield f"history.jsonl has step lines that are not every {config.log_every} steps, each once"
+    seconds = [line["train_seconds"] for line in stored.history if line["kind"] == "epoch"]
+    if seconds != sorted(seconds):
+        yield "history.jsonl has seconds that run backwards"
+    scored = [line["epoch"] for line in stored.evaluations]
+    if scored != [epoch for epoch in config.evaluation.epochs if epoch in set(scored)]:
+        yield f"evaluations.jsonl has epochs {_short(scored)}, not those of the config in order"
+    missing = [e for e in scored if not RecordDirectory(stored.path).sample(e).exists()]
+    if missing:
+        yield f"samples of epochs {_short(missing)} are missing"
+
+
+def _digest_faults(directory: RecordDirectory, record: TrialRecord) -> Iterator[str]:
+    try:
+        found = digests(directory)
+    except OSError as error:
+        yield f"{error.filename} cannot be read ({error.strerror})"
+        return
+    for name in sorted({*record.files, *found} if record.files else ()):
+        if name not in found:
+            yield f"{name} is gone"
+        elif name not in record.files:
+            yield f"{name} was not there when the record was written"
+        elif found[name] != record.files[name]:
+            yield f"{name} has changed since the record was written"
+    if record.weights_sha256 is not None and found.get(WEIGHTS) != record.weights_sha256:
+        yield f"{WEIGHTS} is not the one that was saved"
+
+
+def _end_faults(stored: StoredTrial, record: TrialRecord, config: TrialConfig) -> Iterator[str]:
+    epochs = [line for line in stored.history if line["kind"] == "epoch"]
+    if record.status is Status.DONE:
+        if len(epochs) != config.epochs or record.epochs != config.epochs:
+            yield f"it is done, but {len(epochs)} of {config.epochs} epochs are in its history"
+        scored = [line["epoch"] for line in stored.evaluations]
+        if scored != list(config.evaluation.epochs):
+            yield f"it is done, but the evaluations of epochs {_short(config.evaluation.epochs)} are not all there"
+        if record.weights_sha256 is None:
+            yield "it is done, but has no generator"
+    elif not record.reason:
+        yield f"it is {record.status} without a reason"
+    if record.status in (Status.DONE, Status.INTERRUPTED) and record.epochs != len(epochs):
+        yield f"its record counts {record.epochs} epochs, its history {len(epochs)}"
+    if record.status is Status.DONE:
+        scores = [(line["epoch"], {s["name"]: s["value"] for s in line["scores"]}) for line in stored.evaluations]
+        final = {**(epochs[-1]["mean"] if epochs else {}), **(scores[-1][1] if scores else {})}
+        if dict(record.final) != final:
+            yield "its final values are not those of its history and evaluations"
+        if dict(record.best) != best_scores(scores):
+            yield "its best scores are not those of its evaluations"
+
+
+def _remarks(stored: StoredTrial) -> Iterator[str]:
+    if stored.record is None:
+        owner = trial_lock(RecordDirectory(stored.path)).holder()
+        yield f"running now ({owner})" if owner else "has not ended; run the suite again to go on"
+    broken = [path.name for path in stored.path.glob("*.broken")]
+    if broken:
+        yield f"{', '.join(sorted(broken))} was found damaged and set aside"
+    for change in stored.environment.get("changes", []):
+        yield f"resumed in a different environment: {json.dumps(change)}"
+
+
+def _short(numbers: Iterable[int]) -> str:
+    texts = [str(number) for number in numbers]
+    return ", ".join(texts) if len(texts) <= 8 else f"{', '.join(texts[:4])}, ..., {texts[-1]}"

@@ -1,0 +1,190 @@
+"""Write one trial's record as the trial runs; whoever does holds the trial's lock."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_bench.config.trial import Trial
+from gan_bench.core.atomic import ASIDE, remove_leftovers, write_atomically
+from gan_bench.records.json_files import finite, write_object
+from gan_bench.records.layout import ENVIRONMENT, EVALUATIONS, HISTORY, TRIAL, WEIGHTS, RecordDirectory
+from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
+
+GROWING = (HISTORY, EVALUATIONS)
+"""Files that grow while a trial runs; a checkpoint knows their length."""
+
+
+def clear(directory: RecordDirectory) -> None:
+    """Forget what an earlier run of the trial left.
+
+    The directory goes aside in one step first: killed at any instant, either all of it is there or nothing.
+    """
+    aside = directory.path.with_name(f".{directory.path.name}{ASIDE}")
+    if aside.exists():
+        shutil.rmtree(aside)
+    if directory.path.exists():
+        directory.path.rename(aside)
+        shutil.rmtree(aside)
+
+
+def describe(directory: RecordDirectory, trial: Trial) -> None:
+    """Write what the trial is, so that however it ends it is a row."""
+    directory.path.mkdir(parents=True, exist_ok=True)
+    description = {
+        "schema": SCHEMA_VERSION,
+        "id": trial.id,
+        "name": trial.name,
+        "setting": trial.setting,
+        "config": trial.config.to_json(),
+        "provenance": dict(trial.provenance),
+    }
+    write_object(directory.trial, description)
+
+
+def begin(directory: RecordDirectory, trial: Trial, environment: Mapping[str, Any]) -> None:
+    """Write what is known before training, and take back an earlier end; an environment that is there stays."""
+    directory.samples.mkdir(parents=True, exist_ok=True)
+    _remove_temporary_files(directory)
+    describe(directory, trial)
+    directory.record.unlink(missing_ok=True)
+    if not directory.environment.exists():
+        write_object(directory.environment, environment)
+    for name in GROWING:
+        (directory.path / name).touch()
+
+
+def note_change(directory: RecordDirectory, environment: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+    """Write down that a trial is resumed in another environment than it started in."""
+    listed = [*environment.get("changes", []), dict(changes)]
+    write_object(directory.environment, {**environment, "changes": listed})
+
+
+def append(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Append lines to the history or the evaluations, in one write."""
+    text = "".join(json.dumps(finite(line), separators=(",", ":"), allow_nan=False) + "\n" for line in lines)
+    if text:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
+def save_sample(directory: RecordDirectory, epoch: int, grid: NDArray[np.uint8]) -> None:
+    """Write a sample grid (H, W, 3) uint8 as a PNG."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(grid).save(buffer, format="PNG", optimize=True)
+    write_atomically(directory.sample(epoch), buffer.getvalue())
+
+
+def finish(directory: RecordDirectory, record: TrialRecord) -> TrialRecord:
+    """Write the end of the trial, atomically and last, with the digests of its other files.
+
+    Returns:
+        The record with those digests.
+    """
+    complete = replace(record, files=digests(directory))
+    write_object(directory.record, complete.to_json())
+    return complete
+
+
+def skip(directory: RecordDirectory, trial: Trial, reason: str) -> None:
+    """Leave a row for a trial that was planned and not run; what an earlier run left of it stays."""
+    describe(directory, trial)
+    finish(directory, TrialRecord(status=Status.SKIPPED, reason=reason))
+
+
+def fail(directory: RecordDirectory, trial: Trial, record: TrialRecord) -> TrialRecord:
+    """Leave the row of a trial whose process is gone, without what it was writing.
+
+    Returns:
+        The record with the digests of its files.
+    """
+    _remove_temporary_files(directory)
+    describe(directory, trial)
+    return finish(directory, record)
+
+
+def digests(directory: RecordDirectory) -> dict[str, str]:
+    """Return the SHA-256 of every file of the record but its end and its checkpoints, by name."""
+    files = [directory.path / name for name in (TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, WEIGHTS)]
+    files += sorted(directory.samples.glob("epoch-*.png"))
+    return {
+        file.relative_to(directory.path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.is_file() and not file.is_symlink()
+    }
+
+
+def _remove_temporary_files(directory: RecordDirectory) -> None:
+    """Remove what killed processes were writing; the directory has one owner, who calls this."""
+    for folder in (directory.path, directory.samples):
+        remove_leftovers(folder, idle=0)
+
+
+# --------------------------------------------------------------------- what a checkpoint knows of the record
+
+
+def snapshot(directory: RecordDirectory) -> dict[str, Any]:
+    """Force the growing files to disk and describe what a checkpoint relies on: it never knows more than they hold.
+
+    Returns:
+        ``offsets``, the lengths of the growing files in bytes; ``digests``, the SHA-256 of these and of the samples.
+    """
+    offsets: dict[str, int] = {}
+    found: dict[str, str] = {}
+    for name in GROWING:
+        with (directory.path / name).open("rb") as file:
+            content = file.read()
+            os.fsync(file.fileno())
+        offsets[name], found[name] = len(content), hashlib.sha256(content).hexdigest()
+    for path in sorted(directory.samples.glob("epoch-*.png")):
+        found[f"{directory.samples.name}/{path.name}"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"offsets": offsets, "digests": found}
+
+
+def truncate(directory: RecordDirectory, known: Mapping[str, Any]) -> bool:
+    """Shorten the growing files to where a checkpoint knew them, and remove samples that are newer.
+
+    Args:
+        directory: The record.
+        known: What ``snapshot`` returned; earlier versions kept no digests.
+
+    Returns:
+        False when what precedes the checkpoint is not what it was, so that the checkpoint cannot be used.
+    """
+    offsets, found = known["offsets"], known.get("digests")
+    for name in GROWING:
+        head = (directory.path / name).read_bytes()[: offsets[name]]
+        if len(head) < offsets[name] or (found and hashlib.sha256(head).hexdigest() != found[name]):
+            return False
+    samples = {} if found is None else {name: value for name, value in found.items() if name not in GROWING}
+    for name, value in samples.items():
+        file = directory.path / name
+        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != value:
+            return False
+    for name in GROWING:
+        with (directory.path / name).open("r+b") as file:
+            file.truncate(offsets[name])
+    if found is not None:
+        for file in directory.samples.glob("epoch-*.png"):
+            if f"{directory.samples.name}/{file.name}" not in samples:
+                file.unlink()
+    return True
+
+
+def start_over(directory: RecordDirectory) -> None:
+    """Empty the growing files, for a trial without a checkpoint that can be used."""
+    for name in GROWING:
+        with (directory.path / name).open("r+b") as file:
+            file.truncate(0)
