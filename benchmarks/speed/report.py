@@ -28,8 +28,9 @@ from sklearn.datasets import load_digits
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
 from gan_bench.execution.environment import describe
+from gan_bench.records.layout import EVALUATIONS, HISTORY, RecordDirectory
 from gan_bench.records.record import Status, TrialRecord, best_scores
-from gan_bench.records.store import EVALUATIONS, HISTORY, RecordDirectory, write_plan
+from gan_bench.records.shared import write_plan
 
 RECIPE = "mnist-mlp-z100"
 STEPS = 468

@@ -37,7 +37,7 @@ from gan_bench.execution.context import RunContext
 from gan_bench.execution.environment import choose_device, cores, describe, fix_bits
 from gan_bench.execution.events import NullListener
 from gan_bench.execution.executors import run_inline, run_processes
-from gan_bench.execution.worker_pool import Fleet
+from gan_bench.execution.worker_pool import WorkerPoolConfig
 from gan_bench.records.record import Status
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
@@ -184,7 +184,7 @@ def suite_seconds(workers: int) -> dict[str, float]:
         for seed in range(4)
     ]
     place = RunContext(DataRoot(Path(), given=True), CPU, lambda: False)
-    fleet = Fleet(devices=("cpu",) * workers, threads=1)
+    fleet = WorkerPoolConfig(devices=("cpu",) * workers, threads=1)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         place.evaluator(trials[0].config)  # reference statistics are cached for both

@@ -13,6 +13,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from support.commands import gan_bench, wait_for
 
 from gan_bench.cli.app import main
 
@@ -36,18 +37,13 @@ def suite(tmp_path):
     return path
 
 
-def gan_bench(*arguments, **options):
-    command = [sys.executable, "-m", "gan_bench", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
-
-
 def test_run_report_skip_and_mirror(tmp_path, suite):
     results = tmp_path / "results"
     first = gan_bench("run", suite, "--results", results, "--device", "cpu")
     assert first.returncode == 0, first.stderr
     assert "QUICK profile" in first.stdout
     assert "--profile full" in first.stdout
-    assert "expected time" in first.stdout
+    assert "estimated time" in first.stdout
     assert "MLflow: http://127.0.0.1:5000/#/experiments/" in first.stdout
     assert "viewStateShareKey=" in first.stdout
     assert "tiny, digits: learning rate" in first.stdout
@@ -116,13 +112,6 @@ def test_interrupt_checkpoints_and_goes_on(tmp_path, suite):
     report = gan_bench("report", results)
     assert "interrupted" in report.stdout
     assert "planned" in report.stdout
-
-
-def wait_for(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the run did not get going"
-        time.sleep(0.05)
 
 
 def mnist_folder(tmp_path, real_data):
@@ -300,7 +289,7 @@ def test_dry_run_writes_nothing(tmp_path, suite):
     done = gan_bench("run", suite, "--dry-run", "--results", tmp_path / "r")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("to run  ") == 2
-    assert "expected time" in done.stdout
+    assert "estimated time" in done.stdout
     assert not (tmp_path / "r").exists()
 
 

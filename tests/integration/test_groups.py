@@ -7,37 +7,33 @@ import json
 import os
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
 from conftest import digits_trial
-from gan_bench.records.store import RecordDirectory, read_trial
-from records import bits
-from rich.console import Console
-from test_cli import gan_bench
+from support.commands import gan_bench
+from support.records import bits
+from support.runs import CPU, context
 
+from gan_bench.cli.console import console
 from gan_bench.cli.display import ProgressDisplay
 from gan_bench.data.datasets import DataRoot
 from gan_bench.execution.claim import Policy
 from gan_bench.execution.context import RunContext
-from gan_bench.execution.estimate import expect
+from gan_bench.execution.estimate import estimate
 from gan_bench.execution.events import NullListener
 from gan_bench.execution.executors import run_inline, run_processes
-from gan_bench.execution.grouping import batches
-from gan_bench.execution.rerun import rerun, verify
-from gan_bench.execution.scheduler import drive
-from gan_bench.execution.worker_pool import Fleet
+from gan_bench.execution.grouping import group_trials
+from gan_bench.execution.rerun import rerun
+from gan_bench.execution.scheduler import schedule
+from gan_bench.execution.worker_pool import WorkerPoolConfig
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import read_trial, status_of
 from gan_bench.records.record import Failure, Status
+from gan_bench.records.verify import verify
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group.group import CapturedEngine, Group
 from gan_bench.training.state import TrainState
-
-CPU = torch.device("cpu")
-
-
-def context(stop=lambda: False):
-    return RunContext(DataRoot(Path(), given=True), CPU, stop, "auto")
 
 
 def trials(architecture="mlp", **changes):
@@ -83,7 +79,7 @@ def test_one_that_is_behind_catches_up(tmp_path):
     which = trials(epochs=3)
     looks = iter(range(10**6))
     run(tmp_path, which[:1], there=context(lambda: next(looks) > 8))
-    assert RecordDirectory.of(tmp_path, which[0]).status() is Status.INTERRUPTED
+    assert status_of(RecordDirectory.of(tmp_path, which[0])) is Status.INTERRUPTED
     records = run(tmp_path, which)
     assert [(records[t.id].status, records[t.id].epochs, records[t.id].group) for t in which] == [
         (Status.DONE, 3, 4)
@@ -166,25 +162,25 @@ def test_fail_fast_skips_what_comes_after_the_group(tmp_path, monkeypatch):
     monkeypatch.setattr(FastEngine, "snapshot", lambda self: 1 / 0)
     which = [*trials(), *trials(latent_dim=32)]
     run(tmp_path, which, policy=Policy(fail_fast=True))
-    statuses = [RecordDirectory.of(tmp_path, trial).status() for trial in which]
+    statuses = [status_of(RecordDirectory.of(tmp_path, trial)) for trial in which]
     assert statuses == [Status.FAILED] * 4 + [Status.SKIPPED] * 4
 
 
-def test_batches_hold_what_can_train_together():
+def test_groups_hold_what_can_train_together():
     which = [*trials(), *trials("dcgan28"), *trials(latent_dim=32), *trials(epochs=5, log_every=7)]
-    made = batches(which, lambda config: 3 if config.architecture == "mlp" else 8)
+    made = group_trials(which, lambda config: 3 if config.architecture == "mlp" else 8)
     assert [len(batch) for batch in made] == [2, 3, 3, 4, 2, 2]
     assert sorted(t.name for batch in made for t in batch) == sorted(t.name for t in which)
 
 
 def test_groups_are_measured_and_expected():
     which = trials()
-    plain = expect(which, context())
+    plain = estimate(which, context())
     assert plain.group(which[0].config) == 1
-    wished = expect(which, context(), group=3)
+    wished = estimate(which, context(), group=3)
     assert wished.group(which[0].config) == 3
     assert wished.seconds > 0
-    assert expect(which[:2], context(), group=3).group(which[0].config) == 2
+    assert estimate(which[:2], context(), group=3).group(which[0].config) == 2
 
 
 def test_groups_from_the_command_line(tmp_path):
@@ -205,8 +201,8 @@ def test_groups_from_the_command_line(tmp_path):
 def test_groups_in_worker_processes(tmp_path):
     """One process trains several trials together; a lost process loses just those."""
     which = trials()
-    fleet = Fleet(devices=("cpu", "cpu"), threads=1)
-    records = run_processes(tmp_path, which, context(), NullListener(), Policy(), fleet, lambda _: 2).records
+    pool = WorkerPoolConfig(devices=("cpu", "cpu"), threads=1)
+    records = run_processes(tmp_path, which, context(), NullListener(), Policy(), pool, lambda _: 2).records
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 2)}
     alone = tmp_path / "alone"
     threads = torch.get_num_threads()
@@ -233,12 +229,12 @@ Group.prepare = prepare
 def test_what_worker_processes_warn_of_is_shown(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(CANNOT_GROUP)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    console = Console(file=io.StringIO(), width=200)
-    fleet = Fleet(devices=("cpu",), threads=1)
-    with ProgressDisplay(console, 2, several=True) as watch:
-        records = run_processes(tmp_path / "r", trials()[:2], context(), watch, Policy(), fleet, lambda _: 2).records
+    lines = console(file=io.StringIO(), width=200)
+    pool = WorkerPoolConfig(devices=("cpu",), threads=1)
+    with ProgressDisplay(lines, 2, several=True) as watch:
+        records = run_processes(tmp_path / "r", trials()[:2], context(), watch, Policy(), pool, lambda _: 2).records
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 1)}
-    said = console.file.getvalue()
+    said = lines.file.getvalue()
     assert "warning: 2 trials do not train together (RuntimeError: no such kernel)" in said
 
 
@@ -257,7 +253,7 @@ def test_a_run_that_raises_does_not_stop_the_others():
         yield
 
     with pytest.raises(OSError, match="No space"):
-        drive([broken(), sound()])
+        schedule([broken(), sound()])
     assert ended == ["started"]
 
 

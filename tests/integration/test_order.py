@@ -8,13 +8,14 @@ from conftest import config_of
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig, Trial
+from gan_bench.execution.baselines import real_baselines
 from gan_bench.execution.context import RunContext
-from gan_bench.execution.estimate import real_baselines
 from gan_bench.execution.events import NullListener
-from gan_bench.execution.scheduler import drive
+from gan_bench.execution.scheduler import run_alone
 from gan_bench.execution.trial_run import run_trial
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status
-from gan_bench.records.store import RecordDirectory, read_trial
 
 
 def test_real_trained_noise(tmp_path, real_data):
@@ -28,14 +29,14 @@ def test_real_trained_noise(tmp_path, real_data):
         evaluation=EvaluationConfig(epochs=(0, 2), samples=2000, extractors=("lenet-mnist-v1",)),
     )
     trial = Trial(setting="dcgan", config=config)
-    place = RunContext(real_data, torch.device("cpu"), lambda: False)
+    where = RunContext(real_data, torch.device("cpu"), lambda: False)
     directory = RecordDirectory.of(tmp_path, trial)
-    (record,) = drive([run_trial(trial, directory, place, NullListener())])
+    record = run_alone(run_trial(trial, directory, where, NullListener()))
     assert record.status is Status.DONE
     noise, trained = (
         {score["metric"]: score["value"] for score in line["scores"]} for line in read_trial(directory.path).evaluations
     )
-    (anchor,) = real_baselines((trial,), place)
+    (anchor,) = real_baselines((trial,), where)
     real = {score["metric"]: score["value"] for score in anchor["scores"]}
     for name, measure in MEASURES.items():
         if name == "copies":  # untrained generators copy nothing: it claims no such order

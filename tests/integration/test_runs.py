@@ -10,35 +10,25 @@ import numpy as np
 import pytest
 import torch
 from conftest import digits_trial
-from records import bits
 from safetensors.torch import load_file
 from scipy import stats
+from support.records import bits, edit
+from support.runs import CPU, context, run
 
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.data.datasets import DataRoot
-from gan_bench.execution.claim import Policy, is_finished
+from gan_bench.execution.claim import Policy, state_of
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.events import NullListener
 from gan_bench.execution.executors import run_inline
-from gan_bench.execution.scheduler import drive
+from gan_bench.execution.scheduler import run_alone
 from gan_bench.execution.trial_run import run_trial
 from gan_bench.metrics.extractors import Features
 from gan_bench.records import schema
+from gan_bench.records.layout import CHECKPOINT, EVALUATIONS, HISTORY, RecordDirectory
+from gan_bench.records.reader import read_trial, status_of
 from gan_bench.records.record import Failure, Status
-from gan_bench.records.store import CHECKPOINT, EVALUATIONS, HISTORY, RecordDirectory, read_trial
 from gan_bench.training import engine
-
-CPU = torch.device("cpu")
-
-
-def context(tmp_path, stop=lambda: False, engine="auto"):
-    return RunContext(DataRoot(tmp_path, given=True), CPU, stop, engine)
-
-
-def run(tmp_path, trial, name="results", **options):
-    directory = RecordDirectory.of(tmp_path / name, trial)
-    (record,) = drive([run_trial(trial, directory, context(tmp_path, **options), NullListener())])
-    return directory, record
 
 
 @pytest.fixture(params=["mlp", "dcgan28"])
@@ -67,7 +57,7 @@ def test_stopped_anywhere_and_resumed_is_the_same_bits(tmp_path, trial, looks):
     asked = iter(range(10_000))
     directory, record = run(tmp_path, trial, "cut", stop=lambda: next(asked) >= looks)
     assert record.status is Status.INTERRUPTED
-    assert directory.status() is Status.INTERRUPTED
+    assert status_of(directory) is Status.INTERRUPTED
     directory, record = run(tmp_path, trial, "cut")
     assert record.status is Status.DONE
     assert bits(directory) == bits(whole)
@@ -91,7 +81,7 @@ def test_killed_anywhere_and_resumed_is_the_same_bits(tmp_path, trial, looks):
     with pytest.raises(Killed):
         run(tmp_path, trial, "cut", stop=kill)
     directory = RecordDirectory.of(tmp_path / "cut", trial)
-    assert directory.status() is None
+    assert status_of(directory) is None
     with (directory.path / HISTORY).open("a") as file:
         file.write('{"kind":"step","cut sh')
     directory, _ = run(tmp_path, trial, "cut")
@@ -117,7 +107,7 @@ def test_a_checkpoint_of_another_trial_is_not_used(tmp_path):
     directory = RecordDirectory.of(tmp_path / "b", other)
     directory.path.mkdir(parents=True)
     directory.checkpoint.write_bytes(first.checkpoint.read_bytes())
-    drive([run_trial(other, directory, context(tmp_path), NullListener())])
+    run_alone(run_trial(other, directory, context(), NullListener()))
     undisturbed, _ = run(tmp_path, other, "c")
     assert bits(directory) == bits(undisturbed)
 
@@ -131,14 +121,14 @@ def test_the_record_holds_the_documented_keys_and_no_others(tmp_path):
     def lines(name):
         return [json.loads(line) for line in (directory.path / name).read_text().splitlines()]
 
-    assert set(read("trial.json")) == set(schema.TRIAL)
-    assert set(read("environment.json")) == set(schema.ENVIRONMENT)
-    assert set(read("record.json")) == set(schema.RECORD)
+    assert set(read("trial.json")) == set(schema.Trial.__annotations__)
+    assert set(read("environment.json")) == set(schema.Environment.__annotations__)
+    assert set(read("record.json")) == set(schema.Record.__annotations__)
     for line in lines(HISTORY):
-        assert set(line) == set(schema.STEP if line["kind"] == "step" else schema.EPOCH)
+        assert set(line) == set((schema.Step if line["kind"] == "step" else schema.Epoch).__annotations__)
     for line in lines(EVALUATIONS):
-        assert set(line) == set(schema.EVALUATION)
-        assert all(set(score) == set(schema.SCORE) for score in line["scores"])
+        assert set(line) == set(schema.Evaluation.__annotations__)
+        assert all(set(score) == set(schema.Score.__annotations__) for score in line["scores"])
     files = {p.name for p in directory.path.iterdir()}
     assert files == {
         "trial.json", "environment.json", "history.jsonl", "evaluations.jsonl", "samples", "generator.safetensors",
@@ -172,10 +162,9 @@ def test_saved_weights_are_the_generator_that_was_scored(tmp_path):
 def test_changed_images_make_a_finished_trial_unfinished(tmp_path):
     trial = digits_trial()
     directory, _ = run(tmp_path, trial)
-    assert is_finished(tmp_path / "results", trial, context(tmp_path), Policy())
-    path = directory.path / "environment.json"
-    path.write_text(path.read_text().replace(json.loads(path.read_text())["data_sha256"], "0" * 64))
-    assert not is_finished(tmp_path / "results", trial, context(tmp_path), Policy())
+    assert state_of(tmp_path / "results", trial, context(), Policy()).finished
+    edit(directory.environment, data_sha256="0" * 64)
+    assert not state_of(tmp_path / "results", trial, context(), Policy()).finished
 
 
 def test_going_on_with_other_threads_is_written_down(tmp_path):
@@ -183,7 +172,7 @@ def test_going_on_with_other_threads_is_written_down(tmp_path):
     directory, _ = run(tmp_path, trial, stop=iter([False] * 6 + [True] * 9).__next__)
     path = directory.path / "environment.json"
     before = json.loads(path.read_text())
-    path.write_text(json.dumps({**before, "threads": 99}))
+    edit(path, threads=99)
     run(tmp_path, trial)
     assert json.loads(path.read_text())["changes"] == [{"threads": before["threads"]}]
 
@@ -222,7 +211,7 @@ def test_features_that_are_not_finite_give_scores_without_values(tmp_path, monke
             nan = torch.full((len(images), 128), float("nan"))
             return Features(nan, nan[:, :10])
 
-    where = context(tmp_path)
+    where = context()
     reference = where.reference(digits_trial().config, where.extractor("lenet-mnist-v1"))
     monkeypatch.setattr(RunContext, "extractor", lambda *_: Broken())
     monkeypatch.setattr(RunContext, "reference", lambda *_: reference)
@@ -246,12 +235,12 @@ def test_a_crash_is_a_row_and_the_suite_goes_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(RunContext, "engine", crash)
     trials = [digits_trial(0), digits_trial(1)]
-    records = run_inline(tmp_path, trials, context(tmp_path), NullListener()).records
+    records = run_inline(tmp_path, trials, context(), NullListener()).records
     assert [records[t.id].status for t in trials] == [Status.FAILED, Status.DONE]
     failed = records[trials[0].id]
     assert (failed.failure, failed.reason) == (Failure.CRASH, "RuntimeError: boom")
-    assert [is_finished(tmp_path, t, context(tmp_path), Policy()) for t in trials] == [True, True]
-    assert [is_finished(tmp_path, t, context(tmp_path), Policy(retry_failed=True)) for t in trials] == [False, True]
+    assert [state_of(tmp_path, t, context(), Policy()).finished for t in trials] == [True, True]
+    assert [state_of(tmp_path, t, context(), Policy(retry_failed=True)).finished for t in trials] == [False, True]
 
 
 def test_training_moves_towards_the_data(tmp_path):
@@ -269,7 +258,7 @@ def test_engines_score_alike_over_seeds(tmp_path):
     for kind, size in (("reference", 1), ("fast", 1), ("auto", 8)):
         trials = [digits_trial(seed, epochs=4, evaluation=EvaluationConfig(epochs=(4,), samples=500,
                   extractors=("lenet-mnist-v1",))) for seed in range(8)]  # fmt: skip
-        there = context(tmp_path, engine=kind)
+        there = context(engine=kind)
         records = run_inline(tmp_path / kind, trials, there, NullListener(), sizes=lambda _, n=size: n).records
         assert {records[trial.id].group for trial in trials} == {size}
         fids[kind] = [records[trial.id].final["fid[lenet-mnist-v1,train,500]"] for trial in trials]

@@ -10,10 +10,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from records import bits
-from test_cli import gan_bench
+from support.commands import gan_bench
+from support.records import bits
+from support.tracking import mlflow_runs
 
-from gan_bench.records.store import RecordDirectory, StoredTrial, scan
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import StoredTrial, scan
 
 KILLS = 50
 SUITE = """\
@@ -32,7 +34,7 @@ profiles: {quick: {epochs: 3, train_limit: 300}}
 
 
 def torture(suite, results, kills, tracked=0, group=1):
-    script = Path(__file__).with_name("torture.py")
+    script = Path(__file__).parents[1] / "support" / "torture.py"
     command = [sys.executable, str(script), str(suite), str(results), "7", str(kills), str(tracked), str(group)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment, check=False)
@@ -87,20 +89,3 @@ def test_kills_of_groups_lose_nothing(tmp_path):
     assert len(found) == 3 * told["seeds"]
     assert {stored.record["status"] for stored in found} == {"done"}
     assert 2 in {stored.record["group"] for stored in found}
-
-
-def mlflow_runs(results, experiment):
-    code = """
-import sys, json
-from mlflow import MlflowClient
-client = MlflowClient(sys.argv[1])
-experiment = client.get_experiment_by_name(sys.argv[2])
-print(json.dumps([
-    {"trial": run.data.tags["gan_bench.trial"], "status": run.info.status,
-     "steps": [m.step for m in client.get_metric_history(run.info.run_id, "train/loss_d")]}
-    for run in client.search_runs([experiment.experiment_id])
-]))
-"""
-    command = [sys.executable, "-c", code, f"sqlite:///{results / 'mlflow.db'}", experiment]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])

@@ -19,8 +19,10 @@ from conftest import digits_trial
 from test_report import with_lr
 
 from gan_bench.core.errors import UserError
+from gan_bench.records import writer
+from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status, TrialRecord
-from gan_bench.records.store import RecordDirectory, write_baselines, write_plan
+from gan_bench.records.shared import write_baselines, write_plan
 from gan_bench.report.build import build_report
 from gan_bench.report.compare import compare
 from gan_bench.report.render import escape_latex
@@ -40,11 +42,11 @@ def write(results, trial, fid, *, setting=None, status=Status.DONE, draw_std=0.5
     """Write the record of a trial that never ran."""
     directory = RecordDirectory.of(results, trial)
     shown = replace(trial, setting=setting or trial.setting)
-    directory.begin(shown, {"started": "2026-01-01T00:00:00+00:00", "device": "cpu"})
+    writer.begin(directory, shown, {"schema": 1, "started": "2026-01-01T00:00:00+00:00", "device": "cpu"})
     values = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
     epochs = trial.config.epochs
-    directory.append(
-        "history.jsonl",
+    writer.append(
+        directory.history,
         [
             {
                 "kind": "epoch",
@@ -60,7 +62,7 @@ def write(results, trial, fid, *, setting=None, status=Status.DONE, draw_std=0.5
     )
     score = {
         "name": f"{metric}[lenet-mnist-v1,train,64]", "metric": metric, "extractor": "lenet-mnist-v1",
-        "split": "train", "generated": 64, "draw_std": draw_std,
+        "split": "train", "real": 64, "generated": 64, "std": None, "draw_std": draw_std,
     }  # fmt: skip
     others = [
         {**score, "name": f"{name}[lenet-mnist-v1,train,64]", "metric": name, "value": value}
@@ -70,10 +72,11 @@ def write(results, trial, fid, *, setting=None, status=Status.DONE, draw_std=0.5
         {"epoch": e, "train_seconds": float(e), "scores": [{**score, "value": fid + gain * (epochs - e)}, *others]}
         for e in range(epochs + 1)
     ]
-    directory.append("evaluations.jsonl", lines)
+    writer.append(directory.evaluations, lines)
     for epoch in range(epochs + 1):
-        directory.save_sample(epoch, np.full((242, 242, 3), 30 * epoch, np.uint8))
-    directory.finish(
+        writer.save_sample(directory, epoch, np.full((242, 242, 3), 30 * epoch, np.uint8))
+    writer.finish(
+        directory,
         TrialRecord(status=status, reason=None if status is Status.DONE else "loss_d is not finite at step 3",
                     epochs=epochs, images=600, final=values, train_seconds=2.0, evaluate_seconds=1.0)
     )  # fmt: skip
@@ -357,7 +360,9 @@ def synthetic(results):
             trials.append(trial)
             if (seed, lr) != (4, 3e-4):
                 write(results, trial, round(base + gain + float(generator.normal()), 3))
-    scores = [{"metric": "fid", "value": 1.5, "draw_std": 0.2, "extractor": "lenet-mnist-v1", "split": "train"}]
+    score = {"metric": "fid", "value": 1.5, "std": None, "draw_std": 0.2, "extractor": "lenet-mnist-v1"}
+    where = {"name": "fid[lenet-mnist-v1,train,64]", "split": "train", "real": 100, "generated": 64}
+    scores = [{**score, **where}]
     anchor = {"dataset": "digits", "image_size": 28, "samples": 64, "pictures": 50, "what": "held", "scores": scores}
     write_plan(results, "test", 1, trials)
     write_baselines(results, "test", 1, [anchor])

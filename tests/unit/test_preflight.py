@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from conftest import digits_trial
+from support.runs import context
 from torch import nn
 
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.errors import DataError, UserError
-from gan_bench.data.datasets import DATASETS, DataRoot
-from gan_bench.execution import estimate
-from gan_bench.execution.claim import Policy, is_finished
+from gan_bench.data.datasets import DATASETS
+from gan_bench.execution import estimate as module
+from gan_bench.execution.checks import check_plan
+from gan_bench.execution.claim import Policy, state_of
 from gan_bench.execution.context import RunContext
-from gan_bench.execution.estimate import expect
+from gan_bench.execution.estimate import estimate
 from gan_bench.execution.events import NullListener
 from gan_bench.execution.executors import run_inline
 from gan_bench.models import mlp
 from gan_bench.models.architectures import ARCHITECTURES, Architecture, fingerprint
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import record_of, status_of
 from gan_bench.records.record import Status
-from gan_bench.records.store import RecordDirectory
-
-CPU = torch.device("cpu")
-
-
-def context(stop=lambda: False):
-    return RunContext(DataRoot(Path(), given=True), CPU, stop)
 
 
 class Flat(nn.Module):
@@ -82,13 +78,13 @@ def tiny(monkeypatch):
 def test_networks_are_tried_before_anything_runs(tiny, generator, discriminator, said):
     before = torch.get_rng_state()
     with pytest.raises(UserError, match=f"the architecture tiny.*{said}"):
-        estimate.preflight((tiny(generator, discriminator),), context())
+        check_plan((tiny(generator, discriminator),), context())
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_own_networks_train(tiny, tmp_path):
     trial = tiny(lambda z: Flat(z, (1, 28, 28)), lambda: Flat(784, ()))
-    estimate.preflight((trial,), context())
+    check_plan((trial,), context())
     assert run_inline(tmp_path, [trial], context(), NullListener()).records[trial.id].status is Status.DONE
 
 
@@ -100,14 +96,14 @@ def test_networks_are_known_wherever_their_functions_lie(tiny):
 def test_changed_networks_are_trained_anew(tiny, tmp_path):
     trial = tiny(mlp.Generator, lambda: Flat(784, ()))
     run_inline(tmp_path, [trial], context(), NullListener())
-    assert is_finished(tmp_path, trial, context(), Policy())
+    assert state_of(tmp_path, trial, context(), Policy()).finished
     tiny(mlp.Generator, lambda: Flat(784, (), slope=0.1))
-    assert not is_finished(tmp_path, trial, context(), Policy())
-    before = RecordDirectory.of(tmp_path, trial).record()
+    assert not state_of(tmp_path, trial, context(), Policy()).finished
+    before = record_of(RecordDirectory.of(tmp_path, trial))
     after = run_inline(tmp_path, [trial], context(), NullListener()).records[trial.id]
     assert after.status is Status.DONE
     assert after.weights_sha256 != before.weights_sha256
-    assert is_finished(tmp_path, trial, context(), Policy())
+    assert state_of(tmp_path, trial, context(), Policy()).finished
 
 
 def test_an_interrupted_trial_with_changed_networks_starts_again(tiny, tmp_path):
@@ -115,7 +111,7 @@ def test_an_interrupted_trial_with_changed_networks_starts_again(tiny, tmp_path)
     trial = tiny(mlp.Generator, lambda: Flat(784, ()))
     looks = iter(range(10**6))
     run_inline(tmp_path, [trial], context(lambda: next(looks) > 9), NullListener())
-    assert RecordDirectory.of(tmp_path, trial).status() is Status.INTERRUPTED
+    assert status_of(RecordDirectory.of(tmp_path, trial)) is Status.INTERRUPTED
     tiny(mlp.Generator, lambda: Flat(784, (), slope=0.1))
     resumed = run_inline(tmp_path / "a", [trial], context(), NullListener()).records[trial.id]
     mixed = run_inline(tmp_path, [trial], context(), NullListener()).records[trial.id]
@@ -126,20 +122,20 @@ def test_a_folder_of_another_size_than_the_networks_take(monkeypatch):
     sized = replace(DATASETS["digits"], prepared_size=32)
     monkeypatch.setitem(DATASETS._entries, "digits", sized)
     with pytest.raises(UserError, match="digits is prepared at 32x32, and .* takes 28x28; write size: 28"):
-        estimate.preflight((digits_trial(),), context())
+        check_plan((digits_trial(),), context())
 
 
 def test_one_image_is_too_few(monkeypatch):
     monkeypatch.setattr(RunContext, "training_images", lambda *_: torch.zeros(1, 1, 28, 28, dtype=torch.uint8))
     with pytest.raises(DataError, match="one training image; .* at least 2"):
-        estimate.preflight((digits_trial(),), context())
+        check_plan((digits_trial(),), context())
 
 
 def test_epochs_of_one_step_are_measured():
     trial = digits_trial(
         train_limit=20, batch_size=64, epochs=1000, evaluation=EvaluationConfig(epochs=(0,), samples=2)
     )
-    assert expect([trial], context()).seconds > 0.1
+    assert estimate([trial], context()).seconds > 0.1
 
 
 @pytest.mark.parametrize(("all_threads", "one", "times"), [(0.03, 0.01, 3.0), (0.01, 0.02, 0.5)])
@@ -147,19 +143,19 @@ def test_one_thread_is_compared_with_all(monkeypatch, all_threads, one, times):
     def seconds(*_, **__):
         return one if torch.get_num_threads() == 1 else all_threads
 
-    monkeypatch.setattr(estimate, "_seconds_per_step", seconds)
+    monkeypatch.setattr(module, "_seconds_per_step", seconds)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        assert expect([digits_trial()], context()).one_thread == pytest.approx(times)
+        assert estimate([digits_trial()], context()).one_thread == pytest.approx(times)
         assert torch.get_num_threads() == 2
         torch.set_num_threads(1)
-        assert expect([digits_trial()], context()).one_thread == 1
+        assert estimate([digits_trial()], context()).one_thread == 1
     finally:
         torch.set_num_threads(before)
 
 
 def test_what_is_behind_a_trial_is_not_expected_again():
     trial = digits_trial(epochs=400)
-    whole, rest = (expect([trial], context(), done={trial.id: done}).seconds for done in (0, 390))
+    whole, rest = (estimate([trial], context(), done={trial.id: done}).seconds for done in (0, 390))
     assert rest < whole / 2

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import digits_trial
-from gan_bench.records.store import StoredTrial
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 from scipy import stats as scipy_stats
 
+from gan_bench.records.reader import StoredTrial
 from gan_bench.report.frame import build_frames
 from gan_bench.report.render import broken, cell, cells, number, print_table, to_csv, to_markdown
 from gan_bench.report.stats import differences, mean_interval

@@ -16,17 +16,11 @@ from PIL import Image
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
+from gan_bench.records import schema, writer
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import read_lines, read_trial, scan, status_of
 from gan_bench.records.record import Status, TrialRecord
-from gan_bench.records.store import (
-    HISTORY,
-    RecordDirectory,
-    read_baselines,
-    read_lines,
-    read_trial,
-    scan,
-    write_baselines,
-    write_plan,
-)
+from gan_bench.records.shared import read_baselines, write_baselines, write_plan
 
 RECORD = TrialRecord(
     status=Status.DONE,
@@ -41,50 +35,69 @@ RECORD = TrialRecord(
 )
 
 
+ENVIRONMENT = {"schema": 1, "started": "2026-01-01T00:00:00+00:00"}
+VALUES = {"loss_d": 1.5, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
+STEP = {"kind": "step", "epoch": 1, "step": 1, **VALUES}
+
+
 @pytest.fixture
 def directory(tmp_path):
     directory = RecordDirectory.of(tmp_path, digits_trial())
-    directory.begin(digits_trial(), {"schema": 1})
+    writer.begin(directory, digits_trial(), ENVIRONMENT)
     return directory
 
 
+def history(directory):
+    return read_lines(directory.history, schema.HISTORY)
+
+
 def test_what_is_written_is_read(tmp_path, directory):
-    place = {"kind": "step", "epoch": 1, "step": 1}
-    directory.append(HISTORY, [{**place, "a": 1.5}, {**place, "a": float("nan")}])
-    directory.save_sample(3, np.zeros((4, 4, 3), dtype=np.uint8))
-    directory.finish(RECORD)
+    writer.append(directory.history, [STEP, {**STEP, "loss_d": float("nan")}])
+    writer.save_sample(directory, 3, np.zeros((4, 4, 3), dtype=np.uint8))
+    writer.finish(directory, RECORD)
     (stored,) = scan(tmp_path)
     assert stored.trial["id"] == digits_trial().id
-    assert [line["a"] for line in stored.history] == [1.5, None]
+    assert [line["loss_d"] for line in stored.history] == [1.5, None]
     assert stored.record["status"] == "done"
-    with Image.open(directory.path / "samples" / "epoch-0003.png") as grid:
+    with Image.open(directory.sample(3)) as grid:
         assert grid.size == (4, 4)
 
 
 def test_status_is_none_until_the_end(directory):
-    assert directory.status() is None
-    directory.finish(RECORD)
-    assert directory.status() is Status.DONE
-    directory.begin(digits_trial(), {"schema": 1})
-    assert directory.status() is None
+    assert status_of(directory) is None
+    writer.finish(directory, RECORD)
+    assert status_of(directory) is Status.DONE
+    writer.begin(directory, digits_trial(), ENVIRONMENT)
+    assert status_of(directory) is None
 
 
 def test_a_line_cut_short_is_left_out_and_a_bad_one_is_named(directory):
-    path = directory.path / HISTORY
-    path.write_text('{"a":1}\n{"a":2')
-    assert read_lines(path) == [{"a": 1}]
-    path.write_text('{"a":1\n{"a":2}\n')
-    with pytest.raises(RecordError, match=r"history.jsonl:1 is not a JSON object"):
-        read_lines(path)
+    line = json.dumps(STEP)
+    directory.history.write_text(f"{line}\n{line[:20]}")
+    assert history(directory) == [STEP]
+    for bad in (line[:20], "{}", "[]", '{"kind": "leap"}', f"{line},{line}", line.replace("1.5", '"1.5"')):
+        directory.history.write_text(f"{bad}\n{line}\n")
+        with pytest.raises(RecordError, match=r"history.jsonl:1 is damaged"):
+            history(directory)
 
 
-def test_cut_back_shortens_and_refuses_to_lengthen(directory):
-    directory.append(HISTORY, [{"a": 1}])
-    offsets = directory.offsets()
-    directory.append(HISTORY, [{"a": 2}])
-    assert directory.truncate(offsets)
-    assert read_lines(directory.path / HISTORY) == [{"a": 1}]
-    assert not directory.truncate({**offsets, HISTORY: 10_000})
+def test_truncating_shortens_and_refuses_what_is_not_what_it_was(directory):
+    writer.append(directory.history, [STEP])
+    writer.save_sample(directory, 0, np.zeros((4, 4, 3), dtype=np.uint8))
+    known = writer.snapshot(directory)
+    writer.append(directory.history, [{**STEP, "step": 2}])
+    writer.save_sample(directory, 1, np.zeros((4, 4, 3), dtype=np.uint8))
+    assert writer.truncate(directory, known)
+    assert history(directory) == [STEP]
+    assert not directory.sample(1).exists()
+    assert not writer.truncate(directory, {**known, "offsets": {**known["offsets"], "history.jsonl": 10_000}})
+    whole = directory.history.read_text()
+    directory.history.write_text(whole.replace("1.5", "0.5"))
+    assert not writer.truncate(directory, known)
+    directory.history.write_text(whole)
+    assert writer.truncate(directory, {"offsets": known["offsets"]})  # checkpoints of earlier versions
+    directory.sample(0).write_bytes(b"another picture")
+    assert not writer.truncate(directory, known)
 
 
 def test_planned_trials_that_never_started_are_there(tmp_path, directory):
@@ -107,20 +120,16 @@ def test_anchors_of_other_protocols_are_kept(tmp_path, directory):
     row = {"dataset": "digits", "image_size": 28, "samples": 64, "pictures": 64, "what": "x", "scores": []}
     write_baselines(tmp_path, "test", 1, [row])
     write_baselines(tmp_path, "test", 1, [{**row, "samples": 100}, {**row, "pictures": 60}])
-    assert [(r["samples"], r["pictures"]) for r in read_baselines(tmp_path)["test"]] == [(100, 64), (64, 60)]
-
-
-def test_a_line_of_another_kind_is_named(directory):
-    (directory.path / HISTORY).write_text("{}\n")
-    with pytest.raises(RecordError, match=r"history.jsonl:1 lacks epoch, kind, step"):
-        read_trial(directory.path)
+    assert [(r["samples"], r["pictures"]) for r in read_baselines(tmp_path)["test"]] == [(64, 60), (100, 64)]
 
 
 def test_foreign_and_damaged_folders_are_named_not_fatal(tmp_path, directory):
     (tmp_path / "test" / "notes").mkdir()
     (tmp_path / "other").mkdir()
     (directory.path / "trial.json").write_text('{"schema": 99}')
-    (error,) = scan(tmp_path)
+    (directory.path.parent / "no-trial--01234567").mkdir()
+    error, other = scan(tmp_path)
+    assert "has no trial.json" in str(other)
     assert isinstance(error, RecordError)
     assert "record version 99" in str(error)
 
@@ -172,8 +181,8 @@ def test_any_bytes_are_a_record_or_a_clear_error(tmp_path_factory, content):
 @given(st.binary(max_size=200))
 def test_any_bytes_after_good_lines_are_lines_or_a_clear_error(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "fuzzed.jsonl"
-    path.write_bytes(json.dumps({"a": 1}).encode() + b"\n" + content)
+    path.write_bytes(json.dumps(STEP).encode() + b"\n" + content)
     try:
-        assert read_lines(path)[0] == {"a": 1}
+        assert read_lines(path, schema.HISTORY)[0] == STEP
     except RecordError as error:
         assert "fuzzed.jsonl:" in str(error)

@@ -11,7 +11,7 @@ from test_report import table
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig, Trial
-from gan_bench.records.store import StoredTrial
+from gan_bench.records.reader import StoredTrial
 from gan_bench.report.frame import build_frames
 from gan_bench.report.published import published_rows, references
 from gan_bench.report.tables import all_tables

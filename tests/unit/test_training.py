@@ -41,9 +41,37 @@ def test_dcgan_init_has_the_stated_moments():
     assert all((m.bias == 0).all() for m in net.modules() if isinstance(m, nn.BatchNorm2d))
 
 
-def test_unknown_layers_are_refused():
-    with pytest.raises(TypeError, match="no initialisation rule for PReLU"):
-        build(nn.PReLU, "default", torch.Generator())
+class Own(nn.Module):
+    """Layers and buffers of a user's own, of kinds that no article has."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((3,), 0.5))
+        self.register_buffer("table", torch.arange(4.0))
+        self.register_buffer("noise", torch.randn(5), persistent=False)
+        self.layers = nn.ModuleList(
+            [
+                *(nn.LayerNorm(4), nn.GroupNorm(2, 4), nn.Embedding(3, 4), nn.PReLU(), nn.Linear(4, 4)),
+                *(nn.BatchNorm2d(4, affine=False), nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4))),
+            ]
+        )
+
+
+@pytest.mark.parametrize("init", ["default", "dcgan"])
+def test_any_layer_and_buffer_is_what_its_author_meant(init):
+    before = torch.get_rng_state()
+    made = [build(Own, init, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(before, torch.get_rng_state())
+    net = made[0]
+    assert net.table.tolist() == [0, 1, 2, 3]
+    assert net.scale.tolist() == [0.5] * 3
+    assert (net.layers[5].running_mean.tolist(), net.layers[5].running_var.tolist()) == ([0.0] * 4, [1.0] * 4)
+    assert net.layers[0].weight.tolist() == [1.0] * 4
+    assert net.layers[3].weight.item() == 0.25
+    states = [torch.cat([*(p.flatten() for p in n.parameters()), *(b.flatten() for b in n.buffers())]) for n in made]
+    assert states[0].isfinite().all()
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(net.noise, made[2].noise)
 
 
 def test_normalise_is_bit_identical_to_torchvision():

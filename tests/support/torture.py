@@ -20,15 +20,16 @@ import traceback
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from gan_bench import bench
+from gan_bench.cli.console import console
+from gan_bench.cli.run_suite import run_suite
 from gan_bench.config.suite import PlanOptions
 from gan_bench.config.trial import Trial
-from gan_bench.execution import trial_run
+from gan_bench.execution import checkpointing
 from gan_bench.execution.claim import Policy
 from gan_bench.execution.estimate import Estimate
-from gan_bench.execution.grouping import kind
+from gan_bench.execution.grouping import shape_key
 
 torch.set_num_threads(1)  # a fork does not take thread pools along
 PLACES = {"": 45, "checkpoint": 12, "history": 20, "evaluations": 8, "epoch-": 6}
@@ -99,7 +100,7 @@ def run(suite: Path, results: Path, seeds: tuple[int, ...], tracked: bool, fatal
             if fatal:
                 arm(results, where, fatal)
             with Path(os.devnull).open("w") as null:
-                code = bench.bench(options(suite, results, seeds, tracked=tracked), Console(file=null))
+                code = run_suite(options(suite, results, seeds, tracked=tracked), console(file=null))
         except BaseException:
             traceback.print_exc()
         os._exit(code)
@@ -114,10 +115,10 @@ def main() -> None:
     suite, results, seed, kills, tracked, group = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:7])
 
     def expected(trials: list[Trial], *_: object) -> Estimate:  # the estimate is not what is tortured
-        return Estimate(0.0, {kind(trial.config): group for trial in trials})
+        return Estimate(0.0, {shape_key(trial.config): group for trial in trials})
 
-    bench.expect = expected
-    trial_run.CHECKPOINT_SHARE = 5  # more checkpoints than a run would write
+    bench.estimate = expected
+    checkpointing.CHECKPOINT_SHARE = 5  # more checkpoints than a run would write
     results.mkdir(parents=True, exist_ok=True)
     struck: list[str] = []
     rounds = 0

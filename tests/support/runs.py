@@ -1,0 +1,34 @@
+"""Trials that run in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from gan_bench.data.datasets import DataRoot
+from gan_bench.execution.context import RunContext
+from gan_bench.execution.events import NullListener
+from gan_bench.execution.scheduler import run_alone
+from gan_bench.execution.trial_run import run_trial
+from gan_bench.records.layout import RecordDirectory
+
+CPU = torch.device("cpu")
+
+
+def context(stop=lambda: False, engine="auto"):
+    """A context that needs no data folder: the digits come with scikit-learn."""
+    return RunContext(DataRoot(Path(), given=True), CPU, stop, engine)
+
+
+def run(folder, trial, name="results", listener=None, time_limit=None, **options):
+    """Run one trial to its end."""
+    directory = RecordDirectory.of(folder / name, trial)
+    where = context(**options)
+    return directory, run_alone(run_trial(trial, directory, where, listener or NullListener(), time_limit))
+
+
+def stop_after(looks):
+    """A request to stop that is made at so many looks."""
+    asked = iter(range(10**9))
+    return lambda: next(asked) >= looks

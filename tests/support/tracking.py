@@ -1,0 +1,26 @@
+"""What MLflow holds, asked in a process of its own: importing mlflow is slow and warns."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+_CODE = """
+import sys, json
+from mlflow import MlflowClient
+client = MlflowClient(sys.argv[1])
+experiment = client.get_experiment_by_name(sys.argv[2])
+print(json.dumps([
+    {"trial": run.data.tags["gan_bench.trial"], "status": run.info.status,
+     "steps": [m.step for m in client.get_metric_history(run.info.run_id, "train/loss_d")]}
+    for run in client.search_runs([experiment.experiment_id])
+]))
+"""
+
+
+def mlflow_runs(results, experiment):
+    """Return trial, status and logged epochs of every run."""
+    command = [sys.executable, "-c", _CODE, f"sqlite:///{results / 'mlflow.db'}", experiment]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
