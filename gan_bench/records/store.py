@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.config.trial import Trial
+from gan_bench.config.trial import RESERVED_NAMES, Trial
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records.lock import Lock
@@ -34,7 +34,6 @@ BASELINES = "anchors.json"
 _STEP_LINE = b'{"kind":"step"'
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,199}")
-_RESERVED = {"report", "published"}
 
 
 def check_name(name: str, what: str) -> str:
@@ -43,7 +42,7 @@ def check_name(name: str, what: str) -> str:
     Raises:
         UserError: The name is unsafe.
     """
-    if not _SAFE_NAME.fullmatch(name) or name.lower() in _RESERVED or name.endswith("."):
+    if not _SAFE_NAME.fullmatch(name) or name.lower() in RESERVED_NAMES or name.endswith("."):
         raise UserError(
             f"{what} name {name!r} cannot be a folder; use letters, digits, '.', '_', '-' and not a reserved name"
         )
@@ -311,7 +310,7 @@ def read_baselines(results: Path) -> dict[str, list[dict[str, Any]]]:
 def suite_folders(results: Path) -> list[Path]:
     """Return the suites under a results folder, or the folder itself when it is one suite's."""
     folders = [results] if (results / PLAN).exists() else sorted(p for p in results.iterdir() if p.is_dir())
-    return [p for p in folders if not p.name.startswith(".") and p.name not in _RESERVED]
+    return [p for p in folders if not p.name.startswith(".") and p.name not in RESERVED_NAMES]
 
 
 @dataclass(frozen=True, kw_only=True)
