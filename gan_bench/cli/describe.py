@@ -13,6 +13,7 @@ from rich.text import Text
 
 from gan_bench.config.recipes import RECIPES, Recipe
 from gan_bench.config.suite import PlanOptions, find_suite, make_plan, suites_folder
+from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import did_you_mean
 
@@ -28,9 +29,16 @@ def listing(kind: str) -> list[tuple[str, str]]:
 def _suites() -> Iterator[tuple[str, str]]:
     folders = (suites_folder(), Path("benchmarks"))  # later ones win, as in find_suite
     for path in sorted({path.name: path for folder in folders for path in folder.glob("*.yaml")}.values()):
-        plan = make_plan(path, PlanOptions())
-        quick = make_plan(path, PlanOptions(profile="quick"))
-        yield path.stem, f"{len(plan.trials)} trials ({len(quick.trials)} quick): {plan.description.strip()}"
+        try:
+            yield path.stem, _suite_line(path)
+        except UserError as error:
+            yield path.stem, f"invalid: {str(error).splitlines()[0]}"
+
+
+def _suite_line(path: Path) -> str:
+    plan = make_plan(path, PlanOptions())
+    quick = make_plan(path, PlanOptions(profile="quick"))
+    return f"{len(plan.trials)} trials ({len(quick.trials)} quick): {plan.description.strip()}"
 
 
 def _recipes() -> Iterator[tuple[str, str]]:
@@ -105,13 +113,12 @@ def _describe_suite(name: str) -> RenderableType:
     table = Table(title=Text(f"{name}, version {plan.version}: {plan.description.strip()}"))
     for title in ("setting", "epochs", "evaluated at", "seeds"):
         table.add_column(title, overflow="fold")
-    settings: dict[str, list[int]] = {}
+    settings: dict[str, list[TrialConfig]] = {}
     for trial in plan.trials:
-        settings.setdefault(trial.setting, []).append(trial.config.seed)
-    for setting, seeds in settings.items():
-        config = next(trial.config for trial in plan.trials if trial.setting == setting)
-        at = ", ".join(map(str, config.evaluation.epochs))
-        table.add_row(Text(setting), str(config.epochs), at, ", ".join(map(str, seeds)))
+        settings.setdefault(trial.setting, []).append(trial.config)
+    for setting, configs in settings.items():
+        at = ", ".join(map(str, configs[0].evaluation.epochs))
+        table.add_row(Text(setting), str(configs[0].epochs), at, ", ".join(str(config.seed) for config in configs))
     return table
 
 

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gan_bench.config.image_folder import ImageFolder, Transform
-from gan_bench.config.recipes import RECIPES, Recipe
+from gan_bench.config.recipes import RECIPES
+from gan_bench.config.setting import BOTH, setting_name
 from gan_bench.config.suite_file import FolderEntry, ProfileCuts, SuiteFile, TrialEntry, read
-from gan_bench.config.trial import EvaluationConfig, Profile, Trial, TrialConfig
+from gan_bench.config.trial import EvaluationConfig, Profile, Trial, TrialConfig, check_limits
+from gan_bench.config.yaml_document import YamlDocument, clip, show
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
 
-BOTH = {"lr": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d")}
-"""Shorthands that set a value of both networks."""
+MAX_TRIALS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions:
-    """What the command line adds to a suite: caps, seeds and a filter."""
+    """What the command line adds to a suite: caps, seeds and a filter.
+
+    Raises:
+        UserError: A number is outside its limits.
+    """
 
     profile: Profile = "full"
     epochs: int | None = None
@@ -31,6 +38,14 @@ class PlanOptions:
     seeds: tuple[int, ...] | None = None
     only: str | None = None
     extractors: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            check_limits({"epochs": self.epochs, "train_limit": self.train_limit, "samples": self.samples})
+            for seed in self.seeds or ():
+                check_limits({"seed": seed})
+        except ValueError as error:
+            raise UserError(str(error)) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +85,9 @@ def find_suite(name: str) -> Path:
     folders = [Path("benchmarks"), suites_folder()]
     for folder in folders:
         path = folder / f"{name}.yaml"
-        if path.exists():
-            return path
+        with contextlib.suppress(OSError):  # the name is too long for a file
+            if path.exists():
+                return path
     known = {path.stem for folder in folders for path in folder.glob("*.yaml")}
     raise SuiteError(f'unknown suite "{name}" ({did_you_mean(name, known)}); a path to a YAML file works too')
 
@@ -80,26 +96,21 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
     """Read a suite and expand it.
 
     Raises:
-        SuiteError: The file is not a suite, or a value cannot be.
+        SuiteError: The file is not a suite, a value cannot be, or there are too many trials.
         UserError: Nothing is left to run.
     """
     suite, document = read(path)
-    cuts = _cuts(suite, options)
-    seeds = cuts.seeds or suite.seeds
+    frame = _Frame.of(suite, options)
+    seeds = list(dict.fromkeys(frame.cuts.seeds or suite.seeds))
+    _check_count(suite, len(seeds), document)
+    templates = list(_templates(suite, frame, document))
     trials: dict[str, Trial] = {}
-    for seed, (index, entry) in itertools.product(seeds, enumerate(suite.trials)):
-        where = document.nearest(("trials", index), key=False)
-        if entry.recipe not in RECIPES:
-            at = document.nearest(("trials", index, "recipe"), key=False)
-            hint = did_you_mean(entry.recipe, RECIPES)
-            raise SuiteError(f'{at}: trials[{index}].recipe: unknown recipe "{entry.recipe}" ({hint})')
-        recipe = RECIPES[entry.recipe]
-        for changes in _expand(entry, f"{where}: trials[{index}]"):
-            try:
-                trial = _trial(suite, recipe, changes, cuts, options, seed)
-            except ValueError as error:
-                raise SuiteError(f"{where}: trials[{index}]: {error}") from None
-            trials.setdefault(trial.id, trial)
+    for seed, template in itertools.product(seeds, templates):
+        trial = replace(template, config=replace(template.config, seed=seed))
+        known = trials.setdefault(trial.id, trial)
+        if known is not trial and known.config != trial.config:
+            names = f'"{clip(known.name, 200)}" and "{clip(trial.name, 200)}"'
+            raise SuiteError(f"{path}: the trials {names} have the same id {trial.id}; change a value or the version")
     chosen = [t for t in trials.values() if options.only is None or fnmatch.fnmatchcase(t.name, options.only)]
     if not chosen:
         raise UserError(f'no trial of {suite.suite} matches --only "{options.only}"; --dry-run lists the names')
@@ -109,13 +120,98 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
         description=suite.description,
         profile=options.profile,
         trials=tuple(chosen),
-        folders=tuple(_folder(path, name, entry) for name, entry in suite.datasets.items()),
+        folders=tuple(_folder(document, name, entry) for name, entry in suite.datasets.items()),
     )
 
 
-def _folder(suite_path: Path, name: str, entry: FolderEntry) -> ImageFolder:
+@dataclass(frozen=True, kw_only=True)
+class _Frame:
+    """What all trials of a plan share.
+
+    Attributes:
+        cuts: The profile's cuts joined with those of the command line.
+        limited: Whether images or samples are fewer than the suite says.
+        quick: Whether the quick profile was chosen and cuts something besides seeds.
+        extractors: Names of the feature extractors.
+    """
+
+    cuts: ProfileCuts
+    limited: bool
+    quick: bool
+    extractors: tuple[str, ...]
+
+    @classmethod
+    def of(cls, suite: SuiteFile, options: PlanOptions) -> _Frame:
+        """Join a suite with what the command line adds.
+
+        What the command line cuts down is no longer the suite's protocol and is marked as such in every table; a
+        quick profile that cuts nothing, seeds apart, is that protocol.
+        """
+        cuts = _cuts(suite, options)
+        cutting = suite.profiles.quick.model_dump(exclude={"seeds"}, exclude_none=True)
+        named = ("auto",) if suite.evaluate.extractors == "auto" else tuple(suite.evaluate.extractors)
+        return cls(
+            cuts=cuts,
+            limited=cuts.train_limit is not None or (cuts.samples or 0) < suite.evaluate.samples,
+            quick=options.profile == "quick" and bool(cutting),
+            extractors=options.extractors or named,
+        )
+
+
+def _check_count(suite: SuiteFile, seeds: int, document: YamlDocument) -> None:
+    """Count the trials of a suite without making them.
+
+    Raises:
+        SuiteError: There are too many.
+    """
+    total = 0
+    for index, entry in enumerate(suite.trials):
+        factors = [n for n in (*(len(values) for values in _swept(entry).values()), seeds) if n > 1]
+        count = math.prod(factors)
+        total += count
+        if count > MAX_TRIALS:
+            at = document.nearest(("trials", index, "sweep"), key=False)
+            product = " \N{MULTIPLICATION SIGN} ".join(f"{n:,}" for n in factors)
+            said = f"{product} = {count:,}" if len(factors) > 1 else product
+            raise SuiteError(f"{at}: trials[{index}].sweep: {said} trials; at most {MAX_TRIALS:,}; shorten a list")
+    if total > MAX_TRIALS:
+        at = document.nearest(("trials",), key=True)
+        raise SuiteError(f"{at}: trials: {total:,} trials; at most {MAX_TRIALS:,}; split the suite")
+
+
+def _templates(suite: SuiteFile, frame: _Frame, document: YamlDocument) -> Iterator[Trial]:
+    """Yield every trial of a suite once, with seed 0.
+
+    Raises:
+        SuiteError: A recipe is unknown, or a value cannot be.
+    """
+    for index, entry in enumerate(suite.trials):
+        where = f"{document.nearest(('trials', index), key=False)}: trials[{index}]"
+        if entry.recipe not in RECIPES:
+            at = document.nearest(("trials", index, "recipe"), key=False)
+            hint = did_you_mean(entry.recipe, RECIPES)
+            raise SuiteError(f'{at}: trials[{index}].recipe: unknown recipe "{clip(entry.recipe, 60)}" ({hint})')
+        recipe = RECIPES[entry.recipe]
+        values, provenance = recipe.values(), recipe.provenance()
+        for changes in _expand(entry, where):
+            try:
+                config = _config(suite, recipe.name, {**values, **changes}, frame)
+            except ValueError as error:
+                raise SuiteError(f"{where}: {clip(str(error))}") from None
+            cut = config.epochs < {**values, **changes}["epochs"]
+            marks = {name: "chosen" if name in changes else mark for name, mark in provenance.items()}
+            yield Trial(setting=setting_name(recipe.name, values, config, cut=cut), config=config, provenance=marks)
+
+
+def _folder(document: YamlDocument, name: str, entry: FolderEntry) -> ImageFolder:
     transform = Transform(size=entry.size, channels=entry.channels, crop=entry.crop, unreadable=entry.unreadable)
-    return ImageFolder(name=name, path=suite_path.parent / Path(entry.path).expanduser(), transform=transform)
+    try:
+        path = Path(entry.path).expanduser()
+    except RuntimeError:
+        at = document.nearest(("datasets", name, "path"), key=False)
+        said = f"the home folder of {show(entry.path)} is not known; write the whole path"
+        raise SuiteError(f"{at}: datasets.{name}.path: {said}") from None
+    return ImageFolder(name=name, path=document.path.parent / path, transform=transform)
 
 
 def _cuts(suite: SuiteFile, options: PlanOptions) -> ProfileCuts:
@@ -133,81 +229,55 @@ def _least(*values: int | None) -> int | None:
     return min((v for v in values if v is not None), default=None)
 
 
-def _expand(entry: TrialEntry, where: str) -> list[dict[str, Any]]:
-    """Return the field changes of every trial an entry stands for: the product of all lists."""
+def _swept(entry: TrialEntry) -> dict[str, list[Any]]:
+    swept: dict[str, list[Any]] = entry.sweep.model_dump(exclude_unset=True)  # type: ignore[attr-defined]
+    return swept
+
+
+def _expand(entry: TrialEntry, where: str) -> Iterator[dict[str, Any]]:
+    """Yield the field changes of every trial an entry stands for: the product of all lists.
+
+    Raises:
+        SuiteError: A field is given twice.
+    """
     fixed = entry.set.model_dump(exclude_none=True)
-    swept: dict[str, list[Any]] = entry.sweep.model_dump(exclude_none=True)  # type: ignore[attr-defined]
+    swept = _swept(entry)
     named = [*fixed, *swept]
     for short, fields in BOTH.items():
         clash = [name for name in fields if short in named and name in named]
         if clash:
             raise SuiteError(f"{where}: {short} sets both networks, so {clash[0]} cannot be given beside it")
-    twice = set(fixed) & set(swept)
+    twice = sorted(set(fixed) & set(swept))
     if twice:
-        raise SuiteError(f"{where}: {twice.pop()} stands in set and in sweep; keep one")
-    rows = [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())]
-    return [_both({**fixed, **row}) for row in rows]
+        raise SuiteError(f"{where}: {twice[0]} stands in set and in sweep; keep one")
+    for values in itertools.product(*swept.values()):
+        yield _both({**fixed, **dict(zip(swept, values, strict=True))})
 
 
 def _both(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for name, value in changes.items() for field in BOTH.get(name, (name,))}
 
 
-def _trial(
-    suite: SuiteFile,
-    recipe: Recipe,
-    changes: Mapping[str, Any],
-    cuts: ProfileCuts,
-    options: PlanOptions,
-    seed: int,
-) -> Trial:
-    values = {**recipe.values(), **changes}
-    wished = values["epochs"]
-    values["epochs"] = min(wished, cuts.epochs or wished)
-    extractors = options.extractors or (
-        ("auto",) if suite.evaluate.extractors == "auto" else tuple(suite.evaluate.extractors)
-    )
-    # What the command line cuts down is no longer the suite's protocol and is marked as such in every table; a quick
-    # profile that cuts nothing, seeds apart, is that protocol.
-    limited = cuts.train_limit is not None or (cuts.samples or 0) < suite.evaluate.samples
-    cutting = suite.profiles.quick.model_dump(exclude={"seeds"}, exclude_none=True)
-    quick = limited or values["epochs"] < wished or (options.profile == "quick" and bool(cutting))
-    profile: Profile = "quick" if quick else "full"
-    at = {0, values["epochs"], *(e for e in suite.evaluate.epochs if e <= values["epochs"])}
+def _config(suite: SuiteFile, recipe: str, values: Mapping[str, Any], frame: _Frame) -> TrialConfig:
+    """Return the config of the recipe's changed values under the cuts of a plan, with seed 0.
+
+    Raises:
+        ValueError: A value is outside its range.
+    """
+    cuts = frame.cuts
+    epochs = min(values["epochs"], cuts.epochs or values["epochs"])
+    at = {0, epochs, *(e for e in suite.evaluate.epochs if e <= epochs)}
     evaluation = EvaluationConfig(
-        epochs=tuple(sorted(at)), samples=cuts.samples or 2, extractors=extractors, draws=suite.evaluate.draws
+        epochs=tuple(sorted(at)), samples=cuts.samples or 2, extractors=frame.extractors, draws=suite.evaluate.draws
     )
-    config = TrialConfig(
-        **values,
+    profile: Profile = "quick" if frame.limited or frame.quick or epochs < values["epochs"] else "full"
+    return TrialConfig(
+        **{**values, "epochs": epochs},
         suite=suite.suite,
         suite_version=suite.version,
-        recipe=recipe.name,
+        recipe=recipe,
         train_limit=cuts.train_limit,
-        seed=seed,
+        seed=0,
         profile=profile,
         evaluation=evaluation,
     )
-    provenance = {name: ("chosen" if name in changes else mark) for name, mark in recipe.provenance().items()}
-    return Trial(setting=_setting(recipe, config, cut=values["epochs"] < wished), config=config, provenance=provenance)
-
-
-def _setting(recipe: Recipe, config: TrialConfig, *, cut: bool) -> str:
-    """Name a setting by what differs from its recipe; epochs that a profile cut are no difference."""
-    unnamed = {"log_every", "epochs"} if cut else {"log_every"}
-    article = {name: value for name, value in recipe.values().items() if name not in unnamed}
-    shown = {name: getattr(config, name) for name in article}
-    differs = {name for name in article if shown[name] != article[name]}
-    parts = []
-    for short, (g, d) in BOTH.items():
-        if differs & {g, d}:
-            same = shown[g] == shown[d]
-            parts += [f"{short}={_text(shown[g])}"] if same else [f"{n}={_text(shown[n])}" for n in (g, d)]
-            differs -= {g, d}
-    parts += [f"{name}={_text(shown[name])}" for name in article if name in differs]
-    return ",".join([recipe.name, *parts])
-
-
-def _text(value: object) -> str:
-    if isinstance(value, tuple):
-        return "-".join(_text(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)

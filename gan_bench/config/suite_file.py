@@ -4,23 +4,62 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import PydanticCustomError
 
-from gan_bench.config.trial import FakeBatch, Init, LastBatch, Latent, StepFakes
+from gan_bench.config.trial import LIMITS, RESERVED_NAMES, FakeBatch, Init, LastBatch, Latent, StepFakes
+from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, show
 from gan_bench.core.errors import SuiteError
 from gan_bench.core.registry import did_you_mean
 
-MAX_BYTES = 1 << 20
-MAX_NODES = 100_000
+MAX_BYTES = 1 << 19
+MAX_MESSAGES = 20
 
-Count = Annotated[int, Field(ge=1)]
+
+@dataclass(frozen=True)
+class _Whole:
+    """A validator of whole numbers that names both bounds, whatever is wrong.
+
+    Attributes:
+        name: Whose limits hold.
+    """
+
+    name: str
+
+    def __call__(self, value: object) -> int:
+        """Return the number.
+
+        Raises:
+            PydanticCustomError: It is no whole number, or lies outside the limits.
+        """
+        low, high = LIMITS[self.name]
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        said = "must be a whole number from {low} to {high}"
+        raise PydanticCustomError("whole_number", said, {"low": f"{low:,}", "high": f"{high:,}"})
+
+
+Epochs = Annotated[int, BeforeValidator(_Whole("epochs"))]
+ImageSize = Annotated[int, BeforeValidator(_Whole("image_size"))]
+Samples = Annotated[int, BeforeValidator(_Whole("samples"))]
+Seed = Annotated[int, BeforeValidator(_Whole("seed"))]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+FolderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+def _unreserved(name: str) -> str:
+    if name in RESERVED_NAMES:
+        reserved = ", ".join(sorted(RESERVED_NAMES))
+        raise PydanticCustomError(
+            "reserved", "results folders use the names {reserved} themselves; choose another", {"reserved": reserved}
+        )
+    return name
 
 
 class _Strict(BaseModel):
@@ -36,24 +75,25 @@ class Changes(_Strict):
     betas: Betas | None = None
     betas_g: Betas | None = None
     betas_d: Betas | None = None
-    batch_size: Count | None = None
-    latent_dim: Count | None = None
+    batch_size: Annotated[int, BeforeValidator(_Whole("batch_size"))] | None = None
+    latent_dim: Annotated[int, BeforeValidator(_Whole("latent_dim"))] | None = None
     latent: Latent | None = None
-    epochs: Count | None = None
-    dataset: str | None = None
-    dataset_repeats: Count | None = None
-    image_size: Count | None = None
-    architecture: str | None = None
+    epochs: Epochs | None = None
+    dataset: Name | None = None
+    dataset_repeats: Annotated[int, BeforeValidator(_Whole("dataset_repeats"))] | None = None
+    image_size: ImageSize | None = None
+    architecture: Name | None = None
     init: Init | None = None
     last_batch: LastBatch | None = None
     fake_batch: FakeBatch | None = None
     step_fakes: StepFakes | None = None
-    log_every: Count | None = None
+    log_every: Annotated[int, BeforeValidator(_Whole("log_every"))] | None = None
 
 
 def _swept() -> type[BaseModel]:
+    """Return ``Changes`` with a list of values in place of each value; no list holds null."""
     lists: dict[str, Any] = {
-        name: (list[info.rebuild_annotation()] | None, Field(None, min_length=1))  # type: ignore[misc]
+        name: (list[get_args(info.annotation)[0]], Field([], min_length=1))  # type: ignore[misc]
         for name, info in Changes.model_fields.items()
     }
     return create_model("Sweep", __base__=_Strict, **lists)
@@ -65,7 +105,7 @@ Sweep = _swept()
 class TrialEntry(_Strict):
     """One item of ``trials``: a recipe, fixed changes, and lists whose product is swept."""
 
-    recipe: str
+    recipe: Name
     set: Changes = Changes()
     sweep: Sweep = Sweep()  # type: ignore[valid-type]
 
@@ -73,18 +113,18 @@ class TrialEntry(_Strict):
 class Evaluate(_Strict):
     """When and how trials are scored."""
 
-    epochs: list[Count] = []
-    samples: Annotated[int, Field(ge=2)] = 10_000
-    extractors: Literal["auto"] | Annotated[list[str], Field(min_length=1)] = "auto"
-    draws: Annotated[int, Field(ge=1, le=100)] = 1
+    epochs: list[Epochs] = []
+    samples: Samples = 10_000
+    extractors: Literal["auto"] | Annotated[list[Name], Field(min_length=1)] = "auto"
+    draws: Annotated[int, BeforeValidator(_Whole("draws"))] = 1
 
 
 class ProfileCuts(_Strict):
     """What a profile cuts down."""
 
-    epochs: Count | None = None
-    train_limit: Annotated[int, Field(ge=2)] | None = None
-    samples: Annotated[int, Field(ge=2)] | None = None
+    epochs: Epochs | None = None
+    train_limit: Annotated[int, BeforeValidator(_Whole("train_limit"))] | None = None
+    samples: Samples | None = None
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
 
 
@@ -97,8 +137,8 @@ class Profiles(_Strict):
 class FolderEntry(_Strict):
     """A user's folder or zip file of images; a relative path starts at the suite file."""
 
-    path: Annotated[str, Field(min_length=1)]
-    size: Annotated[int, Field(ge=1, le=4096)]
+    path: Annotated[str, Field(min_length=1, max_length=4096)]
+    size: ImageSize
     channels: Literal[1, 3] = 3
     crop: Literal["center", "none"] = "center"
     unreadable: Literal["stop", "skip"] = "stop"
@@ -107,82 +147,17 @@ class FolderEntry(_Strict):
 class SuiteFile(_Strict):
     """A suite as its file says it."""
 
-    suite: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-    version: Count
+    suite: Annotated[FolderName, AfterValidator(_unreserved)]
+    version: Annotated[int, BeforeValidator(_Whole("suite_version"))]
     description: str = ""
     trials: Annotated[list[TrialEntry], Field(min_length=1)]
-    datasets: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], FolderEntry] = {}
+    datasets: dict[FolderName, FolderEntry] = {}
     seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
     evaluate: Evaluate = Evaluate()
     profiles: Profiles = Profiles()
 
 
-Location = tuple[str | int, ...]
-
-
-class _Loader(yaml.SafeLoader):
-    """A safe loader that reads ``2e-4`` as a number, as YAML 1.2 does."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
-class _Document:
-    """A YAML document as plain values, with the place of every key and value."""
-
-    def __init__(self, path: Path, text: str) -> None:
-        self.path = path
-        self.keys: dict[Location, yaml.Mark] = {}
-        self.values: dict[Location, yaml.Mark] = {}
-        self._nodes = 0
-        try:
-            loader = _Loader(text)
-            node = loader.get_single_node()
-            if node is None:
-                raise SuiteError(f"{path}: the suite is empty; see benchmarks/digits.yaml for an example")
-            self.content = self._plain(loader, node, ())
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            raise SuiteError(f"{self.at(mark)}: not YAML: {error.problem or error.context}") from None
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise SuiteError(f"{path}: not YAML: {str(error).splitlines()[0] if str(error) else 'nested'}") from None
-
-    def at(self, mark: yaml.Mark | None) -> str:
-        return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self.path)
-
-    def _plain(self, loader: _Loader, node: yaml.Node, place: Location) -> Any:  # noqa: ANN401
-        self._nodes += 1
-        if self._nodes > MAX_NODES or len(place) > 50:
-            raise SuiteError(f"{self.at(node.start_mark)}: the suite is too large or too deep; split it")
-        self.values[place] = node.start_mark
-        if isinstance(node, yaml.SequenceNode):
-            return [self._plain(loader, item, (*place, i)) for i, item in enumerate(node.value)]
-        if isinstance(node, yaml.MappingNode):
-            content: dict[str, Any] = {}
-            for key_node, value_node in node.value:
-                key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-                if key is None:
-                    raise SuiteError(f"{self.at(key_node.start_mark)}: a key must be plain text")
-                if key in content:
-                    raise SuiteError(f"{self.at(key_node.start_mark)}: {key} is given twice; keep one")
-                self.keys[(*place, key)] = key_node.start_mark
-                content[key] = self._plain(loader, value_node, (*place, key))
-            return content
-        return loader.construct_object(node)
-
-    def nearest(self, place: Location, *, key: bool) -> str:
-        """Name the place, or the closest thing around it that stands in the file."""
-        while place:
-            mark = (self.keys if key else self.values).get(place) or self.values.get(place)
-            if mark:
-                return self.at(mark)
-            place = place[:-1]
-        return self.at(self.values.get(()))
-
-
-def parse(path: Path, text: str) -> tuple[SuiteFile, _Document]:
+def parse(path: Path, text: str) -> tuple[SuiteFile, YamlDocument]:
     """Validate the text of a suite file.
 
     Args:
@@ -192,7 +167,7 @@ def parse(path: Path, text: str) -> tuple[SuiteFile, _Document]:
     Raises:
         SuiteError: It is not YAML, or not a suite.
     """
-    document = _Document(path, text)
+    document = YamlDocument(path, text)
     if not isinstance(document.content, dict):
         raise SuiteError(f"{path}:1:1: a suite is a mapping with the keys suite, version and trials")
     try:
@@ -201,46 +176,47 @@ def parse(path: Path, text: str) -> tuple[SuiteFile, _Document]:
         raise SuiteError("\n".join(_messages(document, error))) from None
 
 
-def read(path: Path) -> tuple[SuiteFile, _Document]:
+def read(path: Path) -> tuple[SuiteFile, YamlDocument]:
     """Read and validate a suite file.
 
     Raises:
         SuiteError: It cannot be read or is not valid.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SuiteError(f"{path} cannot be read ({error.strerror})") from None
     if len(raw) > MAX_BYTES:
-        raise SuiteError(f"{path} is larger than {MAX_BYTES} bytes; no suite is")
+        raise SuiteError(f"{path} is larger than {MAX_BYTES:,} bytes; split the suite")
     try:
-        return parse(path, raw.decode("utf-8"))
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise SuiteError(f"{path} is not UTF-8 text (byte {error.start})") from None
+        before = raw[: error.start].decode("utf-8")
+        at = f"{path}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+        raise SuiteError(f"{at}: byte {error.start} is not UTF-8 text; save the file as UTF-8") from None
+    return parse(path, text)
 
 
-def _messages(document: _Document, error: ValidationError) -> Iterator[str]:
-    for detail in error.errors(include_url=False):
+def _messages(document: YamlDocument, error: ValidationError) -> Iterator[str]:
+    """Return one line for each of the first mistakes, then how many more there are."""
+    details = error.errors(include_url=False, include_context=False)
+    for detail in details[:MAX_MESSAGES]:
         place = _real_place(document, detail["loc"])
-        unknown = detail["type"] == "extra_forbidden"
-        where = document.nearest(place, key=unknown)
-        field = _dotted(place)
+        unknown, missing = (detail["type"] == kind for kind in ("extra_forbidden", "missing"))
+        where = document.nearest(place[:-1] if missing else place, key=unknown)
         if unknown:
-            known = _fields_at(place[:-1])
-            yield f"{where}: {field}: unknown field ({did_you_mean(str(place[-1]), known)})"
-        elif detail["type"] == "missing":
-            yield f"{document.nearest(place[:-1], key=False)}: {field}: this field is required"
+            said = f"unknown field ({did_you_mean(str(place[-1]), _fields_at(place[:-1]))})"
+        elif missing:
+            said = "this field is required"
         else:
-            message = detail["msg"][0].lower() + detail["msg"][1:]
-            yield f"{where}: {field}: {message}, got {_short(detail['input'])}"
+            said = f"{detail['msg'][0].lower() + detail['msg'][1:]}, got {show(detail['input'])}"
+        yield f"{where}: {clip(f'{dotted(place)}: {said}')}"
+    if len(details) > MAX_MESSAGES:
+        yield f"… and {len(details) - MAX_MESSAGES:,} more"
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _real_place(document: _Document, loc: tuple[str | int, ...]) -> Location:
+def _real_place(document: YamlDocument, loc: tuple[str | int, ...]) -> Location:
     """Drop the union tags that pydantic adds to a location, such as ``literal['auto']``."""
     place: Location = ()
     for part in loc:
@@ -248,11 +224,6 @@ def _real_place(document: _Document, loc: tuple[str | int, ...]) -> Location:
         if inside or isinstance(part, int) or (re.fullmatch(r"[A-Za-z_][\w-]*", part) and part not in ("list", "str")):
             place = (*place, part)
     return place
-
-
-def _dotted(place: Location) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
-    return text.lstrip(".")
 
 
 def _fields_at(place: Location) -> list[str]:

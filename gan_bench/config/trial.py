@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from gan_bench.core.canonical import canonical_json
@@ -16,6 +17,38 @@ FakeBatch = Literal["real", "full"]
 StepFakes = Literal["fresh", "reuse"]
 Init = Literal["default", "dcgan"]
 Profile = Literal["full", "quick"]
+
+RESERVED_NAMES = frozenset({"report", "published", "mlartifacts"})
+"""Folders of a results folder that are no suite's."""
+LIMITS: Mapping[str, tuple[int, int]] = {
+    "suite_version": (1, 2**31 - 1),
+    "image_size": (1, 4_096),
+    "latent_dim": (1, 100_000),
+    "batch_size": (1, 1_000_000),
+    "epochs": (1, 1_000_000),
+    "dataset_repeats": (1, 10_000),
+    "log_every": (1, 1_000_000),
+    "train_limit": (2, 1_000_000_000),
+    "seed": (0, 2**31 - 1),
+    "samples": (2, 10_000_000),
+    "draws": (1, 100),
+}
+"""The least and the greatest value of every whole number of a trial."""
+MAX_DIRECTORY = 200
+"""Bytes of a record directory's name: file systems take 255, and locks and temporary files append to it."""
+
+
+def check_limits(values: Mapping[str, int | None]) -> None:
+    """Compare whole numbers with their limits; None is not compared.
+
+    Raises:
+        ValueError: One lies outside.
+    """
+    for name, value in values.items():
+        low, high = LIMITS[name]
+        if value is not None and not low <= value <= high:
+            bound = f"at least {low:,}" if value < low else f"at most {high:,}"
+            raise ValueError(f"{name} must be {bound}, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +73,7 @@ class EvaluationConfig:
         object.__setattr__(self, "extractors", tuple(self.extractors))
         if list(self.epochs) != sorted(set(self.epochs)) or (self.epochs and self.epochs[0] < 0):
             raise ValueError(f"evaluation epochs must ascend from 0, got {list(self.epochs)}")
-        if self.samples < 2:
-            raise ValueError(f"samples must be at least 2, got {self.samples}")
-        if self.draws < 1:
-            raise ValueError(f"draws must be at least 1, got {self.draws}")
+        check_limits({"samples": self.samples, "draws": self.draws})
         if not self.extractors:
             raise ValueError("at least one extractor must be named")
 
@@ -125,35 +155,26 @@ class TrialConfig:
             betas = getattr(self, name)
             if len(betas) != 2 or not all(0 <= b < 1 for b in betas):
                 raise ValueError(f"{name} must be two numbers in [0, 1), got {list(betas)}")
-        for name in ("image_size", "latent_dim", "batch_size", "epochs", "dataset_repeats", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.train_limit is not None and self.train_limit < 2:
-            raise ValueError(f"train_limit must be at least 2, got {self.train_limit}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
+        check_limits({name: getattr(self, name) for name in _LIMITED})
         if self.evaluation.epochs and self.evaluation.epochs[-1] > self.epochs:
             raise ValueError(f"evaluation epoch {self.evaluation.epochs[-1]} lies after the last, {self.epochs}")
 
     def _check_choices(self) -> None:
-        choices = {
-            "latent": Latent,
-            "last_batch": LastBatch,
-            "fake_batch": FakeBatch,
-            "step_fakes": StepFakes,
-            "init": Init,
-            "profile": Profile,
-        }
-        for name, literal in choices.items():
-            if getattr(self, name) not in get_args(literal):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(literal))}, got {getattr(self, name)!r}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.step_fakes == "reuse" and self.fake_batch == "full":
             raise ValueError("step_fakes: reuse goes only with fake_batch: real")
 
     def to_json(self) -> dict[str, Any]:
         """Return the config as a JSON-able dict that ``from_json`` takes back."""
-        plain: dict[str, Any] = json.loads(canonical_json(asdict(self)))
+        plain: dict[str, Any] = json.loads(self._canonical())
         return plain
+
+    def _canonical(self) -> str:
+        plain = {name: getattr(self, name) for name in _FIELDS}
+        plain["evaluation"] = {name: getattr(self.evaluation, name) for name in _EVALUATION_FIELDS}
+        return canonical_json(plain)
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> TrialConfig:
@@ -162,7 +183,7 @@ class TrialConfig:
         Raises:
             ValueError: A field is unknown, missing or out of range.
         """
-        unknown = set(plain) - {f.name for f in fields(cls)}
+        unknown = set(plain) - set(_FIELDS)
         if unknown:
             raise ValueError(f"unknown trial fields: {', '.join(sorted(unknown))}")
         try:
@@ -170,10 +191,23 @@ class TrialConfig:
         except (TypeError, KeyError) as error:
             raise ValueError(f"incomplete trial: {error}") from error
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The trial's identity: eight hex digits of the SHA-256 of its canonical JSON."""
-        return hashlib.sha256(canonical_json(asdict(self)).encode()).hexdigest()[:8]
+        return hashlib.sha256(self._canonical().encode()).hexdigest()[:8]
+
+
+_FIELDS = tuple(f.name for f in fields(TrialConfig))
+_EVALUATION_FIELDS = tuple(f.name for f in fields(EvaluationConfig))
+_LIMITED = tuple(name for name in _FIELDS if name in LIMITS)
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "latent": get_args(Latent),
+    "last_batch": get_args(LastBatch),
+    "fake_batch": get_args(FakeBatch),
+    "step_fakes": get_args(StepFakes),
+    "init": get_args(Init),
+    "profile": get_args(Profile),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,5 +236,6 @@ class Trial:
 
     @property
     def directory(self) -> str:
-        """Name of the record directory inside the suite's folder."""
-        return f"{self.name}--{self.id}"
+        """Name of the record directory inside the suite's folder; a long name is cut, its id tells trials apart."""
+        end = f"--{self.id}"
+        return self.name.encode(errors="replace")[: MAX_DIRECTORY - len(end)].decode(errors="ignore") + end

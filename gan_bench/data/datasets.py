@@ -74,6 +74,7 @@ class Dataset:
         classes: Number of classes, 0 without labels.
         class_extractor: Name of the shipped extractor that knows these classes, or None.
         prepared_size: Height and width its user asked for, which trials must take as they are; None for any.
+        folder: The user's own images it was made from, or None.
         read: Reads (images, labels) of a split from the data folder; raises DataError.
         fetch: Downloads the files into a folder, or None when there is nothing to download.
     """
@@ -88,6 +89,7 @@ class Dataset:
     fetch: Callable[[Path], None] | None
     class_extractor: str | None = None
     prepared_size: int | None = None
+    folder: ImageFolder | None = None
 
 
 DATASETS: Registry[Dataset] = Registry("dataset")
@@ -273,12 +275,17 @@ DATASETS.register(
 def register_folder(folder: ImageFolder) -> Dataset:
     """Make a user's images a dataset: with ``train`` and ``test`` folders if it has them, else all for training.
 
-    Registering the same folder again is no error; the images are prepared here, so mistakes show at once.
+    Registering the same folder again returns the dataset that is there; the images are prepared here, so mistakes
+    show at once.
 
     Raises:
         DataError: There are no images, or one cannot be used.
-        UserError: The name belongs to another dataset.
+        UserError: The name belongs to another dataset; nothing was prepared.
     """
+    if folder.name in DATASETS:
+        known = DATASETS[folder.name]
+        _check_same(known, folder)
+        return known
     with open_source(folder.path) as opened:
         tops = {part for name in opened.names for part in name.split("/")[:-1]}
     splits: list[Split] = [split for split in _SPLITS if split in tops]
@@ -301,9 +308,24 @@ def register_folder(folder: ImageFolder) -> Dataset:
         classes=len(prepared["train"].classes),
         read=read,
         fetch=None,
+        folder=folder,
     )
-    if folder.name in DATASETS:
-        if DATASETS[folder.name].description == dataset.description:
-            return DATASETS[folder.name]
-        raise UserError(f'the dataset name "{folder.name}" is taken; choose another in the suite')
     return DATASETS.register(folder.name, dataset)
+
+
+def _check_same(known: Dataset, folder: ImageFolder) -> None:
+    """Refuse a folder under the name of another dataset.
+
+    Raises:
+        UserError: The dataset of that name is not made from this folder.
+    """
+    if known.folder is None:
+        raise UserError(
+            f'datasets.{folder.name}: the dataset name "{folder.name}" is taken by a built-in dataset; '
+            "choose another in the suite"
+        )
+    if known.folder.to_json() != folder.to_json():
+        raise UserError(
+            f'datasets.{folder.name}: the dataset name "{folder.name}" is taken by {known.folder.path}; '
+            "choose another in the suite"
+        )

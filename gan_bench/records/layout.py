@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from gan_bench.config.trial import Trial
+from gan_bench.config.trial import RESERVED_NAMES, Trial
 from gan_bench.core.errors import UserError
 
 TRIAL, ENVIRONMENT, RECORD = "trial.json", "environment.json", "record.json"
@@ -21,8 +21,6 @@ TRIALS = "*--????????"
 """Pattern of the names of record directories in a suite's folder."""
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,199}")
-RESERVED = frozenset({"report", "published", "mlartifacts"})
-"""Names that a results folder uses itself, so that no suite can have them."""
 
 
 def check_name(name: str, what: str) -> str:
@@ -31,7 +29,7 @@ def check_name(name: str, what: str) -> str:
     Raises:
         UserError: The name is unsafe.
     """
-    if not _SAFE_NAME.fullmatch(name) or name.lower() in RESERVED or name.endswith("."):
+    if not _SAFE_NAME.fullmatch(name) or name.lower() in RESERVED_NAMES or name.endswith("."):
         raise UserError(
             f"{what} name {name!r} cannot be a folder; use letters, digits, '.', '_', '-' and not a reserved name"
         )

@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from gan_bench.config.trial import TrialConfig
+from gan_bench.config.trial import RESERVED_NAMES, TrialConfig
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, SEAL, first_problem, read_object, validated
-from gan_bench.records.layout import HISTORY, PLAN, RESERVED, TRIALS, RecordDirectory, check_name
+from gan_bench.records.layout import HISTORY, PLAN, TRIALS, RecordDirectory, check_name
 from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
 from gan_bench.records.writer import digests
 
@@ -183,7 +183,7 @@ def suite_folders(results: Path) -> list[Path]:
     return [
         path
         for path in sorted(results.iterdir())
-        if path.is_dir() and not path.name.startswith(".") and path.name not in RESERVED
+        if path.is_dir() and not path.name.startswith(".") and path.name not in RESERVED_NAMES
     ]
 
 

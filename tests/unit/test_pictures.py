@@ -6,6 +6,7 @@ import hashlib
 import io
 import shutil
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -294,6 +295,22 @@ def test_a_user_s_folder_is_a_dataset(tmp_path):
         register_folder(ImageFolder(name="mnist", path=tmp_path / "mine", transform=folder.transform))
     shutil.rmtree(tmp_path / "mine" / "test")
     shutil.rmtree(tmp_path / "mine" / "train" / "dog")
+
+
+@pytest.mark.parametrize("name", ["mnist", "digits", "cifar10", "cats"])
+def test_the_name_of_a_built_in_dataset_is_refused_before_anything_is_read(tmp_path, name):
+    folder = ImageFolder(name=name, path=tmp_path / "is not there", transform=Transform(size=28, channels=1))
+    with pytest.raises(UserError, match=f'name "{name}" is taken by a built-in dataset; choose another'):
+        register_folder(folder)
+    assert DATASETS[name].folder is None
+
+
+def test_a_name_stands_for_one_folder_and_one_transform(tmp_path):
+    class_folders(tmp_path, "mine", channels=1, size=20)
+    folder = ImageFolder(name="mine-2", path=tmp_path / "mine", transform=Transform(size=28, channels=1))
+    register_folder(folder)
+    with pytest.raises(UserError, match=r"datasets.mine-2: the dataset name .* is taken by .*mine; choose another"):
+        register_folder(replace(folder, transform=Transform(size=32, channels=1)))
 
 
 def test_the_real_cats(real_data):

@@ -265,6 +265,7 @@ def test_numbers_keep_four_digits(value):
 
 
 def test_report_needs_neither_torch_nor_mlflow():
-    code = "import sys, gan_bench.report.build, gan_bench.cli.app as _; print(*(m for m in ('torch', 'mlflow') if m in sys.modules))"
+    code = "import sys, gan_bench.report.build, gan_bench.cli.app as _\n"
+    code += "print(*(m for m in ('torch', 'mlflow') if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

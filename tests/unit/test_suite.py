@@ -97,12 +97,12 @@ BAD = [
     ("2e-4", "-1", "6:18", "greater than 0, got -1"),
     ("[0.5, 0.999]", "[0.5]", "6:", "at least 2 items"),
     ("seeds: [0, 1]", "seeds: []", "7:8", "at least 1 item"),
-    ("seeds: [0, 1]", "seeds: [a]", "7:9", "valid integer, got 'a'"),
+    ("seeds: [0, 1]", "seeds: [a]", "7:9", "whole number from 0 to 2,147,483,647, got 'a'"),
     ("version: 1\n", "", "1:1", "version: this field is required"),
     ("suite: s", "suite: ../etc", "1:8", "match pattern"),
     ("suite: s", "suite: [", "3:7", "not YAML"),
     ("version: 1", "version: 1\nversion: 2", "3:1", "version is given twice"),
-    ("samples: 100", "samples: 1", "8:", "greater than or equal to 2"),
+    ("samples: 100", "samples: 1", "8:", "whole number from 2 to 10,000,000, got 1"),
     ("{lr: [2e-4, 3.0e-4]", "{lr_g: [1e-4], lr: [2e-4]", "6:", "lr sets both networks"),
     ("quick:", "fast:", "9:12", "unknown field"),
     ("seeds: [0, 1]", "datasets: {own: {pth: x}}", "7:18", 'unknown field (did you mean "path"'),
@@ -126,7 +126,7 @@ def test_mistakes_are_named_with_their_place(tmp_path, old, new, place, message)
         ("", "the suite is empty"),
         ("- 1", "a suite is a mapping"),
         ("\x00", "not YAML"),
-        ("a: &x [*x]", "undefined alias|not YAML|too deep"),
+        ("a: &x [*x]", r"s.yaml:1:4: a\[0\]: an alias refers to the value that contains it"),
     ],
 )
 def test_what_is_no_suite(tmp_path, text, message):
@@ -137,7 +137,7 @@ def test_what_is_no_suite(tmp_path, text, message):
 def test_not_text_and_not_there(tmp_path):
     path = tmp_path / "s.yaml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SuiteError, match="is not UTF-8"):
+    with pytest.raises(SuiteError, match=r"s.yaml:1:1: byte 0 is not UTF-8 text; save"):
         make_plan(path, PlanOptions())
     with pytest.raises(SuiteError, match="cannot be read"):
         make_plan(tmp_path / "none.yaml", PlanOptions())

@@ -47,7 +47,7 @@ def test_every_field_moves_the_id():
         ({"betas_d": (0.5, 1.0)}, "betas_d must be two numbers"),
         ({"betas_d": (0.5,)}, "betas_d must be two numbers"),
         ({"epochs": 0}, "epochs must be at least 1"),
-        ({"seed": -1}, "seed must not be negative"),
+        ({"seed": -1}, "seed must be at least 0"),
         ({"latent": "cauchy"}, "latent must be one of normal, uniform"),
         ({"evaluation": EvaluationConfig(epochs=(101,), samples=2)}, "lies after the last"),
         ({"step_fakes": "reuse", "fake_batch": "full"}, "goes only with"),

@@ -1,0 +1,249 @@
+"""YAML text -> plain values and the place of each: the core schema of YAML 1.2, with bounds on size and depth."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import yaml
+
+from gan_bench.core.errors import SuiteError
+
+MAX_NODES = 20_000
+MAX_DEPTH = 50
+MAX_SCALAR = 10_000
+MAX_MESSAGE = 500
+
+Location = tuple[str | int, ...]
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
+
+_TAG = "tag:yaml.org,2002:"
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TOO_LARGE = f"the suite is too large or too deep (at most {MAX_NODES:,} values, {MAX_DEPTH} levels); split it"
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of scalar: what its text looks like, and how the text becomes a value."""
+
+    pattern: re.Pattern[str]
+    value: Callable[[str], Plain]
+
+
+def _float(text: str) -> float:
+    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+_KINDS = {
+    "null": _Kind(re.compile(r"(?:~|null|Null|NULL)?\Z"), lambda _: None),
+    "bool": _Kind(re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), lambda text: text.lower() == "true"),
+    "int": _Kind(re.compile(r"[-+]?[0-9]+\Z"), int),
+    "float": _Kind(re.compile(rf"(?:{_FLOAT})\Z"), _float),
+    "str": _Kind(re.compile(r"(?s:.*)\Z"), str),
+}
+"""Scalars of the core schema, in the order in which a plain one is tried."""
+
+
+class Mark(Protocol):
+    """A position in the text, counted from 0."""
+
+    line: int
+    column: int
+
+
+class _TooLargeError(Exception):
+    """The document has more or deeper nodes than a suite may have.
+
+    Attributes:
+        mark: Where the first node too many stands.
+    """
+
+    def __init__(self, mark: Mark | None) -> None:
+        super().__init__(_TOO_LARGE)
+        self.mark = mark
+
+
+class _Loader(yaml.BaseLoader):
+    """A loader that stops at the bounds while it parses, before anything large is composed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._nodes = self._depth = 0
+
+    def get_event(self) -> yaml.Event:
+        """Return the next event and count it.
+
+        Raises:
+            _TooLargeError: The document is too large or too deep.
+        """
+        event: yaml.Event = super().get_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.NodeEvent):
+            self._nodes += 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            self._depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._depth -= 1
+        if self._nodes > MAX_NODES or self._depth > MAX_DEPTH:
+            raise _TooLargeError(event.start_mark)
+        return event
+
+
+for _name, _kind in _KINDS.items():
+    if _name != "str":
+        _Loader.add_implicit_resolver(_TAG + _name, _kind.pattern, None)
+
+
+class YamlDocument:
+    """A YAML document as plain values, with the place of every key and value.
+
+    Args:
+        path: Named in errors.
+        text: YAML.
+
+    Raises:
+        SuiteError: The text is not YAML, is too large, or holds what the core schema does not have.
+    """
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.keys: dict[Location, Mark] = {}
+        self.values: dict[Location, Mark] = {}
+        self._nodes = 0
+        self._open: set[yaml.Node] = set()
+        node = self._compose(text)
+        if node is None:
+            raise SuiteError(f"{path}: the suite is empty; see benchmarks/digits.yaml for an example")
+        self.content = self._plain(node, ())
+
+    def at(self, mark: Mark | None) -> str:
+        """Return ``file:line:column`` of a mark."""
+        return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self.path)
+
+    def nearest(self, place: Location, *, key: bool) -> str:
+        """Return ``file:line:column`` of a place, or of the closest thing around it that stands in the file."""
+        while place:
+            mark = (self.keys if key else self.values).get(place) or self.values.get(place)
+            if mark:
+                return self.at(mark)
+            place = place[:-1]
+        return self.at(self.values.get(()))
+
+    def _compose(self, text: str) -> yaml.Node | None:
+        loader: _Loader | None = None
+        try:
+            loader = _Loader(text)
+            node: yaml.Node | None = loader.get_single_node()
+        except _TooLargeError as error:
+            raise self._refusal(error.mark, (), _TOO_LARGE) from None
+        except yaml.MarkedYAMLError as error:
+            said = ", ".join(part for part in (error.context, error.problem) if part)
+            raise self._refusal(error.problem_mark or error.context_mark, (), f"not YAML: {said}") from None
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            column = error.position - text.rfind("\n", 0, error.position)
+            said = f"not YAML: the character U+{error.character:04X} is not allowed; remove it"
+            raise SuiteError(f"{self.path}:{line}:{column}: {said}") from None
+        except Exception as error:  # PyYAML lets those of int() and chr() through
+            mark = loader.get_mark() if loader else None
+            raise self._refusal(mark, (), f"not YAML: {error or type(error).__name__}") from None
+        return node
+
+    def _refusal(self, mark: Mark | None, place: Location, said: str) -> SuiteError:
+        field = f"{dotted(place)}: " if place else ""
+        return SuiteError(f"{self.at(mark)}: {clip(field + said)}")
+
+    def _plain(self, node: yaml.Node, place: Location) -> Plain:
+        self._nodes += 1
+        if self._nodes > MAX_NODES or len(place) > MAX_DEPTH:
+            raise self._refusal(node.start_mark, (), _TOO_LARGE)
+        if node in self._open:
+            raise self._refusal(
+                node.start_mark, place, "an alias refers to the value that contains it; write the value out"
+            )
+        self.values[place] = node.start_mark
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, place)
+        self._open.add(node)
+        plain = self._collection(node, place)
+        self._open.remove(node)
+        return plain
+
+    def _collection(self, node: yaml.Node, place: Location) -> Plain:
+        if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
+            return [self._plain(item, (*place, i)) for i, item in enumerate(node.value)]
+        if not isinstance(node, yaml.MappingNode) or node.tag != _TAG + "map":
+            raise self._refusal(node.start_mark, place, f"the tag {_short_tag(node)} is not supported; remove it")
+        content: dict[str, Plain] = {}
+        for key_node, value_node in node.value:
+            key = self._key(key_node, place)
+            if key in content:
+                raise self._refusal(key_node.start_mark, (), f"{dotted((key,))} is given twice; keep one")
+            self.keys[(*place, key)] = key_node.start_mark
+            content[key] = self._plain(value_node, (*place, key))
+        return content
+
+    def _key(self, node: yaml.Node, place: Location) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise self._refusal(node.start_mark, place, "a key must be plain text")
+        self._scalar(node, place)
+        return str(node.value)
+
+    def _scalar(self, node: yaml.ScalarNode, place: Location) -> Plain:
+        text: str = node.value
+        kind = _KINDS.get(node.tag.removeprefix(_TAG))
+        if kind is None or not node.tag.startswith(_TAG):
+            raise self._refusal(node.start_mark, place, f"the tag {_short_tag(node)} is not supported; remove it")
+        if not kind.pattern.match(text):
+            said = f"{show(text)} does not fit the tag {_short_tag(node)}; remove the tag"
+            raise self._refusal(node.start_mark, place, said)
+        if len(text) > MAX_SCALAR:
+            said = f"a text of {len(text):,} characters is too long; at most {MAX_SCALAR:,}"
+            raise self._refusal(node.start_mark, place, said)
+        found = _UNPRINTABLE.search(text)
+        if found:
+            said = f"the character U+{ord(found.group()):04X} is not allowed; remove it"
+            raise self._refusal(node.start_mark, place, said)
+        try:
+            return kind.value(text)
+        except ValueError:  # Python converts no more than 4,300 digits
+            said = f"a number of {len(text):,} characters is too long; write a smaller one"
+            raise self._refusal(node.start_mark, place, said) from None
+
+
+def _short_tag(node: yaml.Node) -> str:
+    tag = str(node.tag)
+    return show(f"!!{tag.removeprefix(_TAG)}" if tag.startswith(_TAG) else tag).strip("'\"")
+
+
+def dotted(place: Location) -> str:
+    """Return a place as ``trials[0].sweep.lr``; a key that is not one word is quoted and shortened."""
+    parts = (
+        f"[{part}]" if isinstance(part, int) else f".{part}" if _WORD.fullmatch(part) else f".{show(part)}"
+        for part in place
+    )
+    return clip("".join(parts).removeprefix("."), MAX_MESSAGE // 2)
+
+
+def clip(text: str, limit: int = MAX_MESSAGE) -> str:
+    """Return a text as one line of a bounded length."""
+    line = " ".join(text[: 4 * limit].split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = 60
+
+
+def show(value: object) -> str:
+    """Return a value as an error quotes it, at most 60 characters long."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return clip(_REPR.repr(value), 60)
