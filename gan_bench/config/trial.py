@@ -103,7 +103,7 @@ class TrialConfig:
         adam_eps: Adam epsilon of both.
         epochs: Epochs to train.
         dataset_repeats: Passes over the images that the article calls one epoch.
-        train_limit: Use only the first this many training images; None uses all.
+        train_limit: Use a fixed random subset of this many training images; None uses all.
         log_every: Steps between two ``step`` lines of the history.
         seed: Seed of every random draw, through ``derive_seed``.
         profile: ``full`` is the article's protocol, ``quick`` is cut down.

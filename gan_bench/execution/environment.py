@@ -169,4 +169,5 @@ def _git() -> tuple[str | None, bool | None]:
 
     if git("ls-files", "--error-unmatch", "environment.py") is None:
         return None, None
-    return git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no") != ""
+    changes = git("status", "--porcelain", "--untracked-files=no")
+    return git("rev-parse", "HEAD"), None if changes is None else changes != ""

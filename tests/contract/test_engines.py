@@ -14,6 +14,7 @@ from torch import nn
 from gan_bench.config.recipes import RECIPES
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.models.dcgan import SequentialDiscriminator
+from gan_bench.records.layout import RecordDirectory
 from gan_bench.training import checkpoint
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
@@ -364,6 +365,8 @@ def test_a_member_s_checkpoint_is_as_small_as_a_lone_one_s(tmp_path):
     train_together(Group(together), 2)
     sizes = []
     for name, state in (("alone", alone[0].state), ("member", together[0].state)):
-        checkpoint.save(tmp_path / name, "trial", checkpoint.Checkpoint(state.state_dict(), {}))
-        sizes.append((tmp_path / name).stat().st_size)
+        directory = RecordDirectory(tmp_path / name)
+        directory.path.mkdir()
+        checkpoint.save(directory, "trial", checkpoint.Checkpoint(state.state_dict(), {}))
+        sizes.append(directory.checkpoint.stat().st_size)
     assert sizes[1] < 1.05 * sizes[0]

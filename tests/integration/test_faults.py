@@ -149,7 +149,7 @@ def test_too_little_space_and_a_read_only_folder_are_said_at_once(small_disk):
 
 
 def test_a_worker_out_of_memory_is_named(tmp_path):
-    trials = [digits_trial(0, latent_dim=2_000_000_000), digits_trial(1)]
+    trials = [digits_trial(0, latent_dim=100_000, batch_size=1_000_000), digits_trial(1)]
     records = run_processes(tmp_path, trials, context(), NullListener(), Policy(), ONE_WORKER).records
     assert [records[t.id].failure for t in trials] == [Failure.OUT_OF_MEMORY, None]
     assert "lower batch_size" in records[trials[0].id].reason

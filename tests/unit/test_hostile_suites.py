@@ -17,6 +17,9 @@ from gan_bench.config.suite import MAX_TRIALS, PlanOptions, find_suite, make_pla
 from gan_bench.config.suite_file import MAX_BYTES, parse
 from gan_bench.config.trial import LIMITS, MAX_DIRECTORY, RESERVED_NAMES
 from gan_bench.core.errors import SuiteError, UserError
+from gan_bench.records import writer
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import trial_lock
 
 GOOD = """\
 suite: s
@@ -233,8 +236,6 @@ def test_directories_of_shipped_trials(suite, profile, place, directory):
 
 
 def test_a_long_name_is_cut_in_the_directory_alone(tmp_path):
-    from gan_bench.records.store import RecordDirectory
-
     text = GOOD.replace("set: {", f"set: {{architecture: {'a' * 200}, ")
     plan = plan_of(tmp_path, text, seeds=(0, 1))
     first, second = plan.trials
@@ -243,8 +244,8 @@ def test_a_long_name_is_cut_in_the_directory_alone(tmp_path):
     assert first.directory.endswith(f"--{first.id}")
     assert first.directory != second.directory
     record = RecordDirectory.of(tmp_path / "results", first)
-    record.describe(first)
-    with record.lock() as lock:
+    writer.describe(record, first)
+    with trial_lock(record) as lock:
         assert lock.acquire() is None
 
 

@@ -1,0 +1,320 @@
+"""Damaged records: every damage is found, named and healed, and never stops a whole command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import digits_trial
+from support.records import bits, edit
+from support.runs import context, run, stop_after
+
+from gan_bench.core.errors import RecordError
+from gan_bench.execution.claim import Policy, state_of
+from gan_bench.execution.events import NullListener
+from gan_bench.execution.executors import run_inline
+from gan_bench.records import writer
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import StoredTrial, damage_of, read_trial, scan, status_of
+from gan_bench.records.record import Status
+from gan_bench.records.shared import read_baselines, write_baselines, write_plan
+from gan_bench.records.verify import verify
+from gan_bench.report.build import build_report
+from gan_bench.training import checkpoint
+
+FILES = (
+    *("trial.json", "environment.json", "record.json", "history.jsonl", "evaluations.jsonl"),
+    *("generator.safetensors", "samples/epoch-0001.png"),
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    trial = digits_trial()
+    run(folder, trial)
+    write_plan(folder / "results", "test", 1, [trial])
+    return folder / "results", trial
+
+
+@pytest.fixture
+def finished(trained, tmp_path):
+    """A results folder with one finished trial that may be damaged."""
+    shutil.copytree(trained[0], tmp_path / "results")
+    return tmp_path / "results", trained[1], RecordDirectory.of(tmp_path / "results", trained[1])
+
+
+def gone(path):
+    path.unlink()
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def link_loop(path):
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def link_elsewhere(path):
+    other = path.parent / "elsewhere"
+    path.rename(other)
+    path.symlink_to(other)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", [gone, flipped, cut, folder, link_loop, link_elsewhere])
+def test_every_damage_is_found_and_a_run_heals_it(finished, name, damage):
+    results, trial, directory = finished
+    before = bits(directory)
+    damage(directory.path / name)
+    assert not state_of(results, trial, context(), Policy()).finished
+    if name != "record.json" or damage is not gone:  # without its end a trial is simply not over
+        assert [verdict for verdict in verify(results) if verdict.faults]
+        assert damage_of(directory) or status_of(directory) is None
+    build_report(results, html=False)
+    (record,) = run_inline(results, [trial], context(), NullListener()).records.values()
+    assert record.status is Status.DONE
+    assert bits(directory) == before
+    assert state_of(results, trial, context(), Policy()).finished
+
+
+def test_every_bit_of_the_small_files_counts(finished):
+    """No flip of one bit in a record's end, its plan or its baselines passes unseen."""
+    results, _, directory = finished
+    score = {"name": "fid[x,train,64]", "metric": "fid", "value": 1.5, "std": None, "extractor": "x", "split": "train"}
+    row = {"dataset": "digits", "image_size": 28, "samples": 64, "pictures": 64, "what": "held-out images"}
+    write_baselines(results, "test", 1, [{**row, "scores": [{**score, "real": 9, "generated": 64}]}])
+    unseen = []
+    for path in (directory.record, results / "test" / "plan.json", results / "test" / "anchors.json"):
+        content = path.read_bytes()
+        for position in range(0, len(content), 3):
+            changed = bytearray(content)
+            changed[position] ^= 1 << position % 8
+            path.write_bytes(changed)
+            if json_or_none(content) != json_or_none(bytes(changed)) and not any(v.faults for v in verify(results)):
+                unseen.append((path.name, position))
+        path.write_bytes(content)
+    assert unseen == []
+
+
+def json_or_none(content):
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
+
+
+def test_one_damaged_trial_does_not_hide_the_others(finished):
+    results, trial, directory = finished
+    other = replace(trial, config=replace(trial.config, seed=1))
+    run_inline(results, [other], context(), NullListener())
+    write_plan(results, "test", 1, [trial, other])
+    directory.history.unlink()
+    directory.history.mkdir()
+    found = list(scan(results))
+    assert [type(item) for item in found] == [RecordError, StoredTrial, StoredTrial]
+    assert "history.jsonl" in found[2].damage
+    table = build_report(results, html=False).tables[0].rows
+    assert sorted(table["status"]) == ["damaged", "done"]
+
+
+def test_a_score_changed_before_a_checkpoint_is_not_resumed_from(tmp_path):
+    """A false FID written into an interrupted trial ended in the tables as its best."""
+    trial = digits_trial(epochs=3)
+    undisturbed, _ = run(tmp_path, trial, "whole")
+    directory, _ = run(tmp_path, trial, stop=stop_after(12))
+    content = directory.evaluations.read_text()
+    assert '"value":' in content
+    line = json.loads(content.splitlines()[0])
+    line["scores"][0]["value"] = 0.001
+    lines = [json.dumps(line), *content.splitlines()[1:]]
+    directory.evaluations.write_text("\n".join(lines) + "\n")
+    with pytest.warns(RuntimeWarning, match="no checkpoint fits its record; training from the start"):
+        directory, record = run(tmp_path, trial)
+    assert record.status is Status.DONE
+    assert bits(directory) == bits(undisturbed)
+
+
+# ------------------------------------------------------------------------------------------------------ --fresh
+
+
+def test_a_kill_while_a_record_is_cleared_leaves_no_half_of_it(finished, monkeypatch):
+    results, trial, directory = finished
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        writer.clear(directory)
+    monkeypatch.undo()
+    assert not directory.path.exists()
+    assert not state_of(results, trial, context(), Policy()).finished
+    (record,) = run_inline(results, [trial], context(), NullListener()).records.values()
+    assert record.status is Status.DONE
+    writer.clear(directory)
+    assert not list((results / "test").glob(".*.aside"))
+
+
+def test_fresh_ignores_what_started_before_and_keeps_what_started_since(finished):
+    results, trial, directory = finished
+    other = replace(trial, config=replace(trial.config, seed=1))
+    run_inline(results, [other], context(), NullListener())
+    edit(directory.environment, started="2026-01-01T00:00:00.000+00:00")
+    writer.finish(directory, replace(run_record(directory), train_seconds=1.0))
+    policy = Policy(fresh_since="2026-06-01T00:00:00.000+00:00")
+    assert not state_of(results, trial, context(), policy).finished
+    assert state_of(results, other, context(), policy).finished
+    records = run_inline(results, [trial, other], context(), NullListener(), policy).records
+    assert list(records) == [trial.id]
+    assert state_of(results, trial, context(), policy).finished
+
+
+def run_record(directory):
+    from gan_bench.records.reader import record_of
+
+    return record_of(directory)
+
+
+def test_an_interrupted_fresh_run_keeps_what_it_did_not_reach(finished):
+    results, trial, directory = finished
+    before = bits(directory)
+    policy = Policy(fresh_since="2999-01-01T00:00:00.000+00:00")
+    run_inline(results, [trial], context(stop=lambda: True), NullListener(), policy)
+    assert bits(directory) == before
+
+
+# ---------------------------------------------------------------------------------------------- shared files
+
+
+def test_simultaneous_plans_lose_no_row(tmp_path):
+    code = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from conftest import digits_trial
+from gan_bench.records.shared import write_plan
+for seed in range(int(sys.argv[2]), int(sys.argv[2]) + 10):
+    write_plan(Path(sys.argv[1]), "test", 1, [digits_trial(seed)])
+"""
+    tests = str(Path(__file__).parents[1])
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(first), tests]) for first in range(0, 40, 10)
+    ]
+    assert [process.wait(120) for process in processes] == [0] * 4
+    assert len(list(scan(tmp_path))) == 40
+
+
+def test_baselines_of_another_extractor_are_kept(tmp_path):
+    row = {"dataset": "digits", "image_size": 28, "samples": 64, "pictures": 64, "what": "x", "data_sha256": "a"}
+
+    def score(extractor, value):
+        return {
+            "name": f"fid[{extractor},train,64]", "metric": "fid", "value": value, "std": None,
+            "extractor": extractor, "split": "train", "real": 9, "generated": 64,
+        }  # fmt: skip
+
+    write_baselines(tmp_path, "test", 1, [{**row, "scores": [score("small", 1.0), score("large", 2.0)]}])
+    write_baselines(tmp_path, "test", 1, [{**row, "scores": [score("large", 3.0)]}])
+    (kept,) = read_baselines(tmp_path)["test"]
+    assert {s["extractor"]: s["value"] for s in kept["scores"]} == {"small": 1.0, "large": 3.0}
+    write_baselines(tmp_path, "test", 1, [{**row, "data_sha256": "b", "scores": [score("large", 4.0)]}])
+    (kept,) = read_baselines(tmp_path)["test"]
+    assert {s["extractor"]: s["value"] for s in kept["scores"]} == {"large": 4.0}
+
+
+# ------------------------------------------------------------------------------------------------ checkpoints
+
+
+def test_two_names_of_one_checkpoint_leave_no_third(tmp_path):
+    """After a kill between the two renames both names are of one file; renaming one onto another does nothing."""
+    directory = RecordDirectory(tmp_path)
+    checkpoint.save(directory, "0", checkpoint.Checkpoint({"a": torch.ones(3)}, {}))
+    os.link(directory.checkpoint, directory.previous_checkpoint)
+    checkpoint.save(directory, "0", checkpoint.Checkpoint({"a": torch.zeros(3)}, {}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "checkpoint.pt.previous"]
+    newest, older = checkpoint.candidates(directory, "0")
+    assert (newest.state["a"].sum(), older.state["a"].sum()) == (0, 3)
+
+
+# ----------------------------------------------------------------------------------- records of earlier versions
+
+
+@pytest.fixture
+def earlier(tmp_path, monkeypatch):
+    """What version 0.1.0 left: a finished trial, an interrupted one, and a planned one, of a small own network."""
+    from torch import nn
+
+    from gan_bench.models.architectures import ARCHITECTURES, Architecture
+
+    class G(nn.Module):
+        def __init__(self, latent_dim):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(latent_dim, 784), nn.Tanh())
+
+        def forward(self, z):
+            return self.layers(z).reshape(-1, 1, 28, 28)
+
+    class D(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(784, 1))
+
+        def forward(self, images):
+            return self.layers(images.flatten(1)).flatten()
+
+    entry = Architecture(description="", image_shape=(1, 28, 28), generator=G, discriminator=D)
+    monkeypatch.setitem(ARCHITECTURES._entries, "tiny", entry)
+    with zipfile.ZipFile(Path(__file__).parents[1] / "golden" / "records-0.1.0.zip") as archive:
+        archive.extractall(tmp_path)
+    return tmp_path / "results"
+
+
+def test_records_of_the_first_version_are_read_reported_verified_and_resumed(earlier):
+    found = list(scan(earlier))
+    assert [stored.record and stored.record["status"] for stored in found] == ["done", "interrupted", None]
+    assert not [verdict for verdict in verify(earlier) if verdict.faults]
+    tables = {table.name: table for table in build_report(earlier, html=False).tables}
+    settings = tables["test-full-digits-settings-lenet-mnist-v1-train-64"].rows
+    assert settings["fid"].notna().sum() >= 3  # the setting and both baselines
+    stored = read_trial(found[1].path)
+    trial = digits_trial_of(stored)
+    (record,) = run_inline(earlier, [trial], context(engine="reference"), Resumed()).records.values()
+    assert record.status is Status.DONE
+    assert Resumed.at == 1
+    assert not [verdict for verdict in verify(earlier) if verdict.faults]
+
+
+class Resumed(NullListener):
+    at = None
+
+    def started(self, trial, resumed_at):
+        Resumed.at = resumed_at
+
+
+def digits_trial_of(stored):
+    from gan_bench.config.trial import Trial, TrialConfig
+
+    return Trial(setting=stored.trial["setting"], config=TrialConfig.from_json(stored.trial["config"]))
