@@ -2,7 +2,7 @@
 
 A lock is a file ``<name>.<generation>`` that says who holds it; its modification time is the owner's heartbeat. It is
 made by an exclusive hard link, so it appears whole and to one process alone. An owner that is known to be dead is
-passed by making the next generation, never by removing its file first: of several processes that class_extractor the same owner
+passed by making the next generation, never by removing its file first: of several processes that find the same owner
 dead, one makes the next generation.
 """
 
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
-from gan_bench.core.atomic import ASIDE, remove_leftovers
+from gan_bench.core.atomic import ASIDE, new_file_beside, remove_leftovers
 
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0
@@ -192,8 +192,7 @@ class Lock:
     def _link(self, target: Path, owner: Owner) -> bool:
         """Make the lock file appear whole, to one process alone."""
         remove_leftovers(self.folder)
-        handle, name = tempfile.mkstemp(prefix=f".{self.name}.", suffix=ASIDE, dir=self.folder)
-        aside = Path(name)
+        handle, aside = new_file_beside(self.folder / self.name)
         try:
             with os.fdopen(handle, "w") as file:
                 json.dump(asdict(owner), file)
