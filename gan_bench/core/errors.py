@@ -6,6 +6,10 @@ from __future__ import annotations
 class UserError(Exception):
     """Something the user gave cannot be used; the command line prints it and exits with code 2."""
 
+    def __str__(self) -> str:
+        """Return the message, with file names that are not UTF-8 escaped: no stream could print them."""
+        return super().__str__().encode(errors="backslashreplace").decode()
+
 
 class DataError(UserError):
     """A dataset is missing, damaged or too small for what is asked of it."""
@@ -30,6 +34,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, RuntimeError):
         return any(text in str(error) for text in _NO_MEMORY)
     return isinstance(error, MemoryError)
+
+
+def printable(name: str) -> str:
+    """Return a file's name on one line that any terminal shows: control characters and lone bytes are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def brief(error: BaseException) -> str:

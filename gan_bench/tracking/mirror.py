@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan_bench.core.errors import RecordError, UserError, brief
 from gan_bench.records.lock import Lock
+from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.records.store import LOCKS, SAMPLES, TRIAL, WEIGHTS, RecordDirectory, StoredTrial, scan, suite_folders
 from gan_bench.tracking.views import by_setting, colour, leaderboard, note
 
@@ -75,6 +76,9 @@ class Mirror:
         uri: Tracking URI.
         results: The results folder; artifacts of the SQLite default lie in it.
 
+    Attributes:
+        unreadable: Messages about sample grids that were left out.
+
     Raises:
         Exception: Whatever MLflow raises when it cannot be reached.
     """
@@ -87,6 +91,7 @@ class Mirror:
         self._sent: dict[str, _Sent] = {}
         self.experiments: dict[str, str] = {}
         self._extractors: set[str] = set()
+        self.unreadable: list[str] = []
         with self._creation_lock():
             self._client: MlflowClient = MlflowClient(tracking_uri=uri)
             if uri.startswith("sqlite:"):
@@ -231,16 +236,18 @@ class Mirror:
 
     def _send_samples(self, sent: _Sent, stored: StoredTrial) -> None:
         import numpy as np
-        from PIL import Image
 
         for line in stored.evaluations:
             epoch = line["epoch"]
             path = stored.path / SAMPLES / f"epoch-{epoch:04d}.png"
             if epoch in sent.samples or not path.exists():
                 continue
-            with Image.open(path) as image:
-                grid = np.asarray(image.convert("RGB"))
-            self._client.log_image(sent.run_id, grid, key=SAMPLES_KEY, step=epoch)
+            try:
+                grid = np.asarray(read_sample_grid(path))
+            except RecordError as error:
+                self.unreadable.append(str(error))
+            else:
+                self._client.log_image(sent.run_id, grid, key=SAMPLES_KEY, step=epoch)
             sent.samples.add(epoch)
 
     def _close(self, run_id: str, stored: StoredTrial, *, live: bool) -> None:
@@ -332,4 +339,5 @@ def replay(results: Path, uri: str) -> dict[str, Any]:
             mirror.save_views(suite)
     except Exception as error:
         raise UserError(f"MLflow at {uri} could not be written ({brief(error)}); check --tracking-uri") from error
+    unreadable += mirror.unreadable
     return {"runs": count, "experiments": mirror.experiments, "unreadable": unreadable, "busy": busy}
