@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gan_bench.config.image_folder import ImageFolder
-from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.errors import DataError, UserError, printable
 from gan_bench.core.registry import Registry
-from gan_bench.data.image_files import open_source
 from gan_bench.data.image_folders import prepare
+from gan_bench.data.image_source import open_source
 from gan_bench.data.readers import (
     CATS_HANDLE,
     Split,
@@ -293,7 +293,7 @@ def register_folder(folder: ImageFolder) -> Dataset:
     }
     dataset = Dataset(
         name=folder.name,
-        description=f"images of {folder.path}",
+        description=f"images of {printable(str(folder.path))}",
         channels=folder.transform.channels,
         size=folder.transform.size,
         prepared_size=folder.transform.size,
