@@ -22,9 +22,9 @@ from PIL import EpsImagePlugin, Image
 
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.core.atomic import write_atomically
-from gan_bench.core.errors import DataError
-from gan_bench.data import image_files, image_folders
-from gan_bench.data.datasets import DATASETS, register_folder
+from gan_bench.core.errors import DataError, UserError
+from gan_bench.data import datasets, image_files, image_folders
+from gan_bench.data.datasets import DATASETS, DataRoot, Dataset, load, register_folder
 from gan_bench.data.image_files import MAX_SIDE, decode, decode_square
 from gan_bench.data.image_folders import prepare
 from gan_bench.data.image_source import open_source
@@ -409,3 +409,62 @@ def test_new_files_have_the_mode_of_the_process_without_touching_it(tmp_path, mo
     assert len(kept) == 2
     for path in [*kept, tmp_path / "text"]:
         assert stat.S_IMODE(path.stat().st_mode) == 0o640, path
+
+
+# ---------------------------------------------------------------------------------------------- datasets
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_fewer_than_four_distinct_images_are_refused(tmp_path, split, registered):
+    folder_of(tmp_path / "f" / ("test" if split == "train" else "train"))
+    folder = folder_of(tmp_path / "f" / split, 3)
+    Image.open(folder / "2.png").save(folder / "3.bmp")  # another file of the same pixels
+    mine = ImageFolder(name="few", path=tmp_path / "f", transform=COLOUR)
+    message = f"few has only 3 distinct {split} images in .*; scores need 4, so add more"
+    with pytest.raises(DataError, match=message):
+        register_folder(mine)
+    folder_of(folder, 1, start=9)
+    assert register_folder(mine).counts == {"train": 5 if split == "train" else 4, "test": 5 if split == "test" else 4}
+
+
+def test_a_name_stands_for_one_folder_and_one_transform(tmp_path, registered, monkeypatch):
+    folder_of(tmp_path / "f")
+    mine = ImageFolder(name="own", path=tmp_path / "f", transform=COLOUR)
+    dataset = register_folder(mine)
+    monkeypatch.chdir(tmp_path)
+    assert register_folder(ImageFolder(name="own", path=Path("f"), transform=COLOUR)) is dataset
+    monkeypatch.setattr(datasets, "prepare", lambda *_: pytest.fail("prepared"))
+    changes = [{"size": 16}, {"channels": 1}, {"crop": "none"}, {"unreadable": "skip"}]
+    for changed in [Transform(**{**vars(COLOUR), **change}) for change in changes]:
+        with pytest.raises(UserError, match='the dataset name "own" is taken'):
+            register_folder(ImageFolder(name="own", path=tmp_path / "f", transform=changed))
+    for shipped in ("mnist", "digits", "cifar10", "cats"):
+        with pytest.raises(UserError, match=f'the dataset name "{shipped}" is taken'):
+            register_folder(ImageFolder(name=shipped, path=tmp_path / "f", transform=COLOUR))
+
+
+def test_a_dataset_is_read_once_and_fetched_only_when_it_is_not_there(tmp_path, registered):
+    import torch
+
+    calls = []
+
+    def read(folder, split):
+        calls.append(split)
+        if not (folder / "there").exists():
+            raise DataError("it is not there")
+        return torch.zeros(5, 1, 8, 8, dtype=torch.uint8), None
+
+    entry = Dataset(
+        name="remote", description="", channels=1, size=8, counts={"train": 5, "test": 5}, classes=0, read=read,
+        fetch=lambda folder: (folder / "there").touch(),
+    )  # fmt: skip
+    DATASETS.register("remote", entry)
+    with pytest.raises(DataError, match="it is not there"):
+        load("remote", DataRoot(tmp_path, given=True), "train", 8)
+    assert calls == ["train"]
+    calls.clear()
+    load("remote", DataRoot(tmp_path, given=False), "train", 8)
+    assert calls == ["train", "train", "test", "train"], "tried, fetched, verified, read"
+    calls.clear()
+    load("remote", DataRoot(tmp_path, given=False), "test", 8)
+    assert calls == ["test"]
