@@ -15,9 +15,11 @@ from torch import Tensor
 from gan_bench.config.image_folder import Transform
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.text import printable
 from gan_bench.data.datasets import DATASETS, DataRoot, ImageSet, load
-from gan_bench.data.image_files import decode, open_source
+from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import prepare
+from gan_bench.data.image_source import open_source
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks, shuffled
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.features import Extractor
@@ -134,11 +136,11 @@ def _references(
     path = Path(against)
     if path.suffix == ".npz":
         moments = {e.name: import_moments(path, e.feature_dim) for e in extractors}
-        return {e.name: Reference(path.stem, moments[e.name]).to(e.device) for e in extractors}, None
+        return {e.name: Reference(printable(path.stem), moments[e.name]).to(e.device) for e in extractors}, None
     if not path.exists():
         raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
     images = _images_of(path, drawn.channels)
-    return {e.name: compute(images.images, None, path.stem, e) for e in extractors}, None
+    return {e.name: compute(images.images, None, printable(path.stem), e) for e in extractors}, None
 
 
 def _dataset_reference(name: str, extractor: Extractor, root: DataRoot, size: int | None = None) -> Reference:

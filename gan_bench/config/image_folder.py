@@ -16,7 +16,7 @@ class Transform:
         size: Height and width; the shorter side is scaled to it and the centre cropped.
         channels: 1 for grey, 3 for colour.
         crop: ``none`` refuses images of any other size instead.
-        unreadable: Whether a image that cannot be decoded stops the preparation or is skipped and counted.
+        unreadable: Whether an image that cannot be read stops the preparation or is skipped and counted.
     """
 
     size: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 import time
 from pathlib import Path
 
@@ -25,19 +25,39 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         OSError: The file cannot be written; the old one stands and nothing is left beside it.
     """
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=ASIDE, dir=path.parent)
-    aside = Path(name)
+    handle, aside = new_file_beside(path)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        aside.chmod(0o666 & ~_umask())
         aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def new_file_beside(path: Path) -> tuple[int, Path]:
+    """Create an empty file with a random name in the folder of another.
+
+    It has the mode that every new file of this process has. ``tempfile.mkstemp`` gives 0600 instead, and correcting
+    that means to read the umask, which can only be read by changing it for all threads.
+
+    Args:
+        path: The file that the new one will replace.
+
+    Returns:
+        A handle open for writing, and the path; ``remove_leftovers`` finds it should the process be killed.
+
+    Raises:
+        OSError: The folder does not exist or cannot be written to.
+    """
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+    while True:
+        aside = path.parent / f".{path.name}.{secrets.token_hex(4)}{ASIDE}"
+        with contextlib.suppress(FileExistsError):
+            return os.open(aside, flags, 0o666), aside
 
 
 def remove_leftovers(folder: Path, idle: float = STALE_SECONDS) -> None:
@@ -51,12 +71,6 @@ def remove_leftovers(folder: Path, idle: float = STALE_SECONDS) -> None:
         with contextlib.suppress(OSError):  # gone meanwhile, or not ours to remove
             if not idle or time.time() - path.stat().st_mtime > idle:
                 path.unlink()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,6 +6,10 @@ from __future__ import annotations
 class UserError(Exception):
     """Something the user gave cannot be used; the command line prints it and exits with code 2."""
 
+    def __str__(self) -> str:
+        """Return the message, with file names that are not UTF-8 escaped: no stream could print them."""
+        return super().__str__().encode(errors="backslashreplace").decode()
+
 
 class DataError(UserError):
     """A dataset is missing, damaged or too small for what is asked of it."""

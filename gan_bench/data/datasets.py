@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from gan_bench.config.image_folder import ImageFolder
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.registry import Registry
-from gan_bench.data.image_files import open_source
+from gan_bench.core.text import printable
 from gan_bench.data.image_folders import prepare
+from gan_bench.data.image_source import open_source
 from gan_bench.data.readers import (
     CATS_HANDLE,
     Split,
@@ -29,6 +31,7 @@ from gan_bench.data.readers import (
     read_digits,
     read_mnist,
 )
+from gan_bench.data.resize import resize
 
 _SPLITS: tuple[Split, ...] = ("train", "test")
 
@@ -74,7 +77,7 @@ class Dataset:
         classes: Number of classes, 0 without labels.
         class_extractor: Name of the shipped extractor that knows these classes, or None.
         prepared_size: Height and width its user asked for, which trials must take as they are; None for any.
-        folder: The user's own images it was made from, or None.
+        folder: The user's images it stands for, with an absolute path; None for a dataset that is shipped.
         read: Reads (images, labels) of a split from the data folder; raises DataError.
         fetch: Downloads the files into a folder, or None when there is nothing to download.
     """
@@ -93,25 +96,8 @@ class Dataset:
 
 
 DATASETS: Registry[Dataset] = Registry("dataset")
-_CHUNK = 1000
-
-
-def resize(images: Tensor, size: int) -> Tensor:
-    """Resize square uint8 images as PIL's bilinear filter does, bit for bit when enlarging.
-
-    Args:
-        images: (N, C, H, H) uint8.
-        size: New height and width.
-    """
-    if images.shape[-1] == size:
-        return images
-    resized = torch.empty(*images.shape[:2], size, size, dtype=torch.uint8)
-    for start in range(0, len(images), _CHUNK):
-        piece = images[start : start + _CHUNK]
-        resized[start : start + _CHUNK] = F.interpolate(
-            piece, size=(size, size), mode="bilinear", antialias=size < images.shape[-1]
-        )
-    return resized
+LEAST_DISTINCT = 4
+"""Distinct images that a split needs: precision and recall look at the third neighbour of every image."""
 
 
 def load(name: str, root: DataRoot, split: Split, size: int, limit: int | None = None) -> ImageSet:
@@ -128,9 +114,7 @@ def load(name: str, root: DataRoot, split: Split, size: int, limit: int | None =
         DataError: Files are missing, damaged or cannot be fetched.
         UserError: No dataset has that name.
     """
-    dataset = DATASETS[name]
-    ensure(dataset, root)
-    images, labels = dataset.read(root.path, split)
+    images, labels = _read(DATASETS[name], root, split)
     images = resize(images[:limit], size).contiguous()
     if not len(images):
         raise DataError(f"{name} has no {split} images in {root.path}")
@@ -138,21 +122,15 @@ def load(name: str, root: DataRoot, split: Split, size: int, limit: int | None =
     return ImageSet(images, labels, hashlib.sha256(images.numpy().data).hexdigest())
 
 
-def ensure(dataset: Dataset, root: DataRoot) -> None:
-    """Fetch a dataset that is not there, unless its folder was given by the user.
-
-    Raises:
-        DataError: It is not there and may not or cannot be fetched.
-    """
-    if dataset.fetch is None:
-        return
+def _read(dataset: Dataset, root: DataRoot, split: Split) -> tuple[Tensor, Tensor | None]:
+    """Read a split; what cannot be read is fetched and read again, unless its folder was given by the user."""
     try:
-        for split in dataset.counts:
-            dataset.read(root.path, split)
+        return dataset.read(root.path, split)
     except DataError:
-        if root.given:
+        if root.given or dataset.fetch is None:
             raise
-        fetch(dataset, root.path)
+    fetch(dataset, root.path)
+    return dataset.read(root.path, split)
 
 
 def fetch(dataset: Dataset, folder: Path) -> None:
@@ -225,8 +203,6 @@ DATASETS.register(
         class_extractor="lenet-mnist-v1",
     ),
 )
-
-
 DATASETS.register(
     "digits",
     Dataset(
@@ -241,8 +217,6 @@ DATASETS.register(
         class_extractor="lenet-mnist-v1",
     ),
 )
-
-
 DATASETS.register(
     "cifar10",
     Dataset(
@@ -279,9 +253,10 @@ def register_folder(folder: ImageFolder) -> Dataset:
     show at once.
 
     Raises:
-        DataError: There are no images, or one cannot be used.
+        DataError: There are fewer than ``LEAST_DISTINCT`` different images, or one cannot be used.
         UserError: The name belongs to another dataset; nothing was prepared.
     """
+    folder = replace(folder, path=Path(os.path.realpath(folder.path)))
     if folder.name in DATASETS:
         known = DATASETS[folder.name]
         _check_same(known, folder)
@@ -298,17 +273,19 @@ def register_folder(folder: ImageFolder) -> Dataset:
         split: prepare(folder.path, None if whole else split, folder.transform)
         for split in (["train"] if whole else splits)
     }
+    for split, found in prepared.items():
+        _check_distinct(found.images, split, folder)
     dataset = Dataset(
         name=folder.name,
-        description=f"images of {folder.path}",
+        description=f"images of {printable(str(folder.path))}",
         channels=folder.transform.channels,
         size=folder.transform.size,
         prepared_size=folder.transform.size,
+        folder=folder,
         counts={split: len(p.images) for split, p in prepared.items()},  # type: ignore[misc]
         classes=len(prepared["train"].classes),
         read=read,
         fetch=None,
-        folder=folder,
     )
     return DATASETS.register(folder.name, dataset)
 
@@ -324,8 +301,19 @@ def _check_same(known: Dataset, folder: ImageFolder) -> None:
             f'datasets.{folder.name}: the dataset name "{folder.name}" is taken by a built-in dataset; '
             "choose another in the suite"
         )
-    if known.folder.to_json() != folder.to_json():
+    if known.folder != folder:
         raise UserError(
             f'datasets.{folder.name}: the dataset name "{folder.name}" is taken by {known.folder.path}; '
             "choose another in the suite"
         )
+
+
+def _check_distinct(images: NDArray[np.uint8], split: str, folder: ImageFolder) -> None:
+    """Refuse a split in which an image has no third neighbour, which precision and recall ask for."""
+    seen: set[bytes] = set()
+    for image in images:
+        seen.add(hashlib.sha256(image.tobytes()).digest())
+        if len(seen) == LEAST_DISTINCT:
+            return
+    count = f"{len(seen)} distinct {split} image{'s' if len(seen) > 1 else ''}"
+    raise DataError(f"{folder.name} has only {count} in {folder.path}; scores need {LEAST_DISTINCT}, so add more")

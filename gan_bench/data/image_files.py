@@ -1,105 +1,46 @@
-"""Folders and zip files of images, and how one of them is decoded."""
+"""One image file -> a PIL image or a uint8 array, whatever the file holds."""
 
 from __future__ import annotations
 
 import io
-import zipfile
-from collections.abc import Callable
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
-from gan_bench.core.errors import DataError
+from gan_bench.config.image_folder import Transform
+from gan_bench.core.errors import DataError, brief
+from gan_bench.core.text import printable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+"""What PIL may open. Its other formats include programs, such as EPS, which it gives to Ghostscript to run."""
+MAX_PIXELS = 64_000_000
+MAX_SIDE = 32_768
+_PIXELS_AT_A_TIME = 2 * MAX_PIXELS
+_MAX_TAG_VALUES = 2**20
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L")
-
-
-@dataclass(frozen=True)
-class Source:
-    """An open folder or zip file.
-
-    Attributes:
-        names: Names of its images with forward slashes, sorted.
-        folders: Names of its folders, as far as they are listed.
-        read: Gives the bytes of one.
-    """
-
-    names: list[str]
-    folders: list[str]
-    read: Callable[[str], bytes]
-
-    def empty_folder(self) -> str | None:
-        """Return a folder without images beside folders with some: a class that would silently be missing."""
-        filled = {
-            "/".join(parts[:i]) for name in self.names for parts in [name.split("/")] for i in range(1, len(parts))
-        }
-        beside = {folder.rpartition("/")[0] for folder in filled}
-        return next((f for f in self.folders if f not in filled and f.rpartition("/")[0] in beside), None)
-
-
-@contextmanager
-def open_source(path: Path) -> Iterator[Source]:
-    """Open a folder (with its subfolders) or a zip file of images.
-
-    A zip is read member by member and never unpacked, so no member can leave any folder.
-
-    Raises:
-        DataError: It is neither, is damaged, or holds names that point outside.
-    """
-    if path.is_dir():
-        files = {p.relative_to(path).as_posix(): p for p in path.rglob("*") if p.is_file()}
-
-        def read_file(name: str) -> bytes:
-            try:
-                return files[name].read_bytes()
-            except OSError as error:
-                raise DataError(f"the image {path}/{name} cannot be read ({error.strerror})") from None
-
-        folders = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_dir())
-        yield Source(_images(files), _visible(folders), read_file)
-        return
-    try:
-        archive = zipfile.ZipFile(path)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; name a folder or zip file of images") from None
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{path} is neither a folder nor an intact zip file ({error}); get it again") from None
-    with archive:
-        names = archive.namelist()
-        for name in names:
-            if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts:
-                raise DataError(f"{path} holds {name!r}, a name that leaves its folder; do not use this file")
-
-        def read(name: str) -> bytes:
-            try:
-                return archive.read(name)
-            except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-                raise DataError(f"{path} is damaged at {name} ({error}); get it again") from None
-
-        folders = sorted(name.rstrip("/") for name in names if name.endswith("/"))
-        yield Source(_images(names), _visible(folders), read)
-
-
-def _images(names: object) -> list[str]:
-    listed: list[str] = list(names)  # type: ignore[call-overload]
-    return sorted(_visible([name for name in listed if PurePosixPath(name).suffix.lower() in ENDINGS]))
-
-
-def _visible(names: list[str]) -> list[str]:
-    """Leave out what systems hide in folders and archives."""
-    return [n for n in names if not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(n).parts)]
+_WITH_ALPHA = ("P", "PA", "LA", "La", "RGBA", "RGBa")
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode(data: bytes, name: str, channels: int) -> Image.Image:
-    """Decode a image as people see it: EXIF rotation applied, any colour mode, 16 bits scaled to 8.
+    """Decode an image as people see it: EXIF rotation applied, any colour mode, 16 bits and floats scaled to 8.
+
+    Floats (TIFF, PFM) are taken as [0, 1] when none is above 1, else as [0, 255]; values outside are clipped.
 
     Args:
         data: Bytes of the file.
@@ -107,33 +48,201 @@ def decode(data: bytes, name: str, channels: int) -> Image.Image:
         channels: 1 for grey, 3 for colour.
 
     Returns:
-        A PIL image of mode L or RGB. Transparency is laid over white.
+        A PIL image of mode L or RGB. Transparency is laid over white. Of several frames it is the first.
 
     Raises:
-        DataError: It cannot be decoded.
+        DataError: It cannot be decoded, or is larger than ``MAX_PIXELS`` or ``MAX_SIDE``.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode in _SIXTEEN_BIT:
-                wide = np.asarray(image).astype(np.int64)
-                image = Image.fromarray((wide // 257).clip(0, 255).astype(np.uint8))
-            if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa"):
-                over = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
-            return image.convert("L" if channels == 1 else "RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        why = "of no known format" if isinstance(error, UnidentifiedImageError) else error
-        raise DataError(f"the image {name} cannot be decoded ({why}); repair or remove it") from None
+    with _opened(data, name) as image:
+        return _eight_bit(image, channels)
+
+
+def decode_square(data: bytes, name: str, transform: Transform) -> NDArray[np.uint8]:
+    """Decode an image and bring it to the size and channels of a dataset.
+
+    Args:
+        data: Bytes of the file.
+        name: Named in errors.
+        transform: Size, channels and crop.
+
+    Returns:
+        (C, H, W) uint8.
+
+    Raises:
+        DataError: It cannot be decoded, is too large or too long, or has another size and may not be cropped.
+    """
+    with _opened(data, name, transform.size) as opened:
+        image = _eight_bit(opened, transform.channels)
+        _check_size(image, name, transform)
+        array = np.array(fit(image, transform.size))
+    return array[None] if transform.channels == 1 else array.transpose(2, 0, 1)
 
 
 def fit(image: Image.Image, size: int) -> Image.Image:
     """Scale the shorter side to ``size`` with PIL's bilinear filter and crop the centre, as torchvision does."""
-    width, height = image.size
-    if (width, height) == (size, size):
+    if image.size == (size, size):
         return image
-    resized = (size, int(size * height / width)) if width <= height else (int(size * width / height), size)
-    if resized != (width, height):
+    resized = _scaled(*image.size, size)
+    if resized != image.size:
         image = image.resize(resized, Image.Resampling.BILINEAR)
     left, top = round((image.width - size) / 2), round((image.height - size) / 2)
     return image.crop((left, top, left + size, top + size))
+
+
+def _scaled(width: int, height: int, size: int) -> tuple[int, int]:
+    return (size, int(size * height / width)) if width <= height else (int(size * width / height), size)
+
+
+@contextmanager
+def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.Image]:
+    """Open an image whose header keeps the limits, and turn whatever decoding it raises into a DataError.
+
+    Args:
+        data: Bytes of the file.
+        name: Named in errors.
+        size: What its shorter side will be scaled to.
+    """
+    try:
+        _check_tags(data)
+        with (
+            _quiet,
+            Image.open(io.BytesIO(data), formats=FORMATS) as image,
+            _budget.take(_pixels(image, name, size)),
+        ):
+            yield image
+    except DataError:
+        raise
+    except Image.DecompressionBombError:
+        raise DataError(_too_large(name, "too many")) from None
+    except MemoryError as error:  # not the file's fault alone, so it is never skipped in silence
+        raise DataError(f"memory ran out while {printable(name)} was decoded; free some or remove it") from error
+    except Exception as error:  # damaged data make PIL and its libraries raise any kind
+        why = "of no known format" if isinstance(error, UnidentifiedImageError) else brief(error)
+        raise DataError(
+            f"the image {printable(name)} cannot be decoded ({printable(why)}); repair or remove it"
+        ) from None
+
+
+def _pixels(image: Image.Image, name: str, size: int | None) -> int:
+    """Return how many pixels an image will have at most; refuse what memory should not hold before it is decoded."""
+    width, height = image.size
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise DataError(_too_large(name, f"{width:,}x{height:,}"))
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(322, 1) * tags.get(323, 1) > MAX_PIXELS:  # the tile of a TIFF may be larger than its image
+        raise DataError(_too_large(name, "tiles of too many"))
+    scaled = (width, height) if size is None else _scaled(width, height, size)
+    if scaled[0] * scaled[1] > MAX_PIXELS:
+        raise DataError(
+            f"the image {printable(name)} of {width:,}x{height:,} pixels is too long: with its shorter side at {size} "
+            f"it has {scaled[0]:,}x{scaled[1]:,}; cut or remove it"
+        )
+    return max(width * height, scaled[0] * scaled[1])
+
+
+def _too_large(name: str, pixels: str) -> str:
+    return (
+        f"the image {printable(name)} has {pixels} pixels, more than {MAX_PIXELS // 10**6} million or {MAX_SIDE:,} "
+        "to a side; scale it down or remove it"
+    )
+
+
+def _check_tags(data: bytes) -> None:
+    """Refuse a TIFF with millions of numbers in one tag, which PIL makes Python objects of when it opens the file.
+
+    Raises:
+        ValueError: One tag has too many.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None or data[2:4] not in (b"*\0", b"\0*", b"+\0", b"\0+"):
+        return
+    big = data[2:3] == b"+"
+    (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+    (entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
+    form = struct.Struct(order + ("HHQ8x" if big else "HHI4x"))
+    start += 8 if big else 2
+    entries = min(entries, (len(data) - start) // form.size)
+    for tag, kind, count in form.iter_unpack(data[start : start + form.size * entries]):
+        if kind not in (1, 2, 6, 7) and count > _MAX_TAG_VALUES:
+            raise ValueError(f"its tag {tag} has {count:,} values")
+
+
+def _check_size(image: Image.Image, name: str, transform: Transform) -> None:
+    width, height = image.size
+    size = transform.size
+    if transform.crop == "none" and (width, height) != (size, size):
+        raise DataError(
+            f"the image {printable(name)} has {width}x{height} pixels, not {size}x{size}; "
+            "bring all images to one size, or write crop: center where a suite names them"
+        )
+
+
+def _eight_bit(image: Image.Image, channels: int) -> Image.Image:
+    image.load()
+    method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    if method is not None:
+        image = image.transpose(method)
+    if image.mode == "F":
+        image = Image.fromarray(_from_floats(np.array(image)))
+    if image.mode in _SIXTEEN_BIT:
+        wide = np.array(image)
+        wide //= 257
+        image = Image.fromarray(wide.clip(0, 255).astype(np.uint8))
+    if image.mode in _WITH_ALPHA:
+        over = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _from_floats(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    if not np.isfinite(values).all():
+        raise ValueError("NaN or infinite pixels")
+    scaled = values.clip(0, 1) * 255 if values.max() <= 1 else values.clip(0, 255)
+    return scaled.round().astype(np.uint8)
+
+
+class _PixelBudget:
+    """Lets threads decode at the same time only as many pixels as memory should hold."""
+
+    def __init__(self, pixels: int) -> None:
+        self._left = pixels
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, pixels: int) -> Iterator[None]:
+        """Wait for a share; no image has more pixels than there are in all."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= pixels)
+            self._left -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += pixels
+                self._changed.notify_all()
+
+
+class _QuietDecoders:
+    """Ignores PIL's warnings on odd files while any thread decodes; the filters of warnings belong to all threads."""
+
+    def __init__(self) -> None:
+        self._count, self._lock = 0, threading.Lock()
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._count:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._count -= 1
+            if not self._count:
+                self._filters.__exit__(None, None, None)
+
+
+_budget = _PixelBudget(_PIXELS_AT_A_TIME)
+_quiet = _QuietDecoders()

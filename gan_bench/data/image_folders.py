@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -15,19 +14,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 
 from gan_bench.config.image_folder import Transform
-from gan_bench.core.atomic import ASIDE, remove_leftovers, write_atomically
+from gan_bench.core.atomic import new_file_beside, remove_leftovers, write_atomically
 from gan_bench.core.cache import cache_folder
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DataError
-from gan_bench.data.image_files import ENDINGS, Source, decode, fit, open_source
+from gan_bench.core.text import printable
+from gan_bench.data.image_files import decode_square
+from gan_bench.data.image_source import ENDINGS, Source, check_regular, image_tree, open_source
 
 CHUNK = 512
-"""Images decoded at a time; bounds memory."""
+"""Most images decoded at a time."""
+CHUNK_BYTES = 2**28
+"""Bytes, of files or of what is made of them, after which no more are decoded at a time."""
 
-_FORM = 1
+_FORM = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +78,13 @@ def prepare(source: Path, split: str | None, transform: Transform) -> Prepared:
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(stem.parent)
-        handle, name = tempfile.mkstemp(prefix=f".{stem.name}.", suffix=ASIDE, dir=stem.parent)
+        handle, aside = new_file_beside(stem)
         os.close(handle)
     except OSError:
         return _prepare(source, split, transform, None)
     try:
-        prepared = _prepare(source, split, transform, Path(name))
-        os.replace(name, stem.with_suffix(".npy"))  # noqa: PTH105 - a plain rename
+        prepared = _prepare(source, split, transform, aside)
+        aside.replace(stem.with_suffix(".npy"))
         facts = {k: v for k, v in vars(prepared).items() if k not in ("images", "labels")}
         labels = None if prepared.labels is None else prepared.labels.tolist()
         write_atomically(stem.with_suffix(".json"), json.dumps({**facts, "labels": labels}))
@@ -90,39 +94,49 @@ def prepare(source: Path, split: str | None, transform: Transform) -> Prepared:
             "make room or set $GAN_BENCH_CACHE to another folder"
         ) from None
     finally:
-        Path(name).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
     return _from_cache(stem) or prepared
 
 
 def fingerprint(source: Path) -> str:
-    """Digest what tells one source from another: a zip's bytes; a folder's names, sizes and times.
+    """Digest what tells one source from another: a zip's bytes; names of folders, and names, sizes, times of images.
 
     Raises:
         DataError: There is no such file or folder.
     """
     digest = hashlib.sha256()
-    if source.is_dir():
-        for path in sorted(p for p in source.rglob("*") if p.is_file()):
-            stat = path.stat()
-            digest.update(f"{path.relative_to(source).as_posix()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
+        names, folders = image_tree(source)
+        digest.update("\n".join(folders).encode(errors="surrogatepass"))
+        for name in names:
+            digest.update(f"{name}\0{_state(source / name)}\n".encode(errors="surrogatepass"))
         return digest.hexdigest()
     try:
+        check_regular(source)
         with source.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"{source} cannot be read ({error.strerror}); name a folder or zip file of images") from None
 
 
+def _state(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError:  # a dangling link; reading it says so
+        return "absent"
+    return f"{stat.st_size}\0{stat.st_mtime_ns}"
+
+
 def _from_cache(stem: Path) -> Prepared | None:
     try:
         facts: dict[str, Any] = json.loads(stem.with_suffix(".json").read_text())
         # Copy-on-write: torch wants a writable array, and nothing may reach the file.
-        images = np.load(stem.with_suffix(".npy"), mmap_mode="c", allow_pickle=False)
+        images = np.lib.format.open_memmap(stem.with_suffix(".npy"), mode="c")
         labels = facts.pop("labels")
         facts["classes"] = tuple(facts["classes"])
         known = None if labels is None else np.asarray(labels, dtype=np.int64)
         return Prepared(images=images, labels=known, **facts)
-    except (OSError, ValueError, KeyError, TypeError):
+    except Exception:  # numpy raises many kinds on a damaged file, and what is kept can be made again
         return None
 
 
@@ -183,45 +197,69 @@ def _without_copies(source: Path, opened: Source, names: list[str]) -> tuple[lis
     for name in names:
         parts = [source.name, *name.split("/")]
         twins = ["/".join((parts[:i] + parts[i + 1 :])[1:]) for i in range(len(parts) - 2) if parts[i] == parts[i + 1]]
-        if any(twin in known and opened.read(twin) == opened.read(name) for twin in twins):
+        if any(twin in known and _are_equal(opened, twin, name) for twin in twins):
             copies += 1
         else:
             kept.append(name)
     return kept, copies
 
 
+def _are_equal(opened: Source, first: str, second: str) -> bool:
+    try:
+        return opened.read(first) == opened.read(second)
+    except DataError:  # unreadable ones are named or skipped when their turn comes
+        return False
+
+
 def _decoded(
     source: Path, opened: Source, names: list[str], transform: Transform
 ) -> Iterator[tuple[str, NDArray[np.uint8] | None, bytes]]:
-    """Yield every image in order, decoded by several threads, a chunk at a time."""
+    """Yield every image in order, decoded by several threads, with the digest of its file; None for a skipped one."""
 
-    def work(job: tuple[str, bytes]) -> NDArray[np.uint8] | None:
+    def work(job: tuple[str, bytes | DataError]) -> tuple[NDArray[np.uint8] | None, bytes]:
         name, data = job
         try:
-            return _array(decode(data, f"{source}/{name}", transform.channels), f"{source}/{name}", transform)
-        except DataError:
-            if transform.unreadable == "stop":
+            if isinstance(data, DataError):
+                raise data
+            return decode_square(data, f"{source}/{name}", transform), hashlib.sha256(data).digest()
+        except DataError as error:
+            if transform.unreadable == "stop" or isinstance(error.__cause__, MemoryError):
                 raise
-            return None
+            return None, b""
 
-    starts = range(0, len(names), CHUNK)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        console = Console(stderr=True)
-        if not console.is_terminal:
-            console.print(f"preparing {len(names):,} images of {source.name}", markup=False, highlight=False)
-        silent = not console.is_terminal
-        for start in track(starts, f"preparing {source.name}", console=console, transient=True, disable=silent):
-            jobs = [(name, opened.read(name)) for name in names[start : start + CHUNK]]
-            for (name, data), array in zip(jobs, pool.map(work, jobs), strict=True):
-                yield name, array, hashlib.sha256(data).digest()
+    def results() -> Iterator[tuple[str, NDArray[np.uint8] | None, bytes]]:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for jobs in _pieces(opened, names, transform.channels * transform.size**2):
+                for (name, _), (array, digest) in zip(jobs, pool.map(work, jobs), strict=True):
+                    yield name, array, digest
+
+    console, shown = Console(stderr=True), printable(source.name)
+    silent = not console.is_terminal
+    if silent:
+        console.print(f"preparing {len(names):,} images of {shown}", markup=False, highlight=False)
+    title = f"preparing {escape(shown)}"
+    yield from track(results(), title, len(names), console=console, transient=True, disable=silent)
 
 
-def _array(image: Any, name: str, transform: Transform) -> NDArray[np.uint8]:  # noqa: ANN401 - a PIL image
-    if transform.crop == "none" and image.size != (transform.size, transform.size):
-        width, height = image.size
-        raise DataError(
-            f"the image {name} has {width}x{height} pixels, not {transform.size}x{transform.size}; "
-            "bring all images to one size, or write crop: center where a suite names them"
-        )
-    array = np.asarray(fit(image, transform.size))
-    return array[None] if transform.channels == 1 else array.transpose(2, 0, 1)
+def _pieces(opened: Source, names: list[str], decoded: int) -> Iterator[list[tuple[str, bytes | DataError]]]:
+    """Read as many images at a time as ``CHUNK`` and ``CHUNK_BYTES`` allow; an unreadable one is its error.
+
+    Args:
+        opened: The source.
+        names: Its images.
+        decoded: Bytes of one image as it is kept.
+    """
+    piece: list[tuple[str, bytes | DataError]] = []
+    size = 0
+    for name in names:
+        try:
+            data: bytes | DataError = opened.read(name)
+        except DataError as error:
+            data = error
+        piece.append((name, data))
+        size += max(decoded, len(data) if isinstance(data, bytes) else 0)
+        if len(piece) == CHUNK or size >= CHUNK_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece

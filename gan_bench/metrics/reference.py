@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,7 +42,8 @@ class Reference:
     Attributes:
         split: Where the real images come from.
         moments: Moments of all their features.
-        features: (n, D) float32, at most ``MAX_PAIRWISE_FEATURES`` of them in random order, or None when only moments are known.
+        features: (n, D) float32, at most ``MAX_PAIRWISE_FEATURES`` of them in random order, or None when only moments
+            are known.
         radii: (n,) float64, distances to their third neighbours, or None.
         classes: (K,) counts by predicted class, or None.
         copy_distance: Distance to the nearest of ``features`` that 1 % of held-out images fall below, or None.
@@ -146,7 +146,7 @@ def _read_cache(path: Path, split: str, extractor: Extractor) -> Reference | Non
             found["classes"],
             float(found["copy_distance"]) if found["copy_distance"] == found["copy_distance"] else None,
         )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:  # numpy and zipfile raise many kinds on a damaged file, and what is kept can be made again
         return None
     right = reference.moments.mean.shape == (extractor.feature_dim,) and found["classes"].shape == (extractor.classes,)
     return reference if right else None
@@ -204,7 +204,7 @@ def import_moments(path: Path, dim: int) -> Moments:
             count = int(data["count"]) if "count" in data.files else 0
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; name a dataset, images, or an .npz with mu and sigma") from None
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
+    except Exception:  # numpy and zipfile raise many kinds on what is damaged, encrypted or of another form
         raise DataError(f"{path} is no .npz with the arrays mu and sigma") from None
     if mean.shape != (dim,) or covariance.shape != (dim, dim):
         raise DataError(f"{path} holds moments of {tuple(mean.shape)} features, the extractor has {dim}; name another")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_bench.core.errors import RecordError
+from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.study import Study, slug
 
 if TYPE_CHECKING:
@@ -81,12 +83,13 @@ def _frame(file: Path) -> tuple[int, Image] | None:
     from PIL import Image
 
     try:
-        epoch = int(file.stem.partition("-")[2])
-        with Image.open(file) as grid:
-            side = (grid.width - _PAD) // 8
-            part = grid.convert("RGB").crop((0, 0, TILES * side + _PAD, TILES * side + _PAD))
-    except (OSError, ValueError):
+        epoch, grid = int(file.stem.partition("-")[2]), read_sample_grid(file)
+    except (RecordError, ValueError):
         return None
+    side = (grid.width - _PAD) // 8
+    if side < 1:
+        return None
+    part = grid.crop((0, 0, TILES * side + _PAD, TILES * side + _PAD))
     if side < _EDGE:  # small images are enlarged without blur
         scale = -(-2 * _EDGE // side)
         part = part.resize((part.width * scale, part.height * scale), Image.Resampling.NEAREST)

@@ -24,6 +24,7 @@ from gan_bench.core.errors import RecordError, UserError, brief
 from gan_bench.records.layout import LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
 from gan_bench.records.reader import StoredTrial, scan, suite_folders
+from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.tracking.uri import DATABASE, default_uri, shown
 from gan_bench.tracking.views import by_setting, colour, leaderboard, note
 
@@ -74,6 +75,9 @@ class Mirror:
         uri: Tracking URI.
         results: The results folder; artifacts of the SQLite default lie in it.
 
+    Attributes:
+        unreadable: Messages about sample grids that were left out.
+
     Raises:
         Exception: Whatever MLflow raises when it cannot be reached.
     """
@@ -86,6 +90,7 @@ class Mirror:
         self._sent: dict[str, _Sent] = {}
         self.experiments: dict[str, str] = {}
         self._extractors: set[str] = set()
+        self.unreadable: list[str] = []
         with self._creation_lock():
             self._client: MlflowClient = MlflowClient(tracking_uri=uri)
             if uri.startswith("sqlite:"):
@@ -232,16 +237,18 @@ class Mirror:
 
     def _send_samples(self, sent: _Sent, stored: StoredTrial) -> None:
         import numpy as np
-        from PIL import Image
 
         for line in stored.evaluations:
             epoch = line["epoch"]
             path = stored.path / SAMPLES / f"epoch-{epoch:04d}.png"
             if epoch in sent.samples or not path.exists():
                 continue
-            with Image.open(path) as image:
-                grid = np.asarray(image.convert("RGB"))
-            self._client.log_image(sent.run_id, grid, key=SAMPLES_KEY, step=epoch)
+            try:
+                grid = np.asarray(read_sample_grid(path))
+            except RecordError as error:
+                self.unreadable.append(str(error))
+            else:
+                self._client.log_image(sent.run_id, grid, key=SAMPLES_KEY, step=epoch)
             sent.samples.add(epoch)
 
     def _log_file(self, run_id: str, path: Path) -> None:
@@ -355,4 +362,5 @@ def replay(results: Path, uri: str) -> dict[str, Any]:
     except Exception as error:
         text = brief(error).replace(uri, shown(uri))
         raise UserError(f"MLflow at {shown(uri)} could not be written ({text}); check --tracking-uri") from None
+    unreadable += mirror.unreadable
     return {"runs": count, "experiments": mirror.experiments, "unreadable": unreadable, "busy": busy}

@@ -214,9 +214,22 @@ def test_moments_travel_as_npz(lenet, digits, tmp_path):
         assert {"mu", "sigma"} <= set(data.files)
     with pytest.raises(DataError, match="holds moments of"):
         import_moments(path, 2048)
-    path.write_bytes(b"no")
-    with pytest.raises(DataError, match=r"no \.npz with the arrays mu and sigma"):
-        import_moments(path, 128)
+    whole = path.read_bytes()
+    packing = whole.index(b"PK\x01\x02") + 10
+    for damaged in (b"no", b"", whole[:-30], whole[:packing] + b"\x63" + whole[packing + 1 :], _packed_badly(path)):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"no \.npz with the arrays mu and sigma"):
+            import_moments(path, 128)
+
+
+def _packed_badly(path):
+    """The same arrays compressed, and a byte of them changed: zlib finds it."""
+    with np.load(path) as data:
+        np.savez_compressed(path, **data)
+    content = bytearray(path.read_bytes())
+    for i in range(60, 80):
+        content[i] ^= 0xFF
+    return bytes(content)
 
 
 # ------------------------------------------------------------------------------------------- Inception

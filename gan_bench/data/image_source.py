@@ -1,0 +1,184 @@
+"""Folders and zip files of images: what is in them, and the bytes of one file, read within limits."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from gan_bench.core.errors import DataError, brief
+from gan_bench.core.text import printable
+
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+MAX_BYTES = 128 * 2**20
+"""Most bytes of one image file, in a folder or unpacked from an archive."""
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How members may be packed: of the others zipfile unpacks a gigabyte at once, whatever size is announced."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open folder or zip file.
+
+    Attributes:
+        names: Names of its images with forward slashes, sorted.
+        folders: Names of its folders, as far as they are listed.
+        read: Gives the bytes of one; raises DataError.
+    """
+
+    names: list[str]
+    folders: list[str]
+    read: Callable[[str], bytes]
+
+    def empty_folder(self) -> str | None:
+        """Return a folder without images beside folders with some: a class that would silently be missing."""
+        filled = {
+            "/".join(parts[:i]) for name in self.names for parts in [name.split("/")] for i in range(1, len(parts))
+        }
+        beside = {folder.rpartition("/")[0] for folder in filled}
+        return next((f for f in self.folders if f not in filled and f.rpartition("/")[0] in beside), None)
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[Source]:
+    """Open a folder (with its subfolders) or a zip file of images.
+
+    A zip is read member by member and never unpacked, so no member can leave any folder.
+
+    Raises:
+        DataError: It is neither, is damaged, or holds names that point outside.
+    """
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
+        names, folders = image_tree(path)
+        yield Source(names, folders, lambda name: _read_file(path, name))
+        return
+    with _open_archive(path) as archive:
+        members = list(dict.fromkeys(archive.namelist()))
+        for name in members:
+            if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts:
+                raise DataError(f"{path} holds {name!r}, a name that leaves its folder; do not use this file")
+        below = sorted(name.rstrip("/") for name in members if name.endswith("/"))
+        yield Source(_images(members), _visible(below), lambda name: _read_member(path, archive, name))
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is no ordinary file: to open a pipe waits for ever.
+
+    Raises:
+        DataError: It is a pipe, a socket or a device.
+        OSError: There is no such file, or it may not be looked at.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise DataError(f"{path} is neither a folder nor a file; name a folder or zip file of images")
+
+
+def image_tree(top: Path) -> tuple[list[str], list[str]]:
+    """List the images and folders below a folder, hidden ones left out; links to folders are not followed.
+
+    Returns:
+        Names of images and of folders, relative with forward slashes, sorted. An image may be a dangling link.
+
+    Raises:
+        DataError: A folder cannot be read.
+    """
+    images: list[str] = []
+    folders: list[str] = []
+    left = [""]
+    while left:
+        folder = left.pop()
+        where = top / folder
+        try:
+            with os.scandir(where) as entries:
+                listed = list(entries)
+        except OSError as error:
+            raise DataError(
+                f"the folder {printable(str(where))} cannot be read ({error.strerror}); make it readable or remove it"
+            ) from None
+        for entry in listed:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            if not _visible([entry.name]):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                left.append(name)
+                folders.append(name)
+            elif _leads_to_folder(entry):
+                folders.append(name)
+            elif _is_readable_kind(entry):
+                images.extend(_images([name]))
+    return sorted(images), sorted(folders)
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    """Say whether a link leads to a folder that is not one it lies in: such a loop holds nothing new."""
+    if not entry.is_symlink() or not os.path.isdir(entry.path):  # noqa: PTH112 - see open_source
+        return False
+    target = Path(os.path.realpath(entry.path))
+    return not Path(os.path.realpath(os.path.dirname(entry.path))).is_relative_to(target)  # noqa: PTH120
+
+
+def _is_readable_kind(entry: os.DirEntry[str]) -> bool:
+    """Leave out pipes, sockets and devices, and keep dangling links: reading those says what is wrong."""
+    try:
+        return stat.S_ISREG(entry.stat().st_mode)
+    except OSError:
+        return True
+
+
+def _read_file(top: Path, name: str) -> bytes:
+    try:
+        with (top / name).open("rb") as file:
+            within = os.fstat(file.fileno()).st_size <= MAX_BYTES
+            data = file.read(MAX_BYTES + 1) if within else b""
+    except OSError as error:
+        raise DataError(f"the image {printable(f'{top}/{name}')} cannot be read ({error.strerror})") from None
+    if not within or len(data) > MAX_BYTES:
+        raise _too_large(top, name)
+    return data
+
+
+@contextmanager
+def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        check_regular(path)
+        archive = zipfile.ZipFile(path)
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; name a folder or zip file of images") from None
+    except Exception as error:  # zipfile raises many kinds on damaged files, such as struct.error and UnicodeError
+        raise DataError(f"{path} is neither a folder nor an intact zip file ({brief(error)}); get it again") from None
+    with archive:
+        yield archive
+
+
+def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    member = archive.getinfo(name)
+    if member.file_size > MAX_BYTES:
+        raise _too_large(path, name)
+    if member.compress_type not in _PACKINGS:
+        raise DataError(f"{path} packs {printable(name)} in an unusual way; pack it anew with deflate, the usual one")
+    try:
+        with archive.open(member) as file:
+            return file.read(member.file_size + 1)  # more than is announced is unpacked no further
+    except Exception as error:  # damaged, encrypted, of an unknown version: zipfile and its decoders raise many kinds
+        cause = error if isinstance(error, MemoryError) else None
+        raise DataError(f"{path} is damaged at {printable(name)} ({brief(error)}); get it again") from cause
+
+
+def _too_large(path: Path, name: str) -> DataError:
+    return DataError(
+        f"the image {printable(f'{path}/{name}')} has more than {MAX_BYTES // 2**20} MiB; scale it down or remove it"
+    )
+
+
+def _images(names: Iterable[str]) -> list[str]:
+    return sorted(_visible([name for name in names if PurePosixPath(name).suffix.lower() in ENDINGS]))
+
+
+def _visible(names: list[str]) -> list[str]:
+    """Leave out what systems hide in folders and archives."""
+    return [n for n in names if not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(n).parts)]

@@ -1,0 +1,42 @@
+"""The sample grids of a record, read back within limits."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gan_bench.core.errors import RecordError, brief
+from gan_bench.core.text import printable
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_BYTES = 64 * 2**20
+MAX_PIXELS = 80_000_000
+"""More than 8 x 8 images of 1,024 x 1,024 pixels with their frame."""
+
+
+def read_sample_grid(path: Path) -> Image:
+    """Read a stored sample grid as an RGB image.
+
+    Raises:
+        RecordError: It is no intact PNG, or is too large to be a sample grid.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES // 2**20} MiB")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PIL's, on odd files
+            with Image.open(io.BytesIO(data), formats=("PNG",)) as grid:  # another format could be a program, as EPS
+                if grid.width * grid.height > MAX_PIXELS:
+                    raise ValueError(f"{grid.width:,}x{grid.height:,} pixels")
+                return grid.convert("RGB")
+    except Exception as error:  # damaged data make PIL raise any kind
+        why = "no PNG" if isinstance(error, UnidentifiedImageError) else printable(brief(error))
+        raise RecordError(f"the sample grid {path} cannot be read ({why}); restore or delete it") from None

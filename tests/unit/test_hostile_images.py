@@ -1,0 +1,470 @@
+"""Images, archives and folders that are damaged, enormous or hostile: an array or one sentence, nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+import struct
+import tempfile
+import threading
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import EpsImagePlugin, Image
+
+from gan_bench.config.image_folder import ImageFolder, Transform
+from gan_bench.core.atomic import write_atomically
+from gan_bench.core.errors import DataError, UserError
+from gan_bench.data import datasets, image_files, image_folders
+from gan_bench.data.datasets import DATASETS, DataRoot, Dataset, load, register_folder
+from gan_bench.data.image_files import MAX_SIDE, decode, decode_square
+from gan_bench.data.image_folders import prepare
+from gan_bench.data.image_source import open_source
+
+COLOUR = Transform(size=8, channels=3)
+SKIP = Transform(size=8, channels=3, unreadable="skip")
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def encode(image, form="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format=form, **options)
+    return buffer.getvalue()
+
+
+def picture(seed=0, side=8):
+    return encode(Image.fromarray(noise(side, side, 3, seed=seed)))
+
+
+def zipped(path, files, packing=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def folder_of(path, count=4, start=0):
+    path.mkdir(parents=True, exist_ok=True)
+    for i in range(start, start + count):
+        (path / f"{i}.png").write_bytes(picture(seed=i))
+    return path
+
+
+def png_of(width, height, pixels=b""):
+    """A grey PNG whose header says any size."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+
+
+def tiff_of(*entries):
+    """A TIFF of (tag, type, count, value) entries, in which bytes are laid behind the directory."""
+    at = 8 + 2 + 12 * len(entries) + 4
+    head, behind = b"II*\0" + struct.pack("<IH", 8, len(entries)), b""
+    for tag, kind, count, value in sorted(entries, key=lambda entry: entry[0]):
+        inside = at + len(behind) if isinstance(value, bytes) else value
+        head += struct.pack("<HHII", tag, kind, count, inside)
+        behind += value if isinstance(value, bytes) else b""
+    return head + struct.pack("<I", 0) + behind
+
+
+SMALL_TIFF = ((256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, 8), (262, 3, 1, 1), (277, 3, 1, 1))
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def registered():
+    """Take back the datasets that a test registers."""
+    before = set(DATASETS)
+    yield
+    for name in set(DATASETS) - before:
+        del DATASETS._entries[name]
+
+
+# ---------------------------------------------------------------------------------------------- formats
+
+
+@pytest.mark.parametrize("form", ["EPS", "ICO", "TGA", "PCX", "DDS", "JPEG2000"])
+def test_only_raster_formats_are_opened_whatever_the_name_says(form, monkeypatch):
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("a program was started"))
+    data = EPS if form == "EPS" else encode(Image.fromarray(noise(16, 16, 3)), form)
+    with pytest.raises(DataError, match=r"a\.png cannot be decoded \(of no known format\)"):
+        decode(data, "a.png", 3)
+
+
+# ---------------------------------------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (png_of(1, 2_000_000), "1x2,000,000 pixels, more than 64 million or 32,768 to a side"),
+        (png_of(10_000, 9_000), "10,000x9,000 pixels, more than"),
+        (png_of(60_000, 60_000), "too many pixels, more than"),
+        (tiff_of(*SMALL_TIFF, (259, 3, 1, 5), (322, 4, 1, 40_000), (323, 4, 1, 40_000), (324, 4, 1, 8)), "tiles of"),
+        (tiff_of(*SMALL_TIFF, (259, 3, 1, 1), (273, 4, 1, 8), (282, 5, 2**21, bytes(2**24))), "2,097,152 values"),
+    ],
+    ids=["side", "pixels", "bomb", "tiles", "tags"],
+)
+def test_an_image_too_large_for_memory_is_refused_before_it_is_decoded(data, message, monkeypatch):
+    monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
+    with pytest.raises(DataError, match=message):
+        decode(data, "a.png", 3)
+
+
+def test_a_long_image_that_scaling_would_blow_up_is_refused_before_it_is_decoded():
+    long = png_of(1, MAX_SIDE, bytes(2 * MAX_SIDE))
+    assert decode(long, "a.png", 1).size == (1, MAX_SIDE)
+    assert decode_square(long, "a.png", Transform(size=8, channels=1)).shape == (1, 8, 8)
+    with pytest.raises(DataError, match=r"a\.png of 1x32,768 pixels is too long: with its shorter side at 64 it has"):
+        decode_square(long, "a.png", Transform(size=64, channels=1))
+
+
+def test_files_of_folders_and_archives_are_read_within_limits(tmp_path, monkeypatch):
+    folder = folder_of(tmp_path / "f", 3)
+    with (folder / "b.png").open("wb") as file:
+        file.truncate(2**40)  # a hole: no disk holds it
+    with pytest.raises(DataError, match=r"f/b\.png has more than 128 MiB"):
+        prepare(folder, None, COLOUR)
+    assert prepare(folder, None, SKIP).skipped == 1
+    archive = zipped(tmp_path / "p.zip", {"b.png": bytes(2**27 + 1)})
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_, **__: pytest.fail("unpacked"))
+    with pytest.raises(DataError, match=r"p\.zip/b\.png has more than 128 MiB"):
+        prepare(archive, None, COLOUR)
+
+
+def test_images_are_decoded_in_pieces_that_memory_holds(tmp_path, monkeypatch):
+    source = folder_of(tmp_path / "f", 10)
+    monkeypatch.setattr(image_folders, "CHUNK_BYTES", 4 * 3 * 8 * 8)
+    monkeypatch.setattr(image_folders, "CHUNK", 3)
+    with open_source(source) as opened:
+        assert [len(p) for p in image_folders._pieces(opened, opened.names, 3 * 8 * 8)] == [3, 3, 3, 1]
+        assert [len(p) for p in image_folders._pieces(opened, opened.names, 9 * 8 * 8)] == [2] * 5
+        assert [len(p) for p in image_folders._pieces(opened, opened.names, 99 * 8 * 8)] == [1] * 10
+    assert (prepare(source, None, COLOUR).images[7].transpose(1, 2, 0) == noise(8, 8, 3, seed=7)).all()
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_packing_that_unpacks_all_at_once_is_named(tmp_path, packing):
+    with pytest.raises(DataError, match=r"packs a\.png in an unusual way; pack it anew with deflate"):
+        prepare(zipped(tmp_path / "p.zip", {"a.png": picture()}, packing), None, COLOUR)
+
+
+def test_threads_share_a_number_of_pixels():
+    budget, inside, most = image_files._PixelBudget(10), [], []
+
+    def work():
+        with budget.take(4):
+            inside.append(1)
+            most.append(len(inside))
+            threading.Event().wait(0.005)
+            inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == 12
+    assert max(most) <= 2
+
+
+# ---------------------------------------------------------------------------------------------- damage
+
+
+def images_of_every_kind():
+    colour = Image.fromarray(noise(12, 10, 3))
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "somewhere"
+    wide = Image.fromarray(noise(12, 10).astype(np.uint16) * 257)
+    yield from (encode(colour, form) for form in ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF"))
+    yield from (encode(colour, form, exif=exif) for form in ("PNG", "JPEG", "WEBP", "TIFF"))
+    yield from (encode(colour, "TIFF", compression=how) for how in ("tiff_lzw", "tiff_adobe_deflate", "jpeg"))
+    yield encode(colour.quantize(16), "PNG", transparency=3)
+    yield encode(colour, "GIF", save_all=True, append_images=[colour.rotate(90)])
+    yield encode(wide, "PNG")
+    yield encode(Image.fromarray(noise(12, 10).astype(np.float32)), "TIFF")
+
+
+ORIGINALS = tuple(images_of_every_kind())
+ARCHIVE = zipped(io.BytesIO(), {"a/1.png": picture(1), "a/é.png": picture(2), "b/3.jpg": ORIGINALS[1]}).getvalue()
+WRONG = st.one_of(
+    st.tuples(st.just("set"), st.integers(0, 2000), st.binary(min_size=1, max_size=8)),
+    st.tuples(st.just("add"), st.integers(0, 2000), st.binary(min_size=1, max_size=8)),
+    st.tuples(st.just("cut"), st.integers(0, 2000), st.binary(min_size=1, max_size=8)),
+    st.tuples(st.just("end"), st.integers(0, 2000), st.just(b"")),
+)
+
+
+def damaged(data, wrongs):
+    for what, at, new in wrongs:
+        place = at % (len(data) + 1)
+        rest = data[place + (0 if what == "add" else len(new)) :]
+        data = data[:place] + (b"" if what in ("cut", "end") else new) + (b"" if what == "end" else rest)
+    return data
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(ORIGINALS), st.lists(WRONG, min_size=1, max_size=3), st.sampled_from([1, 3]))
+def test_a_damaged_image_gives_an_array_or_a_data_error(original, wrongs, channels):
+    try:
+        array = decode_square(damaged(original, wrongs), "a.png", Transform(size=8, channels=channels))
+    except DataError as error:
+        assert "\n" not in str(error)
+    else:
+        assert (array.shape, array.dtype) == ((channels, 8, 8), np.uint8)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(WRONG, min_size=1, max_size=3))
+@example([("set", ARCHIVE.index(b"PK\1\2") + 6, b"\xff")])  # a version nobody knows
+@example([("set", ARCHIVE.index(b"PK\1\2") + 8, b"\x01")])  # encrypted
+@example([("set", ARCHIVE.index(b"PK\1\2") + 10, b"\x63")])  # a packing nobody knows
+@example([("set", ARCHIVE.rindex("é".encode()), b"\xff\xff")])  # a name that is not the UTF-8 it says it is
+def test_a_damaged_archive_gives_images_or_a_data_error(wrongs):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "p.zip"
+        path.write_bytes(damaged(ARCHIVE, wrongs))
+        for transform in (COLOUR, SKIP):
+            try:
+                found = prepare(path, None, transform)
+            except DataError as error:
+                assert "\n" not in str(error)
+            else:
+                assert found.images.shape[1:] == (3, 8, 8)
+
+
+@pytest.mark.parametrize("kind", [zlib.error, struct.error, OverflowError, RecursionError, AssertionError, IndexError])
+def test_whatever_a_decoder_raises_is_an_unreadable_image(tmp_path, kind, monkeypatch):
+    source = zipped(tmp_path / "p.zip", {"a.png": picture(), "b.bmp": encode(Image.fromarray(noise(8, 8)), "BMP")})
+    decoded = Image.Image.getexif
+
+    def getexif(image):
+        if image.format == "BMP":
+            raise kind("from the decoder")
+        return decoded(image)
+
+    monkeypatch.setattr(Image.Image, "getexif", getexif)
+    with pytest.raises(DataError, match=r"p\.zip/b\.bmp cannot be decoded \(.*from the decoder\); repair or remove it"):
+        prepare(source, None, COLOUR)
+    assert (prepare(source, None, SKIP).skipped, len(prepare(source, None, SKIP).images)) == (1, 1)
+
+
+def test_an_image_for_which_memory_ran_out_is_never_skipped(tmp_path, monkeypatch):
+    """A machine with more memory would read it: to skip it would make another dataset."""
+    monkeypatch.setattr(Image.Image, "getexif", lambda _: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(DataError, match="memory ran out while"):
+        prepare(zipped(tmp_path / "p.zip", {"a.png": picture()}), None, SKIP)
+
+
+def test_a_member_that_cannot_be_unpacked_is_skipped_or_named(tmp_path):
+    source = zipped(tmp_path / "p.zip", {"p/a.png": picture(), "p/b.png": picture(1), "p/p/b.png": picture(1)})
+    data = bytearray(source.read_bytes())
+    data[data.index(b"p/b.png") + 20] ^= 0xFF
+    source.write_bytes(data)
+    with pytest.raises(DataError, match=r"damaged at p/b\.png"):
+        prepare(source, None, COLOUR)
+    found = prepare(source, None, SKIP)
+    assert (found.files, found.skipped, len(found.images)) == (3, 1, 2)
+
+
+def test_odd_exif_neither_warns_nor_stops():
+    """Under this suite's filters a warning is an error."""
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"  # five entries, one of them there
+    data = encode(Image.new("RGB", (4, 2)), "JPEG", exif=exif)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with Image.open(io.BytesIO(data)) as opened:
+            opened.getexif()
+    assert caught, "PIL warns of it"
+    before = list(warnings.filters)
+    assert decode(data, "a.jpg", 3).size in {(4, 2), (2, 4)}
+    assert warnings.filters == before
+
+
+def test_float_images_are_scaled_by_their_range():
+    unit = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    for values, expected in [
+        (unit, np.round(unit * 255)),
+        (unit * 255, np.round(unit * 255)),
+        (unit * 600 - 100, np.round((unit * 600 - 100).clip(0, 255))),
+        (np.full((8, 8), -3e38, np.float32), np.zeros((8, 8))),
+    ]:
+        data = encode(Image.fromarray(values), "TIFF")
+        assert np.array_equal(np.asarray(decode(data, "a.tif", 1)), expected.astype(np.uint8))
+    unit[3, 3] = np.nan
+    with pytest.raises(DataError, match="NaN or infinite pixels"):
+        decode(encode(Image.fromarray(unit), "TIFF"), "a.tif", 1)
+
+
+def test_a_damaged_cache_is_made_again(tmp_path):
+    source = folder_of(tmp_path / "f")
+    first = prepare(source, None, COLOUR).sha256
+    (kept,) = (tmp_path / "cache" / "prepared").glob("*.npy")
+    for content in (b"", b"\x93NUMPY", b"PK\3\4 no zip"):
+        kept.write_bytes(content)
+        assert prepare(source, None, COLOUR).sha256 == first
+
+
+# ---------------------------------------------------------------------------------------------- names and folders
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX only")
+def test_names_that_are_not_utf_8(tmp_path, registered):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    for label in (b"\xe4", b"b\n"):
+        folder_of(folder / os.fsdecode(label), 4, start=label[0])
+    (folder / os.fsdecode(b"\xe4") / os.fsdecode(b"bad\xff\n.png")).write_bytes(b"no")
+    with pytest.raises(DataError, match=r"bad\\udcff\\n\.png cannot be decoded") as caught:
+        prepare(folder, None, COLOUR)
+    str(caught.value).encode()
+    assert "\n" not in str(caught.value)
+    assert prepare(folder, None, SKIP).classes == ("b\n", os.fsdecode(b"\xe4"))
+    assert prepare(folder, None, SKIP).skipped == 1, "from the cache"
+    archive = zipped(tmp_path / os.fsdecode(b"\xff.zip"), {f"{i}.png": picture(i) for i in range(4)})
+    assert len(prepare(archive, None, COLOUR).images) == 4
+    archive.write_bytes(b"no zip")
+    with pytest.raises(DataError, match="neither a folder nor an intact zip") as caught:
+        prepare(archive, None, COLOUR)
+    str(caught.value).encode()
+    own = ImageFolder(name="not-utf-8", path=folder, transform=SKIP)
+    register_folder(own).description.encode()
+    assert ImageFolder.from_json(json.loads(json.dumps(own.to_json()))).path == folder
+
+
+def test_links_that_lead_round_are_passed_by(tmp_path):
+    folder = folder_of(tmp_path / "f" / "a").parent
+    (folder / "a" / "up").symlink_to(folder)
+    (folder / "here").symlink_to(".")
+    (folder / "itself").symlink_to("itself")
+    (folder / "a" / "4.png").symlink_to("0.png")
+    assert len(prepare(folder, None, COLOUR).images) == 5
+    folder_of(tmp_path / "class")
+    (folder / "b").symlink_to(tmp_path / "class")
+    with pytest.raises(DataError, match="f/b holds no images though its neighbours do"):
+        prepare(folder, None, COLOUR)
+
+
+def test_a_dangling_link_is_an_unreadable_image(tmp_path):
+    folder = folder_of(tmp_path / "f")
+    (folder / "4.png").symlink_to("nowhere.png")
+    with pytest.raises(DataError, match=r"f/4\.png cannot be read \(No such file"):
+        prepare(folder, None, COLOUR)
+    assert prepare(folder, None, SKIP).skipped == 1
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    folder = folder_of(tmp_path / "f" / "a").parent
+    (folder / "secret").mkdir()
+    scandir = os.scandir
+
+    def guarded(path):
+        if Path(path).name == "secret":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(DataError, match=r"the folder .*f/secret cannot be read \(Permission denied\)"):
+        prepare(folder, None, COLOUR)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
+def test_pipes_are_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "p.zip")
+    with pytest.raises(DataError, match="neither a folder nor a file"):
+        prepare(tmp_path / "p.zip", None, COLOUR)
+    os.mkfifo(folder_of(tmp_path / "f") / "x.png")
+    assert len(prepare(tmp_path / "f", None, COLOUR).images) == 4
+
+
+def test_new_files_have_the_mode_of_the_process_without_touching_it(tmp_path, monkeypatch):
+    mask = os.umask(0o027)
+    try:
+        monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask belongs to all threads"))
+        prepare(folder_of(tmp_path / "f"), None, COLOUR)
+        write_atomically(tmp_path / "text", "text")
+    finally:
+        monkeypatch.undo()
+        os.umask(mask)
+    kept = [path for path in (tmp_path / "cache" / "prepared").iterdir() if path.suffix in (".npy", ".json")]
+    assert len(kept) == 2
+    for path in [*kept, tmp_path / "text"]:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640, path
+
+
+# ---------------------------------------------------------------------------------------------- datasets
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_fewer_than_four_distinct_images_are_refused(tmp_path, split, registered):
+    folder_of(tmp_path / "f" / ("test" if split == "train" else "train"))
+    folder = folder_of(tmp_path / "f" / split, 3)
+    Image.open(folder / "2.png").save(folder / "3.bmp")  # another file of the same pixels
+    mine = ImageFolder(name="few", path=tmp_path / "f", transform=COLOUR)
+    message = f"few has only 3 distinct {split} images in .*; scores need 4, so add more"
+    with pytest.raises(DataError, match=message):
+        register_folder(mine)
+    folder_of(folder, 1, start=9)
+    assert register_folder(mine).counts == {"train": 5 if split == "train" else 4, "test": 5 if split == "test" else 4}
+
+
+def test_a_name_stands_for_one_folder_and_one_transform(tmp_path, registered, monkeypatch):
+    folder_of(tmp_path / "f")
+    mine = ImageFolder(name="own", path=tmp_path / "f", transform=COLOUR)
+    dataset = register_folder(mine)
+    monkeypatch.chdir(tmp_path)
+    assert register_folder(ImageFolder(name="own", path=Path("f"), transform=COLOUR)) is dataset
+    monkeypatch.setattr(datasets, "prepare", lambda *_: pytest.fail("prepared"))
+    changes = [{"size": 16}, {"channels": 1}, {"crop": "none"}, {"unreadable": "skip"}]
+    for changed in [Transform(**{**vars(COLOUR), **change}) for change in changes]:
+        with pytest.raises(UserError, match='the dataset name "own" is taken'):
+            register_folder(ImageFolder(name="own", path=tmp_path / "f", transform=changed))
+    for shipped in ("mnist", "digits", "cifar10", "cats"):
+        with pytest.raises(UserError, match=f'the dataset name "{shipped}" is taken'):
+            register_folder(ImageFolder(name=shipped, path=tmp_path / "f", transform=COLOUR))
+
+
+def test_a_dataset_is_read_once_and_fetched_only_when_it_is_not_there(tmp_path, registered):
+    import torch
+
+    calls = []
+
+    def read(folder, split):
+        calls.append(split)
+        if not (folder / "there").exists():
+            raise DataError("it is not there")
+        return torch.zeros(5, 1, 8, 8, dtype=torch.uint8), None
+
+    entry = Dataset(
+        name="remote", description="", channels=1, size=8, counts={"train": 5, "test": 5}, classes=0, read=read,
+        fetch=lambda folder: (folder / "there").touch(),
+    )  # fmt: skip
+    DATASETS.register("remote", entry)
+    with pytest.raises(DataError, match="it is not there"):
+        load("remote", DataRoot(tmp_path, given=True), "train", 8)
+    assert calls == ["train"]
+    calls.clear()
+    load("remote", DataRoot(tmp_path, given=False), "train", 8)
+    assert calls == ["train", "train", "test", "train"], "tried, fetched, verified, read"
+    calls.clear()
+    load("remote", DataRoot(tmp_path, given=False), "test", 8)
+    assert calls == ["test"]

@@ -1,0 +1,73 @@
+"""Sample grids of a record that are damaged or hostile: left out and named, never in the way of the others."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from types import SimpleNamespace
+
+import pytest
+from PIL import EpsImagePlugin, Image
+
+from gan_bench.core.errors import RecordError
+from gan_bench.records.sample_grid import read_sample_grid
+from gan_bench.report.samples import _frame
+from gan_bench.tracking.mirror import Mirror, _Sent
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+
+
+def grid_of(side, form="PNG"):
+    buffer = io.BytesIO()
+    Image.effect_noise((side, side), 50).save(buffer, form)
+    return buffer.getvalue()
+
+
+def png_of(width, height):
+    """A grey PNG without pixels whose header says any size."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+BAD = {
+    "program": EPS,
+    "truncated": grid_of(242)[:900],
+    "empty": b"",
+    "no png": grid_of(242, "BMP"),
+    "large": png_of(10_000, 9_000),
+    "bomb": png_of(60_000, 60_000),
+}
+
+
+@pytest.mark.parametrize("data", BAD.values(), ids=BAD)
+def test_a_bad_sample_grid_is_left_out_of_the_report_and_the_mirror(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("a program was started"))
+    (tmp_path / "samples").mkdir()
+    bad, good = (tmp_path / "samples" / f"epoch-000{i}.png" for i in (1, 2))
+    bad.write_bytes(data)
+    good.write_bytes(grid_of(242))
+    with pytest.raises(RecordError, match=r"epoch-0001\.png cannot be read .*restore or delete it"):
+        read_sample_grid(bad)
+    assert _frame(bad) is None
+    assert _frame(good)[0] == 2
+    sent, mirror = [], Mirror.__new__(Mirror)
+    mirror.unreadable = []
+    mirror._client = SimpleNamespace(log_image=lambda run, grid, key, step: sent.append((step, grid.shape)))
+    stored = SimpleNamespace(path=tmp_path, evaluations=[{"epoch": 1}, {"epoch": 2}])
+    known = _Sent("run", "now")
+    mirror._send_samples(known, stored)
+    mirror._send_samples(known, stored)
+    assert sent == [(2, (242, 242, 3))]
+    assert len(mirror.unreadable) == 1, "told once"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 300), (9, 9)])
+def test_a_sample_grid_too_small_for_its_tiles_is_left_out(tmp_path, size):
+    path = tmp_path / "epoch-0001.png"
+    Image.new("RGB", size).save(path)
+    assert _frame(path) is None
