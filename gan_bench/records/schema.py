@@ -73,7 +73,8 @@ SCORE = {
     "split": "which real images were the reference",
     "real": "number of real images",
     "generated": "number of generated images",
-    "kept": "images of each side that a measure of pairs looked at when there were more, or null",
+    "kept": "images of each side that a measure of sampled features looked at when there were more (fid_inf, kid, "
+    "precision, recall, copies; with or without a value), or null",
     "draw_std": "standard deviation over further draws of the evaluation noise for the same generator, or null",
     "note": "why the value is null or doubtful, or null",
 }
