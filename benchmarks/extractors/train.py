@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchmetrics.classification import MulticlassAccuracy
 
 from gan_bench.data.datasets import DataRoot, load
 from gan_bench.metrics.classifiers import CifarNet, LeNet28
@@ -61,13 +62,12 @@ def augment(x: Tensor, pad: int, flip: bool, generator: torch.Generator) -> Tens
 
 @torch.no_grad()
 def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
+    metric = MulticlassAccuracy(num_classes=10, average="micro")  # the share of all images, not the mean over classes
     network.eval()
-    right = sum(
-        int((network(x.float().div(255))[1].argmax(1) == y).sum())
-        for x, y in zip(images.split(1000), labels.split(1000), strict=True)
-    )
+    for x, y in zip(images.split(1000), labels.split(1000), strict=True):
+        metric.update(network(x.float().div(255))[1], y)
     network.train()
-    return right / len(labels)
+    return round(float(metric.compute()), 6)  # it is a float32
 
 
 def train(plan: Plan, root: DataRoot) -> tuple[nn.Module, dict[str, object]]:

@@ -11,7 +11,7 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 
 from gan_bench.cli.console import PlainConsole
-from gan_bench.config.measures import MEASURES
+from gan_bench.config.measures import MEASURES, measures_with
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.text import plural
 from gan_bench.execution.events import Progress
@@ -23,7 +23,6 @@ SLOW = 0.5
 """Share of the measured pace below which a trial is called slow."""
 WIDE = 130
 """Columns from which a terminal's live line has a bar and everything a trial tells."""
-SHOWN = ("fid", "kid", "is", "precision", "recall", "classes")
 _STYLE = {Status.DONE: "green", Status.FAILED: "red"}
 
 
@@ -116,9 +115,10 @@ class ProgressDisplay:
     def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
         """Show what an evaluation found."""
         by_extractor: dict[str, list[str]] = {}
+        shown = measures_with("summary")
         for name, value in scores.items():
             metric, _, protocol = name.partition("[")
-            if metric in SHOWN:
+            if metric in shown:
                 text = "no value" if value is None else number(value)
                 by_extractor.setdefault(protocol.rstrip("]"), []).append(f"{MEASURES[metric].title} {text}")
         for protocol, texts in by_extractor.items():

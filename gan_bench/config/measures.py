@@ -1,13 +1,29 @@
-"""The measures by name: what they are, and which way is better."""
+"""The measures by name: what they are, which way is better, what computes them, and where they are shown.
+
+A measure is registered here and nowhere else. Tables, plots, comparisons, the terminal and the MLflow views take what
+they show from the roles, in the order of registration; the evaluator resolves the class when it first scores.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from gan_bench.core.registry import Registry
 
+Role = Literal["primary", "compared", "trial", "quality", "health", "summary"]
+"""Where a measure is shown.
 
-@dataclass(frozen=True)
+``primary``: ranks settings and is plotted; exactly one measure, and lower must be better.
+``compared``: factor tables, and the comparison of two results folders.
+``trial``: the table of trials.
+``quality``: the table of settings.
+``health``: the table of modes, memorisation and the state of the game.
+``summary``: the terminal's line about an evaluation, and the columns of the MLflow views.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measure:
     """A way to score generated images.
 
@@ -15,27 +31,136 @@ class Measure:
         title: What tables call it.
         lower_is_better: Whether smaller is better.
         description: One sentence.
+        metric: The class that computes it, a ``gan_bench.metrics.measures.base.FeatureMetric``, as ``module:Class``;
+            one class may give several measures.
+        roles: Where it is shown.
     """
 
     title: str
     lower_is_better: bool
     description: str
+    metric: str
+    roles: frozenset[Role] = frozenset()
 
 
 MEASURES: Registry[Measure] = Registry("measure")
-MEASURES.register("fid", Measure("FID", True, "Fréchet distance of Gaussians fitted to features"))
-MEASURES.register("fid_inf", Measure("FID∞", True, "FID extrapolated to infinitely many samples"))
-MEASURES.register("kid", Measure("KID", True, "unbiased kernel distance, with its standard error"))
-MEASURES.register("is", Measure("IS", False, "inception score over ten splits, with their standard deviation"))
-MEASURES.register("precision", Measure("precision", False, "share of generated images among the real ones"))
-MEASURES.register("recall", Measure("recall", False, "share of real images among the generated ones"))
+
+
+def measures_with(role: Role) -> tuple[str, ...]:
+    """Return the names of the measures with a role, in the order of their registration."""
+    return tuple(name for name, measure in MEASURES.items() if role in measure.roles)
+
+
+def primary_measure() -> str:
+    """Return the name of the measure that ranks settings.
+
+    Raises:
+        ValueError: None has that role, or several have.
+    """
+    (name,) = measures_with("primary")
+    return name
+
+
+_SUMS = "gan_bench.metrics.measures.sums"
+_SAMPLED = "gan_bench.metrics.measures.sampled"
+
 MEASURES.register(
-    "classes", Measure("classes", False, "classes that appear at least a tenth as often as among real images")
+    "fid",
+    Measure(
+        title="FID",
+        lower_is_better=True,
+        description="Fréchet distance of Gaussians fitted to features",
+        metric=f"{_SUMS}:FrechetDistance",
+        roles=frozenset({"primary", "compared", "trial", "quality", "summary"}),
+    ),
 )
-MEASURES.register("class_kl", Measure("class KL", True, "divergence of the class histogram from the real one, in nats"))
 MEASURES.register(
-    "copies", Measure("copies", True, "share closer to a training image than 99 % of held-out images are")
+    "fid_inf",
+    Measure(
+        title="FID∞",
+        lower_is_better=True,
+        description="FID extrapolated to infinitely many samples",
+        metric=f"{_SAMPLED}:FrechetDistanceAtInfinity",
+        roles=frozenset({"quality"}),
+    ),
 )
 MEASURES.register(
-    "collapsed", Measure("collapsed", True, "1 when half of the classes or fewer appear, or one class holds over half")
+    "kid",
+    Measure(
+        title="KID",
+        lower_is_better=True,
+        description="unbiased kernel distance, with its standard error",
+        metric=f"{_SAMPLED}:KernelDistance",
+        roles=frozenset({"compared", "quality", "summary"}),
+    ),
+)
+MEASURES.register(
+    "is",
+    Measure(
+        title="IS",
+        lower_is_better=False,
+        description="inception score over ten splits, with their standard deviation",
+        metric=f"{_SUMS}:InceptionScore",
+        roles=frozenset({"compared", "trial", "quality", "summary"}),
+    ),
+)
+MEASURES.register(
+    "precision",
+    Measure(
+        title="precision",
+        lower_is_better=False,
+        description="share of generated images among the real ones",
+        metric=f"{_SAMPLED}:PrecisionRecall",
+        roles=frozenset({"quality", "summary"}),
+    ),
+)
+MEASURES.register(
+    "recall",
+    Measure(
+        title="recall",
+        lower_is_better=False,
+        description="share of real images among the generated ones",
+        metric=f"{_SAMPLED}:PrecisionRecall",
+        roles=frozenset({"quality", "summary"}),
+    ),
+)
+MEASURES.register(
+    "classes",
+    Measure(
+        title="classes",
+        lower_is_better=False,
+        description="classes that appear at least a tenth as often as among real images",
+        metric=f"{_SUMS}:ClassHistogram",
+        roles=frozenset({"health", "summary"}),
+    ),
+)
+MEASURES.register(
+    "class_kl",
+    Measure(
+        title="class KL",
+        lower_is_better=True,
+        description="divergence of the class histogram from the real one, in nats",
+        metric=f"{_SUMS}:ClassHistogram",
+        roles=frozenset({"health"}),
+    ),
+)
+MEASURES.register(
+    "copies",
+    Measure(
+        title="copies",
+        lower_is_better=True,
+        description="share closer to a training image than 99 % of held-out images are",
+        metric=f"{_SAMPLED}:PrecisionRecall",
+        roles=frozenset({"health"}),
+    ),
+)
+MEASURES.register(
+    "collapsed",
+    Measure(
+        title="collapsed",
+        lower_is_better=True,
+        description="1 when half of the classes or fewer appear, or one class holds over half",
+        metric=f"{_SUMS}:ClassHistogram",
+        roles=frozenset({"health"}),
+    ),
 )

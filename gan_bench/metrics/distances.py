@@ -38,45 +38,53 @@ class Moments:
     covariance: Tensor
 
 
-class MomentAccumulator:
-    """Gathers moments batch by batch and never keeps images or features.
+def add_to_sums(total: Tensor, outer: Tensor, features: Tensor) -> None:
+    """Add features to the running sums that moments come from, in place.
 
     Args:
-        dim: Length of a feature.
-        device: Where the sums live.
+        total: (D,) float64, sum of features.
+        outer: (D, D) float64, sum of their outer products.
+        features: (N, D) of any float dtype.
     """
+    wide = features.double()
+    total += wide.sum(0)
+    outer += wide.T @ wide
 
-    def __init__(self, dim: int, device: torch.device | str = "cpu") -> None:
-        self.count = 0
-        self._sum = torch.zeros(dim, dtype=torch.float64, device=device)
-        self._outer = torch.zeros(dim, dim, dtype=torch.float64, device=device)
 
-    def add(self, features: Tensor) -> None:
-        """Add (N, D) features of any float dtype."""
-        wide = features.double()
-        self.count += len(wide)
-        self._sum += wide.sum(0)
-        self._outer += wide.T @ wide
+def moments_of_sums(count: int, total: Tensor, outer: Tensor) -> Moments:
+    """Return the moments of features whose sums ``add_to_sums`` gathered.
 
-    def merge(self, other: MomentAccumulator) -> None:
-        """Take over what another accumulator gathered."""
-        self.count += other.count
-        self._sum += other._sum
-        self._outer += other._outer
+    Args:
+        count: Number of features.
+        total: (D,) float64, sum of features.
+        outer: (D, D) float64, sum of their outer products.
 
-    def moments(self) -> Moments:
-        """Return the moments so far.
+    Raises:
+        ValueError: There are fewer than two features.
+        NotFiniteError: A feature was not finite.
+    """
+    if count < 2:
+        raise ValueError(f"moments need at least 2 features, got {count}")
+    require_finite(outer, "features")
+    mean = total / count
+    covariance = (outer - count * torch.outer(mean, mean)) / (count - 1)
+    return Moments(count, mean, (covariance + covariance.T) / 2)
 
-        Raises:
-            ValueError: Fewer than two features were added.
-            NotFiniteError: A feature was not finite.
-        """
-        if self.count < 2:
-            raise ValueError(f"moments need at least 2 features, got {self.count}")
-        require_finite(self._outer, "features")
-        mean = self._sum / self.count
-        covariance = (self._outer - self.count * torch.outer(mean, mean)) / (self.count - 1)
-        return Moments(self.count, mean, (covariance + covariance.T) / 2)
+
+def moments_of(features: Tensor) -> Moments:
+    """Return the moments of features that are all there.
+
+    Args:
+        features: (N, D) of any float dtype.
+
+    Raises:
+        ValueError: There are fewer than two features.
+        NotFiniteError: A feature is not finite.
+    """
+    total = torch.zeros(features.shape[1], dtype=torch.float64, device=features.device)
+    outer = torch.zeros(features.shape[1], features.shape[1], dtype=torch.float64, device=features.device)
+    add_to_sums(total, outer, features)
+    return moments_of_sums(len(features), total, outer)
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
@@ -104,72 +112,6 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     difference = a.mean - b.mean
     distance = difference @ difference + a.covariance.trace() + b.covariance.trace() - 2 * cross
     return max(float(distance), 0.0)
-
-
-class FeatureSample:
-    """Keeps the first features that come, up to a fixed number, so that memory does not grow with the images.
-
-    Args:
-        most: How many are kept.
-        dim: Length of a feature.
-        device: Where they live.
-    """
-
-    def __init__(self, most: int, dim: int, device: torch.device | str = "cpu") -> None:
-        self._kept = torch.empty(most, dim, device=device)
-        self.count = 0
-
-    def add(self, features: Tensor) -> None:
-        """Add (N, D) features; those beyond the limit are dropped."""
-        taken = features[: len(self._kept) - self.count]
-        self._kept[self.count : self.count + len(taken)] = taken
-        self.count += len(taken)
-
-    def features(self) -> Tensor:
-        """Return what was kept, (count, D) float32."""
-        return self._kept[: self.count]
-
-
-class InceptionScoreAccumulator:
-    """Gathers the inception score (Salimans et al. 2016) over consecutive splits, keeping no logits.
-
-    Args:
-        total: Number of images that will be added.
-        classes: Number of classes.
-        splits: Number of consecutive, nearly equal parts the score is averaged over.
-        device: Where the sums live.
-    """
-
-    def __init__(self, total: int, classes: int, splits: int = 10, device: torch.device | str = "cpu") -> None:
-        self.total, self.splits, self.count = total, min(splits, total), 0
-        self._probabilities = torch.zeros(self.splits, classes, dtype=torch.float64, device=device)
-        self._negentropy = torch.zeros(self.splits, dtype=torch.float64, device=device)
-
-    def add(self, logits: Tensor) -> None:
-        """Add (N, classes) logits of the next N images."""
-        logs = logits.double().log_softmax(1)
-        position = torch.arange(self.count, self.count + len(logs), device=logs.device)
-        split = position * self.splits // self.total
-        self._probabilities.index_add_(0, split, logs.exp())
-        self._negentropy.index_add_(0, split, (logs.exp() * logs).sum(1))
-        self.count += len(logs)
-
-    def score(self) -> tuple[float, float]:
-        """Return the mean over splits and their standard deviation with ddof 0, as published scores use it.
-
-        Raises:
-            ValueError: Fewer or more images were added than promised.
-            NotFiniteError: A logit was not finite.
-        """
-        if self.count != self.total:
-            raise ValueError(f"{self.count} images were added, {self.total} were promised")
-        require_finite(self._negentropy, "logits")
-        index = torch.arange(self.total, device=self._negentropy.device) * self.splits // self.total
-        sizes = torch.bincount(index, minlength=self.splits).double()
-        marginal = self._probabilities / sizes[:, None]
-        divergence = self._negentropy / sizes - torch.special.xlogy(marginal, marginal).sum(1)
-        scores = divergence.exp()
-        return float(scores.mean()), float(scores.std(correction=0)) if self.splits > 1 else math.nan
 
 
 def kernel_distance(x: Tensor, y: Tensor, block: int = 1000) -> tuple[float, float]:
@@ -213,83 +155,6 @@ def _unbiased_mmd(x: Tensor, y: Tensor) -> Tensor:
     return within_x + within_y - 2 * kernel(x, y).mean()
 
 
-def neighbour_radii(features: Tensor, k: int = 3, chunk: int = 1000) -> Tensor:
-    """Distance of every feature to its k-th nearest other one.
-
-    Args:
-        features: (N, D), N > k.
-        k: 3 as in Kynkäänniemi et al. 2019.
-        chunk: Rows per distance matrix; bounds memory to chunk x N.
-
-    Returns:
-        (N,) float64.
-    """
-    require_finite(features, "features")
-    wide = features.double()
-    parts = [torch.cdist(rows, wide).topk(k + 1, dim=1, largest=False) for rows in torch.split(wide, chunk)]
-    return torch.cat([part.values[:, k] for part in parts])
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """How two sets of features lie among each other.
-
-    Attributes:
-        precision: Share of generated features inside a ball around a real one.
-        recall: Share of real features inside a ball around a generated one.
-        nearest: (N,) float64, distance of every generated feature to its nearest real one.
-    """
-
-    precision: float
-    recall: float
-    nearest: Tensor
-
-
-def neighbours(generated: Tensor, real: Tensor, real_radii: Tensor, k: int = 3, chunk: int = 1000) -> Neighbours:
-    """Precision and recall (Kynkäänniemi et al. 2019) and nearest distances, from one pass over all pairs.
-
-    Args:
-        generated: (N, D) features, N > k.
-        real: (M, D) features.
-        real_radii: (M,) from ``neighbour_radii(real, k)``.
-        k: The neighbour whose distance is a ball's radius.
-        chunk: Rows per distance matrix; bounds memory to chunk x max(N, M).
-
-    Raises:
-        NotFiniteError: A generated feature is not finite.
-    """
-    radii = neighbour_radii(generated, k, chunk)
-    wide, centres = generated.double(), real.double()
-    reached = torch.zeros(len(centres), dtype=torch.bool, device=centres.device)
-    inside, nearest = [], []
-    for rows, row_radii in zip(torch.split(wide, chunk), torch.split(radii, chunk), strict=True):
-        distances = torch.cdist(rows, centres)
-        inside.append((distances <= real_radii).any(1))
-        nearest.append(distances.amin(1))
-        reached |= (distances <= row_radii[:, None]).any(0)
-    return Neighbours(
-        precision=float(torch.cat(inside).double().mean()),
-        recall=float(reached.double().mean()),
-        nearest=torch.cat(nearest),
-    )
-
-
-def nearest_distances(points: Tensor, centres: Tensor, chunk: int = 1000) -> Tensor:
-    """Distance of every point to its nearest centre.
-
-    Args:
-        points: (N, D).
-        centres: (M, D).
-        chunk: Rows per distance matrix; bounds memory to chunk x M.
-
-    Returns:
-        (N,) float64.
-    """
-    require_finite(points, "features")
-    wide = centres.double()
-    return torch.cat([torch.cdist(rows.double(), wide).amin(1) for rows in torch.split(points, chunk)])
-
-
 def frechet_at_infinity(features: Tensor, real: Moments, generator: torch.Generator, points: int = 10) -> float:
     """Fréchet distance extrapolated to infinitely many samples (FID∞: Chong & Forsyth 2020).
 
@@ -318,9 +183,7 @@ def frechet_at_infinity(features: Tensor, real: Moments, generator: torch.Genera
     distances = []
     for size in sizes:
         chosen = torch.randperm(total, generator=generator)[:size].to(features.device)
-        accumulator = MomentAccumulator(features.shape[1], features.device)
-        accumulator.add(features[chosen])
-        distances.append(frechet_distance(accumulator.moments(), real))
+        distances.append(frechet_distance(moments_of(features[chosen]), real))
     inverse = 1 / torch.tensor(sizes, dtype=torch.float64)
     value = torch.tensor(distances, dtype=torch.float64)
     centred = inverse - inverse.mean()

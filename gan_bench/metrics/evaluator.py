@@ -1,39 +1,30 @@
-"""A generator, frozen extractors and accumulators in; scores out."""
+"""A generator and frozen extractors in, scores out."""
 
 from __future__ import annotations
 
 import copy
-import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
-from gan_bench.metrics.distances import (
-    FeatureSample,
-    InceptionScoreAccumulator,
-    MomentAccumulator,
-    NotFiniteError,
-    class_divergence,
-    covered_classes,
-    frechet_at_infinity,
-    frechet_distance,
-    kernel_distance,
-    neighbours,
-)
+from gan_bench.metrics.distances import NotFiniteError
 from gan_bench.metrics.features import Extractor
-from gan_bench.metrics.reference import CHUNK, MAX_PAIRWISE_FEATURES, Reference, chunks
+from gan_bench.metrics.reference import CHUNK, Reference, chunks
 from gan_bench.models.randomness import draw_latent, generator_for
 from gan_bench.records.record import Score
 
-_Make = Callable[..., Score]
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
 
 GRID = 64
 """Images of a sample grid, in rows of eight."""
@@ -163,19 +154,24 @@ class Evaluator:
         """
         if count < 2:
             raise UserError("scores need at least 2 images; give more of them")
-        gatherers = [_Gatherer(extractor, count) for extractor in self.extractors]
+        from gan_bench.metrics.measures.base import MeasureSetup, collect_metrics
+
+        collections = []
+        for extractor in self.extractors:
+            reference = self.references[extractor.name]
+            if extractor.name != self.class_extractor:
+                reference = replace(reference, classes=None)
+            setup = MeasureSetup(reference=reference, samples=count, logits=extractor.classes, seed=seed)
+            collections.append((extractor, reference, collect_metrics(setup)))
         with _full_precision():
             for chunk in images:
-                for gatherer in gatherers:
-                    gatherer.add(chunk)
+                for extractor, _, metrics in collections:
+                    seen = extractor(chunk)
+                    metrics.update(seen.features, seen.logits)
         return [
             score
-            for gatherer in gatherers
-            for score in gatherer.scores(
-                self.references[gatherer.extractor.name],
-                seed,
-                class_extractor=gatherer.extractor.name == self.class_extractor,
-            )
+            for extractor, reference, metrics in collections
+            for score in _scores(metrics, extractor.name, reference, count)
         ]
 
     def score_images(self, images: Tensor, limit: int | None = None) -> list[Score]:
@@ -197,105 +193,28 @@ def _with_spread(score: Score, others: list[Score]) -> Score:
     return replace(score, draw_std=statistics.stdev(known))
 
 
-class _Gatherer:
-    """Accumulates what one extractor says about generated images."""
+def _scores(metrics: MetricCollection, extractor: str, reference: Reference, samples: int) -> list[Score]:
+    """Compute every metric of an extractor and give its values their protocol, in the order of registration."""
+    from gan_bench.metrics.measures.base import Estimate, FeatureMetric
 
-    def __init__(self, extractor: Extractor, count: int) -> None:
-        device = extractor.device
-        self.extractor = extractor
-        self.count = count
-        self._moments = MomentAccumulator(extractor.feature_dim, device)
-        self._inception_score = InceptionScoreAccumulator(count, extractor.classes, device=device)
-        self._sample = FeatureSample(min(MAX_PAIRWISE_FEATURES, count), extractor.feature_dim, device)
-        self._classes = torch.zeros(extractor.classes, dtype=torch.int64, device=device)
-
-    def add(self, images: Tensor) -> None:
-        seen = self.extractor(images)
-        self._moments.add(seen.features)
-        self._inception_score.add(seen.logits)
-        self._sample.add(seen.features)
-        self._classes += torch.bincount(seen.logits.argmax(1), minlength=self.extractor.classes)
-
-    def scores(self, reference: Reference, seed: int, *, class_extractor: bool) -> list[Score]:
-        """Return every score the reference allows."""
-
-        def score(
-            metric: str, value: float | None, std: float | None = None, note: str | None = None, *, kept: bool = False
-        ) -> Score:
-            return Score(
-                metric=metric,
-                value=value,
-                std=None if std is None or math.isnan(std) else std,
-                extractor=self.extractor.name,
+    found: dict[str, Score] = {}
+    for metric in metrics.values(copy_state=False):
+        assert isinstance(metric, FeatureMetric)  # noqa: S101 - the collection is of these
+        try:
+            estimates = metric.compute()
+        except NotFiniteError as error:
+            estimates = dict.fromkeys(metric.gives, Estimate(None, note=str(error)))
+        limit = metric.max_pairwise
+        for name, estimate in estimates.items():
+            found[name] = Score(
+                metric=name,
+                value=estimate.value,
+                std=estimate.std,
+                extractor=extractor,
                 split=reference.split,
                 real=reference.moments.count,
-                generated=self.count,
-                kept=MAX_PAIRWISE_FEATURES
-                if kept and max(self.count, reference.moments.count) > MAX_PAIRWISE_FEATURES
-                else None,
-                note=note,
+                generated=samples,
+                kept=limit if limit and max(samples, reference.moments.count) > limit else None,
+                note=estimate.note,
             )
-
-        measures = {
-            "fid": self._fid,
-            "is": self._is,
-            "kid": self._kid,
-            "fid_inf": self._fid_inf,
-            "neighbours": self._neighbours,
-        }
-        if class_extractor and reference.classes is not None:
-            measures["classes"] = self._class_measures
-        found: list[Score] = []
-        for name, measure in measures.items():
-            try:
-                found += measure(reference, seed, score)
-            except NotFiniteError as error:
-                names = _PARTS.get(name, (name,))
-                found += [score(part, None, None, str(error), kept=part not in ("fid", "is")) for part in names]
-        return found
-
-    def _fid(self, reference: Reference, seed: int, score: _Make) -> list[Score]:
-        few = "fewer images than feature dimensions" if self.count <= self.extractor.feature_dim else None
-        return [score("fid", frechet_distance(self._moments.moments(), reference.moments), None, few)]
-
-    def _is(self, reference: Reference, seed: int, score: _Make) -> list[Score]:
-        return [score("is", *self._inception_score.score())]
-
-    def _kid(self, reference: Reference, seed: int, score: _Make) -> list[Score]:
-        if reference.features is None:
-            return []
-        return [score("kid", *kernel_distance(self._sample.features(), reference.features), kept=True)]
-
-    def _fid_inf(self, reference: Reference, seed: int, score: _Make) -> list[Score]:
-        features = self._sample.features()
-        few = max(50, 2 * self.extractor.feature_dim)
-        if len(features) < few:
-            return [score("fid_inf", None, None, f"needs {few} generated images", kept=True)]
-        source = generator_for(seed, "evaluation/fid_inf")
-        return [score("fid_inf", frechet_at_infinity(features, reference.moments, source), kept=True)]
-
-    def _neighbours(self, reference: Reference, seed: int, score: _Make) -> list[Score]:
-        if reference.features is None or reference.radii is None or self._sample.count <= 3:
-            return []
-        found = neighbours(self._sample.features(), reference.features, reference.radii)
-        scores = [score("precision", found.precision, kept=True), score("recall", found.recall, kept=True)]
-        if reference.copy_distance is not None:
-            share = float((found.nearest < reference.copy_distance).double().mean())
-            scores.append(score("copies", share, kept=True))
-        return scores
-
-    def _class_measures(self, reference: Reference, seed: int, score: _Make) -> list[Score]:
-        assert reference.classes is not None  # noqa: S101 - the caller looked
-        self._moments.moments()  # a histogram of images whose features are not finite would mean nothing
-        covered = covered_classes(self._classes, reference.classes)
-        present = int((reference.classes > 0).sum())
-        largest = int(self._classes.max()) / self.count
-        collapsed = covered <= present / 2 or largest > 0.5
-        return [
-            score("classes", covered),
-            score("class_kl", class_divergence(self._classes, reference.classes)),
-            score("collapsed", float(collapsed)),
-        ]
-
-
-_PARTS = {"neighbours": ("precision", "recall", "copies"), "classes": ("classes", "class_kl", "collapsed")}
+    return [found[name] for name in MEASURES if name in found]

@@ -19,8 +19,9 @@ from gan_bench.core.cache import cache_folder
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DataError
 from gan_bench.data.datasets import ImageSet
-from gan_bench.metrics.distances import FeatureSample, MomentAccumulator, Moments, nearest_distances, neighbour_radii
+from gan_bench.metrics.distances import Moments, add_to_sums, moments_of_sums
 from gan_bench.metrics.features import Extractor
+from gan_bench.metrics.neighbours import nearest_distances, neighbour_radii
 from gan_bench.models.randomness import generator_for
 
 CHUNK = 500
@@ -115,11 +116,12 @@ def compute(images: Tensor, held_out: Tensor | None, split: str, extractor: Extr
     rank = torch.empty_like(order)
     rank[order] = torch.arange(total)
     kept = torch.empty(min(MAX_PAIRWISE_FEATURES, total), extractor.feature_dim, device=device)
-    moments = MomentAccumulator(extractor.feature_dim, device)
+    sums = torch.zeros(extractor.feature_dim, dtype=torch.float64, device=device)
+    outer = torch.zeros(extractor.feature_dim, extractor.feature_dim, dtype=torch.float64, device=device)
     classes = torch.zeros(extractor.classes, dtype=torch.int64, device=device)
     for start, chunk in zip(range(0, total, CHUNK), chunks(images), strict=True):
         seen = extractor(chunk)
-        moments.add(seen.features)
+        add_to_sums(sums, outer, seen.features)
         classes += torch.bincount(seen.logits.argmax(1), minlength=extractor.classes)
         place = rank[start : start + len(chunk)]
         chosen = place < len(kept)
@@ -127,11 +129,9 @@ def compute(images: Tensor, held_out: Tensor | None, split: str, extractor: Extr
     radii = neighbour_radii(kept) if len(kept) > 3 else None
     copy_distance = None
     if held_out is not None:
-        sample = FeatureSample(MAX_PAIRWISE_FEATURES, extractor.feature_dim, device)
-        for chunk in chunks(held_out[:MAX_PAIRWISE_FEATURES]):
-            sample.add(extractor(chunk).features)
-        copy_distance = float(nearest_distances(sample.features(), kept).quantile(COPY_QUANTILE))
-    return Reference(split, moments.moments(), kept, radii, classes, copy_distance)
+        sample = [extractor(chunk).features.float() for chunk in chunks(held_out[:MAX_PAIRWISE_FEATURES])]
+        copy_distance = float(nearest_distances(torch.cat(sample), kept).quantile(COPY_QUANTILE))
+    return Reference(split, moments_of_sums(total, sums, outer), kept, radii, classes, copy_distance)
 
 
 def _read_cache(path: Path, split: str, extractor: Extractor) -> Reference | None:

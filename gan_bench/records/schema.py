@@ -131,7 +131,10 @@ class Score(TypedDict):
     kept: NotRequired[
         Annotated[
             int | None,
-            Field(description="images of each side that a measure of pairs looked at when there were more, or null"),
+            Field(
+                description="images of each side that a measure of sampled features looked at when there were more "
+                "(fid_inf, kid, precision, recall, copies; with or without a value), or null"
+            ),
         ]
     ]
     draw_std: NotRequired[

@@ -13,9 +13,10 @@ from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.records.shared import read_baselines
 from gan_bench.report.frame import build_frames
 from gan_bench.report.render import print_table, write_tables
+from gan_bench.report.reproduction import article_tables
 from gan_bench.report.study import Study, studies
 from gan_bench.report.table import Table
-from gan_bench.report.tables import article_tables, study_tables
+from gan_bench.report.tables import study_tables
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from gan_bench.config.measures import MEASURES
+from gan_bench.config.measures import MEASURES, measures_with
 from gan_bench.core.errors import UserError
 from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.records.shared import read_baselines
@@ -18,7 +18,6 @@ from gan_bench.report.stats import differences, mean_interval, verdict_of
 from gan_bench.report.study import Study, studies
 from gan_bench.report.table import Column, Table, arrow, put
 
-JUDGED = ("fid", "kid", "is")
 MISSING = "missing"
 _NAMED = 5
 """Missing trials that are named; the table has them all."""
@@ -146,7 +145,7 @@ def _settings(before: dict[tuple[str, ...], Study], after: dict[tuple[str, ...],
     for old, new, both in _pairs(before, after):
         for protocol in [p for p in old.protocols if p in new.protocols]:
             scores = old.final(protocol), new.final(protocol)
-            for metric in [m for m in old.shown(JUDGED) if m in new.metrics]:
+            for metric in [m for m in old.shown(measures_with("compared")) if m in new.metrics]:
                 noise = max(old.noise(protocol, metric), new.noise(protocol, metric))
                 for _, members in both.groupby("setting_key", sort=False):
                     a = members["trial_old"].map(scores[0][metric])

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.core.canonical import canonical_json
+from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 
 STATISTICS = ("loss_d", "loss_g", "d_real", "d_fake")
@@ -84,14 +85,14 @@ def _trial_row(item: StoredTrial) -> dict[str, Any]:
     seconds = record.get("train_seconds")
     images = record.get("images", 0)
     return {
-        **config,
+        **{key: printable(value) if isinstance(value, str) else value for key, value in config.items()},
         "trial": item.trial["id"],
-        "name": item.trial["name"],
-        "setting": item.trial["setting"],
+        "name": printable(item.trial["name"]),
+        "setting": printable(item.trial["setting"]),
         "config": config,
         "group": group_key(config),
-        "status": record.get("status") or ("planned" if not item.environment else "unfinished"),
-        "reason": record.get("reason") or "",
+        "status": status_of(item),
+        "reason": printable(record.get("reason") or item.damage or ""),
         "epochs_done": record.get("epochs", 0),
         **{name: final.get(name) for name in STATISTICS},
         "train_seconds": seconds,
@@ -102,6 +103,13 @@ def _trial_row(item: StoredTrial) -> dict[str, Any]:
         "device": item.environment.get("device", ""),
         "path": item.path,
     }
+
+
+def status_of(item: StoredTrial) -> str:
+    """Return how a trial ended, or how it stands: damaged, unfinished or planned."""
+    if item.record:
+        return str(item.record["status"])
+    return "damaged" if item.damage else "unfinished" if item.environment else "planned"
 
 
 def _score_rows(item: StoredTrial) -> list[dict[str, Any]]:

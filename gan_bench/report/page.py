@@ -12,7 +12,9 @@ from typing import Any
 import pandas as pd
 
 from gan_bench import __version__
+from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.records.reader import StoredTrial
+from gan_bench.report.frame import status_of
 from gan_bench.report.plots import Plot
 from gan_bench.report.render import cells, filled, note_of, number, records
 from gan_bench.report.samples import Strip
@@ -55,7 +57,7 @@ def page(chapters: list[Chapter], articles: list[Table], trials: list[StoredTria
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return template.from_string(text).render(
         version=__version__,
-        statuses=Counter(str((t.record or {}).get("status") or _unended(t)) for t in trials).most_common(),
+        statuses=Counter(status_of(t) for t in trials).most_common(),
         count=len(trials),
         chapters=[_chapter(chapter) for chapter in chapters],
         articles=[_table(table) for table in articles],
@@ -63,10 +65,6 @@ def page(chapters: list[Chapter], articles: list[Table], trials: list[StoredTria
         details=_json(_details(trials)),
         frames=_json({s.name: s.data_uris() for chapter in chapters for s in chapter.strips}),
     )
-
-
-def _unended(trial: StoredTrial) -> str:
-    return "unfinished" if trial.environment else "planned"
 
 
 def _chapter(chapter: Chapter) -> dict[str, Any]:
@@ -105,23 +103,23 @@ def _verdict(study: Study, protocol: str) -> dict[str, Any]:
     """Say which setting is ahead under a protocol and how sure that is, from seeds that both settings have."""
     from gan_bench.report.stats import differences, improvement_probability, mean_interval, sign_flip_test, verdict_of
 
-    final, ranking = study.final(protocol), study.ranking(protocol)
+    final, ranking, primary = study.final(protocol), study.ranking(protocol), primary_measure()
     by_label = {row["setting"]: done for row, done in study.settings()}
     if not ranking:
         return {"protocol": protocol, "best": None, "text": "No finished trial has a score yet."}
-    best = interval_of(pick(by_label[ranking[0]], final, "fid"))
+    best = interval_of(pick(by_label[ranking[0]], final, primary))
     assert best is not None  # noqa: S101 - it is ranked
     half = "" if best.low is None or best.high is None else f" ± {number((best.high - best.low) / 2)}"
     verdict = {
         "protocol": protocol,
         "best": ranking[0],
-        "fid": f"{number(best.mean)}{half}",
+        "score": f"{MEASURES[primary].title} {number(best.mean)}{half}",
         "n": best.n,
         "cautions": _cautions(study, protocol, by_label[ranking[0]], best.mean),
     }
     if len(ranking) < 2:
         return {**verdict, "text": "There is no other setting to compare it with."}
-    values = [by_label[label].set_index("seed")["trial"].map(final["fid"]).dropna() for label in ranking[:2]]
+    values = [by_label[label].set_index("seed")["trial"].map(final[primary]).dropna() for label in ranking[:2]]
     shared = values[0].index.intersection(values[1].index)
     if len(shared) < 2:
         return {**verdict, "second": ranking[1], "text": "Not sure at all: they share fewer than two seeds."}
@@ -129,22 +127,24 @@ def _verdict(study: Study, protocol: str) -> dict[str, Any]:
     interval, p = mean_interval(gaps), sign_flip_test(gaps)
     assert interval.low is not None and interval.high is not None  # noqa: S101, PT018 - there are two values
     sure = improvement_probability(-gaps, lower_is_better=True)
-    how = HOW_SURE[verdict_of(interval, study.noise(protocol, "fid"), p)]
+    how = HOW_SURE[verdict_of(interval, study.noise(protocol, primary), p)]
     gap = f"{number(interval.mean)} (95 %: {number(interval.low)} to {number(interval.high)})"
     text = f"It is ahead by {gap}, in {sure:.0%} of {len(shared)} seeds, p = {p:.3f}: {how}."
     return {**verdict, "second": ranking[1], "text": text}
 
 
 def _findings(chapter: Chapter) -> list[str]:
-    """Return one sentence for every factor comparison in FID that is not left open."""
-    found = []
+    """Return one sentence for every factor comparison of the primary measure that is not left open."""
+    found, primary = [], primary_measure()
     for table in chapter.tables:
         if "verdict" not in table.rows or "difference" not in table.rows:
             continue
-        for _, row in table.rows[table.rows["key"] == "fid"].iterrows():
+        for _, row in table.rows[table.rows["key"] == primary].iterrows():
             if not row["verdict"].endswith("undecided"):
                 half = (row["difference_high"] - row["difference_low"]) / 2
-                gap = f"{number(abs(row['difference']))} ± {number(half)} FID, {row['seeds']} seeds"
+                gap = (
+                    f"{number(abs(row['difference']))} ± {number(half)} {MEASURES[primary].title}, {row['seeds']} seeds"
+                )
                 sure = f"corrected p = {row['p']:.3f}{_noisy(row, chapter.study)}"
                 pair = f"{row['recipe']}: {row['first_level']} or {row['second_level']}"
                 found.append(f"{pair}: {row['verdict']} ({gap}, {sure})")
@@ -153,18 +153,19 @@ def _findings(chapter: Chapter) -> list[str]:
 
 def _noisy(row: pd.Series[Any], study: Study) -> str:
     """Say so when both sides of a comparison are no better than generators that were never trained."""
-    untrained = study.untrained(row["protocol"], "fid", row["recipe"])
+    untrained = study.untrained(row["protocol"], primary_measure(), row["recipe"])
     worse = untrained is not None and min(row["first"], row["second"]) >= untrained
     return "; both no better than untrained generators" if worse else ""
 
 
-def _cautions(study: Study, protocol: str, best: pd.DataFrame, fid: float) -> list[str]:
+def _cautions(study: Study, protocol: str, best: pd.DataFrame, score: float) -> list[str]:
     """Say what a good rank alone would hide about the trials of the best setting."""
     found = []
     recipe = study.trials.set_index("trial")["recipe"][best["trial"].iloc[0]]
-    untrained = study.untrained(protocol, "fid", recipe)
-    if untrained is not None and fid >= untrained:
-        found.append(f"No better than untrained generators, whose FID is {number(untrained)}.")
+    untrained = study.untrained(protocol, primary_measure(), recipe)
+    if untrained is not None and score >= untrained:
+        title = MEASURES[primary_measure()].title
+        found.append(f"No better than untrained generators, whose {title} is {number(untrained)}.")
     collapsed = int((pick(best, study.final(protocol), "collapsed") > 0).sum())
     if collapsed:
         found.append(f"{collapsed} of {len(best)} of its generators collapsed: few classes, or one over and over.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.factors import FACTORS
 from gan_bench.report.study import Study, pick
 from gan_bench.report.table import Table, interval_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANELS = 12
-"""Most settings in one plot; the best by FID are shown, and the plot says so."""
+"""Most settings in one plot; the best by the primary measure are shown, and the plot says so."""
 LINES = 8
 ROWS = 30
 _INK = "#010203"
@@ -78,7 +79,7 @@ def study_plots(study: Study, tables: list[Table]) -> Iterator[Plot]:
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
         yield from _training_plots(study)
         for protocol in study.protocols:
-            yield from _fid_plots(study, protocol)
+            yield from _score_plots(study, protocol)
             yield from _factor_plots(study, protocol, tables)
             yield from _cost_plot(study, protocol)
 
@@ -111,14 +112,15 @@ def _training_plots(study: Study) -> Iterator[Plot]:
 
 
 def best_first(study: Study) -> list[str]:
-    """Return the labels of settings, those with the best FID first."""
+    """Return the labels of settings, those with the best primary score first."""
     ranked = study.ranking(study.protocols[0]) if study.protocols else []
     return [*ranked, *(label for label in dict.fromkeys(study.trials["label"]) if label not in set(ranked))]
 
 
 def _which(study: Study, labels: list[str]) -> str:
     count = study.trials["label"].nunique()
-    return f"The best {len(labels)} of {count} settings by FID." if count > len(labels) else f"{count} settings."
+    title = MEASURES[primary_measure()].title
+    return f"The best {len(labels)} of {count} settings by {title}." if count > len(labels) else f"{count} settings."
 
 
 def _grid(count: int) -> tuple[Figure, list[Axes]]:
@@ -148,17 +150,21 @@ def _band(axis: Axes, groups: Any, index: int, label: str) -> None:  # noqa: ANN
 # --------------------------------------------------------------------------------------------------- scores
 
 
-def _fid_plots(study: Study, protocol: str) -> Iterator[Plot]:
-    fids = study.fids(protocol)
-    labels = [label for label in study.ranking(protocol) if label in set(fids["label"])][:LINES]
-    if not labels or fids["epoch"].nunique() < 2:
+def _score_plots(study: Study, protocol: str) -> Iterator[Plot]:
+    found, primary = study.by_epoch(protocol), primary_measure()
+    labels = [label for label in study.ranking(protocol) if label in set(found["label"])][:LINES]
+    if not labels or found["epoch"].nunique() < 2:
         return
-    real = [scores["fid"]["value"] for _, scores in study.real(protocol) if scores.get("fid", {}).get("value")]
-    for what, title, column in (("epochs", "FID over epochs", "epoch"), ("seconds", "FID over training time", "s")):
+    measure = MEASURES[primary].title
+    real = [scores[primary]["value"] for _, scores in study.real(protocol) if scores.get(primary, {}).get("value")]
+    for what, title, column in (
+        ("epochs", f"{measure} over epochs", "epoch"),
+        ("seconds", f"{measure} over training time", "s"),
+    ):
         figure = _figure(6.4, 3.6)
         axis = figure.subplots()
         for i, label in enumerate(labels):
-            mine = fids[fids["label"] == label]
+            mine = found[found["label"] == label]
             if column == "epoch":
                 _band(axis, mine.groupby("epoch")["value"], i, _short(label))
             else:
@@ -181,17 +187,19 @@ def _fid_plots(study: Study, protocol: str) -> Iterator[Plot]:
         for level in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
             level(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
         axis.set_xlabel("epoch" if column == "epoch" else "seconds of training")
-        axis.set_ylabel("FID (lower is better)")
+        axis.set_ylabel(f"{measure} (lower is better)")
         figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
         text = f"{title}, {protocol}; means over seeds{', bands their range' if column == 'epoch' else ''}."
-        yield _finish(figure, study, f"fid-{what}-{protocol}", title, f"{text} {_which(study, labels)}")
+        yield _finish(figure, study, f"{primary}-{what}-{protocol}", title, f"{text} {_which(study, labels)}")
 
 
 def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[Plot]:
+    primary = primary_measure()
+    measure = MEASURES[primary].title
     for factor in (*FACTORS, "epochs"):
         name = study.table(f"factor-{factor}-{protocol}", "", [], pd.DataFrame()).name
         rows = next((table.rows for table in tables if table.name == name), None)
-        rows = rows[rows["key"] == "fid"] if rows is not None else None
+        rows = rows[rows["key"] == primary] if rows is not None else None
         if rows is None or rows.empty:
             continue
         of = f" The first {ROWS} of {len(rows)} comparisons." if len(rows) > ROWS else ""
@@ -211,16 +219,17 @@ def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[
             places, [f"{r['recipe']}: {r['second_level']} - {r['first_level']}" for _, r in rows.iterrows()]
         )
         axis.set_ylim(-0.6, len(rows) - 0.4)
-        axis.set_xlabel("difference in FID (left of zero: the first named is better)")
+        axis.set_xlabel(f"difference in {measure} (left of zero: the first named is better)")
         text = (
-            f"Paired differences in FID by {factor}, {protocol}, with 95 % intervals over seeds; a cross has one seed."
-            f"{of}"
+            f"Paired differences in {measure} by {factor}, {protocol}, with 95 % intervals over seeds; a cross has one "
+            f"seed.{of}"
         )
-        yield _finish(figure, study, f"factor-{factor}-{protocol}", f"Effect of {factor} on FID", text)
+        yield _finish(figure, study, f"factor-{factor}-{protocol}", f"Effect of {factor} on {measure}", text)
 
 
 def _cost_plot(study: Study, protocol: str) -> Iterator[Plot]:
-    final = study.final(protocol)
+    final, primary = study.final(protocol), primary_measure()
+    measure = MEASURES[primary].title
     labels = study.ranking(protocol)[:LINES]
     if not labels:
         return
@@ -230,13 +239,14 @@ def _cost_plot(study: Study, protocol: str) -> Iterator[Plot]:
         if row["setting"] not in labels:
             continue
         i = labels.index(row["setting"])
-        fid, seconds = interval_of(pick(done, final, "fid")), interval_of(done["train_seconds"])
-        if fid is None or seconds is None:
+        score, seconds = interval_of(pick(done, final, primary)), interval_of(done["train_seconds"])
+        if score is None or seconds is None:
             continue
-        reach = [[fid.mean - fid.low], [fid.high - fid.mean]] if fid.low is not None and fid.high is not None else None
+        mean, low, high = score.mean, score.low, score.high
+        reach = [[mean - low], [high - mean]] if low is not None and high is not None else None
         axis.errorbar(
             [seconds.mean],
-            [fid.mean],
+            [mean],
             yerr=reach,
             color=_COLOURS[i % len(_COLOURS)],
             marker=_MARKERS[i % len(_MARKERS)],
@@ -248,10 +258,12 @@ def _cost_plot(study: Study, protocol: str) -> Iterator[Plot]:
     if axis.get_ylim()[0] < 0:
         axis.set_ylim(bottom=0)  # an interval may reach below, a distance does not
     axis.set_xlabel("seconds of training")
-    axis.set_ylabel("FID at the end (lower is better)")
+    axis.set_ylabel(f"{measure} at the end (lower is better)")
     figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
-    text = f"Final FID against training time, {protocol}; bars are 95 % intervals over seeds. {_which(study, labels)}"
-    yield _finish(figure, study, f"fid-cost-{protocol}", "FID against cost", text)
+    text = f"Final {measure} against training time, {protocol}; bars are 95 % intervals over seeds."
+    yield _finish(
+        figure, study, f"{primary}-cost-{protocol}", f"{measure} against cost", f"{text} {_which(study, labels)}"
+    )
 
 
 # -------------------------------------------------------------------------------------------------- drawing

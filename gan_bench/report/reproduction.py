@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.config.recipes import RECIPES, Recipe
-from gan_bench.report.table import Column
+from gan_bench.report.frame import Frames
+from gan_bench.report.study import name_table
+from gan_bench.report.table import Column, Table
 
 QUANTITIES = {"loss_g": "loss G", "loss_d": "loss D", "d_real": "D(real)", "d_fake": "D(fake)"}
 
@@ -28,6 +30,27 @@ NOTE = (
     "Values of the last batch of the epoch, as the articles print them: mean and standard deviation over seeds. "
     "Inside: within two standard deviations of the mean."
 )
+
+
+def article_tables(frames: Frames) -> list[Table]:
+    """Set what the articles say beside what was measured, suite by suite and profile by profile."""
+    if frames.trials.empty:
+        return []
+    tables: list[Table] = []
+    for (suite, profile), trials in frames.trials.groupby(["suite", "profile"], sort=True):
+        tables += _article_tables(str(suite), str(profile), trials, frames.history)
+    return tables
+
+
+def _article_tables(suite: str, profile: str, trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[Table]:
+    names = (suite, profile)
+    rows = list(reproduction_rows(trials, history))
+    if rows:
+        frame = pd.DataFrame(rows)
+        yield name_table(names, "reproduction", "reproduction", COLUMNS, frame, NOTE)
+    columns, frame = protocol_table(trials)
+    note = "In brackets where a value comes from: the article's text (stated), its code, its lineage, or our choice."
+    yield name_table(names, "protocol", "the articles' protocols", columns, frame, note)
 
 
 def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[dict[str, Any]]:

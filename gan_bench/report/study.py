@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from gan_bench.config.measures import MEASURES
+from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.frame import COSTS, STATISTICS, Frames
 from gan_bench.report.table import Column, Table
 
@@ -134,14 +134,14 @@ class Study:
 
         return self._once(("final", protocol, value), make)
 
-    def fids(self, protocol: str) -> pd.DataFrame:
-        """Return every FID of finished trials after training began, one row per trial and evaluation."""
+    def by_epoch(self, protocol: str) -> pd.DataFrame:
+        """Return the primary scores of finished trials after training began, one row per trial and evaluation."""
 
         def make() -> pd.DataFrame:
-            kept = self.scores[(self.scores["protocol"] == protocol) & (self.scores["metric"] == "fid")]
+            kept = self.scores[(self.scores["protocol"] == protocol) & (self.scores["metric"] == primary_measure())]
             return kept[(kept["status"] == "done") & (kept["epoch"] > 0)].dropna(subset=["value"])
 
-        return self._once(("fids", protocol), make)
+        return self._once(("by_epoch", protocol), make)
 
     def settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
         """Yield the start of a row and the finished trials of every setting."""
@@ -161,11 +161,11 @@ class Study:
             yield start, done
 
     def ranking(self, protocol: str) -> list[str]:
-        """Return the labels of settings with a final FID, the best mean first."""
+        """Return the labels of settings with a final primary score, the best mean first."""
 
         def make() -> list[str]:
             final = self.final(protocol)
-            means = {row["setting"]: pick(done, final, "fid").mean() for row, done in self.settings()}
+            means = {row["setting"]: pick(done, final, primary_measure()).mean() for row, done in self.settings()}
             return sorted((label for label, mean in means.items() if not pd.isna(mean)), key=means.__getitem__)
 
         return self._once(("ranking", protocol), make)

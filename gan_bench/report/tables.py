@@ -8,24 +8,19 @@ from typing import Any
 
 import pandas as pd
 
-from gan_bench.config.measures import MEASURES
+from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.report import factors
 from gan_bench.report.frame import Frames
 from gan_bench.report.published import COLUMNS as PUBLISHED_COLUMNS
 from gan_bench.report.published import published_rows
-from gan_bench.report.reproduction import COLUMNS as REPRODUCTION_COLUMNS
-from gan_bench.report.reproduction import NOTE as REPRODUCTION_NOTE
-from gan_bench.report.reproduction import protocol_table, reproduction_rows
-from gan_bench.report.study import Baselines, Study, name_table, pick, studies
+from gan_bench.report.reproduction import article_tables
+from gan_bench.report.study import Baselines, Study, pick, studies
 from gan_bench.report.table import Column, Table, arrow, interval_of, put
 
-QUALITY = ("fid", "fid_inf", "kid", "is", "precision", "recall")
-HEALTH = ("classes", "class_kl", "copies", "collapsed")
-COMPARED = ("fid", "kid", "is")
 SATURATED = 0.99
 """A discriminator is saturated when D(real) exceeds this and D(fake) falls below its complement."""
 WITHIN = (2.0, 1.25)
-"""Times to an FID are given for these multiples of the best setting's."""
+"""Times to a primary score are given for these multiples of the best setting's."""
 
 
 def all_tables(frames: Frames, anchors: Baselines | None = None) -> list[Table]:
@@ -42,16 +37,6 @@ def all_tables(frames: Frames, anchors: Baselines | None = None) -> list[Table]:
     return [*(t for study in studies(frames, anchors) for t in study_tables(study)), *article_tables(frames)]
 
 
-def article_tables(frames: Frames) -> list[Table]:
-    """Set what the articles say beside what was measured, suite by suite and profile by profile."""
-    if frames.trials.empty:
-        return []
-    tables: list[Table] = []
-    for (suite, profile), trials in frames.trials.groupby(["suite", "profile"], sort=True):
-        tables += _article_tables(str(suite), str(profile), trials, frames.history)
-    return tables
-
-
 def study_tables(study: Study) -> Iterator[Table]:
     """Make the tables of one study."""
     yield trial_table(study)
@@ -63,17 +48,6 @@ def study_tables(study: Study) -> Iterator[Table]:
         yield health_table(study, protocol)
         yield cost_table(study, protocol)
     yield from published_table(study)
-
-
-def _article_tables(suite: str, profile: str, trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[Table]:
-    names = (suite, profile)
-    rows = list(reproduction_rows(trials, history))
-    if rows:
-        frame = pd.DataFrame(rows)
-        yield name_table(names, "reproduction", "reproduction", REPRODUCTION_COLUMNS, frame, REPRODUCTION_NOTE)
-    columns, frame = protocol_table(trials)
-    note = "In brackets where a value comes from: the article's text (stated), its code, its lineage, or our choice."
-    yield name_table(names, "protocol", "the articles' protocols", columns, frame, note)
 
 
 # --------------------------------------------------------------------------------------------- per trial
@@ -93,7 +67,7 @@ def trial_table(study: Study) -> Table:
     ]
     for protocol in study.protocols:
         final = study.final(protocol)
-        for metric in study.shown(("fid", "is")):
+        for metric in study.shown(measures_with("trial")):
             key = f"{metric}[{protocol}]"
             rows[key] = pick(rows, final, metric)
             title = arrow(metric) if len(study.protocols) == 1 else f"{arrow(metric)} {protocol}"
@@ -114,31 +88,33 @@ def trial_table(study: Study) -> Table:
 
 
 def setting_table(study: Study, protocol: str) -> Table:
-    """Settings ranked by FID, with the two anchors that are no model."""
+    """Settings ranked by the primary measure, with the two anchors that are no model."""
     final, draws = study.final(protocol), study.final(protocol, "draw_std")
+    quality, primary = measures_with("quality"), primary_measure()
+    title = MEASURES[primary].title
     rows = []
     for row, done in study.settings():
-        values = {name: pick(done, final, name) for name in study.shown(QUALITY)}
+        values = {name: pick(done, final, name) for name in study.shown(quality)}
         for name, series in values.items():
             put(row, name, interval_of(series))
-        fids = values.get("fid", pd.Series(dtype=float)).dropna()
-        row["sd_seeds"] = fids.std() if len(fids) > 1 else None
-        row["sd_draws"] = pick(done, draws, "fid").mean()
+        known = values.get(primary, pd.Series(dtype=float)).dropna()
+        row["sd_seeds"] = known.std() if len(known) > 1 else None
+        row["sd_draws"] = pick(done, draws, primary).mean()
         put(row, "train_seconds", interval_of(done["train_seconds"]))
         rows.append(row)
     frame = pd.DataFrame(rows)
-    if "fid" in frame:
-        frame = frame.sort_values("fid", na_position="last", kind="stable")
-        frame.insert(0, "rank", pd.Series(range(1, len(frame) + 1), index=frame.index).where(frame["fid"].notna()))
-    frame = pd.concat([frame, pd.DataFrame(study.baseline_rows(protocol, QUALITY))], ignore_index=True)
+    if primary in frame:
+        frame = frame.sort_values(primary, na_position="last", kind="stable")
+        frame.insert(0, "rank", pd.Series(range(1, len(frame) + 1), index=frame.index).where(frame[primary].notna()))
+    frame = pd.concat([frame, pd.DataFrame(study.baseline_rows(protocol, quality))], ignore_index=True)
     columns = [
         Column("rank", "#", "count"),
         Column("setting", "setting", vital=True),
         Column("epochs", "epochs", "count"),
         Column("done", "seeds", "count"),
-        *[Column(name, arrow(name), "interval") for name in study.shown(QUALITY)],
-        Column("sd_seeds", "FID sd seeds", "number"),
-        Column("sd_draws", "FID sd draws", "number"),
+        *[Column(name, arrow(name), "interval") for name in study.shown(quality)],
+        Column("sd_seeds", f"{title} sd seeds", "number"),
+        Column("sd_draws", f"{title} sd draws", "number"),
         Column("train_seconds", "train s", "interval"),
     ]
     note = (
@@ -150,11 +126,12 @@ def setting_table(study: Study, protocol: str) -> Table:
 
 def best_table(study: Study, protocol: str) -> Iterator[Table]:
     """Best evaluated epoch against the last one: what stopping early would have given."""
-    fids = study.fids(protocol)
-    if fids["epoch"].nunique() < 2:
+    scores, primary = study.by_epoch(protocol), primary_measure()
+    if scores["epoch"].nunique() < 2:
         return
-    best = fids.loc[fids.groupby("trial")["value"].idxmin()].set_index("trial")
-    final = study.final(protocol)["fid"]
+    title = MEASURES[primary].title
+    best = scores.loc[scores.groupby("trial")["value"].idxmin()].set_index("trial")
+    final = study.final(protocol)[primary]
     rows = []
     for row, done in study.settings():
         at_end = done["trial"].map(final).astype(float)
@@ -167,8 +144,8 @@ def best_table(study: Study, protocol: str) -> Iterator[Table]:
     columns = [
         Column("setting", "setting", vital=True),
         Column("done", "seeds", "count"),
-        Column("final", "FID at the end ↓", "interval"),
-        Column("best", "best FID ↓", "interval"),
+        Column("final", f"{title} at the end ↓", "interval"),
+        Column("best", f"best {title} ↓", "interval"),
         Column("gap", "gap", "interval"),
         Column("epochs", "epochs", "count"),
         Column("at", "best at epoch (median)", "count"),
@@ -179,45 +156,45 @@ def best_table(study: Study, protocol: str) -> Iterator[Table]:
 
 def health_table(study: Study, protocol: str) -> Table:
     """Modes, memorisation and the state of the game, per setting."""
-    final = study.final(protocol)
+    final, health = study.final(protocol), measures_with("health")
     rows = []
     for row, done in study.settings():
-        for name in study.shown(HEALTH):
+        for name in study.shown(health):
             put(row, name, interval_of(pick(done, final, name)))
         for name in ("d_real", "d_fake", "loss_d", "loss_g"):
             put(row, name, interval_of(done[name]))
         won = (done["d_real"] > SATURATED) & (done["d_fake"] < 1 - SATURATED)
         row["saturated"] = int(won.sum())
         rows.append(row)
-    frame = pd.concat([pd.DataFrame(rows), pd.DataFrame(study.baseline_rows(protocol, HEALTH))], ignore_index=True)
+    frame = pd.concat([pd.DataFrame(rows), pd.DataFrame(study.baseline_rows(protocol, health))], ignore_index=True)
     columns = [
         Column("setting", "setting", vital=True),
         Column("planned", "planned", "count"),
         Column("done", "done", "count"),
         Column("bad", "diverged or failed", "count"),
-        *[Column(name, arrow(name), "interval") for name in study.shown(HEALTH)],
+        *[Column(name, arrow(name), "interval") for name in study.shown(health)],
         Column("saturated", "D saturated", "count"),
         Column("d_real", "D(real)", "interval"),
         Column("d_fake", "D(fake)", "interval"),
         Column("loss_d", "loss D", "interval"),
         Column("loss_g", "loss G", "interval"),
     ]
-    told = [f"{MEASURES[name].title}: {MEASURES[name].description}" for name in study.shown(HEALTH)]
+    told = [f"{MEASURES[name].title}: {MEASURES[name].description}" for name in study.shown(health)]
     told.append(f"D saturated: trials whose last epoch has D(real) over {SATURATED} and D(fake) under 0.01")
     return study.table(f"health-{protocol}", "health", columns, frame, f"{'; '.join(told)}.")
 
 
 def cost_table(study: Study, protocol: str) -> Table:
-    """What settings cost, training and scoring apart, and how soon they reach an FID."""
-    fids = study.fids(protocol)
+    """What settings cost, training and scoring apart, and how soon they reach a primary score."""
+    scores, primary = study.by_epoch(protocol), primary_measure()
     ranking = study.ranking(protocol)
     final = study.final(protocol)
     targets: list[float] = []
     if ranking:
         winner = next(done for row, done in study.settings() if row["setting"] == ranking[0])
-        targets = [_round_up(times * float(pick(winner, final, "fid").mean())) for times in WITHIN]
+        targets = [_round_up(times * float(pick(winner, final, primary).mean())) for times in WITHIN]
     firsts = {
-        target: fids[fids["value"] <= target].sort_values("epoch").drop_duplicates("trial").set_index("trial")
+        target: scores[scores["value"] <= target].sort_values("epoch").drop_duplicates("trial").set_index("trial")
         for target in targets
     }
     rows = []
@@ -238,10 +215,11 @@ def cost_table(study: Study, protocol: str) -> Table:
         Column("kilojoules", "GPU kJ", "interval"),
     ]
     for target in targets:
-        columns.append(Column(f"to_{target}", f"s to FID ≤ {target:g}", "interval"))
+        columns.append(Column(f"to_{target}", f"s to {MEASURES[primary].title} ≤ {target:g}", "interval"))
         columns.append(Column(f"reached_{target}", "reached"))
     note = (
-        f"Scores {protocol}. Seconds of training until the first evaluation with such an FID, over the trials that "
+        f"Scores {protocol}. Seconds of training until the first evaluation with such an "
+        f"{MEASURES[primary].title}, over the trials that "
         "reached it. Peak memory: of the GPU where one trained, else of the process, which in-line trials share. "
         "Energy where the GPU reports its power."
     )
@@ -261,14 +239,14 @@ def _round_up(value: float) -> float:
 
 def factor_tables(study: Study, protocol: str) -> Iterator[Table]:
     """Compare the levels of a factor over equal seeds and otherwise equal settings, for each recipe."""
-    final, compared = study.final(protocol), study.shown(COMPARED)
+    final, compared = study.final(protocol), study.shown(measures_with("compared"))
     noise = _noise(study, protocol)
     for factor, fields in factors.FACTORS.items():
         rows = factors.factor_rows(study.trials, fields, final, compared, noise)
         if rows:
             yield _factor_table(study, protocol, factor, rows)
     done = study.scores[(study.scores["status"] == "done") & (study.scores["protocol"] == protocol)]
-    rows = factors.epoch_rows(done, study.shown(("fid",)), noise)
+    rows = factors.epoch_rows(done, study.shown((primary_measure(),)), noise)
     if rows:
         yield _factor_table(study, protocol, "epochs", rows)
 
@@ -284,8 +262,8 @@ def _factor_table(study: Study, protocol: str, factor: str, rows: list[dict[str,
 
 
 def epoch_table(study: Study, protocol: str) -> Iterator[Table]:
-    """Every setting's FID as training goes on."""
-    kept = study.fids(protocol)  # finished trials only: others at each epoch would be different seeds
+    """Every setting's primary score as training goes on."""
+    kept = study.by_epoch(protocol)  # finished trials only: others at each epoch would be different seeds
     epochs = sorted(int(e) for e in kept["epoch"].unique())
     if len(epochs) < 2:
         return
@@ -299,8 +277,9 @@ def epoch_table(study: Study, protocol: str) -> Iterator[Table]:
         Column("setting", "setting", vital=True),
         *[Column(f"epoch_{e}", f"epoch {e}", "interval") for e in epochs],
     ]
-    note = f"{arrow('fid')} {protocol} after so many epochs of the same finished trials; 95 % intervals over seeds."
-    yield study.table(f"epochs-{protocol}", "FID by epoch", columns, pd.DataFrame(rows), note)
+    primary = primary_measure()
+    note = f"{arrow(primary)} {protocol} after so many epochs of the same finished trials; 95 % intervals over seeds."
+    yield study.table(f"epochs-{protocol}", f"{MEASURES[primary].title} by epoch", columns, pd.DataFrame(rows), note)
 
 
 # --------------------------------------------------------------------------------------------- published

@@ -13,10 +13,9 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from gan_bench.config.measures import MEASURES
+from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 
 PARAMS = ("recipe", "lr", "betas", "epochs", "seed")
-SHOWN = ("fid", "kid", "is", "precision", "recall", "classes")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class View:
 
 
 def leaderboard(extractor: str, now_ms: int) -> View:
-    """Make a view of the final scores under one extractor, best FID first.
+    """Make a view of the final scores under one extractor, the best by the primary measure first.
 
     Args:
         extractor: Name of the extractor.
@@ -80,11 +79,12 @@ def note(suite: str) -> str:
 
 
 def _view(name: str, key: str, extractor: str, now_ms: int, group: dict[str, Any] | None) -> View:
-    columns = [f"metrics.`final/{name}.{extractor}`" for name in SHOWN if name in MEASURES]
+    columns = [f"metrics.`final/{name}.{extractor}`" for name in measures_with("summary")]
+    primary = primary_measure()
     state: dict[str, Any] = {
         "searchFilter": "",
-        "orderByKey": columns[0],
-        "orderByAsc": True,
+        "orderByKey": f"metrics.`final/{primary}.{extractor}`",
+        "orderByAsc": MEASURES[primary].lower_is_better,
         "selectedColumns": [*columns, *(f"params.`{name}`" for name in PARAMS), "attributes.`Duration`"],
         "groupBy": group,
     }

@@ -12,20 +12,18 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
 from gan_bench.metrics.distances import (
-    FeatureSample,
-    InceptionScoreAccumulator,
-    MomentAccumulator,
     Moments,
     NotFiniteError,
+    add_to_sums,
     class_divergence,
     covered_classes,
     frechet_at_infinity,
     frechet_distance,
     kernel_distance,
-    nearest_distances,
-    neighbour_radii,
-    neighbours,
+    moments_of,
+    moments_of_sums,
 )
+from gan_bench.metrics.neighbours import nearest_distances, neighbour_radii, neighbours
 
 
 def features(count, dim, seed=0, shift=0.0):
@@ -35,10 +33,11 @@ def features(count, dim, seed=0, shift=0.0):
 
 
 def moments(values, batch=None):
-    accumulator = MomentAccumulator(values.shape[1])
+    dim = values.shape[1]
+    total, outer = torch.zeros(dim, dtype=torch.float64), torch.zeros(dim, dim, dtype=torch.float64)
     for chunk in values.split(batch or len(values)):
-        accumulator.add(chunk)
-    return accumulator.moments()
+        add_to_sums(total, outer, chunk)
+    return moments_of_sums(len(values), total, outer)
 
 
 def scipy_frechet(a, b):
@@ -90,31 +89,23 @@ def test_rank_deficient_covariances():
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-4)
 
 
-def test_batches_order_and_merging_do_not_matter():
+def test_batches_and_order_do_not_matter():
     values, real = features(500, 32, 3), moments(features(400, 32, 4))
     whole = frechet_distance(moments(values), real)
     shuffled = values[torch.randperm(500, generator=torch.Generator().manual_seed(0))]
-    left, right = MomentAccumulator(32), MomentAccumulator(32)
-    left.add(values[:123])
-    right.add(values[123:])
-    left.merge(right)
-    for other in (moments(values, batch=7), moments(shuffled, batch=64), left.moments()):
+    for other in (moments(values, batch=7), moments(shuffled, batch=64), moments_of(values)):
         assert frechet_distance(other, real) == pytest.approx(whole, rel=1e-9)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_features_that_are_not_finite_raise_and_do_not_crash(bad):
-    accumulator = MomentAccumulator(4)
-    accumulator.add(torch.tensor([[0.0, 1.0, 2.0, bad], [1.0, 1.0, 1.0, 1.0]]))
     with pytest.raises(NotFiniteError, match="features are not finite"):
-        accumulator.moments()
+        moments_of(torch.tensor([[0.0, 1.0, 2.0, bad], [1.0, 1.0, 1.0, 1.0]]))
 
 
 def test_one_feature_has_no_moments():
-    accumulator = MomentAccumulator(4)
-    accumulator.add(torch.zeros(1, 4))
     with pytest.raises(ValueError, match="at least 2"):
-        accumulator.moments()
+        moments_of(torch.zeros(1, 4))
 
 
 @settings(deadline=None, max_examples=30)
@@ -130,45 +121,6 @@ def test_frechet_properties(seed, dim, shift):
         return Moments(m.count, rotation @ m.mean, rotation @ m.covariance @ rotation.T)
 
     assert frechet_distance(rotated(a), rotated(b)) == pytest.approx(distance, rel=1e-7, abs=1e-8)
-
-
-def naive_inception_score(logits, splits):
-    probabilities = torch.softmax(logits.double(), 1).numpy()
-    scores = []
-    for part in np.array_split(probabilities, splits):
-        marginal = part.mean(0)
-        scores.append(np.exp((part * (np.log(part) - np.log(marginal))).sum(1).mean()))
-    return np.mean(scores), np.std(scores)
-
-
-@pytest.mark.parametrize(("count", "splits", "batch"), [(1000, 10, 1000), (1000, 10, 77), (60, 1, 60)])
-def test_inception_score_equals_the_textbook(count, splits, batch):
-    logits = features(count, 10, 5) * 3
-    accumulator = InceptionScoreAccumulator(count, 10, splits)
-    for chunk in logits.split(batch):
-        accumulator.add(chunk)
-    mean, std = accumulator.score()
-    expected_mean, expected_std = naive_inception_score(logits, splits)
-    assert mean == pytest.approx(expected_mean, rel=1e-10)
-    if splits > 1:
-        assert std == pytest.approx(expected_std, rel=1e-8)
-
-
-def test_inception_score_of_sure_and_even_classes_is_their_number():
-    logits = torch.eye(10).repeat(50, 1) * 1000
-    accumulator = InceptionScoreAccumulator(500, 10, 10)
-    accumulator.add(logits)
-    assert accumulator.score()[0] == pytest.approx(10)
-
-
-def test_inception_score_refuses_nan_and_wrong_counts():
-    accumulator = InceptionScoreAccumulator(4, 3, 1)
-    accumulator.add(torch.full((2, 3), math.nan))
-    with pytest.raises(ValueError, match="2 images were added, 4 were promised"):
-        accumulator.score()
-    accumulator.add(torch.zeros(2, 3))
-    with pytest.raises(NotFiniteError):
-        accumulator.score()
 
 
 def test_inception_sized_features_with_few_images():
@@ -199,6 +151,13 @@ def test_kernel_distance_equals_torch_fidelity():
     )  # fmt: skip
     ours, _ = kernel_distance(x, y)
     assert ours == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-9)
+
+
+def test_kernel_distance_equals_torchmetrics():
+    from torchmetrics.image.kid import poly_mmd
+
+    x, y = features(300, 16, 1), features(300, 16, 2, shift=0.1)
+    assert kernel_distance(x, y)[0] == pytest.approx(poly_mmd(y, x).item(), rel=1e-12)
 
 
 def test_kernel_distance_is_unbiased_and_knows_its_error():
@@ -262,14 +221,6 @@ def test_class_measures():
     assert class_divergence(torch.tensor([1, 1, 1, 1]), real) == math.inf
     assert covered_classes(torch.tensor([98, 2, 0, 5]), real) == 1
     assert covered_classes(torch.tensor([90, 5, 5, 0]), real) == 3
-
-
-def test_a_feature_sample_keeps_the_first_and_no_more():
-    values = features(30, 3).float()
-    sample = FeatureSample(20, 3)
-    for chunk in values.split(7):
-        sample.add(chunk)
-    assert torch.equal(sample.features(), values[:20])
 
 
 @pytest.mark.parametrize("measure", [lambda x: kernel_distance(x, x), neighbour_radii])

@@ -1,0 +1,91 @@
+"""Metrics of a bounded sample of features: KID, FID at infinity, precision, recall and copies."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from gan_bench.metrics.distances import frechet_at_infinity, kernel_distance
+from gan_bench.metrics.measures.base import Estimate, FeatureMetric, MeasureSetup
+from gan_bench.metrics.neighbours import neighbours
+from gan_bench.metrics.reference import MAX_PAIRWISE_FEATURES
+from gan_bench.models.randomness import generator_for
+
+
+class FeatureSample(FeatureMetric):
+    """Keeps the first ``MAX_PAIRWISE_FEATURES`` features, for measures of pairs: memory does not grow with the images.
+
+    Those that come first are a random sample, because generated images are independent and sets are shuffled.
+    """
+
+    features: list[Tensor]
+    max_pairwise = MAX_PAIRWISE_FEATURES
+
+    def __init__(self, setup: MeasureSetup) -> None:
+        super().__init__(setup)
+        self.add_state("features", [], dist_reduce_fx="cat")
+
+    def update(self, features: Tensor, logits: Tensor) -> None:
+        """Keep (N, D) features as float64; those beyond the limit are dropped."""
+        room = MAX_PAIRWISE_FEATURES - sum(len(kept) for kept in self.features)
+        if room > 0:
+            self.features.append(features[:room].double())
+
+    def sample(self) -> Tensor:
+        """Return what was kept, (n, D) float64."""
+        return torch.cat(self.features)
+
+
+class KernelDistance(FeatureSample):
+    """Kernel inception distance (Bińkowski et al. 2018) over disjoint blocks of features, with its standard error."""
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """``kid``, where features of real images are known."""
+        return () if self.reference.features is None else ("kid",)
+
+    def compute(self) -> dict[str, Estimate]:
+        """Return ``kid``; it is unbiased, so it may be negative."""
+        assert self.reference.features is not None  # noqa: S101 - `gives` looked
+        value, error = kernel_distance(self.sample(), self.reference.features)
+        return {"kid": Estimate(value, None if math.isnan(error) else error)}
+
+
+class FrechetDistanceAtInfinity(FeatureSample):
+    """Fréchet distance extrapolated to infinitely many images (Chong & Forsyth 2020), over seeded subsets."""
+
+    gives = ("fid_inf",)
+
+    def compute(self) -> dict[str, Estimate]:
+        """Return ``fid_inf``; it may be slightly negative, and is None where the images are too few for a line."""
+        features = self.sample()
+        few = max(50, 2 * self.setup.feature_dim)
+        if len(features) < few:
+            return {"fid_inf": Estimate(None, note=f"needs {few} generated images")}
+        source = generator_for(self.setup.seed, "evaluation/fid_inf")
+        return {"fid_inf": Estimate(frechet_at_infinity(features, self.reference.moments, source))}
+
+
+class PrecisionRecall(FeatureSample):
+    """Precision and recall (Kynkäänniemi et al. 2019), and the share of copies, from one pass over all pairs."""
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """``precision`` and ``recall`` from four images on, and ``copies`` where held-out images were."""
+        known = self.reference.features is not None and self.reference.radii is not None
+        if not known or self.setup.samples <= 3:
+            return ()
+        return ("precision", "recall") if self.reference.copy_distance is None else ("precision", "recall", "copies")
+
+    def compute(self) -> dict[str, Estimate]:
+        """Return ``precision``, ``recall`` and ``copies``, shares from 0 to 1."""
+        real, radii = self.reference.features, self.reference.radii
+        assert real is not None and radii is not None  # noqa: S101, PT018 - `gives` looked
+        found = neighbours(self.sample(), real, radii)
+        estimates = {"precision": Estimate(found.precision), "recall": Estimate(found.recall)}
+        if self.reference.copy_distance is not None:
+            share = float((found.nearest < self.reference.copy_distance).double().mean())
+            estimates["copies"] = Estimate(share)
+        return estimates

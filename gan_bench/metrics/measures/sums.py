@@ -1,0 +1,131 @@
+"""Metrics that add up all images and store none: FID, the inception score, the class histogram."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gan_bench.metrics.distances import (
+    add_to_sums,
+    class_divergence,
+    covered_classes,
+    frechet_distance,
+    moments_of_sums,
+    require_finite,
+)
+from gan_bench.metrics.measures.base import Estimate, FeatureMetric, MeasureSetup
+
+SPLITS = 10
+"""Consecutive parts of the images that the inception score is averaged over."""
+
+
+class FrechetDistance(FeatureMetric):
+    """Fréchet inception distance (Heusel et al. 2017) from sums; neither images nor features are stored."""
+
+    count: Tensor
+    total: Tensor
+    outer: Tensor
+    gives = ("fid",)
+
+    def __init__(self, setup: MeasureSetup) -> None:
+        super().__init__(setup)
+        dim = setup.feature_dim
+        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("total", torch.zeros(dim, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("outer", torch.zeros(dim, dim, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, features: Tensor, logits: Tensor) -> None:
+        """Add (N, D) features to their first and second moments."""
+        self.count += len(features)
+        add_to_sums(self.total, self.outer, features)
+
+    def compute(self) -> dict[str, Estimate]:
+        """Return ``fid``, at least 0; with a note where the covariance cannot have full rank."""
+        moments = moments_of_sums(int(self.count), self.total, self.outer)
+        few = "fewer images than feature dimensions" if moments.count <= self.setup.feature_dim else None
+        return {"fid": Estimate(frechet_distance(moments, self.reference.moments), None, few)}
+
+
+class InceptionScore(FeatureMetric):
+    """Inception score (Salimans et al. 2016) over consecutive, nearly equal splits; no logits are stored."""
+
+    count: Tensor
+    probabilities: Tensor
+    negentropy: Tensor
+    gives = ("is",)
+
+    def __init__(self, setup: MeasureSetup, splits: int = SPLITS) -> None:
+        super().__init__(setup)
+        self.splits = min(splits, setup.samples)
+        self.add_state("count", torch.zeros((), dtype=torch.float64))
+        self.add_state("probabilities", torch.zeros(self.splits, setup.logits, dtype=torch.float64))
+        self.add_state("negentropy", torch.zeros(self.splits, dtype=torch.float64))
+
+    def update(self, features: Tensor, logits: Tensor) -> None:
+        """Add (N, classes) logits of the next N images to the splits they fall into."""
+        logs = logits.double().log_softmax(1)
+        position = self.count.long() + torch.arange(len(logs), device=logs.device)
+        split = position * self.splits // self.setup.samples
+        probabilities = logs.exp()
+        self.probabilities.index_add_(0, split, probabilities)
+        self.negentropy.index_add_(0, split, (probabilities * logs).sum(1))
+        self.count += len(logs)
+
+    def compute(self) -> dict[str, Estimate]:
+        """Return ``is``, at least 1: the mean over splits and their standard deviation (ddof 0, as in the literature).
+
+        Raises:
+            ValueError: Fewer or more images came than the setup says.
+            NotFiniteError: A logit was not finite.
+        """
+        total = self.setup.samples
+        if int(self.count) != total:
+            raise ValueError(f"{int(self.count)} images were added, {total} were promised")
+        require_finite(self.negentropy, "logits")
+        index = torch.arange(total, device=self.negentropy.device) * self.splits // total
+        sizes = torch.bincount(index, minlength=self.splits).double()
+        marginal = self.probabilities / sizes[:, None]
+        divergence = self.negentropy / sizes - torch.special.xlogy(marginal, marginal).sum(1)
+        scores = divergence.exp()
+        std = float(scores.std(correction=0)) if self.splits > 1 else None
+        return {"is": Estimate(float(scores.mean()), std)}
+
+
+class ClassHistogram(FeatureMetric):
+    """Predicted classes against those of real images: coverage, divergence, and whether the generator collapsed."""
+
+    counts: Tensor
+    checksum: Tensor
+
+    def __init__(self, setup: MeasureSetup) -> None:
+        super().__init__(setup)
+        self.add_state("counts", torch.zeros(setup.logits, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("checksum", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """All three where the extractor knows the dataset's classes."""
+        return () if self.reference.classes is None else ("classes", "class_kl", "collapsed")
+
+    def update(self, features: Tensor, logits: Tensor) -> None:
+        """Count the likeliest classes of (N, classes) logits, and remember whether the features were finite."""
+        self.counts += torch.bincount(logits.argmax(1), minlength=self.setup.logits)
+        self.checksum += features.sum(dtype=torch.float64)
+
+    def compute(self) -> dict[str, Estimate]:
+        """Return ``classes`` (a count), ``class_kl`` (nats, at least 0) and ``collapsed`` (0 or 1).
+
+        Raises:
+            NotFiniteError: A feature was not finite: a histogram of such images would mean nothing.
+        """
+        require_finite(self.checksum, "features")
+        real = self.reference.classes
+        assert real is not None  # noqa: S101 - `gives` looked
+        covered = covered_classes(self.counts, real)
+        largest = float(self.counts.max()) / self.setup.samples
+        collapsed = covered <= int((real > 0).sum()) / 2 or largest > 0.5
+        return {
+            "classes": Estimate(covered),
+            "class_kl": Estimate(class_divergence(self.counts, real)),
+            "collapsed": Estimate(float(collapsed)),
+        }

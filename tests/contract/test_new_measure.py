@@ -1,0 +1,89 @@
+"""A measure of one's own: one registration, and it is scored and shown everywhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import zlib
+
+import pytest
+import torch
+from conftest import config_of, digits_trial
+from gan_bench.records.store import StoredTrial
+from rich.console import Console
+from test_measures import score, seen
+
+from gan_bench.cli.display import ProgressDisplay
+from gan_bench.config.measures import MEASURES, Measure
+from gan_bench.config.trial import EvaluationConfig, Trial
+from gan_bench.metrics.measures.base import Estimate, FeatureMetric
+from gan_bench.report.frame import build_frames
+from gan_bench.report.render import number
+from gan_bench.report.tables import all_tables
+from gan_bench.tracking.views import leaderboard, note
+
+
+class Brightness(FeatureMetric):
+    """Mean of all features."""
+
+    gives = ("brightness",)
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, features, logits):
+        self.total += features.double().mean(1).sum()
+
+    def compute(self):
+        return {"brightness": Estimate(float(self.total) / self.setup.samples)}
+
+
+@pytest.fixture
+def _brightness():
+    MEASURES.register(
+        "brightness",
+        Measure(
+            title="brightness",
+            lower_is_better=False,
+            description="mean of all features",
+            metric=f"{__name__}:Brightness",
+            roles=frozenset({"quality", "compared", "summary"}),
+        ),
+    )
+    yield
+    del MEASURES._entries["brightness"]
+
+
+@pytest.mark.usefixtures("_brightness")
+def test_one_registration_is_all_that_a_new_measure_needs():
+    found = score(200)["brightness"]
+    assert found.value == pytest.approx(seen(200)[0].double().mean().item())
+    scores = [s.to_json() for s in score(200).values()]
+
+    config = config_of("mnist-mlp-z100", evaluation=EvaluationConfig(epochs=(0,), samples=200))
+    trial = Trial(setting="a", config=config)
+    last = {"loss_d": 1.0, "loss_g": 1.0, "d_real": 0.5, "d_fake": 0.5}
+    stored = StoredTrial(
+        path=None,
+        trial={"id": trial.id, "name": "a", "setting": "a", "config": config.to_json()},
+        environment={"device": "cpu"},
+        history=[{"kind": "epoch", "epoch": 1, "step": 1, "last": last, "mean": last}],
+        evaluations=[{"epoch": 1, "scores": scores}],
+        record={"status": "done", "epochs": 1, "final": last, "train_seconds": 1.0, "evaluate_seconds": 1.0,
+                "images": 1},
+    )  # fmt: skip
+    (settings,) = [t for t in all_tables(build_frames([stored])) if "-settings-" in t.name]
+    assert "brightness ↑" in [column.title for column in settings.columns]
+    assert settings.rows["brightness"].iloc[0] == pytest.approx(found.value)
+
+    console = Console(file=io.StringIO(), width=500)
+    with ProgressDisplay(console, 1) as display:
+        display.scored(digits_trial(), 1, {s["name"]: s["value"] for s in scores})
+    assert f"brightness {number(found.value)}" in console.file.getvalue()
+
+    state = json.loads(leaderboard("recorded", 0).value)["state"].partition(";")[2]
+    columns = json.loads(zlib.decompress(base64.b64decode(state)))["selectedColumns"]
+    assert "metrics.`final/brightness.recorded`" in columns
+    assert "| `brightness` | brightness | higher | mean of all features |" in note("test")
