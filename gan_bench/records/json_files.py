@@ -7,15 +7,13 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import RecordError
-
-T = TypeVar("T")
 
 SEAL = "sha256"
 """Key of a JSON file's own digest; files of earlier versions have none."""
@@ -74,21 +72,34 @@ def _why(error: Exception) -> str:
     return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)[:200]
 
 
-def validated(path: Path, content: Any, schema: TypeAdapter[T]) -> T:  # noqa: ANN401 - what a file held
-    """Return a JSON value of the documented form.
+def read_known(path: Path, form: TypeAdapter[Any], keys: type) -> dict[str, Any]:
+    """Read a JSON object of a documented form.
 
     Args:
-        path: Where it was read, named in errors.
-        content: The value.
-        schema: The form.
+        path: The file.
+        form: What validates it.
+        keys: The typed dict of the form, whose keys are documented.
+
+    Raises:
+        RecordError: It cannot be read, is not what was written, or is of another form.
+    """
+    return known(path, read_object(path), form, keys)
+
+
+def known(path: Path, content: dict[str, Any], form: TypeAdapter[Any], keys: type) -> dict[str, Any]:
+    """Validate an object that was read; without a digest of its own, it may hold no key that is not documented.
 
     Raises:
         RecordError: It is of another form.
     """
+    unknown = set(content) - set(keys.__annotations__)
+    if unknown and SEAL not in content:
+        raise RecordError(f"{path} is damaged: unknown key {min(unknown)[:40]!r}; {REMEDY}")
     try:
-        return schema.validate_python(content)
+        checked: dict[str, Any] = form.validate_python(content)
     except ValidationError as error:
         raise RecordError(f"{path} is damaged: {first_problem(error)}; {REMEDY}") from None
+    return checked
 
 
 def first_problem(error: ValidationError) -> str:

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from gan_bench.config.trial import RESERVED_NAMES, TrialConfig
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema
-from gan_bench.records.json_files import REMEDY, SEAL, first_problem, read_object, validated
+from gan_bench.records.json_files import REMEDY, first_problem, known, read_known, read_object
 from gan_bench.records.layout import HISTORY, PLAN, TRIALS, RecordDirectory, check_name
 from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
 from gan_bench.records.writer import digests
@@ -76,7 +76,7 @@ def _read_trial(directory: RecordDirectory) -> Mapping[str, Any]:
             f"{directory.trial} has record version {str(trial.get('schema'))[:20]}, this gan_bench reads "
             f"{SCHEMA_VERSION}; use the gan_bench that wrote it"
         )
-    checked = _known(directory.trial, trial, schema.TRIAL, schema.Trial)
+    checked = known(directory.trial, trial, schema.TRIAL, schema.Trial)
     _check_config(directory.trial, checked)
     return checked
 
@@ -100,7 +100,7 @@ def _sealed(path: Path, form: TypeAdapter[Any], keys: type) -> dict[str, Any] | 
     _refuse_link(path)
     if not path.exists():
         return None
-    return _known(path, read_object(path), form, keys)
+    return read_known(path, form, keys)
 
 
 def _refuse_link(path: Path) -> None:
@@ -111,15 +111,6 @@ def _refuse_link(path: Path) -> None:
     """
     if path.is_symlink():
         raise RecordError(f"{path} is a link, and records have none; {REMEDY}")
-
-
-def _known(path: Path, content: dict[str, Any], form: TypeAdapter[Any], keys: type) -> dict[str, Any]:
-    """Validate an object; without a digest of its own, it may hold no key that is not documented."""
-    unknown = set(content) - set(keys.__annotations__)
-    if unknown and SEAL not in content:
-        raise RecordError(f"{path} is damaged: unknown key {min(unknown)[:40]!r}; {REMEDY}")
-    checked: dict[str, Any] = validated(path, content, form)
-    return checked
 
 
 def read_lines(path: Path, form: TypeAdapter[Any], skipped: bytes = b"") -> list[dict[str, Any]]:
@@ -250,7 +241,7 @@ def read_plan(suite: Path) -> list[dict[str, Any]]:
         RecordError: The plan is damaged.
     """
     path = suite / PLAN
-    rows: list[dict[str, Any]] = _known(path, read_object(path), schema.PLAN, schema.Plan)["trials"]
+    rows: list[dict[str, Any]] = read_known(path, schema.PLAN, schema.Plan)["trials"]
     for row in rows:
         try:
             check_name(row["directory"], "trial")

@@ -14,7 +14,7 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import remove_leftovers
 from gan_bench.core.errors import RecordError
 from gan_bench.records import schema
-from gan_bench.records.json_files import read_object, validated, write_object
+from gan_bench.records.json_files import read_known, write_object
 from gan_bench.records.layout import BASELINES, PLAN, check_name
 from gan_bench.records.lock import suite_lock
 from gan_bench.records.reader import suite_folders
@@ -38,10 +38,10 @@ def _rewriting(results: Path, suite: str) -> Iterator[Path]:
         yield folder
 
 
-def _earlier(path: Path, key: str, version: int, form: TypeAdapter[Any]) -> Rows:
+def _earlier(path: Path, key: str, version: int, form: TypeAdapter[Any], keys: type) -> Rows:
     """Return the rows an earlier run of the same suite version left; none when they are damaged."""
     try:
-        content = validated(path, read_object(path), form)
+        content = read_known(path, form, keys)
     except RecordError:
         return []
     return list(content[key]) if content["version"] == version else []
@@ -55,7 +55,11 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial])
     ]
     known = {row["id"] for row in fresh}
     with _rewriting(results, suite) as folder:
-        rows = [row for row in _earlier(folder / PLAN, "trials", version, schema.PLAN) if row["id"] not in known]
+        rows = [
+            row
+            for row in _earlier(folder / PLAN, "trials", version, schema.PLAN, schema.Plan)
+            if row["id"] not in known
+        ]
         content = {"schema": SCHEMA_VERSION, "suite": suite, "version": version, "trials": [*rows, *fresh]}
         write_object(folder / PLAN, content)
 
@@ -63,7 +67,7 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial])
 def write_baselines(results: Path, suite: str, version: int, baselines: Rows) -> None:
     """Write the scores of real images beside a suite's records, keeping those of other protocols."""
     with _rewriting(results, suite) as folder:
-        earlier = _earlier(folder / BASELINES, "anchors", version, schema.BASELINES)
+        earlier = _earlier(folder / BASELINES, "anchors", version, schema.BASELINES, schema.Baselines)
         merged = {_subject(row): row for row in earlier}
         for row in baselines:
             merged[_subject(row)] = _joined(merged.get(_subject(row)), row)
@@ -90,7 +94,7 @@ def read_suite_baselines(suite: Path) -> Rows:
     Raises:
         RecordError: There are none, or they are damaged.
     """
-    content = validated(suite / BASELINES, read_object(suite / BASELINES), schema.BASELINES)
+    content = read_known(suite / BASELINES, schema.BASELINES, schema.Baselines)
     return [dict(row) for row in content["anchors"]]
 
 

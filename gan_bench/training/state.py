@@ -83,7 +83,7 @@ class TrainState:
             "discriminator": self.discriminator.state_dict(),
             "optimizer_g": self.optimizer_g.state_dict(),
             "optimizer_d": self.optimizer_d.state_dict(),
-            "step_stats": self.step_stats[: self.batch].clone(),
+            "trace": self.step_stats[: self.batch].clone(),
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,
@@ -100,5 +100,5 @@ class TrainState:
         for optimizer in (self.optimizer_g, self.optimizer_d):
             for moments in optimizer.state.values():  # the fast engine's parameters share one counter
                 moments["step"] = moments["step"].clone()
-        self.step_stats[: len(state["step_stats"])].copy_(state["step_stats"])
+        self.step_stats[: len(state["trace"])].copy_(state["trace"])
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]

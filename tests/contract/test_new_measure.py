@@ -10,7 +10,6 @@ import zlib
 import pytest
 import torch
 from conftest import config_of, digits_trial
-from gan_bench.records.store import StoredTrial
 from rich.console import Console
 from test_measures import score, seen
 
@@ -18,6 +17,7 @@ from gan_bench.cli.display import ProgressDisplay
 from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.trial import EvaluationConfig, Trial
 from gan_bench.metrics.measures.base import Estimate, FeatureMetric
+from gan_bench.records.reader import StoredTrial
 from gan_bench.report.frame import build_frames
 from gan_bench.report.render import number
 from gan_bench.report.tables import all_tables
