@@ -6,7 +6,6 @@ outcome = carry_out(plan, options, listener)
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,10 +15,12 @@ from typing import Any, Literal
 
 import torch
 
+from gan_bench.config.data_root import data_root
 from gan_bench.config.suite import Plan, PlanOptions, find_suite, make_plan
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import DataError, UserError
-from gan_bench.data.datasets import DATASETS, DataRoot, register_folder
+from gan_bench.data.datasets import DATASETS
+from gan_bench.data.own_images import register_folder
 from gan_bench.execution.baselines import real_baselines
 from gan_bench.execution.checks import check_plan, check_space
 from gan_bench.execution.claim import Policy, state_of
@@ -29,8 +30,8 @@ from gan_bench.execution.estimate import Estimate, estimate
 from gan_bench.execution.events import Listener
 from gan_bench.execution.executors import Results, run_inline, run_processes
 from gan_bench.execution.worker_pool import WorkerPoolConfig
+from gan_bench.records.earlier import environment_of, epochs_kept, inputs_changed
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import environment_of, epochs_kept, inputs_changed
 from gan_bench.records.shared import write_baselines, write_plan
 
 
@@ -107,18 +108,6 @@ class Outcome:
 
     results: Results
     mirror: dict[str, Any] | None
-
-
-def data_root(given: Path | None) -> DataRoot:
-    """Choose the data folder: the one given, else ``$GAN_BENCH_DATA``, else ``data``, which may be filled.
-
-    Raises:
-        UserError: The folder that was given does not exist.
-    """
-    folder = given or (Path(found) if (found := os.environ.get("GAN_BENCH_DATA")) else None)
-    if folder is not None and not folder.is_dir():
-        raise UserError(f"the data folder {folder} does not exist; name another with --data or leave it out")
-    return DataRoot(folder or Path("data"), folder is not None)
 
 
 def prepare(options: BenchOptions, stop: Callable[[], bool]) -> Preparation:

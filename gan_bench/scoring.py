@@ -12,11 +12,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from gan_bench.config.data_root import DataRoot
 from gan_bench.config.image_folder import Transform
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import printable
-from gan_bench.data.datasets import DATASETS, DataRoot, ImageSet, load
+from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import prepare
 from gan_bench.data.image_source import open_source

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from gan_bench.config.data_root import DataRoot
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
-from gan_bench.data.datasets import DataRoot
 
 
 @pytest.fixture(autouse=True)

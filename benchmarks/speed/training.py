@@ -29,9 +29,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
+from gan_bench.config.data_root import DataRoot
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
-from gan_bench.data.datasets import DataRoot
 from gan_bench.execution.claim import Policy
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.environment import choose_device, cores, describe, fix_bits

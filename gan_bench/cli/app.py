@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,18 @@ import typer
 
 from gan_bench import __version__
 from gan_bench.cli.console import console, table_console
+from gan_bench.cli.data_commands import data_app
+from gan_bench.cli.options import (
+    Data,
+    EngineChoice,
+    ExecutorChoice,
+    Kind,
+    ProfileChoice,
+    Results,
+    TrackingUri,
+    seeds_of,
+)
+from gan_bench.config.data_root import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.records.json_files import finite
 
@@ -23,7 +34,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Fetch, check and describe datasets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 
@@ -40,61 +50,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-class ProfileChoice(StrEnum):
-    """Values of ``--profile``."""
-
-    AUTO = "auto"
-    FULL = "full"
-    QUICK = "quick"
-
-
-class EngineChoice(StrEnum):
-    """Values of ``--engine``."""
-
-    AUTO = "auto"
-    REFERENCE = "reference"
-    FAST = "fast"
-
-
-class ExecutorChoice(StrEnum):
-    """Values of ``--executor``."""
-
-    AUTO = "auto"
-    INLINE = "inline"
-    PROCESSES = "processes"
-
-
-class Kind(StrEnum):
-    """What ``list`` can list."""
-
-    SUITES = "suites"
-    RECIPES = "recipes"
-    DATASETS = "datasets"
-    ARCHITECTURES = "architectures"
-    EXTRACTORS = "extractors"
-
-
-Results = Annotated[Path, typer.Option("--results", help="Folder for records.")]
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Folder of the datasets \\[default: $GAN_BENCH_DATA, else data].")
-]
-TrackingUri = Annotated[
-    str | None, typer.Option("--tracking-uri", help="MLflow \\[default: SQLite beside the results].")
-]
-
-
-def _seeds(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        seeds = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(f'--seeds takes whole numbers with commas, such as 0,1,2, not "{text}"') from None
-    if any(not 0 <= seed < 2**31 for seed in seeds):
-        raise UserError(f"--seeds must lie between 0 and {2**31 - 1}, got {text}")
-    return tuple(dict.fromkeys(seeds))
 
 
 @app.command()
@@ -145,7 +100,7 @@ def run(
                 epochs=epochs,
                 train_limit=train_limit,
                 samples=samples,
-                seeds=_seeds(seeds),
+                seeds=seeds_of(seeds),
                 only=only,
                 extractors=tuple(extractor) if extractor else None,
             ),
@@ -216,40 +171,6 @@ def show(
     console().print(describe(name), highlight=False)
 
 
-@data_app.command("fetch")
-def data_fetch(dataset: str, to: Annotated[Path, typer.Option(help="Folder to fill.")] = Path("data")) -> None:
-    """Download a dataset and check it."""
-    from gan_bench.data.datasets import DATASETS, fetch
-
-    entry = DATASETS[dataset]
-    if entry.fetch is None:
-        console().say(f"{dataset}: nothing to download")
-        return
-    fetch(entry, to)
-    console().say(f"{dataset}: complete in {to}")
-
-
-@data_app.command("verify")
-def data_verify(dataset: str, data: Data = None) -> None:
-    """Check that a dataset is complete (MNIST, CIFAR-10: against their digests), reading only."""
-    from gan_bench.data.datasets import DATASETS, verify
-
-    entry, root = DATASETS[dataset], _data_root(data)
-    for split in entry.counts:
-        count = verify(entry, root.path, split)
-        console().say(f"{dataset} {split}: {count} images, complete")
-
-
-@data_app.command("info")
-def data_info(dataset: str, data: Data = None) -> None:
-    """Describe a dataset, and what is there of it."""
-    from gan_bench.cli.describe import describe, present
-
-    console().print(describe(dataset, "datasets"), highlight=False)
-    for line in present(dataset, _data_root(data)):
-        console().say(line)
-
-
 @app.command()
 def score(
     generated: Annotated[str, typer.Argument(help="Folder or zip of images, or a generator.safetensors.")],
@@ -266,7 +187,7 @@ def score(
 
     where = choose_device(device)
     fix_bits(where)
-    found = scoring.score(generated, reference, extractor or [], _data_root(data), where, samples)
+    found = scoring.score(generated, reference, extractor or [], data_root(data), where, samples)
     for each in found:
         if as_json:
             sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")
@@ -277,29 +198,11 @@ def score(
         console().say(f"{each.name} = {value}{spread}{note}")
 
 
-@data_app.command("stats")
-def data_stats(
-    dataset: Annotated[str, typer.Argument(help="Dataset, with or without :split.")],
-    out: Annotated[Path, typer.Option(help="The .npz to write.")],
-    extractor: Annotated[str, typer.Option(help="Whose features.")],
-    data: Data = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-) -> None:
-    """Write the moments of a dataset's features as an .npz with mu and sigma."""
-    from gan_bench import scoring
-    from gan_bench.execution.environment import choose_device, fix_bits
-
-    where = choose_device(device)
-    fix_bits(where)
-    count = scoring.export(dataset, extractor, _data_root(data), where, out)
-    console().say(f"{out}: moments of {count} images")
-
-
 @app.command()
 def sync(results: Annotated[Path, typer.Argument(help="Results folder.")], tracking_uri: TrackingUri = None) -> None:
     """Replay records into MLflow; safe to repeat."""
     from gan_bench.records.reader import existing
-    from gan_bench.tracking.mirror import replay
+    from gan_bench.tracking.replay import replay
     from gan_bench.tracking.uri import default_uri
 
     answer = replay(existing(results), tracking_uri or default_uri(results))
@@ -336,7 +239,7 @@ def verify(
     if rerun:
         from gan_bench.execution.rerun import rerun as rerun_trials
 
-        for verdict in rerun_trials(results, rerun, _data_root(data)):
+        for verdict in rerun_trials(results, rerun, data_root(data)):
             bad += bool(verdict.faults)
             for text in (*verdict.faults, *verdict.remarks):
                 out.say(f"{verdict.name}: {text}", style="red" if verdict.faults else None)
@@ -371,14 +274,8 @@ def doctor(data: Data = None, results: Results = Path("results")) -> None:
     """Check this machine: versions, device, data, weights and space."""
     from gan_bench.cli.describe import examine
 
-    for line in examine(_data_root(data), results):
+    for line in examine(data_root(data), results):
         console().say(line)
-
-
-def _data_root(data: Path | None):  # type: ignore[no-untyped-def]  # noqa: ANN202 - its class lives beside torch
-    from gan_bench.bench import data_root
-
-    return data_root(data)
 
 
 def main(arguments: list[str] | None = None) -> None:

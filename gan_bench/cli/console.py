@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import IO, Any
+from typing import IO
 
 from rich.console import Console
 
@@ -26,9 +26,9 @@ class PlainConsole(Console):
         self.print(lines, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def console(*, stderr: bool = False, file: IO[str] | None = None, **options: Any) -> PlainConsole:  # noqa: ANN401 - rich's
+def console(*, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> PlainConsole:
     """Return a console for lines."""
-    return PlainConsole(stderr=stderr, file=file, **options)
+    return PlainConsole(stderr=stderr, file=file, width=width)
 
 
 def table_console(lines: PlainConsole) -> PlainConsole:

@@ -18,7 +18,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.registry import did_you_mean
 
 if TYPE_CHECKING:
-    from gan_bench.data.datasets import DataRoot
+    from gan_bench.config.data_root import DataRoot
 
 
 def listing(kind: str) -> list[tuple[str, str]]:

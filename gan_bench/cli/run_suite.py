@@ -11,8 +11,8 @@ from gan_bench.cli.console import PlainConsole, StopRequest, table_console
 from gan_bench.cli.display import ProgressDisplay
 from gan_bench.config.trial import Trial
 from gan_bench.core.text import plural
+from gan_bench.records.earlier import record_of, status_of
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import record_of, status_of
 from gan_bench.records.record import Status
 from gan_bench.report.build import build_report, print_report
 from gan_bench.tracking.uri import shown

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from gan_bench.config.data_root import DataRoot
 from gan_bench.config.image_folder import ImageFolder
-from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.errors import DataError
 from gan_bench.core.registry import Registry
-from gan_bench.core.text import printable
-from gan_bench.data.image_folders import prepare
-from gan_bench.data.image_source import open_source
 from gan_bench.data.readers import (
     CATS_HANDLE,
     Split,
     fetch_cats,
     fetch_cifar10,
     fetch_mnist,
-    from_images,
     read_cats,
     read_cifar10,
     read_digits,
@@ -49,19 +43,6 @@ class ImageSet:
     images: Tensor
     labels: Tensor | None
     sha256: str
-
-
-@dataclass(frozen=True)
-class DataRoot:
-    """The folder datasets are read from.
-
-    Attributes:
-        path: The folder.
-        given: Whether the user named it. A folder that was given is only read; the default one may be filled.
-    """
-
-    path: Path
-    given: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +77,6 @@ class Dataset:
 
 
 DATASETS: Registry[Dataset] = Registry("dataset")
-LEAST_DISTINCT = 4
-"""Distinct images that a split needs: precision and recall look at the third neighbour of every image."""
 
 
 def load(name: str, root: DataRoot, split: Split, size: int, limit: int | None = None) -> ImageSet:
@@ -244,76 +223,3 @@ DATASETS.register(
         fetch=fetch_cats,
     ),
 )
-
-
-def register_folder(folder: ImageFolder) -> Dataset:
-    """Make a user's images a dataset: with ``train`` and ``test`` folders if it has them, else all for training.
-
-    Registering the same folder again returns the dataset that is there; the images are prepared here, so mistakes
-    show at once.
-
-    Raises:
-        DataError: There are fewer than ``LEAST_DISTINCT`` different images, or one cannot be used.
-        UserError: The name belongs to another dataset; nothing was prepared.
-    """
-    folder = replace(folder, path=Path(os.path.realpath(folder.path)))
-    if folder.name in DATASETS:
-        known = DATASETS[folder.name]
-        _check_same(known, folder)
-        return known
-    with open_source(folder.path) as opened:
-        tops = {part for name in opened.names for part in name.split("/")[:-1]}
-    splits: list[Split] = [split for split in _SPLITS if split in tops]
-    whole = "train" not in splits
-
-    def read(data: Path, split: Split) -> tuple[Tensor, Tensor | None]:
-        return from_images(folder.name, folder.path, folder.transform, None if whole else split, data)
-
-    prepared = {
-        split: prepare(folder.path, None if whole else split, folder.transform)
-        for split in (["train"] if whole else splits)
-    }
-    for split, found in prepared.items():
-        _check_distinct(found.images, split, folder)
-    dataset = Dataset(
-        name=folder.name,
-        description=f"images of {printable(str(folder.path))}",
-        channels=folder.transform.channels,
-        size=folder.transform.size,
-        prepared_size=folder.transform.size,
-        folder=folder,
-        counts={split: len(p.images) for split, p in prepared.items()},  # type: ignore[misc]
-        classes=len(prepared["train"].classes),
-        read=read,
-        fetch=None,
-    )
-    return DATASETS.register(folder.name, dataset)
-
-
-def _check_same(known: Dataset, folder: ImageFolder) -> None:
-    """Refuse a folder under the name of another dataset.
-
-    Raises:
-        UserError: The dataset of that name is not made from this folder.
-    """
-    if known.folder is None:
-        raise UserError(
-            f'datasets.{folder.name}: the dataset name "{folder.name}" is taken by a built-in dataset; '
-            "choose another in the suite"
-        )
-    if known.folder != folder:
-        raise UserError(
-            f'datasets.{folder.name}: the dataset name "{folder.name}" is taken by {known.folder.path}; '
-            "choose another in the suite"
-        )
-
-
-def _check_distinct(images: NDArray[np.uint8], split: str, folder: ImageFolder) -> None:
-    """Refuse a split in which an image has no third neighbour, which precision and recall ask for."""
-    seen: set[bytes] = set()
-    for image in images:
-        seen.add(hashlib.sha256(image.tobytes()).digest())
-        if len(seen) == LEAST_DISTINCT:
-            return
-    count = f"{len(seen)} distinct {split} image{'s' if len(seen) > 1 else ''}"
-    raise DataError(f"{folder.name} has only {count} in {folder.path}; scores need {LEAST_DISTINCT}, so add more")

@@ -11,9 +11,9 @@ from gan_bench.execution.events import Listener
 from gan_bench.execution.scheduler import Run
 from gan_bench.execution.trial_run import run_trial
 from gan_bench.records import writer
+from gan_bench.records.earlier import damage_of, environment_of, inputs_changed, status_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, trial_lock
-from gan_bench.records.reader import damage_of, environment_of, inputs_changed, status_of
 from gan_bench.records.record import Status, TrialRecord
 
 Claim = TrialRecord | Owner | None

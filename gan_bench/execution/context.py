@@ -9,8 +9,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import TrialConfig
-from gan_bench.data.datasets import DATASETS, DataRoot, ImageSet, load
+from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.readers import Split
 from gan_bench.metrics.evaluator import Evaluator, shuffled
 from gan_bench.metrics.extractors import EXTRACTORS, resolve

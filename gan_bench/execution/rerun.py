@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
+from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
-from gan_bench.data.datasets import DATASETS, DataRoot
+from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.environment import describe, fix_bits
 from gan_bench.execution.scheduler import run_alone, steps_until

@@ -21,10 +21,11 @@ from gan_bench.execution.events import Listener, Progress
 from gan_bench.execution.failures import Diverged, Interrupted, TimeLimit, classify
 from gan_bench.execution.meter import Meter
 from gan_bench.execution.scheduler import Run, StepRequest
+from gan_bench.execution.trial_log import TrialLog
 from gan_bench.metrics.evaluator import sample_grid
 from gan_bench.records import writer
+from gan_bench.records.earlier import environment_of, inputs_changed
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import environment_of, inputs_changed
 from gan_bench.records.record import Score, Status, TrialRecord, best_scores
 from gan_bench.training import checkpoint
 from gan_bench.training.engine import Engine, Snapshot
@@ -87,6 +88,7 @@ class _TrialRun:
         self.directory, self.context, self.listener = directory, context, listener
         self.meter = Meter(context.device, time_limit)
         self.checkpointer = Checkpointer(trial, directory, self._progress)
+        self.log = TrialLog(directory, trial.config)
         self.engine: Engine | None = None
         self.scores: list[tuple[int, dict[str, float | None]]] = []
         self.epoch_means: dict[str, float] = {}
@@ -197,38 +199,18 @@ class _TrialRun:
             raise TimeLimit(self.meter.limit)
 
     def _log_step(self, engine: Engine) -> None:
-        state, seen = engine.state, engine.snapshot()
-        line = {"kind": "step", "epoch": state.epoch + 1, "step": state.step, **seen.last}
-        writer.append(self.directory.history, [line])
+        seen = engine.snapshot()
+        self.log.step(engine, seen)
         _check_finite(seen)
         self._report(engine, seen.last)
 
     def _log_epoch(self, engine: Engine) -> None:
-        state = engine.state
-        snapshot = engine.snapshot()
-        self.epoch_means = snapshot.mean
-        line = {"kind": "epoch", **self._position(engine, 1), "mean": snapshot.mean, "last": snapshot.last}
-        writer.append(self.directory.history, [line])
-        _check_finite(snapshot)
+        state, seen = engine.state, engine.snapshot()
+        self.epoch_means = seen.mean
+        self.log.epoch(engine, seen, self.meter.train_seconds)
+        _check_finite(seen)
         if not state.finite():
             raise Diverged(f"weights are not finite at step {state.step}, the end of epoch {state.epoch + 1}")
-
-    def _position(self, engine: Engine, ended: int = 0) -> dict[str, Any]:
-        """Return where the trial stands, in the words of the record; ``ended`` epochs are not yet closed."""
-        epochs = engine.state.epoch + ended
-        return {
-            "epoch": epochs,
-            "step": engine.state.step,
-            "images": self._images(engine, epochs, 0),
-            "train_seconds": round(self.meter.train_seconds, 3),
-        }
-
-    def _images(self, engine: Engine, epochs: int, batches: int) -> int:
-        """Count real images shown after so many epochs and further batches."""
-        images = len(self.context.training_images(self.config)) * self.config.dataset_repeats
-        size = self.config.batch_size
-        per_epoch = engine.steps * size if self.config.last_batch == "drop" else images
-        return epochs * per_epoch + min(batches * size, per_epoch)
 
     def _report(self, engine: Engine, last: Mapping[str, float]) -> None:
         """Report to the listener where the trial stands."""
@@ -257,12 +239,7 @@ class _TrialRun:
             self.meter.evaluate_seconds += seconds
         values = {score.name: score.value for score in scores}
         self.scores.append((epoch, values))
-        line = {
-            **self._position(engine),
-            "seconds": round(seconds, 3),
-            "scores": [score.to_json() for score in scores],
-        }
-        writer.append(self.directory.evaluations, [line])
+        self.log.evaluation(engine, scores, self.meter.train_seconds, seconds)
         self.checkpointer.save_if_due(engine)
         self.listener.scored(self.trial, epoch, values)
 
@@ -299,7 +276,7 @@ class _TrialRun:
             reason=None,
             epochs=state.epoch if state else 0,
             steps=state.step if state else 0,
-            images=self._images(engine, state.epoch, state.batch) if engine and state else 0,
+            images=self.log.images(engine, state.epoch, state.batch) if engine and state else 0,
             final=final,
             best=best_scores(self.scores),
             train_seconds=round(self.meter.train_seconds, 3),

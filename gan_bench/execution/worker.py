@@ -35,7 +35,8 @@ class _Contexts:
         """Return the context of a job."""
         import torch
 
-        from gan_bench.data.datasets import DataRoot, register_folder
+        from gan_bench.config.data_root import DataRoot
+        from gan_bench.data.own_images import register_folder
         from gan_bench.execution.context import RunContext
         from gan_bench.execution.environment import choose_device, fix_bits
 

@@ -23,9 +23,10 @@ from gan_bench.execution.claim import Claim, Policy
 from gan_bench.execution.events import Listener, Progress
 from gan_bench.execution.job import Job, claim_from_json
 from gan_bench.records import writer
+from gan_bench.records.earlier import record_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.reader import read_trial, record_of
+from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status, TrialRecord
 
 TIMEOUT_GRACE = 60.0

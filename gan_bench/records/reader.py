@@ -15,11 +15,10 @@ from gan_bench.config.trial import RESERVED_NAMES, TrialConfig
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, first_problem, known, read_known, read_object
-from gan_bench.records.layout import HISTORY, PLAN, TRIALS, RecordDirectory, check_name
-from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
-from gan_bench.records.writer import digests
+from gan_bench.records.layout import PLAN, TRIALS, RecordDirectory, check_name
+from gan_bench.records.record import SCHEMA_VERSION
 
-_STEP_LINE = b'{"kind":"step"'
+STEP_LINE = b'{"kind":"step"'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +58,10 @@ def read_trial(path: Path, *, steps: bool = True) -> StoredTrial:
     return StoredTrial(
         path=path,
         trial=trial,
-        environment=_sealed(directory.environment, schema.ENVIRONMENT, schema.Environment) or {},
-        history=read_lines(directory.history, schema.HISTORY, b"" if steps else _STEP_LINE),
+        environment=read_optional(directory.environment, schema.ENVIRONMENT, schema.Environment) or {},
+        history=read_lines(directory.history, schema.HISTORY, b"" if steps else STEP_LINE),
         evaluations=read_lines(directory.evaluations, schema.EVALUATIONS),
-        record=_sealed(directory.record, schema.RECORD, schema.Record),
+        record=read_optional(directory.record, schema.RECORD, schema.Record),
     )
 
 
@@ -95,7 +94,7 @@ def _check_config(path: Path, trial: Mapping[str, Any]) -> None:
         raise RecordError(f"{path} is damaged: its id {trial['id'][:40]} is not that of its config, {found}; {REMEDY}")
 
 
-def _sealed(path: Path, form: TypeAdapter[Any], keys: type) -> dict[str, Any] | None:
+def read_optional(path: Path, form: TypeAdapter[Any], keys: type) -> dict[str, Any] | None:
     """Read a JSON object of a documented form, or return None when there is none."""
     _refuse_link(path)
     if not path.exists():
@@ -195,7 +194,7 @@ def scan(results: Path, *, steps: bool = True) -> Iterator[StoredTrial | RecordE
         for path in sorted(suite.glob(TRIALS)):
             if not path.is_dir():
                 continue
-            found = _read_or_error(path, steps=steps)
+            found = read_or_error(path, steps=steps)
             if isinstance(found, StoredTrial):
                 seen.add(path.name)
             else:
@@ -204,7 +203,8 @@ def scan(results: Path, *, steps: bool = True) -> Iterator[StoredTrial | RecordE
         yield from _without_record(suite, seen, damaged)
 
 
-def _read_or_error(path: Path, *, steps: bool) -> StoredTrial | RecordError:
+def read_or_error(path: Path, *, steps: bool = True) -> StoredTrial | RecordError:
+    """Read a record directory, or return what is wrong with it."""
     try:
         return read_trial(path, steps=steps)
     except RecordError as error:
@@ -249,70 +249,3 @@ def read_plan(suite: Path) -> list[dict[str, Any]]:
             raise RecordError(f"{path} is damaged: {error}") from None
         _check_config(path, row)
     return rows
-
-
-# --------------------------------------------------------------------------- what a run asks of earlier ones
-
-
-def record_of(directory: RecordDirectory) -> TrialRecord | None:
-    """Return how the trial ended, or None when it has not or cannot be read."""
-    try:
-        found = _sealed(directory.record, schema.RECORD, schema.Record)
-    except RecordError:
-        return None
-    return TrialRecord.from_json(found) if found else None
-
-
-def status_of(directory: RecordDirectory) -> Status | None:
-    """Return the status a trial ended with, or None when it has not."""
-    record = record_of(directory)
-    return record.status if record else None
-
-
-def environment_of(directory: RecordDirectory) -> Mapping[str, Any]:
-    """Return ``environment.json`` of an earlier run, empty when there is none that can be read."""
-    try:
-        return _sealed(directory.environment, schema.ENVIRONMENT, schema.Environment) or {}
-    except RecordError:
-        return {}
-
-
-def damage_of(directory: RecordDirectory) -> str | None:
-    """Say what is wrong with the files of a trial that has ended, or return None when they are what was written."""
-    stored = _read_or_error(directory.path, steps=True)
-    if isinstance(stored, RecordError):
-        return str(stored)
-    try:
-        found = digests(directory)
-    except OSError as error:
-        return f"{error.filename} cannot be read ({error.strerror})"
-    record = record_of(directory)
-    for name, digest in record.files.items() if record else ():
-        if found.get(name) != digest:
-            return f"{directory.path / name} {'is not what was written' if name in found else 'is gone'}"
-    return None
-
-
-def epochs_kept(directory: RecordDirectory) -> int:
-    """Count the finished epochs that a resumed run will not train again, as far as the history tells."""
-    if not directory.checkpoint.exists():
-        return 0
-    with contextlib.suppress(RecordError):
-        return len(read_lines(directory.path / HISTORY, schema.HISTORY, _STEP_LINE))
-    return 0
-
-
-def inputs_changed(directory: RecordDirectory, now: Mapping[str, Any]) -> bool:
-    """Say whether an earlier run of the trial saw other images or trained other networks.
-
-    To resume from its checkpoint would be a mixture.
-
-    Args:
-        directory: The record.
-        now: ``data_sha256``, ``networks_sha256`` and ``torch``, as they are now. Versions of torch describe the
-            same networks in different words, so networks are compared under the same one only.
-    """
-    known = environment_of(directory)
-    same_torch = known.get("libraries", {}).get("torch") == now["torch"]
-    watched = ("data_sha256", "networks_sha256") if same_torch else ("data_sha256",)
-    return any(known.get(name) not in (None, now[name]) for name in watched)

@@ -9,13 +9,21 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter
+from pydantic.fields import FieldInfo
 from typing_extensions import TypedDict
+
+
+def doc(text: str) -> FieldInfo:
+    """Return what a key means, as pydantic keeps it."""
+    info: FieldInfo = Field(description=text)
+    return info
+
 
 _FORM = ConfigDict(strict=True, extra="allow")
 Number = FiniteFloat | None
 Count = Annotated[int, Field(ge=0)]
-Digest = Annotated[str, Field(description="SHA-256 of the rest of this file, as canonical JSON [timing]")]
-Schema = Annotated[Literal[1], Field(description="version of the record layout")]
+Digest = Annotated[str, doc("SHA-256 of the rest of this file, as canonical JSON [timing]")]
+Schema = Annotated[Literal[1], doc("version of the record layout")]
 
 
 class Trial(TypedDict):
@@ -24,13 +32,11 @@ class Trial(TypedDict):
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
     schema: Schema
-    id: Annotated[str, Field(description="first eight hex digits of the SHA-256 of the config's canonical JSON")]
-    name: Annotated[str, Field(description="setting and seed, as people call the trial")]
-    setting: Annotated[str, Field(description="the recipe and what differs from it, without the seed")]
-    config: Annotated[dict[str, Any], Field(description="the TrialConfig, field by field")]
-    provenance: Annotated[
-        dict[str, str], Field(description="where each recipe value comes from: stated, code, lineage or chosen")
-    ]
+    id: Annotated[str, doc("first eight hex digits of the SHA-256 of the config's canonical JSON")]
+    name: Annotated[str, doc("setting and seed, as people call the trial")]
+    setting: Annotated[str, doc("the recipe and what differs from it, without the seed")]
+    config: Annotated[dict[str, Any], doc("the TrialConfig, field by field")]
+    provenance: Annotated[dict[str, str], doc("where each recipe value comes from: stated, code, lineage or chosen")]
     sha256: NotRequired[Digest]
 
 
@@ -40,40 +46,31 @@ class Environment(TypedDict):
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
     schema: Schema
-    started: Annotated[str, Field(description="when the trial first started, ISO 8601 in UTC [timing]")]
-    gan_bench: NotRequired[Annotated[str, Field(description="version of this package")]]
-    git_commit: NotRequired[Annotated[str | None, Field(description="commit of the working tree, or null outside one")]]
-    git_dirty: NotRequired[
-        Annotated[bool | None, Field(description="whether that working tree had uncommitted changes, or null")]
-    ]
-    python: NotRequired[Annotated[str, Field(description="version of Python")]]
-    platform: NotRequired[Annotated[str, Field(description="operating system and machine")]]
-    libraries: NotRequired[
-        Annotated[dict[str, str], Field(description="versions of torch, torchvision, numpy and scipy")]
-    ]
-    device: NotRequired[Annotated[str, Field(description="what computed: cpu or cuda:N")]]
-    device_name: NotRequired[Annotated[str, Field(description="name of the processor or graphics card")]]
-    data_sha256: NotRequired[Annotated[str | None, Field(description="digest of the prepared training images")]]
+    started: Annotated[str, doc("when the trial first started, ISO 8601 in UTC [timing]")]
+    gan_bench: NotRequired[Annotated[str, doc("version of this package")]]
+    git_commit: NotRequired[Annotated[str | None, doc("commit of the working tree, or null outside one")]]
+    git_dirty: NotRequired[Annotated[bool | None, doc("whether that working tree had uncommitted changes, or null")]]
+    python: NotRequired[Annotated[str, doc("version of Python")]]
+    platform: NotRequired[Annotated[str, doc("operating system and machine")]]
+    libraries: NotRequired[Annotated[dict[str, str], doc("versions of torch, torchvision, numpy and scipy")]]
+    device: NotRequired[Annotated[str, doc("what computed: cpu or cuda:N")]]
+    device_name: NotRequired[Annotated[str, doc("name of the processor or graphics card")]]
+    data_sha256: NotRequired[Annotated[str | None, doc("digest of the prepared training images")]]
     networks_sha256: NotRequired[
-        Annotated[str | None, Field(description="digest of the layers of both networks: kinds, settings, shapes")]
+        Annotated[str | None, doc("digest of the layers of both networks: kinds, settings, shapes")]
     ]
-    engine: NotRequired[Annotated[str, Field(description="how the update was executed")]]
-    threads: NotRequired[
-        Annotated[int, Field(description="CPU threads of one operation; other counts may change the last bits")]
-    ]
+    engine: NotRequired[Annotated[str, doc("how the update was executed")]]
+    threads: NotRequired[Annotated[int, doc("CPU threads of one operation; other counts may change the last bits")]]
     changes: NotRequired[
         Annotated[
             list[dict[str, Any]],
-            Field(
-                description="threads, device or libraries of later parts of a resumed trial, where they differ; "
-                "bits may too"
-            ),
+            doc("threads, device or libraries of later parts of a resumed trial, where they differ; bits may too"),
         ]
     ]
     determinism: NotRequired[
         Annotated[
             dict[str, Any],
-            Field(description="settings that fix the bits; TensorFloat-32 is never used in scores"),
+            doc("settings that fix the bits; TensorFloat-32 is never used in scores"),
         ]
     ]
     sha256: NotRequired[Digest]
@@ -84,18 +81,18 @@ class Statistics(TypedDict):
 
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
-    loss_d: Annotated[Number, Field(description="BCE(D(x), 1) + BCE(D(G(z)), 0)")]
-    loss_g: Annotated[Number, Field(description="BCE(D(G(z)), 1) of the G update")]
-    d_real: Annotated[Number, Field(description="mean D(x) as a probability, in the D step before its update")]
-    d_fake: Annotated[Number, Field(description="mean D(G(z)) as a probability, in the D step before its update")]
+    loss_d: Annotated[Number, doc("BCE(D(x), 1) + BCE(D(G(z)), 0)")]
+    loss_g: Annotated[Number, doc("BCE(D(G(z)), 1) of the G update")]
+    d_real: Annotated[Number, doc("mean D(x) as a probability, in the D step before its update")]
+    d_fake: Annotated[Number, doc("mean D(G(z)) as a probability, in the D step before its update")]
 
 
 class Step(Statistics):
     """A ``step`` line of ``history.jsonl``, one per log interval."""
 
-    kind: Annotated[Literal["step"], Field(description='"step"')]
-    epoch: Annotated[Count, Field(description="epoch in which the step lies, from 1")]
-    step: Annotated[Count, Field(description="update steps done so far")]
+    kind: Annotated[Literal["step"], doc('"step"')]
+    epoch: Annotated[Count, doc("epoch in which the step lies, from 1")]
+    step: Annotated[Count, doc("update steps done so far")]
 
 
 class Epoch(TypedDict):
@@ -103,15 +100,15 @@ class Epoch(TypedDict):
 
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
-    kind: Annotated[Literal["epoch"], Field(description='"epoch"')]
-    epoch: Annotated[Count, Field(description="epochs finished")]
-    step: Annotated[Count, Field(description="update steps done so far")]
-    images: Annotated[Count, Field(description="real images shown so far")]
-    train_seconds: Annotated[FiniteFloat, Field(description="seconds of training so far, evaluation apart [timing]")]
-    mean: Annotated[Statistics, Field(description="loss_d, loss_g, d_real, d_fake averaged over the epoch's steps")]
+    kind: Annotated[Literal["epoch"], doc('"epoch"')]
+    epoch: Annotated[Count, doc("epochs finished")]
+    step: Annotated[Count, doc("update steps done so far")]
+    images: Annotated[Count, doc("real images shown so far")]
+    train_seconds: Annotated[FiniteFloat, doc("seconds of training so far, evaluation apart [timing]")]
+    mean: Annotated[Statistics, doc("loss_d, loss_g, d_real, d_fake averaged over the epoch's steps")]
     last: Annotated[
         Statistics,
-        Field(description="the same four of the epoch's last batch, as most of the articles print them"),
+        doc("the same four of the epoch's last batch, as most of the articles print them"),
     ]
 
 
@@ -120,19 +117,19 @@ class Score(TypedDict):
 
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
-    name: Annotated[str, Field(description="score with its protocol, for example fid[lenet-mnist-v1,train,10000]")]
-    metric: Annotated[str, Field(description="the measure alone, a name of gan_bench.config.measures.MEASURES")]
-    value: Annotated[Number, Field(description="the number, or null when it cannot be computed")]
-    std: Annotated[Number, Field(description="spread that belongs to the measure itself, or null")]
-    extractor: Annotated[str, Field(description="name of the feature extractor")]
-    split: Annotated[str, Field(description="which real images were the reference")]
-    real: Annotated[Count, Field(description="number of real images")]
-    generated: Annotated[Count, Field(description="number of generated images")]
+    name: Annotated[str, doc("score with its protocol, for example fid[lenet-mnist-v1,train,10000]")]
+    metric: Annotated[str, doc("the measure alone, a name of gan_bench.config.measures.MEASURES")]
+    value: Annotated[Number, doc("the number, or null when it cannot be computed")]
+    std: Annotated[Number, doc("spread that belongs to the measure itself, or null")]
+    extractor: Annotated[str, doc("name of the feature extractor")]
+    split: Annotated[str, doc("which real images were the reference")]
+    real: Annotated[Count, doc("number of real images")]
+    generated: Annotated[Count, doc("number of generated images")]
     kept: NotRequired[
         Annotated[
             int | None,
-            Field(
-                description="images of each side that a measure of sampled features looked at when there were more "
+            doc(
+                "images of each side that a measure of sampled features looked at when there were more "
                 "(fid_inf, kid, precision, recall, copies; with or without a value), or null"
             ),
         ]
@@ -140,13 +137,10 @@ class Score(TypedDict):
     draw_std: NotRequired[
         Annotated[
             Number,
-            Field(
-                description="standard deviation over further draws of the evaluation noise for the same generator, "
-                "or null"
-            ),
+            doc("standard deviation over further draws of the evaluation noise for the same generator, or null"),
         ]
     ]
-    note: NotRequired[Annotated[str | None, Field(description="why the value is null or doubtful, or null")]]
+    note: NotRequired[Annotated[str | None, doc("why the value is null or doubtful, or null")]]
 
 
 class Evaluation(TypedDict):
@@ -154,14 +148,12 @@ class Evaluation(TypedDict):
 
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
-    epoch: Annotated[
-        Count, Field(description="epochs finished when the scores were taken; 0 is the untrained generator")
-    ]
-    step: NotRequired[Annotated[Count, Field(description="update steps done so far")]]
-    images: NotRequired[Annotated[Count, Field(description="real images shown so far")]]
-    train_seconds: NotRequired[Annotated[FiniteFloat, Field(description="seconds of training so far [timing]")]]
-    seconds: NotRequired[Annotated[FiniteFloat, Field(description="seconds this evaluation took [timing]")]]
-    scores: Annotated[list[Score], Field(description="list of scores, each with its protocol")]
+    epoch: Annotated[Count, doc("epochs finished when the scores were taken; 0 is the untrained generator")]
+    step: NotRequired[Annotated[Count, doc("update steps done so far")]]
+    images: NotRequired[Annotated[Count, doc("real images shown so far")]]
+    train_seconds: NotRequired[Annotated[FiniteFloat, doc("seconds of training so far [timing]")]]
+    seconds: NotRequired[Annotated[FiniteFloat, doc("seconds this evaluation took [timing]")]]
+    scores: Annotated[list[Score], doc("list of scores, each with its protocol")]
 
 
 class Baseline(TypedDict):
@@ -169,16 +161,16 @@ class Baseline(TypedDict):
 
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
-    dataset: Annotated[str, Field(description="dataset name")]
-    image_size: Annotated[Count, Field(description="height and width the images were prepared to")]
-    samples: Annotated[Count, Field(description="generated images of the trials this is the baseline of")]
-    pictures: Annotated[Count, Field(description="number of real images that were scored")]
+    dataset: Annotated[str, doc("dataset name")]
+    image_size: Annotated[Count, doc("height and width the images were prepared to")]
+    samples: Annotated[Count, doc("generated images of the trials this is the baseline of")]
+    pictures: Annotated[Count, doc("number of real images that were scored")]
     what: Annotated[
         str,
-        Field(description="what they are: held-out images, or one half of the training split against the other"),
+        doc("what they are: held-out images, or one half of the training split against the other"),
     ]
-    data_sha256: NotRequired[Annotated[str, Field(description="digest of the prepared training images")]]
-    scores: Annotated[list[Score], Field(description="list of scores of these real images, each with its protocol")]
+    data_sha256: NotRequired[Annotated[str, doc("digest of the prepared training images")]]
+    scores: Annotated[list[Score], doc("list of scores of these real images, each with its protocol")]
 
 
 class Best(TypedDict):
@@ -186,8 +178,8 @@ class Best(TypedDict):
 
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
-    value: Annotated[FiniteFloat, Field(description="the value")]
-    epoch: Annotated[Count, Field(description="the epoch it was found at")]
+    value: Annotated[FiniteFloat, doc("the value")]
+    epoch: Annotated[Count, doc("the epoch it was found at")]
 
 
 class Record(TypedDict):
@@ -198,58 +190,57 @@ class Record(TypedDict):
     schema: Schema
     status: Annotated[
         Literal["done", "diverged", "failed", "interrupted", "skipped"],
-        Field(description="done, diverged, failed, interrupted or skipped"),
+        doc("done, diverged, failed, interrupted or skipped"),
     ]
-    reason: Annotated[str | None, Field(description="one sentence when the status is not done, else null")]
+    reason: Annotated[str | None, doc("one sentence when the status is not done, else null")]
     failure: NotRequired[
         Annotated[
             Literal["out of memory", "data", "disk full", "timeout", "crash", "setup"] | None,
-            Field(
-                description="class of the reason of a failed trial: out of memory, data, disk full, timeout, crash, "
+            doc(
+                "class of the reason of a failed trial: out of memory, data, disk full, timeout, crash, "
                 "setup; null otherwise"
             ),
         ]
     ]
-    epochs: Annotated[Count, Field(description="epochs finished")]
-    steps: Annotated[Count, Field(description="update steps done")]
-    images: Annotated[Count, Field(description="real images shown")]
+    epochs: Annotated[Count, doc("epochs finished")]
+    steps: Annotated[Count, doc("update steps done")]
+    images: Annotated[Count, doc("real images shown")]
     final: Annotated[
         dict[str, Number],
-        Field(description="the last epoch's mean losses and D outputs and the last evaluation's scores, by name"),
+        doc("the last epoch's mean losses and D outputs and the last evaluation's scores, by name"),
     ]
-    best: Annotated[dict[str, Best], Field(description="for every score the best value, with its epoch")]
-    train_seconds: Annotated[FiniteFloat, Field(description="seconds of training [timing]")]
-    evaluate_seconds: Annotated[FiniteFloat, Field(description="seconds of evaluation [timing]")]
+    best: Annotated[dict[str, Best], doc("for every score the best value, with its epoch")]
+    train_seconds: Annotated[FiniteFloat, doc("seconds of training [timing]")]
+    evaluate_seconds: Annotated[FiniteFloat, doc("seconds of evaluation [timing]")]
     peak_memory_bytes: NotRequired[
         Annotated[
             int | None,
-            Field(description="most memory held: of the GPU where one trained, else of the process, or null [timing]"),
+            doc("most memory held: of the GPU where one trained, else of the process, or null [timing]"),
         ]
     ]
     energy_joules: NotRequired[
         Annotated[
             Number,
-            Field(description="energy of the GPU while training, from its reported power, or null [timing]"),
+            doc("energy of the GPU while training, from its reported power, or null [timing]"),
         ]
     ]
     weights_sha256: NotRequired[
-        Annotated[str | None, Field(description="SHA-256 of generator.safetensors, or null when there is none")]
+        Annotated[str | None, doc("SHA-256 of generator.safetensors, or null when there is none")]
     ]
     group: NotRequired[
         Annotated[
             int,
-            Field(
-                description="most trials, this one included, that took their steps together; seconds and energy are "
-                "shares [timing]"
+            doc(
+                "most trials, this one included, that took their steps together; seconds and energy are shares [timing]"
             ),
         ]
     ]
-    captured: NotRequired[Annotated[bool, Field(description="whether steps were replayed from a CUDA graph [timing]")]]
+    captured: NotRequired[Annotated[bool, doc("whether steps were replayed from a CUDA graph [timing]")]]
     files: NotRequired[
         Annotated[
             dict[str, str],
-            Field(
-                description="SHA-256 of every other file of the record by its name, checkpoints apart, for gan-bench "
+            doc(
+                "SHA-256 of every other file of the record by its name, checkpoints apart, for gan-bench "
                 "verify [timing]"
             ),
         ]
@@ -262,11 +253,11 @@ class PlannedTrial(TypedDict):
 
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
-    name: Annotated[str, Field(description="setting and seed")]
-    setting: Annotated[str, Field(description="the recipe and what differs from it")]
-    id: Annotated[str, Field(description="identity of the config")]
-    directory: Annotated[str, Field(description="name of its record directory")]
-    config: Annotated[dict[str, Any], Field(description="the TrialConfig, field by field")]
+    name: Annotated[str, doc("setting and seed")]
+    setting: Annotated[str, doc("the recipe and what differs from it")]
+    id: Annotated[str, doc("identity of the config")]
+    directory: Annotated[str, doc("name of its record directory")]
+    config: Annotated[dict[str, Any], doc("the TrialConfig, field by field")]
 
 
 class Plan(TypedDict):
@@ -275,9 +266,9 @@ class Plan(TypedDict):
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
     schema: Schema
-    suite: NotRequired[Annotated[str, Field(description="name of the suite")]]
-    version: Annotated[Count, Field(description="version of the suite")]
-    trials: Annotated[list[PlannedTrial], Field(description="its trials")]
+    suite: NotRequired[Annotated[str, doc("name of the suite")]]
+    version: Annotated[Count, doc("version of the suite")]
+    trials: Annotated[list[PlannedTrial], doc("its trials")]
     sha256: NotRequired[Digest]
 
 
@@ -287,8 +278,8 @@ class Baselines(TypedDict):
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
     schema: Schema
-    version: Annotated[Count, Field(description="version of the suite")]
-    anchors: Annotated[list[Baseline], Field(description="the baselines")]
+    version: Annotated[Count, doc("version of the suite")]
+    anchors: Annotated[list[Baseline], doc("the baselines")]
     sha256: NotRequired[Digest]
 
 

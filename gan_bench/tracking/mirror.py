@@ -12,30 +12,29 @@ import contextlib
 import hashlib
 import os
 import re
-import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gan_bench.core.errors import RecordError, UserError, brief
+from gan_bench.core.errors import RecordError
 from gan_bench.records.layout import LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
-from gan_bench.records.reader import StoredTrial, scan, suite_folders
+from gan_bench.records.reader import StoredTrial
 from gan_bench.records.sample_grid import read_sample_grid
-from gan_bench.tracking.uri import DATABASE, default_uri, shown
+from gan_bench.tracking.database import point_into
+from gan_bench.tracking.entities import metrics_of, params_of, started_ms
+from gan_bench.tracking.uri import ARTIFACTS, default_uri
 from gan_bench.tracking.views import by_setting, colour, leaderboard, note
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Run
 
 TRIAL_TAG = "gan_bench.trial"
 STARTED_TAG = "gan_bench.started"
 SAMPLES_KEY = "eval/samples"
-ARTIFACTS = "mlartifacts"
 _CHUNK = 1000
 _QUICK_FAILURE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -49,12 +48,6 @@ _RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 def mirror_lock(suite_folder: Path, uri: str) -> Lock:
     """Return the lock that makes one process the writer of a suite's mirror."""
     return Lock(suite_folder / LOCKS, f"mirror-{hashlib.sha256(uri.encode()).hexdigest()[:8]}")
-
-
-def metric_key(score: str) -> str:
-    """Turn a score's name into one MLflow accepts: ``fid[lenet-mnist-v1,train,10000]`` -> ``fid.lenet-mnist-v1``."""
-    metric, _, protocol = score.partition("[")
-    return f"{metric}.{protocol.split(',')[0]}" if protocol else metric
 
 
 @dataclass
@@ -96,7 +89,7 @@ class Mirror:
             if uri.startswith("sqlite:"):
                 self._client.search_experiments(max_results=1)
             if uri == default_uri(results):
-                _follow_folder(results)
+                point_into(results)
 
     @contextlib.contextmanager
     def _creation_lock(self) -> Iterator[None]:
@@ -207,11 +200,11 @@ class Mirror:
             "engine": stored.environment.get("engine", "unknown"),
             "mlflow.runColor": colour(config["architecture"]),
         }
-        started = _milliseconds(stored)
+        started = started_ms(stored)
         run = self._client.create_run(experiment, start_time=started, tags=tags, run_name=trial["name"])
         from mlflow.entities import Param
 
-        params = [Param(key, str(value)[:500]) for key, value in _params(config).items()]
+        params = [Param(key, str(value)[:500]) for key, value in params_of(config).items()]
         self._client.log_batch(run.info.run_id, params=params)
         self._log_file(run.info.run_id, RecordDirectory(stored.path).trial)
         run_id: str = run.info.run_id
@@ -219,7 +212,7 @@ class Mirror:
 
     def _send_metrics(self, sent: _Sent, stored: StoredTrial) -> None:
         self._extractors |= {s["extractor"] for line in stored.evaluations for s in line["scores"]}
-        fresh = [m for m in _metrics(stored) if m.step not in sent.steps.get(m.key, ())]
+        fresh = [m for m in metrics_of(stored) if m.step not in sent.steps.get(m.key, ())]
         for start in range(0, len(fresh), _CHUNK):
             chunk = fresh[start : start + _CHUNK]
             self._client.log_batch(sent.run_id, metrics=chunk)
@@ -266,101 +259,5 @@ class Mirror:
         self._client.set_tag(run_id, "reason", str((record or {}).get("reason") or "")[:4000])
         self._log_file(run_id, RecordDirectory(stored.path).weights)
         seconds = (record["train_seconds"] + record["evaluate_seconds"]) if record else 0
-        end = _milliseconds(stored) + int(1000 * seconds)
+        end = started_ms(stored) + int(1000 * seconds)
         self._client.set_terminated(run_id, status=_RUN_STATUS.get(status, "KILLED"), end_time=end)
-
-
-def _follow_folder(results: Path) -> None:
-    """Let a database beside the results point into the folder they are in now, if they were moved.
-
-    MLflow keeps absolute locations and has no call to change them.
-    """
-    here = (results.resolve() / ARTIFACTS).as_uri()
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(results / DATABASE)) as database:
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-            rows = database.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall()  # noqa: S608 - our own names
-            for (location,) in rows:
-                before, found, after = str(location).rpartition(f"/{ARTIFACTS}")
-                if found and f"{before}{found}" != here:
-                    change = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"  # noqa: S608 - our own names
-                    database.execute(change, (here + after, location))
-        database.commit()
-
-
-def _milliseconds(stored: StoredTrial) -> int:
-    return int(datetime.fromisoformat(stored.environment["started"]).timestamp() * 1000)
-
-
-def _params(config: Mapping[str, Any]) -> dict[str, object]:
-    """Pick the few values that people compare runs by; the whole config is an artifact."""
-
-    def pair(name: str) -> object:
-        g, d = config[f"{name}_g"], config[f"{name}_d"]
-        return g if g == d else f"G {g}, D {d}"
-
-    names = ("recipe", "dataset", "architecture", "batch_size", "latent_dim", "epochs", "seed")
-    return {**{name: config[name] for name in names}, "lr": pair("lr"), "betas": pair("betas")}
-
-
-def _metrics(stored: StoredTrial) -> list[Metric]:
-    """Turn the lines of a record into metrics, with the time each was made."""
-    from mlflow.entities import Metric
-
-    started = _milliseconds(stored)
-
-    def metric(key: str, value: float, seconds: float, step: int) -> Metric:
-        return Metric(key, value, started + int(1000 * seconds), step)
-
-    metrics: list[Metric] = []
-    for line in stored.history:
-        if line["kind"] == "epoch":
-            for name, value in line["mean"].items():
-                if value is not None:
-                    metrics.append(metric(f"train/{name}", value, line["train_seconds"], line["epoch"]))
-    for line in stored.evaluations:
-        for score in line["scores"]:
-            if score["value"] is not None:
-                key = f"eval/{metric_key(score['name'])}"
-                metrics.append(metric(key, score["value"], line["train_seconds"], line["epoch"]))
-    if stored.record and stored.record["status"] in ("done", "diverged"):  # others may go on, and change them
-        seconds = stored.record["train_seconds"]
-        values = {**stored.record["final"], "train_seconds": seconds}
-        metrics += [
-            metric(f"final/{metric_key(name)}", float(f"{value:.4g}"), seconds, 0)
-            for name, value in values.items()
-            if value is not None
-        ]
-    return metrics
-
-
-def replay(results: Path, uri: str) -> dict[str, Any]:
-    """Bring MLflow up to every record under a results folder; safe to repeat.
-
-    Returns:
-        ``{"runs": count, "experiments": {suite: id}, "unreadable": [messages], "busy": [suites]}``; busy are those
-        that a running suite mirrors itself.
-
-    Raises:
-        UserError: MLflow cannot be reached or refuses.
-    """
-    try:
-        mirror = Mirror(uri, results)
-        count, unreadable, busy = 0, [], []
-        for folder in suite_folders(results):
-            with mirror_lock(folder, uri) as lock:
-                if lock.acquire():
-                    busy.append(folder.name)
-                    continue
-                for stored in scan(folder):
-                    if isinstance(stored, RecordError):
-                        unreadable.append(str(stored))
-                    elif stored.environment:
-                        mirror.sync(stored)
-                        count += 1
-        for suite in mirror.experiments:
-            mirror.save_views(suite)
-    except Exception as error:
-        text = brief(error).replace(uri, shown(uri))
-        raise UserError(f"MLflow at {shown(uri)} could not be written ({text}); check --tracking-uri") from None
-    unreadable += mirror.unreadable
-    return {"runs": count, "experiments": mirror.experiments, "unreadable": unreadable, "busy": busy}

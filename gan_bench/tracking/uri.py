@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 DATABASE = "mlflow.db"
+ARTIFACTS = "mlartifacts"
 
 
 def default_uri(results: Path) -> str:

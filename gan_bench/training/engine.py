@@ -44,6 +44,10 @@ class Engine(Protocol):
     steps: int
 
     @property
+    def shown(self) -> int:
+        """Return how many images an epoch draws from the dataset, repeats included."""
+
+    @property
     def captured(self) -> bool:
         """Say whether steps are replayed from a CUDA graph."""
 
@@ -88,6 +92,11 @@ class ReferenceEngine:
         state.reserve(self.steps)
         self._dtype = next(state.generator.parameters()).dtype
         self._draws: tuple[int, EpochDraws] | None = None
+
+    @property
+    def shown(self) -> int:
+        """Return how many images an epoch draws from the dataset, repeats included."""
+        return len(self.images) * self.config.dataset_repeats
 
     @property
     def captured(self) -> bool:

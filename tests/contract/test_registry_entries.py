@@ -10,8 +10,9 @@ import torch
 from conftest import config_of
 from torch import nn
 
+from gan_bench.config.data_root import DataRoot
 from gan_bench.config.recipes import RECIPES
-from gan_bench.data.datasets import DATASETS, DataRoot, load
+from gan_bench.data.datasets import DATASETS, load
 from gan_bench.metrics import classifiers
 from gan_bench.metrics.extractors import EXTRACTORS, card
 from gan_bench.models.architectures import ARCHITECTURES, fingerprint

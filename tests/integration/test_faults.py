@@ -21,8 +21,8 @@ from support.records import assert_whole, bits, edit
 from support.runs import stop_after
 from support.tracking import mlflow_runs
 
+from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import EvaluationConfig
-from gan_bench.data.datasets import DataRoot
 from gan_bench.execution import checkpointing, environment
 from gan_bench.execution.claim import Policy
 from gan_bench.execution.events import NullListener
@@ -31,9 +31,10 @@ from gan_bench.execution.job import Job
 from gan_bench.execution.rerun import rerun
 from gan_bench.execution.worker_pool import WorkerPoolConfig
 from gan_bench.records import writer
+from gan_bench.records.earlier import record_of, status_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.reader import StoredTrial, record_of, scan, status_of
+from gan_bench.records.reader import StoredTrial, scan
 from gan_bench.records.record import Failure, Status
 from gan_bench.records.verify import verify
 from gan_bench.training import checkpoint, engine

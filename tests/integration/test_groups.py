@@ -17,7 +17,7 @@ from support.runs import CPU, context
 
 from gan_bench.cli.console import console
 from gan_bench.cli.display import ProgressDisplay
-from gan_bench.data.datasets import DataRoot
+from gan_bench.config.data_root import DataRoot
 from gan_bench.execution.claim import Policy
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.estimate import estimate
@@ -27,8 +27,9 @@ from gan_bench.execution.grouping import group_trials
 from gan_bench.execution.rerun import rerun
 from gan_bench.execution.scheduler import schedule
 from gan_bench.execution.worker_pool import WorkerPoolConfig
+from gan_bench.records.earlier import status_of
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import read_trial, status_of
+from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
 from gan_bench.records.verify import verify
 from gan_bench.training.fast.engine import FastEngine

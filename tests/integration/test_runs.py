@@ -15,8 +15,8 @@ from scipy import stats
 from support.records import bits, edit
 from support.runs import CPU, context, run
 
+from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import EvaluationConfig
-from gan_bench.data.datasets import DataRoot
 from gan_bench.execution.claim import Policy, state_of
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.events import NullListener
@@ -25,8 +25,9 @@ from gan_bench.execution.scheduler import run_alone
 from gan_bench.execution.trial_run import run_trial
 from gan_bench.metrics.extractors import Features
 from gan_bench.records import schema
+from gan_bench.records.earlier import status_of
 from gan_bench.records.layout import CHECKPOINT, EVALUATIONS, HISTORY, RecordDirectory
-from gan_bench.records.reader import read_trial, status_of
+from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
 from gan_bench.training import engine
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from gan_bench.data.datasets import DataRoot
+from gan_bench.config.data_root import DataRoot
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.events import NullListener
 from gan_bench.execution.scheduler import run_alone

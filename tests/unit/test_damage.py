@@ -22,8 +22,9 @@ from gan_bench.execution.claim import Policy, state_of
 from gan_bench.execution.events import NullListener
 from gan_bench.execution.executors import run_inline
 from gan_bench.records import writer
+from gan_bench.records.earlier import damage_of, status_of
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import StoredTrial, damage_of, read_trial, scan, status_of
+from gan_bench.records.reader import StoredTrial, read_trial, scan
 from gan_bench.records.record import Status
 from gan_bench.records.shared import read_baselines, write_baselines, write_plan
 from gan_bench.records.verify import verify
@@ -192,7 +193,7 @@ def test_fresh_ignores_what_started_before_and_keeps_what_started_since(finished
 
 
 def run_record(directory):
-    from gan_bench.records.reader import record_of
+    from gan_bench.records.earlier import record_of
 
     return record_of(directory)
 

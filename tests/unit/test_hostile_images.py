@@ -20,14 +20,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image
 
+from gan_bench.config.data_root import DataRoot
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data import datasets, image_files, image_folders
-from gan_bench.data.datasets import DATASETS, DataRoot, Dataset, load, register_folder
+from gan_bench.data.datasets import DATASETS, Dataset, load
 from gan_bench.data.image_files import MAX_SIDE, decode, decode_square
 from gan_bench.data.image_folders import prepare
 from gan_bench.data.image_source import open_source
+from gan_bench.data.own_images import register_folder
 
 COLOUR = Transform(size=8, channels=3)
 SKIP = Transform(size=8, channels=3, unreadable="skip")

@@ -22,8 +22,8 @@ from gan_bench.execution.events import NullListener
 from gan_bench.execution.executors import run_inline
 from gan_bench.models import mlp
 from gan_bench.models.architectures import ARCHITECTURES, Architecture, fingerprint
+from gan_bench.records.earlier import record_of, status_of
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import record_of, status_of
 from gan_bench.records.record import Status
 
 

@@ -1,0 +1,71 @@
+"""Options that several commands have, and the values some of them take."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gan_bench.core.errors import UserError
+
+
+class ProfileChoice(StrEnum):
+    """Values of ``--profile``."""
+
+    AUTO = "auto"
+    FULL = "full"
+    QUICK = "quick"
+
+
+class EngineChoice(StrEnum):
+    """Values of ``--engine``."""
+
+    AUTO = "auto"
+    REFERENCE = "reference"
+    FAST = "fast"
+
+
+class ExecutorChoice(StrEnum):
+    """Values of ``--executor``."""
+
+    AUTO = "auto"
+    INLINE = "inline"
+    PROCESSES = "processes"
+
+
+class Kind(StrEnum):
+    """What ``list`` can list."""
+
+    SUITES = "suites"
+    RECIPES = "recipes"
+    DATASETS = "datasets"
+    ARCHITECTURES = "architectures"
+    EXTRACTORS = "extractors"
+
+
+Results = Annotated[Path, typer.Option("--results", help="Folder for records.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the datasets \\[default: $GAN_BENCH_DATA, else data].")
+]
+TrackingUri = Annotated[
+    str | None, typer.Option("--tracking-uri", help="MLflow \\[default: SQLite beside the results].")
+]
+
+
+def seeds_of(text: str | None) -> tuple[int, ...] | None:
+    """Read ``--seeds``.
+
+    Raises:
+        UserError: It is no list of seeds.
+    """
+    if text is None:
+        return None
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f'--seeds takes whole numbers with commas, such as 0,1,2, not "{text}"') from None
+    if any(not 0 <= seed < 2**31 for seed in seeds):
+        raise UserError(f"--seeds must lie between 0 and {2**31 - 1}, got {text}")
+    return tuple(dict.fromkeys(seeds))

@@ -1,0 +1,78 @@
+"""What a run asks of earlier ones: how a trial ended, whether it is whole, and whether it can be resumed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from gan_bench.core.errors import RecordError
+from gan_bench.records import schema
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import STEP_LINE, read_lines, read_optional, read_or_error
+from gan_bench.records.record import Status, TrialRecord
+from gan_bench.records.writer import digests
+
+
+def record_of(directory: RecordDirectory) -> TrialRecord | None:
+    """Return how the trial ended, or None when it has not or cannot be read."""
+    try:
+        found = read_optional(directory.record, schema.RECORD, schema.Record)
+    except RecordError:
+        return None
+    return TrialRecord.from_json(found) if found else None
+
+
+def status_of(directory: RecordDirectory) -> Status | None:
+    """Return the status a trial ended with, or None when it has not."""
+    record = record_of(directory)
+    return record.status if record else None
+
+
+def environment_of(directory: RecordDirectory) -> Mapping[str, Any]:
+    """Return ``environment.json`` of an earlier run, empty when there is none that can be read."""
+    try:
+        return read_optional(directory.environment, schema.ENVIRONMENT, schema.Environment) or {}
+    except RecordError:
+        return {}
+
+
+def damage_of(directory: RecordDirectory) -> str | None:
+    """Say what is wrong with the files of a trial that has ended, or return None when they are what was written."""
+    stored = read_or_error(directory.path, steps=True)
+    if isinstance(stored, RecordError):
+        return str(stored)
+    try:
+        found = digests(directory)
+    except OSError as error:
+        return f"{error.filename} cannot be read ({error.strerror})"
+    record = record_of(directory)
+    for name, digest in record.files.items() if record else ():
+        if found.get(name) != digest:
+            return f"{directory.path / name} {'is not what was written' if name in found else 'is gone'}"
+    return None
+
+
+def epochs_kept(directory: RecordDirectory) -> int:
+    """Count the finished epochs that a resumed run will not train again, as far as the history tells."""
+    if not directory.checkpoint.exists():
+        return 0
+    with contextlib.suppress(RecordError):
+        return len(read_lines(directory.history, schema.HISTORY, STEP_LINE))
+    return 0
+
+
+def inputs_changed(directory: RecordDirectory, now: Mapping[str, Any]) -> bool:
+    """Say whether an earlier run of the trial saw other images or trained other networks.
+
+    To resume from its checkpoint would be a mixture.
+
+    Args:
+        directory: The record.
+        now: ``data_sha256``, ``networks_sha256`` and ``torch``, as they are now. Versions of torch describe the
+            same networks in different words, so networks are compared under the same one only.
+    """
+    known = environment_of(directory)
+    same_torch = known.get("libraries", {}).get("torch") == now["torch"]
+    watched = ("data_sha256", "networks_sha256") if same_torch else ("data_sha256",)
+    return any(known.get(name) not in (None, now[name]) for name in watched)
