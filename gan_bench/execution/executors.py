@@ -132,7 +132,7 @@ def run_processes(
         return _until_nothing_moves(results, list(trials), policy, context.stop, carry_out)
     finally:
         for _, worker in workers:
-            worker.close()
+            worker.dismiss()
 
 
 def _until_nothing_moves(

@@ -118,6 +118,13 @@ class Worker:
             process.stdout.close()  # type: ignore[union-attr]
         _living.discard(process)
 
+    def dismiss(self) -> None:
+        """End the process, whose last words are not wanted any more."""
+        self.close()
+        if self._errors is not None:
+            self._errors.close()
+            self._errors = None
+
     def _started(self) -> subprocess.Popen[str]:
         """Return the process, started if there is none that lives."""
         if self._process is not None and self._process.poll() is None:

@@ -189,18 +189,23 @@ def scan(results: Path, *, steps: bool = True) -> Iterator[StoredTrial | RecordE
         whose directory cannot be read follows as a row with its ``damage``.
     """
     for suite in suite_folders(results):
-        seen: set[str] = set()
-        damaged: dict[str, str] = {}
-        for path in sorted(suite.glob(TRIALS)):
-            if not path.is_dir():
-                continue
-            found = read_or_error(path, steps=steps)
-            if isinstance(found, StoredTrial):
-                seen.add(path.name)
-            else:
-                damaged[path.name] = str(found)
-            yield found
-        yield from _without_record(suite, seen, damaged)
+        yield from scan_suite(suite, steps=steps)
+
+
+def scan_suite(suite: Path, *, steps: bool = True) -> Iterator[StoredTrial | RecordError]:
+    """Read every trial of one suite's folder, as ``scan`` does."""
+    seen: set[str] = set()
+    damaged: dict[str, str] = {}
+    for path in sorted(suite.glob(TRIALS)):
+        if not path.is_dir():
+            continue
+        found = read_or_error(path, steps=steps)
+        if isinstance(found, StoredTrial):
+            seen.add(path.name)
+        else:
+            damaged[path.name] = str(found)
+        yield found
+    yield from _without_record(suite, seen, damaged)
 
 
 def read_or_error(path: Path, *, steps: bool = True) -> StoredTrial | RecordError:

@@ -94,14 +94,11 @@ class Mirror:
     @contextlib.contextmanager
     def _creation_lock(self) -> Iterator[None]:
         """Let one process at a time create the database and experiments: MLflow itself does not."""
-        if os.name != "posix" or not self.uri.startswith("sqlite:"):
+        if not self.uri.startswith("sqlite:"):
             yield
             return
-        import fcntl
-
-        self.results.mkdir(parents=True, exist_ok=True)
-        with (self.results / ".mlflow.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with Lock(self.results / LOCKS, "mlflow") as lock:
+            lock.acquire(patience=-1)
             yield
 
     def experiment(self, suite: str) -> str:

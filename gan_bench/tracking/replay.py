@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_bench.core.errors import RecordError, UserError, brief
-from gan_bench.records.reader import scan, suite_folders
+from gan_bench.records.reader import scan_suite, suite_folders
 from gan_bench.tracking.mirror import Mirror, mirror_lock
 from gan_bench.tracking.uri import shown
 
@@ -29,7 +29,7 @@ def replay(results: Path, uri: str) -> dict[str, Any]:
                 if lock.acquire():
                     busy.append(folder.name)
                     continue
-                for stored in scan(folder):
+                for stored in scan_suite(folder):
                     if isinstance(stored, RecordError):
                         unreadable.append(str(stored))
                     elif stored.environment:

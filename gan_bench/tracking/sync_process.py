@@ -21,7 +21,7 @@ from typing import Any
 
 from gan_bench.core.errors import brief
 from gan_bench.records.lock import Lock
-from gan_bench.records.reader import StoredTrial, scan
+from gan_bench.records.reader import StoredTrial, scan_suite
 from gan_bench.tracking.mirror import Mirror, mirror_lock
 from gan_bench.tracking.uri import default_uri, shown
 
@@ -58,7 +58,7 @@ def follow(
                 try:
                     mirror = mirror or Mirror(uri, suite_folder.parent)
                     mirror.experiment(suite_folder.name)
-                    for stored in scan(suite_folder):
+                    for stored in scan_suite(suite_folder):
                         if isinstance(stored, StoredTrial):
                             mirror.sync(stored)
                         if last:

@@ -1,0 +1,140 @@
+"""Parts of the execution that need no training: meters, workers, environments."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+
+import pytest
+import torch
+from conftest import digits_trial
+from support.runs import context
+
+from gan_bench.execution import environment, worker_pool
+from gan_bench.execution.claim import Policy
+from gan_bench.execution.events import NullListener
+from gan_bench.execution.executors import run_processes
+from gan_bench.execution.job import Job, claim_from_json, claim_to_json
+from gan_bench.execution.meter import HALF_LIFE_SECONDS, Meter
+from gan_bench.execution.scheduler import StepResult
+from gan_bench.execution.worker_pool import WorkerPoolConfig
+from gan_bench.records.lock import Owner
+from gan_bench.records.record import Failure, Status, TrialRecord
+
+ONE = WorkerPoolConfig(devices=("cpu",), threads=1)
+
+
+def test_a_group_shares_training_but_not_evaluation():
+    """Four trials train together: each has a quarter of the training time, and all of its own evaluation."""
+    meter = Meter(torch.device("cpu"), limit=10.0)
+    meter.add_steps(StepResult(seconds=2.0, group=4), 10, at_tick=False)
+    eight_ago = time.perf_counter() - 9
+    assert not meter.training_exceeds_limit(eight_ago)  # 2 + 9 / 4
+    assert meter.evaluation_exceeds_limit(eight_ago)  # 2 + 9
+    assert not Meter(torch.device("cpu"), None).evaluation_exceeds_limit(0.0)
+
+
+def test_the_pace_follows_a_machine_that_becomes_busy():
+    meter = Meter(torch.device("cpu"), None)
+    assert meter.steps_per_second is None
+    for _ in range(100):
+        meter.add_steps(StepResult(1.0), 100, at_tick=False)
+    assert meter.steps_per_second == pytest.approx(100)
+    for _ in range(int(3 * HALF_LIFE_SECONDS)):
+        meter.add_steps(StepResult(1.0), 10, at_tick=False)
+    assert 10 < meter.steps_per_second < 25
+    assert meter.train_seconds == 130
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        None,
+        Owner("host", 5),
+        TrialRecord(status=Status.FAILED, reason="x", failure=Failure.TIMEOUT, final={"a": None}, best={}),
+    ],
+)
+def test_what_came_of_a_claim_travels(claim):
+    assert claim_from_json(claim_to_json(claim)) == claim
+
+
+def test_a_job_travels(tmp_path):
+    job = Job(
+        trials=(digits_trial(0), digits_trial(1)), results=tmp_path, data=tmp_path, data_given=True, device="cpu",
+        engine="auto", threads=1, folders=(), policy=Policy(time_limit=3.0, fresh_since="2026"),
+    )  # fmt: skip
+    assert Job.from_json(job.to_json()) == job
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Counts the worker processes that are started."""
+    processes = []
+
+    class Counted(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            processes.append(self)
+
+    monkeypatch.setattr(worker_pool.subprocess, "Popen", Counted)
+    return processes
+
+
+def test_a_worker_takes_job_after_job_and_ends_with_the_last(tmp_path, started):
+    trials = [digits_trial(seed, architecture=a) for seed in (0, 1) for a in ("mlp", "dcgan28")]
+    trials = [trial for trial in trials if trial.config.architecture == "mlp"] + trials[1::2]
+    records = run_processes(tmp_path, trials, context(), NullListener(), Policy(), ONE).records
+    assert {record.status for record in records.values()} == {Status.DONE}
+    assert len(started) == 1
+    assert started[0].poll() == 0
+
+
+class Fails(NullListener):
+    def scored(self, trial, epoch, scores):
+        raise ZeroDivisionError("a listener's own fault")
+
+
+def test_an_exception_of_a_listener_is_raised_and_leaves_no_worker(tmp_path, started):
+    with pytest.raises(ZeroDivisionError):
+        run_processes(tmp_path, [digits_trial()], context(), Fails(), Policy(), ONE)
+    assert started[0].poll() is not None
+    assert not worker_pool._living
+
+
+def test_a_line_that_is_no_event_is_not_swallowed(tmp_path, monkeypatch):
+    """Events vanished silently when a line could not be read."""
+    real = subprocess.Popen
+
+    def talks_nonsense(command, **options):
+        return real(["sh", "-c", 'read job; echo \'{"event": "progress"\'; sleep 5'], **options)
+
+    monkeypatch.setattr(worker_pool.subprocess, "Popen", talks_nonsense)
+    with pytest.raises(ValueError, match="Expecting"):
+        run_processes(tmp_path, [digits_trial()], context(), NullListener(), Policy(), ONE)
+    assert not worker_pool._living
+
+
+def test_a_working_tree_that_cannot_be_asked_is_unknown_not_dirty(monkeypatch):
+    real = subprocess.run
+
+    def run(command, **options):
+        if "status" in command:
+            raise subprocess.TimeoutExpired(command, 10)
+        return real(command, **options)
+
+    monkeypatch.setattr(environment.subprocess, "run", run)
+    described = environment.describe(torch.device("cpu"), "fast")
+    assert described["git_dirty"] is None
+
+
+def test_nothing_changes_the_umask_of_other_threads(tmp_path, monkeypatch):
+    from gan_bench.core.atomic import write_atomically
+
+    monkeypatch.setattr("os.umask", lambda _: pytest.fail("the umask is the process's"))
+    threads = [threading.Thread(target=write_atomically, args=(tmp_path / str(i), "x")) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(list(tmp_path.iterdir())) == 4
