@@ -181,7 +181,8 @@ def _pool(options: BenchOptions, device: torch.device, plan: Plan, count: int) -
     if cuda and options.device in ("auto", "cuda"):
         places = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     workers = max(1, min(options.workers or (len(places) if cuda else cores()), count))
-    if options.executor == "inline" or (options.executor == "auto" and workers == 1):
+    inline_is_better = workers == 1 or (options.group or 1) > 1  # a group is one process's
+    if options.executor == "inline" or (options.executor == "auto" and inline_is_better):
         return None
     devices = tuple(places[i % len(places)] for i in range(workers))
     return WorkerPoolConfig(devices=devices, threads=None if cuda else 1, folders=plan.folders)

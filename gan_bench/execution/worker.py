@@ -79,21 +79,24 @@ def main() -> None:
     asked = threading.Event()
     jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+
+    def stop() -> None:
+        asked.set()
+        jobs.put("")
 
     def read() -> None:
         for line in sys.stdin:
             jobs.put(line)
-        asked.set()
-        jobs.put("")
+        stop()
 
     def send(event: str, **content: Any) -> None:  # noqa: ANN401 - JSON
         try:
             out.write(json.dumps({"event": event, **content}) + "\n")
             out.flush()
         except OSError:  # the parent is gone, which may be felt here before its end of the other pipe is
-            asked.set()
+            stop()
 
+    signal.signal(signal.SIGTERM, lambda *_: stop())
     threading.Thread(target=read, daemon=True).start()
     warnings.showwarning = lambda message, *_: send("warning", text=str(message))
     contexts = _Contexts(asked.is_set)

@@ -62,7 +62,7 @@ def _faults(stored: StoredTrial) -> Iterator[str]:
         yield f"its directory is not that of its config, {config.id}"
     yield from _history_faults(stored, config)
     for file in (directory.checkpoint, directory.previous_checkpoint):
-        if file.exists() and not _is_whole(file):
+        if file.exists() and not _is_whole(file, config.id):
             yield f"{file.name} is damaged; the next run sets it aside"
     if stored.record is not None:
         record = TrialRecord.from_json(stored.record)
@@ -71,11 +71,13 @@ def _faults(stored: StoredTrial) -> Iterator[str]:
             yield from _end_faults(stored, record, config)
 
 
-def _is_whole(checkpoint: Path) -> bool:
+def _is_whole(checkpoint: Path, trial_id: str) -> bool:
+    """Say whether a checkpoint is what was written, for this trial; torch alone can read more of it."""
     try:
-        return unseal(checkpoint.read_bytes(), CHECKPOINT_MAGIC) is not None
+        payload = unseal(checkpoint.read_bytes(), CHECKPOINT_MAGIC)
     except OSError:
         return False
+    return payload is not None and trial_id.encode() in payload
 
 
 def _history_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
+from gan_bench.core.text import printable
 from gan_bench.records.layout import LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
 from gan_bench.records.reader import StoredTrial
@@ -197,11 +198,12 @@ class Mirror:
             "engine": stored.environment.get("engine", "unknown"),
             "mlflow.runColor": colour(config["architecture"]),
         }
+        tags = {name: printable(str(value)) for name, value in tags.items()}
         started = started_ms(stored)
-        run = self._client.create_run(experiment, start_time=started, tags=tags, run_name=trial["name"])
+        run = self._client.create_run(experiment, start_time=started, tags=tags, run_name=printable(trial["name"]))
         from mlflow.entities import Param
 
-        params = [Param(key, str(value)[:500]) for key, value in params_of(config).items()]
+        params = [Param(key, printable(str(value))[:500]) for key, value in params_of(config).items()]
         self._client.log_batch(run.info.run_id, params=params)
         self._log_file(run.info.run_id, RecordDirectory(stored.path).trial)
         run_id: str = run.info.run_id
@@ -253,7 +255,7 @@ class Mirror:
             return
         status = record["status"] if record else "killed"
         self._client.set_tag(run_id, "status", status)
-        self._client.set_tag(run_id, "reason", str((record or {}).get("reason") or "")[:4000])
+        self._client.set_tag(run_id, "reason", printable(str((record or {}).get("reason") or ""))[:4000])
         self._log_file(run_id, RecordDirectory(stored.path).weights)
         seconds = (record["train_seconds"] + record["evaluate_seconds"]) if record else 0
         end = started_ms(stored) + int(1000 * seconds)

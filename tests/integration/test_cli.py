@@ -106,7 +106,7 @@ def test_interrupt_checkpoints_and_goes_on(tmp_path, suite):
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert time.monotonic() - asked < 15
-    assert "the same command goes on" in out
+    assert "the same command continues" in out
     (record,) = results.glob("tiny/*/record.json")
     assert json.loads(record.read_text())["status"] == "interrupted"
     report = gan_bench("report", results)
@@ -250,9 +250,9 @@ def test_a_plan_without_data_downloads_nothing(tmp_path):
     done = gan_bench("run", "mnist", "--dry-run", "--data", tmp_path, "--results", tmp_path / "r")
     assert done.returncode == 0, done.stderr
     assert "to run    mnist-dcgan,seed=0 (2 epochs)" in done.stdout
-    assert "expected time: unknown, because" in done.stdout
+    assert "estimated time: unknown, because" in done.stdout
     elsewhere = gan_bench("run", "mnist", "--dry-run", cwd=tmp_path, env={**os.environ, "GAN_BENCH_DATA": ""})
-    assert "expected time: unknown, because" in elsewhere.stdout
+    assert "estimated time: unknown, because" in elsewhere.stdout
     assert not list(tmp_path.iterdir())
 
 
