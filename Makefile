@@ -7,7 +7,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report ui speed test lint clean-env
+.PHONY: help bench report ui speed test test-fast fuzz lint clean-env
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,8 +34,14 @@ ui: $(VENV)/.installed ## serve the MLflow page of the results
 speed: $(VENV)/.installed-dev ## measure the training loops against an article-style loop
 	$(BIN)/python benchmarks/speed/training.py --out $(RESULTS)/speed $(ARGS)
 
-test: $(VENV)/.installed-dev ## run the tests
-	$(BIN)/pytest $(ARGS)
+test: $(VENV)/.installed-dev ## run the tests on all cores
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal $(ARGS)
+
+test-fast: $(VENV)/.installed-dev ## run the unit and contract tests, a minute on two cores
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal tests/unit tests/contract $(ARGS)
+
+fuzz: $(VENV)/.installed-dev ## feed damaged and hostile input to every reader: make fuzz ARGS="--seconds 3600"
+	$(BIN)/python tests/fuzz.py $(ARGS)
 
 lint: $(VENV)/.installed-dev ## format check, ruff, mypy --strict, import floors
 	$(BIN)/ruff format --check .

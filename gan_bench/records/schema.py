@@ -117,7 +117,11 @@ class Score(TypedDict):
 
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
-    name: Annotated[str, doc("score with its protocol, for example fid[lenet-mnist-v1,train,10000]")]
+    name: Annotated[
+        str,
+        Field(pattern=r"^[^\[\],]+\[[^\[\],]+,[^\[\],]+,[0-9]+\]$"),
+        doc("score with its protocol, for example fid[lenet-mnist-v1,train,10000]"),
+    ]
     metric: Annotated[str, doc("the measure alone, a name of gan_bench.config.measures.MEASURES")]
     value: Annotated[Number, doc("the number, or null when it cannot be computed")]
     std: Annotated[Number, doc("spread that belongs to the measure itself, or null")]
@@ -175,8 +179,6 @@ class Baseline(TypedDict):
 
 class Best(TypedDict):
     """The best value of one score over a trial's evaluations."""
-
-    __pydantic_config__ = _FORM  # type: ignore[misc]
 
     value: Annotated[FiniteFloat, doc("the value")]
     epoch: Annotated[Count, doc("the epoch it was found at")]
