@@ -10,9 +10,9 @@ import zlib
 import pytest
 import torch
 from conftest import config_of, digits_trial
-from rich.console import Console
 from test_measures import score, seen
 
+from gan_bench.cli.console import console
 from gan_bench.cli.display import ProgressDisplay
 from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.trial import EvaluationConfig, Trial
@@ -78,10 +78,10 @@ def test_one_registration_is_all_that_a_new_measure_needs():
     assert "brightness ↑" in [column.title for column in settings.columns]
     assert settings.rows["brightness"].iloc[0] == pytest.approx(found.value)
 
-    console = Console(file=io.StringIO(), width=500)
-    with ProgressDisplay(console, 1) as display:
+    lines = console(file=io.StringIO(), width=500)
+    with ProgressDisplay(lines, 1) as display:
         display.scored(digits_trial(), 1, {s["name"]: s["value"] for s in scores})
-    assert f"brightness {number(found.value)}" in console.file.getvalue()
+    assert f"brightness {number(found.value)}" in lines.file.getvalue()
 
     state = json.loads(leaderboard("recorded", 0).value)["state"].partition(";")[2]
     columns = json.loads(zlib.decompress(base64.b64decode(state)))["selectedColumns"]
