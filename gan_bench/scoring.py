@@ -145,8 +145,8 @@ def _references(
 
 
 def _dataset_reference(name: str, extractor: Extractor, root: DataRoot, size: int | None = None) -> Reference:
-    dataset, _, wished = name.partition(":")
-    split = wished or "train"
+    dataset, _, asked = name.partition(":")
+    split = asked or "train"
     entry = DATASETS[dataset]
     if split not in entry.counts:
         raise UserError(f'{dataset} has no split "{split}", only {", ".join(entry.counts)}')

@@ -37,8 +37,8 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 
-def _show_version(wished: bool) -> None:
-    if wished:
+def _show_version(asked: bool) -> None:
+    if asked:
         console().say(f"gan_bench {__version__}")
         raise typer.Exit
 
@@ -84,7 +84,7 @@ def run(
     """Train and score the trials of a suite; finished ones are skipped, interrupted ones are resumed."""
     from gan_bench.config.suite import PlanOptions, find_suite
 
-    find_suite(suite)  # a slip of the pen is told before torch is loaded
+    find_suite(suite)  # an unknown name is reported before torch is loaded
     from gan_bench.bench import BenchOptions
     from gan_bench.cli.run_suite import run_suite
     from gan_bench.execution.claim import Policy

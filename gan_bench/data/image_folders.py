@@ -167,7 +167,7 @@ def _prepare(source: Path, split: str | None, transform: Transform, target: Path
     if not kept:
         raise DataError(f"none of the {len(names)} images of {source} can be decoded; get it again")
     if len(kept) < len(names):
-        images = np.array(images[: len(kept)])  # a copy: the file that is mapped is written anew
+        images = np.array(images[: len(kept)])  # a copy: the file that is mapped is rewritten
         if target:
             with target.open("wb") as file:
                 np.save(file, images)

@@ -160,7 +160,7 @@ def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
     if member.file_size > MAX_BYTES:
         raise _too_large(path, name)
     if member.compress_type not in _PACKINGS:
-        raise DataError(f"{path} packs {printable(name)} in an unusual way; pack it anew with deflate, the usual one")
+        raise DataError(f"{path} packs {printable(name)} in an unusual way; compress it again with deflate")
     try:
         with archive.open(member) as file:
             return file.read(member.file_size + 1)  # more than is announced is unpacked no further

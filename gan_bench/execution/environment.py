@@ -24,27 +24,27 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Names of glibc's malloc.h."""
 
 
-def choose_device(wish: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
     """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into a device that exists.
 
     Raises:
         UserError: It does not exist.
     """
-    if wish == "auto":
+    if name == "auto":
         return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
     try:
-        device = torch.device(wish)
+        device = torch.device(name)
     except RuntimeError:
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda"):
-        raise UserError(f'device "{wish}" is unknown; use auto, cpu, cuda or cuda:N')
+        raise UserError(f'device "{name}" is unknown; use auto, cpu, cuda or cuda:N')
     if device.type == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise UserError("--device cuda was asked for, but torch sees no CUDA device; use --device cpu or auto")
     index = device.index or 0
     if index >= torch.cuda.device_count():
-        raise UserError(f"{wish} does not exist; torch sees cuda:0 to cuda:{torch.cuda.device_count() - 1}")
+        raise UserError(f"{name} does not exist; torch sees cuda:0 to cuda:{torch.cuda.device_count() - 1}")
     return torch.device("cuda", index)
 
 
@@ -113,7 +113,7 @@ def describe(device: torch.device, engine: str, identity: Mapping[str, str] | No
 
     Args:
         device: What computes.
-        engine: How the update is executed.
+        engine: Training engine.
         identity: Digests of a trial's images and networks.
     """
     made_of = identity or {}

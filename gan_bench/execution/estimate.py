@@ -157,8 +157,8 @@ def _paces(trials: list[Trial], context: RunContext, group: int | None, workers:
 
 def _sizes(count: int, context: RunContext, group: int | None) -> list[int]:
     """List the sizes of groups that are tried, from small to large."""
-    wished = (group,) if group else GROUPS if context.device.type == "cuda" else ()
-    return sorted({min(size, count) for size in wished} - {1})
+    asked = (group,) if group else GROUPS if context.device.type == "cuda" else ()
+    return sorted({min(size, count) for size in asked} - {1})
 
 
 def _seconds(trial: Trial, context: RunContext, paces: Mapping[Hashable, _Pace], done: Mapping[str, int]) -> float:

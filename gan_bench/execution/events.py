@@ -31,7 +31,7 @@ class Listener(Protocol):
     """Receives the events of trials, one trial after the other."""
 
     def started(self, trial: Trial, resumed_at: int | None) -> None:
-        """Learn that a trial starts, or goes on after so many finished epochs."""
+        """Learn that a trial starts, or is resumed after so many finished epochs."""
 
     def progress(self, trial: Trial, progress: Progress) -> None:
         """Learn where it stands."""

@@ -111,4 +111,4 @@ class JsonListener:
         self._send("scored", trial=trial.id, epoch=epoch, scores=dict(scores))
 
     def finished(self, trial: Trial, record: TrialRecord) -> None:
-        """Send nothing: the record is sent once the lock is given back."""
+        """Send nothing: the record is sent once the lock is released."""

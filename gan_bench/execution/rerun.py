@@ -33,7 +33,7 @@ def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[Verdict]:
 
     Yields:
         A verdict for every trial that matches. On the same device, engine, threads and libraries the bits must be
-        the same; otherwise the difference is told.
+        the same; otherwise the verdict names the difference.
 
     Raises:
         UserError: No trial with a logged step matches, or its data or device is not there.

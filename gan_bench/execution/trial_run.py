@@ -31,7 +31,7 @@ from gan_bench.training import checkpoint
 from gan_bench.training.engine import Engine, Snapshot
 
 TICK_SECONDS = 5.0
-"""Seconds of training between two looks at the clock: progress, checkpoints by time."""
+"""Seconds of training between two checks of the clock: progress, checkpoints by time."""
 
 
 def run_trial(
@@ -189,7 +189,7 @@ class _TrialRun:
         self.meter.add_steps(result, engine.state.step - before, at_tick=at_tick)
 
     def _steps_per_tick(self) -> int:
-        """Return how many steps fit between two looks at the clock; slow nets must not go silent."""
+        """Return how many steps fit between two checks of the clock; slow nets must not go silent."""
         return max(1, int(TICK_SECONDS * (self.meter.steps_per_second or 0)))
 
     def _halt_if_asked(self) -> None:

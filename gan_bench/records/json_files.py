@@ -17,7 +17,7 @@ from gan_bench.core.errors import RecordError
 
 SEAL = "sha256"
 """Key of a JSON file's own digest; files of earlier versions have none."""
-REMEDY = "run the suite again to make it anew"
+REMEDY = "run the suite again to replace it"
 
 
 def finite(value: Any) -> Any:  # noqa: ANN401 - any JSON-able value

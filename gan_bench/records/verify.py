@@ -141,7 +141,7 @@ def _end_faults(stored: StoredTrial, record: TrialRecord, config: TrialConfig) -
 def _remarks(stored: StoredTrial) -> Iterator[str]:
     if stored.record is None:
         owner = trial_lock(RecordDirectory(stored.path)).holder()
-        yield f"running now ({owner})" if owner else "has not ended; run the suite again to go on"
+        yield f"running now ({owner})" if owner else "has not ended; run the suite again to continue"
     broken = [path.name for path in stored.path.glob("*.broken")]
     if broken:
         yield f"{', '.join(sorted(broken))} was found damaged and set aside"

@@ -60,7 +60,7 @@ def compare(old: Path, new: Path) -> Comparison:
     """Compare two results folders.
 
     Trials are the same by suite, profile, and config without the suite's version. A setting got worse when the 95 %
-    interval of its paired difference over equal seeds leaves out zero on the bad side and the difference exceeds the
+    interval of its paired difference over equal seeds excludes zero on the bad side and the difference exceeds the
     noise of scoring; one seed cannot say, because seeds differ by far more than that noise. A trial got worse when it
     was done and now is anything else: diverged, failed, not run or not there.
 
@@ -146,7 +146,7 @@ def _settings(before: dict[tuple[str, ...], Study], after: dict[tuple[str, ...],
         for protocol in [p for p in old.protocols if p in new.protocols]:
             scores = old.final(protocol), new.final(protocol)
             for metric in [m for m in old.shown(measures_with("compared")) if m in new.metrics]:
-                noise = max(old.noise(protocol, metric), new.noise(protocol, metric))
+                noise = max(old.measurement_sd(protocol, metric), new.measurement_sd(protocol, metric))
                 for _, members in both.groupby("setting_key", sort=False):
                     a = members["trial_old"].map(scores[0][metric])
                     b = members["trial_new"].map(scores[1][metric])

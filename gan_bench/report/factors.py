@@ -47,14 +47,18 @@ COLUMNS = [
     Column(
         "verdict",
         "better",
-        note="better: decided when p is at most 0.05 and the interval leaves out zero; probably when the interval "
+        note="better: decided when p is at most 0.05 and the interval excludes zero; probably when the interval "
         "alone does; a tie when all of it is smaller than the noise of scoring, undecided when the mean is.",
         vital=True,
     ),
     Column("seeds", "seeds", "count"),
     Column("p", "p (Holm)", "p", "p: sign-flip permutation test, corrected over the table."),
-    Column("more", "seeds to go", note="seeds to go: for a decision with 80 % power, if the difference is as seen."),
-    Column("improvement", "B better in", "share", "B better in: share of the seeds, ties counted half."),
+    Column(
+        "more",
+        "additional seeds needed",
+        note="additional seeds needed: for a decision with 80 % power, if the difference is as seen.",
+    ),
+    Column("improvement", "B win rate", "share", "B win rate: share of the seeds, ties counted half."),
     Column("effect", "effect", "number", "effect: mean difference over its spread."),
     Column("pairs", "pairs", "count"),
     Column("lost", "lost", "count", "lost: pairs with a trial that failed, diverged or has not run."),

@@ -94,13 +94,13 @@ def _chapter(chapter: Chapter) -> dict[str, Any]:
 HOW_SURE = {
     "tie": "a tie: the whole interval of the gap lies within the noise of scoring",
     "undecided": "undecided: the interval of the gap holds zero, or the gap is smaller than the noise of scoring",
-    "probable": "probable: the interval of the gap leaves out zero, but more seeds are needed",
+    "probable": "probable: the interval of the gap excludes zero, but more seeds are needed",
     "decided": "decided",
 }
 
 
 def _verdict(study: Study, protocol: str) -> dict[str, Any]:
-    """Say which setting is ahead under a protocol and how sure that is, from seeds that both settings have."""
+    """Return the best setting under a protocol and how certain that is, from seeds that both settings have."""
     from gan_bench.report.stats import differences, improvement_probability, mean_interval, sign_flip_test, verdict_of
 
     final, ranking, primary = study.final(protocol), study.ranking(protocol), primary_measure()
@@ -127,7 +127,7 @@ def _verdict(study: Study, protocol: str) -> dict[str, Any]:
     interval, p = mean_interval(gaps), sign_flip_test(gaps)
     assert interval.low is not None and interval.high is not None  # noqa: S101, PT018 - there are two values
     sure = improvement_probability(-gaps, lower_is_better=True)
-    how = HOW_SURE[verdict_of(interval, study.noise(protocol, primary), p)]
+    how = HOW_SURE[verdict_of(interval, study.measurement_sd(protocol, primary), p)]
     gap = f"{number(interval.mean)} (95 %: {number(interval.low)} to {number(interval.high)})"
     text = f"It is ahead by {gap}, in {sure:.0%} of {len(shared)} seeds, p = {p:.3f}: {how}."
     return {**verdict, "second": ranking[1], "text": text}

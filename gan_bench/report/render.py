@@ -101,8 +101,8 @@ def print_table(table: Table, console: Console, *, filed: bool = True) -> None:
     more = "; all are in the files" if filed else ""
     notes = [f"The first {PRINTED} of {len(everything)} rows{more}."] if len(everything) > PRINTED else []
     if left := [table.columns[i].title for i in wanted if i not in widths]:
-        where = ", and in the files" if filed else ""
-        notes.append(f"Left out for want of width{where}: {', '.join(left)}.")
+        where = "; all are in the files" if filed else ""
+        notes.append(f"Hidden columns (narrow terminal{where}): {', '.join(left)}.")
     caption = Text(" ".join(text for text in (*notes, note_of(table, shown)) if text))
     rich = RichTable(title=Text(table.title), caption=caption, caption_justify="left", title_justify="left")
     for i, width in widths.items():

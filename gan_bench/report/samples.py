@@ -26,7 +26,7 @@ _EDGE = 36
 
 @dataclass(frozen=True)
 class Strip:
-    """What one setting makes of one noise as training goes on.
+    """Samples of one setting for the same latent noise, epoch by epoch.
 
     Attributes:
         name: Name of its animation's file.

@@ -182,7 +182,7 @@ def verdict_of(interval: Interval, noise: float, p: float | None = None, alpha: 
         alpha: Level of the test.
 
     Returns:
-        ``one seed``, for want of an interval; ``tie``, when the whole interval lies within the noise; ``undecided``,
+        ``one seed``, which gives no interval; ``tie``, when the whole interval lies within the noise; ``undecided``,
         when the mean does or the interval holds zero; ``probable``, when neither; ``decided``, when the test agrees.
     """
     if interval.low is None or interval.high is None:

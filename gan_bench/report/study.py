@@ -18,16 +18,16 @@ Baselines = Mapping[str, list[dict[str, Any]]]
 
 
 def slug(*parts: str) -> str:
-    """Join names into one that is safe as a file's and as an anchor's."""
+    """Join names into one that is safe as a file's and as a link's target."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in "-".join(parts))[:150]
 
 
-def studies(frames: Frames, anchors: Baselines | None = None) -> list[Study]:
+def studies(frames: Frames, baselines: Baselines | None = None) -> list[Study]:
     """Cut frames into studies; quick and full trials, and datasets, are never in one.
 
     Args:
         frames: What ``build_frames`` made of the records.
-        anchors: Scores of held-out real images, by suite.
+        baselines: Scores of held-out real images, by suite.
     """
     if frames.trials.empty:
         return []
@@ -45,7 +45,7 @@ def studies(frames: Frames, anchors: Baselines | None = None) -> list[Study]:
                 trials=trials,
                 scores=frames.scores[frames.scores["trial"].isin(names)],
                 history=frames.history[frames.history["trial"].isin(names)],
-                anchors=(anchors or {}).get(str(suite), []),
+                baselines=(baselines or {}).get(str(suite), []),
             )
         )
     sizes = {(s.suite, s.profile, s.dataset): 0 for s in found}
@@ -67,7 +67,7 @@ class Study:
         trials: One row per trial, as ``build_frames`` makes them.
         scores: One row per trial, evaluation and metric.
         history: One row per trial and epoch.
-        anchors: Scores of real images of the suite.
+        baselines: Scores of real images of the suite.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class Study:
         trials: pd.DataFrame,
         scores: pd.DataFrame,
         history: pd.DataFrame,
-        anchors: list[dict[str, Any]],
+        baselines: list[dict[str, Any]],
     ) -> None:
         self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
-        self.trials, self.history, self.anchors = trials, history, anchors
+        self.trials, self.history, self.baselines = trials, history, baselines
         self.sized = False
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
         self.scores = scores.merge(known, on="trial")
@@ -171,24 +171,24 @@ class Study:
         return self._once(("ranking", protocol), make)
 
     def real(self, protocol: str) -> Iterator[tuple[dict[str, Any], dict[str, dict[str, Any]]]]:
-        """Yield the anchors of a protocol with their scores by metric."""
+        """Yield the real-data baselines of a protocol with their scores by metric."""
         extractor, split, generated = protocol.split(",")
-        for anchor in self.anchors:
-            place = (anchor["dataset"], anchor["image_size"], str(anchor["samples"]))
+        for baseline in self.baselines:
+            place = (baseline["dataset"], baseline["image_size"], str(baseline["samples"]))
             if place == (self.dataset, self.image_size, generated):
                 scores = {
                     score["metric"]: score
-                    for score in anchor["scores"]
+                    for score in baseline["scores"]
                     if score["extractor"] == extractor and score["split"] == split
                 }
                 if scores:
-                    yield anchor, scores
+                    yield baseline, scores
 
-    def noise(self, protocol: str, metric: str) -> float:
-        """Return the noise of scoring: the larger of the real floor's spread and that of one generator's draws."""
-        return self._once(("noise", protocol, metric), lambda: self._noise(protocol, metric))
+    def measurement_sd(self, protocol: str, metric: str) -> float:
+        """Return the spread of repeated measurements: the larger of the real baseline's and one generator's."""
+        return self._once(("measurement_sd", protocol, metric), lambda: self._measurement_sd(protocol, metric))
 
-    def _noise(self, protocol: str, metric: str) -> float:
+    def _measurement_sd(self, protocol: str, metric: str) -> float:
         floors = [scores[metric].get("draw_std") for _, scores in self.real(protocol) if metric in scores]
         draws = self.final(protocol, "draw_std")[metric].mean()
         known = [float(value) for value in (*floors, draws) if value is not None and not pd.isna(value)]
@@ -202,14 +202,14 @@ class Study:
         return float(values.mean()) if len(values) else None
 
     def baseline_rows(self, protocol: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-        """Yield the *real* row, the floor, and the *noise* row, the untrained generators."""
-        for anchor, scores in self.real(protocol):
-            text = f"(real: {anchor['pictures']} {anchor['what']}, {anchor['dataset']})"
+        """Yield the two baseline rows: real data, and untrained generators."""
+        for baseline, scores in self.real(protocol):
+            text = f"(real data: {baseline['pictures']} {baseline['what']}, {baseline['dataset']})"
             yield {"setting": text, **{name: scores.get(name, {}).get("value") for name in self.shown(names)}}
         start = self.scores[(self.scores["epoch"] == 0) & (self.scores["protocol"] == protocol)]
         means = start.groupby("metric")["value"].mean()
         yield {
-            "setting": "(noise: untrained generators)",
+            "setting": "(untrained generators)",
             "epochs": 0,
             **{name: means.get(name) for name in self.shown(names)},
         }

@@ -21,7 +21,7 @@ class Column:
         key: Column of the frame; an ``interval`` also reads ``key_low``, ``key_high`` and ``key_n``.
         title: What people read.
         kind: How a value is written.
-        note: A sentence that explains it, told where the column is shown.
+        note: A sentence that explains it, shown below the table with the column.
         vital: Whether a narrow terminal leaves out other columns first.
     """
 

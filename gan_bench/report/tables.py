@@ -23,18 +23,18 @@ WITHIN = (2.0, 1.25)
 """Times to a primary score are given for these multiples of the best setting's."""
 
 
-def all_tables(frames: Frames, anchors: Baselines | None = None) -> list[Table]:
+def all_tables(frames: Frames, baselines: Baselines | None = None) -> list[Table]:
     """Make every table that the records allow, suite by suite and profile by profile.
 
     Quick and full trials, and scores of different protocols, never share a ranking.
 
     Args:
         frames: What ``build_frames`` made of the records.
-        anchors: Scores of held-out real images, by suite.
+        baselines: Scores of held-out real images, by suite.
     """
     if frames.trials.empty:
         return []
-    return [*(t for study in studies(frames, anchors) for t in study_tables(study)), *article_tables(frames)]
+    return [*(t for study in studies(frames, baselines) for t in study_tables(study)), *article_tables(frames)]
 
 
 def study_tables(study: Study) -> Iterator[Table]:
@@ -88,7 +88,7 @@ def trial_table(study: Study) -> Table:
 
 
 def setting_table(study: Study, protocol: str) -> Table:
-    """Settings ranked by the primary measure, with the two anchors that are no model."""
+    """Settings ranked by the primary measure, with the two baseline rows."""
     final, draws = study.final(protocol), study.final(protocol, "draw_std")
     quality, primary = measures_with("quality"), primary_measure()
     title = MEASURES[primary].title
@@ -118,7 +118,7 @@ def setting_table(study: Study, protocol: str) -> Table:
         Column("train_seconds", "train s", "interval"),
     ]
     note = (
-        f"Scores {protocol}: extractor, reference split, generated images. Mean ± half the 95 % interval over "
+        f"Scores {protocol}: extractor, reference split, generated images. Mean ± 95 % CI half-width over "
         "seeds. sd seeds: between trainings; sd draws: between evaluations of one generator. One seed has no interval."
     )
     return study.table(f"settings-{protocol}", "settings", columns, frame, note)
@@ -179,9 +179,9 @@ def health_table(study: Study, protocol: str) -> Table:
         Column("loss_d", "loss D", "interval"),
         Column("loss_g", "loss G", "interval"),
     ]
-    told = [f"{MEASURES[name].title}: {MEASURES[name].description}" for name in study.shown(health)]
-    told.append(f"D saturated: trials whose last epoch has D(real) over {SATURATED} and D(fake) under 0.01")
-    return study.table(f"health-{protocol}", "health", columns, frame, f"{'; '.join(told)}.")
+    notes = [f"{MEASURES[name].title}: {MEASURES[name].description}" for name in study.shown(health)]
+    notes.append(f"D saturated: trials whose last epoch has D(real) over {SATURATED} and D(fake) under 0.01")
+    return study.table(f"health-{protocol}", "health", columns, frame, f"{'; '.join(notes)}.")
 
 
 def cost_table(study: Study, protocol: str) -> Table:
@@ -252,7 +252,7 @@ def factor_tables(study: Study, protocol: str) -> Iterator[Table]:
 
 
 def _noise(study: Study, protocol: str) -> Callable[[str], float]:
-    return lambda metric: study.noise(protocol, metric)
+    return lambda metric: study.measurement_sd(protocol, metric)
 
 
 def _factor_table(study: Study, protocol: str, factor: str, rows: list[dict[str, Any]]) -> Table:
@@ -262,7 +262,7 @@ def _factor_table(study: Study, protocol: str, factor: str, rows: list[dict[str,
 
 
 def epoch_table(study: Study, protocol: str) -> Iterator[Table]:
-    """Every setting's primary score as training goes on."""
+    """Every setting's primary score epoch by epoch."""
     kept = study.by_epoch(protocol)  # finished trials only: others at each epoch would be different seeds
     epochs = sorted(int(e) for e in kept["epoch"].unique())
     if len(epochs) < 2:

@@ -54,7 +54,7 @@ def metrics_of(stored: StoredTrial) -> list[Metric]:
             if score["value"] is not None:
                 key = f"eval/{metric_key(score['name'])}"
                 metrics.append(metric(key, score["value"], line["train_seconds"], line["epoch"]))
-    if stored.record and stored.record["status"] in ("done", "diverged"):  # others may go on, and change them
+    if stored.record and stored.record["status"] in ("done", "diverged"):  # others may be resumed, which changes them
         seconds = stored.record["train_seconds"]
         values = {**stored.record["final"], "train_seconds": seconds}
         metrics += [

@@ -27,7 +27,7 @@ from gan_bench.tracking.uri import default_uri, shown
 
 POLL_SECONDS = 3.0
 LAST_PASS_SECONDS = 60.0
-"""Seconds that one trial of the last pass may take; a slow server is waited for as long as it goes on answering."""
+"""Seconds that one trial of the last pass may take; a slow server is waited for while it answers."""
 HANDOVER_SECONDS = 10.0
 
 

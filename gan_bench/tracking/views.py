@@ -65,7 +65,7 @@ def colour(architecture: str) -> str:
 
 def note(suite: str) -> str:
     """Return the text above an experiment's runs, in Markdown."""
-    told = "\n".join(
+    rows = "\n".join(
         f"| `{name}` | {m.title} | {'lower' if m.lower_is_better else 'higher'} | {m.description} |"
         for name, m in MEASURES.items()
     )
@@ -74,7 +74,7 @@ def note(suite: str) -> str:
         "`train/...` are means over each epoch, `eval/MEASURE.EXTRACTOR` scores at evaluated epochs (the step is the "
         "epoch), `final/...` the last ones. Runs of one colour share an architecture; the tag `setting` groups seeds. "
         "`eval/samples` shows images of the same noise, from step 0, the untrained generator.\n\n"
-        f"| metric | name | better | meaning |\n|---|---|---|---|\n{told}\n"
+        f"| metric | name | better | meaning |\n|---|---|---|---|\n{rows}\n"
     )
 
 
@@ -100,6 +100,6 @@ def _view(name: str, key: str, extractor: str, now_ms: int, group: dict[str, Any
 
 
 def link(experiment: str, share_key: str | None, base: str = "http://127.0.0.1:5000") -> str:
-    """Return the address of an experiment's runs, through a saved view when there is one."""
+    """Return the URL of an experiment's runs, through a saved view when there is one."""
     view = f"&viewStateShareKey={share_key}" if share_key else ""
     return f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning{view}"

@@ -122,7 +122,7 @@ def test_settings_are_ranked_with_noise_last(study):
     rows = table(all_tables(build_frames(study)), "settings").rows
     assert rows["rank"].tolist()[:2] == [1, 2]
     assert rows["fid"].iloc[0] < rows["fid"].iloc[1]
-    assert rows["setting"].iloc[-1].startswith("(noise")
+    assert rows["setting"].iloc[-1].startswith("(untrained")
     assert rows["fid"].iloc[-1] == 300.0
 
 
@@ -222,7 +222,7 @@ def test_a_narrow_terminal_keeps_the_verdict(study):
     print_table(table(all_tables(build_frames(study)), "factor-learning-rate"), console)
     said = console.file.getvalue()
     assert "probably" in said
-    assert "mean at A" in said.split("Left out for want of width, and in the files:")[1]
+    assert "mean at A" in said.split("Hidden columns (narrow terminal; all are in the files):")[1]
     assert "effect:" not in said, "what is not shown needs no words"
     assert "score" in said.split("Left out")[0], "rows that cannot be told apart say nothing"
 

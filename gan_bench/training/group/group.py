@@ -30,7 +30,7 @@ TOLERANCE = 1e-2
 """Mean difference of weights after one step, in learning rates, that rounding may explain: Adam's first step moves
 every weight by one learning rate, and one with a gradient of almost zero either way."""
 STRIDE = 16
-"""Steps between two looks at the wish to stop on a GPU, where steps are launched faster than they are done."""
+"""Steps between two checks for a request to stop on a GPU, where steps are launched faster than they are done."""
 
 
 def cuda_capture(body: Body) -> Body:
