@@ -208,7 +208,13 @@ def carry_out(prepared: Preparation, options: BenchOptions, listener: Listener) 
     write_plan(results, plan.suite, plan.version, plan.trials)
     if todo:
         write_baselines(results, plan.suite, plan.version, real_baselines(plan.trials, context))
-    mirror = SyncProcess(results / plan.suite, options.tracking_uri) if options.tracking_uri is not None else None
+    mirror: SyncProcess | None = None
+    answer: dict[str, Any] | None = None
+    if options.tracking_uri is not None:
+        try:
+            mirror = SyncProcess(results / plan.suite, options.tracking_uri)
+        except UserError as error:  # a run does without its mirror
+            answer = {"experiment": None, "views": [], "error": str(error)}
     group = prepared.estimate.group
     try:
         if prepared.pool:
@@ -216,7 +222,7 @@ def carry_out(prepared: Preparation, options: BenchOptions, listener: Listener) 
         else:
             found = run_inline(results, todo, context, listener, prepared.policy, group)
     finally:
-        answer = mirror.close() if mirror else None
+        answer = mirror.close() if mirror else answer
     return Outcome(found, answer)
 
 

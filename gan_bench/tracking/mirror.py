@@ -89,7 +89,7 @@ class Mirror:
             self._client: MlflowClient = MlflowClient(tracking_uri=uri)
             if uri.startswith("sqlite:"):
                 self._client.search_experiments(max_results=1)
-            if uri == default_uri(results):
+            if uri.startswith("sqlite:") and uri == default_uri(results):
                 point_into(results)
 
     @contextlib.contextmanager

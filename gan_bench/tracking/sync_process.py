@@ -84,9 +84,13 @@ class SyncProcess:
     Args:
         suite_folder: ``RESULTS/<suite>``, which must exist.
         uri: Tracking URI; empty for the database beside the results.
+
+    Raises:
+        UserError: There can be no database beside the results.
     """
 
     def __init__(self, suite_folder: Path, uri: str) -> None:
+        uri = uri or default_uri(suite_folder.parent)
         self._log = (suite_folder.parent / ".mlflow.log").open("ab")
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "gan_bench.tracking.sync_process", str(suite_folder)],
@@ -96,7 +100,7 @@ class SyncProcess:
             start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
-        self._send(f"{uri or default_uri(suite_folder.parent)}\n".encode())
+        self._send(f"{uri}\n".encode())
 
     def _send(self, data: bytes) -> None:
         with contextlib.suppress(OSError):  # a process that is gone gives no answer, which is said in the end
@@ -121,7 +125,8 @@ class SyncProcess:
                 lines.put(line)
             lines.put(b"")
 
-        threading.Thread(target=read, daemon=True).start()
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
         answer: dict[str, Any] = {"experiment": None, "views": [], "error": "the mirror did not finish"}
         try:
             while line := lines.get(timeout=patience):
@@ -135,6 +140,9 @@ class SyncProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            reader.join()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
             self._log.close()
         return answer
 

@@ -5,13 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from gan_bench.core.errors import UserError
+
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
 
 
 def default_uri(results: Path) -> str:
-    """Return the SQLite database beside the results, as an absolute location."""
-    return f"sqlite:///{results.resolve() / DATABASE}"
+    """Return the SQLite database beside the results, as an absolute location.
+
+    Raises:
+        UserError: The path has a character that MLflow takes for part of the location's syntax.
+    """
+    path = str(results.resolve() / DATABASE)
+    if unfit := sorted(set(path) & set("?#%")):
+        raise UserError(
+            f"MLflow cannot open a database in {results} because of {' and '.join(map(repr, unfit))} in its path; "
+            "rename the folder, or use --tracking-uri or --no-tracking"
+        )
+    return f"sqlite:///{path}"
 
 
 def shown(uri: str) -> str:

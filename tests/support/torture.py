@@ -32,7 +32,7 @@ from gan_bench.execution.estimate import Estimate
 from gan_bench.execution.grouping import shape_key
 
 torch.set_num_threads(1)  # a fork does not take thread pools along
-PLACES = {"": 45, "checkpoint": 12, "history": 20, "evaluations": 8, "epoch-": 6}
+PLACES = {"": 45, "checkpoint": 12, "history": 20, "evaluations": 4, "epoch-": 6}
 """Part of a file's name, and how many operations on such files a death may wait for."""
 LONGEST = 2.5
 
