@@ -3,7 +3,7 @@
     python torture.py SUITE RESULTS SEED KILLS TRACKED GROUP
 
 Every run is a fork of this process, which has loaded everything and computed nothing, so that a run costs a second and
-not ten. A run is killed at a file operation below RESULTS, the n-th one, or after a time; both are drawn from SEED.
+not ten. A run is killed at a file operation below RESULTS, the n-th one, or after a time; which, is drawn from SEED.
 Prints where it struck as JSON.
 """
 
@@ -34,6 +34,8 @@ from gan_bench.execution.grouping import shape_key
 torch.set_num_threads(1)  # a fork does not take thread pools along
 PLACES = {"": 45, "checkpoint": 12, "history": 20, "evaluations": 4, "epoch-": 6}
 """Part of a file's name, and how many operations on such files a death may wait for."""
+KINDS = ("time", *PLACES, "two names", "time", "")
+"""What decides each death in turn."""
 LONGEST = 2.5
 
 
@@ -60,9 +62,16 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def arm(results: Path, where: Path, draw: random.Random) -> None:
-    """Choose the instant of death."""
-    if draw.random() < 0.3:
+def arm(results: Path, where: Path, kind: str, draw: random.Random) -> None:
+    """Choose the instant of death.
+
+    Args:
+        results: Where operations on files count.
+        where: Is told what was about to happen.
+        kind: ``time``, ``two names`` (when both checkpoints are names of one file), or a part of a file's name.
+        draw: How long, or how many operations.
+    """
+    if kind == "time":
         seconds = draw.uniform(0.05, LONGEST)
 
         def later() -> None:
@@ -72,25 +81,33 @@ def arm(results: Path, where: Path, draw: random.Random) -> None:
 
         threading.Thread(target=later, daemon=True).start()
         return
-    place = draw.choice(["", *PLACES])
-    left = [draw.randrange(1, PLACES[place])]
+    left = [draw.randrange(1, PLACES.get(kind, 3))]
+    renamed = [kind != "two names"]
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event not in ("open", "os.rename", "os.remove", "os.link", "os.truncate", "os.utime"):
             return
         names = [str(a) for a in arguments[:2] if isinstance(a, (str, os.PathLike))]
         mine = [name for name in names if name.startswith(str(results)) and "/." not in name.rsplit("/", 1)[0]]
-        if not mine or not left[0] or place not in Path(mine[-1]).name:
+        if not mine or not left[0]:
+            return
+        name = Path(mine[-1]).name
+        if not renamed[0]:
+            renamed[0] = event == "os.rename" and name == "checkpoint.pt.previous"
+            return
+        if ("checkpoint" if kind == "two names" else kind) not in name:
             return
         left[0] -= 1
         if not left[0]:
-            where.write_text(f"{event} {Path(mine[-1]).name}")
+            where.write_text(f"{event} {name}")
             die()
 
     sys.addaudithook(hook)
 
 
-def run(suite: Path, results: Path, seeds: tuple[int, ...], tracked: bool, fatal: random.Random | None) -> str | None:
+def run(
+    suite: Path, results: Path, seeds: tuple[int, ...], tracked: bool, fatal: tuple[str, random.Random] | None
+) -> str | None:
     """Run the suite in a fork; return where it was killed, or None when it came to its end."""
     where = results.parent / "where"
     pid = os.fork()
@@ -98,7 +115,7 @@ def run(suite: Path, results: Path, seeds: tuple[int, ...], tracked: bool, fatal
         code = 99
         try:
             if fatal:
-                arm(results, where, fatal)
+                arm(results, where, *fatal)
             with Path(os.devnull).open("w") as null:
                 code = run_suite(options(suite, results, seeds, tracked=tracked), console(file=null))
         except BaseException:
@@ -126,7 +143,9 @@ def main() -> None:
         rounds += 1
         while len(struck) < kills:
             follow = bool(tracked) and len(struck) % tracked == tracked - 1
-            place = run(suite, results, (rounds,), follow, random.Random(f"{seed}/{len(struck)}/{rounds}"))
+            kind = KINDS[len(struck) % len(KINDS)]
+            draw = random.Random(f"{seed}/{len(struck)}/{rounds}")
+            place = run(suite, results, (rounds,), follow, (kind, draw))
             if place is None:
                 break
             struck.append(place)

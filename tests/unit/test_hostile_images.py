@@ -167,7 +167,7 @@ def test_images_are_decoded_in_pieces_that_memory_holds(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_packing_that_unpacks_all_at_once_is_named(tmp_path, packing):
-    with pytest.raises(DataError, match=r"packs a\.png in an unusual way; pack it anew with deflate"):
+    with pytest.raises(DataError, match=r"packs a\.png in an unusual way; compress it again with deflate"):
         prepare(zipped(tmp_path / "p.zip", {"a.png": picture()}, packing), None, COLOUR)
 
 
