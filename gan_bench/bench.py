@@ -213,8 +213,8 @@ def carry_out(prepared: Preparation, options: BenchOptions, listener: Listener) 
     if options.tracking_uri is not None:
         try:
             mirror = SyncProcess(results / plan.suite, options.tracking_uri)
-        except UserError as error:  # a run does without its mirror
-            answer = {"experiment": None, "views": [], "error": str(error)}
+        except (UserError, OSError) as error:  # a run does without its mirror
+            answer = {"experiment": None, "views": [], "error": str(error), "started": False}
     group = prepared.estimate.group
     try:
         if prepared.pool:

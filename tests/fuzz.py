@@ -35,10 +35,10 @@ from gan_bench.records.json_files import SEAL, write_object
 from gan_bench.records.reader import StoredTrial, scan
 from gan_bench.records.shared import read_baselines
 from gan_bench.records.verify import verify
+from gan_bench.report.build import ReportTables
 from gan_bench.report.compare import compare
 from gan_bench.report.frame import build_frames
 from gan_bench.report.render import print_table, to_csv, to_latex, to_markdown
-from gan_bench.report.tables import all_tables
 
 TESTS = Path(__file__).parent
 RECORDS = TESTS / "golden" / "records-0.1.0.zip"
@@ -157,7 +157,7 @@ class Records:
         if draw.random() < 0.5:
             list(verify(self.damaged))
         stored = [item for item in scan(self.damaged, steps=draw.random() < 0.5) if isinstance(item, StoredTrial)]
-        for table in all_tables(build_frames(stored), read_baselines(self.damaged)):
+        for table in ReportTables.of(build_frames(stored), read_baselines(self.damaged)).all:
             if draw.random() < 0.1:
                 to_csv(table), to_markdown(table), to_latex(table)
                 print_table(table, QUIET)

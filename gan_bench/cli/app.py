@@ -201,11 +201,14 @@ def score(
 @app.command()
 def sync(results: Annotated[Path, typer.Argument(help="Results folder.")], tracking_uri: TrackingUri = None) -> None:
     """Replay records into MLflow; safe to repeat."""
+    from gan_bench.records.layout import PLAN
     from gan_bench.records.reader import existing
     from gan_bench.tracking.replay import replay
     from gan_bench.tracking.uri import default_uri
 
-    answer = replay(existing(results), tracking_uri or default_uri(results))
+    if (existing(results) / PLAN).exists():  # one suite's folder: the database lies beside it
+        results = results.resolve().parent
+    answer = replay(results, tracking_uri or default_uri(results))
     out = console()
     for suite in answer["busy"]:
         out.say(f"{suite}: left to the run that mirrors it right now", style="yellow")

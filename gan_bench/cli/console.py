@@ -57,6 +57,7 @@ class StopRequest:
 
         if self.asked:
             kill_workers()
+            self._console.show_cursor(True)
             os._exit(130)
         self.asked = True
         self._console.say("\nstopping after a checkpoint; press Ctrl-C again to abort", style="yellow")

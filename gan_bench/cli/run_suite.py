@@ -12,6 +12,7 @@ from gan_bench.cli.display import ProgressDisplay
 from gan_bench.config.trial import Trial
 from gan_bench.core.text import plural
 from gan_bench.records.earlier import record_of, status_of
+from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
 from gan_bench.report.build import build_report, print_report
@@ -71,7 +72,7 @@ def _announce(prepared: Preparation, options: BenchOptions, console: PlainConsol
         _announce_time(prepared, options, console)
     names = {trial.id: trial.name for trial in todo}
     for trial_id, why in list(prepared.retrain.items())[:5]:
-        console.say(f"retraining {names[trial_id]}: {why}", style="yellow")
+        console.say(f"retraining {names[trial_id]}: {why.removesuffix(f'; {REMEDY}')}", style="yellow")
     if len(prepared.retrain) > 5:
         console.say(f"retraining {len(prepared.retrain) - 5} more for such reasons", style="yellow")
 
@@ -126,8 +127,8 @@ def _say_tracking(answer: dict[str, Any] | None, options: BenchOptions, console:
         return
     uri = f" --tracking-uri {shown(options.tracking_uri)}" if options.tracking_uri else ""
     if answer["error"]:
-        repair = f"`gan-bench sync {options.results}{uri}` repairs it"
-        console.say(f"MLflow is incomplete: {answer['error']}; {repair}", style="yellow")
+        repair = f"; `gan-bench sync {options.results}{uri}` repairs it" if answer.get("started", True) else ""
+        console.say(f"MLflow is incomplete: {answer['error']}{repair}", style="yellow")
     if answer["experiment"]:
         where = "" if options.tracking_uri else f" (start it with `gan-bench ui --results {options.results}`)"
         names = ("MLflow", "MLflow, averaged over seeds")
@@ -141,8 +142,8 @@ def _conclude(
     print_report(build_report(options.results), table_console(console), prepared.plan.suite)
     trials = prepared.plan.trials
     statuses = [status_of(RecordDirectory.of(options.results, trial)) for trial in trials]
-    if interrupted:
-        done = statuses.count(Status.DONE)
+    done = statuses.count(Status.DONE)
+    if interrupted and (done < len(statuses) or options.fresh):
         console.say(f"interrupted: {done} of {plural(len(statuses), 'trial')} done; {_advice(options)}", style="yellow")
         return 130
     bad = [trial for trial, status in zip(trials, statuses, strict=True) if status is not Status.DONE]
@@ -161,7 +162,7 @@ def _why(trial: Trial, outcome: Outcome, options: BenchOptions) -> str:
     """Say why a trial is not done."""
     if trial.id in outcome.results.held:
         return f"locked by {outcome.results.held[trial.id]}, skipped"
-    record = record_of(RecordDirectory.of(options.results, trial))
+    record = outcome.results.records.get(trial.id) or record_of(RecordDirectory.of(options.results, trial))
     if record is None:
         return "not run"
     again = "" if trial.id in outcome.results.records else ", in an earlier run"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import time
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def remove_leftovers(folder: Path, idle: float = STALE_SECONDS) -> None:
     for path in folder.glob(f".*{ASIDE}"):
         with contextlib.suppress(OSError):  # gone meanwhile, or not ours to remove
             if not idle or time.time() - path.stat().st_mtime > idle:
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -64,7 +64,8 @@ def state_of(results: Path, trial: Trial, context: RunContext, policy: Policy) -
     """Find out what an earlier run left: is it finished, with the files, images and networks that are there now?"""
     directory = RecordDirectory.of(results, trial)
     if not policy.is_terminal(directory):
-        return State(finished=False)
+        unreadable = directory.record.exists() and status_of(directory) is None
+        return State(finished=False, retrain=damage_of(directory) if unreadable else None)
     if inputs_changed(directory, context.identity(trial.config)):
         return State(finished=False, retrain="dataset or architecture changed")
     if damage := damage_of(directory):
@@ -93,5 +94,7 @@ def claim_and_run(trial: Trial, results: Path, context: RunContext, listener: Li
         if state.finished:
             return None
         if state.retrain or policy.is_outdated(directory):
+            if context.stop():  # what it would replace is worth more than an empty beginning
+                return None
             writer.clear(directory)
         return (yield from run_trial(trial, directory, context, listener, policy.time_limit))

@@ -18,6 +18,7 @@ from gan_bench.execution.job import Job
 from gan_bench.execution.scheduler import schedule
 from gan_bench.execution.worker_pool import Worker, WorkerPoolConfig
 from gan_bench.records import writer
+from gan_bench.records.earlier import status_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, trial_lock
 from gan_bench.records.record import Status, TrialRecord
@@ -102,9 +103,10 @@ def run_processes(
 
     def carry_out(left: list[Trial], into: Results) -> None:
         jobs = deque(group_trials(left, sizes))
+        failed = threading.Event()
 
         def work(device: str, worker: Worker) -> None:
-            while not context.stop() and not _enough(into, policy):
+            while not context.stop() and not _enough(into, policy) and not failed.is_set():
                 try:
                     group = jobs.popleft()
                 except IndexError:
@@ -120,7 +122,11 @@ def run_processes(
                     folders=pool.folders,
                     policy=policy,
                 )
-                claims = worker.run(job, context.stop)
+                try:
+                    claims = worker.run(job, context.stop)
+                except BaseException:  # a listener's own fault: nobody would see the rest
+                    failed.set()
+                    raise
                 with listening:
                     for trial in group:
                         into.note(trial, claims[trial.id])
@@ -153,8 +159,10 @@ def _until_nothing_moves(
     if _enough(into, policy):
         first = next(record for record in into.records.values() if record.status in _BAD)
         for trial in trials:
-            if trial.id not in into.records:
-                _skip(results, trial, policy, f"not run: --fail-fast after a trial was {first.status}")
+            if trial.id not in into.records and (
+                row := _skip(results, trial, f"not run: --fail-fast, and a trial {first.status}")
+            ):
+                into.records[trial.id] = row
     return into
 
 
@@ -162,8 +170,10 @@ def _enough(into: Results, policy: Policy) -> bool:
     return policy.fail_fast and any(record.status in _BAD for record in list(into.records.values()))
 
 
-def _skip(results: Path, trial: Trial, policy: Policy, reason: str) -> None:
+def _skip(results: Path, trial: Trial, reason: str) -> TrialRecord | None:
+    """Leave a row for a trial that was not run, unless an earlier run left one, whatever becomes of that later."""
     directory = RecordDirectory.of(results, trial)
     with trial_lock(directory) as lock:
-        if lock.acquire() is None and not policy.is_terminal(directory):
-            writer.skip(directory, trial, reason)
+        if lock.acquire() is None and status_of(directory) not in (Status.DONE, *_BAD):
+            return writer.skip(directory, trial, reason)
+    return None

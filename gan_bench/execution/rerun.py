@@ -13,7 +13,7 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.context import RunContext
-from gan_bench.execution.environment import describe, fix_bits
+from gan_bench.execution.environment import choose_device, describe, fix_bits
 from gan_bench.execution.scheduler import run_alone, steps_until
 from gan_bench.records.json_files import finite
 from gan_bench.records.reader import StoredTrial, scan
@@ -57,10 +57,13 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     config, before = TrialConfig.from_json(stored.trial["config"]), stored.environment
     if config.dataset not in DATASETS:
         raise UserError(f"{config.dataset} is the user's own dataset, which only its suite file knows; run the suite")
+    if not {"threads", "device", "engine"} <= set(before):
+        return Verdict(stored.trial["name"], ("environment.json does not say on what it ran",))
     torch.set_num_threads(before["threads"])
-    device = torch.device(before["device"])
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"{stored.trial['name']} ran on {device}, and torch sees no CUDA device here")
+    try:
+        device = choose_device(before["device"])
+    except UserError as error:
+        raise UserError(f"{stored.trial['name']} ran on {before['device'][:20]}: {error}") from None
     fix_bits(device)
     context = RunContext(data, device, lambda: False, before["engine"])
     now = describe(device, before["engine"], context.identity(config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 import warnings
@@ -63,12 +64,13 @@ def run_trial(
     record = replace(run.record(), status=status, failure=failure, reason=reason)
     try:
         record = writer.finish(directory, record)
-        if status in (Status.DONE, Status.DIVERGED):
-            checkpoint.remove(directory)
     except OSError as error:
         _, failure, reason = classify(error, context.device)
         reason = f"the record cannot be written: {reason}"
         record = replace(record, status=Status.FAILED, failure=failure, reason=reason)
+    if record.status in (Status.DONE, Status.DIVERGED):
+        with contextlib.suppress(OSError):  # what stays of a checkpoint does no harm
+            checkpoint.remove(directory)
     listener.finished(trial, record)
     return record
 
@@ -112,6 +114,7 @@ class _TrialRun:
     # ------------------------------------------------------------------------------------- resume or start
 
     def _start(self) -> Engine:
+        self.directory.record.unlink(missing_ok=True)  # an end that no longer fits would outlive a kill
         writer.describe(self.directory, self.trial)
         if self.context.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.context.device)
@@ -154,6 +157,7 @@ class _TrialRun:
         """Return what a checkpoint keeps beside the training state."""
         return {
             **self.meter.state_dict(),
+            # version 0.1.0 reads this key when it resumes
             "evaluated": self.scores[-1][0] if self.scores else -1,
             "scores": [[epoch, values] for epoch, values in self.scores],
             "epoch_means": self.epoch_means,

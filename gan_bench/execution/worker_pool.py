@@ -86,27 +86,27 @@ class Worker:
             What came of every claim, by trial id; for trials of a worker that died, what says so.
         """
         process = self._started()
+        before = {trial.id: _end_of(job, trial) for trial in job.trials}
         running = _RunningJob(job, process, self._listener, self._listening, stop)
         whole = False
         try:
             whole = running.listen()
         finally:
             if not whole:
-                self.close(kill=not running.ended)
+                self.close()
         for trial in job.trials:
             if trial.id not in running.claims:
-                running.note(trial, _lost(job, trial, self._why(process, late=running.late), late=running.late))
+                why = self._why(process, late=running.late)
+                running.note(trial, _lost(job, trial, why, before[trial.id], late=running.late))
         if not whole or any(_ran_out_of_memory(claim) for claim in running.claims.values()):
             self.close()
         return running.claims
 
-    def close(self, *, kill: bool = False) -> None:
-        """End the process."""
+    def close(self) -> None:
+        """End the process; trials under way save a checkpoint."""
         process, self._process = self._process, None
         if process is None:
             return
-        if kill:
-            process.kill()
         with contextlib.suppress(OSError, ValueError):
             process.stdin.close()  # type: ignore[union-attr]
         try:
@@ -177,7 +177,6 @@ class _RunningJob:
     ) -> None:
         self.claims: dict[str, Claim] = {}
         self.late = False
-        self.ended = False
         self._job, self._process, self._stop = job, process, stop
         self._listener, self._listening = listener, listening
         self._trials = {trial.id: trial for trial in job.trials}
@@ -202,7 +201,6 @@ class _RunningJob:
                 if said["event"] == "job_done":
                     return True
                 self._hear(said)
-            self.ended = True
             return False
         finally:
             over.set()
@@ -250,13 +248,24 @@ def _ran_out_of_memory(claim: Claim) -> bool:
     return isinstance(claim, TrialRecord) and claim.failure is Failure.OUT_OF_MEMORY
 
 
-def _lost(job: Job, trial: Trial, reason: str, *, late: bool) -> Claim:
-    """Write the row of a trial whose worker died without an answer."""
+def _end_of(job: Job, trial: Trial) -> bytes | None:
+    """Return what stands in the place of a trial's end."""
+    try:
+        return RecordDirectory.of(job.results, trial).record.read_bytes()
+    except OSError:
+        return None
+
+
+def _lost(job: Job, trial: Trial, reason: str, before: bytes | None, *, late: bool) -> Claim:
+    """Write the row of a trial whose worker died without an answer.
+
+    An end that stood there before the job is of an earlier run, which this one was to replace.
+    """
     directory = RecordDirectory.of(job.results, trial)
     with trial_lock(directory) as lock:
         if owner := lock.acquire():
             return owner
-        if job.policy.is_terminal(directory):
+        if job.policy.is_terminal(directory) and _end_of(job, trial) != before:
             return record_of(directory)
         failure = Failure.TIMEOUT if late else Failure.CRASH
         record = replace(_so_far(directory, job.policy), status=Status.FAILED, failure=failure, reason=reason)

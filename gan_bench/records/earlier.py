@@ -8,19 +8,37 @@ from typing import Any
 
 from gan_bench.core.errors import RecordError
 from gan_bench.records import schema
+from gan_bench.records.json_files import read_object
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import STEP_LINE, read_lines, read_optional, read_or_error
-from gan_bench.records.record import Status, TrialRecord
+from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
 from gan_bench.records.writer import digests
 
 
 def record_of(directory: RecordDirectory) -> TrialRecord | None:
-    """Return how the trial ended, or None when it has not or cannot be read."""
+    """Return how the trial ended, or None when it has not or cannot be read.
+
+    Raises:
+        RecordError: Another version of gan_bench wrote it, which is no damage.
+    """
     try:
         found = read_optional(directory.record, schema.RECORD, schema.Record)
     except RecordError:
+        _refuse_other_version(directory)
         return None
     return TrialRecord.from_json(found) if found else None
+
+
+def _refuse_other_version(directory: RecordDirectory) -> None:
+    try:
+        version = read_object(directory.record).get("schema")
+    except RecordError:
+        return
+    if isinstance(version, int) and version != SCHEMA_VERSION:
+        raise RecordError(
+            f"{directory.record} has record version {version}, this gan_bench writes {SCHEMA_VERSION}; use "
+            "the gan_bench that wrote it, or another results folder"
+        )
 
 
 def status_of(directory: RecordDirectory) -> Status | None:

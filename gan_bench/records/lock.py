@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from gan_bench.core.errors import UserError
 from gan_bench.records.layout import LOCKS, RecordDirectory
@@ -48,6 +48,14 @@ class Owner:
 _UNKNOWN = Owner("unknown", 0)
 
 
+def _kernel_lock(path: Path) -> BaseFileLock:
+    """Make a lock that only the kernel keeps; filelock may fall back to one that outlives its owner."""
+    try:
+        return FileLock(path, thread_local=False, fallback_to_soft=False)
+    except TypeError:  # an older version has no such fallback
+        return FileLock(path, thread_local=False)
+
+
 class Lock:
     """A lock by name in a folder.
 
@@ -58,7 +66,7 @@ class Lock:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
-        self._lock = FileLock(folder / f"{name}.lock", thread_local=False, poll_interval=0.01)
+        self._lock = _kernel_lock(folder / f"{name}.lock")
 
     def acquire(self, patience: float = PATIENCE_SECONDS) -> Owner | None:
         """Try to become the owner.
@@ -74,7 +82,7 @@ class Lock:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=patience)
+            self._lock.acquire(timeout=patience, poll_interval=0.01)
         except Timeout:
             return self._named()
         except (OSError, NotImplementedError) as error:
@@ -89,7 +97,7 @@ class Lock:
         """Return who holds the lock now, or None; a folder that is only read has no owner."""
         if not (self.folder / f"{self.name}.lock").exists():
             return None
-        probe = FileLock(self.folder / f"{self.name}.lock", thread_local=False)
+        probe = _kernel_lock(self.folder / f"{self.name}.lock")
         try:
             probe.acquire(timeout=0)
         except Timeout:

@@ -170,11 +170,13 @@ def suite_folders(results: Path) -> list[Path]:
     """Return the suites under a results folder, or the folder itself when it is one suite's."""
     if (results / PLAN).exists():
         return [results]
-    return [
-        path
-        for path in sorted(results.iterdir())
-        if path.is_dir() and not path.name.startswith(".") and path.name not in RESERVED_NAMES
-    ]
+    folders = [path for path in sorted(results.iterdir()) if path.is_dir() and path.name not in RESERVED_NAMES]
+    return [path for path in folders if not path.name.startswith(".") and _is_suite(path)]
+
+
+def _is_suite(folder: Path) -> bool:
+    """Say whether a folder holds a plan or a record."""
+    return (folder / PLAN).exists() or next(folder.glob(TRIALS), None) is not None
 
 
 def scan(results: Path, *, steps: bool = True) -> Iterator[StoredTrial | RecordError]:
@@ -248,9 +250,18 @@ def read_plan(suite: Path) -> list[dict[str, Any]]:
     path = suite / PLAN
     rows: list[dict[str, Any]] = read_known(path, schema.PLAN, schema.Plan)["trials"]
     for row in rows:
-        try:
-            check_name(row["directory"], "trial")
-        except UserError as error:
-            raise RecordError(f"{path} is damaged: {error}") from None
-        _check_config(path, row)
+        check_planned(path, row)
     return rows
+
+
+def check_planned(path: Path, row: Mapping[str, Any]) -> None:
+    """Refuse a planned trial whose directory or config cannot be.
+
+    Raises:
+        RecordError: One of them is damaged.
+    """
+    try:
+        check_name(row["directory"], "trial")
+    except UserError as error:
+        raise RecordError(f"{path} is damaged: {error}") from None
+    _check_config(path, row)

@@ -1,7 +1,6 @@
-"""Every key that a record may hold, with its type and its meaning, in one place.
+"""Every key that a record may hold, with its type and its meaning; records are read through these forms.
 
-Records are read through these forms, so a file that does not fit is a damaged record and no traceback; a test
-compares them with what is written. Keys that earlier versions did not write are ``NotRequired``.
+A test compares them with what is written. Keys that earlier versions did not write are ``NotRequired``.
 """
 
 from __future__ import annotations
@@ -178,7 +177,7 @@ class Baseline(TypedDict):
 
 
 class Best(TypedDict):
-    """The best value of one score over a trial's evaluations."""
+    """The best value of one score."""
 
     value: Annotated[FiniteFloat, doc("the value")]
     epoch: Annotated[Count, doc("the epoch it was found at")]
@@ -278,7 +277,6 @@ class Baselines(TypedDict):
     """``SUITE/anchors.json``."""
 
     __pydantic_config__ = _FORM  # type: ignore[misc]
-
     schema: Schema
     version: Annotated[Count, doc("version of the suite")]
     anchors: Annotated[list[Baseline], doc("the baselines")]

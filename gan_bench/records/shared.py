@@ -17,7 +17,7 @@ from gan_bench.records import schema
 from gan_bench.records.json_files import read_known, write_object
 from gan_bench.records.layout import BASELINES, PLAN, check_name
 from gan_bench.records.lock import suite_lock
-from gan_bench.records.reader import suite_folders
+from gan_bench.records.reader import check_planned, suite_folders
 from gan_bench.records.record import SCHEMA_VERSION
 
 Rows = list[dict[str, Any]]
@@ -58,10 +58,19 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial])
         rows = [
             row
             for row in _earlier(folder / PLAN, "trials", version, schema.PLAN, schema.Plan)
-            if row["id"] not in known
+            if row["id"] not in known and _is_sound(folder / PLAN, row)
         ]
         content = {"schema": SCHEMA_VERSION, "suite": suite, "version": version, "trials": [*rows, *fresh]}
         write_object(folder / PLAN, content)
+
+
+def _is_sound(path: Path, row: Mapping[str, Any]) -> bool:
+    """Say whether a row of an earlier plan can be kept: what is damaged must not be sealed."""
+    try:
+        check_planned(path, row)
+    except RecordError:
+        return False
+    return True
 
 
 def write_baselines(results: Path, suite: str, version: int, baselines: Rows) -> None:

@@ -75,6 +75,8 @@ def _is_whole(checkpoint: Path, trial_id: str) -> bool:
     """Say whether a checkpoint is what was written, for this trial; torch alone can read more of it."""
     try:
         payload = unseal(checkpoint.read_bytes(), CHECKPOINT_MAGIC)
+    except FileNotFoundError:  # its trial has just ended
+        return True
     except OSError:
         return False
     return payload is not None and trial_id.encode() in payload

@@ -98,10 +98,10 @@ def finish(directory: RecordDirectory, record: TrialRecord) -> TrialRecord:
     return complete
 
 
-def skip(directory: RecordDirectory, trial: Trial, reason: str) -> None:
-    """Leave a row for a trial that was planned and not run; what an earlier run left of it stays."""
+def skip(directory: RecordDirectory, trial: Trial, reason: str) -> TrialRecord:
+    """Leave a row for a trial that was planned and not run; the files of an unfinished run stay."""
     describe(directory, trial)
-    finish(directory, TrialRecord(status=Status.SKIPPED, reason=reason))
+    return finish(directory, TrialRecord(status=Status.SKIPPED, reason=reason))
 
 
 def fail(directory: RecordDirectory, trial: Trial, record: TrialRecord) -> TrialRecord:

@@ -11,12 +11,42 @@ from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.records.shared import read_baselines
-from gan_bench.report.frame import build_frames
+from gan_bench.report.frame import Frames, build_frames
 from gan_bench.report.render import print_table, write_tables
 from gan_bench.report.reproduction import article_tables
-from gan_bench.report.study import Study, studies
+from gan_bench.report.study import Baselines, Study, studies
 from gan_bench.report.table import Table
 from gan_bench.report.tables import study_tables
+
+
+@dataclass(frozen=True)
+class ReportTables:
+    """Every table that the records allow, suite by suite and profile by profile.
+
+    Quick and full trials, and scores of different protocols, never share a ranking.
+
+    Attributes:
+        studies: Every study with its tables.
+        articles: Tables about the articles.
+    """
+
+    studies: list[tuple[Study, list[Table]]]
+    articles: list[Table]
+
+    @classmethod
+    def of(cls, frames: Frames, baselines: Baselines | None = None) -> ReportTables:
+        """Make the tables.
+
+        Args:
+            frames: What ``build_frames`` made of the records.
+            baselines: Scores of held-out real images, by suite.
+        """
+        return cls([(study, list(study_tables(study))) for study in studies(frames, baselines)], article_tables(frames))
+
+    @property
+    def all(self) -> list[Table]:
+        """Return the tables in the order in which they are shown."""
+        return [*(table for _, own in self.studies for table in own), *self.articles]
 
 
 @dataclass(frozen=True)
@@ -54,22 +84,18 @@ def build_report(results: Path, out: Path | None = None, *, html: bool = True) -
         raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
     frames = build_frames(trials)
     folder = out or results / "report"
-    cut = studies(frames, read_baselines(results))
-    parts = [(study, list(study_tables(study))) for study in cut]
-    articles = article_tables(frames)
-    tables = [*(table for _, own in parts for table in own), *articles]
+    tables = ReportTables.of(frames, read_baselines(results))
     try:
-        write_tables(tables, folder)
-        page = _write_page(folder, parts, articles, trials, unreadable) if html else None
+        write_tables(tables.all, folder)
+        page = _write_page(folder, tables, trials, unreadable) if html else None
     except OSError as error:
         raise UserError(f"the report cannot be written to {folder} ({error.strerror}); choose another --out") from None
-    return Report(tables, unreadable, folder, page)
+    return Report(tables.all, unreadable, folder, page)
 
 
 def _write_page(
     folder: Path,
-    parts: list[tuple[Study, list[Table]]],
-    articles: list[Table],
+    made: ReportTables,
     trials: list[StoredTrial],
     unreadable: list[str],
 ) -> Path:
@@ -82,7 +108,7 @@ def _write_page(
     for each in (folder, images):
         remove_leftovers(each)
     chapters = []
-    for study, tables in parts:
+    for study, tables in made.studies:
         chapter = Chapter(study, tables, list(study_plots(study, tables)), list(strips(study, best_first(study))))
         for plot in chapter.plots:
             write_atomically(images / f"{plot.name}.svg", standalone(plot.svg))
@@ -90,7 +116,7 @@ def _write_page(
             write_atomically(images / f"{strip.name}.gif", strip.animation())
         chapters.append(chapter)
     path = folder / "report.html"
-    write_atomically(path, page(chapters, articles, trials, unreadable))
+    write_atomically(path, page(chapters, made.articles, trials, unreadable))
     return path
 
 

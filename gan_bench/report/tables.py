@@ -10,31 +10,15 @@ import pandas as pd
 
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.report import factors
-from gan_bench.report.frame import Frames
 from gan_bench.report.published import COLUMNS as PUBLISHED_COLUMNS
 from gan_bench.report.published import published_rows
-from gan_bench.report.reproduction import article_tables
-from gan_bench.report.study import Baselines, Study, pick, studies
+from gan_bench.report.study import Study, pick
 from gan_bench.report.table import Column, Table, arrow, interval_of, put
 
 SATURATED = 0.99
 """A discriminator is saturated when D(real) exceeds this and D(fake) falls below its complement."""
 WITHIN = (2.0, 1.25)
 """Times to a primary score are given for these multiples of the best setting's."""
-
-
-def all_tables(frames: Frames, baselines: Baselines | None = None) -> list[Table]:
-    """Make every table that the records allow, suite by suite and profile by profile.
-
-    Quick and full trials, and scores of different protocols, never share a ranking.
-
-    Args:
-        frames: What ``build_frames`` made of the records.
-        baselines: Scores of held-out real images, by suite.
-    """
-    if frames.trials.empty:
-        return []
-    return [*(t for study in studies(frames, baselines) for t in study_tables(study)), *article_tables(frames)]
 
 
 def study_tables(study: Study) -> Iterator[Table]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from pathlib import Path
 
@@ -19,8 +20,8 @@ def point_into(results: Path) -> None:
         for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
             rows = database.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall()  # noqa: S608 - our own names
             for (location,) in rows:
-                before, found, after = str(location).rpartition(f"/{ARTIFACTS}")
-                if found and f"{before}{found}" != here:
+                found = re.fullmatch(rf"(.*/{ARTIFACTS})((?:/.*)?)", str(location))
+                if found and found[1] != here:
                     change = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"  # noqa: S608 - our own names
-                    database.execute(change, (here + after, location))
+                    database.execute(change, (here + found[2], location))
         database.commit()

@@ -26,7 +26,7 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.tracking.database import point_into
 from gan_bench.tracking.entities import metrics_of, params_of, started_ms
-from gan_bench.tracking.uri import ARTIFACTS, default_uri
+from gan_bench.tracking.uri import ARTIFACTS, is_default
 from gan_bench.tracking.views import by_setting, colour, leaderboard, note
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Mirror:
             self._client: MlflowClient = MlflowClient(tracking_uri=uri)
             if uri.startswith("sqlite:"):
                 self._client.search_experiments(max_results=1)
-            if uri.startswith("sqlite:") and uri == default_uri(results):
+            if is_default(uri, results):
                 point_into(results)
 
     @contextlib.contextmanager
@@ -107,6 +107,8 @@ class Mirror:
         if suite not in self.experiments:
             with self._creation_lock():
                 found = self._client.get_experiment_by_name(suite)
+                if found and found.lifecycle_stage == "deleted":
+                    self._client.restore_experiment(found.experiment_id)
                 local = self.uri.startswith("sqlite:")
                 location = (self.results.resolve() / ARTIFACTS / suite).as_uri() if local else None
                 self.experiments[suite] = found.experiment_id if found else self._create_experiment(suite, location)
@@ -117,12 +119,10 @@ class Mirror:
 
         try:
             made: str = self._client.create_experiment(suite, artifact_location=location)
-        except MlflowException:  # another machine was faster, or the experiment was deleted
+        except MlflowException:  # another machine was faster
             found = self._client.get_experiment_by_name(suite)
             if found is None:
                 raise
-            if found.lifecycle_stage == "deleted":
-                self._client.restore_experiment(found.experiment_id)
             made = found.experiment_id
         return made
 
@@ -153,7 +153,8 @@ class Mirror:
         if not stored.environment:
             return
         live = stored.record is None and trial_lock(RecordDirectory(stored.path)).holder() is not None
-        signature = (len(stored.history), len(stored.evaluations), stored.record is not None, live)
+        end = stored.record or {}
+        signature = (len(stored.history), len(stored.evaluations), end.get("status"), end.get("reason"), live)
         sent = self._sent_of(stored)
         if sent.signature == signature:
             return

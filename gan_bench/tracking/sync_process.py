@@ -61,7 +61,7 @@ def follow(
                     for stored in scan_suite(suite_folder):
                         if isinstance(stored, StoredTrial):
                             mirror.sync(stored)
-                        if last:
+                        if over.is_set():
                             report()
                     error = None
                 except Exception as problem:

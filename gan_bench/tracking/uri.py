@@ -11,6 +11,11 @@ DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
 
 
+def is_default(uri: str, results: Path) -> bool:
+    """Say whether a location is the database beside the results."""
+    return uri == f"sqlite:///{results.resolve() / DATABASE}"
+
+
 def default_uri(results: Path) -> str:
     """Return the SQLite database beside the results, as an absolute location.
 

@@ -18,9 +18,9 @@ from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.trial import EvaluationConfig, Trial
 from gan_bench.metrics.measures.base import Estimate, FeatureMetric
 from gan_bench.records.reader import StoredTrial
+from gan_bench.report.build import ReportTables
 from gan_bench.report.frame import build_frames
 from gan_bench.report.render import number
-from gan_bench.report.tables import all_tables
 from gan_bench.tracking.views import leaderboard, note
 
 
@@ -74,7 +74,7 @@ def test_one_registration_is_all_that_a_new_measure_needs():
         record={"status": "done", "epochs": 1, "final": last, "train_seconds": 1.0, "evaluate_seconds": 1.0,
                 "images": 1},
     )  # fmt: skip
-    (settings,) = [t for t in all_tables(build_frames([stored])) if "-settings-" in t.name]
+    (settings,) = [t for t in ReportTables.of(build_frames([stored])).all if "-settings-" in t.name]
     assert "brightness ↑" in [column.title for column in settings.columns]
     assert settings.rows["brightness"].iloc[0] == pytest.approx(found.value)
 

@@ -18,9 +18,12 @@ from support.records import bits, edit
 from support.runs import context, run, stop_after
 
 from gan_bench.core.errors import RecordError
-from gan_bench.execution.claim import Policy, state_of
+from gan_bench.execution import worker_pool
+from gan_bench.execution.claim import Policy, claim_and_run, state_of
 from gan_bench.execution.events import NullListener
-from gan_bench.execution.executors import run_inline
+from gan_bench.execution.executors import run_inline, run_processes
+from gan_bench.execution.scheduler import run_alone
+from gan_bench.execution.worker_pool import WorkerPoolConfig
 from gan_bench.records import writer
 from gan_bench.records.earlier import damage_of, status_of
 from gan_bench.records.layout import RecordDirectory
@@ -206,7 +209,64 @@ def test_an_interrupted_fresh_run_keeps_what_it_did_not_reach(finished):
     assert bits(directory) == before
 
 
+def test_fail_fast_under_fresh_keeps_the_ends_of_earlier_runs(finished):
+    """Nothing replaced them, so a row that says skipped would only lose them."""
+    results, trial, directory = finished
+    broken = replace(trial, config=replace(trial.config, seed=1))
+    policy = Policy(fail_fast=True, time_limit=1e-6, fresh_since="2999-01-01T00:00:00.000+00:00")
+    records = run_inline(results, [broken, trial], context(), NullListener(), policy).records
+    assert records[broken.id].status is Status.FAILED
+    assert status_of(directory) is Status.DONE
+    other = replace(trial, config=replace(trial.config, seed=2))
+    records = run_inline(results, [broken, other], context(), NullListener(), policy).records
+    assert (records[other.id].status, records[other.id].reason) == (
+        Status.SKIPPED,
+        "not run: --fail-fast, and a trial failed",
+    )
+
+
+def test_a_worker_that_dies_before_it_replaces_an_end_does_not_report_it(finished, monkeypatch):
+    results, trial, directory = finished
+    edit(directory.environment, data_sha256="0" * 64)
+    writer.finish(directory, run_record(directory))
+    real = subprocess.Popen
+    dies = [sys.executable, "-c", "import sys; sys.stdin.readline(); sys.exit(3)"]
+    monkeypatch.setattr(worker_pool.subprocess, "Popen", lambda _, **options: real(dies, **options))
+    pool = WorkerPoolConfig(devices=("cpu",), threads=1)
+    (record,) = run_processes(results, [trial], context(), NullListener(), Policy(), pool).records.values()
+    assert record.status is Status.FAILED
+    assert "ended with code 3" in record.reason
+
+
+def test_a_stop_before_a_trial_starts_clears_nothing(finished):
+    results, trial, directory = finished
+    before = bits(directory)
+    edit(directory.environment, data_sha256="0" * 64)
+    writer.finish(directory, run_record(directory))
+    claim = run_alone(claim_and_run(trial, results, context(stop=lambda: True), NullListener(), Policy()))
+    assert claim is None
+    assert bits(directory)[1:] == before[1:]
+
+
+def test_a_record_of_another_version_is_refused_not_replaced(finished):
+    results, trial, directory = finished
+    edit(directory.record, schema=7)
+    with pytest.raises(RecordError, match="record version 7, this gan_bench writes 1"):
+        state_of(results, trial, context(), Policy())
+
+
 # ---------------------------------------------------------------------------------------------- shared files
+
+
+def test_a_damaged_row_of_a_plan_is_not_sealed(tmp_path):
+    trial, other = digits_trial(0), digits_trial(1)
+    write_plan(tmp_path, "test", 1, [trial])
+    path = tmp_path / "test" / "plan.json"
+    (row,) = json.loads(path.read_text())["trials"]
+    edit(path, trials=[{**row, "config": {**row["config"], "batch_size": 7}}])
+    assert isinstance(next(scan(tmp_path)), RecordError)
+    write_plan(tmp_path, "test", 1, [other])
+    assert [stored.trial["id"] for stored in scan(tmp_path)] == [other.id]
 
 
 def test_simultaneous_plans_lose_no_row(tmp_path):

@@ -19,11 +19,11 @@ from rich.console import Console
 from scipy import stats as scipy_stats
 
 from gan_bench.records.reader import StoredTrial
+from gan_bench.report.build import ReportTables
 from gan_bench.report.frame import build_frames
 from gan_bench.report.render import broken, cell, cells, number, print_table, to_csv, to_markdown
 from gan_bench.report.stats import differences, mean_interval
 from gan_bench.report.table import Column
-from gan_bench.report.tables import all_tables
 
 
 def stored(trial, fid=None, status="done", reason=None, early=None, samples=100):
@@ -102,7 +102,7 @@ def test_missing_values_are_refused(bad):
 
 
 def test_factor_table_finds_the_better_learning_rate(study):
-    found = table(all_tables(build_frames(study)), "factor-learning-rate").rows
+    found = table(ReportTables.of(build_frames(study)).all, "factor-learning-rate").rows
     assert len(found) == 1
     row = found.iloc[0]
     assert (row["first_level"], row["second_level"], row["pairs"], row["seeds"]) == ("0.0002", "0.0003", 5, 5)
@@ -115,11 +115,11 @@ def test_factor_table_finds_the_better_learning_rate(study):
 def test_a_factor_is_never_compared_across_other_differences(study):
     other = [stored(with_lr(digits_trial(s, batch_size=64), 3e-4), fid=1.0) for s in range(5)]
     alone = [s for s in study if s.trial["config"]["lr_g"] == 2e-4]
-    assert not [t for t in all_tables(build_frames(alone + other)) if "factor-learning" in t.name]
+    assert not [t for t in ReportTables.of(build_frames(alone + other)).all if "factor-learning" in t.name]
 
 
 def test_settings_are_ranked_with_noise_last(study):
-    rows = table(all_tables(build_frames(study)), "settings").rows
+    rows = table(ReportTables.of(build_frames(study)).all, "settings").rows
     assert rows["rank"].tolist()[:2] == [1, 2]
     assert rows["fid"].iloc[0] < rows["fid"].iloc[1]
     assert rows["setting"].iloc[-1].startswith("(untrained")
@@ -127,14 +127,14 @@ def test_settings_are_ranked_with_noise_last(study):
 
 
 def test_epoch_table_compares_within_trials(study):
-    rows = table(all_tables(build_frames(study)), "digits-epochs").rows
+    rows = table(ReportTables.of(build_frames(study)).all, "digits-epochs").rows
     assert (rows["epoch_1"] > rows["epoch_2"]).all()
 
 
 def test_failures_are_rows_and_never_ranked(study):
     failed = stored(digits_trial(9), status="failed", reason="out of memory")
     planned = replace(stored(digits_trial(8)), environment={}, record=None)
-    tables = all_tables(build_frames([*study, failed, planned]))
+    tables = ReportTables.of(build_frames([*study, failed, planned])).all
     rows = table(tables, "trials").rows.set_index("seed")
     assert rows.loc[9, "status"] == "failed"
     assert rows.loc[9, "reason"] == "out of memory"
@@ -147,7 +147,7 @@ def test_protocols_and_profiles_are_never_ranked_together(study):
     other = stored(with_lr(digits_trial(1), 4e-4), fid=1.0, samples=50)
     quick_trial = with_lr(digits_trial(1), 5e-4)
     quick = stored(replace(quick_trial, config=replace(quick_trial.config, profile="quick")), fid=1.0)
-    tables = [t for t in all_tables(build_frames([*study, other, quick])) if "-settings-" in t.name]
+    tables = [t for t in ReportTables.of(build_frames([*study, other, quick])).all if "-settings-" in t.name]
     assert len(tables) == 3
     for found in tables:
         ranked = found.rows[found.rows["rank"].notna()]
@@ -158,13 +158,17 @@ def test_protocols_and_profiles_are_never_ranked_together(study):
 def test_equal_names_with_other_cuts_are_told_apart(study):
     shorter = digits_trial(1)
     shorter = with_lr(replace(shorter, config=replace(shorter.config, train_limit=200)), 2e-4)
-    labels = table(all_tables(build_frames([*study, stored(shorter, fid=3.0)])), "settings").rows["setting"].tolist()
+    labels = (
+        table(ReportTables.of(build_frames([*study, stored(shorter, fid=3.0)])).all, "settings")
+        .rows["setting"]
+        .tolist()
+    )
     assert any("200 images" in label for label in labels)
     assert len(set(labels)) == len(labels)
 
 
 def test_no_records_no_tables():
-    assert all_tables(build_frames([])) == []
+    assert ReportTables.of(build_frames([])).all == []
 
 
 HOSTILE = [
@@ -183,7 +187,7 @@ HOSTILE = [
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_harmless(name):
     trial = replace(digits_trial(), setting=name)
-    tables = all_tables(build_frames([stored(trial, fid=3.0, reason=name)]))
+    tables = ReportTables.of(build_frames([stored(trial, fid=3.0, reason=name)])).all
     for each in tables:
         text = to_markdown(each)
         assert "<script" not in text
@@ -205,7 +209,7 @@ def _is_number(text):
 
 @pytest.mark.parametrize("width", [50, 60, 80, 100, 200])
 def test_a_terminal_of_any_width_shows_whole_numbers(study, width):
-    for each in all_tables(build_frames(study)):
+    for each in ReportTables.of(build_frames(study)).all:
         console = Console(file=io.StringIO(), width=width)
         print_table(each, console)
         lines = [line for line in console.file.getvalue().splitlines() if line[:1] == "│"]
@@ -219,7 +223,7 @@ def test_a_terminal_of_any_width_shows_whole_numbers(study, width):
 
 def test_a_narrow_terminal_keeps_the_verdict(study):
     console = Console(file=io.StringIO(), width=72)
-    print_table(table(all_tables(build_frames(study)), "factor-learning-rate"), console)
+    print_table(table(ReportTables.of(build_frames(study)).all, "factor-learning-rate"), console)
     said = console.file.getvalue()
     assert "probably" in said
     assert "mean at A" in said.split("Hidden columns (narrow terminal; all are in the files):")[1]
@@ -247,14 +251,14 @@ def test_what_is_no_number_is_written_all_the_same(value):
 
 
 def test_csv_has_all_digits(study):
-    found = table(all_tables(build_frames(study)), "settings")
+    found = table(ReportTables.of(build_frames(study)).all, "settings")
     rows = list(csv.DictReader(io.StringIO(to_csv(found))))
     assert float(rows[0]["fid"]) == found.rows["fid"].iloc[0]
     assert rows[0]["fid_n"] == "5"
 
 
 def test_interval_is_written_for_people(study):
-    found = table(all_tables(build_frames(study)), "settings")
+    found = table(ReportTables.of(build_frames(study)).all, "settings")
     column = [c.title for c in found.columns].index("FID ↓")
     assert "±" in cells(found)[0][column]
 

@@ -12,9 +12,9 @@ from test_report import table
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig, Trial
 from gan_bench.records.reader import StoredTrial
+from gan_bench.report.build import ReportTables
 from gan_bench.report.frame import build_frames
 from gan_bench.report.published import published_rows, references
-from gan_bench.report.tables import all_tables
 
 
 def own_trial(recipe, seed=0, **changes):
@@ -44,7 +44,7 @@ def finished(trial, fid, last=None, extractor="cifar-v1"):
 
 def test_datasets_are_never_ranked_together():
     stored = [finished(own_trial("cats-dcgan"), 10.0), finished(own_trial("cifar10-dcgan"), 20.0)]
-    tables = [t for t in all_tables(build_frames(stored)) if "-settings-" in t.name]
+    tables = [t for t in ReportTables.of(build_frames(stored)).all if "-settings-" in t.name]
     assert len(tables) == 2
     assert {t.rows["rank"].dropna().tolist()[0] for t in tables} == {1}
     assert all(len(t.rows["rank"].dropna()) == 1 for t in tables)
@@ -61,7 +61,7 @@ def test_real_rows_belong_to_their_dataset_and_protocol():
     }
     anchor = {"dataset": "cats", "image_size": 64, "samples": 100, "pictures": 50, "what": "held", "scores": [score]}
     stored = [finished(own_trial("cats-dcgan"), 10.0), finished(own_trial("cifar10-dcgan"), 20.0)]
-    tables = all_tables(build_frames(stored), {"test": [anchor, {**anchor, "samples": 7}]})
+    tables = ReportTables.of(build_frames(stored), {"test": [anchor, {**anchor, "samples": 7}]}).all
     rows = table(tables, "cats-settings").rows
     assert rows[rows["setting"].str.startswith("(real")]["fid"].tolist() == [1.5]
     assert not table(tables, "cifar10-settings").rows["setting"].str.startswith("(real").any()
@@ -75,7 +75,7 @@ def test_reproduction_sets_reported_beside_measured():
         finished(own_trial("cats-dcgan", seed), 10.0, {k: v + 0.01 * (seed - 1) for k, v in A0.items()})
         for seed in range(3)
     ]
-    rows = table(all_tables(build_frames(trials)), "reproduction").rows
+    rows = table(ReportTables.of(build_frames(trials)).all, "reproduction").rows
     first = rows[rows["epoch"] == 1].set_index("quantity")
     assert first.loc["loss G", "reported"] == 5.9449
     assert first.loc["loss G", "measured"] == pytest.approx(5.9449)
@@ -88,23 +88,23 @@ def test_reproduction_sets_reported_beside_measured():
 
 def test_a_shorter_run_is_the_beginning_of_the_article_s():
     stored = finished(own_trial("cats-dcgan", epochs=15, profile="quick"), 1.0, A0)
-    rows = table(all_tables(build_frames([stored])), "reproduction").rows
+    rows = table(ReportTables.of(build_frames([stored])).all, "reproduction").rows
     assert set(rows["epoch"]) == {1, 10}
 
 
 @pytest.mark.parametrize("change", [{"batch_size": 64}, {"train_limit": 500}, {"lr_g": 1e-3}, {"init": "dcgan"}])
 def test_only_the_exact_protocol_is_a_reproduction(change):
     other = own_trial("cats-dcgan", **change)
-    assert not [t for t in all_tables(build_frames([finished(other, 1.0)])) if "reproduction" in t.name]
+    assert not [t for t in ReportTables.of(build_frames([finished(other, 1.0)])).all if "reproduction" in t.name]
 
 
 def test_one_seed_is_no_spread():
-    rows = table(all_tables(build_frames([finished(own_trial("cats-dcgan"), 1.0)])), "reproduction").rows
+    rows = table(ReportTables.of(build_frames([finished(own_trial("cats-dcgan"), 1.0)])).all, "reproduction").rows
     assert set(rows["verdict"]) == {"one seed: no spread"}
 
 
 def test_protocols_carry_their_provenance():
-    rows = table(all_tables(build_frames([finished(own_trial("mnist-dcgan"), 1.0)])), "protocol").rows
+    rows = table(ReportTables.of(build_frames([finished(own_trial("mnist-dcgan"), 1.0)])).all, "protocol").rows
     values = rows.set_index("field")["mnist-dcgan"]
     assert values["lr_g"] == "0.0003 (lineage)"
     assert values["epochs"] == "10 (stated)"
@@ -135,6 +135,6 @@ def test_lost_pairs_are_counted():
     b = [replace(t, config=replace(t.config, lr_g=3e-4, lr_d=3e-4)) for t in a]
     stored = [finished(t, 10.0 + t.config.seed, extractor="lenet-mnist-v1") for t in (*a, *b)]
     broken = replace(stored[-1], record={**stored[-1].record, "status": "diverged"})
-    rows = table(all_tables(build_frames([*stored[:-1], broken])), "factor-learning-rate").rows
+    rows = table(ReportTables.of(build_frames([*stored[:-1], broken])).all, "factor-learning-rate").rows
     assert rows["pairs"].tolist() == [2]
     assert rows["lost"].tolist() == [1]
