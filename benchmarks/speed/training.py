@@ -158,7 +158,7 @@ def worker(recipe: str, seconds: float) -> None:
     sys.stdout.write(f"{rate(loop, seconds)}\n")
 
 
-def fleet_rate(recipe: str, seconds: float, workers: int) -> float:
+def pool_rate(recipe: str, seconds: float, workers: int) -> float:
     """Images per second of several processes together."""
     command = [sys.executable, __file__, "--worker", recipe, "--seconds", str(seconds)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -184,13 +184,13 @@ def suite_seconds(workers: int) -> dict[str, float]:
         for seed in range(4)
     ]
     place = RunContext(DataRoot(Path(), given=True), CPU, lambda: False)
-    fleet = WorkerPoolConfig(devices=("cpu",) * workers, threads=1)
+    pool = WorkerPoolConfig(devices=("cpu",) * workers, threads=1)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         place.evaluator(trials[0].config)  # reference statistics are cached for both
         for name, run in (
             ("inline", lambda results: run_inline(results, trials, place, NullListener())),
-            ("processes", lambda results: run_processes(results, trials, place, NullListener(), Policy(), fleet)),
+            ("processes", lambda results: run_processes(results, trials, place, NullListener(), Policy(), pool)),
         ):
             started = time.perf_counter()
             done = run(Path(folder) / name).records.values()
@@ -251,7 +251,7 @@ def measure(device: torch.device, seconds: float, rounds: int, workers: int) -> 
             for name, loop in loops.items():
                 rates[name].append(rate(loop, seconds, device))
             if device.type == "cpu":
-                rates.setdefault("processes", []).append(fleet_rate(recipe, seconds, workers))
+                rates.setdefault("processes", []).append(pool_rate(recipe, seconds, workers))
         flops = flops_per_image(recipe)
         ratios = {
             name: [mine / article for mine, article in zip(values, rates["article"], strict=True)]
