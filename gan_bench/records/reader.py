@@ -15,7 +15,7 @@ from gan_bench.config.trial import RESERVED_NAMES, TrialConfig
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, first_problem, known, read_known, read_object
-from gan_bench.records.layout import PLAN, TRIALS, RecordDirectory, check_name
+from gan_bench.records.layout import BASELINES, PLAN, TRIALS, RecordDirectory, check_name
 from gan_bench.records.record import SCHEMA_VERSION
 
 STEP_LINE = b'{"kind":"step"'
@@ -175,8 +175,8 @@ def suite_folders(results: Path) -> list[Path]:
 
 
 def _is_suite(folder: Path) -> bool:
-    """Say whether a folder holds a plan or a record."""
-    return (folder / PLAN).exists() or next(folder.glob(TRIALS), None) is not None
+    """Say whether a folder holds a plan, baselines or a record."""
+    return (folder / PLAN).exists() or (folder / BASELINES).exists() or next(folder.glob(TRIALS), None) is not None
 
 
 def scan(results: Path, *, steps: bool = True) -> Iterator[StoredTrial | RecordError]:

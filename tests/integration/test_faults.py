@@ -189,7 +189,7 @@ def test_fail_fast_leaves_the_rest_as_skipped_rows(tmp_path):
     outcome = run_inline(tmp_path, trials, context(), NullListener(), Policy(fail_fast=True, time_limit=1e-6))
     statuses = [status_of(RecordDirectory.of(tmp_path, t)) for t in trials]
     assert statuses == [Status.FAILED, Status.SKIPPED, Status.SKIPPED]
-    assert list(outcome.records) == [trials[0].id]
+    assert [outcome.records[trial.id].status for trial in trials] == statuses
     assert_whole(tmp_path)
     run_inline(tmp_path, trials, context(), NullListener(), Policy(retry_failed=True))
     assert {status_of(RecordDirectory.of(tmp_path, t)) for t in trials} == {Status.DONE}
