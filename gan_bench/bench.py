@@ -1,11 +1,12 @@
 """The use case ``run``: suite -> plan -> checks -> what is left to do -> executor; the caller shows it to people.
 
-plan = prepare(options, stop)        reads, checks and estimates; writes nothing
+plan = prepare(options, stop)        reads, checks and estimates; writes nothing and computes no reference statistics
 outcome = carry_out(plan, options, listener)
 """
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,7 @@ from gan_bench.execution.claim import Policy, state_of
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.environment import choose_device, cores, fix_bits
 from gan_bench.execution.estimate import Estimate, estimate
-from gan_bench.execution.events import Listener
+from gan_bench.execution.events import Listener, Notify, ignore_preparation
 from gan_bench.execution.executors import Results, run_inline, run_processes
 from gan_bench.execution.worker_pool import WorkerPoolConfig
 from gan_bench.records.earlier import environment_of, epochs_kept, inputs_changed
@@ -71,6 +72,30 @@ class BenchOptions:
     fresh: bool
     dry_run: bool
 
+    def command(self) -> str:
+        """Return the command that runs the same trials again; where data and MLflow lie is left out."""
+        asked = self.plan
+        options: dict[str, object | None] = {
+            "--results": None if self.results == Path("results") else self.results,
+            "--profile": None if self.profile == "auto" else self.profile,
+            "--device": None if self.device == "auto" else self.device,
+            "--engine": None if self.engine == "auto" else self.engine,
+            "--executor": None if self.executor == "auto" else self.executor,
+            "--workers": self.workers,
+            "--group": self.group,
+            "--epochs": asked.epochs,
+            "--train-limit": asked.train_limit,
+            "--samples": asked.samples,
+            "--seeds": ",".join(map(str, asked.seeds)) if asked.seeds else None,
+            "--only": asked.only,
+        }
+        words = ["gan-bench", "run", self.suite]
+        for option, value in options.items():
+            words += [] if value is None else [option, str(value)]
+        for name in asked.extractors or ():
+            words += ["--extractor", name]
+        return shlex.join(words)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
@@ -110,12 +135,19 @@ class Outcome:
     mirror: dict[str, Any] | None
 
 
-def prepare(options: BenchOptions, stop: Callable[[], bool]) -> Preparation:
+def prepare(
+    options: BenchOptions,
+    stop: Callable[[], bool],
+    notify: Notify = ignore_preparation,
+    planned: Callable[[Preparation], None] = lambda _: None,
+) -> Preparation:
     """Plan a suite, check it, and find out what is left to do and how long that will take.
 
     Args:
         options: What is asked for.
         stop: Says whether to stop.
+        notify: Learns what is being prepared.
+        planned: Called with the plan before anything is read or measured.
 
     Raises:
         UserError: Something asked for cannot be.
@@ -127,7 +159,7 @@ def prepare(options: BenchOptions, stop: Callable[[], bool]) -> Preparation:
     root = data_root(options.data)
     if options.dry_run:
         root = replace(root, given=True)  # a plan downloads no dataset
-    context = RunContext(root, device, stop, options.engine)
+    context = RunContext(root, device, stop, options.engine, notify)
     for folder in plan.folders:
         register_folder(folder)
     for name in dict.fromkeys(trial.config.dataset for trial in plan.trials):
@@ -137,6 +169,7 @@ def prepare(options: BenchOptions, stop: Callable[[], bool]) -> Preparation:
     if options.fresh:
         policy = replace(policy, fresh_since=datetime.now(UTC).isoformat(timespec="milliseconds"))
     prepared = Preparation(plan=plan, context=context, policy=policy, todo=[])
+    planned(prepared)
     try:
         return _with_work(prepared, options)
     except DataError as error:
@@ -205,7 +238,7 @@ def carry_out(prepared: Preparation, options: BenchOptions, listener: Listener) 
     plan, context, todo, results = prepared.plan, prepared.context, prepared.todo, options.results
     at_a_time = (len(prepared.pool.devices) if prepared.pool else 1) * max(prepared.estimate.groups.values(), default=1)
     check_space(todo, at_a_time, results)
-    write_plan(results, plan.suite, plan.version, plan.trials)
+    write_plan(results, plan.suite, plan.version, plan.trials, options.command())
     if todo:
         write_baselines(results, plan.suite, plan.version, real_baselines(plan.trials, context))
     mirror: SyncProcess | None = None

@@ -17,9 +17,12 @@ from gan_bench.cli.options import (
     Data,
     EngineChoice,
     ExecutorChoice,
+    FormatChoice,
     Kind,
     ProfileChoice,
     Results,
+    Tables,
+    TablesChoice,
     TrackingUri,
     seeds_of,
 )
@@ -80,6 +83,7 @@ def run(
     no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Leave MLflow out.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier records of these trials.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the expected time.")] = False,
+    tables: Tables = TablesChoice.RANKING,
 ) -> None:
     """Train and score the trials of a suite; finished ones are skipped, interrupted ones are resumed."""
     from gan_bench.config.suite import PlanOptions, find_suite
@@ -114,6 +118,7 @@ def run(
             dry_run=dry_run,
         ),
         console(),
+        all_tables=tables is TablesChoice.ALL,
     )
     raise typer.Exit(code)
 
@@ -123,30 +128,37 @@ def report(
     results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
     out: Annotated[Path | None, typer.Option(help="Where the report goes \\[default: RESULTS/report].")] = None,
     no_html: Annotated[bool, typer.Option("--no-html", help="Tables only.")] = False,
+    tables: Tables = TablesChoice.RANKING,
 ) -> None:
     """Make the comparison tables, plots and the page from records."""
-    from gan_bench.report.build import build_report, print_report
+    from gan_bench.report.build import build_report, print_answers, print_tables
 
-    print_report(build_report(results, out, html=not no_html), table_console(console()))
+    made, lines = build_report(results, out, html=not no_html), console()
+    print_tables(made, table_console(lines), everything=tables is TablesChoice.ALL)
+    print_answers(made, lines)
 
 
 @app.command()
 def compare(
     old: Annotated[Path, typer.Argument(help="Results folder to compare with.")],
     new: Annotated[Path, typer.Argument(help="Results folder that may be worse.")],
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Change of FID that passes where seeds are too few \\[default: by the spread, at least 0.2].",
+        ),
+    ] = None,
+    form: Annotated[FormatChoice, typer.Option("--format", help="How the comparison is written.")] = FormatChoice.TEXT,
+    out: Annotated[Path | None, typer.Option(help="File it is written to instead of the terminal.")] = None,
 ) -> None:
-    """Compare two results folders; exit code 1 when something got worse beyond noise."""
+    """Compare two results folders; exit code 1 when something got worse, 3 when something cannot be judged."""
+    from gan_bench.cli.comparison import write_comparison
     from gan_bench.report.compare import compare as compare_folders
-    from gan_bench.report.render import print_table
 
-    found, out = compare_folders(old, new), table_console(console())
-    for table in found.tables:
-        print_table(table, out, filed=False)
-    for sentence in found.worse:
-        out.say(f"worse: {sentence}", style="red")
-    if not found.worse:
-        out.say("nothing got worse beyond noise")
-    raise typer.Exit(1 if found.worse else 0)
+    found = compare_folders(old, new, tolerance)
+    write_comparison(found, form, out)
+    raise typer.Exit(found.exit_code)
 
 
 @app.command(name="list")

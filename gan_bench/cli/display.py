@@ -6,34 +6,100 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
 from gan_bench.cli.console import PlainConsole
 from gan_bench.config.measures import MEASURES, measures_with
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.core.text import plural
+from gan_bench.core.text import duration, plural
 from gan_bench.execution.events import Progress
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.report.render import number
 
 PLAIN_SECONDS = 15.0
+SUITE_SECONDS = 30.0
+STEP = 0.1
+"""Share of a preparation between two lines about it."""
+ENOUGH = 0.02
+"""Share of a suite's work that must be done before its pace says anything."""
 SLOW = 0.5
 """Share of the measured pace below which a trial is called slow."""
 WIDE = 130
 """Columns from which a terminal's live line has a bar and everything a trial tells."""
+MANY = 4
+"""Trials that run at a time up to which plain lines show each; beyond, the suite's line stands alone."""
 _STYLE = {Status.DONE: "green", Status.FAILED: "red"}
 
 
+class PreparationLines:
+    """Says what is being prepared, once, and how far it is when that takes long.
+
+    Args:
+        console: Where to.
+    """
+
+    def __init__(self, console: PlainConsole) -> None:
+        self._console = console
+        self._what, self._said_at, self._said = "", 0.0, 0.0
+
+    def __call__(self, what: str, fraction: float) -> None:
+        """Say it, unless it was said a moment ago."""
+        now = time.monotonic()
+        if what != self._what:
+            self._what, self._said_at, self._said = what, now, fraction
+            self._console.say(f"  {what}", style="dim")
+        elif fraction - self._said >= STEP and now - self._said_at > PLAIN_SECONDS:
+            self._said_at, self._said = now, fraction
+            self._console.say(f"  {what}: {fraction:.0%}", style="dim")
+
+
+class SuiteClock:
+    """Expects how long a suite still takes: as measured before the start, then at the pace it really keeps.
+
+    Args:
+        work: Expected seconds of every trial, by id.
+    """
+
+    def __init__(self, work: Mapping[str, float]) -> None:
+        self._work = dict(work)
+        self._whole = sum(work.values())
+        self._done: dict[str, float] = {}
+        self._started = time.monotonic()
+
+    def note(self, trial_id: str, fraction: float) -> None:
+        """Take in how much of a trial is done."""
+        self._done[trial_id] = fraction
+
+    @property
+    def fraction(self) -> float:
+        """How much of the suite's work is done, in [0, 1]."""
+        if not self._whole:
+            return 0.0
+        return min(1.0, sum(self._work.get(name, 0.0) * share for name, share in self._done.items()) / self._whole)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Expected seconds to the end, or None while too little is done to say."""
+        done = self.fraction
+        return (time.monotonic() - self._started) * (1 - done) / done if done > ENOUGH else None
+
+    def __str__(self) -> str:
+        """Write both for people."""
+        left = self.seconds_left
+        return f"{self.fraction:.0%} of the suite" + ("" if left is None else f", about {duration(left)} left")
+
+
 class ProgressDisplay:
-    """A listener that shows trials as they run, one line for each.
+    """A listener that shows trials as they run, one line for each, and the suite as a whole.
 
     Args:
         console: Where to.
         total: Trials that will run.
         several: Whether several of them run at the same time, so that every line names its trial.
         expected: Gives the images per second that were measured for a trial before the start, or None.
+        work: Expected seconds of every trial, by id.
     """
 
     def __init__(
@@ -43,11 +109,16 @@ class ProgressDisplay:
         *,
         several: bool = False,
         expected: Callable[[TrialConfig], float | None] = lambda _: None,
+        work: Mapping[str, float] | None = None,
     ) -> None:
         self.console, self.total, self.several, self._expected = console, total, several, expected
+        self._clock = SuiteClock(work or {})
+        self._pace: dict[str, float] = {}
+        self._suite: TaskID | None = None
         self._slow: set[str] = set()
-        self._count = 0
+        self._count = self._finished = 0
         self._last_line: dict[str, float] = {}
+        self._last_suite_line = time.monotonic()
         self._tasks: dict[str, TaskID] = {}
         self._bar: Bar | None = None
         self._warnings = warnings.catch_warnings()
@@ -64,7 +135,8 @@ class ProgressDisplay:
                 TextColumn("{task.percentage:.0f}%"),
                 TextColumn("{task.fields[now]}", table_column=Column(no_wrap=True)),
             )
-            self._bar = Bar(*columns, TimeRemainingColumn(), console=self.console, transient=True, expand=True)
+            self._bar = Bar(*columns, console=self.console, transient=True, expand=True)
+            self._suite = self._bar.add_task(plural(self.total, "trial"), total=1.0, now="")
             self._bar.start()
         return self
 
@@ -78,6 +150,7 @@ class ProgressDisplay:
         """Show that a trial starts."""
         self._count += 1
         self._last_line[trial.id] = time.monotonic()
+        self._pace[trial.id] = 0.0
         resumed = f", resumed after epoch {resumed_at}" if resumed_at is not None else ""
         self._say(f"[{self._count}/{self.total}] {trial.name}: {plural(trial.config.epochs, 'epoch')}{resumed}")
         if self._bar:
@@ -86,19 +159,41 @@ class ProgressDisplay:
     def progress(self, trial: Trial, progress: Progress) -> None:
         """Show where a trial stands."""
         self._warn_if_slow(trial, progress)
+        self._clock.note(trial.id, progress.fraction)
+        self._pace[trial.id] = progress.images_per_second
         v = progress.values
-        short = f"epoch {progress.epoch}/{trial.config.epochs} D {v['loss_d']:.2f} G {v['loss_g']:.2f}"
+        pace = f"{progress.images_per_second:,.0f} images/s"
+        where = f"epoch {progress.epoch}/{trial.config.epochs}"
         now = (
-            f"epoch {progress.epoch}/{trial.config.epochs}  loss D {number(v['loss_d'])} G {number(v['loss_g'])}  "
-            f"D(real) {v['d_real']:.3f} D(fake) {v['d_fake']:.3f}  {progress.images_per_second:,.0f} images/s"
+            f"{where}  loss D {number(v['loss_d'])} G {number(v['loss_g'])}  "
+            f"D(real) {v['d_real']:.3f} D(fake) {v['d_fake']:.3f}  {pace}"
         )
         if self._bar and trial.id in self._tasks:
+            wide = self.console.width >= WIDE
             self._bar.update(
-                self._tasks[trial.id], completed=progress.fraction, now=now if self.console.width >= WIDE else short
+                self._tasks[trial.id], completed=progress.fraction, now=now if wide else f"{where}  {pace}"
             )
-        elif time.monotonic() - self._last_line.get(trial.id, 0.0) > PLAIN_SECONDS:
-            self._last_line[trial.id] = time.monotonic()
-            self._say(f"    {self._which(trial)}{progress.fraction:4.0%}  {now}")
+            self._show_suite()
+        elif not self._bar:
+            self._say_suite()
+            if len(self._pace) <= MANY and time.monotonic() - self._last_line.get(trial.id, 0.0) > PLAIN_SECONDS:
+                self._last_line[trial.id] = time.monotonic()
+                self._say(f"    {self._which(trial)}{progress.fraction:4.0%}  {now}")
+
+    def _show_suite(self) -> None:
+        """Bring the live line of the suite up to date."""
+        if self._bar and self._suite is not None:
+            left = self._clock.seconds_left
+            text = f"{sum(self._pace.values()):,.0f} images/s" + ("" if left is None else f"  {duration(left)} left")
+            name = f"{self._finished} of {plural(self.total, 'trial')} done"
+            self._bar.update(self._suite, description=name, completed=self._clock.fraction, now=text)
+
+    def _say_suite(self) -> None:
+        """Say now and then in a plain line how far the suite is."""
+        if self.total > 1 and time.monotonic() - self._last_suite_line > SUITE_SECONDS:
+            self._last_suite_line = time.monotonic()
+            running = f"{len(self._pace)} running at {sum(self._pace.values()):,.0f} images/s"
+            self._say(f"{self._clock}; {self._finished} of {plural(self.total, 'trial')} done, {running}")
 
     def _warn_if_slow(self, trial: Trial, progress: Progress) -> None:
         """Say once when a trial runs at a fraction of the pace that was measured before the start."""
@@ -128,9 +223,14 @@ class ProgressDisplay:
         """Show how a trial ended."""
         if self._bar and trial.id in self._tasks:
             self._bar.remove_task(self._tasks.pop(trial.id))
+        self._finished += 1
+        self._clock.note(trial.id, 1.0)
+        self._pace.pop(trial.id, None)
+        self._show_suite()
         reason = f": {record.reason}" if record.reason else ""
         seconds = record.train_seconds + record.evaluate_seconds
-        text = f"    {self._which(trial)}{record.status} after {seconds:.1f} s{reason}"
+        left = f" ({self._clock})" if self.total > 1 and self._finished < self.total and not self._bar else ""
+        text = f"    {self._which(trial)}{record.status} after {seconds:.1f} s{reason}{left}"
         self._last_line.pop(trial.id, None)
         self._say(text, style=_STYLE.get(record.status, "yellow"))
 

@@ -35,6 +35,21 @@ class ExecutorChoice(StrEnum):
     PROCESSES = "processes"
 
 
+class TablesChoice(StrEnum):
+    """Values of ``--tables``."""
+
+    RANKING = "ranking"
+    ALL = "all"
+
+
+class FormatChoice(StrEnum):
+    """Values of ``--format``."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
 class Kind(StrEnum):
     """What ``list`` can list."""
 
@@ -49,6 +64,7 @@ Results = Annotated[Path, typer.Option("--results", help="Folder for records.")]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder of the datasets \\[default: $GAN_BENCH_DATA, else data].")
 ]
+Tables = Annotated[TablesChoice, typer.Option("--tables", help="Which tables are printed; the files hold all.")]
 TrackingUri = Annotated[
     str | None, typer.Option("--tracking-uri", help="MLflow \\[default: SQLite beside the results].")
 ]

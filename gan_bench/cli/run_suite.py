@@ -8,14 +8,14 @@ import torch
 
 from gan_bench.bench import BenchOptions, Outcome, Preparation, carry_out, prepare
 from gan_bench.cli.console import PlainConsole, StopRequest, table_console
-from gan_bench.cli.display import ProgressDisplay
+from gan_bench.cli.display import PreparationLines, ProgressDisplay
 from gan_bench.config.trial import Trial
-from gan_bench.core.text import plural
+from gan_bench.core.text import duration, plural
 from gan_bench.records.earlier import record_of, status_of
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
-from gan_bench.report.build import build_report, print_report
+from gan_bench.report.build import build_report, print_answers, print_tables
 from gan_bench.tracking.uri import shown
 from gan_bench.tracking.views import link
 
@@ -25,8 +25,13 @@ was 3.0 (fully connected), 2.9 (DCGAN 28x28) and 1.7 (DCGAN 64x64); on the quiet
 for the first two."""
 
 
-def run_suite(options: BenchOptions, console: PlainConsole) -> int:
+def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool = False) -> int:
     """Run a suite and say what becomes of it.
+
+    Args:
+        options: What is asked for.
+        console: Where it is said.
+        all_tables: Whether every table is printed, or the ranking alone.
 
     Returns:
         0 when all trials are done, 1 when one failed or diverged, 130 when interrupted.
@@ -35,8 +40,8 @@ def run_suite(options: BenchOptions, console: PlainConsole) -> int:
         UserError: Something asked for cannot be.
     """
     stop = StopRequest(console)
-    prepared = prepare(options, stop)
-    _announce(prepared, options, console)
+    prepared = prepare(options, stop, PreparationLines(console), lambda plan: _announce_plan(plan, console))
+    _announce_work(prepared, options, console)
     if options.dry_run:
         _list(prepared, console)
         return 0
@@ -46,28 +51,33 @@ def run_suite(options: BenchOptions, console: PlainConsole) -> int:
     with (
         stop.listening(),
         ProgressDisplay(
-            console, len(prepared.todo), several=several, expected=prepared.estimate.images_per_second
+            console,
+            len(prepared.todo),
+            several=several,
+            expected=prepared.estimate.images_per_second,
+            work=prepared.estimate.trial_seconds,
         ) as display,
     ):
         outcome = carry_out(prepared, options, display)
-    _say_tracking(outcome.mirror, options, console)
-    return _conclude(prepared, outcome, options, console, interrupted=stop.asked)
+    return _conclude(prepared, outcome, options, console, interrupted=stop.asked, all_tables=all_tables)
 
 
 # ------------------------------------------------------------------------------------------------ before
 
 
-def _announce(prepared: Preparation, options: BenchOptions, console: PlainConsole) -> None:
+def _announce_plan(prepared: Preparation, console: PlainConsole) -> None:
+    plan = prepared.plan
+    console.say(f"{plan.suite}: {plural(len(plan.trials), 'trial')} on {prepared.context.device}")
+    quick = sum(trial.config.profile == "quick" for trial in plan.trials)
+    console.say(_profile(plan.profile, quick), style="bold" if quick else None)
+
+
+def _announce_work(prepared: Preparation, options: BenchOptions, console: PlainConsole) -> None:
     plan, todo = prepared.plan, prepared.todo
     if options.workers and not prepared.pool and options.executor == "inline":
         console.say("--workers has no effect with --executor inline", style="yellow")
-    finished = len(plan.trials) - len(todo)
-    console.say(
-        f"{plan.suite}: {plural(len(plan.trials), 'trial')}, {finished} finished, {len(todo)} to run on "
-        f"{prepared.context.device}"
-    )
-    quick = sum(trial.config.profile == "quick" for trial in plan.trials)
-    console.say(_profile(plan.profile, quick), style="bold" if quick else None)
+    if finished := len(plan.trials) - len(todo):
+        console.say(f"{finished} finished, {len(todo)} to run")
     if prepared.estimate and todo:
         _announce_time(prepared, options, console)
     names = {trial.id: trial.name for trial in todo}
@@ -96,7 +106,7 @@ def _announce_time(prepared: Preparation, options: BenchOptions, console: PlainC
     how += f", trials that train together: up to {max(estimate.groups.values())}" if estimate.groups else ""
     if (options.group or 1) > 1 and not estimate.groups:
         console.say("--group has no effect: none of these trials can train together here", style="yellow")
-    console.say(f"estimated time: {_duration(estimate.seconds)} (measured just now on this machine{how})")
+    console.say(f"estimated time: {duration(estimate.seconds)} (measured just now on this machine{how})")
     if estimate.one_thread > CONTENTION:
         console.say(
             f"CPU contention: one thread is {estimate.one_thread:.1f} times as fast as {torch.get_num_threads()}; "
@@ -111,12 +121,6 @@ def _list(prepared: Preparation, console: PlainConsole) -> None:
         console.say(f"  {mark:<9} {trial.name} ({plural(trial.config.epochs, 'epoch')})")
     if prepared.problem:
         console.say(f"estimated time: unknown, because {prepared.problem}", style="yellow")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 # ------------------------------------------------------------------------------------------------- after
@@ -137,18 +141,28 @@ def _say_tracking(answer: dict[str, Any] | None, options: BenchOptions, console:
 
 
 def _conclude(
-    prepared: Preparation, outcome: Outcome, options: BenchOptions, console: PlainConsole, *, interrupted: bool
+    prepared: Preparation,
+    outcome: Outcome,
+    options: BenchOptions,
+    console: PlainConsole,
+    *,
+    interrupted: bool,
+    all_tables: bool,
 ) -> int:
-    print_report(build_report(options.results), table_console(console), prepared.plan.suite)
-    trials = prepared.plan.trials
+    trials, suite = prepared.plan.trials, prepared.plan.suite
     statuses = [status_of(RecordDirectory.of(options.results, trial)) for trial in trials]
     done = statuses.count(Status.DONE)
+    report = build_report(options.results)
     if interrupted and (done < len(statuses) or options.fresh):
+        _say_tracking(outcome.mirror, options, console)
         console.say(f"interrupted: {done} of {plural(len(statuses), 'trial')} done; {_advice(options)}", style="yellow")
         return 130
+    print_tables(report, table_console(console), suite, everything=all_tables)
     bad = [trial for trial, status in zip(trials, statuses, strict=True) if status is not Status.DONE]
     for trial in bad:
         console.say(f"{trial.name}: {_why(trial, outcome, options)}", style="red")
+    print_answers(report, console, suite)
+    _say_tracking(outcome.mirror, options, console)
     return 1 if bad else 0
 
 

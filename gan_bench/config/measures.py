@@ -15,7 +15,8 @@ Role = Literal["primary", "compared", "trial", "quality", "health", "summary"]
 """Where a measure is shown.
 
 ``primary``: ranks settings and is plotted; exactly one measure, and lower must be better.
-``compared``: factor tables, and the comparison of two results folders.
+``compared``: factor tables, and the comparison of two results folders; only the primary measure's are tests of a
+family, the others are exploratory.
 ``trial``: the table of trials.
 ``quality``: the table of settings.
 ``health``: the table of modes, memorisation and the state of the game.
@@ -31,6 +32,9 @@ class Measure:
         title: What tables call it.
         lower_is_better: Whether smaller is better.
         description: One sentence.
+        bounds: The least and the greatest value it can take, None where there is none; intervals end there.
+        log_scale: Whether ratios of its values are what readers compare, so that tests and intervals of differences
+            are taken of logarithms; its values are positive.
         metric: The class that computes it, a ``gan_bench.metrics.measures.base.FeatureMetric``, as ``module:Class``;
             one class may give several measures.
         roles: Where it is shown.
@@ -41,6 +45,8 @@ class Measure:
     description: str
     metric: str
     roles: frozenset[Role] = frozenset()
+    log_scale: bool = False
+    bounds: tuple[float | None, float | None] = (None, None)
 
 
 MEASURES: Registry[Measure] = Registry("measure")
@@ -72,6 +78,8 @@ MEASURES.register(
         description="Fréchet distance of Gaussians fitted to features",
         metric=f"{_SUMS}:FrechetDistance",
         roles=frozenset({"primary", "compared", "trial", "quality", "summary"}),
+        log_scale=True,
+        bounds=(0, None),
     ),
 )
 MEASURES.register(
@@ -102,6 +110,7 @@ MEASURES.register(
         description="inception score over ten splits, with their standard deviation",
         metric=f"{_SUMS}:InceptionScore",
         roles=frozenset({"compared", "trial", "quality", "summary"}),
+        bounds=(1, None),
     ),
 )
 MEASURES.register(
@@ -112,6 +121,7 @@ MEASURES.register(
         description="share of generated images among the real ones",
         metric=f"{_SAMPLED}:PrecisionRecall",
         roles=frozenset({"quality", "summary"}),
+        bounds=(0, 1),
     ),
 )
 MEASURES.register(
@@ -122,6 +132,7 @@ MEASURES.register(
         description="share of real images among the generated ones",
         metric=f"{_SAMPLED}:PrecisionRecall",
         roles=frozenset({"quality", "summary"}),
+        bounds=(0, 1),
     ),
 )
 MEASURES.register(
@@ -132,6 +143,7 @@ MEASURES.register(
         description="classes that appear at least a tenth as often as among real images",
         metric=f"{_SUMS}:ClassHistogram",
         roles=frozenset({"health", "summary"}),
+        bounds=(0, None),
     ),
 )
 MEASURES.register(
@@ -142,6 +154,7 @@ MEASURES.register(
         description="divergence of the class histogram from the real one, in nats",
         metric=f"{_SUMS}:ClassHistogram",
         roles=frozenset({"health"}),
+        bounds=(0, None),
     ),
 )
 MEASURES.register(
@@ -152,6 +165,7 @@ MEASURES.register(
         description="share closer to a training image than 99 % of held-out images are",
         metric=f"{_SAMPLED}:PrecisionRecall",
         roles=frozenset({"health"}),
+        bounds=(0, 1),
     ),
 )
 MEASURES.register(
@@ -162,5 +176,6 @@ MEASURES.register(
         description="1 when half of the classes or fewer appear, or one class holds over half",
         metric=f"{_SUMS}:ClassHistogram",
         roles=frozenset({"health"}),
+        bounds=(0, 1),
     ),
 )

@@ -16,7 +16,7 @@ from gan_bench.config.recipes import RECIPES
 from gan_bench.config.setting import BOTH, setting_name
 from gan_bench.config.suite_file import FolderEntry, ProfileCuts, SuiteFile, TrialEntry, read
 from gan_bench.config.trial import EvaluationConfig, Profile, Trial, TrialConfig, check_limits
-from gan_bench.config.yaml_document import YamlDocument, clip, show
+from gan_bench.config.yaml_document import YamlDocument, clip, dotted, show
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
 
@@ -100,12 +100,11 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
         UserError: Nothing is left to run.
     """
     suite, document = read(path)
-    frame = _Frame.of(suite, options)
-    seeds = list(dict.fromkeys(frame.cuts.seeds or suite.seeds))
-    _check_count(suite, len(seeds), document)
+    frame = _Frame.of(suite, options, document)
+    _check_count(suite, len(frame.seeds), document)
     templates = list(_templates(suite, frame, document))
     trials: dict[str, Trial] = {}
-    for seed, template in itertools.product(seeds, templates):
+    for seed, template in itertools.product(frame.seeds, templates):
         trial = replace(template, config=replace(template.config, seed=seed))
         known = trials.setdefault(trial.id, trial)
         if known is not trial and known.config != trial.config:
@@ -125,37 +124,92 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Cuts:
+    """What a plan cuts a recipe's trials down to; None where it cuts nothing.
+
+    Attributes:
+        epochs: Most epochs.
+        train_limit: Most training images.
+    """
+
+    epochs: int | None
+    train_limit: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Frame:
     """What all trials of a plan share.
 
     Attributes:
-        cuts: The profile's cuts joined with those of the command line.
-        limited: Whether images or samples are fewer than the suite says.
-        quick: Whether the quick profile was chosen and cuts something besides seeds.
+        cuts: The profile's cuts joined with those of the command line, by recipe.
+        seeds: Seeds of every setting.
+        samples: Generated images per evaluation.
+        quick: Whether the quick profile was chosen and cuts something besides seeds, or samples are fewer than the
+            suite says.
         extractors: Names of the feature extractors.
     """
 
-    cuts: ProfileCuts
-    limited: bool
+    cuts: Mapping[str, _Cuts]
+    seeds: tuple[int, ...]
+    samples: int
     quick: bool
     extractors: tuple[str, ...]
 
     @classmethod
-    def of(cls, suite: SuiteFile, options: PlanOptions) -> _Frame:
-        """Join a suite with what the command line adds.
+    def of(cls, suite: SuiteFile, options: PlanOptions, document: YamlDocument) -> _Frame:
+        """Join a suite with what the command line adds; the command line's samples and seeds win.
 
         What the command line cuts down is no longer the suite's protocol and is marked as such in every table; a
         quick profile that cuts nothing, seeds apart, is that protocol.
+
+        Raises:
+            SuiteError: A cut by recipe leaves out a recipe of the suite, or names another.
         """
-        cuts = _cuts(suite, options)
-        cutting = suite.profiles.quick.model_dump(exclude={"seeds"}, exclude_none=True)
+        profile = suite.profiles.quick if options.profile == "quick" else ProfileCuts()
+        recipes = dict.fromkeys(entry.recipe for entry in suite.trials)
+        for field in ("epochs", "train_limit"):
+            _check_recipes(suite, field, recipes, document)
+        cuts = {
+            recipe: _Cuts(
+                epochs=_least(_cut(profile.epochs, recipe), options.epochs),
+                train_limit=_least(_cut(profile.train_limit, recipe), options.train_limit),
+            )
+            for recipe in recipes
+        }
+        samples = options.samples or profile.samples or suite.evaluate.samples
+        cutting = profile.model_dump(exclude={"seeds"}, exclude_none=True)
         named = ("auto",) if suite.evaluate.extractors == "auto" else tuple(suite.evaluate.extractors)
         return cls(
             cuts=cuts,
-            limited=cuts.train_limit is not None or (cuts.samples or 0) < suite.evaluate.samples,
-            quick=options.profile == "quick" and bool(cutting),
+            seeds=tuple(dict.fromkeys(options.seeds or profile.seeds or suite.seeds)),
+            samples=samples,
+            quick=bool(cutting) or samples < suite.evaluate.samples,
             extractors=options.extractors or named,
         )
+
+
+def _check_recipes(suite: SuiteFile, field: str, recipes: Mapping[str, None], document: YamlDocument) -> None:
+    """Compare a cut by recipe with the recipes of the suite: a recipe left out would train for hours in a quick run.
+
+    Raises:
+        SuiteError: They differ.
+    """
+    cut = getattr(suite.profiles.quick, field)
+    if not isinstance(cut, dict):
+        return
+    place = ("profiles", "quick", field)
+    for name in cut:
+        if name not in recipes:
+            at = document.nearest((*place, name), key=True)
+            hint = did_you_mean(name, recipes)
+            raise SuiteError(f'{at}: {dotted(place)}: no trial has the recipe "{clip(name, 60)}" ({hint})')
+    if missing := [name for name in recipes if name not in cut]:
+        at = document.nearest(place, key=True)
+        raise SuiteError(f"{at}: {dotted(place)}: no number for the recipe {clip(missing[0], 60)}; add one")
+
+
+def _cut(cut: int | Mapping[str, int] | None, recipe: str) -> int | None:
+    return cut[recipe] if isinstance(cut, Mapping) else cut
 
 
 def _check_count(suite: SuiteFile, seeds: int, document: YamlDocument) -> None:
@@ -214,17 +268,6 @@ def _folder(document: YamlDocument, name: str, entry: FolderEntry) -> ImageFolde
     return ImageFolder(name=name, path=document.path.parent / path, transform=transform)
 
 
-def _cuts(suite: SuiteFile, options: PlanOptions) -> ProfileCuts:
-    """Join the profile's cuts with those of the command line; the command line's samples and seeds win."""
-    base = suite.profiles.quick if options.profile == "quick" else ProfileCuts()
-    return ProfileCuts(
-        epochs=_least(base.epochs, options.epochs),
-        train_limit=_least(base.train_limit, options.train_limit),
-        samples=options.samples or base.samples or suite.evaluate.samples,
-        seeds=list(options.seeds) if options.seeds else base.seeds,
-    )
-
-
 def _least(*values: int | None) -> int | None:
     return min((v for v in values if v is not None), default=None)
 
@@ -264,13 +307,14 @@ def _config(suite: SuiteFile, recipe: str, values: Mapping[str, Any], frame: _Fr
     Raises:
         ValueError: A value is outside its range.
     """
-    cuts = frame.cuts
+    cuts = frame.cuts[recipe]
     epochs = min(values["epochs"], cuts.epochs or values["epochs"])
     at = {0, epochs, *(e for e in suite.evaluate.epochs if e <= epochs)}
     evaluation = EvaluationConfig(
-        epochs=tuple(sorted(at)), samples=cuts.samples or 2, extractors=frame.extractors, draws=suite.evaluate.draws
+        epochs=tuple(sorted(at)), samples=frame.samples, extractors=frame.extractors, draws=suite.evaluate.draws
     )
-    profile: Profile = "quick" if frame.limited or frame.quick or epochs < values["epochs"] else "full"
+    cut = frame.quick or cuts.train_limit is not None or epochs < values["epochs"]
+    profile: Profile = "quick" if cut else "full"
     return TrialConfig(
         **{**values, "epochs": epochs},
         suite=suite.suite,

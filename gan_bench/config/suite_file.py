@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import PydanticCustomError
 
 from gan_bench.config.trial import LIMITS, RESERVED_NAMES, FakeBatch, Init, LastBatch, Latent, StepFakes
@@ -119,11 +129,27 @@ class Evaluate(_Strict):
     draws: Annotated[int, BeforeValidator(_Whole("draws"))] = 1
 
 
-class ProfileCuts(_Strict):
-    """What a profile cuts down."""
+TrainLimit = Annotated[int, BeforeValidator(_Whole("train_limit"))]
 
-    epochs: Epochs | None = None
-    train_limit: Annotated[int, BeforeValidator(_Whole("train_limit"))] | None = None
+
+def _form(value: object) -> str:
+    return "by recipe" if isinstance(value, dict) else "a number"
+
+
+# The tags have blanks, which no field has: errors about a value do not name them.
+EpochCuts = Annotated[
+    Annotated[Epochs, Tag("a number")] | Annotated[dict[Name, Epochs], Tag("by recipe")], Discriminator(_form)
+]
+TrainLimitCuts = Annotated[
+    Annotated[TrainLimit, Tag("a number")] | Annotated[dict[Name, TrainLimit], Tag("by recipe")], Discriminator(_form)
+]
+
+
+class ProfileCuts(_Strict):
+    """What a profile cuts down: a number for every trial, or one for each recipe of the suite."""
+
+    epochs: EpochCuts | None = None
+    train_limit: TrainLimitCuts | None = None
     samples: Samples | None = None
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
 

@@ -35,6 +35,7 @@ def real_baselines(trials: tuple[Trial, ...], context: RunContext) -> list[dict[
         if key in rows:
             continue
         held_out = context.held_out(config)
+        context.notify(f"scoring real images of {config.dataset}: what a perfect generator would reach", 0.0)
         if held_out is not None:
             count, what = min(len(held_out.images), config.evaluation.samples), "held-out images"
             evaluator = context.evaluator(config)

@@ -13,10 +13,11 @@ from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import TrialConfig
 from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.readers import Split
+from gan_bench.execution.events import Notify, ignore_preparation
 from gan_bench.metrics.evaluator import Evaluator, shuffled
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.metrics.features import Extractor
-from gan_bench.metrics.reference import Reference, reference
+from gan_bench.metrics.reference import Reference, is_cached, reference
 from gan_bench.models.architectures import ARCHITECTURES, fingerprint
 from gan_bench.training.engine import Engine, ReferenceEngine
 from gan_bench.training.fast.engine import Capture, FastEngine
@@ -35,12 +36,14 @@ class RunContext:
         device: What computes.
         stop: Says whether to stop at the next step.
         engine_choice: ``auto``, or the name of an engine.
+        notify: Learns what is being prepared: images, reference statistics.
     """
 
     data: DataRoot
     device: torch.device
     stop: Callable[[], bool]
     engine_choice: str = "auto"
+    notify: Notify = ignore_preparation
     _shared: dict[tuple[object, ...], object] = field(default_factory=dict, repr=False, compare=False)
 
     def images(self, dataset: str, split: Split, size: int) -> ImageSet:
@@ -49,7 +52,12 @@ class RunContext:
         Raises:
             DataError: It cannot be read or fetched.
         """
-        return self._once(("pictures", dataset, split, size), lambda: load(dataset, self.data, split, size))
+
+        def read() -> ImageSet:
+            self.notify(f"reading the {split} images of {dataset}", 0.0)
+            return load(dataset, self.data, split, size)
+
+        return self._once(("pictures", dataset, split, size), read)
 
     def training_images(self, config: TrialConfig) -> Tensor:
         """Return the (N, C, H, W) uint8 images a trial trains on, in main memory.
@@ -85,9 +93,19 @@ class RunContext:
 
         def compute() -> Reference:
             train = self.images(config.dataset, "train", config.image_size)
-            return reference(train, self.held_out(config), "train", extractor)
+            what = (
+                f"running {len(train.images):,} {config.dataset} images through {extractor.name}, kept for later runs"
+            )
+            return reference(
+                train, self.held_out(config), "train", extractor, lambda fraction: self.notify(what, fraction)
+            )
 
         return self._once(("reference", config.dataset, config.image_size, extractor.name), compute)
+
+    def has_references(self, config: TrialConfig) -> bool:
+        """Say whether the reference statistics of a trial are there without being computed."""
+        train, held_out = self.images(config.dataset, "train", config.image_size), self.held_out(config)
+        return all(is_cached(train, held_out, extractor) for extractor in self.extractors(config))
 
     def evaluator(self, config: TrialConfig) -> Evaluator:
         """Return what scores a trial's generators."""

@@ -44,12 +44,15 @@ class Estimate:
         groups: How many trials of a kind should train together, by ``shape_key``; those of one only are left out.
         one_thread: How many times as fast as with all threads a step was with one: far above 1 on a machine that is
             busy with other work, where threads wait for each other.
+        step_seconds: Seconds of a step, by ``shape_key``.
+        trial_seconds: Seconds of what is left of each trial, by its id.
     """
 
     seconds: float
     groups: Mapping[Hashable, int] = field(default_factory=dict)
     one_thread: float = 1.0
     step_seconds: Mapping[Hashable, float] = field(default_factory=dict)
+    trial_seconds: Mapping[str, float] = field(default_factory=dict)
 
     def images_per_second(self, config: TrialConfig) -> float | None:
         """Return the pace that was measured for a trial that trains by itself, or None."""
@@ -81,8 +84,9 @@ def estimate(
     done = done or {}
     if workers is None:
         paces = _paces(trials, context, group)
-        seconds = sum(_seconds(trial, context, paces, done) for trial in trials)
-        return Estimate(seconds, _groups(paces), _one_thread(trials, context, paces), _steps(paces))
+        each = {trial.id: _seconds(trial, context, paces, done) for trial in trials}
+        one_thread = _one_thread(trials, context, paces)
+        return Estimate(sum(each.values()), _groups(paces), one_thread, _steps(paces), each)
     threads = torch.get_num_threads()
     cpu = context.device.type == "cpu"
     try:
@@ -90,14 +94,15 @@ def estimate(
             torch.set_num_threads(1)
         with _load(workers - 1 if cpu else 0):
             paces = _paces(trials, context, group, workers)
-            each = [
-                sum(_seconds(trial, context, paces, done) for trial in batch)
+            each = {trial.id: _seconds(trial, context, paces, done) for trial in trials}
+            jobs = [
+                sum(each[trial.id] for trial in batch)
                 for batch in group_trials(trials, lambda config: paces[shape_key(config)].group)
             ]
     finally:
         torch.set_num_threads(threads)
-    seconds = WORKER_START + max(sum(each) / workers, max(each, default=0.0))
-    return Estimate(seconds, _groups(paces), step_seconds=_steps(paces))
+    seconds = WORKER_START + max(sum(jobs) / workers, max(jobs, default=0.0))
+    return Estimate(seconds, _groups(paces), step_seconds=_steps(paces), trial_seconds=each)
 
 
 def _one_thread(trials: list[Trial], context: RunContext, paces: Mapping[Hashable, _Pace]) -> float:
@@ -143,6 +148,7 @@ def _paces(trials: list[Trial], context: RunContext, group: int | None, workers:
         key = shape_key(config)
         if key in paces:
             continue
+        context.notify(f"measuring how fast {config.recipe} trains and is scored here", 0.0)
         step = _unless_too_large(lambda c=config: _seconds_per_step(c, context)) or 0.0  # type: ignore[misc]
         image = _unless_too_large(lambda c=config: _seconds_per_image(c, context)) or 0.0  # type: ignore[misc]
         best = _Pace(step, image)
@@ -210,9 +216,14 @@ def _seconds_per_step(config: TrialConfig, context: RunContext, budget: float = 
 
 
 def _seconds_per_image(config: TrialConfig, context: RunContext) -> float:
-    """Measure one evaluation of up to ``MEASURED`` images; of slow extractors, generated images on their way."""
+    """Measure one evaluation of up to ``MEASURED`` images.
+
+    Where an extractor is slow, or its reference statistics would have to be computed first, only generated images on
+    their way through it are timed, which is most of it.
+    """
     generator, extractors = context.engine(config).state.generator, context.extractors(config)
-    if context.device.type == "cpu" and any(extractor.name == "inception" for extractor in extractors):
+    slow = context.device.type == "cpu" and any(extractor.name == "inception" for extractor in extractors)
+    if slow or not context.has_references(config):
         started = time.perf_counter()
         for images in generated_chunks(generator, config, CHUNK, "calibration"):
             for extractor in extractors:

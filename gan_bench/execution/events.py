@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from gan_bench.config.trial import Trial
 from gan_bench.records.record import TrialRecord
+
+Notify = Callable[[str, float], None]
+"""Takes what is being prepared, and how much of it is done, in [0, 1]."""
+
+
+def ignore_preparation(what: str, fraction: float) -> None:
+    """Ignore what is being prepared."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,13 @@ class Reference:
         )
 
 
-def reference(images: ImageSet, held_out: ImageSet | None, split: str, extractor: Extractor) -> Reference:
+def reference(
+    images: ImageSet,
+    held_out: ImageSet | None,
+    split: str,
+    extractor: Extractor,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Reference:
     """Return the statistics of real images, from the cache when it has them.
 
     The key is the digest of the prepared pixels and of the extractor, so nothing stale is ever found. A cache that
@@ -84,15 +90,25 @@ def reference(images: ImageSet, held_out: ImageSet | None, split: str, extractor
         held_out: Real images outside it, for the distance that makes a copy; None when there are none.
         split: The name scores carry.
         extractor: The frozen network.
+        progress: Learns how much is done, in [0, 1], when statistics are computed.
     """
-    digests = [images.sha256, held_out.sha256 if held_out else None]
-    key = canonical_json({"pixels": digests, "extractor": extractor.sha256, "form": _FORM})
-    path = cache_folder() / "reference" / f"{extractor.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    path = _cache_path(images, held_out, extractor)
     found = _read_cache(path, split, extractor)
     if found is None:
-        found = compute(images.images, None if held_out is None else held_out.images, split, extractor)
+        found = compute(images.images, None if held_out is None else held_out.images, split, extractor, progress)
         _write_cache(path, found)
     return found.to(extractor.device)
+
+
+def is_cached(images: ImageSet, held_out: ImageSet | None, extractor: Extractor) -> bool:
+    """Say whether the cache has the statistics of these images."""
+    return _cache_path(images, held_out, extractor).exists()
+
+
+def _cache_path(images: ImageSet, held_out: ImageSet | None, extractor: Extractor) -> Path:
+    digests = [images.sha256, held_out.sha256 if held_out else None]
+    key = canonical_json({"pixels": digests, "extractor": extractor.sha256, "form": _FORM})
+    return cache_folder() / "reference" / f"{extractor.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
 
 
 def chunks(images: Tensor) -> Iterator[Tensor]:
@@ -101,7 +117,13 @@ def chunks(images: Tensor) -> Iterator[Tensor]:
         yield images[start : start + CHUNK]
 
 
-def compute(images: Tensor, held_out: Tensor | None, split: str, extractor: Extractor) -> Reference:
+def compute(
+    images: Tensor,
+    held_out: Tensor | None,
+    split: str,
+    extractor: Extractor,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Reference:
     """Run real images through the extractor and gather their statistics, chunk by chunk.
 
     Args:
@@ -109,6 +131,7 @@ def compute(images: Tensor, held_out: Tensor | None, split: str, extractor: Extr
         held_out: The same outside the split, for the distance that makes a copy; or None.
         split: The name scores carry.
         extractor: The frozen network.
+        progress: Learns how much is done, in [0, 1].
     """
     device = extractor.device
     total = len(images)
@@ -120,6 +143,7 @@ def compute(images: Tensor, held_out: Tensor | None, split: str, extractor: Extr
     outer = torch.zeros(extractor.feature_dim, extractor.feature_dim, dtype=torch.float64, device=device)
     classes = torch.zeros(extractor.classes, dtype=torch.int64, device=device)
     for start, chunk in zip(range(0, total, CHUNK), chunks(images), strict=True):
+        progress(start / total)
         seen = extractor(chunk)
         add_to_sums(sums, outer, seen.features)
         classes += torch.bincount(seen.logits.argmax(1), minlength=extractor.classes)

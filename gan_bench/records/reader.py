@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,11 @@ class StoredTrial:
 # ------------------------------------------------------------------------------------------- one record
 
 
-def read_trial(path: Path, *, steps: bool = True) -> StoredTrial:
+Steps = bool | Callable[[Mapping[str, Any]], bool]
+"""Whether ``step`` lines of histories are read; a function says it for each trial, from its config."""
+
+
+def read_trial(path: Path, *, steps: Steps = True) -> StoredTrial:
     """Read a record directory, with or without the ``step`` lines of its history.
 
     Raises:
@@ -55,11 +59,12 @@ def read_trial(path: Path, *, steps: bool = True) -> StoredTrial:
     """
     directory = RecordDirectory(path)
     trial = _read_trial(directory)
+    wanted = steps if isinstance(steps, bool) else steps(trial["config"])
     return StoredTrial(
         path=path,
         trial=trial,
         environment=read_optional(directory.environment, schema.ENVIRONMENT, schema.Environment) or {},
-        history=read_lines(directory.history, schema.HISTORY, b"" if steps else STEP_LINE),
+        history=read_lines(directory.history, schema.HISTORY, b"" if wanted else STEP_LINE),
         evaluations=read_lines(directory.evaluations, schema.EVALUATIONS),
         record=read_optional(directory.record, schema.RECORD, schema.Record),
     )
@@ -179,12 +184,13 @@ def _is_suite(folder: Path) -> bool:
     return (folder / PLAN).exists() or (folder / BASELINES).exists() or next(folder.glob(TRIALS), None) is not None
 
 
-def scan(results: Path, *, steps: bool = True) -> Iterator[StoredTrial | RecordError]:
+def scan(results: Path, *, steps: Steps = True) -> Iterator[StoredTrial | RecordError]:
     """Read every trial under a results folder, planned ones that never started included.
 
     Args:
         results: A results folder, or one suite's folder in it.
-        steps: Whether the ``step`` lines of histories are read; without them a long history takes a fraction.
+        steps: Whether the ``step`` lines of histories are read; without them a long history takes a fraction of the
+            time.
 
     Yields:
         Trials in the order of their paths, and an error for every directory that cannot be read. A planned trial
@@ -194,7 +200,7 @@ def scan(results: Path, *, steps: bool = True) -> Iterator[StoredTrial | RecordE
         yield from scan_suite(suite, steps=steps)
 
 
-def scan_suite(suite: Path, *, steps: bool = True) -> Iterator[StoredTrial | RecordError]:
+def scan_suite(suite: Path, *, steps: Steps = True) -> Iterator[StoredTrial | RecordError]:
     """Read every trial of one suite's folder, as ``scan`` does."""
     seen: set[str] = set()
     damaged: dict[str, str] = {}
@@ -210,7 +216,7 @@ def scan_suite(suite: Path, *, steps: bool = True) -> Iterator[StoredTrial | Rec
     yield from _without_record(suite, seen, damaged)
 
 
-def read_or_error(path: Path, *, steps: bool = True) -> StoredTrial | RecordError:
+def read_or_error(path: Path, *, steps: Steps = True) -> StoredTrial | RecordError:
     """Read a record directory, or return what is wrong with it."""
     try:
         return read_trial(path, steps=steps)

@@ -269,6 +269,7 @@ class Plan(TypedDict):
     schema: Schema
     suite: NotRequired[Annotated[str, doc("name of the suite")]]
     version: Annotated[Count, doc("version of the suite")]
+    command: NotRequired[Annotated[str, doc("what the suite was last run with; locations of data and tracking apart")]]
     trials: Annotated[list[PlannedTrial], doc("its trials")]
     sha256: NotRequired[Digest]
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import remove_leftovers
 from gan_bench.core.errors import RecordError
+from gan_bench.core.text import printable
 from gan_bench.records import schema
 from gan_bench.records.json_files import read_known, write_object
 from gan_bench.records.layout import BASELINES, PLAN, check_name
@@ -47,8 +48,16 @@ def _earlier(path: Path, key: str, version: int, form: TypeAdapter[Any], keys: t
     return list(content[key]) if content["version"] == version else []
 
 
-def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial]) -> None:
-    """Write which trials were planned of a suite's version, so that those that never started are rows too."""
+def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial], command: str | None = None) -> None:
+    """Write which trials were planned of a suite's version, so that those that never started are rows too.
+
+    Args:
+        results: The results folder.
+        suite: Name of the suite.
+        version: Its version.
+        trials: The trials of this plan; those of earlier plans are kept.
+        command: What it is run with.
+    """
     fresh = [
         {"name": t.name, "setting": t.setting, "id": t.id, "directory": t.directory, "config": t.config.to_json()}
         for t in trials
@@ -60,7 +69,8 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial])
             for row in _earlier(folder / PLAN, "trials", version, schema.PLAN, schema.Plan)
             if row["id"] not in known and _is_sound(folder / PLAN, row)
         ]
-        content = {"schema": SCHEMA_VERSION, "suite": suite, "version": version, "trials": [*rows, *fresh]}
+        said = {} if command is None else {"command": command}
+        content = {"schema": SCHEMA_VERSION, "suite": suite, "version": version, **said, "trials": [*rows, *fresh]}
         write_object(folder / PLAN, content)
 
 
@@ -117,4 +127,14 @@ def read_baselines(results: Path) -> dict[str, Rows]:
     for suite in suite_folders(results):
         with contextlib.suppress(RecordError):
             found[suite.name] = read_suite_baselines(suite)
+    return found
+
+
+def read_commands(results: Path) -> dict[str, str]:
+    """Read what every suite under a results folder was last run with; suites whose plan does not say are left out."""
+    found: dict[str, str] = {}
+    for suite in suite_folders(results):
+        with contextlib.suppress(RecordError):
+            if command := read_known(suite / PLAN, schema.PLAN, schema.Plan).get("command"):
+                found[suite.name] = printable(command)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from rich.console import Console
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records.reader import StoredTrial, existing, scan
-from gan_bench.records.shared import read_baselines
-from gan_bench.report.frame import Frames, build_frames
+from gan_bench.records.shared import read_baselines, read_commands
+from gan_bench.report.answer import Answer, answers, to_markdown
+from gan_bench.report.frame import Frames, build_frames, few_epochs
 from gan_bench.report.render import print_table, write_tables
 from gan_bench.report.reproduction import article_tables
 from gan_bench.report.study import Baselines, Study, studies
@@ -26,27 +28,34 @@ class ReportTables:
     Quick and full trials, and scores of different protocols, never share a ranking.
 
     Attributes:
-        studies: Every study with its tables.
+        studies: Every study with its tables and its answers.
         articles: Tables about the articles.
     """
 
-    studies: list[tuple[Study, list[Table]]]
+    studies: list[tuple[Study, list[Table], list[Answer]]]
     articles: list[Table]
 
     @classmethod
-    def of(cls, frames: Frames, baselines: Baselines | None = None) -> ReportTables:
+    def of(
+        cls, frames: Frames, baselines: Baselines | None = None, commands: Mapping[str, str] | None = None
+    ) -> ReportTables:
         """Make the tables.
 
         Args:
             frames: What ``build_frames`` made of the records.
             baselines: Scores of held-out real images, by suite.
+            commands: What each suite was last run with.
         """
-        return cls([(study, list(study_tables(study))) for study in studies(frames, baselines)], article_tables(frames))
+        made = []
+        for study in studies(frames, baselines, commands):
+            tables = list(study_tables(study))
+            made.append((study, tables, list(answers(study, tables))))
+        return cls(made, article_tables(frames))
 
     @property
     def all(self) -> list[Table]:
         """Return the tables in the order in which they are shown."""
-        return [*(table for _, own in self.studies for table in own), *self.articles]
+        return [*(table for _, own, _ in self.studies for table in own), *self.articles]
 
 
 @dataclass(frozen=True)
@@ -55,12 +64,14 @@ class Report:
 
     Attributes:
         tables: Its tables.
+        answers: What its studies say, by suite.
         unreadable: One sentence for every record that could not be read.
         folder: Where it was written.
         page: Its page, or None when it was left out.
     """
 
     tables: list[Table]
+    answers: list[tuple[str, Answer]]
     unreadable: list[str]
     folder: Path
     page: Path | None
@@ -77,20 +88,22 @@ def build_report(results: Path, out: Path | None = None, *, html: bool = True) -
     Raises:
         UserError: There are no records, or the report cannot be written.
     """
-    found = list(scan(existing(results), steps=False))
+    found = list(scan(existing(results), steps=few_epochs))
     trials = [item for item in found if isinstance(item, StoredTrial)]
     unreadable = [str(item) for item in found if isinstance(item, RecordError)]
     if not trials and not unreadable:
         raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
     frames = build_frames(trials)
     folder = out or results / "report"
-    tables = ReportTables.of(frames, read_baselines(results))
+    tables = ReportTables.of(frames, read_baselines(results), read_commands(results))
+    found_answers = [(study.suite, answer) for study, _, own in tables.studies for answer in own]
     try:
         write_tables(tables.all, folder)
+        write_atomically(folder / "answer.md", to_markdown([answer for _, answer in found_answers]))
         page = _write_page(folder, tables, trials, unreadable) if html else None
     except OSError as error:
         raise UserError(f"the report cannot be written to {folder} ({error.strerror}); choose another --out") from None
-    return Report(tables.all, unreadable, folder, page)
+    return Report(tables.all, found_answers, unreadable, folder, page)
 
 
 def _write_page(
@@ -108,8 +121,8 @@ def _write_page(
     for each in (folder, images):
         remove_leftovers(each)
     chapters = []
-    for study, tables in made.studies:
-        chapter = Chapter(study, tables, list(study_plots(study, tables)), list(strips(study, best_first(study))))
+    for study, tables, said in made.studies:
+        chapter = Chapter(study, tables, said, list(study_plots(study, tables)), list(strips(study, best_first(study))))
         for plot in chapter.plots:
             write_atomically(images / f"{plot.name}.svg", standalone(plot.svg))
         for strip in chapter.strips:
@@ -120,13 +133,25 @@ def _write_page(
     return path
 
 
-def print_report(report: Report, console: Console, suite: str | None = None) -> None:
-    """Print the tables, all or those of one suite, and what could not be read."""
+RANKING = "-settings-"
+
+
+def print_tables(report: Report, console: Console, suite: str | None = None, *, everything: bool = False) -> None:
+    """Print the rankings, or every table; of one suite or of all."""
     for table in report.tables:
-        if suite in (None, table.suite):
+        if suite in (None, table.suite) and (everything or RANKING in table.name):
             print_table(table, console)
+
+
+def print_answers(report: Report, console: Console, suite: str | None = None) -> None:
+    """Print what could not be read, where the report lies, and last the few sentences that the records come to."""
     for message in report.unreadable:
         console.print(f"unreadable: {message}", style="yellow", markup=False)
-    console.print(f"Tables: {report.folder / 'tables'}", markup=False, soft_wrap=True)
+    shown = [answer for name, answer in report.answers if suite in (None, name)]
+    for answer in shown:
+        console.print(answer.title, style="bold", markup=False, highlight=False)
+        for sentence in answer.sentences:
+            console.print(f"  {sentence}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Tables: {report.folder / 'tables'} (--tables all prints them)", markup=False, soft_wrap=True)
     if report.page:
         console.print(f"Page: {report.page}", markup=False, soft_wrap=True)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from gan_bench.config.measures import MEASURES, measures_with
+from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.errors import UserError
+from gan_bench.core.text import plural
 from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.records.shared import read_baselines
+from gan_bench.report.changes import SETTING_COLUMNS, Studies, matched, newest, sentence, setting_changes
+from gan_bench.report.conditions import differences_of
 from gan_bench.report.frame import build_frames, group_key
-from gan_bench.report.stats import differences, mean_interval, verdict_of
-from gan_bench.report.study import Study, studies
-from gan_bench.report.table import Column, Table, arrow, put
+from gan_bench.report.study import studies
+from gan_bench.report.table import Column, Table
 
 MISSING = "missing"
 _NAMED = 5
@@ -30,17 +33,6 @@ TRIAL_COLUMNS = (
     Column("verdict", "verdict", vital=True),
 )
 _OLD = {"name": "name_old", "status": "status_old"}
-SETTING_COLUMNS = (
-    Column("study", "study"),
-    Column("setting", "setting", vital=True),
-    Column("metric", "score", vital=True),
-    Column("protocol", "protocol"),
-    Column("old", "old mean", "number"),
-    Column("new", "new mean", "number"),
-    Column("difference", "new - old", "interval", vital=True),
-    Column("seeds", "seeds", "count"),
-    Column("verdict", "verdict", vital=True),
-)
 
 
 @dataclass(frozen=True)
@@ -48,84 +40,128 @@ class Comparison:
     """What became of the trials and settings of an older results folder.
 
     Attributes:
-        tables: Trials whose end changed, and every setting that both have scores of.
+        tables: Trials whose end changed, and settings that changed.
         worse: One sentence for everything that got worse beyond noise or is gone.
+        unsure: One sentence for everything that cannot be judged.
+        better: One sentence for everything that got better beyond noise.
+        differences: One sentence for each condition in which the folders differ: libraries, code, data, networks.
+        tests: Comparisons of the primary score that were tested; p values are corrected for so many.
+        unchanged: How many comparisons were identical, and how many within the tolerance.
     """
 
     tables: list[Table]
     worse: list[str]
+    unsure: list[str] = field(default_factory=list)
+    better: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    tests: int = 0
+    unchanged: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something got worse, 3 when something cannot be judged, else 0."""
+        return 1 if self.worse else 3 if self.unsure else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain data; tables as rows of all digits."""
+        plain = {name: value for name, value in asdict(self).items() if name != "tables"}
+        tables = {table.name: table.rows.astype(object).where(table.rows.notna(), None).to_dict("records")
+                  for table in self.tables}  # fmt: skip
+        return {**plain, "exit_code": self.exit_code, "tables": tables}
+
+    def sentences(self) -> Iterator[tuple[str, str]]:
+        """Yield what it comes to, kind and sentence: what is worse first, how many tests were made last."""
+        for kind in ("worse", "unsure", "better", "differences"):
+            for said in getattr(self, kind):
+                yield kind, said
+        same = ", ".join(f"{count} {what}" for what, count in self.unchanged.items() if count)
+        tested = f"{plural(self.tests, 'test')} of {MEASURES[primary_measure()].title}, corrected for their number"
+        yield "unchanged", f"{same or 'nothing'} unchanged; {tested}" if same else f"nothing is unchanged; {tested}"
+        if not self.worse:
+            yield "verdict", "some changes cannot be judged" if self.unsure else "nothing got worse beyond noise"
 
 
-def compare(old: Path, new: Path) -> Comparison:
+def compare(old: Path, new: Path, tolerance: float | None = None) -> Comparison:
     """Compare two results folders.
 
-    Trials are the same by suite, profile, and config without the suite's version. A setting got worse when the 95 %
-    interval of its paired difference over equal seeds excludes zero on the bad side and the difference exceeds the
-    noise of scoring; one seed cannot say, because seeds differ by far more than that noise. A trial got worse when it
-    was done and now is anything else: diverged, failed, not run or not there.
+    Trials are the same by suite, profile, and config without the suite's version. A setting got worse
+
+    - when the paired test of its primary score over equal seeds decides so, corrected for all such tests;
+    - when seeds are too few for a decision, and the change exceeds the tolerance;
+    - when it no longer beats its untrained generators, or more of its generators collapsed, whatever the tests say.
+
+    A change beyond the tolerance that no test decides cannot be judged. Other measures are exploratory: they are
+    listed where they differ and decide nothing. A trial got worse when it was done and now is anything else.
+
+    Args:
+        old: The older folder.
+        new: The folder that may be worse.
+        tolerance: Relative change of the primary score that is tolerated where seeds are too few for a test. By
+            default ``REACH`` standard errors of a difference, from the spread over seeds in the older folder and the
+            noise of scoring, at least ``TOLERANCE``; where no setting has two seeds, changes up to a factor of two
+            cannot be judged.
 
     Raises:
         UserError: One of them is no results folder, or they have no trial in common.
     """
-    before, after = _load(old), _load(new)
-    trials = list(_trials(before, after))
+    before, after = _Folder.read(old), _Folder.read(new)
+    trials = list(_trials(before.studies, after.studies))
     common = sum(row["new_status"] != MISSING for row in trials)
     if not common:
         raise UserError(f"{old} and {new} have no trial in common; compare results of the same suites")
-    settings = list(_settings(before, after))
-    changed = [row for row in trials if row["verdict"]]
+    settings = setting_changes(before.studies, after.studies, tolerance)
+    ended = [row for row in trials if row["verdict"]]
+    shown = [row for row in settings if row["verdict"] not in ("identical", "within tolerance", "no change")]
     tables = []
-    if changed:
+    if ended:
         note = f"{common} of {len(trials)} trials are planned in both."
-        tables.append(Table("changes", "trials that ended otherwise", TRIAL_COLUMNS, pd.DataFrame(changed), note))
-    if settings:
-        note = "Paired over equal seeds; identical: the same values to the bit."
-        tables.append(Table("settings", "settings", SETTING_COLUMNS, pd.DataFrame(settings), note))
-    lost = [row["name"] for row in changed if row["worse"] and row["new_status"] == MISSING]
-    worse = [
-        f"{r['study']}: {r['name']}: {r['old_status']} -> {r['new_status']}"
-        for r in changed
-        if r["worse"] and r["new_status"] != MISSING
-    ]
-    if lost:
-        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
-        worse.append(f"{len(lost)} trials that were done are missing: {', '.join(lost[:_NAMED])}{more}")
-    worse += [
-        f"{r['study']}: {r['setting']}: {r['metric']} {r['old']:.4g} -> {r['new']:.4g} ({r['protocol']})"
-        for r in settings
-        if r["verdict"] == "worse"
-    ]
-    return Comparison(tables, worse)
+        tables.append(Table("changes", "trials that ended otherwise", TRIAL_COLUMNS, pd.DataFrame(ended), note))
+    if shown:
+        note = "Paired over equal seeds. Exploratory: p at most 0.05 before any correction; decides nothing."
+        tables.append(Table("settings", "settings that changed", SETTING_COLUMNS, pd.DataFrame(shown), note))
+    primary = [row for row in settings if row["key"] == primary_measure()]
+    said = {kind: [sentence(row) for row in primary if row["verdict"] == kind]
+            for kind in ("worse", "better", "cannot judge")}  # fmt: skip
+    return Comparison(
+        tables,
+        worse=[*_ended_worse(ended), *said["worse"]],
+        unsure=said["cannot judge"],
+        better=said["better"],
+        differences=list(differences_of(before.trials, after.trials)),
+        tests=sum(row["tested"] for row in primary),
+        unchanged=Counter(row["verdict"] for row in primary if row["verdict"] in ("identical", "within tolerance")),
+    )
 
 
-def _load(results: Path) -> dict[tuple[str, ...], Study]:
-    trials = [item for item in scan(existing(results), steps=False) if isinstance(item, StoredTrial)]
-    if not trials:
-        raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
-    found = studies(build_frames(trials), read_baselines(results))
-    return {(s.suite, s.profile, s.dataset, str(s.image_size)): s for s in found}
+# ---------------------------------------------------------------------------------------------- reading
 
 
-def _pairs(
-    before: dict[tuple[str, ...], Study], after: dict[tuple[str, ...], Study]
-) -> Iterator[tuple[Study, Study, pd.DataFrame]]:
-    """Yield the studies that both have, with the older trials and what the newer folder has of them."""
-    for place in sorted(before.keys() & after.keys()):
-        old, new = _newest(before[place]), _newest(after[place])
-        yield before[place], after[place], old.merge(new, "left", ["setting_key", "seed"], suffixes=("_old", "_new"))
+@dataclass(frozen=True)
+class _Folder:
+    """A results folder as read."""
+
+    trials: dict[str, StoredTrial]
+    studies: Studies
+
+    @classmethod
+    def read(cls, results: Path) -> _Folder:
+        trials = [item for item in scan(existing(results), steps=False) if isinstance(item, StoredTrial)]
+        if not trials:
+            raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
+        found = studies(build_frames(trials), read_baselines(results))
+        return cls(
+            {group_key(t.trial["config"], ("suite_version",)) + str(t.trial["config"]["seed"]): t for t in trials},
+            {(s.suite, s.profile, s.dataset, str(s.image_size)): s for s in found},
+        )
 
 
-def _newest(study: Study) -> pd.DataFrame:
-    """Return a study's trials, of several versions of the suite those of the last."""
-    same = [group_key(config, ("suite_version",)) for config in study.trials["config"]]
-    newest = study.trials.assign(setting_key=same).sort_values("suite_version", kind="stable")
-    return newest.drop_duplicates(["setting_key", "seed"], keep="last")
+# ----------------------------------------------------------------------------------------------- trials
 
 
-def _trials(before: dict[tuple[str, ...], Study], after: dict[tuple[str, ...], Study]) -> Iterator[dict[str, Any]]:
-    gone = [(before[place], _newest(before[place])) for place in sorted(before.keys() - after.keys())]
+def _trials(before: Studies, after: Studies) -> Iterator[dict[str, Any]]:
+    gone = [(before[place], newest(before[place])) for place in sorted(before.keys() - after.keys())]
     absent = [(study, frame.rename(columns=_OLD).assign(status_new=MISSING)) for study, frame in gone]
-    for study, both in [*((study, both) for study, _, both in _pairs(before, after)), *absent]:
+    for study, both in [*((study, both) for study, _, both in matched(before, after)), *absent]:
         for _, row in both.fillna({"status_new": MISSING}).iterrows():
             old, new = row["status_old"], row["status_new"]
             worse = old == "done" != new
@@ -141,31 +177,12 @@ def _trials(before: dict[tuple[str, ...], Study], after: dict[tuple[str, ...], S
             }
 
 
-def _settings(before: dict[tuple[str, ...], Study], after: dict[tuple[str, ...], Study]) -> Iterator[dict[str, Any]]:
-    for old, new, both in _pairs(before, after):
-        for protocol in [p for p in old.protocols if p in new.protocols]:
-            scores = old.final(protocol), new.final(protocol)
-            for metric in [m for m in old.shown(measures_with("compared")) if m in new.metrics]:
-                noise = max(old.measurement_sd(protocol, metric), new.measurement_sd(protocol, metric))
-                for _, members in both.groupby("setting_key", sort=False):
-                    a = members["trial_old"].map(scores[0][metric])
-                    b = members["trial_new"].map(scores[1][metric])
-                    known = a.notna() & b.notna()
-                    if known.any():
-                        row = _judge(a[known], b[known], metric, noise)
-                        setting = members["label_old"].iloc[0]
-                        yield {"study": old.title, "setting": setting, "protocol": protocol, **row}
-
-
-def _judge(old: pd.Series[Any], new: pd.Series[Any], metric: str, noise: float) -> dict[str, Any]:
-    gaps = differences(old, new)
-    interval = mean_interval(gaps)
-    row: dict[str, Any] = {"metric": arrow(metric), "old": old.mean(), "new": new.mean(), "seeds": len(gaps)}
-    put(row, "difference", interval)
-    bad = (interval.mean > 0) == MEASURES[metric].lower_is_better
-    if not gaps.any():
-        verdict = "identical"
-    else:
-        words = {"one seed": "one seed: undecided", "tie": "within noise", "undecided": "undecided"}
-        verdict = words.get(verdict_of(interval, noise), "worse" if bad else "better")
-    return {**row, "verdict": verdict}
+def _ended_worse(ended: list[dict[str, Any]]) -> Iterator[str]:
+    bad = [row for row in ended if row["worse"]]
+    for row in bad:
+        if row["new_status"] != MISSING:
+            yield f"{row['study']}: {row['name']}: {row['old_status']} -> {row['new_status']}"
+    if lost := [row["name"] for row in bad if row["new_status"] == MISSING]:
+        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+        are = "trial that was done is" if len(lost) == 1 else "trials that were done are"
+        yield f"{len(lost)} {are} missing: {', '.join(lost[:_NAMED])}{more}"

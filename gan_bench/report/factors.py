@@ -8,22 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from gan_bench.config.measures import MEASURES
-from gan_bench.report.frame import group_key
-from gan_bench.report.stats import (
-    Interval,
-    differences,
-    effect_size,
-    holm,
-    improvement_probability,
-    mean_interval,
-    seeds_needed,
-    sign_flip_test,
-    verdict_of,
-)
+from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.report.frame import BAD, group_key
+from gan_bench.report.pairs import Paired, paired
+from gan_bench.report.stats import Verdict, effect_size, holm, improvement_probability, seeds_needed, verdict_of
 from gan_bench.report.table import Column, arrow, put
 
-ALPHA = 0.05
 MANY_LEVELS = 8
 """Up to this many levels of a factor every two are compared; of more, each with the next."""
 
@@ -43,16 +33,20 @@ COLUMNS = [
     Column("second_level", "B", vital=True),
     Column("first", "mean at A", "number"),
     Column("second", "mean at B", "number"),
-    Column("difference", "B - A", "interval", vital=True),
+    Column("ratio", "B / A", "range", "B / A: ratio of geometric means, where ratios are compared.", vital=True),
+    Column("difference", "B - A", "interval"),
     Column(
         "verdict",
         "better",
-        note="better: decided when p is at most 0.05 and the interval excludes zero; probably when the interval "
-        "alone does; a tie when all of it is smaller than the noise of scoring, undecided when the mean is.",
+        note="better: decided when the corrected p is at most 0.05, probably when p itself is; a tie when the whole "
+        "interval is smaller than the noise of scoring, undecided when the mean is.",
         vital=True,
     ),
     Column("seeds", "seeds", "count"),
-    Column("p", "p (Holm)", "p", "p: sign-flip permutation test, corrected over the table."),
+    Column("p", "p", "p", "p: Student's paired t test over seeds, at least 2 / 4^seeds."),
+    Column("corrected", "p (Holm)", "p", "p (Holm): corrected over the table's rows of the primary score; the other "
+           "scores are exploratory and never decided."),
+    Column("permutation", "p (permutation)", "p", "p (permutation): sign-flip test, from six seeds on."),
     Column(
         "more",
         "additional seeds needed",
@@ -62,14 +56,15 @@ COLUMNS = [
     Column("effect", "effect", "number", "effect: mean difference over its spread."),
     Column("pairs", "pairs", "count"),
     Column("lost", "lost", "count", "lost: pairs with a trial that failed, diverged or has not run."),
-]
+]  # fmt: skip
 NOTE = (
     "Pairs have equal seeds and otherwise equal settings; differences are averaged within a seed, and the 95 % "
     "interval is over seeds."
 )
 
 Sides = tuple[str, str, str, pd.DataFrame]
-"""A comparison: recipe, level A, level B, and pairs with a seed, and for each metric columns ``_a`` and ``_b``."""
+"""A comparison: recipe, level A, level B, and pairs with a seed and, for each side, columns ``METRIC_a`` and
+``METRIC_b`` and whether it was lost, ``bad_a`` and ``bad_b``."""
 
 
 def factor_rows(
@@ -116,7 +111,7 @@ def epoch_rows(kept: pd.DataFrame, metrics: list[str], noise: Callable[[str], fl
                     for side, epoch in (("a", a), ("b", b))
                     if (metric, epoch) in wide
                 }
-                pairs = pd.DataFrame(columns).reset_index()
+                pairs = pd.DataFrame(columns).reset_index().assign(bad_a=False, bad_b=False)
                 yield str(recipe), f"epoch {a}", f"epoch {b}", pairs.dropna(how="all", subset=list(columns))
 
     return _rows(sides(), metrics, noise)
@@ -129,6 +124,7 @@ def _sides(trials: pd.DataFrame, fields: tuple[str, ...], scores: pd.DataFrame, 
                 "seed": members["seed"],
                 "rest": [group_key(config, fields) for config in members["config"]],
                 "level": [_level(config, fields) for config in members["config"]],
+                "bad": members["status"].isin(BAD),
                 **{metric: members["trial"].map(scores[metric]) for metric in metrics},
             }
         ).dropna(subset=["level"])
@@ -140,57 +136,86 @@ def _sides(trials: pd.DataFrame, fields: tuple[str, ...], scores: pd.DataFrame, 
 
 
 def _rows(sides: Iterator[Sides], metrics: list[str], noise: Callable[[str], float]) -> list[dict[str, Any]]:
-    rows = [
-        row
+    compared = [
+        (recipe, first, second, pairs, found)
         for recipe, first, second, pairs in sides
         for metric in metrics
-        if (row := _compare(recipe, first, second, pairs, metric)) is not None
+        if (found := _paired(pairs, metric)) is not None
     ]
-    tested = [row for row in rows if row["seeds"] > 1]
-    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
-        row["p"] = p
-    for row in rows:
-        values = row.pop("values")
-        row["verdict"] = _verdict(row, noise(row["key"]))
-        needed = seeds_needed(values, ALPHA, tests=max(1, len(tested)))
-        undecided = row["verdict"] not in ("tie", row["first_level"], row["second_level"])
-        row["more"] = _more(needed, len(values)) if undecided and len(values) > 1 else ""
-    return rows
+    family = [pair for *_, pair in compared if _is_tested(pair)]
+    corrected = dict(zip(map(id, family), holm([pair.p for pair in family]), strict=True))
+    return [
+        _row(recipe, first, second, pairs, pair, corrected.get(id(pair)), len(family), noise(pair.metric))
+        for recipe, first, second, pairs, pair in compared
+    ]
 
 
-def _more(needed: int | None, have: int) -> str:
-    return "over 1000" if needed is None else str(max(1, needed - have))
+def _is_tested(pair: Paired) -> bool:
+    """Say whether a comparison is of the table's confirmatory family."""
+    return pair.metric == primary_measure() and len(pair.values) > 1
 
 
-def _compare(recipe: str, first: str, second: str, pairs: pd.DataFrame, metric: str) -> dict[str, Any] | None:
+def _paired(pairs: pd.DataFrame, metric: str) -> Paired | None:
     a, b = f"{metric}_a", f"{metric}_b"
     if a not in pairs or b not in pairs:
         return None
     known = pairs[["seed", a, b]].dropna()
-    if known.empty:
-        return None
-    by_seed = known.groupby("seed").mean() if known["seed"].duplicated().any() else known
-    values = differences(by_seed[a], by_seed[b])
-    interval = mean_interval(values)
+    return None if known.empty else paired(metric, known[a], known[b], known["seed"])
+
+
+def _row(
+    recipe: str,
+    first: str,
+    second: str,
+    pairs: pd.DataFrame,
+    pair: Paired,
+    corrected: float | None,
+    tests: int,
+    noise: float,
+) -> dict[str, Any]:
+    known = int(pairs[[f"{pair.metric}_a", f"{pair.metric}_b"]].notna().all(axis=1).sum())
+    winner, loser = (second, first) if pair.second_is_better else (first, second)
+    lost = {first: int(pairs["bad_a"].sum()), second: int(pairs["bad_b"].sum())}
+    found = verdict_of(pair.interval, noise, pair.p, corrected)
+    survivor = found in ("decided", "probable") and lost[winner] > lost[loser]
+    confirmatory = pair.metric == primary_measure()
+    several = len(pair.values) > 1
+    wanted = several and confirmatory and found not in ("tie", "decided")
+    needed = seeds_needed(pair.values, tests=max(1, tests)) if wanted else None
     row: dict[str, Any] = {
         "recipe": recipe,
-        "key": metric,
-        "metric": arrow(metric),
+        "key": pair.metric,
+        "metric": arrow(pair.metric),
         "first_level": first,
         "second_level": second,
-        "first": by_seed[a].mean(),
-        "second": by_seed[b].mean(),
-        "effect": effect_size(values),
-        "improvement": improvement_probability(values, lower_is_better=MEASURES[metric].lower_is_better)
-        if len(values) > 1
+        "first": pair.first,
+        "second": pair.second,
+        "found": "undecided" if survivor else found,
+        "winner": winner,
+        "loser": loser,
+        "effect": effect_size(pair.values),
+        "improvement": improvement_probability(pair.values, lower_is_better=MEASURES[pair.metric].lower_is_better)
+        if several
         else None,
-        "p": sign_flip_test(values) if len(values) > 1 else None,
-        "pairs": len(known),
-        "lost": len(pairs) - len(known),
-        "seeds": len(by_seed),
-        "values": values,
+        "p": pair.p if several else None,
+        "corrected": corrected,
+        "permutation": pair.permutation_p,
+        "needed": needed,
+        "more": ("over 1000" if needed is None else str(max(1, needed - len(pair.values)))) if wanted else "",
+        "pairs": known,
+        "lost": len(pairs) - known,
+        "lost_winner": lost[winner],
+        "seeds": len(pair.values),
     }
-    put(row, "difference", interval)
+    put(row, "difference", None if pair.ratio else pair.shown)
+    put(row, "ratio", pair.shown if pair.ratio else None)
+    words: Mapping[Verdict, str] = {"cannot say": "one seed: cannot say", "decided": winner}
+    if confirmatory:
+        words = {**words, "probable": f"probably {winner}"}
+    else:
+        words = {**words, "probable": f"exploratory: {winner}"}
+    text = f"undecided: {winner} failed more often" if survivor else words.get(found, found)
+    row["verdict"] = text + (f" ({lost[first] + lost[second]} lost)" if lost[first] + lost[second] else "")
     return row
 
 
@@ -210,12 +235,3 @@ def _natural(level: str) -> tuple[float, str]:
         return float(level), level
     except ValueError:
         return 0.0, level
-
-
-def _verdict(row: Mapping[str, Any], noise: float) -> str:
-    interval = Interval(row["difference"], row["difference_low"], row["difference_high"], row["seeds"])
-    lower = MEASURES[row["key"]].lower_is_better
-    winner: str = row["second_level"] if (interval.mean < 0) == lower else row["first_level"]
-    words = {"one seed": "one seed: undecided", "decided": winner, "probable": f"probably {winner}"}
-    found = verdict_of(interval, noise, row["p"], ALPHA)
-    return words.get(found, found)

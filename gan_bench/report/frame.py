@@ -17,6 +17,9 @@ STATISTICS = ("loss_d", "loss_g", "d_real", "d_fake")
 MEANS = tuple(f"mean_{name}" for name in STATISTICS)
 _EPOCH_COLUMNS = ("trial", "epoch", *STATISTICS, *MEANS, "train_seconds")
 _SCORE_COLUMNS = ["trial", "epoch", "metric", "protocol", "value", "draw_std", "train_seconds"]
+BAD = ("diverged", "failed")
+"""Statuses of trials that ended without a generator to score."""
+FEW_EPOCHS = 10
 COSTS = ("train_seconds", "evaluate_seconds", "images_per_second", "peak_megabytes", "kilojoules")
 
 
@@ -27,9 +30,10 @@ class Frames:
     Attributes:
         trials: One row per trial: suite, profile, name, setting, group (config without seed), seed, status, reason,
             every config field, epochs_done, the four final means, train_seconds, evaluate_seconds,
-            images_per_second, peak_megabytes, kilojoules, path.
+            images_per_second, peak_megabytes, kilojoules, device, threads, path.
         history: One row per trial and finished epoch: trial, epoch, the last batch's four values, the same as means
             over the epoch with the prefix ``mean_``, and train_seconds.
+        steps: One row per ``step`` line that was read: trial, epoch as a fraction, and the four values.
         scores: One row per trial, evaluation and metric: trial, epoch, metric, protocol, value, draw_std,
             train_seconds.
     """
@@ -37,6 +41,12 @@ class Frames:
     trials: pd.DataFrame
     scores: pd.DataFrame
     history: pd.DataFrame
+    steps: pd.DataFrame
+
+
+def few_epochs(config: Mapping[str, Any]) -> bool:
+    """Say whether a trial has so few epochs that its curves are drawn from steps."""
+    return int(config["epochs"]) <= FEW_EPOCHS
 
 
 def build_frames(stored: Iterable[StoredTrial]) -> Frames:
@@ -49,11 +59,13 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
         Frames that have all columns even when there are no rows.
     """
     trials, scores = [], []
+    steps: dict[str, list[Any]] = {name: [] for name in ("trial", "epoch", *STATISTICS)}
     epochs: dict[str, list[Any]] = {name: [] for name in _EPOCH_COLUMNS}  # columns: rows of 600,000 take gigabytes
     for item in stored:
         trials.append(_trial_row(item))
         scores += _score_rows(item)
         _add_epochs(item, epochs)
+        _add_steps(item, steps)
     trial_frame = _numeric(pd.DataFrame(trials), (*STATISTICS, *COSTS))
     if not trial_frame.empty:
         trial_frame["label"] = _labels(trial_frame)
@@ -62,6 +74,7 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
         trials=trial_frame,
         scores=_numeric(score_frame, ("value", "draw_std", "train_seconds")),
         history=_numeric(pd.DataFrame(epochs), _EPOCH_COLUMNS[2:]),
+        steps=_numeric(pd.DataFrame(steps), ("epoch", *STATISTICS)),
     )
 
 
@@ -101,6 +114,7 @@ def _trial_row(item: StoredTrial) -> dict[str, Any]:
         "peak_megabytes": _scaled(record.get("peak_memory_bytes"), 1e6),
         "kilojoules": _scaled(record.get("energy_joules"), 1e3),
         "device": item.environment.get("device", ""),
+        "threads": item.environment.get("threads"),
         "path": item.path,
     }
 
@@ -142,6 +156,18 @@ def _add_epochs(item: StoredTrial, columns: dict[str, list[Any]]) -> None:
             for name, mean_name in zip(STATISTICS, MEANS, strict=True):
                 columns[name].append(last.get(name))
                 columns[mean_name].append(mean.get(name))
+
+
+def _add_steps(item: StoredTrial, columns: dict[str, list[Any]]) -> None:
+    per_epoch = next((line["step"] / line["epoch"] for line in item.history if line["kind"] == "epoch"), None)
+    if not per_epoch:
+        return
+    for line in item.history:
+        if line["kind"] == "step":
+            columns["trial"].append(item.trial["id"])
+            columns["epoch"].append(line["step"] / per_epoch)
+            for name in STATISTICS:
+                columns[name].append(line.get(name))
 
 
 def _scaled(value: float | None, unit: float) -> float | None:

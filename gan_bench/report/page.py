@@ -12,14 +12,14 @@ from typing import Any
 import pandas as pd
 
 from gan_bench import __version__
-from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.records.reader import StoredTrial
+from gan_bench.report.answer import Answer
 from gan_bench.report.frame import status_of
 from gan_bench.report.plots import Plot
-from gan_bench.report.render import cells, filled, note_of, number, records
+from gan_bench.report.render import cells, filled, note_of, records
 from gan_bench.report.samples import Strip
-from gan_bench.report.study import Study, pick
-from gan_bench.report.table import Table, interval_of
+from gan_bench.report.study import Study
+from gan_bench.report.table import Table
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,14 @@ class Chapter:
     Attributes:
         study: The study.
         tables: Its tables.
+        answers: What it says.
         plots: Its plots.
         strips: Its samples.
     """
 
     study: Study
     tables: list[Table]
+    answers: list[Answer]
     plots: list[Plot]
     strips: list[Strip]
 
@@ -78,8 +80,7 @@ def _chapter(chapter: Chapter) -> dict[str, Any]:
         "settings": len(names),
         "done": int((study.trials["status"] == "done").sum()),
         "seeds": study.trials["seed"].nunique(),
-        "verdicts": [_verdict(study, protocol) for protocol in study.protocols],
-        "findings": _findings(chapter),
+        "answers": chapter.answers,
         "tables": [_table(table) for table in chapter.tables],
         "plots": [
             {"title": p.title, "description": p.description, "name": p.name, "svg": p.svg} for p in chapter.plots
@@ -89,87 +90,6 @@ def _chapter(chapter: Chapter) -> dict[str, Any]:
             for s in chapter.strips
         ],
     }
-
-
-HOW_SURE = {
-    "tie": "a tie: the whole interval of the gap lies within the noise of scoring",
-    "undecided": "undecided: the interval of the gap holds zero, or the gap is smaller than the noise of scoring",
-    "probable": "probable: the interval of the gap excludes zero, but more seeds are needed",
-    "decided": "decided",
-}
-
-
-def _verdict(study: Study, protocol: str) -> dict[str, Any]:
-    """Return the best setting under a protocol and how certain that is, from seeds that both settings have."""
-    from gan_bench.report.stats import differences, improvement_probability, mean_interval, sign_flip_test, verdict_of
-
-    final, ranking, primary = study.final(protocol), study.ranking(protocol), primary_measure()
-    by_label = {row["setting"]: done for row, done in study.settings()}
-    if not ranking:
-        return {"protocol": protocol, "best": None, "text": "No finished trial has a score yet."}
-    best = interval_of(pick(by_label[ranking[0]], final, primary))
-    assert best is not None  # noqa: S101 - it is ranked
-    half = "" if best.low is None or best.high is None else f" ± {number((best.high - best.low) / 2)}"
-    verdict = {
-        "protocol": protocol,
-        "best": ranking[0],
-        "score": f"{MEASURES[primary].title} {number(best.mean)}{half}",
-        "n": best.n,
-        "cautions": _cautions(study, protocol, by_label[ranking[0]], best.mean),
-    }
-    if len(ranking) < 2:
-        return {**verdict, "text": "There is no other setting to compare it with."}
-    values = [by_label[label].set_index("seed")["trial"].map(final[primary]).dropna() for label in ranking[:2]]
-    shared = values[0].index.intersection(values[1].index)
-    if len(shared) < 2:
-        return {**verdict, "second": ranking[1], "text": "Not sure at all: they share fewer than two seeds."}
-    gaps = differences(values[0].loc[shared], values[1].loc[shared])
-    interval, p = mean_interval(gaps), sign_flip_test(gaps)
-    assert interval.low is not None and interval.high is not None  # noqa: S101, PT018 - there are two values
-    sure = improvement_probability(-gaps, lower_is_better=True)
-    how = HOW_SURE[verdict_of(interval, study.measurement_sd(protocol, primary), p)]
-    gap = f"{number(interval.mean)} (95 %: {number(interval.low)} to {number(interval.high)})"
-    text = f"It is ahead by {gap}, in {sure:.0%} of {len(shared)} seeds, p = {p:.3f}: {how}."
-    return {**verdict, "second": ranking[1], "text": text}
-
-
-def _findings(chapter: Chapter) -> list[str]:
-    """Return one sentence for every factor comparison of the primary measure that is not left open."""
-    found, primary = [], primary_measure()
-    for table in chapter.tables:
-        if "verdict" not in table.rows or "difference" not in table.rows:
-            continue
-        for _, row in table.rows[table.rows["key"] == primary].iterrows():
-            if not row["verdict"].endswith("undecided"):
-                half = (row["difference_high"] - row["difference_low"]) / 2
-                gap = (
-                    f"{number(abs(row['difference']))} ± {number(half)} {MEASURES[primary].title}, {row['seeds']} seeds"
-                )
-                sure = f"corrected p = {row['p']:.3f}{_noisy(row, chapter.study)}"
-                pair = f"{row['recipe']}: {row['first_level']} or {row['second_level']}"
-                found.append(f"{pair}: {row['verdict']} ({gap}, {sure})")
-    return found
-
-
-def _noisy(row: pd.Series[Any], study: Study) -> str:
-    """Say so when both sides of a comparison are no better than generators that were never trained."""
-    untrained = study.untrained(row["protocol"], primary_measure(), row["recipe"])
-    worse = untrained is not None and min(row["first"], row["second"]) >= untrained
-    return "; both no better than untrained generators" if worse else ""
-
-
-def _cautions(study: Study, protocol: str, best: pd.DataFrame, score: float) -> list[str]:
-    """Say what a good rank alone would hide about the trials of the best setting."""
-    found = []
-    recipe = study.trials.set_index("trial")["recipe"][best["trial"].iloc[0]]
-    untrained = study.untrained(protocol, primary_measure(), recipe)
-    if untrained is not None and score >= untrained:
-        title = MEASURES[primary_measure()].title
-        found.append(f"No better than untrained generators, whose {title} is {number(untrained)}.")
-    collapsed = int((pick(best, study.final(protocol), "collapsed") > 0).sum())
-    if collapsed:
-        found.append(f"{collapsed} of {len(best)} of its generators collapsed: few classes, or one over and over.")
-    return found
 
 
 def _table(table: Table) -> dict[str, Any]:

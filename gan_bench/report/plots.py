@@ -13,6 +13,7 @@ import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.factors import FACTORS
+from gan_bench.report.frame import MEANS, STATISTICS
 from gan_bench.report.study import Study, pick
 from gan_bench.report.table import Table, interval_of
 
@@ -90,25 +91,49 @@ def study_plots(study: Study, tables: list[Table]) -> Iterator[Plot]:
 def _training_plots(study: Study) -> Iterator[Plot]:
     labels = best_first(study)[:PANELS]
     members = study.trials[study.trials["label"].isin(labels)][["trial", "label"]]
-    history = study.history[study.history["trial"].isin(set(members["trial"]))].merge(members, on="trial")
-    if history.empty or not labels:
+    curves = _curves(study, labels, members)
+    if not curves:
         return
     for what, title, names in (
-        ("losses", "Losses over epochs", (("mean_loss_d", "loss D"), ("mean_loss_g", "loss G"))),
-        ("outputs", "D(real) and D(fake) over epochs", (("mean_d_real", "D(real)"), ("mean_d_fake", "D(fake)"))),
+        ("losses", "Losses over epochs", (("loss_d", "loss D"), ("loss_g", "loss G"))),
+        ("outputs", "D(real) and D(fake) over epochs", (("d_real", "D(real)"), ("d_fake", "D(fake)"))),
     ):
         figure, axes = _grid(len(labels))
         for axis, label in zip(axes, labels, strict=False):
-            mine = history[history["label"] == label]
             for i, (column, text) in enumerate(names):
-                _band(axis, mine.groupby("epoch")[column], i, text)
+                if label in curves:
+                    _band(axis, curves[label].groupby("epoch")[column], i, text)
             axis.set_title(_short(label), fontsize=8)
             if what == "outputs":
                 axis.set_ylim(-0.02, 1.02)
         axes[0].legend(fontsize=8)
         figure.supxlabel("epoch", fontsize=9)
-        text = f"{title}, epoch means; lines are means over seeds, bands their range. {_which(study, labels)}"
+        source = "epoch means; of up to 10 epochs, single steps"
+        text = f"{title}, {source}; lines are means over seeds, bands their range. {_which(study, labels)}"
         yield _finish(figure, study, what, title, text)
+
+
+def _curves(study: Study, labels: list[str], members: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return what is drawn of each setting: epoch, and the four values; steps where epochs are few."""
+    steps = study.steps.merge(members, on="trial")
+    means = study.history[["trial", "epoch", *MEANS]].rename(columns=dict(zip(MEANS, STATISTICS, strict=True)))
+    epochs = means.merge(members, on="trial")
+    found = {}
+    for label in labels:
+        mine = steps[steps["label"] == label]
+        mine = _thinned(mine) if len(mine) else epochs[epochs["label"] == label]
+        if len(mine):
+            found[label] = mine
+    return found
+
+
+def _thinned(steps: pd.DataFrame, most: int = 200) -> pd.DataFrame:
+    """Put steps into at most so many places along the epochs; every value stays, so that bands show every peak."""
+    places = steps["epoch"].nunique()
+    if places <= most:
+        return steps
+    width = steps["epoch"].max() / most
+    return steps.assign(epoch=(steps["epoch"] / width).round() * width)
 
 
 def best_first(study: Study) -> list[str]:
@@ -206,25 +231,43 @@ def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[
         rows = rows.head(ROWS)
         figure = _figure(6.4, 0.9 + 0.42 * len(rows))
         axis = figure.subplots()
+        key = "difference" if rows["ratio"].isna().any() else "ratio"
+        rows = rows.dropna(subset=[key])
         places = np.arange(len(rows))[::-1]
         for place, (_, row) in zip(places, rows.iterrows(), strict=True):
-            known = row["difference_low"] is not None and not pd.isna(row["difference_low"])
+            known = row[f"{key}_low"] is not None and not pd.isna(row[f"{key}_low"])
             if known:
-                axis.plot(
-                    [row["difference_low"], row["difference_high"]], [place, place], color=_COLOURS[0], linewidth=2
-                )
-            axis.plot([row["difference"]], [place], marker="o" if known else "x", color=_COLOURS[0], markersize=5)
-        axis.axvline(0, color=_INK, linewidth=0.8)
+                axis.plot([row[f"{key}_low"], row[f"{key}_high"]], [place, place], color=_COLOURS[0], linewidth=2)
+            axis.plot([row[key]], [place], marker="o" if known else "x", color=_COLOURS[0], markersize=5)
+        axis.axvline(1 if key == "ratio" else 0, color=_INK, linewidth=0.8)
+        if key == "ratio":
+            _log_ratio(axis)
         axis.set_yticks(
-            places, [f"{r['recipe']}: {r['second_level']} - {r['first_level']}" for _, r in rows.iterrows()]
+            places, [f"{r['recipe']}: {r['second_level']} against {r['first_level']}" for _, r in rows.iterrows()]
         )
         axis.set_ylim(-0.6, len(rows) - 0.4)
-        axis.set_xlabel(f"difference in {measure} (left of zero: the first named is better)")
+        what, middle = ("ratio of", 1) if key == "ratio" else ("difference in", 0)
+        axis.set_xlabel(f"{what} {measure} (left of {middle}: the first named is better)")
         text = (
-            f"Paired differences in {measure} by {factor}, {protocol}, with 95 % intervals over seeds; a cross has one "
-            f"seed.{of}"
+            f"Paired {measure} by {factor}, {protocol}: {what} {measure}, with 95 % intervals over seeds; a cross has "
+            f"fewer than three seeds.{of}"
         )
         yield _finish(figure, study, f"factor-{factor}-{protocol}", f"Effect of {factor} on {measure}", text)
+
+
+def _log_ratio(axis: Axes) -> None:
+    """Lay ratios on a logarithmic axis with ticks at plain numbers."""
+    from matplotlib.ticker import NullLocator
+
+    axis.set_xscale("log")
+    low, high = axis.get_xlim()
+    low, high = min(low, 0.8), max(high, 1.25)
+    ticks = [
+        t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 0.8, 1, 1.25, 2, 4, 5, 10, 20, 50, 100) if low <= t <= high
+    ]
+    axis.set_xlim(low, high)
+    axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    axis.xaxis.set_minor_locator(NullLocator())
 
 
 def _cost_plot(study: Study, protocol: str) -> Iterator[Plot]:

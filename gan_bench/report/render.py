@@ -45,11 +45,16 @@ def cell(row: Mapping[str, Any], column: Column) -> str:
         return ""
     if column.kind in _WRITTEN:
         return _WRITTEN[column.kind](value)
-    text = number(float(value))
+    text = "∞" if value == math.inf else number(float(value))
     low, high = row.get(f"{column.key}_low"), row.get(f"{column.key}_high")
-    if column.kind == "interval" and low is not None and high is not None and not pd.isna(low):
-        return f"{text} ± {_half((float(high) - float(low)) / 2, text)}"
-    return text
+    if column.kind not in ("interval", "range") or low is None or high is None or pd.isna(low):
+        return text
+    if row.get(f"{column.key}_n") == 2:
+        return f"{number(float(low))} to {number(float(high))}"
+    half = (float(high) - float(low)) / 2
+    if column.kind == "range" or abs((float(high) + float(low)) / 2 - value) > 1e-6 * half:
+        return f"{text} ({number(float(low))} to {number(float(high))})"
+    return f"{text} ± {_half(half, text)}"
 
 
 def _half(width: float, mean: str) -> str:
@@ -155,11 +160,14 @@ def broken(text: str, width: int) -> list[str]:
 
 
 def to_markdown(table: Table) -> str:
-    """Write a table as GitHub Markdown; text cannot break out of its cell."""
-    frame = pd.DataFrame(cells(table), columns=[column.title for column in table.columns])
+    """Write a table as GitHub Markdown, empty columns left out; text cannot break out of its cell."""
+    rows = cells(table)
+    shown = filled(table, rows)
+    titles = [table.columns[i].title for i in shown]
+    frame = pd.DataFrame([[row[i] for i in shown] for row in rows], columns=titles)
     safe = frame.map(lambda text: _one_line(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;"))
     body = safe.to_markdown(index=False, disable_numparse=True)
-    text = note_of(table, list(range(len(table.columns))))
+    text = note_of(table, shown)
     note = f"\n\n{text}" if text else ""
     return f"### {table.title}\n\n{body}{note}\n"
 
@@ -169,7 +177,7 @@ def to_csv(table: Table) -> str:
     keys: list[str] = []
     for column in table.columns:
         keys.append(column.key)
-        if column.kind == "interval":
+        if column.kind in ("interval", "range"):
             keys += [f"{column.key}_low", f"{column.key}_high", f"{column.key}_n"]
     frame = table.rows.reindex(columns=keys).map(lambda v: _no_formula(v) if isinstance(v, str) else v)
     frame = frame.convert_dtypes()  # counts with gaps stay whole numbers

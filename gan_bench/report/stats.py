@@ -1,4 +1,9 @@
-"""Statistics over seeds, on plain arrays. Seeds are what is resampled, never images, epochs or datasets."""
+"""Statistics over seeds, on plain arrays. Seeds are what is resampled, never images, epochs or datasets.
+
+Two settings are compared by Student's paired t test over the seeds they share, on logarithms where ratios are what
+readers compare (FID). ``benchmarks/statistics/`` simulates its error rates and its power on records like ours; the
+results are in ``results/published/statistics/``.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +18,18 @@ from scipy import special
 
 Array = NDArray[np.float64]
 
-Verdict = Literal["one seed", "tie", "undecided", "probable", "decided"]
+Verdict = Literal["cannot say", "tie", "undecided", "probable", "decided"]
+
+ALPHA = 0.05
+"""Level of every test."""
 
 EXACT = 14
 """Up to this many differences every assignment of signs is tried; beyond, random ones."""
 MANY = 12
 """From this many values on an interval is bootstrapped; below, no resampling of so few values can reach its level."""
 MOST_SEEDS = 1000
+FEW = 3
+"""Below so many seeds tables show values instead of an interval."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,39 @@ def differences(first: ArrayLike, second: ArrayLike) -> Array:
     return _finite(b - a)
 
 
+def coincidence(n: ArrayLike) -> Array:
+    """Chance that two equal settings that each collapse in half of their runs differ the same way in every seed.
+
+    A pair of runs differs by a collapse, in one given direction, with probability 1/4 at most; the spread of n equal
+    differences is near zero, and a t test alone would call them certain. No p value is allowed below this chance,
+    2 / 4**n: two seeds never decide, three only a single comparison, five up to twelve of a table.
+
+    Args:
+        n: Seeds; any shape.
+    """
+    return np.asarray(2.0 * 0.25 ** np.asarray(n, dtype=np.float64))
+
+
+def paired_test(values: ArrayLike) -> Array:
+    """Two-sided p value that paired differences have mean zero: Student's t (1908), at least ``coincidence(n)``.
+
+    Args:
+        values: (..., n) finite differences, one per seed; leading axes are separate tests.
+
+    Returns:
+        (...) p values in (0, 1]; 1 where n < 2 or all differences are zero.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    n = array.shape[-1]
+    if n < 2:
+        return np.ones(array.shape[:-1])
+    mean, sd = array.mean(axis=-1), array.std(axis=-1, ddof=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * special.stdtr(n - 1, -np.abs(mean) / (sd / np.sqrt(n)))
+    p = np.where(mean == 0, 1.0, np.where(sd == 0, 0.0, p))
+    return np.maximum(p, coincidence(n))
+
+
 def sign_flip_test(values: ArrayLike, generator: np.random.Generator | None = None, draws: int = 20_000) -> float:
     """Two-sided permutation test that paired differences are symmetric about zero (Fisher 1935).
 
@@ -142,7 +185,8 @@ def sign_flip_test(values: ArrayLike, generator: np.random.Generator | None = No
         draws: Random signs tried then.
 
     Returns:
-        The p value; exact up to ``EXACT`` differences. It cannot fall below 2 / 2**n.
+        The p value; exact up to ``EXACT`` differences. It cannot fall below 2 / 2**n, so that it says nothing below
+        six seeds; with skewed differences it is the check on ``paired_test``.
     """
     array = _finite(values)
     observed = abs(array.sum())
@@ -172,26 +216,27 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def verdict_of(interval: Interval, noise: float, p: float | None = None, alpha: float = 0.05) -> Verdict:
+def verdict_of(interval: Interval, noise: float, p: float, corrected: float | None) -> Verdict:
     """Say what a paired difference allows to be said.
 
     Args:
         interval: Its mean and interval over seeds.
         noise: Differences below this are noise of scoring.
-        p: The test's p value, corrected for the comparisons of its table; None when there is no test.
-        alpha: Level of the test.
+        p: What ``paired_test`` returned.
+        corrected: The same, corrected for the comparisons of its family; None for an exploratory comparison, which
+            is never decided.
 
     Returns:
-        ``one seed``, which gives no interval; ``tie``, when the whole interval lies within the noise; ``undecided``,
-        when the mean does or the interval holds zero; ``probable``, when neither; ``decided``, when the test agrees.
+        ``cannot say`` with one seed; ``tie``, when the whole interval lies within the noise; ``undecided``, when the
+        mean does or p exceeds ``ALPHA``; ``probable``, when neither; ``decided``, when the corrected p agrees.
     """
     if interval.low is None or interval.high is None:
-        return "one seed"
+        return "cannot say"
     if max(-interval.low, interval.high) < noise:
         return "tie"
-    if abs(interval.mean) < noise or interval.low <= 0 <= interval.high:
+    if abs(interval.mean) < noise or p > ALPHA:
         return "undecided"
-    return "decided" if p is not None and p <= alpha else "probable"
+    return "decided" if corrected is not None and corrected <= ALPHA else "probable"
 
 
 def effect_size(values: ArrayLike) -> float | None:
@@ -221,28 +266,24 @@ def improvement_probability(values: ArrayLike, *, lower_is_better: bool) -> floa
     return float((array > 0).mean() + 0.5 * (array == 0).mean())
 
 
-def seeds_needed(values: ArrayLike, alpha: float = 0.05, power: float = 0.8, tests: int = 1) -> int | None:
-    """Estimate how many seeds in all would decide a difference as large and as noisy as the one seen.
+def seeds_needed(values: ArrayLike, power: float = 0.8, tests: int = 1) -> int | None:
+    """Estimate how many seeds in all ``paired_test`` needs to decide a difference as large and noisy as the one seen.
 
     Args:
         values: (n,) differences.
-        alpha: Level of the two-sided test.
         power: Chance that the test decides.
-        tests: Comparisons in the table; the level is shared out as Holm's first step does.
+        tests: Comparisons of the family; the level is shared out as Holm's first step does.
 
     Returns:
-        Seeds in all, at least the few with which a permutation test can decide at all; None for fewer than two
-        values, and when more than ``MOST_SEEDS`` would be needed.
+        Seeds in all; None for fewer than two values, and when more than ``MOST_SEEDS`` would be needed.
     """
     array = _finite(values)
-    if array.size < 2:
+    spread, mean = float(array.std(ddof=1)) if array.size > 1 else 0.0, abs(float(array.mean()))
+    if array.size < 2 or mean == 0:
         return None
-    level = alpha / tests
-    least = 1 + int(np.ceil(-np.log2(level)))  # 2 / 2**n <= level
-    spread, mean = float(array.std(ddof=1)), abs(float(array.mean()))
-    if spread == 0:
-        return least if mean else None
-    counts = np.arange(least, MOST_SEEDS + 1)
+    level = ALPHA / tests
+    counts = np.arange(2, MOST_SEEDS + 1)
     needed = special.stdtrit(counts - 1, 1 - level / 2) + special.stdtrit(counts - 1, power)
-    enough = counts[mean / spread * np.sqrt(counts) >= needed]
+    reached = mean * np.sqrt(counts) >= needed * spread
+    enough = counts[reached & (coincidence(counts) <= level)]
     return int(enough[0]) if enough.size else None

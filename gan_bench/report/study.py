@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.report.frame import COSTS, STATISTICS, Frames
+from gan_bench.report.frame import BAD, COSTS, STATISTICS, Frames
 from gan_bench.report.table import Column, Table
 
 T = TypeVar("T")
-_SETTING_COLUMNS = ["trial", "seed", "status", "group", "label", "epochs", *STATISTICS, *COSTS]
+_SETTING_COLUMNS = ["trial", "seed", "status", "group", "label", "recipe", "epochs", *STATISTICS, *COSTS]
 
 Baselines = Mapping[str, list[dict[str, Any]]]
 
@@ -22,12 +23,15 @@ def slug(*parts: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in "-".join(parts))[:150]
 
 
-def studies(frames: Frames, baselines: Baselines | None = None) -> list[Study]:
+def studies(
+    frames: Frames, baselines: Baselines | None = None, commands: Mapping[str, str] | None = None
+) -> list[Study]:
     """Cut frames into studies; quick and full trials, and datasets, are never in one.
 
     Args:
         frames: What ``build_frames`` made of the records.
         baselines: Scores of held-out real images, by suite.
+        commands: What each suite was last run with.
     """
     if frames.trials.empty:
         return []
@@ -45,7 +49,9 @@ def studies(frames: Frames, baselines: Baselines | None = None) -> list[Study]:
                 trials=trials,
                 scores=frames.scores[frames.scores["trial"].isin(names)],
                 history=frames.history[frames.history["trial"].isin(names)],
+                steps=frames.steps[frames.steps["trial"].isin(names)],
                 baselines=(baselines or {}).get(str(suite), []),
+                command=(commands or {}).get(str(suite)),
             )
         )
     sizes = {(s.suite, s.profile, s.dataset): 0 for s in found}
@@ -67,7 +73,9 @@ class Study:
         trials: One row per trial, as ``build_frames`` makes them.
         scores: One row per trial, evaluation and metric.
         history: One row per trial and epoch.
+        steps: One row per trial and logged step, where epochs are few.
         baselines: Scores of real images of the suite.
+        command: What the suite was last run with, or None where no record says so.
     """
 
     def __init__(
@@ -80,10 +88,13 @@ class Study:
         trials: pd.DataFrame,
         scores: pd.DataFrame,
         history: pd.DataFrame,
+        steps: pd.DataFrame,
         baselines: list[dict[str, Any]],
+        command: str | None = None,
     ) -> None:
         self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
-        self.trials, self.history, self.baselines = trials, history, baselines
+        self.trials, self.history, self.steps, self.baselines = trials, history, steps, baselines
+        self.command = command
         self.sized = False
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
         self.scores = scores.merge(known, on="trial")
@@ -151,22 +162,44 @@ class Study:
     def _settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
         for _, members in self.trials[_SETTING_COLUMNS].groupby("group", sort=False):
             done = members[members["status"] == "done"]
+            bad = int(members["status"].isin(BAD).sum())
             start = {
                 "setting": members["label"].iloc[0],
+                "recipe": members["recipe"].iloc[0],
                 "epochs": int(members["epochs"].iloc[0]),
                 "planned": len(members),
                 "done": len(done),
-                "bad": int(members["status"].isin(["diverged", "failed"]).sum()),
+                "bad": bad,
+                "seeds": str(len(done)) if len(done) == len(members) else f"{len(done)} of {len(members)}",
             }
             yield start, done
 
+    def medians(self, protocol: str) -> dict[str, float]:
+        """Return by label the median of the primary score over a setting's seeds, failed and diverged ones as worst.
+
+        Settings none of whose trials has ended are left out. Infinity says that half of the seeds or more were lost.
+        """
+
+        def make() -> dict[str, float]:
+            final, found = self.final(protocol), {}
+            for row, done in self.settings():
+                values = pick(done, final, primary_measure()).dropna().tolist()
+                if values or row["bad"]:
+                    found[row["setting"]] = _median([*values, *[math.inf] * row["bad"]])
+            return found
+
+        return self._once(("medians", protocol), make)
+
     def ranking(self, protocol: str) -> list[str]:
-        """Return the labels of settings with a final primary score, the best mean first."""
+        """Return the labels of settings with a final primary score, the best median over all their seeds first."""
 
         def make() -> list[str]:
-            final = self.final(protocol)
-            means = {row["setting"]: pick(done, final, primary_measure()).mean() for row, done in self.settings()}
-            return sorted((label for label, mean in means.items() if not pd.isna(mean)), key=means.__getitem__)
+            medians, means, final = self.medians(protocol), {}, self.final(protocol)
+            for row, done in self.settings():
+                mean = pick(done, final, primary_measure()).mean()
+                if not pd.isna(mean):
+                    means[row["setting"]] = (medians[row["setting"]], mean)
+            return sorted(means, key=means.__getitem__)
 
         return self._once(("ranking", protocol), make)
 
@@ -185,14 +218,24 @@ class Study:
                     yield baseline, scores
 
     def measurement_sd(self, protocol: str, metric: str) -> float:
-        """Return the spread of repeated measurements: the larger of the real baseline's and one generator's."""
+        """Return the standard deviation of repeated scoring of one generator, on the scale of the metric's test.
+
+        It is pooled over all trials whose finished generator was scored several times, so that it stands on many
+        repetitions; where none was, on the resampled real images. For a measure on the log scale it is relative.
+        """
         return self._once(("measurement_sd", protocol, metric), lambda: self._measurement_sd(protocol, metric))
 
     def _measurement_sd(self, protocol: str, metric: str) -> float:
-        floors = [scores[metric].get("draw_std") for _, scores in self.real(protocol) if metric in scores]
-        draws = self.final(protocol, "draw_std")[metric].mean()
-        known = [float(value) for value in (*floors, draws) if value is not None and not pd.isna(value)]
-        return max(known, default=0.0)
+        relative = MEASURES[metric].log_scale
+        sds = self.final(protocol, "draw_std")[metric].astype(float)
+        values = self.final(protocol)[metric].astype(float)
+        known = (sds / values if relative else sds).replace([math.inf, -math.inf], math.nan).dropna()
+        if len(known):
+            return math.sqrt(float((known**2).mean()))
+        real = [scores[metric] for _, scores in self.real(protocol) if metric in scores]
+        floors = [(s.get("draw_std"), s.get("value")) for s in real]
+        found = [sd / (value if relative else 1) for sd, value in floors if sd is not None and (value or not relative)]
+        return max((abs(float(sd)) for sd in found), default=0.0)
 
     def untrained(self, protocol: str, metric: str, recipe: str) -> float | None:
         """Return the mean score of a recipe's generators before training, or None where none was scored."""
@@ -213,6 +256,12 @@ class Study:
             "epochs": 0,
             **{name: means.get(name) for name in self.shown(names)},
         }
+
+
+def _median(values: Sequence[float]) -> float:
+    """Return the median; infinity where a middle value is infinite."""
+    ordered, middle = sorted(values), len(values) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def profile_mark(profile: str) -> str:

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES
-from gan_bench.report.stats import Interval, mean_interval
+from gan_bench.report.stats import FEW, Interval, mean_interval
 
-Kind = Literal["text", "count", "number", "seconds", "share", "p", "interval"]
+Kind = Literal["text", "count", "number", "seconds", "share", "p", "interval", "range"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Column:
     """A column of a table.
 
     Attributes:
-        key: Column of the frame; an ``interval`` also reads ``key_low``, ``key_high`` and ``key_n``.
+        key: Column of the frame; an ``interval`` (mean ± half) and a ``range`` (mean, low to high) also read
+            ``key_low``, ``key_high`` and ``key_n``.
         title: What people read.
         kind: How a value is written.
         note: A sentence that explains it, shown below the table with the column.
@@ -67,7 +68,27 @@ def put(row: dict[str, Any], key: str, interval: Interval | None) -> None:
     row[f"{key}_n"] = interval.n if interval else 0
 
 
-def interval_of(values: pd.Series[Any]) -> Interval | None:
-    """Mean and interval of the values that are known, or None when there are none."""
+def interval_of(values: pd.Series[Any], metric: str | None = None) -> Interval | None:
+    """Mean and interval of the values that are known, or None when there are none.
+
+    Of two values the ends are the values: Student's interval of two is so wide that it says nothing.
+
+    Args:
+        values: One per seed.
+        metric: The measure they are of, whose bounds the interval keeps.
+    """
     known = values.dropna().astype(float)
-    return mean_interval(known) if len(known) else None
+    if not len(known):
+        return None
+    found = mean_interval(known)
+    if found.low is None or found.high is None:
+        return found
+    if found.n < FEW:
+        return Interval(found.mean, float(known.min()), float(known.max()), found.n)
+    low, high = MEASURES[metric].bounds if metric else (None, None)
+    return Interval(
+        found.mean,
+        found.low if low is None else max(found.low, low),
+        found.high if high is None else min(found.high, high),
+        found.n,
+    )

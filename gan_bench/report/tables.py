@@ -15,6 +15,8 @@ from gan_bench.report.published import published_rows
 from gan_bench.report.study import Study, pick
 from gan_bench.report.table import Column, Table, arrow, interval_of, put
 
+COLLAPSED = "collapsed"
+"""The measure that is 1 or 0; tables count it."""
 SATURATED = 0.99
 """A discriminator is saturated when D(real) exceeds this and D(fake) falls below its complement."""
 WITHIN = (2.0, 1.25)
@@ -76,34 +78,37 @@ def setting_table(study: Study, protocol: str) -> Table:
     final, draws = study.final(protocol), study.final(protocol, "draw_std")
     quality, primary = measures_with("quality"), primary_measure()
     title = MEASURES[primary].title
-    rows = []
+    rows, medians = [], study.medians(protocol)
     for row, done in study.settings():
         values = {name: pick(done, final, name) for name in study.shown(quality)}
         for name, series in values.items():
-            put(row, name, interval_of(series))
+            put(row, name, interval_of(series, name))
+        row["median"] = medians.get(row["setting"]) if row["planned"] > 1 else None
         known = values.get(primary, pd.Series(dtype=float)).dropna()
         row["sd_seeds"] = known.std() if len(known) > 1 else None
         row["sd_draws"] = pick(done, draws, primary).mean()
         put(row, "train_seconds", interval_of(done["train_seconds"]))
         rows.append(row)
+    place = {label: rank for rank, label in enumerate(study.ranking(protocol), 1)}
     frame = pd.DataFrame(rows)
-    if primary in frame:
-        frame = frame.sort_values(primary, na_position="last", kind="stable")
-        frame.insert(0, "rank", pd.Series(range(1, len(frame) + 1), index=frame.index).where(frame[primary].notna()))
+    frame.insert(0, "rank", frame["setting"].map(place))
+    frame = frame.sort_values("rank", na_position="last", kind="stable")
     frame = pd.concat([frame, pd.DataFrame(study.baseline_rows(protocol, quality))], ignore_index=True)
     columns = [
         Column("rank", "#", "count"),
         Column("setting", "setting", vital=True),
         Column("epochs", "epochs", "count"),
-        Column("done", "seeds", "count"),
+        Column("seeds", "seeds"),
+        Column("median", f"{title} median ↓", "number"),
         *[Column(name, arrow(name), "interval") for name in study.shown(quality)],
         Column("sd_seeds", f"{title} sd seeds", "number"),
         Column("sd_draws", f"{title} sd draws", "number"),
         Column("train_seconds", "train s", "interval"),
     ]
     note = (
-        f"Scores {protocol}: extractor, reference split, generated images. Mean ± 95 % CI half-width over "
-        "seeds. sd seeds: between trainings; sd draws: between evaluations of one generator. One seed has no interval."
+        f"Scores {protocol}: extractor, reference split, generated images. Ranked by the median over all seeds, where "
+        "failed and diverged ones count as worst; otherwise mean ± 95 % CI half-width over finished seeds, of two "
+        "seeds both values. sd seeds: between trainings; sd draws: between evaluations of one generator."
     )
     return study.table(f"settings-{protocol}", "settings", columns, frame, note)
 
@@ -127,7 +132,7 @@ def best_table(study: Study, protocol: str) -> Iterator[Table]:
         rows.append(row)
     columns = [
         Column("setting", "setting", vital=True),
-        Column("done", "seeds", "count"),
+        Column("seeds", "seeds"),
         Column("final", f"{title} at the end ↓", "interval"),
         Column("best", f"best {title} ↓", "interval"),
         Column("gap", "gap", "interval"),
@@ -144,7 +149,10 @@ def health_table(study: Study, protocol: str) -> Table:
     rows = []
     for row, done in study.settings():
         for name in study.shown(health):
-            put(row, name, interval_of(pick(done, final, name)))
+            values = pick(done, final, name)
+            put(row, name, interval_of(values, name))
+        if COLLAPSED in study.metrics:
+            row["collapses"] = _count(pick(done, final, COLLAPSED))
         for name in ("d_real", "d_fake", "loss_d", "loss_g"):
             put(row, name, interval_of(done[name]))
         won = (done["d_real"] > SATURATED) & (done["d_fake"] < 1 - SATURATED)
@@ -156,7 +164,8 @@ def health_table(study: Study, protocol: str) -> Table:
         Column("planned", "planned", "count"),
         Column("done", "done", "count"),
         Column("bad", "diverged or failed", "count"),
-        *[Column(name, arrow(name), "interval") for name in study.shown(health)],
+        *[Column(name, arrow(name), "interval") for name in study.shown(health) if name != COLLAPSED],
+        Column("collapses", "collapsed"),
         Column("saturated", "D saturated", "count"),
         Column("d_real", "D(real)", "interval"),
         Column("d_fake", "D(fake)", "interval"),
@@ -166,6 +175,11 @@ def health_table(study: Study, protocol: str) -> Table:
     notes = [f"{MEASURES[name].title}: {MEASURES[name].description}" for name in study.shown(health)]
     notes.append(f"D saturated: trials whose last epoch has D(real) over {SATURATED} and D(fake) under 0.01")
     return study.table(f"health-{protocol}", "health", columns, frame, f"{'; '.join(notes)}.")
+
+
+def _count(flags: pd.Series[float]) -> str:
+    known = flags.dropna()
+    return f"{int((known > 0).sum())} of {len(known)}" if len(known) else ""
 
 
 def cost_table(study: Study, protocol: str) -> Table:
@@ -241,7 +255,7 @@ def _noise(study: Study, protocol: str) -> Callable[[str], float]:
 
 def _factor_table(study: Study, protocol: str, factor: str, rows: list[dict[str, Any]]) -> Table:
     note = f"Scores {protocol}. {factors.NOTE}"
-    frame = pd.DataFrame(rows).assign(protocol=protocol)
+    frame = pd.DataFrame(rows).assign(protocol=protocol, factor=factor)
     return study.table(f"factor-{factor}-{protocol}", factor, factors.COLUMNS, frame, note)
 
 

@@ -11,6 +11,8 @@ from gan_bench.records.reader import StoredTrial
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
+STEP_VALUES = ("loss_d", "loss_g", "d_real", "d_fake")
+
 
 def metric_key(score: str) -> str:
     """Turn a score's name into one MLflow accepts: ``fid[lenet-mnist-v1,train,10000]`` -> ``fid.lenet-mnist-v1``."""
@@ -44,11 +46,14 @@ def metrics_of(stored: StoredTrial) -> list[Metric]:
         return Metric(key, value, started + int(1000 * seconds), step)
 
     metrics: list[Metric] = []
+    seconds = 0.0
     for line in stored.history:
         if line["kind"] == "epoch":
-            for name, value in line["mean"].items():
-                if value is not None:
-                    metrics.append(metric(f"train/{name}", value, line["train_seconds"], line["epoch"]))
+            seconds = line["train_seconds"]
+            values, key, step = line["mean"], "train", line["epoch"]
+        else:  # the time of the epoch before: a step has none of its own
+            values, key, step = {name: line[name] for name in STEP_VALUES}, "step", line["step"]
+        metrics += [metric(f"{key}/{name}", v, seconds, step) for name, v in values.items() if v is not None]
     for line in stored.evaluations:
         for score in line["scores"]:
             if score["value"] is not None:

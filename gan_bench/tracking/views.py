@@ -71,7 +71,8 @@ def note(suite: str) -> str:
     )
     return (
         f"Suite **{suite}** of gan_bench: one run per trial, a mirror of the records on disk.\n\n"
-        "`train/...` are means over each epoch, `eval/MEASURE.EXTRACTOR` scores at evaluated epochs (the step is the "
+        "`train/...` are means over each epoch, `step/...` single steps, `eval/MEASURE.EXTRACTOR` scores at evaluated "
+        "epochs (the step is the "
         "epoch), `final/...` the last ones. Runs of one colour share an architecture; the tag `setting` groups seeds. "
         "`eval/samples` shows images of the same noise, from step 0, the untrained generator.\n\n"
         f"| metric | name | better | meaning |\n|---|---|---|---|\n{rows}\n"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import time
 import warnings
 
 import pytest
 from conftest import digits_trial
 
 from gan_bench.cli.console import console
-from gan_bench.cli.display import ProgressDisplay
+from gan_bench.cli.display import PreparationLines, ProgressDisplay, SuiteClock
 from gan_bench.execution.events import Progress
+from gan_bench.records.record import Status, TrialRecord
 
 VALUES = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
 
@@ -35,3 +37,49 @@ def test_warnings_are_shown_between_the_lines():
     with ProgressDisplay(lines, 1):
         warnings.warn("something \x1b[2J odd", RuntimeWarning, stacklevel=1)
     assert "warning: something \\x1b[2J odd" in lines.file.getvalue()
+
+
+def test_the_suite_is_weighed_by_work_not_by_trials(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    clock = SuiteClock({"long": 90.0, "short": 10.0})
+    assert clock.seconds_left is None, "nothing is done, so nothing is known of the pace"
+    clock.note("short", 1.0)
+    now[0] = 20.0
+    assert (clock.fraction, clock.seconds_left) == (pytest.approx(0.1), pytest.approx(180.0))
+    clock.note("long", 0.5)
+    assert str(clock) == "55% of the suite, about 16 s left"
+    clock.note("long", 1.0)
+    assert clock.seconds_left == 0
+
+
+def test_plain_lines_say_how_far_the_suite_is(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    lines = console(file=io.StringIO(), width=200)
+    trials = [digits_trial(seed) for seed in range(3)]
+    with ProgressDisplay(lines, 3, several=True, work={t.id: 60.0 for t in trials}) as display:
+        for trial in trials[:2]:
+            display.started(trial, None)
+        now[0] = 40.0
+        for trial in trials[:2]:
+            progress = Progress(epoch=1, fraction=0.5, values=VALUES, images_per_second=100.0)
+            display.progress(trial, progress)
+        display.finished(trials[0], TrialRecord(status=Status.DONE, reason=None, train_seconds=50.0))
+    said = lines.file.getvalue()
+    assert "17% of the suite, about 200 s left" not in said
+    assert "17% of the suite, about 3 min left; 0 of 3 trials done, 2 running at 100 images/s" in said
+    assert "done after 50.0 s (50% of the suite, about 40 s left)" in said
+
+
+def test_preparation_is_said_once_and_again_when_it_takes_long(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    lines = console(file=io.StringIO(), width=200)
+    say = PreparationLines(lines)
+    for i in range(100):
+        now[0] = i / 2
+        say("reading", i / 100)
+    say("measuring", 0.0)
+    assert lines.file.getvalue().split("\n") == ["  reading", "  reading: 31%", "  reading: 62%", "  reading: 93%",
+                                                 "  measuring", ""]  # fmt: skip

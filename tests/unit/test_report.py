@@ -106,10 +106,14 @@ def test_factor_table_finds_the_better_learning_rate(study):
     assert len(found) == 1
     row = found.iloc[0]
     assert (row["first_level"], row["second_level"], row["pairs"], row["seeds"]) == ("0.0002", "0.0003", 5, 5)
-    assert row["difference"] == pytest.approx(-5, abs=1.5)
-    assert row["verdict"] == "probably 0.0003"  # five seeds: a permutation test reaches 2 / 2**5 at most
-    assert row["p"] == 0.0625
-    assert row["more"] == "1"
+    low, high = (np.array([item.evaluations[-1]["scores"][0]["value"] for item in study[start::2]]) for start in (0, 1))
+    gaps = np.log(high) - np.log(low)
+    assert row["ratio"] == pytest.approx(np.exp(gaps.mean()))
+    assert row["p"] == row["corrected"] == pytest.approx(scipy_stats.ttest_1samp(gaps, 0).pvalue)
+    interval = scipy_stats.t.interval(0.95, 4, loc=gaps.mean(), scale=scipy_stats.sem(gaps))
+    assert (row["ratio_low"], row["ratio_high"]) == pytest.approx(tuple(np.exp(interval)))
+    assert row["verdict"] == "0.0003"
+    assert (row["more"], row["permutation"]) == ("", None), "five seeds: a permutation test could not decide"
 
 
 def test_a_factor_is_never_compared_across_other_differences(study):
@@ -225,10 +229,10 @@ def test_a_narrow_terminal_keeps_the_verdict(study):
     console = Console(file=io.StringIO(), width=72)
     print_table(table(ReportTables.of(build_frames(study)).all, "factor-learning-rate"), console)
     said = console.file.getvalue()
-    assert "probably" in said
+    assert "better" in said
     assert "mean at A" in said.split("Hidden columns (narrow terminal; all are in the files):")[1]
     assert "effect:" not in said, "what is not shown needs no words"
-    assert "score" in said.split("Left out")[0], "rows that cannot be told apart say nothing"
+    assert "score" in said.split("Hidden columns")[0], "rows that cannot be told apart say nothing"
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), max_size=60), st.integers(2, 30))

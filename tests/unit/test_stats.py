@@ -9,16 +9,21 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from gan_bench.report.stats import (
+    ALPHA,
     MANY,
+    Interval,
     bca_interval,
+    coincidence,
     differences,
     effect_size,
     holm,
     improvement_probability,
     mean_interval,
+    paired_test,
     seeds_needed,
     sign_flip_test,
     t_interval,
+    verdict_of,
 )
 
 STUDIES = 1000
@@ -121,11 +126,78 @@ def test_the_seeds_that_are_needed_give_the_power_that_is_asked():
     assert np.mean(decided) == pytest.approx(0.8, abs=0.05)
 
 
+@given(st.lists(st.integers(-1000, 1000), min_size=2, max_size=10).filter(lambda v: len(set(v)) > 1))
+def test_the_paired_test_is_scipy_s_above_its_floor(values):
+    theirs = scipy_stats.ttest_1samp(np.array(values, dtype=float), 0).pvalue
+    assert float(paired_test(values)) == pytest.approx(max(theirs, 2 / 4 ** len(values)), rel=1e-6)
+
+
+def test_the_paired_test_of_many_studies_is_that_of_each():
+    values = np.random.default_rng(0).normal(0.5, 1, (3, 4, 6))
+    together = paired_test(values)
+    assert together.shape == (3, 4)
+    assert together[1, 2] == float(paired_test(values[1, 2]))
+
+
+@pytest.mark.parametrize(("values", "p"), [([3.0], 1.0), ([0.0, 0.0], 1.0), ([2.0, 2.0, 2.0], 2 / 64)])
+def test_what_has_no_spread_or_no_partner(values, p):
+    assert float(paired_test(values)) == p
+
+
+def study(generator, collapse, n, tests):
+    """Log ratios of two equal settings whose runs collapse with some probability."""
+    a, b = (
+        generator.normal(0, 0.1, (STUDIES * 10, tests, n))
+        + np.log(4) * (generator.random((STUDIES * 10, tests, n)) < collapse)
+        for _ in range(2)
+    )
+    return b - a
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 8])
+@pytest.mark.parametrize("tests", [1, 3, 9])
+@pytest.mark.parametrize("collapse", [0.0, 0.2, 0.5])
+def test_a_table_of_equal_settings_seldom_errs(n, tests, collapse):
+    """The chance of any decision in a table of true nulls stays at 5 %, whatever the runs do."""
+    p = paired_test(study(np.random.default_rng(n), collapse, n, tests))
+    assert np.mean(p.min(axis=1) <= ALPHA / tests) <= 0.06
+
+
+def test_without_the_floor_collapsing_runs_would_decide_too_often():
+    """Why p values have a floor: half of the runs collapse, three seeds, nine comparisons."""
+    values = study(np.random.default_rng(0), 0.5, 3, 9)
+    t_alone = scipy_stats.ttest_1samp(values, 0, axis=-1).pvalue
+    assert np.mean(t_alone.min(axis=1) <= ALPHA / 9) > 0.08
+
+
+def test_the_floor_is_the_chance_it_says():
+    generator = np.random.default_rng(0)
+    collapsed = generator.random((2, 200_000, 3)) < 0.5
+    same_way = (collapsed[0] & ~collapsed[1]).all(axis=1) | (~collapsed[0] & collapsed[1]).all(axis=1)
+    assert same_way.mean() == pytest.approx(float(coincidence(3)), abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("interval", "p", "corrected", "said"),
+    [
+        (Interval(5.0, None, None, 1), 1.0, None, "cannot say"),
+        (Interval(0.1, -0.5, 0.7, 5), 0.6, 0.6, "tie"),
+        (Interval(0.9, 0.1, 1.7, 5), 0.01, 0.01, "undecided"),  # the mean is within the noise
+        (Interval(5.0, -1.0, 11.0, 5), 0.1, 0.1, "undecided"),
+        (Interval(5.0, 1.0, 9.0, 5), 0.02, 0.18, "probable"),
+        (Interval(5.0, 1.0, 9.0, 5), 0.02, None, "probable"),  # exploratory
+        (Interval(5.0, 1.0, 9.0, 5), 0.005, 0.045, "decided"),
+    ],
+)
+def test_verdicts(interval, p, corrected, said):
+    assert verdict_of(interval, 1.0, p, corrected) == said
+
+
 def test_no_number_of_seeds_decides_nothing():
     assert seeds_needed([1.0, -1.0]) is None
     assert seeds_needed([1.0]) is None
-    assert seeds_needed([5.0, 5.0]) == 6  # 2 / 2**6 is the first level under 0.05
-    assert seeds_needed([5.0, 5.0], tests=10) == 9
+    assert seeds_needed([5.0, 5.0]) == 3  # 2 / 4**3 is the first level under 0.05
+    assert seeds_needed([5.0, 5.0], tests=10) == 5
 
 
 def test_t_is_scipy_s():

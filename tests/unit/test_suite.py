@@ -63,6 +63,45 @@ def test_quick_cuts_and_is_another_trial(tmp_path):
     assert config.profile == "quick"
 
 
+BOTH = GOOD.replace(
+    "  - recipe: mnist-mlp-z100\n    sweep", "  - recipe: mnist-dcgan\n  - recipe: mnist-mlp-z100\n    sweep"
+)
+CUTS = "{epochs: {mnist-dcgan: 2, mnist-mlp-z100: 24}, train_limit: {mnist-dcgan: 15000, mnist-mlp-z100: 20000}}"
+
+
+def test_quick_cuts_recipe_by_recipe(tmp_path):
+    text = BOTH.replace("{epochs: 2, train_limit: 500, samples: 50, seeds: [7]}", CUTS)
+    trials = plan_of(tmp_path, text, profile="quick").trials
+    cuts = {(t.config.recipe, t.config.epochs, t.config.train_limit) for t in trials}
+    assert cuts == {("mnist-dcgan", 2, 15_000), ("mnist-mlp-z100", 24, 20_000)}
+    capped = plan_of(tmp_path, text, profile="quick", epochs=5).trials
+    assert {t.config.epochs for t in capped} == {2, 5}
+    assert {t.config.train_limit for t in plan_of(tmp_path, text).trials} == {None}
+
+
+@pytest.mark.parametrize(
+    ("cuts", "place", "message"),
+    [
+        (
+            "{epochs: {mnist-dcgan: 2}}",
+            "10:20",
+            "profiles.quick.epochs: no number for the recipe mnist-mlp-z100; add one",
+        ),
+        ("{epochs: {mnist-dcgan: 2, mnist-mlp: 3}}", "10:45", 'no trial has the recipe "mnist-mlp" (did you mean'),
+        ("{epochs: {mnist-dcgan: 0, mnist-mlp-z100: 3}}", "10:42", "whole number from 1 to 1,000,000, got 0"),
+        ("{epochs: {mnist-dcgan: [2], mnist-mlp-z100: 3}}", "10:42", "whole number from 1 to 1,000,000, got [2]"),
+        ("{train_limit: {mnist-dcgan: 1, mnist-mlp-z100: 3}}", "10:47", "whole number from 2 to 1,000,000,000, got 1"),
+    ],
+)
+def test_cuts_by_recipe_are_checked(tmp_path, cuts, place, message):
+    text = BOTH.replace("{epochs: 2, train_limit: 500, samples: 50, seeds: [7]}", cuts)
+    for profile in ("full", "quick"):
+        with pytest.raises(SuiteError) as caught:
+            plan_of(tmp_path, text, profile=profile)
+        assert message in str(caught.value)
+        assert f"s.yaml:{place}" in str(caught.value)
+
+
 def test_command_line_caps_and_filters(tmp_path):
     plan = plan_of(tmp_path, GOOD, epochs=5, train_limit=40, samples=9, seeds=(3,), only="*betas*")
     assert [t.name for t in plan.trials] == [

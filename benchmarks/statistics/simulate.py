@@ -1,0 +1,170 @@
+"""How often the verdicts of a report are wrong, and how often they find what is there.
+
+    python benchmarks/statistics/simulate.py [RESULTS] [--studies 200000] [--out results/published/statistics]
+
+Every study draws the final FIDs of two settings over n seeds and compares them as a report does: a paired t test on
+differences or on log ratios, its p value at least ``coincidence(n)``, corrected for the m comparisons of a table. Where
+all m comparisons are between equal settings, a study errs when its smallest p is at most 0.05 / m, which is Holm's
+first step. With RESULTS, the residuals of that folder's final log FIDs are drawn as well: records like ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gan_bench.config.measures import primary_measure
+from gan_bench.core.atomic import write_atomically
+from gan_bench.records.reader import StoredTrial, existing, scan
+from gan_bench.report.frame import build_frames
+from gan_bench.report.stats import ALPHA, paired_test
+from gan_bench.report.study import studies
+
+Array = NDArray[np.float64]
+Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
+
+SEEDS = (2, 3, 4, 5, 8, 10)
+FAMILIES = (1, 3, 9)
+FACTORS = (1.25, 1.5, 2.0)
+SPREADS = (0.1, 0.2, 0.4)
+"""Standard deviations of log FID over seeds."""
+CHUNK = 20_000
+
+
+def log_normal(sigma: float) -> Draw:
+    return lambda generator, shape: 100 * np.exp(generator.normal(0, sigma, shape))
+
+
+def collapsing(share: float) -> Draw:
+    """Runs of FID 100 with a spread of 10 %, a share of which collapses to about four times as much."""
+
+    def draw(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        return log_normal(0.1)(generator, shape) * np.where(generator.random(shape) < share, 4.0, 1.0)
+
+    return draw
+
+
+NULLS: dict[str, Draw] = {
+    "normal, sd 10 %": lambda generator, shape: generator.normal(100, 10, shape),
+    "log-normal, sigma 0.1": log_normal(0.1),
+    "log-normal, sigma 0.5": log_normal(0.5),
+    "log-normal, sigma 1": log_normal(1.0),
+    "Student's t, 3 degrees, sd 17 %": lambda generator, shape: np.maximum(
+        100 + 10 * generator.standard_t(3, shape), 1
+    ),
+    "20 % of runs collapse": collapsing(0.2),
+    "50 % of runs collapse": collapsing(0.5),
+}
+"""Both settings are drawn from the same distribution."""
+UNEQUAL = {
+    "equal geometric means, sigma 0.1 and 0.5": (log_normal(0.1), log_normal(0.5)),
+    "equal means, sigma 0.1 and 0.5": (
+        log_normal(0.1),
+        lambda generator, shape: log_normal(0.5)(generator, shape) * np.exp((0.1**2 - 0.5**2) / 2),
+    ),
+}
+"""Settings that are equal in one sense only: log ratios test the first, differences the second."""
+
+
+def differences(a: Array, b: Array, scale: str) -> Array:
+    return np.log(b) - np.log(a) if scale == "log ratio" else b - a
+
+
+def share_below(first: Draw, second: Draw, n: int, tests: int, scale: str, studies_: int, *, any_test: bool) -> float:
+    """Return the share of studies with a decision.
+
+    Args:
+        first: Draws the FIDs of A.
+        second: Draws those of B.
+        n: Seeds.
+        tests: Comparisons of the table.
+        scale: ``log ratio`` or ``difference``.
+        studies_: Studies.
+        any_test: Whether any comparison counts, or the first one alone (power).
+    """
+    generator, hits = np.random.default_rng(n * 100 + tests), 0
+    for start in range(0, studies_, CHUNK):
+        shape = (min(CHUNK, studies_ - start), tests if any_test else 1, n)
+        p = paired_test(differences(first(generator, shape), second(generator, shape), scale))
+        hits += int((p.min(axis=1) <= ALPHA / tests).sum())
+    return hits / studies_
+
+
+def residuals_of(results: Path) -> Array:
+    """Return how final log FIDs differ from the mean of their setting, widened to the spread they estimate."""
+    found = [item for item in scan(existing(results), steps=False) if isinstance(item, StoredTrial)]
+    values = []
+    for study in studies(build_frames(found)):
+        final = study.final(study.protocols[0])[primary_measure()]
+        for _, done in study.settings():
+            logs = np.log(done["trial"].map(final).dropna().to_numpy(dtype=float))
+            if len(logs) > 1:
+                values.append((logs - logs.mean()) * np.sqrt(len(logs) / (len(logs) - 1)))
+    return np.concatenate(values)
+
+
+def from_records(residuals: Array) -> Draw:
+    return lambda generator, shape: 100 * np.exp(generator.choice(residuals, shape))
+
+
+def errors(nulls: dict[str, Draw], studies_: int) -> Iterator[dict[str, object]]:
+    pairs = {name: (draw, draw) for name, draw in nulls.items()} | UNEQUAL
+    for name, (first, second) in pairs.items():
+        for scale in ("difference", "log ratio"):
+            row: dict[str, object] = {"two equal settings": name, "test on": scale}
+            for tests in FAMILIES:
+                for n in SEEDS:
+                    share = share_below(first, second, n, tests, scale, studies_, any_test=True)
+                    row[f"{tests} tests, {n} seeds"] = share
+            yield row
+
+
+def power(residuals: Array | None, studies_: int) -> Iterator[dict[str, object]]:
+    draws: dict[str, Draw] = {f"log-normal, sigma {sigma}": log_normal(sigma) for sigma in SPREADS}
+    if residuals is not None:
+        draws["our records"] = from_records(residuals)
+    for name, draw in draws.items():
+        for factor in FACTORS:
+            row: dict[str, object] = {"spread over seeds": name, "true factor": factor}
+
+            def better(generator: np.random.Generator, shape: tuple[int, ...], draw: Draw = draw, f: float = factor):  # noqa: ANN202
+                return draw(generator, shape) / f
+
+            for tests in FAMILIES:
+                for n in (3, 5, 10):
+                    share = share_below(draw, better, n, tests, "log ratio", studies_, any_test=False)
+                    row[f"{tests} tests, {n} seeds"] = share
+            yield row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, nargs="?", help="a results folder whose spread over seeds is drawn too")
+    parser.add_argument("--studies", type=int, default=200_000)
+    parser.add_argument("--out", type=Path, default=Path("results/published/statistics"))
+    asked = parser.parse_args()
+    residuals = residuals_of(asked.results) if asked.results else None
+    nulls = dict(NULLS)
+    if residuals is not None:
+        nulls["our records"] = from_records(residuals)
+        print(f"{len(residuals)} residuals of log FID, standard deviation {residuals.std():.3f}")
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for name, rows in (
+        ("errors", errors(nulls, asked.studies)),
+        ("power", power(residuals, asked.studies)),
+    ):
+        frame = pd.DataFrame(rows)
+        write_atomically(asked.out / f"{name}.csv", frame.to_csv(index=False, float_format="%.5f"))
+        shown = frame.map(lambda value: f"{value:.1%}" if isinstance(value, float) and value <= 1 else value)
+        text = shown.to_markdown(index=False, disable_numparse=True)
+        write_atomically(asked.out / f"{name}.md", text + "\n")
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""A comparison of two results folders, written for people or programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from gan_bench.cli.console import PlainConsole, console, table_console
+from gan_bench.cli.options import FormatChoice
+from gan_bench.core.atomic import write_atomically
+from gan_bench.records.json_files import finite
+from gan_bench.report.answer import plain_markdown
+from gan_bench.report.compare import Comparison
+from gan_bench.report.render import print_table, to_markdown
+
+_STYLE = {"worse": "red", "unsure": "yellow", "better": "green"}
+_WORDS = {"worse": "worse", "unsure": "cannot judge", "better": "better", "differences": "differs"}
+
+
+def write_comparison(found: Comparison, form: FormatChoice, out: Path | None) -> None:
+    """Write a comparison to the terminal, or to a file.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    if form is FormatChoice.TEXT and out is None:
+        _print(found, console())
+        return
+    if form is FormatChoice.TEXT:
+        recorder = PlainConsole(width=160, record=True, quiet=True)
+        _print(found, recorder)
+        text = recorder.export_text()
+    elif form is FormatChoice.JSON:
+        text = json.dumps(finite(found.to_json()), indent=2, allow_nan=False, default=str) + "\n"
+    else:
+        text = _markdown(found)
+    if out is None:
+        console().out(text, end="", highlight=False)
+    else:
+        write_atomically(out, text)
+
+
+def _print(found: Comparison, lines: PlainConsole) -> None:
+    tables = table_console(lines) if not lines.record else lines
+    for table in found.tables:
+        print_table(table, tables, filed=False)
+    for kind, sentence in found.sentences():
+        word = f"{_WORDS[kind]}: " if kind in _WORDS else ""
+        lines.say(f"{word}{sentence}", style=_STYLE.get(kind))
+
+
+def _markdown(found: Comparison) -> str:
+    lines = [
+        f"- **{_WORDS[kind]}**: {plain_markdown(sentence)}" if kind in _WORDS else f"- {plain_markdown(sentence)}"
+        for kind, sentence in found.sentences()
+    ]
+    return "\n".join(["## gan_bench comparison", "", *lines, "", *map(to_markdown, found.tables)])

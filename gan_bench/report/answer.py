@@ -1,0 +1,299 @@
+"""What a study says in a few sentences: the same on the terminal, on the page, and in ``report/answer.md``."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.core.text import duration, plural
+from gan_bench.report.leaders import Leaders, leaders
+from gan_bench.report.render import number
+from gan_bench.report.stats import FEW, Interval
+from gan_bench.report.study import Study, pick
+from gan_bench.report.table import Table
+
+EPOCHS = "epochs"
+"""The factor whose levels are epochs of the same trials."""
+NAMED = 3
+"""Settings that a sentence names; the ranking has them all."""
+SEEDS = 5
+"""Seeds that are proposed where there is one."""
+MOST_MORE = 10
+"""Additional seeds above which a longer training or another question is the better use of time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a study says under one protocol.
+
+    Attributes:
+        title: The study.
+        protocol: Extractor, reference split and generated images.
+        best: Label of the best setting, or None where nothing has a score.
+        score: Its primary score with its interval, as text.
+        headline: The best setting and how certain that is.
+        cautions: What its rank alone would hide.
+        factors: One sentence for every factor.
+        proposal: What to run next, and how long that takes, or None.
+    """
+
+    title: str
+    protocol: str
+    best: str | None
+    score: str
+    headline: str
+    cautions: tuple[str, ...]
+    factors: tuple[str, ...]
+    proposal: str | None
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All of it, in order."""
+        return (self.headline, *self.cautions, *self.factors, *([self.proposal] if self.proposal else []))
+
+
+def answers(study: Study, tables: list[Table]) -> Iterator[Answer]:
+    """Answer the question of a study under each of its protocols.
+
+    Args:
+        study: The study.
+        tables: Its tables; the sentences about factors are made from them.
+    """
+    for protocol in study.protocols:
+        found = leaders(study, protocol)
+        rows = list(_factor_rows(study, protocol, tables))
+        best, score = (found.best, score_text(found.score)) if found else (None, "")
+        yield Answer(
+            title=study.title,
+            protocol=protocol,
+            best=best,
+            score=score,
+            headline=_headline(study, protocol, found),
+            cautions=tuple(_cautions(study, protocol, found)),
+            factors=tuple(sentence for factor, each in rows for sentence in _factor_sentences(factor, each)),
+            proposal=_proposal(study, [each for _, each in rows], found),
+        )
+
+
+def to_markdown(found: list[Answer]) -> str:
+    """Write answers as Markdown."""
+    parts = ["# Answer\n"]
+    for answer in found:
+        lines = "\n".join(f"- {plain_markdown(sentence)}" for sentence in answer.sentences)
+        parts.append(f"## {plain_markdown(answer.title)}\n\nScores: {plain_markdown(answer.protocol)}.\n\n{lines}\n")
+    return "\n".join(parts)
+
+
+def plain_markdown(text: str) -> str:
+    """Keep text from being taken for Markdown or HTML, code spans apart."""
+    parts = text.split("`")
+    return "`".join(p if i % 2 else re.sub(r"([\\*_<\[\]|#])", r"\\\1", p) for i, p in enumerate(parts))
+
+
+def score_text(score: Interval, metric: str | None = None) -> str:
+    """Write a score with its interval: ``FID 91.5 ± 10.7``."""
+    title = MEASURES[metric or primary_measure()].title
+    if score.low is None or score.high is None:
+        return f"{title} {number(score.mean)}"
+    if score.n < FEW:
+        return f"{title} {number(score.low)} to {number(score.high)}"
+    return f"{title} {number(score.mean)} ± {number((score.high - score.low) / 2)}"
+
+
+# ---------------------------------------------------------------------------------------------- the best
+
+
+def _headline(study: Study, protocol: str, found: Leaders | None) -> str:
+    if found is None:
+        return "No finished trial has a score yet."
+    row = next(row for row, _ in study.settings() if row["setting"] == found.best)
+    seeds = f"{row['done']} of {row['planned']} planned seeds" if row["done"] < row["planned"] else ""
+    seeds = seeds or plural(found.score.n, "seed")
+    lost = f", {row['bad']} failed or diverged" if row["bad"] else ""
+    start = f"Best setting: {found.best}, {score_text(found.score)} ({seeds}{lost}; {protocol})"
+    compared = len(found.behind) + len(found.tied)
+    if not compared:
+        if not found.unknown:
+            return f"{start}. There is no other setting to compare it with."
+        return f"{start}. Which setting is best cannot be said with one seed."
+    if not found.behind:
+        return f"{start}. No setting is decidedly worse: {_named(found.tied)} may be as good."
+    if not found.tied:
+        return f"{start}. It is decidedly better than {'the other' if compared == 1 else f'all {compared} others'}."
+    ahead = f"{start}. It is decidedly better than {len(found.behind)} of {compared} others"
+    return f"{ahead}; {_named(found.tied)} may be as good."
+
+
+def _named(labels: tuple[str, ...]) -> str:
+    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+    return "; ".join(labels[:NAMED]) + more
+
+
+def _cautions(study: Study, protocol: str, found: Leaders | None) -> Iterator[str]:
+    """Yield what a good rank alone would hide."""
+    if found is None:
+        return
+    final, primary = study.final(protocol), primary_measure()
+    title = MEASURES[primary].title
+    by_label = {row["setting"]: (row, done) for row, done in study.settings()}
+    row, done = by_label[found.best]
+    untrained = study.untrained(protocol, primary, row["recipe"])
+    if untrained is not None and found.score.mean >= untrained:
+        yield f"It is no better than untrained generators ({title} {number(untrained)})."
+    if "collapsed" in study.metrics and (collapsed := int((pick(done, final, "collapsed") > 0).sum())):
+        yield f"{collapsed} of {len(done)} of its generators collapsed: few classes, or one over and over."
+    useless = no_better_than_untrained(study, protocol)
+    if (useless and found.best not in useless) or len(useless) > 1:
+        yield f"{len(useless)} of {len(by_label)} settings are no better than untrained generators."
+    bad = sum(row["bad"] for row, _ in by_label.values())
+    if bad:
+        yield f"{plural(bad, 'trial')} failed or diverged and count as worst in the ranking."
+
+
+def no_better_than_untrained(study: Study, protocol: str) -> list[str]:
+    """Return the labels of settings whose median primary score does not beat their untrained generators'."""
+    found = []
+    medians = study.medians(protocol)
+    for row, _ in study.settings():
+        untrained = study.untrained(protocol, primary_measure(), row["recipe"])
+        if untrained is not None and medians.get(row["setting"], 0) >= untrained:
+            found.append(row["setting"])
+    return found
+
+
+# ----------------------------------------------------------------------------------------------- factors
+
+
+def _factor_rows(study: Study, protocol: str, tables: list[Table]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield every factor with its rows of the primary score."""
+    prefix = f"{study.slug}-factor-"
+    for table in tables:
+        if table.name.startswith(prefix) and "found" in table.rows:
+            rows = table.rows
+            rows = rows[(rows["key"] == primary_measure()) & (rows["protocol"] == protocol)]
+            if not rows.empty:
+                yield str(rows["factor"].iloc[0]), rows
+
+
+def _factor_sentences(factor: str, rows: pd.DataFrame) -> Iterator[str]:
+    """Say what the comparisons of every two levels came to over the recipes."""
+    if factor == EPOCHS:
+        yield _epochs_sentence(_records(rows.groupby("recipe", sort=True).tail(1)))
+        return
+    records = sorted(_records(rows), key=lambda row: (row["first_level"], row["second_level"]))
+    for (first, second), group in groupby(records, key=lambda row: (row["first_level"], row["second_level"])):
+        yield _pair_sentence(factor, str(first), str(second), list(group))
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
+    return found
+
+
+def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, Any]]) -> str:
+    count = len(rows)
+    by = {kind: [row for row in rows if row["found"] == kind] for kind in ("decided", "probable", "tie", "cannot say")}
+    sure = [*by["decided"], *by["probable"]]
+    lost = sum(row["lost"] for row in rows)
+    tail = f"; {plural(lost, 'pair')} lost" if lost else ""
+    where = plural(count, "recipe")
+    if len(by["cannot say"]) == count:
+        ahead = sum(row["winner"] == second for row in rows)
+        leader, ahead = (second, ahead) if 2 * ahead > count else (first, count - ahead)
+        return f"{factor}: one seed cannot say; {leader} is ahead in {ahead} of {where}{tail}."
+    winners = {str(row["winner"]) for row in sure}
+    if len(winners) == 1:
+        (winner,) = winners
+        loser = second if winner == first else first
+        degree = ", ".join(f"{len(by[k])} {k}" for k in ("decided", "probable") if by[k])
+        rest = f", undecided in {count - len(sure)}" if count > len(sure) else ""
+        gain = _gain(sure)
+        return f"{factor}: {winner} is better than {loser} in {len(sure)} of {where} ({degree}{gain}{rest}{tail})."
+    if winners:
+        each = "; ".join(f"{row['recipe']}: {row['winner']} ({row['found']})" for row in sure)
+        return f"{factor}: it depends on the recipe ({each}{tail})."
+    if len(by["tie"]) == count:
+        return (
+            f"{factor}: {first} and {second} are a tie in {where}: any difference is within the noise of scoring{tail}."
+        )
+    more = [int(row["needed"]) - row["seeds"] for row in rows if not pd.isna(row["needed"])]
+    needs = f"; about {plural(max(1, min(more)), 'more seed')} would decide the clearest" if more else ""
+    return f"{factor}: undecided between {first} and {second} in {where}{needs}{tail}."
+
+
+def _epochs_sentence(rows: list[dict[str, Any]]) -> str:
+    """Say whether the last evaluated epochs still improved the primary score, recipe by recipe."""
+    title, count = MEASURES[primary_measure()].title, len(rows)
+    improved = [row for row in rows if row["winner"] == row["second_level"]]
+    sure = [row for row in improved if row["found"] in ("decided", "probable")]
+    start = f"{EPOCHS}: {title} still improved at the end of training in {len(improved)} of {plural(count, 'recipe')}"
+    if all(row["found"] == "cannot say" for row in rows):
+        return f"{start}; one seed cannot say."
+    degree = ", ".join(f"{n} {k}" for k in ("decided", "probable") if (n := sum(r["found"] == k for r in sure)))
+    return f"{start} ({degree or 'none decided'}{_gain(sure) if sure else ''})."
+
+
+def _gain(rows: list[dict[str, Any]]) -> str:
+    """Write by how much the better level is ahead, as a ratio of the primary score where ratios are compared."""
+    ratios = [float(row["ratio"]) for row in rows if not pd.isna(row["ratio"])]
+    if len(ratios) < len(rows):
+        return ""
+    better = sorted(min(r, 1 / r) for r in ratios)
+    title = MEASURES[primary_measure()].title
+    low, high = f"{better[0]:.2f}", f"{better[-1]:.2f}"
+    return f", {title} \N{MULTIPLICATION SIGN} {low if low == high else f'{low} to {high}'}"
+
+
+# ------------------------------------------------------------------------------------------- what is next
+
+
+def _proposal(study: Study, factors: list[pd.DataFrame], found: Leaders | None) -> str | None:
+    """Propose the run that would settle most, with its expected time."""
+    trials = study.trials
+    left = int(trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "skipped"]).sum())
+    command = study.command
+    if left:
+        return f"Next: `{command}` continues; {plural(left, 'trial')} left." if command else None
+    if found is None or not command:
+        return None
+    have = sorted({int(seed) for seed in trials["seed"]})
+    needed = [
+        int(row["needed"])
+        for rows in factors
+        for _, row in rows.iterrows()
+        if row["found"] in ("undecided", "probable") and not pd.isna(row["needed"])
+    ]
+    total = SEEDS if len(have) < SEEDS else min([n for n in needed if n > len(have)], default=None)
+    if total is None or total - len(have) > MOST_MORE:
+        if study.profile != "quick":
+            return None
+        return f"Next: the suite's whole protocol, `{_with(command, '--profile', 'full')}`."
+    more = [seed for seed in range(total + len(have)) if seed not in have][: total - len(have)]
+    seconds = trials[["train_seconds", "evaluate_seconds"]].sum(axis=1).mean() * trials["group"].nunique() * len(more)
+    seeds = ",".join(map(str, [*have, *more]))
+    why = "one seed cannot say" if len(have) == 1 else "would decide more"
+    wanted = f"`{_with(command, '--seeds', seeds)}`"
+    return f"Next: {plural(len(more), 'more seed')} ({why}): {wanted}, about {duration(seconds / _workers(trials))}."
+
+
+def _with(command: str, option: str, value: str) -> str:
+    """Return a command with an option set."""
+    words = shlex.split(command)
+    if option in words:
+        words[words.index(option) + 1] = value
+        return shlex.join(words)
+    return shlex.join([*words, option, value])
+
+
+def _workers(trials: pd.DataFrame) -> int:
+    """Guess how many trials run at a time: one per core where trials had one thread each."""
+    on_cpu = (trials["device"] == "cpu").all()
+    return (os.cpu_count() or 1) if on_cpu and (trials["threads"] == 1).all() else 1

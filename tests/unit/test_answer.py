@@ -1,0 +1,141 @@
+"""The few sentences that a study comes to, and the ranking behind them: no survivor wins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from conftest import digits_trial
+from test_report import stored, table, with_lr
+
+from gan_bench.report.answer import answers, to_markdown
+from gan_bench.report.build import ReportTables
+from gan_bench.report.frame import build_frames
+
+SEEDS = range(5)
+COMMAND = "gan-bench run test --profile full"
+
+
+def trials(lr, fids, **options):
+    """One trial per seed; None is one that failed."""
+    return [
+        stored(with_lr(digits_trial(seed), lr), fid=fid, status="failed" if fid is None else "done", **options)
+        for seed, fid in enumerate(fids)
+    ]
+
+
+def answer(items, command=COMMAND):
+    made = ReportTables.of(build_frames(items), commands={"test": command} if command else None)
+    ((_, _, (found,)),) = made.studies
+    return found
+
+
+def test_a_clear_effect_of_five_seeds_is_decided():
+    found = answer([*trials(2e-4, (50, 52, 49, 51, 50.5)), *trials(3e-4, (80, 83, 79, 84, 81))])
+    assert "decidedly better than the other." in found.headline
+    (lr,) = (sentence for sentence in found.factors if sentence.startswith("learning rate"))
+    assert lr.startswith(
+        "learning rate: 0.0002 is better than 0.0003 in 1 of 1 recipe (1 decided, FID \N{MULTIPLICATION SIGN} 0.6"
+    )
+    assert found.proposal is None
+
+
+def test_no_effect_is_undecided_with_what_it_would_take():
+    found = answer([*trials(2e-4, (50, 60, 45, 55, 52)), *trials(3e-4, (55, 52, 50, 51, 53))])
+    assert "may be as good" in found.headline
+    (lr,) = (sentence for sentence in found.factors if sentence.startswith("learning rate"))
+    assert lr.startswith("learning rate: undecided between 0.0002 and 0.0003 in 1 recipe")
+
+
+def test_one_seed_cannot_say_and_five_are_proposed():
+    found = answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))])
+    assert "cannot be said with one seed" in found.headline
+    assert "learning rate: one seed cannot say; 0.0002 is ahead in 1 of 1 recipe." in found.factors
+    assert "`gan-bench run test --profile full --seeds 0,1,2,3,4`, about 24 s" in found.proposal, "8 trials of 3 s"
+
+
+def test_seeds_that_were_asked_for_are_replaced():
+    found = answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))], "gan-bench run test --seeds 0")
+    assert "`gan-bench run test --seeds 0,1,2,3,4`" in found.proposal
+
+
+def test_records_without_a_command_propose_nothing():
+    assert answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))], None).proposal is None
+
+
+def test_what_has_not_finished_comes_first():
+    unfinished = replace(stored(with_lr(digits_trial(4), 2e-4)), record=None)
+    found = answer([*trials(2e-4, (50, 51)), unfinished])
+    assert found.proposal == f"Next: `{COMMAND}` continues; 1 trial left."
+
+
+def test_a_survivor_does_not_head_the_table():
+    """One seed of five survived, with the best FID of all: its setting ranks last."""
+    items = [*trials(2e-4, (20, None, None, None, None)), *trials(3e-4, (50, 52, 49, 51, 50))]
+    found = answer(items)
+    assert found.best.endswith("lr=0.0003")
+    assert "4 trials failed or diverged and count as worst in the ranking." in found.cautions
+    rows = table(ReportTables.of(build_frames(items)).all, "settings").rows
+    assert rows["setting"].iloc[1].endswith("lr=0.0002")
+    assert rows["seeds"].tolist()[:2] == ["5", "1 of 5"]
+    assert rows["median"].iloc[1] == float("inf")
+
+
+def test_one_lost_seed_moves_the_median_and_is_named():
+    found = answer([*trials(2e-4, (50, 51, 52, 53, None)), *trials(3e-4, (90, 95, 91, 99, 92))])
+    assert "4 of 5 planned seeds, 1 failed or diverged" in found.headline
+
+
+def test_a_level_that_fails_more_often_is_never_better():
+    items = [*trials(2e-4, (20, 21, 20, 21, None, None)), *trials(3e-4, (50, 52, 49, 51, 50, 50))]
+    row = table(ReportTables.of(build_frames(items)).all, "factor-learning-rate").rows.iloc[0]
+    assert row["verdict"] == "undecided: 0.0002 failed more often (2 lost)"
+    assert row["found"] == "undecided"
+    assert (row["pairs"], row["lost"]) == (4, 2)
+
+
+def test_settings_no_better_than_untrained_are_counted():
+    items = [*trials(2e-4, (290,)), *trials(3e-4, (310,)), *trials(4e-4, (400,))]
+    assert "2 of 3 settings are no better than untrained generators." in answer(items).cautions
+    alone = answer([*trials(2e-4, (310,)), *trials(3e-4, (320,))])
+    assert "It is no better than untrained generators (FID 300)." in alone.cautions
+
+
+def test_other_measures_are_exploratory():
+    def with_is(item, value):
+        score = {"metric": "is", "name": "is[lenet-mnist-v1,train,100]", "value": value}
+        lines = [{**line, "scores": [*line["scores"], score]} for line in item.evaluations]
+        return replace(item, evaluations=lines)
+
+    items = [with_is(item, 5.0 + i / 10) for i, item in enumerate(trials(2e-4, (50, 52, 49, 51, 50.5)))]
+    items += [with_is(item, 9.0 + i / 11) for i, item in enumerate(trials(3e-4, (50, 53, 48, 51, 50.6)))]
+    rows = table(ReportTables.of(build_frames(items)).all, "factor-learning-rate").rows.set_index("key")
+    assert rows.loc["is", "verdict"] == "exploratory: 0.0003"
+    assert rows.loc["is", "corrected"] != rows.loc["is", "corrected"], "nothing corrects what nothing decides"
+    assert rows.loc["fid", "corrected"] == rows.loc["fid", "p"], "the family is FID's row alone"
+
+
+def test_two_seeds_show_their_values():
+    rows = table(ReportTables.of(build_frames(trials(2e-4, (50, 52)))).all, "settings")
+    from gan_bench.report.render import cells
+
+    assert "50 to 52" in cells(rows)[0]
+
+
+def test_markdown_cannot_be_broken_by_names():
+    (found,) = to_markdown([answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))])]).split("<script>")
+    assert found.startswith("# Answer\n")
+    hostile = [replace(item, trial={**item.trial, "setting": "<script>[x](y)"}) for item in trials(2e-4, (50,))]
+    text = to_markdown([answer(hostile)])
+    assert r"\<script>\[x\](y)" in text
+
+
+@pytest.mark.parametrize("empty", [[], [stored(digits_trial(), status="failed")]])
+def test_nothing_finished_is_no_answer(empty):
+    assert [a for _, _, found in ReportTables.of(build_frames(empty)).studies for a in found if a.best] == []
+
+
+def test_answers_of_a_study_are_made_from_its_tables():
+    made = ReportTables.of(build_frames(trials(2e-4, (50, 52))))
+    ((study, tables, found),) = made.studies
+    assert list(answers(study, tables)) == found
