@@ -38,7 +38,8 @@ from gan_bench.records.verify import verify
 from gan_bench.report.build import ReportTables
 from gan_bench.report.compare import compare
 from gan_bench.report.frame import build_frames
-from gan_bench.report.render import print_table, to_csv, to_latex, to_markdown
+from gan_bench.report.latex import to_latex
+from gan_bench.report.render import print_table, to_csv, to_markdown
 
 TESTS = Path(__file__).parent
 RECORDS = TESTS / "golden" / "records-0.1.0.zip"

@@ -129,11 +129,15 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Where the report goes \\[default: RESULTS/report].")] = None,
     no_html: Annotated[bool, typer.Option("--no-html", help="Tables only.")] = False,
     tables: Tables = TablesChoice.RANKING,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns of LaTeX rankings, with commas, such as recipe,lr_g,beta1,fid.")
+    ] = None,
 ) -> None:
     """Make the comparison tables, plots and the page from records."""
     from gan_bench.report.build import build_report, print_answers, print_tables
 
-    made, lines = build_report(results, out, html=not no_html), console()
+    chosen = [name.strip() for name in columns.split(",")] if columns else None
+    made, lines = build_report(results, out, html=not no_html, columns=chosen), console()
     print_tables(made, table_console(lines), everything=tables is TablesChoice.ALL)
     print_answers(made, lines)
 

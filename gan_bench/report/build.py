@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.records.shared import read_baselines, read_commands
 from gan_bench.report.answer import Answer, answers, to_markdown
 from gan_bench.report.frame import Frames, build_frames, few_epochs
-from gan_bench.report.render import print_table, write_tables
+from gan_bench.report.latex import to_latex
+from gan_bench.report.render import print_table, to_csv
+from gan_bench.report.render import to_markdown as table_markdown
 from gan_bench.report.reproduction import article_tables
 from gan_bench.report.study import Baselines, Study, studies
 from gan_bench.report.table import Table
@@ -77,13 +79,16 @@ class Report:
     page: Path | None
 
 
-def build_report(results: Path, out: Path | None = None, *, html: bool = True) -> Report:
+def build_report(
+    results: Path, out: Path | None = None, *, html: bool = True, columns: Sequence[str] | None = None
+) -> Report:
     """Read the records under a folder and write their tables, plots and page.
 
     Args:
         results: A results folder.
         out: Where the report goes; ``RESULTS/report`` when None.
         html: Whether plots and the page are made, which takes some seconds.
+        columns: Keys of the columns that rankings have in LaTeX; None takes those that fit a page.
 
     Raises:
         UserError: There are no records, or the report cannot be written.
@@ -98,12 +103,22 @@ def build_report(results: Path, out: Path | None = None, *, html: bool = True) -
     tables = ReportTables.of(frames, read_baselines(results), read_commands(results))
     found_answers = [(study.suite, answer) for study, _, own in tables.studies for answer in own]
     try:
-        write_tables(tables.all, folder)
+        _write_tables(tables.all, folder, columns)
         write_atomically(folder / "answer.md", to_markdown([answer for _, answer in found_answers]))
-        page = _write_page(folder, tables, trials, unreadable) if html else None
+        page = _write_page(folder, tables, trials, unreadable, results) if html else None
     except OSError as error:
         raise UserError(f"the report cannot be written to {folder} ({error.strerror}); choose another --out") from None
     return Report(tables.all, found_answers, unreadable, folder, page)
+
+
+def _write_tables(tables: list[Table], out: Path, columns: Sequence[str] | None) -> None:
+    folder = out / "tables"
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+    for table in tables:
+        write_atomically(folder / f"{table.name}.csv", to_csv(table))
+        write_atomically(folder / f"{table.name}.md", table_markdown(table))
+        write_atomically(folder / f"{table.name}.tex", to_latex(table, columns if table.ranking else None))
 
 
 def _write_page(
@@ -111,9 +126,11 @@ def _write_page(
     made: ReportTables,
     trials: list[StoredTrial],
     unreadable: list[str],
+    results: Path,
 ) -> Path:
+    from gan_bench.report.curves import best_first
     from gan_bench.report.page import Chapter, page
-    from gan_bench.report.plots import best_first, standalone, study_plots
+    from gan_bench.report.plots import standalone, study_plots
     from gan_bench.report.samples import strips
 
     images = folder / "plots"
@@ -129,17 +146,14 @@ def _write_page(
             write_atomically(images / f"{strip.name}.gif", strip.animation())
         chapters.append(chapter)
     path = folder / "report.html"
-    write_atomically(path, page(chapters, made.articles, trials, unreadable))
+    write_atomically(path, page(chapters, made.articles, trials, unreadable, results))
     return path
-
-
-RANKING = "-settings-"
 
 
 def print_tables(report: Report, console: Console, suite: str | None = None, *, everything: bool = False) -> None:
     """Print the rankings, or every table; of one suite or of all."""
     for table in report.tables:
-        if suite in (None, table.suite) and (everything or RANKING in table.name):
+        if suite in (None, table.suite) and (everything or table.ranking):
             print_table(table, console)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,8 +66,6 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
         _add_epochs(item, epochs)
         _add_steps(item, steps)
     trial_frame = _numeric(pd.DataFrame(trials), (*STATISTICS, *COSTS))
-    if not trial_frame.empty:
-        trial_frame["label"] = _labels(trial_frame)
     score_frame = pd.DataFrame(scores, columns=_SCORE_COLUMNS)
     return Frames(
         trials=trial_frame,
@@ -172,22 +169,3 @@ def _add_steps(item: StoredTrial, columns: dict[str, list[Any]]) -> None:
 
 def _scaled(value: float | None, unit: float) -> float | None:
     return None if value is None else value / unit
-
-
-def _labels(trials: pd.DataFrame) -> pd.Series[str]:
-    """Name settings so that two with equal names but different cuts can be told apart."""
-    groups = trials.groupby(["suite", "profile", "setting"])["group"].transform("nunique")
-
-    def label(row: pd.Series[Any], clash: int) -> str:
-        if clash == 1:
-            return str(row["setting"])
-        limit = "" if pd.isna(row["train_limit"]) else f", {int(row['train_limit'])} images"
-        samples = row["evaluation"]["samples"]
-        return f"{row['setting']} ({row['epochs']} epochs{limit}, {samples} samples, version {row['suite_version']})"
-
-    texts = [label(row, int(groups.loc[i])) for i, row in trials.iterrows()]  # type: ignore[call-overload]
-    named = trials[["suite", "profile", "group"]].assign(text=texts)
-    shared = named.groupby(["suite", "profile", "text"])["group"].transform("nunique")
-    marks = [hashlib.sha256(group.encode()).hexdigest()[:4] for group in named["group"]]
-    unique = [f"{t}, #{mark}" if n > 1 else t for t, n, mark in zip(texts, shared, marks, strict=True)]
-    return pd.Series(unique, index=trials.index)

@@ -1,25 +1,47 @@
-"""Tables, plots and samples -> one HTML file that opens offline."""
+"""Answers, tables, plots, curves and samples -> one HTML file that opens offline."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from gan_bench import __version__
+from gan_bench.config.measures import MEASURES
+from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.answer import Answer
+from gan_bench.report.curves import TITLES, explorer, styles
 from gan_bench.report.frame import status_of
 from gan_bench.report.plots import Plot
 from gan_bench.report.render import cells, filled, note_of, records
 from gan_bench.report.samples import Strip
 from gan_bench.report.study import Study
-from gan_bench.report.table import Table
+from gan_bench.report.table import Table, arrow
+
+PARTS = {
+    "answer": "Answer",
+    "ranking": "Ranking",
+    "factors": "Factors",
+    "samples": "Samples",
+    "curves": "Curves",
+    "health": "Health",
+    "cost": "Cost",
+    "trials": "All trials",
+    "published": "Published values",
+}
+"""Sections of a study, in order."""
+CURVE_POINTS = 40
+"""Most points of a trial's curve in its details."""
+NARROW = ("rank", "fid")
+"""Columns of a ranking that a narrow screen shows, beside the setting's short name."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +63,9 @@ class Chapter:
     strips: list[Strip]
 
 
-def page(chapters: list[Chapter], articles: list[Table], trials: list[StoredTrial], unreadable: list[str]) -> str:
+def page(
+    chapters: list[Chapter], articles: list[Table], trials: list[StoredTrial], unreadable: list[str], results: Path
+) -> str:
     """Write the page.
 
     Args:
@@ -49,47 +73,129 @@ def page(chapters: list[Chapter], articles: list[Table], trials: list[StoredTria
         articles: Tables about the articles.
         trials: All trials, for their details.
         unreadable: One sentence for every record that could not be read.
+        results: The results folder; sample grids that are not on the page are linked relative to it.
 
     Returns:
-        HTML that loads nothing. Everything a user named is escaped by jinja2, or set as text by its script.
+        HTML that loads nothing from elsewhere. Everything a user named is escaped by jinja2, or set as text by its
+        script.
     """
     from jinja2 import Environment, StrictUndefined
 
-    text = (resources.files("gan_bench.report") / "page.html").read_text(encoding="utf-8")
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return template.from_string(text).render(
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    by_trial = {strip.trial: strip.name for chapter in chapters for strip in chapter.strips}
+    return environment.from_string(_text("page.html")).render(
         version=__version__,
         statuses=Counter(status_of(t) for t in trials).most_common(),
         count=len(trials),
-        chapters=[_chapter(chapter) for chapter in chapters],
+        chapters=[_chapter(chapter, trials) for chapter in chapters],
+        part_titles=PARTS,
         articles=[_table(table) for table in articles],
         unreadable=unreadable,
-        details=_json(_details(trials)),
+        details=_json(_details(trials, by_trial, results)),
         frames=_json({s.name: s.data_uris() for chapter in chapters for s in chapter.strips}),
+        curves=_json({chapter.study.slug: explorer(chapter.study) for chapter in chapters}),
+        **{
+            name: _own(_text(file))
+            for name, file in (
+                ("css", "page.css"),
+                ("script", "page.js"),
+                ("library", "vendor/uplot.js"),
+                ("library_css", "vendor/uplot.css"),
+            )
+        },
     )
 
 
-def _chapter(chapter: Chapter) -> dict[str, Any]:
+def _text(name: str) -> str:
+    return (resources.files("gan_bench.report") / name).read_text(encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------ a study
+
+
+def _chapter(chapter: Chapter, trials: list[StoredTrial]) -> dict[str, Any]:
     study = chapter.study
-    names = {label: str(label) for label in study.trials["label"]}
-    return {
+    of = {table.name: table.name.removeprefix(f"{study.slug}-").partition("-")[0] for table in chapter.tables}
+    made: dict[str, list[dict[str, Any]]] = {}
+    for table in chapter.tables:
+        made.setdefault(of[table.name], []).append(_ranking(table, chapter) if table.ranking else _table(table))
+    plots = [
+        {
+            "title": p.title,
+            "description": p.description,
+            "svg": p.svg,
+            "factor": "-plot-factor-" in p.name,
+            "full": p.name.endswith(("-plot-losses", "-plot-outputs")),
+        }
+        for p in chapter.plots
+    ]
+    curves = explorer(study)
+    shown = {
         "id": study.slug,
         "title": study.title,
         "quick": study.profile == "quick",
         "trials": len(study.trials),
-        "settings": len(names),
+        "settings": study.trials["label"].nunique(),
         "done": int((study.trials["status"] == "done").sum()),
         "seeds": study.trials["seed"].nunique(),
         "answers": chapter.answers,
-        "tables": [_table(table) for table in chapter.tables],
-        "plots": [
-            {"title": p.title, "description": p.description, "name": p.name, "svg": p.svg} for p in chapter.plots
-        ],
+        "facts": list(_facts(study, trials)),
+        "rankings": made.get("settings", []),
+        "factors": made.get("factor", []),
+        "factor_plots": [p for p in plots if p["factor"]],
+        "plots": [p for p in plots if not p["factor"]],
+        "explorer": bool(curves["measures"]),
+        "curves": [*made.get("epochs", []), *made.get("best", [])],
+        "others": [(part, made[part]) for part in ("health", "cost", "trials", "published") if part in made],
         "strips": [
             {"label": s.label, "seed": s.seed, "trial": s.trial, "last": s.data_uris()[-1], "name": s.name}
             for s in chapter.strips
         ],
+        "last_epochs": "epoch " + ", ".join(map(str, sorted({s.frames[-1][0] for s in chapter.strips}))),
     }
+    there: dict[str, Any] = {
+        "answer": True,
+        "ranking": shown["rankings"],
+        "factors": shown["factors"],
+        "samples": shown["strips"],
+        "curves": shown["curves"] or shown["explorer"],
+        **dict.fromkeys(made, True),
+    }
+    return {**shown, "parts": [part for part in PARTS if there.get(part)]}
+
+
+def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]:
+    """Say when, where and with what a study was made, from the environments of its trials."""
+    ids = set(study.trials["trial"])
+    own = [t for t in trials if t.trial["id"] in ids and t.environment]
+    ends = [
+        datetime.fromisoformat(t.environment["started"])
+        + timedelta(seconds=(t.record or {}).get("train_seconds", 0) + (t.record or {}).get("evaluate_seconds", 0))
+        for t in own
+    ]
+
+    def all_of(key: str, form: Any = str) -> str:  # noqa: ANN401 - a function of one value
+        values = dict.fromkeys(form(v) for t in own if (v := t.environment.get(key)) not in (None, ""))
+        return printable(", ".join(values))
+
+    libraries = {name: v for t in own for name, v in t.environment.get("libraries", {}).items() if name == "torch"}
+    versions = [f"gan_bench {all_of('gan_bench')}", *(f"{n} {v}" for n, v in libraries.items())]
+    versions.append(f"Python {all_of('python')}")
+    threads = all_of("threads")
+    machine = (all_of("device_name"), all_of("device"), f"{threads} threads per trial" if threads else "")
+    found = [
+        ("last trial ended", max(ends).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if ends else ""),
+        ("machine", " · ".join(text for text in machine if text)),
+        ("commit", all_of("git_commit", lambda commit: str(commit)[:12])),
+        ("data", f"{study.dataset} {all_of('data_sha256', lambda digest: str(digest)[:12])}".strip()),
+        ("versions", printable(", ".join(v for v in versions if not v.endswith(" ")))),
+        ("command", study.command or ""),
+        ("all settings", study.values.shared),
+    ]  # fmt: skip
+    return [(name, text) for name, text in found if text]
+
+
+# ----------------------------------------------------------------------------------------------- tables
 
 
 def _table(table: Table) -> dict[str, Any]:
@@ -98,18 +204,46 @@ def _table(table: Table) -> dict[str, Any]:
     shown = filled(table, texts)
     rows = []
     for row, written in zip(records(table), texts, strict=True):
-        rows.append(
-            [
-                {
-                    "text": written[i],
-                    "sort": _sort_key(row.get(table.columns[i].key)),
-                    "link": row.get("trial") if table.columns[i].key == "name" else None,
-                }
-                for i in shown
-            ]
-        )
-    columns = [{"title": table.columns[i].title, "number": table.columns[i].kind != "text"} for i in shown]
+        made = [
+            {
+                "text": written[i],
+                "sort": _sort_key(row.get(table.columns[i].key)),
+                "link": row.get("trial") if table.columns[i].key == "name" else None,
+            }
+            for i in shown
+        ]
+        rows.append({"cells": made, "baseline": row.get("baseline") is True})
+    columns = [
+        {
+            "title": table.columns[i].title,
+            "number": table.columns[i].kind != "text",
+            "minor": table.columns[i].key not in NARROW,
+        }
+        for i in shown
+    ]
     return {"name": table.name, "title": table.title, "note": note_of(table, shown), "columns": columns, "rows": rows}
+
+
+def _ranking(table: Table, chapter: Chapter) -> dict[str, Any]:
+    """Add to a ranking what only the page shows: thumbnails, colours, short names, and links to a trial of each."""
+    made, known = _table(table), styles(chapter.study)
+    pictures = {strip.label: strip.data_uris()[-1][1] for strip in chapter.strips}
+    trials = chapter.study.trials.sort_values("seed").drop_duplicates("label").set_index("label")["trial"].to_dict()
+    for row, shown in zip(records(table), made["rows"], strict=True):
+        label = str(row["setting"])
+        shown |= {
+            "label": label,
+            "image": pictures.get(label),
+            "trial": trials.get(label),
+            "colour": known[label].colour if label in known else None,
+            "best": row.get("best") is True,
+            "remarks": row["remarks"] if isinstance(row.get("remarks"), str) else "",
+        }
+        link = next((cell for cell, column in zip(shown["cells"], made["columns"], strict=True)
+                     if column["title"] == "recipe"), None)  # fmt: skip
+        if link:
+            link["link"] = shown["trial"]
+    return made
 
 
 def _sort_key(value: Any) -> str:  # noqa: ANN401 - a cell
@@ -118,33 +252,90 @@ def _sort_key(value: Any) -> str:  # noqa: ANN401 - a cell
     return f"{float(value)!r}" if isinstance(value, (int, float)) else str(value)
 
 
-def _details(trials: list[StoredTrial]) -> dict[str, Any]:
+# ------------------------------------------------------------------------------------------------ trials
+
+
+def _details(trials: list[StoredTrial], strips: Mapping[str, str], results: Path) -> dict[str, Any]:
     """Collect what a trial's details show; environments that many share are kept once."""
     environments: list[Mapping[str, Any]] = []
     places: dict[str, int] = {}
     found = {}
     for trial in trials:
-        shared = {key: value for key, value in trial.environment.items() if key != "started"}
+        shared = {key: value for key, value in trial.environment.items() if key not in ("started", "sha256")}
         text = json.dumps(shared, sort_keys=True)
         if text not in places:
             places[text] = len(environments)
             environments.append(shared)
-        record = {key: value for key, value in (trial.record or {}).items() if key not in ("files", "best")}
+        left_out = ("files", "best", "final", "sha256", "schema", "status")
         found[trial.trial["id"]] = {
             "name": trial.trial["name"],
+            "status": status_of(trial),
             "folder": trial.path.name,
+            "scores": _final_scores(trial),
+            "curve": _curve(trial),
+            "strip": strips.get(trial.trial["id"]),
+            "images": [] if trial.trial["id"] in strips else _images(trial, results),
             "config": trial.trial["config"],
             "provenance": trial.trial.get("provenance", {}),
             "started": trial.environment.get("started"),
             "environment": places[text],
-            "record": record,
+            "record": {key: value for key, value in (trial.record or {}).items() if key not in left_out},
         }
     return {"trials": found, "environments": environments}
 
 
+def _final_scores(trial: StoredTrial) -> list[list[Any]]:
+    if not trial.evaluations:
+        return []
+    scores = trial.evaluations[-1]["scores"]
+    return [
+        [
+            arrow(s["metric"]) if s["metric"] in MEASURES else s["metric"],
+            s["name"].partition("[")[2].rstrip("]"),
+            s["value"],
+            s.get("draw_std"),
+            s.get("note"),
+        ]
+        for s in scores
+    ]
+
+
+def _curve(trial: StoredTrial) -> dict[str, list[Any]]:
+    """Thin a trial's losses and outputs to a few points, each the mean of the lines it stands for."""
+    epochs = [line for line in trial.history if line["kind"] == "epoch"]
+    steps = [line for line in trial.history if line["kind"] == "step"]
+    if len(steps) > len(epochs) and epochs:
+        per_epoch = epochs[0]["step"] / epochs[0]["epoch"]
+        rows = [(line["step"] / per_epoch, line) for line in steps]
+    else:
+        rows = [(float(line["epoch"]), line["mean"]) for line in epochs]
+    size = -(-len(rows) // CURVE_POINTS) or 1
+    pieces = [rows[i : i + size] for i in range(0, len(rows), size)]
+    found: dict[str, list[Any]] = {"epoch": [float(f"{piece[-1][0]:.5g}") for piece in pieces]}
+    for name, title in TITLES.items():
+        values = [[line[name] for _, line in piece if line.get(name) is not None] for piece in pieces]
+        found[title] = [float(f"{sum(v) / len(v):.4g}") if v else None for v in values]
+    return found
+
+
+def _images(trial: StoredTrial, results: Path) -> list[tuple[int, str]]:
+    """Name the sample grids of a trial, as seen from the report's usual place in the results folder."""
+    try:
+        place = trial.path.relative_to(results).as_posix()
+    except ValueError:
+        return []
+    epochs = [line["epoch"] for line in trial.evaluations]
+    return [(epoch, f"../{place}/samples/epoch-{epoch:04d}.png") for epoch in epochs]
+
+
 def _json(value: Any) -> Any:  # noqa: ANN401 - jinja2's Markup
     """Write JSON that can stand in a script element: nothing in it can end the element."""
+    text = json.dumps(value, separators=(",", ":"))
+    return _own(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _own(text: str) -> Any:  # noqa: ANN401 - jinja2's Markup
+    """Let a text that is ours, or escaped, stand as it is."""
     from markupsafe import Markup
 
-    text = json.dumps(value, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704 - escaped
+    return Markup(text)  # noqa: S704

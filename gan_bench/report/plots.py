@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.report.curves import ACCENT, Style, best_first, styles, training_curves
 from gan_bench.report.factors import FACTORS
-from gan_bench.report.frame import MEANS, STATISTICS
 from gan_bench.report.study import Study, pick
 from gan_bench.report.table import Table, interval_of
 
@@ -27,11 +27,6 @@ LINES = 8
 ROWS = 30
 _INK = "#010203"
 """Stands for the colour of text, and is replaced by the page's own."""
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B8A000")
-"""Distinct for colour-blind readers (Okabe and Ito 2008), legible on light and dark; dashes and markers tell them
-apart in grey."""
-_DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
-_MARKERS = "osD^vPX*"
 _STYLE: dict[str, Any] = {
     "svg.hashsalt": "gan_bench",
     "svg.fonttype": "none",
@@ -91,7 +86,7 @@ def study_plots(study: Study, tables: list[Table]) -> Iterator[Plot]:
 def _training_plots(study: Study) -> Iterator[Plot]:
     labels = best_first(study)[:PANELS]
     members = study.trials[study.trials["label"].isin(labels)][["trial", "label"]]
-    curves = _curves(study, labels, members)
+    curves, known = training_curves(study, labels, members), styles(study)
     if not curves:
         return
     for what, title, names in (
@@ -100,10 +95,11 @@ def _training_plots(study: Study) -> Iterator[Plot]:
     ):
         figure, axes = _grid(len(labels))
         for axis, label in zip(axes, labels, strict=False):
-            for i, (column, text) in enumerate(names):
+            for (column, text), dash in zip(names, ("solid", (0, (4, 1.5))), strict=True):
                 if label in curves:
-                    _band(axis, curves[label].groupby("epoch")[column], i, text)
-            axis.set_title(_short(label), fontsize=8)
+                    style = Style(known[label].colour, dash, "")
+                    _band(axis, curves[label].groupby("epoch")[column], style, text)
+            axis.set_title(label, fontsize=8)
             if what == "outputs":
                 axis.set_ylim(-0.02, 1.02)
         axes[0].legend(fontsize=8)
@@ -111,35 +107,6 @@ def _training_plots(study: Study) -> Iterator[Plot]:
         source = "epoch means; of up to 10 epochs, single steps"
         text = f"{title}, {source}; lines are means over seeds, bands their range. {_which(study, labels)}"
         yield _finish(figure, study, what, title, text)
-
-
-def _curves(study: Study, labels: list[str], members: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return what is drawn of each setting: epoch, and the four values; steps where epochs are few."""
-    steps = study.steps.merge(members, on="trial")
-    means = study.history[["trial", "epoch", *MEANS]].rename(columns=dict(zip(MEANS, STATISTICS, strict=True)))
-    epochs = means.merge(members, on="trial")
-    found = {}
-    for label in labels:
-        mine = steps[steps["label"] == label]
-        mine = _thinned(mine) if len(mine) else epochs[epochs["label"] == label]
-        if len(mine):
-            found[label] = mine
-    return found
-
-
-def _thinned(steps: pd.DataFrame, most: int = 200) -> pd.DataFrame:
-    """Put steps into at most so many places along the epochs; every value stays, so that bands show every peak."""
-    places = steps["epoch"].nunique()
-    if places <= most:
-        return steps
-    width = steps["epoch"].max() / most
-    return steps.assign(epoch=(steps["epoch"] / width).round() * width)
-
-
-def best_first(study: Study) -> list[str]:
-    """Return the labels of settings, those with the best primary score first."""
-    ranked = study.ranking(study.protocols[0]) if study.protocols else []
-    return [*ranked, *(label for label in dict.fromkeys(study.trials["label"]) if label not in set(ranked))]
 
 
 def _which(study: Study, labels: list[str]) -> str:
@@ -160,13 +127,13 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
     return figure, list(axes[:count])
 
 
-def _band(axis: Axes, groups: Any, index: int, label: str) -> None:  # noqa: ANN401 - pandas' grouped column
+def _band(axis: Axes, groups: Any, style: Style, label: str) -> None:  # noqa: ANN401 - pandas' grouped column
     from matplotlib.ticker import MaxNLocator
 
     mean, low, high = groups.mean(), groups.min(), groups.max()
     axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # there is no half epoch
-    colour, dash = _COLOURS[index % len(_COLOURS)], _DASHES[index % len(_DASHES)]
-    marker = _MARKERS[index % len(_MARKERS)] if len(mean) <= 12 else None
+    colour, dash = style.colour, style.dash
+    marker = style.marker if len(mean) <= 12 else None
     axis.plot(mean.index, mean.to_numpy(), color=colour, linestyle=dash, marker=marker, markersize=3.5, label=label)
     if (high > low).any():
         axis.fill_between(mean.index, low.to_numpy(), high.to_numpy(), color=colour, alpha=0.18, linewidth=0)
@@ -180,7 +147,7 @@ def _score_plots(study: Study, protocol: str) -> Iterator[Plot]:
     labels = [label for label in study.ranking(protocol) if label in set(found["label"])][:LINES]
     if not labels or found["epoch"].nunique() < 2:
         return
-    measure = MEASURES[primary].title
+    measure, known = MEASURES[primary].title, styles(study)
     real = [scores[primary]["value"] for _, scores in study.real(protocol) if scores.get(primary, {}).get("value")]
     for what, title, column in (
         ("epochs", f"{measure} over epochs", "epoch"),
@@ -188,20 +155,20 @@ def _score_plots(study: Study, protocol: str) -> Iterator[Plot]:
     ):
         figure = _figure(6.4, 3.6)
         axis = figure.subplots()
-        for i, label in enumerate(labels):
+        for label in labels:
             mine = found[found["label"] == label]
             if column == "epoch":
-                _band(axis, mine.groupby("epoch")["value"], i, _short(label))
+                _band(axis, mine.groupby("epoch")["value"], known[label], label)
             else:
                 means = mine.groupby("epoch")[["train_seconds", "value"]].mean()
                 axis.plot(
                     means["train_seconds"].to_numpy(),
                     means["value"].to_numpy(),
-                    color=_COLOURS[i % len(_COLOURS)],
-                    linestyle=_DASHES[i % len(_DASHES)],
-                    marker=_MARKERS[i % len(_MARKERS)],
+                    color=known[label].colour,
+                    linestyle=known[label].dash,
+                    marker=known[label].marker,
                     markersize=3.5,
-                    label=_short(label),
+                    label=label,
                 )
         if real and min(real) > 0:
             axis.axhline(min(real), color=_INK, linewidth=0.8, linestyle=(0, (2, 2)))
@@ -237,8 +204,8 @@ def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[
         for place, (_, row) in zip(places, rows.iterrows(), strict=True):
             known = row[f"{key}_low"] is not None and not pd.isna(row[f"{key}_low"])
             if known:
-                axis.plot([row[f"{key}_low"], row[f"{key}_high"]], [place, place], color=_COLOURS[0], linewidth=2)
-            axis.plot([row[key]], [place], marker="o" if known else "x", color=_COLOURS[0], markersize=5)
+                axis.plot([row[f"{key}_low"], row[f"{key}_high"]], [place, place], color=ACCENT, linewidth=2)
+            axis.plot([row[key]], [place], marker="o" if known else "x", color=ACCENT, markersize=5)
         axis.axvline(1 if key == "ratio" else 0, color=_INK, linewidth=0.8)
         if key == "ratio":
             _log_ratio(axis)
@@ -276,12 +243,13 @@ def _cost_plot(study: Study, protocol: str) -> Iterator[Plot]:
     labels = study.ranking(protocol)[:LINES]
     if not labels:
         return
+    known = styles(study)
     figure = _figure(6.4, 3.6)
     axis = figure.subplots()
     for row, done in study.settings():
         if row["setting"] not in labels:
             continue
-        i = labels.index(row["setting"])
+        style = known[row["setting"]]
         score, seconds = interval_of(pick(done, final, primary)), interval_of(done["train_seconds"])
         if score is None or seconds is None:
             continue
@@ -291,12 +259,12 @@ def _cost_plot(study: Study, protocol: str) -> Iterator[Plot]:
             [seconds.mean],
             [mean],
             yerr=reach,
-            color=_COLOURS[i % len(_COLOURS)],
-            marker=_MARKERS[i % len(_MARKERS)],
+            color=style.colour,
+            marker=style.marker,
             markersize=6,
             capsize=3,
             linestyle="none",
-            label=_short(row["setting"]),
+            label=row["setting"],
         )
     if axis.get_ylim()[0] < 0:
         axis.set_ylim(bottom=0)  # an interval may reach below, a distance does not
@@ -316,11 +284,6 @@ def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height))
-
-
-def _short(label: str, most: int = 44) -> str:
-    """Shorten a name in its middle."""
-    return label if len(label) <= most else f"{label[: most // 2 - 1]}…{label[-(most // 2) :]}"
 
 
 def _finish(figure: Figure, study: Study, what: str, title: str, description: str) -> Plot:

@@ -1,11 +1,10 @@
-"""Tables -> terminal, CSV, Markdown and LaTeX, from one source."""
+"""Tables -> terminal, CSV and Markdown, from one source; ``latex`` writes the fourth form."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from gan_bench.core.atomic import remove_leftovers, write_atomically
+from gan_bench.report.settings import value_text
 from gan_bench.report.table import Column, Table
 
 
@@ -34,6 +33,7 @@ _WRITTEN: dict[str, Callable[[Any], str]] = {
     "count": "{:.0f}".format,
     "seconds": "{:.1f}".format,
     "share": "{:.0%}".format,
+    "value": value_text,
     "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
 }
 
@@ -45,16 +45,22 @@ def cell(row: Mapping[str, Any], column: Column) -> str:
         return ""
     if column.kind in _WRITTEN:
         return _WRITTEN[column.kind](value)
-    text = "∞" if value == math.inf else number(float(value))
+    value = float(value)
+
+    def write(x: float) -> str:
+        return number(x) if column.decimals is None else f"{x:.{column.decimals}f}"
+
+    text = "∞" if value == math.inf else write(value)
     low, high = row.get(f"{column.key}_low"), row.get(f"{column.key}_high")
     if column.kind not in ("interval", "range") or low is None or high is None or pd.isna(low):
         return text
+    low, high = float(low), float(high)
     if row.get(f"{column.key}_n") == 2:
-        return f"{number(float(low))} to {number(float(high))}"
-    half = (float(high) - float(low)) / 2
-    if column.kind == "range" or abs((float(high) + float(low)) / 2 - value) > 1e-6 * half:
-        return f"{text} ({number(float(low))} to {number(float(high))})"
-    return f"{text} ± {_half(half, text)}"
+        return f"{write(low)} to {write(high)}"
+    half = (high - low) / 2
+    if column.kind == "range" or abs((high + low) / 2 - value) > 1e-6 * half:
+        return f"{text} ({write(low)} to {write(high)})"
+    return f"{text} ± {_half(half, text) if column.decimals is None else write(half)}"
 
 
 def _half(width: float, mean: str) -> str:
@@ -185,71 +191,9 @@ def to_csv(table: Table) -> str:
     return text
 
 
-_LATEX = {
-    **{c: f"\\{c}" for c in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "-": "{-}",
-    "[": "{[}",  # after a line's end it would be a length
-    "]": "{]}",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-    "±": r"$\pm$",
-    "∞": r"$\infty$",
-    "≤": r"$\leq$",
-    "\N{MULTIPLICATION SIGN}": r"$\times$",
-    "…": r"\ldots{}",
-}
-
-
-def escape_latex(text: str) -> str:
-    """Write text so that LaTeX prints it and does nothing else; letters it may lack become their code points."""
-    return "".join(_LATEX.get(c) or (c if " " <= c <= "~" or "\xc0" <= c <= "\xff" else _code(c)) for c in text)
-
-
-def _code(character: str) -> str:
-    return f"{{[}}U+{ord(character):04X}{{]}}"
-
-
-def to_latex(table: Table) -> str:
-    """Write a table for LaTeX with the package booktabs; columns that are empty are left out."""
-    rows = cells(table)
-    shown = filled(table, rows)
-    form = "".join("l" if table.columns[i].kind == "text" else "r" for i in shown)
-
-    def line(texts: list[str]) -> str:
-        return f"{' & '.join(escape_latex(_one_line(texts[i])) for i in shown)} \\\\"
-
-    body = [line([column.title for column in table.columns]), r"\midrule", *(line(row) for row in rows)]
-    text = note_of(table, shown)
-    note = [rf"\par\footnotesize {escape_latex(text)}"] if text else []
-    parts = [r"% needs \usepackage{booktabs}", rf"% {_one_line(table.title)}", rf"\begin{{tabular}}{{{form}}}"]
-    return "\n".join([*parts, r"\toprule", *body, r"\bottomrule", r"\end{tabular}", *note, ""])
-
-
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
 def _no_formula(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-
-
-def write_tables(tables: list[Table], out: Path) -> None:
-    """Write every table as ``OUT/tables/<name>.csv``, ``.md`` and ``.tex``.
-
-    Raises:
-        OSError: The folder cannot be written.
-    """
-    folder = out / "tables"
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
-    for table in tables:
-        write_atomically(folder / f"{table.name}.csv", to_csv(table))
-        write_atomically(folder / f"{table.name}.md", to_markdown(table))
-        write_atomically(folder / f"{table.name}.tex", to_latex(table))

@@ -49,6 +49,8 @@ def _article_tables(suite: str, profile: str, trials: pd.DataFrame, history: pd.
         frame = pd.DataFrame(rows)
         yield name_table(names, "reproduction", "reproduction", COLUMNS, frame, NOTE)
     columns, frame = protocol_table(trials)
+    if len(columns) < 2:
+        return  # of none of our recipes
     note = "In brackets where a value comes from: the article's text (stated), its code, its lineage, or our choice."
     yield name_table(names, "protocol", "the articles' protocols", columns, frame, note)
 
@@ -124,6 +126,6 @@ def protocol_table(trials: pd.DataFrame) -> tuple[list[Column], pd.DataFrame]:
     ]
     rows += [
         {"field": field, **{name: f"{facts[name][field].value} ({facts[name][field].provenance})" for name in names}}
-        for field in next(iter(facts.values()))
+        for field in next(iter(facts.values()), ())
     ]
     return [Column("field", "field"), *[Column(name, name) for name in names]], pd.DataFrame(rows)

@@ -10,9 +10,11 @@ import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.frame import BAD, COSTS, STATISTICS, Frames
+from gan_bench.report.settings import settings_of
 from gan_bench.report.table import Column, Table
 
 T = TypeVar("T")
+UNTRAINED = "untrained generators"
 _SETTING_COLUMNS = ["trial", "seed", "status", "group", "label", "recipe", "epochs", *STATISTICS, *COSTS]
 
 Baselines = Mapping[str, list[dict[str, Any]]]
@@ -92,6 +94,8 @@ class Study:
         baselines: list[dict[str, Any]],
         command: str | None = None,
     ) -> None:
+        self.values = settings_of(dict(zip(trials["group"], trials["config"], strict=True)))
+        trials = trials.assign(label=trials["group"].map(self.values.labels))
         self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
         self.trials, self.history, self.steps, self.baselines = trials, history, steps, baselines
         self.command = command
@@ -160,11 +164,13 @@ class Study:
             yield dict(start), done
 
     def _settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-        for _, members in self.trials[_SETTING_COLUMNS].groupby("group", sort=False):
+        for group, members in self.trials[_SETTING_COLUMNS].groupby("group", sort=False):
+            values = self.values.values[str(group)]
             done = members[members["status"] == "done"]
             bad = int(members["status"].isin(BAD).sum())
             start = {
                 "setting": members["label"].iloc[0],
+                **{f"value_{name}": values.get(name) for name in self.values.columns},
                 "recipe": members["recipe"].iloc[0],
                 "epochs": int(members["epochs"].iloc[0]),
                 "planned": len(members),
@@ -247,12 +253,19 @@ class Study:
     def baseline_rows(self, protocol: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         """Yield the two baseline rows: real data, and untrained generators."""
         for baseline, scores in self.real(protocol):
-            text = f"(real data: {baseline['pictures']} {baseline['what']}, {baseline['dataset']})"
-            yield {"setting": text, **{name: scores.get(name, {}).get("value") for name in self.shown(names)}}
+            text = f"real data: {baseline['pictures']:,} {baseline['what']}"
+            yield {
+                "setting": text,
+                "recipe": text,
+                "baseline": True,
+                **{name: scores.get(name, {}).get("value") for name in self.shown(names)},
+            }
         start = self.scores[(self.scores["epoch"] == 0) & (self.scores["protocol"] == protocol)]
         means = start.groupby("metric")["value"].mean()
         yield {
-            "setting": "(untrained generators)",
+            "setting": UNTRAINED,
+            "recipe": UNTRAINED,
+            "baseline": True,
             "epochs": 0,
             **{name: means.get(name) for name in self.shown(names)},
         }

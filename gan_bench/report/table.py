@@ -10,7 +10,7 @@ import pandas as pd
 from gan_bench.config.measures import MEASURES
 from gan_bench.report.stats import FEW, Interval, mean_interval
 
-Kind = Literal["text", "count", "number", "seconds", "share", "p", "interval", "range"]
+Kind = Literal["text", "count", "number", "seconds", "share", "p", "interval", "range", "value"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Column:
         kind: How a value is written.
         note: A sentence that explains it, shown below the table with the column.
         vital: Whether a narrow terminal leaves out other columns first.
+        decimals: Fixed decimals of its numbers, or None for four significant digits.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Column:
     kind: Kind = "text"
     note: str = ""
     vital: bool = False
+    decimals: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ class Table:
         name: Name of its files.
         title: One line above it.
         columns: What is shown, in order.
-        rows: The frame; it may hold more columns than are shown.
+        rows: The frame; it may hold more columns than are shown. ``baseline`` marks rows that are no setting.
         note: One line below it, or nothing.
         suite: The suite it is about, or nothing.
+        ranking: Whether it ranks settings; rows may be flagged ``best`` and ``tied``.
     """
 
     name: str
@@ -52,12 +55,19 @@ class Table:
     rows: pd.DataFrame
     note: str = ""
     suite: str = ""
+    ranking: bool = False
 
 
 def arrow(metric: str) -> str:
     """Title of a metric with an arrow towards better."""
     measure = MEASURES[metric]
     return f"{measure.title} {'↓' if measure.lower_is_better else '↑'}"
+
+
+def score_column(metric: str) -> Column:
+    """Return the column of a measure's means over seeds; shares have fixed decimals, so that 0 and 0.0001 compare."""
+    share = MEASURES[metric].bounds == (0, 1)
+    return Column(metric, arrow(metric), "interval", decimals=3 if share else None)
 
 
 def put(row: dict[str, Any], key: str, interval: Interval | None) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
-from gan_bench.report import factors
+from gan_bench.report import factors, settings
+from gan_bench.report.leaders import leaders
 from gan_bench.report.published import COLUMNS as PUBLISHED_COLUMNS
 from gan_bench.report.published import published_rows
 from gan_bench.report.study import Study, pick
-from gan_bench.report.table import Column, Table, arrow, interval_of, put
+from gan_bench.report.table import Column, Table, arrow, interval_of, put, score_column
 
 COLLAPSED = "collapsed"
 """The measure that is 1 or 0; tables count it."""
@@ -88,29 +90,49 @@ def setting_table(study: Study, protocol: str) -> Table:
         row["sd_seeds"] = known.std() if len(known) > 1 else None
         row["sd_draws"] = pick(done, draws, primary).mean()
         put(row, "train_seconds", interval_of(done["train_seconds"]))
+        row["remarks"] = "; ".join(_remarks(study, protocol, row, done))
         rows.append(row)
+    ahead = leaders(study, protocol)
+    for row in rows:
+        row["best"] = ahead is not None and row["setting"] == ahead.best
+        row["tied"] = ahead is not None and row["setting"] in ahead.tied
     place = {label: rank for rank, label in enumerate(study.ranking(protocol), 1)}
     frame = pd.DataFrame(rows)
     frame.insert(0, "rank", frame["setting"].map(place))
     frame = frame.sort_values("rank", na_position="last", kind="stable")
     frame = pd.concat([frame, pd.DataFrame(study.baseline_rows(protocol, quality))], ignore_index=True)
     columns = [
-        Column("rank", "#", "count"),
-        Column("setting", "setting", vital=True),
-        Column("epochs", "epochs", "count"),
+        Column("rank", "#", "count", vital=True),
+        Column("recipe", "recipe", vital=True),
+        *[Column(f"value_{name}", settings.title(name), "value", vital=True) for name in study.values.columns],
+        *([] if "epochs" in study.values.columns else [Column("epochs", "epochs", "count")]),
         Column("seeds", "seeds"),
+        *[score_column(name) for name in study.shown((primary,))],
+        Column("remarks", "remarks"),
+        *[score_column(name) for name in study.shown(quality) if name != primary],
         Column("median", f"{title} median ↓", "number"),
-        *[Column(name, arrow(name), "interval") for name in study.shown(quality)],
         Column("sd_seeds", f"{title} sd seeds", "number"),
         Column("sd_draws", f"{title} sd draws", "number"),
         Column("train_seconds", "train s", "interval"),
     ]
     note = (
-        f"Scores {protocol}: extractor, reference split, generated images. Ranked by the median over all seeds, where "
-        "failed and diverged ones count as worst; otherwise mean ± 95 % CI half-width over finished seeds, of two "
-        "seeds both values. sd seeds: between trainings; sd draws: between evaluations of one generator."
+        f"All settings: {study.values.shared}. Scores {protocol}: extractor, reference split, generated images. Ranked "
+        "by the median over all seeds, where failed and diverged ones count as worst; otherwise mean ± 95 % CI "
+        "half-width over finished seeds, of two seeds both values. sd seeds: between trainings; sd draws: between "
+        "evaluations of one generator."
     )
-    return study.table(f"settings-{protocol}", "settings", columns, frame, note)
+    return replace(study.table(f"settings-{protocol}", "settings", columns, frame, note), ranking=True)
+
+
+def _remarks(study: Study, protocol: str, row: dict[str, Any], done: pd.DataFrame) -> Iterator[str]:
+    """Yield what a setting's scores alone would hide: a collapsed generator can have the highest precision."""
+    if COLLAPSED in study.metrics and (count := int((pick(done, study.final(protocol), COLLAPSED) > 0).sum())):
+        yield f"{count} of {len(done)} collapsed"
+    untrained = study.untrained(protocol, primary_measure(), row["recipe"])
+    if untrained is not None and study.medians(protocol).get(row["setting"], 0.0) >= untrained:
+        yield "no better than untrained"
+    if row["bad"]:
+        yield f"{row['bad']} failed or diverged"
 
 
 def best_table(study: Study, protocol: str) -> Iterator[Table]:
@@ -164,7 +186,7 @@ def health_table(study: Study, protocol: str) -> Table:
         Column("planned", "planned", "count"),
         Column("done", "done", "count"),
         Column("bad", "diverged or failed", "count"),
-        *[Column(name, arrow(name), "interval") for name in study.shown(health) if name != COLLAPSED],
+        *[score_column(name) for name in study.shown(health) if name != COLLAPSED],
         Column("collapses", "collapsed"),
         Column("saturated", "D saturated", "count"),
         Column("d_real", "D(real)", "interval"),
@@ -191,6 +213,9 @@ def cost_table(study: Study, protocol: str) -> Table:
     if ranking:
         winner = next(done for row, done in study.settings() if row["setting"] == ranking[0])
         targets = [_round_up(times * float(pick(winner, final, primary).mean())) for times in WITHIN]
+        starts = [study.untrained(protocol, primary, recipe) for recipe in study.trials["recipe"].unique()]
+        limit = min((start for start in starts if start is not None), default=math.inf)
+        targets = [target for target in targets if target < limit]  # what nobody trained reaches is no target
     firsts = {
         target: scores[scores["value"] <= target].sort_values("epoch").drop_duplicates("trial").set_index("trial")
         for target in targets

@@ -46,14 +46,24 @@ def test_run_report_skip_and_mirror(tmp_path, suite):
     assert "estimated time" in first.stdout
     assert "MLflow: http://127.0.0.1:5000/#/experiments/" in first.stdout
     assert "viewStateShareKey=" in first.stdout
-    assert "tiny, digits: learning rate" in first.stdout
+    assert "  reading the train images of digits" in first.stdout
+    assert "% of the suite" in first.stdout
+    assert "tiny, digits: settings" in first.stdout
+    assert "tiny, digits: learning rate" not in first.stdout, "the ranking alone, unless --tables all asks for more"
+    lines = first.stdout.rstrip().splitlines()
+    (start,) = [i for i, line in enumerate(lines) if line.strip().startswith("Best setting: lr ")]
+    end = "".join(lines[start:])
+    assert "learning rate: one seed cannot say" in end
+    assert f"gan-bench run {suite} --results {results} --device cpu --seeds 0,1,2,3,4`, about " in end
+    answer = (results / "report" / "answer.md").read_text()
+    assert "Best setting: lr " in answer
 
     again = gan_bench("run", suite, "--results", results, "--device", "cpu")
     assert again.returncode == 0
     assert "2 finished, 0 to run" in again.stdout
 
     (results / "report" / "tables" / "tiny-quick-digits-trials.csv").unlink()
-    module = [sys.executable, "-m", "gan_bench.report", str(results)]
+    module = [sys.executable, "-m", "gan_bench.report", str(results), "--tables", "all"]
     report = subprocess.run(module, capture_output=True, text=True, check=True)
     assert "mnist-mlp-z100,lr=0.0002,dataset=digits,epochs=2,seed=0" in report.stdout
     assert (results / "report" / "tables" / "tiny-quick-digits-trials.csv").exists()
@@ -107,9 +117,10 @@ def test_interrupt_checkpoints_and_goes_on(tmp_path, suite):
     assert process.returncode == 130, err
     assert time.monotonic() - asked < 15
     assert "the same command continues" in out
+    assert "settings" not in out, "no tables after an interrupt"
     record = next(results.glob("tiny/*/record.json"))
     assert json.loads(record.read_text())["status"] == "interrupted"
-    report = gan_bench("report", results)
+    report = gan_bench("report", results, "--tables", "all")
     assert "interrupted" in report.stdout
     assert "planned" in report.stdout
 

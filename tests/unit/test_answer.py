@@ -73,10 +73,10 @@ def test_a_survivor_does_not_head_the_table():
     """One seed of five survived, with the best FID of all: its setting ranks last."""
     items = [*trials(2e-4, (20, None, None, None, None)), *trials(3e-4, (50, 52, 49, 51, 50))]
     found = answer(items)
-    assert found.best.endswith("lr=0.0003")
+    assert found.best.endswith("lr 3e-4")
     assert "4 trials failed or diverged and count as worst in the ranking." in found.cautions
     rows = table(ReportTables.of(build_frames(items)).all, "settings").rows
-    assert rows["setting"].iloc[1].endswith("lr=0.0002")
+    assert rows["setting"].tolist()[:2] == ["lr 3e-4", "lr 2e-4"]
     assert rows["seeds"].tolist()[:2] == ["5", "1 of 5"]
     assert rows["median"].iloc[1] == float("inf")
 
@@ -125,7 +125,10 @@ def test_two_seeds_show_their_values():
 def test_markdown_cannot_be_broken_by_names():
     (found,) = to_markdown([answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))])]).split("<script>")
     assert found.startswith("# Answer\n")
-    hostile = [replace(item, trial={**item.trial, "setting": "<script>[x](y)"}) for item in trials(2e-4, (50,))]
+    hostile = [
+        replace(item, trial={**item.trial, "config": {**item.trial["config"], "recipe": "<script>[x](y)"}})
+        for item in trials(2e-4, (50,))
+    ]
     text = to_markdown([answer(hostile)])
     assert r"\<script>\[x\](y)" in text
 

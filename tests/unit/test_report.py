@@ -126,7 +126,9 @@ def test_settings_are_ranked_with_noise_last(study):
     rows = table(ReportTables.of(build_frames(study)).all, "settings").rows
     assert rows["rank"].tolist()[:2] == [1, 2]
     assert rows["fid"].iloc[0] < rows["fid"].iloc[1]
-    assert rows["setting"].iloc[-1].startswith("(untrained")
+    assert rows["setting"].iloc[-1] == "untrained generators"
+    assert rows["baseline"].tolist()[-1:] == [True]
+    assert rows["baseline"].iloc[:2].isna().all()
     assert rows["fid"].iloc[-1] == 300.0
 
 
@@ -167,7 +169,8 @@ def test_equal_names_with_other_cuts_are_told_apart(study):
         .rows["setting"]
         .tolist()
     )
-    assert any("200 images" in label for label in labels)
+    assert "lr 2e-4 · images 200" in labels
+    assert "lr 2e-4 · images 300" in labels
     assert len(set(labels)) == len(labels)
 
 

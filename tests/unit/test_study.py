@@ -63,8 +63,8 @@ def test_real_rows_belong_to_their_dataset_and_protocol():
     stored = [finished(own_trial("cats-dcgan"), 10.0), finished(own_trial("cifar10-dcgan"), 20.0)]
     tables = ReportTables.of(build_frames(stored), {"test": [anchor, {**anchor, "samples": 7}]}).all
     rows = table(tables, "cats-settings").rows
-    assert rows[rows["setting"].str.startswith("(real")]["fid"].tolist() == [1.5]
-    assert not table(tables, "cifar10-settings").rows["setting"].str.startswith("(real").any()
+    assert rows[rows["setting"].str.startswith("real data")]["fid"].tolist() == [1.5]
+    assert not table(tables, "cifar10-settings").rows["setting"].str.startswith("real data").any()
 
 
 A0 = {"loss_g": 5.9449, "loss_d": 0.7790, "d_real": 0.8575, "d_fake": 0.4179}

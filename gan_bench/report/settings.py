@@ -1,0 +1,174 @@
+"""Settings as sets of values: what all of a study share, what differs, and a short name for each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gan_bench.core.text import printable
+
+TITLES: Mapping[str, str] = {
+    "lr": "lr",
+    "lr_g": "lr G",
+    "lr_d": "lr D",
+    "beta1": "β₁",
+    "beta1_g": "β₁ G",
+    "beta1_d": "β₁ D",
+    "beta2": "β₂",
+    "beta2_g": "β₂ G",
+    "beta2_d": "β₂ D",
+    "batch_size": "batch",
+    "latent_dim": "latent",
+    "latent": "noise",
+    "adam_eps": "ε",
+    "dataset_repeats": "passes",
+    "train_limit": "images",
+    "image_size": "size",
+    "suite_version": "version",
+    "step_fakes": "G step fakes",
+    "fake_batch": "fake batch",
+    "last_batch": "last batch",
+    "log_every": "logged every",
+    "evaluation.samples": "samples",
+    "evaluation.extractors": "extractors",
+    "evaluation.draws": "draws",
+    "evaluation.epochs": "evaluated at",
+}
+"""What people read for a value; other fields are called by their names."""
+_PAIRS = (("lr", "lr_g", "lr_d"), ("beta1", "beta1_g", "beta1_d"), ("beta2", "beta2_g", "beta2_d"))
+_UNNAMED = ("seed", "profile", "suite", "recipe")
+_LAST = ("log_every", "evaluation.epochs")
+"""Fields that name a setting only when nothing else does."""
+_SHARED = ("dataset", "image_size", "train_limit", "epochs", "batch_size", "latent_dim", "lr", "beta1", "beta2")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a study as values.
+
+    Attributes:
+        labels: A short unique name of every setting, by its group key.
+        values: What differs between them, by group key: field -> value.
+        columns: The fields that differ within a recipe, in order.
+        shared: What all settings share, as text.
+    """
+
+    labels: Mapping[str, str]
+    values: Mapping[str, Mapping[str, Any]]
+    columns: tuple[str, ...]
+    shared: str
+
+
+def settings_of(configs: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """Take settings apart.
+
+    A value that follows from the recipe, such as its batch size, tells no settings apart and is left to the recipe.
+
+    Args:
+        configs: Config of one trial of every setting, by group key.
+    """
+    flat = _merged({key: _flat(config) for key, config in configs.items()})
+    recipes = {key: printable(str(config.get("recipe", ""))) for key, config in configs.items()}
+    known = list(TITLES)
+    fields = sorted(
+        {name for values in flat.values() for name in values},
+        key=lambda name: (known.index(name) if name in known else len(known), name),
+    )
+    differing = [name for name in fields if _differs_within(name, flat, recipes)]
+    columns = [name for name in differing if name not in _LAST]
+    several = len(set(recipes.values())) > 1
+    labels = {key: _label(recipes[key], flat[key], columns, several=several) for key in flat}
+    if len(set(labels.values())) < len(labels):
+        columns = differing
+        labels = {key: _label(recipes[key], flat[key], columns, several=several) for key in flat}
+    shared = [name for name in _SHARED if name in fields and len({_key(v.get(name)) for v in flat.values()}) == 1]
+    first = next(iter(flat.values()), {})
+    texts = [f"{title(name)} {value_text(first[name])}" for name in shared if first[name] is not None]
+    return Settings(
+        labels=_unique(labels),
+        values=flat,
+        columns=tuple(columns),
+        shared=", ".join(texts),
+    )
+
+
+def title(field: str) -> str:
+    """Return what people read for a field."""
+    return TITLES.get(field, field.replace("_", " ").replace("evaluation.", ""))
+
+
+def value_text(value: Any) -> str:  # noqa: ANN401 - any value of a config
+    """Write a value as short as it is exact enough: ``2e-4``, ``0.5``, ``300``."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return printable("all" if value is None else str(value))
+    if isinstance(value, (list, tuple)):
+        return "-".join(value_text(item) for item in value)
+    if isinstance(value, float) and 0 < abs(value) < 0.01:
+        mantissa, exponent = f"{value:.5e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a config out as single values; betas become two each."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if name in _UNNAMED:
+            continue
+        if name == "evaluation":
+            found |= {f"evaluation.{key}": item for key, item in value.items()}
+        elif name in ("betas_g", "betas_d"):
+            found |= {f"beta{i}_{name[-1]}": item for i, item in enumerate(value, 1)}
+        else:
+            found[name] = value
+    return found
+
+
+def _merged(flat: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Give what both networks share in every setting one name."""
+    for short, g, d in _PAIRS:
+        if all(g in values and values.get(g) == values.get(d) for values in flat.values()):
+            for key, values in flat.items():
+                flat[key] = {short if name == g else name: value for name, value in values.items() if name != d}
+    return flat
+
+
+def _differs_within(name: str, flat: Mapping[str, Mapping[str, Any]], recipes: Mapping[str, str]) -> bool:
+    seen: dict[str, set[str]] = {}
+    for key, values in flat.items():
+        seen.setdefault(recipes[key], set()).add(_key(values.get(name)))
+    return any(len(values) > 1 for values in seen.values())
+
+
+def _key(value: object) -> str:
+    return repr(value)
+
+
+def _label(recipe: str, values: Mapping[str, Any], columns: Iterable[str], *, several: bool) -> str:
+    parts: list[str] = []
+    left = list(columns)
+    for short, g, d in _PAIRS:
+        if g in left and d in left:
+            same = values.get(g) == values.get(d)
+            both = value_text(values.get(g)) if same else f"{value_text(values.get(g))}/{value_text(values.get(d))}"
+            parts.append(f"{title(short)} {both}")
+        parts += [f"{title(name)} {value_text(values.get(name))}" for name in left
+                  if name in (short, g, d) and not (g in left and d in left)]  # fmt: skip
+        left = [name for name in left if name not in (short, g, d)]
+    for name in left:
+        text = value_text(values.get(name))
+        parts.append(text if isinstance(values.get(name), str) else f"{title(name)} {text}")
+    return " · ".join([recipe, *parts] if several or not parts else parts)
+
+
+def _unique(labels: Mapping[str, str]) -> dict[str, str]:
+    """Add a mark to names that are equal after rounding."""
+    counts: dict[str, int] = {}
+    for label in labels.values():
+        counts[label] = counts.get(label, 0) + 1
+    return {
+        key: label if counts[label] == 1 else f"{label} · #{hashlib.sha256(key.encode()).hexdigest()[:4]}"
+        for key, label in labels.items()
+    }

@@ -1,0 +1,247 @@
+"""The report page in a real browser: what readers see, click and print, and what keeps some of them out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+
+import pytest
+from conftest import digits_trial
+from test_page import write
+from test_report import with_lr
+
+from gan_bench.records.record import Status
+from gan_bench.records.shared import write_baselines, write_plan
+from gan_bench.report.build import build_report
+
+COMMAND = "gan-bench run test --profile full"
+
+
+def browser_path():
+    found = next((p for p in ("chromium", "chromium-browser", "google-chrome") if shutil.which(p)), None)
+    if found is None:
+        assert not os.environ.get("CI"), "the page is tested in a browser, and no Chromium is installed"
+        pytest.skip("no Chromium is installed")
+    return shutil.which(found)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """Eight settings of five seeds, one of whose trials diverged, with baselines."""
+    results = tmp_path_factory.mktemp("page") / "results"
+    trials = []
+    for i in range(8):
+        for seed in range(5):
+            trial = with_lr(digits_trial(seed), 1e-4 * (i + 1))
+            trial = replace(
+                trial,
+                config=replace(
+                    trial.config, epochs=3, evaluation=replace(trial.config.evaluation, epochs=(0, 1, 2, 3))
+                ),
+            )
+            trials.append(trial)
+            status = Status.DIVERGED if (i, seed) == (0, 4) else Status.DONE
+            write(results, trial, 40.0 + 3 * i + seed, status=status, collapsed=float(i == 1), precision=0.1 * i)
+    score = {"metric": "fid", "value": 1.5, "std": None, "draw_std": 0.2, "extractor": "lenet-mnist-v1",
+             "name": "fid[lenet-mnist-v1,train,64]", "split": "train", "real": 100, "generated": 64}  # fmt: skip
+    anchor = {"dataset": "digits", "image_size": 28, "samples": 64, "pictures": 50, "what": "held", "scores": [score]}
+    write_plan(results, "test", 1, trials, COMMAND)
+    write_baselines(results, "test", 1, [anchor])
+    return build_report(results).page
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    path = browser_path()
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium, report):
+    """Open the page at a width; what it asks for and what goes wrong is looked at when the test is over."""
+    opened = []
+
+    def go(width=1400, height=1000, scheme="light", anchor=""):
+        page = chromium.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+        wrong, asked = [], []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{report.as_uri()}{anchor}")
+        opened.append((page, wrong, asked))
+        return page
+
+    yield go
+    for page, wrong, asked in opened:
+        assert wrong == []
+        assert all(url.startswith(("data:", report.parent.parent.as_uri())) for url in asked), "nothing from elsewhere"
+        page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_axe_finds_nothing(open_page, scheme, width):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = open_page(width, scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    page.evaluate("location.hash = document.querySelector('a[href^=\"#trial-\"]').getAttribute('href')")
+    page.wait_for_selector("dialog[open]")
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("width", [390, 800, 1400])
+def test_the_ranking_shows_fid_and_nothing_scrolls_sideways(open_page, width):
+    page = open_page(width)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    head = page.locator(".ranking th:visible", has_text="FID ↓").first
+    box = head.bounding_box()
+    assert box["x"] + box["width"] <= width, "FID is seen without scrolling"
+    if width == 390:
+        assert page.locator(".ranking th:visible").count() == 4
+        page.get_by_role("button", name="All columns").click()
+        assert page.locator(".ranking th:visible").count() > 8
+
+
+def test_the_answer_stands_first_with_where_it_comes_from(open_page):
+    page = open_page()
+    answer = page.locator(".answer").first
+    assert answer.bounding_box()["y"] < 500
+    assert "lr 1e-4" in answer.inner_text()
+    assert "1 failed or diverged" in answer.inner_text()
+    facts = page.locator(".facts").inner_text()
+    assert COMMAND in facts
+    assert "2026-01-01" in facts
+    order = page.eval_on_selector_all("main h3", "all => all.map(e => e.textContent)")
+    parts = ["Answer", "Ranking", "Effect of each factor", "Samples of the same noise", "Curves", "Health", "Cost"]
+    assert [title for title in order if title in parts] == parts
+
+
+def test_the_contents_stay_in_view_and_open_what_they_lead_to(open_page):
+    page = open_page()
+    link = page.get_by_role("navigation").get_by_role("link", name="Cost")
+    link.click()
+    page.wait_for_function("document.querySelector('[id$=-cost]').open")
+    page.mouse.wheel(0, 3000)
+    assert link.is_visible()
+    assert link.bounding_box()["y"] >= 0
+
+
+def test_baselines_and_remarks_are_marked(open_page):
+    page = open_page()
+    rows = page.eval_on_selector_all(".ranking tbody tr", "all => all.map(r => [r.className.trim(), r.innerText])")
+    baselines = [text for name, text in rows if name == "baseline"]
+    assert len(baselines) == 2
+    assert any("real data" in text for text in baselines)
+    (best,) = [text for name, text in rows if name == "best"]
+    assert "4 of 5" in best
+    assert any("5 of 5 collapsed" in text for _, text in rows)
+    protocol = page.eval_on_selector_all("#test-full-protocol tr.baseline", "all => all.length")
+    assert protocol == 0, "fields of a protocol are no baselines"
+
+
+def test_tables_sort_and_filter(open_page):
+    page = open_page()
+    table = page.locator(".ranking table").first
+    values = (
+        "t => [...t.tBodies[0].rows].filter(r => !r.classList.contains('baseline'))"
+        ".map(r => Number(r.cells[%d].dataset.sort))"
+    )
+    at = table.evaluate("t => [...t.tHead.rows[0].cells].findIndex(c => c.textContent.trim() === 'FID ↓')")
+    button = page.locator(".ranking th:visible", has_text="FID ↓").first.get_by_role("button")
+    button.click()
+    up = table.evaluate(values % at)
+    button.click()
+    down = table.evaluate(values % at)
+    assert up == sorted(up)
+    assert down == up[::-1]
+    assert table.evaluate("t => t.rows[t.rows.length - 1].classList.contains('baseline')"), "baselines stay last"
+    page.locator("[data-filter]").first.fill("collapsed")
+    assert table.evaluate("t => [...t.tBodies[0].rows].filter(r => !r.hidden).length") == 1
+
+
+def test_every_table_has_its_files(open_page, report):
+    page = open_page()
+    links = page.eval_on_selector_all(".files a", "all => all.map(a => a.getAttribute('href'))")
+    assert len(links) > 15
+    assert all((report.parent / link).exists() for link in links)
+
+
+def test_the_slider_names_its_epoch(open_page):
+    page = open_page()
+    slider = page.locator("[data-samples]")
+    slider.fill("0")
+    assert page.locator("[data-epochs]").inner_text() == "epoch 0"
+    slider.fill("100")
+    assert page.locator("[data-epochs]").inner_text() == "epoch 3"
+
+
+def test_curves_can_be_explored(open_page):
+    page = open_page()
+    explorer = page.locator(".explorer")
+    explorer.scroll_into_view_if_needed()
+    assert explorer.locator("canvas").count() == 1
+    boxes = explorer.locator("input[type=checkbox]")
+    assert boxes.count() == 9, "eight settings and the logarithmic axis"
+    over = explorer.locator(".u-over").bounding_box()
+    page.mouse.move(over["x"] + over["width"] - 2, over["y"] + over["height"] / 2)
+    values = [text for text in explorer.locator("fieldset output").all_inner_texts() if text]
+    assert len(values) == 6, "the best six are shown"
+    assert float(values[0]) == pytest.approx(41.5)
+    explorer.locator("select").first.select_option(label="loss D")
+    assert "loss D over epochs" in explorer.locator("[role=img]").get_attribute("aria-label")
+    explorer.get_by_role("button", name="None").click()
+    assert explorer.locator("canvas").count() == 0
+    explorer.get_by_role("button", name="All settings").click()
+    explorer.locator("select").nth(1).select_option(label="seconds of training")
+    assert explorer.locator("[role=img]").get_attribute("aria-label").count("lr ") == 8
+
+
+def test_a_trial_shows_grids_curves_and_scores(open_page):
+    page = open_page()
+    page.locator("main table a[href^='#trial-']:visible").first.click()
+    dialog = page.locator("dialog[open]")
+    dialog.wait_for()
+    text = dialog.inner_text()
+    assert "Final scores" in text
+    assert "FID ↓" in text
+    assert "{" not in text, "nothing is raw JSON"
+    assert dialog.locator(".grids img").count() == 4
+    assert dialog.locator("canvas").count() == 2
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0
+
+
+def test_grids_that_are_not_on_the_page_are_found_in_the_results(open_page):
+    page = open_page()
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    page.locator("#test-full-digits-trials a", has_text="seed=3").first.click()
+    grids = page.locator("dialog[open] .grids img")
+    page.wait_for_function("document.querySelectorAll('dialog[open] .grids img').length === 4")
+    assert grids.first.evaluate("i => i.decode().then(() => i.naturalWidth)") == 242
+
+
+def test_a_panel_opens_large(open_page):
+    page = open_page(390)
+    page.locator("[data-enlarge]:visible").first.click()
+    svg = page.locator("#large[open] svg")
+    svg.wait_for()
+    assert svg.bounding_box()["width"] >= 900
+
+
+def test_print_cuts_no_table(open_page):
+    page = open_page(1046)  # A4 landscape between its margins
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    cut = page.eval_on_selector_all(".wide table", "all => all.filter(t => t.offsetWidth > 1047).map(t => t.id)")
+    assert cut == []
+    assert page.locator("nav").is_hidden()
+    assert page.locator(".explorer").is_hidden()
