@@ -28,7 +28,8 @@ from sklearn.datasets import load_digits
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
 from gan_bench.execution.environment import describe
-from gan_bench.records.layout import EVALUATIONS, HISTORY, RecordDirectory
+from gan_bench.records import writer
+from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status, TrialRecord, best_scores
 from gan_bench.records.shared import write_plan
 
@@ -70,7 +71,7 @@ def write(results: Path, trial: Trial, environment: dict[str, object], grids: li
     """Leave the record of a trial that never ran."""
     directory, config = RecordDirectory.of(results, trial), trial.config
     rng = np.random.default_rng([config.seed, round(1e6 * config.lr_g), round(10 * config.betas_g[0])])
-    directory.begin(trial, environment)
+    writer.begin(directory, trial, environment)
     history, mean = [], {}
     for epoch in range(1, config.epochs + 1):
         mean = dict(zip(("loss_d", "loss_g", "d_real", "d_fake"), rng.uniform(0.3, 1.5, 4).tolist(), strict=True))
@@ -79,7 +80,7 @@ def write(results: Path, trial: Trial, environment: dict[str, object], grids: li
             history.append({"kind": "step", "epoch": epoch, "step": step, **mean})
         done = {"epoch": epoch, "step": epoch * STEPS, "images": epoch * 60_000, "train_seconds": epoch * 4.0}
         history.append({"kind": "epoch", **done, "mean": mean, "last": mean})
-    directory.append(HISTORY, history)
+    writer.append(directory.history, history)
     scores, lines = [], []
     for index, epoch in enumerate(config.evaluation.epochs):
         values = {metric: size * float(rng.lognormal(1 / (1 + epoch), 0.1)) for metric, size in METRICS.items()}
@@ -90,9 +91,10 @@ def write(results: Path, trial: Trial, environment: dict[str, object], grids: li
         found = [{"name": names[m], "metric": m, "value": v, **protocol, **rest} for m, v in values.items()]
         done = {"epoch": epoch, "step": epoch * STEPS, "images": epoch * 60_000, "train_seconds": epoch * 4.0}
         lines.append({**done, "seconds": 2.0, "scores": found})
-        directory.save_sample(epoch, grids[(config.seed + index) % len(grids)])
-    directory.append(EVALUATIONS, lines)
-    directory.finish(
+        writer.save_sample(directory, epoch, grids[(config.seed + index) % len(grids)])
+    writer.append(directory.evaluations, lines)
+    writer.finish(
+        directory,
         TrialRecord(
             status=Status.DONE,
             reason=None,
@@ -103,7 +105,7 @@ def write(results: Path, trial: Trial, environment: dict[str, object], grids: li
             best=best_scores(scores),
             train_seconds=config.epochs * 4.0,
             evaluate_seconds=2.0 * len(scores),
-        )
+        ),
     )
 
 

@@ -189,8 +189,15 @@ def _factor_sentences(factor: str, rows: pd.DataFrame) -> Iterator[str]:
         yield _epochs_sentence(_records(rows.groupby("recipe", sort=True).tail(1)))
         return
     records = sorted(_records(rows), key=lambda row: (row["first_level"], row["second_level"]))
-    for (first, second), group in groupby(records, key=lambda row: (row["first_level"], row["second_level"])):
-        yield _pair_sentence(factor, str(first), str(second), list(group))
+    pairs = [list(group) for _, group in groupby(records, key=lambda row: (row["first_level"], row["second_level"]))]
+    sure = [pair for pair in pairs if any(row["found"] in ("decided", "probable") for row in pair)]
+    for pair in pairs if len(pairs) == 1 else sure[:NAMED]:
+        yield _pair_sentence(factor, str(pair[0]["first_level"]), str(pair[0]["second_level"]), pair)
+    if len(pairs) > 1:
+        levels = {str(row[side]) for row in records for side in ("first_level", "second_level")}
+        more = f", {len(sure) - NAMED} more are decided or probable" if len(sure) > NAMED else ""
+        left = len(pairs) - len(sure)
+        yield f"{factor}: of {len(pairs)} pairs of {len(levels)} levels, {left} are undecided{more}."
 
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:

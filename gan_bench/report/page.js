@@ -174,13 +174,14 @@ function grids(trial) {
   const section = make("section"), holder = make("div"), own = frames[trial.strip];
   holder.className = "grids";
   section.append(make("h3", "Samples of the same noise"), holder);
-  for (const [epoch, source] of own || trial.images) {
+  const files = trial.place ? data.shared[trial.epochs].map(e => [e, `${trial.place}/samples/epoch-${String(e).padStart(4, "0")}.png`]) : [];
+  for (const [epoch, source] of own || files) {
     const figure = make("figure"), image = make("img");
     image.alt = `Images after epoch ${epoch}`; image.src = source;
     image.addEventListener("error", () => figure.remove());  // the page was moved away from its results
     figure.append(image, make("figcaption", `epoch ${epoch}`)); holder.append(figure);
   }
-  return (own || trial.images).length ? section : null;
+  return (own || files).length ? section : null;
 }
 function drawTrial(trial, body) {
   for (const [title, names] of [["Losses", ["loss D", "loss G"]], ["Outputs of D", ["D(real)", "D(fake)"]]]) {
@@ -198,15 +199,15 @@ function open() {
   if (!location.hash.startsWith("#trial-") || !trial) return;
   const body = document.getElementById("detail-body"), pairs = value => Object.entries(value || {});
   document.getElementById("detail-name").textContent = trial.name;
-  const environment = Object.assign({started: trial.started}, data.environments[trial.environment]);
+  const environment = Object.assign({started: trial.started}, data.shared[trial.environment]);
   body.replaceChildren(make("p", `${trial.status}. Record: ${trial.folder}`));
   if (!dialog.open) dialog.showModal();
   body.append(...[
-    trial.scores.length ? listing("Final scores", trial.scores, ["score", "protocol", "value", "sd of repeated scoring", "note"]) : null,
+    trial.scores.length ? listing("Final scores", trial.scores.map((s, i) => [...data.shared[trial.scored][i], ...s]), ["score", "protocol", "value", "sd of repeated scoring", "note"]) : null,
     grids(trial)].filter(Boolean));
   drawTrial(trial, body);
   body.append(listing("End", pairs(trial.record)),
-    listing("Config, with where each value comes from", pairs(trial.config).map(([k, v]) => [k, v, trial.provenance[k]])),
+    listing("Config, with where each value comes from", pairs(Object.assign({seed: trial.seed}, data.shared[trial.config])).map(([k, v]) => [k, v, data.shared[trial.provenance][k]])),
     listing("Environment", pairs(environment)));
 }
 addEventListener("hashchange", open);

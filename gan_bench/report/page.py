@@ -39,7 +39,8 @@ PARTS = {
 }
 """Sections of a study, in order."""
 CURVE_POINTS = 40
-"""Most points of a trial's curve in its details."""
+"""Most points of a trial's curve in its details; half of them beyond ``MANY`` trials."""
+MANY = 500
 NARROW = ("rank", "fid")
 """Columns of a ranking that a narrow screen shows, beside the setting's short name."""
 
@@ -82,18 +83,19 @@ def page(
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    drawn = {chapter.study.slug: explorer(chapter.study) for chapter in chapters}
     by_trial = {strip.trial: strip.name for chapter in chapters for strip in chapter.strips}
     return environment.from_string(_text("page.html")).render(
         version=__version__,
         statuses=Counter(status_of(t) for t in trials).most_common(),
         count=len(trials),
-        chapters=[_chapter(chapter, trials) for chapter in chapters],
+        chapters=[_chapter(chapter, trials, drawn[chapter.study.slug]) for chapter in chapters],
         part_titles=PARTS,
         articles=[_table(table) for table in articles],
         unreadable=unreadable,
         details=_json(_details(trials, by_trial, results)),
-        frames=_json({s.name: s.data_uris() for chapter in chapters for s in chapter.strips}),
-        curves=_json({chapter.study.slug: explorer(chapter.study) for chapter in chapters}),
+        frames=_json({s.name: s.data_uris for chapter in chapters for s in chapter.strips}),
+        curves=_json(drawn),
         **{
             name: _own(_text(file))
             for name, file in (
@@ -113,7 +115,7 @@ def _text(name: str) -> str:
 # ------------------------------------------------------------------------------------------------ a study
 
 
-def _chapter(chapter: Chapter, trials: list[StoredTrial]) -> dict[str, Any]:
+def _chapter(chapter: Chapter, trials: list[StoredTrial], curves: Mapping[str, Any]) -> dict[str, Any]:
     study = chapter.study
     of = {table.name: table.name.removeprefix(f"{study.slug}-").partition("-")[0] for table in chapter.tables}
     made: dict[str, list[dict[str, Any]]] = {}
@@ -129,7 +131,6 @@ def _chapter(chapter: Chapter, trials: list[StoredTrial]) -> dict[str, Any]:
         }
         for p in chapter.plots
     ]
-    curves = explorer(study)
     shown = {
         "id": study.slug,
         "title": study.title,
@@ -148,7 +149,7 @@ def _chapter(chapter: Chapter, trials: list[StoredTrial]) -> dict[str, Any]:
         "curves": [*made.get("epochs", []), *made.get("best", [])],
         "others": [(part, made[part]) for part in ("health", "cost", "trials", "published") if part in made],
         "strips": [
-            {"label": s.label, "seed": s.seed, "trial": s.trial, "last": s.data_uris()[-1], "name": s.name}
+            {"label": s.label, "seed": s.seed, "trial": s.trial, "last": s.data_uris[-1], "name": s.name}
             for s in chapter.strips
         ],
         "last_epochs": "epoch " + ", ".join(map(str, sorted({s.frames[-1][0] for s in chapter.strips}))),
@@ -227,7 +228,7 @@ def _table(table: Table) -> dict[str, Any]:
 def _ranking(table: Table, chapter: Chapter) -> dict[str, Any]:
     """Add to a ranking what only the page shows: thumbnails, colours, short names, and links to a trial of each."""
     made, known = _table(table), styles(chapter.study)
-    pictures = {strip.label: strip.data_uris()[-1][1] for strip in chapter.strips}
+    pictures = {strip.label: strip.data_uris[-1][1] for strip in chapter.strips}
     trials = chapter.study.trials.sort_values("seed").drop_duplicates("label").set_index("label")["trial"].to_dict()
     for row, shown in zip(records(table), made["rows"], strict=True):
         label = str(row["setting"])
@@ -255,52 +256,70 @@ def _sort_key(value: Any) -> str:  # noqa: ANN401 - a cell
 # ------------------------------------------------------------------------------------------------ trials
 
 
+class _Pool:
+    """Keeps values that many trials share once, and gives each its place."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self._places: dict[str, int] = {}
+
+    def place(self, value: Any) -> int:  # noqa: ANN401 - any JSON-able value
+        text = json.dumps(value, sort_keys=True)
+        if text not in self._places:
+            self._places[text] = len(self.values)
+            self.values.append(value)
+        return self._places[text]
+
+
 def _details(trials: list[StoredTrial], strips: Mapping[str, str], results: Path) -> dict[str, Any]:
-    """Collect what a trial's details show; environments that many share are kept once."""
-    environments: list[Mapping[str, Any]] = []
-    places: dict[str, int] = {}
+    """Collect what a trial's details show; what many trials share is kept once."""
+    pool, points = _Pool(), CURVE_POINTS if len(trials) <= MANY else CURVE_POINTS // 2
     found = {}
     for trial in trials:
-        shared = {key: value for key, value in trial.environment.items() if key not in ("started", "sha256")}
-        text = json.dumps(shared, sort_keys=True)
-        if text not in places:
-            places[text] = len(environments)
-            environments.append(shared)
-        left_out = ("files", "best", "final", "sha256", "schema", "status")
+        config, left_out = trial.trial["config"], ("files", "best", "final", "sha256", "schema", "status")
+        environment = {key: value for key, value in trial.environment.items() if key not in ("started", "sha256")}
         found[trial.trial["id"]] = {
             "name": trial.trial["name"],
             "status": status_of(trial),
             "folder": trial.path.name,
             "scores": _final_scores(trial),
-            "curve": _curve(trial),
+            "scored": pool.place(_protocols(trial)),
+            "curve": _curve(trial, points),
             "strip": strips.get(trial.trial["id"]),
-            "images": [] if trial.trial["id"] in strips else _images(trial, results),
-            "config": trial.trial["config"],
-            "provenance": trial.trial.get("provenance", {}),
+            "place": _place(trial, results),
+            "epochs": pool.place([line["epoch"] for line in trial.evaluations]),
+            "seed": config["seed"],
+            "config": pool.place({key: value for key, value in config.items() if key != "seed"}),
+            "provenance": pool.place(trial.trial.get("provenance", {})),
             "started": trial.environment.get("started"),
-            "environment": places[text],
+            "environment": pool.place(environment),
             "record": {key: value for key, value in (trial.record or {}).items() if key not in left_out},
         }
-    return {"trials": found, "environments": environments}
+    return {"trials": found, "shared": pool.values}
 
 
-def _final_scores(trial: StoredTrial) -> list[list[Any]]:
-    if not trial.evaluations:
-        return []
-    scores = trial.evaluations[-1]["scores"]
+def _protocols(trial: StoredTrial) -> list[list[str]]:
+    """Return title and protocol of a trial's last scores."""
     return [
-        [
-            arrow(s["metric"]) if s["metric"] in MEASURES else s["metric"],
-            s["name"].partition("[")[2].rstrip("]"),
-            s["value"],
-            s.get("draw_std"),
-            s.get("note"),
-        ]
-        for s in scores
+        [arrow(s["metric"]) if s["metric"] in MEASURES else s["metric"], s["name"].partition("[")[2].rstrip("]")]
+        for s in (trial.evaluations[-1]["scores"] if trial.evaluations else ())
     ]
 
 
-def _curve(trial: StoredTrial) -> dict[str, list[Any]]:
+def _place(trial: StoredTrial, results: Path) -> str | None:
+    """Say where a record lies, as seen from the report's usual place in the results folder."""
+    return f"../{trial.path.relative_to(results).as_posix()}" if trial.path.is_relative_to(results) else None
+
+
+def _final_scores(trial: StoredTrial) -> list[list[Any]]:
+    """Return value, spread of repeated scoring, and note of a trial's last scores."""
+    return [
+        [s["value"], s.get("draw_std"), s.get("note")]
+        for s in (trial.evaluations[-1]["scores"] if trial.evaluations else ())
+    ]
+
+
+def _curve(trial: StoredTrial, points: int) -> dict[str, list[Any]]:
     """Thin a trial's losses and outputs to a few points, each the mean of the lines it stands for."""
     epochs = [line for line in trial.history if line["kind"] == "epoch"]
     steps = [line for line in trial.history if line["kind"] == "step"]
@@ -309,23 +328,13 @@ def _curve(trial: StoredTrial) -> dict[str, list[Any]]:
         rows = [(line["step"] / per_epoch, line) for line in steps]
     else:
         rows = [(float(line["epoch"]), line["mean"]) for line in epochs]
-    size = -(-len(rows) // CURVE_POINTS) or 1
+    size = -(-len(rows) // points) or 1
     pieces = [rows[i : i + size] for i in range(0, len(rows), size)]
     found: dict[str, list[Any]] = {"epoch": [float(f"{piece[-1][0]:.5g}") for piece in pieces]}
     for name, title in TITLES.items():
         values = [[line[name] for _, line in piece if line.get(name) is not None] for piece in pieces]
-        found[title] = [float(f"{sum(v) / len(v):.4g}") if v else None for v in values]
+        found[title] = [float(f"{sum(v) / len(v):.3g}") if v else None for v in values]
     return found
-
-
-def _images(trial: StoredTrial, results: Path) -> list[tuple[int, str]]:
-    """Name the sample grids of a trial, as seen from the report's usual place in the results folder."""
-    try:
-        place = trial.path.relative_to(results).as_posix()
-    except ValueError:
-        return []
-    epochs = [line["epoch"] for line in trial.evaluations]
-    return [(epoch, f"../{place}/samples/epoch-{epoch:04d}.png") for epoch in epochs]
 
 
 def _json(value: Any) -> Any:  # noqa: ANN401 - jinja2's Markup

@@ -121,7 +121,7 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
     columns = min(3, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(3.2 * columns, 2.0 * rows + 0.3))
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten()
     for unused in axes[count:]:
         unused.set_visible(False)
     return figure, list(axes[:count])

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,9 @@ class Strip:
     seed: int
     frames: tuple[tuple[int, Image], ...]
 
+    @cached_property
     def data_uris(self) -> list[tuple[int, str]]:
-        """Return the frames for a page that needs no other file."""
+        """The frames for a page that needs no other file."""
         return [(epoch, f"data:image/webp;base64,{_encode(image)}") for epoch, image in self.frames]
 
     def animation(self) -> bytes:

@@ -47,6 +47,15 @@ def test_no_effect_is_undecided_with_what_it_would_take():
     assert lr.startswith("learning rate: undecided between 0.0002 and 0.0003 in 1 recipe")
 
 
+def test_many_levels_are_summed_up():
+    items = [item for i, lr in enumerate((1e-4, 2e-4, 3e-4, 4e-4, 5e-4)) for item in
+             trials(lr, (50, 60, 45, 55, 52) if i else (20, 21, 20, 22, 21))]  # fmt: skip
+    said = [sentence for sentence in answer(items).factors if sentence.startswith("learning rate")]
+    assert said[0].startswith("learning rate: 0.0001 is better than 0.0002 in 1 of 1 recipe")
+    assert said[3] == "learning rate: of 10 pairs of 5 levels, 6 are undecided, 1 more are decided or probable."
+    assert len(said) == 4
+
+
 def test_one_seed_cannot_say_and_five_are_proposed():
     found = answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))])
     assert "cannot be said with one seed" in found.headline
