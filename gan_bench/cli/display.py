@@ -22,6 +22,8 @@ PLAIN_SECONDS = 15.0
 SUITE_SECONDS = 30.0
 STEP = 0.1
 """Share of a preparation between two lines about it."""
+PACED = 0.25
+"""Share of a suite's work from which its real pace alone says how long the rest takes."""
 ENOUGH = 0.02
 """Share of a suite's work that must be done before its pace says anything."""
 SLOW = 0.5
@@ -60,10 +62,11 @@ class SuiteClock:
 
     Args:
         work: Expected seconds of every trial, by id.
+        seconds: Expected seconds of all of them, as many at a time as run.
     """
 
-    def __init__(self, work: Mapping[str, float]) -> None:
-        self._work = dict(work)
+    def __init__(self, work: Mapping[str, float], seconds: float | None = None) -> None:
+        self._work, self._expected = dict(work), seconds
         self._whole = sum(work.values())
         self._done: dict[str, float] = {}
         self._started = time.monotonic()
@@ -81,9 +84,16 @@ class SuiteClock:
 
     @property
     def seconds_left(self) -> float | None:
-        """Expected seconds to the end, or None while too little is done to say."""
+        """Expected seconds to the end, or None while too little is done to say.
+
+        The first trials start slowly, so that their pace counts the more, the more is done.
+        """
         done = self.fraction
-        return (time.monotonic() - self._started) * (1 - done) / done if done > ENOUGH else None
+        paced = (time.monotonic() - self._started) * (1 - done) / done if done > ENOUGH else None
+        if self._expected is None or done >= PACED:
+            return paced
+        weight = done / PACED if paced is not None else 0.0
+        return weight * (paced or 0.0) + (1 - weight) * self._expected * (1 - done)
 
     def __str__(self) -> str:
         """Write both for people."""
@@ -100,6 +110,7 @@ class ProgressDisplay:
         several: Whether several of them run at the same time, so that every line names its trial.
         expected: Gives the images per second that were measured for a trial before the start, or None.
         work: Expected seconds of every trial, by id.
+        seconds: Expected seconds of all of them.
     """
 
     def __init__(
@@ -110,9 +121,10 @@ class ProgressDisplay:
         several: bool = False,
         expected: Callable[[TrialConfig], float | None] = lambda _: None,
         work: Mapping[str, float] | None = None,
+        seconds: float | None = None,
     ) -> None:
         self.console, self.total, self.several, self._expected = console, total, several, expected
-        self._clock = SuiteClock(work or {})
+        self._clock = SuiteClock(work or {}, seconds)
         self._pace: dict[str, float] = {}
         self._suite: TaskID | None = None
         self._slow: set[str] = set()

@@ -56,6 +56,7 @@ def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool 
             several=several,
             expected=prepared.estimate.images_per_second,
             work=prepared.estimate.trial_seconds,
+            seconds=prepared.estimate.seconds,
         ) as display,
     ):
         outcome = carry_out(prepared, options, display)

@@ -53,6 +53,19 @@ def test_the_suite_is_weighed_by_work_not_by_trials(monkeypatch):
     assert clock.seconds_left == 0
 
 
+def test_the_pace_of_the_first_steps_is_not_all_that_counts(monkeypatch):
+    """Workers load libraries first: 50 s for the first tenth do not mean 450 for the rest, as 100 were measured."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    clock = SuiteClock({"a": 100.0}, 100.0)
+    assert clock.seconds_left == 100.0
+    now[0] = 50.0
+    clock.note("a", 0.1)
+    assert clock.seconds_left == pytest.approx(0.4 * 450 + 0.6 * 90)
+    clock.note("a", 0.5)
+    assert clock.seconds_left == pytest.approx(50.0)
+
+
 def test_plain_lines_say_how_far_the_suite_is(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
