@@ -33,7 +33,7 @@ from gan_bench.execution.executors import Results, run_inline, run_processes
 from gan_bench.execution.worker_pool import WorkerPoolConfig
 from gan_bench.records.earlier import environment_of, epochs_kept, inputs_changed
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.shared import write_baselines, write_plan
+from gan_bench.records.shared import write_baselines, write_plan, write_suite_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,7 @@ class BenchOptions:
         group: How many trials train together; None lets a measurement on a GPU decide.
         policy: What becomes of trials that ended before or end badly.
         tracking_uri: MLflow; empty for the SQLite default, None for no tracking.
+        experiment_prefix: Put before the suite's name in the name of the experiment.
         fresh: Ignore earlier records.
         dry_run: Stop after the plan.
     """
@@ -69,6 +70,7 @@ class BenchOptions:
     group: int | None
     policy: Policy
     tracking_uri: str | None
+    experiment_prefix: str
     fresh: bool
     dry_run: bool
 
@@ -221,13 +223,16 @@ def _pool(options: BenchOptions, device: torch.device, plan: Plan, count: int) -
     return WorkerPoolConfig(devices=devices, threads=None if cuda else 1, folders=plan.folders)
 
 
-def carry_out(prepared: Preparation, options: BenchOptions, listener: Listener) -> Outcome:
+def carry_out(
+    prepared: Preparation, options: BenchOptions, listener: Listener, ended: Callable[[], None] = lambda: None
+) -> Outcome:
     """Run what is left of a plan, mirrored to MLflow while it runs.
 
     Args:
         prepared: What ``prepare`` returned, with an estimate.
         options: What is asked for.
         listener: Learns how it goes.
+        ended: Called when all trials have ended, before the mirror's last pass, which takes the report along.
 
     Raises:
         UserError: There is too little space.
@@ -239,13 +244,14 @@ def carry_out(prepared: Preparation, options: BenchOptions, listener: Listener) 
     at_a_time = (len(prepared.pool.devices) if prepared.pool else 1) * max(prepared.estimate.groups.values(), default=1)
     check_space(todo, at_a_time, results)
     write_plan(results, plan.suite, plan.version, plan.trials, options.command())
+    write_suite_text(results, plan.suite, find_suite(options.suite).read_text(encoding="utf-8"))
     if todo:
         write_baselines(results, plan.suite, plan.version, real_baselines(plan.trials, context))
     mirror: SyncProcess | None = None
     answer: dict[str, Any] | None = None
     if options.tracking_uri is not None:
         try:
-            mirror = SyncProcess(results / plan.suite, options.tracking_uri)
+            mirror = SyncProcess(results / plan.suite, options.tracking_uri, options.experiment_prefix)
         except (UserError, OSError) as error:  # a run does without its mirror
             answer = {"experiment": None, "views": [], "error": str(error), "started": False}
     group = prepared.estimate.group
@@ -254,6 +260,7 @@ def carry_out(prepared: Preparation, options: BenchOptions, listener: Listener) 
             found = run_processes(results, todo, context, listener, prepared.policy, prepared.pool, group)
         else:
             found = run_inline(results, todo, context, listener, prepared.policy, group)
+        ended()
     finally:
         answer = mirror.close() if mirror else answer
     return Outcome(found, answer)

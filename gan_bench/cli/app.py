@@ -17,6 +17,7 @@ from gan_bench.cli.options import (
     Data,
     EngineChoice,
     ExecutorChoice,
+    ExperimentPrefix,
     FormatChoice,
     Kind,
     ProfileChoice,
@@ -80,6 +81,7 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Skip the rest after a bad trial.")] = False,
     tracking_uri: TrackingUri = None,
+    experiment_prefix: ExperimentPrefix = "",
     no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Leave MLflow out.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier records of these trials.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the expected time.")] = False,
@@ -114,6 +116,7 @@ def run(
             group=group,
             policy=Policy(retry_failed=retry_failed, fail_fast=fail_fast, time_limit=time_limit),
             tracking_uri=None if no_tracking else tracking_uri or "",
+            experiment_prefix=experiment_prefix,
             fresh=fresh,
             dry_run=dry_run,
         ),
@@ -215,22 +218,18 @@ def score(
 
 
 @app.command()
-def sync(results: Annotated[Path, typer.Argument(help="Results folder.")], tracking_uri: TrackingUri = None) -> None:
+def sync(
+    results: Annotated[Path, typer.Argument(help="Results folder.")],
+    tracking_uri: TrackingUri = None,
+    experiment_prefix: ExperimentPrefix = "",
+    register: Annotated[
+        bool, typer.Option("--register", help="Register the generator of every decided best setting as a model.")
+    ] = False,
+) -> None:
     """Replay records into MLflow; safe to repeat."""
-    from gan_bench.records.layout import PLAN
-    from gan_bench.records.reader import existing
-    from gan_bench.tracking.replay import replay
-    from gan_bench.tracking.uri import default_uri
+    from gan_bench.cli.mlflow_commands import sync_results
 
-    if (existing(results) / PLAN).exists():  # one suite's folder: the database lies beside it
-        results = results.resolve().parent
-    answer = replay(results, tracking_uri or default_uri(results))
-    out = console()
-    for suite in answer["busy"]:
-        out.say(f"{suite}: left to the run that mirrors it right now", style="yellow")
-    for message in answer["unreadable"]:
-        out.say(f"unreadable: {message}", style="yellow")
-    out.say(f"{answer['runs']} runs are up to date in MLflow")
+    sync_results(results, tracking_uri, experiment_prefix, console(), register=register)
 
 
 @app.command()
@@ -272,20 +271,13 @@ def ui(
     results: Results = Path("results"),
     tracking_uri: TrackingUri = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on; the next free one is taken.")] = 5000,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the leaderboard in the browser.")] = False,
 ) -> None:
-    """Serve the MLflow page of a results folder."""
-    from gan_bench.tracking.uri import default_uri
+    """Serve the MLflow page of a results folder, and say where its views are."""
+    from gan_bench.cli.mlflow_commands import serve
 
-    if tracking_uri is None and not (results / "mlflow.db").exists():
-        raise UserError(f"{results / 'mlflow.db'} does not exist; run a suite first or name a --tracking-uri")
-    uri = tracking_uri or default_uri(results)
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--backend-store-uri", uri]
-    command += ["--host", host, "--port", str(port)]
-    console().say(f"MLflow starts on http://{host}:{port} (Ctrl-C ends it)")
-    sys.stdout.flush()
-    os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter, no shell
+    serve(results, tracking_uri, host, port, console(), open_page=open_page)
 
 
 @app.command()

@@ -65,8 +65,32 @@ Data = Annotated[
     Path | None, typer.Option("--data", help="Folder of the datasets \\[default: $GAN_BENCH_DATA, else data].")
 ]
 Tables = Annotated[TablesChoice, typer.Option("--tables", help="Which tables are printed; the files hold all.")]
+
+
+def _refuse_password(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
+    """Refuse a location with a password on the command line; the environment may hold one."""
+    from gan_bench.tracking.uri import check_no_password
+
+    source = context.get_parameter_source(str(parameter.name))
+    if value and source is not None and source.name == "COMMANDLINE":
+        check_no_password(value)
+    return value
+
+
 TrackingUri = Annotated[
-    str | None, typer.Option("--tracking-uri", help="MLflow \\[default: SQLite beside the results].")
+    str | None,
+    typer.Option(
+        "--tracking-uri",
+        envvar="MLFLOW_TRACKING_URI",
+        callback=_refuse_password,
+        help="MLflow \\[default: SQLite beside the results].",
+    ),
+]
+ExperimentPrefix = Annotated[
+    str,
+    typer.Option(
+        "--experiment-prefix", envvar="GAN_BENCH_EXPERIMENT_PREFIX", help="Put before the names of MLflow experiments."
+    ),
 ]
 
 

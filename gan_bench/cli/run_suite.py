@@ -15,8 +15,8 @@ from gan_bench.records.earlier import record_of, status_of
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
-from gan_bench.report.build import build_report, print_answers, print_tables
-from gan_bench.tracking.uri import shown
+from gan_bench.report.build import Report, build_report, print_answers, print_tables
+from gan_bench.tracking.uri import server_page, shown
 from gan_bench.tracking.views import link
 
 CONTENTION = 1.3
@@ -59,8 +59,9 @@ def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool 
             seconds=prepared.estimate.seconds,
         ) as display,
     ):
-        outcome = carry_out(prepared, options, display)
-    return _conclude(prepared, outcome, options, console, interrupted=stop.asked, all_tables=all_tables)
+        reports: list[Report] = []
+        outcome = carry_out(prepared, options, display, lambda: reports.append(build_report(options.results)))
+    return _conclude(prepared, outcome, reports[0], options, console, interrupted=stop.asked, all_tables=all_tables)
 
 
 # ------------------------------------------------------------------------------------------------ before
@@ -130,20 +131,26 @@ def _list(prepared: Preparation, console: PlainConsole) -> None:
 def _say_tracking(answer: dict[str, Any] | None, options: BenchOptions, console: PlainConsole) -> None:
     if answer is None:
         return
-    uri = f" --tracking-uri {shown(options.tracking_uri)}" if options.tracking_uri else ""
+    uri = options.tracking_uri or ""
     if answer["error"]:
-        repair = f"; `gan-bench sync {options.results}{uri}` repairs it" if answer.get("started", True) else ""
+        more = f" --tracking-uri {uri}" if uri and shown(uri) == uri else ""
+        more += f" --experiment-prefix {options.experiment_prefix}" if options.experiment_prefix else ""
+        repair = f"; `gan-bench sync {options.results}{more}` repairs it" if answer.get("started", True) else ""
         console.say(f"MLflow is incomplete: {answer['error']}{repair}", style="yellow")
     if answer["experiment"]:
-        where = "" if options.tracking_uri else f" (start it with `gan-bench ui --results {options.results}`)"
-        names = ("MLflow", "MLflow, averaged over seeds")
-        for name, view in zip(names, answer["views"] or [None], strict=False):
-            console.say(f"{name}: {link(answer['experiment'], view)}{where}")
+        server = server_page(uri)
+        where = "" if server else f" (`gan-bench ui --results {options.results}` serves it)"
+        console.say(f"MLflow{where}:")
+        links = answer["views"] or [["Runs", link("{experiment}", None, "")]]
+        for name, end in reversed(links):
+            address = end.replace("{experiment}", answer["experiment"])
+            console.say(f"  {name}: {server or 'http://127.0.0.1:5000'}{address}")
 
 
 def _conclude(
     prepared: Preparation,
     outcome: Outcome,
+    report: Report,
     options: BenchOptions,
     console: PlainConsole,
     *,
@@ -153,7 +160,6 @@ def _conclude(
     trials, suite = prepared.plan.trials, prepared.plan.suite
     statuses = [status_of(RecordDirectory.of(options.results, trial)) for trial in trials]
     done = statuses.count(Status.DONE)
-    report = build_report(options.results)
     if interrupted and (done < len(statuses) or options.fresh):
         _say_tracking(outcome.mirror, options, console)
         console.say(f"interrupted: {done} of {plural(len(statuses), 'trial')} done; {_advice(options)}", style="yellow")

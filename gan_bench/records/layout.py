@@ -12,7 +12,9 @@ from gan_bench.core.errors import UserError
 TRIAL, ENVIRONMENT, RECORD = "trial.json", "environment.json", "record.json"
 HISTORY, EVALUATIONS = "history.jsonl", "evaluations.jsonl"
 SAMPLES, CHECKPOINT, WEIGHTS = "samples", "checkpoint.pt", "generator.safetensors"
-PLAN, BASELINES, LOCKS = "plan.json", "anchors.json", ".locks"
+PLAN, BASELINES, LOCKS, SUITE = "plan.json", "anchors.json", ".locks", "suite.yaml"
+IDENTITY = ".gan_bench-results"
+"""Names a results folder for good, so that others on a shared server can be told from it."""
 
 CHECKPOINT_MAGIC = b"gan_bench checkpoint 2\n"
 """First line of a checkpoint file; its checksum and its content follow."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,6 +148,56 @@ def read_lines(path: Path, form: TypeAdapter[Any], skipped: bytes = b"") -> list
             raise RecordError(f"{path}:{number} is damaged: it holds {len(values)} values; {REMEDY}")
         found += values
     return found
+
+
+def read_new_lines(path: Path, form: TypeAdapter[Any], offset: int) -> tuple[list[dict[str, Any]], int]:
+    """Read what was appended to a JSON-lines file; a last line that is still being written is left for later.
+
+    Args:
+        path: The file; it may not exist yet.
+        form: The documented form of its lines.
+        offset: Bytes that were read before; a file that has become shorter is read from its beginning.
+
+    Returns:
+        The new lines, and the bytes read so far.
+
+    Raises:
+        RecordError: It cannot be read, or a line is not of the documented form.
+    """
+    _refuse_link(path)
+    try:
+        with path.open("rb") as file:
+            start = offset if offset <= file.seek(0, os.SEEK_END) else 0
+            file.seek(start)
+            whole, _, _ = file.read().rpartition(b"\n")
+    except FileNotFoundError:
+        return [], 0
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error.strerror}); {REMEDY}") from None
+    if not whole:
+        return [], start
+    try:
+        lines: list[dict[str, Any]] = form.validate_json(b"[" + whole.replace(b"\n", b",") + b"]")
+    except ValidationError as error:
+        raise RecordError(f"{path} is damaged after byte {start}: {first_problem(error)}; {REMEDY}") from None
+    return lines, start + len(whole) + 1
+
+
+def read_header(path: Path) -> StoredTrial:
+    """Read a record directory without the lines of its history and evaluations.
+
+    Raises:
+        RecordError: It is not one, or is damaged, or is of a version this package does not know.
+    """
+    directory = RecordDirectory(path)
+    return StoredTrial(
+        path=path,
+        trial=_read_trial(directory),
+        environment=read_optional(directory.environment, schema.ENVIRONMENT, schema.Environment) or {},
+        history=[],
+        evaluations=[],
+        record=read_optional(directory.record, schema.RECORD, schema.Record),
+    )
 
 
 def _is_json(line: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from gan_bench.config.trial import Trial
-from gan_bench.core.atomic import remove_leftovers
+from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
 from gan_bench.records import schema
 from gan_bench.records.json_files import read_known, write_object
-from gan_bench.records.layout import BASELINES, PLAN, check_name
-from gan_bench.records.lock import suite_lock
+from gan_bench.records.layout import BASELINES, IDENTITY, LOCKS, PLAN, SUITE, check_name
+from gan_bench.records.lock import Lock, suite_lock
 from gan_bench.records.reader import check_planned, suite_folders
 from gan_bench.records.record import SCHEMA_VERSION
 
@@ -138,3 +139,27 @@ def read_commands(results: Path) -> dict[str, str]:
             if command := read_known(suite / PLAN, schema.PLAN, schema.Plan).get("command"):
                 found[suite.name] = printable(command)
     return found
+
+
+def write_suite_text(results: Path, suite: str, text: str) -> None:
+    """Keep the suite file that is run, as it is."""
+    with _rewriting(results, suite) as folder:
+        write_atomically(folder / SUITE, text)
+
+
+def results_identity(results: Path) -> str:
+    """Return the identity of a results folder, made once in it.
+
+    It goes where the folder goes. A copy has the same identity: on one tracking server it speaks of the same runs.
+
+    Raises:
+        OSError: There is none, and the folder cannot be written.
+    """
+    path = results / IDENTITY
+    with Lock(results / LOCKS, "identity") as lock:
+        lock.acquire(patience=-1)
+        with contextlib.suppress(OSError, ValueError):
+            return str(uuid.UUID(path.read_text().strip()))
+        made = str(uuid.uuid4())
+        write_atomically(path, f"{made}\n")
+        return made

@@ -18,7 +18,7 @@ from gan_bench.report.latex import to_latex
 from gan_bench.report.render import print_table, to_csv
 from gan_bench.report.render import to_markdown as table_markdown
 from gan_bench.report.reproduction import article_tables
-from gan_bench.report.study import Baselines, Study, studies
+from gan_bench.report.study import Baselines, Study, slug, studies
 from gan_bench.report.table import Table
 from gan_bench.report.tables import study_tables
 
@@ -105,6 +105,10 @@ def build_report(
     try:
         _write_tables(tables.all, folder, columns)
         write_atomically(folder / "answer.md", to_markdown([answer for _, answer in found_answers]))
+        for suite in dict.fromkeys(suite for suite, _ in found_answers):
+            (folder / "answers").mkdir(exist_ok=True)
+            text = to_markdown([answer for name, answer in found_answers if name == suite])
+            write_atomically(folder / "answers" / f"{slug(suite)}.md", text)
         page = _write_page(folder, tables, trials, unreadable, results) if html else None
     except OSError as error:
         raise UserError(f"the report cannot be written to {folder} ({error.strerror}); choose another --out") from None

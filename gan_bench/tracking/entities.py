@@ -1,17 +1,38 @@
-"""A record as MLflow has it: parameters and metrics."""
+"""A record as MLflow has it: parameters, metrics, tags and datasets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import getpass
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric
+    from mlflow.entities import DatasetInput, Metric, Param, RunTag
 
+TRIAL_TAG = "gan_bench.trial"
+STARTED_TAG = "gan_bench.started"
+RESULTS_TAG = "gan_bench.results"
 STEP_VALUES = ("loss_d", "loss_g", "d_real", "d_fake")
+FEW_EPOCHS = 10
+"""Trials of so few epochs have their single steps in MLflow as well: their epochs alone are no curve."""
+FIRST = (
+    "recipe",
+    "lr_g",
+    "lr_d",
+    "beta1_g",
+    "beta1_d",
+    "beta2_g",
+    "beta2_d",
+    "epochs",
+    "batch_size",
+    "latent_dim",
+    "seed",
+)
+"""Parameters that people compare runs by; all others follow."""  # fmt: skip
 
 
 def metric_key(score: str) -> str:
@@ -25,46 +46,143 @@ def started_ms(stored: StoredTrial) -> int:
     return int(datetime.fromisoformat(stored.environment["started"]).timestamp() * 1000)
 
 
-def params_of(config: Mapping[str, Any]) -> dict[str, object]:
-    """Pick the few values that people compare runs by; the whole config is an artifact."""
+def run_name(stored: StoredTrial) -> str:
+    """Name a run so that what tells it from others comes first: lists cut names at their end."""
+    recipe, _, differs = str(stored.trial["setting"]).partition(",")
+    return printable(" ".join(part for part in (differs, f"seed={stored.trial['config']['seed']}", recipe) if part))
 
-    def pair(name: str) -> object:
-        g, d = config[f"{name}_g"], config[f"{name}_d"]
-        return g if g == d else f"G {g}, D {d}"
 
-    names = ("recipe", "dataset", "architecture", "batch_size", "latent_dim", "epochs", "seed")
-    return {**{name: config[name] for name in names}, "lr": pair("lr"), "betas": pair("betas")}
+def values_of(config: Mapping[str, Any]) -> dict[str, object]:
+    """Lay out a config as single values, numbers as numbers, those that runs are compared by first."""
+    flat: dict[str, object] = {}
+    for name, value in config.items():
+        if name in ("betas_g", "betas_d"):
+            flat |= {f"beta{i}_{name[-1]}": item for i, item in enumerate(value, 1)}
+        elif name == "evaluation":
+            flat |= {f"evaluation_{key}": item for key, item in value.items()}
+        else:
+            flat[name] = value
+    return {name: flat[name] for name in (*(n for n in FIRST if n in flat), *(n for n in flat if n not in FIRST))}
+
+
+def params_of(config: Mapping[str, Any]) -> list[Param]:
+    """Return every value of a config as a parameter."""
+    from mlflow.entities import Param
+
+    return [Param(name, printable(str(value))[:500]) for name, value in values_of(config).items()]
+
+
+def tags_of(stored: StoredTrial, identity: str, colour: str, command: str | None) -> dict[str, str]:
+    """Return the tags of a new run.
+
+    Args:
+        stored: The trial.
+        identity: That of its results folder.
+        colour: Of its setting.
+        command: What its suite was last run with.
+    """
+    config, trial, facts = stored.trial["config"], stored.trial, stored.environment
+    tags = {
+        TRIAL_TAG: trial["id"],
+        STARTED_TAG: facts["started"],
+        RESULTS_TAG: identity,
+        "mlflow.note.content": f"Record: {stored.path.name}",
+        "mlflow.source.name": _short_command(command),
+        "command": command or "",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": facts.get("git_commit") or "",
+        "mlflow.user": _user(),
+        "mlflow.runColor": colour,
+        "setting": trial["setting"],
+        **{name: config[name] for name in ("recipe", "dataset", "architecture", "profile")},
+        **{name: facts.get(name, "unknown") for name in ("device", "device_name", "engine")},
+    }
+    return {name: printable(str(value)) for name, value in tags.items() if value != ""}
+
+
+def _short_command(command: str | None) -> str:
+    """Return the first words of a command, the suite's file without its folder: MLflow shows what follows a slash."""
+    first, *rest = (command or "gan-bench run").split(" ")[:3]
+    return " ".join([first, *(word.rpartition("/")[2] for word in rest)])
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container's user may have no name
+        return ""
+
+
+def run_tags(tags: Mapping[str, str]) -> list[RunTag]:
+    """Return tags as MLflow takes them."""
+    from mlflow.entities import RunTag
+
+    return [RunTag(name, value[:5000]) for name, value in tags.items()]
+
+
+def datasets_of(stored: StoredTrial) -> list[DatasetInput]:
+    """Return the images a trial trains on and those it is compared with, for MLflow's dataset column."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    config, digest = stored.trial["config"], str(stored.environment.get("data_sha256") or "unknown")[:36]
+    limit = config.get("train_limit")
+    named = ((f"{config['dataset']} train{f' {limit}' if limit else ''}", "training"),
+             (f"{config['dataset']} train (reference)", "reference"))  # fmt: skip
+    return [
+        DatasetInput(
+            Dataset(printable(name), digest, "local", printable(str(config["dataset"]))),
+            [InputTag("mlflow.data.context", context)],
+        )
+        for name, context in named
+    ]
 
 
 def metrics_of(stored: StoredTrial) -> list[Metric]:
-    """Turn the lines of a record into metrics, with the time each was made."""
+    """Turn lines of a record into metrics, with the time each was made."""
     from mlflow.entities import Metric
 
-    started = started_ms(stored)
+    start = started_ms(stored)
+    return [
+        Metric(key, value, start + int(1000 * seconds), step)
+        for key, value, seconds, step in (
+            *_training(stored.history, steps=stored.trial["config"]["epochs"] <= FEW_EPOCHS),
+            *_scores(stored.evaluations),
+            *_end(stored.record),
+        )
+        if value is not None
+    ]
 
-    def metric(key: str, value: float, seconds: float, step: int) -> Metric:
-        return Metric(key, value, started + int(1000 * seconds), step)
 
-    metrics: list[Metric] = []
-    seconds = 0.0
-    for line in stored.history:
+Row = tuple[str, float | None, float, int]
+
+
+def _training(history: Iterable[Mapping[str, Any]], *, steps: bool) -> Iterator[Row]:
+    seconds = images = 0.0
+    for line in history:
         if line["kind"] == "epoch":
-            seconds = line["train_seconds"]
-            values, key, step = line["mean"], "train", line["epoch"]
-        else:  # the time of the epoch before: a step has none of its own
-            values, key, step = {name: line[name] for name in STEP_VALUES}, "step", line["step"]
-        metrics += [metric(f"{key}/{name}", v, seconds, step) for name, v in values.items() if v is not None]
-    for line in stored.evaluations:
+            for name, value in line["mean"].items():
+                yield f"train/{name}", value, line["train_seconds"], line["epoch"]
+            if seconds and line["train_seconds"] > seconds:
+                pace = (line["images"] - images) / (line["train_seconds"] - seconds)
+                yield "system/images_per_second", pace, line["train_seconds"], line["epoch"]
+            seconds, images = line["train_seconds"], line["images"]
+        elif steps:  # the time of the epoch before: a step has none of its own
+            for name in STEP_VALUES:
+                yield f"step/{name}", line[name], seconds, line["step"]
+
+
+def _scores(evaluations: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+    for line in evaluations:
         for score in line["scores"]:
-            if score["value"] is not None:
-                key = f"eval/{metric_key(score['name'])}"
-                metrics.append(metric(key, score["value"], line["train_seconds"], line["epoch"]))
-    if stored.record and stored.record["status"] in ("done", "diverged"):  # others may be resumed, which changes them
-        seconds = stored.record["train_seconds"]
-        values = {**stored.record["final"], "train_seconds": seconds}
-        metrics += [
-            metric(f"final/{metric_key(name)}", float(f"{value:.4g}"), seconds, 0)
-            for name, value in values.items()
-            if value is not None
-        ]
-    return metrics
+            yield f"eval/{metric_key(score['name'])}", score["value"], line.get("train_seconds", 0.0), line["epoch"]
+
+
+def _end(record: Mapping[str, Any] | None) -> Iterator[Row]:
+    if record is None or record["status"] not in ("done", "diverged"):  # others may be resumed, which changes them
+        return
+    seconds, epochs = record["train_seconds"], record["epochs"]
+    yield "cost/train_seconds", seconds, seconds, epochs
+    yield "cost/evaluate_seconds", record["evaluate_seconds"], seconds, epochs
+    memory, energy = record.get("peak_memory_bytes"), record.get("energy_joules")
+    yield "system/peak_memory_megabytes", None if memory is None else memory / 1e6, seconds, epochs
+    yield "system/gpu_energy_kilojoules", None if energy is None else energy / 1e3, seconds, epochs

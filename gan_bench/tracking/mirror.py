@@ -1,20 +1,18 @@
 """The MLflow mirror of the records, which a replay can rebuild at any time.
 
-A replay can be repeated: a run is found by its trial id, and a metric is sent only for steps the run does not have.
-Of several followers and replays of one suite, the one that holds the suite's mirror lock writes; it mirrors every
-trial of the suite, whoever runs it. Whether a trial without an end is still running, its own lock says.
-Nothing else in gan_bench imports mlflow.
+A replay can be repeated: a run is found by its trial and the identity of its results folder, and a tag of the run says
+how far it mirrors the record. Nobody touches the runs of another results folder. Of several followers and replays of
+one suite, the one that holds the suite's mirror lock writes; it mirrors every trial of the suite, whoever runs it.
+Whether a trial without an end is still running, its own lock says. Nothing else in gan_bench imports mlflow.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import re
-import time
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,28 +20,26 @@ from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
 from gan_bench.records.layout import LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
-from gan_bench.records.reader import StoredTrial
+from gan_bench.records.reader import StoredTrial, read_plan
 from gan_bench.records.sample_grid import read_sample_grid
+from gan_bench.records.shared import read_commands, results_identity
+from gan_bench.tracking import entities, server
 from gan_bench.tracking.database import point_into
-from gan_bench.tracking.entities import metrics_of, params_of, started_ms
-from gan_bench.tracking.uri import ARTIFACTS, is_default
-from gan_bench.tracking.views import by_setting, colour, leaderboard, note
+from gan_bench.tracking.position import TAG, Position
+from gan_bench.tracking.tail import TrialTail
+from gan_bench.tracking.uri import ARTIFACTS, is_default, server_page
+from gan_bench.tracking.views import colour
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Run
 
-TRIAL_TAG = "gan_bench.trial"
-STARTED_TAG = "gan_bench.started"
 SAMPLES_KEY = "eval/samples"
+LAST_KEY = "eval/last_samples"
 _CHUNK = 1000
-_QUICK_FAILURE = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
+_PAGE = 1000
 _RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
+_FILES = ("trial.json", "environment.json", "record.json", "history.jsonl", "evaluations.jsonl")
 
 
 def mirror_lock(suite_folder: Path, uri: str) -> Lock:
@@ -52,14 +48,25 @@ def mirror_lock(suite_folder: Path, uri: str) -> Lock:
 
 
 @dataclass
-class _Sent:
-    """What this process knows that a run already has, and of which start of the trial it speaks."""
+class _MirroredRun:
+    """A run, and how far it mirrors its record."""
 
     run_id: str
     started: str
-    steps: dict[str, set[int]] = field(default_factory=dict)
-    samples: set[int] = field(default_factory=set)
-    signature: tuple[object, ...] = ()
+    position: Position
+    described: bool
+
+
+@dataclass
+class _Suite:
+    """What this process knows of a suite: its experiment, its runs by trial, and the colours of its settings."""
+
+    experiment: str
+    runs: dict[str, _MirroredRun]
+    colours: dict[str, str]
+    command: str | None
+    tails: dict[Path, TrialTail] = field(default_factory=dict)
+    extractors: set[str] = field(default_factory=set)
 
 
 class Mirror:
@@ -67,30 +74,39 @@ class Mirror:
 
     Args:
         uri: Tracking URI.
-        results: The results folder; artifacts of the SQLite default lie in it.
+        results: The results folder; artifacts lie in it unless a server keeps them.
+        prefix: Put before the suites' names in the names of experiments.
 
     Attributes:
-        unreadable: Messages about sample grids that were left out.
+        unreadable: Messages about records and sample grids that were left out.
 
     Raises:
         Exception: Whatever MLflow raises when it cannot be reached.
     """
 
-    def __init__(self, uri: str, results: Path) -> None:
-        os.environ.update({key: os.environ.get(key, value) for key, value in _QUICK_FAILURE.items()})
+    def __init__(self, uri: str, results: Path, prefix: str = "") -> None:
+        server.configure()
         from mlflow import MlflowClient
 
-        self.uri, self.results = uri, results
-        self._sent: dict[str, _Sent] = {}
-        self.experiments: dict[str, str] = {}
-        self._extractors: set[str] = set()
+        self.uri, self.results, self.prefix = uri, results, prefix
         self.unreadable: list[str] = []
+        self.identity = results_identity(results)
+        self._suites: dict[str, _Suite] = {}
         with self._creation_lock():
-            self._client: MlflowClient = MlflowClient(tracking_uri=uri)
+            self.client: MlflowClient = MlflowClient(tracking_uri=uri)
             if uri.startswith("sqlite:"):
-                self._client.search_experiments(max_results=1)
+                self.client.search_experiments(max_results=1)
             if is_default(uri, results):
                 point_into(results)
+
+    @property
+    def experiments(self) -> dict[str, str]:
+        """The experiments so far, by suite."""
+        return {suite: known.experiment for suite, known in self._suites.items()}
+
+    def extractors(self, suite: str) -> list[str]:
+        """Return the names of the extractors that a suite's trials were scored with."""
+        return sorted(self._suites[suite].extractors)
 
     @contextlib.contextmanager
     def _creation_lock(self) -> Iterator[None]:
@@ -102,162 +118,233 @@ class Mirror:
             lock.acquire(patience=-1)
             yield
 
+    # ------------------------------------------------------------------------------------------ experiments
+
     def experiment(self, suite: str) -> str:
         """Return the id of a suite's experiment, created if missing."""
-        if suite not in self.experiments:
-            with self._creation_lock():
-                found = self._client.get_experiment_by_name(suite)
-                if found and found.lifecycle_stage == "deleted":
-                    self._client.restore_experiment(found.experiment_id)
-                local = self.uri.startswith("sqlite:")
-                location = (self.results.resolve() / ARTIFACTS / suite).as_uri() if local else None
-                self.experiments[suite] = found.experiment_id if found else self._create_experiment(suite, location)
-        return self.experiments[suite]
+        return self._known(suite).experiment
 
-    def _create_experiment(self, suite: str, location: str | None) -> str:
+    def _known(self, suite: str) -> _Suite:
+        if suite not in self._suites:
+            name = f"{self.prefix}{suite}"
+            with self._creation_lock():
+                found = self.client.get_experiment_by_name(name)
+                if found and found.lifecycle_stage == "deleted":
+                    self.client.restore_experiment(found.experiment_id)
+                experiment = found.experiment_id if found else self._create_experiment(name, suite)
+            folder = self.results / suite
+            self._suites[suite] = _Suite(
+                experiment,
+                self._runs(experiment),
+                _colours(folder),
+                read_commands(folder).get(suite) if folder.is_dir() else None,
+            )
+        return self._suites[suite]
+
+    def _create_experiment(self, name: str, suite: str) -> str:
         from mlflow.exceptions import MlflowException
 
+        # A server has a place for files of its own; for a database alone MLflow would take the current folder.
+        location = None if server_page(self.uri) else (self.results.resolve() / ARTIFACTS / suite).as_uri()
         try:
-            made: str = self._client.create_experiment(suite, artifact_location=location)
+            made: str = self.client.create_experiment(name, artifact_location=location)
         except MlflowException:  # another machine was faster
-            found = self._client.get_experiment_by_name(suite)
+            found = self.client.get_experiment_by_name(name)
             if found is None:
                 raise
             made = found.experiment_id
         return made
 
-    def save_views(self, suite: str) -> list[str]:
-        """Give an experiment a leaderboard to open on, the same grouped by setting, and a note on its columns.
+    def _runs(self, experiment: str) -> dict[str, _MirroredRun]:
+        """Return the runs of this results folder by trial, found page by page; of a run made twice, one stays."""
+        mine = f"tags.`{entities.RESULTS_TAG}` = '{self.identity}'"
+        default = is_default(self.uri, self.results)  # nobody else's runs are there, those of earlier versions are
+        found: dict[str, list[Run]] = {}
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [experiment], filter_string="" if default else mine, max_results=_PAGE, page_token=token
+            )
+            for run in page:
+                tags = run.data.tags
+                if entities.TRIAL_TAG in tags and tags.get(entities.RESULTS_TAG, self.identity) == self.identity:
+                    found.setdefault(tags[entities.TRIAL_TAG], []).append(run)
+            token = page.token
+            if not token:
+                break
+        known = {}
+        for trial, (first, *others) in found.items():
+            for run in others:
+                self.client.delete_run(run.info.run_id)
+            tags = first.data.tags
+            known[trial] = _MirroredRun(
+                first.info.run_id,
+                tags.get(entities.STARTED_TAG, ""),
+                Position.from_tag(tags.get(TAG)),
+                bool(first.data.params) and TAG in tags,
+            )
+        return known
 
-        Returns:
-            Share keys of the views; none when no score is known yet or MLflow refuses: a view is a courtesy.
-        """
-        if not self._extractors:
-            return []
-        now, extractor = int(time.time() * 1000), sorted(self._extractors)[0]
-        views = [leaderboard(extractor, now), by_setting(extractor, now)]
-        try:
-            for view in views:
-                self._client.set_experiment_tag(self.experiment(suite), view.tag, view.value)
-            self._client.set_experiment_tag(self.experiment(suite), "mlflow.note.content", note(suite))
-        except Exception:
-            return []
-        return [view.share_key for view in views]
+    # ----------------------------------------------------------------------------------------------- a trial
 
-    def sync(self, stored: StoredTrial) -> None:
+    def sync(self, path: Path) -> bool:
         """Bring a trial's run up to its record; a trial without an end that nobody owns is closed as killed.
 
         Args:
-            stored: The trial as read back; one that never started is left out.
-        """
-        if not stored.environment:
-            return
-        live = stored.record is None and trial_lock(RecordDirectory(stored.path)).holder() is not None
-        end = stored.record or {}
-        signature = (len(stored.history), len(stored.evaluations), end.get("status"), end.get("reason"), live)
-        sent = self._sent_of(stored)
-        if sent.signature == signature:
-            return
-        self._send_metrics(sent, stored)
-        self._send_samples(sent, stored)
-        self._close(sent.run_id, stored, live=live)
-        sent.signature = signature
+            path: The record directory.
 
-    def _sent_of(self, stored: StoredTrial) -> _Sent:
+        Returns:
+            Whether the trial has ever started: only then there is a run.
+
+        Raises:
+            RecordError: The record is damaged.
+        """
+        directory = RecordDirectory(path)
+        if not directory.environment.exists():
+            return False
+        known = self._known(path.parent.name)
+        tail = known.tails.setdefault(path, TrialTail(path))
+        live = not directory.record.exists() and trial_lock(directory).holder() is not None
+        if not tail.changed(live=live):
+            return True
+        header = tail.header()
+        run = self._run_of(header, known)
+        end = _end_of(header)
+        if not end or run.position.end != end:
+            stored = tail.read(header, live=live)
+            self._send(run, stored, known, end, live=live)
+        else:
+            known.extractors |= _scored_with(header)
+        tail.commit(live=live)
+        return True
+
+    def _run_of(self, stored: StoredTrial, known: _Suite) -> _MirroredRun:
         """Find the trial's run or create it. A run of an earlier start, taken back by --fresh, is deleted."""
         trial_id, started = stored.trial["id"], stored.environment["started"]
-        known = self._sent.get(trial_id)
-        if known is None or known.started != started:
-            experiment = self.experiment(stored.path.parent.name)
-            query = f"tags.`{TRIAL_TAG}` = '{trial_id}'"
-            same: list[Run] = []
-            others: list[Run] = []
-            for run in self._client.search_runs([experiment], filter_string=query):
-                (same if run.data.tags.get(STARTED_TAG, started) == started else others).append(run)
-            for run in [*same[1:], *others]:
-                self._client.delete_run(run.info.run_id)
-            known = _Sent(same[0].info.run_id if same else self._create(experiment, stored), started)
-            if same:
-                for key in same[0].data.metrics:
-                    known.steps[key] = {m.step for m in self._client.get_metric_history(known.run_id, key)}
-                known.samples = self._logged_samples(known.run_id)
-            self._sent[trial_id] = known
-        return known
+        run = known.runs.get(trial_id)
+        if run is not None and run.started not in ("", started):
+            self.client.delete_run(run.run_id)
+            run = None
+        if run is None:
+            shade = known.colours.get(stored.trial["setting"]) or colour(stored.trial["setting"])
+            tags = entities.tags_of(stored, self.identity, shade, known.command)
+            made = self.client.create_run(
+                known.experiment,
+                start_time=entities.started_ms(stored),
+                tags=tags,
+                run_name=entities.run_name(stored),
+            )
+            run = known.runs[trial_id] = _MirroredRun(made.info.run_id, started, Position(), described=False)
+        if not run.described:
+            self._describe(run, stored, known)
+        return run
 
-    def _create(self, experiment: str, stored: StoredTrial) -> str:
-        config, trial = stored.trial["config"], stored.trial
-        tags = {
-            TRIAL_TAG: trial["id"],
-            STARTED_TAG: stored.environment["started"],
-            "mlflow.note.content": f"Record: {stored.path.name}",
-            "setting": trial["setting"],
-            "recipe": config["recipe"],
-            "dataset": config["dataset"],
-            "architecture": config["architecture"],
-            "profile": config["profile"],
-            "device": stored.environment.get("device", "unknown"),
-            "engine": stored.environment.get("engine", "unknown"),
-            "mlflow.runColor": colour(config["architecture"]),
-        }
-        tags = {name: printable(str(value)) for name, value in tags.items()}
-        started = started_ms(stored)
-        run = self._client.create_run(experiment, start_time=started, tags=tags, run_name=printable(trial["name"]))
-        from mlflow.entities import Param
+    def _describe(self, run: _MirroredRun, stored: StoredTrial, known: _Suite) -> None:
+        """Give a run what does not change: also one that a kill, or an earlier version, left without it."""
+        shade = known.colours.get(stored.trial["setting"]) or colour(stored.trial["setting"])
+        tags = entities.tags_of(stored, self.identity, shade, known.command)
+        params = entities.params_of(stored.trial["config"])
+        with contextlib.suppress(Exception):  # parameters of an earlier version cannot be changed
+            self.client.log_batch(run.run_id, params=params)
+        self.client.log_batch(run.run_id, tags=entities.run_tags({**tags, TAG: run.position.to_tag()}))
+        with contextlib.suppress(Exception):  # servers before 2.4 know no datasets
+            self.client.log_inputs(run.run_id, entities.datasets_of(stored))
+        run.described = True
 
-        params = [Param(key, printable(str(value))[:500]) for key, value in params_of(config).items()]
-        self._client.log_batch(run.info.run_id, params=params)
-        self._log_file(run.info.run_id, RecordDirectory(stored.path).trial)
-        run_id: str = run.info.run_id
-        return run_id
+    def _send(self, run: _MirroredRun, stored: StoredTrial, known: _Suite, end: str, *, live: bool) -> None:
+        known.extractors |= {s["extractor"] for line in stored.evaluations for s in line["scores"]}
+        before = run.position
+        new = replace(
+            stored,
+            history=[line for line in stored.history if before.lacks(line)],
+            evaluations=[line for line in stored.evaluations if before.lacks(line)],
+        )
+        self._log_metrics(run.run_id, entities.metrics_of(new))
+        epochs = [line["epoch"] for line in new.history if line["kind"] == "epoch"]
+        steps = [line["step"] for line in new.history if line["kind"] == "step"]
+        looks = {line["epoch"] for line in new.evaluations}
+        sent = self._send_samples(run.run_id, stored, before.samples)
+        run.position = replace(
+            before,
+            epoch=max(epochs, default=before.epoch),
+            step=max(steps, default=before.step),
+            looks=before.looks | looks,
+            samples=before.samples | sent,
+        )
+        self._close(run, stored, end, live=live)
 
-    def _send_metrics(self, sent: _Sent, stored: StoredTrial) -> None:
-        self._extractors |= {s["extractor"] for line in stored.evaluations for s in line["scores"]}
-        fresh = [m for m in metrics_of(stored) if m.step not in sent.steps.get(m.key, ())]
-        for start in range(0, len(fresh), _CHUNK):
-            chunk = fresh[start : start + _CHUNK]
-            self._client.log_batch(sent.run_id, metrics=chunk)
-            for metric in chunk:
-                sent.steps.setdefault(metric.key, set()).add(metric.step)
+    def _log_metrics(self, run_id: str, metrics: list[Metric]) -> None:
+        for start in range(0, len(metrics), _CHUNK):
+            self.client.log_batch(run_id, metrics=metrics[start : start + _CHUNK])
 
-    def _logged_samples(self, run_id: str) -> set[int]:
-        """Return the steps whose grids the run has; MLflow writes the step into the file's name."""
-        steps = set()
-        for entry in self._client.list_artifacts(run_id, "images"):
-            found = re.search(r"[+%]step[+%](\d+)[+%]", entry.path)
-            if found:
-                steps.add(int(found[1]))
-        return steps
-
-    def _send_samples(self, sent: _Sent, stored: StoredTrial) -> None:
+    def _send_samples(self, run_id: str, stored: StoredTrial, known: frozenset[int]) -> set[int]:
+        """Send the sample grids of evaluations that the run does not have, and say of which epochs they are."""
         import numpy as np
 
+        sent = set()
         for line in stored.evaluations:
             epoch = line["epoch"]
             path = stored.path / SAMPLES / f"epoch-{epoch:04d}.png"
-            if epoch in sent.samples or not path.exists():
+            if epoch in known or not path.exists():
                 continue
             try:
                 grid = np.asarray(read_sample_grid(path))
             except RecordError as error:
                 self.unreadable.append(str(error))
             else:
-                self._client.log_image(sent.run_id, grid, key=SAMPLES_KEY, step=epoch)
-            sent.samples.add(epoch)
+                with server.uploading():
+                    self.client.log_image(run_id, grid, key=SAMPLES_KEY, step=epoch)
+                    if epoch == stored.trial["config"]["epochs"]:
+                        self.client.log_image(run_id, grid, key=LAST_KEY, step=epoch)
+            sent.add(epoch)
+        return sent
 
-    def _log_file(self, run_id: str, path: Path) -> None:
-        """Copy a file of a record; a link may lead anywhere and is left out."""
-        if path.is_file() and not path.is_symlink():
-            self._client.log_artifact(run_id, str(path))
-
-    def _close(self, run_id: str, stored: StoredTrial, *, live: bool) -> None:
+    def _close(self, run: _MirroredRun, stored: StoredTrial, end: str, *, live: bool) -> None:
         record = stored.record
         if record is None and live:
-            self._client.update_run(run_id, status="RUNNING")
+            self._tag(run, {TAG: run.position.to_tag()})
+            self.client.update_run(run.run_id, status="RUNNING")
             return
         status = record["status"] if record else "killed"
-        self._client.set_tag(run_id, "status", status)
-        self._client.set_tag(run_id, "reason", printable(str((record or {}).get("reason") or ""))[:4000])
-        self._log_file(run_id, RecordDirectory(stored.path).weights)
+        directory = RecordDirectory(stored.path)
+        with server.uploading():
+            self._log_file(run.run_id, directory.weights)
+            for name in _FILES:
+                self._log_file(run.run_id, stored.path / name, "record")
         seconds = (record["train_seconds"] + record["evaluate_seconds"]) if record else 0
-        end = started_ms(stored) + int(1000 * seconds)
-        self._client.set_terminated(run_id, status=_RUN_STATUS.get(status, "KILLED"), end_time=end)
+        run.position = replace(run.position, end=end)
+        reason = printable(str((record or {}).get("reason") or ""))
+        self._tag(run, {"status": status, "reason": reason, TAG: run.position.to_tag()})
+        finished = entities.started_ms(stored) + int(1000 * seconds)
+        self.client.set_terminated(run.run_id, status=_RUN_STATUS.get(status, "KILLED"), end_time=finished)
+
+    def _tag(self, run: _MirroredRun, tags: dict[str, str]) -> None:
+        self.client.log_batch(run.run_id, tags=entities.run_tags(tags))
+
+    def _log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        """Copy a file of a record; a link may lead anywhere and is left out."""
+        if path.is_file() and not path.is_symlink():
+            self.client.log_artifact(run_id, str(path), folder)
+
+
+def _end_of(stored: StoredTrial) -> str:
+    """Return what tells one end of a trial from another; nothing for a trial without one."""
+    if stored.record is None:
+        return ""
+    text = json.dumps([stored.environment["started"], stored.record], sort_keys=True)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _scored_with(stored: StoredTrial) -> set[str]:
+    """Return the extractors that the scores of a record's end are of."""
+    names = (stored.record or {}).get("final", {})
+    return {name.partition("[")[2].split(",")[0] for name in names if "[" in name}
+
+
+def _colours(folder: Path) -> dict[str, str]:
+    """Give every planned setting of a suite a colour of its own, in the order of the plan."""
+    try:
+        settings = dict.fromkeys(str(row["setting"]) for row in read_plan(folder))
+    except RecordError:
+        return {}
+    return {setting: colour(setting, place) for place, setting in enumerate(settings)}

@@ -1,8 +1,9 @@
 """The MLflow mirror of a running suite, in a process of its own, so that no trial ever waits for MLflow.
 
-``python -m gan_bench.tracking.sync_process SUITE_FOLDER`` reads the tracking URI from the first line of standard input
-(a URI may hold a password, which must not stand in a list of processes), follows the suite until standard input closes,
-makes a last pass and ends. It answers with lines of JSON: one for every trial of the last pass, then the result.
+``python -m gan_bench.tracking.sync_process SUITE_FOLDER [PREFIX]`` reads the tracking URI from the first line of its
+standard input (a URI may hold a password, which must not stand in a list of processes), follows the suite until that
+input closes, makes a last pass and ends. It answers with lines of JSON: one for every trial of the last pass, then the
+result.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gan_bench.core.errors import brief
+from gan_bench.core.errors import RecordError, brief
+from gan_bench.records.layout import TRIALS
 from gan_bench.records.lock import Lock
-from gan_bench.records.reader import StoredTrial, scan_suite
+from gan_bench.tracking.answer_run import publish_answer, save_views
 from gan_bench.tracking.mirror import Mirror, mirror_lock
+from gan_bench.tracking.server import Backoff, hint
 from gan_bench.tracking.uri import default_uri, shown
+from gan_bench.tracking.views import link
 
 POLL_SECONDS = 3.0
 LAST_PASS_SECONDS = 60.0
@@ -32,45 +36,63 @@ HANDOVER_SECONDS = 10.0
 
 
 def follow(
-    suite_folder: Path, uri: str, over: threading.Event, report: Callable[[], None] = lambda: None
+    suite_folder: Path,
+    uri: str,
+    over: threading.Event,
+    report: Callable[[], None] = lambda: None,
+    prefix: str = "",
 ) -> dict[str, Any]:
     """Mirror a suite while it runs, then once more.
 
-    When MLflow fails, the mirror rests until the end of the run and then tries once more.
+    When MLflow fails, the mirror tries again after a while, ever longer, and once more at the end.
 
     Args:
         suite_folder: ``RESULTS/<suite>``.
         uri: Tracking URI.
         over: Set when the run is over.
         report: Called for every trial of the last pass.
+        prefix: Put before the suite's name in the experiment's.
 
     Returns:
-        ``{"experiment": id or None, "views": share keys, "error": message or None}``.
+        ``{"experiment": id or None, "views": [[name, link's end]], "error": message or None}``.
     """
     mirror: Mirror | None = None
     error: str | None = None
+    pause = Backoff()
     with mirror_lock(suite_folder, uri) as lock:
         mine = False
         while True:
             last = over.is_set()
             mine = mine or _acquire(lock, HANDOVER_SECONDS if last else 0)
-            if mine and (error is None or last):
+            if mine and (last or pause.due):
                 try:
-                    mirror = mirror or Mirror(uri, suite_folder.parent)
+                    mirror = mirror or Mirror(uri, suite_folder.parent, prefix)
                     mirror.experiment(suite_folder.name)
-                    for stored in scan_suite(suite_folder):
-                        if isinstance(stored, StoredTrial):
-                            mirror.sync(stored)
-                        if over.is_set():
-                            report()
+                    _pass(mirror, suite_folder, report if last else None)
                     error = None
+                    pause.succeeded()
                 except Exception as problem:
-                    error = brief(problem).replace(uri, shown(uri))
+                    error = brief(problem).replace(uri, shown(uri)) + hint(problem)
+                    mirror = None  # what it knows may no longer hold
+                    pause.failed()
             if last:
                 known = mirror.experiments.get(suite_folder.name) if mirror else None
-                views = mirror.save_views(suite_folder.name) if mirror and not error else []
-                return {"experiment": known, "views": views, "error": error}
+                views = save_views(mirror, suite_folder.name) if mirror and not error else []
+                links = [[view.name, link("{experiment}", view, "")] for view in views]
+                return {"experiment": known, "views": links, "error": error}
             over.wait(POLL_SECONDS)
+
+
+def _pass(mirror: Mirror, suite_folder: Path, report: Callable[[], None] | None) -> None:
+    """Send what is new of every trial; in the last pass say so for each, and publish the answer."""
+    for path in sorted(suite_folder.glob(TRIALS)):
+        if path.is_dir() and not path.is_symlink():
+            with contextlib.suppress(RecordError):  # the report names it
+                mirror.sync(path)
+        if report:
+            report()
+    if report:
+        publish_answer(mirror, suite_folder.name)
 
 
 def _acquire(lock: Lock, patience: float) -> bool:
@@ -84,16 +106,17 @@ class SyncProcess:
     Args:
         suite_folder: ``RESULTS/<suite>``, which must exist.
         uri: Tracking URI; empty for the database beside the results.
+        prefix: Put before the suite's name in the experiment's.
 
     Raises:
         UserError: There can be no database beside the results.
     """
 
-    def __init__(self, suite_folder: Path, uri: str) -> None:
+    def __init__(self, suite_folder: Path, uri: str, prefix: str = "") -> None:
         uri = uri or default_uri(suite_folder.parent)
         self._log = (suite_folder.parent / ".mlflow.log").open("ab")
         self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "gan_bench.tracking.sync_process", str(suite_folder)],
+            [sys.executable, "-m", "gan_bench.tracking.sync_process", str(suite_folder), prefix],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -163,7 +186,8 @@ def _main() -> None:
             sys.stdout.flush()
 
     threading.Thread(target=watch, daemon=True).start()
-    answer(follow(Path(sys.argv[1]), uri, over, lambda: answer({"synced": 1})))
+    prefix = sys.argv[2] if len(sys.argv) > 2 else ""
+    answer(follow(Path(sys.argv[1]), uri, over, lambda: answer({"synced": 1}), prefix))
     os._exit(0)
 
 

@@ -42,3 +42,28 @@ def shown(uri: str) -> str:
         return uri
     user, _, host = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+
+
+def check_no_password(uri: str) -> None:
+    """Refuse a location with a password: everybody on the machine can read a command line.
+
+    Raises:
+        UserError: It has one.
+    """
+    if shown(uri) != uri:
+        raise UserError(
+            "--tracking-uri must not hold a password, which every user of this machine could read; set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN for a server, or "
+            "MLFLOW_TRACKING_URI for a database"
+        )
+
+
+def server_page(uri: str) -> str | None:
+    """Return the address of the server's page without user and password, or None where no server is named."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https"):
+        return None
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))

@@ -1,4 +1,4 @@
-"""Saved views that make an MLflow experiment open on a leaderboard instead of an empty table.
+"""Saved views that make an MLflow experiment open on a leaderboard or on curves instead of an empty table.
 
 MLflow keeps a shared view in an experiment tag whose form is not documented: JSON whose ``state`` is the
 zlib-compressed, base64-coded state of its page. A version that reads it otherwise ignores it.
@@ -7,15 +7,22 @@ zlib-compressed, base64-coded state of its page. A version that reads it otherwi
 from __future__ import annotations
 
 import base64
+import colorsys
 import hashlib
 import json
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
+from gan_bench.tracking.entities import TRIAL_TAG
 
-PARAMS = ("recipe", "lr", "betas", "epochs", "seed")
+PARAMS = ("recipe", "lr_g", "lr_d", "beta1_g", "beta1_d", "epochs", "seed")
+VIEW_TAG = "mlflow.sharedViewState."
+TRIALS_ONLY = f"tags.`{TRIAL_TAG}` LIKE '%'"
+"""Leaves out the run that carries the suite's answer."""
+_GOLDEN = 0.618034
 
 
 @dataclass(frozen=True)
@@ -23,84 +30,133 @@ class View:
     """A saved view.
 
     Attributes:
+        name: What people call it.
         tag: Name of the experiment tag that holds it.
         value: Value of that tag.
         share_key: What a link names it by.
+        chart: Whether it opens on charts.
     """
 
+    name: str
     tag: str
     value: str
     share_key: str
+    chart: bool = False
 
 
-def leaderboard(extractor: str, now_ms: int) -> View:
-    """Make a view of the final scores under one extractor, the best by the primary measure first.
-
-    Args:
-        extractor: Name of the extractor.
-        now_ms: Time of making, in milliseconds.
-    """
-    return _view(f"Leaderboard ({extractor})", f"leaderboard/{extractor}", extractor, now_ms, None)
-
-
-def by_setting(extractor: str, now_ms: int) -> View:
-    """Make a view of the same scores with the runs of a setting together, averaged over seeds.
+def views(extractor: str, now_ms: int) -> tuple[View, View, View]:
+    """Make the views of an experiment: leaderboard, settings averaged over seeds, curves.
 
     Args:
-        extractor: Name of the extractor.
+        extractor: Name of the extractor whose scores are shown.
         now_ms: Time of making, in milliseconds.
     """
     keys = [{"mode": "tag", "groupByData": "setting"}]
     group = {"aggregateFunction": "average", "groupByKeys": keys}
-    return _view(f"Settings ({extractor})", f"settings/{extractor}", extractor, now_ms, group)
+    return (
+        _view("Leaderboard", extractor, now_ms, {}),
+        _view("Settings", extractor, now_ms, {"groupBy": group}),
+        _view("Curves", extractor, now_ms, {"groupBy": group, **_charts(extractor)}, chart=True),
+    )
 
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B8A000")
+def colour(setting: str, place: int | None = None) -> str:
+    """Return the colour of a setting's runs, the same for all seeds: hues far apart for neighbours of a plan.
+
+    Args:
+        setting: Its name, which decides where there is no place.
+        place: Its place in the plan.
+    """
+    number = int(hashlib.sha256(setting.encode(errors="surrogatepass")).hexdigest()[:8], 16) if place is None else place
+    hue, light = (number * _GOLDEN) % 1.0, (0.36, 0.5, 0.62)[number % 3]
+    red, green, blue = (round(255 * x) for x in colorsys.hls_to_rgb(hue, light, 0.7))
+    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def colour(architecture: str) -> str:
-    """Return the colour of an architecture's runs, the same in every experiment."""
-    return _COLOURS[int(hashlib.sha256(architecture.encode()).hexdigest(), 16) % len(_COLOURS)]
-
-
-def note(suite: str) -> str:
-    """Return the text above an experiment's runs, in Markdown."""
+def note(suite: str, answer: str = "") -> str:
+    """Return the text above an experiment's runs, in Markdown; the answer first where there is one."""
     rows = "\n".join(
         f"| `{name}` | {m.title} | {'lower' if m.lower_is_better else 'higher'} | {m.description} |"
         for name, m in MEASURES.items()
     )
-    return (
+    text = (
         f"Suite **{suite}** of gan_bench: one run per trial, a mirror of the records on disk.\n\n"
         "`train/...` are means over each epoch, `step/...` single steps, `eval/MEASURE.EXTRACTOR` scores at evaluated "
-        "epochs (the step is the "
-        "epoch), `final/...` the last ones. Runs of one colour share an architecture; the tag `setting` groups seeds. "
-        "`eval/samples` shows images of the same noise, from step 0, the untrained generator.\n\n"
+        "epochs (the step is the epoch, the last is the final score). Runs of one colour share a setting; the tag "
+        "`setting` groups seeds. `eval/samples` shows images of the same noise, from step 0, the untrained "
+        "generator.\n\n"
         f"| metric | name | better | meaning |\n|---|---|---|---|\n{rows}\n"
     )
+    return f"{answer[: 4900 - len(text)].rstrip()}\n\n{text}" if answer else text
 
 
-def _view(name: str, key: str, extractor: str, now_ms: int, group: dict[str, Any] | None) -> View:
-    columns = [f"metrics.`final/{name}.{extractor}`" for name in measures_with("summary")]
+def _view(name: str, extractor: str, now_ms: int, more: Mapping[str, Any], *, chart: bool = False) -> View:
+    columns = [f"metrics.`eval/{metric}.{extractor}`" for metric in measures_with("summary")]
+    shown = [*columns, *(f"params.`{param}`" for param in PARAMS), "attributes.`Duration`"]
     primary = primary_measure()
     state: dict[str, Any] = {
-        "searchFilter": "",
-        "orderByKey": f"metrics.`final/{primary}.{extractor}`",
+        "searchFilter": TRIALS_ONLY,
+        "orderByKey": f"metrics.`eval/{primary}.{extractor}`",
         "orderByAsc": MEASURES[primary].lower_is_better,
-        "selectedColumns": [*columns, *(f"params.`{name}`" for name in PARAMS), "attributes.`Duration`"],
-        "groupBy": group,
+        "selectedColumns": shown,
+        "columnOrder": shown,
+        "runsHiddenMode": "SHOW_ALL",
+        "groupBy": None,
+        **more,
     }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
-    share_key = hashlib.sha256(key.encode()).hexdigest()[:16]
-    value = {
-        "name": name,
-        "createdAt": now_ms,
-        "updatedAt": now_ms,
-        "state": f"deflate;{packed}",
+    share_key = hashlib.sha256(f"{name}/{extractor}".lower().encode()).hexdigest()[:16]
+    title = f"{name} ({extractor})"
+    value = {"name": title, "createdAt": now_ms, "updatedAt": now_ms, "state": f"deflate;{packed}"}
+    return View(title, f"{VIEW_TAG}{share_key}", json.dumps(value), share_key, chart)
+
+
+def _charts(extractor: str) -> dict[str, Any]:
+    """Lay out charts: scores first, then losses and D's outputs, then sample grids."""
+    primary = primary_measure()
+    scores = [primary, *(name for name in measures_with("summary") if name != primary)][:4]
+    sections = {"Scores": "scores", "Training": "training", "Samples": "samples"}
+    lines = [
+        *(("Scores", f"eval/{name}.{extractor}", MEASURES[name].log_scale) for name in scores),
+        *(("Training", f"train/{name}", False) for name in ("loss_d", "loss_g", "d_real", "d_fake")),
+    ]
+    common = {"runsCountToCompare": 100, "deleted": False, "isGenerated": False}
+    charts: list[dict[str, Any]] = [
+        {
+            **common,
+            "type": "LINE",
+            "uuid": f"gan_bench-{key}",
+            "metricSectionId": sections[section],
+            "metricKey": key,
+            "selectedMetricKeys": [key],
+            "lineSmoothness": 0,
+            "xAxisKey": "step",
+            "xAxisScaleType": "linear",
+            "scaleType": "log" if log else "linear",
+            "range": {},
+            "selectedXAxisMetricKey": "",
+            "yAxisKey": "metric",
+            "yAxisExpressions": [],
+            "ignoreOutliers": False,
+            "useGlobalXaxisKey": True,
+            "useGlobalLineSmoothing": True,
+        }
+        for section, key, log in lines
+    ]
+    images = {"type": "IMAGE", "uuid": "gan_bench-samples", "metricSectionId": "samples", "imageKeys": ["eval/samples"]}
+    charts.append({**common, **images, "step": 0})
+    return {
+        "compareRunCharts": charts,
+        "compareRunSections": [
+            {"uuid": key, "name": name, "display": True, "isReordered": True, "deleted": False, "isGenerated": False}
+            for name, key in sections.items()
+        ],
+        "isAccordionReordered": True,
     }
-    return View(f"mlflow.sharedViewState.{share_key}", json.dumps(value), share_key)
 
 
-def link(experiment: str, share_key: str | None, base: str = "http://127.0.0.1:5000") -> str:
+def link(experiment: str, view: View | None, base: str = "http://127.0.0.1:5000") -> str:
     """Return the URL of an experiment's runs, through a saved view when there is one."""
-    view = f"&viewStateShareKey={share_key}" if share_key else ""
-    return f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning{view}"
+    shared = "" if view is None else f"&viewStateShareKey={view.share_key}"
+    mode = "&compareRunsMode=CHART" if view is not None and view.chart else ""
+    return f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning{mode}{shared}"

@@ -499,7 +499,7 @@ def test_a_server_that_hangs_and_one_that_dies_cost_training_nothing(tmp_path, s
     assert "repairs it" in said
     kill(signal.SIGCONT)
     repaired = gan_bench("sync", results, "--tracking-uri", uri)
-    assert "1 runs are up to date" in repaired.stdout, repaired.stderr
+    assert "1 run up to date" in repaired.stdout, repaired.stderr
 
     second = start(tmp_path, "--tracking-uri", uri, "--seeds", "1", epochs=60)
     wait_for(lambda: len(list(results.glob("*/*/history.jsonl"))) == 2)
@@ -509,7 +509,7 @@ def test_a_server_that_hangs_and_one_that_dies_cost_training_nothing(tmp_path, s
     assert "MLflow is incomplete" in said
     assert {s.record["status"] for s in scan(results) if isinstance(s, StoredTrial)} == {"done"}
     local = gan_bench("sync", results)
-    assert "2 runs are up to date" in local.stdout
+    assert "2 runs up to date" in local.stdout
     runs = mlflow_runs(results, "tiny")
     assert [run["status"] for run in runs] == ["FINISHED"] * 2
     assert {len(run["steps"]) for run in runs} == {60}

@@ -14,7 +14,7 @@ experiment = client.get_experiment_by_name(sys.argv[2])
 print(json.dumps([
     {"trial": run.data.tags["gan_bench.trial"], "status": run.info.status,
      "steps": [m.step for m in client.get_metric_history(run.info.run_id, "train/loss_d")]}
-    for run in client.search_runs([experiment.experiment_id])
+    for run in client.search_runs([experiment.experiment_id], "tags.`gan_bench.trial` LIKE '%'")
 ]))
 """
 

@@ -218,8 +218,8 @@ def test_two_trials_with_one_id_are_refused(tmp_path):
         ),
         (
             "quick",
-            "92e5d873f18b1098a4efeb0a8a6078ae8d3a68f88e23d9d277d0ff3a9324628c",
-            "0d301c8cae9fe96fff59306f8aa38a04d275b706e7b88346acef4c18cfb0024b",
+            "6c78f7673929e58328be5788e03364a735f60cc3218f8b3f522359da61b4808d",
+            "732bb83a14ccbc8d477dab1b750c600038e53bfe20cb158ba21e5333ed00d47a",
         ),
     ],
 )

@@ -13,7 +13,7 @@ from PIL import EpsImagePlugin, Image
 from gan_bench.core.errors import RecordError
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.samples import _frame
-from gan_bench.tracking.mirror import Mirror, _Sent
+from gan_bench.tracking.mirror import Mirror
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
 
@@ -57,12 +57,12 @@ def test_a_bad_sample_grid_is_left_out_of_the_report_and_the_mirror(tmp_path, da
     assert _frame(good)[0] == 2
     sent, mirror = [], Mirror.__new__(Mirror)
     mirror.unreadable = []
-    mirror._client = SimpleNamespace(log_image=lambda run, grid, key, step: sent.append((step, grid.shape)))
-    stored = SimpleNamespace(path=tmp_path, evaluations=[{"epoch": 1}, {"epoch": 2}])
-    known = _Sent("run", "now")
-    mirror._send_samples(known, stored)
-    mirror._send_samples(known, stored)
-    assert sent == [(2, (242, 242, 3))]
+    mirror.client = SimpleNamespace(log_image=lambda run, grid, key, step: sent.append((key, step, grid.shape)))
+    stored = SimpleNamespace(path=tmp_path, evaluations=[{"epoch": 1}, {"epoch": 2}], trial={"config": {"epochs": 2}})
+    done = mirror._send_samples("run", stored, frozenset())
+    assert done == {1, 2}
+    assert mirror._send_samples("run", stored, frozenset(done)) == set()
+    assert sent == [("eval/samples", 2, (242, 242, 3)), ("eval/last_samples", 2, (242, 242, 3))]
     assert len(mirror.unreadable) == 1, "told once"
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
 
 import pytest
 
-from gan_bench.core.errors import UserError
-from gan_bench.tracking import sync_process
+from gan_bench.core.errors import RecordError, UserError
+from gan_bench.records import schema
+from gan_bench.records.reader import read_new_lines
+from gan_bench.records.shared import results_identity
+from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import point_into
+from gan_bench.tracking.position import Position
 from gan_bench.tracking.sync_process import SyncProcess
-from gan_bench.tracking.uri import default_uri, shown
+from gan_bench.tracking.uri import check_no_password, default_uri, server_page, shown
 
 TALKS = """
 import json, sys, time
@@ -92,3 +97,92 @@ def test_a_moved_database_points_to_where_it_is(tmp_path):
     assert database.execute("SELECT * FROM experiments").fetchall() == [(f"{here}/mnist",), ("s3://bucket/x",)]
     assert database.execute("SELECT * FROM runs").fetchall() == [(f"{here}/mnist/1/artifacts",)]
     database.close()
+
+
+@pytest.mark.parametrize(
+    ("uri", "page"),
+    [
+        ("http://me:secret@host:5000/x/", "http://host:5000/x"),
+        ("https://host", "https://host"),
+        ("sqlite:////a/b.db", None),
+        ("postgresql://host/db", None),
+        ("http://[broken", None),
+    ],
+)
+def test_the_page_of_a_server(uri, page):
+    assert server_page(uri) == page
+
+
+def test_a_password_in_a_location_is_refused():
+    with pytest.raises(UserError, match="MLFLOW_TRACKING_PASSWORD"):
+        check_no_password("http://me:secret@host")
+    check_no_password("http://me@host")
+
+
+def test_a_results_folder_keeps_its_identity(tmp_path):
+    first, other = tmp_path / "a", tmp_path / "b"
+    for folder in (first, other):
+        folder.mkdir()
+    identity = results_identity(first)
+    assert results_identity(first) == identity != results_identity(other)
+    first.rename(tmp_path / "moved")
+    assert results_identity(tmp_path / "moved") == identity
+
+
+LINE = b'{"kind":"step","epoch":1,"step":%d,"loss_d":1.0,"loss_g":1.0,"d_real":0.5,"d_fake":0.5}\n'
+
+
+def test_only_new_lines_are_read(tmp_path):
+    path = tmp_path / "history.jsonl"
+    assert read_new_lines(path, schema.HISTORY, 0) == ([], 0)
+    path.write_bytes(LINE % 1 + (LINE % 2)[:20])
+    lines, offset = read_new_lines(path, schema.HISTORY, 0)
+    assert [line["step"] for line in lines] == [1], "a line that is being written is left for later"
+    assert read_new_lines(path, schema.HISTORY, offset) == ([], offset)
+    path.write_bytes(LINE % 1 + LINE % 2 + LINE % 3)
+    lines, offset = read_new_lines(path, schema.HISTORY, offset)
+    assert [line["step"] for line in lines] == [2, 3]
+    assert offset == path.stat().st_size
+    path.write_bytes(LINE % 9)
+    assert [line["step"] for line in read_new_lines(path, schema.HISTORY, offset)[0]] == [9], "shorter: from the start"
+    path.write_bytes(b"no json\n")
+    with pytest.raises(RecordError, match="is damaged after byte 0"):
+        read_new_lines(path, schema.HISTORY, 0)
+
+
+def test_a_position_survives_its_tag():
+    position = Position(3, 400, frozenset({0, 1}), frozenset({0}), "abc")
+    assert Position.from_tag(position.to_tag()) == position
+    for broken in (None, "", "no", "[]", '{"looks": 3}', '{"epoch": "x"}'):
+        assert Position.from_tag(broken) == Position()
+
+
+def test_a_position_says_what_is_new():
+    position = Position(3, 400, frozenset({0, 1}))
+    assert [position.lacks({"kind": "epoch", "epoch": e}) for e in (3, 4)] == [False, True]
+    assert [position.lacks({"kind": "step", "epoch": 9, "step": s}) for s in (400, 500)] == [False, True]
+    assert [position.lacks({"epoch": e}) for e in (1, 2)] == [False, True]
+
+
+def test_a_server_is_tried_again_ever_later(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(server.time, "monotonic", lambda: now[0])
+    pause, waits = server.Backoff(), []
+    for _ in range(6):
+        assert pause.due
+        pause.failed()
+        began = now[0]
+        while not pause.due:
+            now[0] += 1
+        waits.append(now[0] - began)
+    assert waits == [5, 10, 20, 40, 60, 60]
+    pause.failed()
+    pause.succeeded()
+    assert pause.due
+
+
+def test_files_have_more_time_than_answers(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")
+    with server.uploading():
+        assert int(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]) == server.UPLOAD_SECONDS
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"

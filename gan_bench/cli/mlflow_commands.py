@@ -1,0 +1,135 @@
+"""``sync`` and ``ui``: MLflow beside a results folder, or elsewhere."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import webbrowser
+from pathlib import Path
+
+from gan_bench.cli.console import PlainConsole
+from gan_bench.core.errors import UserError
+from gan_bench.core.text import plural
+from gan_bench.records.layout import PLAN
+from gan_bench.records.reader import existing
+from gan_bench.tracking.uri import check_no_password, default_uri, server_page, shown
+
+WAIT_SECONDS = 90.0
+BLOCKED = frozenset({5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697})
+"""Ports that browsers refuse to open."""
+
+
+def sync_results(
+    results: Path, tracking_uri: str | None, prefix: str, console: PlainConsole, *, register: bool
+) -> None:
+    """Replay records into MLflow, and register models where that is asked for.
+
+    Raises:
+        UserError: There are no records, or MLflow cannot be reached or refuses.
+    """
+    from gan_bench.tracking.replay import replay
+
+    if (existing(results) / PLAN).exists():  # one suite's folder: the database lies beside it
+        results = results.resolve().parent
+    uri = tracking_uri or default_uri(results)
+    answer = replay(results, uri, prefix)
+    for suite in answer["busy"]:
+        console.say(f"{suite}: left to the run that mirrors it right now", style="yellow")
+    for message in answer["unreadable"]:
+        console.say(f"unreadable: {message}", style="yellow")
+    console.say(f"{plural(answer['runs'], 'run')} up to date in MLflow")
+    if register:
+        _register(results, uri, prefix, console)
+    base = server_page(uri)
+    if base:
+        from gan_bench.tracking.views import link
+
+        for suite, views in answer["views"].items():
+            for view in reversed(views):
+                console.say(f"{suite}: {view.name}: {link(answer['experiments'][suite], view, base)}")
+
+
+def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> None:
+    from gan_bench.report.champion import champions
+    from gan_bench.tracking.register import ALIAS, register
+
+    for champion in champions(results):
+        if champion.path is None:
+            console.say(f"{champion.title}: not registered: {champion.why}", style="yellow")
+            continue
+        model = register(results, uri, prefix, champion.path)
+        name = model.removeprefix("models:/").rpartition("/")[0]
+        console.say(f"{champion.title}: {champion.setting} is {model}; load it with")
+        console.say(f'  mlflow.pyfunc.load_model("models:/{name}@{ALIAS}").predict(16)')
+
+
+def serve(
+    results: Path, tracking_uri: str | None, host: str, port: int, console: PlainConsole, *, open_page: bool
+) -> None:
+    """Serve MLflow's page until Ctrl-C, and say where the views of every experiment are.
+
+    Raises:
+        UserError: There is no database, or it is a server's, which has a page of its own.
+    """
+    if tracking_uri is None and not (results / "mlflow.db").exists():
+        raise UserError(f"{results / 'mlflow.db'} does not exist; run a suite first or name a --tracking-uri")
+    uri = tracking_uri or default_uri(results)
+    if page := server_page(uri):
+        raise UserError(f"{shown(uri)} is a server with a page of its own: open {page}")
+    check_no_password(uri)
+    found = _free_port(host, port)
+    if found != port:
+        console.say(f"port {port} is taken or refused by browsers, so it is {found}", style="yellow")
+    base = f"http://{host}:{found}"
+    links = _links(uri, base)
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--backend-store-uri", uri]
+    command += ["--host", host, "--port", str(found)]
+    console.say(f"MLflow starts on {base} (Ctrl-C ends it)")
+    for text in links:
+        console.say(text)
+    sys.stdout.flush()
+    if not open_page:
+        os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter, no shell
+    with subprocess.Popen(command, env=environment) as process:  # noqa: S603
+        if _wait(base, process):
+            webbrowser.open(links[0].rpartition(" ")[2] if links else base)
+        process.wait()
+
+
+def _free_port(host: str, port: int) -> int:
+    """Return the first port from this one on that is free and that browsers open."""
+    for candidate in range(port, min(port + 50, 65536)):
+        if candidate in BLOCKED:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, candidate))
+            except OSError:
+                continue
+            return candidate
+    raise UserError(f"no port from {port} on is free on {host}; name another with --port")
+
+
+def _links(uri: str, base: str) -> list[str]:
+    """List the saved views of every experiment, leaderboards first."""
+    from gan_bench.tracking.saved_views import saved_views
+
+    return [f"  {experiment}: {name}: {address}" for experiment, name, address in saved_views(uri, base)]
+
+
+def _wait(base: str, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until the page answers; False when its process ended or it takes too long."""
+    over = time.monotonic() + WAIT_SECONDS
+    while process.poll() is None and time.monotonic() < over:
+        try:
+            with urllib.request.urlopen(f"{base}/health", timeout=2):  # noqa: S310 - our own address
+                return True
+        except OSError:
+            time.sleep(0.5)
+    return False

@@ -1,0 +1,55 @@
+"""How far a run in MLflow mirrors its record, kept in a tag of the run itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+TAG = "gan_bench.synced"
+
+
+@dataclass(frozen=True)
+class Position:
+    """What of a record a run has.
+
+    Attributes:
+        epoch: Last epoch whose means are there.
+        step: Last logged step whose values are there.
+        looks: Epochs whose scores are there.
+        samples: Epochs whose sample grids are there.
+        end: Digest of the end of the trial that is there, or nothing.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    looks: frozenset[int] = frozenset()
+    samples: frozenset[int] = frozenset()
+    end: str = ""
+
+    def to_tag(self) -> str:
+        """Return it as the value of a tag."""
+        content = {**vars(self), "looks": sorted(self.looks), "samples": sorted(self.samples)}
+        return json.dumps(content, separators=(",", ":"))
+
+    @classmethod
+    def from_tag(cls, text: str | None) -> Position:
+        """Read the value of a tag; one that somebody edited counts as nothing, and all is sent again."""
+        try:
+            content: dict[str, Any] = json.loads(text or "{}")
+            return cls(
+                int(content.get("epoch", 0)),
+                int(content.get("step", 0)),
+                frozenset(map(int, content.get("looks", ()))),
+                frozenset(map(int, content.get("samples", ()))),
+                str(content.get("end", "")),
+            )
+        except (ValueError, TypeError, AttributeError):
+            return cls()
+
+    def lacks(self, line: Mapping[str, Any]) -> bool:
+        """Say whether a line of a history or of evaluations is new to the run."""
+        if "kind" not in line:
+            return line["epoch"] not in self.looks
+        return bool(line["epoch"] > self.epoch if line["kind"] == "epoch" else line["step"] > self.step)

@@ -1,0 +1,70 @@
+"""Put the generator of a decided setting into MLflow's model registry."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+from gan_bench.core.errors import UserError, brief
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import read_header
+from gan_bench.tracking import server
+from gan_bench.tracking.entities import TRIAL_TAG
+from gan_bench.tracking.mirror import Mirror
+from gan_bench.tracking.uri import shown
+
+ALIAS = "champion"
+
+
+def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
+    """Register the generator of a finished trial as ``PREFIX + suite`` with the alias ``champion``.
+
+    Args:
+        results: The results folder.
+        uri: Tracking URI.
+        prefix: Put before the suite's name.
+        trial: Its record directory.
+
+    Returns:
+        The name and version, as ``models:/NAME/VERSION``.
+
+    Raises:
+        UserError: It has no weights, or MLflow refuses.
+    """
+    directory = RecordDirectory(trial)
+    if not directory.weights.is_file() or directory.weights.is_symlink():
+        raise UserError(f"{trial} has no {directory.weights.name}, so its generator cannot be registered; run it again")
+    stored = read_header(trial)
+    name = f"{prefix}{trial.parent.name}"
+    try:
+        server.configure()
+        import mlflow
+        from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+        mirror = Mirror(uri, results, prefix)
+        mirror.sync(trial)
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        signature = mlflow.models.ModelSignature(
+            inputs=Schema([ColSpec(DataType.long)]),
+            params=ParamSchema([ParamSpec("seed", DataType.long, 0)]),
+        )
+        query = f"tags.`{TRIAL_TAG}` = '{stored.trial['id']}'"
+        (run, *_) = mirror.client.search_runs([mirror.experiment(trial.parent.name)], filter_string=query)
+        with server.uploading(), warnings.catch_warnings(), mlflow.start_run(run_id=run.info.run_id):
+            warnings.simplefilter("ignore")  # mlflow asks for type hints, and would make a signature of them
+            info = mlflow.pyfunc.log_model(
+                name="generator",
+                python_model=str(Path(__file__).with_name("generator_model.py")),
+                artifacts={"weights": str(directory.weights), "trial": str(directory.trial)},
+                signature=signature,
+                registered_model_name=name,
+                pip_requirements=["gan-bench"],
+            )
+        mirror.client.set_registered_model_alias(name, ALIAS, info.registered_model_version)
+    except UserError:
+        raise
+    except Exception as error:
+        text = brief(error).replace(uri, shown(uri))
+        raise UserError(f"MLflow at {shown(uri)} did not take the model ({text}){server.hint(error)}") from None
+    return f"models:/{name}/{info.registered_model_version}"

@@ -1,0 +1,72 @@
+"""How long a tracking server is waited for: short for its answers, longer for files, and again after a while."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+
+REQUEST_SECONDS = 10
+UPLOAD_SECONDS = 180
+"""Seconds that one request with a file may take; the limit of the others would silence the mirror on a slow line."""
+FIRST_PAUSE = 5.0
+LONGEST_PAUSE = 60.0
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    _TIMEOUT: str(REQUEST_SECONDS),
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def configure() -> None:
+    """Keep MLflow's defaults, which block for minutes, from ours; what the user has set stays."""
+    os.environ.update({key: os.environ.get(key, value) for key, value in _SETTINGS.items()})
+
+
+@contextlib.contextmanager
+def uploading() -> Iterator[None]:
+    """Give requests that carry files more time; for one thread, as MLflow reads its limits from the environment."""
+    before = os.environ.get(_TIMEOUT)
+    os.environ[_TIMEOUT] = str(max(UPLOAD_SECONDS, int(before or 0)))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_TIMEOUT]
+        else:
+            os.environ[_TIMEOUT] = before
+
+
+class Backoff:
+    """When to try again after failures: after 5, 10, 20, 40 seconds, then every minute."""
+
+    def __init__(self) -> None:
+        self._pause, self._not_before = 0.0, 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to try."""
+        return time.monotonic() >= self._not_before
+
+    def failed(self) -> None:
+        """Wait longer than before."""
+        self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
+        self._not_before = time.monotonic() + self._pause
+
+    def succeeded(self) -> None:
+        """Begin anew."""
+        self._pause = self._not_before = 0.0
+
+
+def hint(error: Exception) -> str:
+    """Say what to do where a server lets us read and not write, which its basic authentication does by default."""
+    text = str(error)
+    if "403" in text or "PERMISSION_DENIED" in text or "Permission denied" in text:
+        return "; the server refuses to write: ask its administrator for the permission EDIT on the experiment"
+    if "401" in text or "UNAUTHENTICATED" in text or "not authenticated" in text:
+        return "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    return ""

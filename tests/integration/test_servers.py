@@ -1,0 +1,216 @@
+"""The mirror with real tracking servers: shared by two folders, with PostgreSQL, with passwords, away and back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from base64 import b64encode
+
+import pytest
+from support.commands import gan_bench, wait_for
+from support.servers import free_port, mlflow_server, postgres
+
+from gan_bench.tracking.sync_process import follow
+
+SUITE = """\
+suite: tiny
+version: 1
+trials:
+  - recipe: mnist-mlp-z100
+    set: {dataset: digits, epochs: 2, log_every: 4}
+    sweep: {lr: [2e-4, 3e-4]}
+seeds: [0, 1]
+evaluate: {epochs: [1], samples: 64}
+"""
+PASSWORD = "long enough 4711"  # noqa: S105 - of a server that lives for a test
+
+ASK = """
+import sys, json
+from mlflow import MlflowClient
+client = MlflowClient(sys.argv[1])
+out = []
+for experiment in client.search_experiments():
+    for run in client.search_runs([experiment.experiment_id]):
+        out.append({"experiment": experiment.name, "id": run.info.run_id, "status": run.info.status,
+            "tags": {k: v for k, v in run.data.tags.items()}, "params": run.data.params, "metrics": run.data.metrics,
+            "name": run.info.run_name, "artifacts": [a.path for a in client.list_artifacts(run.info.run_id)],
+            "record": [a.path for a in client.list_artifacts(run.info.run_id, "record")],
+            "datasets": [d.dataset.name for d in run.inputs.dataset_inputs],
+            "steps": [m.step for m in client.get_metric_history(run.info.run_id, "train/loss_d")],
+            "rows": len(client.get_metric_history(run.info.run_id, "step/loss_d"))})
+print(json.dumps(out))
+"""
+
+
+def runs_at(uri, environment=None):
+    command = [sys.executable, "-c", ASK, uri]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, **(environment or {})}
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def trials_of(found):
+    return [run for run in found if "gan_bench.trial" in run["tags"]]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Four trials that were never mirrored, with their report."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yaml").write_text(SUITE)
+    done = gan_bench("run", folder / "tiny.yaml", "--results", folder / "results", "--no-tracking", "--device", "cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "results"
+
+
+@pytest.fixture
+def folders(trained, tmp_path):
+    """Two results folders with the same trials."""
+    return [shutil.copytree(trained, tmp_path / name) for name in ("a", "b")]
+
+
+def test_two_results_folders_share_a_server_with_postgresql(folders, tmp_path):
+    with postgres(tmp_path) as database, mlflow_server(tmp_path / "server", backend=database) as (uri, _):
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
+        command = [sys.executable, "-m", "gan_bench", "sync"]
+        both = [
+            subprocess.Popen([*command, str(f)], env=environment, stdout=subprocess.PIPE, text=True) for f in folders
+        ]
+        said = [process.communicate(timeout=240)[0] for process in both]
+        assert [process.returncode for process in both] == [0, 0], said
+        found = runs_at(uri)
+        first = trials_of(found)
+        assert len(first) == 8, "four of each folder"
+        assert len({run["tags"]["gan_bench.results"] for run in first}) == 2
+        assert len(found) - len(first) == 2, "an answer of each"
+        assert f"tiny: Leaderboard (lenet-mnist-v1): {uri}/#/experiments/1/runs" in said[0]
+
+        started = time.monotonic()
+        again = gan_bench("sync", folders[0], env=environment)
+        assert "4 runs up to date" in again.stdout, again.stderr
+        assert time.monotonic() - started < 60
+        after = trials_of(runs_at(uri))
+        assert {run["id"] for run in after} == {run["id"] for run in first}
+        assert [run["rows"] for run in after] == [run["rows"] for run in first]
+
+        gan_bench("sync", folders[0], "--experiment-prefix", "me/", env=environment)
+        assert {run["experiment"] for run in trials_of(runs_at(uri))} == {"tiny", "me/tiny"}
+
+        # The database itself, without a server: files then lie beside the results.
+        direct = gan_bench(
+            "sync", folders[1], "--experiment-prefix", "direct-", env={**environment, "MLFLOW_TRACKING_URI": database}
+        )
+        assert direct.returncode == 0, direct.stderr
+        assert list((folders[1] / "mlartifacts" / "tiny").glob("*/artifacts/record/record.json"))
+
+
+def test_a_run_has_what_people_look_for(folders, tmp_path):
+    done = gan_bench("sync", folders[0])
+    assert "4 runs up to date" in done.stdout, done.stderr
+    found = runs_at(f"sqlite:///{folders[0] / 'mlflow.db'}")
+    for run in trials_of(found):
+        assert run["status"] == "FINISHED"
+        assert run["steps"] == [1, 2]
+        assert run["rows"] == 6, "of two epochs the single steps are there too"
+        assert {"lr_g", "beta1_d", "batch_size", "epochs", "evaluation_samples"} <= set(run["params"])
+        assert float(run["params"]["lr_g"]) in (2e-4, 3e-4)
+        assert run["name"].endswith(" mnist-mlp-z100"), "what differs comes first"
+        assert {"mlflow.source.name", "mlflow.source.type", "mlflow.user", "mlflow.runColor"} <= set(run["tags"])
+        assert run["tags"]["mlflow.source.name"] == "gan-bench run tiny.yaml"
+        assert run["datasets"] == ["digits train", "digits train (reference)"]
+        assert {"record/record.json", "record/history.jsonl", "record/environment.json"} <= set(run["record"])
+        record = next(folders[0].glob(f"tiny/*--{run['tags']['gan_bench.trial']}/record.json"))
+        final = json.loads(record.read_text())["final"]
+        assert run["metrics"]["eval/fid.lenet-mnist-v1"] == final["fid[lenet-mnist-v1,train,64]"], "all digits"
+        assert not [key for key in run["metrics"] if key.startswith("final/")]
+    colours = {run["tags"]["setting"]: run["tags"]["mlflow.runColor"] for run in trials_of(found)}
+    assert len(set(colours.values())) == 2
+    (answer,) = [run for run in found if "gan_bench.answer" in run["tags"]]
+    assert answer["tags"]["mlflow.note.content"].startswith("- Best setting: lr ")
+    assert {"report.html", "suite.yaml", "plan.json", "tables"} <= set(answer["artifacts"])
+
+
+def test_passwords_and_permissions(folders, tmp_path):
+    secret = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "x", "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD}
+    with mlflow_server(tmp_path / "server", arguments=["--app-name", "basic-auth"], environment=secret) as (uri, _):
+
+        def sync(user, password, *more):
+            who = {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password} if user else {}
+            return gan_bench("sync", folders[0], "--tracking-uri", uri, *more, env={**os.environ, **who})
+
+        stranger = sync(None, None)
+        assert stranger.returncode == 2
+        assert "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in stranger.stderr
+        done = sync("admin", PASSWORD)
+        assert done.returncode == 0, done.stderr
+        assert PASSWORD not in done.stdout + done.stderr
+
+        body = json.dumps({"username": "reader", "password": PASSWORD}).encode()
+        basic = b64encode(f"admin:{PASSWORD}".encode()).decode()
+        headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
+        urllib.request.urlopen(urllib.request.Request(f"{uri}/api/2.0/mlflow/users/create", body, headers), timeout=30)  # noqa: S310
+        shutil.rmtree(folders[1] / "report")
+        who = {"MLFLOW_TRACKING_USERNAME": "reader", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+        reader = gan_bench("sync", folders[1], "--tracking-uri", uri, env={**os.environ, **who})
+        assert reader.returncode == 2, "the default permission is READ"
+        assert "ask its administrator for the permission EDIT" in reader.stderr
+        assert reader.stderr.count("\n") == 1
+        assert (
+            len(trials_of(runs_at(uri, {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD})))
+            == 4
+        )
+    for path in folders[0].rglob("*.json"):
+        assert PASSWORD not in path.read_text()
+
+
+def test_a_password_on_the_command_line_is_refused(folders):
+    for command in (["run", "digits"], ["sync", folders[0]], ["ui", "--results", folders[0]]):
+        done = gan_bench(*command, "--tracking-uri", "http://me:secret@127.0.0.1:9")
+        assert done.returncode == 2
+        assert "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in done.stderr
+        assert "secret" not in done.stdout + done.stderr
+
+
+def test_the_mirror_comes_back_when_the_server_does(folders, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    port, over, answers = free_port(), threading.Event(), []
+    uri = f"http://127.0.0.1:{port}"
+    thread = threading.Thread(target=lambda: answers.append(follow(folders[0] / "tiny", uri, over)))
+    thread.start()
+    time.sleep(4)  # the first try has failed
+    with mlflow_server(tmp_path / "server", port=port):
+        wait_for(lambda: len(trials_of(runs_at(uri))) == 4, 90)
+        over.set()
+        thread.join(120)
+        assert answers[0]["error"] is None
+        assert [name.partition(" ")[0] for name, _ in answers[0]["views"]] == ["Leaderboard", "Settings", "Curves"]
+
+
+def test_a_decided_setting_becomes_a_model(folders, tmp_path):
+    refused = gan_bench("sync", folders[0], "--register")
+    assert "not registered: " in refused.stdout, refused.stdout + refused.stderr
+    code = """
+import sys, warnings
+from pathlib import Path
+from gan_bench.tracking.register import register
+results = Path(sys.argv[1])
+trial = sorted((results / "tiny").glob("*--*"))[0]
+uri = f"sqlite:///{results / 'mlflow.db'}"
+print(register(results, uri, "", trial))
+import mlflow, numpy as np
+mlflow.set_tracking_uri(uri)
+model = mlflow.pyfunc.load_model("models:/tiny@champion")
+a, b, c = model.predict(16), model.predict(16), model.predict(16, params={"seed": 1})
+print(a.shape, a.dtype, (a == b).all(), (a == c).all())
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(folders[0])], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "models:/tiny/1" in done.stdout
+    assert "(16, 28, 28, 1) uint8 True False" in done.stdout

@@ -1,0 +1,110 @@
+"""Servers for tests: MLflow's own, and PostgreSQL, each with a port and a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.commands import wait_for
+
+QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def listens(port):
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def mlflow_server(folder, *, backend=None, port=None, arguments=(), environment=None):
+    """Run a tracking server with a process group of its own.
+
+    Yields:
+        Its address, and a function that sends its processes a signal.
+    """
+    port = port or free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    backend = backend or f"sqlite:///{folder / 'server.db'}"
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port),
+        "--backend-store-uri", backend, "--artifacts-destination", str(folder / "artifacts"), *arguments,
+    ]  # fmt: skip
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=folder,
+            env={**os.environ, **QUIET, **(environment or {})},
+        )
+    try:
+        wait_for(lambda: listens(port) or process.poll() is not None)
+        assert process.poll() is None, (folder / "server.log").read_text()[-2000:]
+        yield f"http://127.0.0.1:{port}", lambda number: os.killpg(process.pid, number)
+    finally:
+        for number in (signal.SIGCONT, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+        process.wait()
+
+
+def _postgres_program(name):
+    found = shutil.which(name) or next(iter(sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
+    if found is None:
+        assert not os.environ.get("CI"), "the mirror is tested with PostgreSQL, and it is not installed"
+        pytest.skip("PostgreSQL is not installed")
+    return str(found)
+
+
+@contextlib.contextmanager
+def postgres(folder):
+    """Run PostgreSQL in a folder of its own.
+
+    Yields:
+        The location of an empty database.
+    """
+    initdb, program = _postgres_program("initdb"), _postgres_program("postgres")
+    port, data = free_port(), folder / "pg"
+    data.mkdir(parents=True)
+    as_other = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        as_other = ["runuser", "-u", "postgres", "--"]
+        for path in (data, *data.parents):
+            if path.stat().st_uid == 0 and path != Path("/") and str(path).startswith("/tmp/"):  # noqa: S108
+                path.chmod(path.stat().st_mode | 0o011)
+        shutil.chown(data, "postgres", "postgres")
+    subprocess.run(
+        [*as_other, initdb, "-D", str(data), "-A", "trust", "-U", "postgres"], check=True, capture_output=True
+    )
+    command = [*as_other, program, "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1",
+               "-c", f"unix_socket_directories={data}", "-c", "fsync=off"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        wait_for(lambda: listens(port))
+        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)  # a fast shutdown
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
