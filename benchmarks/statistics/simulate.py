@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from gan_bench.config.measures import primary_measure
 from gan_bench.core.atomic import write_atomically
 from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.report.frame import build_frames
+from gan_bench.report.leaders import correct_for_choice
 from gan_bench.report.stats import ALPHA, paired_test
 from gan_bench.report.study import studies
 
@@ -29,6 +31,7 @@ Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
 SEEDS = (2, 3, 4, 5, 8, 10)
+SHOWN = (3, 5, 10)
 FAMILIES = (1, 3, 9)
 FACTORS = (1.25, 1.5, 2.0)
 SPREADS = (0.1, 0.2, 0.4)
@@ -128,18 +131,50 @@ def power(residuals: Array | None, studies_: int) -> Iterator[dict[str, object]]
     draws: dict[str, Draw] = {f"log-normal, sigma {sigma}": log_normal(sigma) for sigma in SPREADS}
     if residuals is not None:
         draws["our records"] = from_records(residuals)
-    for name, draw in draws.items():
-        for factor in FACTORS:
-            row: dict[str, object] = {"spread over seeds": name, "true factor": factor}
+    for (name, draw), factor, scale in product(draws.items(), FACTORS, ("difference", "log ratio")):
+        row: dict[str, object] = {"spread over seeds": name, "true factor": factor, "test on": scale}
 
-            def better(generator: np.random.Generator, shape: tuple[int, ...], draw: Draw = draw, f: float = factor):  # noqa: ANN202
-                return draw(generator, shape) / f
+        def better(
+            generator: np.random.Generator, shape: tuple[int, ...], draw: Draw = draw, f: float = factor
+        ) -> Array:
+            return draw(generator, shape) / f
 
-            for tests in FAMILIES:
-                for n in (3, 5, 10):
-                    share = share_below(draw, better, n, tests, "log ratio", studies_, any_test=False)
-                    row[f"{tests} tests, {n} seeds"] = share
-            yield row
+        for tests in FAMILIES:
+            for n in SHOWN:
+                share = share_below(draw, better, n, tests, scale, studies_, any_test=False)
+                row[f"{tests} tests, {n} seeds"] = share
+        yield row
+
+
+def choices(studies_: int) -> Iterator[dict[str, object]]:
+    """Yield how often some of K equal settings is called worse than the best of them, which the same data chose."""
+    for settings in (2, 4, 8, 13, 16):
+        row: dict[str, object] = {"equal settings": settings}
+        for n in (5, 10):
+            generator, hits, done = np.random.default_rng(settings * 100 + n), 0, 0
+            while done < studies_:
+                values = generator.normal(0, 0.2, (min(CHUNK // settings, studies_ - done), settings, n))
+                order = np.argsort(np.median(values, axis=2), axis=1)
+                ranked = np.take_along_axis(values, order[:, :, None], axis=1)
+                gaps = ranked[:, 1:] - ranked[:, :1]
+                p = np.where(gaps.mean(axis=2) > 0, paired_test(gaps), 1.0)
+                lowest = [correct_for_choice([smallest] + [1.0] * (settings - 2))[0] for smallest in p.min(axis=1)]
+                hits += int((np.array(lowest) <= ALPHA).sum())
+                done += len(values)
+            row[f"{n} seeds"] = hits / studies_
+        yield row
+
+
+def readable(frame: pd.DataFrame) -> str:
+    """Write shares in percent, those of one, three and nine comparisons in one cell."""
+    named = [column for column in frame if " tests, " not in str(column)]
+    shown = frame[named].copy()
+    if len(named) == len(frame.columns):
+        shown = shown.map(lambda value: f"{value:.1%}" if isinstance(value, float) else value)
+    for n in SHOWN if len(named) < len(frame.columns) else ():
+        cells = [frame[f"{tests} tests, {n} seeds"].map("{:.1%}".format) for tests in FAMILIES]
+        shown[f"{n} seeds: 1, 3, 9 tests"] = [", ".join(row) for row in zip(*cells, strict=True)]
+    return shown.to_markdown(index=False, disable_numparse=True)
 
 
 def main() -> None:
@@ -157,11 +192,11 @@ def main() -> None:
     for name, rows in (
         ("errors", errors(nulls, asked.studies)),
         ("power", power(residuals, asked.studies)),
+        ("best", choices(asked.studies // 4)),
     ):
         frame = pd.DataFrame(rows)
         write_atomically(asked.out / f"{name}.csv", frame.to_csv(index=False, float_format="%.5f"))
-        shown = frame.map(lambda value: f"{value:.1%}" if isinstance(value, float) and value <= 1 else value)
-        text = shown.to_markdown(index=False, disable_numparse=True)
+        text = readable(frame)
         write_atomically(asked.out / f"{name}.md", text + "\n")
         print(text)
 

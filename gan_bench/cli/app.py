@@ -133,7 +133,7 @@ def report(
     no_html: Annotated[bool, typer.Option("--no-html", help="Tables only.")] = False,
     tables: Tables = TablesChoice.RANKING,
     columns: Annotated[
-        str | None, typer.Option(help="Columns of LaTeX rankings, with commas, such as recipe,lr_g,beta1,fid.")
+        str | None, typer.Option(help="Columns of LaTeX rankings, with commas, such as recipe,lr,beta1,fid.")
     ] = None,
 ) -> None:
     """Make the comparison tables, plots and the page from records."""

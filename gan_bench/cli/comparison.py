@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def write_comparison(found: Comparison, form: FormatChoice, out: Path | None) ->
         _print(found, console())
         return
     if form is FormatChoice.TEXT:
-        recorder = PlainConsole(width=160, record=True, quiet=True)
+        recorder = PlainConsole(width=160, record=True, file=io.StringIO())
         _print(found, recorder)
         text = recorder.export_text()
     elif form is FormatChoice.JSON:

@@ -97,16 +97,20 @@ def serve(
         os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter, no shell
     with subprocess.Popen(command, env=environment) as process:  # noqa: S603
         if _wait(base, process):
-            webbrowser.open(links[0].rpartition(" ")[2] if links else base)
+            webbrowser.open(links[0].rpartition(" ")[2] if links and "http" in links[0] else base)
         process.wait()
 
 
 def _free_port(host: str, port: int) -> int:
     """Return the first port from this one on that is free and that browsers open."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    except OSError as error:
+        raise UserError(f"--host {host} is no address of this machine ({error.strerror})") from None
     for candidate in range(port, min(port + 50, 65536)):
         if candidate in BLOCKED:
             continue
-        with socket.socket() as probe:
+        with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, candidate))
@@ -120,7 +124,11 @@ def _links(uri: str, base: str) -> list[str]:
     """List the saved views of every experiment, leaderboards first."""
     from gan_bench.tracking.saved_views import saved_views
 
-    return [f"  {experiment}: {name}: {address}" for experiment, name, address in saved_views(uri, base)]
+    try:
+        found = saved_views(uri, base)
+    except Exception as error:  # the page says itself what is wrong with its database
+        return [f"  its views are not known ({type(error).__name__})"]
+    return [f"  {experiment}: {name}: {address}" for experiment, name, address in found]
 
 
 def _wait(base: str, process: subprocess.Popen[bytes]) -> bool:

@@ -60,8 +60,14 @@ def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool 
         ) as display,
     ):
         reports: list[Report] = []
-        outcome = carry_out(prepared, options, display, lambda: reports.append(build_report(options.results)))
-    return _conclude(prepared, outcome, reports[0], options, console, interrupted=stop.asked, all_tables=all_tables)
+
+        def report() -> None:
+            if not stop.asked:  # whoever interrupts wants to leave
+                reports.append(build_report(options.results))
+
+        outcome = carry_out(prepared, options, display, report)
+    made = reports[0] if reports else None
+    return _conclude(prepared, outcome, made, options, console, interrupted=stop.asked, all_tables=all_tables)
 
 
 # ------------------------------------------------------------------------------------------------ before
@@ -150,7 +156,7 @@ def _say_tracking(answer: dict[str, Any] | None, options: BenchOptions, console:
 def _conclude(
     prepared: Preparation,
     outcome: Outcome,
-    report: Report,
+    report: Report | None,
     options: BenchOptions,
     console: PlainConsole,
     *,
@@ -164,11 +170,13 @@ def _conclude(
         _say_tracking(outcome.mirror, options, console)
         console.say(f"interrupted: {done} of {plural(len(statuses), 'trial')} done; {_advice(options)}", style="yellow")
         return 130
-    print_tables(report, table_console(console), suite, everything=all_tables)
+    if report:
+        print_tables(report, table_console(console), suite, everything=all_tables)
     bad = [trial for trial, status in zip(trials, statuses, strict=True) if status is not Status.DONE]
     for trial in bad:
         console.say(f"{trial.name}: {_why(trial, outcome, options)}", style="red")
-    print_answers(report, console, suite)
+    if report:
+        print_answers(report, console, suite)
     _say_tracking(outcome.mirror, options, console)
     return 1 if bad else 0
 

@@ -168,6 +168,9 @@ def read_new_lines(path: Path, form: TypeAdapter[Any], offset: int) -> tuple[lis
     try:
         with path.open("rb") as file:
             start = offset if offset <= file.seek(0, os.SEEK_END) else 0
+            if start:  # a line ends there, unless the file was cut back and written anew
+                file.seek(start - 1)
+                start = start if file.read(1) == b"\n" else 0
             file.seek(start)
             whole, _, _ = file.read().rpartition(b"\n")
     except FileNotFoundError:

@@ -127,7 +127,7 @@ def read_baselines(results: Path) -> dict[str, Rows]:
     found: dict[str, Rows] = {}
     for suite in suite_folders(results):
         with contextlib.suppress(RecordError):
-            found[suite.name] = read_suite_baselines(suite)
+            found[suite.resolve().name] = read_suite_baselines(suite)
     return found
 
 
@@ -137,7 +137,7 @@ def read_commands(results: Path) -> dict[str, str]:
     for suite in suite_folders(results):
         with contextlib.suppress(RecordError):
             if command := read_known(suite / PLAN, schema.PLAN, schema.Plan).get("command"):
-                found[suite.name] = printable(command)
+                found[suite.resolve().name] = printable(command)
     return found
 
 

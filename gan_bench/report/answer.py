@@ -15,10 +15,10 @@ import pandas as pd
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import duration, plural
 from gan_bench.report.leaders import Leaders, leaders
-from gan_bench.report.render import number
-from gan_bench.report.stats import FEW, Interval
+from gan_bench.report.render import cell, number
+from gan_bench.report.stats import Interval
 from gan_bench.report.study import Study, pick
-from gan_bench.report.table import Table
+from gan_bench.report.table import Column, Table
 
 EPOCHS = "epochs"
 """The factor whose levels are epochs of the same trials."""
@@ -103,9 +103,8 @@ def score_text(score: Interval, metric: str | None = None) -> str:
     title = MEASURES[metric or primary_measure()].title
     if score.low is None or score.high is None:
         return f"{title} {number(score.mean)}"
-    if score.n < FEW:
-        return f"{title} {number(score.low)} to {number(score.high)}"
-    return f"{title} {number(score.mean)} ± {number((score.high - score.low) / 2)}"
+    row = {"score": score.mean, "score_low": score.low, "score_high": score.high, "score_n": score.n}
+    return f"{title} {cell(row, Column('score', title, 'interval'))}"
 
 
 # ---------------------------------------------------------------------------------------------- the best
@@ -123,13 +122,16 @@ def _headline(study: Study, protocol: str, found: Leaders | None) -> str:
     if not compared:
         if not found.unknown:
             return f"{start}. There is no other setting to compare it with."
-        return f"{start}. Which setting is best cannot be said with one seed."
+        why = "with one seed" if found.score.n == 1 else "as no other shares two seeds with it"
+        return f"{start}. Which setting is best cannot be said {why}."
+    rest = f"; nothing can be said of {len(found.unknown)} with fewer than two shared seeds" if found.unknown else ""
     if not found.behind:
-        return f"{start}. No setting is decidedly worse: {_named(found.tied)} may be as good."
+        return f"{start}. No setting is decidedly worse: {_named(found.tied)} may be as good{rest}."
     if not found.tied:
-        return f"{start}. It is decidedly better than {'the other' if compared == 1 else f'all {compared} others'}."
+        others = "the other" if compared == 1 else f"all {compared} others"
+        return f"{start}. It is decidedly better than {others}{rest}."
     ahead = f"{start}. It is decidedly better than {len(found.behind)} of {compared} others"
-    return f"{ahead}; {_named(found.tied)} may be as good."
+    return f"{ahead}; {_named(found.tied)} may be as good{rest}."
 
 
 def _named(labels: tuple[str, ...]) -> str:
@@ -196,8 +198,11 @@ def _factor_sentences(factor: str, rows: pd.DataFrame) -> Iterator[str]:
     if len(pairs) > 1:
         levels = {str(row[side]) for row in records for side in ("first_level", "second_level")}
         more = f", {len(sure) - NAMED} more are decided or probable" if len(sure) > NAMED else ""
-        left = len(pairs) - len(sure)
-        yield f"{factor}: of {len(pairs)} pairs of {len(levels)} levels, {left} are undecided{more}."
+        left = [pair for pair in pairs if pair not in sure]
+        if left and all(row["found"] == "cannot say" for pair in left for row in pair):
+            yield f"{factor}: one seed cannot say for {len(left)} of {len(pairs)} pairs of {len(levels)} levels{more}."
+        else:
+            yield f"{factor}: of {len(pairs)} pairs of {len(levels)} levels, {len(left)} are undecided or ties{more}."
 
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -221,7 +226,7 @@ def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, An
         (winner,) = winners
         loser = second if winner == first else first
         degree = ", ".join(f"{len(by[k])} {k}" for k in ("decided", "probable") if by[k])
-        rest = f", undecided in {count - len(sure)}" if count > len(sure) else ""
+        rest = f", open in {count - len(sure)}" if count > len(sure) else ""
         gain = _gain(sure)
         return f"{factor}: {winner} is better than {loser} in {len(sure)} of {where} ({degree}{gain}{rest}{tail})."
     if winners:
@@ -266,9 +271,10 @@ def _proposal(study: Study, factors: list[pd.DataFrame], found: Leaders | None) 
     """Propose the run that would settle most, with its expected time."""
     trials = study.trials
     left = int(trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "skipped"]).sum())
-    command = study.command
-    if left:
-        return f"Next: `{command}` continues; {plural(left, 'trial')} left." if command else None
+    command = study.command and _with(study.command, "--profile", study.profile)
+    if left and command:
+        whole = _without(_without(command, "--only"), "--seeds") if _narrows(command) else study.command
+        return f"Next: `{whole}` continues; {plural(left, 'trial')} left."
     if found is None or not command:
         return None
     have = sorted({int(seed) for seed in trials["seed"]})
@@ -298,6 +304,20 @@ def _with(command: str, option: str, value: str) -> str:
         words[words.index(option) + 1] = value
         return shlex.join(words)
     return shlex.join([*words, option, value])
+
+
+def _without(command: str, option: str) -> str:
+    """Return a command without an option."""
+    words = shlex.split(command)
+    if option in words:
+        at = words.index(option)
+        del words[at : at + 2]
+    return shlex.join(words)
+
+
+def _narrows(command: str) -> bool:
+    """Say whether a command chooses some of a suite's trials."""
+    return not {"--only", "--seeds"}.isdisjoint(shlex.split(command))
 
 
 def _workers(trials: pd.DataFrame) -> int:

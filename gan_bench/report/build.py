@@ -14,7 +14,7 @@ from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.records.shared import read_baselines, read_commands
 from gan_bench.report.answer import Answer, answers, to_markdown
 from gan_bench.report.frame import Frames, build_frames, few_epochs
-from gan_bench.report.latex import to_latex
+from gan_bench.report.latex import check_columns, to_latex
 from gan_bench.report.render import print_table, to_csv
 from gan_bench.report.render import to_markdown as table_markdown
 from gan_bench.report.reproduction import article_tables
@@ -102,6 +102,8 @@ def build_report(
     folder = out or results / "report"
     tables = ReportTables.of(frames, read_baselines(results), read_commands(results))
     found_answers = [(study.suite, answer) for study, _, own in tables.studies for answer in own]
+    if columns:
+        check_columns(tables.all, columns)
     try:
         _write_tables(tables.all, folder, columns)
         write_atomically(folder / "answer.md", to_markdown([answer for _, answer in found_answers]))

@@ -75,23 +75,26 @@ def setting_changes(before: Studies, after: Studies, tolerance: float | None) ->
         row["corrected"] = p
     for row in rows:
         row["verdict"], row["why"] = _judge(row, len(tested))
-        pair: Paired = row.pop("pair")
-        put(row, "ratio", pair.shown if pair.ratio else None)
-        put(row, "difference", None if pair.ratio else pair.shown)
+        pair: Paired | None = row.pop("pair")
+        put(row, "ratio", pair.shown if pair and pair.ratio else None)
+        put(row, "difference", pair.shown if pair and not pair.ratio else None)
     return rows
 
 
 def _compared(before: Studies, after: Studies, tolerance: float | None) -> Iterator[dict[str, Any]]:
     primary = primary_measure()
     for old, new, both in matched(before, after):
-        for protocol in [p for p in old.protocols if p in new.protocols]:
+        for protocol in old.protocols:
             scores = old.final(protocol), new.final(protocol)
             spread = _spread(old, protocol)
-            for metric in [m for m in old.shown(measures_with("compared")) if m in new.metrics]:
+            for metric in [m for m in old.shown(measures_with("compared")) if m in new.metrics or m == primary]:
                 noise = max(old.measurement_sd(protocol, metric), new.measurement_sd(protocol, metric))
                 for _, members in both.groupby("setting_key", sort=False):
                     a, b = members["trial_old"].map(scores[0][metric]), members["trial_new"].map(scores[1][metric])
                     known = a.notna() & b.notna()
+                    gone = int((a.notna() & b.isna() & (members["status_new"] == "done")).sum())
+                    if metric == primary and gone:
+                        yield _lost_scores(old, protocol, members, metric, gone)
                     if not known.any():
                         continue
                     pair = paired(metric, a[known], b[known])
@@ -117,6 +120,27 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         row["tolerance"], row["certain"] = _tolerance(tolerance, spread, noise, int(known.sum()))
                         row["always"] = _always_worse(old, new, protocol, members[known])
                     yield row
+
+
+def _lost_scores(study: Study, protocol: str, members: pd.DataFrame, metric: str, gone: int) -> dict[str, Any]:
+    """Make the row of a setting whose trials are done and have scores no more."""
+    return {
+        "study": study.title,
+        "setting": members["label_old"].iloc[0],
+        "protocol": protocol,
+        "key": metric,
+        "metric": arrow(metric),
+        "old": None,
+        "new": None,
+        "seeds": gone,
+        "pair": None,
+        "noise": 0.0,
+        "tested": False,
+        "corrected": None,
+        "tolerance": None,
+        "certain": True,
+        "always": f"{plural(gone, 'score')} of {len(members)} gone, though the trials are done",
+    }
 
 
 def _spread(study: Study, protocol: str) -> float | None:
@@ -159,7 +183,9 @@ def _always_worse(old: Study, new: Study, protocol: str, members: pd.DataFrame) 
 
 def _judge(row: Mapping[str, Any], tests: int) -> tuple[str, str]:
     """Return a setting's verdict, and why."""
-    pair: Paired = row["pair"]
+    pair: Paired | None = row["pair"]
+    if pair is None:
+        return "worse", row["always"]
     if not pair.values.any():
         return "identical", ""
     bad = (pair.interval.mean > 0) == MEASURES[pair.metric].lower_is_better
@@ -191,5 +217,7 @@ def _judge_by_tolerance(row: Mapping[str, Any], pair: Paired, way: str, tests: i
 def sentence(row: Mapping[str, Any]) -> str:
     """Say what became of a setting."""
     seeds = plural(row["seeds"], "seed")
+    if row["old"] is None:
+        return f"{row['study']}: {row['setting']}: {row['metric']} ({row['protocol']}): {row['why']}"
     change = f"{row['metric']} {number(row['old'])} -> {number(row['new'])}"
     return f"{row['study']}: {row['setting']}: {change} ({seeds}, {row['protocol']}): {row['why']}"

@@ -136,23 +136,44 @@ def _sides(trials: pd.DataFrame, fields: tuple[str, ...], scores: pd.DataFrame, 
 
 
 def _rows(sides: Iterator[Sides], metrics: list[str], noise: Callable[[str], float]) -> list[dict[str, Any]]:
+    known = list(sides)
     compared = [
         (recipe, first, second, pairs, found)
-        for recipe, first, second, pairs in sides
+        for recipe, first, second, pairs in known
         for metric in metrics
         if (found := _paired(pairs, metric)) is not None
     ]
+    failed = [row for side in known if (row := _all_failed(*side)) is not None]
     family = [pair for *_, pair in compared if _is_tested(pair)]
     corrected = dict(zip(map(id, family), holm([pair.p for pair in family]), strict=True))
-    return [
+    rows = [
         _row(recipe, first, second, pairs, pair, corrected.get(id(pair)), len(family), noise(pair.metric))
         for recipe, first, second, pairs, pair in compared
     ]
+    return [*rows, *failed]
 
 
 def _is_tested(pair: Paired) -> bool:
     """Say whether a comparison is of the table's confirmatory family."""
     return pair.metric == primary_measure() and len(pair.values) > 1
+
+
+def _all_failed(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> dict[str, Any] | None:
+    """Make the row of two levels one of which failed in every seed; None for others."""
+    failed = [level for level, bad in ((first, pairs["bad_a"]), (second, pairs["bad_b"])) if len(pairs) and bad.all()]
+    if not failed:
+        return None
+    metric = primary_measure()
+    row: dict[str, Any] = {
+        **dict.fromkeys(("first", "second", "effect", "improvement", "p", "corrected", "permutation", "needed")),
+        **{"recipe": recipe, "key": metric, "metric": arrow(metric), "first_level": first, "second_level": second},
+        **{"found": "undecided", "winner": "", "loser": "", "more": "", "pairs": 0, "seeds": 0, "lost_winner": 0},
+        "lost": len(pairs),
+        "verdict": f"undecided: {' and '.join(failed)} failed in every seed",
+    }
+    put(row, "difference", None)
+    put(row, "ratio", None)
+    return row
 
 
 def _paired(pairs: pd.DataFrame, metric: str) -> Paired | None:

@@ -15,7 +15,7 @@ from gan_bench.report.render import cell, cells, filled, note_of, number, record
 from gan_bench.report.table import Column, Table
 
 TIED = r"$^{\dagger}$"
-MARKS = "Best in bold; dagger: not decidedly worse (paired t test over seeds, Holm-corrected, 0.05)."
+MARKS = "Best in bold; dagger: not decidedly worse (paired t test over seeds, corrected over all settings, 0.05)."
 _LEFT_OUT = ("rank", "median", "sd_seeds", "sd_draws", "train_seconds", "remarks", "fid_inf", "precision", "recall")
 """Columns of a ranking that a paper seldom has room for; ``--columns`` brings them back."""
 
@@ -63,15 +63,15 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
 
     Args:
         table: The table; rows flagged ``best`` and ``tied`` are marked in the column of the primary measure.
-        columns: Keys of the columns to show, in order; None takes those that fit a page.
-
-    Raises:
-        UserError: There is no such column.
+        columns: Keys of the columns to show, in order, those that the table lacks left out; None takes those that fit
+            a page.
     """
     shown = _chosen(table, columns)
     rows = records(table)
     written = [[_written(row, column) for column in shown] for row in rows]
-    marked = any(row.get("best") is True for row in rows)
+    marked = any(row.get("best") is True for row in rows) and any(
+        row.get(f"{primary_measure()}_n", 0) > 1 for row in rows
+    )
     form = "".join(_alignment(column, [row[i] for row in written]) for i, column in enumerate(shown))
     head = " & ".join(f"{{{escape_latex(_one_line(column.title))}}}" for column in shown)
     caption = f"{table.title}. {note_of(table, [table.columns.index(c) for c in shown])}{f' {MARKS}' if marked else ''}"
@@ -102,15 +102,24 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
     )
 
 
+def check_columns(tables: Sequence[Table], columns: Sequence[str]) -> None:
+    """Refuse a column that no ranking has; one that some have is left out of the others.
+
+    Raises:
+        UserError: There is no such column.
+    """
+    known = dict.fromkeys(c.key.removeprefix("value_") for table in tables if table.ranking for c in table.columns)
+    for name in columns:
+        if name not in known:
+            raise UserError(f'--columns: no column "{name}" ({did_you_mean(name, known)}); known: {", ".join(known)}')
+
+
 def _chosen(table: Table, columns: Sequence[str] | None) -> list[Column]:
     if columns is None:
         some = [table.columns[i] for i in filled(table, cells(table))]
         return [column for column in some if not table.ranking or column.key not in _LEFT_OUT]
     by_key = {column.key.removeprefix("value_"): column for column in table.columns}
-    for name in columns:
-        if name not in by_key:
-            raise UserError(f'--columns: no column "{name}" ({did_you_mean(name, by_key)}); known: {", ".join(by_key)}')
-    return [by_key[name] for name in columns]
+    return [by_key[name] for name in columns if name in by_key]
 
 
 def _written(row: Mapping[str, Any], column: Column) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gan_bench.config.measures import primary_measure
@@ -18,7 +19,8 @@ class Leaders:
     Attributes:
         best: Its label.
         score: Its primary score over finished seeds.
-        behind: Labels of settings that are decidedly worse: paired over shared seeds, corrected over all settings.
+        behind: Labels of settings that are decidedly worse: paired over shared seeds, corrected over all settings
+            and for the choice of the best from the same data, and not failing less often.
         tied: Labels of the other settings that share two seeds or more with it.
         unknown: Labels of settings that share fewer: nothing can be said of them.
     """
@@ -28,6 +30,20 @@ class Leaders:
     behind: tuple[str, ...]
     tied: tuple[str, ...]
     unknown: tuple[str, ...]
+
+
+def correct_for_choice(p_values: Sequence[float]) -> list[float]:
+    """Adjust the p values of all comparisons with the best setting, which was chosen from the same data.
+
+    Holm's correction alone calls some setting worse in 10 % of studies of 13 equal settings over five seeds (13 % of
+    16 over ten); doubled, in 5.6 % (7.5 %). Two settings need no doubling: the test is two-sided.
+    ``benchmarks/statistics/`` simulates it.
+
+    Args:
+        p_values: One for every setting beside the best.
+    """
+    factor = min(2.0, (len(p_values) + 1) / 2)
+    return [min(1.0, factor * p) for p in holm(p_values)]
 
 
 def leaders(study: Study, protocol: str) -> Leaders | None:
@@ -46,9 +62,13 @@ def leaders(study: Study, protocol: str) -> Leaders | None:
         shared = values[best].index.intersection(values[label].index)
         if len(shared) > 1:
             pairs[label] = paired(primary, values[best].loc[shared], values[label].loc[shared])
-    corrected = holm([pair.p for pair in pairs.values()])
-    behind = [label for (label, pair), p in zip(pairs.items(), corrected, strict=True)
-              if p <= ALPHA and not pair.second_is_better]  # fmt: skip
+    lost = {row["setting"]: row["bad"] for row, _ in study.settings()}
+    corrected = correct_for_choice([pair.p for pair in pairs.values()])
+    behind = [
+        label
+        for (label, pair), p in zip(pairs.items(), corrected, strict=True)
+        if p <= ALPHA and not pair.second_is_better and lost[best] <= lost[label]
+    ]
     score = interval_of(values[best], primary)
     assert score is not None  # noqa: S101 - it is ranked
     return Leaders(

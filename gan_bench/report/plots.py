@@ -191,7 +191,8 @@ def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[
     for factor in (*FACTORS, "epochs"):
         name = study.table(f"factor-{factor}-{protocol}", "", [], pd.DataFrame()).name
         rows = next((table.rows for table in tables if table.name == name), None)
-        rows = rows[rows["key"] == primary] if rows is not None else None
+        if rows is not None:
+            rows = rows[(rows["key"] == primary) & (rows["ratio"].notna() | rows["difference"].notna())]
         if rows is None or rows.empty:
             continue
         of = f" The first {ROWS} of {len(rows)} comparisons." if len(rows) > ROWS else ""

@@ -148,7 +148,7 @@ def coincidence(n: ArrayLike) -> Array:
 
     A pair of runs differs by a collapse, in one given direction, with probability 1/4 at most; the spread of n equal
     differences is near zero, and a t test alone would call them certain. No p value is allowed below this chance,
-    2 / 4**n: two seeds never decide, three only a single comparison, five up to twelve of a table.
+    2 / 4**n: two seeds never decide, three only a single comparison, five up to 25 of a table.
 
     Args:
         n: Seeds; any shape.

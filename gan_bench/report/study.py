@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -15,14 +17,20 @@ from gan_bench.report.table import Column, Table
 
 T = TypeVar("T")
 UNTRAINED = "untrained generators"
+MAX_SLUG = 150
+_PLAIN = str.maketrans({"β": "beta", "₁": "1", "₂": "2", "·": "-"})
 _SETTING_COLUMNS = ["trial", "seed", "status", "group", "label", "recipe", "epochs", *STATISTICS, *COSTS]
 
 Baselines = Mapping[str, list[dict[str, Any]]]
 
 
 def slug(*parts: str) -> str:
-    """Join names into one that is safe as a file's and as a link's target."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in "-".join(parts))[:150]
+    """Join names into one that is safe as a file's and as a link's target; long ones are cut and marked."""
+    text = "-".join(parts).translate(_PLAIN)
+    safe = re.sub(r"-{2,}", "-", "".join(c if c.isascii() and (c.isalnum() or c in "-._") else "-" for c in text))
+    if len(safe) <= MAX_SLUG:
+        return safe
+    return f"{safe[: MAX_SLUG - 9]}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
 
 
 def studies(

@@ -95,7 +95,7 @@ def setting_table(study: Study, protocol: str) -> Table:
     ahead = leaders(study, protocol)
     for row in rows:
         row["best"] = ahead is not None and row["setting"] == ahead.best
-        row["tied"] = ahead is not None and row["setting"] in ahead.tied
+        row["tied"] = ahead is not None and row["setting"] in (*ahead.tied, *ahead.unknown)
     place = {label: rank for rank, label in enumerate(study.ranking(protocol), 1)}
     frame = pd.DataFrame(rows)
     frame.insert(0, "rank", frame["setting"].map(place))

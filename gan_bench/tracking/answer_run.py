@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gan_bench.records.layout import PLAN, SUITE
@@ -36,18 +38,20 @@ def save_views(mirror: Mirror, suite: str) -> list[View]:
     return list(made)
 
 
-def publish_answer(mirror: Mirror, suite: str) -> None:
+def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None] = lambda: None) -> None:
     """Keep one run for a suite's answer, with the page, the tables, the suite file and the plan; replaced when new.
 
     Args:
         mirror: The mirror.
         suite: Name of the suite; nothing happens where there is no report.
+        progress: Called after every file.
     """
     report = mirror.results / "report"
     page, text = report / "report.html", _answer_text(mirror.results, suite)
     if not text or not page.is_file():
         return
-    tables = sorted(path for path in (report / "tables").glob(f"{suite}-*") if path.is_file())
+    named = re.compile(rf"{re.escape(suite)}-(full|quick)-")
+    tables = sorted(path for path in (report / "tables").glob("*") if named.match(path.name) and path.is_file())
     folder = mirror.results / suite
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in (page, *tables))).hexdigest()[:16]
     experiment, client = mirror.experiment(suite), mirror.client
@@ -65,11 +69,13 @@ def publish_answer(mirror: Mirror, suite: str) -> None:
     run = client.create_run(experiment, start_time=now, tags=tags, run_name="answer")
     with server.uploading():
         client.log_artifact(run.info.run_id, str(page))
+        progress()
         for path in (folder / SUITE, folder / PLAN):
             if path.is_file() and not path.is_symlink():
                 client.log_artifact(run.info.run_id, str(path))
         for path in tables:
             client.log_artifact(run.info.run_id, str(path), "tables")
+            progress()
     client.set_tag(run.info.run_id, "gan_bench.report", digest)
     client.set_terminated(run.info.run_id, status="FINISHED", end_time=now)
     for old in found:

@@ -137,15 +137,21 @@ def datasets_of(stored: StoredTrial) -> list[DatasetInput]:
     ]
 
 
-def metrics_of(stored: StoredTrial) -> list[Metric]:
-    """Turn lines of a record into metrics, with the time each was made."""
+def metrics_of(stored: StoredTrial, seconds: float = 0.0, images: int = 0) -> list[Metric]:
+    """Turn lines of a record into metrics, with the time each was made.
+
+    Args:
+        stored: The record, with the lines that are to be turned.
+        seconds: Seconds of training after the epoch before the first of them.
+        images: Real images shown by then.
+    """
     from mlflow.entities import Metric
 
     start = started_ms(stored)
     return [
         Metric(key, value, start + int(1000 * seconds), step)
         for key, value, seconds, step in (
-            *_training(stored.history, steps=stored.trial["config"]["epochs"] <= FEW_EPOCHS),
+            *_training(stored.history, seconds, images, steps=stored.trial["config"]["epochs"] <= FEW_EPOCHS),
             *_scores(stored.evaluations),
             *_end(stored.record),
         )
@@ -156,8 +162,7 @@ def metrics_of(stored: StoredTrial) -> list[Metric]:
 Row = tuple[str, float | None, float, int]
 
 
-def _training(history: Iterable[Mapping[str, Any]], *, steps: bool) -> Iterator[Row]:
-    seconds = images = 0.0
+def _training(history: Iterable[Mapping[str, Any]], seconds: float, images: int, *, steps: bool) -> Iterator[Row]:
     for line in history:
         if line["kind"] == "epoch":
             for name, value in line["mean"].items():

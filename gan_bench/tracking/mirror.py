@@ -20,7 +20,7 @@ from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
 from gan_bench.records.layout import LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
-from gan_bench.records.reader import StoredTrial, read_plan
+from gan_bench.records.reader import StoredTrial, read_header, read_plan
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.records.shared import read_commands, results_identity
 from gan_bench.tracking import entities, server
@@ -38,6 +38,7 @@ SAMPLES_KEY = "eval/samples"
 LAST_KEY = "eval/last_samples"
 _CHUNK = 1000
 _PAGE = 1000
+_LAST = {"epoch": "epoch", "seconds": "train_seconds", "images": "images"}
 _RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 _FILES = ("trial.json", "environment.json", "record.json", "history.jsonl", "evaluations.jsonl")
 
@@ -167,7 +168,7 @@ class Mirror:
             )
             for run in page:
                 tags = run.data.tags
-                if entities.TRIAL_TAG in tags and tags.get(entities.RESULTS_TAG, self.identity) == self.identity:
+                if entities.TRIAL_TAG in tags and (default or tags.get(entities.RESULTS_TAG) == self.identity):
                     found.setdefault(tags[entities.TRIAL_TAG], []).append(run)
             token = page.token
             if not token:
@@ -181,9 +182,13 @@ class Mirror:
                 first.info.run_id,
                 tags.get(entities.STARTED_TAG, ""),
                 Position.from_tag(tags.get(TAG)),
-                bool(first.data.params) and TAG in tags,
+                bool(first.data.params) and TAG in tags and tags.get(entities.RESULTS_TAG) == self.identity,
             )
         return known
+
+    def run_id(self, path: Path) -> str:
+        """Return the run of a trial that was synced."""
+        return self._known(path.parent.name).runs[read_header(path).trial["id"]].run_id
 
     # ----------------------------------------------------------------------------------------------- a trial
 
@@ -259,14 +264,14 @@ class Mirror:
             history=[line for line in stored.history if before.lacks(line)],
             evaluations=[line for line in stored.evaluations if before.lacks(line)],
         )
-        self._log_metrics(run.run_id, entities.metrics_of(new))
-        epochs = [line["epoch"] for line in new.history if line["kind"] == "epoch"]
+        self._log_metrics(run.run_id, entities.metrics_of(new, before.seconds, before.images))
+        epochs = [line for line in new.history if line["kind"] == "epoch"]
         steps = [line["step"] for line in new.history if line["kind"] == "step"]
         looks = {line["epoch"] for line in new.evaluations}
         sent = self._send_samples(run.run_id, stored, before.samples)
         run.position = replace(
             before,
-            epoch=max(epochs, default=before.epoch),
+            **{name: epochs[-1][key] for name, key in _LAST.items() if epochs},
             step=max(steps, default=before.step),
             looks=before.looks | looks,
             samples=before.samples | sent,

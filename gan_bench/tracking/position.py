@@ -19,6 +19,8 @@ class Position:
         step: Last logged step whose values are there.
         looks: Epochs whose scores are there.
         samples: Epochs whose sample grids are there.
+        seconds: Seconds of training after that epoch.
+        images: Real images shown by then.
         end: Digest of the end of the trial that is there, or nothing.
     """
 
@@ -26,6 +28,8 @@ class Position:
     step: int = 0
     looks: frozenset[int] = frozenset()
     samples: frozenset[int] = frozenset()
+    seconds: float = 0.0
+    images: int = 0
     end: str = ""
 
     def to_tag(self) -> str:
@@ -43,6 +47,8 @@ class Position:
                 int(content.get("step", 0)),
                 frozenset(map(int, content.get("looks", ()))),
                 frozenset(map(int, content.get("samples", ()))),
+                float(content.get("seconds", 0.0)),
+                int(content.get("images", 0)),
                 str(content.get("end", "")),
             )
         except (ValueError, TypeError, AttributeError):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from gan_bench.core.errors import UserError, brief
+from gan_bench.core.errors import UserError
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import read_header
 from gan_bench.tracking import server
-from gan_bench.tracking.entities import TRIAL_TAG
 from gan_bench.tracking.mirror import Mirror
 from gan_bench.tracking.uri import shown
 
@@ -34,7 +32,6 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
     directory = RecordDirectory(trial)
     if not directory.weights.is_file() or directory.weights.is_symlink():
         raise UserError(f"{trial} has no {directory.weights.name}, so its generator cannot be registered; run it again")
-    stored = read_header(trial)
     name = f"{prefix}{trial.parent.name}"
     try:
         server.configure()
@@ -49,8 +46,7 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
             inputs=Schema([ColSpec(DataType.long)]),
             params=ParamSchema([ParamSpec("seed", DataType.long, 0)]),
         )
-        query = f"tags.`{TRIAL_TAG}` = '{stored.trial['id']}'"
-        (run, *_) = mirror.client.search_runs([mirror.experiment(trial.parent.name)], filter_string=query)
+        run = mirror.client.get_run(mirror.run_id(trial))
         with server.uploading(), warnings.catch_warnings(), mlflow.start_run(run_id=run.info.run_id):
             warnings.simplefilter("ignore")  # mlflow asks for type hints, and would make a signature of them
             info = mlflow.pyfunc.log_model(
@@ -61,10 +57,11 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
                 registered_model_name=name,
                 pip_requirements=["gan-bench"],
             )
+        mirror.client.set_terminated(run.info.run_id, run.info.status, run.info.end_time)  # it did not train until now
         mirror.client.set_registered_model_alias(name, ALIAS, info.registered_model_version)
     except UserError:
         raise
     except Exception as error:
-        text = brief(error).replace(uri, shown(uri))
+        text = server.describe(error, uri)
         raise UserError(f"MLflow at {shown(uri)} did not take the model ({text}){server.hint(error)}") from None
     return f"models:/{name}/{info.registered_model_version}"

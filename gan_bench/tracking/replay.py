@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gan_bench.core.errors import RecordError, UserError, brief
+from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records.layout import TRIALS
 from gan_bench.records.reader import suite_folders
 from gan_bench.tracking.answer_run import publish_answer, save_views
 from gan_bench.tracking.mirror import Mirror, mirror_lock
-from gan_bench.tracking.server import hint
+from gan_bench.tracking.server import describe, hint
 from gan_bench.tracking.uri import shown
 
 
@@ -58,8 +58,10 @@ def replay(results: Path, uri: str, prefix: str = "") -> dict[str, Any]:
                 if found:
                     publish_answer(mirror, folder.name)
                     made[folder.name] = save_views(mirror, folder.name)
+    except UserError:
+        raise
     except Exception as error:
-        text = brief(error).replace(uri, shown(uri))
+        text = describe(error, uri)
         raise UserError(
             f"MLflow at {shown(uri)} could not be written ({text}); check --tracking-uri{hint(error)}"
         ) from None

@@ -7,9 +7,12 @@ import os
 import time
 from collections.abc import Iterator
 
+from gan_bench.tracking.uri import shown
+
 REQUEST_SECONDS = 10
 UPLOAD_SECONDS = 180
 """Seconds that one request with a file may take; the limit of the others would silence the mirror on a slow line."""
+MESSAGE = 200
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 60.0
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -62,11 +65,17 @@ class Backoff:
         self._pause = self._not_before = 0.0
 
 
+def describe(error: Exception, uri: str) -> str:
+    """Return what went wrong in one short line, without the password that a location may hold."""
+    text = " ".join(f"{error}".replace(uri, shown(uri)).split()) or type(error).__name__
+    return text if len(text) <= MESSAGE else f"{text[: MESSAGE - 1]}…"
+
+
 def hint(error: Exception) -> str:
     """Say what to do where a server lets us read and not write, which its basic authentication does by default."""
-    text = str(error)
-    if "403" in text or "PERMISSION_DENIED" in text or "Permission denied" in text:
+    text = f"{getattr(error, 'error_code', '')} {error}"
+    if "error code 403" in text or "PERMISSION_DENIED" in text:
         return "; the server refuses to write: ask its administrator for the permission EDIT on the experiment"
-    if "401" in text or "UNAUTHENTICATED" in text or "not authenticated" in text:
+    if "error code 401" in text or "UNAUTHENTICATED" in text or "not authenticated" in text:
         return "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     return ""

@@ -20,18 +20,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gan_bench.core.errors import RecordError, brief
+from gan_bench.core.errors import RecordError
 from gan_bench.records.layout import TRIALS
 from gan_bench.records.lock import Lock
 from gan_bench.tracking.answer_run import publish_answer, save_views
 from gan_bench.tracking.mirror import Mirror, mirror_lock
-from gan_bench.tracking.server import Backoff, hint
-from gan_bench.tracking.uri import default_uri, shown
+from gan_bench.tracking.server import UPLOAD_SECONDS, Backoff, describe, hint
+from gan_bench.tracking.uri import default_uri
 from gan_bench.tracking.views import link
 
 POLL_SECONDS = 3.0
-LAST_PASS_SECONDS = 60.0
-"""Seconds that one trial of the last pass may take; a slow server is waited for while it answers."""
+LAST_PASS_SECONDS = UPLOAD_SECONDS + 30.0
+"""Seconds that one trial or one file of the last pass may take; a slow server is waited for while it answers."""
 HANDOVER_SECONDS = 10.0
 
 
@@ -72,7 +72,7 @@ def follow(
                     error = None
                     pause.succeeded()
                 except Exception as problem:
-                    error = brief(problem).replace(uri, shown(uri)) + hint(problem)
+                    error = describe(problem, uri) + hint(problem)
                     mirror = None  # what it knows may no longer hold
                     pause.failed()
             if last:
@@ -92,7 +92,7 @@ def _pass(mirror: Mirror, suite_folder: Path, report: Callable[[], None] | None)
         if report:
             report()
     if report:
-        publish_answer(mirror, suite_folder.name)
+        publish_answer(mirror, suite_folder.name, report)
 
 
 def _acquire(lock: Lock, patience: float) -> bool:

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from gan_bench.core.errors import RecordError
 from gan_bench.records import schema
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial, read_header, read_new_lines
@@ -48,8 +49,12 @@ class TrialTail:
         """
         signature, started = self._signature(live=live), header.environment.get("started")
         offsets = self._offsets if started == self._started else (0, 0)
-        history, first = read_new_lines(self._directory.history, schema.HISTORY, offsets[0])
-        evaluations, second = read_new_lines(self._directory.evaluations, schema.EVALUATIONS, offsets[1])
+        try:
+            history, first = read_new_lines(self._directory.history, schema.HISTORY, offsets[0])
+            evaluations, second = read_new_lines(self._directory.evaluations, schema.EVALUATIONS, offsets[1])
+        except RecordError:  # a resumed trial cuts its files back, and may have gone on past the old place
+            history, first = read_new_lines(self._directory.history, schema.HISTORY, 0)
+            evaluations, second = read_new_lines(self._directory.evaluations, schema.EVALUATIONS, 0)
         self._next = (signature, started, (first, second))
         return replace(header, history=history, evaluations=evaluations)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -38,6 +39,9 @@ def shown(uri: str) -> str:
         password = parts.password
     except ValueError:
         return "the tracking server"
+    if password is None and "password=" in parts.query:
+        hidden = re.sub(r"(password=)[^&]*", r"\1***", parts.query)
+        return urlunsplit(parts._replace(query=hidden))
     if password is None:
         return uri
     user, _, host = parts.netloc.rpartition("@")

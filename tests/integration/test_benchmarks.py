@@ -29,4 +29,13 @@ def test_the_simulation_writes_its_tables(tmp_path):
     assert errors.loc[("log-normal, sigma 0.1", "log ratio"), "1 tests, 5 seeds"] == pytest.approx(0.05, abs=0.02)
     power = pd.read_csv(tmp_path / "power.csv")
     assert (power.loc[power["true factor"] == 2.0, "1 tests, 10 seeds"] > 0.5).all()
+    best = pd.read_csv(tmp_path / "best.csv").set_index("equal settings")
+    assert (best[["5 seeds", "10 seeds"]] < 0.12).all(axis=None)
     assert (tmp_path / "errors.md").read_text().startswith("| two equal settings")
+
+
+def test_the_mirror_s_cost_is_measured():
+    out = script("benchmarks/speed/mirror.py", "--trials", 3, "--epochs", 3)
+    measured = json.loads(out.strip().splitlines()[-1])
+    assert measured["trials"] == 3
+    assert measured["again"] > 0

@@ -196,7 +196,7 @@ def test_groups_from_the_command_line(tmp_path):
     assert "trials that train together: up to 4" in " ".join(done.stdout.split())
     records = [json.loads(path.read_text()) for path in (tmp_path / "r" / "tiny").glob("*/record.json")]
     assert [record["group"] for record in records] == [4] * 4
-    assert "4 runs are up to date" in gan_bench("sync", tmp_path / "r").stdout
+    assert "4 runs up to date" in gan_bench("sync", tmp_path / "r").stdout
 
 
 def test_groups_in_worker_processes(tmp_path):

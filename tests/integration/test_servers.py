@@ -41,6 +41,8 @@ for experiment in client.search_experiments():
             "tags": {k: v for k, v in run.data.tags.items()}, "params": run.data.params, "metrics": run.data.metrics,
             "name": run.info.run_name, "artifacts": [a.path for a in client.list_artifacts(run.info.run_id)],
             "record": [a.path for a in client.list_artifacts(run.info.run_id, "record")],
+            "models": len(run.outputs.model_outputs) if run.outputs else 0,
+            "seconds": (run.info.end_time - run.info.start_time) / 1000,
             "datasets": [d.dataset.name for d in run.inputs.dataset_inputs],
             "steps": [m.step for m in client.get_metric_history(run.info.run_id, "train/loss_d")],
             "rows": len(client.get_metric_history(run.info.run_id, "step/loss_d"))})
@@ -194,6 +196,8 @@ def test_the_mirror_comes_back_when_the_server_does(folders, tmp_path, monkeypat
 
 
 def test_a_decided_setting_becomes_a_model(folders, tmp_path):
+    shared = f"sqlite:///{folders[1] / 'mlflow.db'}"
+    gan_bench("sync", folders[1])
     refused = gan_bench("sync", folders[0], "--register")
     assert "not registered: " in refused.stdout, refused.stdout + refused.stderr
     code = """
@@ -202,7 +206,7 @@ from pathlib import Path
 from gan_bench.tracking.register import register
 results = Path(sys.argv[1])
 trial = sorted((results / "tiny").glob("*--*"))[0]
-uri = f"sqlite:///{results / 'mlflow.db'}"
+uri = sys.argv[2]
 print(register(results, uri, "", trial))
 import mlflow, numpy as np
 mlflow.set_tracking_uri(uri)
@@ -210,7 +214,13 @@ model = mlflow.pyfunc.load_model("models:/tiny@champion")
 a, b, c = model.predict(16), model.predict(16), model.predict(16, params={"seed": 1})
 print(a.shape, a.dtype, (a == b).all(), (a == c).all())
 """
-    done = subprocess.run([sys.executable, "-c", code, str(folders[0])], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folders[0]), shared], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "models:/tiny/1" in done.stdout
     assert "(16, 28, 28, 1) uint8 True False" in done.stdout
+    found = trials_of(runs_at(shared))
+    (chosen,) = [run for run in found if run["models"]]
+    assert chosen["tags"]["gan_bench.results"] == (folders[0] / ".gan_bench-results").read_text().strip()
+    assert chosen["seconds"] < 60, "it ended when its training did"

@@ -70,7 +70,7 @@ def test_fifty_kills_lose_nothing(tmp_path):
     assert "every record is whole" in verified.stdout
 
     for _ in range(2):
-        assert f"{len(found)} runs are up to date" in gan_bench("sync", tortured).stdout
+        assert f"{len(found)} runs up to date" in gan_bench("sync", tortured).stdout
     runs = mlflow_runs(tortured, "torture")
     assert Counter(run["trial"] for run in runs) == Counter({stored.trial["id"]: 1 for stored in found})
     assert {run["status"] for run in runs} == {"FINISHED"}

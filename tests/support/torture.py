@@ -53,6 +53,7 @@ def options(suite: Path, results: Path, seeds: tuple[int, ...], *, tracked: bool
         group=None,
         policy=Policy(),
         tracking_uri="" if tracked else None,
+        experiment_prefix="",
         fresh=False,
         dry_run=False,
     )

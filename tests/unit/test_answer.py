@@ -52,7 +52,7 @@ def test_many_levels_are_summed_up():
              trials(lr, (50, 60, 45, 55, 52) if i else (20, 21, 20, 22, 21))]  # fmt: skip
     said = [sentence for sentence in answer(items).factors if sentence.startswith("learning rate")]
     assert said[0].startswith("learning rate: 0.0001 is better than 0.0002 in 1 of 1 recipe")
-    assert said[3] == "learning rate: of 10 pairs of 5 levels, 6 are undecided, 1 more are decided or probable."
+    assert said[3] == "learning rate: of 10 pairs of 5 levels, 6 are undecided or ties, 1 more are decided or probable."
     assert len(said) == 4
 
 
@@ -65,7 +65,7 @@ def test_one_seed_cannot_say_and_five_are_proposed():
 
 def test_seeds_that_were_asked_for_are_replaced():
     found = answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))], "gan-bench run test --seeds 0")
-    assert "`gan-bench run test --seeds 0,1,2,3,4`" in found.proposal
+    assert "`gan-bench run test --seeds 0,1,2,3,4 --profile full`" in found.proposal
 
 
 def test_records_without_a_command_propose_nothing():
@@ -101,6 +101,36 @@ def test_a_level_that_fails_more_often_is_never_better():
     assert row["verdict"] == "undecided: 0.0002 failed more often (2 lost)"
     assert row["found"] == "undecided"
     assert (row["pairs"], row["lost"]) == (4, 2)
+
+
+def test_the_best_of_survivors_is_not_decided():
+    """It diverged in three of seven seeds; the other never did."""
+    found = answer([*trials(2e-4, (20, 21, 20, 21, None, None, None)), *trials(3e-4, (50, 52, 49, 51, 50, 50, 51))])
+    assert found.best == "lr 2e-4"
+    assert "may be as good" in found.headline
+
+
+def test_a_level_that_fails_in_every_seed_is_a_row():
+    items = [*trials(2e-4, (50, 52, 49)), *trials(1e-1, (None, None, None))]
+    (row,) = table(ReportTables.of(build_frames(items)).all, "factor-learning-rate").rows.to_dict("records")
+    assert row["verdict"] == "undecided: 0.1 failed in every seed"
+    assert "learning rate: undecided between 0.0002 and 0.1 in 1 recipe; 3 pairs lost." in answer(items).factors
+
+
+def test_what_shares_too_few_seeds_is_not_claimed():
+    items = [*trials(2e-4, (20, 21, 20, 21, 20)), *trials(3e-4, (50, 52, 49, 51, 50)), *trials(4e-4, (20.5,))]
+    assert "better than the other; nothing can be said of 1 with fewer than two shared seeds." in answer(items).headline
+
+
+def test_an_interval_that_ends_at_a_bound_is_no_plus_minus():
+    found = answer(trials(2e-4, (5, 10, 50)))
+    assert found.score == "FID 21.67 (0 to 82.94)"
+
+
+def test_a_quick_study_is_told_to_run_quickly_and_whole():
+    unfinished = replace(stored(with_lr(digits_trial(4), 2e-4)), record=None)
+    found = answer([*trials(2e-4, (50, 51)), unfinished], "gan-bench run test --profile quick --only 'x*' --seeds 0")
+    assert found.proposal == "Next: `gan-bench run test --profile full` continues; 1 trial left."
 
 
 def test_settings_no_better_than_untrained_are_counted():

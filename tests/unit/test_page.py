@@ -19,6 +19,8 @@ import pytest
 from conftest import digits_trial
 from test_report import with_lr
 
+from gan_bench.cli.comparison import write_comparison
+from gan_bench.cli.options import FormatChoice
 from gan_bench.core.errors import UserError
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
@@ -265,6 +267,46 @@ def compare_first(tmp_path):
             target.mkdir(parents=True, exist_ok=True)
             shutil.copytree(path, target / path.name)
     return compare(tmp_path / "old-alone", tmp_path / "new-alone")
+
+
+def test_scores_that_are_gone_are_worse(tmp_path):
+    old, new = folder(tmp_path, "old", OLD), folder(tmp_path, "new", OLD, metric="is")
+    (sentence,) = compare(old, new).worse
+    assert sentence.endswith("4 scores of 4 gone, though the trials are done")
+
+
+@pytest.mark.parametrize("form", ["text", "json", "markdown"])
+def test_a_comparison_is_written_to_a_file(tmp_path, form):
+    found = compare(folder(tmp_path, "old", OLD), folder(tmp_path, "new", (60.0, 63.0, 61.0, 63.5)))
+    write_comparison(found, FormatChoice(form), tmp_path / "out")
+    text = (tmp_path / "out").read_text()
+    assert "61.88" in text or "61.875" in text
+    assert "worse" in text
+    if form == "json":
+        assert json.loads(text)["exit_code"] == 1
+
+
+def test_columns_are_chosen_for_latex(tmp_path):
+    for suite, rates in (("one", (2e-4, 3e-4)), ("two", (2e-4,))):
+        for lr in rates:
+            trial = with_lr(digits_trial(), lr)
+            write(tmp_path, replace(trial, config=replace(trial.config, suite=suite)), 50.0)
+    build_report(tmp_path, html=False, columns=["recipe", "lr", "fid"])
+    (first,) = (tmp_path / "report" / "tables").glob("one-*-settings-*.tex")
+    assert "{recipe} & {lr} & {FID $\\downarrow$}" in first.read_text()
+    with pytest.raises(UserError, match='no column "lrr"'):
+        build_report(tmp_path, html=False, columns=["lrr"])
+
+
+def test_suites_are_never_mixed_up(tmp_path):
+    for suite in ("a_b", "a-b"):
+        trial = digits_trial()
+        write(tmp_path, replace(trial, config=replace(trial.config, suite=suite)), 50.0)
+    build_report(tmp_path)
+    page = (tmp_path / "report" / "report.html").read_text()
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(set(ids)) == len(ids)
+    assert sorted(path.name for path in (tmp_path / "report" / "answers").iterdir()) == ["a-b.md", "a_b.md"]
 
 
 def test_other_measures_decide_nothing(tmp_path):

@@ -6,15 +6,17 @@ import os
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema
-from gan_bench.records.reader import read_new_lines
+from gan_bench.records.reader import StoredTrial, read_new_lines
 from gan_bench.records.shared import results_identity
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import point_into
+from gan_bench.tracking.entities import metrics_of
 from gan_bench.tracking.position import Position
 from gan_bench.tracking.sync_process import SyncProcess
 from gan_bench.tracking.uri import check_no_password, default_uri, server_page, shown
@@ -150,8 +152,64 @@ def test_only_new_lines_are_read(tmp_path):
         read_new_lines(path, schema.HISTORY, 0)
 
 
+def test_a_file_that_was_cut_back_and_went_on_is_read_anew(tmp_path):
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(b"".join(LINE % i for i in range(1, 8)))
+    _, offset = read_new_lines(path, schema.HISTORY, 0)
+    path.write_bytes(b"".join(LINE % i for i in (*range(1, 6), 100, 110, 120, 130)))
+    lines, end = read_new_lines(path, schema.HISTORY, offset)
+    assert [line["step"] for line in lines][-4:] == [100, 110, 120, 130]
+    assert end == path.stat().st_size
+
+
+def test_metrics_are_the_same_at_once_and_line_by_line():
+    pytest.importorskip("mlflow")
+    values = {"loss_d": 1.0, "loss_g": 1.0, "d_real": 0.5, "d_fake": 0.5}
+    history = []
+    for epoch in range(1, 5):
+        history.append({"kind": "step", "epoch": epoch, "step": epoch * 10, **values})
+        history.append({"kind": "epoch", "epoch": epoch, "step": epoch * 10, "images": epoch * 100,
+                        "train_seconds": epoch * 2.0, "mean": values, "last": values})  # fmt: skip
+    stored = StoredTrial(
+        path=None,
+        trial={"config": {"epochs": 4}},
+        environment={"started": "2026-01-01T00:00:00+00:00"},
+        history=history,
+        evaluations=[],
+        record=None,
+    )
+
+    def plain(metrics):
+        return sorted((m.key, m.value, m.timestamp, m.step) for m in metrics)
+
+    pieces, seconds, images = [], 0.0, 0
+    for line in history:
+        pieces += metrics_of(replace(stored, history=[line]), seconds, images)
+        if line["kind"] == "epoch":
+            seconds, images = line["train_seconds"], line["images"]
+    assert plain(pieces) == plain(metrics_of(stored))
+    assert len([m for m in pieces if m.key == "system/images_per_second"]) == 3
+
+
+@pytest.mark.parametrize("uri", ["http://me:secret@127.0.0.1:9/" + "x" * 300, "http://me:" + "secret" * 60 + "@host"])
+def test_no_message_holds_a_password(uri):
+    text = server.describe(OSError(f"Max retries exceeded with url {uri} after a while"), uri)
+    assert "secret" not in text
+    assert len(text) <= 200
+
+
+def test_a_password_among_options_is_hidden():
+    assert shown("postgresql://host/db?user=me&password=secret") == "postgresql://host/db?user=me&password=***"
+
+
+def test_hints_are_for_servers_alone():
+    assert server.hint(PermissionError(13, "Permission denied")) == ""
+    assert server.hint(RuntimeError("run 9f403ab not found")) == ""
+    assert "EDIT" in server.hint(RuntimeError("API request failed with error code 403 != 200"))
+
+
 def test_a_position_survives_its_tag():
-    position = Position(3, 400, frozenset({0, 1}), frozenset({0}), "abc")
+    position = Position(3, 400, frozenset({0, 1}), frozenset({0}), 12.5, 900, "abc")
     assert Position.from_tag(position.to_tag()) == position
     for broken in (None, "", "no", "[]", '{"looks": 3}', '{"epoch": "x"}'):
         assert Position.from_tag(broken) == Position()
