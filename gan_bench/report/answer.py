@@ -226,7 +226,8 @@ def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, An
         (winner,) = winners
         loser = second if winner == first else first
         degree = ", ".join(f"{len(by[k])} {k}" for k in ("decided", "probable") if by[k])
-        rest = f", open in {count - len(sure)}" if count > len(sure) else ""
+        open_ = "undecided or tied" if by["tie"] else "undecided"
+        rest = f", {open_} in {count - len(sure)}" if count > len(sure) else ""
         gain = _gain(sure)
         return f"{factor}: {winner} is better than {loser} in {len(sure)} of {where} ({degree}{gain}{rest}{tail})."
     if winners:

@@ -251,7 +251,8 @@ class Mirror:
         params = entities.params_of(stored.trial["config"])
         with contextlib.suppress(Exception):  # parameters of an earlier version cannot be changed
             self.client.log_batch(run.run_id, params=params)
-        self.client.log_batch(run.run_id, tags=entities.run_tags({**tags, TAG: run.position.to_tag()}))
+        named = {**tags, "mlflow.runName": entities.run_name(stored), TAG: run.position.to_tag()}
+        self.client.log_batch(run.run_id, tags=entities.run_tags(named))
         with contextlib.suppress(Exception):  # servers before 2.4 know no datasets
             self.client.log_inputs(run.run_id, entities.datasets_of(stored))
         run.described = True
