@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 import torch
 
+from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.data_root import data_root
-from gan_bench.config.suite import Plan, PlanOptions, find_suite, make_plan
+from gan_bench.config.suite import Plan, find_suite, make_plan
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data.datasets import DATASETS

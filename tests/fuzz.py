@@ -27,8 +27,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.image_folder import Transform
-from gan_bench.config.suite import PlanOptions, make_plan
+from gan_bench.config.suite import make_plan
 from gan_bench.core.errors import UserError
 from gan_bench.data.image_folders import prepare
 from gan_bench.records.json_files import SEAL, write_object

@@ -17,8 +17,9 @@ from pathlib import Path
 import torch
 from torchmetrics.image.fid import _compute_fid
 
+from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.data_root import DataRoot
-from gan_bench.config.suite import PlanOptions, find_suite, make_plan
+from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.data.datasets import load
 from gan_bench.execution.environment import choose_device, describe, fix_bits
 from gan_bench.metrics.distances import frechet_distance, moments_of

@@ -88,7 +88,8 @@ def run(
     tables: Tables = TablesChoice.RANKING,
 ) -> None:
     """Train and score the trials of a suite; finished ones are skipped, interrupted ones are resumed."""
-    from gan_bench.config.suite import PlanOptions, find_suite
+    from gan_bench.config.cuts import PlanOptions
+    from gan_bench.config.suite import find_suite
 
     find_suite(suite)  # an unknown name is reported before torch is loaded
     from gan_bench.bench import BenchOptions

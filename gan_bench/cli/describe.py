@@ -11,8 +11,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.recipes import RECIPES, Recipe
-from gan_bench.config.suite import PlanOptions, find_suite, make_plan, suites_folder
+from gan_bench.config.suite import find_suite, make_plan, suites_folder
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import did_you_mean

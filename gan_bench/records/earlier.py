@@ -9,8 +9,9 @@ from typing import Any
 from gan_bench.core.errors import RecordError
 from gan_bench.records import schema
 from gan_bench.records.json_files import read_object
+from gan_bench.records.json_lines import read_lines
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import STEP_LINE, read_lines, read_optional, read_or_error
+from gan_bench.records.reader import STEP_LINE, read_optional, read_or_error
 from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
 from gan_bench.records.writer import digests
 

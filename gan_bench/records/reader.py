@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from gan_bench.config.trial import RESERVED_NAMES, TrialConfig
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema
-from gan_bench.records.json_files import REMEDY, first_problem, known, read_known, read_object
+from gan_bench.records.json_files import REMEDY, known, read_known, read_object
+from gan_bench.records.json_lines import read_lines, refuse_link
 from gan_bench.records.layout import BASELINES, PLAN, TRIALS, RecordDirectory, check_name
 from gan_bench.records.record import SCHEMA_VERSION
 
@@ -72,7 +70,7 @@ def read_trial(path: Path, *, steps: Steps = True) -> StoredTrial:
 
 
 def _read_trial(directory: RecordDirectory) -> Mapping[str, Any]:
-    _refuse_link(directory.trial)
+    refuse_link(directory.trial)
     if not directory.trial.exists():
         raise RecordError(f"{directory.path} has no trial.json, so nobody can say what it is; {REMEDY}")
     trial = read_object(directory.trial)
@@ -102,88 +100,10 @@ def _check_config(path: Path, trial: Mapping[str, Any]) -> None:
 
 def read_optional(path: Path, form: TypeAdapter[Any], keys: type) -> dict[str, Any] | None:
     """Read a JSON object of a documented form, or return None when there is none."""
-    _refuse_link(path)
+    refuse_link(path)
     if not path.exists():
         return None
     return read_known(path, form, keys)
-
-
-def _refuse_link(path: Path) -> None:
-    """Refuse a link: it may lead to any file, which would be read, reported and copied as part of the record.
-
-    Raises:
-        RecordError: It is one.
-    """
-    if path.is_symlink():
-        raise RecordError(f"{path} is a link, and records have none; {REMEDY}")
-
-
-def read_lines(path: Path, form: TypeAdapter[Any], skipped: bytes = b"") -> list[dict[str, Any]]:
-    """Read a JSON-lines file, leaving out a last line that a kill cut short and lines that start with ``skipped``.
-
-    Raises:
-        RecordError: It cannot be read, or a line before the last is not of the documented form.
-    """
-    _refuse_link(path)
-    try:
-        raw = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RecordError(f"{path} cannot be read ({error.strerror}); {REMEDY}") from None
-    numbered = [(i, line) for i, line in enumerate(raw, 1) if line and not (skipped and line.startswith(skipped))]
-    with contextlib.suppress(ValidationError):  # whole files are read at once; only damage is looked at closely
-        lines: list[dict[str, Any]] = form.validate_json(b"[" + b",".join(line for _, line in numbered) + b"]")
-        if len(lines) == len(numbered):
-            return lines
-    found: list[dict[str, Any]] = []
-    for number, line in numbered:
-        if number == len(raw) and not _is_json(line):
-            break
-        try:
-            values = form.validate_json(b"[" + line + b"]")
-        except ValidationError as error:
-            raise RecordError(f"{path}:{number} is damaged: {first_problem(error)}; {REMEDY}") from None
-        if len(values) != 1:
-            raise RecordError(f"{path}:{number} is damaged: it holds {len(values)} values; {REMEDY}")
-        found += values
-    return found
-
-
-def read_new_lines(path: Path, form: TypeAdapter[Any], offset: int) -> tuple[list[dict[str, Any]], int]:
-    """Read what was appended to a JSON-lines file; a last line that is still being written is left for later.
-
-    Args:
-        path: The file; it may not exist yet.
-        form: The documented form of its lines.
-        offset: Bytes that were read before; a file that has become shorter is read from its beginning.
-
-    Returns:
-        The new lines, and the bytes read so far.
-
-    Raises:
-        RecordError: It cannot be read, or a line is not of the documented form.
-    """
-    _refuse_link(path)
-    try:
-        with path.open("rb") as file:
-            start = offset if offset <= file.seek(0, os.SEEK_END) else 0
-            if start:  # a line ends there, unless the file was cut back and written anew
-                file.seek(start - 1)
-                start = start if file.read(1) == b"\n" else 0
-            file.seek(start)
-            whole, _, _ = file.read().rpartition(b"\n")
-    except FileNotFoundError:
-        return [], 0
-    except OSError as error:
-        raise RecordError(f"{path} cannot be read ({error.strerror}); {REMEDY}") from None
-    if not whole:
-        return [], start
-    try:
-        lines: list[dict[str, Any]] = form.validate_json(b"[" + whole.replace(b"\n", b",") + b"]")
-    except ValidationError as error:
-        raise RecordError(f"{path} is damaged after byte {start}: {first_problem(error)}; {REMEDY}") from None
-    return lines, start + len(whole) + 1
 
 
 def read_header(path: Path) -> StoredTrial:
@@ -201,14 +121,6 @@ def read_header(path: Path) -> StoredTrial:
         evaluations=[],
         record=read_optional(directory.record, schema.RECORD, schema.Record),
     )
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 # ------------------------------------------------------------------------------------------ many records

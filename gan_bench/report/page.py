@@ -14,17 +14,17 @@ from typing import Any
 import pandas as pd
 
 from gan_bench import __version__
-from gan_bench.config.measures import MEASURES
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.answer import Answer
-from gan_bench.report.curves import TITLES, explorer, styles
+from gan_bench.report.curves import explorer, styles
 from gan_bench.report.frame import status_of
 from gan_bench.report.plots import Plot
 from gan_bench.report.render import cells, filled, note_of, records
 from gan_bench.report.samples import Strip
 from gan_bench.report.study import Study
-from gan_bench.report.table import Table, arrow
+from gan_bench.report.table import Table
+from gan_bench.report.trial_details import trial_details
 
 PARTS = {
     "answer": "Answer",
@@ -38,9 +38,6 @@ PARTS = {
     "published": "Published values",
 }
 """Sections of a study, in order."""
-CURVE_POINTS = 40
-"""Most points of a trial's curve in its details; half of them beyond ``MANY`` trials."""
-MANY = 500
 NARROW = ("rank", "fid")
 """Columns of a ranking that a narrow screen shows, beside the setting's short name."""
 
@@ -93,7 +90,7 @@ def page(
         part_titles=PARTS,
         articles=[_table(table) for table in articles],
         unreadable=unreadable,
-        details=_json(_details(trials, by_trial, results)),
+        details=_json(trial_details(trials, by_trial, results)),
         frames=_json({s.name: s.data_uris for chapter in chapters for s in chapter.strips}),
         curves=_json(drawn),
         **{
@@ -251,90 +248,6 @@ def _sort_key(value: Any) -> str:  # noqa: ANN401 - a cell
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return ""
     return f"{float(value)!r}" if isinstance(value, (int, float)) else str(value)
-
-
-# ------------------------------------------------------------------------------------------------ trials
-
-
-class _Pool:
-    """Keeps values that many trials share once, and gives each its place."""
-
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-        self._places: dict[str, int] = {}
-
-    def place(self, value: Any) -> int:  # noqa: ANN401 - any JSON-able value
-        text = json.dumps(value, sort_keys=True)
-        if text not in self._places:
-            self._places[text] = len(self.values)
-            self.values.append(value)
-        return self._places[text]
-
-
-def _details(trials: list[StoredTrial], strips: Mapping[str, str], results: Path) -> dict[str, Any]:
-    """Collect what a trial's details show; what many trials share is kept once."""
-    pool, points = _Pool(), CURVE_POINTS if len(trials) <= MANY else CURVE_POINTS // 2
-    found = {}
-    for trial in trials:
-        config, left_out = trial.trial["config"], ("files", "best", "final", "sha256", "schema", "status")
-        environment = {key: value for key, value in trial.environment.items() if key not in ("started", "sha256")}
-        found[trial.trial["id"]] = {
-            "name": trial.trial["name"],
-            "status": status_of(trial),
-            "folder": trial.path.name,
-            "scores": _final_scores(trial),
-            "scored": pool.place(_protocols(trial)),
-            "curve": _curve(trial, points),
-            "strip": strips.get(trial.trial["id"]),
-            "place": _place(trial, results),
-            "epochs": pool.place([line["epoch"] for line in trial.evaluations]),
-            "seed": config["seed"],
-            "config": pool.place({key: value for key, value in config.items() if key != "seed"}),
-            "provenance": pool.place(trial.trial.get("provenance", {})),
-            "started": trial.environment.get("started"),
-            "environment": pool.place(environment),
-            "record": {key: value for key, value in (trial.record or {}).items() if key not in left_out},
-        }
-    return {"trials": found, "shared": pool.values}
-
-
-def _protocols(trial: StoredTrial) -> list[list[str]]:
-    """Return title and protocol of a trial's last scores."""
-    return [
-        [arrow(s["metric"]) if s["metric"] in MEASURES else s["metric"], s["name"].partition("[")[2].rstrip("]")]
-        for s in (trial.evaluations[-1]["scores"] if trial.evaluations else ())
-    ]
-
-
-def _place(trial: StoredTrial, results: Path) -> str | None:
-    """Say where a record lies, as seen from the report's usual place in the results folder."""
-    return f"../{trial.path.relative_to(results).as_posix()}" if trial.path.is_relative_to(results) else None
-
-
-def _final_scores(trial: StoredTrial) -> list[list[Any]]:
-    """Return value, spread of repeated scoring, and note of a trial's last scores."""
-    return [
-        [s["value"], s.get("draw_std"), s.get("note")]
-        for s in (trial.evaluations[-1]["scores"] if trial.evaluations else ())
-    ]
-
-
-def _curve(trial: StoredTrial, points: int) -> dict[str, list[Any]]:
-    """Thin a trial's losses and outputs to a few points, each the mean of the lines it stands for."""
-    epochs = [line for line in trial.history if line["kind"] == "epoch"]
-    steps = [line for line in trial.history if line["kind"] == "step"]
-    if len(steps) > len(epochs) and epochs:
-        per_epoch = epochs[0]["step"] / epochs[0]["epoch"]
-        rows = [(line["step"] / per_epoch, line) for line in steps]
-    else:
-        rows = [(float(line["epoch"]), line["mean"]) for line in epochs]
-    size = -(-len(rows) // points) or 1
-    pieces = [rows[i : i + size] for i in range(0, len(rows), size)]
-    found: dict[str, list[Any]] = {"epoch": [float(f"{piece[-1][0]:.5g}") for piece in pieces]}
-    for name, title in TITLES.items():
-        values = [[line[name] for _, line in piece if line.get(name) is not None] for piece in pieces]
-        found[title] = [float(f"{sum(v) / len(v):.3g}") if v else None for v in values]
-    return found
 
 
 def _json(value: Any) -> Any:  # noqa: ANN401 - jinja2's Markup

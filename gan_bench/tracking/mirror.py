@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,24 +19,21 @@ from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
 from gan_bench.records.layout import LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
-from gan_bench.records.reader import StoredTrial, read_header, read_plan
+from gan_bench.records.reader import StoredTrial, read_header
 from gan_bench.records.sample_grid import read_sample_grid
-from gan_bench.records.shared import read_commands, results_identity
+from gan_bench.records.shared import read_commands
 from gan_bench.tracking import entities, server
-from gan_bench.tracking.database import point_into
 from gan_bench.tracking.position import TAG, Position
+from gan_bench.tracking.store import MirroredRun, TrackingStore
 from gan_bench.tracking.tail import TrialTail
-from gan_bench.tracking.uri import ARTIFACTS, is_default, server_page
-from gan_bench.tracking.views import colour
+from gan_bench.tracking.views import colour, colours_of
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Metric
 
 SAMPLES_KEY = "eval/samples"
 LAST_KEY = "eval/last_samples"
 _CHUNK = 1000
-_PAGE = 1000
 _LAST = {"epoch": "epoch", "seconds": "train_seconds", "images": "images"}
 _RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 _FILES = ("trial.json", "environment.json", "record.json", "history.jsonl", "evaluations.jsonl")
@@ -49,21 +45,11 @@ def mirror_lock(suite_folder: Path, uri: str) -> Lock:
 
 
 @dataclass
-class _MirroredRun:
-    """A run, and how far it mirrors its record."""
-
-    run_id: str
-    started: str
-    position: Position
-    described: bool
-
-
-@dataclass
 class _Suite:
     """What this process knows of a suite: its experiment, its runs by trial, and the colours of its settings."""
 
     experiment: str
-    runs: dict[str, _MirroredRun]
+    runs: dict[str, MirroredRun]
     colours: dict[str, str]
     command: str | None
     tails: dict[Path, TrialTail] = field(default_factory=dict)
@@ -86,19 +72,10 @@ class Mirror:
     """
 
     def __init__(self, uri: str, results: Path, prefix: str = "") -> None:
-        server.configure()
-        from mlflow import MlflowClient
-
-        self.uri, self.results, self.prefix = uri, results, prefix
+        self._store = TrackingStore(uri, results, prefix)
+        self.results, self.client, self.identity = results, self._store.client, self._store.identity
         self.unreadable: list[str] = []
-        self.identity = results_identity(results)
         self._suites: dict[str, _Suite] = {}
-        with self._creation_lock():
-            self.client: MlflowClient = MlflowClient(tracking_uri=uri)
-            if uri.startswith("sqlite:"):
-                self.client.search_experiments(max_results=1)
-            if is_default(uri, results):
-                point_into(results)
 
     @property
     def experiments(self) -> dict[str, str]:
@@ -109,82 +86,16 @@ class Mirror:
         """Return the names of the extractors that a suite's trials were scored with."""
         return sorted(self._suites[suite].extractors)
 
-    @contextlib.contextmanager
-    def _creation_lock(self) -> Iterator[None]:
-        """Let one process at a time create the database and experiments: MLflow itself does not."""
-        if not self.uri.startswith("sqlite:"):
-            yield
-            return
-        with Lock(self.results / LOCKS, "mlflow") as lock:
-            lock.acquire(patience=-1)
-            yield
-
-    # ------------------------------------------------------------------------------------------ experiments
-
     def experiment(self, suite: str) -> str:
         """Return the id of a suite's experiment, created if missing."""
         return self._known(suite).experiment
 
     def _known(self, suite: str) -> _Suite:
         if suite not in self._suites:
-            name = f"{self.prefix}{suite}"
-            with self._creation_lock():
-                found = self.client.get_experiment_by_name(name)
-                if found and found.lifecycle_stage == "deleted":
-                    self.client.restore_experiment(found.experiment_id)
-                experiment = found.experiment_id if found else self._create_experiment(name, suite)
-            folder = self.results / suite
-            self._suites[suite] = _Suite(
-                experiment,
-                self._runs(experiment),
-                _colours(folder),
-                read_commands(folder).get(suite) if folder.is_dir() else None,
-            )
+            folder, experiment = self.results / suite, self._store.experiment(suite)
+            command = read_commands(folder).get(suite) if folder.is_dir() else None
+            self._suites[suite] = _Suite(experiment, self._store.runs(experiment), colours_of(folder), command)
         return self._suites[suite]
-
-    def _create_experiment(self, name: str, suite: str) -> str:
-        from mlflow.exceptions import MlflowException
-
-        # A server has a place for files of its own; for a database alone MLflow would take the current folder.
-        location = None if server_page(self.uri) else (self.results.resolve() / ARTIFACTS / suite).as_uri()
-        try:
-            made: str = self.client.create_experiment(name, artifact_location=location)
-        except MlflowException:  # another machine was faster
-            found = self.client.get_experiment_by_name(name)
-            if found is None:
-                raise
-            made = found.experiment_id
-        return made
-
-    def _runs(self, experiment: str) -> dict[str, _MirroredRun]:
-        """Return the runs of this results folder by trial, found page by page; of a run made twice, one stays."""
-        mine = f"tags.`{entities.RESULTS_TAG}` = '{self.identity}'"
-        default = is_default(self.uri, self.results)  # nobody else's runs are there, those of earlier versions are
-        found: dict[str, list[Run]] = {}
-        token = None
-        while True:
-            page = self.client.search_runs(
-                [experiment], filter_string="" if default else mine, max_results=_PAGE, page_token=token
-            )
-            for run in page:
-                tags = run.data.tags
-                if entities.TRIAL_TAG in tags and (default or tags.get(entities.RESULTS_TAG) == self.identity):
-                    found.setdefault(tags[entities.TRIAL_TAG], []).append(run)
-            token = page.token
-            if not token:
-                break
-        known = {}
-        for trial, (first, *others) in found.items():
-            for run in others:
-                self.client.delete_run(run.info.run_id)
-            tags = first.data.tags
-            known[trial] = _MirroredRun(
-                first.info.run_id,
-                tags.get(entities.STARTED_TAG, ""),
-                Position.from_tag(tags.get(TAG)),
-                bool(first.data.params) and TAG in tags and tags.get(entities.RESULTS_TAG) == self.identity,
-            )
-        return known
 
     def run_id(self, path: Path) -> str:
         """Return the run of a trial that was synced."""
@@ -223,7 +134,7 @@ class Mirror:
         tail.commit(live=live)
         return True
 
-    def _run_of(self, stored: StoredTrial, known: _Suite) -> _MirroredRun:
+    def _run_of(self, stored: StoredTrial, known: _Suite) -> MirroredRun:
         """Find the trial's run or create it. A run of an earlier start, taken back by --fresh, is deleted."""
         trial_id, started = stored.trial["id"], stored.environment["started"]
         run = known.runs.get(trial_id)
@@ -239,12 +150,12 @@ class Mirror:
                 tags=tags,
                 run_name=entities.run_name(stored),
             )
-            run = known.runs[trial_id] = _MirroredRun(made.info.run_id, started, Position(), described=False)
+            run = known.runs[trial_id] = MirroredRun(made.info.run_id, started, Position(), described=False)
         if not run.described:
             self._describe(run, stored, known)
         return run
 
-    def _describe(self, run: _MirroredRun, stored: StoredTrial, known: _Suite) -> None:
+    def _describe(self, run: MirroredRun, stored: StoredTrial, known: _Suite) -> None:
         """Give a run what does not change: also one that a kill, or an earlier version, left without it."""
         shade = known.colours.get(stored.trial["setting"]) or colour(stored.trial["setting"])
         tags = entities.tags_of(stored, self.identity, shade, known.command)
@@ -257,7 +168,7 @@ class Mirror:
             self.client.log_inputs(run.run_id, entities.datasets_of(stored))
         run.described = True
 
-    def _send(self, run: _MirroredRun, stored: StoredTrial, known: _Suite, end: str, *, live: bool) -> None:
+    def _send(self, run: MirroredRun, stored: StoredTrial, known: _Suite, end: str, *, live: bool) -> None:
         known.extractors |= {s["extractor"] for line in stored.evaluations for s in line["scores"]}
         before = run.position
         new = replace(
@@ -268,13 +179,13 @@ class Mirror:
         self._log_metrics(run.run_id, entities.metrics_of(new, before.seconds, before.images))
         epochs = [line for line in new.history if line["kind"] == "epoch"]
         steps = [line["step"] for line in new.history if line["kind"] == "step"]
-        looks = {line["epoch"] for line in new.evaluations}
+        evaluated = {line["epoch"] for line in new.evaluations}
         sent = self._send_samples(run.run_id, stored, before.samples)
         run.position = replace(
             before,
             **{name: epochs[-1][key] for name, key in _LAST.items() if epochs},
             step=max(steps, default=before.step),
-            looks=before.looks | looks,
+            evaluated=before.evaluated | evaluated,
             samples=before.samples | sent,
         )
         self._close(run, stored, end, live=live)
@@ -305,7 +216,7 @@ class Mirror:
             sent.add(epoch)
         return sent
 
-    def _close(self, run: _MirroredRun, stored: StoredTrial, end: str, *, live: bool) -> None:
+    def _close(self, run: MirroredRun, stored: StoredTrial, end: str, *, live: bool) -> None:
         record = stored.record
         if record is None and live:
             self._tag(run, {TAG: run.position.to_tag()})
@@ -324,7 +235,7 @@ class Mirror:
         finished = entities.started_ms(stored) + int(1000 * seconds)
         self.client.set_terminated(run.run_id, status=_RUN_STATUS.get(status, "KILLED"), end_time=finished)
 
-    def _tag(self, run: _MirroredRun, tags: dict[str, str]) -> None:
+    def _tag(self, run: MirroredRun, tags: dict[str, str]) -> None:
         self.client.log_batch(run.run_id, tags=entities.run_tags(tags))
 
     def _log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
@@ -345,12 +256,3 @@ def _scored_with(stored: StoredTrial) -> set[str]:
     """Return the extractors that the scores of a record's end are of."""
     names = (stored.record or {}).get("final", {})
     return {name.partition("[")[2].split(",")[0] for name in names if "[" in name}
-
-
-def _colours(folder: Path) -> dict[str, str]:
-    """Give every planned setting of a suite a colour of its own, in the order of the plan."""
-    try:
-        settings = dict.fromkeys(str(row["setting"]) for row in read_plan(folder))
-    except RecordError:
-        return {}
-    return {setting: colour(setting, place) for place, setting in enumerate(settings)}

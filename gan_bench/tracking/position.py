@@ -17,7 +17,7 @@ class Position:
     Attributes:
         epoch: Last epoch whose means are there.
         step: Last logged step whose values are there.
-        looks: Epochs whose scores are there.
+        evaluated: Epochs whose scores are there.
         samples: Epochs whose sample grids are there.
         seconds: Seconds of training after that epoch.
         images: Real images shown by then.
@@ -26,7 +26,7 @@ class Position:
 
     epoch: int = 0
     step: int = 0
-    looks: frozenset[int] = frozenset()
+    evaluated: frozenset[int] = frozenset()
     samples: frozenset[int] = frozenset()
     seconds: float = 0.0
     images: int = 0
@@ -34,7 +34,7 @@ class Position:
 
     def to_tag(self) -> str:
         """Return it as the value of a tag."""
-        content = {**vars(self), "looks": sorted(self.looks), "samples": sorted(self.samples)}
+        content = {**vars(self), "evaluated": sorted(self.evaluated), "samples": sorted(self.samples)}
         return json.dumps(content, separators=(",", ":"))
 
     @classmethod
@@ -45,7 +45,7 @@ class Position:
             return cls(
                 int(content.get("epoch", 0)),
                 int(content.get("step", 0)),
-                frozenset(map(int, content.get("looks", ()))),
+                frozenset(map(int, content.get("evaluated", ()))),
                 frozenset(map(int, content.get("samples", ()))),
                 float(content.get("seconds", 0.0)),
                 int(content.get("images", 0)),
@@ -57,5 +57,5 @@ class Position:
     def lacks(self, line: Mapping[str, Any]) -> bool:
         """Say whether a line of a history or of evaluations is new to the run."""
         if "kind" not in line:
-            return line["epoch"] not in self.looks
+            return line["epoch"] not in self.evaluated
         return bool(line["epoch"] > self.epoch if line["kind"] == "epoch" else line["step"] > self.step)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from gan_bench.core.errors import RecordError
 from gan_bench.records import schema
+from gan_bench.records.json_lines import read_new_lines
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import StoredTrial, read_header, read_new_lines
+from gan_bench.records.reader import StoredTrial, read_header
 
 Signature = tuple[tuple[int, int, int] | None, ...]
 

@@ -13,9 +13,12 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
+from gan_bench.core.errors import RecordError
+from gan_bench.records.reader import read_plan
 from gan_bench.tracking.entities import TRIAL_TAG
 
 PARAMS = ("recipe", "lr_g", "lr_d", "beta1_g", "beta1_d", "epochs", "seed")
@@ -71,6 +74,19 @@ def colour(setting: str, place: int | None = None) -> str:
     hue, light = (number * _GOLDEN) % 1.0, (0.36, 0.5, 0.62)[number % 3]
     red, green, blue = (round(255 * x) for x in colorsys.hls_to_rgb(hue, light, 0.7))
     return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def colours_of(folder: Path) -> dict[str, str]:
+    """Give every planned setting of a suite a colour of its own, in the order of the plan.
+
+    Args:
+        folder: The suite's folder; without a readable plan there are none.
+    """
+    try:
+        settings = dict.fromkeys(str(row["setting"]) for row in read_plan(folder))
+    except RecordError:
+        return {}
+    return {setting: colour(setting, place) for place, setting in enumerate(settings)}
 
 
 def note(suite: str, answer: str = "") -> str:

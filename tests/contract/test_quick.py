@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.recipes import RECIPES
-from gan_bench.config.suite import PlanOptions, make_plan
+from gan_bench.config.suite import make_plan
 from gan_bench.config.trial import EvaluationConfig, TrialConfig
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.training.engine import ReferenceEngine

@@ -24,7 +24,7 @@ import torch
 from gan_bench import bench
 from gan_bench.cli.console import console
 from gan_bench.cli.run_suite import run_suite
-from gan_bench.config.suite import PlanOptions
+from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.trial import Trial
 from gan_bench.execution import checkpointing
 from gan_bench.execution.claim import Policy

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from gan_bench.cli.app import app
-from gan_bench.config.suite import PlanOptions, make_plan
+from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.suite import make_plan
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 

@@ -9,7 +9,8 @@ from conftest import config_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gan_bench.config.suite import PlanOptions, find_suite, make_plan
+from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.report.frame import group_key
 from gan_bench.report.settings import settings_of, value_text

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gan_bench.config.suite import PlanOptions, find_suite, make_plan
+from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.suite_file import parse
 from gan_bench.core.errors import SuiteError, UserError
 

@@ -12,7 +12,8 @@ import pytest
 
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema
-from gan_bench.records.reader import StoredTrial, read_new_lines
+from gan_bench.records.json_lines import read_new_lines
+from gan_bench.records.reader import StoredTrial
 from gan_bench.records.shared import results_identity
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import point_into
@@ -211,7 +212,7 @@ def test_hints_are_for_servers_alone():
 def test_a_position_survives_its_tag():
     position = Position(3, 400, frozenset({0, 1}), frozenset({0}), 12.5, 900, "abc")
     assert Position.from_tag(position.to_tag()) == position
-    for broken in (None, "", "no", "[]", '{"looks": 3}', '{"epoch": "x"}'):
+    for broken in (None, "", "no", "[]", '{"evaluated": 3}', '{"epoch": "x"}'):
         assert Position.from_tag(broken) == Position()
 
 

@@ -1,0 +1,130 @@
+"""What a profile and the command line cut a suite's trials down to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gan_bench.config.suite_file import ProfileCuts, SuiteFile
+from gan_bench.config.trial import Profile, check_limits
+from gan_bench.config.yaml_document import YamlDocument, clip, dotted
+from gan_bench.core.errors import SuiteError, UserError
+from gan_bench.core.registry import did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """What the command line adds to a suite: caps, seeds and a filter.
+
+    Raises:
+        UserError: A number is outside its limits.
+    """
+
+    profile: Profile = "full"
+    epochs: int | None = None
+    train_limit: int | None = None
+    samples: int | None = None
+    seeds: tuple[int, ...] | None = None
+    only: str | None = None
+    extractors: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            check_limits({"epochs": self.epochs, "train_limit": self.train_limit, "samples": self.samples})
+            for seed in self.seeds or ():
+                check_limits({"seed": seed})
+        except ValueError as error:
+            raise UserError(str(error)) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cuts:
+    """What a plan cuts a recipe's trials down to; None where it cuts nothing.
+
+    Attributes:
+        epochs: Most epochs.
+        train_limit: Most training images.
+    """
+
+    epochs: int | None
+    train_limit: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What all trials of a plan share.
+
+    Attributes:
+        cuts: The profile's cuts joined with those of the command line, by recipe.
+        seeds: Seeds of every setting.
+        samples: Generated images per evaluation.
+        quick: Whether the quick profile was chosen and cuts something besides seeds, or samples are fewer than the
+            suite says.
+        extractors: Names of the feature extractors.
+    """
+
+    cuts: Mapping[str, Cuts]
+    seeds: tuple[int, ...]
+    samples: int
+    quick: bool
+    extractors: tuple[str, ...]
+
+    @classmethod
+    def of(cls, suite: SuiteFile, options: PlanOptions, document: YamlDocument) -> Frame:
+        """Join a suite with what the command line adds; the command line's samples and seeds win.
+
+        What the command line cuts down is no longer the suite's protocol and is marked as such in every table; a
+        quick profile that cuts nothing, seeds apart, is that protocol.
+
+        Raises:
+            SuiteError: A cut by recipe leaves out a recipe of the suite, or names another.
+        """
+        profile = suite.profiles.quick if options.profile == "quick" else ProfileCuts()
+        recipes = dict.fromkeys(entry.recipe for entry in suite.trials)
+        for field in ("epochs", "train_limit"):
+            _check_recipes(suite, field, recipes, document)
+        cuts = {
+            recipe: Cuts(
+                epochs=_least(_cut(profile.epochs, recipe), options.epochs),
+                train_limit=_least(_cut(profile.train_limit, recipe), options.train_limit),
+            )
+            for recipe in recipes
+        }
+        samples = options.samples or profile.samples or suite.evaluate.samples
+        cutting = profile.model_dump(exclude={"seeds"}, exclude_none=True)
+        named = ("auto",) if suite.evaluate.extractors == "auto" else tuple(suite.evaluate.extractors)
+        return cls(
+            cuts=cuts,
+            seeds=tuple(dict.fromkeys(options.seeds or profile.seeds or suite.seeds)),
+            samples=samples,
+            quick=bool(cutting) or samples < suite.evaluate.samples,
+            extractors=options.extractors or named,
+        )
+
+
+def _check_recipes(suite: SuiteFile, field: str, recipes: Mapping[str, None], document: YamlDocument) -> None:
+    """Compare a cut by recipe with the recipes of the suite: a recipe left out would train for hours in a quick run.
+
+    Raises:
+        SuiteError: They differ.
+    """
+    cut = getattr(suite.profiles.quick, field)
+    if not isinstance(cut, dict):
+        return
+    place = ("profiles", "quick", field)
+    for name in cut:
+        if name not in recipes:
+            at = document.nearest((*place, name), key=True)
+            hint = did_you_mean(name, recipes)
+            raise SuiteError(f'{at}: {dotted(place)}: no trial has the recipe "{clip(name, 60)}" ({hint})')
+    if missing := [name for name in recipes if name not in cut]:
+        at = document.nearest(place, key=True)
+        raise SuiteError(f"{at}: {dotted(place)}: no number for the recipe {clip(missing[0], 60)}; add one")
+
+
+def _cut(cut: int | Mapping[str, int] | None, recipe: str) -> int | None:
+    return cut[recipe] if isinstance(cut, Mapping) else cut
+
+
+def _least(*values: int | None) -> int | None:
+    return min((v for v in values if v is not None), default=None)

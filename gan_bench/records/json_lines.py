@@ -1,0 +1,100 @@
+"""JSON-lines files: read whole, or from where they were read before."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from gan_bench.core.errors import RecordError
+from gan_bench.records.json_files import REMEDY, first_problem
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a link: it may lead to any file, which would be read, reported and copied as part of the record.
+
+    Raises:
+        RecordError: It is one.
+    """
+    if path.is_symlink():
+        raise RecordError(f"{path} is a link, and records have none; {REMEDY}")
+
+
+def read_lines(path: Path, form: TypeAdapter[Any], skipped: bytes = b"") -> list[dict[str, Any]]:
+    """Read a JSON-lines file, leaving out a last line that a kill cut short and lines that start with ``skipped``.
+
+    Raises:
+        RecordError: It cannot be read, or a line before the last is not of the documented form.
+    """
+    refuse_link(path)
+    try:
+        raw = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error.strerror}); {REMEDY}") from None
+    numbered = [(i, line) for i, line in enumerate(raw, 1) if line and not (skipped and line.startswith(skipped))]
+    with contextlib.suppress(ValidationError):  # whole files are read at once; only damage is looked at closely
+        lines: list[dict[str, Any]] = form.validate_json(b"[" + b",".join(line for _, line in numbered) + b"]")
+        if len(lines) == len(numbered):
+            return lines
+    found: list[dict[str, Any]] = []
+    for number, line in numbered:
+        if number == len(raw) and not _is_json(line):
+            break
+        try:
+            values = form.validate_json(b"[" + line + b"]")
+        except ValidationError as error:
+            raise RecordError(f"{path}:{number} is damaged: {first_problem(error)}; {REMEDY}") from None
+        if len(values) != 1:
+            raise RecordError(f"{path}:{number} is damaged: it holds {len(values)} values; {REMEDY}")
+        found += values
+    return found
+
+
+def read_new_lines(path: Path, form: TypeAdapter[Any], offset: int) -> tuple[list[dict[str, Any]], int]:
+    """Read what was appended to a JSON-lines file; a last line that is still being written is left for later.
+
+    Args:
+        path: The file; it may not exist yet.
+        form: The documented form of its lines.
+        offset: Bytes that were read before; a file that has become shorter is read from its beginning.
+
+    Returns:
+        The new lines, and the bytes read so far.
+
+    Raises:
+        RecordError: It cannot be read, or a line is not of the documented form.
+    """
+    refuse_link(path)
+    try:
+        with path.open("rb") as file:
+            start = offset if offset <= file.seek(0, os.SEEK_END) else 0
+            if start:  # a line ends there, unless the file was cut back and written anew
+                file.seek(start - 1)
+                start = start if file.read(1) == b"\n" else 0
+            file.seek(start)
+            whole, _, _ = file.read().rpartition(b"\n")
+    except FileNotFoundError:
+        return [], 0
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error.strerror}); {REMEDY}") from None
+    if not whole:
+        return [], start
+    try:
+        lines: list[dict[str, Any]] = form.validate_json(b"[" + whole.replace(b"\n", b",") + b"]")
+    except ValidationError as error:
+        raise RecordError(f"{path} is damaged after byte {start}: {first_problem(error)}; {REMEDY}") from None
+    return lines, start + len(whole) + 1
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True

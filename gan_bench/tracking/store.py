@@ -1,0 +1,136 @@
+"""What MLflow holds for a results folder: its experiments, and its runs by trial."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gan_bench.records.layout import LOCKS
+from gan_bench.records.lock import Lock
+from gan_bench.records.shared import results_identity
+from gan_bench.tracking import entities, server
+from gan_bench.tracking.database import point_into
+from gan_bench.tracking.position import TAG, Position
+from gan_bench.tracking.uri import ARTIFACTS, is_default, server_page
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_PAGE = 1000
+
+
+@dataclass
+class MirroredRun:
+    """A run, and how far it mirrors its record.
+
+    Attributes:
+        run_id: Its id in MLflow.
+        started: When its trial first started, as the record says.
+        position: How far it mirrors the record.
+        described: Whether it has its parameters, tags and datasets.
+    """
+
+    run_id: str
+    started: str
+    position: Position
+    described: bool
+
+
+class TrackingStore:
+    """Finds and creates experiments and runs. Nobody's runs are touched but those of this results folder.
+
+    Args:
+        uri: Tracking URI.
+        results: The results folder; artifacts lie in it unless a server keeps them.
+        prefix: Put before the suites' names in the names of experiments.
+
+    Attributes:
+        client: MLflow's client.
+        identity: What tells this results folder from others.
+
+    Raises:
+        Exception: Whatever MLflow raises when it cannot be reached.
+    """
+
+    def __init__(self, uri: str, results: Path, prefix: str) -> None:
+        server.configure()
+        from mlflow import MlflowClient
+
+        self.uri, self.results, self.prefix = uri, results, prefix
+        self.identity = results_identity(results)
+        with self._creation_lock():
+            self.client: MlflowClient = MlflowClient(tracking_uri=uri)
+            if uri.startswith("sqlite:"):
+                self.client.search_experiments(max_results=1)
+            if is_default(uri, results):
+                point_into(results)
+
+    @contextlib.contextmanager
+    def _creation_lock(self) -> Iterator[None]:
+        """Let one process at a time create the database and experiments: MLflow itself does not."""
+        if not self.uri.startswith("sqlite:"):
+            yield
+            return
+        with Lock(self.results / LOCKS, "mlflow") as lock:
+            lock.acquire(patience=-1)
+            yield
+
+    def experiment(self, suite: str) -> str:
+        """Return the id of a suite's experiment, created or restored if need be."""
+        name = f"{self.prefix}{suite}"
+        with self._creation_lock():
+            found = self.client.get_experiment_by_name(name)
+            if found and found.lifecycle_stage == "deleted":
+                self.client.restore_experiment(found.experiment_id)
+            return found.experiment_id if found else self._create_experiment(name, suite)
+
+    def _create_experiment(self, name: str, suite: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        # A server has a place for files of its own; for a database alone MLflow would take the current folder.
+        location = None if server_page(self.uri) else (self.results.resolve() / ARTIFACTS / suite).as_uri()
+        try:
+            made: str = self.client.create_experiment(name, artifact_location=location)
+        except MlflowException:  # another machine was faster
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            made = found.experiment_id
+        return made
+
+    def runs(self, experiment: str) -> dict[str, MirroredRun]:
+        """Return the runs of this results folder by trial; of a run made twice, one stays."""
+        found: dict[str, list[Run]] = {}
+        for run in self._own(experiment):
+            found.setdefault(run.data.tags[entities.TRIAL_TAG], []).append(run)
+        known = {}
+        for trial, (first, *others) in found.items():
+            for run in others:
+                self.client.delete_run(run.info.run_id)
+            tags = first.data.tags
+            known[trial] = MirroredRun(
+                first.info.run_id,
+                tags.get(entities.STARTED_TAG, ""),
+                Position.from_tag(tags.get(TAG)),
+                bool(first.data.params) and TAG in tags and tags.get(entities.RESULTS_TAG) == self.identity,
+            )
+        return known
+
+    def _own(self, experiment: str) -> Iterator[Run]:
+        """Yield this folder's runs, found page by page. In the database beside it, there are no others'."""
+        default = is_default(self.uri, self.results)
+        mine = "" if default else f"tags.`{entities.RESULTS_TAG}` = '{self.identity}'"
+        token = None
+        while True:
+            page = self.client.search_runs([experiment], filter_string=mine, max_results=_PAGE, page_token=token)
+            for run in page:
+                tags = run.data.tags
+                if entities.TRIAL_TAG in tags and (default or tags.get(entities.RESULTS_TAG) == self.identity):
+                    yield run
+            token = page.token
+            if not token:
+                return
