@@ -79,7 +79,7 @@ def folders(trained, tmp_path):
 
 
 def test_two_results_folders_share_a_server_with_postgresql(folders, tmp_path):
-    with postgres(tmp_path) as database, mlflow_server(tmp_path / "server", backend=database) as (uri, _):
+    with postgres() as database, mlflow_server(tmp_path / "server", backend=database) as (uri, _):
         environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
         command = [sys.executable, "-m", "gan_bench", "sync"]
         both = [
