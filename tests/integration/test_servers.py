@@ -42,7 +42,7 @@ for experiment in client.search_experiments():
             "name": run.info.run_name, "artifacts": [a.path for a in client.list_artifacts(run.info.run_id)],
             "record": [a.path for a in client.list_artifacts(run.info.run_id, "record")],
             "models": len(run.outputs.model_outputs) if run.outputs else 0,
-            "seconds": (run.info.end_time - run.info.start_time) / 1000,
+            "seconds": ((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000,
             "datasets": [d.dataset.name for d in run.inputs.dataset_inputs],
             "steps": [m.step for m in client.get_metric_history(run.info.run_id, "train/loss_d")],
             "rows": len(client.get_metric_history(run.info.run_id, "step/loss_d"))})
