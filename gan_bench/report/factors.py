@@ -167,7 +167,7 @@ def _all_failed(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> di
     row: dict[str, Any] = {
         **dict.fromkeys(("first", "second", "effect", "improvement", "p", "corrected", "permutation", "needed")),
         **{"recipe": recipe, "key": metric, "metric": arrow(metric), "first_level": first, "second_level": second},
-        **{"found": "undecided", "winner": "", "loser": "", "more": "", "pairs": 0, "seeds": 0, "lost_winner": 0},
+        **{"found": "undecided", "winner": "", "more": "", "pairs": 0, "seeds": 0},
         "lost": len(pairs),
         "verdict": f"undecided: {' and '.join(failed)} failed in every seed",
     }
@@ -213,7 +213,6 @@ def _row(
         "second": pair.second,
         "found": "undecided" if survivor else found,
         "winner": winner,
-        "loser": loser,
         "effect": effect_size(pair.values),
         "improvement": improvement_probability(pair.values, lower_is_better=MEASURES[pair.metric].lower_is_better)
         if several
@@ -225,7 +224,6 @@ def _row(
         "more": ("over 1000" if needed is None else str(max(1, needed - len(pair.values)))) if wanted else "",
         "pairs": known,
         "lost": len(pairs) - known,
-        "lost_winner": lost[winner],
         "seeds": len(pair.values),
     }
     put(row, "difference", None if pair.ratio else pair.shown)
