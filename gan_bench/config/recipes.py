@@ -2,14 +2,15 @@
 
 Provenance marks: ``stated`` (the article says it), ``code`` (the article's own published code says it),
 ``lineage`` (the tutorial or textbook it visibly follows does), ``chosen`` (nobody says; gan_bench chose).
-Pixels in [-1, 1], binary cross-entropy on D's output, one D step then one G step per batch, and Adam without
-weight decay are common to all five and therefore part of the training step, not of a recipe.
+Common to all five are pixels in [-1, 1], binary cross-entropy on D's output (the non-saturating loss), one D step then
+one G step per batch, Adam without weight decay, and no smoothing, clipping, penalty or moving average. These are the
+defaults of ``TrialConfig``; a recipe that differs says so in ``extras``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Generic, Literal, TypeVar
 
 from gan_bench.config.trial import FakeBatch, Init, LastBatch, Latent, StepFakes
@@ -89,6 +90,7 @@ class Recipe:
         article: The article.
         reported: Numbers the article printed, if any.
         remarks: What the article says that no field can carry.
+        extras: Facts about fields of ``TrialConfig`` that have defaults, such as ``loss``, by name.
     """
 
     name: str
@@ -113,10 +115,11 @@ class Recipe:
     log_every: Fact[int]
     reported: tuple[Reported, ...] = ()
     remarks: str = ""
+    extras: Mapping[str, Fact[Any]] = field(default_factory=dict)
 
     def facts(self) -> Mapping[str, Fact[Any]]:
         """Return the facts by field name, in the order of the class."""
-        return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Fact)}
+        return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Fact)} | dict(self.extras)
 
     def values(self) -> dict[str, Any]:
         """Return the plain values by field name, ready for ``TrialConfig``."""

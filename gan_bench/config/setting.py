@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gan_bench.config.trial import TrialConfig
+from gan_bench.config.trial import LATER_DEFAULTS, TrialConfig
 
-BOTH = {"lr": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d")}
+BOTH = {"lr": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d"), "optimizer": ("optimizer_g", "optimizer_d")}
 """Shorthands that set a value of both networks."""
 
 
@@ -21,8 +21,9 @@ def setting_name(recipe: str, values: Mapping[str, Any], config: TrialConfig, *,
         cut: Whether a profile cut the epochs, so that they are no difference.
     """
     unnamed = {"log_every", "epochs"} if cut else {"log_every"}
-    shown = {name: getattr(config, name) for name in values if name not in unnamed}
-    differs = {name: shown[name] for name in shown if shown[name] != values[name]}
+    given = {**LATER_DEFAULTS, **values}
+    shown = {name: getattr(config, name) for name in (*values, *(n for n in given if n not in values))}
+    differs = {name: shown[name] for name in shown if name not in unnamed and shown[name] != given[name]}
     parts = []
     for short, (g, d) in BOTH.items():
         if g in differs or d in differs:

@@ -21,7 +21,17 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from gan_bench.config.trial import LIMITS, RESERVED_NAMES, FakeBatch, Init, LastBatch, Latent, StepFakes
+from gan_bench.config.trial import (
+    BELOW,
+    LIMITS,
+    RESERVED_NAMES,
+    FakeBatch,
+    Init,
+    LastBatch,
+    Latent,
+    OptimizerName,
+    StepFakes,
+)
 from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, show
 from gan_bench.core.errors import SuiteError
 from gan_bench.core.registry import did_you_mean
@@ -58,6 +68,13 @@ ImageSize = Annotated[int, BeforeValidator(_Whole("image_size"))]
 Samples = Annotated[int, BeforeValidator(_Whole("samples"))]
 Seed = Annotated[int, BeforeValidator(_Whole("seed"))]
 Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _switch(name: str) -> Any:  # noqa: ANN401 - a type
+    """Return the type of a number that switches something on when it is above 0."""
+    return Annotated[float, Field(ge=0, lt=BELOW[name])]
+
+
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 FolderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -77,7 +94,7 @@ class _Strict(BaseModel):
 
 
 class Changes(_Strict):
-    """Values that differ from the recipe. ``lr`` and ``betas`` set both networks."""
+    """Values that differ from the recipe. ``lr``, ``betas`` and ``optimizer`` set both networks."""
 
     lr: Rate | None = None
     lr_g: Rate | None = None
@@ -98,6 +115,18 @@ class Changes(_Strict):
     fake_batch: FakeBatch | None = None
     step_fakes: StepFakes | None = None
     log_every: Annotated[int, BeforeValidator(_Whole("log_every"))] | None = None
+    loss: Name | None = None
+    d_steps: Annotated[int, BeforeValidator(_Whole("d_steps"))] | None = None
+    optimizer: OptimizerName | None = None
+    optimizer_g: OptimizerName | None = None
+    optimizer_d: OptimizerName | None = None
+    momentum: _switch("momentum") | None = None  # type: ignore[valid-type]
+    label_smoothing: _switch("label_smoothing") | None = None  # type: ignore[valid-type]
+    weight_clip: _switch("weight_clip") | None = None  # type: ignore[valid-type]
+    gradient_penalty: _switch("gradient_penalty") | None = None  # type: ignore[valid-type]
+    r1_gamma: _switch("r1_gamma") | None = None  # type: ignore[valid-type]
+    spectral_norm: bool | None = None
+    ema_decay: _switch("ema_decay") | None = None  # type: ignore[valid-type]
 
 
 def _swept() -> type[BaseModel]:

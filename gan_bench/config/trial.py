@@ -16,6 +16,7 @@ LastBatch = Literal["keep", "drop"]
 FakeBatch = Literal["real", "full"]
 StepFakes = Literal["fresh", "reuse"]
 Init = Literal["default", "dcgan"]
+OptimizerName = Literal["adam", "rmsprop", "sgd"]
 Profile = Literal["full", "quick"]
 
 RESERVED_NAMES = frozenset({"report", "published", "mlartifacts"})
@@ -26,6 +27,7 @@ LIMITS: Mapping[str, tuple[int, int]] = {
     "latent_dim": (1, 100_000),
     "batch_size": (1, 1_000_000),
     "epochs": (1, 1_000_000),
+    "d_steps": (1, 1_000),
     "dataset_repeats": (1, 10_000),
     "log_every": (1, 1_000_000),
     "train_limit": (2, 1_000_000_000),
@@ -34,8 +36,22 @@ LIMITS: Mapping[str, tuple[int, int]] = {
     "draws": (1, 100),
 }
 """The least and the greatest value of every whole number of a trial."""
+BELOW: Mapping[str, float] = {
+    "momentum": 1.0,
+    "label_smoothing": 0.5,
+    "weight_clip": 1e3,
+    "gradient_penalty": 1e6,
+    "r1_gamma": 1e6,
+    "ema_decay": 1.0,
+}
+"""Fields that switch something on when they are above 0, with what they must lie below."""
 MAX_DIRECTORY = 200
 """Bytes of a record directory's name: file systems take 255, and locks and temporary files append to it."""
+
+
+LATER: Mapping[str, bool] = {"later": True}
+"""Marks a field that the first trials did not have: at its default it is no part of a trial's identity, so that trials
+keep their ids when configs grow."""
 
 
 def check_limits(values: Mapping[str, int | None]) -> None:
@@ -96,11 +112,11 @@ class TrialConfig:
         fake_batch: Fake images in the D step: as many as real ones, or always ``batch_size``.
         step_fakes: Fakes of the G step: from fresh noise, or the D step's again.
         init: Initial weights: PyTorch's defaults, or DCGAN's N(0, 0.02).
-        lr_g: Adam learning rate of the generator.
-        lr_d: Adam learning rate of the discriminator.
-        betas_g: Adam betas of the generator.
+        lr_g: Learning rate of the generator.
+        lr_d: Learning rate of the discriminator.
+        betas_g: Adam betas of the generator; other optimizers have none.
         betas_d: Adam betas of the discriminator.
-        adam_eps: Adam epsilon of both.
+        adam_eps: Epsilon of Adam and RMSprop, for both networks.
         epochs: Epochs to train.
         dataset_repeats: Passes over the images that the article calls one epoch.
         train_limit: Use a fixed random subset of this many training images; None uses all.
@@ -108,6 +124,17 @@ class TrialConfig:
         seed: Seed of every random draw, through ``derive_seed``.
         profile: ``full`` is the article's protocol, ``quick`` is cut down.
         evaluation: When and how the trial is scored.
+        loss: Name of the loss.
+        d_steps: D steps for each G step; every one takes its own batch, so an epoch still shows every image once.
+        optimizer_g: Optimizer of the generator.
+        optimizer_d: Optimizer of the discriminator.
+        momentum: Of SGD and RMSprop, for both networks.
+        label_smoothing: Real images get the target 1 minus this (Salimans et al. 2016); 0 is none, as below.
+        weight_clip: D's weights are clamped to plus and minus this after each D step (Arjovsky et al. 2017).
+        gradient_penalty: Weight of (|grad D| - 1)^2 between real and fake images (Gulrajani et al. 2017).
+        r1_gamma: Half of it weighs |grad D|^2 at real images (Mescheder et al. 2018).
+        spectral_norm: Whether D's layers are divided by their spectral norm (Miyato et al. 2018).
+        ema_decay: Decay, per G step, of an exponential moving average of G that is scored beside G.
 
     Raises:
         ValueError: A value is outside its range.
@@ -138,9 +165,20 @@ class TrialConfig:
     seed: int
     profile: Profile
     evaluation: EvaluationConfig
+    loss: str = field(default="non_saturating", metadata=LATER)
+    d_steps: int = field(default=1, metadata=LATER)
+    optimizer_g: OptimizerName = field(default="adam", metadata=LATER)
+    optimizer_d: OptimizerName = field(default="adam", metadata=LATER)
+    momentum: float = field(default=0.0, metadata=LATER)
+    label_smoothing: float = field(default=0.0, metadata=LATER)
+    weight_clip: float = field(default=0.0, metadata=LATER)
+    gradient_penalty: float = field(default=0.0, metadata=LATER)
+    r1_gamma: float = field(default=0.0, metadata=LATER)
+    spectral_norm: bool = field(default=False, metadata=LATER)
+    ema_decay: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
-        for name in ("lr_g", "lr_d", "adam_eps"):
+        for name in ("lr_g", "lr_d", "adam_eps", *BELOW):
             object.__setattr__(self, name, float(getattr(self, name)))
         for name in ("betas_g", "betas_d"):
             object.__setattr__(self, name, tuple(float(b) for b in getattr(self, name)))
@@ -155,6 +193,11 @@ class TrialConfig:
             betas = getattr(self, name)
             if len(betas) != 2 or not all(0 <= b < 1 for b in betas):
                 raise ValueError(f"{name} must be two numbers in [0, 1), got {list(betas)}")
+        for name, bound in BELOW.items():
+            if not 0 <= getattr(self, name) < bound:
+                raise ValueError(f"{name} must be at least 0 and below {bound:g}, got {getattr(self, name)}")
+        if not isinstance(self.loss, str) or not isinstance(self.spectral_norm, bool):
+            raise TypeError("loss must be a name, and spectral_norm true or false")
         check_limits({name: getattr(self, name) for name in _LIMITED})
         if self.evaluation.epochs and self.evaluation.epochs[-1] > self.epochs:
             raise ValueError(f"evaluation epoch {self.evaluation.epochs[-1]} lies after the last, {self.epochs}")
@@ -168,13 +211,13 @@ class TrialConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Return the config as a JSON-able dict that ``from_json`` takes back."""
-        plain: dict[str, Any] = json.loads(self._canonical())
+        plain: dict[str, Any] = json.loads(canonical_json(self._plain()))
         return plain
 
-    def _canonical(self) -> str:
+    def _plain(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in _FIELDS}
         plain["evaluation"] = {name: getattr(self.evaluation, name) for name in _EVALUATION_FIELDS}
-        return canonical_json(plain)
+        return plain
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> TrialConfig:
@@ -193,11 +236,15 @@ class TrialConfig:
 
     @cached_property
     def id(self) -> str:
-        """The trial's identity: eight hex digits of the SHA-256 of its canonical JSON."""
-        return hashlib.sha256(self._canonical().encode()).hexdigest()[:8]
+        """The trial's identity: eight hex digits of the SHA-256 of its canonical JSON without later defaults."""
+        known = {name: value for name, value in self._plain().items() if value != LATER_DEFAULTS.get(name, _NOTHING)}
+        return hashlib.sha256(canonical_json(known).encode()).hexdigest()[:8]
 
 
 _FIELDS = tuple(f.name for f in fields(TrialConfig))
+_NOTHING = object()
+LATER_DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in fields(TrialConfig) if f.metadata.get("later")}
+"""Fields that the first trials did not have, with the values that leave them out of a trial's identity."""
 _EVALUATION_FIELDS = tuple(f.name for f in fields(EvaluationConfig))
 _LIMITED = tuple(name for name in _FIELDS if name in LIMITS)
 _CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -206,6 +253,8 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "fake_batch": get_args(FakeBatch),
     "step_fakes": get_args(StepFakes),
     "init": get_args(Init),
+    "optimizer_g": get_args(OptimizerName),
+    "optimizer_d": get_args(OptimizerName),
     "profile": get_args(Profile),
 }
 

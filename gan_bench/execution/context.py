@@ -20,7 +20,7 @@ from gan_bench.metrics.features import Extractor
 from gan_bench.metrics.reference import Reference, is_cached, reference
 from gan_bench.models.architectures import ARCHITECTURES, fingerprint
 from gan_bench.training.engine import Engine, ReferenceEngine
-from gan_bench.training.fast.engine import Capture, FastEngine
+from gan_bench.training.fast.engine import Capture, FastEngine, unsupported
 from gan_bench.training.group.group import CapturedEngine, cuda_capture
 from gan_bench.training.state import TrainState
 
@@ -125,9 +125,10 @@ class RunContext:
         key = ("on the device", config.dataset, config.image_size, config.train_limit)
         images = self._once(key, lambda: self.training_images(config).to(self.device))
         state = TrainState.start(config, self.device)
-        if self.engine_choice == "reference":
+        if self.engine_choice == "reference" or unsupported(config):
             return ReferenceEngine(config, images, state)
-        return (CapturedEngine if self.capture else FastEngine)(config, images, state)
+        fast = FastEngine(config, images, state)
+        return CapturedEngine(config, images, state) if self.capture and fast.repeats else fast
 
     @property
     def capture(self) -> Capture | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from itertools import pairwise
 
-from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.config.trial import LATER_DEFAULTS, Trial, TrialConfig
 
 
 def shape_key(config: TrialConfig) -> Hashable:
@@ -14,6 +14,7 @@ def shape_key(config: TrialConfig) -> Hashable:
         *(config.dataset, config.image_size, config.train_limit, config.dataset_repeats),
         *(config.architecture, config.latent_dim),
         *(config.batch_size, config.last_batch, config.fake_batch, config.step_fakes),
+        *(getattr(config, name) for name in LATER_DEFAULTS),  # the objective
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from gan_bench.config.trial import Init
 
@@ -47,3 +48,17 @@ def _fill_default(module: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, generator:
         fan_in = module.weight[0].numel()
         bound = 1 / math.sqrt(fan_in)
         nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+
+
+def normalise_spectrum(network: nn.Module, generator: torch.Generator) -> None:
+    """Divide the weights of linear layers and convolutions by their spectral norms (Miyato et al. 2018).
+
+    Args:
+        network: Changed in place; its parameters get other names.
+        generator: CPU generator of the power iteration's first vectors; the global one is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(generator.initial_seed())
+        for module in list(network.modules()):
+            if isinstance(module, (nn.Linear, *_CONVOLUTIONS)):
+                spectral_norm(module)

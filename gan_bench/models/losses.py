@@ -1,27 +1,71 @@
-"""The articles' losses as pure functions on logits.
+"""The losses by name, as pure functions on D's output.
 
 The articles end D in a sigmoid and apply binary cross-entropy. On logits the same numbers come out in exact
 arithmetic, and the gradient survives where sigmoid + log would saturate: -log(sigmoid(s)) = softplus(-s).
+
+Every function takes outputs of D as (..., N), where leading axes are trials that train together, and gives (...).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from gan_bench.core.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """What D and G minimise.
+
+    Attributes:
+        description: One line for people.
+        source: Who proposed it.
+        discriminator: D's loss from its outputs (..., N) for real and (..., M) for fake images.
+        generator: G's loss from D's outputs (..., M) for fake images.
+        smoothed: The same as ``discriminator`` with a third argument, the target of real images (below 1), or None
+            where real images have no target.
+        output: What D's output is: the ``logit`` of a probability, or a ``score`` without bounds. The record's
+            ``d_real`` and ``d_fake`` are mean probabilities of the one and mean scores of the other.
+    """
+
+    description: str
+    source: str
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+    smoothed: Callable[[Tensor, Tensor, float], Tensor] | None = None
+    output: Literal["logit", "score"] = "logit"
+
+    def mean_output(self, outputs: Tensor) -> Tensor:
+        """Return the mean of D's output as people read it, (...) without gradient."""
+        return mean_probability(outputs) if self.output == "logit" else outputs.detach().mean(-1)
+
+
+LOSSES: Registry[Loss] = Registry("loss")
 
 
 def discriminator_loss(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
     """BCE(D(x), 1) + BCE(D(G(z)), 0): a sum of two means, not their mean (Goodfellow et al. 2014; all articles).
 
     Args:
-        logits_real: (..., N) logits of real images; leading axes are trials that train together.
+        logits_real: (..., N) logits of real images.
         logits_fake: (..., M) logits of fake images.
 
     Returns:
         (...), at least 0.
     """
     return F.softplus(-logits_real).mean(-1) + F.softplus(logits_fake).mean(-1)
+
+
+def smoothed_discriminator_loss(logits_real: Tensor, logits_fake: Tensor, target: float) -> Tensor:
+    """BCE(D(x), target) + BCE(D(G(z)), 0): one-sided label smoothing (Salimans et al. 2016, section 3.4)."""
+    real = target * F.softplus(-logits_real) + (1 - target) * F.softplus(logits_real)
+    return real.mean(-1) + F.softplus(logits_fake).mean(-1)
 
 
 def generator_loss(logits_fake: Tensor) -> Tensor:
@@ -46,3 +90,82 @@ def mean_probability(logits: Tensor) -> Tensor:
         (...) in [0, 1], without gradient.
     """
     return torch.sigmoid(logits.detach()).mean(-1)
+
+
+def _minimax_generator(logits_fake: Tensor) -> Tensor:
+    """log(1 - D(G(z))), at most 0."""
+    return -F.softplus(logits_fake).mean(-1)
+
+
+def _least_squares(scores_real: Tensor, scores_fake: Tensor, target: float = 1.0) -> Tensor:
+    return ((scores_real - target).square().mean(-1) + scores_fake.square().mean(-1)) / 2
+
+
+def _least_squares_generator(scores_fake: Tensor) -> Tensor:
+    return (scores_fake - 1).square().mean(-1) / 2
+
+
+def _hinge(scores_real: Tensor, scores_fake: Tensor) -> Tensor:
+    return F.relu(1 - scores_real).mean(-1) + F.relu(1 + scores_fake).mean(-1)
+
+
+def _wasserstein(scores_real: Tensor, scores_fake: Tensor) -> Tensor:
+    """Minus the estimate of the distance."""
+    return scores_fake.mean(-1) - scores_real.mean(-1)
+
+
+def _minus_mean(scores_fake: Tensor) -> Tensor:
+    return -scores_fake.mean(-1)
+
+
+LOSSES.register(
+    "non_saturating",
+    Loss(
+        description="binary cross-entropy; G maximises log D(G(z)) (all five articles)",
+        source="Goodfellow et al. 2014, section 3",
+        discriminator=discriminator_loss,
+        generator=generator_loss,
+        smoothed=smoothed_discriminator_loss,
+    ),
+)
+LOSSES.register(
+    "minimax",
+    Loss(
+        description="binary cross-entropy; G minimises log(1 - D(G(z)))",
+        source="Goodfellow et al. 2014, equation 1",
+        discriminator=discriminator_loss,
+        generator=_minimax_generator,
+        smoothed=smoothed_discriminator_loss,
+    ),
+)
+LOSSES.register(
+    "least_squares",
+    Loss(
+        description="half squared distance of D's output to 1 (real) and 0 (fake)",
+        source="Mao et al. 2017, equation 9",
+        discriminator=_least_squares,
+        generator=_least_squares_generator,
+        smoothed=_least_squares,
+        output="score",
+    ),
+)
+LOSSES.register(
+    "hinge",
+    Loss(
+        description="margins of 1 in D; G maximises D(G(z))",
+        source="Lim & Ye 2017; Miyato et al. 2018, equations 16 and 17",
+        discriminator=_hinge,
+        generator=_minus_mean,
+        output="score",
+    ),
+)
+LOSSES.register(
+    "wasserstein",
+    Loss(
+        description="difference of D's means; with weight_clip or gradient_penalty, and d_steps above 1",
+        source="Arjovsky et al. 2017, algorithm 1",
+        discriminator=_wasserstein,
+        generator=_minus_mean,
+        output="score",
+    ),
+)

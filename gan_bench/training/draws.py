@@ -40,11 +40,13 @@ class EpochDraws:
         order: (shown,) int64, indices of images; batch i is ``order[i * batch_size:][:batch_size]``.
         z_d: (steps, batch_size, latent_dim), noise of the D steps.
         z_g: The same for the G steps, or None when they take the D step's fakes again.
+        mix: (steps, batch_size) places between real and fake images in [0, 1), or None without a gradient penalty.
     """
 
     order: Tensor
     z_d: Tensor
     z_g: Tensor | None
+    mix: Tensor | None = None
 
     @classmethod
     def draw(cls, config: TrialConfig, images: int, epoch: int, device: torch.device) -> EpochDraws:
@@ -66,4 +68,8 @@ class EpochDraws:
             return draw_latent(shape, config.latent, generator_for(config.seed, f"epoch/{epoch}/{purpose}", device))
 
         z_g = noise("noise_g") if config.step_fakes == "fresh" else None
-        return cls(order.to(device), noise("noise_d"), z_g)
+        mix = None
+        if config.gradient_penalty:
+            source = generator_for(config.seed, f"epoch/{epoch}/interpolation", device)
+            mix = torch.rand(shape[:2], generator=source, device=device)
+        return cls(order.to(device), noise("noise_d"), z_g, mix)

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from gan_bench.config.trial import TrialConfig
 from gan_bench.training.draws import EpochDraws, steps_per_epoch
+from gan_bench.training.objective import Objective
 from gan_bench.training.state import STATISTICS, TrainState
-from gan_bench.training.step import update
+from gan_bench.training.step import Batch, update
 
 
 def normalise(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -88,6 +89,7 @@ class ReferenceEngine:
         self.config = config
         self.images = images
         self.state = state
+        self.objective = Objective.of(config)
         self.steps = steps_per_epoch(config, len(images))
         state.reserve(self.steps)
         self._dtype = next(state.generator.parameters()).dtype
@@ -109,12 +111,15 @@ class ReferenceEngine:
         for _ in range(min(most, self.steps - state.batch)):
             if stop():
                 return
-            state.step_stats[state.batch] = self._update(*self.batch_of(draws, state.batch))
+            g_step = self.objective.is_g_step(state.step + 1)
+            state.step_stats[state.batch] = self._update(self.batch_of(draws, state.batch), g_step=g_step)
+            if g_step:
+                state.follow()
             state.batch += 1
             state.step += 1
 
-    def _update(self, real: Tensor, z_d: Tensor, z_g: Tensor | None) -> Tensor:
-        return update(self.state, real, z_d, z_g)
+    def _update(self, batch: Batch, *, g_step: bool) -> Tensor:
+        return update(self.state, batch, self.objective, g_step=g_step)
 
     def finish_epoch(self) -> None:
         """Close the epoch under way."""
@@ -133,11 +138,12 @@ class ReferenceEngine:
             self._draws = epoch, draws
         return self._draws[1]
 
-    def batch_of(self, draws: EpochDraws, index: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    def batch_of(self, draws: EpochDraws, index: int) -> Batch:
         """Cut one step's real images and noise out of the epoch."""
         size = self.config.batch_size
         real = normalise(self.images[draws.order[index * size : (index + 1) * size]], self._dtype)
         fakes = size if self.config.fake_batch == "full" else len(real)
         z_d = draws.z_d[index, :fakes].to(self._dtype)
         z_g = None if draws.z_g is None else draws.z_g[index, :fakes].to(self._dtype)
-        return real, z_d, z_g
+        mix = None if draws.mix is None else draws.mix[index].to(self._dtype)
+        return Batch(real, z_d, z_g, mix)

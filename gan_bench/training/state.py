@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import SGD, Adam, Optimizer, RMSprop
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from gan_bench.config.trial import TrialConfig
+from gan_bench.config.trial import OptimizerName, TrialConfig
 from gan_bench.models.architectures import ARCHITECTURES
-from gan_bench.models.initialise import build
+from gan_bench.models.initialise import build, normalise_spectrum
 from gan_bench.models.randomness import generator_for
 
 STATISTICS = ("loss_d", "loss_g", "d_real", "d_fake")
@@ -27,23 +28,25 @@ class TrainState:
     Attributes:
         generator: G, in train mode.
         discriminator: D, in train mode.
-        optimizer_g: Adam over G.
-        optimizer_d: Adam over D.
+        optimizer_g: Optimizer of what G trains.
+        optimizer_d: Optimizer of what D trains.
         epoch: Epochs finished.
         batch: Steps done in the epoch under way.
         step: Steps done in all.
         step_stats: (steps, 4) float64 on the device, ``STATISTICS`` of every step of the epoch under way; rows from
             ``batch`` on are stale. An engine reserves the room.
+        average: The moving average of G, or None. Batch-norm statistics are G's own.
     """
 
     generator: nn.Module
     discriminator: nn.Module
-    optimizer_g: Adam
-    optimizer_d: Adam
+    optimizer_g: Optimizer
+    optimizer_d: Optimizer
     step_stats: Tensor
     epoch: int = 0
     batch: int = 0
     step: int = 0
+    average: AveragedModel | None = None
 
     @classmethod
     def start(cls, config: TrialConfig, device: torch.device, dtype: torch.dtype = torch.float32) -> TrainState:
@@ -51,21 +54,27 @@ class TrainState:
         architecture = ARCHITECTURES[config.architecture]
 
         def network(role: str, make: Callable[[], nn.Module]) -> nn.Module:
-            return build(make, config.init, generator_for(config.seed, f"init/{role}")).to(device, dtype)
+            return build(make, config.init, generator_for(config.seed, f"init/{role}"))
 
-        generator = network("generator", partial(architecture.generator, config.latent_dim))
+        generator = network("generator", partial(architecture.generator, config.latent_dim)).to(device, dtype)
         discriminator = network("discriminator", architecture.discriminator)
-
-        def adam(net: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:
-            return Adam(net.parameters(), lr=lr, betas=betas, eps=config.adam_eps)
-
+        if config.spectral_norm:
+            normalise_spectrum(discriminator, generator_for(config.seed, "init/spectral_norm"))
+        discriminator = discriminator.to(device, dtype)
+        decay = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
         return cls(
             generator=generator,
             discriminator=discriminator,
-            optimizer_g=adam(generator, config.lr_g, config.betas_g),
-            optimizer_d=adam(discriminator, config.lr_d, config.betas_d),
+            optimizer_g=_optimizer(config.optimizer_g, generator, config.lr_g, config.betas_g, config),
+            optimizer_d=_optimizer(config.optimizer_d, discriminator, config.lr_d, config.betas_d, config),
             step_stats=torch.zeros(0, len(STATISTICS), dtype=torch.float64, device=device),
+            average=AveragedModel(generator, multi_avg_fn=decay) if config.ema_decay else None,
         )
+
+    def follow(self) -> None:
+        """Let the moving average follow G, which has just stepped."""
+        if self.average is not None:
+            self.average.update_parameters(self.generator)
 
     def reserve(self, steps: int) -> None:
         """Make room for the statistics of an epoch of so many steps."""
@@ -87,6 +96,7 @@ class TrainState:
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,
+            **({"average": self.average.state_dict()} if self.average is not None else {}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -97,8 +107,25 @@ class TrainState:
         """
         for name in ("generator", "discriminator", "optimizer_g", "optimizer_d"):
             getattr(self, name).load_state_dict(state[name])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         for optimizer in (self.optimizer_g, self.optimizer_d):
-            for moments in optimizer.state.values():  # the fast engine's parameters share one counter
-                moments["step"] = moments["step"].clone()
+            for moments in optimizer.state.values():
+                if "step" in moments:  # the fast engine's parameters share one counter
+                    moments["step"] = moments["step"].clone()
         self.step_stats[: len(state["trace"])].copy_(state["trace"])
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
+
+
+def _optimizer(
+    name: OptimizerName, network: nn.Module, lr: float, betas: tuple[float, float], config: TrialConfig
+) -> Optimizer:
+    """Make the optimizer of a network's trained parameters, with PyTorch's defaults for what a config does not say."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    match name:
+        case "adam":
+            return Adam(parameters, lr=lr, betas=betas, eps=config.adam_eps)
+        case "rmsprop":
+            return RMSprop(parameters, lr=lr, eps=config.adam_eps, momentum=config.momentum)
+        case "sgd":
+            return SGD(parameters, lr=lr, momentum=config.momentum)

@@ -1,13 +1,15 @@
-"""THE update: one D step, then one G step, as all five articles do it."""
+"""THE update: one D step, then one G step, as all five articles do it; and what other objectives add."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from gan_bench.models.losses import discriminator_loss, generator_loss, mean_probability
+from gan_bench.training.objective import ARTICLES, Objective, between, squared_gradient_norms
 
 
 class Network(Protocol):
@@ -16,8 +18,8 @@ class Network(Protocol):
     def __call__(self, inputs: Tensor, /) -> Tensor:
         """Compute images or logits."""
 
-    def requires_grad_(self, requires_grad: bool, /) -> Any:  # noqa: ANN401 - as nn.Module has it
-        """Freeze the parameters or set them free."""
+    def parameters(self) -> Iterable[Tensor]:
+        """Return what is trained, and what its author froze."""
 
 
 class Optimizer(Protocol):
@@ -43,15 +45,15 @@ class GANPairLike(Protocol):
 
     @property
     def optimizer_g(self) -> Optimizer:
-        """Adam over G."""
+        """Optimizer of G."""
 
     @property
     def optimizer_d(self) -> Optimizer:
-        """Adam over D."""
+        """Optimizer of D."""
 
 
 class GANPair(NamedTuple):
-    """GANPairLike that are computed in another way than as modules."""
+    """Two networks that are computed in another way than as modules."""
 
     generator: Network
     discriminator: Network
@@ -59,7 +61,24 @@ class GANPair(NamedTuple):
     optimizer_d: Optimizer
 
 
-def update(pair: GANPairLike, real: Tensor, z_d: Tensor, z_g: Tensor | None) -> Tensor:
+class Batch(NamedTuple):
+    """What one step trains on.
+
+    Attributes:
+        real: (N, C, H, W) images in [-1, 1]. Trials that train together stand along one more, leading axis, here and
+            in everything below; each has its own loss.
+        z_d: (M, latent_dim) noise of the D step's fakes.
+        z_g: (N, latent_dim) noise of the G step's fakes, or None to take the D step's fakes again (A3).
+        mix: (N,) places between real and fake images, where a gradient penalty looks; else None.
+    """
+
+    real: Tensor
+    z_d: Tensor
+    z_g: Tensor | None
+    mix: Tensor | None = None
+
+
+def update(pair: GANPairLike, batch: Batch, objective: Objective = ARTICLES, *, g_step: bool = True) -> Tensor:
     """Train D on one batch of real and fake images, then G against the D that comes out.
 
     G runs in train mode in both steps, so its batch-norm statistics move twice. The D step keeps no gradient of G
@@ -67,35 +86,62 @@ def update(pair: GANPairLike, real: Tensor, z_d: Tensor, z_g: Tensor | None) -> 
 
     Args:
         pair: Networks and optimisers, changed in place.
-        real: (N, C, H, W) images in [-1, 1]. Trials that train together stand along one more, leading axis, here
-            and in everything below; each has its own loss.
-        z_d: (M, latent_dim) noise of the D step's fakes.
-        z_g: (N, latent_dim) noise of the G step's fakes, or None to take the D step's fakes again (A3).
+        batch: Images and noise.
+        objective: What is minimised.
+        g_step: Whether G steps too.
 
     Returns:
-        (4,) float64 on the device, without gradient: ``loss_d, loss_g, d_real, d_fake``.
+        (4,) float64 on the device, without gradient: ``loss_d`` with its penalties, ``loss_g``, ``d_real``, ``d_fake``.
+        Without a G step, ``loss_g`` is that of the D step's fakes, before D's update.
     """
-    generator, discriminator = pair.generator, pair.discriminator
+    generator, discriminator, loss = pair.generator, pair.discriminator, objective.loss
+    real, reused = batch.real, g_step and batch.z_g is None
 
-    with torch.set_grad_enabled(z_g is None):
-        fake = generator(z_d)
-    logits_real = discriminator(real)
-    logits_fake = discriminator(fake.detach())
-    loss_d = discriminator_loss(logits_real, logits_fake)
+    with torch.set_grad_enabled(reused):
+        fake = generator(batch.z_d)
+    if objective.r1_gamma:
+        real = real.detach().requires_grad_()
+    outputs_real = discriminator(real)
+    outputs_fake = discriminator(fake.detach())
+    loss_d = objective.discriminator_loss(outputs_real, outputs_fake)
+    if objective.r1_gamma:
+        loss_d = loss_d + objective.r1_gamma / 2 * squared_gradient_norms(outputs_real, real).mean()
+    if objective.gradient_penalty and batch.mix is not None:
+        middle = between(real.detach(), fake.detach(), batch.mix).requires_grad_()
+        norms = squared_gradient_norms(discriminator(middle), middle).add(_TINY).sqrt()
+        loss_d = loss_d + objective.gradient_penalty * (norms - 1).square().mean()
     pair.optimizer_d.zero_grad()
     loss_d.sum().backward()  # type: ignore[no-untyped-call]
     pair.optimizer_d.step()
+    objective.clip(discriminator.parameters())
 
-    discriminator.requires_grad_(False)
-    try:
-        if z_g is not None:
-            fake = generator(z_g)
-        loss_g = generator_loss(discriminator(fake))
-        pair.optimizer_g.zero_grad()
-        loss_g.sum().backward()  # type: ignore[no-untyped-call]
-    finally:  # a recording that fails here is done again without one
-        discriminator.requires_grad_(True)
-    pair.optimizer_g.step()
+    if g_step:
+        with _frozen(discriminator.parameters()):
+            if batch.z_g is not None:
+                fake = generator(batch.z_g)
+            loss_g = loss.generator(discriminator(fake))
+            pair.optimizer_g.zero_grad()
+            loss_g.sum().backward()  # type: ignore[no-untyped-call]
+        pair.optimizer_g.step()
+    else:
+        loss_g = loss.generator(outputs_fake)
 
-    statistics = (loss_d, loss_g, mean_probability(logits_real), mean_probability(logits_fake))
+    statistics = (loss_d, loss_g, loss.mean_output(outputs_real), loss.mean_output(outputs_fake))
     return torch.stack([value.detach() for value in statistics], -1).double()
+
+
+_TINY = 1e-12
+"""Keeps the derivative of a norm finite where the gradient vanishes."""
+
+
+@contextmanager
+def _frozen(parameters: Iterable[Tensor]) -> Iterator[None]:
+    """Compute no gradients of parameters; those that their author froze stay so."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:  # a recording that fails here is done again without one
+        for parameter in trained:
+            parameter.requires_grad_(True)

@@ -18,7 +18,7 @@ from gan_bench.metrics.extractors import EXTRACTORS, card
 from gan_bench.models.architectures import ARCHITECTURES, fingerprint
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.state import TrainState
-from gan_bench.training.step import update
+from gan_bench.training.step import Batch, update
 
 CPU = torch.device("cpu")
 
@@ -85,7 +85,7 @@ def test_a_step_changes_each_net_through_its_own_optimizer_only(name):
         if freeze_d:
             frozen_adam(state.optimizer_d)
         noise = torch.randn(2, 4, config.latent_dim, generator=torch.Generator().manual_seed(2))
-        update(state, images(name, 4), noise[0], None if config.step_fakes == "reuse" else noise[1])
+        update(state, Batch(images(name, 4), noise[0], None if config.step_fakes == "reuse" else noise[1]))
         return state
 
     def changed(a, b):
@@ -109,7 +109,7 @@ def test_the_step_yields_finite_statistics_and_probabilities(name, states):
     config = config_of(name)
     state = copy.deepcopy(states[name])
     noise = torch.randn(2, 4, config.latent_dim, generator=torch.Generator().manual_seed(2))
-    values = update(state, images(name, 4), noise[0], None if config.step_fakes == "reuse" else noise[1])
+    values = update(state, Batch(images(name, 4), noise[0], None if config.step_fakes == "reuse" else noise[1]))
     loss_d, loss_g, d_real, d_fake = values.tolist()
     assert values.dtype == torch.float64
     assert loss_d > 0
@@ -127,7 +127,7 @@ def test_last_batch_and_fake_batch(name):
     engine = ReferenceEngine(config, uint8, TrainState.start(config, CPU))
     draws = engine.draws_of(1)
     for index in range(engine.steps):
-        real, noise_d, noise_g = engine.batch_of(draws, index)
+        real, noise_d, noise_g, _ = engine.batch_of(draws, index)
         seen.append((len(real), len(noise_d), None if noise_g is None else len(noise_g)))
     expected = {
         "cats-dcgan": [(4, 4, 4), (3, 4, 4)],

@@ -1,12 +1,13 @@
 """The same update in less time: what pays was measured, and each trick stands in one place.
 
-Fully connected nets: passes written out into fixed buffers (``stack``), real and fake images in one pass of D.
-Convolutional nets: channels last in memory, weak kernels replaced (``layers``). Both: one fused Adam (``flat``).
+Fully connected nets: passes written out into fixed buffers (``linear_stack``), real and fake images in one pass of D.
+Convolutional nets: channels last in memory, weak kernels replaced (``conv_layers``). Both: one fused Adam
+(``flat_adam``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,19 +15,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gan_bench.config.trial import TrialConfig
 from gan_bench.models.dcgan import SequentialDiscriminator, SequentialGenerator
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast import conv_layers
 from gan_bench.training.fast.flat_adam import FlatAdam
 from gan_bench.training.fast.linear_stack import LinearStack
+from gan_bench.training.objective import ARTICLES, Objective
 from gan_bench.training.state import TrainState
-from gan_bench.training.step import GANPair, update
+from gan_bench.training.step import Batch, GANPair, update
+
+
+def unsupported(config: TrialConfig) -> str | None:
+    """Name what of a trial this engine cannot do, so that the reference engine trains it; None when it can do all.
+
+    Penalties differentiate gradients, which the replaced layers cannot; its Adam is the only optimizer it has; and
+    spectral norms replace the layers themselves.
+    """
+    for name, off in (("gradient_penalty", 0), ("r1_gamma", 0), ("spectral_norm", False),
+                      ("optimizer_g", "adam"), ("optimizer_d", "adam")):  # fmt: skip
+        if getattr(config, name) != off:
+            return name if off in (0, False) else f"{name}={getattr(config, name)}"
+    return None
 
 
 class Step(Protocol):
     """What does one update."""
 
-    def __call__(self, real: Tensor, z_d: Tensor, z_g: Tensor | None) -> Tensor:
+    def __call__(self, batch: Batch, *, g_step: bool = True) -> Tensor:
         """Train on one batch; as ``step.update`` without the state."""
 
 
@@ -46,13 +62,18 @@ class FastEngine(ReferenceEngine):
     capture: Capture | None = None
     _step: Step | None = None
 
-    def _update(self, real: Tensor, z_d: Tensor, z_g: Tensor | None) -> Tensor:
-        return self.step()(real, z_d, z_g)
+    def _update(self, batch: Batch, *, g_step: bool) -> Tensor:
+        return self.step()(batch, g_step=g_step)
+
+    @property
+    def repeats(self) -> bool:
+        """Say whether every step does the same, so that it can be recorded, and taken together with other trials'."""
+        return self.objective.d_steps == 1 and self.state.average is None
 
     def step(self) -> Step:
         """Return what does one update; made at the first one, because a checkpoint may be loaded until then."""
         if self._step is None:
-            self._step = make_step(self.state, self.config.batch_size)
+            self._step = make_step(self.state, self.config.batch_size, self.objective)
         return self._step
 
     def moved(self) -> None:
@@ -60,85 +81,115 @@ class FastEngine(ReferenceEngine):
         self._step = None
 
 
-def make_step(state: TrainState, batch_size: int) -> Step:
+def make_step(state: TrainState, batch_size: int, objective: Objective = ARTICLES) -> Step:
     """Choose the fast update for a pair of networks; any pair has one, and an unknown one at least one Adam call."""
     if LinearStack.fits(state.generator) and LinearStack.fits(state.discriminator):
-        return StackedStep(state, batch_size)
-    return ConvolutionalStep(state)
+        return LinearStep(state, batch_size, objective)
+    return ModuleStep(state, objective)
 
 
-class StackedStep:
+class LinearStep:
     """The update of two fully connected nets, with its gradients written out.
 
     Args:
         state: The trial; its networks and optimisers are changed in place.
         rows: Most real and most fake images of a step.
+        objective: What is minimised.
     """
 
-    def __init__(self, state: TrainState, rows: int) -> None:
-        self._adam_g = FlatAdam(state.generator, state.optimizer_g)
-        self._adam_d = FlatAdam(state.discriminator, state.optimizer_d)
+    def __init__(self, state: TrainState, rows: int, objective: Objective) -> None:
+        self._adam_g = FlatAdam(state.optimizer_g)
+        self._adam_d = FlatAdam(state.optimizer_d)
         self._g = LinearStack(state.generator.layers, rows)  # type: ignore[arg-type]
         self._d = LinearStack(state.discriminator.layers, 2 * rows)  # type: ignore[arg-type]
+        self._objective = objective
+        self._bce = objective.loss == ARTICLES.loss and not objective.label_smoothing
         weight = next(state.discriminator.parameters())
         self._both = weight.new_empty(2 * rows, weight.shape[1])
         self._slope = weight.new_empty(2 * rows, 1)
 
     @torch.no_grad()
-    def __call__(self, real: Tensor, z_d: Tensor, z_g: Tensor | None) -> Tensor:
+    def __call__(self, batch: Batch, *, g_step: bool = True) -> Tensor:
         """Train on one batch; as ``step.update`` without the state."""
-        n, m = len(real), len(z_d)
-        images, slope = self._both[: n + m], self._slope[: n + m]
-        images[:n] = real.flatten(1)
-        images[n:] = self._g.forward(z_d)
-        logits = self._d.forward(images)
-        logits_real, logits_fake = logits[:n], logits[n:]
-        loss_d = F.softplus(-logits_real).mean() + F.softplus(logits_fake).mean()
-        probabilities = torch.sigmoid(logits)
-        d_real, d_fake = probabilities[:n].mean(), probabilities[n:].mean()
-        torch.sub(probabilities[:n], 1, out=slope[:n]).div_(n)  # d softplus(-s) / ds = sigmoid(s) - 1
-        torch.div(probabilities[n:], m, out=slope[n:])
+        n, m, loss = len(batch.real), len(batch.z_d), self._objective.loss
+        images = self._both[: n + m]
+        images[:n] = batch.real.flatten(1)
+        images[n:] = self._g.forward(batch.z_d)
+        outputs = self._d.forward(images)
+        statistics, slope = self._slope_d(outputs, n)
+        if not g_step:
+            statistics[1] = loss.generator(outputs[n:, 0])
         self._d.backward(slope, weights=True, inputs=False)
         self._adam_d.step()
+        self._objective.clip([self._adam_d.weights])
+        if not g_step:
+            return torch.stack(statistics).double()
 
-        fake = self._g.forward(z_d if z_g is None else z_g)
-        logits = self._d.forward(fake)
-        loss_g = F.softplus(-logits).mean()
-        slope = torch.sub(torch.sigmoid(logits), 1, out=self._slope[: len(fake)]).div_(len(fake))
+        fake = self._g.forward(batch.z_d if batch.z_g is None else batch.z_g)
+        statistics[1], slope = self._slope_g(self._d.forward(fake))
         gradient = self._d.backward(slope, weights=False, inputs=True)
         assert gradient is not None  # noqa: S101 - it was asked for
         self._g.backward(gradient, weights=True, inputs=False)
         self._adam_g.step()
-        return torch.stack([loss_d, loss_g, d_real, d_fake]).double()
+        return torch.stack(statistics).double()
+
+    def _slope_d(self, outputs: Tensor, n: int) -> tuple[list[Tensor], Tensor]:
+        """Return the four statistics, with that of G still to come, and the gradient of D's loss in its outputs."""
+        real, fake, loss = outputs[:n], outputs[n:], self._objective.loss
+        if not self._bce:
+            with torch.enable_grad():
+                leaf = outputs.detach().clone().requires_grad_()
+                loss_d = self._objective.discriminator_loss(leaf[:n, 0], leaf[n:, 0])
+                (slope,) = torch.autograd.grad(loss_d, leaf)
+            return [loss_d.detach(), loss_d, loss.mean_output(real[:, 0]), loss.mean_output(fake[:, 0])], slope
+        loss_d = F.softplus(-real).mean() + F.softplus(fake).mean()
+        probabilities, slope = torch.sigmoid(outputs), self._slope[: len(outputs)]
+        d_real, d_fake = probabilities[:n].mean(), probabilities[n:].mean()
+        torch.sub(probabilities[:n], 1, out=slope[:n]).div_(n)  # d softplus(-s) / ds = sigmoid(s) - 1
+        torch.div(probabilities[n:], len(fake), out=slope[n:])
+        return [loss_d, loss_d, d_real, d_fake], slope
+
+    def _slope_g(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return G's loss, and its gradient in D's outputs."""
+        if not self._bce:
+            with torch.enable_grad():
+                leaf = outputs.detach().clone().requires_grad_()
+                loss_g = self._objective.loss.generator(leaf[:, 0])
+                (slope,) = torch.autograd.grad(loss_g, leaf)
+            return loss_g.detach(), slope
+        slope = torch.sub(torch.sigmoid(outputs), 1, out=self._slope[: len(outputs)]).div_(len(outputs))
+        return F.softplus(-outputs).mean(), slope
 
 
-class ConvolutionalStep:
+class ModuleStep:
     """The update of any two nets, through autograd, with one Adam call and, on a CPU, the faster layers.
 
     Args:
         state: The trial; its networks and optimisers are changed in place.
+        objective: What is minimised.
     """
 
-    def __init__(self, state: TrainState) -> None:
+    def __init__(self, state: TrainState, objective: Objective) -> None:
         generator, discriminator = state.generator, state.discriminator
         replaced = next(generator.parameters()).device.type == "cpu" and is_sequential(state)
         if replaced:
             for network in (generator, discriminator):
                 network.to(memory_format=torch.channels_last)
-        adams = FlatAdam(generator, state.optimizer_g), FlatAdam(discriminator, state.optimizer_d)
+        adams = FlatAdam(state.optimizer_g), FlatAdam(state.optimizer_d)
         if replaced:
-            grow, class_extractor = (conv_layers.forward(network.layers) for network in (generator, discriminator))  # type: ignore[arg-type]
+            through_g, through_d = (conv_layers.forward(network.layers) for network in (generator, discriminator))  # type: ignore[arg-type]
             self._pair = GANPair(
-                _Computed(generator, lambda noise: grow(noise[:, :, None, None])),
-                _Computed(discriminator, lambda images: class_extractor(images).flatten()),
+                _Computed(generator, lambda noise: through_g(noise[:, :, None, None])),
+                _Computed(discriminator, lambda images: through_d(images).flatten()),
                 *adams,
             )
         else:
             self._pair = GANPair(generator, discriminator, *adams)
+        self._objective = objective
 
-    def __call__(self, real: Tensor, z_d: Tensor, z_g: Tensor | None) -> Tensor:
+    def __call__(self, batch: Batch, *, g_step: bool = True) -> Tensor:
         """Train on one batch; as ``step.update`` without the state."""
-        return update(self._pair, real, z_d, z_g)
+        return update(self._pair, batch, self._objective, g_step=g_step)
 
 
 def is_sequential(state: TrainState) -> bool:
@@ -157,5 +208,5 @@ class _Computed:
     def __call__(self, inputs: Tensor, /) -> Tensor:
         return self.forward(inputs)
 
-    def requires_grad_(self, requires_grad: bool, /) -> nn.Module:
-        return self.module.requires_grad_(requires_grad)
+    def parameters(self) -> Iterable[Tensor]:
+        return self.module.parameters()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import Optimizer
 from torch.optim.adam import adam
 
 
@@ -17,13 +17,13 @@ class FlatAdam:
     their ``state_dict``, so a checkpoint of either engine is one of the other.
 
     Args:
-        network: Its parameters are moved into one tensor.
-        optimizer: The Adam over just these parameters; its state is moved likewise, and read for lr, betas and eps.
+        optimizer: An Adam. Its parameters, which are of one dtype, are moved into one tensor, its state likewise; lr,
+            betas and eps are read from it.
     """
 
-    def __init__(self, network: nn.Module, optimizer: Adam) -> None:
-        parameters = list(network.parameters())
+    def __init__(self, optimizer: Optimizer) -> None:
         self._group = optimizer.param_groups[0]
+        parameters: list[nn.Parameter] = self._group["params"]
         self.weights = _flatten([p.detach() for p in parameters], parameters)
         self.gradients = torch.zeros_like(self.weights)
         states = [optimizer.state[p] for p in parameters]

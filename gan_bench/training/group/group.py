@@ -24,6 +24,7 @@ from gan_bench.training.engine import normalise
 from gan_bench.training.fast.engine import Body, Capture, FastEngine
 from gan_bench.training.group.stacked import StackedStep, can_stack
 from gan_bench.training.state import STATISTICS, TrainState
+from gan_bench.training.step import Batch
 
 WARM_UP = 3
 TOLERANCE = 1e-2
@@ -68,7 +69,7 @@ class Group:
         self._step: Callable[..., Tensor] | None = None
         self._repeat: Body | None = None
         self._loaded = 0
-        self._tails: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        self._tails: list[Batch] = []
         config, device, k = members[0].config, self._images.device, len(members)
         size = config.batch_size
         self._whole = len(self._images) * config.dataset_repeats // size
@@ -142,11 +143,12 @@ class Group:
                 self.members[0].step()
                 self._step = self._alone
             else:
-                self._step = StackedStep(self._states)
+                self._step = StackedStep(self._states, self.members[0].objective)
         return self._step
 
-    def _alone(self, real: Tensor, z_d: Tensor, z_g: Tensor | None) -> Tensor:
-        return self.members[0].step()(real[0], z_d[0], None if z_g is None else z_g[0])[None]
+    def _alone(self, batch: Batch) -> Tensor:
+        z_g = None if batch.z_g is None else batch.z_g[0]
+        return self.members[0].step()(Batch(batch.real[0], batch.z_d[0], z_g))[None]
 
     def _load_draws(self) -> None:
         """Copy the epoch's orders and noise to where iterations read them."""
@@ -171,16 +173,16 @@ class Group:
         real = normalise(self._images.index_select(0, order.flatten()), self._dtype)
         z_g = None if self._z_g is None else self._z_g.index_select(0, self._at)[0]
         z_d = self._z_d.index_select(0, self._at)[0]
-        statistics = self._make_step()(real.view(*order.shape, *real.shape[1:]), z_d, z_g)
+        statistics = self._make_step()(Batch(real.view(*order.shape, *real.shape[1:]), z_d, z_g))
         # as an index_copy_ that, asked to be deterministic, never waits for the device
         self._step_stats.copy_(torch.where(self._rows == self._at, statistics, self._step_stats))
         self._at.add_(1).remainder_(self._whole)
 
     def _tail(self) -> None:
         """Do the epoch's last, smaller batch."""
-        real, z_d, z_g = zip(*self._tails, strict=True)
-        fresh = None if z_g[0] is None else torch.stack(z_g)
-        self._step_stats[self._whole] = self._make_step()(torch.stack(real), torch.stack(z_d), fresh)
+        fresh = [batch.z_g for batch in self._tails if batch.z_g is not None]
+        real, z_d = (torch.stack(parts) for parts in zip(*((b.real, b.z_d) for b in self._tails), strict=True))
+        self._step_stats[self._whole] = self._make_step()(Batch(real, z_d, torch.stack(fresh) if fresh else None))
 
     def _record(self, capture: Capture) -> Body:
         """Record the iteration and rehearse it; return what repeats it, which is itself when that fails."""
@@ -269,7 +271,7 @@ def _setting(member: FastEngine) -> tuple[object, ...]:
 
 def can_group(engines: Sequence[object]) -> bool:
     """Say whether engines can step together."""
-    return all(isinstance(engine, FastEngine) and can_stack(engine.state) for engine in engines)
+    return all(isinstance(e, FastEngine) and e.repeats and can_stack(e.state) for e in engines)
 
 
 def wait(device: torch.device) -> None:

@@ -12,13 +12,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam
+from torch.optim import Optimizer
 from torch.optim.adam import adam
 
 from gan_bench.models import mlp
 from gan_bench.training.fast.engine import is_sequential
+from gan_bench.training.objective import ARTICLES, Objective
 from gan_bench.training.state import TrainState
-from gan_bench.training.step import GANPair, update
+from gan_bench.training.step import Batch, GANPair, update
 
 
 def can_stack(state: TrainState) -> bool:
@@ -54,9 +55,10 @@ class StackedStep:
 
     Args:
         states: Trials of equal networks that stand at the same step; their tensors are moved into one memory.
+        objective: What all of them minimise.
     """
 
-    def __init__(self, states: Sequence[TrainState]) -> None:
+    def __init__(self, states: Sequence[TrainState], objective: Objective = ARTICLES) -> None:
         generators, discriminators = [s.generator for s in states], [s.discriminator for s in states]
         adam_g = _StackedAdam(generators, [s.optimizer_g for s in states])
         adam_d = _StackedAdam(discriminators, [s.optimizer_d for s in states])
@@ -66,19 +68,15 @@ class StackedStep:
             adam_g,
             adam_d,
         )
+        self._objective = objective
 
-    def __call__(self, real: Tensor, z_d: Tensor, z_g: Tensor | None) -> Tensor:
-        """Train every trial on a batch of its own.
-
-        Args:
-            real: (K, N, C, H, W) images in [-1, 1].
-            z_d: (K, M, latent_dim).
-            z_g: (K, N, latent_dim), or None to take the D step's fakes again.
+    def __call__(self, batch: Batch) -> Tensor:
+        """Train every trial on a batch of its own, which stand along a leading axis.
 
         Returns:
             (K, 4) float64, as ``step.update`` gives it.
         """
-        return update(self._pair, real, z_d, z_g)
+        return update(self._pair, batch, self._objective)
 
 
 class _StackedAdam:
@@ -91,7 +89,7 @@ class _StackedAdam:
         gradients: The same for their gradients.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], optimizers: Sequence[Adam]) -> None:
+    def __init__(self, networks: Sequence[nn.Module], optimizers: Sequence[Optimizer]) -> None:
         settings = [(g["lr"], *g["betas"], g["eps"]) for g in (optimizer.param_groups[0] for optimizer in optimizers)]
         ends = [i for i in range(1, len(settings) + 1) if settings[i : i + 1] != settings[i - 1 : i]]
         self._runs = [(slice(start, stop), settings[start]) for start, stop in pairwise([0, *ends])]
@@ -169,10 +167,9 @@ class _StackedNetwork:
         self._layers = _layers(networks[0])
         self._convolutional = not isinstance(self._layers[0], nn.Linear)
 
-    def requires_grad_(self, requires_grad: bool, /) -> None:
-        """Freeze the parameters or set them free."""
-        for leaf in self._leaves:
-            leaf.requires_grad_(requires_grad)
+    def parameters(self) -> Sequence[Tensor]:
+        """Return the stacks of all parameters."""
+        return self._leaves
 
     def __call__(self, inputs: Tensor, /) -> Tensor:
         """Compute all networks.
