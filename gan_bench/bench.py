@@ -113,6 +113,7 @@ class Preparation:
         pool: The worker processes, or None when trials run in this process.
         estimate: What a short measurement says, or None when it could not be made.
         problem: Why it could not.
+        remarks: What somebody should know who runs it.
     """
 
     plan: Plan
@@ -123,6 +124,7 @@ class Preparation:
     pool: WorkerPoolConfig | None = None
     estimate: Estimate | None = None
     problem: str | None = None
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def prepare(
 def _with_work(prepared: Preparation, options: BenchOptions) -> Preparation:
     """Add what is left to do, where, and how long it will take."""
     plan, context, policy = prepared.plan, prepared.context, prepared.policy
-    check_plan(plan.trials, context)
+    remarks = check_plan(plan.trials, context)
     states = {trial.id: state_of(options.results, trial, context, policy) for trial in plan.trials}
     todo = [trial for trial in plan.trials if not states[trial.id].finished]
     pool = _pool(options, context.device, plan, len(todo))
@@ -195,6 +197,7 @@ def _with_work(prepared: Preparation, options: BenchOptions) -> Preparation:
         todo=todo,
         retrain={trial.id: why for trial in todo if (why := states[trial.id].retrain)},
         pool=pool,
+        remarks=remarks,
         estimate=estimate(todo, context, len(pool.devices) if pool else None, options.group, kept),
     )
 

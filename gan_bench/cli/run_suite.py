@@ -88,6 +88,8 @@ def _announce_work(prepared: Preparation, options: BenchOptions, console: PlainC
         console.say(f"{finished} finished, {len(todo)} to run")
     if prepared.estimate and todo:
         _announce_time(prepared, options, console)
+    for remark in prepared.remarks:
+        console.say(remark, style="yellow")
     names = {trial.id: trial.name for trial in todo}
     for trial_id, why in list(prepared.retrain.items())[:5]:
         console.say(f"retraining {names[trial_id]}: {why.removesuffix(f'; {REMEDY}')}", style="yellow")

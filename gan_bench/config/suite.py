@@ -136,12 +136,25 @@ def _templates(suite: SuiteFile, frame: Frame, document: YamlDocument) -> Iterat
         values, provenance = recipe.values(), recipe.provenance()
         for changes in _expand(entry, where):
             try:
+                _check_betas({**values, **changes}, changes)
                 config = _config(suite, recipe.name, {**values, **changes}, frame)
             except ValueError as error:
                 raise SuiteError(f"{where}: {clip(str(error))}") from None
             cut = config.epochs < {**values, **changes}["epochs"]
             marks = {name: "chosen" if name in changes else mark for name, mark in provenance.items()}
             yield Trial(setting=setting_name(recipe.name, values, config, cut=cut), config=config, provenance=marks)
+
+
+def _check_betas(values: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+    """Refuse betas for an optimizer that has none: trials would differ in nothing but their names.
+
+    Raises:
+        ValueError: They are given.
+    """
+    for net in ("g", "d"):
+        name = values.get(f"optimizer_{net}", "adam")
+        if f"betas_{net}" in changes and name != "adam":
+            raise ValueError(f"betas_{net}: {name} has no betas; leave them out")
 
 
 def _folder(document: YamlDocument, name: str, entry: FolderEntry) -> ImageFolder:

@@ -208,6 +208,8 @@ class TrialConfig:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.step_fakes == "reuse" and self.fake_batch == "full":
             raise ValueError("step_fakes: reuse goes only with fake_batch: real")
+        if self.momentum and self.optimizer_g == self.optimizer_d == "adam":
+            raise ValueError("momentum is that of sgd and rmsprop; Adam's is the first of its betas")
 
     def to_json(self) -> dict[str, Any]:
         """Return the config as a JSON-able dict that ``from_json`` takes back."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -10,20 +12,26 @@ from torch import Tensor, nn
 
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import DataError, UserError, brief
+from gan_bench.core.text import plural
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.context import RunContext
 from gan_bench.metrics.evaluator import GRID
 from gan_bench.metrics.extractors import resolve
 from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.models.losses import LOSSES
 from gan_bench.training.draws import steps_per_epoch
+from gan_bench.training.fast.engine import unsupported
 
 _LINE = 250
 _SPARE = 16_000_000
 """Bytes of a history line, and of what else is written: plan, baselines, tables, the database."""
 
 
-def check_plan(trials: tuple[Trial, ...], context: RunContext) -> None:
+def check_plan(trials: tuple[Trial, ...], context: RunContext) -> list[str]:
     """Find out before hours are spent what would stop a plan: names, shapes, data and weights.
+
+    Returns:
+        What somebody should know who runs it.
 
     Raises:
         UserError: Something the plan names does not exist or does not fit.
@@ -44,6 +52,7 @@ def check_plan(trials: tuple[Trial, ...], context: RunContext) -> None:
                 f"{config.dataset} is prepared at {prepared}x{prepared}, and {config.recipe} takes "
                 f"{config.image_size}x{config.image_size}; write size: {config.image_size} where the suite names it"
             )
+        _check_objective(config, context)
     for config in {(config.architecture, config.latent_dim): config for config in configs}.values():
         _try_networks(config)
     for config in configs:
@@ -52,6 +61,39 @@ def check_plan(trials: tuple[Trial, ...], context: RunContext) -> None:
             raise DataError(f"{config.dataset} has one training image; scores need at least 2, so add more")
         steps_per_epoch(config, images)
         context.extractors(config)
+    return list(_remarks(configs, context))
+
+
+def _check_objective(config: TrialConfig, context: RunContext) -> None:
+    """Refuse an objective that cannot be, or that the engine that was asked for does not have.
+
+    Raises:
+        UserError: It cannot be trained.
+    """
+    if config.label_smoothing and LOSSES[config.loss].smoothed is None:
+        raise UserError(f"{config.recipe}: the loss {config.loss} has no target to smooth; leave label_smoothing out")
+    why = unsupported(config)
+    if why and context.engine_choice == "fast":
+        raise UserError(f"{config.recipe}: the fast engine has no {why}; use --engine auto")
+
+
+def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
+    """Yield which trials the reference engine trains and why, and penalties that batch-norm makes doubtful."""
+    if context.engine_choice == "auto":
+        for why, count in Counter(filter(None, map(unsupported, configs))).items():
+            yield f"{plural(count, 'trial')} by the reference engine: the fast one has no {why}"
+    penalised = {config.architecture for config in configs if config.gradient_penalty}
+    for name in sorted(penalised):
+        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in _discriminator(name).modules()):
+            yield (
+                f"{name} has batch-norm in D, so a gradient penalty is not of one image at a time (Gulrajani et al. "
+                "2017, section 4); an architecture without suits it better"
+            )
+
+
+def _discriminator(name: str) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        return ARCHITECTURES[name].discriminator()
 
 
 def _try_networks(config: TrialConfig) -> None:

@@ -19,6 +19,7 @@ from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.metrics.features import Extractor
 from gan_bench.metrics.reference import Reference, is_cached, reference
 from gan_bench.models.architectures import ARCHITECTURES, fingerprint
+from gan_bench.models.losses import LOSSES
 from gan_bench.training.engine import Engine, ReferenceEngine
 from gan_bench.training.fast.engine import Capture, FastEngine, unsupported
 from gan_bench.training.group.group import CapturedEngine, cuda_capture
@@ -118,7 +119,12 @@ class RunContext:
         key = ("networks", config.architecture, config.latent_dim)
         networks = self._once(key, lambda: fingerprint(ARCHITECTURES[config.architecture], config.latent_dim))
         images = self.images(config.dataset, "train", config.image_size)
-        return {"data_sha256": images.sha256, "networks_sha256": networks, "torch": str(torch.__version__)}
+        return {
+            "data_sha256": images.sha256,
+            "networks_sha256": networks,
+            "d_output": LOSSES[config.loss].output,
+            "torch": str(torch.__version__),
+        }
 
     def engine(self, config: TrialConfig) -> Engine:
         """Make the engine of a trial at its very beginning."""

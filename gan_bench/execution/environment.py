@@ -108,13 +108,13 @@ def power_watts(device: torch.device) -> float | None:
         return None
 
 
-def describe(device: torch.device, engine: str, identity: Mapping[str, str] | None = None) -> dict[str, Any]:
+def describe(device: torch.device, engine: str, identity: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Describe this process for ``environment.json``; keys are documented in ``gan_bench.records.schema``.
 
     Args:
         device: What computes.
         engine: Training engine.
-        identity: Digests of a trial's images and networks.
+        identity: What a trial is made of, as ``RunContext.identity`` gives it.
     """
     made_of = identity or {}
     commit, dirty = _git()
@@ -132,6 +132,7 @@ def describe(device: torch.device, engine: str, identity: Mapping[str, str] | No
         "data_sha256": made_of.get("data_sha256"),
         "networks_sha256": made_of.get("networks_sha256"),
         "engine": engine,
+        "d_output": made_of.get("d_output", "logit"),
         "threads": torch.get_num_threads(),
         "changes": [],
         "determinism": {

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save as save_safetensors
+from torch import nn
 
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import write_atomically
@@ -257,16 +258,25 @@ class _TrialRun:
         last = engine.state.epoch == self.config.epochs
         draws = self.config.evaluation.draws if last else 1
         evaluator = self.context.evaluator(self.config)
-        return evaluator.evaluate(engine.state.generator, self.config, draws, between=halt_if_asked)
+        scores = evaluator.evaluate(engine.state.generator, self.config, draws, between=halt_if_asked)
+        if engine.state.average is not None:
+            found = evaluator.evaluate(engine.state.average.module, self.config, draws, between=halt_if_asked)
+            scores += [replace(score, weights="ema") for score in found]
+        return scores
 
     # ---------------------------------------------------------------------------------------------- the end
 
     def _save_weights(self, engine: Engine) -> None:
-        tensors = {k: v.detach().cpu().contiguous() for k, v in engine.state.generator.state_dict().items()}
-        # One metadata key only: safetensors writes several in an order that changes from process to process.
-        data = save_safetensors(tensors, metadata={"trial": self.trial.id})
+        data = self._packed(engine.state.generator)
         write_atomically(self.directory.weights, data)
         self.weights_sha256 = hashlib.sha256(data).hexdigest()
+        if engine.state.average is not None:
+            write_atomically(self.directory.average_weights, self._packed(engine.state.average.module))
+
+    def _packed(self, network: nn.Module) -> bytes:
+        tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+        # One metadata key only: safetensors writes several in an order that changes from process to process.
+        return save_safetensors(tensors, metadata={"trial": self.trial.id})
 
     def record(self) -> TrialRecord:
         """Return the record of the trial as far as it went."""

@@ -12,6 +12,7 @@ from gan_bench.core.errors import UserError
 TRIAL, ENVIRONMENT, RECORD = "trial.json", "environment.json", "record.json"
 HISTORY, EVALUATIONS = "history.jsonl", "evaluations.jsonl"
 SAMPLES, CHECKPOINT, WEIGHTS = "samples", "checkpoint.pt", "generator.safetensors"
+AVERAGE_WEIGHTS = "generator-ema.safetensors"
 PLAN, BASELINES, LOCKS, SUITE = "plan.json", "anchors.json", ".locks", "suite.yaml"
 IDENTITY = ".gan_bench-results"
 """Names a results folder for good, so that others on a shared server can be told from it."""
@@ -102,6 +103,11 @@ class RecordDirectory:
     def weights(self) -> Path:
         """The finished generator."""
         return self.path / WEIGHTS
+
+    @property
+    def average_weights(self) -> Path:
+        """The moving average of the generator, where the trial keeps one."""
+        return self.path / AVERAGE_WEIGHTS
 
     def sample(self, epoch: int) -> Path:
         """Where the sample grid of an epoch lies."""

@@ -79,23 +79,23 @@ def _read_trial(directory: RecordDirectory) -> Mapping[str, Any]:
             f"{directory.trial} has record version {str(trial.get('schema'))[:20]}, this gan_bench reads "
             f"{SCHEMA_VERSION}; use the gan_bench that wrote it"
         )
-    checked = known(directory.trial, trial, schema.TRIAL, schema.Trial)
-    _check_config(directory.trial, checked)
-    return checked
+    return _with_config(directory.trial, known(directory.trial, trial, schema.TRIAL, schema.Trial))
 
 
-def _check_config(path: Path, trial: Mapping[str, Any]) -> None:
-    """Refuse a config that is not the one its id is made from.
+def _with_config(path: Path, trial: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trial whose config has all fields, those that were added since it was written included.
 
     Raises:
-        RecordError: It is not.
+        RecordError: The config is not the one that the trial's id is made from.
     """
     try:
-        found = TrialConfig.from_json(trial["config"]).id
+        config = TrialConfig.from_json(trial["config"])
+        found, complete = config.id, config.to_json()
     except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
         raise RecordError(f"{path} is damaged: its config is not valid ({error}); {REMEDY}") from None
     if found != trial["id"]:
         raise RecordError(f"{path} is damaged: its id {trial['id'][:40]} is not that of its config, {found}; {REMEDY}")
+    return {**trial, "config": complete}
 
 
 def read_optional(path: Path, form: TypeAdapter[Any], keys: type) -> dict[str, Any] | None:
@@ -221,19 +221,17 @@ def read_plan(suite: Path) -> list[dict[str, Any]]:
     """
     path = suite / PLAN
     rows: list[dict[str, Any]] = read_known(path, schema.PLAN, schema.Plan)["trials"]
-    for row in rows:
-        check_planned(path, row)
-    return rows
+    return [check_planned(path, row) for row in rows]
 
 
-def check_planned(path: Path, row: Mapping[str, Any]) -> None:
-    """Refuse a planned trial whose directory or config cannot be.
+def check_planned(path: Path, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a planned trial with all fields of its config.
 
     Raises:
-        RecordError: One of them is damaged.
+        RecordError: Its directory or config is damaged.
     """
     try:
         check_name(row["directory"], "trial")
     except UserError as error:
         raise RecordError(f"{path} is damaged: {error}") from None
-    _check_config(path, row)
+    return _with_config(path, row)

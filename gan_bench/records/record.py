@@ -90,15 +90,23 @@ class Score:
     draw_std: float | None = None
     kept: int | None = None
     note: str | None = None
+    weights: str | None = None
 
     @property
     def name(self) -> str:
-        """The metric with its protocol, for example ``fid[lenet-mnist-v1,train,10000]``."""
-        return f"{self.metric}[{self.extractor},{self.split},{self.generated}]"
+        """The metric with its protocol, for example ``fid[lenet-mnist-v1,train,10000]``.
+
+        ``,ema`` ends the protocol where the moving average of the weights made the images.
+        """
+        weights = f",{self.weights}" if self.weights else ""
+        return f"{self.metric}[{self.extractor},{self.split},{self.generated}{weights}]"
 
     def to_json(self) -> dict[str, Any]:
         """Return the score as a JSON-able dict."""
-        return {"name": self.name, **asdict(self)}
+        plain = asdict(self)
+        if self.weights is None:
+            del plain["weights"]
+        return {"name": self.name, **plain}
 
 
 def best_scores(scores: list[tuple[int, dict[str, float | None]]]) -> dict[str, dict[str, float]]:

@@ -59,6 +59,9 @@ class Environment(TypedDict):
         Annotated[str | None, doc("digest of the layers of both networks: kinds, settings, shapes")]
     ]
     engine: NotRequired[Annotated[str, doc("how the update was executed")]]
+    d_output: NotRequired[
+        Annotated[str, doc("what d_real and d_fake are means of: logit, as probabilities, or score, without bounds")]
+    ]
     threads: NotRequired[Annotated[int, doc("CPU threads of one operation; other counts may change the last bits")]]
     changes: NotRequired[
         Annotated[
@@ -80,10 +83,16 @@ class Statistics(TypedDict):
 
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
-    loss_d: Annotated[Number, doc("BCE(D(x), 1) + BCE(D(G(z)), 0)")]
-    loss_g: Annotated[Number, doc("BCE(D(G(z)), 1) of the G update")]
-    d_real: Annotated[Number, doc("mean D(x) as a probability, in the D step before its update")]
-    d_fake: Annotated[Number, doc("mean D(G(z)) as a probability, in the D step before its update")]
+    loss_d: Annotated[Number, doc("D's loss with its penalties; in the articles BCE(D(x), 1) + BCE(D(G(z)), 0)")]
+    loss_g: Annotated[
+        Number, doc("G's loss, in the articles BCE(D(G(z)), 1); where G took no step, that of the D step's fakes")
+    ]
+    d_real: Annotated[
+        Number, doc("mean D(x) in the D step before its update: a probability, or a score of losses without one")
+    ]
+    d_fake: Annotated[
+        Number, doc("mean D(G(z)) in the D step before its update: a probability, or a score of losses without one")
+    ]
 
 
 class Step(Statistics):
@@ -118,7 +127,7 @@ class Score(TypedDict):
 
     name: Annotated[
         str,
-        Field(pattern=r"^[^\[\],]+\[[^\[\],]+,[^\[\],]+,[0-9]+\]$"),
+        Field(pattern=r"^[^\[\],]+\[[^\[\],]+,[^\[\],]+,[0-9]+(,ema)?\]$"),
         doc("score with its protocol, for example fid[lenet-mnist-v1,train,10000]"),
     ]
     metric: Annotated[str, doc("the measure alone, a name of gan_bench.config.measures.MEASURES")]
@@ -128,6 +137,7 @@ class Score(TypedDict):
     split: Annotated[str, doc("which real images were the reference")]
     real: Annotated[Count, doc("number of real images")]
     generated: Annotated[Count, doc("number of generated images")]
+    weights: NotRequired[Annotated[str, doc("ema when the moving average of G made the images, else left out")]]
     kept: NotRequired[
         Annotated[
             int | None,

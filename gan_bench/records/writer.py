@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import ASIDE, remove_leftovers, write_atomically
 from gan_bench.records.json_files import finite, write_object
-from gan_bench.records.layout import ENVIRONMENT, EVALUATIONS, HISTORY, TRIAL, WEIGHTS, RecordDirectory
+from gan_bench.records.layout import (
+    AVERAGE_WEIGHTS,
+    ENVIRONMENT,
+    EVALUATIONS,
+    HISTORY,
+    TRIAL,
+    WEIGHTS,
+    RecordDirectory,
+)
 from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
 
 GROWING = (HISTORY, EVALUATIONS)
@@ -117,7 +125,7 @@ def fail(directory: RecordDirectory, trial: Trial, record: TrialRecord) -> Trial
 
 def digests(directory: RecordDirectory) -> dict[str, str]:
     """Return the SHA-256 of every file of the record but its end and its checkpoints, by name."""
-    files = [directory.path / name for name in (TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, WEIGHTS)]
+    files = [directory.path / name for name in (TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, WEIGHTS, AVERAGE_WEIGHTS)]
     files += sorted(directory.samples.glob("epoch-*.png"))
     return {
         file.relative_to(directory.path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()

@@ -111,11 +111,12 @@ def explorer(study: Study) -> dict[str, Any]:
 def _frames(study: Study, labels: list[str]) -> Iterator[tuple[str, str, bool, pd.DataFrame]]:
     """Yield key, title, whether ratios are compared, and (label, epoch, seconds, value) of everything that is drawn."""
     shown = study.scores[(study.scores["status"] == "done") & study.scores["label"].isin(labels)]
-    for protocol in study.protocols:
+    protocols = [*study.protocols, *study.averages]
+    for protocol in protocols:
         for metric in study.metrics:
             mine = shown[(shown["protocol"] == protocol) & (shown["metric"] == metric)].dropna(subset=["value"])
             if mine["epoch"].nunique() > 1:
-                title = arrow(metric) + (f" ({protocol})" if len(study.protocols) > 1 else "")
+                title = arrow(metric) + (f" ({protocol})" if len(protocols) > 1 else "")
                 frame = mine[["label", "epoch", "value"]].assign(seconds=mine["train_seconds"])
                 yield f"{metric}|{protocol}", title, MEASURES[metric].log_scale, frame
     members = study.trials[study.trials["label"].isin(labels)][["trial", "label"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -23,8 +23,20 @@ FACTORS: Mapping[str, tuple[str, ...]] = {
     "latent size": ("latent_dim",),
     "batch size": ("batch_size",),
     "architecture": ("architecture",),
+    "loss": ("loss",),
+    "optimizer": ("optimizer_g", "optimizer_d"),
+    "D steps": ("d_steps",),
+    "label smoothing": ("label_smoothing",),
+    "weight clip": ("weight_clip",),
+    "gradient penalty": ("gradient_penalty",),
+    "R1": ("r1_gamma",),
+    "spectral norm": ("spectral_norm",),
+    "EMA": ("ema_decay",),
+    "learning rates G and D": ("lr_g", "lr_d"),
 }
 """Factors by name, with the config fields whose common value is the level."""
+APART = frozenset({"learning rates G and D"})
+"""Factors whose levels are the values of G and D, equal or not, where several settings have unequal ones."""
 
 COLUMNS = [
     Column("recipe", "recipe", vital=True),
@@ -73,6 +85,8 @@ def factor_rows(
     scores: pd.DataFrame,
     metrics: list[str],
     noise: Callable[[str], float],
+    *,
+    apart: bool = False,
 ) -> list[dict[str, Any]]:
     """Compare every two levels of a factor, recipe by recipe.
 
@@ -85,8 +99,9 @@ def factor_rows(
         scores: Final scores, indexed by trial, one column per metric.
         metrics: Metrics to compare.
         noise: The noise of scoring, by metric; smaller differences are ties.
+        apart: Whether the level is all values; recipes in which fewer than two levels are unequal ones give no rows.
     """
-    return _rows(_sides(trials, fields, scores, metrics), metrics, noise)
+    return _rows(_sides(trials, fields, scores, metrics, apart=apart), metrics, noise)
 
 
 def epoch_rows(kept: pd.DataFrame, metrics: list[str], noise: Callable[[str], float]) -> list[dict[str, Any]]:
@@ -117,13 +132,51 @@ def epoch_rows(kept: pd.DataFrame, metrics: list[str], noise: Callable[[str], fl
     return _rows(sides(), metrics, noise)
 
 
-def _sides(trials: pd.DataFrame, fields: tuple[str, ...], scores: pd.DataFrame, metrics: list[str]) -> Iterator[Sides]:
+def average_rows(
+    trials: pd.DataFrame,
+    scores: pd.DataFrame,
+    averages: pd.DataFrame,
+    metrics: list[str],
+    noise: Callable[[str], float],
+) -> list[dict[str, Any]]:
+    """Compare G with its moving average within the same trials, setting by setting.
+
+    Args:
+        trials: One row per trial, as a study has them.
+        scores: Final scores of G, indexed by trial, one column per metric.
+        averages: The same of the moving average.
+        metrics: Metrics to compare.
+        noise: As in ``factor_rows``.
+    """
+
+    def sides() -> Iterator[Sides]:
+        for label, members in trials[trials["trial"].isin(averages.index)].groupby("label", sort=True):
+            columns = {
+                f"{metric}_{side}": members["trial"].map(table[metric])
+                for metric in metrics
+                for side, table in (("a", scores), ("b", averages))
+            }
+            yield (
+                str(label),
+                "G",
+                "EMA of G",
+                pd.DataFrame({"seed": members["seed"], **columns}).assign(bad_a=False, bad_b=False),
+            )
+
+    return _rows(sides(), metrics, noise)
+
+
+def _sides(
+    trials: pd.DataFrame, fields: tuple[str, ...], scores: pd.DataFrame, metrics: list[str], *, apart: bool
+) -> Iterator[Sides]:
     for recipe, members in trials.groupby("recipe", sort=True):
+        if apart and len(_unequal(members["config"], fields)) < 2:
+            continue
         frame = pd.DataFrame(
             {
                 "seed": members["seed"],
                 "rest": [group_key(config, fields) for config in members["config"]],
-                "level": [_level(config, fields) for config in members["config"]],
+                "level": [_level(config, fields, apart=apart) for config in members["config"]],
                 "bad": members["status"].isin(BAD),
                 **{metric: members["trial"].map(scores[metric]) for metric in metrics},
             }
@@ -238,13 +291,25 @@ def _row(
     return row
 
 
-def _level(config: Mapping[str, Any], fields: tuple[str, ...]) -> str | None:
-    """Name the level of a factor, or None when the two nets differ in it."""
-    value, *others = (config[name] for name in fields)
-    if any(other != value for other in others):
-        return None
+def _unequal(configs: Iterable[Mapping[str, Any]], fields: tuple[str, ...]) -> set[str]:
+    """Return the levels whose values are not all equal."""
+    texts = [[_text(config[name]) for name in fields] for config in configs]
+    return {" / ".join(each) for each in texts if len(set(each)) > 1}
+
+
+def _level(config: Mapping[str, Any], fields: tuple[str, ...], *, apart: bool) -> str | None:
+    """Name the level of a factor: the common value, or where they may differ those of G and D; else None."""
+    texts = [_text(config[name]) for name in fields]
+    if apart:
+        return " / ".join(texts)
+    return texts[0] if len(set(texts)) == 1 else None
+
+
+def _text(value: object) -> str:
     if isinstance(value, list):
         return f"({', '.join(f'{v:g}' for v in value)})"
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return value if isinstance(value, str) else f"{value:g}"
 
 

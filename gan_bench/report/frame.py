@@ -29,7 +29,8 @@ class Frames:
     Attributes:
         trials: One row per trial: suite, profile, name, setting, group (config without seed), seed, status, reason,
             every config field, epochs_done, the four final means, train_seconds, evaluate_seconds,
-            images_per_second, peak_megabytes, kilojoules, device, threads, path.
+            images_per_second, peak_megabytes, kilojoules, device, threads, path, and whether d_real and d_fake are
+            probabilities.
         history: One row per trial and finished epoch: trial, epoch, the last batch's four values, the same as means
             over the epoch with the prefix ``mean_``, and train_seconds.
         steps: One row per ``step`` line that was read: trial, epoch as a fraction, and the four values.
@@ -112,6 +113,7 @@ def _trial_row(item: StoredTrial) -> dict[str, Any]:
         "kilojoules": _scaled(record.get("energy_joules"), 1e3),
         "device": item.environment.get("device", ""),
         "threads": item.environment.get("threads"),
+        "probabilities": item.environment.get("d_output", "logit") == "logit",
         "path": item.path,
     }
 

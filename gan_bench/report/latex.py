@@ -138,6 +138,8 @@ def _number(row: Mapping[str, Any], column: Column) -> str:
     value = row.get(column.key)
     if value is None or pd.isna(value):
         return ""
+    if isinstance(value, (bool, str)):
+        return f"{{{escape_latex(_one_line(cell(row, column)))}}}"
     low, high = row.get(f"{column.key}_low"), row.get(f"{column.key}_high")
     value = float(value)
     if column.kind == "interval" and low is not None and high is not None and not pd.isna(low):

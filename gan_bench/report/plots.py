@@ -188,7 +188,7 @@ def _score_plots(study: Study, protocol: str) -> Iterator[Plot]:
 def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[Plot]:
     primary = primary_measure()
     measure = MEASURES[primary].title
-    for factor in (*FACTORS, "epochs"):
+    for factor in (*FACTORS, "EMA of G", "epochs"):
         name = study.table(f"factor-{factor}-{protocol}", "", [], pd.DataFrame()).name
         rows = next((table.rows for table in tables if table.name == name), None)
         if rows is not None:

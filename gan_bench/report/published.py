@@ -41,7 +41,7 @@ def published_rows(dataset: str, image_size: int, protocols: Iterable[str], prof
         protocols: Our protocols, such as ``lenet-mnist-v1,train,10000``.
         profile: Profile of our trials; quick ones are comparable with nothing published.
     """
-    ours = [tuple(protocol.split(",")) for protocol in protocols]
+    ours = [tuple(protocol.split(",")[:3]) for protocol in protocols]
     return [
         {
             "model": entry["model"],

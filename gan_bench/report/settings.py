@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.core.text import printable
 
 TITLES: Mapping[str, str] = {
@@ -23,6 +24,18 @@ TITLES: Mapping[str, str] = {
     "latent_dim": "latent",
     "latent": "noise",
     "adam_eps": "ε",
+    "loss": "loss",
+    "d_steps": "D steps",
+    "optimizer": "optimizer",
+    "optimizer_g": "optimizer G",
+    "optimizer_d": "optimizer D",
+    "momentum": "momentum",
+    "label_smoothing": "smoothing",
+    "weight_clip": "clip",
+    "gradient_penalty": "penalty",
+    "r1_gamma": "R1",
+    "spectral_norm": "spectral norm",
+    "ema_decay": "EMA",
     "dataset_repeats": "passes",
     "train_limit": "images",
     "image_size": "size",
@@ -37,11 +50,22 @@ TITLES: Mapping[str, str] = {
     "evaluation.epochs": "evaluated at",
 }
 """What people read for a value; other fields are called by their names."""
-_PAIRS = (("lr", "lr_g", "lr_d"), ("beta1", "beta1_g", "beta1_d"), ("beta2", "beta2_g", "beta2_d"))
+_PAIRS = (
+    ("lr", "lr_g", "lr_d"),
+    ("beta1", "beta1_g", "beta1_d"),
+    ("beta2", "beta2_g", "beta2_d"),
+    ("optimizer", "optimizer_g", "optimizer_d"),
+)
+_OFF = {"optimizer": "adam", **{name: value for name, value in LATER_DEFAULTS.items() if name != "loss"}}
+"""Values that a setting's name leaves out: what they switch is off."""
+_NOTHING = object()
 _UNNAMED = ("seed", "profile", "suite", "recipe")
 _LAST = ("log_every", "evaluation.epochs")
 """Fields that name a setting only when nothing else does."""
-_SHARED = ("dataset", "image_size", "train_limit", "epochs", "batch_size", "latent_dim", "lr", "beta1", "beta2")
+_SHARED = (
+    *("dataset", "image_size", "train_limit", "epochs", "batch_size", "latent_dim", "lr", "beta1", "beta2"),
+    *("loss", "optimizer", *LATER_DEFAULTS),
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +109,11 @@ def settings_of(configs: Mapping[str, Mapping[str, Any]]) -> Settings:
         labels = {key: _label(recipes[key], flat[key], columns, several=several) for key in flat}
     shared = [name for name in _SHARED if name in fields and len({_key(v.get(name)) for v in flat.values()}) == 1]
     first = next(iter(flat.values()), {})
-    texts = [f"{title(name)} {value_text(first[name])}" for name in shared if first[name] is not None]
+    texts = [
+        f"{title(name)} {value_text(first[name])}"
+        for name in dict.fromkeys(shared)
+        if first[name] is not None and first[name] != {**LATER_DEFAULTS, **_OFF}.get(name, _NOTHING)
+    ]
     return Settings(
         labels=_unique(labels),
         values=flat,
@@ -101,8 +129,10 @@ def title(field: str) -> str:
 
 def value_text(value: Any) -> str:  # noqa: ANN401 - any value of a config
     """Write a value as short as it is exact enough: ``2e-4``, ``0.5``, ``300``."""
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return printable("all" if value is None else str(value))
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None or isinstance(value, str):
+        return printable("all" if value is None else value)
     if isinstance(value, (list, tuple)):
         return "-".join(value_text(item) for item in value)
     if isinstance(value, float) and 0 < abs(value) < 0.01:
@@ -148,7 +178,7 @@ def _key(value: object) -> str:
 
 def _label(recipe: str, values: Mapping[str, Any], columns: Iterable[str], *, several: bool) -> str:
     parts: list[str] = []
-    left = list(columns)
+    left = [name for name in columns if values.get(name) != _OFF.get(name, _NOTHING)]
     for short, g, d in _PAIRS:
         if g in left and d in left:
             same = values.get(g) == values.get(d)

@@ -16,10 +16,23 @@ from gan_bench.report.settings import settings_of
 from gan_bench.report.table import Column, Table
 
 T = TypeVar("T")
+AVERAGE = ",ema"
+"""Ends the protocol of scores of a moving average of G, which are set beside G's and ranked nowhere."""
 UNTRAINED = "untrained generators"
 MAX_SLUG = 150
 _PLAIN = str.maketrans({"β": "beta", "₁": "1", "₂": "2", "·": "-"})
-_SETTING_COLUMNS = ["trial", "seed", "status", "group", "label", "recipe", "epochs", *STATISTICS, *COSTS]
+_SETTING_COLUMNS = [
+    "trial",
+    "seed",
+    "status",
+    "group",
+    "label",
+    "recipe",
+    "epochs",
+    "probabilities",
+    *STATISTICS,
+    *COSTS,
+]
 
 Baselines = Mapping[str, list[dict[str, Any]]]
 
@@ -110,7 +123,9 @@ class Study:
         self.sized = False
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
         self.scores = scores.merge(known, on="trial")
-        self.protocols: list[str] = sorted(self.scores["protocol"].unique())
+        found = sorted(self.scores["protocol"].unique())
+        self.protocols: list[str] = [protocol for protocol in found if not protocol.endswith(AVERAGE)]
+        self.averages: list[str] = [protocol for protocol in found if protocol.endswith(AVERAGE)]
         self.metrics = [name for name in MEASURES if name in set(self.scores["metric"])]
         self._memory: dict[object, Any] = {}
 
@@ -219,7 +234,7 @@ class Study:
 
     def real(self, protocol: str) -> Iterator[tuple[dict[str, Any], dict[str, dict[str, Any]]]]:
         """Yield the real-data baselines of a protocol with their scores by metric."""
-        extractor, split, generated = protocol.split(",")
+        extractor, split, generated, *_ = protocol.split(",")
         for baseline in self.baselines:
             place = (baseline["dataset"], baseline["image_size"], str(baseline["samples"]))
             if place == (self.dataset, self.image_size, generated):

@@ -14,7 +14,7 @@ from gan_bench.report import factors, settings
 from gan_bench.report.leaders import leaders
 from gan_bench.report.published import COLUMNS as PUBLISHED_COLUMNS
 from gan_bench.report.published import published_rows
-from gan_bench.report.study import Study, pick
+from gan_bench.report.study import AVERAGE, Study, pick
 from gan_bench.report.table import Column, Table, arrow, interval_of, put, score_column
 
 COLLAPSED = "collapsed"
@@ -53,12 +53,13 @@ def trial_table(study: Study) -> Table:
         Column("d_real", "D(real)", "number"),
         Column("d_fake", "D(fake)", "number"),
     ]
-    for protocol in study.protocols:
+    shown = [*study.protocols, *study.averages]
+    for protocol in shown:
         final = study.final(protocol)
         for metric in study.shown(measures_with("trial")):
             key = f"{metric}[{protocol}]"
             rows[key] = pick(rows, final, metric)
-            title = arrow(metric) if len(study.protocols) == 1 else f"{arrow(metric)} {protocol}"
+            title = arrow(metric) if len(shown) == 1 else f"{arrow(metric)} {protocol}"
             columns.append(Column(key, title, "number"))
     columns += [
         Column("train_seconds", "train s", "seconds"),
@@ -67,7 +68,7 @@ def trial_table(study: Study) -> Table:
     ]
     note = (
         "Losses and D outputs are means over the last epoch; D(real) and D(fake) are taken before D's update. "
-        f"Scores: {'; '.join(study.protocols) or 'none yet'}."
+        f"Scores: {'; '.join(shown) or 'none yet'}."
     )
     return study.table("trials", "trials", columns, rows.sort_values(["label", "seed"]), note)
 
@@ -177,7 +178,7 @@ def health_table(study: Study, protocol: str) -> Table:
             row["collapses"] = _count(pick(done, final, COLLAPSED))
         for name in ("d_real", "d_fake", "loss_d", "loss_g"):
             put(row, name, interval_of(done[name]))
-        won = (done["d_real"] > SATURATED) & (done["d_fake"] < 1 - SATURATED)
+        won = done["probabilities"] & (done["d_real"] > SATURATED) & (done["d_fake"] < 1 - SATURATED)
         row["saturated"] = int(won.sum())
         rows.append(row)
     frame = pd.concat([pd.DataFrame(rows), pd.DataFrame(study.baseline_rows(protocol, health))], ignore_index=True)
@@ -265,13 +266,17 @@ def factor_tables(study: Study, protocol: str) -> Iterator[Table]:
     final, compared = study.final(protocol), study.shown(measures_with("compared"))
     noise = _noise(study, protocol)
     for factor, fields in factors.FACTORS.items():
-        rows = factors.factor_rows(study.trials, fields, final, compared, noise)
+        apart = factor in factors.APART
+        rows = factors.factor_rows(study.trials, fields, final, compared, noise, apart=apart)
         if rows:
             yield _factor_table(study, protocol, factor, rows)
     done = study.scores[(study.scores["status"] == "done") & (study.scores["protocol"] == protocol)]
     rows = factors.epoch_rows(done, study.shown((primary_measure(),)), noise)
     if rows:
         yield _factor_table(study, protocol, "epochs", rows)
+    if (average := f"{protocol}{AVERAGE}") in study.averages:
+        rows = factors.average_rows(study.trials, final, study.final(average), compared, noise)
+        yield _factor_table(study, protocol, "EMA of G", rows)
 
 
 def _noise(study: Study, protocol: str) -> Callable[[str], float]:

@@ -36,9 +36,15 @@ FIRST = (
 
 
 def metric_key(score: str) -> str:
-    """Turn a score's name into one MLflow accepts: ``fid[lenet-mnist-v1,train,10000]`` -> ``fid.lenet-mnist-v1``."""
+    """Turn a score's name into one MLflow accepts: ``fid[lenet-mnist-v1,train,10000]`` -> ``fid.lenet-mnist-v1``.
+
+    That of a moving average ends in ``.ema``.
+    """
     metric, _, protocol = score.partition("[")
-    return f"{metric}.{protocol.split(',')[0]}" if protocol else metric
+    if not protocol:
+        return metric
+    extractor, _, _, *weights = protocol.rstrip("]").split(",")
+    return ".".join([metric, extractor, *weights])
 
 
 def started_ms(stored: StoredTrial) -> int:

@@ -225,7 +225,8 @@ class Mirror:
         status = record["status"] if record else "killed"
         directory = RecordDirectory(stored.path)
         with server.uploading():
-            self._log_file(run.run_id, directory.weights)
+            for weights in (directory.weights, directory.average_weights):
+                self._log_file(run.run_id, weights)
             for name in _FILES:
                 self._log_file(run.run_id, stored.path / name, "record")
         seconds = (record["train_seconds"] + record["evaluate_seconds"]) if record else 0
@@ -253,6 +254,6 @@ def _end_of(stored: StoredTrial) -> str:
 
 
 def _scored_with(stored: StoredTrial) -> set[str]:
-    """Return the extractors that the scores of a record's end are of."""
+    """Return the extractors that the scores of a record's end are of, as the keys of metrics name them."""
     names = (stored.record or {}).get("final", {})
-    return {name.partition("[")[2].split(",")[0] for name in names if "[" in name}
+    return {entities.metric_key(name).partition(".")[2] for name in names if "[" in name}
