@@ -21,6 +21,7 @@ from gan_bench.config.data_root import data_root
 from gan_bench.config.suite import Plan, find_suite, make_plan
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.registry import REGISTRIES
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.baselines import real_baselines
@@ -95,6 +96,7 @@ class BenchOptions:
         words = ["gan-bench", "run", self.suite]
         for option, value in options.items():
             words += [] if value is None else [option, str(value)]
+        words += ["--allow-plugins"] if asked.allow_plugins else []
         for name in asked.extractors or ():
             words += ["--extractor", name]
         return shlex.join(words)
@@ -190,7 +192,7 @@ def _with_work(prepared: Preparation, options: BenchOptions) -> Preparation:
     remarks = check_plan(plan.trials, context)
     states = {trial.id: state_of(options.results, trial, context, policy) for trial in plan.trials}
     todo = [trial for trial in plan.trials if not states[trial.id].finished]
-    pool = _pool(options, context.device, plan, len(todo))
+    pool = _pool(options, context, plan, len(todo))
     kept = {trial.id: 0 if options.fresh else _epochs_kept(options.results, trial, context) for trial in todo}
     return replace(
         prepared,
@@ -210,21 +212,38 @@ def _epochs_kept(results: Path, trial: Trial, context: RunContext) -> int:
     return 0 if restarts else epochs_kept(directory)
 
 
-def _pool(options: BenchOptions, device: torch.device, plan: Plan, count: int) -> WorkerPoolConfig | None:
+def _pool(options: BenchOptions, context: RunContext, plan: Plan, count: int) -> WorkerPoolConfig | None:
     """Choose the worker processes: a thread each on a CPU, one process per GPU, never more than there are trials.
 
     Beside other work, one thread per process is also the robust choice: threads of one operation wait for the slowest.
     """
+    device, alone = context.device, _known_here_alone(plan, context)
     cuda = device.type == "cuda"
     places = [str(device)]
     if cuda and options.device in ("auto", "cuda"):
         places = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     workers = max(1, min(options.workers or (len(places) if cuda else cores()), count))
     inline_is_better = workers == 1 or (options.group or 1) > 1  # a group is one process's
-    if options.executor == "inline" or (options.executor == "auto" and inline_is_better):
+    if options.executor == "inline" or (options.executor == "auto" and (inline_is_better or alone)):
         return None
+    if alone:
+        raise UserError(
+            f"worker processes do not know the {alone}, which this program registered itself; put it into a file that "
+            "the suite names under plugins:, or use --executor inline"
+        )
     devices = tuple(places[i % len(places)] for i in range(workers))
-    return WorkerPoolConfig(devices=devices, threads=None if cuda else 1, folders=plan.folders)
+    return WorkerPoolConfig(devices=devices, threads=None if cuda else 1, folders=plan.folders, plugins=plan.plugins)
+
+
+def _known_here_alone(plan: Plan, context: RunContext) -> str | None:
+    """Name a part that this program registered itself, so that other processes do not know it, or return None."""
+    parts = dict.fromkeys(part for trial in plan.trials for part in context.parts(trial.config))
+    for plural, name in parts:
+        registry = REGISTRIES[plural]
+        folder = plural == "datasets" and DATASETS[name].folder is not None
+        if not (folder or registry.is_shipped(name) or registry.source(name)):
+            return f'{registry.kind} "{name}"'
+    return None
 
 
 def carry_out(

@@ -48,7 +48,7 @@ def score(
         UserError: Something named is not there or does not fit.
     """
     drawn = _generated(generated, extractors, device, samples)
-    names = extractors or [name for name, entry in EXTRACTORS.items() if entry.channels == drawn.channels]
+    names = extractors or [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.channels]
     loaded = [EXTRACTORS[name].load(device) for name in names]
     references, class_extractor = _references(against, loaded, root, drawn)
     return Evaluator(loaded, references, class_extractor).score(drawn.chunks, drawn.count, drawn.seed)

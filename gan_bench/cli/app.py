@@ -14,6 +14,7 @@ from gan_bench import __version__
 from gan_bench.cli.console import console, table_console
 from gan_bench.cli.data_commands import data_app
 from gan_bench.cli.options import (
+    AllowPlugins,
     Data,
     EngineChoice,
     ExecutorChoice,
@@ -29,6 +30,7 @@ from gan_bench.cli.options import (
 )
 from gan_bench.config.data_root import data_root
 from gan_bench.core.errors import UserError
+from gan_bench.core.text import plural as plural_of
 from gan_bench.records.json_files import finite
 
 app = typer.Typer(
@@ -84,6 +86,7 @@ def run(
     experiment_prefix: ExperimentPrefix = "",
     no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Leave MLflow out.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier records of these trials.")] = False,
+    allow_plugins: AllowPlugins = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the expected time.")] = False,
     tables: Tables = TablesChoice.RANKING,
 ) -> None:
@@ -110,6 +113,7 @@ def run(
                 seeds=seeds_of(seeds),
                 only=only,
                 extractors=tuple(extractor) if extractor else None,
+                allow_plugins=allow_plugins,
             ),
             engine=engine.value,
             executor=executor.value,
@@ -189,6 +193,28 @@ def show(
     from gan_bench.cli.describe import describe
 
     console().print(describe(name), highlight=False)
+
+
+@app.command()
+def check(
+    target: Annotated[str, typer.Argument(help="An installed package, or a Python file, which is run.")],
+    data: Data = None,
+) -> None:
+    """Check the parts of a package or a file against the contract of their kinds; exit code 1 when one breaks it."""
+    from gan_bench.contract.check import check_part, parts_of
+
+    out, broken, count = console(), 0, 0
+    for plural, name in parts_of(target):
+        for each in check_part(plural, name, data_root(data)):
+            count += 1
+            broken += each.fault is not None
+            if each.fault or each.skipped:
+                word, style = ("broken", "red") if each.fault else ("not checked", "yellow")
+                out.say(f"{word:<11} {each.part}: {each.what}: {each.fault or each.skipped}", style=style)
+            else:
+                out.say(f"{'ok':<11} {each.part}: {each.what}")
+    out.say(f"{plural_of(count, 'check')}: " + (f"{broken} broken" if broken else "every part keeps its contract"))
+    raise typer.Exit(1 if broken else 0)
 
 
 @app.command()

@@ -66,6 +66,10 @@ Data = Annotated[
 ]
 Tables = Annotated[TablesChoice, typer.Option("--tables", help="Which tables are printed; the files hold all.")]
 
+AllowPlugins = Annotated[
+    bool, typer.Option("--allow-plugins", help="Run the Python files that the suite names under plugins.")
+]
+
 
 def _refuse_password(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
     """Refuse a location with a password on the command line; the environment may hold one."""

@@ -14,7 +14,7 @@ from gan_bench.core.registry import did_you_mean
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions:
-    """What the command line adds to a suite: caps, seeds and a filter.
+    """What the command line adds to a suite: caps, seeds and a filter, and whether its plug-ins may run.
 
     Raises:
         UserError: A number is outside its limits.
@@ -26,6 +26,7 @@ class PlanOptions:
     samples: int | None = None
     seeds: tuple[int, ...] | None = None
     only: str | None = None
+    allow_plugins: bool = False
     extractors: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:

@@ -6,8 +6,9 @@ they show from the roles, in the order of registration; the evaluator resolves t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 from gan_bench.core.registry import Registry
 
@@ -36,7 +37,7 @@ class Measure:
         log_scale: Whether ratios of its values are what readers compare, so that tests and intervals of differences
             are taken of logarithms; its values are positive.
         metric: The class that computes it, a ``gan_bench.metrics.measures.base.FeatureMetric``, as ``module:Class``;
-            one class may give several measures.
+            one class may give several measures. Empty where only its scores are at hand, in records.
         roles: Where it is shown.
     """
 
@@ -48,8 +49,18 @@ class Measure:
     log_scale: bool = False
     bounds: tuple[float | None, float | None] = (None, None)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what reports must know of the measure as a JSON-able dict."""
+        return {**asdict(self), "roles": sorted(self.roles), "bounds": list(self.bounds), "metric": ""}
 
-MEASURES: Registry[Measure] = Registry("measure")
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Measure:
+        """Build the measure that ``to_json`` described; none from a file ranks settings."""
+        roles = frozenset(role for role in get_args(Role) if role in plain["roles"] and role != "primary")
+        return cls(**{**plain, "roles": roles, "bounds": tuple(plain["bounds"]), "metric": ""})
+
+
+MEASURES: Registry[Measure] = Registry("measure", "measures", Measure, all_count=True)
 
 
 def measures_with(role: Role) -> tuple[str, ...]:
@@ -179,3 +190,4 @@ MEASURES.register(
         bounds=(0, 1),
     ),
 )
+MEASURES.close_shipped()

@@ -130,7 +130,7 @@ class Recipe:
         return {name: fact.provenance for name, fact in self.facts().items()}
 
 
-RECIPES: Registry[Recipe] = Registry("recipe")
+RECIPES: Registry[Recipe] = Registry("recipe", "recipes", Recipe)
 
 DCGAN_BETAS = (0.5, 0.999)
 ADAM_BETAS = (0.9, 0.999)
@@ -283,3 +283,4 @@ RECIPES.register(
         remarks="The article shows images only.",
     ),
 )
+RECIPES.close_shipped()

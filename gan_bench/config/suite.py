@@ -13,6 +13,7 @@ from typing import Any
 
 from gan_bench.config.cuts import Frame, PlanOptions
 from gan_bench.config.image_folder import ImageFolder, Transform
+from gan_bench.config.plugins import load_plugin
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.setting import BOTH, setting_name
 from gan_bench.config.suite_file import FolderEntry, SuiteFile, TrialEntry, read
@@ -35,6 +36,7 @@ class Plan:
         profile: The profile it was made for.
         trials: Trials without repeats, in the order of the file, seed by seed.
         folders: The user's own folders of images that the suite names.
+        plugins: The user's own files of parts, which have run.
     """
 
     suite: str
@@ -43,6 +45,7 @@ class Plan:
     profile: Profile
     trials: tuple[Trial, ...]
     folders: tuple[ImageFolder, ...] = ()
+    plugins: tuple[Path, ...] = ()
 
 
 def suites_folder() -> Path:
@@ -76,6 +79,7 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
         UserError: Nothing is left to run.
     """
     suite, document = read(path)
+    plugins = _run_plugins(suite, document, allowed=options.allow_plugins)
     frame = Frame.of(suite, options, document)
     _check_count(suite, len(frame.seeds), document)
     templates = list(_templates(suite, frame, document))
@@ -96,7 +100,27 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
         profile=options.profile,
         trials=tuple(chosen),
         folders=tuple(_folder(document, name, entry) for name, entry in suite.datasets.items()),
+        plugins=plugins,
     )
+
+
+def _run_plugins(suite: SuiteFile, document: YamlDocument, *, allowed: bool) -> tuple[Path, ...]:
+    """Run the files of parts that a suite names.
+
+    Raises:
+        SuiteError: That was not allowed.
+        UserError: One of them fails.
+    """
+    if suite.plugins and not allowed:
+        at = document.nearest(("plugins", 0), key=False)
+        raise SuiteError(
+            f"{at}: plugins[0]: the suite runs the Python file {show(suite.plugins[0])}; read it, then allow it with "
+            "--allow-plugins"
+        )
+    files = tuple(document.path.parent / Path(name).expanduser() for name in suite.plugins)
+    for file in files:
+        load_plugin(file)
+    return files
 
 
 def _check_count(suite: SuiteFile, seeds: int, document: YamlDocument) -> None:

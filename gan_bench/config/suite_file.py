@@ -207,6 +207,7 @@ class SuiteFile(_Strict):
     description: str = ""
     trials: Annotated[list[TrialEntry], Field(min_length=1)]
     datasets: dict[FolderName, FolderEntry] = {}
+    plugins: list[Annotated[str, Field(min_length=1, max_length=4096)]] = []
     seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
     evaluate: Evaluate = Evaluate()
     profiles: Profiles = Profiles()

@@ -1,12 +1,20 @@
-"""A typed name table that refuses duplicates and answers a failed lookup with near names."""
+"""A typed name table that refuses duplicates and answers a failed lookup with near names.
+
+Its entries are those that gan_bench ships, those that installed packages offer as entry points, and those that local
+files or a running program register. Packages are imported at the first lookup of a name of theirs, so that a broken
+one fails those who use it and nobody else.
+"""
 
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from importlib.metadata import EntryPoint
+from typing import Any, Generic, TypeVar
 
 from gan_bench.core.errors import UserError
+from gan_bench.core.sources import Source, current_source, distribution_of, load_point, points_of
 
 T = TypeVar("T")
 
@@ -22,20 +30,38 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         ``did you mean "x"?`` when something is close, else ``known: a, b, c``.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f'did you mean "{near[0]}"?' if near else f"known: {', '.join(names)}"
+    lower = {each.lower(): each for each in names}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    return f'did you mean "{lower[near[0]]}"?' if near else f"known: {', '.join(names)}"
+
+
+REGISTRIES: dict[str, Registry[Any]] = {}
+"""Every registry by the plural that entry points use, such as ``architectures``; filled as modules are imported."""
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """Entries of one kind by name, in the order of their registration.
+    """Entries of one kind by name, in the order of their registration; those of packages follow.
 
     Args:
         kind: What the entries are, in the singular; used in error messages.
+        plural: Ends the name of the group of entry points, ``gan_bench.PLURAL``; None for a table without any.
+        form: The class of entries, which what an entry point names must be.
+        all_count: Whether every entry takes part without being named, as measures do; then a broken package's entries
+            are left out with a warning.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(
+        self, kind: str, plural: str | None = None, form: type[T] | None = None, *, all_count: bool = False
+    ) -> None:
+        self.kind, self.plural, self.form = kind, plural, form
         self._entries: dict[str, T] = {}
+        self._sources: dict[str, Source] = {}
+        self._shipped: frozenset[str] = frozenset()
+        self._provisional: set[str] = set()
+        self._found: dict[str, list[EntryPoint]] | None = None
+        self._all_count = all_count
+        if plural:
+            REGISTRIES[plural] = self
 
     def register(self, name: str, entry: T) -> T:
         """Add an entry and return it.
@@ -43,22 +69,127 @@ class Registry(Mapping[str, T], Generic[T]):
         Raises:
             ValueError: The name is taken.
         """
-        if name in self._entries:
-            raise ValueError(f'{self.kind} "{name}" is registered twice')
+        if name in self._entries and name not in self._provisional:
+            owner = self._sources.get(name)
+            of = f" by {owner.name}" if owner else " by gan_bench" if name in self._shipped else ""
+            raise ValueError(f'the {self.kind} name "{name}" is taken{of}: it is registered twice')
+        self._provisional.discard(name)
         self._entries[name] = entry
+        if source := current_source():
+            self._sources[name] = source
         return entry
 
+    def lend(self, name: str, entry: T) -> None:
+        """Add an entry that stands in for one that is not there; the next registration of its name replaces it."""
+        if name not in self:
+            self._entries[name] = entry
+            self._provisional.add(name)
+
+    def close_shipped(self) -> None:
+        """Say that what is registered so far comes with gan_bench."""
+        self._shipped = frozenset(self._entries)
+
+    def shipped(self) -> dict[str, T]:
+        """Return the entries that come with gan_bench."""
+        return {name: entry for name, entry in self._entries.items() if name in self._shipped}
+
+    def is_shipped(self, name: str) -> bool:
+        """Say whether an entry comes with gan_bench."""
+        return name in self._shipped
+
+    def source(self, name: str) -> Source | None:
+        """Return where an entry was loaded from; None for one that is shipped or registered by this program itself."""
+        self[name]
+        return self._sources.get(name)
+
+    def of_file(self, path: str) -> list[str]:
+        """Return the names that a local file registered."""
+        return [name for name, source in self._sources.items() if source.path == path]
+
+    def forget(self, path: str) -> None:
+        """Remove the entries of a local file."""
+        for name in self.of_file(path):
+            del self._sources[name], self._entries[name]
+
+    def points(self) -> Mapping[str, list[EntryPoint]]:
+        """Return what installed packages offer, by name; nothing is imported."""
+        if self._found is None:
+            self._found = {}
+            for point in points_of(f"gan_bench.{self.plural}") if self.plural else ():
+                self._found.setdefault(point.name, []).append(point)
+        return self._found
+
     def __getitem__(self, name: str) -> T:
-        try:
+        if name in self._entries:
             return self._entries[name]
-        except KeyError:
-            raise UserError(f'unknown {self.kind} "{name}" ({did_you_mean(name, self._entries)})') from None
+        if name in self.points():
+            return self._load(name)
+        raise UserError(f'unknown {self.kind} "{name}" ({did_you_mean(name, self)})') from None
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._entries or name in self.points()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        if self._all_count:
+            self._load_all()
+            return iter(list(self._entries))
+        return iter([*self._entries, *(name for name in self.points() if name not in self._entries)])
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(list(iter(self)))
+
+    def _load(self, name: str) -> T:
+        """Import the entry that a package offers under a name.
+
+        Raises:
+            UserError: It cannot be loaded, is of another class, or its name is not the package's alone.
+        """
+        point, *others = self.points()[name]
+        what = f'{self.kind} "{name}"'
+        if others:
+            names = ", ".join(distribution_of(each)[0] for each in (point, *others))
+            raise UserError(f"the {what} is offered by several packages ({names}); uninstall all but one")
+        self._refuse_clashes(point)
+        entry, source = load_point(point, what)
+        if self.form is not None and not isinstance(entry, self.form):
+            wanted = f"{point.value} must be a {self.form.__name__}"
+            raise UserError(f"the {what} of {source.name} {source.version} is a {type(entry).__name__}; {wanted}")
+        self._entries[name] = entry  # type: ignore[assignment]
+        self._sources[name] = source
+        return self._entries[name]
+
+    def _refuse_clashes(self, point: EntryPoint) -> None:
+        """Refuse a package that offers something under a name that gan_bench has: users could not tell which they get.
+
+        Raises:
+            UserError: It does.
+        """
+        owner, _ = distribution_of(point)
+        for registry in REGISTRIES.values():
+            for name in registry.shipped():
+                if any(distribution_of(each)[0] == owner for each in registry.points().get(name, ())):
+                    raise UserError(
+                        f'{owner} offers the {registry.kind} "{name}", a name of gan_bench itself; rename it in the '
+                        f"entry points of {owner}"
+                    )
+
+    def _load_all(self) -> None:
+        for name in [name for name in self.points() if name not in self._entries]:
+            try:
+                self._load(name)
+            except UserError as error:
+                del self.points()[name]  # type: ignore[attr-defined]  # it is said once
+                warnings.warn(f"left out: {error}", RuntimeWarning, stacklevel=2)
+
+
+def foreign_sources(names: Iterable[tuple[str, str]]) -> dict[str, Source]:
+    """Return the sources of parts that gan_bench does not ship.
+
+    Args:
+        names: Plurals of registries and names in them.
+
+    Returns:
+        Sources by ``PLURAL/NAME``; parts that are shipped or that the program itself registered are left out.
+    """
+    found = {f"{plural}/{name}": REGISTRIES[plural].source(name) for plural, name in names}
+    return {key: source for key, source in found.items() if source is not None}

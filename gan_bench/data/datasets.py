@@ -76,7 +76,7 @@ class Dataset:
     folder: ImageFolder | None = None
 
 
-DATASETS: Registry[Dataset] = Registry("dataset")
+DATASETS: Registry[Dataset] = Registry("dataset", "datasets", Dataset)
 
 
 def load(name: str, root: DataRoot, split: Split, size: int, limit: int | None = None) -> ImageSet:
@@ -223,3 +223,4 @@ DATASETS.register(
         fetch=fetch_cats,
     ),
 )
+DATASETS.close_shipped()

@@ -66,8 +66,8 @@ def state_of(results: Path, trial: Trial, context: RunContext, policy: Policy) -
     if not policy.is_terminal(directory):
         unreadable = directory.record.exists() and status_of(directory) is None
         return State(finished=False, retrain=damage_of(directory) if unreadable else None)
-    if inputs_changed(directory, context.identity(trial.config)):
-        return State(finished=False, retrain="dataset or architecture changed")
+    if changed := inputs_changed(directory, context.identity(trial.config)):
+        return State(finished=False, retrain=changed)
     if damage := damage_of(directory):
         return State(finished=False, retrain=damage)
     return State(finished=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from gan_bench.config.data_root import DataRoot
+from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import TrialConfig
+from gan_bench.core.registry import foreign_sources
 from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.readers import Split
 from gan_bench.execution.events import Notify, ignore_preparation
@@ -114,8 +116,22 @@ class RunContext:
         references = {extractor.name: self.reference(config, extractor) for extractor in extractors}
         return Evaluator(extractors, references, DATASETS[config.dataset].class_extractor)
 
-    def identity(self, config: TrialConfig) -> dict[str, str]:
-        """Return what a trial is made of beside its config: digests of images and networks, and torch's version."""
+    def parts(self, config: TrialConfig) -> list[tuple[str, str]]:
+        """Return every part that a trial uses, as plural of its registry and name."""
+        extractors = resolve(config.evaluation.extractors, DATASETS[config.dataset].channels, self.device)
+        return [
+            ("datasets", config.dataset),
+            ("architectures", config.architecture),
+            ("losses", config.loss),
+            *(("extractors", name) for name in extractors),
+            *(("measures", name) for name, measure in MEASURES.items() if measure.metric),
+        ]
+
+    def identity(self, config: TrialConfig) -> dict[str, Any]:
+        """Return what a trial is made of beside its config.
+
+        Digests of images and networks, torch's version, and the sources of parts that gan_bench does not ship.
+        """
         key = ("networks", config.architecture, config.latent_dim)
         networks = self._once(key, lambda: fingerprint(ARCHITECTURES[config.architecture], config.latent_dim))
         images = self.images(config.dataset, "train", config.image_size)
@@ -124,6 +140,7 @@ class RunContext:
             "networks_sha256": networks,
             "d_output": LOSSES[config.loss].output,
             "torch": str(torch.__version__),
+            "parts": {key: source.to_json() for key, source in foreign_sources(self.parts(config)).items()},
         }
 
     def engine(self, config: TrialConfig) -> Engine:

@@ -131,6 +131,7 @@ def describe(device: torch.device, engine: str, identity: Mapping[str, Any] | No
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "data_sha256": made_of.get("data_sha256"),
         "networks_sha256": made_of.get("networks_sha256"),
+        "parts": made_of.get("parts", {}),
         "engine": engine,
         "d_output": made_of.get("d_output", "logit"),
         "threads": torch.get_num_threads(),

@@ -120,6 +120,7 @@ def run_processes(
                     engine=context.engine_choice,
                     threads=pool.threads,
                     folders=pool.folders,
+                    plugins=pool.plugins,
                     policy=policy,
                 )
                 try:

@@ -29,6 +29,7 @@ class Job:
         engine: Training engine.
         threads: CPU threads of one operation, or None for torch's own choice.
         folders: The user's own folders of images.
+        plugins: The user's own files of parts, which may run.
         policy: What becomes of trials that ended before or end badly.
     """
 
@@ -40,6 +41,7 @@ class Job:
     engine: str
     threads: int | None
     folders: tuple[ImageFolder, ...]
+    plugins: tuple[Path, ...]
     policy: Policy
 
     def to_json(self) -> str:
@@ -54,6 +56,7 @@ class Job:
             "results": str(self.results.resolve()),
             "data": str(self.data.resolve()),
             "folders": [folder.to_json() for folder in self.folders],
+            "plugins": [str(path.resolve()) for path in self.plugins],
             "policy": asdict(self.policy),
         }
         return json.dumps(plain)
@@ -69,6 +72,7 @@ class Job:
             "results": Path(plain["results"]),
             "data": Path(plain["data"]),
             "folders": tuple(ImageFolder.from_json(folder) for folder in plain["folders"]),
+            "plugins": tuple(Path(path) for path in plain["plugins"]),
             "policy": Policy(**plain["policy"]),
         }
         return cls(trials=trials, **plain)

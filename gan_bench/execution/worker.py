@@ -36,6 +36,7 @@ class _Contexts:
         import torch
 
         from gan_bench.config.data_root import DataRoot
+        from gan_bench.config.plugins import load_plugin
         from gan_bench.data.own_images import register_folder
         from gan_bench.execution.context import RunContext
         from gan_bench.execution.environment import choose_device, fix_bits
@@ -49,6 +50,8 @@ class _Contexts:
             self._made[key] = RunContext(DataRoot(job.data, job.data_given), device, self._stop, job.engine)
         for folder in job.folders:
             register_folder(folder)
+        for path in job.plugins:
+            load_plugin(path)
         return self._made[key]
 
 

@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO, Any
 
 from gan_bench.config.image_folder import ImageFolder
@@ -44,11 +45,13 @@ class WorkerPoolConfig:
         devices: Where workers run, one entry per worker.
         threads: CPU threads of each, or None for torch's own choice.
         folders: The user's own folders of images.
+        plugins: The user's own files of parts, which may run.
     """
 
     devices: tuple[str, ...]
     threads: int | None
     folders: tuple[ImageFolder, ...] = ()
+    plugins: tuple[Path, ...] = ()
 
 
 _living: set[subprocess.Popen[str]] = set()

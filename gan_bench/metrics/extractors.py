@@ -36,7 +36,7 @@ class ExtractorEntry:
     load: Callable[[torch.device], Extractor]
 
 
-EXTRACTORS: Registry[ExtractorEntry] = Registry("extractor")
+EXTRACTORS: Registry[ExtractorEntry] = Registry("extractor", "extractors", ExtractorEntry)
 
 
 class ShippedClassifier:
@@ -98,7 +98,7 @@ def resolve(names: tuple[str, ...], channels: int, device: torch.device) -> tupl
     """
     if names != ("auto",):
         return tuple(name for name in names if EXTRACTORS[name])
-    shipped = [name for name, entry in EXTRACTORS.items() if entry.channels == channels]
+    shipped = [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == channels]
     inception = ["inception"] if device.type == "cuda" and weights_path() is not None else []
     return (*shipped, *inception)
 
@@ -127,3 +127,4 @@ EXTRACTORS.register(
         load=Inception,
     ),
 )
+EXTRACTORS.close_shipped()

@@ -32,7 +32,7 @@ class Architecture:
     discriminator: Callable[[], nn.Module]
 
 
-ARCHITECTURES: Registry[Architecture] = Registry("architecture")
+ARCHITECTURES: Registry[Architecture] = Registry("architecture", "architectures", Architecture)
 
 
 def fingerprint(architecture: Architecture, latent_dim: int) -> str:
@@ -93,3 +93,4 @@ ARCHITECTURES.register(
         discriminator=partial(dcgan.Discriminator64, first_norm=True),
     ),
 )
+ARCHITECTURES.close_shipped()

@@ -46,7 +46,7 @@ class Loss:
         return mean_probability(outputs) if self.output == "logit" else outputs.detach().mean(-1)
 
 
-LOSSES: Registry[Loss] = Registry("loss")
+LOSSES: Registry[Loss] = Registry("loss", "losses", Loss)
 
 
 def discriminator_loss(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
@@ -169,3 +169,4 @@ LOSSES.register(
         output="score",
     ),
 )
+LOSSES.close_shipped()

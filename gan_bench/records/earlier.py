@@ -81,17 +81,21 @@ def epochs_kept(directory: RecordDirectory) -> int:
     return 0
 
 
-def inputs_changed(directory: RecordDirectory, now: Mapping[str, Any]) -> bool:
-    """Say whether an earlier run of the trial saw other images or trained other networks.
+def inputs_changed(directory: RecordDirectory, now: Mapping[str, Any]) -> str | None:
+    """Say what an earlier run of the trial had that is another now, or return None.
 
     To resume from its checkpoint would be a mixture.
 
     Args:
         directory: The record.
-        now: ``data_sha256``, ``networks_sha256`` and ``torch``, as they are now. Versions of torch describe the
-            same networks in different words, so networks are compared under the same one only.
+        now: ``data_sha256``, ``networks_sha256``, ``torch`` and ``parts``, as they are now. Versions of torch describe
+            the same networks in different words, so networks are compared under the same one only.
     """
     known = environment_of(directory)
     same_torch = known.get("libraries", {}).get("torch") == now["torch"]
     watched = ("data_sha256", "networks_sha256") if same_torch else ("data_sha256",)
-    return any(known.get(name) not in (None, now[name]) for name in watched)
+    if any(known.get(name) not in (None, now[name]) for name in watched):
+        return "dataset or architecture changed"
+    parts, before = now.get("parts", {}), known.get("parts", {})
+    changed = [key for key in before if key in parts and before[key].get("sha256") != parts[key]["sha256"]]
+    return f"the code of {', '.join(changed)} changed" if changed else None

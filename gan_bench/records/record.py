@@ -103,10 +103,7 @@ class Score:
 
     def to_json(self) -> dict[str, Any]:
         """Return the score as a JSON-able dict."""
-        plain = asdict(self)
-        if self.weights is None:
-            del plain["weights"]
-        return {"name": self.name, **plain}
+        return {"name": self.name, **asdict(self)}
 
 
 def best_scores(scores: list[tuple[int, dict[str, float | None]]]) -> dict[str, dict[str, float]]:

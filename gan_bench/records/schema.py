@@ -58,6 +58,12 @@ class Environment(TypedDict):
     networks_sha256: NotRequired[
         Annotated[str | None, doc("digest of the layers of both networks: kinds, settings, shapes")]
     ]
+    parts: NotRequired[
+        Annotated[
+            dict[str, Any],
+            doc("parts of other packages and of local files by KINDS/NAME: name, version, sha256 of the code, path"),
+        ]
+    ]
     engine: NotRequired[Annotated[str, doc("how the update was executed")]]
     d_output: NotRequired[
         Annotated[str, doc("what d_real and d_fake are means of: logit, as probabilities, or score, without bounds")]
@@ -137,7 +143,7 @@ class Score(TypedDict):
     split: Annotated[str, doc("which real images were the reference")]
     real: Annotated[Count, doc("number of real images")]
     generated: Annotated[Count, doc("number of generated images")]
-    weights: NotRequired[Annotated[str, doc("ema when the moving average of G made the images, else left out")]]
+    weights: NotRequired[Annotated[str | None, doc("ema when the moving average of G made the images, else null")]]
     kept: NotRequired[
         Annotated[
             int | None,
@@ -271,6 +277,20 @@ class PlannedTrial(TypedDict):
     config: Annotated[dict[str, Any], doc("the TrialConfig, field by field")]
 
 
+class PlannedMeasure(TypedDict):
+    """A measure of ``SUITE/plan.json`` that gan_bench does not ship, so that reports do without its code."""
+
+    __pydantic_config__ = ConfigDict(strict=True, extra="forbid")  # type: ignore[misc]
+
+    title: Annotated[str, doc("what tables call it")]
+    lower_is_better: Annotated[bool, doc("whether smaller is better")]
+    description: Annotated[str, doc("one sentence")]
+    metric: Annotated[Literal[""], doc("empty: its code is not named here")]
+    roles: Annotated[list[str], doc("where it is shown")]
+    log_scale: Annotated[bool, doc("whether ratios of its values are compared")]
+    bounds: Annotated[list[FiniteFloat | None], Field(min_length=2, max_length=2), doc("least and greatest value")]
+
+
 class Plan(TypedDict):
     """``SUITE/plan.json``: every trial that was ever planned of a suite's version."""
 
@@ -281,6 +301,7 @@ class Plan(TypedDict):
     version: Annotated[Count, doc("version of the suite")]
     command: NotRequired[Annotated[str, doc("what the suite was last run with; locations of data and tracking apart")]]
     trials: Annotated[list[PlannedTrial], doc("its trials")]
+    measures: NotRequired[Annotated[dict[str, PlannedMeasure], doc("measures of other packages and files, by name")]]
     sha256: NotRequired[Digest]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError
@@ -70,7 +71,9 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial],
             for row in _earlier(folder / PLAN, "trials", version, schema.PLAN, schema.Plan)
             if row["id"] not in known and _is_sound(folder / PLAN, row)
         ]
-        said = {} if command is None else {"command": command}
+        said: dict[str, Any] = {} if command is None else {"command": command}
+        measures = {**_plan_of(folder).get("measures", {}), **_foreign_measures()}
+        said |= {"measures": measures} if measures else {}
         content = {"schema": SCHEMA_VERSION, "suite": suite, "version": version, **said, "trials": [*rows, *fresh]}
         write_object(folder / PLAN, content)
 
@@ -131,13 +134,32 @@ def read_baselines(results: Path) -> dict[str, Rows]:
     return found
 
 
+def _foreign_measures() -> dict[str, Any]:
+    found = MEASURES.items()
+    return {name: each.to_json() for name, each in found if each.metric and not MEASURES.is_shipped(name)}
+
+
+def _plan_of(suite: Path) -> Mapping[str, Any]:
+    """Return a suite's plan, empty when there is none that can be read."""
+    try:
+        return read_known(suite / PLAN, schema.PLAN, schema.Plan)
+    except RecordError:
+        return {}
+
+
+def lend_measures(results: Path) -> None:
+    """Make measures known that suites under a results folder were scored with and whose code is not here."""
+    for suite in suite_folders(results):
+        for name, plain in _plan_of(suite).get("measures", {}).items():
+            MEASURES.lend(name, Measure.from_json(plain))
+
+
 def read_commands(results: Path) -> dict[str, str]:
     """Read what every suite under a results folder was last run with; suites whose plan does not say are left out."""
     found: dict[str, str] = {}
     for suite in suite_folders(results):
-        with contextlib.suppress(RecordError):
-            if command := read_known(suite / PLAN, schema.PLAN, schema.Plan).get("command"):
-                found[suite.resolve().name] = printable(command)
+        if command := _plan_of(suite).get("command"):
+            found[suite.resolve().name] = printable(command)
     return found
 
 

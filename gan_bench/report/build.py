@@ -11,7 +11,7 @@ from rich.console import Console
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records.reader import StoredTrial, existing, scan
-from gan_bench.records.shared import read_baselines, read_commands
+from gan_bench.records.shared import lend_measures, read_baselines, read_commands
 from gan_bench.report.answer import Answer, answers, to_markdown
 from gan_bench.report.frame import Frames, build_frames, few_epochs
 from gan_bench.report.latex import check_columns, to_latex
@@ -93,7 +93,8 @@ def build_report(
     Raises:
         UserError: There are no records, or the report cannot be written.
     """
-    found = list(scan(existing(results), steps=few_epochs))
+    lend_measures(existing(results))
+    found = list(scan(results, steps=few_epochs))
     trials = [item for item in found if isinstance(item, StoredTrial)]
     unreadable = [str(item) for item in found if isinstance(item, RecordError)]
     if not trials and not unreadable:

@@ -14,7 +14,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.records.reader import StoredTrial, existing, scan
-from gan_bench.records.shared import read_baselines
+from gan_bench.records.shared import lend_measures, read_baselines
 from gan_bench.report.changes import SETTING_COLUMNS, Studies, matched, newest, sentence, setting_changes
 from gan_bench.report.conditions import differences_of
 from gan_bench.report.frame import build_frames, group_key
@@ -145,7 +145,8 @@ class _Folder:
 
     @classmethod
     def read(cls, results: Path) -> _Folder:
-        trials = [item for item in scan(existing(results), steps=False) if isinstance(item, StoredTrial)]
+        lend_measures(existing(results))
+        trials = [item for item in scan(results, steps=False) if isinstance(item, StoredTrial)]
         if not trials:
             raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
         found = studies(build_frames(trials), read_baselines(results))

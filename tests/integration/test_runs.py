@@ -192,8 +192,8 @@ def test_divergence_is_a_row_with_a_reason(tmp_path, monkeypatch):
     plain = engine.update
     calls = iter(range(1000))
 
-    def poisoned(state, *batch):
-        values = plain(state, *batch)
+    def poisoned(*given, **named):
+        values = plain(*given, **named)
         return values * float("nan") if next(calls) == 3 else values
 
     monkeypatch.setattr(engine, "update", poisoned)

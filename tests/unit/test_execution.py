@@ -62,7 +62,8 @@ def test_what_came_of_a_claim_travels(claim):
 def test_a_job_travels(tmp_path):
     job = Job(
         trials=(digits_trial(0), digits_trial(1)), results=tmp_path, data=tmp_path, data_given=True, device="cpu",
-        engine="auto", threads=1, folders=(), policy=Policy(time_limit=3.0, fresh_since="2026"),
+        engine="auto", threads=1, folders=(), plugins=(tmp_path / "nets.py",),
+        policy=Policy(time_limit=3.0, fresh_since="2026"),
     )  # fmt: skip
     assert Job.from_json(job.to_json()) == job
 

@@ -19,7 +19,7 @@ def test_order_of_registration_is_kept(fruits):
 
 
 def test_duplicate_is_an_error(fruits):
-    with pytest.raises(ValueError, match='fruit "pear" is registered twice'):
+    with pytest.raises(ValueError, match='the fruit name "pear" is taken: it is registered twice'):
         fruits.register("pear", 3)
 
 

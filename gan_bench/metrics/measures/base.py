@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from gan_bench.config.measures import MEASURES
+from gan_bench.core.errors import brief
 from gan_bench.metrics.reference import Reference
 
 
@@ -100,6 +102,24 @@ class FeatureMetric(Metric):
         return moved
 
 
+def metric_class(path: str) -> type[FeatureMetric] | None:
+    """Return the class that a measure names, or None, with a warning, when somebody else's cannot be had."""
+    if not path:
+        return None
+    if path.startswith("gan_bench."):
+        shipped: type[FeatureMetric] = resolve_name(path)
+        return shipped
+    try:
+        found: type[FeatureMetric] = resolve_name(path)
+        if not issubclass(found, FeatureMetric):
+            raise TypeError("it is no FeatureMetric")
+    except Exception as error:  # somebody else's code may raise anything
+        text = f"scores of {path} are left out ({brief(error)}); repair or uninstall what offers it"
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
+        return None
+    return found
+
+
 def collect_metrics(setup: MeasureSetup) -> MetricCollection:
     """Make the metrics of every registered measure that a setup allows, on the reference's device.
 
@@ -113,8 +133,9 @@ def collect_metrics(setup: MeasureSetup) -> MetricCollection:
     metrics: dict[str, FeatureMetric] = {}
     groups: dict[object, list[str]] = {}
     for path in dict.fromkeys(measure.metric for measure in MEASURES.values()):
-        metric: FeatureMetric = resolve_name(path)(setup)
-        if metric.gives:
+        made = metric_class(path)
+        metric = made(setup) if made else None
+        if metric is not None and metric.gives:
             key = path.replace(".", "_")  # a module's name has no dots
             metrics[key] = metric
             groups.setdefault((type(metric).update, tuple(metric.metric_state)), []).append(key)

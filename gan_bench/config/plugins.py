@@ -1,0 +1,66 @@
+"""Local files of a user's own parts: Python that registers them, run only when that was allowed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+
+from gan_bench.core.errors import UserError, brief
+from gan_bench.core.registry import REGISTRIES
+from gan_bench.core.sources import Source, loading
+
+_PREFIX = "gan_bench_plugin_"
+_loaded: dict[str, str] = {}
+
+
+def load_plugin(path: Path) -> Source:
+    """Run a file that registers parts; one that ran before runs again only when it has changed.
+
+    Args:
+        path: The file. Whoever calls this has been allowed to run it.
+
+    Returns:
+        What its parts are attributed to.
+
+    Raises:
+        UserError: It cannot be read, fails, or registers a name that is taken; then none of its parts is registered.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"the plug-in {path} cannot be read ({error.strerror}); correct plugins: in the suite"
+        ) from None
+    place, digest = str(path.resolve()), hashlib.sha256(content).hexdigest()
+    source = Source(name=path.name, version="", sha256=digest, path=place)
+    if _loaded.get(place) == digest:
+        return source
+    forget_plugin(place)
+    name = f"{_PREFIX}{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, place)
+    if spec is None or spec.loader is None:
+        raise UserError(f"the plug-in {path} is no Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickles of its classes look there
+    try:
+        with loading(source):
+            exec(compile(content, place, "exec"), module.__dict__)  # noqa: S102 - its owner allowed it
+    except (Exception, SystemExit) as error:  # somebody else's code may raise anything
+        forget_plugin(place)
+        line = next(
+            (f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == place), None
+        )
+        where = f", line {line}" if line else ""
+        raise UserError(f"the plug-in {path} cannot be loaded ({brief(error)}{where}); repair it") from None
+    _loaded[place] = digest
+    return source
+
+
+def forget_plugin(place: str) -> None:
+    """Remove the parts of a file that ran."""
+    _loaded.pop(place, None)
+    for registry in REGISTRIES.values():
+        registry.forget(place)

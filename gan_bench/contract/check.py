@@ -1,0 +1,118 @@
+"""Find somebody's parts, and check them: ``gan-bench check``; the tests check every part that is shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gan_bench.config.data_root import DataRoot
+from gan_bench.config.plugins import load_plugin
+from gan_bench.contract.base import Body, BrokenContractError, require
+from gan_bench.contract.inputs import dataset_checks, recipe_checks
+from gan_bench.contract.networks import architecture_checks, loss_checks
+from gan_bench.contract.scores import extractor_checks, measure_checks
+from gan_bench.core.errors import DataError, UserError, brief
+from gan_bench.core.registry import REGISTRIES, did_you_mean
+from gan_bench.core.sources import distribution_of
+from gan_bench.records.layout import check_name
+
+_CHECKS: dict[str, Callable[[Any, str, DataRoot], Iterable[tuple[str, Body]]]] = {
+    "architectures": architecture_checks,
+    "losses": loss_checks,
+    "datasets": dataset_checks,
+    "extractors": extractor_checks,
+    "measures": measure_checks,
+    "recipes": recipe_checks,
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check of a part came to.
+
+    Attributes:
+        part: Kind and name of the part.
+        what: What was checked.
+        fault: How the contract is broken, or None.
+        skipped: Why it could not be checked, or None.
+    """
+
+    part: str
+    what: str
+    fault: str | None = None
+    skipped: str | None = None
+
+
+def parts_of(target: str) -> list[tuple[str, str]]:
+    """Find the parts of a package or a local file, which is run.
+
+    Args:
+        target: Name of a distribution or of its package, or path of a Python file.
+
+    Returns:
+        Plurals of registries and names in them.
+
+    Raises:
+        UserError: There are none, or the file fails.
+    """
+    if target.endswith(".py"):
+        place = str(load_plugin(Path(target)).path)
+        found = [(plural, name) for plural, registry in REGISTRIES.items() for name in registry.of_file(place)]
+        if not found:
+            raise UserError(f"{target} registers no part; it needs a line such as ARCHITECTURES.register(NAME, ...)")
+        return found
+    owners: dict[str, list[tuple[str, str]]] = {}
+    for plural, registry in REGISTRIES.items():
+        for name, points in registry.points().items():
+            for point in points:
+                for owner in {distribution_of(point)[0], point.module.partition(".")[0]}:
+                    owners.setdefault(_normal(owner), []).append((plural, name))
+    if _normal(target) not in owners:
+        hint = did_you_mean(_normal(target), owners) if owners else "none offers any"
+        raise UserError(f'no installed package "{target}" offers parts ({hint}); a path to a Python file works too')
+    return owners[_normal(target)]
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def check_part(plural: str, name: str, data: DataRoot) -> Iterator[Check]:
+    """Check one part against the contract of its kind.
+
+    Args:
+        plural: Its registry.
+        name: Its name.
+        data: Where datasets look for their files.
+
+    Yields:
+        What every check came to; after a part that cannot be loaded there are no more.
+    """
+    registry = REGISTRIES[plural]
+    part = f"{registry.kind} {name}"
+
+    def carry_out(what: str, check: Body) -> Check:
+        try:
+            check()
+        except DataError as error:
+            return Check(part, what, skipped=str(error))
+        except BrokenContractError as error:
+            return Check(part, what, fault=str(error))
+        except Exception as error:  # somebody else's code may raise anything
+            return Check(part, what, fault=brief(error))
+        return Check(part, what)
+
+    loaded = carry_out("loads", lambda: _loads(plural, name))
+    yield loaded
+    if loaded.fault is None:
+        for what, check in _CHECKS[plural](registry[name], name, data):
+            yield carry_out(what, check)
+
+
+def _loads(plural: str, name: str) -> None:
+    check_name(name, REGISTRIES[plural].kind)
+    entry = REGISTRIES[plural][name]
+    form = REGISTRIES[plural].form
+    require(form is None or isinstance(entry, form), f"it is a {type(entry).__name__}")
