@@ -6,6 +6,7 @@ outcome = carry_out(plan, options, listener)
 
 from __future__ import annotations
 
+import json
 import shlex
 import tempfile
 from collections.abc import Callable
@@ -96,6 +97,8 @@ class BenchOptions:
         words = ["gan-bench", "run", self.suite]
         for option, value in options.items():
             words += [] if value is None else [option, str(value)]
+        for name, value in asked.changes.items():
+            words += ["--set", f"{name}={json.dumps(value)}" if isinstance(value, (list, bool)) else f"{name}={value}"]
         words += ["--allow-plugins"] if asked.allow_plugins else []
         for name in asked.extractors or ():
             words += ["--extractor", name]

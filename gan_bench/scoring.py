@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.image_folder import Transform
-from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import printable
 from gan_bench.data.datasets import DATASETS, ImageSet, load
@@ -25,18 +21,18 @@ from gan_bench.metrics.evaluator import Evaluator, generated_chunks, shuffled
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.features import Extractor
 from gan_bench.metrics.reference import Reference, chunks, compute, export_moments, import_moments, reference
-from gan_bench.models.architectures import ARCHITECTURES
-from gan_bench.records.layout import TRIAL
 from gan_bench.records.record import Score
+from gan_bench.sampling import load_generator
 
 
 def score(
-    generated: str, against: str, extractors: list[str], root: DataRoot, device: torch.device, samples: int
+    generated: str | Tensor, against: str, extractors: list[str], root: DataRoot, device: torch.device, samples: int
 ) -> list[Score]:
     """Score images made anywhere.
 
     Args:
-        generated: A folder or zip of images, or a ``generator.safetensors`` in its record directory.
+        generated: A folder or zip of images, a ``generator.safetensors`` in its record directory, or (N, C, H, W) uint8
+            images.
         against: A dataset with or without its split (``mnist``, ``mnist:test``), a folder or zip of images, or an
             ``.npz`` with ``mu`` and ``sigma`` (FID and IS only).
         extractors: Names; when empty, the shipped one for the images' channels.
@@ -83,7 +79,9 @@ class _Drawn:
     seed: int = 0
 
 
-def _generated(generated: str, extractors: list[str], device: torch.device, samples: int) -> _Drawn:
+def _generated(generated: str | Tensor, extractors: list[str], device: torch.device, samples: int) -> _Drawn:
+    if isinstance(generated, Tensor):
+        return _Drawn(chunks(shuffled(generated)), len(generated), generated.shape[1], generated.shape[2])
     path = Path(generated)
     if path.suffix == ".safetensors":
         return _from_generator(path, device, samples)
@@ -107,23 +105,10 @@ def _images_of(path: Path, channels: int) -> ImageSet:
 
 
 def _from_generator(path: Path, device: torch.device, samples: int) -> _Drawn:
-    beside = path.parent / TRIAL
-    try:
-        config = TrialConfig.from_json(json.loads(beside.read_bytes())["config"])
-        weights = load_file(path)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise DataError(
-            f"{path} cannot be scored ({type(error).__name__}: {error}); a generator file needs the trial.json of its "
-            "record directory beside it"
-        ) from None
-    architecture = ARCHITECTURES[config.architecture]
-    network = architecture.generator(config.latent_dim)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError:
-        raise DataError(f"{path} does not fit the architecture {config.architecture} of {beside}") from None
-    drawn = generated_chunks(network.to(device), config, samples, "evaluation/0")
-    return _Drawn(drawn, samples, architecture.image_shape[0], config.image_size, config.seed)
+    made = load_generator(path, device=device)
+    config = made.config
+    drawn = generated_chunks(made.network, config, samples, "evaluation/0")
+    return _Drawn(drawn, samples, made.image_shape[0], config.image_size, config.seed)
 
 
 def _references(

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from gan_bench import __version__
 from gan_bench.cli.console import console, table_console
 from gan_bench.cli.data_commands import data_app
 from gan_bench.cli.options import (
@@ -31,6 +30,7 @@ from gan_bench.cli.options import (
 from gan_bench.config.data_root import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural as plural_of
+from gan_bench.core.version import __version__
 from gan_bench.records.json_files import finite
 
 app = typer.Typer(
@@ -69,8 +69,11 @@ def run(
     epochs: Annotated[int | None, typer.Option(min=1, help="Cap on the epochs.")] = None,
     train_limit: Annotated[int | None, typer.Option(min=2, help="Cap on the training images.")] = None,
     samples: Annotated[int | None, typer.Option(min=2, help="Generated images per evaluation.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds with commas, such as 0,1,2.")] = None,
-    only: Annotated[str | None, typer.Option(help="Run only trials whose names match this glob.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, such as 0,1,2 or 0-4.")] = None,
+    only: Annotated[str | None, typer.Option(help="Run only trials whose names match this glob or contain it.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Set a value in every trial, such as lr=1e-4; may be repeated.")
+    ] = None,
     extractor: Annotated[list[str] | None, typer.Option(help="Score with this extractor; may be repeated.")] = None,
     executor: Annotated[
         ExecutorChoice, typer.Option(help="Where trials run; auto is processes where several can run at a time.")
@@ -93,6 +96,7 @@ def run(
     """Train and score the trials of a suite; finished ones are skipped, interrupted ones are resumed."""
     from gan_bench.config.cuts import PlanOptions
     from gan_bench.config.suite import find_suite
+    from gan_bench.config.suite_file import parse_change
 
     find_suite(suite)  # an unknown name is reported before torch is loaded
     from gan_bench.bench import BenchOptions
@@ -114,6 +118,7 @@ def run(
                 only=only,
                 extractors=tuple(extractor) if extractor else None,
                 allow_plugins=allow_plugins,
+                changes=dict(map(parse_change, change or ())),
             ),
             engine=engine.value,
             executor=executor.value,
@@ -175,7 +180,7 @@ def compare(
 
 @app.command(name="list")
 def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; all kinds when left out.")] = None) -> None:
-    """List suites, recipes, datasets, architectures and extractors."""
+    """List suites, recipes, datasets, architectures, losses, extractors and measures."""
     from gan_bench.cli.describe import listing
 
     out = console()
@@ -187,7 +192,9 @@ def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; all ki
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a suite, recipe, dataset, architecture or extractor.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a suite, recipe, dataset, architecture, loss, extractor or measure.")
+    ],
 ) -> None:
     """Describe one thing: a recipe with the provenance of its values, a suite with its trials, and so on."""
     from gan_bench.cli.describe import describe
@@ -242,6 +249,29 @@ def score(
         spread = "" if each.std is None else f" ± {each.std:.3g}"
         note = f"  ({each.note})" if each.note else ""
         console().say(f"{each.name} = {value}{spread}{note}")
+
+
+@app.command()
+def sample(
+    trial: Annotated[Path, typer.Argument(help="A record directory, or a generator.safetensors in one.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the images \\[default: TRIAL-samples here].")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the latent vectors.")] = 0,
+    images: Annotated[int, typer.Option(min=0, max=1_000_000, help="Write so many single PNG files.")] = 0,
+    interpolate: Annotated[int, typer.Option(min=0, max=1000, help="Write 8 ways of so many images each.")] = 0,
+    gif: Annotated[bool, typer.Option("--gif", help="Write the sample grids of all epochs as a GIF.")] = False,
+    ema: Annotated[bool, typer.Option("--ema", help="Take the moving average of G.")] = False,
+    allow_plugins: Annotated[
+        bool, typer.Option("--allow-plugins", help="Run the Python file that the architecture is of.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Draw from a trained generator: a grid, single images, a latent interpolation, a GIF over epochs."""
+    from gan_bench.cli.sample import write_samples
+    from gan_bench.execution.environment import choose_device
+
+    where = str(choose_device(device))
+    kinds = {"seed": seed, "images": images, "steps": interpolate}
+    write_samples(trial, out, console(), **kinds, film=gif, average=ema, allow_plugins=allow_plugins, device=where)
 
 
 @app.command()

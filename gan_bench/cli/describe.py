@@ -5,21 +5,25 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.recipes import RECIPES, Recipe
 from gan_bench.config.suite import find_suite, make_plan, suites_folder
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
-from gan_bench.core.registry import did_you_mean
+from gan_bench.core.registry import Registry, did_you_mean
 
 if TYPE_CHECKING:
     from gan_bench.config.data_root import DataRoot
+
+
+T = TypeVar("T")
 
 
 def listing(kind: str) -> list[tuple[str, str]]:
@@ -43,29 +47,49 @@ def _suite_line(path: Path) -> str:
 
 
 def _recipes() -> Iterator[tuple[str, str]]:
-    for name, recipe in RECIPES.items():
-        yield name, f"{recipe.article.key}: {recipe.article.title} ({recipe.article.outlet})"
+    return _entries(RECIPES, lambda r: f"{r.article.key}: {r.article.title} ({r.article.outlet})")
 
 
 def _datasets() -> Iterator[tuple[str, str]]:
     from gan_bench.data.datasets import DATASETS
 
-    for name, dataset in DATASETS.items():
-        yield name, dataset.description
+    return _entries(DATASETS, lambda dataset: dataset.description)
 
 
 def _architectures() -> Iterator[tuple[str, str]]:
     from gan_bench.models.architectures import ARCHITECTURES
 
-    for name, architecture in ARCHITECTURES.items():
-        yield name, architecture.description
+    return _entries(ARCHITECTURES, lambda architecture: architecture.description)
+
+
+def _losses() -> Iterator[tuple[str, str]]:
+    from gan_bench.models.losses import LOSSES
+
+    return _entries(LOSSES, lambda loss: f"{loss.description} ({loss.source})")
 
 
 def _extractors() -> Iterator[tuple[str, str]]:
     from gan_bench.metrics.extractors import EXTRACTORS
 
-    for name, entry in EXTRACTORS.items():
-        yield name, entry.description
+    return _entries(EXTRACTORS, lambda entry: entry.description)
+
+
+def _measures() -> Iterator[tuple[str, str]]:
+    return _entries(MEASURES, _measure_line)
+
+
+def _measure_line(measure: Measure) -> str:
+    return f"{measure.description}; {'lower' if measure.lower_is_better else 'higher'} is better"
+
+
+def _entries(registry: Registry[T], text: Callable[[T], str]) -> Iterator[tuple[str, str]]:
+    """Yield (name, one line) of every entry; of one whose package is broken, what is wrong."""
+    for name in registry:
+        try:
+            source = registry.source(name)
+            yield name, text(registry[name]) + (f" [{source.name} {source.version}".rstrip() + "]" if source else "")
+        except UserError as error:
+            yield name, f"broken: {error}"
 
 
 _LISTS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
@@ -73,7 +97,9 @@ _LISTS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
     "recipes": _recipes,
     "datasets": _datasets,
     "architectures": _architectures,
+    "losses": _losses,
     "extractors": _extractors,
+    "measures": _measures,
 }
 
 
@@ -94,8 +120,9 @@ def describe(name: str, kind: str | None = None) -> RenderableType:
     for each in kinds:
         names = [entry for entry, _ in listing(each)]
         known += names
-        if name in names:
-            return _DESCRIPTIONS[each](name)
+        found = name if name in names else next((n for n in names if n.lower() == name.lower()), None)
+        if found:
+            return _DESCRIPTIONS[each](found)
     raise UserError(f'nothing is called "{name}" ({did_you_mean(name, dict.fromkeys(known))})')
 
 
@@ -156,12 +183,31 @@ def _describe_extractor(name: str) -> RenderableType:
     return table
 
 
+def _describe_loss(name: str) -> RenderableType:
+    from gan_bench.models.losses import LOSSES
+
+    loss = LOSSES[name]
+    smoothing = "takes label_smoothing" if loss.smoothed else "has no target to smooth"
+    output = "the logit of a probability" if loss.output == "logit" else "a score without bounds"
+    return Text(f"{name}: {loss.description}; source: {loss.source}; D's output is {output}; {smoothing}")
+
+
+def _describe_measure(name: str) -> RenderableType:
+    measure = MEASURES[name]
+    low, high = ("" if bound is None else f"{bound:g}" for bound in measure.bounds)
+    bounds = f"; from {low or '-inf'} to {high or 'inf'}" if low or high else ""
+    shown = f"; shown as {', '.join(sorted(measure.roles))}" if measure.roles else ""
+    return Text(f"{name} ({measure.title}): {_measure_line(measure)}{bounds}{shown}; computed by {measure.metric}")
+
+
 _DESCRIPTIONS: dict[str, Callable[[str], RenderableType]] = {
     "suites": _describe_suite,
     "recipes": _describe_recipe,
     "datasets": _describe_dataset,
     "architectures": _describe_architecture,
+    "losses": _describe_loss,
     "extractors": _describe_extractor,
+    "measures": _describe_measure,
 }
 
 

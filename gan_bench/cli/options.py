@@ -57,7 +57,9 @@ class Kind(StrEnum):
     RECIPES = "recipes"
     DATASETS = "datasets"
     ARCHITECTURES = "architectures"
+    LOSSES = "losses"
     EXTRACTORS = "extractors"
+    MEASURES = "measures"
 
 
 Results = Annotated[Path, typer.Option("--results", help="Folder for records.")]
@@ -107,9 +109,27 @@ def seeds_of(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     try:
-        seeds = tuple(int(part) for part in text.split(","))
+        seeds = tuple(seed for part in text.split(",") for seed in _range(part))
     except ValueError:
-        raise UserError(f'--seeds takes whole numbers with commas, such as 0,1,2, not "{text}"') from None
+        raise UserError(f'--seeds takes whole numbers and ranges, such as 0,1,2 or 0-4, not "{text}"') from None
     if any(not 0 <= seed < 2**31 for seed in seeds):
         raise UserError(f"--seeds must lie between 0 and {2**31 - 1}, got {text}")
     return tuple(dict.fromkeys(seeds))
+
+
+MAX_SEEDS = 10_000
+"""Most seeds of one range."""
+
+
+def _range(part: str) -> range:
+    """Read a whole number, or the first and the last of several.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    first, dash, last = part.strip().partition("-")
+    start = int(first)
+    stop = int(last) if dash else start
+    if not 0 <= stop - start < MAX_SEEDS:
+        raise ValueError(part)
+    return range(start, stop + 1)

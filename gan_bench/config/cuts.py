@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from gan_bench.config.suite_file import ProfileCuts, SuiteFile
+from gan_bench.config.suite_file import ProfileCuts, SuiteFile, check_changes
 from gan_bench.config.trial import Profile, check_limits
 from gan_bench.config.yaml_document import YamlDocument, clip, dotted
 from gan_bench.core.errors import SuiteError, UserError
@@ -14,7 +15,9 @@ from gan_bench.core.registry import did_you_mean
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions:
-    """What the command line adds to a suite: caps, seeds and a filter, and whether its plug-ins may run.
+    """What the command line adds to a suite: caps, seeds, a filter, changed values, and whether its plug-ins may run.
+
+    Changes are fields of ``suite_file.Changes``; every trial gets them.
 
     Raises:
         UserError: A number is outside its limits.
@@ -27,6 +30,7 @@ class PlanOptions:
     seeds: tuple[int, ...] | None = None
     only: str | None = None
     allow_plugins: bool = False
+    changes: Mapping[str, Any] = field(default_factory=dict)
     extractors: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -36,6 +40,7 @@ class PlanOptions:
                 check_limits({"seed": seed})
         except ValueError as error:
             raise UserError(str(error)) from None
+        check_changes(self.changes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +87,8 @@ class Frame:
         """
         profile = suite.profiles.quick if options.profile == "quick" else ProfileCuts()
         recipes = dict.fromkeys(entry.recipe for entry in suite.trials)
-        for field in ("epochs", "train_limit"):
-            _check_recipes(suite, field, recipes, document)
+        for name in ("epochs", "train_limit"):
+            _check_recipes(suite, name, recipes, document)
         cuts = {
             recipe: Cuts(
                 epochs=_least(_cut(profile.epochs, recipe), options.epochs),

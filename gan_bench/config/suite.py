@@ -67,7 +67,13 @@ def find_suite(name: str) -> Path:
         with contextlib.suppress(OSError):  # the name is too long for a file
             if path.exists():
                 return path
-    known = {path.stem for folder in folders for path in folder.glob("*.yaml")}
+    known = {path.stem: path for folder in reversed(folders) for path in folder.glob("*.yaml")}
+    if name.lower() in known:
+        return known[name.lower()]
+    if name in RECIPES:
+        raise SuiteError(
+            f'"{name}" is a recipe, not a suite; add --only {name} to a suite that has it, or write a suite of your own'
+        )
     raise SuiteError(f'unknown suite "{name}" ({did_you_mean(name, known)}); a path to a YAML file works too')
 
 
@@ -82,7 +88,7 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
     plugins = _run_plugins(suite, document, allowed=options.allow_plugins)
     frame = Frame.of(suite, options, document)
     _check_count(suite, len(frame.seeds), document)
-    templates = list(_templates(suite, frame, document))
+    templates = list(_templates(suite, frame, options, document))
     trials: dict[str, Trial] = {}
     for seed, template in itertools.product(frame.seeds, templates):
         trial = replace(template, config=replace(template.config, seed=seed))
@@ -90,11 +96,11 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
         if known is not trial and known.config != trial.config:
             names = f'"{clip(known.name, 200)}" and "{clip(trial.name, 200)}"'
             raise SuiteError(f"{path}: the trials {names} have the same id {trial.id}; change a value or the version")
-    chosen = [t for t in trials.values() if options.only is None or fnmatch.fnmatchcase(t.name, options.only)]
+    chosen = [t for t in trials.values() if options.only is None or _matches(t.name, options.only)]
     if not chosen:
         raise UserError(f'no trial of {suite.suite} matches --only "{options.only}"; --dry-run lists the names')
     return Plan(
-        suite=suite.suite,
+        suite=results_name(suite.suite, options),
         version=suite.version,
         description=suite.description,
         profile=options.profile,
@@ -102,6 +108,16 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
         folders=tuple(_folder(document, name, entry) for name, entry in suite.datasets.items()),
         plugins=plugins,
     )
+
+
+def results_name(suite: str, options: PlanOptions) -> str:
+    """Return the name that a suite's trials are recorded under: values from the command line mark it."""
+    return f"{suite}+set" if options.changes else suite
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Say whether a trial's name matches a glob, or contains a text that is none."""
+    return fnmatch.fnmatchcase(name, pattern) or (not set(pattern) & set("*?[") and pattern in name)
 
 
 def _run_plugins(suite: SuiteFile, document: YamlDocument, *, allowed: bool) -> tuple[Path, ...]:
@@ -144,7 +160,7 @@ def _check_count(suite: SuiteFile, seeds: int, document: YamlDocument) -> None:
         raise SuiteError(f"{at}: trials: {total:,} trials; at most {MAX_TRIALS:,}; split the suite")
 
 
-def _templates(suite: SuiteFile, frame: Frame, document: YamlDocument) -> Iterator[Trial]:
+def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: YamlDocument) -> Iterator[Trial]:
     """Yield every trial of a suite once, with seed 0.
 
     Raises:
@@ -154,14 +170,15 @@ def _templates(suite: SuiteFile, frame: Frame, document: YamlDocument) -> Iterat
         where = f"{document.nearest(('trials', index), key=False)}: trials[{index}]"
         if entry.recipe not in RECIPES:
             at = document.nearest(("trials", index, "recipe"), key=False)
-            hint = did_you_mean(entry.recipe, RECIPES)
+            hint = RECIPES.hint(entry.recipe)
             raise SuiteError(f'{at}: trials[{index}].recipe: unknown recipe "{clip(entry.recipe, 60)}" ({hint})')
         recipe = RECIPES[entry.recipe]
         values, provenance = recipe.values(), recipe.provenance()
-        for changes in _expand(entry, where):
+        given = _both({n: tuple(v) if isinstance(v, list) else v for n, v in options.changes.items()})
+        for changes in ({**each, **given} for each in _expand(entry, where)):
             try:
                 _check_betas({**values, **changes}, changes)
-                config = _config(suite, recipe.name, {**values, **changes}, frame)
+                config = _config(suite, results_name(suite.suite, options), recipe.name, {**values, **changes}, frame)
             except ValueError as error:
                 raise SuiteError(f"{where}: {clip(str(error))}") from None
             cut = config.epochs < {**values, **changes}["epochs"]
@@ -221,8 +238,8 @@ def _both(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for name, value in changes.items() for field in BOTH.get(name, (name,))}
 
 
-def _config(suite: SuiteFile, recipe: str, values: Mapping[str, Any], frame: Frame) -> TrialConfig:
-    """Return the config of the recipe's changed values under the cuts of a plan, with seed 0.
+def _config(suite: SuiteFile, name: str, recipe: str, values: Mapping[str, Any], frame: Frame) -> TrialConfig:
+    """Return the config of the recipe's changed values under the cuts of a plan, with seed 0 and the suite's name.
 
     Raises:
         ValueError: A value is outside its range.
@@ -237,7 +254,7 @@ def _config(suite: SuiteFile, recipe: str, values: Mapping[str, Any], frame: Fra
     profile: Profile = "quick" if cut else "full"
     return TrialConfig(
         **{**values, "epochs": epochs},
-        suite=suite.suite,
+        suite=name,
         suite_version=suite.version,
         recipe=recipe,
         train_limit=cuts.train_limit,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -33,7 +33,7 @@ from gan_bench.config.trial import (
     StepFakes,
 )
 from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, show
-from gan_bench.core.errors import SuiteError
+from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
 
 MAX_BYTES = 1 << 19
@@ -252,6 +252,41 @@ def read(path: Path) -> tuple[SuiteFile, YamlDocument]:
         at = f"{path}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
         raise SuiteError(f"{at}: byte {error.start} is not UTF-8 text; save the file as UTF-8") from None
     return parse(path, text)
+
+
+def parse_change(text: str) -> tuple[str, object]:
+    """Read a change as the command line writes it, ``loss=hinge`` or ``betas=[0.5, 0.999]``.
+
+    Raises:
+        UserError: It is no change.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f'--set takes NAME=VALUE, such as lr=1e-4 or loss=hinge, not "{clip(text, 60)}"')
+    try:
+        content = YamlDocument(Path("--set"), f"value: {value}").content
+    except SuiteError as error:
+        raise UserError(f"--set {clip(name, 60)}: {error}") from None
+    assert isinstance(content, dict)  # noqa: S101 - it has one key
+    return name.strip(), content["value"]
+
+
+def check_changes(changes: Mapping[str, object]) -> None:
+    """Refuse changed values that cannot be.
+
+    Raises:
+        UserError: A field is unknown, or its value is not valid.
+    """
+    for name in changes:
+        if name not in Changes.model_fields:
+            hint = did_you_mean(name, Changes.model_fields)
+            raise UserError(f'--set: no field "{clip(name, 60)}" ({hint})')
+    try:
+        Changes.model_validate({name: list(v) if isinstance(v, tuple) else v for name, v in changes.items()})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        said = f"{first['msg'][0].lower() + first['msg'][1:]}, got {show(first['input'])}"
+        raise UserError(f"--set {first['loc'][0]}: {clip(said)}") from None
 
 
 def _messages(document: YamlDocument, error: ValidationError) -> Iterator[str]:

@@ -67,8 +67,8 @@ def parts_of(target: str) -> list[tuple[str, str]]:
     for plural, registry in REGISTRIES.items():
         for name, points in registry.points().items():
             for point in points:
-                for owner in {distribution_of(point)[0], point.module.partition(".")[0]}:
-                    owners.setdefault(_normal(owner), []).append((plural, name))
+                for owner in {_normal(distribution_of(point)[0]), _normal(point.module.partition(".")[0])}:
+                    owners.setdefault(owner, []).append((plural, name))
     if _normal(target) not in owners:
         hint = did_you_mean(_normal(target), owners) if owners else "none offers any"
         raise UserError(f'no installed package "{target}" offers parts ({hint}); a path to a Python file works too')

@@ -124,7 +124,12 @@ class Registry(Mapping[str, T], Generic[T]):
             return self._entries[name]
         if name in self.points():
             return self._load(name)
-        raise UserError(f'unknown {self.kind} "{name}" ({did_you_mean(name, self)})') from None
+        raise UserError(f'unknown {self.kind} "{name}" ({self.hint(name)})') from None
+
+    def hint(self, name: str) -> str:
+        """Say which names are close to a wrong one, or that a package may be missing."""
+        found = did_you_mean(name, self)
+        return found if found.startswith("did") or not self.plural else f"{found}; others come with packages of parts"
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries or name in self.points()

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from gan_bench import __version__
 from gan_bench.core.errors import UserError
+from gan_bench.core.version import __version__
 from gan_bench.records.record import SCHEMA_VERSION
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3

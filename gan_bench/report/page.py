@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from gan_bench import __version__
 from gan_bench.core.text import printable
+from gan_bench.core.version import __version__
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.answer import Answer
 from gan_bench.report.curves import explorer, styles

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import importlib
+import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
+
 import pytest
 
+from gan_bench.config.plugins import load_plugin
+from gan_bench.core import registry as registry_module
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import Registry
+from gan_bench.core.sources import code_digest
 
 
 @pytest.fixture
@@ -35,3 +43,160 @@ def test_far_miss_lists_what_is_known(fruits):
 
 def test_membership_does_not_raise(fruits):
     assert "kiwi" not in fruits
+
+
+# ------------------------------------------------------------------------------------- parts of other packages
+
+
+@dataclass(frozen=True)
+class Point:
+    """An entry point of a package that is not installed."""
+
+    name: str
+    owner: str
+    value: str = "somewhere:THING"
+    found: object = 1
+    module: str = "json"
+
+    @property
+    def dist(self):
+        return SimpleNamespace(name=self.owner, version="2.0")
+
+    def load(self):
+        if isinstance(self.found, BaseException):
+            raise self.found
+        return self.found
+
+
+@pytest.fixture
+def offered(monkeypatch):
+    """Makes a registry to which packages offer parts."""
+
+    def make(*points, **options):
+        monkeypatch.setattr(registry_module, "REGISTRIES", {})
+        monkeypatch.setattr(registry_module, "points_of", lambda group: list(points) if "fruits" in group else [])
+        made: Registry[int] = Registry("fruit", "fruits", int, **options)
+        made.register("apple", 1)
+        made.close_shipped()
+        return made
+
+    return make
+
+
+def test_parts_of_packages_are_found_by_name_and_loaded_when_asked_for(offered):
+    unused = Point("plum", "orchard", found=RuntimeError("never imported"))
+    found = offered(Point("kiwi", "zoo", found=7), unused)
+    assert list(found) == ["apple", "kiwi", "plum"]
+    assert "plum" in found
+    assert found["kiwi"] == 7
+    assert (found.source("kiwi").name, found.source("kiwi").version) == ("zoo", "2.0")
+    assert found.source("apple") is None
+    assert not found.is_shipped("kiwi")
+    with pytest.raises(
+        UserError, match=r'the fruit "plum" of orchard 2.0 cannot be loaded .RuntimeError: never imported'
+    ):
+        found["plum"]
+
+
+def test_a_wrong_kind_and_two_owners_are_errors(offered):
+    with pytest.raises(UserError, match=r'the fruit "kiwi" of zoo 2.0 is a str; somewhere:THING must be a int'):
+        offered(Point("kiwi", "zoo", found="7"))["kiwi"]
+    with pytest.raises(UserError, match=r"offered by several packages .farm, zoo.; uninstall all but one"):
+        offered(Point("kiwi", "farm"), Point("kiwi", "zoo"))["kiwi"]
+
+
+def test_shipped_names_win_and_a_clash_is_its_owner_s_error(offered):
+    found = offered(Point("apple", "zoo", found=9), Point("kiwi", "zoo"), Point("plum", "farm", found=3))
+    assert found["apple"] == 1
+    assert found["plum"] == 3
+    with pytest.raises(UserError, match=r'zoo offers the fruit "apple", a name of gan_bench itself; rename it'):
+        found["kiwi"]
+
+
+def test_where_all_count_a_broken_one_is_left_out_and_said(offered):
+    found = offered(Point("kiwi", "zoo", found=SystemExit(3)), Point("plum", "farm", found=3), all_count=True)
+    with pytest.warns(RuntimeWarning, match=r'left out: the fruit "kiwi" of zoo 2.0 cannot be loaded'):
+        assert list(found) == ["apple", "plum"]
+    assert len(found) == 2  # and says it once
+
+
+def test_a_lent_entry_gives_way(fruits):
+    fruits.lend("kiwi", 0)
+    assert fruits["kiwi"] == 0
+    fruits.lend("apple", 0)
+    assert fruits["apple"] == 1
+    fruits.register("kiwi", 5)
+    assert fruits["kiwi"] == 5
+
+
+def test_the_digest_of_code_follows_its_own_imports(tmp_path, monkeypatch):
+    package = tmp_path / "orchard_of_tests"
+    (package / "deep").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "deep/__init__.py").write_text("")
+    (package / "part.py").write_text("from .deep.base import x\nimport json\n")
+    (package / "deep/base.py").write_text("from orchard_of_tests import far\nx = 1\n")
+    (package / "far.py").write_text("y = 1\n")
+    (package / "unused.py").write_text("z = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        importlib.import_module("orchard_of_tests.part")
+        first = code_digest("orchard_of_tests.part")
+        (package / "unused.py").write_text("z = 2\n")
+        assert code_digest("orchard_of_tests.part") == first
+        seen = {first}
+        for name in ("far.py", "deep/base.py", "part.py", "__init__.py"):
+            with (package / name).open("a") as file:
+                file.write("# changed\n")
+            seen.add(code_digest("orchard_of_tests.part"))
+        assert len(seen) == 5
+    finally:
+        for name in [name for name in sys.modules if name.startswith("orchard_of_tests")]:
+            del sys.modules[name]
+
+
+# ------------------------------------------------------------------------------------------------ local files
+
+
+@pytest.fixture
+def table(monkeypatch):
+    """A registry that local files know by name."""
+    made: Registry[int] = Registry("stone", "stones", int)
+    made.register("flint", 1)
+    made.close_shipped()
+    yield made
+    del registry_module.REGISTRIES["stones"]
+
+
+HEAD = "from gan_bench.core.registry import REGISTRIES\nstones = REGISTRIES['stones']\n"
+
+
+def test_a_file_registers_parts_and_runs_again_only_when_it_changed(table, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(HEAD + "stones.register('slate', 2)\n")
+    source = load_plugin(file)
+    assert table["slate"] == 2
+    assert table.source("slate") == source
+    assert load_plugin(file) == source  # it is not registered twice
+    file.write_text(HEAD + "stones.register('marble', 3)\n")
+    assert load_plugin(file).sha256 != source.sha256
+    assert list(table) == ["flint", "marble"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("stones.register('slate', 2)\n1 / 0\n", r"cannot be loaded .ZeroDivisionError: division by zero, line 4."),
+        ("stones.register('flint', 2)\n", r'the stone name "flint" is taken by gan_bench'),
+        ("import sys; sys.exit(1)\n", "SystemExit: 1"),
+        ("def (\n", "SyntaxError"),
+    ],
+)
+def test_a_file_that_fails_leaves_nothing_behind(table, tmp_path, text, said):
+    file = tmp_path / "mine.py"
+    file.write_text(HEAD + text)
+    with pytest.raises(UserError, match=said):
+        load_plugin(file)
+    assert list(table) == ["flint"]
+    with pytest.raises(UserError, match="cannot be read"):
+        load_plugin(tmp_path / "none.py")

@@ -1,0 +1,331 @@
+"""The Python interface: what the commands do, as functions. ``import gan_bench as gb`` loads it when it is used.
+
+>>> import tempfile
+>>> import gan_bench as gb
+>>> folder = tempfile.mkdtemp()
+>>> run = gb.run("digits", results=folder, only="mlp", seeds=[0], epochs=2, samples=64, executor="inline")
+>>> run.statuses()
+{'done': 1}
+>>> tables = run.load()
+>>> tables.scores.query("metric == 'fid'")[["epoch", "extractor", "generated"]].to_dict("records")[-1]
+{'epoch': 2, 'extractor': 'lenet-mnist-v1', 'generated': 64}
+>>> generator = gb.generator(tables.trials["path"][0])
+>>> generator.images(2, seed=7).shape
+torch.Size([2, 1, 28, 28])
+>>> scores = gb.score(generator, "digits", samples=64).set_index("metric")
+>>> bool(scores.loc["fid", "value"] > 0)
+True
+>>> gb.compare(folder, folder).exit_code
+3
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.data_root import data_root
+from gan_bench.core.errors import RecordError, UserError
+from gan_bench.records.reader import StoredTrial, existing, scan
+from gan_bench.records.shared import lend_measures
+from gan_bench.report.compare import Comparison
+from gan_bench.report.compare import compare as compare_folders
+from gan_bench.report.frame import STATISTICS, build_frames
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from gan_bench.sampling import Generator
+
+PathLike = str | Path
+
+
+@dataclass(frozen=True)
+class ResultTables:
+    """The records of a results folder as tidy frames; ``trial`` joins them.
+
+    Attributes:
+        trials: One row per planned trial: trial, suite, name, setting, status, reason, every field of its config,
+            epochs_done, the four final means, seconds, images_per_second, peak_megabytes, device, path.
+        epochs: One row per trial and finished epoch: trial, epoch, the last batch's ``loss_d``, ``loss_g``, ``d_real``
+            and ``d_fake``, the same as ``mean_…`` over the epoch, train_seconds so far.
+        steps: One row per trial and logged step: trial, epoch, step, and the four values.
+        scores: One row per trial, evaluation and measure: trial, epoch, metric, value, std, extractor, split, real,
+            generated, weights (``ema`` for those of the moving average), protocol.
+        images: One row per sample grid: trial, epoch, path.
+        unreadable: One sentence for every record that could not be read.
+    """
+
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    steps: pd.DataFrame
+    scores: pd.DataFrame
+    images: pd.DataFrame
+    unreadable: list[str] = field(default_factory=list)
+
+
+def load(results: PathLike) -> ResultTables:
+    """Read the records of a results folder, or of one suite's folder in it.
+
+    Raises:
+        UserError: There is no such folder.
+    """
+    folder = existing(Path(results))
+    lend_measures(folder)
+    found = list(scan(folder))
+    stored = [item for item in found if isinstance(item, StoredTrial)]
+    frames = build_frames(stored)
+    grids = [
+        (item.trial["id"], path) for item in stored for path in sorted((item.path / "samples").glob("epoch-*.png"))
+    ]
+    return ResultTables(
+        trials=frames.trials.drop(columns=["config", "group", "probabilities"], errors="ignore"),
+        epochs=frames.history,
+        steps=pd.DataFrame(
+            [
+                {"trial": item.trial["id"], **{key: line[key] for key in ("epoch", "step", *STATISTICS)}}
+                for item in stored
+                for line in item.history
+                if line["kind"] == "step"
+            ],
+            columns=["trial", "epoch", "step", *STATISTICS],
+        ),
+        scores=_scores(stored),
+        images=pd.DataFrame(
+            [{"trial": trial, "epoch": int(path.stem.removeprefix("epoch-")), "path": path} for trial, path in grids],
+            columns=["trial", "epoch", "path"],
+        ),
+        unreadable=[str(item) for item in found if isinstance(item, RecordError)],
+    )
+
+
+_SCORE = ("metric", "value", "std", "extractor", "split", "real", "generated", "weights")
+
+
+def _scores(stored: Sequence[StoredTrial]) -> pd.DataFrame:
+    rows = [
+        {
+            "trial": item.trial["id"],
+            "epoch": line["epoch"],
+            **{key: score.get(key) for key in _SCORE},
+            "protocol": score["name"].partition("[")[2].rstrip("]"),
+        }
+        for item in stored
+        for line in item.evaluations
+        for score in line["scores"]
+    ]
+    frame = pd.DataFrame(rows, columns=["trial", "epoch", *_SCORE, "protocol"])
+    return frame.astype({"value": float, "std": float})
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run of a suite came to.
+
+    Attributes:
+        exit_code: 0 when all trials are done, 1 when one failed or diverged, 130 when interrupted.
+        folder: The suite's folder in the results folder.
+    """
+
+    exit_code: int
+    folder: Path
+
+    @property
+    def page(self) -> Path:
+        """The report's page."""
+        return self.folder.parent / "report" / "report.html"
+
+    def load(self) -> ResultTables:
+        """Read the records of the suite."""
+        return load(self.folder)
+
+    def statuses(self) -> dict[str, int]:
+        """Count the suite's trials by status."""
+        return dict(Counter(map(str, self.load().trials["status"])))
+
+
+def run(
+    suite: PathLike,
+    *,
+    results: PathLike = "results",
+    data: PathLike | None = None,
+    device: str = "auto",
+    engine: Literal["auto", "reference", "fast"] = "auto",
+    profile: Literal["auto", "full", "quick"] = "auto",
+    seeds: Sequence[int] | None = None,
+    only: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    epochs: int | None = None,
+    train_limit: int | None = None,
+    samples: int | None = None,
+    extractors: Sequence[str] | None = None,
+    executor: Literal["auto", "inline", "processes"] = "auto",
+    workers: int | None = None,
+    tracking: bool | str = False,
+    fresh: bool = False,
+    allow_plugins: bool = False,
+    quiet: bool = True,
+) -> RunResult:
+    """Train and score the trials of a suite, as ``gan-bench run`` does; finished ones are skipped.
+
+    Args:
+        suite: Name of a suite, or path of its file.
+        results: Folder for records.
+        data: Folder of the datasets; None for ``$GAN_BENCH_DATA``, else ``data``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        engine: Training engine.
+        profile: ``auto`` is full on a GPU and quick on a CPU.
+        seeds: Seeds instead of the suite's.
+        only: Run only trials whose names match this glob, or contain it.
+        changes: Values set in every trial, as ``--set`` does: ``{"lr": 1e-4, "loss": "hinge"}``.
+        epochs: Cap on the epochs.
+        train_limit: Cap on the training images.
+        samples: Generated images per evaluation.
+        extractors: Extractors instead of the suite's.
+        executor: Where trials run.
+        workers: Worker processes; None takes one per core or GPU.
+        tracking: Whether MLflow is kept beside the results, or its URI.
+        fresh: Ignore earlier records.
+        allow_plugins: Whether the Python files that the suite names may run.
+        quiet: Whether nothing is printed.
+
+    Raises:
+        UserError: Something asked for cannot be.
+    """
+    from gan_bench.bench import BenchOptions
+    from gan_bench.cli.console import console
+    from gan_bench.cli.run_suite import run_suite
+    from gan_bench.config.suite import find_suite, results_name
+    from gan_bench.config.suite_file import read
+    from gan_bench.execution.claim import Policy
+
+    plan = PlanOptions(
+        epochs=epochs,
+        train_limit=train_limit,
+        samples=samples,
+        seeds=None if seeds is None else tuple(seeds),
+        only=only,
+        changes=dict(changes or {}),
+        extractors=tuple(extractors) if extractors else None,
+        allow_plugins=allow_plugins,
+    )
+    options = BenchOptions(
+        suite=str(suite),
+        results=Path(results),
+        data=None if data is None else Path(data),
+        device=device,
+        profile=profile,
+        plan=plan,
+        engine=engine,
+        executor=executor,
+        workers=workers,
+        group=None,
+        policy=Policy(),
+        tracking_uri=tracking if isinstance(tracking, str) else "" if tracking else None,
+        experiment_prefix="",
+        fresh=fresh,
+        dry_run=False,
+    )
+    code = run_suite(options, console(file=io.StringIO()) if quiet else console())
+    name = results_name(read(find_suite(str(suite)))[0].suite, plan)
+    return RunResult(code, Path(results) / name)
+
+
+def compare(old: PathLike, new: PathLike, tolerance: float | None = None) -> Comparison:
+    """Compare two results folders, as ``gan-bench compare`` does.
+
+    Raises:
+        UserError: They have no trial in common.
+    """
+    return compare_folders(Path(old), Path(new), tolerance)
+
+
+def generator(path: PathLike, *, average: bool = False, allow_plugins: bool = False, device: str = "cpu") -> Generator:
+    """Load the generator of a finished trial: an ``nn.Module`` in eval mode.
+
+    Args:
+        path: A record directory, or a ``generator.safetensors`` in one.
+        average: Whether the moving average of G is wanted.
+        allow_plugins: Whether the local file that the architecture is of may run.
+        device: Where it will run.
+
+    Raises:
+        UserError: There is none.
+    """
+    from gan_bench.sampling import load_generator
+
+    return load_generator(Path(path), average=average, allow_plugins=allow_plugins, device=device)
+
+
+def score(
+    generated: PathLike | NDArray[Any] | torch.Tensor | nn.Module,
+    reference: str,
+    *,
+    extractors: Sequence[str] = (),
+    samples: int = 10_000,
+    data: PathLike | None = None,
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Score images that were made anywhere, as ``gan-bench score`` does.
+
+    Args:
+        generated: A folder or zip of images; a ``generator.safetensors`` in its record; images (N, C, H, W), uint8 or
+            float in [-1, 1]; or a generator that ``gan_bench.generator`` returned.
+        reference: A dataset with or without its split (``mnist``, ``mnist:test``), a folder or zip of images, or an
+            ``.npz`` with ``mu`` and ``sigma``.
+        extractors: Names; when empty, the shipped one for the images' channels.
+        samples: Images to draw from a generator.
+        data: Folder of the datasets; None for ``$GAN_BENCH_DATA``, else ``data``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns:
+        One row per score: metric, value, std, extractor, split, real, generated, note.
+
+    Raises:
+        UserError: Something named is not there or does not fit.
+    """
+    from gan_bench import scoring
+    from gan_bench.execution.environment import choose_device, fix_bits
+
+    where = choose_device(device)
+    fix_bits(where)
+    given = str(generated) if isinstance(generated, (str, Path)) else _images(generated, samples)
+    root = data_root(None if data is None else Path(data))
+    found = scoring.score(given, reference, list(extractors), root, where, samples)
+    rows = [each.to_json() for each in found]
+    columns = ["metric", "value", "std", "extractor", "split", "real", "generated", "note"]
+    return pd.DataFrame(rows)[columns].astype({"value": float, "std": float})
+
+
+def _images(generated: NDArray[Any] | torch.Tensor | nn.Module, samples: int) -> torch.Tensor:
+    """Return images as (N, C, H, W) uint8.
+
+    Raises:
+        UserError: They are no images.
+    """
+    import torch
+
+    from gan_bench.metrics.evaluator import to_uint8
+    from gan_bench.sampling import Generator
+
+    if isinstance(generated, Generator):
+        return generated.images(samples)
+    if isinstance(generated, torch.nn.Module):
+        raise UserError("a module of your own does not say what it draws from; pass its images, (N, C, H, W)")
+    images = torch.as_tensor(generated)
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.shape[2] != images.shape[3]:
+        raise UserError(f"images must be (N, 1 or 3, size, size), got {tuple(images.shape)}")
+    if images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point() or float(images.abs().max()) > 1:
+        raise UserError(f"images must be uint8, or float in [-1, 1], got {images.dtype} up to {images.abs().max():g}")
+    return to_uint8(images)

@@ -1,0 +1,196 @@
+"""Images of a recorded trial's generator: as modules, grids, files, interpolations, and a film of its epochs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from gan_bench.config.plugins import load_plugin
+from gan_bench.config.trial import TrialConfig
+from gan_bench.core.errors import DataError, UserError
+from gan_bench.metrics.evaluator import to_uint8
+from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.models.randomness import draw_latent, generator_for
+from gan_bench.records.earlier import environment_of
+from gan_bench.records.layout import AVERAGE_WEIGHTS, WEIGHTS, RecordDirectory
+from gan_bench.records.sample_grid import read_sample_grid
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FRAME_MS = 400
+"""Milliseconds of a film's frame."""
+
+
+class Generator(nn.Module):
+    """A recorded trial's generator, in eval mode, with what is needed to draw from it.
+
+    Args:
+        network: G.
+        config: The trial.
+
+    Attributes:
+        config: The trial.
+        image_shape: (channels, height, width) of its images.
+    """
+
+    def __init__(self, network: nn.Module, config: TrialConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.image_shape = ARCHITECTURES[config.architecture].image_shape
+        self.eval().requires_grad_(False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latent vectors (N, latent_dim) to images (N, C, H, W) in [-1, 1]."""
+        images: Tensor = self.network(z)
+        return images
+
+    def latent(self, count: int, seed: int = 0) -> Tensor:
+        """Return latent vectors (count, latent_dim) of the trial's distribution, the same for the same seed."""
+        device = next(self.parameters()).device
+        return draw_latent((count, self.config.latent_dim), self.config.latent, generator_for(seed, "sample", device))
+
+    def images(self, count: int, seed: int = 0) -> Tensor:
+        """Return images (count, C, H, W) uint8, those of ``latent(count, seed)``."""
+        z = self.latent(count, seed)
+        return torch.cat([to_uint8(self(part)).cpu() for part in torch.split(z, 500)])
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The file of a recorded generator, and the record that it lies in."""
+
+    file: Path
+    record: RecordDirectory
+    config: TrialConfig
+
+
+def load_generator(
+    path: Path, *, average: bool = False, allow_plugins: bool = False, device: torch.device | str = "cpu"
+) -> Generator:
+    """Load the generator of a finished trial.
+
+    Args:
+        path: A record directory, or a ``generator.safetensors`` in one.
+        average: Whether the moving average of G is wanted.
+        allow_plugins: Whether the local file that the architecture is of may run.
+        device: Where it will run.
+
+    Raises:
+        DataError: There is no generator, or it is damaged.
+        UserError: Its architecture is not there, or may not be loaded.
+    """
+    stored = _find(path, average=average)
+    _require_plugins(stored, allowed=allow_plugins)
+    network = ARCHITECTURES[stored.config.architecture].generator(stored.config.latent_dim)
+    try:
+        network.load_state_dict(load_file(stored.file))
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"{stored.file} cannot be read ({type(error).__name__}: {error}); run the trial again"
+        ) from None
+    except RuntimeError:
+        raise DataError(
+            f"{stored.file} does not fit the architecture {stored.config.architecture} of {stored.record.trial}"
+        ) from None
+    return Generator(network.to(device), stored.config)
+
+
+def _find(path: Path, *, average: bool) -> _Stored:
+    record = RecordDirectory(path if path.is_dir() else path.parent)
+    file = path if path.suffix == ".safetensors" else record.average_weights if average else record.weights
+    try:
+        config = TrialConfig.from_json(json.loads(record.trial.read_bytes())["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} is no record of a trial ({type(error).__name__}: {error}); name a directory that holds trial.json "
+            f"and {WEIGHTS}"
+        ) from None
+    if not file.is_file():
+        kept = "; the trial kept no moving average (ema_decay)" if file.name == AVERAGE_WEIGHTS else ""
+        raise DataError(f"{record.path} has no {file.name}{kept}; only trials that are done have one")
+    return _Stored(file, record, config)
+
+
+def _require_plugins(stored: _Stored, *, allowed: bool) -> None:
+    """Run the local file that an architecture is of, if it is of one and that is allowed.
+
+    Raises:
+        UserError: It is not allowed, or the file is another now.
+    """
+    name = stored.config.architecture
+    parts: Mapping[str, Any] = environment_of(stored.record).get("parts", {})
+    part = parts.get(f"architectures/{name}", {})
+    if name in ARCHITECTURES or not part.get("path"):
+        return
+    file = Path(part["path"])
+    if not allowed:
+        raise UserError(f"the architecture {name} is of the file {file}; read it, then allow it with --allow-plugins")
+    if load_plugin(file).sha256 != part["sha256"]:
+        raise UserError(f"{file} is not the file that {stored.record.path} was trained with; restore it")
+
+
+# ------------------------------------------------------------------------------------------------- pictures
+
+
+def to_image(images: Tensor, columns: int) -> Image:
+    """Lay images (N, C, H, W) uint8 into a grid of so many columns."""
+    from PIL.Image import fromarray
+    from torchvision.utils import make_grid
+
+    grid = make_grid(images, nrow=columns, pad_value=255)
+    return fromarray(grid.permute(1, 2, 0).numpy())
+
+
+def interpolation(generator: Generator, rows: int, steps: int, seed: int = 0) -> Tensor:
+    """Return images on the way from one latent vector to the next, row by row.
+
+    Normal latents are joined on great circles, because the points of a straight line between two are too short to be
+    likely (White 2016); uniform ones are joined by straight lines, which stay inside their cube.
+
+    Args:
+        generator: G.
+        rows: Ways.
+        steps: Images of each, its two ends included.
+        seed: Seeds the ends.
+
+    Returns:
+        (rows * steps, C, H, W) uint8.
+    """
+    ends = generator.latent(2 * rows, seed)
+    share = torch.linspace(0, 1, steps, device=ends.device)[None, :, None]
+    start, stop = ends[:rows, None], ends[rows:, None]
+    if generator.config.latent == "normal":
+        cosine = nn.functional.cosine_similarity(start, stop, dim=-1)[..., None]
+        angle = cosine.clamp(-1 + 1e-6, 1 - 1e-6).arccos()
+        points = (((1 - share) * angle).sin() * start + (share * angle).sin() * stop) / angle.sin()
+    else:
+        points = (1 - share) * start + share * stop
+    return torch.cat([to_uint8(generator(part)).cpu() for part in torch.split(points.flatten(0, 1), 500)])
+
+
+def write_film(record: RecordDirectory, out: Path) -> int:
+    """Write the sample grids of a trial as a GIF, an epoch a frame; the last one stays longer.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        DataError: There are fewer than two grids.
+    """
+    files = sorted(record.samples.glob("epoch-*.png"))
+    if len(files) < 2:
+        raise DataError(f"{record.path} has {len(files)} sample grids, too few for a film; evaluate at more epochs")
+    first, *others = (read_sample_grid(file) for file in files)
+    durations = [FRAME_MS] * len(others) + [5 * FRAME_MS]
+    first.save(out, save_all=True, append_images=others, duration=durations, loop=0)
+    return len(files)

@@ -1,0 +1,189 @@
+"""A package outside gan_bench with one part of each kind, and a local file: checked, run, killed, resumed, removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+from support.commands import gan_bench, wait_for
+
+PACKAGE = Path(__file__).parents[1] / "support" / "plugins"
+SUITE = """\
+suite: mine
+version: 1
+trials:
+  - recipe: stripes-norms
+    set: {epochs: EPOCHS}
+seeds: [0, 1]
+evaluate: {epochs: [1], samples: 64, extractors: [pool-v1]}
+"""
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """A copy of the package, and an environment in which it is installed."""
+    folder = tmp_path / "site"
+    shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder, {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+
+
+def environments(results):
+    return {path.parent.name: json.loads(path.read_text()) for path in results.glob("mine/*/environment.json")}
+
+
+def test_a_package_of_parts(tmp_path, installed):
+    folder, there = installed
+    checked = gan_bench("check", "my_parts", env=there)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "22 checks: every part keeps its contract" in checked.stdout
+
+    suite, results = tmp_path / "mine.yaml", tmp_path / "results"
+    suite.write_text(SUITE.replace("EPOCHS", "300"))
+    command = [sys.executable, "-m", "gan_bench", "run", suite, "--results", results, "--no-tracking", "--workers", "2"]
+    running = subprocess.Popen(command, env=there, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: len(list(results.glob("mine/*/history.jsonl"))) == 2)
+    wait_for(lambda: all(path.stat().st_size > 2000 for path in results.glob("mine/*/history.jsonl")))
+    running.send_signal(signal.SIGTERM)  # both workers save a checkpoint
+    assert running.wait(60) == 130
+    first = environments(results)
+    assert len(first) == 2
+    parts = next(iter(first.values()))["parts"]
+    assert set(parts) == {
+        *("architectures/norms", "losses/softer", "datasets/stripes"), *("extractors/pool-v1", "measures/brightness")
+    }  # fmt: skip
+    assert {(part["name"], part["version"]) for part in parts.values()} == {("my-parts", "1.0")}
+
+    resumed = gan_bench("run", suite, "--results", results, "--executor", "inline", env=there)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert "resumed at epoch" in resumed.stdout
+    assert {name: env["started"] for name, env in environments(results).items()} == {
+        name: env["started"] for name, env in first.items()
+    }
+    assert "brightness" in (results / "report/tables/mine-full-stripes-settings-pool-v1-train-64.md").read_text()
+    client = MlflowClient(f"sqlite:///{results}/mlflow.db")
+    runs = client.search_runs(["1"], "tags.`gan_bench.trial` LIKE '%'")
+    assert len(runs) == 2
+    assert {run.data.params["architecture"] for run in runs} == {"norms"}
+    assert all("eval/brightness.pool-v1" in run.data.metrics for run in runs)
+
+    layers = folder / "my_parts/layers.py"  # imported by the module of the networks, and by nothing else
+    layers.write_text(layers.read_text().replace("0.2", "0.1"))
+    stale = gan_bench("run", suite, "--results", results, "--dry-run", env=there)
+    assert "retraining stripes-norms,epochs=300,seed=0: the code of architectures/norms changed" in stale.stdout
+
+    gone = gan_bench("run", suite, "--results", results)
+    assert gone.returncode == 2
+    assert len(gone.stderr.splitlines()) == 1
+    assert 'unknown recipe "stripes-norms"' in gone.stderr
+    report = gan_bench("report", results, "--no-html")
+    assert report.returncode == 0
+    assert "brightness" in (results / "report/tables/mine-full-stripes-settings-pool-v1-train-64.md").read_text()
+
+
+def test_a_broken_package_fails_its_users_and_nobody_else(tmp_path, installed):
+    folder, there = installed
+    (folder / "my_parts/layers.py").write_text("raise RuntimeError('no such card')\n")
+    points = folder / "my_parts-1.0.dist-info/entry_points.txt"
+    points.write_text(points.read_text() + "\n[gan_bench.nothing]\nx = my_parts:x\n")
+    suite = tmp_path / "mine.yaml"
+    suite.write_text(SUITE.replace("EPOCHS", "2"))
+    user = gan_bench("run", suite, "--results", tmp_path / "r", "--no-tracking", env=there)
+    assert (user.returncode, len(user.stderr.splitlines())) == (2, 1)
+    assert (
+        'the architecture "norms" of my-parts 1.0 cannot be loaded (RuntimeError: no such card); repair or uninstall'
+        in user.stderr
+    )
+    others = gan_bench("list", env=there)
+    assert others.returncode == 0
+    assert "dcgan28" in others.stdout
+    assert "broken: the architecture" in others.stdout
+    plan = gan_bench("run", "digits", "--results", tmp_path / "r", "--dry-run", "--no-tracking", env=there)
+    assert plan.returncode == 0, plan.stderr
+
+
+FILE = """\
+import gan_bench as gb
+from torch import nn
+
+
+class Generator(nn.Sequential):
+    def __init__(self, latent):
+        super().__init__(nn.Linear(latent, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28)))
+
+
+class Discriminator(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 1), nn.Flatten(0))
+
+
+gb.ARCHITECTURES.register(
+    "linear",
+    gb.Architecture(
+        description="one layer each", image_shape=(1, 28, 28), generator=Generator, discriminator=Discriminator
+    ),
+)
+"""
+LOCAL = """\
+suite: mine
+version: 1
+plugins: [./my_nets.py]
+trials:
+  - recipe: mnist-mlp-z100
+    set: {dataset: digits, architecture: linear, epochs: 2}
+seeds: [0, 1]
+evaluate: {samples: 64}
+"""
+
+
+def test_a_local_file_runs_when_it_is_allowed(tmp_path):
+    suite, results = tmp_path / "mine.yaml", tmp_path / "results"
+    suite.write_text(LOCAL)
+    (tmp_path / "my_nets.py").write_text(FILE)
+    refused = gan_bench("run", suite, "--results", results)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert "mine.yaml:3:11: plugins[0]: the suite runs the Python file './my_nets.py'; read it" in refused.stderr
+    assert not results.exists()
+    options = ("--results", results, "--no-tracking", "--workers", "2", "--allow-plugins")
+    done = gan_bench("run", suite, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (part,) = next(iter(environments(results).values()))["parts"].values()
+    assert (part["name"], part["path"]) == ("my_nets.py", str(tmp_path / "my_nets.py"))
+    trial = next(results.glob("mine/*seed=0*"))
+    wanted = gan_bench("sample", trial, "--out", tmp_path / "out")
+    assert "the architecture linear is of the file" in wanted.stderr
+    made = gan_bench("sample", trial, "--out", tmp_path / "out", "--allow-plugins")
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "out/grid.png").exists()
+
+
+SCRIPT = """\
+import sys
+from pathlib import Path
+exec(Path(sys.argv[1]).read_text())
+suite = Path(sys.argv[2])
+print(gb.run(suite, results=suite.parent / "alone", tracking=False, workers=2).statuses())
+try:
+    gb.run(suite, results=suite.parent / "refused", tracking=False, workers=2, executor="processes")
+except gb.UserError as error:
+    print(error)
+"""
+
+
+def test_a_script_s_own_part_is_trained_by_the_script(tmp_path):
+    """Workers would not know it: by itself a run stays in this process, and asked for them it says what to do."""
+    (tmp_path / "my_nets.py").write_text(FILE)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "mine.yaml").write_text(LOCAL.replace("plugins: [./my_nets.py]\n", ""))
+    command = [sys.executable, "script.py", "my_nets.py", "mine.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert "{'done': 2}" in lines
+    assert lines[-1].startswith('worker processes do not know the architecture "linear", which this program registered')

@@ -1,0 +1,1 @@
+"""A package outside gan_bench with one part of each kind."""

@@ -1,0 +1,25 @@
+from gan_bench.config.recipes import Article, Recipe, chosen
+
+RECIPE = Recipe(
+    name="stripes-norms",
+    article=Article(key="T1", title="A test", outlet="gan_bench"),
+    dataset=chosen("stripes"),
+    image_size=chosen(28),
+    architecture=chosen("norms"),
+    latent_dim=chosen(8),
+    latent=chosen("normal"),
+    batch_size=chosen(16),
+    last_batch=chosen("keep"),
+    fake_batch=chosen("real"),
+    step_fakes=chosen("fresh"),
+    init=chosen("default"),
+    lr_g=chosen(1e-3),
+    lr_d=chosen(1e-3),
+    betas_g=chosen((0.5, 0.999)),
+    betas_d=chosen((0.5, 0.999)),
+    adam_eps=chosen(1e-8),
+    epochs=chosen(40),
+    dataset_repeats=chosen(1),
+    log_every=chosen(5),
+    extras={"loss": chosen("softer")},
+)
