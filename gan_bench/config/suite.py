@@ -16,8 +16,8 @@ from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.plugins import load_plugin
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.setting import BOTH, setting_name
-from gan_bench.config.suite_file import FolderEntry, SuiteFile, TrialEntry, read
-from gan_bench.config.trial import EvaluationConfig, Profile, Trial, TrialConfig
+from gan_bench.config.suite_file import Changes, Drawn, FolderEntry, SuiteFile, TrialEntry, read
+from gan_bench.config.trial import LIMITS, EvaluationConfig, Profile, Trial, TrialConfig
 from gan_bench.config.yaml_document import YamlDocument, clip, show
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
@@ -147,7 +147,9 @@ def _check_count(suite: SuiteFile, seeds: int, document: YamlDocument) -> None:
     """
     total = 0
     for index, entry in enumerate(suite.trials):
-        factors = [n for n in (*(len(values) for values in _swept(entry).values()), seeds) if n > 1]
+        listed, drawn = _swept(entry), _drawn(entry)
+        counts = [max(each.count for each in drawn.values())] if drawn else []
+        factors = [n for n in (*map(len, listed.values()), *counts, seeds) if n > 1]
         count = math.prod(factors)
         total += count
         if count > MAX_TRIALS:
@@ -174,6 +176,7 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
             raise SuiteError(f'{at}: trials[{index}].recipe: unknown recipe "{clip(entry.recipe, 60)}" ({hint})')
         recipe = RECIPES[entry.recipe]
         values, provenance = recipe.values(), recipe.provenance()
+        drawn = tuple(name for name in _both(_drawn(entry)) if name not in options.changes)
         given = _both({n: tuple(v) if isinstance(v, list) else v for n, v in options.changes.items()})
         for changes in ({**each, **given} for each in _expand(entry, where)):
             try:
@@ -183,7 +186,8 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
                 raise SuiteError(f"{where}: {clip(str(error))}") from None
             cut = config.epochs < {**values, **changes}["epochs"]
             marks = {name: "chosen" if name in changes else mark for name, mark in provenance.items()}
-            yield Trial(setting=setting_name(recipe.name, values, config, cut=cut), config=config, provenance=marks)
+            name = setting_name(recipe.name, values, config, cut=cut)
+            yield Trial(setting=name, config=config, provenance=marks, drawn=drawn)
 
 
 def _check_betas(values: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
@@ -210,8 +214,31 @@ def _folder(document: YamlDocument, name: str, entry: FolderEntry) -> ImageFolde
 
 
 def _swept(entry: TrialEntry) -> dict[str, list[Any]]:
-    swept: dict[str, list[Any]] = entry.sweep.model_dump(exclude_unset=True)  # type: ignore[attr-defined]
-    return swept
+    return {name: values for name, values in _given(entry) if isinstance(values, list)}
+
+
+def _drawn(entry: TrialEntry) -> dict[str, Drawn]:
+    return {name: values for name, values in _given(entry) if isinstance(values, Drawn)}
+
+
+def _given(entry: TrialEntry) -> Iterator[tuple[str, list[Any] | Drawn]]:
+    """Yield what stands under an entry's sweep, in the order of the fields."""
+    given: set[str] = entry.sweep.model_fields_set  # type: ignore[attr-defined]
+    yield from ((name, getattr(entry.sweep, name)) for name in Changes.model_fields if name in given)
+
+
+def _draws(entry: TrialEntry, where: str) -> list[dict[str, Any]]:
+    """Return the random values of an entry, one dict for each setting; fields are drawn together, not multiplied.
+
+    Raises:
+        SuiteError: Fields have different counts.
+    """
+    fields = _drawn(entry)
+    if len({each.count for each in fields.values()}) > 1:
+        counts = ", ".join(f"{name} {each.count}" for name, each in fields.items())
+        raise SuiteError(f"{where}: random fields are drawn together, so their counts must be equal, got {counts}")
+    columns = {name: each.values(name, whole=name in LIMITS) for name, each in fields.items()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] if columns else [{}]
 
 
 def _expand(entry: TrialEntry, where: str) -> Iterator[dict[str, Any]]:
@@ -221,17 +248,17 @@ def _expand(entry: TrialEntry, where: str) -> Iterator[dict[str, Any]]:
         SuiteError: A field is given twice.
     """
     fixed = entry.set.model_dump(exclude_none=True)
-    swept = _swept(entry)
-    named = [*fixed, *swept]
+    swept, draws = _swept(entry), _draws(entry, where)
+    named = [*fixed, *swept, *draws[0]]
     for short, fields in BOTH.items():
         clash = [name for name in fields if short in named and name in named]
         if clash:
             raise SuiteError(f"{where}: {short} sets both networks, so {clash[0]} cannot be given beside it")
-    twice = sorted(set(fixed) & set(swept))
+    twice = sorted(set(fixed) & {*swept, *draws[0]})
     if twice:
         raise SuiteError(f"{where}: {twice[0]} stands in set and in sweep; keep one")
-    for values in itertools.product(*swept.values()):
-        yield _both({**fixed, **dict(zip(swept, values, strict=True))})
+    for drawn, values in itertools.product(draws, itertools.product(*swept.values())):
+        yield _both({**fixed, **dict(zip(swept, values, strict=True)), **drawn})
 
 
 def _both(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pydantic import (
     Tag,
     ValidationError,
     create_model,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -33,6 +35,7 @@ from gan_bench.config.trial import (
     StepFakes,
 )
 from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, show
+from gan_bench.core.canonical import derive_seed
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
 
@@ -129,12 +132,62 @@ class Changes(_Strict):
     ema_decay: _switch("ema_decay") | None = None  # type: ignore[valid-type]
 
 
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Bounds = Annotated[list[Number], Field(min_length=2, max_length=2)]
+
+
+class Drawn(_Strict):
+    """Values drawn at random, each between two bounds or out of a list; the first ones stay when the count grows."""
+
+    count: Annotated[int, BeforeValidator(_Whole("count"))]
+    log: Bounds | None = None
+    uniform: Bounds | None = None
+    choice: Annotated[list[Any], Field(min_length=1)] | None = None
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _one_distribution(self) -> Drawn:
+        given = [name for name in ("log", "uniform", "choice") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise PydanticCustomError("distribution", "give one of log, uniform and choice")
+        low, high = self.log or self.uniform or (1.0, 2.0)
+        if not low < high or (self.log and low <= 0):
+            above = " above 0" if self.log else ""
+            raise PydanticCustomError("bounds", "bounds must be two numbers{above}, the lower first", {"above": above})
+        return self
+
+    def values(self, field: str, *, whole: bool) -> list[Any]:
+        """Return the values, numbers to three significant digits.
+
+        Args:
+            field: Whose they are; each field has draws of its own.
+            whole: Whether they are whole numbers.
+        """
+        return [self._value(derive_seed(self.seed, f"sweep/{field}/{i}") / 2**63, whole) for i in range(self.count)]
+
+    def _value(self, share: float, whole: bool) -> Any:  # noqa: ANN401 - any value of a config
+        if self.choice is not None:
+            return self.choice[int(share * len(self.choice))]
+        if self.log is not None:
+            low, high = map(math.log, self.log)
+            value = math.exp(low + share * (high - low))
+        else:
+            assert self.uniform is not None  # noqa: S101 - one of the three is given
+            value = self.uniform[0] + share * (self.uniform[1] - self.uniform[0])
+        return round(value) if whole else float(f"{value:.3g}")
+
+
+def _list_or_drawn(value: object) -> str:
+    return "drawn at random" if isinstance(value, dict) else "a list"
+
+
 def _swept() -> type[BaseModel]:
-    """Return ``Changes`` with a list of values in place of each value; no list holds null."""
-    lists: dict[str, Any] = {
-        name: (list[get_args(info.annotation)[0]], Field([], min_length=1))  # type: ignore[misc]
-        for name, info in Changes.model_fields.items()
-    }
+    """Return ``Changes`` with a list of values, or random ones, in place of each value; no list holds null."""
+    lists: dict[str, Any] = {}
+    for name, info in Changes.model_fields.items():
+        values: Any = Annotated[list[get_args(info.annotation)[0]], Field(min_length=1)]  # type: ignore[misc]
+        either: Any = Annotated[values, Tag("a list")] | Annotated[Drawn, Tag("drawn at random")]
+        lists[name] = (Annotated[either, Discriminator(_list_or_drawn)], Field([]))
     return create_model("Sweep", __base__=_Strict, **lists)
 
 

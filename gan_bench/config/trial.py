@@ -34,6 +34,7 @@ LIMITS: Mapping[str, tuple[int, int]] = {
     "seed": (0, 2**31 - 1),
     "samples": (2, 10_000_000),
     "draws": (1, 100),
+    "count": (1, 10_000),
 }
 """The least and the greatest value of every whole number of a trial."""
 BELOW: Mapping[str, float] = {
@@ -269,11 +270,32 @@ class Trial:
         setting: What is compared: the recipe and what differs from it, without the seed.
         config: The trial itself.
         provenance: Where each of the recipe's values comes from, by field name.
+        drawn: Fields whose values were drawn at random, as one of several.
     """
 
     setting: str
     config: TrialConfig
     provenance: Mapping[str, str] = field(default_factory=dict, compare=False)
+    drawn: tuple[str, ...] = field(default=(), compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trial as a JSON-able dict that ``from_json`` takes back."""
+        return {
+            "setting": self.setting,
+            "config": self.config.to_json(),
+            "provenance": dict(self.provenance),
+            "drawn": list(self.drawn),
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Trial:
+        """Build the trial that ``to_json`` described.
+
+        Raises:
+            ValueError: Its config is not valid.
+        """
+        config = TrialConfig.from_json(plain["config"])
+        return cls(setting=plain["setting"], config=config, provenance=plain["provenance"], drawn=tuple(plain["drawn"]))
 
     @property
     def name(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_bench.config.image_folder import ImageFolder
-from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.config.trial import Trial
 from gan_bench.execution.claim import Claim, Policy
 from gan_bench.execution.events import Progress
 from gan_bench.records.lock import Owner
@@ -46,13 +46,9 @@ class Job:
 
     def to_json(self) -> str:
         """Return the job as one line of JSON."""
-        trials = [
-            {"setting": trial.setting, "config": trial.config.to_json(), "provenance": dict(trial.provenance)}
-            for trial in self.trials
-        ]
         plain = {
             **{name: getattr(self, name) for name in ("data_given", "device", "engine", "threads")},
-            "trials": trials,
+            "trials": [trial.to_json() for trial in self.trials],
             "results": str(self.results.resolve()),
             "data": str(self.data.resolve()),
             "folders": [folder.to_json() for folder in self.folders],
@@ -65,9 +61,7 @@ class Job:
     def from_json(cls, text: str) -> Job:
         """Build the job that ``to_json`` described."""
         plain = json.loads(text)
-        trials = tuple(
-            Trial(config=TrialConfig.from_json(trial.pop("config")), **trial) for trial in plain.pop("trials")
-        )
+        trials = tuple(Trial.from_json(trial) for trial in plain.pop("trials"))
         plain |= {
             "results": Path(plain["results"]),
             "data": Path(plain["data"]),

@@ -36,6 +36,7 @@ class Trial(TypedDict):
     setting: Annotated[str, doc("the recipe and what differs from it, without the seed")]
     config: Annotated[dict[str, Any], doc("the TrialConfig, field by field")]
     provenance: Annotated[dict[str, str], doc("where each recipe value comes from: stated, code, lineage or chosen")]
+    drawn: NotRequired[Annotated[list[str], doc("fields of the config whose values were drawn at random")]]
     sha256: NotRequired[Digest]
 
 
@@ -274,6 +275,7 @@ class PlannedTrial(TypedDict):
     setting: Annotated[str, doc("the recipe and what differs from it")]
     id: Annotated[str, doc("identity of the config")]
     directory: Annotated[str, doc("name of its record directory")]
+    drawn: NotRequired[Annotated[list[str], doc("fields of the config whose values were drawn at random")]]
     config: Annotated[dict[str, Any], doc("the TrialConfig, field by field")]
 
 

@@ -61,7 +61,10 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial],
         command: What it is run with.
     """
     fresh = [
-        {"name": t.name, "setting": t.setting, "id": t.id, "directory": t.directory, "config": t.config.to_json()}
+        {
+            **{"name": t.name, "setting": t.setting, "id": t.id, "directory": t.directory},
+            **{"config": t.config.to_json(), "drawn": list(t.drawn)},
+        }
         for t in trials
     ]
     known = {row["id"] for row in fresh}

@@ -53,9 +53,7 @@ def describe(directory: RecordDirectory, trial: Trial) -> None:
         "schema": SCHEMA_VERSION,
         "id": trial.id,
         "name": trial.name,
-        "setting": trial.setting,
-        "config": trial.config.to_json(),
-        "provenance": dict(trial.provenance),
+        **trial.to_json(),
     }
     write_object(directory.trial, description)
 

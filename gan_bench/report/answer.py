@@ -18,6 +18,7 @@ from gan_bench.report.render import cell, number
 from gan_bench.report.stats import Interval
 from gan_bench.report.study import Study, pick
 from gan_bench.report.table import Column, Table
+from gan_bench.report.tuning import tuning_sentences
 
 EPOCHS = "epochs"
 """The factor whose levels are epochs of the same trials."""
@@ -73,7 +74,10 @@ def answers(study: Study, tables: list[Table]) -> Iterator[Answer]:
             score=score,
             headline=_headline(study, protocol, found),
             cautions=tuple(_cautions(study, protocol, found)),
-            factors=tuple(sentence for factor, each in rows for sentence in _factor_sentences(factor, each)),
+            factors=(
+                *(sentence for factor, each in rows for sentence in _factor_sentences(factor, each)),
+                *tuning_sentences(study, protocol),
+            ),
             proposal=proposal(study, [each for _, each in rows], scored=found is not None),
         )
 

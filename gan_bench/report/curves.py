@@ -44,10 +44,12 @@ class Style:
 
 def styles(study: Study) -> dict[str, Style]:
     """Give every setting its style, by label; neighbours in the ranking differ in everything."""
-    return {
-        label: Style(_COLOURS[i % 8], _DASHES[(i + i // 8) % 4], _MARKERS[i % 8])
-        for i, label in enumerate(best_first(study))
-    }
+    return {label: style(i) for i, label in enumerate(best_first(study))}
+
+
+def style(place: int) -> Style:
+    """Return the style of a place; neighbours differ in everything."""
+    return Style(_COLOURS[place % 8], _DASHES[(place + place // 8) % 4], _MARKERS[place % 8])
 
 
 def training_curves(study: Study, labels: list[str], members: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -169,7 +169,8 @@ def average_rows(
 def _sides(
     trials: pd.DataFrame, fields: tuple[str, ...], scores: pd.DataFrame, metrics: list[str], *, apart: bool
 ) -> Iterator[Sides]:
-    for recipe, members in trials.groupby("recipe", sort=True):
+    listed = trials[[not set(fields) & set(drawn) for drawn in trials["drawn"]]]  # random values are no levels
+    for recipe, members in listed.groupby("recipe", sort=True):
         if apart and len(_unequal(members["config"], fields)) < 2:
             continue
         frame = pd.DataFrame(

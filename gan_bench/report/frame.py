@@ -101,6 +101,7 @@ def _trial_row(item: StoredTrial) -> dict[str, Any]:
         "name": printable(item.trial["name"]),
         "setting": printable(item.trial["setting"]),
         "config": config,
+        "drawn": tuple(item.trial.get("drawn", ())),
         "group": group_key(config),
         "status": status_of(item),
         "reason": printable(record.get("reason") or item.damage or ""),

@@ -33,6 +33,7 @@ PARTS = {
     "samples": "Samples",
     "curves": "Curves",
     "health": "Health",
+    "tuning": "Random settings",
     "cost": "Cost",
     "trials": "All trials",
     "published": "Published values",

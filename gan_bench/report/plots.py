@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.report.curves import ACCENT, Style, best_first, styles, training_curves
+from gan_bench.report.curves import ACCENT, Style, best_first, style, styles, training_curves
 from gan_bench.report.factors import FACTORS
 from gan_bench.report.study import Study, pick
 from gan_bench.report.table import Table, interval_of
+from gan_bench.report.tuning import HIGH, LOW, arms, best_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,6 +78,7 @@ def study_plots(study: Study, tables: list[Table]) -> Iterator[Plot]:
         for protocol in study.protocols:
             yield from _score_plots(study, protocol)
             yield from _factor_plots(study, protocol, tables)
+            yield from _tuning_plot(study, protocol)
             yield from _cost_plot(study, protocol)
 
 
@@ -100,7 +102,7 @@ def _training_plots(study: Study) -> Iterator[Plot]:
                     style = Style(known[label].colour, dash, "")
                     _band(axis, curves[label].groupby("epoch")[column], style, text)
             axis.set_title(label, fontsize=8)
-            if what == "outputs":
+            if what == "outputs" and study.trials["probabilities"].all():
                 axis.set_ylim(-0.02, 1.02)
         axes[0].legend(fontsize=8)
         figure.supxlabel("epoch", fontsize=9)
@@ -183,6 +185,31 @@ def _score_plots(study: Study, protocol: str) -> Iterator[Plot]:
         figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
         text = f"{title}, {protocol}; means over seeds{', bands their range' if column == 'epoch' else ''}."
         yield _finish(figure, study, f"{primary}-{what}-{protocol}", title, f"{text} {_which(study, labels)}")
+
+
+def _tuning_plot(study: Study, protocol: str) -> Iterator[Plot]:
+    found = arms(study, protocol)
+    if not found or max(len(arm.values) for arm in found) < 2:
+        return
+    measure = MEASURES[primary_measure()].title
+    figure = _figure(6.4, 3.6)
+    axis = figure.subplots()
+    for place, arm in enumerate(found[:LINES]):
+        mine = style(place)
+        ks = np.arange(1, len(arm.values) + 1)
+        low, middle, high = (np.array([best_of(arm.values, int(k), q) for k in ks]) for q in (LOW, 0.5, HIGH))
+        axis.plot(ks, middle, color=mine.colour, linestyle=mine.dash, label=arm.label)
+        axis.fill_between(
+            ks, low, np.where(np.isfinite(high), high, middle), color=mine.colour, alpha=0.15, linewidth=0
+        )
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_xlabel("random settings tried")
+    axis.set_ylabel(f"lowest {measure}")
+    figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
+    text = f"Lowest {measure} {protocol} of so many random settings: median, and 10 % to 90 %."
+    yield _finish(figure, study, f"tuning-{protocol}", "Best of k random settings", text)
 
 
 def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[Plot]:

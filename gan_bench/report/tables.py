@@ -16,6 +16,7 @@ from gan_bench.report.published import COLUMNS as PUBLISHED_COLUMNS
 from gan_bench.report.published import published_rows
 from gan_bench.report.study import AVERAGE, Study, pick
 from gan_bench.report.table import Column, Table, arrow, interval_of, put, score_column
+from gan_bench.report.tuning import tuning_table
 
 COLLAPSED = "collapsed"
 """The measure that is 1 or 0; tables count it."""
@@ -31,6 +32,7 @@ def study_tables(study: Study) -> Iterator[Table]:
     for protocol in study.protocols:
         yield setting_table(study, protocol)
         yield from factor_tables(study, protocol)
+        yield from tuning_table(study, protocol)
         yield from epoch_table(study, protocol)
         yield from best_table(study, protocol)
         yield health_table(study, protocol)
