@@ -26,6 +26,7 @@ from gan_bench.records.sample_grid import read_sample_grid
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_BLOCK = 64
 FRAME_MS = 400
 """Milliseconds of a film's frame."""
 
@@ -55,9 +56,11 @@ class Generator(nn.Module):
         return images
 
     def latent(self, count: int, seed: int = 0) -> Tensor:
-        """Return latent vectors (count, latent_dim) of the trial's distribution, the same for the same seed."""
-        device = next(self.parameters()).device
-        return draw_latent((count, self.config.latent_dim), self.config.latent, generator_for(seed, "sample", device))
+        """Return latent vectors (count, latent_dim) of the trial's distribution; more of a seed begin with the same."""
+        source = generator_for(seed, "sample", next(self.parameters()).device)
+        shape = (_BLOCK, self.config.latent_dim)  # the last numbers of a draw depend on its length
+        blocks = [draw_latent(shape, self.config.latent, source) for _ in range(-(-count // _BLOCK))]
+        return torch.cat(blocks)[:count] if blocks else torch.zeros(0, shape[1], device=source.device)
 
     def images(self, count: int, seed: int = 0) -> Tensor:
         """Return images (count, C, H, W) uint8, those of ``latent(count, seed)``."""
@@ -149,6 +152,13 @@ def to_image(images: Tensor, columns: int) -> Image:
 
     grid = make_grid(images, nrow=columns, pad_value=255)
     return fromarray(grid.permute(1, 2, 0).numpy())
+
+
+def single_image(image: Tensor) -> Image:
+    """Return one image (C, H, W) uint8, grey or in colour."""
+    from PIL.Image import fromarray
+
+    return fromarray((image[0] if len(image) == 1 else image.permute(1, 2, 0)).numpy())
 
 
 def interpolation(generator: Generator, rows: int, steps: int, seed: int = 0) -> Tensor:

@@ -8,7 +8,7 @@ from gan_bench.cli.console import PlainConsole
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.sampling import interpolation, load_generator, to_image, write_film
+from gan_bench.sampling import interpolation, load_generator, single_image, to_image, write_film
 
 GRID = 64
 WAYS = 8
@@ -62,9 +62,7 @@ def write_samples(
         if images:
             digits = max(5, len(str(images - 1)))
             for index, image in enumerate(generator.images(images, seed)):
-                to_image(image[None], 1).crop((2, 2, 2 + image.shape[2], 2 + image.shape[1])).save(
-                    folder / f"image-{index:0{digits}d}.png"
-                )
+                single_image(image).save(folder / f"image-{index:0{digits}d}.png")
             console.say(f"{folder}: {plural(images, 'image')}")
         if not images and not steps:
             to_image(generator.images(GRID, seed), WAYS).save(folder / "grid.png")

@@ -177,6 +177,11 @@ class Drawn(_Strict):
         return round(value) if whole else float(f"{value:.3g}")
 
 
+def _refuse_bounds(value: object) -> None:
+    if value is not None:
+        raise PydanticCustomError("bounds", "only numbers lie between bounds; use choice")
+
+
 def _list_or_drawn(value: object) -> str:
     return "drawn at random" if isinstance(value, dict) else "a list"
 
@@ -186,7 +191,11 @@ def _swept() -> type[BaseModel]:
     lists: dict[str, Any] = {}
     for name, info in Changes.model_fields.items():
         values: Any = Annotated[list[get_args(info.annotation)[0]], Field(min_length=1)]  # type: ignore[misc]
-        either: Any = Annotated[values, Tag("a list")] | Annotated[Drawn, Tag("drawn at random")]
+        number = name.startswith("lr") or name in LIMITS or name in BELOW
+        between: Any = Bounds | None if number else Annotated[None, BeforeValidator(_refuse_bounds)]
+        forms: dict[str, Any] = {"choice": (values | None, None), "log": (between, None), "uniform": (between, None)}
+        drawn = create_model(f"Drawn_{name}", __base__=Drawn, **forms)
+        either: Any = Annotated[values, Tag("a list")] | Annotated[drawn, Tag("drawn at random")]
         lists[name] = (Annotated[either, Discriminator(_list_or_drawn)], Field([]))
     return create_model("Sweep", __base__=_Strict, **lists)
 
@@ -383,5 +392,7 @@ def _fields_at(place: Location) -> list[str]:
         ("profiles", "quick"): ProfileCuts,
     }
     named = len(names) == 2 and names[0] == "datasets"
-    model = FolderEntry if named else models.get(tuple(names))
+    model = (
+        FolderEntry if named else Drawn if names[:2] == ["trials", "sweep"] and names[2:] else models.get(tuple(names))
+    )
     return sorted(model.model_fields) if model else []

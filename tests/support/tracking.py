@@ -13,6 +13,7 @@ client = MlflowClient(sys.argv[1])
 experiment = client.get_experiment_by_name(sys.argv[2])
 print(json.dumps([
     {"trial": run.data.tags["gan_bench.trial"], "status": run.info.status,
+     "params": run.data.params, "metrics": sorted(run.data.metrics),
      "steps": [m.step for m in client.get_metric_history(run.info.run_id, "train/loss_d")]}
     for run in client.search_runs([experiment.experiment_id], "tags.`gan_bench.trial` LIKE '%'")
 ]))
@@ -20,7 +21,7 @@ print(json.dumps([
 
 
 def mlflow_runs(results, experiment):
-    """Return trial, status and logged epochs of every run."""
+    """Return trial, status, parameters, names of metrics and logged epochs of every run."""
     command = [sys.executable, "-c", _CODE, f"sqlite:///{results / 'mlflow.db'}", experiment]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gan_bench.cli.options import seeds_of
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
-from gan_bench.config.suite_file import parse
+from gan_bench.config.suite_file import parse, parse_change
 from gan_bench.core.errors import SuiteError, UserError
 
 GOOD = """\
@@ -237,3 +238,124 @@ def test_mnist_covers_the_question_of_the_articles():
         assert any(t.setting == recipe for t in trials), "the article's own setting"
         assert {c.seed for c in mine} == {0, 1, 2, 3, 4}
     assert {1, 10, 25, 60, 100, 300} <= set(trials[1].config.evaluation.epochs)
+
+
+# ------------------------------------------------------------------- random values, and what the command line adds
+
+RANDOM = """\
+suite: s
+version: 1
+trials:
+  - recipe: mnist-mlp-z100
+    sweep: {SWEEP}
+seeds: [0, 1]
+"""
+
+
+def random_plan(tmp_path, sweep, **options):
+    path = tmp_path / "s.yaml"
+    path.write_text(RANDOM.replace("SWEEP", sweep))
+    return make_plan(path, PlanOptions(**options))
+
+
+def test_random_values_are_drawn_together_and_the_first_ones_stay(tmp_path):
+    sweep = (
+        "loss: [hinge, minimax], lr: {log: [1e-5, 1e-3], count: COUNT}, batch_size: {choice: [32, 64], count: COUNT}"
+    )
+    few = random_plan(tmp_path, sweep.replace("COUNT", "5"))
+    many = random_plan(tmp_path, sweep.replace("COUNT", "40"))
+    assert (len(few.trials), len(many.trials)) == (2 * 2 * 5, 2 * 2 * 40)
+    assert {trial.id for trial in few.trials} <= {trial.id for trial in many.trials}
+    rates = [trial.config.lr_g for trial in many.trials]
+    assert all(1e-5 <= rate <= 1e-3 for rate in rates)
+    assert 0.3 < sum(rate < 1e-4 for rate in rates) / len(rates) < 0.7, "half of them lie below the middle"
+    assert len({(t.config.lr_g, t.config.batch_size) for t in many.trials}) == 40, "drawn together, not multiplied"
+    assert {t.config.batch_size for t in many.trials} == {32, 64}
+    assert all(trial.config.lr_g == trial.config.lr_d for trial in many.trials)
+    assert {trial.drawn for trial in many.trials} == {("lr_g", "lr_d", "batch_size")}
+    other = random_plan(tmp_path, sweep.replace("COUNT", "5, seed: 1"))
+    assert not {t.config.lr_g for t in other.trials} & set(rates)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "said"),
+    [
+        ("lr: {log: [0, 1e-3], count: 3}", "trials[0].sweep.lr: bounds must be two numbers above 0, the lower first"),
+        ("lr: {uniform: [2, 1], count: 3}", "trials[0].sweep.lr: bounds must be two numbers, the lower first"),
+        ("lr: {count: 3}", "trials[0].sweep.lr: give one of log, uniform and choice"),
+        ("lr: {log: [1e-5, 1e-3], cuont: 3}", 'trials[0].sweep.lr.cuont: unknown field (did you mean "count"?)'),
+        ("loss: {log: [1, 2], count: 3}", "trials[0].sweep.loss.log: only numbers lie between bounds; use choice"),
+        ("batch_size: {choice: [a], count: 3}", "trials[0].sweep.batch_size.choice[0]: must be a whole number"),
+        ("lr: {uniform: [0.5, 5], count: 9}", "trials[0]: lr_g must lie between 0 and 1"),
+        ("lr: {log: [1e-5, 1e-3], count: 0}", "trials[0].sweep.lr.count: must be a whole number from 1 to 10,000"),
+        (
+            "lr: {log: [1e-5, 1e-3], count: 3}, batch_size: {choice: [8], count: 4}",
+            "their counts must be equal, got lr 3, batch_size 4",
+        ),
+        ("lr: {log: [1e-5, 1e-3], count: 3}, lr_d: [1e-4]", "lr sets both networks, so lr_d cannot be given beside it"),
+        ("loss: [hinge], optimizer: [sgd], betas: [[0.5, 0.9]]", "betas_g: sgd has no betas; leave them out"),
+    ],
+)
+def test_random_values_that_cannot_be(tmp_path, sweep, said):
+    with pytest.raises(SuiteError) as caught:
+        random_plan(tmp_path, sweep)
+    assert said in str(caught.value)
+
+
+def test_changes_of_the_command_line_mark_the_suite(tmp_path):
+    plain = random_plan(tmp_path, "lr: [1e-4, 2e-4]")
+    plan = random_plan(tmp_path, "lr: [1e-4, 2e-4]", changes={"lr": 5e-4, "loss": "hinge", "betas": [0.5, 0.9]})
+    assert plan.suite == "s+set"
+    assert {trial.setting for trial in plan.trials} == {"mnist-mlp-z100,lr=0.0005,betas=0.5-0.9,loss=hinge"}
+    assert {trial.config.suite for trial in plan.trials} == {"s+set"}
+    assert not {trial.id for trial in plan.trials} & {trial.id for trial in plain.trials}
+    assert plan.trials[0].provenance["lr_g"] == "chosen"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lr", 'NAME=VALUE, such as lr=1e-4 or loss=hinge, not "lr"'),
+        ("lr=5", "--set lr: input should be less than 1, got 5"),
+        ("looss=hinge", '--set: no field "looss" (did you mean "loss"?)'),
+        ("betas=[0.5]", "--set betas: list should have at least 2 items"),
+        ("lr=[", "--set lr: --set:1:"),
+    ],
+)
+def test_changes_that_cannot_be(text, said):
+    with pytest.raises(UserError) as caught:
+        PlanOptions(changes=dict([parse_change(text)]))
+    assert said in str(caught.value)
+    assert dict(map(parse_change, ["lr=1e-4", "loss=hinge", "spectral_norm=true"])) == {
+        "lr": 1e-4, "loss": "hinge", "spectral_norm": True
+    }  # fmt: skip
+
+
+def test_only_takes_a_glob_or_a_part_of_a_name(tmp_path):
+    def names(only):
+        return len(random_plan(tmp_path, "lr: [1e-4, 2e-4]", only=only).trials)
+
+    assert names("mlp") == 4
+    assert names("lr=0.0001") == 2
+    assert names("*seed=1") == 2
+    with pytest.raises(UserError, match="no trial of s matches"):
+        names("mlp*seed")  # with a star it is a glob, and matches the whole name
+
+
+def test_names_of_other_kinds_and_cases():
+    assert find_suite("MNIST").name == "mnist.yaml"
+    with pytest.raises(SuiteError, match='"mnist-dcgan" is a recipe, not a suite; add --only mnist-dcgan'):
+        find_suite("mnist-dcgan")
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("0-4", (0, 1, 2, 3, 4)), ("3, 0-1", (3, 0, 1)), ("7", (7,)), ("1,1", (1,))]
+)
+def test_ranges_of_seeds(text, seeds):
+    assert seeds_of(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["4-0", "-1", "a", "0-", "0-99999", ""])
+def test_ranges_of_seeds_that_cannot_be(text):
+    with pytest.raises(UserError, match="--seeds"):
+        seeds_of(text)

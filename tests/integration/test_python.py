@@ -1,0 +1,138 @@
+"""The Python interface, as a notebook uses it, and the command that draws samples."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.commands import gan_bench
+
+import gan_bench as gb
+from gan_bench.sampling import interpolation, load_generator
+
+NOTEBOOK = Path("benchmarks/notebooks/first-look.ipynb")
+
+
+def run_cells(path):
+    """Carry out the code cells of a notebook in order; return its variables and what each cell shows."""
+    names, shown = {}, []
+    for cell in json.loads(path.read_text())["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        tree = ast.parse("".join(cell["source"]))
+        *body, last = tree.body
+        exec(compile(ast.Module(body, []), str(path), "exec"), names)  # noqa: S102 - it is ours
+        shown.append(eval(compile(ast.Expression(last.value), str(path), "eval"), names))  # noqa: S307
+    return names, shown
+
+
+def test_the_notebook_runs_and_what_it_makes_is_sound(tmp_path):
+    """One run for all that is asked of it: each costs seconds."""
+    names, shown = run_cells(NOTEBOOK)
+    shows_what_it_says(names, shown)
+    frames_are_tidy(names["tables"])
+    a_loaded_generator_makes_the_images_that_were_scored(names["tables"])
+    generators_draw_what_a_seed_says(names["generator"], names["tables"])
+    samples_on_the_command_line(names["generator"], names["tables"], tmp_path)
+
+
+def shows_what_it_says(names, shown):
+    statuses, trials, fid, (shape, dtype), scores, after, code = shown
+    assert statuses == {"done": 2}
+    assert list(trials["epochs_done"]) == [4, 4]
+    assert list(fid.columns) == [0, 1]
+    assert (shape, dtype) == (torch.Size([16, 1, 28, 28]), torch.uint8)
+    assert set(scores["metric"]) >= {"fid", "kid", "is", "precision"}
+    assert set(scores["generated"]) == {128}
+    assert set(after["suite"]) == {"digits+set"}
+    assert all("loss=hinge" in setting for setting in after["setting"])
+    assert code == 0
+    assert names["run"].page.exists()
+
+
+def frames_are_tidy(tables):
+    assert set(tables.steps["trial"]) == set(tables.trials["trial"]) == set(tables.images["trial"])
+    assert list(tables.steps.columns) == ["trial", "epoch", "step", "loss_d", "loss_g", "d_real", "d_fake"]
+    assert tables.steps["step"].is_monotonic_increasing or len(tables.trials) > 1
+    assert len(tables.epochs) == 8
+    assert all(path.exists() for path in tables.images["path"])
+    assert set(tables.scores["epoch"]) == set(tables.images["epoch"])
+    assert tables.scores["weights"].isna().all()
+    assert tables.unreadable == []
+    assert {"loss", "d_steps", "lr_g", "optimizer_g"} <= set(tables.trials.columns)
+
+
+def a_loaded_generator_makes_the_images_that_were_scored(tables):
+    row = tables.trials.iloc[0]
+    again = gb.score(row["path"] / "generator.safetensors", "digits", samples=128).set_index("metric")["value"]
+    last = tables.scores[(tables.scores["trial"] == row["trial"]) & (tables.scores["epoch"] == 4)].set_index("metric")
+    for metric in ("fid", "kid", "precision"):
+        assert again[metric] == pytest.approx(last.loc[metric, "value"], rel=1e-6)
+
+
+def generators_draw_what_a_seed_says(generator, tables):
+    assert not generator.training
+    assert not any(p.requires_grad for p in generator.parameters())
+    assert torch.equal(generator.images(5, seed=1), generator.images(16, seed=1)[:5])
+    assert not torch.equal(generator.images(5, seed=1), generator.images(5, seed=2))
+    z = generator.latent(4)
+    assert z.shape == (4, generator.config.latent_dim)
+    assert generator(z).shape == (4, *generator.image_shape)
+    ways = interpolation(generator, 3, 5, seed=4)
+    ends = generator.images(6, seed=4)
+    assert ways.shape == (15, *generator.image_shape)
+    assert torch.equal(ways[::5], ends[:3])
+    assert (ways[4::5].int() - ends[3:].int()).abs().max() <= 1  # rounding
+    with pytest.raises(gb.UserError, match=r"has no generator-ema.safetensors; the trial kept no moving average"):
+        load_generator(tables.trials["path"][0], average=True)
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (np.zeros((4, 28, 28)), "images must be"),
+        (np.full((4, 1, 28, 28), 2.0), r"float in \[-1, 1\], got torch.float64 up to 2"),
+        (np.zeros((4, 1, 28, 28), dtype=np.int64), "uint8, or float"),
+        (torch.nn.Linear(2, 2), "a module of your own does not say what it draws from"),
+    ],
+)
+def test_images_that_cannot_be_scored(images, said):
+    with pytest.raises(gb.UserError, match=said):
+        gb.score(images, "digits")
+
+
+def samples_on_the_command_line(generator, tables, tmp_path):
+    path = tables.trials["path"][0]
+    made = gan_bench("sample", path, "--out", tmp_path, "--seed", 5, "--images", 3, "--interpolate", 6, "--gif")
+    assert made.returncode == 0, made.stderr
+    for index, image in enumerate(generator.images(3, seed=5)):
+        with Image.open(tmp_path / f"image-0000{index}.png") as written:
+            assert np.array_equal(np.asarray(written), image[0])
+    with Image.open(tmp_path / "interpolation.png") as ways:
+        assert ways.size == (6 * 30 + 2, 8 * 30 + 2)
+    with Image.open(tmp_path / "epochs.gif") as film:
+        assert film.n_frames == len(list((path / "samples").glob("*.png")))
+    assert not (tmp_path / "grid.png").exists()
+    wrong = gan_bench("sample", tmp_path)
+    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
+    assert "is no record of a trial" in wrong.stderr
+
+
+def test_importing_is_cheap():
+    """The package alone loads neither torch nor pandas; a name that is not there says so."""
+    code = (
+        "import sys, gan_bench as gb; gb.UserError; print([n for n in ('torch', 'pandas', 'yaml') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        gb.nothing  # noqa: B018
+    assert set(gb.__all__) <= set(dir(gb))
+    assert all(getattr(gb, name) is not None for name in gb.__all__)

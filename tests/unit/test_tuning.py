@@ -1,0 +1,121 @@
+"""Best of k, against every subset there is; and the table that shows it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import config_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gan_bench.config.trial import EvaluationConfig, Trial
+from gan_bench.records.reader import StoredTrial
+from gan_bench.report.answer import answers
+from gan_bench.report.frame import build_frames
+from gan_bench.report.study import studies
+from gan_bench.report.tables import study_tables
+from gan_bench.report.tuning import arms, best_of
+
+
+@given(
+    st.lists(st.one_of(st.floats(0, 100), st.just(math.inf)), min_size=1, max_size=8),
+    st.integers(1, 8),
+    st.sampled_from([0.1, 0.5, 0.9, 1.0]),
+)
+def test_best_of_k_is_the_quantile_over_all_subsets(values, k, share):
+    k = min(k, len(values))
+    lowest = [min(subset) for subset in itertools.combinations(values, k)]
+    wanted = np.quantile(lowest, share, method="inverted_cdf")
+    assert best_of(values, k, share) == wanted
+
+
+def test_more_settings_never_look_worse():
+    values = list(np.random.default_rng(0).lognormal(5, 1, 30))
+    medians = [best_of(values, k, 0.5) for k in range(1, 31)]
+    assert medians == sorted(medians, reverse=True)
+    assert medians[-1] == min(values)
+    assert medians[0] == pytest.approx(np.quantile(values, 0.5, method="inverted_cdf"))
+
+
+def stored(loss, lr, seed, fid, *, drawn=("lr_g", "lr_d"), weights=""):
+    config = config_of(
+        "mnist-mlp-z100",
+        loss=loss,
+        lr_g=lr,
+        lr_d=lr,
+        seed=seed,
+        epochs=4,
+        evaluation=EvaluationConfig(epochs=(4,), samples=9),
+    )
+    trial = Trial(setting=f"{loss},lr={lr}", config=config, drawn=drawn)
+    scores = [{"metric": "fid", "name": f"fid[e,train,9{weights}]", "value": fid}] if fid else []
+    final = dict.fromkeys(("loss_d", "loss_g", "d_real", "d_fake"), 0.5)
+    record = {"status": "done" if fid else "diverged", "reason": None, "epochs": 4, "images": 9, "final": final}
+    return StoredTrial(
+        path=Path("x"),
+        trial={"id": trial.id, "name": trial.name, **trial.to_json()},
+        environment={"device": "cpu"},
+        history=[],
+        evaluations=[{"epoch": 4, "scores": scores}] if fid else [],
+        record={**record, "train_seconds": 2.0, "evaluate_seconds": 1.0},
+    )
+
+
+@pytest.fixture
+def study():
+    """Hinge is safe: all its settings are fair. Minimax is a gamble: most are bad, one is the best, one diverges."""
+    rates = [1e-4, 2e-4, 3e-4, 4e-4, 5e-4]
+    fids = {"hinge": [60, 61, 62, 63, 64], "minimax": [20, 90, 91, 92, None]}
+    trials = [
+        stored(loss, lr, seed, fid and fid + seed)
+        for loss, values in fids.items()
+        for lr, fid in zip(rates, values, strict=True)
+        for seed in (0, 1)
+    ]
+    (found,) = studies(build_frames(trials))
+    return found
+
+
+def test_arms_share_everything_but_what_was_drawn(study):
+    found = {arm.label: arm for arm in arms(study, "e,train,9")}
+    assert list(found) == ["mnist-mlp-z100 · loss hinge", "mnist-mlp-z100 · loss minimax"]
+    assert found["mnist-mlp-z100 · loss hinge"].values == (60.5, 61.5, 62.5, 63.5, 64.5)
+    assert found["mnist-mlp-z100 · loss minimax"].values == (20.5, 90.5, 91.5, 92.5, math.inf)
+    assert found["mnist-mlp-z100 · loss hinge"].seconds == 4
+
+
+def test_the_table_and_the_answer_say_that_the_budget_decides(study):
+    tables = list(study_tables(study))
+    (table,) = (table for table in tables if "tuning" in table.name)
+    rows = table.rows.set_index("arm")
+    assert rows.loc["mnist-mlp-z100 · loss hinge", "k1"] == 62.5
+    assert rows.loc["mnist-mlp-z100 · loss minimax", "k5"] == 20.5
+    assert math.isnan(rows.loc["mnist-mlp-z100 · loss minimax", "k1_high"])
+    assert not any("learning rate" in table.name for table in tables), "random values are no levels of a factor"
+    (answer,) = answers(study, tables)
+    assert answer.factors[-1] == (
+        "random settings: with 1 mnist-mlp-z100 · loss hinge (median best FID 62.5); with 5 mnist-mlp-z100 · loss "
+        "minimax (median best FID 20.5): the budget changes who is ahead."
+    )
+
+
+def test_a_moving_average_is_set_beside_g_and_ranked_nowhere():
+    trials = []
+    for seed in range(5):
+        item = stored("hinge", 1e-4, seed, 50.0 + seed, drawn=())
+        average = stored("hinge", 1e-4, seed, 25.0 + seed, drawn=(), weights=",ema")
+        item.evaluations[0]["scores"] += average.evaluations[0]["scores"]
+        trials.append(item)
+    (study,) = studies(build_frames(trials))
+    assert (study.protocols, study.averages) == (["e,train,9"], ["e,train,9,ema"])
+    tables = list(study_tables(study))
+    assert sum(table.ranking for table in tables) == 1
+    (beside,) = (table for table in tables if "EMA-of-G" in table.name)
+    (row,) = beside.rows.to_dict("records")
+    assert (row["first_level"], row["second_level"], row["winner"]) == ("G", "EMA of G", "EMA of G")
+    assert row["ratio"] == pytest.approx(np.exp(np.mean([np.log((25 + s) / (50 + s)) for s in range(5)])))
+    assert row["found"] == "decided"
