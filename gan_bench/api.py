@@ -22,6 +22,8 @@ True
 from __future__ import annotations
 
 import io
+import operator
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from gan_bench.sampling import Generator
 
 PathLike = str | Path
+_GRID = re.compile(r"epoch-(\d+)\.png")
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,10 @@ def load(results: PathLike) -> ResultTables:
     stored = [item for item in found if isinstance(item, StoredTrial)]
     frames = build_frames(stored)
     grids = [
-        (item.trial["id"], path) for item in stored for path in sorted((item.path / "samples").glob("epoch-*.png"))
+        (item.trial["id"], int(found_name[1]), path)
+        for item in stored
+        for path in sorted((item.path / "samples").glob("epoch-*.png"))
+        if (found_name := _GRID.fullmatch(path.name))
     ]
     return ResultTables(
         trials=frames.trials.drop(columns=["config", "group", "probabilities"], errors="ignore"),
@@ -101,7 +107,7 @@ def load(results: PathLike) -> ResultTables:
         ),
         scores=_scores(stored),
         images=pd.DataFrame(
-            [{"trial": trial, "epoch": int(path.stem.removeprefix("epoch-")), "path": path} for trial, path in grids],
+            grids,
             columns=["trial", "epoch", "path"],
         ),
         unreadable=[str(item) for item in found if isinstance(item, RecordError)],
@@ -208,11 +214,18 @@ def run(
     from gan_bench.config.suite_file import read
     from gan_bench.execution.claim import Policy
 
+    for name, value, choices in (
+        ("engine", engine, ("auto", "reference", "fast")),
+        ("profile", profile, ("auto", "full", "quick")),
+        ("executor", executor, ("auto", "inline", "processes")),
+    ):
+        if value not in choices:
+            raise UserError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
     plan = PlanOptions(
-        epochs=epochs,
-        train_limit=train_limit,
-        samples=samples,
-        seeds=None if seeds is None else tuple(seeds),
+        epochs=_whole("epochs", epochs),
+        train_limit=_whole("train_limit", train_limit),
+        samples=_whole("samples", samples),
+        seeds=None if seeds is None else tuple(operator.index(seed) for seed in seeds),
         only=only,
         changes=dict(changes or {}),
         extractors=tuple(extractors) if extractors else None,
@@ -227,7 +240,7 @@ def run(
         plan=plan,
         engine=engine,
         executor=executor,
-        workers=workers,
+        workers=_whole("workers", workers),
         group=None,
         policy=Policy(),
         tracking_uri=tracking if isinstance(tracking, str) else "" if tracking else None,
@@ -238,6 +251,18 @@ def run(
     code = run_suite(options, console(file=io.StringIO()) if quiet else console())
     name = results_name(read(find_suite(str(suite)))[0].suite, plan)
     return RunResult(code, Path(results) / name)
+
+
+def _whole(name: str, value: int | None) -> int | None:
+    """Return a whole number of any type as an ``int``.
+
+    Raises:
+        UserError: It is none.
+    """
+    try:
+        return None if value is None else operator.index(value)
+    except TypeError:
+        raise UserError(f"{name} must be a whole number, not {value!r}") from None
 
 
 def compare(old: PathLike, new: PathLike, tolerance: float | None = None) -> Comparison:
@@ -274,6 +299,7 @@ def score(
     samples: int = 10_000,
     data: PathLike | None = None,
     device: str = "auto",
+    allow_plugins: bool = False,
 ) -> pd.DataFrame:
     """Score images that were made anywhere, as ``gan-bench score`` does.
 
@@ -283,9 +309,10 @@ def score(
         reference: A dataset with or without its split (``mnist``, ``mnist:test``), a folder or zip of images, or an
             ``.npz`` with ``mu`` and ``sigma``.
         extractors: Names; when empty, the shipped one for the images' channels.
-        samples: Images to draw from a generator.
+        samples: Images to draw from a generator, of the noise that its trial was scored on.
         data: Folder of the datasets; None for ``$GAN_BENCH_DATA``, else ``data``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        allow_plugins: Whether the local file that a generator's architecture is of may run.
 
     Returns:
         One row per score: metric, value, std, extractor, split, real, generated, note.
@@ -298,16 +325,16 @@ def score(
 
     where = choose_device(device)
     fix_bits(where)
-    given = str(generated) if isinstance(generated, (str, Path)) else _images(generated, samples)
+    given = str(generated) if isinstance(generated, (str, Path)) else _images(generated)
     root = data_root(None if data is None else Path(data))
-    found = scoring.score(given, reference, list(extractors), root, where, samples)
+    found = scoring.score(given, reference, list(extractors), root, where, samples, allow_plugins=allow_plugins)
     rows = [each.to_json() for each in found]
     columns = ["metric", "value", "std", "extractor", "split", "real", "generated", "note"]
     return pd.DataFrame(rows)[columns].astype({"value": float, "std": float})
 
 
-def _images(generated: NDArray[Any] | torch.Tensor | nn.Module, samples: int) -> torch.Tensor:
-    """Return images as (N, C, H, W) uint8.
+def _images(generated: NDArray[Any] | torch.Tensor | nn.Module) -> torch.Tensor | Generator:
+    """Return images as (N, C, H, W) uint8, or a generator as it is.
 
     Raises:
         UserError: They are no images.
@@ -318,7 +345,7 @@ def _images(generated: NDArray[Any] | torch.Tensor | nn.Module, samples: int) ->
     from gan_bench.sampling import Generator
 
     if isinstance(generated, Generator):
-        return generated.images(samples)
+        return generated
     if isinstance(generated, torch.nn.Module):
         raise UserError("a module of your own does not say what it draws from; pass its images, (N, C, H, W)")
     images = torch.as_tensor(generated)

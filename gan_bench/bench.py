@@ -98,7 +98,10 @@ class BenchOptions:
         for option, value in options.items():
             words += [] if value is None else [option, str(value)]
         for name, value in asked.changes.items():
-            words += ["--set", f"{name}={json.dumps(value)}" if isinstance(value, (list, bool)) else f"{name}={value}"]
+            words += [
+                "--set",
+                f"{name}={json.dumps(value)}" if isinstance(value, (list, tuple, bool)) else f"{name}={value}",
+            ]
         words += ["--allow-plugins"] if asked.allow_plugins else []
         for name in asked.extractors or ():
             words += ["--extractor", name]

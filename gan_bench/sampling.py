@@ -110,7 +110,7 @@ def load_generator(
 
 def _find(path: Path, *, average: bool) -> _Stored:
     record = RecordDirectory(path if path.is_dir() else path.parent)
-    file = path if path.suffix == ".safetensors" else record.average_weights if average else record.weights
+    file = record.average_weights if average else path if path.suffix == ".safetensors" else record.weights
     try:
         config = TrialConfig.from_json(json.loads(record.trial.read_bytes())["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -128,18 +128,22 @@ def _require_plugins(stored: _Stored, *, allowed: bool) -> None:
     """Run the local file that an architecture is of, if it is of one and that is allowed.
 
     Raises:
-        UserError: It is not allowed, or the file is another now.
+        UserError: It is not allowed, or the code of the architecture is another now.
     """
     name = stored.config.architecture
     parts: Mapping[str, Any] = environment_of(stored.record).get("parts", {})
     part = parts.get(f"architectures/{name}", {})
-    if name in ARCHITECTURES or not part.get("path"):
-        return
-    file = Path(part["path"])
-    if not allowed:
-        raise UserError(f"the architecture {name} is of the file {file}; read it, then allow it with --allow-plugins")
-    if load_plugin(file).sha256 != part["sha256"]:
-        raise UserError(f"{file} is not the file that {stored.record.path} was trained with; restore it")
+    if name not in ARCHITECTURES and part.get("path"):
+        file = Path(part["path"])
+        if not allowed:
+            raise UserError(
+                f"the architecture {name} is of the file {file}; read it, then allow it with --allow-plugins "
+                "(allow_plugins=True in Python)"
+            )
+        load_plugin(file, part["sha256"])
+    source = ARCHITECTURES.source(name)
+    if part and source and source.sha256 != part["sha256"]:
+        raise UserError(f"the code of {source.name} is not what {stored.record.path} was trained with; restore it")
 
 
 # ------------------------------------------------------------------------------------------------- pictures

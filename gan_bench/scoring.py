@@ -22,27 +22,37 @@ from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.features import Extractor
 from gan_bench.metrics.reference import Reference, chunks, compute, export_moments, import_moments, reference
 from gan_bench.records.record import Score
-from gan_bench.sampling import load_generator
+from gan_bench.sampling import Generator, load_generator
 
 
 def score(
-    generated: str | Tensor, against: str, extractors: list[str], root: DataRoot, device: torch.device, samples: int
+    generated: str | Tensor | Generator,
+    against: str,
+    extractors: list[str],
+    root: DataRoot,
+    device: torch.device,
+    samples: int,
+    *,
+    allow_plugins: bool = False,
 ) -> list[Score]:
     """Score images made anywhere.
 
     Args:
-        generated: A folder or zip of images, a ``generator.safetensors`` in its record directory, or (N, C, H, W) uint8
-            images.
+        generated: A folder or zip of images, a ``generator.safetensors`` in its record directory, a loaded generator,
+            or (N, C, H, W) uint8 images.
         against: A dataset with or without its split (``mnist``, ``mnist:test``), a folder or zip of images, or an
             ``.npz`` with ``mu`` and ``sigma`` (FID and IS only).
         extractors: Names; when empty, the shipped one for the images' channels.
         root: The data folder.
         device: What computes.
-        samples: Images to draw from a generator.
+        samples: Images to draw from a generator, of the noise that its trial was scored on.
+        allow_plugins: Whether the local file that a generator's architecture is of may run.
 
     Raises:
         UserError: Something named is not there or does not fit.
     """
+    if isinstance(generated, str) and Path(generated).suffix == ".safetensors":
+        generated = load_generator(Path(generated), allow_plugins=allow_plugins)
     drawn = _generated(generated, extractors, device, samples)
     names = extractors or [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.channels]
     loaded = [EXTRACTORS[name].load(device) for name in names]
@@ -79,12 +89,16 @@ class _Drawn:
     seed: int = 0
 
 
-def _generated(generated: str | Tensor, extractors: list[str], device: torch.device, samples: int) -> _Drawn:
+def _generated(
+    generated: str | Tensor | Generator, extractors: list[str], device: torch.device, samples: int
+) -> _Drawn:
+    if isinstance(generated, Generator):
+        config = generated.config
+        drawn = generated_chunks(generated.network.to(device), config, samples, "evaluation/0")
+        return _Drawn(drawn, samples, generated.image_shape[0], config.image_size, config.seed)
     if isinstance(generated, Tensor):
         return _Drawn(chunks(shuffled(generated)), len(generated), generated.shape[1], generated.shape[2])
     path = Path(generated)
-    if path.suffix == ".safetensors":
-        return _from_generator(path, device, samples)
     channels = EXTRACTORS[extractors[0]].channels or 3 if extractors else 3
     images = _images_of(path, channels).images
     if not extractors and bool((images == images[:, :1]).all()):
@@ -102,13 +116,6 @@ def _images_of(path: Path, channels: int) -> ImageSet:
         raise DataError(f"the images of {path} are {width}x{height}; scale or cut them to squares of one size")
     prepared = prepare(path, None, Transform(size=width, channels=channels, crop="none"))
     return ImageSet(torch.from_numpy(prepared.images), None, prepared.sha256)
-
-
-def _from_generator(path: Path, device: torch.device, samples: int) -> _Drawn:
-    made = load_generator(path, device=device)
-    config = made.config
-    drawn = generated_chunks(made.network, config, samples, "evaluation/0")
-    return _Drawn(drawn, samples, made.image_shape[0], config.image_size, config.seed)
 
 
 def _references(

@@ -13,6 +13,7 @@ import typer
 from gan_bench.cli.console import console, table_console
 from gan_bench.cli.data_commands import data_app
 from gan_bench.cli.options import (
+    AllowArchitecture,
     AllowPlugins,
     Data,
     EngineChoice,
@@ -195,11 +196,12 @@ def show(
     name: Annotated[
         str, typer.Argument(help="Name of a suite, recipe, dataset, architecture, loss, extractor or measure.")
     ],
+    allow_plugins: AllowPlugins = False,
 ) -> None:
     """Describe one thing: a recipe with the provenance of its values, a suite with its trials, and so on."""
     from gan_bench.cli.describe import describe
 
-    console().print(describe(name), highlight=False)
+    console().print(describe(name, allow_plugins=allow_plugins), highlight=False)
 
 
 @app.command()
@@ -233,6 +235,7 @@ def score(
     data: Data = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per score.")] = False,
+    allow_plugins: AllowArchitecture = False,
 ) -> None:
     """Score images that were made anywhere, with the scores of a benchmark run."""
     from gan_bench import scoring
@@ -240,7 +243,9 @@ def score(
 
     where = choose_device(device)
     fix_bits(where)
-    found = scoring.score(generated, reference, extractor or [], data_root(data), where, samples)
+    found = scoring.score(
+        generated, reference, extractor or [], data_root(data), where, samples, allow_plugins=allow_plugins
+    )
     for each in found:
         if as_json:
             sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")
@@ -260,9 +265,7 @@ def sample(
     interpolate: Annotated[int, typer.Option(min=0, max=1000, help="Write 8 ways of so many images each.")] = 0,
     gif: Annotated[bool, typer.Option("--gif", help="Write the sample grids of all epochs as a GIF.")] = False,
     ema: Annotated[bool, typer.Option("--ema", help="Take the moving average of G.")] = False,
-    allow_plugins: Annotated[
-        bool, typer.Option("--allow-plugins", help="Run the Python file that the architecture is of.")
-    ] = False,
+    allow_plugins: AllowArchitecture = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Draw from a trained generator: a grid, single images, a latent interpolation, a GIF over epochs."""

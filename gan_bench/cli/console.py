@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -65,6 +66,9 @@ class StopRequest:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take signals for as long as the block runs."""
+        if threading.current_thread() is not threading.main_thread():  # only that one hears signals
+            yield
+            return
         before = {n: signal.signal(n, self.handle) for n in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield

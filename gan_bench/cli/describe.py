@@ -103,18 +103,19 @@ _LISTS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
 }
 
 
-def describe(name: str, kind: str | None = None) -> RenderableType:
+def describe(name: str, kind: str | None = None, *, allow_plugins: bool = False) -> RenderableType:
     """Describe the thing of that name.
 
     Args:
         name: Its name.
         kind: Look only among these; among all kinds when None.
+        allow_plugins: Whether the Python files that a suite names may run.
 
     Raises:
         UserError: There is none.
     """
     if kind is None and name.endswith((".yaml", ".yml")):
-        return _describe_suite(name)
+        return _describe_suite(name, allow_plugins=allow_plugins)
     kinds = [kind] if kind else list(_LISTS)
     known: list[str] = []
     for each in kinds:
@@ -136,8 +137,8 @@ def _describe_recipe(name: str) -> RenderableType:
     return Group(table, Text(recipe.remarks))
 
 
-def _describe_suite(name: str) -> RenderableType:
-    plan = make_plan(find_suite(name), PlanOptions())
+def _describe_suite(name: str, *, allow_plugins: bool = False) -> RenderableType:
+    plan = make_plan(find_suite(name), PlanOptions(allow_plugins=allow_plugins))
     table = Table(title=Text(f"{name}, version {plan.version}: {plan.description.strip()}"))
     for title in ("setting", "epochs", "evaluated at", "seeds"):
         table.add_column(title, overflow="fold")
@@ -233,7 +234,6 @@ def examine(data: DataRoot, results: Path) -> Iterator[str]:
     """Look at what a run needs, one line each."""
     import torch
 
-    from gan_bench.core.errors import DataError
     from gan_bench.data.datasets import DATASETS
     from gan_bench.execution.environment import choose_device, describe
     from gan_bench.metrics.extractors import EXTRACTORS
@@ -243,17 +243,21 @@ def examine(data: DataRoot, results: Path) -> Iterator[str]:
     yield f"gan_bench {facts['gan_bench']}, Python {facts['python']}, {facts['platform']}"
     yield "libraries: " + ", ".join(f"{name} {version}" for name, version in facts["libraries"].items())
     yield f"device: {facts['device']} ({facts['device_name']}), {torch.get_num_threads()} CPU threads"
-    for name, dataset in DATASETS.items():
+    for name in DATASETS:
         try:
+            dataset = DATASETS[name]
             for split in dataset.counts:
                 dataset.read(data.path, split)
             yield f"dataset {name}: ready"
-        except DataError as error:
+        except UserError as error:
             yield f"dataset {name}: not ready: {error}"
-    for name, entry in EXTRACTORS.items():
-        if entry.channels is not None:
-            entry.load(torch.device("cpu"))
-            yield f"extractor {name}: ready"
+    for name in EXTRACTORS:
+        try:
+            if name != "inception":
+                EXTRACTORS[name].load(torch.device("cpu"))
+                yield f"extractor {name}: ready"
+        except UserError as error:
+            yield f"extractor {name}: not ready: {error}"
     found = weights_path()
     yield f"extractor inception: weights {found}" if found else "extractor inception: fetched when first named"
     folder = results if results.exists() else Path()

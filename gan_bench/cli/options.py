@@ -68,6 +68,9 @@ Data = Annotated[
 ]
 Tables = Annotated[TablesChoice, typer.Option("--tables", help="Which tables are printed; the files hold all.")]
 
+AllowArchitecture = Annotated[
+    bool, typer.Option("--allow-plugins", help="Run the Python file that the generator's architecture is of.")
+]
 AllowPlugins = Annotated[
     bool, typer.Option("--allow-plugins", help="Run the Python files that the suite names under plugins.")
 ]

@@ -91,7 +91,9 @@ class Frame:
             _check_recipes(suite, name, recipes, document)
         cuts = {
             recipe: Cuts(
-                epochs=_least(_cut(profile.epochs, recipe), options.epochs),
+                epochs=_least(
+                    _cut(profile.epochs, recipe) if "epochs" not in options.changes else None, options.epochs
+                ),
                 train_limit=_least(_cut(profile.train_limit, recipe), options.train_limit),
             )
             for recipe in recipes

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from gan_bench.core.registry import Registry
+from gan_bench.core.text import printable
 
 Role = Literal["primary", "compared", "trial", "quality", "health", "summary"]
 """Where a measure is shown.
@@ -57,10 +58,26 @@ class Measure:
     def from_json(cls, plain: Mapping[str, Any]) -> Measure:
         """Build the measure that ``to_json`` described; none from a file ranks settings."""
         roles = frozenset(role for role in get_args(Role) if role in plain["roles"] and role != "primary")
-        return cls(**{**plain, "roles": roles, "bounds": tuple(plain["bounds"]), "metric": ""})
+        texts = {name: printable(plain[name]) for name in ("title", "description")}
+        return cls(**{**plain, **texts, "roles": roles, "bounds": tuple(plain["bounds"]), "metric": ""})
 
 
-MEASURES: Registry[Measure] = Registry("measure", "measures", Measure, all_count=True)
+COLUMNS = frozenset(
+    {
+        *("rank", "setting", "recipe", "epochs", "seeds", "remarks", "median", "best", "tied", "baseline", "planned"),
+        *("done", "bad", "trial", "seed", "status", "group", "label", "name", "reason", "epoch", "value", "metric"),
+        *("protocol", "sd_seeds", "sd_draws", "train_seconds", "evaluate_seconds", "collapses", "saturated"),
+        *("loss_d", "loss_g", "d_real", "d_fake", "gap", "at", "final"),
+    }
+)
+"""Columns of tables that are no measures; no measure can have such a name."""
+MEASURES: Registry[Measure] = Registry(
+    "measure",
+    "measures",
+    Measure,
+    all_count=True,
+    also=lambda measure: str(getattr(measure, "metric", "")).partition(":")[0] or None,
+)
 
 
 def measures_with(role: Role) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
 from gan_bench.core.errors import UserError, brief
@@ -16,11 +17,12 @@ _PREFIX = "gan_bench_plugin_"
 _loaded: dict[str, str] = {}
 
 
-def load_plugin(path: Path) -> Source:
+def load_plugin(path: Path, sha256: str | None = None) -> Source:
     """Run a file that registers parts; one that ran before runs again only when it has changed.
 
     Args:
         path: The file. Whoever calls this has been allowed to run it.
+        sha256: Digest that the file must have to be run, or None.
 
     Returns:
         What its parts are attributed to.
@@ -35,6 +37,8 @@ def load_plugin(path: Path) -> Source:
             f"the plug-in {path} cannot be read ({error.strerror}); correct plugins: in the suite"
         ) from None
     place, digest = str(path.resolve()), hashlib.sha256(content).hexdigest()
+    if sha256 not in (None, digest):
+        raise UserError(f"the plug-in {path} is not what it was; restore it, or run the suite again")
     source = Source(name=path.name, version="", sha256=digest, path=place)
     if _loaded.get(place) == digest:
         return source
@@ -57,6 +61,13 @@ def load_plugin(path: Path) -> Source:
         raise UserError(f"the plug-in {path} cannot be loaded ({brief(error)}{where}); repair it") from None
     _loaded[place] = digest
     return source
+
+
+def keep_plugins(paths: Iterable[Path]) -> None:
+    """Forget the parts of all files but these: they were allowed for another suite."""
+    kept = {str(path.resolve()) for path in paths}
+    for place in [place for place in _loaded if place not in kept]:
+        forget_plugin(place)
 
 
 def forget_plugin(place: str) -> None:

@@ -13,14 +13,15 @@ from typing import Any
 
 from gan_bench.config.cuts import Frame, PlanOptions
 from gan_bench.config.image_folder import ImageFolder, Transform
-from gan_bench.config.plugins import load_plugin
+from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.setting import BOTH, setting_name
 from gan_bench.config.suite_file import Changes, Drawn, FolderEntry, SuiteFile, TrialEntry, read
 from gan_bench.config.trial import LIMITS, EvaluationConfig, Profile, Trial, TrialConfig
-from gan_bench.config.yaml_document import YamlDocument, clip, show
+from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, show
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
+from gan_bench.core.sources import Source
 
 MAX_TRIALS = 100_000
 
@@ -45,7 +46,7 @@ class Plan:
     profile: Profile
     trials: tuple[Trial, ...]
     folders: tuple[ImageFolder, ...] = ()
-    plugins: tuple[Path, ...] = ()
+    plugins: tuple[Source, ...] = ()
 
 
 def suites_folder() -> Path:
@@ -120,8 +121,8 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern) or (not set(pattern) & set("*?[") and pattern in name)
 
 
-def _run_plugins(suite: SuiteFile, document: YamlDocument, *, allowed: bool) -> tuple[Path, ...]:
-    """Run the files of parts that a suite names.
+def _run_plugins(suite: SuiteFile, document: YamlDocument, *, allowed: bool) -> tuple[Source, ...]:
+    """Run the files of parts that a suite names; parts of other suites' files are forgotten.
 
     Raises:
         SuiteError: That was not allowed.
@@ -133,10 +134,9 @@ def _run_plugins(suite: SuiteFile, document: YamlDocument, *, allowed: bool) -> 
             f"{at}: plugins[0]: the suite runs the Python file {show(suite.plugins[0])}; read it, then allow it with "
             "--allow-plugins"
         )
-    files = tuple(document.path.parent / Path(name).expanduser() for name in suite.plugins)
-    for file in files:
-        load_plugin(file)
-    return files
+    files = [_path(document, ("plugins", index), name) for index, name in enumerate(suite.plugins)]
+    keep_plugins(files)
+    return tuple(load_plugin(file) for file in files)
 
 
 def _check_count(suite: SuiteFile, seeds: int, document: YamlDocument) -> None:
@@ -176,13 +176,13 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
             raise SuiteError(f'{at}: trials[{index}].recipe: unknown recipe "{clip(entry.recipe, 60)}" ({hint})')
         recipe = RECIPES[entry.recipe]
         values, provenance = recipe.values(), recipe.provenance()
-        drawn = tuple(name for name in _both(_drawn(entry)) if name not in options.changes)
         given = _both({n: tuple(v) if isinstance(v, list) else v for n, v in options.changes.items()})
+        drawn = tuple(name for name in _both(_drawn(entry)) if name not in given)
         for changes in ({**each, **given} for each in _expand(entry, where)):
             try:
                 _check_betas({**values, **changes}, changes)
                 config = _config(suite, results_name(suite.suite, options), recipe.name, {**values, **changes}, frame)
-            except ValueError as error:
+            except (ValueError, TypeError) as error:
                 raise SuiteError(f"{where}: {clip(str(error))}") from None
             cut = config.epochs < {**values, **changes}["epochs"]
             marks = {name: "chosen" if name in changes else mark for name, mark in provenance.items()}
@@ -204,13 +204,20 @@ def _check_betas(values: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
 
 def _folder(document: YamlDocument, name: str, entry: FolderEntry) -> ImageFolder:
     transform = Transform(size=entry.size, channels=entry.channels, crop=entry.crop, unreadable=entry.unreadable)
+    return ImageFolder(name=name, path=_path(document, ("datasets", name, "path"), entry.path), transform=transform)
+
+
+def _path(document: YamlDocument, place: Location, text: str) -> Path:
+    """Return a path that a suite names; a relative one starts at the suite file.
+
+    Raises:
+        SuiteError: It begins with the home folder of somebody unknown.
+    """
     try:
-        path = Path(entry.path).expanduser()
+        return document.path.parent / Path(text).expanduser()
     except RuntimeError:
-        at = document.nearest(("datasets", name, "path"), key=False)
-        said = f"the home folder of {show(entry.path)} is not known; write the whole path"
-        raise SuiteError(f"{at}: datasets.{name}.path: {said}") from None
-    return ImageFolder(name=name, path=document.path.parent / path, transform=transform)
+        said = f"the home folder of {show(text)} is not known; write the whole path"
+        raise SuiteError(f"{document.nearest(place, key=False)}: {dotted(place)}: {said}") from None
 
 
 def _swept(entry: TrialEntry) -> dict[str, list[Any]]:

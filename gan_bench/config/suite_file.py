@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from gan_bench.config.setting import BOTH
 from gan_bench.config.trial import (
     BELOW,
     LIMITS,
@@ -174,7 +175,10 @@ class Drawn(_Strict):
         else:
             assert self.uniform is not None  # noqa: S101 - one of the three is given
             value = self.uniform[0] + share * (self.uniform[1] - self.uniform[0])
-        return round(value) if whole else float(f"{value:.3g}")
+        rounded = round(value) if whole else float(f"{value:.3g}")
+        low, high = self.log or self.uniform or (rounded, rounded)
+        inside = min(max(rounded, low), high)  # rounding may leave the bounds
+        return int(inside) if whole else inside
 
 
 def _refuse_bounds(value: object) -> None:
@@ -333,6 +337,9 @@ def parse_change(text: str) -> tuple[str, object]:
     return name.strip(), content["value"]
 
 
+_EXAMPLES = {"lr": "1e-4", "loss": "hinge", "dataset": "digits", "architecture": "mlp", "betas": "[0.5, 0.999]"}
+
+
 def check_changes(changes: Mapping[str, object]) -> None:
     """Refuse changed values that cannot be.
 
@@ -343,6 +350,11 @@ def check_changes(changes: Mapping[str, object]) -> None:
         if name not in Changes.model_fields:
             hint = did_you_mean(name, Changes.model_fields)
             raise UserError(f'--set: no field "{clip(name, 60)}" ({hint})')
+        if changes[name] is None:
+            raise UserError(f"--set {name}: a value is missing, such as {name}={_EXAMPLES.get(name, 1)}")
+    for short, fields in BOTH.items():
+        if short in changes and (clash := [name for name in fields if name in changes]):
+            raise UserError(f"--set: {short} sets both networks, so {clash[0]} cannot be given beside it")
     try:
         Changes.model_validate({name: list(v) if isinstance(v, tuple) else v for name, v in changes.items()})
     except ValidationError as error:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gan_bench.config.data_root import DataRoot
-from gan_bench.config.measures import MEASURES, Measure
+from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.contract.base import CPU, Body, require
 from gan_bench.core.errors import DataError
 from gan_bench.metrics.extractors import ExtractorEntry
@@ -88,5 +88,10 @@ def measure_checks(entry: Measure, name: str, _data: DataRoot) -> Iterator[tuple
         primary = [other for other, measure in MEASURES.items() if "primary" in measure.roles]
         require(len(primary) == 1, f"several measures rank settings: {', '.join(primary)}")
 
+    def named() -> None:
+        free = name.isidentifier() and name not in COLUMNS
+        require(free, f'"{name}" is a column of tables, or no plain name; choose another')
+
+    yield "its name is free", named
     yield "scores do not depend on batches", scores
     yield "one measure ranks settings", roles

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint
 from typing import Any, Generic, TypeVar
 
@@ -48,12 +48,19 @@ class Registry(Mapping[str, T], Generic[T]):
         form: The class of entries, which what an entry point names must be.
         all_count: Whether every entry takes part without being named, as measures do; then a broken package's entries
             are left out with a warning.
+        also: Names a module that an entry stands on without importing it, or None; its code counts too.
     """
 
     def __init__(
-        self, kind: str, plural: str | None = None, form: type[T] | None = None, *, all_count: bool = False
+        self,
+        kind: str,
+        plural: str | None = None,
+        form: type[T] | None = None,
+        *,
+        all_count: bool = False,
+        also: Callable[[Any], str | None] = lambda _: None,
     ) -> None:
-        self.kind, self.plural, self.form = kind, plural, form
+        self.kind, self.plural, self.form, self._also = kind, plural, form, also
         self._entries: dict[str, T] = {}
         self._sources: dict[str, Source] = {}
         self._shipped: frozenset[str] = frozenset()
@@ -73,6 +80,9 @@ class Registry(Mapping[str, T], Generic[T]):
             owner = self._sources.get(name)
             of = f" by {owner.name}" if owner else " by gan_bench" if name in self._shipped else ""
             raise ValueError(f'the {self.kind} name "{name}" is taken{of}: it is registered twice')
+        if self._shipped and name in self.points():
+            owner_name = distribution_of(self.points()[name][0])[0]
+            raise ValueError(f'the {self.kind} name "{name}" is taken by the package {owner_name}')
         self._provisional.discard(name)
         self._entries[name] = entry
         if source := current_source():
@@ -81,7 +91,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def lend(self, name: str, entry: T) -> None:
         """Add an entry that stands in for one that is not there; the next registration of its name replaces it."""
-        if name not in self:
+        if name not in self or name in self._provisional:
             self._entries[name] = entry
             self._provisional.add(name)
 
@@ -155,7 +165,7 @@ class Registry(Mapping[str, T], Generic[T]):
             names = ", ".join(distribution_of(each)[0] for each in (point, *others))
             raise UserError(f"the {what} is offered by several packages ({names}); uninstall all but one")
         self._refuse_clashes(point)
-        entry, source = load_point(point, what)
+        entry, source = load_point(point, what, self._also)
         if self.form is not None and not isinstance(entry, self.form):
             wanted = f"{point.value} must be a {self.form.__name__}"
             raise UserError(f"the {what} of {source.name} {source.version} is a {type(entry).__name__}; {wanted}")

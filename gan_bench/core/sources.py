@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import sys
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 from gan_bench.core.errors import UserError, brief
 
@@ -65,12 +66,13 @@ def points_of(group: str) -> list[EntryPoint]:
     return sorted(entry_points(group=group), key=lambda point: (point.name, *distribution_of(point)))
 
 
-def load_point(point: EntryPoint, what: str) -> tuple[object, Source]:
+def load_point(point: EntryPoint, what: str, also: Callable[[Any], str | None]) -> tuple[object, Source]:
     """Import what an entry point names.
 
     Args:
         point: The entry point.
         what: What it is, for errors: ``architecture "x"``.
+        also: Names a module that what was found stands on without importing it, or None.
 
     Raises:
         UserError: Its code cannot be imported.
@@ -82,30 +84,40 @@ def load_point(point: EntryPoint, what: str) -> tuple[object, Source]:
         raise UserError(
             f"the {what} of {name} {version} cannot be loaded ({brief(error)}); repair or uninstall {name}"
         ) from None
-    return found, Source(name=name, version=version, sha256=code_digest(point.module))
+    modules = [module for module in (point.module, also(found)) if module]
+    return found, Source(name=name, version=version, sha256=code_digest(*modules))
 
 
-def code_digest(module: str) -> str:
-    """Return the SHA-256 of an imported module's file and of the files of its package that it imports, directly or not.
+def code_digest(*modules: str) -> str:
+    """Return the SHA-256 of modules' files and of the files of their packages that they import, directly or not.
 
-    Data files and what stands in other packages are not seen.
+    A module counts whether it was imported yet or not. Data files and what stands in other packages are not seen.
     """
-    top, files, waiting = module.partition(".")[0], {}, [module]
+    tops, files, waiting = {module.partition(".")[0] for module in modules}, {}, list(modules)
     while waiting:
         name = waiting.pop()
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if name in files or file is None:
+        file = None if name in files else _file_of(name)
+        if file is None:
             continue
         content = Path(file).read_bytes()
         files[name] = content
         if file.endswith(".py"):
             package = name if Path(file).name == "__init__.py" else name.rpartition(".")[0]
-            waiting += [each for each in _imports(content, package) if each.partition(".")[0] == top]
+            waiting += [each for each in _imports(content, package) if each.partition(".")[0] in tops]
         waiting += [name.rpartition(".")[0]] if "." in name else []
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+def _file_of(module: str) -> str | None:
+    """Return the file of a module, or None where there is no such module."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):  # the name of something in a module
+        return None
+    return spec.origin if spec is not None and spec.has_location else None
 
 
 def _imports(content: bytes, package: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.context import RunContext
 from gan_bench.metrics.evaluator import GRID
 from gan_bench.metrics.extractors import resolve
-from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.models.architectures import ARCHITECTURES, without_memory
 from gan_bench.models.losses import LOSSES
 from gan_bench.training.draws import steps_per_epoch
 from gan_bench.training.fast.engine import unsupported
@@ -134,10 +134,8 @@ def check_space(trials: list[Trial], at_a_time: int, results: Path) -> None:
     lasting, passing = 0, 0
     for config in (trial.config for trial in trials):
         architecture = ARCHITECTURES[config.architecture]
-        with torch.device("meta"):
-            sizes = [
-                _weight_bytes(n) for n in (architecture.generator(config.latent_dim), architecture.discriminator())
-            ]
+        sizes = [_weight_bytes(network) for network in without_memory(architecture, config.latent_dim)]
+        sizes[0] *= 2 if config.ema_decay else 1  # the moving average is another generator
         pixels = GRID * architecture.image_shape[0] * config.image_size**2
         lasting += 2 * (sizes[0] + len(config.evaluation.epochs) * pixels) + _LINE * config.epochs * 4
         passing = max(passing, 3 * 3 * sum(sizes))  # Adam keeps two moments beside each weight

@@ -10,6 +10,7 @@ from typing import Any
 
 from gan_bench.config.image_folder import ImageFolder
 from gan_bench.config.trial import Trial
+from gan_bench.core.sources import Source
 from gan_bench.execution.claim import Claim, Policy
 from gan_bench.execution.events import Progress
 from gan_bench.records.lock import Owner
@@ -41,7 +42,7 @@ class Job:
     engine: str
     threads: int | None
     folders: tuple[ImageFolder, ...]
-    plugins: tuple[Path, ...]
+    plugins: tuple[Source, ...]
     policy: Policy
 
     def to_json(self) -> str:
@@ -52,7 +53,7 @@ class Job:
             "results": str(self.results.resolve()),
             "data": str(self.data.resolve()),
             "folders": [folder.to_json() for folder in self.folders],
-            "plugins": [str(path.resolve()) for path in self.plugins],
+            "plugins": [source.to_json() for source in self.plugins],
             "policy": asdict(self.policy),
         }
         return json.dumps(plain)
@@ -66,7 +67,7 @@ class Job:
             "results": Path(plain["results"]),
             "data": Path(plain["data"]),
             "folders": tuple(ImageFolder.from_json(folder) for folder in plain["folders"]),
-            "plugins": tuple(Path(path) for path in plain["plugins"]),
+            "plugins": tuple(Source(**source) for source in plain["plugins"]),
             "policy": Policy(**plain["policy"]),
         }
         return cls(trials=trials, **plain)

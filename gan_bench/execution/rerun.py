@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
-from gan_bench.data.datasets import DATASETS
+from gan_bench.core.registry import REGISTRIES
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.environment import choose_device, describe, fix_bits
 from gan_bench.execution.scheduler import run_alone, steps_until
@@ -55,8 +56,8 @@ def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[Verdict]:
 
 def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     config, before = TrialConfig.from_json(stored.trial["config"]), stored.environment
-    if config.dataset not in DATASETS:
-        raise UserError(f"{config.dataset} is the user's own dataset, which only its suite file knows; run the suite")
+    if missing := _missing(config, before):
+        return Verdict(stored.trial["name"], (), (f"not trained again: {missing}",))
     if not {"threads", "device", "engine"} <= set(before):
         return Verdict(stored.trial["name"], ("environment.json does not say on what it ran",))
     torch.set_num_threads(before["threads"])
@@ -72,6 +73,12 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     wanted = logged["last"] if logged["kind"] == "epoch" else {name: logged[name] for name in seen}
     watched = ("device", "device_name", "libraries", "data_sha256", "networks_sha256", "engine", "threads")
     others = [name for name in watched if before.get(name, now[name]) != now[name]]  # older records lack some
+    kinds = ("architectures/", "losses/", "datasets/")
+    others += [
+        f"code of {key}"
+        for key, part in before.get("parts", {}).items()
+        if key.startswith(kinds) and part.get("sha256") != now["parts"].get(key, {}).get("sha256")
+    ]
     if (stored.record or {}).get("group", 1) > 1:
         others.append("step: it trained in a group, and this one alone")
     name, step = stored.trial["name"], logged["step"]
@@ -83,3 +90,18 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     if others:
         return Verdict(name, (), (f"{text}, as it may: other {', '.join(others)}",))
     return Verdict(name, (f"{text} on the same machine",))
+
+
+def _missing(config: TrialConfig, before: Mapping[str, Any]) -> str | None:
+    """Name a part of a trial that is not here, or return None."""
+    named = (("datasets", config.dataset), ("architectures", config.architecture), ("losses", config.loss))
+    for plural, name in named:
+        if name in REGISTRIES[plural]:
+            continue
+        part = before.get("parts", {}).get(f"{plural}/{name}", {})
+        if part.get("path"):
+            return f"{plural}/{name} is of the file {part['path']}, which only its suite runs"
+        if part.get("name"):
+            return f"{plural}/{name} is of the package {part['name']}, which is not installed"
+        return f"{plural}/{name} is known to its suite file alone; run the suite"
+    return None

@@ -15,6 +15,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class _Contexts:
             self._made[key] = RunContext(DataRoot(job.data, job.data_given), device, self._stop, job.engine)
         for folder in job.folders:
             register_folder(folder)
-        for path in job.plugins:
-            load_plugin(path)
+        for source in job.plugins:
+            load_plugin(Path(str(source.path)), source.sha256)
         return self._made[key]
 
 

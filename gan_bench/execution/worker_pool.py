@@ -14,12 +14,12 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import IO, Any
 
 from gan_bench.config.image_folder import ImageFolder
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import RecordError
+from gan_bench.core.sources import Source
 from gan_bench.execution.claim import Claim, Policy
 from gan_bench.execution.events import Listener, Progress
 from gan_bench.execution.job import Job, claim_from_json
@@ -51,7 +51,7 @@ class WorkerPoolConfig:
     devices: tuple[str, ...]
     threads: int | None
     folders: tuple[ImageFolder, ...] = ()
-    plugins: tuple[Path, ...] = ()
+    plugins: tuple[Source, ...] = ()
 
 
 _living: set[subprocess.Popen[str]] = set()

@@ -20,6 +20,7 @@ from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DataError
 from gan_bench.data.datasets import ImageSet
 from gan_bench.metrics.distances import Moments, add_to_sums, moments_of_sums
+from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.features import Extractor
 from gan_bench.metrics.neighbours import nearest_distances, neighbour_radii
 from gan_bench.models.randomness import generator_for
@@ -107,7 +108,9 @@ def is_cached(images: ImageSet, held_out: ImageSet | None, extractor: Extractor)
 
 def _cache_path(images: ImageSet, held_out: ImageSet | None, extractor: Extractor) -> Path:
     digests = [images.sha256, held_out.sha256 if held_out else None]
-    key = canonical_json({"pixels": digests, "extractor": extractor.sha256, "form": _FORM})
+    source = EXTRACTORS.source(extractor.name) if extractor.name in EXTRACTORS else None
+    code = {"code": source.sha256} if source else {}  # another's extractor may change and keep its digest
+    key = canonical_json({"pixels": digests, "extractor": extractor.sha256, "form": _FORM, **code})
     return cache_folder() / "reference" / f"{extractor.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
 
 

@@ -35,20 +35,24 @@ class Architecture:
 ARCHITECTURES: Registry[Architecture] = Registry("architecture", "architectures", Architecture)
 
 
+def without_memory(architecture: Architecture, latent_dim: int) -> tuple[nn.Module, nn.Module]:
+    """Make both networks without memory for their weights, where they allow that."""
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                return architecture.generator(latent_dim), architecture.discriminator()
+        except Exception:  # a user's own initialisation may want real memory
+            return architecture.generator(latent_dim), architecture.discriminator()
+
+
 def fingerprint(architecture: Architecture, latent_dim: int) -> str:
     """Digest what tells one pair of networks from another: kinds, settings and shapes of their layers, by name.
 
     What stands in code alone, such as the order of calls in a ``forward``, is not seen. Another version of torch may
     describe the same layers in other words.
     """
-    with torch.random.fork_rng(devices=[]):
-        try:
-            with torch.device("meta"):
-                networks = architecture.generator(latent_dim), architecture.discriminator()
-        except Exception:  # a user's own initialisation may want real memory
-            networks = architecture.generator(latent_dim), architecture.discriminator()
     digest = hashlib.sha256()
-    for network in networks:
+    for network in without_memory(architecture, latent_dim):
         for name, module in network.named_modules():
             settings = re.sub(r" at 0x[0-9a-fA-F]+", "", module.extra_repr())  # where a function lies in memory
             digest.update(f"{name}\0{type(module).__qualname__}\0{settings}\n".encode())

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from gan_bench.config.measures import MEASURES, Measure
+from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError
@@ -154,7 +154,8 @@ def lend_measures(results: Path) -> None:
     """Make measures known that suites under a results folder were scored with and whose code is not here."""
     for suite in suite_folders(results):
         for name, plain in _plan_of(suite).get("measures", {}).items():
-            MEASURES.lend(name, Measure.from_json(plain))
+            if name not in COLUMNS and name.isidentifier():
+                MEASURES.lend(name, Measure.from_json(plain))
 
 
 def read_commands(results: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from gan_bench.records.layout import BASELINES, CHECKPOINT_MAGIC, WEIGHTS, Recor
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.reader import StoredTrial, scan, suite_folders
 from gan_bench.records.record import Status, TrialRecord, best_scores
-from gan_bench.records.shared import read_suite_baselines
+from gan_bench.records.shared import lend_measures, read_suite_baselines
 from gan_bench.records.writer import digests
 
 
@@ -41,6 +41,7 @@ def verify(results: Path) -> Iterator[Verdict]:
     Yields:
         A verdict for every planned trial, for every directory that cannot be read, and for damaged shared files.
     """
+    lend_measures(results)
     for suite in suite_folders(results):
         if (suite / BASELINES).exists():
             try:

@@ -31,10 +31,11 @@ FACTORS: Mapping[str, tuple[str, ...]] = {
     "gradient penalty": ("gradient_penalty",),
     "R1": ("r1_gamma",),
     "spectral norm": ("spectral_norm",),
-    "EMA": ("ema_decay",),
     "learning rates G and D": ("lr_g", "lr_d"),
 }
 """Factors by name, with the config fields whose common value is the level."""
+BESIDE: Mapping[tuple[str, ...], tuple[str, ...]] = {("optimizer_g", "optimizer_d"): ("betas_g", "betas_d", "momentum")}
+"""Fields that belong to the levels of a factor, and may differ with them."""
 APART = frozenset({"learning rates G and D"})
 """Factors whose levels are the values of G and D, equal or not, where several settings have unequal ones."""
 
@@ -176,7 +177,7 @@ def _sides(
         frame = pd.DataFrame(
             {
                 "seed": members["seed"],
-                "rest": [group_key(config, fields) for config in members["config"]],
+                "rest": [group_key(config, (*fields, *BESIDE.get(fields, ()))) for config in members["config"]],
                 "level": [_level(config, fields, apart=apart) for config in members["config"]],
                 "bad": members["status"].isin(BAD),
                 **{metric: members["trial"].map(scores[metric]) for metric in metrics},

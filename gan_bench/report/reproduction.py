@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
-from gan_bench.config.recipes import RECIPES, Recipe
+from gan_bench.config.recipes import RECIPES, Fact, Recipe
+from gan_bench.config.trial import LATER_DEFAULTS
+from gan_bench.core.errors import UserError
 from gan_bench.report.frame import Frames
 from gan_bench.report.study import name_table
 from gan_bench.report.table import Column, Table
@@ -66,7 +69,7 @@ def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[d
         A row for every reported number whose epoch was reached; for an article that reports none, one for each
         quantity at its last epoch.
     """
-    for name, recipe in RECIPES.items():
+    for name, recipe in _recipes_of(trials).items():
         exact = pd.Series([_follows(config, recipe) for config in trials["config"]], index=trials.index)
         own = trials[exact].sort_values("epochs_done", kind="stable").drop_duplicates("seed", keep="last")
         lines = history[history["trial"].isin(own["trial"])]
@@ -93,13 +96,22 @@ def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[d
                 }
 
 
+def _recipes_of(trials: pd.DataFrame) -> dict[str, Recipe]:
+    """Return the recipes that trials use, in the order of registration; those that cannot be had are left out."""
+    found, used = {}, set(trials["recipe"])
+    for name in (name for name in RECIPES if name in used):
+        with contextlib.suppress(UserError):  # a package that is broken now
+            found[name] = RECIPES[name]
+    return found
+
+
 def _follows(config: dict[str, Any], recipe: Recipe) -> bool:
     """Say whether a trial is the article's protocol in every value.
 
     The number of epochs apart: nothing in the update depends on it, so a shorter run is the exact beginning of the
     article's.
     """
-    article = json.loads(json.dumps(recipe.values()))
+    article = json.loads(json.dumps({**LATER_DEFAULTS, **recipe.values()}))
     del article["epochs"]
     exact = config["recipe"] == recipe.name and all(config[name] == value for name, value in article.items())
     return exact and config["train_limit"] is None
@@ -119,13 +131,17 @@ def protocol_table(trials: pd.DataFrame) -> tuple[list[Column], pd.DataFrame]:
     Returns:
         Columns and rows; one row per field, one column per recipe that the trials use.
     """
-    names = [name for name in RECIPES if name in set(trials["recipe"])]
-    facts = {name: RECIPES[name].facts() for name in names}
+    recipes = _recipes_of(trials)
+    facts = {name: recipe.facts() for name, recipe in recipes.items()}
     rows: list[dict[str, Any]] = [
-        {"field": "article", **{name: f"{RECIPES[name].article.key}: {RECIPES[name].article.title}" for name in names}}
+        {"field": "article", **{name: f"{r.article.key}: {r.article.title}" for name, r in recipes.items()}}
     ]
     rows += [
-        {"field": field, **{name: f"{facts[name][field].value} ({facts[name][field].provenance})" for name in names}}
-        for field in next(iter(facts.values()), ())
+        {"field": field, **{name: _fact(known.get(field), field) for name, known in facts.items()}}
+        for field in dict.fromkeys(field for known in facts.values() for field in known)
     ]
-    return [Column("field", "field"), *[Column(name, name) for name in names]], pd.DataFrame(rows)
+    return [Column("field", "field"), *[Column(name, name) for name in recipes]], pd.DataFrame(rows)
+
+
+def _fact(fact: Fact[Any] | None, field: str) -> str:
+    return str(LATER_DEFAULTS[field]) if fact is None else f"{fact.value} ({fact.provenance})"

@@ -59,6 +59,7 @@ _PAIRS = (
 _OFF = {"optimizer": "adam", **{name: value for name, value in LATER_DEFAULTS.items() if name != "loss"}}
 """Values that a setting's name leaves out: what they switch is off."""
 _NOTHING = object()
+_NONE = "-"
 _UNNAMED = ("seed", "profile", "suite", "recipe")
 _LAST = ("log_every", "evaluation.epochs")
 """Fields that name a setting only when nothing else does."""
@@ -150,7 +151,8 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
         if name == "evaluation":
             found |= {f"evaluation.{key}": item for key, item in value.items()}
         elif name in ("betas_g", "betas_d"):
-            found |= {f"beta{i}_{name[-1]}": item for i, item in enumerate(value, 1)}
+            adam = config.get(f"optimizer_{name[-1]}", "adam") == "adam"  # others have no betas
+            found |= {f"beta{i}_{name[-1]}": item if adam else _NONE for i, item in enumerate(value, 1)}
         else:
             found[name] = value
     return found
@@ -178,7 +180,7 @@ def _key(value: object) -> str:
 
 def _label(recipe: str, values: Mapping[str, Any], columns: Iterable[str], *, several: bool) -> str:
     parts: list[str] = []
-    left = [name for name in columns if values.get(name) != _OFF.get(name, _NOTHING)]
+    left = [name for name in columns if values.get(name) not in (_OFF.get(name, _NOTHING), _NONE)]
     for short, g, d in _PAIRS:
         if g in left and d in left:
             same = values.get(g) == values.get(d)

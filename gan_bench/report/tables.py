@@ -70,6 +70,7 @@ def trial_table(study: Study) -> Table:
     ]
     note = (
         "Losses and D outputs are means over the last epoch; D(real) and D(fake) are taken before D's update. "
+        f"{_outputs(study)}"
         f"Scores: {'; '.join(shown) or 'none yet'}."
     )
     return study.table("trials", "trials", columns, rows.sort_values(["label", "seed"]), note)
@@ -199,7 +200,15 @@ def health_table(study: Study, protocol: str) -> Table:
     ]
     notes = [f"{MEASURES[name].title}: {MEASURES[name].description}" for name in study.shown(health)]
     notes.append(f"D saturated: trials whose last epoch has D(real) over {SATURATED} and D(fake) under 0.01")
-    return study.table(f"health-{protocol}", "health", columns, frame, f"{'; '.join(notes)}.")
+    return study.table(f"health-{protocol}", "health", columns, frame, f"{'; '.join(notes)}. {_outputs(study)}".strip())
+
+
+def _outputs(study: Study) -> str:
+    """Say that D's outputs are no probabilities everywhere, where that is so."""
+    if study.trials["probabilities"].all():
+        return ""
+    named = ", ".join(sorted({str(loss) for loss in study.trials[~study.trials["probabilities"]]["loss"]}))
+    return f"D(real) and D(fake) of {named} are scores without bounds, no probabilities. "
 
 
 def _count(flags: pd.Series[float]) -> str:

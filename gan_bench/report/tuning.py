@@ -102,7 +102,9 @@ def _labels(configs: dict[str, dict[str, Any]]) -> dict[str, str]:
     names = sorted({name for config in configs.values() for name in config} - ignored)
     differing = [name for name in names if len({repr(config.get(name)) for config in configs.values()}) > 1]
     return {
-        arm: " · ".join([str(config["recipe"]), *(f"{title(n)} {value_text(config.get(n))}" for n in differing)])
+        arm: " · ".join(
+            [str(config["recipe"]), *(f"{title(n)} {value_text(config.get(n, 'random'))}" for n in differing)]
+        )
         for arm, config in configs.items()
     }
 

@@ -6,7 +6,9 @@ import warnings
 from pathlib import Path
 
 from gan_bench.core.errors import UserError
+from gan_bench.records.earlier import environment_of
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import read_header
 from gan_bench.tracking import server
 from gan_bench.tracking.mirror import Mirror
 from gan_bench.tracking.uri import shown
@@ -32,7 +34,16 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
     directory = RecordDirectory(trial)
     if not directory.weights.is_file() or directory.weights.is_symlink():
         raise UserError(f"{trial} has no {directory.weights.name}, so its generator cannot be registered; run it again")
-    name = f"{prefix}{trial.parent.name}"
+    name, needed = f"{prefix}{trial.parent.name}", ["gan-bench"]
+    config = read_header(trial).trial["config"]
+    part = environment_of(directory).get("parts", {}).get(f"architectures/{config['architecture']}", {})
+    if part.get("path"):
+        raise UserError(
+            f"the architecture {config['architecture']} is of the file {part['path']}, which a model would not find; "
+            "offer it as a package to register its generator"
+        )
+    if part:
+        needed.append(f"{part['name']}=={part['version']}")
     try:
         server.configure()
         import mlflow
@@ -55,7 +66,7 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
                 artifacts={"weights": str(directory.weights), "trial": str(directory.trial)},
                 signature=signature,
                 registered_model_name=name,
-                pip_requirements=["gan-bench"],
+                pip_requirements=needed,
             )
         mirror.client.set_terminated(run.info.run_id, run.info.status, run.info.end_time)  # it did not train until now
         mirror.client.set_registered_model_alias(name, ALIAS, info.registered_model_version)

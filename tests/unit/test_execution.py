@@ -11,6 +11,7 @@ import torch
 from conftest import digits_trial
 from support.runs import context
 
+from gan_bench.core.sources import Source
 from gan_bench.execution import environment, worker_pool
 from gan_bench.execution.claim import Policy
 from gan_bench.execution.events import NullListener
@@ -62,10 +63,13 @@ def test_what_came_of_a_claim_travels(claim):
 def test_a_job_travels(tmp_path):
     job = Job(
         trials=(digits_trial(0), digits_trial(1)), results=tmp_path, data=tmp_path, data_given=True, device="cpu",
-        engine="auto", threads=1, folders=(), plugins=(tmp_path / "nets.py",),
+        engine="auto", threads=1, folders=(), plugins=(PLUGIN,),
         policy=Policy(time_limit=3.0, fresh_since="2026"),
     )  # fmt: skip
     assert Job.from_json(job.to_json()) == job
+
+
+PLUGIN = Source(name="nets.py", version="", sha256="5" * 64, path="/nets.py")
 
 
 @pytest.fixture
