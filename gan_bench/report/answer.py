@@ -12,6 +12,7 @@ import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plural
+from gan_bench.report.factors import AVERAGE_FACTOR
 from gan_bench.report.leaders import Leaders, leaders
 from gan_bench.report.proposal import proposal
 from gan_bench.report.render import cell, number
@@ -215,7 +216,8 @@ def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, An
     sure = [*by["decided"], *by["probable"]]
     lost = sum(row["lost"] for row in rows)
     tail = f"; {plural(lost, 'pair')} lost" if lost else ""
-    where = plural(count, "recipe")
+    unit = "setting" if factor == AVERAGE_FACTOR else "recipe"
+    where = plural(count, unit)
     if len(by["cannot say"]) == count:
         ahead = sum(row["winner"] == second for row in rows)
         leader, ahead = (second, ahead) if 2 * ahead > count else (first, count - ahead)
@@ -231,7 +233,7 @@ def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, An
         return f"{factor}: {winner} is better than {loser} in {len(sure)} of {where} ({degree}{gain}{rest}{tail})."
     if winners:
         each = "; ".join(f"{row['recipe']}: {row['winner']} ({row['found']})" for row in sure)
-        return f"{factor}: it depends on the recipe ({each}{tail})."
+        return f"{factor}: it depends on the {unit} ({each}{tail})."
     if len(by["tie"]) == count:
         return (
             f"{factor}: {first} and {second} are a tie in {where}: any difference is within the noise of scoring{tail}."

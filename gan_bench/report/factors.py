@@ -36,6 +36,8 @@ FACTORS: Mapping[str, tuple[str, ...]] = {
 """Factors by name, with the config fields whose common value is the level."""
 BESIDE: Mapping[tuple[str, ...], tuple[str, ...]] = {("optimizer_g", "optimizer_d"): ("betas_g", "betas_d", "momentum")}
 """Fields that belong to the levels of a factor, and may differ with them."""
+AVERAGE_FACTOR = "EMA of G"
+"""The factor whose levels are G and its moving average, compared setting by setting."""
 APART = frozenset({"learning rates G and D"})
 """Factors whose levels are the values of G and D, equal or not, where several settings have unequal ones."""
 

@@ -239,7 +239,7 @@ def _ranking(table: Table, chapter: Chapter) -> dict[str, Any]:
             "remarks": row["remarks"] if isinstance(row.get("remarks"), str) else "",
         }
         link = next((cell for cell, column in zip(shown["cells"], made["columns"], strict=True)
-                     if column["title"] == "recipe"), None)  # fmt: skip
+                     if column["title"] in ("recipe", "setting")), None)  # fmt: skip
         if link:
             link["link"] = shown["trial"]
     return made

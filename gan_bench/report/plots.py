@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.curves import ACCENT, Style, best_first, style, styles, training_curves
-from gan_bench.report.factors import FACTORS
+from gan_bench.report.factors import AVERAGE_FACTOR, FACTORS
 from gan_bench.report.study import Study, pick
 from gan_bench.report.table import Table, interval_of
 from gan_bench.report.tuning import HIGH, LOW, arms, best_of
@@ -26,6 +27,8 @@ PANELS = 12
 """Most settings in one plot; the best by the primary measure are shown, and the plot says so."""
 LINES = 8
 ROWS = 30
+WRAP = 60
+"""Characters of a line beside a factor plot."""
 _INK = "#010203"
 """Stands for the colour of text, and is replaced by the page's own."""
 _STYLE: dict[str, Any] = {
@@ -215,7 +218,7 @@ def _tuning_plot(study: Study, protocol: str) -> Iterator[Plot]:
 def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[Plot]:
     primary = primary_measure()
     measure = MEASURES[primary].title
-    for factor in (*FACTORS, "EMA of G", "epochs"):
+    for factor in (*FACTORS, AVERAGE_FACTOR, "epochs"):
         name = study.table(f"factor-{factor}-{protocol}", "", [], pd.DataFrame()).name
         rows = next((table.rows for table in tables if table.name == name), None)
         if rows is not None:
@@ -237,9 +240,9 @@ def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[
         axis.axvline(1 if key == "ratio" else 0, color=_INK, linewidth=0.8)
         if key == "ratio":
             _log_ratio(axis)
-        axis.set_yticks(
-            places, [f"{r['recipe']}: {r['second_level']} against {r['first_level']}" for _, r in rows.iterrows()]
-        )
+        names = [f"{r['recipe']}: {r['second_level']} against {r['first_level']}" for _, r in rows.iterrows()]
+        long = max(map(len, names)) > WRAP
+        axis.set_yticks(places, ["\n".join(textwrap.wrap(name, WRAP)) for name in names], fontsize=6 if long else None)
         axis.set_ylim(-0.6, len(rows) - 0.4)
         what, middle = ("ratio of", 1) if key == "ratio" else ("difference in", 0)
         axis.set_xlabel(f"{what} {measure} (left of {middle}: the first named is better)")

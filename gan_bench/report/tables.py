@@ -22,6 +22,8 @@ COLLAPSED = "collapsed"
 """The measure that is 1 or 0; tables count it."""
 SATURATED = 0.99
 """A discriminator is saturated when D(real) exceeds this and D(fake) falls below its complement."""
+MANY_VALUES = 6
+"""Of more differing values a ranking shows a setting's short name, and the values behind its scores."""
 WITHIN = (2.0, 1.25)
 """Times to a primary score are given for these multiples of the best setting's."""
 
@@ -105,10 +107,11 @@ def setting_table(study: Study, protocol: str) -> Table:
     frame.insert(0, "rank", frame["setting"].map(place))
     frame = frame.sort_values("rank", na_position="last", kind="stable")
     frame = pd.concat([frame, pd.DataFrame(study.baseline_rows(protocol, quality))], ignore_index=True)
+    many = len(study.values.columns) > MANY_VALUES  # then a name comes first, and its values last
+    fields = [Column(f"value_{name}", settings.title(name), "value", vital=not many) for name in study.values.columns]
     columns = [
         Column("rank", "#", "count", vital=True),
-        Column("recipe", "recipe", vital=True),
-        *[Column(f"value_{name}", settings.title(name), "value", vital=True) for name in study.values.columns],
+        *([Column("setting", "setting", vital=True)] if many else [Column("recipe", "recipe", vital=True), *fields]),
         *([] if "epochs" in study.values.columns else [Column("epochs", "epochs", "count")]),
         Column("seeds", "seeds"),
         *[score_column(name) for name in study.shown((primary,))],
@@ -118,6 +121,7 @@ def setting_table(study: Study, protocol: str) -> Table:
         Column("sd_seeds", f"{title} sd seeds", "number"),
         Column("sd_draws", f"{title} sd draws", "number"),
         Column("train_seconds", "train s", "interval"),
+        *([Column("recipe", "recipe"), *fields] if many else []),
     ]
     note = (
         f"All settings: {study.values.shared}. Scores {protocol}: extractor, reference split, generated images. Ranked "
@@ -287,7 +291,7 @@ def factor_tables(study: Study, protocol: str) -> Iterator[Table]:
         yield _factor_table(study, protocol, "epochs", rows)
     if (average := f"{protocol}{AVERAGE}") in study.averages:
         rows = factors.average_rows(study.trials, final, study.final(average), compared, noise)
-        yield _factor_table(study, protocol, "EMA of G", rows)
+        yield _factor_table(study, protocol, factors.AVERAGE_FACTOR, rows)
 
 
 def _noise(study: Study, protocol: str) -> Callable[[str], float]:

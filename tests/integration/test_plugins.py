@@ -44,7 +44,7 @@ def test_a_package_of_parts(tmp_path, installed):
     folder, there = installed
     checked = gan_bench("check", "my_parts", env=there)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert "22 checks: every part keeps its contract" in checked.stdout
+    assert "23 checks: every part keeps its contract" in checked.stdout
 
     suite, results = tmp_path / "mine.yaml", tmp_path / "results"
     suite.write_text(SUITE.replace("EPOCHS", "80"))
