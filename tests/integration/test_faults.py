@@ -163,8 +163,8 @@ def test_weights_that_are_not_finite_are_a_divergence_although_losses_are(tmp_pa
     """An infinite weight before tanh still gives images in [-1, 1]."""
     plain = engine.update
 
-    def poisoned(state, *batch):
-        values = plain(state, *batch)
+    def poisoned(state, *given, **named):
+        values = plain(state, *given, **named)
         state.generator.layers[4].bias.data[0] = float("inf")
         return values
 

@@ -226,6 +226,18 @@ def test_two_trials_with_one_id_are_refused(tmp_path):
             "6c78f7673929e58328be5788e03364a735f60cc3218f8b3f522359da61b4808d",
             "732bb83a14ccbc8d477dab1b750c600038e53bfe20cb158ba21e5333ed00d47a",
         ),
+        (
+            LATER,
+            "full",
+            "3b55c831bc2a775f5e30b7084b32b0e9ba5ddce264b78f34f113389dcf320112",
+            "a249eef56bcc2d8148308ddff0d038c4477ce35a9cc5977e2afc279a9546fd4a",
+        ),
+        (
+            LATER,
+            "quick",
+            "2eb868ab23832aa3fca0881cbaf7153a15442944c802c82931dd3c8ee7460422",
+            "5782a579e3fe1dea46642cb5c16ee3dd6b9395cd300691ee32d6815988292812",
+        ),
     ],
 )
 def test_ids_of_shipped_trials_never_change(suites, profile, ids, directories):
