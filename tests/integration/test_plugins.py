@@ -33,7 +33,8 @@ def installed(tmp_path):
     """A copy of the package, and an environment in which it is installed."""
     folder = tmp_path / "site"
     shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    return folder, {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return folder, {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
 
 
 def environments(results):
