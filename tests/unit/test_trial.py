@@ -40,7 +40,9 @@ def test_every_field_moves_the_id():
         "r1_gamma": 1, "spectral_norm": True, "ema_decay": 0.9,
     }  # fmt: skip
     assert set(other) == set(config.to_json())
-    assert len({config.id, *(replace(config, **{name: value}).id for name, value in other.items())}) == len(other) + 1
+    beside = {"momentum": {"optimizer_d": "rmsprop"}}  # Adam has none
+    changed = {replace(config, **{name: value}, **beside.get(name, {})).id for name, value in other.items()}
+    assert len({config.id, replace(config, optimizer_d="rmsprop").id, *changed}) == len(other) + 2
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,7 @@ def test_every_field_moves_the_id():
         ({"ema_decay": 1.0}, "ema_decay must be at least 0 and below 1"),
         ({"r1_gamma": float("nan")}, "r1_gamma must be at least 0"),
         ({"d_steps": 0}, "d_steps must be at least 1"),
+        ({"momentum": 0.5}, "momentum is that of sgd and rmsprop"),
         ({"optimizer_d": "lion"}, "optimizer_d must be one of adam, rmsprop, sgd"),
     ],
 )
