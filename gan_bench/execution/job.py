@@ -42,7 +42,7 @@ class Job:
     engine: str
     threads: int | None
     folders: tuple[ImageFolder, ...]
-    plugins: tuple[Source, ...]
+    plugins: tuple[Source, ...] = ()
     policy: Policy
 
     def to_json(self) -> str:

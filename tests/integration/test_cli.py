@@ -134,7 +134,10 @@ def mnist_folder(tmp_path, real_data):
 
 BAD_CALLS = {
     "unknown suite": (["run", "mnits"], 'unknown suite "mnits" (did you mean "mnist"'),
-    "seeds": (["run", "digits", "--seeds", "a,b"], '--seeds takes whole numbers with commas, such as 0,1,2, not "a,b"'),
+    "seeds": (
+        ["run", "digits", "--seeds", "a,b"],
+        '--seeds takes whole numbers and ranges, such as 0,1,2 or 0-4, not "a,b"',
+    ),
     "no data folder": (["run", "mnist", "--data", "{tmp}/nowhere"], "does not exist"),
     "empty data folder": (["run", "mnist", "--data", "{tmp}"], "cannot be read (No such file or directory)"),
     "unknown extractor": (["run", "digits", "--extractor", "lenet"], 'unknown extractor "lenet"'),
