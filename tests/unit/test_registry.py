@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gan_bench.config.plugins import load_plugin
+from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.core import registry as registry_module
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import Registry
@@ -200,3 +200,57 @@ def test_a_file_that_fails_leaves_nothing_behind(table, tmp_path, text, said):
     assert list(table) == ["flint"]
     with pytest.raises(UserError, match="cannot be read"):
         load_plugin(tmp_path / "none.py")
+
+
+def test_a_file_that_changed_is_refused_before_it_runs(table, tmp_path):
+    file, ran = tmp_path / "mine.py", tmp_path / "ran"
+    file.write_text(HEAD + "stones.register('slate', 2)\n")
+    known = load_plugin(file).sha256
+    file.write_text(f"open({str(ran)!r}, 'w').close()\n")
+    with pytest.raises(UserError, match="is not what it was; restore it"):
+        load_plugin(file, known)
+    assert not ran.exists()
+
+
+def test_parts_of_another_suite_s_file_are_forgotten(table, tmp_path):
+    first, second = tmp_path / "a.py", tmp_path / "b.py"
+    first.write_text(HEAD + "stones.register('slate', 2)\n")
+    second.write_text(HEAD + "stones.register('slate', 3)\n")
+    load_plugin(first)
+    keep_plugins([second])
+    load_plugin(second)
+    assert table["slate"] == 3
+
+
+def test_a_file_does_not_shadow_a_package(offered):
+    found = offered(Point("kiwi", "zoo", found=7))
+    with pytest.raises(ValueError, match='the fruit name "kiwi" is taken by the package zoo'):
+        found.register("kiwi", 1)
+    assert found["kiwi"] == 7
+
+
+def test_code_counts_that_is_imported_later_or_named_only(tmp_path, monkeypatch, offered):
+    package = tmp_path / "lazy_of_tests"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "part.py").write_text("def build():\n    from lazy_of_tests.later import x\n    return x\n")
+    (package / "later.py").write_text("x = 1\n")
+    (package / "named.py").write_text("y = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        before = code_digest("lazy_of_tests.part")
+        importlib.import_module("lazy_of_tests.later")
+        assert code_digest("lazy_of_tests.part") == before, "what was imported meanwhile changes nothing"
+        (package / "later.py").write_text("x = 2\n")
+        assert code_digest("lazy_of_tests.part") != before
+
+        def digest():
+            made = offered(Point("kiwi", "zoo", module="lazy_of_tests.part"), also=lambda _: "lazy_of_tests.named")
+            return made.source("kiwi").sha256
+
+        first = digest()
+        (package / "named.py").write_text("y = 2\n")
+        assert digest() != first
+    finally:
+        for name in [name for name in sys.modules if name.startswith("lazy_of_tests")]:
+            del sys.modules[name]

@@ -359,3 +359,30 @@ def test_ranges_of_seeds(text, seeds):
 def test_ranges_of_seeds_that_cannot_be(text):
     with pytest.raises(UserError, match="--seeds"):
         seeds_of(text)
+
+
+@pytest.mark.parametrize("text", ["lr=", "loss=null", "dataset=", "epochs=~"])
+def test_a_change_without_a_value(text):
+    name = text.partition("=")[0]
+    with pytest.raises(UserError, match=f"--set {name}: a value is missing, such as {name}="):
+        PlanOptions(changes=dict([parse_change(text)]))
+
+
+def test_a_change_of_a_random_field_is_no_draw_and_one_of_the_epochs_is_not_cut(tmp_path):
+    sweep = "lr: {log: [1e-5, 1e-3], count: 5}"
+    plan = random_plan(tmp_path, sweep, changes={"lr": 1e-4})
+    assert {trial.drawn for trial in plan.trials} == {()}
+    assert len(plan.trials) == 2
+    with pytest.raises(UserError, match="lr sets both networks, so lr_g cannot be given beside it"):
+        PlanOptions(changes={"lr": 1e-4, "lr_g": 1e-4})
+    quick = make_plan(find_suite("mnist"), PlanOptions(profile="quick", changes={"epochs": 40}))
+    assert {trial.config.epochs for trial in quick.trials} == {40}
+    near_one = random_plan(tmp_path, "ema_decay: {uniform: [0.99, 0.9999], count: 50}")
+    assert all(0.99 <= trial.config.ema_decay <= 0.9999 for trial in near_one.trials)
+
+
+def test_a_plug_in_in_nobody_s_home(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(RANDOM.replace("SWEEP", "lr: [1e-4]") + 'plugins: ["~nobody-of-that-name/x.py"]\n')
+    with pytest.raises(SuiteError, match=r"plugins\[0\]: the home folder of"):
+        make_plan(path, PlanOptions(allow_plugins=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,14 @@ from conftest import config_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gan_bench.config.trial import EvaluationConfig, Trial
+from gan_bench.config.measures import COLUMNS, MEASURES, Measure
+from gan_bench.config.recipes import RECIPES
+from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.answer import answers
+from gan_bench.report.factors import FACTORS
 from gan_bench.report.frame import build_frames
+from gan_bench.report.reproduction import _follows as follows
 from gan_bench.report.study import studies
 from gan_bench.report.tables import study_tables
 from gan_bench.report.tuning import arms, best_of
@@ -119,3 +124,44 @@ def test_a_moving_average_is_set_beside_g_and_ranked_nowhere():
     assert (row["first_level"], row["second_level"], row["winner"]) == ("G", "EMA of G", "EMA of G")
     assert row["ratio"] == pytest.approx(np.exp(np.mean([np.log((25 + s) / (50 + s)) for s in range(5)])))
     assert row["found"] == "decided"
+
+
+def test_another_objective_is_no_reproduction_of_an_article():
+    recipe = RECIPES["mnist-mlp-z100"]
+    own = config_of("mnist-mlp-z100").to_json()
+    assert follows(own, recipe)
+    for name, value in {"loss": "hinge", "d_steps": 5, "spectral_norm": True, "ema_decay": 0.9}.items():
+        assert not follows({**own, name: value}, recipe), name
+
+
+def test_the_decay_of_an_average_is_no_factor_of_g():
+    assert not any("ema_decay" in fields for fields in FACTORS.values())
+
+
+def test_optimizers_are_compared_although_others_have_no_betas():
+    trials = []
+    for seed in range(5):
+        for name, betas, fid in (("adam", (0.5, 0.999), 50.0), ("rmsprop", (0.9, 0.999), 70.0)):
+            item = stored("hinge", 1e-4, seed, fid + seed, drawn=())
+            config = {
+                **item.trial["config"],
+                "optimizer_g": name,
+                "optimizer_d": name,
+                "betas_g": betas,
+                "betas_d": betas,
+            }
+            plain = TrialConfig.from_json(config)
+            trial = Trial(setting=name, config=plain)
+            trials.append(replace(item, trial={"id": trial.id, "name": trial.name, **trial.to_json()}))
+    (study,) = studies(build_frames(trials))
+    (table,) = (table for table in study_tables(study) if "factor-optimizer" in table.name)
+    (row,) = table.rows.to_dict("records")
+    assert (row["first_level"], row["second_level"], row["verdict"]) == ("adam", "rmsprop", "adam")
+    assert not any("β" in label for label in study.trials["label"] if "rmsprop" in label)
+
+
+def test_a_measure_from_a_folder_cannot_take_a_column(tmp_path):
+    plain = MEASURES["kid"].to_json()
+    assert "rank" in COLUMNS
+    assert Measure.from_json({**plain, "title": "a\x1b[31mb", "roles": ["primary", "quality"]}).title == "a\\x1b[31mb"
+    assert "primary" not in Measure.from_json({**plain, "roles": ["primary", "quality"]}).roles
