@@ -225,7 +225,7 @@ def run(
         epochs=_whole("epochs", epochs),
         train_limit=_whole("train_limit", train_limit),
         samples=_whole("samples", samples),
-        seeds=None if seeds is None else tuple(operator.index(seed) for seed in seeds),
+        seeds=None if seeds is None else tuple(_index("seed", seed) for seed in seeds),
         only=only,
         changes=dict(changes or {}),
         extractors=tuple(extractors) if extractors else None,
@@ -254,13 +254,17 @@ def run(
 
 
 def _whole(name: str, value: int | None) -> int | None:
+    return None if value is None else _index(name, value)
+
+
+def _index(name: str, value: int) -> int:
     """Return a whole number of any type as an ``int``.
 
     Raises:
         UserError: It is none.
     """
     try:
-        return None if value is None else operator.index(value)
+        return operator.index(value)
     except TypeError:
         raise UserError(f"{name} must be a whole number, not {value!r}") from None
 

@@ -95,9 +95,9 @@ def run(
     tables: Tables = TablesChoice.RANKING,
 ) -> None:
     """Train and score the trials of a suite; finished ones are skipped, interrupted ones are resumed."""
+    from gan_bench.config.changes import parse_change
     from gan_bench.config.cuts import PlanOptions
     from gan_bench.config.suite import find_suite
-    from gan_bench.config.suite_file import parse_change
 
     find_suite(suite)  # an unknown name is reported before torch is loaded
     from gan_bench.bench import BenchOptions

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gan_bench.config.suite_file import ProfileCuts, SuiteFile, check_changes
+from gan_bench.config.changes import check_changes
+from gan_bench.config.suite_file import ProfileCuts, SuiteFile
 from gan_bench.config.trial import Profile, check_limits
 from gan_bench.config.yaml_document import YamlDocument, clip, dotted
 from gan_bench.core.errors import SuiteError, UserError
@@ -17,7 +18,7 @@ from gan_bench.core.registry import did_you_mean
 class PlanOptions:
     """What the command line adds to a suite: caps, seeds, a filter, changed values, and whether its plug-ins may run.
 
-    Changes are fields of ``suite_file.Changes``; every trial gets them.
+    Changes are fields of ``changes.Changes``; every trial gets them.
 
     Raises:
         UserError: A number is outside its limits.

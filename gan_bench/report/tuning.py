@@ -71,29 +71,19 @@ def arms(study: Study, protocol: str) -> list[Arm]:
     if drawn.empty:
         return []
     medians = study.medians(protocol)
-    rows = drawn.drop_duplicates("group").assign(
-        arm=[
-            group_key(config, fields) for config, fields in zip(*_columns(drawn.drop_duplicates("group")), strict=True)
-        ]
-    )
     seconds = drawn.groupby("group")["train_seconds"].sum()
     found: dict[str, list[tuple[float, float]]] = {}
     first: dict[str, dict[str, Any]] = {}
-    for row in rows.to_dict("records"):
+    for row in drawn.drop_duplicates("group").to_dict("records"):
         if row["label"] in medians:
-            found.setdefault(row["arm"], []).append((medians[row["label"]], float(seconds[row["group"]])))
-            first.setdefault(
-                row["arm"], {name: row["config"][name] for name in row["config"] if name not in row["drawn"]}
-            )
+            arm = group_key(row["config"], row["drawn"])
+            found.setdefault(arm, []).append((medians[row["label"]], float(seconds[row["group"]])))
+            first.setdefault(arm, {name: value for name, value in row["config"].items() if name not in row["drawn"]})
     labels = _labels(first)
     return [
         Arm(labels[arm], tuple(sorted(value for value, _ in each)), sum(s for _, s in each) / len(each))
         for arm, each in found.items()
     ]
-
-
-def _columns(rows: pd.DataFrame) -> tuple[list[Any], list[Any]]:
-    return rows["config"].tolist(), rows["drawn"].tolist()
 
 
 def _labels(configs: dict[str, dict[str, Any]]) -> dict[str, str]:

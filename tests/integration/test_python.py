@@ -136,3 +136,19 @@ def test_importing_is_cheap():
         gb.nothing  # noqa: B018
     assert set(gb.__all__) <= set(dir(gb))
     assert all(getattr(gb, name) is not None for name in gb.__all__)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"profile": "Quick"}, "profile must be one of auto, full, quick, not 'Quick'"),
+        ({"engine": "fsat"}, "engine must be one of auto, reference, fast"),
+        ({"epochs": 1.5}, "epochs must be a whole number, not 1.5"),
+        ({"seeds": [0, None]}, "seed must be a whole number, not None"),
+        ({"changes": {"lr": 5}}, "--set lr: input should be less than 1, got 5"),
+    ],
+)
+def test_runs_that_cannot_be(options, said, tmp_path):
+    with pytest.raises(gb.UserError, match=said):
+        gb.run("digits", results=tmp_path / "r", **options)
+    assert not (tmp_path / "r").exists()

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gan_bench.cli.options import seeds_of
+from gan_bench.config.changes import parse_change
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
-from gan_bench.config.suite_file import parse, parse_change
+from gan_bench.config.suite_file import parse
 from gan_bench.core.errors import SuiteError, UserError
 
 GOOD = """\

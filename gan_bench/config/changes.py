@@ -1,0 +1,227 @@
+"""Values that differ from a recipe: fixed, listed, or drawn at random; in a suite file and on the command line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from gan_bench.config.setting import BOTH
+from gan_bench.config.trial import BELOW, LIMITS, FakeBatch, Init, LastBatch, Latent, OptimizerName, StepFakes
+from gan_bench.config.yaml_document import YamlDocument, clip, show
+from gan_bench.core.canonical import derive_seed
+from gan_bench.core.errors import SuiteError, UserError
+from gan_bench.core.registry import did_you_mean
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A validator of whole numbers that names both bounds, whatever is wrong.
+
+    Attributes:
+        name: Whose limits hold.
+    """
+
+    name: str
+
+    def __call__(self, value: object) -> int:
+        """Return the number.
+
+        Raises:
+            PydanticCustomError: It is no whole number, or lies outside the limits.
+        """
+        low, high = LIMITS[self.name]
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        said = "must be a whole number from {low} to {high}"
+        raise PydanticCustomError("whole_number", said, {"low": f"{low:,}", "high": f"{high:,}"})
+
+
+Epochs = Annotated[int, BeforeValidator(Whole("epochs"))]
+ImageSize = Annotated[int, BeforeValidator(Whole("image_size"))]
+Samples = Annotated[int, BeforeValidator(Whole("samples"))]
+Seed = Annotated[int, BeforeValidator(Whole("seed"))]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _switch(name: str) -> Any:  # noqa: ANN401 - a type
+    """Return the type of a number that switches something on when it is above 0."""
+    return Annotated[float, Field(ge=0, lt=BELOW[name])]
+
+
+Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Strict(BaseModel):
+    """A mapping that takes no field it does not know, and converts nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Changes(Strict):
+    """Values that differ from the recipe. ``lr``, ``betas`` and ``optimizer`` set both networks."""
+
+    lr: Rate | None = None
+    lr_g: Rate | None = None
+    lr_d: Rate | None = None
+    betas: Betas | None = None
+    betas_g: Betas | None = None
+    betas_d: Betas | None = None
+    batch_size: Annotated[int, BeforeValidator(Whole("batch_size"))] | None = None
+    latent_dim: Annotated[int, BeforeValidator(Whole("latent_dim"))] | None = None
+    latent: Latent | None = None
+    epochs: Epochs | None = None
+    dataset: Name | None = None
+    dataset_repeats: Annotated[int, BeforeValidator(Whole("dataset_repeats"))] | None = None
+    image_size: ImageSize | None = None
+    architecture: Name | None = None
+    init: Init | None = None
+    last_batch: LastBatch | None = None
+    fake_batch: FakeBatch | None = None
+    step_fakes: StepFakes | None = None
+    log_every: Annotated[int, BeforeValidator(Whole("log_every"))] | None = None
+    loss: Name | None = None
+    d_steps: Annotated[int, BeforeValidator(Whole("d_steps"))] | None = None
+    optimizer: OptimizerName | None = None
+    optimizer_g: OptimizerName | None = None
+    optimizer_d: OptimizerName | None = None
+    momentum: _switch("momentum") | None = None  # type: ignore[valid-type]
+    label_smoothing: _switch("label_smoothing") | None = None  # type: ignore[valid-type]
+    weight_clip: _switch("weight_clip") | None = None  # type: ignore[valid-type]
+    gradient_penalty: _switch("gradient_penalty") | None = None  # type: ignore[valid-type]
+    r1_gamma: _switch("r1_gamma") | None = None  # type: ignore[valid-type]
+    spectral_norm: bool | None = None
+    ema_decay: _switch("ema_decay") | None = None  # type: ignore[valid-type]
+
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Bounds = Annotated[list[Number], Field(min_length=2, max_length=2)]
+
+
+class Drawn(Strict):
+    """Values drawn at random, each between two bounds or out of a list; the first ones stay when the count grows."""
+
+    count: Annotated[int, BeforeValidator(Whole("count"))]
+    log: Bounds | None = None
+    uniform: Bounds | None = None
+    choice: Annotated[list[Any], Field(min_length=1)] | None = None
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _one_distribution(self) -> Drawn:
+        given = [name for name in ("log", "uniform", "choice") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise PydanticCustomError("distribution", "give one of log, uniform and choice")
+        low, high = self.log or self.uniform or (1.0, 2.0)
+        if not low < high or (self.log and low <= 0):
+            above = " above 0" if self.log else ""
+            raise PydanticCustomError("bounds", "bounds must be two numbers{above}, the lower first", {"above": above})
+        return self
+
+    def values(self, field: str, *, whole: bool) -> list[Any]:
+        """Return the values, numbers to three significant digits.
+
+        Args:
+            field: Whose they are; each field has draws of its own.
+            whole: Whether they are whole numbers.
+        """
+        return [self._value(derive_seed(self.seed, f"sweep/{field}/{i}") / 2**63, whole) for i in range(self.count)]
+
+    def _value(self, share: float, whole: bool) -> Any:  # noqa: ANN401 - any value of a config
+        if self.choice is not None:
+            return self.choice[int(share * len(self.choice))]
+        if self.log is not None:
+            low, high = map(math.log, self.log)
+            value = math.exp(low + share * (high - low))
+        else:
+            assert self.uniform is not None  # noqa: S101 - one of the three is given
+            value = self.uniform[0] + share * (self.uniform[1] - self.uniform[0])
+        rounded = round(value) if whole else float(f"{value:.3g}")
+        low, high = self.log or self.uniform or (rounded, rounded)
+        inside = min(max(rounded, low), high)  # rounding may leave the bounds
+        return int(inside) if whole else inside
+
+
+def _refuse_bounds(value: object) -> None:
+    if value is not None:
+        raise PydanticCustomError("bounds", "only numbers lie between bounds; use choice")
+
+
+def _list_or_drawn(value: object) -> str:
+    return "drawn at random" if isinstance(value, dict) else "a list"
+
+
+def _swept() -> type[BaseModel]:
+    """Return ``Changes`` with a list of values, or random ones, in place of each value; no list holds null."""
+    lists: dict[str, Any] = {}
+    for name, info in Changes.model_fields.items():
+        values: Any = Annotated[list[get_args(info.annotation)[0]], Field(min_length=1)]  # type: ignore[misc]
+        number = name.startswith("lr") or name in LIMITS or name in BELOW
+        between: Any = Bounds | None if number else Annotated[None, BeforeValidator(_refuse_bounds)]
+        forms: dict[str, Any] = {"choice": (values | None, None), "log": (between, None), "uniform": (between, None)}
+        drawn = create_model(f"Drawn_{name}", __base__=Drawn, **forms)
+        either: Any = Annotated[values, Tag("a list")] | Annotated[drawn, Tag("drawn at random")]
+        lists[name] = (Annotated[either, Discriminator(_list_or_drawn)], Field([]))
+    return create_model("Sweep", __base__=Strict, **lists)
+
+
+Sweep = _swept()
+
+
+def parse_change(text: str) -> tuple[str, object]:
+    """Read a change as the command line writes it, ``loss=hinge`` or ``betas=[0.5, 0.999]``.
+
+    Raises:
+        UserError: It is no change.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f'--set takes NAME=VALUE, such as lr=1e-4 or loss=hinge, not "{clip(text, 60)}"')
+    try:
+        content = YamlDocument(Path("--set"), f"value: {value}").content
+    except SuiteError as error:
+        raise UserError(f"--set {clip(name, 60)}: {error}") from None
+    assert isinstance(content, dict)  # noqa: S101 - it has one key
+    return name.strip(), content["value"]
+
+
+_EXAMPLES = {"lr": "1e-4", "loss": "hinge", "dataset": "digits", "architecture": "mlp", "betas": "[0.5, 0.999]"}
+
+
+def check_changes(changes: Mapping[str, object]) -> None:
+    """Refuse changed values that cannot be.
+
+    Raises:
+        UserError: A field is unknown, or its value is not valid.
+    """
+    for name in changes:
+        if name not in Changes.model_fields:
+            hint = did_you_mean(name, Changes.model_fields)
+            raise UserError(f'--set: no field "{clip(name, 60)}" ({hint})')
+        if changes[name] is None:
+            raise UserError(f"--set {name}: a value is missing, such as {name}={_EXAMPLES.get(name, 1)}")
+    for short, fields in BOTH.items():
+        if short in changes and (clash := [name for name in fields if name in changes]):
+            raise UserError(f"--set: {short} sets both networks, so {clash[0]} cannot be given beside it")
+    try:
+        Changes.model_validate({name: list(v) if isinstance(v, tuple) else v for name, v in changes.items()})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        said = f"{first['msg'][0].lower() + first['msg'][1:]}, got {show(first['input'])}"
+        raise UserError(f"--set {first['loc'][0]}: {clip(said)}") from None
