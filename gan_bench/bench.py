@@ -32,7 +32,8 @@ from gan_bench.execution.context import RunContext
 from gan_bench.execution.environment import choose_device, cores, fix_bits
 from gan_bench.execution.estimate import Estimate, estimate
 from gan_bench.execution.events import Listener, Notify, ignore_preparation
-from gan_bench.execution.executors import Results, run_inline, run_processes
+from gan_bench.execution.executors import run_inline, run_processes
+from gan_bench.execution.results import Results
 from gan_bench.execution.worker_pool import WorkerPoolConfig
 from gan_bench.records.earlier import environment_of, epochs_kept, inputs_changed
 from gan_bench.records.layout import RecordDirectory

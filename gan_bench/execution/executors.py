@@ -6,45 +6,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.execution.claim import Claim, Policy, claim_and_run
+from gan_bench.execution.claim import Policy, claim_and_run
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.events import Listener
 from gan_bench.execution.grouping import group_trials
-from gan_bench.execution.job import Job
+from gan_bench.execution.job import Job, Site
+from gan_bench.execution.results import Results, until_nothing_moves
 from gan_bench.execution.scheduler import schedule
 from gan_bench.execution.worker_pool import Worker, WorkerPoolConfig
-from gan_bench.records import writer
-from gan_bench.records.earlier import status_of
-from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.lock import Owner, trial_lock
-from gan_bench.records.record import Status, TrialRecord
-
-_BAD = (Status.FAILED, Status.DIVERGED)
-
-
-@dataclass
-class Results:
-    """What became of trials.
-
-    Attributes:
-        records: Ends of the trials that ran, by trial id.
-        held: Trials that other processes own, by trial id.
-    """
-
-    records: dict[str, TrialRecord] = field(default_factory=dict)
-    held: dict[str, Owner] = field(default_factory=dict)
-
-    def note(self, trial: Trial, claim: Claim) -> None:
-        """Take in what came of a claim."""
-        self.held.pop(trial.id, None)
-        if isinstance(claim, TrialRecord):
-            self.records[trial.id] = claim
-        elif isinstance(claim, Owner):
-            self.held[trial.id] = claim
 
 
 def run_inline(
@@ -69,13 +41,13 @@ def run_inline(
 
     def carry_out(left: list[Trial], into: Results) -> None:
         for group in group_trials(left, sizes):
-            if context.stop() or _enough(into, policy):
+            if context.stop() or into.enough(policy):
                 return
             claims = schedule(claim_and_run(trial, results, context, listener, policy) for trial in group)
             for trial, claim in zip(group, claims, strict=True):
                 into.note(trial, claim)
 
-    return _until_nothing_moves(results, list(trials), policy, context.stop, carry_out)
+    return until_nothing_moves(results, list(trials), policy, context.stop, carry_out)
 
 
 def run_processes(
@@ -106,7 +78,7 @@ def run_processes(
         failed = threading.Event()
 
         def work(device: str, worker: Worker) -> None:
-            while not context.stop() and not _enough(into, policy) and not failed.is_set():
+            while not context.stop() and not into.enough(policy) and not failed.is_set():
                 try:
                     group = jobs.popleft()
                 except IndexError:
@@ -114,13 +86,15 @@ def run_processes(
                 job = Job(
                     trials=tuple(group),
                     results=results,
-                    data=context.data.path,
-                    data_given=context.data.given,
-                    device=device,
-                    engine=context.engine_choice,
-                    threads=pool.threads,
-                    folders=pool.folders,
-                    plugins=pool.plugins,
+                    site=Site(
+                        data=context.data.path,
+                        data_given=context.data.given,
+                        device=device,
+                        engine=context.engine_choice,
+                        threads=pool.threads,
+                        folders=pool.folders,
+                        plugins=pool.plugins,
+                    ),
                     policy=policy,
                 )
                 try:
@@ -136,45 +110,7 @@ def run_processes(
             list(threads.map(lambda pair: work(*pair), workers))
 
     try:
-        return _until_nothing_moves(results, list(trials), policy, context.stop, carry_out)
+        return until_nothing_moves(results, list(trials), policy, context.stop, carry_out)
     finally:
         for _, worker in workers:
             worker.dismiss()
-
-
-def _until_nothing_moves(
-    results: Path,
-    trials: list[Trial],
-    policy: Policy,
-    stop: Callable[[], bool],
-    carry_out: Callable[[list[Trial], Results], None],
-) -> Results:
-    """Run what is free, then what has become free meanwhile; in the end write down what was skipped."""
-    into, left = Results(), trials
-    while left and not stop():
-        carry_out(left, into)
-        waiting = [trial for trial in left if trial.id in into.held]
-        if len(waiting) == len(left) or _enough(into, policy):
-            break
-        left = waiting
-    if _enough(into, policy):
-        first = next(record for record in into.records.values() if record.status in _BAD)
-        for trial in trials:
-            if trial.id not in into.records and (
-                row := _skip(results, trial, f"not run: --fail-fast, and a trial {first.status}")
-            ):
-                into.records[trial.id] = row
-    return into
-
-
-def _enough(into: Results, policy: Policy) -> bool:
-    return policy.fail_fast and any(record.status in _BAD for record in list(into.records.values()))
-
-
-def _skip(results: Path, trial: Trial, reason: str) -> TrialRecord | None:
-    """Leave a row for a trial that was not run, unless an earlier run left one, whatever becomes of that later."""
-    directory = RecordDirectory.of(results, trial)
-    with trial_lock(directory) as lock:
-        if lock.acquire() is None and status_of(directory) not in (Status.DONE, *_BAD):
-            return writer.skip(directory, trial, reason)
-    return None

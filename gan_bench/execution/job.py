@@ -18,12 +18,10 @@ from gan_bench.records.record import TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """Trials for a worker, and all it needs to know.
+class Site:
+    """What a worker must know to prepare the place where trials run.
 
     Attributes:
-        trials: What to run; several train together.
-        results: The results folder.
         data: The data folder.
         data_given: Whether the user named it, so that it is only read.
         device: Where to run.
@@ -31,29 +29,60 @@ class Job:
         threads: CPU threads of one operation, or None for torch's own choice.
         folders: The user's own folders of images.
         plugins: The user's own files of parts, which may run.
-        policy: What becomes of trials that ended before or end badly.
     """
 
-    trials: tuple[Trial, ...]
-    results: Path
     data: Path
     data_given: bool
     device: str
     engine: str
     threads: int | None
-    folders: tuple[ImageFolder, ...]
+    folders: tuple[ImageFolder, ...] = ()
     plugins: tuple[Source, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the site as a JSON-able dict."""
+        return {
+            **{name: getattr(self, name) for name in ("data_given", "device", "engine", "threads")},
+            "data": str(self.data.resolve()),
+            "folders": [folder.to_json() for folder in self.folders],
+            "plugins": [source.to_json() for source in self.plugins],
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Site:
+        """Build the site that ``to_json`` described."""
+        return cls(
+            **{
+                **plain,
+                "data": Path(plain["data"]),
+                "folders": tuple(ImageFolder.from_json(folder) for folder in plain["folders"]),
+                "plugins": tuple(Source(**source) for source in plain["plugins"]),
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Trials for a worker, and all it needs to know.
+
+    Attributes:
+        trials: What to run; several train together.
+        results: The results folder.
+        site: Where they run.
+        policy: What becomes of trials that ended before or end badly.
+    """
+
+    trials: tuple[Trial, ...]
+    results: Path
+    site: Site
     policy: Policy
 
     def to_json(self) -> str:
         """Return the job as one line of JSON."""
         plain = {
-            **{name: getattr(self, name) for name in ("data_given", "device", "engine", "threads")},
             "trials": [trial.to_json() for trial in self.trials],
             "results": str(self.results.resolve()),
-            "data": str(self.data.resolve()),
-            "folders": [folder.to_json() for folder in self.folders],
-            "plugins": [source.to_json() for source in self.plugins],
+            "site": self.site.to_json(),
             "policy": asdict(self.policy),
         }
         return json.dumps(plain)
@@ -62,15 +91,12 @@ class Job:
     def from_json(cls, text: str) -> Job:
         """Build the job that ``to_json`` described."""
         plain = json.loads(text)
-        trials = tuple(Trial.from_json(trial) for trial in plain.pop("trials"))
-        plain |= {
-            "results": Path(plain["results"]),
-            "data": Path(plain["data"]),
-            "folders": tuple(ImageFolder.from_json(folder) for folder in plain["folders"]),
-            "plugins": tuple(Source(**source) for source in plain["plugins"]),
-            "policy": Policy(**plain["policy"]),
-        }
-        return cls(trials=trials, **plain)
+        return cls(
+            trials=tuple(Trial.from_json(trial) for trial in plain["trials"]),
+            results=Path(plain["results"]),
+            site=Site.from_json(plain["site"]),
+            policy=Policy(**plain["policy"]),
+        )
 
 
 def claim_to_json(claim: Claim) -> dict[str, Any]:

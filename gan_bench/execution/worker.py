@@ -15,45 +15,14 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gan_bench.execution.context import RunContext
+    from gan_bench.execution.contexts import Contexts
     from gan_bench.execution.job import Job
 
 Send = Callable[..., None]
-
-
-class _Contexts:
-    """Run contexts by what they depend on, so that images and extractors are loaded once for all jobs."""
-
-    def __init__(self, stop: Callable[[], bool]) -> None:
-        self._stop = stop
-        self._made: dict[tuple[object, ...], RunContext] = {}
-
-    def of(self, job: Job) -> RunContext:
-        """Return the context of a job."""
-        import torch
-
-        from gan_bench.config.data_root import DataRoot
-        from gan_bench.config.plugins import load_plugin
-        from gan_bench.data.own_images import register_folder
-        from gan_bench.execution.context import RunContext
-        from gan_bench.execution.environment import choose_device, fix_bits
-
-        key = (job.data, job.data_given, job.device, job.engine, job.threads)
-        if key not in self._made:
-            if job.threads:
-                torch.set_num_threads(job.threads)
-            device = choose_device(job.device)
-            fix_bits(device)
-            self._made[key] = RunContext(DataRoot(job.data, job.data_given), device, self._stop, job.engine)
-        for folder in job.folders:
-            register_folder(folder)
-        for source in job.plugins:
-            load_plugin(Path(str(source.path)), source.sha256)
-        return self._made[key]
 
 
 def run_job(job: Job, context: RunContext, send: Send) -> None:
@@ -103,12 +72,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop())
     threading.Thread(target=read, daemon=True).start()
     warnings.showwarning = lambda message, *_: send("warning", text=str(message))
-    contexts = _Contexts(asked.is_set)
+    contexts: Contexts | None = None
     while line := jobs.get():
+        from gan_bench.execution.contexts import Contexts
         from gan_bench.execution.job import Job
 
+        contexts = contexts or Contexts(asked.is_set)
         job = Job.from_json(line)
-        run_job(job, contexts.of(job), send)
+        run_job(job, contexts.of(job.site), send)
         send("job_done")
     os._exit(0)  # the reading thread may sit in a read
 

@@ -11,24 +11,18 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import IO, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
 
 from gan_bench.config.image_folder import ImageFolder
-from gan_bench.config.trial import Trial
-from gan_bench.core.errors import RecordError
 from gan_bench.core.sources import Source
-from gan_bench.execution.claim import Claim, Policy
-from gan_bench.execution.events import Listener, Progress
-from gan_bench.execution.job import Job, claim_from_json
-from gan_bench.records import writer
-from gan_bench.records.earlier import record_of
-from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.lock import trial_lock
-from gan_bench.records.reader import read_trial
-from gan_bench.records.record import Failure, Status, TrialRecord
+from gan_bench.execution.claim import Claim
+from gan_bench.execution.events import Listener
+from gan_bench.execution.hearing import Hearing
+from gan_bench.execution.job import Job
+from gan_bench.execution.lost import end_of, write_lost
+from gan_bench.records.record import Failure, TrialRecord
 
 TIMEOUT_GRACE = 60.0
 """Seconds past a trial's time limit after which a worker that does not answer is killed."""
@@ -89,7 +83,7 @@ class Worker:
             What came of every claim, by trial id; for trials of a worker that died, what says so.
         """
         process = self._started()
-        before = {trial.id: _end_of(job, trial) for trial in job.trials}
+        before = {trial.id: end_of(job.results, trial) for trial in job.trials}
         running = _RunningJob(job, process, self._listener, self._listening, stop)
         whole = False
         try:
@@ -98,12 +92,14 @@ class Worker:
             if not whole:
                 self.close()
         for trial in job.trials:
-            if trial.id not in running.claims:
-                why = self._why(process, late=running.late)
-                running.note(trial, _lost(job, trial, why, before[trial.id], late=running.late))
-        if not whole or any(_ran_out_of_memory(claim) for claim in running.claims.values()):
+            if trial.id not in running.hearing.claims:
+                why, late = self._why(process, late=running.late), running.late
+                claim = write_lost(job.results, trial, job.policy, why, before[trial.id], late=late)
+                running.hearing.note(trial, claim)
+        claims = running.hearing.claims
+        if not whole or any(_ran_out_of_memory(claim) for claim in claims.values()):
             self.close()
-        return running.claims
+        return claims
 
     def close(self) -> None:
         """End the process; trials under way save a checkpoint."""
@@ -178,11 +174,9 @@ class _RunningJob:
         listening: threading.Lock,
         stop: Callable[[], bool],
     ) -> None:
-        self.claims: dict[str, Claim] = {}
+        self.hearing = Hearing(job.trials, listener, listening)
         self.late = False
         self._job, self._process, self._stop = job, process, stop
-        self._listener, self._listening = listener, listening
-        self._trials = {trial.id: trial for trial in job.trials}
 
     def listen(self) -> bool:
         """Send the job and hear it out.
@@ -203,7 +197,7 @@ class _RunningJob:
                 said = json.loads(line)
                 if said["event"] == "job_done":
                     return True
-                self._hear(said)
+                self.hearing.hear(said)
             return False
         finally:
             over.set()
@@ -216,79 +210,11 @@ class _RunningJob:
             if self._stop():
                 with contextlib.suppress(OSError, ValueError):
                     self._process.stdin.close()  # type: ignore[union-attr]
-            if limit is not None and time.monotonic() - started > limit * len(self._trials) + TIMEOUT_GRACE:
+            if limit is not None and time.monotonic() - started > limit * len(self._job.trials) + TIMEOUT_GRACE:
                 self.late = True
                 self._process.kill()
-
-    def _hear(self, said: dict[str, Any]) -> None:
-        event = said.pop("event")
-        if event == "warning":
-            warnings.warn(said["text"], RuntimeWarning, stacklevel=2)
-            return
-        trial = self._trials[said.pop("trial")]
-        if event == "claimed":
-            self.note(trial, claim_from_json(said["claim"]))
-            return
-        with self._listening:
-            match event:
-                case "started":
-                    self._listener.started(trial, said["resumed_at"])
-                case "progress":
-                    self._listener.progress(trial, Progress(**said))
-                case "scored":
-                    self._listener.scored(trial, said["epoch"], said["scores"])
-
-    def note(self, trial: Trial, claim: Claim) -> None:
-        """Take in what came of a claim."""
-        self.claims[trial.id] = claim
-        if isinstance(claim, TrialRecord):
-            with self._listening:
-                self._listener.finished(trial, claim)
 
 
 def _ran_out_of_memory(claim: Claim) -> bool:
     """Say whether a trial left a process whose memory may be in pieces."""
     return isinstance(claim, TrialRecord) and claim.failure is Failure.OUT_OF_MEMORY
-
-
-def _end_of(job: Job, trial: Trial) -> bytes | None:
-    """Return what stands in the place of a trial's end."""
-    try:
-        return RecordDirectory.of(job.results, trial).record.read_bytes()
-    except OSError:
-        return None
-
-
-def _lost(job: Job, trial: Trial, reason: str, before: bytes | None, *, late: bool) -> Claim:
-    """Write the row of a trial whose worker died without an answer.
-
-    An end that stood there before the job is of an earlier run, which this one was to replace.
-    """
-    directory = RecordDirectory.of(job.results, trial)
-    with trial_lock(directory) as lock:
-        if owner := lock.acquire():
-            return owner
-        if job.policy.is_terminal(directory) and _end_of(job, trial) != before:
-            return record_of(directory)
-        failure = Failure.TIMEOUT if late else Failure.CRASH
-        record = replace(_so_far(directory, job.policy), status=Status.FAILED, failure=failure, reason=reason)
-        with contextlib.suppress(OSError):
-            record = writer.fail(directory, trial, record)
-    return record
-
-
-def _so_far(directory: RecordDirectory, policy: Policy) -> TrialRecord:
-    """Return how far a trial came, from its history."""
-    record = TrialRecord(status=Status.FAILED, reason=None)
-    if policy.is_outdated(directory):
-        return record
-    with contextlib.suppress(RecordError):
-        for line in read_trial(directory.path).history:
-            record = replace(record, steps=line["step"])
-            if line["kind"] == "epoch":
-                done: Mapping[str, Any] = {name: line[key] for name, key in _EPOCH.items()}
-                record = replace(record, **done)
-    return record
-
-
-_EPOCH = {"epochs": "epoch", "images": "images", "train_seconds": "train_seconds"}

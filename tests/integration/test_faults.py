@@ -27,7 +27,7 @@ from gan_bench.execution import checkpointing, environment
 from gan_bench.execution.claim import Policy
 from gan_bench.execution.events import NullListener
 from gan_bench.execution.executors import run_inline, run_processes
-from gan_bench.execution.job import Job
+from gan_bench.execution.job import Job, Site
 from gan_bench.execution.rerun import rerun
 from gan_bench.execution.worker_pool import WorkerPoolConfig
 from gan_bench.records import writer
@@ -331,12 +331,7 @@ def test_a_worker_that_nobody_listens_to_stops_as_asked(tmp_path):
     job = Job(
         trials=(trial,),
         results=tmp_path,
-        data=tmp_path,
-        data_given=True,
-        device="cpu",
-        engine="auto",
-        threads=1,
-        folders=(),
+        site=Site(data=tmp_path, data_given=True, device="cpu", engine="auto", threads=1),
         policy=Policy(),
     )
     command = [sys.executable, "-m", "gan_bench.execution.worker"]

@@ -16,7 +16,7 @@ from gan_bench.execution import environment, worker_pool
 from gan_bench.execution.claim import Policy
 from gan_bench.execution.events import NullListener
 from gan_bench.execution.executors import run_processes
-from gan_bench.execution.job import Job, claim_from_json, claim_to_json
+from gan_bench.execution.job import Job, Site, claim_from_json, claim_to_json
 from gan_bench.execution.meter import HALF_LIFE_SECONDS, Meter
 from gan_bench.execution.scheduler import StepResult
 from gan_bench.execution.worker_pool import WorkerPoolConfig
@@ -62,8 +62,8 @@ def test_what_came_of_a_claim_travels(claim):
 
 def test_a_job_travels(tmp_path):
     job = Job(
-        trials=(digits_trial(0), digits_trial(1)), results=tmp_path, data=tmp_path, data_given=True, device="cpu",
-        engine="auto", threads=1, folders=(), plugins=(PLUGIN,),
+        trials=(digits_trial(0), digits_trial(1)), results=tmp_path,
+        site=Site(data=tmp_path, data_given=True, device="cpu", engine="auto", threads=1, plugins=(PLUGIN,)),
         policy=Policy(time_limit=3.0, fresh_since="2026"),
     )  # fmt: skip
     assert Job.from_json(job.to_json()) == job

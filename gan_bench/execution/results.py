@@ -1,0 +1,76 @@
+"""What became of the trials of a run, and how often the executor goes over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gan_bench.config.trial import Trial
+from gan_bench.execution.claim import Claim, Policy
+from gan_bench.records import writer
+from gan_bench.records.earlier import status_of
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import Owner, trial_lock
+from gan_bench.records.record import Status, TrialRecord
+
+_BAD = (Status.FAILED, Status.DIVERGED)
+
+
+@dataclass
+class Results:
+    """What became of trials.
+
+    Attributes:
+        records: Ends of the trials that ran, by trial id.
+        held: Trials that other processes own, by trial id.
+    """
+
+    records: dict[str, TrialRecord] = field(default_factory=dict)
+    held: dict[str, Owner] = field(default_factory=dict)
+
+    def note(self, trial: Trial, claim: Claim) -> None:
+        """Take in what came of a claim."""
+        self.held.pop(trial.id, None)
+        if isinstance(claim, TrialRecord):
+            self.records[trial.id] = claim
+        elif isinstance(claim, Owner):
+            self.held[trial.id] = claim
+
+    def enough(self, policy: Policy) -> bool:
+        """Say whether no further trial is to start, because one failed or diverged."""
+        return policy.fail_fast and any(record.status in _BAD for record in list(self.records.values()))
+
+
+def until_nothing_moves(
+    results: Path,
+    trials: list[Trial],
+    policy: Policy,
+    stop: Callable[[], bool],
+    carry_out: Callable[[list[Trial], Results], None],
+) -> Results:
+    """Run what is free, then what has become free meanwhile; in the end write down what was skipped."""
+    into, left = Results(), trials
+    while left and not stop():
+        carry_out(left, into)
+        waiting = [trial for trial in left if trial.id in into.held]
+        if len(waiting) == len(left) or into.enough(policy):
+            break
+        left = waiting
+    if into.enough(policy):
+        first = next(record for record in into.records.values() if record.status in _BAD)
+        for trial in trials:
+            if trial.id not in into.records and (
+                row := _skip(results, trial, f"not run: --fail-fast, and a trial {first.status}")
+            ):
+                into.records[trial.id] = row
+    return into
+
+
+def _skip(results: Path, trial: Trial, reason: str) -> TrialRecord | None:
+    """Leave a row for a trial that was not run, unless an earlier run left one, whatever becomes of that later."""
+    directory = RecordDirectory.of(results, trial)
+    with trial_lock(directory) as lock:
+        if lock.acquire() is None and status_of(directory) not in (Status.DONE, *_BAD):
+            return writer.skip(directory, trial, reason)
+    return None
