@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import shlex
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,14 +27,19 @@ from gan_bench.core.registry import REGISTRIES
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.baselines import real_baselines
-from gan_bench.execution.checks import check_plan, check_space
+from gan_bench.execution.checks import check_space
 from gan_bench.execution.claim import Policy, state_of
+from gan_bench.execution.cluster.connection import Cluster, RayOptions, connected
+from gan_bench.execution.cluster.executor import OnCluster, run_ray
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.environment import choose_device, cores, fix_bits
 from gan_bench.execution.estimate import Estimate, estimate
 from gan_bench.execution.events import Listener, Notify, ignore_preparation
 from gan_bench.execution.executors import run_inline, run_processes
+from gan_bench.execution.job import Site
+from gan_bench.execution.place import Here, Place
 from gan_bench.execution.results import Results
+from gan_bench.execution.survey import Survey, survey
 from gan_bench.execution.worker_pool import WorkerPoolConfig
 from gan_bench.records.earlier import environment_of, epochs_kept, inputs_changed
 from gan_bench.records.layout import RecordDirectory
@@ -60,6 +66,7 @@ class BenchOptions:
         experiment_prefix: Put before the suite's name in the name of the experiment.
         fresh: Ignore earlier records.
         dry_run: Stop after the plan.
+        ray: What is asked of a cluster, for the executor of that name.
     """
 
     suite: str
@@ -69,7 +76,7 @@ class BenchOptions:
     profile: Literal["auto", "full", "quick"]
     plan: PlanOptions
     engine: str
-    executor: Literal["auto", "inline", "processes"]
+    executor: Literal["auto", "inline", "processes", "ray"]
     workers: int | None
     group: int | None
     policy: Policy
@@ -77,6 +84,7 @@ class BenchOptions:
     experiment_prefix: str
     fresh: bool
     dry_run: bool
+    ray: RayOptions = field(default_factory=RayOptions)
 
     def command(self) -> str:
         """Return the command that runs the same trials again; where data and MLflow lie is left out."""
@@ -87,6 +95,8 @@ class BenchOptions:
             "--device": None if self.device == "auto" else self.device,
             "--engine": None if self.engine == "auto" else self.engine,
             "--executor": None if self.executor == "auto" else self.executor,
+            "--gpus-per-trial": self.ray.gpus,
+            "--cpus-per-trial": None if self.ray.cpus == 1.0 else self.ray.cpus,
             "--workers": self.workers,
             "--group": self.group,
             "--epochs": asked.epochs,
@@ -115,7 +125,8 @@ class Preparation:
 
     Attributes:
         plan: The plan.
-        context: Where and how its trials run.
+        place: Where its trials run.
+        context: A run context of this process.
         policy: What becomes of trials that ended before or end badly.
         todo: Trials to run.
         retrain: Why trials that had ended are trained again, by trial id.
@@ -123,9 +134,11 @@ class Preparation:
         estimate: What a short measurement says, or None when it could not be made.
         problem: Why it could not.
         remarks: What somebody should know who runs it.
+        cluster: The cluster it runs on, or None.
     """
 
     plan: Plan
+    place: Place
     context: RunContext
     policy: Policy
     todo: list[Trial]
@@ -134,6 +147,7 @@ class Preparation:
     estimate: Estimate | None = None
     problem: str | None = None
     remarks: list[str] = field(default_factory=list)
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -149,11 +163,28 @@ class Outcome:
     mirror: dict[str, Any] | None
 
 
+@contextmanager
+def cluster_of(options: BenchOptions) -> Iterator[Cluster | None]:
+    """Connect to the cluster that is asked for, if one is, for as long as the block runs.
+
+    Raises:
+        UserError: There is none, or it does not fit.
+    """
+    if options.executor != "ray":
+        yield None
+        return
+    _check_writable(options.results, make=not options.dry_run)
+    folder = options.results if options.results.is_dir() else Path(tempfile.gettempdir())  # a dry run makes none
+    with connected(options.ray, options.device, folder) as cluster:
+        yield cluster
+
+
 def prepare(
     options: BenchOptions,
     stop: Callable[[], bool],
     notify: Notify = ignore_preparation,
     planned: Callable[[Preparation], None] = lambda _: None,
+    cluster: Cluster | None = None,
 ) -> Preparation:
     """Plan a suite, check it, and find out what is left to do and how long that will take.
 
@@ -162,18 +193,24 @@ def prepare(
         stop: Says whether to stop.
         notify: Learns what is being prepared.
         planned: Called with the plan before anything is read or measured.
+        cluster: Where trials run, or None for this machine. Device, profile and all measurements are then its.
 
     Raises:
         UserError: Something asked for cannot be.
     """
-    device = choose_device(options.device)
+    device = choose_device("cpu" if cluster else options.device)
     fix_bits(device)
-    profile = options.profile if options.profile != "auto" else "full" if device.type == "cuda" else "quick"
-    plan = make_plan(find_suite(options.suite), replace(options.plan, profile=profile))
     root = data_root(options.data)
     if options.dry_run:
         root = replace(root, given=True)  # a plan downloads no dataset
     context = RunContext(root, device, stop, options.engine, notify)
+    place: Here | OnCluster = Here(context)
+    if cluster:
+        place = OnCluster.of(cluster, _site(context, cluster), notify)
+    profile = options.profile if options.profile != "auto" else "quick" if place.device == "cpu" else "full"
+    plan = make_plan(find_suite(options.suite), replace(options.plan, profile=profile))
+    if isinstance(place, OnCluster):
+        place = replace(place, site=_site(context, place.cluster, plan))
     for folder in plan.folders:
         register_folder(folder)
     for name in dict.fromkeys(trial.config.dataset for trial in plan.trials):
@@ -182,7 +219,7 @@ def prepare(
     policy = options.policy
     if options.fresh:
         policy = replace(policy, fresh_since=datetime.now(UTC).isoformat(timespec="milliseconds"))
-    prepared = Preparation(plan=plan, context=context, policy=policy, todo=[])
+    prepared = Preparation(plan=plan, place=place, context=context, policy=policy, todo=[], cluster=cluster)
     planned(prepared)
     try:
         return _with_work(prepared, options)
@@ -193,38 +230,55 @@ def prepare(
         return replace(prepared, todo=left, problem=str(error))
 
 
+def _site(context: RunContext, cluster: Cluster, plan: Plan | None = None) -> Site:
+    return Site(
+        data=context.data.path,
+        data_given=context.data.given,
+        device=cluster.device,
+        engine=context.engine_choice,
+        threads=cluster.threads,
+        folders=plan.folders if plan else (),
+        plugins=plan.plugins if plan else (),
+    )
+
+
 def _with_work(prepared: Preparation, options: BenchOptions) -> Preparation:
     """Add what is left to do, where, and how long it will take."""
-    plan, context, policy = prepared.plan, prepared.context, prepared.policy
-    remarks = check_plan(plan.trials, context)
-    states = {trial.id: state_of(options.results, trial, context, policy) for trial in plan.trials}
+    plan, place, policy, cluster = prepared.plan, prepared.place, prepared.policy, prepared.cluster
+    found = place.call(survey, plan.trials)
+    states = {trial.id: state_of(options.results, trial, found, policy) for trial in plan.trials}
     todo = [trial for trial in plan.trials if not states[trial.id].finished]
-    pool = _pool(options, context, plan, len(todo))
-    kept = {trial.id: 0 if options.fresh else _epochs_kept(options.results, trial, context) for trial in todo}
+    kept = {trial.id: 0 if options.fresh else _epochs_kept(options.results, trial, place, found) for trial in todo}
+    pool, workers, beside = None, None, None
+    if cluster:
+        _check_known(found)
+        workers, beside = max(1, min(cluster.slots(), len(todo), options.workers or len(todo))), 0
+    elif pool := _pool(options, prepared.context, plan, found, len(todo)):
+        workers = len(pool.devices)
     return replace(
         prepared,
         todo=todo,
         retrain={trial.id: why for trial in todo if (why := states[trial.id].retrain)},
         pool=pool,
-        remarks=remarks,
-        estimate=estimate(todo, context, len(pool.devices) if pool else None, options.group, kept),
+        remarks=found.remarks,
+        estimate=place.call(estimate, todo, workers=workers, group=options.group, done=kept, beside=beside),
     )
 
 
-def _epochs_kept(results: Path, trial: Trial, context: RunContext) -> int:
+def _epochs_kept(results: Path, trial: Trial, place: Place, found: Survey) -> int:
     """Count the epochs of an earlier run that will not be trained again."""
     directory = RecordDirectory.of(results, trial)
     device = str(environment_of(directory).get("device")).partition(":")[0]
-    restarts = device != context.device.type or inputs_changed(directory, context.identity(trial.config))
+    restarts = device != place.device.partition(":")[0] or inputs_changed(directory, found.identity(trial.config))
     return 0 if restarts else epochs_kept(directory)
 
 
-def _pool(options: BenchOptions, context: RunContext, plan: Plan, count: int) -> WorkerPoolConfig | None:
+def _pool(options: BenchOptions, context: RunContext, plan: Plan, found: Survey, count: int) -> WorkerPoolConfig | None:
     """Choose the worker processes: a thread each on a CPU, one process per GPU, never more than there are trials.
 
     Beside other work, one thread per process is also the robust choice: threads of one operation wait for the slowest.
     """
-    device, alone = context.device, _known_here_alone(plan, context)
+    device, alone = context.device, _known_here_alone(found)
     cuda = device.type == "cuda"
     places = [str(device)]
     if cuda and options.device in ("auto", "cuda"):
@@ -233,19 +287,27 @@ def _pool(options: BenchOptions, context: RunContext, plan: Plan, count: int) ->
     inline_is_better = workers == 1 or (options.group or 1) > 1  # a group is one process's
     if options.executor == "inline" or (options.executor == "auto" and (inline_is_better or alone)):
         return None
-    if alone:
-        raise UserError(
-            f"worker processes do not know the {alone}, which this program registered itself; put it into a file that "
-            "the suite names under plugins:, or use --executor inline"
-        )
+    _check_known(found)
     devices = tuple(places[i % len(places)] for i in range(workers))
     return WorkerPoolConfig(devices=devices, threads=None if cuda else 1, folders=plan.folders, plugins=plan.plugins)
 
 
-def _known_here_alone(plan: Plan, context: RunContext) -> str | None:
+def _check_known(found: Survey) -> None:
+    """Refuse parts that other processes would not know.
+
+    Raises:
+        UserError: This program registered one itself.
+    """
+    if alone := _known_here_alone(found):
+        raise UserError(
+            f"worker processes do not know the {alone}, which this program registered itself; put it into a file that "
+            "the suite names under plugins:, or use --executor inline"
+        )
+
+
+def _known_here_alone(found: Survey) -> str | None:
     """Name a part that this program registered itself, so that other processes do not know it, or return None."""
-    parts = dict.fromkeys(part for trial in plan.trials for part in context.parts(trial.config))
-    for plural, name in parts:
+    for plural, name in found.parts:
         registry = REGISTRIES[plural]
         folder = plural == "datasets" and DATASETS[name].folder is not None
         if not (folder or registry.is_shipped(name) or registry.source(name)):
@@ -271,12 +333,12 @@ def carry_out(
 
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
     plan, context, todo, results = prepared.plan, prepared.context, prepared.todo, options.results
-    at_a_time = (len(prepared.pool.devices) if prepared.pool else 1) * max(prepared.estimate.groups.values(), default=1)
-    check_space(todo, at_a_time, results)
+    jobs = len(prepared.pool.devices) if prepared.pool else prepared.cluster.slots() if prepared.cluster else 1
+    check_space(todo, jobs * max(prepared.estimate.groups.values(), default=1), results)
     write_plan(results, plan.suite, plan.version, plan.trials, options.command())
     write_suite_text(results, plan.suite, find_suite(options.suite).read_text(encoding="utf-8"))
     if todo:
-        write_baselines(results, plan.suite, plan.version, real_baselines(plan.trials, context))
+        write_baselines(results, plan.suite, plan.version, prepared.place.call(real_baselines, plan.trials))
     mirror: SyncProcess | None = None
     answer: dict[str, Any] | None = None
     if options.tracking_uri is not None:
@@ -284,12 +346,26 @@ def carry_out(
             mirror = SyncProcess(results / plan.suite, options.tracking_uri, options.experiment_prefix)
         except (UserError, OSError) as error:  # a run does without its mirror
             answer = {"experiment": None, "views": [], "error": str(error), "started": False}
-    group = prepared.estimate.group
+    expected, policy = prepared.estimate, prepared.policy
+    group = expected.group
     try:
-        if prepared.pool:
-            found = run_processes(results, todo, context, listener, prepared.policy, prepared.pool, group)
+        if prepared.cluster:
+            found = run_ray(
+                results,
+                todo,
+                prepared.cluster,
+                _site(context, prepared.cluster, plan),
+                listener,
+                policy,
+                context.stop,
+                lambda trial: expected.trial_seconds[trial.id],
+                group,
+                options.workers,
+            )
+        elif prepared.pool:
+            found = run_processes(results, todo, context, listener, policy, prepared.pool, group)
         else:
-            found = run_inline(results, todo, context, listener, prepared.policy, group)
+            found = run_inline(results, todo, context, listener, policy, group)
         ended()
     finally:
         answer = mirror.close() if mirror else answer

@@ -80,6 +80,14 @@ def run(
         ExecutorChoice, typer.Option(help="Where trials run; auto is processes where several can run at a time.")
     ] = (ExecutorChoice.AUTO),
     workers: Annotated[int | None, typer.Option(min=1, help="Processes \\[default: one per core or GPU].")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Ray's head \\[default: $RAY_ADDRESS, else one on this machine].")
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(help="GPU of a task on Ray, such as 0.25 \\[default: 1 where there are any]."),
+    ] = None,
+    cpus_per_trial: Annotated[float, typer.Option(help="CPU cores of a task on Ray, and its threads.")] = 1.0,
     group: Annotated[
         int | None, typer.Option(min=1, help="Trials that train together \\[default: what is fastest on a GPU].")
     ] = None,
@@ -103,6 +111,7 @@ def run(
     from gan_bench.bench import BenchOptions
     from gan_bench.cli.run_suite import run_suite
     from gan_bench.execution.claim import Policy
+    from gan_bench.execution.cluster.connection import RayOptions
 
     code = run_suite(
         BenchOptions(
@@ -130,6 +139,7 @@ def run(
             experiment_prefix=experiment_prefix,
             fresh=fresh,
             dry_run=dry_run,
+            ray=RayOptions(address=ray_address, gpus=gpus_per_trial, cpus=cpus_per_trial),
         ),
         console(),
         all_tables=tables is TablesChoice.ALL,

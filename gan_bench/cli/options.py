@@ -33,6 +33,7 @@ class ExecutorChoice(StrEnum):
     AUTO = "auto"
     INLINE = "inline"
     PROCESSES = "processes"
+    RAY = "ray"
 
 
 class TablesChoice(StrEnum):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 
-from gan_bench.bench import BenchOptions, Outcome, Preparation, carry_out, prepare
+from gan_bench.bench import BenchOptions, Outcome, Preparation, carry_out, cluster_of, prepare
 from gan_bench.cli.console import PlainConsole, StopRequest, table_console
 from gan_bench.cli.display import PreparationLines, ProgressDisplay
 from gan_bench.config.trial import Trial
 from gan_bench.core.text import duration, plural
+from gan_bench.execution.cluster.connection import Cluster
 from gan_bench.records.earlier import record_of, status_of
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import RecordDirectory
@@ -40,14 +42,29 @@ def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool 
         UserError: Something asked for cannot be.
     """
     stop = StopRequest(console)
-    prepared = prepare(options, stop, PreparationLines(console), lambda plan: _announce_plan(plan, console))
-    _announce_work(prepared, options, console)
-    if options.dry_run:
-        _list(prepared, console)
-        return 0
+    with cluster_of(options) as cluster:
+        planned = partial(_announce_plan, console=console)
+        prepared = prepare(options, stop, PreparationLines(console), planned, cluster)
+        _announce_work(prepared, options, console)
+        if options.dry_run:
+            _list(prepared, console)
+            return 0
+        outcome, report = _carry_out(prepared, options, stop, console)
+    return _conclude(prepared, outcome, report, options, console, interrupted=stop.asked, all_tables=all_tables)
+
+
+def _carry_out(
+    prepared: Preparation, options: BenchOptions, stop: StopRequest, console: PlainConsole
+) -> tuple[Outcome, Report | None]:
+    """Run what is left of a plan, shown as it goes, and make the report."""
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
-    pool = prepared.pool
-    several = bool(prepared.estimate.groups) or (pool is not None and len(pool.devices) > 1)
+    pool, reports = prepared.pool, list[Report]()
+    several = bool(prepared.estimate.groups or prepared.cluster) or (pool is not None and len(pool.devices) > 1)
+
+    def report() -> None:
+        if not stop.asked:  # whoever interrupts wants to leave
+            reports.append(build_report(options.results))
+
     with (
         stop.listening(),
         ProgressDisplay(
@@ -59,15 +76,8 @@ def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool 
             seconds=prepared.estimate.seconds,
         ) as display,
     ):
-        reports: list[Report] = []
-
-        def report() -> None:
-            if not stop.asked:  # whoever interrupts wants to leave
-                reports.append(build_report(options.results))
-
         outcome = carry_out(prepared, options, display, report)
-    made = reports[0] if reports else None
-    return _conclude(prepared, outcome, made, options, console, interrupted=stop.asked, all_tables=all_tables)
+    return outcome, reports[0] if reports else None
 
 
 # ------------------------------------------------------------------------------------------------ before
@@ -75,9 +85,18 @@ def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool 
 
 def _announce_plan(prepared: Preparation, console: PlainConsole) -> None:
     plan = prepared.plan
-    console.say(f"{plan.suite}: {plural(len(plan.trials), 'trial')} on {prepared.context.device}")
+    where = f" of {_cluster(prepared.cluster)}" if prepared.cluster else ""
+    console.say(f"{plan.suite}: {plural(len(plan.trials), 'trial')} on {prepared.place.device}{where}")
     quick = sum(trial.config.profile == "quick" for trial in plan.trials)
     console.say(_profile(plan.profile, quick), style="bold" if quick else None)
+
+
+def _cluster(cluster: Cluster) -> str:
+    folder = "which share the results folder" if cluster.shares else "whose records travel to this machine"
+    return (
+        f"a Ray cluster: {plural(len(cluster.nodes), 'node')}, {folder}; "
+        f"{plural(cluster.slots(), 'trial')} at a time with {cluster.share} each"
+    )
 
 
 def _announce_work(prepared: Preparation, options: BenchOptions, console: PlainConsole) -> None:
@@ -110,13 +129,15 @@ def _profile(profile: str, quick: int) -> str:
 def _announce_time(prepared: Preparation, options: BenchOptions, console: PlainConsole) -> None:
     estimate, pool = prepared.estimate, prepared.pool
     assert estimate is not None  # noqa: S101 - the caller looked
-    threads = pool.threads if pool else torch.get_num_threads()
-    how = f", threads: {threads}" if prepared.context.device.type == "cpu" else ""
+    cluster = prepared.cluster
+    threads = cluster.threads if cluster else pool.threads if pool else torch.get_num_threads()
+    how = f", threads: {threads}" if prepared.place.device == "cpu" else ""
     how += f", processes: {len(pool.devices)}" if pool else ""
     how += f", trials that train together: up to {max(estimate.groups.values())}" if estimate.groups else ""
     if (options.group or 1) > 1 and not estimate.groups:
         console.say("--group has no effect: none of these trials can train together here", style="yellow")
-    console.say(f"estimated time: {duration(estimate.seconds)} (measured just now on this machine{how})")
+    place = "a node of the cluster" if cluster else "this machine"
+    console.say(f"estimated time: {duration(estimate.seconds)} (measured just now on {place}{how})")
     if estimate.one_thread > CONTENTION:
         console.say(
             f"CPU contention: one thread is {estimate.one_thread:.1f} times as fast as {torch.get_num_threads()}; "

@@ -111,6 +111,16 @@ def code_digest(*modules: str) -> str:
     return digest.hexdigest()
 
 
+def package_digest(package: str) -> str:
+    """Return the SHA-256 of all Python files of an installed package."""
+    folder, digest = Path(str(_file_of(package))).parent, hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(
+            f"{path.relative_to(folder).as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+        )
+    return digest.hexdigest()
+
+
 def _file_of(module: str) -> str | None:
     """Return the file of a module, or None where there is no such module."""
     try:

@@ -24,10 +24,17 @@ class Checkpointer:
         trial: The trial.
         directory: Its record.
         progress: Gives what the run must know beside the training state.
+        saved: Called after every checkpoint; what it takes counts as a part of what that costs.
     """
 
-    def __init__(self, trial: Trial, directory: RecordDirectory, progress: Callable[[], Mapping[str, Any]]) -> None:
-        self._trial, self._directory, self._progress = trial, directory, progress
+    def __init__(
+        self,
+        trial: Trial,
+        directory: RecordDirectory,
+        progress: Callable[[], Mapping[str, Any]],
+        saved: Callable[[RecordDirectory], None] = lambda _: None,
+    ) -> None:
+        self._trial, self._directory, self._progress, self._announce = trial, directory, progress, saved
         self._saved, self._cost = time.monotonic(), 0.0
 
     def save_if_due(self, engine: Engine, least: float = 0.0) -> None:
@@ -41,6 +48,7 @@ class Checkpointer:
         progress = {**writer.snapshot(self._directory), **self._progress()}
         state = checkpoint.Checkpoint(engine.state.state_dict(), progress)
         checkpoint.save(self._directory, self._trial.id, state)
+        self._announce(self._directory)
         self._saved = time.monotonic()
         self._cost = self._saved - started
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
-from gan_bench.config.trial import Trial
+from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.events import Listener
 from gan_bench.execution.scheduler import Run
@@ -13,7 +15,7 @@ from gan_bench.execution.trial_run import run_trial
 from gan_bench.records import writer
 from gan_bench.records.earlier import damage_of, environment_of, inputs_changed, status_of
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.lock import Owner, trial_lock
+from gan_bench.records.lock import PATIENCE_SECONDS, Owner, trial_lock
 from gan_bench.records.record import Status, TrialRecord
 
 Claim = TrialRecord | Owner | None
@@ -60,20 +62,52 @@ class State:
     retrain: str | None = None
 
 
-def state_of(results: Path, trial: Trial, context: RunContext, policy: Policy) -> State:
+class KnowsIdentity(Protocol):
+    """Whatever knows what trials are made of: a run context, or what one found out."""
+
+    def identity(self, config: TrialConfig) -> Mapping[str, Any]:
+        """Return digests of images, networks and parts; see ``RunContext.identity``."""
+
+
+def state_of(results: Path, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
     """Find out what an earlier run left: is it finished, with the files, images and networks that are there now?"""
     directory = RecordDirectory.of(results, trial)
     if not policy.is_terminal(directory):
         unreadable = directory.record.exists() and status_of(directory) is None
         return State(finished=False, retrain=damage_of(directory) if unreadable else None)
-    if changed := inputs_changed(directory, context.identity(trial.config)):
+    if changed := inputs_changed(directory, knows.identity(trial.config)):
         return State(finished=False, retrain=changed)
     if damage := damage_of(directory):
         return State(finished=False, retrain=damage)
     return State(finished=True)
 
 
-def claim_and_run(trial: Trial, results: Path, context: RunContext, listener: Listener, policy: Policy) -> Run[Claim]:
+def make_way(results: Path, trial: Trial, knows: KnowsIdentity, policy: Policy, stop: Callable[[], bool]) -> bool:
+    """Remove what a new run of a trial replaces; the caller holds its lock.
+
+    Returns:
+        False when there is nothing to run: the trial is finished, or a stop was asked for and what would be replaced
+        is worth more than an empty beginning.
+    """
+    directory = RecordDirectory.of(results, trial)
+    state = state_of(results, trial, knows, policy)
+    if state.finished:
+        return False
+    if state.retrain or policy.is_outdated(directory):
+        if stop():
+            return False
+        writer.clear(directory)
+    return True
+
+
+def claim_and_run(
+    trial: Trial,
+    results: Path,
+    context: RunContext,
+    listener: Listener,
+    policy: Policy,
+    patience: float = PATIENCE_SECONDS,
+) -> Run[Claim]:
     """Run a trial unless another process owns it or it is finished.
 
     Args:
@@ -82,19 +116,15 @@ def claim_and_run(trial: Trial, results: Path, context: RunContext, listener: Li
         context: Where and how it runs.
         listener: Learns how it goes.
         policy: What counts as finished.
+        patience: Seconds to wait for its owner.
 
     Returns:
         Its record; or the process that owns it; or None when another process finished it meanwhile.
     """
     directory = RecordDirectory.of(results, trial)
     with trial_lock(directory) as lock:
-        if owner := lock.acquire():
+        if owner := lock.acquire(patience):
             return owner
-        state = state_of(results, trial, context, policy)
-        if state.finished:
+        if not make_way(results, trial, context, policy, context.stop):
             return None
-        if state.retrain or policy.is_outdated(directory):
-            if context.stop():  # what it would replace is worth more than an empty beginning
-                return None
-            writer.clear(directory)
         return (yield from run_trial(trial, directory, context, listener, policy.time_limit))

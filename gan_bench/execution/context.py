@@ -22,6 +22,7 @@ from gan_bench.metrics.features import Extractor
 from gan_bench.metrics.reference import Reference, is_cached, reference
 from gan_bench.models.architectures import ARCHITECTURES, fingerprint
 from gan_bench.models.losses import LOSSES
+from gan_bench.records.layout import RecordDirectory
 from gan_bench.training.engine import Engine, ReferenceEngine
 from gan_bench.training.fast.engine import Capture, FastEngine, unsupported
 from gan_bench.training.group.group import CapturedEngine, cuda_capture
@@ -40,6 +41,7 @@ class RunContext:
         stop: Says whether to stop at the next step.
         engine_choice: ``auto``, or the name of an engine.
         notify: Learns what is being prepared: images, reference statistics.
+        saved: Called after every checkpoint with the record it is of.
     """
 
     data: DataRoot
@@ -47,6 +49,7 @@ class RunContext:
     stop: Callable[[], bool]
     engine_choice: str = "auto"
     notify: Notify = ignore_preparation
+    saved: Callable[[RecordDirectory], None] = lambda _: None
     _shared: dict[tuple[object, ...], object] = field(default_factory=dict, repr=False, compare=False)
 
     def images(self, dataset: str, split: Split, size: int) -> ImageSet:

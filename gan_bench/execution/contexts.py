@@ -14,6 +14,7 @@ from gan_bench.execution.context import RunContext
 from gan_bench.execution.environment import choose_device, fix_bits
 from gan_bench.execution.events import Notify, ignore_preparation
 from gan_bench.execution.job import Site
+from gan_bench.records.layout import RecordDirectory
 
 
 class Contexts:
@@ -22,10 +23,16 @@ class Contexts:
     Args:
         stop: Says whether to stop at the next step.
         notify: Learns what is being prepared.
+        saved: Called after every checkpoint with the record it is of.
     """
 
-    def __init__(self, stop: Callable[[], bool], notify: Notify = ignore_preparation) -> None:
-        self._stop, self._notify = stop, notify
+    def __init__(
+        self,
+        stop: Callable[[], bool],
+        notify: Notify = ignore_preparation,
+        saved: Callable[[RecordDirectory], None] = lambda _: None,
+    ) -> None:
+        self._stop, self._notify, self._saved = stop, notify, saved
         self._made: dict[tuple[object, ...], RunContext] = {}
 
     def of(self, site: Site) -> RunContext:
@@ -41,7 +48,7 @@ class Contexts:
             device = choose_device(site.device)
             fix_bits(device)
             root = DataRoot(site.data, site.data_given)
-            self._made[key] = RunContext(root, device, self._stop, site.engine, self._notify)
+            self._made[key] = RunContext(root, device, self._stop, site.engine, self._notify, self._saved)
         for folder in site.folders:
             register_folder(folder)
         for source in site.plugins:

@@ -70,6 +70,7 @@ def estimate(
     workers: int | None = None,
     group: int | None = None,
     done: Mapping[str, int] | None = None,
+    beside: int | None = None,
 ) -> Estimate:
     """Measure every kind of step shortly, alone and in groups where they may pay.
 
@@ -80,6 +81,8 @@ def estimate(
         group: How many trials train together; None finds what is fastest on a GPU, and is 1 on a CPU, where
             stacking was measured not to pay.
         done: Epochs that trials have behind them, by trial id.
+        beside: How many of the processes share this machine with the one that measures, whose load is imitated on a
+            CPU; None takes all others.
     """
     done = done or {}
     if workers is None:
@@ -90,9 +93,9 @@ def estimate(
     threads = torch.get_num_threads()
     cpu = context.device.type == "cpu"
     try:
-        if cpu:
+        if cpu and beside is None:
             torch.set_num_threads(1)
-        with _load(workers - 1 if cpu else 0):
+        with _load((workers - 1 if beside is None else beside) if cpu else 0):
             paces = _paces(trials, context, group, workers)
             each = {trial.id: _seconds(trial, context, paces, done) for trial in trials}
             jobs = [

@@ -40,6 +40,8 @@ class Hearing:
         if event == "warning":
             warnings.warn(content["text"], RuntimeWarning, stacklevel=2)
             return
+        if event == "prepares":  # images and statistics, once per process
+            return
         trial = self._trials[content.pop("trial")]
         if event == "claimed":
             self.note(trial, claim_from_json(content["claim"]))

@@ -13,7 +13,7 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.sources import Source
 from gan_bench.execution.claim import Claim, Policy
 from gan_bench.execution.events import Progress
-from gan_bench.records.lock import Owner
+from gan_bench.records.lock import PATIENCE_SECONDS, Owner
 from gan_bench.records.record import TrialRecord
 
 
@@ -70,12 +70,14 @@ class Job:
         results: The results folder.
         site: Where they run.
         policy: What becomes of trials that ended before or end badly.
+        patience: Seconds to wait for another owner of a trial.
     """
 
     trials: tuple[Trial, ...]
     results: Path
     site: Site
     policy: Policy
+    patience: float = PATIENCE_SECONDS
 
     def to_json(self) -> str:
         """Return the job as one line of JSON."""
@@ -84,6 +86,7 @@ class Job:
             "results": str(self.results.resolve()),
             "site": self.site.to_json(),
             "policy": asdict(self.policy),
+            "patience": self.patience,
         }
         return json.dumps(plain)
 
@@ -96,6 +99,7 @@ class Job:
             results=Path(plain["results"]),
             site=Site.from_json(plain["site"]),
             policy=Policy(**plain["policy"]),
+            patience=plain["patience"],
         )
 
 

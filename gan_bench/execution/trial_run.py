@@ -90,7 +90,7 @@ class _TrialRun:
         self.trial, self.config = trial, trial.config
         self.directory, self.context, self.listener = directory, context, listener
         self.meter = Meter(context.device, time_limit)
-        self.checkpointer = Checkpointer(trial, directory, self._progress)
+        self.checkpointer = Checkpointer(trial, directory, self._progress, context.saved)
         self.log = TrialLog(directory, trial.config)
         self.engine: Engine | None = None
         self.scores: list[tuple[int, dict[str, float | None]]] = []

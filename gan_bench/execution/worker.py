@@ -39,7 +39,7 @@ def run_job(job: Job, context: RunContext, send: Send) -> None:
     from gan_bench.execution.scheduler import Run, schedule
 
     def claimed(trial: Trial) -> Run[None]:
-        claim = yield from claim_and_run(trial, job.results, context, JsonListener(send), job.policy)
+        claim = yield from claim_and_run(trial, job.results, context, JsonListener(send), job.policy, job.patience)
         send("claimed", trial=trial.id, claim=claim_to_json(claim))
 
     schedule(claimed(trial) for trial in job.trials)

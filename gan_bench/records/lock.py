@@ -135,6 +135,17 @@ def trial_lock(directory: RecordDirectory) -> Lock:
     return Lock(directory.path.parent / LOCKS, directory.path.name.rpartition("--")[2])
 
 
+def break_lock(directory: RecordDirectory) -> None:
+    """Forget a trial's lock, whose owner is known to be gone with its machine.
+
+    Some network file systems keep the locks of a lost machine for minutes, or until somebody restarts them. The next
+    lock is of a new file.
+    """
+    lock = trial_lock(directory)
+    with contextlib.suppress(OSError):
+        (lock.folder / f"{lock.name}.lock").unlink(missing_ok=True)
+
+
 def suite_lock(suite_folder: Path) -> Lock:
     """Return the lock under which the files that a suite's trials share are rewritten."""
     return Lock(suite_folder / LOCKS, "suite")

@@ -1,0 +1,266 @@
+"""A connection to a Ray cluster: what it has, whether it fits, and the few calls that need Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gan_bench.core.atomic import ASIDE, remove_leftovers
+from gan_bench.core.errors import UserError, brief
+from gan_bench.execution.cluster.actors import Depot, Mailbox
+from gan_bench.execution.cluster.node import NodeReport, SharedFolder, report_node, versions
+from gan_bench.execution.cluster.task import Desk
+
+MARK = ".gan_bench-shared-"
+"""Start of the name of the file by which nodes recognise a shared results folder; a later run removes what a killed
+driver left."""
+ANSWER_SECONDS = 120.0
+"""Seconds that a node may take to say what it is like: it starts a process first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayOptions:
+    """What is asked of a cluster.
+
+    Attributes:
+        address: Address of its head; None takes ``RAY_ADDRESS``, then a cluster on this machine, else starts one here.
+        gpus: GPUs of one task, a fraction shares one; None takes one where the cluster has GPUs.
+        cpus: CPU cores of one task, and its threads.
+    """
+
+    address: str | None = None
+    gpus: float | None = None
+    cpus: float = 1.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one task takes of a node."""
+
+    cpus: float
+    gpus: float
+
+    def slots(self, node: Mapping[str, float]) -> int:
+        """Say how many such tasks a node with these resources runs at a time."""
+        cores = int(node.get("CPU", 0.0) / self.cpus + 1e-6)
+        return cores if not self.gpus else min(cores, int(node.get("GPU", 0.0) / self.gpus + 1e-6))
+
+    def __str__(self) -> str:
+        """Write it for people."""
+        return f"{self.gpus:g} GPU and {self.cpus:g} CPU" if self.gpus else f"{self.cpus:g} CPU"
+
+
+def share_of(options: RayOptions, device: str, nodes: list[Mapping[str, float]]) -> Share:
+    """Decide what a task takes.
+
+    Args:
+        options: What is asked for.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        nodes: The resources of the cluster's nodes.
+
+    Raises:
+        UserError: No node has that much, so that tasks would wait for ever.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"--device {device} names a GPU, and Ray chooses it; use --device auto, cpu or cuda")
+    if options.cpus <= 0 or (options.cpus > 1 and options.cpus != int(options.cpus)):
+        raise UserError("--cpus-per-trial must be a positive number, whole above 1")
+    most = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
+    gpus = options.gpus if options.gpus is not None else 1.0 if device == "cuda" or (device == "auto" and most) else 0.0
+    if not 0 <= gpus <= 1:
+        raise UserError("--gpus-per-trial lies between 0 and 1: a trial trains on one GPU, or shares it")
+    if device == "cpu" and gpus:
+        raise UserError("--device cpu and --gpus-per-trial do not go together; leave one out")
+    if device == "cuda" and not gpus:
+        raise UserError("--device cuda needs --gpus-per-trial above 0")
+    share = Share(options.cpus, gpus)
+    if not any(share.slots(node) for node in nodes):
+        largest = max(nodes, key=lambda node: (node.get("GPU", 0.0), node.get("CPU", 0.0)), default={})
+        raise UserError(
+            f"no node of the cluster has room for a trial ({share}); the largest has {largest.get('GPU', 0.0):g} GPU "
+            f"and {largest.get('CPU', 0.0):g} CPU, so lower --gpus-per-trial or --cpus-per-trial"
+        )
+    return share
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that this process is connected to.
+
+    Attributes:
+        share: What one task takes.
+        desk: The driver's side, as tasks see it.
+        nodes: What the nodes are like.
+    """
+
+    share: Share
+    desk: Desk
+    nodes: tuple[NodeReport, ...]
+
+    @property
+    def device(self) -> str:
+        """What tasks compute on."""
+        return "cuda" if self.share.gpus else "cpu"
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of a task."""
+        return max(1, int(self.share.cpus))
+
+    @property
+    def shares(self) -> bool:
+        """Whether every node sees the results folder."""
+        return all(node.shares for node in self.nodes)
+
+    def slots(self) -> int:
+        """Say how many tasks the cluster runs at a time, were it free of other work."""
+        return sum(self.share.slots(node["Resources"]) for node in live_nodes())
+
+    def remote(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - Ray's functions have no types
+        """Return a function as a task that takes a trial's share; on a GPU each gets a fresh process.
+
+        Ray sets OMP_NUM_THREADS only where it is not set, so it is set: bits depend on the number of threads. GPUs
+        must be named here, not at the call, for a fresh process; and Ray must not try again by itself, because a
+        trial's second try is ours to count and to resume.
+        """
+        import ray
+
+        threads = str(self.threads)
+        return ray.remote(
+            num_cpus=self.share.cpus,
+            num_gpus=self.share.gpus,
+            max_retries=0,
+            max_calls=1 if self.share.gpus else 0,
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}},
+        )(function)
+
+
+def live_nodes() -> list[Any]:
+    """Return the nodes that are alive, as Ray describes them."""
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+@contextmanager
+def connected(options: RayOptions, device: str, results: Path) -> Iterator[Cluster]:
+    """Connect to a cluster for as long as the block runs; nothing stays there.
+
+    Args:
+        options: What is asked of it.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        results: The results folder, which must exist.
+
+    Raises:
+        UserError: There is no such cluster, it does not fit, or its nodes differ in their software.
+    """
+    _connect(options.address)
+    import ray
+
+    token = secrets.token_hex(16)
+    mark = results.resolve() / f"{MARK}{token[:8]}{ASIDE}"
+    try:
+        share = share_of(options, device, [node["Resources"] for node in live_nodes()])
+        remove_leftovers(results)
+        mark.write_text(token, encoding="utf-8")
+        folder = SharedFolder(results.resolve(), mark, token)
+        desk = Desk(_actor(Mailbox), _actor(Depot, str(results.resolve())), folder)
+        yield Cluster(share, desk, tuple(_same_versions(_reports(folder))))
+    finally:
+        with contextlib.suppress(OSError):
+            mark.unlink(missing_ok=True)
+        ray.shutdown()  # ends the actors and tasks of this process
+
+
+def _connect(address: str | None) -> None:
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--executor ray needs Ray; install it with `pip install 'gan-bench[ray]'`") from None
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    if address and address.startswith("ray://"):
+        raise UserError(
+            f"{address} is a client's address, whose connections may break; run on a machine of the cluster, with its "
+            "head's address or --ray-address auto"
+        )
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of a cluster that is started here
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+    except Exception as error:  # Ray raises many kinds
+        where = f"the Ray cluster at {address}" if address else "Ray"
+        raise UserError(f"{where} cannot be used ({brief(error)}); check --ray-address, or start it") from None
+
+
+def _actor(kind: type, *arguments: object) -> Any:  # noqa: ANN401 - Ray's handles have no types
+    """Start an actor on this node, beside whatever runs there."""
+    import ray
+
+    here = ray.get_runtime_context().get_node_id()
+    options = {"num_cpus": 0, "scheduling_strategy": _on(here)} | (
+        {"max_concurrency": _CALLS} if kind is Mailbox else {}
+    )
+    return ray.remote(kind).options(**options).remote(*arguments)
+
+
+_CALLS = 100_000
+"""Calls that a mailbox answers at a time: one of each task waits there for the request to stop."""
+
+
+def _on(node: str) -> Any:  # noqa: ANN401 - Ray's own
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
+def _reports(folder: SharedFolder) -> list[NodeReport]:
+    """Ask every node what it is like.
+
+    Raises:
+        UserError: One does not answer.
+    """
+    import ray
+    from ray.exceptions import GetTimeoutError, RayError
+
+    task = ray.remote(num_cpus=0, max_retries=0)(report_node)
+    asked = [
+        (node["NodeManagerHostname"], task.options(scheduling_strategy=_on(node["NodeID"])).remote(folder))
+        for node in live_nodes()
+    ]
+    found = []
+    for host, answer in asked:
+        try:
+            found.append(ray.get(answer, timeout=ANSWER_SECONDS))
+        except GetTimeoutError:
+            raise UserError(
+                f"the node {host} did not answer within {ANSWER_SECONDS:.0f} s; take it out of the cluster or try again"
+            ) from None
+        except RayError as error:
+            cause = getattr(error, "cause", None) or error
+            raise UserError(
+                f"the node {host} cannot run gan_bench ({brief(cause)}); install the same version on every node"
+            ) from None
+    return found
+
+
+def _same_versions(reports: list[NodeReport]) -> list[NodeReport]:
+    """Return the reports of nodes that run what runs here.
+
+    Raises:
+        UserError: One runs another version of something that bits depend on.
+    """
+    here = versions()
+    for report in reports:
+        for name, version in here.items():
+            if report.versions.get(name) != version:
+                raise UserError(
+                    f"the node {report.host} has {name} {report.versions.get(name)}, and this machine has {version}; "
+                    "install the same versions on every node"
+                )
+    return reports

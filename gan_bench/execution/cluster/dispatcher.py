@@ -1,0 +1,175 @@
+"""Carry bundles to their ends: keep the cluster busy, hear what tasks say, and try again what was lost."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan_bench.config.trial import Trial
+from gan_bench.execution.claim import Claim, Policy
+from gan_bench.execution.cluster.bundles import Bundle
+from gan_bench.execution.cluster.transport import Ended, Handle, Loss, Transport
+from gan_bench.execution.hearing import Hearing
+from gan_bench.execution.lost import end_of, write_lost
+from gan_bench.execution.results import Results
+from gan_bench.execution.worker_pool import TIMEOUT_GRACE
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import Owner, break_lock
+from gan_bench.records.record import Status, TrialRecord
+
+RETRIES = 2
+"""How often a trial whose worker or node was lost is tried again."""
+AHEAD = 4
+"""Tasks handed over beyond those that can run at a time, so that no place waits for the driver."""
+POLL_SECONDS = 0.2
+
+
+@dataclass
+class _Task:
+    bundle: Bundle
+    first_said: float | None = None  # when its first trial began, by the clock
+
+
+class Dispatcher:
+    """Carries bundles through a transport.
+
+    Args:
+        transport: Where to.
+        results: The results folder, on this machine.
+        policy: What becomes of trials that end badly.
+        hearing: Hears what tasks say.
+        stop: Says whether to stop.
+        most: Tasks at a time at most, or None.
+        clock: Gives the time in seconds.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        results: Path,
+        policy: Policy,
+        hearing: Hearing,
+        stop: Callable[[], bool],
+        most: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._transport, self._results, self._policy, self._stop = transport, results, policy, stop
+        self._hearing, self._most, self._clock = hearing, most, clock
+        self._waiting: deque[Bundle] = deque()
+        self._running: dict[Handle, _Task] = {}
+        self._tries: Counter[str] = Counter()
+        self._late: set[Handle] = set()
+        self._before: dict[str, bytes | None] = {}
+
+    def carry(self, bundles: Iterable[Bundle], into: Results) -> None:
+        """Carry bundles to their ends.
+
+        Args:
+            bundles: What to run.
+            into: Takes what becomes of the trials.
+        """
+        self._waiting.extend(bundles)
+        asked = False
+        while self._waiting or self._running:
+            if self._stop() and not asked:
+                asked = True
+                self._transport.stop()
+            if asked or into.enough(self._policy):
+                self._waiting.clear()
+            self._submit()
+            over = self._transport.wait(POLL_SECONDS)
+            for handle, said in self._transport.events():  # what ended tasks said last is among it
+                self._hear(handle, said)
+            for ended in over:
+                self._end(ended, into)
+            self._kill_the_late()
+
+    def _submit(self) -> None:
+        slots = self._transport.slots()
+        room = min(slots + AHEAD, self._most or slots + AHEAD)
+        while self._waiting and len(self._running) < room:
+            bundle = self._waiting.popleft()
+            for trial in bundle.trials:
+                if trial.id not in self._before:
+                    self._before[trial.id] = end_of(self._results, trial)
+            self._running[self._transport.submit(bundle)] = _Task(bundle)
+
+    def _hear(self, handle: Handle, said: object) -> None:
+        task = self._running.get(handle)
+        if task is None or not isinstance(said, dict):  # last words of a task that was given up
+            return
+        if said["event"] == "started" and task.first_said is None:
+            task.first_said = self._clock()
+        self._hearing.hear(said)
+
+    def _end(self, ended: Ended, into: Results) -> None:
+        task = self._running.pop(ended.handle)
+        late = ended.handle in self._late
+        self._late.discard(ended.handle)
+        claims = self._hearing.claims
+        for trial in task.bundle.trials:
+            claim = ended.claims.get(trial.id)
+            if trial.id in ended.claims and trial.id not in claims and not self._is_cut_off(claim):
+                self._hearing.note(trial, claim)
+            if self._take_back(trial, task.bundle):
+                del claims[trial.id]
+        if left := task.bundle.without(lambda trial: trial.id in claims):
+            loss = ended.loss or Loss("its task ended before it; --retry-failed continues from its checkpoint", True)
+            self._lose(Bundle(left, task.bundle.retry), loss, late=late)
+        for trial in task.bundle.trials:
+            if trial.id in claims:
+                into.note(trial, claims.pop(trial.id))
+
+    def _is_cut_off(self, claim: Claim) -> bool:
+        """Say whether a task ended its trial because it lost the driver, not because that asked it to."""
+        return isinstance(claim, TrialRecord) and claim.status is Status.INTERRUPTED and not self._stop()
+
+    def _take_back(self, trial: Trial, bundle: Bundle) -> bool:
+        """Break the lock that a machine which is gone has left on a retried trial; its file system has not noticed."""
+        owner = self._hearing.claims.get(trial.id)
+        if not (bundle.retry and isinstance(owner, Owner) and self._transport.is_gone(owner.host)):
+            return False
+        break_lock(RecordDirectory.of(self._results, trial))
+        return True
+
+    def _lose(self, bundle: Bundle, loss: Loss, *, late: bool) -> None:
+        """Try again what a lost task has not done; a trial that was under way too often has failed."""
+        for trial in bundle.trials:
+            self._transport.let_go(trial.id)
+        if self._stop():
+            return
+        started = self._hearing.started
+        blamed = [trial for trial in bundle.trials if trial.id in started] or list(bundle.trials)
+        self._tries.update(trial.id for trial in blamed)
+        again = loss.again and not late
+        given_up = {trial.id for trial in blamed if not again or self._tries[trial.id] > RETRIES}
+        if not loss.again:
+            given_up = {trial.id for trial in bundle.trials}
+        for trial in bundle.trials:
+            started.discard(trial.id)
+            if trial.id in given_up:
+                tries = f" ({RETRIES + 1} times)" if again else ""
+                claim = write_lost(
+                    self._results, trial, self._policy, loss.reason + tries, self._before[trial.id], late=late
+                )
+                self._hearing.note(trial, claim)
+        alone = {trial.id for trial in blamed}
+        for group in bundle.without(lambda trial: trial.id in given_up or trial.id not in alone):
+            self._waiting.appendleft(Bundle((group,), retry=True))
+        if rest := bundle.without(lambda trial: trial.id in alone):
+            self._waiting.appendleft(Bundle(rest))
+
+    def _kill_the_late(self) -> None:
+        """Kill tasks that are long past their trials' time limit and do not answer."""
+        limit = self._policy.time_limit
+        if limit is None:
+            return
+        for handle, task in self._running.items():
+            began = task.first_said
+            allowed = limit * len(task.bundle.trials) + TIMEOUT_GRACE
+            if began is not None and handle not in self._late and self._clock() - began > allowed:
+                self._late.add(handle)
+                self._transport.kill(handle)

@@ -1,0 +1,143 @@
+"""The executor ``ray``: a plan's questions and its trials, carried out on the nodes of a cluster."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.execution.claim import Policy
+from gan_bench.execution.cluster.bundles import make_bundles
+from gan_bench.execution.cluster.connection import Cluster
+from gan_bench.execution.cluster.dispatcher import Dispatcher
+from gan_bench.execution.cluster.ray_transport import RayTransport
+from gan_bench.execution.cluster.task import Answer, call
+from gan_bench.execution.context import RunContext
+from gan_bench.execution.events import Listener, Notify
+from gan_bench.execution.grouping import group_trials
+from gan_bench.execution.hearing import Hearing
+from gan_bench.execution.job import Job, Site
+from gan_bench.execution.results import Results, until_nothing_moves
+
+T = TypeVar("T")
+WAITING_SECONDS = 1.0
+QUIET_SECONDS = 8.0
+"""Seconds without an answer or a word from which somebody who waits is told so."""
+
+
+@dataclass(frozen=True)
+class OnCluster:
+    """A place on a cluster, for a plan's questions.
+
+    Attributes:
+        cluster: The cluster.
+        site: Where its tasks run.
+        notify: Learns what is being prepared.
+        device: What computes there.
+    """
+
+    cluster: Cluster
+    site: Site
+    notify: Notify
+    device: str = ""
+
+    @classmethod
+    def of(cls, cluster: Cluster, site: Site, notify: Notify) -> OnCluster:
+        """Find out what computes there, from a task.
+
+        Raises:
+            UserError: The device does not exist there.
+        """
+        place = cls(cluster, site, notify)
+        return replace(place, device=place.call(_device))
+
+    def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
+        """Let a function work on a node; it takes the run context there as ``context``.
+
+        Raises:
+            UserError: What the function raised, or the task was lost.
+        """
+        import ray
+
+        from gan_bench.execution.cluster.ray_transport import loss_of
+
+        desk = self.cluster.desk
+        pending = self.cluster.remote(call).remote(desk, 0, self.site, work, arguments, options)
+        asked, told = time.monotonic(), False
+        while not ray.wait([pending], timeout=WAITING_SECONDS)[0]:
+            said = ray.get(desk.mailbox.take.remote())
+            self._tell(said)
+            if said:
+                asked = time.monotonic()
+            elif not told and time.monotonic() - asked > QUIET_SECONDS:
+                told = True
+                self.notify("waiting for a free place on the cluster", 0.0)
+        self._tell(ray.get(desk.mailbox.take.remote()))
+        try:
+            answer: Answer = ray.get(pending)
+        except Exception as error:  # Ray raises many kinds, and what the task raised
+            from gan_bench.core.errors import UserError
+
+            raise UserError(f"the cluster did not answer: {loss_of(error).reason}") from error
+        if answer.error:
+            raise answer.error
+        found: T = answer.value
+        return found
+
+    def _tell(self, said: Iterable[tuple[Any, Any]]) -> None:
+        for _, event in said:
+            if event["event"] == "prepares":
+                self.notify(event["what"], event["fraction"])
+
+
+def _device(context: RunContext) -> str:
+    return str(context.device)
+
+
+def run_ray(
+    results: Path,
+    trials: Iterable[Trial],
+    cluster: Cluster,
+    site: Site,
+    listener: Listener,
+    policy: Policy,
+    stop: Callable[[], bool],
+    seconds: Callable[[Trial], float] = lambda _: 0.0,
+    sizes: Callable[[TrialConfig], int] = lambda _: 1,
+    workers: int | None = None,
+) -> Results:
+    """Run trials on a cluster; what a lost process or node had is resumed elsewhere.
+
+    Args:
+        results: The results folder, on this machine.
+        trials: What to run.
+        cluster: Where.
+        site: What its tasks must know.
+        listener: Learns how it goes, one event at a time.
+        policy: What becomes of trials that ended before or end badly.
+        stop: Says whether to stop.
+        seconds: Expected seconds of a trial.
+        sizes: Says how many trials like this one train together at most.
+        workers: Tasks at a time at most, or None for as many as there is room for.
+
+    Raises:
+        UserError: No node is left that could run a trial.
+    """
+
+    def job(group: tuple[Trial, ...], patience: float | None) -> Job:
+        made = Job(trials=group, results=results, site=site, policy=policy)
+        return made if patience is None else replace(made, patience=patience)
+
+    listed, listening = list(trials), threading.Lock()
+    transport = RayTransport(cluster, job)
+
+    def carry_out(left: list[Trial], into: Results) -> None:
+        slots = min(transport.slots(), workers or transport.slots())
+        dispatcher = Dispatcher(transport, results, policy, Hearing(left, listener, listening), stop, workers)
+        dispatcher.carry(make_bundles(group_trials(left, sizes), seconds, slots), into)
+
+    return until_nothing_moves(results, listed, policy, stop, carry_out)

@@ -1,0 +1,157 @@
+"""Ray clusters whose nodes, processes and drivers are lost: every trial is done, with the bits of one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from support.clusters import LocalCluster, can_stand_alone, kill_all
+from support.commands import gan_bench, wait_for
+from support.records import assert_whole, bits
+
+from gan_bench.records.layout import RecordDirectory
+
+EPOCHS = 40
+SUITE = f"""\
+suite: far
+version: 1
+trials:
+  - recipe: mnist-mlp-z100
+    set: {{dataset: digits, epochs: {EPOCHS}, log_every: 4}}
+seeds: [0, 1, 2]
+evaluate: {{samples: 64, epochs: [{EPOCHS // 2}, {EPOCHS}], extractors: [lenet-mnist-v1]}}
+"""
+ENVIRONMENT = {**os.environ, "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    path = tmp_path_factory.mktemp("suite") / "far.yaml"
+    path.write_text(SUITE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(suite, tmp_path_factory):
+    """What one process makes of the suite, on one thread as the tasks of a cluster have."""
+    results = tmp_path_factory.mktemp("inline") / "results"
+    done = gan_bench("run", suite, "--results", results, "--no-tracking", "--executor", "inline", env=ENVIRONMENT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return results
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    made = LocalCluster()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def start(cluster, suite, tmp_path):
+    """Starts drivers, and kills what a failed test leaves of them."""
+    started = []
+
+    def begin(*arguments):
+        command = [sys.executable, "-m", "gan_bench", "run", str(suite), "--results", str(tmp_path / "results")]
+        command += ["--no-tracking", "--executor", "ray", "--ray-address", cluster.address, *arguments]
+        path = tmp_path / f"out-{len(started)}"
+        with path.open("w") as out:
+            process = subprocess.Popen(command, stdout=out, stderr=out, env=ENVIRONMENT, start_new_session=True)
+        process.said = path.read_text
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        kill_all(process)
+
+
+def pids(results):
+    """The processes that own trials now, by trial."""
+    found = {}
+    for path in results.glob("*/.locks/????????.owner"):
+        try:
+            found[path.stem] = json.loads(path.read_text())["pid"]
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def ends(results):
+    return [json.loads(path.read_text())["status"] for path in results.glob("*/*/record.json")]
+
+
+def assert_same(results, undisturbed):
+    assert_whole(results)
+    for path in undisturbed.glob("*/*--*"):
+        assert bits(RecordDirectory(results / path.relative_to(undisturbed))) == bits(RecordDirectory(path))
+
+
+def checkpoints(results):
+    return list(results.glob("*/*/checkpoint.pt"))
+
+
+def test_lost_processes_nodes_and_drivers_cost_no_trial(cluster, start, tmp_path, undisturbed):
+    results = tmp_path / "results"
+    nodes = [cluster.add(), cluster.add()]
+    first = start()
+    wait_for(lambda: len(checkpoints(results)) == 2)
+    kill_all(first)
+    gone = pids(results).values()
+    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in gone), 30)  # noqa: PTH110
+    assert ends(results) == []
+
+    second = start()
+    wait_for(lambda: second.said().count("resumed after epoch") == 2)
+    victim = max(pids(results).values())
+    os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: second.said().count("resumed after epoch") == 3)
+    cluster.remove(nodes.pop())
+    assert second.wait(timeout=240) == 0, second.said()
+    cluster.remove(nodes.pop())
+    said = second.said()
+    assert "2 nodes" not in said.splitlines()[0]
+    assert "3 nodes, which share the results folder; 2 trials at a time" in said
+    assert sorted(ends(results)) == ["done"] * 3
+    assert len(list(results.glob(".*shared*"))) == 1  # of the killed driver, which a run of another day removes
+    assert_same(results, undisturbed)
+
+
+@pytest.mark.skipif(not can_stand_alone(), reason="this system lets nobody unshare its mounts")
+def test_records_and_checkpoints_travel_where_no_folder_is_shared(cluster, start, tmp_path, undisturbed):
+    results = tmp_path / "results"
+    apart = [cluster.add_apart(results) for _ in range(2)]
+    first = start()
+    wait_for(lambda: "[2/3]" in first.said())
+    first.send_signal(signal.SIGINT)
+    assert first.wait(timeout=60) == 130, first.said()
+    assert "records travel to this machine" in first.said()
+    assert ends(results) == ["interrupted"] * 2
+
+    second = start()
+    wait_for(lambda: second.said().count("resumed after epoch") == 2)
+    kill_all(apart[0])
+    assert second.wait(timeout=240) == 0, second.said()
+    assert second.said().count("resumed after epoch") >= 3, second.said()
+    assert sorted(ends(results)) == ["done"] * 3
+    assert_same(results, undisturbed)
+
+
+def test_what_a_cluster_cannot_do_is_said_at_once(cluster, start):
+    node = cluster.add(num_gpus=1)
+    tells = {
+        ("--gpus-per-trial", "0", "--cpus-per-trial", "8"): "no node of the cluster has room for a trial (8 CPU)",
+        ("--device", "cuda:1"): "Ray chooses it",
+        # the head has no GPU; the node says that it has one, and torch sees none there
+        (): "torch sees no CUDA device",
+    }
+    for arguments, sentence in tells.items():
+        process = start(*arguments)
+        assert process.wait(timeout=100) == 2, process.said()
+        assert sentence in " ".join(process.said().split()), process.said()
+    cluster.remove(node)
