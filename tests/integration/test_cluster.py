@@ -15,7 +15,7 @@ from support.records import assert_whole, bits
 
 from gan_bench.records.layout import RecordDirectory
 
-EPOCHS = 40
+EPOCHS = 60
 SUITE = f"""\
 suite: far
 version: 1

@@ -50,7 +50,7 @@ class LocalCluster:
 
     def add_apart(self, hidden):
         """Add a node for which a folder is empty and its own."""
-        known = self.size()
+        known = self.nodes()
         folder = Path(hidden)
         folder.mkdir(parents=True, exist_ok=True)
         starts = f"{RAY} start --address={self.address} --num-cpus=1 --object-store-memory={MEMORY} --block"
@@ -59,12 +59,12 @@ class LocalCluster:
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
         self._apart.append(process)
-        wait_for(lambda: self.size() > known, 60)
+        wait_for(lambda: self.nodes() - known, 60)
         return process
 
-    def size(self):
-        """Count the nodes that the head knows to be alive, itself included."""
-        return len(self._cluster.global_state._live_node_ids())
+    def nodes(self):
+        """Return the nodes that the head takes to be alive, itself included."""
+        return set(self._cluster.global_state._live_node_ids())
 
     def close(self):
         for process in self._apart:

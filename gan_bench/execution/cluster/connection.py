@@ -223,10 +223,10 @@ def _reports(folder: SharedFolder) -> list[NodeReport]:
     """Ask every node what it is like.
 
     Raises:
-        UserError: One does not answer.
+        UserError: One does not answer, or cannot.
     """
     import ray
-    from ray.exceptions import GetTimeoutError, RayError
+    from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
     task = ray.remote(num_cpus=0, max_retries=0)(report_node)
     asked = [
@@ -241,11 +241,12 @@ def _reports(folder: SharedFolder) -> list[NodeReport]:
             raise UserError(
                 f"the node {host} did not answer within {ANSWER_SECONDS:.0f} s; take it out of the cluster or try again"
             ) from None
-        except RayError as error:
-            cause = getattr(error, "cause", None) or error
+        except RayTaskError as error:
             raise UserError(
-                f"the node {host} cannot run gan_bench ({brief(cause)}); install the same version on every node"
+                f"the node {host} cannot run gan_bench ({brief(error.cause)}); install the same version on every node"
             ) from None
+        except RayError:  # the node is gone, which the cluster may notice later than its tasks do
+            continue
     return found
 
 
