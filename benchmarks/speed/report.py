@@ -10,6 +10,7 @@ disk for each trial of 300 epochs.
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import json
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from rich.progress import track
 from sklearn.datasets import load_digits
 
@@ -67,7 +69,7 @@ def trials(settings: int, seeds: int, epochs: int) -> list[Trial]:
     return made
 
 
-def write(results: Path, trial: Trial, environment: dict[str, object], grids: list[NDArray[np.uint8]]) -> None:
+def write(results: Path, trial: Trial, environment: dict[str, object], grids: list[bytes]) -> None:
     """Leave the record of a trial that never ran."""
     directory, config = RecordDirectory.of(results, trial), trial.config
     rng = np.random.default_rng([config.seed, round(1e6 * config.lr_g), round(10 * config.betas_g[0])])
@@ -91,7 +93,7 @@ def write(results: Path, trial: Trial, environment: dict[str, object], grids: li
         found = [{"name": names[m], "metric": m, "value": v, **protocol, **rest} for m, v in values.items()]
         done = {"epoch": epoch, "step": epoch * STEPS, "images": epoch * 60_000, "train_seconds": epoch * 4.0}
         lines.append({**done, "seconds": 2.0, "scores": found})
-        writer.save_sample(directory, epoch, grids[(config.seed + index) % len(grids)])
+        directory.sample(epoch).write_bytes(grids[(config.seed + index) % len(grids)])
     writer.append(directory.evaluations, lines)
     writer.finish(
         directory,
@@ -109,12 +111,18 @@ def write(results: Path, trial: Trial, environment: dict[str, object], grids: li
     )
 
 
-def digit_grids(count: int) -> list[NDArray[np.uint8]]:
-    """Lay real digits into grids of 8 by 8, as large as those of 28x28 images."""
+def digit_grids(count: int) -> list[bytes]:
+    """Lay real digits into grids of 8 by 8, as large as those of 28x28 images, as PNG."""
     digits = np.kron(load_digits().images * 15, np.ones((3, 3))).astype(np.uint8)
     framed = np.pad(digits, ((0, 0), (3, 3), (3, 3)))[: 64 * count].reshape(count, 8, 8, 30, 30)
     wide = framed.transpose(0, 1, 3, 2, 4).reshape(count, 240, 240)
-    return [np.repeat(grid[:, :, None], 3, axis=2) for grid in wide]
+    return [_png(np.repeat(grid[:, :, None], 3, axis=2)) for grid in wide]
+
+
+def _png(grid: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(grid).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def main() -> None:

@@ -50,8 +50,8 @@ Steps = bool | Callable[[Mapping[str, Any]], bool]
 """Whether ``step`` lines of histories are read; a function says it for each trial, from its config."""
 
 
-def read_trial(path: Path, *, steps: Steps = True) -> StoredTrial:
-    """Read a record directory, with or without the ``step`` lines of its history.
+def read_trial(path: Path, *, steps: Steps = True, history: bool = True) -> StoredTrial:
+    """Read a record directory, with or without its history or the ``step`` lines of that.
 
     Raises:
         RecordError: It is not one, or is damaged, or is of a version this package does not know.
@@ -63,7 +63,7 @@ def read_trial(path: Path, *, steps: Steps = True) -> StoredTrial:
         path=path,
         trial=trial,
         environment=read_optional(directory.environment, schema.ENVIRONMENT, schema.Environment) or {},
-        history=read_lines(directory.history, schema.HISTORY, b"" if wanted else STEP_LINE),
+        history=read_lines(directory.history, schema.HISTORY, b"" if wanted else STEP_LINE) if history else [],
         evaluations=read_lines(directory.evaluations, schema.EVALUATIONS),
         record=read_optional(directory.record, schema.RECORD, schema.Record),
     )
@@ -150,30 +150,36 @@ def _is_suite(folder: Path) -> bool:
     return (folder / PLAN).exists() or (folder / BASELINES).exists() or next(folder.glob(TRIALS), None) is not None
 
 
-def scan(results: Path, *, steps: Steps = True) -> Iterator[StoredTrial | RecordError]:
+def count_records(results: Path) -> int:
+    """Count the record directories under a results folder, without a look into them."""
+    return sum(1 for suite in suite_folders(results) for _ in suite.glob(TRIALS))
+
+
+def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterator[StoredTrial | RecordError]:
     """Read every trial under a results folder, planned ones that never started included.
 
     Args:
         results: A results folder, or one suite's folder in it.
         steps: Whether the ``step`` lines of histories are read; without them a long history takes a fraction of the
             time.
+        history: Whether histories are read at all.
 
     Yields:
         Trials in the order of their paths, and an error for every directory that cannot be read. A planned trial
         whose directory cannot be read follows as a row with its ``damage``.
     """
     for suite in suite_folders(results):
-        yield from scan_suite(suite, steps=steps)
+        yield from scan_suite(suite, steps=steps, history=history)
 
 
-def scan_suite(suite: Path, *, steps: Steps = True) -> Iterator[StoredTrial | RecordError]:
+def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Iterator[StoredTrial | RecordError]:
     """Read every trial of one suite's folder, as ``scan`` does."""
     seen: set[str] = set()
     damaged: dict[str, str] = {}
     for path in sorted(suite.glob(TRIALS)):
         if not path.is_dir():
             continue
-        found = read_or_error(path, steps=steps)
+        found = read_or_error(path, steps=steps, history=history)
         if isinstance(found, StoredTrial):
             seen.add(path.name)
         else:
@@ -182,10 +188,10 @@ def scan_suite(suite: Path, *, steps: Steps = True) -> Iterator[StoredTrial | Re
     yield from _without_record(suite, seen, damaged)
 
 
-def read_or_error(path: Path, *, steps: Steps = True) -> StoredTrial | RecordError:
+def read_or_error(path: Path, *, steps: Steps = True, history: bool = True) -> StoredTrial | RecordError:
     """Read a record directory, or return what is wrong with it."""
     try:
-        return read_trial(path, steps=steps)
+        return read_trial(path, steps=steps, history=history)
     except RecordError as error:
         return error
     except OSError as error:

@@ -9,11 +9,12 @@ from pathlib import Path
 from rich.console import Console
 
 from gan_bench.core.atomic import remove_leftovers, write_atomically
-from gan_bench.core.errors import RecordError, UserError
-from gan_bench.records.reader import StoredTrial, existing, scan
+from gan_bench.core.errors import UserError
+from gan_bench.records.reader import existing
 from gan_bench.records.shared import lend_measures, read_baselines, read_commands
 from gan_bench.report.answer import Answer, answers, to_markdown
-from gan_bench.report.frame import Frames, build_frames, few_epochs
+from gan_bench.report.collect import Collected, collect, with_histories
+from gan_bench.report.frame import Frames
 from gan_bench.report.latex import check_columns, to_latex
 from gan_bench.report.render import print_table, to_csv
 from gan_bench.report.render import to_markdown as table_markdown
@@ -48,8 +49,13 @@ class ReportTables:
             baselines: Scores of held-out real images, by suite.
             commands: What each suite was last run with.
         """
+        return cls.of_studies(studies(frames, baselines, commands), frames)
+
+    @classmethod
+    def of_studies(cls, found: list[Study], frames: Frames) -> ReportTables:
+        """Make the tables of studies that are there."""
         made = []
-        for study in studies(frames, baselines, commands):
+        for study in found:
             tables = list(study_tables(study))
             made.append((study, tables, list(answers(study, tables))))
         return cls(made, article_tables(frames))
@@ -94,14 +100,13 @@ def build_report(
         UserError: There are no records, or the report cannot be written.
     """
     lend_measures(existing(results))
-    found = list(scan(results, steps=few_epochs))
-    trials = [item for item in found if isinstance(item, StoredTrial)]
-    unreadable = [str(item) for item in found if isinstance(item, RecordError)]
-    if not trials and not unreadable:
+    collected = collect(results)
+    if not collected.trials and not collected.unreadable:
         raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
-    frames = build_frames(trials)
     folder = out or results / "report"
-    tables = ReportTables.of(frames, read_baselines(results), read_commands(results))
+    found = studies(collected.frames, read_baselines(results), read_commands(results))
+    collected = with_histories(collected, found)
+    tables = ReportTables.of_studies(found, collected.frames)
     found_answers = [(study.suite, answer) for study, _, own in tables.studies for answer in own]
     if columns:
         check_columns(tables.all, columns)
@@ -112,10 +117,10 @@ def build_report(
             (folder / "answers").mkdir(exist_ok=True)
             text = to_markdown([answer for name, answer in found_answers if name == suite])
             write_atomically(folder / "answers" / f"{slug(suite)}.md", text)
-        page = _write_page(folder, tables, trials, unreadable, results) if html else None
+        page = _write_page(folder, tables, collected, results) if html else None
     except OSError as error:
         raise UserError(f"the report cannot be written to {folder} ({error.strerror}); choose another --out") from None
-    return Report(tables.all, found_answers, unreadable, folder, page)
+    return Report(tables.all, found_answers, collected.unreadable, folder, page)
 
 
 def _write_tables(tables: list[Table], out: Path, columns: Sequence[str] | None) -> None:
@@ -128,13 +133,7 @@ def _write_tables(tables: list[Table], out: Path, columns: Sequence[str] | None)
         write_atomically(folder / f"{table.name}.tex", to_latex(table, columns if table.ranking else None))
 
 
-def _write_page(
-    folder: Path,
-    made: ReportTables,
-    trials: list[StoredTrial],
-    unreadable: list[str],
-    results: Path,
-) -> Path:
+def _write_page(folder: Path, made: ReportTables, collected: Collected, results: Path) -> Path:
     from gan_bench.report.curves import best_first
     from gan_bench.report.page import Chapter, page
     from gan_bench.report.plots import standalone, study_plots
@@ -153,7 +152,7 @@ def _write_page(
             write_atomically(images / f"{strip.name}.gif", strip.animation())
         chapters.append(chapter)
     path = folder / "report.html"
-    write_atomically(path, page(chapters, made.articles, trials, unreadable, results))
+    write_atomically(path, page(chapters, made.articles, collected, results))
     return path
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from gan_bench.core.canonical import canonical_json
@@ -58,22 +61,64 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
     Returns:
         Frames that have all columns even when there are no rows.
     """
-    trials, scores = [], []
-    steps: dict[str, list[Any]] = {name: [] for name in ("trial", "epoch", *STATISTICS)}
-    epochs: dict[str, list[Any]] = {name: [] for name in _EPOCH_COLUMNS}  # columns: rows of 600,000 take gigabytes
+    trials, scores, histories = [], [], Histories()
     for item in stored:
         trials.append(_trial_row(item))
         scores += _score_rows(item)
-        _add_epochs(item, epochs)
-        _add_steps(item, steps)
-    trial_frame = _numeric(pd.DataFrame(trials), (*STATISTICS, *COSTS))
-    score_frame = pd.DataFrame(scores, columns=_SCORE_COLUMNS)
+        histories.add(item)
+    history, steps = histories.frames()
     return Frames(
-        trials=trial_frame,
-        scores=_numeric(score_frame, ("value", "draw_std", "train_seconds")),
-        history=_numeric(pd.DataFrame(epochs), _EPOCH_COLUMNS[2:]),
-        steps=_numeric(pd.DataFrame(steps), ("epoch", *STATISTICS)),
+        trials=_numeric(pd.DataFrame(trials), (*STATISTICS, *COSTS)),
+        scores=_numeric(pd.DataFrame(scores, columns=_SCORE_COLUMNS), ("value", "draw_std", "train_seconds")),
+        history=history,
+        steps=steps,
     )
+
+
+class Histories:
+    """Gathers the lines of histories in columns of floats: as rows of Python's numbers, 600,000 take gigabytes."""
+
+    def __init__(self) -> None:
+        self._epochs, self._steps = _Columns(_EPOCH_COLUMNS), _Columns(("trial", "epoch", *STATISTICS))
+
+    def add(self, item: StoredTrial) -> None:
+        """Take in the history of a trial; what it holds can then be let go."""
+        trial = item.trial["id"]
+        per_epoch = next((line["step"] / line["epoch"] for line in item.history if line["kind"] == "epoch"), None)
+        for line in item.history:
+            if line["kind"] == "epoch":
+                last, mean = line["last"], line.get("mean", {})
+                values = (*map(last.get, STATISTICS), *map(mean.get, STATISTICS), line.get("train_seconds"))
+                self._epochs.add(trial, line["epoch"], *values)
+            elif per_epoch:
+                self._steps.add(trial, line["step"] / per_epoch, *map(line.get, STATISTICS))
+
+    def frames(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the frames ``history`` and ``steps`` of ``Frames``."""
+        epochs = self._epochs.frame()
+        return epochs.astype({"epoch": int}), self._steps.frame()
+
+
+class _Columns:
+    """A frame that grows row by row: a trial, and numbers of which some may be missing."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        self._places: dict[str, int] = {}
+        self._trials, self._values = array("l"), [array("d") for _ in names[1:]]
+
+    def add(self, trial: str, *values: float | None) -> None:
+        """Append a row."""
+        self._trials.append(self._places.setdefault(trial, len(self._places)))
+        for column, value in zip(self._values, values, strict=True):
+            column.append(math.nan if value is None else value)
+
+    def frame(self) -> pd.DataFrame:
+        """Return what was gathered."""
+        names = np.array(list(self._places), dtype=object)
+        trial = names[np.asarray(self._trials)] if len(names) else names
+        numbers = {name: np.asarray(column) for name, column in zip(self._names[1:], self._values, strict=True)}
+        return pd.DataFrame({"trial": trial, **numbers})
 
 
 def _numeric(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
@@ -143,31 +188,6 @@ def _score_rows(item: StoredTrial) -> list[dict[str, Any]]:
                 }
             )
     return rows
-
-
-def _add_epochs(item: StoredTrial, columns: dict[str, list[Any]]) -> None:
-    trial = item.trial["id"]
-    for line in item.history:
-        if line["kind"] == "epoch":
-            last, mean = line["last"], line.get("mean", {})
-            columns["trial"].append(trial)
-            columns["epoch"].append(line["epoch"])
-            columns["train_seconds"].append(line.get("train_seconds"))
-            for name, mean_name in zip(STATISTICS, MEANS, strict=True):
-                columns[name].append(last.get(name))
-                columns[mean_name].append(mean.get(name))
-
-
-def _add_steps(item: StoredTrial, columns: dict[str, list[Any]]) -> None:
-    per_epoch = next((line["step"] / line["epoch"] for line in item.history if line["kind"] == "epoch"), None)
-    if not per_epoch:
-        return
-    for line in item.history:
-        if line["kind"] == "step":
-            columns["trial"].append(item.trial["id"])
-            columns["epoch"].append(line["step"] / per_epoch)
-            for name in STATISTICS:
-                columns[name].append(line.get(name))
 
 
 def _scaled(value: float | None, unit: float) -> float | None:

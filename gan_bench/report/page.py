@@ -17,6 +17,7 @@ from gan_bench.core.text import printable
 from gan_bench.core.version import __version__
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.answer import Answer
+from gan_bench.report.collect import Collected
 from gan_bench.report.curves import explorer, styles
 from gan_bench.report.frame import status_of
 from gan_bench.report.plots import Plot
@@ -62,16 +63,13 @@ class Chapter:
     strips: list[Strip]
 
 
-def page(
-    chapters: list[Chapter], articles: list[Table], trials: list[StoredTrial], unreadable: list[str], results: Path
-) -> str:
+def page(chapters: list[Chapter], articles: list[Table], collected: Collected, results: Path) -> str:
     """Write the page.
 
     Args:
         chapters: The studies, in order.
         articles: Tables about the articles.
-        trials: All trials, for their details.
-        unreadable: One sentence for every record that could not be read.
+        collected: All trials, for their details.
         results: The results folder; sample grids that are not on the page are linked relative to it.
 
     Returns:
@@ -81,6 +79,7 @@ def page(
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    trials = collected.trials
     drawn = {chapter.study.slug: explorer(chapter.study) for chapter in chapters}
     by_trial = {strip.trial: strip.name for chapter in chapters for strip in chapter.strips}
     return environment.from_string(_text("page.html")).render(
@@ -90,8 +89,8 @@ def page(
         chapters=[_chapter(chapter, trials, drawn[chapter.study.slug]) for chapter in chapters],
         part_titles=PARTS,
         articles=[_table(table) for table in articles],
-        unreadable=unreadable,
-        details=_json(trial_details(trials, by_trial, results)),
+        unreadable=collected.unreadable,
+        details=_json(trial_details(trials, collected.curves, by_trial, results)),
         frames=_json({s.name: s.data_uris for chapter in chapters for s in chapter.strips}),
         curves=_json(drawn),
         **{

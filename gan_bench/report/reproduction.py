@@ -70,8 +70,7 @@ def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[d
         quantity at its last epoch.
     """
     for name, recipe in _recipes_of(trials).items():
-        exact = pd.Series([_follows(config, recipe) for config in trials["config"]], index=trials.index)
-        own = trials[exact].sort_values("epochs_done", kind="stable").drop_duplicates("seed", keep="last")
+        own = _own(trials, recipe)
         lines = history[history["trial"].isin(own["trial"])]
         if lines.empty:
             continue
@@ -94,6 +93,19 @@ def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[d
                     "seeds": len(at),
                     "verdict": _verdict(value, mean, sd),
                 }
+
+
+def own_trials(trials: pd.DataFrame) -> Iterator[str]:
+    """Yield the trials whose histories are set beside what articles say."""
+    for _, mine in () if trials.empty else trials.groupby(["suite", "profile"], sort=True):
+        for recipe in _recipes_of(mine).values():
+            yield from _own(mine, recipe)["trial"]
+
+
+def _own(trials: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
+    """Return the trials of an article's own setting, the longest of each seed."""
+    exact = pd.Series([_follows(config, recipe) for config in trials["config"]], index=trials.index)
+    return trials[exact].sort_values("epochs_done", kind="stable").drop_duplicates("seed", keep="last")
 
 
 def _recipes_of(trials: pd.DataFrame) -> dict[str, Recipe]:

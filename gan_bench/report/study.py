@@ -129,6 +129,11 @@ class Study:
         self.metrics = [name for name in MEASURES if name in set(self.scores["metric"])]
         self._memory: dict[object, Any] = {}
 
+    def draw(self, history: pd.DataFrame, steps: pd.DataFrame) -> None:
+        """Take histories that were read later, for what is drawn; tables are made without."""
+        names = set(self.trials["trial"])
+        self.history, self.steps = history[history["trial"].isin(names)], steps[steps["trial"].isin(names)]
+
     def _once(self, key: object, make: Callable[[], T]) -> T:
         """Compute once what many tables ask for."""
         if key not in self._memory:

@@ -33,19 +33,25 @@ class _Pool:
         return self._places[text]
 
 
-def trial_details(trials: list[StoredTrial], strips: Mapping[str, str], results: Path) -> dict[str, Any]:
+Curve = Mapping[str, list[Any]]
+"""A thinned curve: ``epoch`` and the four values by their titles."""
+
+
+def trial_details(
+    trials: list[StoredTrial], curves: Mapping[str, Curve], strips: Mapping[str, str], results: Path
+) -> dict[str, Any]:
     """Collect what the details of every trial show; what many trials share is kept once.
 
     Args:
         trials: The trials.
+        curves: Their thinned curves, by trial; some may have none.
         strips: Names of the sample strips that are on the page, by trial.
         results: The results folder.
 
     Returns:
         ``trials`` by id, and the values that they refer to by their place in ``shared``.
     """
-    pool, points = _Pool(), CURVE_POINTS if len(trials) <= MANY else CURVE_POINTS // 2
-    found = {}
+    pool, found = _Pool(), {}
     for trial in trials:
         config, left_out = trial.trial["config"], ("files", "best", "final", "sha256", "schema", "status")
         environment = {key: value for key, value in trial.environment.items() if key not in ("started", "sha256")}
@@ -55,7 +61,7 @@ def trial_details(trials: list[StoredTrial], strips: Mapping[str, str], results:
             "folder": trial.path.name,
             "scores": _final_scores(trial),
             "scored": pool.place(_protocols(trial)),
-            "curve": _curve(trial, points),
+            "curve": curves.get(trial.trial["id"], {"epoch": []}),
             "strip": strips.get(trial.trial["id"]),
             "place": _place(trial, results),
             "epochs": pool.place([line["epoch"] for line in trial.evaluations]),
@@ -90,8 +96,14 @@ def _final_scores(trial: StoredTrial) -> list[list[Any]]:
     ]
 
 
-def _curve(trial: StoredTrial, points: int) -> dict[str, list[Any]]:
-    """Thin a trial's losses and outputs to a few points, each the mean of the lines it stands for."""
+def thin_curve(trial: StoredTrial, trials: int) -> Curve:
+    """Thin a trial's losses and outputs to a few points, each the mean of the lines it stands for.
+
+    Args:
+        trial: The trial, with its history.
+        trials: How many trials the page shows.
+    """
+    points = CURVE_POINTS if trials <= MANY else CURVE_POINTS // 2
     epochs = [line for line in trial.history if line["kind"] == "epoch"]
     steps = [line for line in trial.history if line["kind"] == "step"]
     if len(steps) > len(epochs) and epochs:

@@ -1,0 +1,369 @@
+"""Bundles, the dispatcher on a cluster made up for the purpose, archives of records, and what a cluster is asked."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import tarfile
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+from conftest import digits_trial
+from hypothesis import given
+from hypothesis import strategies as st
+from support import runs
+from support.records import assert_whole, bits
+from support.runs import stop_after
+
+from gan_bench.core.errors import RecordError, UserError
+from gan_bench.execution.claim import Policy
+from gan_bench.execution.cluster import connection, dispatcher
+from gan_bench.execution.cluster.bundles import LEAST_SECONDS, Bundle, make_bundles
+from gan_bench.execution.cluster.connection import RayOptions, share_of
+from gan_bench.execution.cluster.dispatcher import RETRIES, Dispatcher
+from gan_bench.execution.cluster.node import NodeReport, SharedFolder, versions
+from gan_bench.execution.cluster.ray_transport import loss_of
+from gan_bench.execution.cluster.transport import Ended, Loss
+from gan_bench.execution.events import NullListener
+from gan_bench.execution.hearing import Hearing
+from gan_bench.execution.job import claim_to_json
+from gan_bench.execution.results import Results
+from gan_bench.records import archive
+from gan_bench.records.earlier import record_of
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import Owner, break_lock, trial_lock
+from gan_bench.records.record import Failure, Status, TrialRecord
+
+TRIALS = [digits_trial(seed) for seed in range(6)]
+DONE = TrialRecord(status=Status.DONE, reason=None)
+LOST = Loss("its node was lost", again=True)
+
+# ----------------------------------------------------------------------------------------------------- bundles
+
+
+@given(
+    costs=st.lists(st.floats(0, 200), max_size=30),
+    slots=st.integers(1, 8),
+)
+def test_bundles_hold_every_trial_once_in_order_and_are_worth_their_start(costs, slots):
+    trials = [digits_trial(seed) for seed in range(len(costs))]
+    cost = dict(zip((t.id for t in trials), costs, strict=True))
+    bundles = make_bundles([[trial] for trial in trials], lambda trial: cost[trial.id], slots)
+    assert [trial for bundle in bundles for trial in bundle.trials] == trials
+    enough = min(LEAST_SECONDS, sum(costs) / slots)
+    assert all(sum(cost[t.id] for t in bundle.trials) >= enough * (1 - 1e-9) for bundle in bundles[:-1])
+    assert all(sum(cost[t.id] for t in bundle.trials[:-1]) < enough or not enough for bundle in bundles)
+
+
+# -------------------------------------------------------------------------------------------------- dispatcher
+
+
+@dataclass
+class MadeUp:
+    """A cluster whose tasks do what a script says: ``fates`` gives, for each task in order, what comes of it."""
+
+    fates: list = field(default_factory=list)
+    room: int = 1
+    gone: frozenset = frozenset()
+    sent: list = field(default_factory=list)
+    freed: list = field(default_factory=list)
+    killed: list = field(default_factory=list)
+    stopped: bool = False
+    _said: list = field(default_factory=list)
+    _over: list = field(default_factory=list)
+
+    def slots(self):
+        return self.room
+
+    def submit(self, bundle):
+        handle = len(self.sent)
+        self.sent.append(bundle)
+        fate = self.fates[handle] if handle < len(self.fates) else None
+        claims, loss = {}, None
+        for trial in bundle.trials:
+            self._say(handle, "started", trial=trial.id, resumed_at=None)
+            if isinstance(fate, Loss):
+                loss = fate
+                break
+            claims[trial.id] = fate or DONE
+        if fate != "silent":
+            self._over.append(Ended(handle, {} if loss else claims, loss))
+        return handle
+
+    def _say(self, handle, event, **content):
+        self._said.append((handle, {"event": event, **content}))
+
+    def events(self):
+        said, self._said = self._said, []
+        return said
+
+    def wait(self, seconds):
+        over, self._over = self._over, []
+        return over
+
+    def kill(self, handle):
+        self.killed.append(handle)
+        self._over.append(Ended(handle, {}, LOST))
+
+    def stop(self):
+        self.stopped = True
+
+    def let_go(self, trial_id):
+        self.freed.append(trial_id)
+
+    def is_gone(self, host):
+        return host in self.gone
+
+
+def dispatch(cluster, results, bundles, *, policy=None, stop=lambda: False, most=None, clock=None):
+    into, policy = Results(), policy or Policy()
+    hearing = Hearing(TRIALS, NullListener(), threading.Lock())
+    options = {"clock": clock} if clock else {}
+    Dispatcher(cluster, results, policy, hearing, stop, most, **options).carry(bundles, into)
+    return into
+
+
+def each(trials):
+    return [Bundle(((trial,),)) for trial in trials]
+
+
+def test_every_trial_is_carried_out_once(tmp_path):
+    cluster = MadeUp(room=3)
+    into = dispatch(cluster, tmp_path, each(TRIALS))
+    assert list(into.records.values()) == [DONE] * len(TRIALS)
+    assert [bundle.trials for bundle in cluster.sent] == [(trial,) for trial in TRIALS]
+
+
+def test_no_more_tasks_than_asked_for_are_under_way(tmp_path):
+    cluster = MadeUp(fates=["silent"] * 2, room=8)
+    stop = stop_after(3)
+    cluster.stop = lambda: cluster._over.extend(Ended(i, {}) for i in range(len(cluster.sent)))
+    dispatch(cluster, tmp_path, each(TRIALS), most=2, stop=stop)
+    assert len(cluster.sent) == 2
+
+
+def test_a_lost_trial_is_tried_twice_more_and_then_has_failed(tmp_path):
+    cluster = MadeUp(fates=[LOST] * (RETRIES + 1))
+    into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
+    assert len(cluster.sent) == RETRIES + 1
+    assert [bundle.retry for bundle in cluster.sent] == [False, True, True]
+    record = into.records[TRIALS[0].id]
+    assert (record.status, record.failure) == (Status.FAILED, Failure.CRASH)
+    assert record.reason == "its node was lost (3 times)"
+    assert record_of(RecordDirectory.of(tmp_path, TRIALS[0])) == record
+    assert cluster.freed == [TRIALS[0].id] * (RETRIES + 1)
+
+
+def test_a_lost_bundle_charges_the_trial_that_was_under_way_alone(tmp_path):
+    """The one that kills its process must not take the others with it."""
+    cluster = MadeUp(fates=[LOST, DONE, LOST, LOST])
+    (first, *rest) = TRIALS[:3]
+    into = dispatch(cluster, tmp_path, [Bundle(tuple((trial,) for trial in TRIALS[:3]))])
+    assert [bundle.trials for bundle in cluster.sent] == [tuple(TRIALS[:3]), tuple(rest), (first,), (first,)]
+    assert [into.records[t.id].status for t in TRIALS[:3]] == [Status.FAILED, Status.DONE, Status.DONE]
+
+
+def test_an_error_of_the_work_is_not_tried_again(tmp_path):
+    cluster = MadeUp(fates=[Loss("the device does not exist", again=False)])
+    into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
+    assert len(cluster.sent) == 1
+    assert into.records[TRIALS[0].id].reason == "the device does not exist"
+
+
+def test_a_trial_that_lost_its_driver_goes_on(tmp_path):
+    """A task that cannot reach the driver saves a checkpoint and ends; nobody asked it to."""
+    cluster = MadeUp(fates=[TrialRecord(status=Status.INTERRUPTED, reason="interrupted")])
+    into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
+    assert len(cluster.sent) == 2
+    assert into.records == {TRIALS[0].id: DONE}
+
+
+def test_the_lock_of_a_machine_that_is_gone_is_broken_for_the_retry(tmp_path):
+    """Some file systems keep it for ever."""
+    held = trial_lock(RecordDirectory.of(tmp_path, TRIALS[0]))
+    assert held.acquire() is None
+    other = trial_lock(RecordDirectory.of(tmp_path, TRIALS[0]))
+    assert other.acquire() is not None
+    cluster = MadeUp(fates=[LOST, Owner("gone", 5)], gone=frozenset({"gone"}))
+    into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
+    assert into.records == {TRIALS[0].id: DONE}
+    assert into.held == {}
+    assert other.acquire() is None
+    other.release()
+    held.release()
+
+
+@pytest.mark.parametrize(("gone", "first"), [((), LOST), (("gone",), None)])
+def test_the_lock_of_anybody_else_is_respected(tmp_path, gone, first):
+    owner = Owner("gone", 5)
+    cluster = MadeUp(fates=[first, owner] if first else [owner], gone=frozenset(gone))
+    into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
+    assert into.held == {TRIALS[0].id: owner}
+
+
+def test_a_task_that_does_not_end_at_its_limit_is_killed_and_not_tried_again(tmp_path):
+    ticks = itertools.count(0, 50)
+    cluster = MadeUp(fates=["silent"])
+    into = dispatch(cluster, tmp_path, each(TRIALS[:1]), policy=Policy(time_limit=10.0), clock=lambda: next(ticks))
+    assert cluster.killed == [0]
+    assert len(cluster.sent) == 1
+    assert into.records[TRIALS[0].id].failure is Failure.TIMEOUT
+
+
+def test_a_stop_sends_nothing_more_and_takes_what_comes(tmp_path):
+    cluster = MadeUp(room=1, fates=["silent"] * 9)
+    cluster.stop = lambda: cluster._over.extend(Ended(i, {}, LOST) for i in range(len(cluster.sent)))
+    into = dispatch(cluster, tmp_path, each(TRIALS), stop=stop_after(1))
+    assert into.records == {}
+    assert len(cluster.sent) < len(TRIALS)
+    assert not list(tmp_path.glob("*/*/record.json"))
+
+
+def test_after_a_bad_trial_fail_fast_sends_nothing_more(tmp_path):
+    cluster = MadeUp(fates=[TrialRecord(status=Status.DIVERGED, reason="nan")], room=-dispatcher.AHEAD + 1)
+    into = dispatch(cluster, tmp_path, each(TRIALS), policy=Policy(fail_fast=True))
+    assert len(cluster.sent) == 1
+    assert len(into.records) == 1
+
+
+# ---------------------------------------------------------------------------------------------------- archives
+
+
+def test_a_record_travels_with_its_checkpoint_and_goes_on_there(tmp_path):
+    trial = digits_trial(epochs=3)
+    whole, _ = runs.run(tmp_path, trial, "whole", engine="reference")
+    here, record = runs.run(tmp_path, trial, "here", engine="reference", stop=stop_after(6))
+    assert record.status is Status.INTERRUPTED
+    there = RecordDirectory.of(tmp_path / "there", trial)
+    archive.unpack(there, archive.pack(here))
+    assert there.checkpoint.read_bytes() == here.checkpoint.read_bytes()
+    runs.run(tmp_path, trial, "there", engine="reference")
+    archive.unpack(here, archive.pack(there))
+    assert not here.checkpoint.exists()
+    assert bits(here) == bits(there) == bits(whole)
+    assert_whole(tmp_path / "here")
+
+
+def test_a_record_that_goes_on_elsewhere_has_no_end(tmp_path):
+    trial = digits_trial(epochs=2)
+    ended, _ = runs.run(tmp_path, trial, "ended")
+    running, _ = runs.run(tmp_path, trial, "running", engine="reference", stop=stop_after(4))
+    running.record.unlink()
+    archive.unpack(ended, archive.pack(running))
+    assert not ended.record.exists()
+    assert not ended.weights.exists()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "samples/../../outside", "a/b/c", ".hidden"])
+def test_an_archive_writes_nowhere_but_into_its_record(tmp_path, name):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as made:
+        entry = tarfile.TarInfo(name)
+        entry.size = 1
+        made.addfile(entry, io.BytesIO(b"x"))
+    directory = RecordDirectory(tmp_path / "suite" / "trial--00000000")
+    with pytest.raises(RecordError, match="no file of a record"):
+        archive.unpack(directory, buffer.getvalue())
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_an_archive_that_is_none_is_refused(tmp_path):
+    with pytest.raises(RecordError, match="cannot be read"):
+        archive.unpack(RecordDirectory(tmp_path / "suite" / "trial--00000000"), b"no archive" * 99)
+
+
+def test_a_broken_lock_is_a_new_one(tmp_path):
+    directory = RecordDirectory.of(tmp_path, TRIALS[0])
+    break_lock(directory)  # where there is none, nothing happens
+    with trial_lock(directory) as lock:
+        assert lock.acquire() is None
+
+
+# ----------------------------------------------------------------------------------------- what a cluster is asked
+
+BIG, SMALL = {"CPU": 8.0, "GPU": 2.0}, {"CPU": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "device", "nodes", "slots"),
+    [
+        (RayOptions(), "auto", [BIG, SMALL], [2, 0]),
+        (RayOptions(), "cpu", [BIG, SMALL], [8, 2]),
+        (RayOptions(gpus=0.25), "auto", [BIG, SMALL], [8, 0]),
+        (RayOptions(gpus=0.25, cpus=2), "cuda", [BIG, SMALL], [4, 0]),
+        (RayOptions(gpus=0.0, cpus=0.5), "auto", [SMALL], [4]),
+        (RayOptions(gpus=0.1, cpus=0.1), "auto", [{"CPU": 1.0, "GPU": 1.0}], [10]),
+    ],
+)
+def test_a_share_fits_into_nodes(options, device, nodes, slots):
+    share = share_of(options, device, nodes)
+    assert [share.slots(node) for node in nodes] == slots
+
+
+@pytest.mark.parametrize(
+    ("options", "device", "sentence"),
+    [
+        (RayOptions(gpus=1.0), "auto", "no node of the cluster has room for a trial \\(1 GPU and 1 CPU\\)"),
+        (RayOptions(cpus=4), "auto", "the largest has 0 GPU and 2 CPU"),
+        (RayOptions(gpus=2.0), "auto", "between 0 and 1"),
+        (RayOptions(cpus=1.5), "auto", "whole above 1"),
+        (RayOptions(cpus=0), "auto", "positive"),
+        (RayOptions(gpus=0.5), "cpu", "do not go together"),
+        (RayOptions(gpus=0.0), "cuda", "above 0"),
+        (RayOptions(), "cuda:1", "Ray chooses it"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_waits(options, device, sentence):
+    with pytest.raises(UserError, match=sentence):
+        share_of(options, device, [SMALL])
+
+
+@pytest.mark.parametrize("what", ["gan_bench", "torch", "Ray", "Python"])
+def test_nodes_with_other_versions_are_refused(what):
+    good, bad = (NodeReport(host, versions(), True) for host in ("good", "bad"))
+    assert connection._same_versions([good]) == [good]
+    bad = NodeReport("bad", {**versions(), what: "0.0"}, True)
+    with pytest.raises(UserError, match=f"the node bad has {what} 0.0, and this machine has"):
+        connection._same_versions([good, bad])
+
+
+def test_a_folder_is_shared_where_its_mark_says_so(tmp_path):
+    mark = tmp_path / "mark"
+    folder = SharedFolder(tmp_path, mark, "token")
+    assert not folder.is_here()
+    mark.write_text("of another run")
+    assert not folder.is_here()
+    mark.write_text("token")
+    assert folder.is_here()
+
+
+def test_a_clients_address_is_refused(tmp_path):
+    with (
+        pytest.raises(UserError, match="is a client's address"),
+        connection.connected(RayOptions(address="ray://host:10001"), "auto", tmp_path),
+    ):
+        pass
+
+
+def test_losses_say_what_happened_and_whether_to_try_again():
+    exceptions = pytest.importorskip("ray.exceptions")
+    said = {
+        exceptions.WorkerCrashedError(): ("ended without a word", True),
+        exceptions.NodeDiedError("x"): ("its node was lost", True),
+        exceptions.OutOfMemoryError("x"): ("ran out of memory", True),
+        exceptions.RuntimeEnvSetupError("x"): ("could not start a process", False),
+        exceptions.RayTaskError("carry", "trace", UserError("no device")): ("no device", False),
+        exceptions.RayTaskError("carry", "trace", ZeroDivisionError("by zero")): ("ZeroDivisionError: by zero", False),
+    }
+    for error, (text, again) in said.items():
+        loss = loss_of(error)
+        assert text in loss.reason
+        assert loss.again is again
+
+
+def test_what_came_of_claims_travels():
+    claims = {"a": DONE, "b": Owner("host", 5), "c": None}
+    from gan_bench.execution.cluster.task import claims_of
+
+    assert claims_of({name: claim_to_json(claim) for name, claim in claims.items()}) == claims
