@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--settings", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--epochs", type=int, default=300)
-    parser.add_argument("--out", type=Path, help="keep records and report here instead of removing them")
+    parser.add_argument("--out", type=Path, help="keep records and report here, and use those that are here")
     options = parser.parse_args()
     planned = trials(options.settings, options.seeds, options.epochs)
     with tempfile.TemporaryDirectory() as scratch:
@@ -138,7 +138,8 @@ def main() -> None:
         environment, grids = describe(torch.device("cpu"), "fast"), digit_grids(20)
         write_plan(results, "scale", 1, planned)
         for trial in track(planned, "writing records"):
-            write(results, trial, environment, grids)
+            if not RecordDirectory.of(results, trial).record.exists():  # kept by an earlier call
+                write(results, trial, environment, grids)
         started = time.perf_counter()
         command = [sys.executable, "-c", REPORT, str(results)]
         done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)

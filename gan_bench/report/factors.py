@@ -176,11 +176,15 @@ def _sides(
     for recipe, members in listed.groupby("recipe", sort=True):
         if apart and len(_unequal(members["config"], fields)) < 2:
             continue
+        one_of_each = members.drop_duplicates("group").set_index("group")["config"]  # seeds have both in common
+        without = (*fields, *BESIDE.get(fields, ()))
+        rest = {group: group_key(config, without) for group, config in one_of_each.items()}
+        level = {group: _level(config, fields, apart=apart) for group, config in one_of_each.items()}
         frame = pd.DataFrame(
             {
                 "seed": members["seed"],
-                "rest": [group_key(config, (*fields, *BESIDE.get(fields, ()))) for config in members["config"]],
-                "level": [_level(config, fields, apart=apart) for config in members["config"]],
+                "rest": [rest[group] for group in members["group"]],
+                "level": [level[group] for group in members["group"]],
                 "bad": members["status"].isin(BAD),
                 **{metric: members["trial"].map(scores[metric]) for metric in metrics},
             }

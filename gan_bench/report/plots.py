@@ -149,7 +149,8 @@ def _band(axis: Axes, groups: Any, style: Style, label: str) -> None:  # noqa: A
 
 def _score_plots(study: Study, protocol: str) -> Iterator[Plot]:
     found, primary = study.by_epoch(protocol), primary_measure()
-    labels = [label for label in study.ranking(protocol) if label in set(found["label"])][:LINES]
+    there = set(found["label"])
+    labels = [label for label in study.ranking(protocol) if label in there][:LINES]
     if not labels or found["epoch"].nunique() < 2:
         return
     measure, known = MEASURES[primary].title, styles(study)

@@ -126,7 +126,8 @@ class Study:
         found = sorted(self.scores["protocol"].unique())
         self.protocols: list[str] = [protocol for protocol in found if not protocol.endswith(AVERAGE)]
         self.averages: list[str] = [protocol for protocol in found if protocol.endswith(AVERAGE)]
-        self.metrics = [name for name in MEASURES if name in set(self.scores["metric"])]
+        there = set(self.scores["metric"])
+        self.metrics = [name for name in MEASURES if name in there]
         self._memory: dict[object, Any] = {}
 
     def draw(self, history: pd.DataFrame, steps: pd.DataFrame) -> None:
@@ -273,10 +274,14 @@ class Study:
 
     def untrained(self, protocol: str, metric: str, recipe: str) -> float | None:
         """Return the mean score of a recipe's generators before training, or None where none was scored."""
-        asked = (self.scores["protocol"] == protocol) & (self.scores["metric"] == metric)
-        start = self.scores[asked & (self.scores["epoch"] == 0) & (self.scores["recipe"] == recipe)]
-        values = start["value"].dropna()
-        return float(values.mean()) if len(values) else None
+
+        def make() -> float | None:
+            start = self.scores[self.scores["epoch"] == 0]
+            asked = (start["protocol"] == protocol) & (start["metric"] == metric) & (start["recipe"] == recipe)
+            values = start[asked]["value"].dropna()
+            return float(values.mean()) if len(values) else None
+
+        return self._once(("untrained", protocol, metric, recipe), make)
 
     def baseline_rows(self, protocol: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         """Yield the two baseline rows: real data, and untrained generators."""
