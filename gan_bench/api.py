@@ -174,8 +174,11 @@ def run(
     train_limit: int | None = None,
     samples: int | None = None,
     extractors: Sequence[str] | None = None,
-    executor: Literal["auto", "inline", "processes"] = "auto",
+    executor: Literal["auto", "inline", "processes", "ray"] = "auto",
     workers: int | None = None,
+    ray_address: str | None = None,
+    gpus_per_trial: float | None = None,
+    cpus_per_trial: float = 1.0,
     tracking: bool | str = False,
     fresh: bool = False,
     allow_plugins: bool = False,
@@ -199,6 +202,9 @@ def run(
         extractors: Extractors instead of the suite's.
         executor: Where trials run.
         workers: Worker processes; None takes one per core or GPU.
+        ray_address: Address of a Ray cluster's head, for the executor of that name.
+        gpus_per_trial: GPUs of a task there; None takes one where the cluster has any.
+        cpus_per_trial: CPU cores of a task there, and its threads.
         tracking: Whether MLflow is kept beside the results, or its URI.
         fresh: Ignore earlier records.
         allow_plugins: Whether the Python files that the suite names may run.
@@ -213,11 +219,12 @@ def run(
     from gan_bench.config.suite import find_suite, results_name
     from gan_bench.config.suite_file import read
     from gan_bench.execution.claim import Policy
+    from gan_bench.execution.cluster.connection import RayOptions
 
     for name, value, choices in (
         ("engine", engine, ("auto", "reference", "fast")),
         ("profile", profile, ("auto", "full", "quick")),
-        ("executor", executor, ("auto", "inline", "processes")),
+        ("executor", executor, ("auto", "inline", "processes", "ray")),
     ):
         if value not in choices:
             raise UserError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
@@ -247,6 +254,7 @@ def run(
         experiment_prefix="",
         fresh=fresh,
         dry_run=False,
+        ray=RayOptions(address=ray_address, gpus=gpus_per_trial, cpus=cpus_per_trial),
     )
     code = run_suite(options, console(file=io.StringIO()) if quiet else console())
     name = results_name(read(find_suite(str(suite)))[0].suite, plan)

@@ -27,7 +27,7 @@ from gan_bench.core.registry import REGISTRIES
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.baselines import real_baselines
-from gan_bench.execution.checks import check_space
+from gan_bench.execution.checks import check_space, locks_remark
 from gan_bench.execution.claim import Policy, state_of
 from gan_bench.execution.cluster.connection import Cluster, RayOptions, connected
 from gan_bench.execution.cluster.executor import OnCluster, run_ray
@@ -67,6 +67,7 @@ class BenchOptions:
         fresh: Ignore earlier records.
         dry_run: Stop after the plan.
         ray: What is asked of a cluster, for the executor of that name.
+        join: Whether other processes share the suite: what they run is theirs.
     """
 
     suite: str
@@ -85,6 +86,7 @@ class BenchOptions:
     fresh: bool
     dry_run: bool
     ray: RayOptions = field(default_factory=RayOptions)
+    join: bool = False
 
     def command(self) -> str:
         """Return the command that runs the same trials again; where data and MLflow lie is left out."""
@@ -260,7 +262,7 @@ def _with_work(prepared: Preparation, options: BenchOptions) -> Preparation:
         todo=todo,
         retrain={trial.id: why for trial in todo if (why := states[trial.id].retrain)},
         pool=pool,
-        remarks=found.remarks,
+        remarks=[*found.remarks, *locks_remark(options.results)],
         estimate=place.call(estimate, todo, workers=workers, group=options.group, done=kept, beside=beside),
     )
 

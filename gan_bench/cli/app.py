@@ -97,6 +97,12 @@ def run(
     tracking_uri: TrackingUri = None,
     experiment_prefix: ExperimentPrefix = "",
     no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Leave MLflow out.")] = False,
+    join: Annotated[
+        bool,
+        typer.Option(
+            "--join", help="Share the suite with other processes, such as those of a Slurm array: no report, no MLflow."
+        ),
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier records of these trials.")] = False,
     allow_plugins: AllowPlugins = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the expected time.")] = False,
@@ -135,10 +141,11 @@ def run(
             workers=workers,
             group=group,
             policy=Policy(retry_failed=retry_failed, fail_fast=fail_fast, time_limit=time_limit),
-            tracking_uri=None if no_tracking else tracking_uri or "",
+            tracking_uri=None if no_tracking or join else tracking_uri or "",
             experiment_prefix=experiment_prefix,
             fresh=fresh,
             dry_run=dry_run,
+            join=join,
             ray=RayOptions(address=ray_address, gpus=gpus_per_trial, cpus=cpus_per_trial),
         ),
         console(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -62,7 +63,7 @@ def _carry_out(
     several = bool(prepared.estimate.groups or prepared.cluster) or (pool is not None and len(pool.devices) > 1)
 
     def report() -> None:
-        if not stop.asked:  # whoever interrupts wants to leave
+        if not stop.asked and not options.join:  # whoever interrupts wants to leave
             reports.append(build_report(options.results))
 
     with (
@@ -133,6 +134,7 @@ def _announce_time(prepared: Preparation, options: BenchOptions, console: PlainC
     threads = cluster.threads if cluster else pool.threads if pool else torch.get_num_threads()
     how = f", threads: {threads}" if prepared.place.device == "cpu" else ""
     how += f", processes: {len(pool.devices)}" if pool else ""
+    how += ", were this process alone" if options.join else ""
     how += f", trials that train together: up to {max(estimate.groups.values())}" if estimate.groups else ""
     if (options.group or 1) > 1 and not estimate.groups:
         console.say("--group has no effect: none of these trials can train together here", style="yellow")
@@ -193,6 +195,8 @@ def _conclude(
         _say_tracking(outcome.mirror, options, console)
         console.say(f"interrupted: {done} of {plural(len(statuses), 'trial')} done; {_advice(options)}", style="yellow")
         return 130
+    if options.join:
+        return _conclude_share(outcome, statuses, console)
     if report:
         print_tables(report, table_console(console), suite, everything=all_tables)
     bad = [trial for trial, status in zip(trials, statuses, strict=True) if status is not Status.DONE]
@@ -202,6 +206,17 @@ def _conclude(
         print_answers(report, console, suite)
     _say_tracking(outcome.mirror, options, console)
     return 1 if bad else 0
+
+
+def _conclude_share(outcome: Outcome, statuses: Sequence[Status | None], console: PlainConsole) -> int:
+    """Say what came of this process's share of a suite."""
+    mine = list(outcome.results.records.values())
+    elsewhere = f", {len(outcome.results.held)} under way elsewhere" if outcome.results.held else ""
+    console.say(
+        f"{plural(len(mine), 'trial')} of this process; of all, {statuses.count(Status.DONE)} of "
+        f"{plural(len(statuses), 'trial')} done{elsewhere}"
+    )
+    return 1 if any(record.status is not Status.DONE for record in mine) else 0
 
 
 def _advice(options: BenchOptions) -> str:

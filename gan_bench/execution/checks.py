@@ -148,5 +148,41 @@ def check_space(trials: list[Trial], at_a_time: int, results: Path) -> None:
         )
 
 
+_OWN_LOCKS = (
+    "fuse.sshfs",
+    "fuse.rclone",
+    "fuse.s3fs",
+    "fuse.gcsfuse",
+    "fuse.goofys",
+    "fuse.blobfuse",
+    "fuse.blobfuse2",
+)
+"""File systems whose locks hold on one machine only. On sshfs 3.7 two mounts of one folder were both given the same
+lock; GlusterFS 10 refused the second, through ``flock`` and through ``fcntl``."""
+
+
+def locks_remark(results: Path, mounts: str | None = None) -> Iterator[str]:
+    """Warn where locks do not reach other machines, so that two of them would train the same trial.
+
+    Args:
+        results: The results folder.
+        mounts: What ``/proc/self/mounts`` says; None reads it, where there is one.
+    """
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return
+    fields = [line.split(" ") for line in mounts.splitlines()]
+    kinds = {Path(f[1].replace("\\040", " ")): f[2] for f in fields if len(f) > 2}
+    place = results.resolve()
+    kind = next((kinds[folder] for folder in (place, *place.parents) if folder in kinds), "")
+    if kind in _OWN_LOCKS:
+        yield (
+            f"{results} lies on {kind.removeprefix('fuse.')}, whose locks do not reach other machines; run this suite "
+            "from one machine at a time"
+        )
+
+
 def _weight_bytes(network: nn.Module) -> int:
     return sum(p.numel() * p.element_size() for p in network.parameters())

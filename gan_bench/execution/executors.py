@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from gan_bench.execution.context import RunContext
 from gan_bench.execution.events import Listener
 from gan_bench.execution.grouping import group_trials
 from gan_bench.execution.job import Job, Site
-from gan_bench.execution.results import Results, until_nothing_moves
+from gan_bench.execution.results import Meanwhile, Results, until_nothing_moves
 from gan_bench.execution.scheduler import schedule
 from gan_bench.execution.worker_pool import Worker, WorkerPoolConfig
 
@@ -37,17 +36,28 @@ def run_inline(
         policy: What becomes of trials that ended before or end badly.
         sizes: Says how many trials like this one train together at most.
     """
-    policy = policy or Policy()
+    policy, listed = policy or Policy(), list(trials)
+    meanwhile = Meanwhile(results, listed, policy)
 
     def carry_out(left: list[Trial], into: Results) -> None:
-        for group in group_trials(left, sizes):
+        for group in _left_of(group_trials(left, sizes), meanwhile, into):
             if context.stop() or into.enough(policy):
                 return
             claims = schedule(claim_and_run(trial, results, context, listener, policy) for trial in group)
             for trial, claim in zip(group, claims, strict=True):
                 into.note(trial, claim)
 
-    return until_nothing_moves(results, list(trials), policy, context.stop, carry_out)
+    return until_nothing_moves(results, listed, policy, context.stop, carry_out)
+
+
+def _left_of(groups: Iterable[list[Trial]], meanwhile: Meanwhile, into: Results) -> Iterator[list[Trial]]:
+    """Yield groups without the trials that other processes have finished by the time of their turn."""
+    for group in groups:
+        done = [trial for trial in group if meanwhile.finished(trial)]
+        for trial in done:
+            into.note(trial, None)
+        if left := [trial for trial in group if trial not in done]:
+            yield left
 
 
 def run_processes(
@@ -72,16 +82,18 @@ def run_processes(
     """
     listening = threading.Lock()
     workers = [(device, Worker(pool.threads, listener, listening)) for device in pool.devices]
+    listed = list(trials)
+    meanwhile = Meanwhile(results, listed, policy)
 
     def carry_out(left: list[Trial], into: Results) -> None:
-        jobs = deque(group_trials(left, sizes))
+        jobs = _left_of(group_trials(left, sizes), meanwhile, into)
         failed = threading.Event()
 
         def work(device: str, worker: Worker) -> None:
             while not context.stop() and not into.enough(policy) and not failed.is_set():
-                try:
-                    group = jobs.popleft()
-                except IndexError:
+                with listening:
+                    group = next(jobs, None)
+                if group is None:
                     return
                 job = Job(
                     trials=tuple(group),
@@ -110,7 +122,7 @@ def run_processes(
             list(threads.map(lambda pair: work(*pair), workers))
 
     try:
-        return until_nothing_moves(results, list(trials), policy, context.stop, carry_out)
+        return until_nothing_moves(results, listed, policy, context.stop, carry_out)
     finally:
         for _, worker in workers:
             worker.dismiss()

@@ -12,21 +12,13 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.errors import RecordError
 from gan_bench.execution.claim import Claim, Policy
 from gan_bench.records import writer
-from gan_bench.records.earlier import record_of
+from gan_bench.records.earlier import end_of, record_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status, TrialRecord
 
 _EPOCH = {"epochs": "epoch", "images": "images", "train_seconds": "train_seconds"}
-
-
-def end_of(results: Path, trial: Trial) -> bytes | None:
-    """Return what stands where a trial's end goes; taken before a job, it tells the job's end from earlier ones."""
-    try:
-        return RecordDirectory.of(results, trial).record.read_bytes()
-    except OSError:
-        return None
 
 
 def write_lost(
@@ -49,7 +41,7 @@ def write_lost(
     with trial_lock(directory) as lock:
         if owner := lock.acquire():
             return owner
-        if policy.is_terminal(directory) and end_of(results, trial) != before:
+        if policy.is_terminal(directory) and end_of(directory) != before:
             return record_of(directory)
         failure = Failure.TIMEOUT if late else Failure.CRASH
         record = replace(_so_far(directory, policy), status=Status.FAILED, failure=failure, reason=reason)

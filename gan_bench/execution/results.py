@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gan_bench.config.trial import Trial
 from gan_bench.execution.claim import Claim, Policy
 from gan_bench.records import writer
-from gan_bench.records.earlier import status_of
+from gan_bench.records.earlier import end_of, status_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, trial_lock
 from gan_bench.records.record import Status, TrialRecord
@@ -40,6 +40,28 @@ class Results:
     def enough(self, policy: Policy) -> bool:
         """Say whether no further trial is to start, because one failed or diverged."""
         return policy.fail_fast and any(record.status in _BAD for record in list(self.records.values()))
+
+
+class Meanwhile:
+    """Tells which trials other processes have finished since a run looked at what is left.
+
+    A run looked closely at every end that was there then. A new one was written by whoever owned the trial, and where
+    hundreds of processes share a suite, none should read all files of all trials again.
+
+    Args:
+        results: The results folder.
+        trials: What is left.
+        policy: What counts as finished.
+    """
+
+    def __init__(self, results: Path, trials: Iterable[Trial], policy: Policy) -> None:
+        self._results, self._policy = results, policy
+        self._before = {trial.id: end_of(RecordDirectory.of(results, trial)) for trial in trials}
+
+    def finished(self, trial: Trial) -> bool:
+        """Say whether a trial has a new end that stands."""
+        directory = RecordDirectory.of(self._results, trial)
+        return end_of(directory) != self._before[trial.id] and self._policy.is_terminal(directory)
 
 
 def until_nothing_moves(

@@ -21,7 +21,9 @@ from gan_bench.execution.claim import Claim
 from gan_bench.execution.events import Listener
 from gan_bench.execution.hearing import Hearing
 from gan_bench.execution.job import Job
-from gan_bench.execution.lost import end_of, write_lost
+from gan_bench.execution.lost import write_lost
+from gan_bench.records.earlier import end_of
+from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Failure, TrialRecord
 
 TIMEOUT_GRACE = 60.0
@@ -83,7 +85,7 @@ class Worker:
             What came of every claim, by trial id; for trials of a worker that died, what says so.
         """
         process = self._started()
-        before = {trial.id: end_of(job.results, trial) for trial in job.trials}
+        before = {trial.id: end_of(RecordDirectory.of(job.results, trial)) for trial in job.trials}
         running = _RunningJob(job, process, self._listener, self._listening, stop)
         whole = False
         try:

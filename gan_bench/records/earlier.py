@@ -42,6 +42,14 @@ def _refuse_other_version(directory: RecordDirectory) -> None:
         )
 
 
+def end_of(directory: RecordDirectory) -> bytes | None:
+    """Return what stands where the trial's end goes; taken before a run, it tells the run's end from earlier ones."""
+    try:
+        return directory.record.read_bytes()
+    except OSError:
+        return None
+
+
 def status_of(directory: RecordDirectory) -> Status | None:
     """Return the status a trial ended with, or None when it has not."""
     record = record_of(directory)

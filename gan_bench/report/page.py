@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -86,7 +86,7 @@ def page(chapters: list[Chapter], articles: list[Table], collected: Collected, r
         version=__version__,
         statuses=Counter(status_of(t) for t in trials).most_common(),
         count=len(trials),
-        chapters=[_chapter(chapter, trials, drawn[chapter.study.slug]) for chapter in chapters],
+        chapters=[_chapter(chapter, collected, drawn[chapter.study.slug]) for chapter in chapters],
         part_titles=PARTS,
         articles=[_table(table) for table in articles],
         unreadable=collected.unreadable,
@@ -112,7 +112,7 @@ def _text(name: str) -> str:
 # ------------------------------------------------------------------------------------------------ a study
 
 
-def _chapter(chapter: Chapter, trials: list[StoredTrial], curves: Mapping[str, Any]) -> dict[str, Any]:
+def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, Any]) -> dict[str, Any]:
     study = chapter.study
     of = {table.name: table.name.removeprefix(f"{study.slug}-").partition("-")[0] for table in chapter.tables}
     made: dict[str, list[dict[str, Any]]] = {}
@@ -137,7 +137,7 @@ def _chapter(chapter: Chapter, trials: list[StoredTrial], curves: Mapping[str, A
         "done": int((study.trials["status"] == "done").sum()),
         "seeds": study.trials["seed"].nunique(),
         "answers": chapter.answers,
-        "facts": list(_facts(study, trials)),
+        "facts": [*_facts(study, collected.trials), *_read_histories(collected)],
         "rankings": made.get("settings", []),
         "factors": made.get("factor", []),
         "factor_plots": [p for p in plots if p["factor"]],
@@ -160,6 +160,12 @@ def _chapter(chapter: Chapter, trials: list[StoredTrial], curves: Mapping[str, A
         **dict.fromkeys(made, True),
     }
     return {**shown, "parts": [part for part in PARTS if there.get(part)]}
+
+
+def _read_histories(collected: Collected) -> Iterator[tuple[str, str]]:
+    if not collected.whole:
+        read, of = len(collected.curves), len(collected.trials)
+        yield "curves", f"of the best settings; histories were read of {read:,} of {of:,} trials"
 
 
 def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]:

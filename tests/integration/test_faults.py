@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 from conftest import digits_trial
@@ -342,6 +343,38 @@ def test_a_worker_that_nobody_listens_to_stops_as_asked(tmp_path):
         assert process.wait(60) == 0
     record = record_of(RecordDirectory.of(tmp_path, trial))
     assert (record.status, record.failure) == (Status.INTERRUPTED, None)
+
+
+def test_the_tasks_of_an_array_share_a_suite(tmp_path):
+    """As a queue starts them, one of them killed: the others go on, and a second array does the rest."""
+    suite, results = tmp_path / "tiny.yaml", tmp_path / "results"
+    suite.write_text(SUITE.replace("300", "30").replace("[0, 1]", "[0, 1, 2, 3]"))
+    script = Path(__file__).parents[2] / "benchmarks" / "slurm" / "array.sh"
+    program = tmp_path / "gan-bench"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m gan_bench "$@"\n')
+    program.chmod(0o755)
+    asked = {"SUITE": suite, "RESULTS": results, "GAN_BENCH": program, "SLURM_CPUS_PER_TASK": 1}
+    environment = {**os.environ, **{name: str(value) for name, value in asked.items()}}
+
+    def array(size):
+        out = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return [subprocess.Popen(["bash", script], env=environment, **out) for _ in range(size)]
+
+    first, second = array(2)
+    wait_for(lambda: len(list(results.glob("*/*/checkpoint.pt"))) == 2)
+    first.kill()  # the script became the program
+    first.communicate()
+    said = second.communicate(timeout=240)[0]
+    assert second.returncode == 0, said
+    (last,) = array(1)
+    rest = last.communicate(timeout=240)[0]
+    assert last.returncode == 0, rest
+    assert "4 of 4 trials done" in rest
+    assert not (results / "report").exists()
+    assert not list(tmp_path.rglob("mlflow.db"))
+    assert_whole(results)
+    started = [line.split(":")[0].partition("] ")[2] for line in (said + rest).splitlines() if line[:1] == "["]
+    assert len(started) == len(set(started)) <= 4
 
 
 def test_two_runners_share_a_suite(tmp_path):

@@ -22,10 +22,11 @@ from test_report import with_lr
 from gan_bench.cli.comparison import write_comparison
 from gan_bench.cli.options import FormatChoice
 from gan_bench.core.errors import UserError
-from gan_bench.records import writer
+from gan_bench.records import reader, writer
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.records.shared import write_baselines, write_plan
+from gan_bench.report import collect
 from gan_bench.report.build import build_report
 from gan_bench.report.compare import compare
 from gan_bench.report.latex import escape_latex
@@ -462,3 +463,33 @@ def test_tables_are_the_golden_ones(tmp_path):
             (GOLDEN / name).write_text(text)
     kept = {path.name: path.read_text() for path in GOLDEN.glob("*.md")}
     assert made == kept
+
+
+def test_of_many_trials_only_the_drawn_ones_have_their_histories_read(tmp_path, monkeypatch):
+    """Tables are the same, to the byte; the page draws what it would have drawn."""
+    for index in range(4):
+        for seed in range(3):
+            trial = with_lr(digits_trial(seed), 1e-4 * (index + 1))
+            write(tmp_path / "results", trial, 50.0 + 10 * index + seed)
+    build_report(tmp_path / "results", tmp_path / "whole")
+    read = []
+    lines = reader.read_lines
+    monkeypatch.setattr(
+        reader, "read_lines", lambda path, *more: (read.append(path), lines(path, *more))[1]
+    )  # a history is read through this alone
+    monkeypatch.setattr(collect, "MOST_HISTORIES", 4)
+    monkeypatch.setattr(collect, "SETTINGS", 2)
+    (damaged,) = (tmp_path / "results" / "test").glob("*lr=0.0004*seed=0--*")  # of a setting that is not drawn
+    (damaged / "history.jsonl").write_text("no JSON\nno JSON\n")
+    report = build_report(tmp_path / "results", tmp_path / "drawn")
+    assert report.unreadable == []
+    drawn = {path.parent.name for path in read if path.name == "history.jsonl"}
+    assert len(drawn) == 4
+    assert all("lr=0.0001" in name or "lr=0.0002" in name for name in drawn)
+    assert len([path for path in read if path.name == "evaluations.jsonl"]) == 12 + len(drawn)
+    for table in (tmp_path / "whole" / "tables").iterdir():
+        assert (tmp_path / "drawn" / "tables" / table.name).read_bytes() == table.read_bytes(), table.name
+    page = (tmp_path / "drawn" / "report.html").read_text()
+    details = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])["trials"]
+    assert sum(bool(trial["curve"]["epoch"]) for trial in details.values()) == 4
+    assert "histories were read of 4 of 12 trials" in page

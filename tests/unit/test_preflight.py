@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution import estimate as module
-from gan_bench.execution.checks import check_plan
+from gan_bench.execution.checks import check_plan, locks_remark
 from gan_bench.execution.claim import Policy, state_of
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.estimate import estimate
@@ -159,3 +160,21 @@ def test_what_is_behind_a_trial_is_not_expected_again():
     trial = digits_trial(epochs=400)
     whole, rest = (estimate([trial], context(), done={trial.id: done}).seconds for done in (0, 390))
     assert rest < whole / 2
+
+
+MOUNTS = """\
+/dev/sda / ext4 rw 0 0
+server:/export /nfs nfs4 rw 0 0
+user@host:/there /far\\040away fuse.sshfs rw 0 0
+tmpfs /far\\040away/inside tmpfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [("/home/results", ""), ("/nfs/results", ""), ("/far away/results", "sshfs"), ("/far away/inside/results", "")],
+)
+def test_a_file_system_whose_locks_stay_on_one_machine_is_named(place, kind):
+    found = list(locks_remark(Path(place), MOUNTS))
+    assert [f"lies on {kind}" in remark for remark in found] == [True] * bool(kind)
+    assert list(locks_remark(Path(place), "nonsense\n\n")) == []

@@ -13,9 +13,10 @@ from gan_bench.execution.claim import Claim, Policy
 from gan_bench.execution.cluster.bundles import Bundle
 from gan_bench.execution.cluster.transport import Ended, Handle, Loss, Transport
 from gan_bench.execution.hearing import Hearing
-from gan_bench.execution.lost import end_of, write_lost
+from gan_bench.execution.lost import write_lost
 from gan_bench.execution.results import Results
 from gan_bench.execution.worker_pool import TIMEOUT_GRACE
+from gan_bench.records.earlier import end_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock
 from gan_bench.records.record import Status, TrialRecord
@@ -94,7 +95,7 @@ class Dispatcher:
             bundle = self._waiting.popleft()
             for trial in bundle.trials:
                 if trial.id not in self._before:
-                    self._before[trial.id] = end_of(self._results, trial)
+                    self._before[trial.id] = end_of(RecordDirectory.of(self._results, trial))
             self._running[self._transport.submit(bundle)] = _Task(bundle)
 
     def _hear(self, handle: Handle, said: object) -> None:
