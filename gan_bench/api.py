@@ -213,7 +213,7 @@ def run(
     Raises:
         UserError: Something asked for cannot be.
     """
-    from gan_bench.bench import BenchOptions
+    from gan_bench.bench_options import BenchOptions
     from gan_bench.cli.console import console
     from gan_bench.cli.run_suite import run_suite
     from gan_bench.config.suite import find_suite, results_name

@@ -6,33 +6,31 @@ outcome = carry_out(plan, options, listener)
 
 from __future__ import annotations
 
-import json
-import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from gan_bench.config.cuts import PlanOptions
+from gan_bench.bench_options import BenchOptions
 from gan_bench.config.data_root import data_root
 from gan_bench.config.suite import Plan, find_suite, make_plan
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import DataError, UserError
-from gan_bench.core.registry import REGISTRIES
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.baselines import real_baselines
 from gan_bench.execution.checks import check_space, locks_remark
+from gan_bench.execution.choose_pool import check_known, choose_pool
 from gan_bench.execution.claim import Policy, state_of
-from gan_bench.execution.cluster.connection import Cluster, RayOptions, connected
+from gan_bench.execution.cluster.connection import Cluster, connected
 from gan_bench.execution.cluster.executor import OnCluster, run_ray
 from gan_bench.execution.context import RunContext
-from gan_bench.execution.environment import choose_device, cores, fix_bits
+from gan_bench.execution.environment import choose_device, fix_bits
 from gan_bench.execution.estimate import Estimate, estimate
 from gan_bench.execution.events import Listener, Notify, ignore_preparation
 from gan_bench.execution.executors import run_inline, run_processes
@@ -44,81 +42,6 @@ from gan_bench.execution.worker_pool import WorkerPoolConfig
 from gan_bench.records.earlier import environment_of, epochs_kept, inputs_changed
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.shared import write_baselines, write_plan, write_suite_text
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchOptions:
-    """What the command line asks for.
-
-    Attributes:
-        suite: Name of a suite, or path of its file.
-        results: Folder for records.
-        data: Folder of the datasets, or None for the default.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        profile: ``auto`` is full on a GPU and quick on a CPU.
-        plan: Caps, seeds and a filter.
-        engine: Training engine.
-        executor: Where trials run; ``auto`` takes worker processes where several trials can run at a time.
-        workers: Worker processes; None takes one per core or GPU.
-        group: How many trials train together; None lets a measurement on a GPU decide.
-        policy: What becomes of trials that ended before or end badly.
-        tracking_uri: MLflow; empty for the SQLite default, None for no tracking.
-        experiment_prefix: Put before the suite's name in the name of the experiment.
-        fresh: Ignore earlier records.
-        dry_run: Stop after the plan.
-        ray: What is asked of a cluster, for the executor of that name.
-        join: Whether other processes share the suite: what they run is theirs.
-    """
-
-    suite: str
-    results: Path
-    data: Path | None
-    device: str
-    profile: Literal["auto", "full", "quick"]
-    plan: PlanOptions
-    engine: str
-    executor: Literal["auto", "inline", "processes", "ray"]
-    workers: int | None
-    group: int | None
-    policy: Policy
-    tracking_uri: str | None
-    experiment_prefix: str
-    fresh: bool
-    dry_run: bool
-    ray: RayOptions = field(default_factory=RayOptions)
-    join: bool = False
-
-    def command(self) -> str:
-        """Return the command that runs the same trials again; where data and MLflow lie is left out."""
-        asked = self.plan
-        options: dict[str, object | None] = {
-            "--results": None if self.results == Path("results") else self.results,
-            "--profile": None if self.profile == "auto" else self.profile,
-            "--device": None if self.device == "auto" else self.device,
-            "--engine": None if self.engine == "auto" else self.engine,
-            "--executor": None if self.executor == "auto" else self.executor,
-            "--gpus-per-trial": self.ray.gpus,
-            "--cpus-per-trial": None if self.ray.cpus == 1.0 else self.ray.cpus,
-            "--workers": self.workers,
-            "--group": self.group,
-            "--epochs": asked.epochs,
-            "--train-limit": asked.train_limit,
-            "--samples": asked.samples,
-            "--seeds": ",".join(map(str, asked.seeds)) if asked.seeds else None,
-            "--only": asked.only,
-        }
-        words = ["gan-bench", "run", self.suite]
-        for option, value in options.items():
-            words += [] if value is None else [option, str(value)]
-        for name, value in asked.changes.items():
-            words += [
-                "--set",
-                f"{name}={json.dumps(value)}" if isinstance(value, (list, tuple, bool)) else f"{name}={value}",
-            ]
-        words += ["--allow-plugins"] if asked.allow_plugins else []
-        for name in asked.extractors or ():
-            words += ["--extractor", name]
-        return shlex.join(words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,9 +176,11 @@ def _with_work(prepared: Preparation, options: BenchOptions) -> Preparation:
     kept = {trial.id: 0 if options.fresh else _epochs_kept(options.results, trial, place, found) for trial in todo}
     pool, workers, beside = None, None, None
     if cluster:
-        _check_known(found)
+        check_known(found)
         workers, beside = max(1, min(cluster.slots(), len(todo), options.workers or len(todo))), 0
-    elif pool := _pool(options, prepared.context, plan, found, len(todo)):
+    elif pool := choose_pool(
+        options.executor, options.workers, options.group, _devices(options, prepared.context), plan, found, len(todo)
+    ):
         workers = len(pool.devices)
     return replace(
         prepared,
@@ -275,46 +200,11 @@ def _epochs_kept(results: Path, trial: Trial, place: Place, found: Survey) -> in
     return 0 if restarts else epochs_kept(directory)
 
 
-def _pool(options: BenchOptions, context: RunContext, plan: Plan, found: Survey, count: int) -> WorkerPoolConfig | None:
-    """Choose the worker processes: a thread each on a CPU, one process per GPU, never more than there are trials.
-
-    Beside other work, one thread per process is also the robust choice: threads of one operation wait for the slowest.
-    """
-    device, alone = context.device, _known_here_alone(found)
-    cuda = device.type == "cuda"
-    places = [str(device)]
-    if cuda and options.device in ("auto", "cuda"):
-        places = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    workers = max(1, min(options.workers or (len(places) if cuda else cores()), count))
-    inline_is_better = workers == 1 or (options.group or 1) > 1  # a group is one process's
-    if options.executor == "inline" or (options.executor == "auto" and (inline_is_better or alone)):
-        return None
-    _check_known(found)
-    devices = tuple(places[i % len(places)] for i in range(workers))
-    return WorkerPoolConfig(devices=devices, threads=None if cuda else 1, folders=plan.folders, plugins=plan.plugins)
-
-
-def _check_known(found: Survey) -> None:
-    """Refuse parts that other processes would not know.
-
-    Raises:
-        UserError: This program registered one itself.
-    """
-    if alone := _known_here_alone(found):
-        raise UserError(
-            f"worker processes do not know the {alone}, which this program registered itself; put it into a file that "
-            "the suite names under plugins:, or use --executor inline"
-        )
-
-
-def _known_here_alone(found: Survey) -> str | None:
-    """Name a part that this program registered itself, so that other processes do not know it, or return None."""
-    for plural, name in found.parts:
-        registry = REGISTRIES[plural]
-        folder = plural == "datasets" and DATASETS[name].folder is not None
-        if not (folder or registry.is_shipped(name) or registry.source(name)):
-            return f'{registry.kind} "{name}"'
-    return None
+def _devices(options: BenchOptions, context: RunContext) -> list[str]:
+    """List where trials may run on this machine."""
+    if context.device.type == "cuda" and options.device in ("auto", "cuda"):
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [str(context.device)]
 
 
 def carry_out(

@@ -114,7 +114,7 @@ def run(
     from gan_bench.config.suite import find_suite
 
     find_suite(suite)  # an unknown name is reported before torch is loaded
-    from gan_bench.bench import BenchOptions
+    from gan_bench.bench_options import BenchOptions
     from gan_bench.cli.run_suite import run_suite
     from gan_bench.execution.claim import Policy
     from gan_bench.execution.cluster.connection import RayOptions

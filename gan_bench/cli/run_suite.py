@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from gan_bench.bench import BenchOptions, Outcome, Preparation, carry_out, cluster_of, prepare
+from gan_bench.bench import Outcome, Preparation, carry_out, cluster_of, prepare
+from gan_bench.bench_options import BenchOptions
 from gan_bench.cli.console import PlainConsole, StopRequest, table_console
 from gan_bench.cli.display import PreparationLines, ProgressDisplay
 from gan_bench.config.trial import Trial
