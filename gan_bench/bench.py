@@ -123,6 +123,8 @@ def prepare(
     Raises:
         UserError: Something asked for cannot be.
     """
+    if options.join and options.fresh:
+        raise UserError("--join and --fresh do not go together: each process would train again what others finished")
     device = choose_device("cpu" if cluster else options.device)
     fix_bits(device)
     root = data_root(options.data)
@@ -131,7 +133,7 @@ def prepare(
     context = RunContext(root, device, stop, options.engine, notify)
     place: Here | OnCluster = Here(context)
     if cluster:
-        place = OnCluster.of(cluster, _site(context, cluster), notify)
+        place = OnCluster.of(cluster, _site(context, cluster), notify, stop)
     profile = options.profile if options.profile != "auto" else "quick" if place.device == "cpu" else "full"
     plan = make_plan(find_suite(options.suite), replace(options.plan, profile=profile))
     if isinstance(place, OnCluster):
@@ -171,13 +173,16 @@ def _with_work(prepared: Preparation, options: BenchOptions) -> Preparation:
     """Add what is left to do, where, and how long it will take."""
     plan, place, policy, cluster = prepared.plan, prepared.place, prepared.policy, prepared.cluster
     found = place.call(survey, plan.trials)
+    if isinstance(place, OnCluster):
+        place.check_data(plan.trials, found)
     states = {trial.id: state_of(options.results, trial, found, policy) for trial in plan.trials}
     todo = [trial for trial in plan.trials if not states[trial.id].finished]
     kept = {trial.id: 0 if options.fresh else _epochs_kept(options.results, trial, place, found) for trial in todo}
+    group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
     pool, workers, beside = None, None, None
     if cluster:
         check_known(found)
-        workers, beside = max(1, min(cluster.slots(), len(todo), options.workers or len(todo))), 0
+        workers, beside = _tasks(cluster, options, len(todo)), 0
     elif pool := choose_pool(
         options.executor, options.workers, options.group, _devices(options, prepared.context), plan, found, len(todo)
     ):
@@ -188,7 +193,7 @@ def _with_work(prepared: Preparation, options: BenchOptions) -> Preparation:
         retrain={trial.id: why for trial in todo if (why := states[trial.id].retrain)},
         pool=pool,
         remarks=[*found.remarks, *locks_remark(options.results)],
-        estimate=place.call(estimate, todo, workers=workers, group=options.group, done=kept, beside=beside),
+        estimate=place.call(estimate, todo, workers=workers, group=group, done=kept, beside=beside),
     )
 
 
@@ -198,6 +203,11 @@ def _epochs_kept(results: Path, trial: Trial, place: Place, found: Survey) -> in
     device = str(environment_of(directory).get("device")).partition(":")[0]
     restarts = device != place.device.partition(":")[0] or inputs_changed(directory, found.identity(trial.config))
     return 0 if restarts else epochs_kept(directory)
+
+
+def _tasks(cluster: Cluster | None, options: BenchOptions, count: int) -> int:
+    """Say how many of so many trials run at a time; without a cluster, and without processes, one."""
+    return max(1, min(cluster.slots(), count, options.workers or count)) if cluster else 1
 
 
 def _devices(options: BenchOptions, context: RunContext) -> list[str]:
@@ -225,7 +235,7 @@ def carry_out(
 
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
     plan, context, todo, results = prepared.plan, prepared.context, prepared.todo, options.results
-    jobs = len(prepared.pool.devices) if prepared.pool else prepared.cluster.slots() if prepared.cluster else 1
+    jobs = len(prepared.pool.devices) if prepared.pool else _tasks(prepared.cluster, options, len(todo))
     check_space(todo, jobs * max(prepared.estimate.groups.values(), default=1), results)
     write_plan(results, plan.suite, plan.version, plan.trials, options.command())
     write_suite_text(results, plan.suite, find_suite(options.suite).read_text(encoding="utf-8"))

@@ -39,7 +39,7 @@ from gan_bench.execution.cluster.transport import Ended, Handle
 from gan_bench.execution.environment import describe
 from gan_bench.execution.events import NullListener
 from gan_bench.execution.grouping import group_trials
-from gan_bench.execution.hearing import Hearing
+from gan_bench.execution.inbox import EventInbox
 from gan_bench.execution.job import claim_to_json
 from gan_bench.execution.results import Results
 from gan_bench.execution.survey import Survey
@@ -141,7 +141,10 @@ class PretendedCluster:
     def stop(self) -> None:
         raise NotImplementedError
 
-    def let_go(self, trial_id: str) -> None:
+    def recall(self) -> None:
+        raise NotImplementedError
+
+    def release(self, trial_id: str) -> None:
         raise NotImplementedError
 
     def is_gone(self, host: str) -> bool:
@@ -173,8 +176,8 @@ def simulate(folder: Path, trials: int, gpus: int, *, mirrored: bool) -> dict[st
     clock.note("what is left")
     cluster, into = PretendedCluster(results, gpus), Results()
     bundles = make_bundles(group_trials(todo, lambda _: 1), lambda _: 60 * MINUTES, gpus)
-    hearing = Hearing(todo, NullListener(), threading.Lock())
-    Dispatcher(cluster, results, policy, hearing, lambda: False).carry(bundles, into)
+    inbox = EventInbox(todo, NullListener(), threading.Lock())
+    Dispatcher(cluster, results, policy, inbox, lambda: False).carry(bundles, into)
     assert len(into.records) == len(plan.trials), "a trial was lost"
     clock.note("dispatcher", less=cluster.writing)
     clock.seconds["locks and records"] = cluster.writing

@@ -14,7 +14,7 @@ from gan_bench.cli.console import PlainConsole, StopRequest, table_console
 from gan_bench.cli.display import PreparationLines, ProgressDisplay
 from gan_bench.config.trial import Trial
 from gan_bench.core.text import duration, plural
-from gan_bench.execution.cluster.connection import Cluster
+from gan_bench.execution.cluster.connection import Cluster, RayOptions
 from gan_bench.records.earlier import record_of, status_of
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import RecordDirectory
@@ -105,6 +105,10 @@ def _announce_work(prepared: Preparation, options: BenchOptions, console: PlainC
     plan, todo = prepared.plan, prepared.todo
     if options.workers and not prepared.pool and options.executor == "inline":
         console.say("--workers has no effect with --executor inline", style="yellow")
+    if options.executor != "ray" and options.ray != RayOptions():
+        console.say(
+            "--ray-address, --gpus-per-trial and --cpus-per-trial have no effect without --executor ray", style="yellow"
+        )
     if finished := len(plan.trials) - len(todo):
         console.say(f"{finished} finished, {len(todo)} to run")
     if prepared.estimate and todo:
@@ -150,8 +154,9 @@ def _announce_time(prepared: Preparation, options: BenchOptions, console: PlainC
 
 
 def _list(prepared: Preparation, console: PlainConsole) -> None:
+    left = {trial.id for trial in prepared.todo}
     for trial in prepared.plan.trials:
-        mark = "to run" if trial in prepared.todo else "finished"
+        mark = "to run" if trial.id in left else "finished"
         console.say(f"  {mark:<9} {trial.name} ({plural(trial.config.epochs, 'epoch')})")
     if prepared.problem:
         console.say(f"estimated time: unknown, because {prepared.problem}", style="yellow")

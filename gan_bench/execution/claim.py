@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from gan_bench.execution.trial_run import run_trial
 from gan_bench.records import writer
 from gan_bench.records.earlier import damage_of, environment_of, inputs_changed, status_of
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.lock import PATIENCE_SECONDS, Owner, trial_lock
+from gan_bench.records.lock import PATIENCE_SECONDS, Lock, Owner, trial_lock
 from gan_bench.records.record import Status, TrialRecord
 
 Claim = TrialRecord | Owner | None
@@ -100,6 +101,15 @@ def make_way(results: Path, trial: Trial, knows: KnowsIdentity, policy: Policy, 
     return True
 
 
+def _acquire(lock: Lock, patience: float, stop: Callable[[], bool]) -> Owner | None:
+    """Take a lock, or return its owner after so many seconds, or when a stop is asked for."""
+    until = time.monotonic() + patience
+    while owner := lock.acquire():
+        if time.monotonic() >= until or stop():
+            return owner
+    return None
+
+
 def claim_and_run(
     trial: Trial,
     results: Path,
@@ -123,7 +133,7 @@ def claim_and_run(
     """
     directory = RecordDirectory.of(results, trial)
     with trial_lock(directory) as lock:
-        if owner := lock.acquire(patience):
+        if owner := _acquire(lock, patience, context.stop):
             return owner
         if not make_way(results, trial, context, policy, context.stop):
             return None

@@ -18,6 +18,7 @@ from gan_bench.records.lock import trial_lock
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status, TrialRecord
 
+LATE = "the worker did not stop at its time limit and was killed; raise it and run with --retry-failed"
 _EPOCH = {"epochs": "epoch", "images": "images", "train_seconds": "train_seconds"}
 
 

@@ -59,9 +59,11 @@ class Meanwhile:
         self._before = {trial.id: end_of(RecordDirectory.of(results, trial)) for trial in trials}
 
     def finished(self, trial: Trial) -> bool:
-        """Say whether a trial has a new end that stands."""
+        """Say whether a trial has a new end; one that failed anew is not tried again by everybody."""
         directory = RecordDirectory.of(self._results, trial)
-        return end_of(directory) != self._before[trial.id] and self._policy.is_terminal(directory)
+        if end_of(directory) == self._before[trial.id] or self._policy.is_outdated(directory):
+            return False
+        return status_of(directory) in (Status.DONE, *_BAD)
 
 
 def until_nothing_moves(

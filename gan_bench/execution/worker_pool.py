@@ -19,9 +19,9 @@ from gan_bench.config.image_folder import ImageFolder
 from gan_bench.core.sources import Source
 from gan_bench.execution.claim import Claim
 from gan_bench.execution.events import Listener
-from gan_bench.execution.hearing import Hearing
+from gan_bench.execution.inbox import EventInbox
 from gan_bench.execution.job import Job
-from gan_bench.execution.lost import write_lost
+from gan_bench.execution.lost import LATE, write_lost
 from gan_bench.records.earlier import end_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Failure, TrialRecord
@@ -94,11 +94,11 @@ class Worker:
             if not whole:
                 self.close()
         for trial in job.trials:
-            if trial.id not in running.hearing.claims:
+            if trial.id not in running.inbox.claims:
                 why, late = self._why(process, late=running.late), running.late
                 claim = write_lost(job.results, trial, job.policy, why, before[trial.id], late=late)
-                running.hearing.note(trial, claim)
-        claims = running.hearing.claims
+                running.inbox.note(trial, claim)
+        claims = running.inbox.claims
         if not whole or any(_ran_out_of_memory(claim) for claim in claims.values()):
             self.close()
         return claims
@@ -153,7 +153,7 @@ class Worker:
         """Say why a process ended before its job."""
         code = process.wait()
         if late:
-            return "the worker did not stop at its time limit and was killed; raise it and run with --retry-failed"
+            return LATE
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
             hint = "; memory may have run out" if -code == signal.SIGKILL else ""
@@ -176,7 +176,7 @@ class _RunningJob:
         listening: threading.Lock,
         stop: Callable[[], bool],
     ) -> None:
-        self.hearing = Hearing(job.trials, listener, listening)
+        self.inbox = EventInbox(job.trials, listener, listening)
         self.late = False
         self._job, self._process, self._stop = job, process, stop
 
@@ -199,7 +199,7 @@ class _RunningJob:
                 said = json.loads(line)
                 if said["event"] == "job_done":
                     return True
-                self.hearing.hear(said)
+                self.inbox.take(said)
             return False
         finally:
             over.set()

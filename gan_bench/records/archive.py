@@ -30,7 +30,7 @@ def pack(directory: RecordDirectory) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, path in _files(directory).items():
-            if path == directory.previous_checkpoint:
+            if path == directory.previous_checkpoint and directory.checkpoint.exists():
                 continue
             content = path.read_bytes()
             entry = tarfile.TarInfo(name)

@@ -1,7 +1,8 @@
 """One owner for a trial, across processes that share a folder.
 
 The lock itself is the kernel's, through ``filelock``: the death of its owner, however it comes, releases it at once,
-and no process can take it from a living owner. A small file beside it names the owner, for messages alone.
+and no process takes it from an owner that it does not know to be gone. A small file beside it names the owner, for
+messages alone.
 """
 
 from __future__ import annotations

@@ -92,6 +92,18 @@ def assert_same(results, undisturbed):
         assert bits(RecordDirectory(results / path.relative_to(undisturbed))) == bits(RecordDirectory(path))
 
 
+def at_a_time(said):
+    """Count how many trials ran at the same time, at most, on a cluster that lost nothing."""
+    running, most = set(), 0
+    for line in said.splitlines():
+        if line.startswith("["):
+            running.add(line.partition("] ")[2].partition(":")[0])
+        elif ": done after" in line or ": interrupted after" in line:
+            running.discard(line.strip().partition(":")[0])
+        most = max(most, len(running))
+    return most
+
+
 def checkpoints(results):
     return list(results.glob("*/*/checkpoint.pt"))
 
@@ -118,6 +130,7 @@ def test_lost_processes_nodes_and_drivers_cost_no_trial(cluster, start, tmp_path
     assert "2 nodes" not in said.splitlines()[0]
     assert "3 nodes, which share the results folder; 2 trials at a time" in said
     assert sorted(ends(results)) == ["done"] * 3
+    assert at_a_time(said) == 2
     assert len(list(results.glob(".*shared*"))) == 1  # of the killed driver, which a run of another day removes
     assert_same(results, undisturbed)
 

@@ -30,6 +30,7 @@ from gan_bench.execution.events import NullListener
 from gan_bench.execution.executors import run_inline, run_processes
 from gan_bench.execution.job import Job, Site
 from gan_bench.execution.rerun import rerun
+from gan_bench.execution.results import Meanwhile
 from gan_bench.execution.worker_pool import WorkerPoolConfig
 from gan_bench.records import writer
 from gan_bench.records.earlier import record_of, status_of
@@ -375,6 +376,26 @@ def test_the_tasks_of_an_array_share_a_suite(tmp_path):
     assert_whole(results)
     started = [line.split(":")[0].partition("] ")[2] for line in (said + rest).splitlines() if line[:1] == "["]
     assert len(started) == len(set(started)) <= 4
+
+
+def test_processes_that_share_a_suite_may_not_start_it_afresh(tmp_path):
+    rival = start(tmp_path, "--join", "--fresh")
+    said = rival.communicate(timeout=60)[0]
+    assert rival.returncode == 2, said
+    assert "--join and --fresh do not go together" in said
+
+
+def test_what_failed_anew_is_not_tried_again_by_everybody(tmp_path):
+    trial = digits_trial()
+    directory, _ = run(tmp_path, trial)
+    policy = Policy(retry_failed=True)
+    edit(directory.record, status="failed", reason="of an earlier run")
+    meanwhile = Meanwhile(tmp_path / "results", [trial], policy)
+    assert not meanwhile.finished(trial)
+    edit(directory.record, status="failed", reason="of another process, just now")
+    assert meanwhile.finished(trial)
+    edit(directory.record, status="interrupted", reason="of another process, just now")
+    assert not meanwhile.finished(trial)
 
 
 def test_two_runners_share_a_suite(tmp_path):

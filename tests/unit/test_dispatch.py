@@ -6,27 +6,30 @@ import io
 import itertools
 import tarfile
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from types import SimpleNamespace
 
 import pytest
 from conftest import digits_trial
 from hypothesis import given
 from hypothesis import strategies as st
 from support import runs
+from support.commands import wait_for
 from support.records import assert_whole, bits
 from support.runs import stop_after
 
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.execution.claim import Policy
-from gan_bench.execution.cluster import connection, dispatcher
+from gan_bench.execution.cluster import connection, dispatcher, task
+from gan_bench.execution.cluster.actors import Depot
 from gan_bench.execution.cluster.bundles import LEAST_SECONDS, Bundle, make_bundles
 from gan_bench.execution.cluster.connection import RayOptions, share_of
 from gan_bench.execution.cluster.dispatcher import RETRIES, Dispatcher
 from gan_bench.execution.cluster.node import NodeReport, SharedFolder, versions
 from gan_bench.execution.cluster.ray_transport import loss_of
-from gan_bench.execution.cluster.transport import Ended, Loss
+from gan_bench.execution.cluster.transport import Ended
 from gan_bench.execution.events import NullListener
-from gan_bench.execution.hearing import Hearing
+from gan_bench.execution.inbox import EventInbox
 from gan_bench.execution.job import claim_to_json
 from gan_bench.execution.results import Results
 from gan_bench.records import archive
@@ -37,7 +40,7 @@ from gan_bench.records.record import Failure, Status, TrialRecord
 
 TRIALS = [digits_trial(seed) for seed in range(6)]
 DONE = TrialRecord(status=Status.DONE, reason=None)
-LOST = Loss("its node was lost", again=True)
+LOST = "its node was lost"
 
 # ----------------------------------------------------------------------------------------------------- bundles
 
@@ -60,7 +63,7 @@ def test_bundles_hold_every_trial_once_in_order_and_are_worth_their_start(costs,
 
 
 @dataclass
-class MadeUp:
+class FakeCluster:
     """A cluster whose tasks do what a script says: ``fates`` gives, for each task in order, what comes of it."""
 
     fates: list = field(default_factory=list)
@@ -83,7 +86,7 @@ class MadeUp:
         claims, loss = {}, None
         for trial in bundle.trials:
             self._say(handle, "started", trial=trial.id, resumed_at=None)
-            if isinstance(fate, Loss):
+            if fate == LOST:
                 loss = fate
                 break
             claims[trial.id] = fate or DONE
@@ -109,7 +112,10 @@ class MadeUp:
     def stop(self):
         self.stopped = True
 
-    def let_go(self, trial_id):
+    def recall(self):
+        self.recalled = True
+
+    def release(self, trial_id):
         self.freed.append(trial_id)
 
     def is_gone(self, host):
@@ -118,9 +124,9 @@ class MadeUp:
 
 def dispatch(cluster, results, bundles, *, policy=None, stop=lambda: False, most=None, clock=None):
     into, policy = Results(), policy or Policy()
-    hearing = Hearing(TRIALS, NullListener(), threading.Lock())
+    inbox = EventInbox(TRIALS, NullListener(), threading.Lock())
     options = {"clock": clock} if clock else {}
-    Dispatcher(cluster, results, policy, hearing, stop, most, **options).carry(bundles, into)
+    Dispatcher(cluster, results, policy, inbox, stop, most, **options).carry(bundles, into)
     return into
 
 
@@ -129,14 +135,14 @@ def each(trials):
 
 
 def test_every_trial_is_carried_out_once(tmp_path):
-    cluster = MadeUp(room=3)
+    cluster = FakeCluster(room=3)
     into = dispatch(cluster, tmp_path, each(TRIALS))
     assert list(into.records.values()) == [DONE] * len(TRIALS)
     assert [bundle.trials for bundle in cluster.sent] == [(trial,) for trial in TRIALS]
 
 
 def test_no_more_tasks_than_asked_for_are_under_way(tmp_path):
-    cluster = MadeUp(fates=["silent"] * 2, room=8)
+    cluster = FakeCluster(fates=["silent"] * 2, room=8)
     stop = stop_after(3)
     cluster.stop = lambda: cluster._over.extend(Ended(i, {}) for i in range(len(cluster.sent)))
     dispatch(cluster, tmp_path, each(TRIALS), most=2, stop=stop)
@@ -144,7 +150,7 @@ def test_no_more_tasks_than_asked_for_are_under_way(tmp_path):
 
 
 def test_a_lost_trial_is_tried_twice_more_and_then_has_failed(tmp_path):
-    cluster = MadeUp(fates=[LOST] * (RETRIES + 1))
+    cluster = FakeCluster(fates=[LOST] * (RETRIES + 1))
     into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
     assert len(cluster.sent) == RETRIES + 1
     assert [bundle.retry for bundle in cluster.sent] == [False, True, True]
@@ -157,23 +163,29 @@ def test_a_lost_trial_is_tried_twice_more_and_then_has_failed(tmp_path):
 
 def test_a_lost_bundle_charges_the_trial_that_was_under_way_alone(tmp_path):
     """The one that kills its process must not take the others with it."""
-    cluster = MadeUp(fates=[LOST, DONE, LOST, LOST])
+    cluster = FakeCluster(fates=[LOST, DONE, LOST, LOST])
     (first, *rest) = TRIALS[:3]
     into = dispatch(cluster, tmp_path, [Bundle(tuple((trial,) for trial in TRIALS[:3]))])
     assert [bundle.trials for bundle in cluster.sent] == [tuple(TRIALS[:3]), tuple(rest), (first,), (first,)]
     assert [into.records[t.id].status for t in TRIALS[:3]] == [Status.FAILED, Status.DONE, Status.DONE]
 
 
-def test_an_error_of_the_work_is_not_tried_again(tmp_path):
-    cluster = MadeUp(fates=[Loss("the device does not exist", again=False)])
+def test_a_task_that_ends_early_is_no_success(tmp_path):
+    cluster = FakeCluster()
+    cluster.wait = lambda _: [Ended(len(cluster.sent) - 1, {})] if cluster.sent else []
     into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
-    assert len(cluster.sent) == 1
-    assert into.records[TRIALS[0].id].reason == "the device does not exist"
+    assert len(cluster.sent) == RETRIES + 1
+    assert into.records[TRIALS[0].id].reason.startswith("its task ended before it")
 
 
-def test_a_trial_that_lost_its_driver_goes_on(tmp_path):
+@pytest.mark.parametrize("by_mail", [False, True])
+def test_a_trial_that_lost_its_driver_goes_on(tmp_path, by_mail):
     """A task that cannot reach the driver saves a checkpoint and ends; nobody asked it to."""
-    cluster = MadeUp(fates=[TrialRecord(status=Status.INTERRUPTED, reason="interrupted")])
+    cut_off = TrialRecord(status=Status.INTERRUPTED, reason="interrupted")
+    cluster = FakeCluster(fates=[cut_off])
+    if by_mail:
+        cluster._say(0, "claimed", trial=TRIALS[0].id, claim=claim_to_json(cut_off))
+        cluster._said.insert(0, (0, {"event": "started", "trial": TRIALS[0].id, "resumed_at": None}))
     into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
     assert len(cluster.sent) == 2
     assert into.records == {TRIALS[0].id: DONE}
@@ -185,7 +197,7 @@ def test_the_lock_of_a_machine_that_is_gone_is_broken_for_the_retry(tmp_path):
     assert held.acquire() is None
     other = trial_lock(RecordDirectory.of(tmp_path, TRIALS[0]))
     assert other.acquire() is not None
-    cluster = MadeUp(fates=[LOST, Owner("gone", 5)], gone=frozenset({"gone"}))
+    cluster = FakeCluster(fates=[LOST, Owner("gone", 5)], gone=frozenset({"gone"}))
     into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
     assert into.records == {TRIALS[0].id: DONE}
     assert into.held == {}
@@ -197,22 +209,24 @@ def test_the_lock_of_a_machine_that_is_gone_is_broken_for_the_retry(tmp_path):
 @pytest.mark.parametrize(("gone", "first"), [((), LOST), (("gone",), None)])
 def test_the_lock_of_anybody_else_is_respected(tmp_path, gone, first):
     owner = Owner("gone", 5)
-    cluster = MadeUp(fates=[first, owner] if first else [owner], gone=frozenset(gone))
+    cluster = FakeCluster(fates=[first, owner] if first else [owner], gone=frozenset(gone))
     into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
     assert into.held == {TRIALS[0].id: owner}
 
 
 def test_a_task_that_does_not_end_at_its_limit_is_killed_and_not_tried_again(tmp_path):
     ticks = itertools.count(0, 50)
-    cluster = MadeUp(fates=["silent"])
+    cluster = FakeCluster(fates=["silent"])
     into = dispatch(cluster, tmp_path, each(TRIALS[:1]), policy=Policy(time_limit=10.0), clock=lambda: next(ticks))
     assert cluster.killed == [0]
     assert len(cluster.sent) == 1
-    assert into.records[TRIALS[0].id].failure is Failure.TIMEOUT
+    record = into.records[TRIALS[0].id]
+    assert record.failure is Failure.TIMEOUT
+    assert "did not stop at its time limit" in record.reason
 
 
 def test_a_stop_sends_nothing_more_and_takes_what_comes(tmp_path):
-    cluster = MadeUp(room=1, fates=["silent"] * 9)
+    cluster = FakeCluster(room=1, fates=["silent"] * 9)
     cluster.stop = lambda: cluster._over.extend(Ended(i, {}, LOST) for i in range(len(cluster.sent)))
     into = dispatch(cluster, tmp_path, each(TRIALS), stop=stop_after(1))
     assert into.records == {}
@@ -221,10 +235,11 @@ def test_a_stop_sends_nothing_more_and_takes_what_comes(tmp_path):
 
 
 def test_after_a_bad_trial_fail_fast_sends_nothing_more(tmp_path):
-    cluster = MadeUp(fates=[TrialRecord(status=Status.DIVERGED, reason="nan")], room=-dispatcher.AHEAD + 1)
+    cluster = FakeCluster(fates=[TrialRecord(status=Status.DIVERGED, reason="nan")], room=-dispatcher.AHEAD + 1)
     into = dispatch(cluster, tmp_path, each(TRIALS), policy=Policy(fail_fast=True))
     assert len(cluster.sent) == 1
     assert len(into.records) == 1
+    assert cluster.recalled  # what waits for a place does not start either
 
 
 # ---------------------------------------------------------------------------------------------------- archives
@@ -280,6 +295,47 @@ def test_a_broken_lock_is_a_new_one(tmp_path):
         assert lock.acquire() is None
 
 
+# ------------------------------------------------------------------------------------------------------- depots
+
+
+def offer(depot, trial):
+    return depot.offer(trial.to_json(), runs.context().identity(trial.config), asdict(Policy()))
+
+
+def test_a_depot_gives_a_trial_to_one_run_at_a_time(tmp_path):
+    depot, trial = Depot(str(tmp_path)), digits_trial(epochs=2)
+    first = offer(depot, trial)
+    assert first.token is not None
+    assert offer(depot, trial).owner is not None
+    assert trial_lock(RecordDirectory.of(tmp_path, trial)).acquire() is not None
+    depot.release(trial.id)  # the task is lost
+    second = offer(depot, trial)
+    record = archive.pack(runs.run(tmp_path, trial, "there")[0])
+    depot.release(trial.id, first.token)  # a lost task that lives on gives back what is not its own any more
+    with pytest.raises(LookupError, match="runs elsewhere now"):
+        depot.deliver(trial.id, first.token, record)
+    depot.deliver(trial.id, second.token, record)
+    depot.release(trial.id, second.token)
+    assert offer(depot, trial).finished
+    assert_whole(tmp_path)
+
+
+def test_a_task_that_loses_its_driver_for_a_moment_hears_it_again(monkeypatch):
+    exceptions = pytest.importorskip("ray.exceptions")
+    heard = []
+
+    def ask(_):
+        heard.append(1)
+        if len(heard) < 3:
+            raise exceptions.ActorUnavailableError("glitch", None)
+
+    monkeypatch.setattr(task, "ask", ask)
+    monkeypatch.setattr(task, "GLITCH_SECONDS", 0.01)
+    process = task._Process(SimpleNamespace(stopping=SimpleNamespace(remote=lambda: None)))
+    wait_for(process.stop, 10)
+    assert len(heard) == 3
+
+
 # ----------------------------------------------------------------------------------------- what a cluster is asked
 
 BIG, SMALL = {"CPU": 8.0, "GPU": 2.0}, {"CPU": 2.0}
@@ -294,6 +350,7 @@ BIG, SMALL = {"CPU": 8.0, "GPU": 2.0}, {"CPU": 2.0}
         (RayOptions(gpus=0.25, cpus=2), "cuda", [BIG, SMALL], [4, 0]),
         (RayOptions(gpus=0.0, cpus=0.5), "auto", [SMALL], [4]),
         (RayOptions(gpus=0.1, cpus=0.1), "auto", [{"CPU": 1.0, "GPU": 1.0}], [10]),
+        (RayOptions(gpus=0.4), "auto", [BIG], [4]),  # a fraction lies on one GPU
     ],
 )
 def test_a_share_fits_into_nodes(options, device, nodes, slots):
@@ -346,20 +403,18 @@ def test_a_clients_address_is_refused(tmp_path):
         pass
 
 
-def test_losses_say_what_happened_and_whether_to_try_again():
+def test_losses_say_what_happened():
     exceptions = pytest.importorskip("ray.exceptions")
     said = {
-        exceptions.WorkerCrashedError(): ("ended without a word", True),
-        exceptions.NodeDiedError("x"): ("its node was lost", True),
-        exceptions.OutOfMemoryError("x"): ("ran out of memory", True),
-        exceptions.RuntimeEnvSetupError("x"): ("could not start a process", False),
-        exceptions.RayTaskError("carry", "trace", UserError("no device")): ("no device", False),
-        exceptions.RayTaskError("carry", "trace", ZeroDivisionError("by zero")): ("ZeroDivisionError: by zero", False),
+        exceptions.WorkerCrashedError(): "its process on the cluster died",
+        exceptions.NodeDiedError("x"): "its node was lost",
+        exceptions.OutOfMemoryError("x"): "ran out of memory",
+        exceptions.RuntimeEnvSetupError("x"): "could not start a process",
+        exceptions.RayTaskError("carry", "trace", UserError("no device")): "no device",
+        exceptions.RayTaskError("carry", "trace", ZeroDivisionError("by zero")): "ZeroDivisionError: by zero",
     }
-    for error, (text, again) in said.items():
-        loss = loss_of(error)
-        assert text in loss.reason
-        assert loss.again is again
+    for error, text in said.items():
+        assert text in loss_of(error)
 
 
 def test_what_came_of_claims_travels():

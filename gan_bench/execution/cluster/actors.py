@@ -47,14 +47,13 @@ class Mailbox:
         said, self._said = self._said, []
         return said
 
-    async def stop(self) -> set[Handle]:
-        """Tell all tasks to stop.
-
-        Returns:
-            Those that have begun, ended ones included.
-        """
-        self._stopping.set()
+    async def begun(self) -> set[Handle]:
+        """Return the tasks that have begun, ended ones included."""
         return self._begun
+
+    async def stop(self) -> None:
+        """Tell all tasks to stop."""
+        self._stopping.set()
 
     async def stopping(self) -> None:
         """Return when tasks are to stop."""
@@ -98,8 +97,9 @@ class Depot:
             policy: What becomes of trials that ended before, as JSON.
         """
         wanted = Trial.from_json(dict(trial))
-        self.let_go(wanted.id)
         directory = RecordDirectory.of(self._results, wanted)
+        if wanted.id in self._held:
+            return Offer(owner=Owner.me())
         lock = trial_lock(directory)
         if owner := lock.acquire():
             return Offer(owner=owner)
@@ -123,7 +123,9 @@ class Depot:
             raise LookupError(f"trial {trial_id} runs elsewhere now")
         archive.unpack(held[2], record)
 
-    def let_go(self, trial_id: str) -> None:
-        """Give up a trial, if it is held."""
-        if held := self._held.pop(trial_id, None):
+    def release(self, trial_id: str, token: str | None = None) -> None:
+        """Give up a trial, if it is held, by the run of this name where one is given."""
+        held = self._held.get(trial_id)
+        if held and token in (None, held[1]):
             held[0].release()
+            del self._held[trial_id]

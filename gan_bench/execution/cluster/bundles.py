@@ -39,7 +39,7 @@ class Bundle:
 
 
 def make_bundles(groups: Iterable[Sequence[Trial]], seconds: Callable[[Trial], float], slots: int) -> list[Bundle]:
-    """Put groups into bundles of at least ``LEAST_SECONDS``, but into no fewer bundles than can run at a time.
+    """Put groups into bundles of at least ``LEAST_SECONDS``, or of an equal share for every place where that is less.
 
     Args:
         groups: Trials that train together.

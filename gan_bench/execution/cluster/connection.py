@@ -6,21 +6,28 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan_bench.core.atomic import ASIDE, remove_leftovers
+from gan_bench.core.atomic import STALE_SECONDS
 from gan_bench.core.errors import UserError, brief
 from gan_bench.execution.cluster.actors import Depot, Mailbox
 from gan_bench.execution.cluster.node import NodeReport, SharedFolder, report_node, versions
-from gan_bench.execution.cluster.task import Desk
+from gan_bench.execution.cluster.task import Driver
 
 MARK = ".gan_bench-shared-"
 """Start of the name of the file by which nodes recognise a shared results folder; a later run removes what a killed
 driver left."""
+NODES_SECONDS = 2.0
+"""Seconds for which the number of nodes is taken as known."""
+EMPTY_SECONDS = 60.0
+"""Seconds for which no node may have room, were it free, before a run gives up."""
 ANSWER_SECONDS = 120.0
 """Seconds that a node may take to say what it is like: it starts a process first."""
 
@@ -50,7 +57,10 @@ class Share:
     def slots(self, node: Mapping[str, float]) -> int:
         """Say how many such tasks a node with these resources runs at a time."""
         cores = int(node.get("CPU", 0.0) / self.cpus + 1e-6)
-        return cores if not self.gpus else min(cores, int(node.get("GPU", 0.0) / self.gpus + 1e-6))
+        if not self.gpus:
+            return cores
+        on_each = int(1 / self.gpus + 1e-6)  # a share lies on one GPU
+        return min(cores, on_each * int(node.get("GPU", 0.0) + 1e-6))
 
     def __str__(self) -> str:
         """Write it for people."""
@@ -96,12 +106,12 @@ class Cluster:
 
     Attributes:
         share: What one task takes.
-        desk: The driver's side, as tasks see it.
+        driver: The driver's side, as tasks see it.
         nodes: What the nodes are like.
     """
 
     share: Share
-    desk: Desk
+    driver: Driver
     nodes: tuple[NodeReport, ...]
 
     @property
@@ -165,18 +175,75 @@ def connected(options: RayOptions, device: str, results: Path) -> Iterator[Clust
     import ray
 
     token = secrets.token_hex(16)
-    mark = results.resolve() / f"{MARK}{token[:8]}{ASIDE}"
+    mark = results.resolve() / f"{MARK}{token[:8]}"
     try:
         share = share_of(options, device, [node["Resources"] for node in live_nodes()])
-        remove_leftovers(results)
+        _remove_stale_marks(results)
         mark.write_text(token, encoding="utf-8")
         folder = SharedFolder(results.resolve(), mark, token)
-        desk = Desk(_actor(Mailbox), _actor(Depot, str(results.resolve())), folder)
-        yield Cluster(share, desk, tuple(_same_versions(_reports(folder))))
+        driver = Driver(_actor(Mailbox), _actor(Depot, str(results.resolve())), folder, versions())
+        yield Cluster(share, driver, tuple(_same_versions(_reports(folder))))
     finally:
         with contextlib.suppress(OSError):
             mark.unlink(missing_ok=True)
         ray.shutdown()  # ends the actors and tasks of this process
+
+
+def _remove_stale_marks(results: Path) -> None:
+    """Remove what killed drivers of other days left; those that live touch theirs."""
+    for path in results.glob(f"{MARK}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
+
+
+class Room:
+    """Watches how much room a cluster has for tasks.
+
+    Args:
+        cluster: The cluster.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster, self._slots = cluster, cluster.slots()
+        self._seen = self._good = time.monotonic()
+
+    def slots(self) -> int:
+        """Say how many tasks the cluster runs at a time, were it free of other work.
+
+        Raises:
+            UserError: For a minute no node was left that could run one.
+        """
+        now = time.monotonic()
+        if now - self._seen > NODES_SECONDS:
+            self._seen, self._slots = now, self._cluster.slots()
+            with contextlib.suppress(OSError):
+                self._cluster.driver.folder.mark.touch()
+        if self._slots:
+            self._good = now
+        elif now - self._good > EMPTY_SECONDS:
+            raise UserError(
+                f"the cluster has no node left with room for a trial ({self._cluster.share}); when it has one again, "
+                "the same command continues"
+            )
+        return self._slots
+
+
+def answer_of(reference: Any) -> Any:  # noqa: ANN401 - whatever an actor returns
+    """Return what an actor of the driver answers.
+
+    Raises:
+        UserError: It is gone.
+    """
+    import ray
+    from ray.exceptions import RayError
+
+    try:
+        return ray.get(reference)
+    except RayError as error:
+        raise UserError(
+            f"the driver's own actors on the cluster are gone ({brief(error)}); the same command continues"
+        ) from None
 
 
 def _connect(address: str | None) -> None:
@@ -191,11 +258,14 @@ def _connect(address: str | None) -> None:
             "head's address or --ray-address auto"
         )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of a cluster that is started here
+    before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except Exception as error:  # Ray raises many kinds
         where = f"the Ray cluster at {address}" if address else "Ray"
         raise UserError(f"{where} cannot be used ({brief(error)}); check --ray-address, or start it") from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)  # Ray put its own there
 
 
 def _actor(kind: type, *arguments: object) -> Any:  # noqa: ANN401 - Ray's handles have no types
@@ -219,6 +289,11 @@ def _on(node: str) -> Any:  # noqa: ANN401 - Ray's own
     return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
+def on_node(task: Any, node: Mapping[str, Any]) -> Any:  # noqa: ANN401 - Ray's functions have no types
+    """Return a task that runs on a node, as ``live_nodes`` describes it, and nowhere else."""
+    return task.options(scheduling_strategy=_on(node["NodeID"]))
+
+
 def _reports(folder: SharedFolder) -> list[NodeReport]:
     """Ask every node what it is like.
 
@@ -229,10 +304,7 @@ def _reports(folder: SharedFolder) -> list[NodeReport]:
     from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
     task = ray.remote(num_cpus=0, max_retries=0)(report_node)
-    asked = [
-        (node["NodeManagerHostname"], task.options(scheduling_strategy=_on(node["NodeID"])).remote(folder))
-        for node in live_nodes()
-    ]
+    asked = [(node["NodeManagerHostname"], on_node(task, node).remote(folder)) for node in live_nodes()]
     found = []
     for host, answer in asked:
         try:

@@ -11,14 +11,14 @@ from pathlib import Path
 from gan_bench.config.trial import Trial
 from gan_bench.execution.claim import Claim, Policy
 from gan_bench.execution.cluster.bundles import Bundle
-from gan_bench.execution.cluster.transport import Ended, Handle, Loss, Transport
-from gan_bench.execution.hearing import Hearing
-from gan_bench.execution.lost import write_lost
+from gan_bench.execution.cluster.transport import Ended, Handle, Transport
+from gan_bench.execution.inbox import EventInbox
+from gan_bench.execution.lost import LATE, write_lost
 from gan_bench.execution.results import Results
 from gan_bench.execution.worker_pool import TIMEOUT_GRACE
 from gan_bench.records.earlier import end_of
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.lock import Owner, break_lock
+from gan_bench.records.lock import Owner, break_lock, trial_lock
 from gan_bench.records.record import Status, TrialRecord
 
 RETRIES = 2
@@ -41,7 +41,7 @@ class Dispatcher:
         transport: Where to.
         results: The results folder, on this machine.
         policy: What becomes of trials that end badly.
-        hearing: Hears what tasks say.
+        inbox: Takes what tasks say.
         stop: Says whether to stop.
         most: Tasks at a time at most, or None.
         clock: Gives the time in seconds.
@@ -52,13 +52,13 @@ class Dispatcher:
         transport: Transport,
         results: Path,
         policy: Policy,
-        hearing: Hearing,
+        inbox: EventInbox,
         stop: Callable[[], bool],
         most: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._transport, self._results, self._policy, self._stop = transport, results, policy, stop
-        self._hearing, self._most, self._clock = hearing, most, clock
+        self._inbox, self._most, self._clock = inbox, most, clock
         self._waiting: deque[Bundle] = deque()
         self._running: dict[Handle, _Task] = {}
         self._tries: Counter[str] = Counter()
@@ -73,12 +73,15 @@ class Dispatcher:
             into: Takes what becomes of the trials.
         """
         self._waiting.extend(bundles)
-        asked = False
+        asked = recalled = False
         while self._waiting or self._running:
             if self._stop() and not asked:
                 asked = True
                 self._transport.stop()
-            if asked or into.enough(self._policy):
+            if into.enough(self._policy) and not recalled:
+                recalled = True
+                self._transport.recall()
+            if asked or recalled:
                 self._waiting.clear()
             self._submit()
             over = self._transport.wait(POLL_SECONDS)
@@ -104,22 +107,21 @@ class Dispatcher:
             return
         if said["event"] == "started" and task.first_said is None:
             task.first_said = self._clock()
-        self._hearing.hear(said)
+        self._inbox.take(said)
 
     def _end(self, ended: Ended, into: Results) -> None:
         task = self._running.pop(ended.handle)
         late = ended.handle in self._late
         self._late.discard(ended.handle)
-        claims = self._hearing.claims
+        claims = self._inbox.claims
         for trial in task.bundle.trials:
-            claim = ended.claims.get(trial.id)
-            if trial.id in ended.claims and trial.id not in claims and not self._is_cut_off(claim):
-                self._hearing.note(trial, claim)
-            if self._take_back(trial, task.bundle):
+            if trial.id in ended.claims and trial.id not in claims:
+                self._inbox.note(trial, ended.claims[trial.id])
+            if self._is_cut_off(claims.get(trial.id)) or self._take_back(trial, task.bundle):
                 del claims[trial.id]
         if left := task.bundle.without(lambda trial: trial.id in claims):
-            loss = ended.loss or Loss("its task ended before it; --retry-failed continues from its checkpoint", True)
-            self._lose(Bundle(left, task.bundle.retry), loss, late=late)
+            loss = ended.loss or "its task ended before it; --retry-failed continues from its checkpoint"
+            self._lose(Bundle(left, task.bundle.retry), LATE if late else loss, late=late)
         for trial in task.bundle.trials:
             if trial.id in claims:
                 into.note(trial, claims.pop(trial.id))
@@ -130,38 +132,41 @@ class Dispatcher:
 
     def _take_back(self, trial: Trial, bundle: Bundle) -> bool:
         """Break the lock that a machine which is gone has left on a retried trial; its file system has not noticed."""
-        owner = self._hearing.claims.get(trial.id)
+        owner = self._inbox.claims.get(trial.id)
         if not (bundle.retry and isinstance(owner, Owner) and self._transport.is_gone(owner.host)):
             return False
         break_lock(RecordDirectory.of(self._results, trial))
         return True
 
-    def _lose(self, bundle: Bundle, loss: Loss, *, late: bool) -> None:
+    def _lose(self, bundle: Bundle, reason: str, *, late: bool) -> None:
         """Try again what a lost task has not done; a trial that was under way too often has failed."""
         for trial in bundle.trials:
-            self._transport.let_go(trial.id)
+            self._transport.release(trial.id)
         if self._stop():
             return
-        started = self._hearing.started
+        started = self._inbox.started
         blamed = [trial for trial in bundle.trials if trial.id in started] or list(bundle.trials)
         self._tries.update(trial.id for trial in blamed)
-        again = loss.again and not late
-        given_up = {trial.id for trial in blamed if not again or self._tries[trial.id] > RETRIES}
-        if not loss.again:
-            given_up = {trial.id for trial in bundle.trials}
+        given_up = {trial.id for trial in blamed if late or self._tries[trial.id] > RETRIES}
         for trial in bundle.trials:
             started.discard(trial.id)
             if trial.id in given_up:
-                tries = f" ({RETRIES + 1} times)" if again else ""
-                claim = write_lost(
-                    self._results, trial, self._policy, loss.reason + tries, self._before[trial.id], late=late
-                )
-                self._hearing.note(trial, claim)
+                self._give_up(trial, reason if late else f"{reason} ({RETRIES + 1} times)", late=late)
         alone = {trial.id for trial in blamed}
         for group in bundle.without(lambda trial: trial.id in given_up or trial.id not in alone):
             self._waiting.appendleft(Bundle((group,), retry=True))
         if rest := bundle.without(lambda trial: trial.id in alone):
             self._waiting.appendleft(Bundle(rest))
+
+    def _give_up(self, trial: Trial, reason: str, *, late: bool) -> None:
+        """Leave the row of a trial that is not tried again."""
+        directory = RecordDirectory.of(self._results, trial)
+        with trial_lock(directory) as lock:
+            owner = lock.acquire()
+        if owner and self._transport.is_gone(owner.host):
+            break_lock(directory)
+        before = self._before[trial.id]
+        self._inbox.note(trial, write_lost(self._results, trial, self._policy, reason, before, late=late))
 
     def _kill_the_late(self) -> None:
         """Kill tasks that are long past their trials' time limit and do not answer."""

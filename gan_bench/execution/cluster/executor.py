@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.errors import UserError
 from gan_bench.execution.claim import Policy
 from gan_bench.execution.cluster.bundles import make_bundles
-from gan_bench.execution.cluster.connection import Cluster
+from gan_bench.execution.cluster.connection import Cluster, Room, answer_of, live_nodes, on_node
 from gan_bench.execution.cluster.dispatcher import Dispatcher
-from gan_bench.execution.cluster.ray_transport import RayTransport
+from gan_bench.execution.cluster.ray_transport import RayTransport, loss_of
 from gan_bench.execution.cluster.task import Answer, call
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.events import Listener, Notify
 from gan_bench.execution.grouping import group_trials
-from gan_bench.execution.hearing import Hearing
+from gan_bench.execution.inbox import EventInbox
 from gan_bench.execution.job import Job, Site
 from gan_bench.execution.results import Results, until_nothing_moves
+from gan_bench.execution.survey import Survey
 
 T = TypeVar("T")
 WAITING_SECONDS = 1.0
@@ -37,56 +39,93 @@ class OnCluster:
         cluster: The cluster.
         site: Where its tasks run.
         notify: Learns what is being prepared.
+        stop: Says whether to stop.
         device: What computes there.
     """
 
     cluster: Cluster
     site: Site
     notify: Notify
+    stop: Callable[[], bool]
     device: str = ""
 
     @classmethod
-    def of(cls, cluster: Cluster, site: Site, notify: Notify) -> OnCluster:
+    def of(cls, cluster: Cluster, site: Site, notify: Notify, stop: Callable[[], bool]) -> OnCluster:
         """Find out what computes there, from a task.
 
         Raises:
             UserError: The device does not exist there.
         """
-        place = cls(cluster, site, notify)
+        place = cls(cluster, site, notify, stop)
         return replace(place, device=place.call(_device))
 
     def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
         """Let a function work on a node; it takes the run context there as ``context``.
 
         Raises:
-            UserError: What the function raised, or the task was lost.
+            UserError: What the function raised, or the task was lost, or no node has room for it any more.
+            KeyboardInterrupt: A stop was asked for.
+        """
+        task = self.cluster.remote(call)
+        found: T = self._answer(task.remote(self.cluster.driver, 0, self.site, work, arguments, options))
+        return found
+
+    def check_data(self, trials: tuple[Trial, ...], known: Survey) -> None:
+        """Make sure that all nodes have the images that the plan was surveyed with.
+
+        Raises:
+            UserError: One has other images, or none.
         """
         import ray
 
-        from gan_bench.execution.cluster.ray_transport import loss_of
+        one_of_each = {(t.config.dataset, t.config.image_size): t.config for t in trials}
+        site, configs = replace(self.site, device="cpu"), list(one_of_each.values())
+        task = ray.remote(num_cpus=0, max_retries=0)(call)
+        nodes = [node for node in live_nodes() if self.cluster.share.slots(node["Resources"])]
+        if len(nodes) < 2:  # the survey was there
+            return
+        asked = [on_node(task, node).remote(self.cluster.driver, 0, site, _digests, (configs,), {}) for node in nodes]
+        for node, pending in zip(nodes, asked, strict=True):
+            host = node["NodeManagerHostname"]
+            try:
+                found = self._answer(pending)
+            except _TaskLostError:  # with its node, which the trials will do without
+                continue
+            except UserError as error:
+                raise UserError(f"the node {host}: {error}") from None
+            for config, digest in zip(configs, found, strict=True):
+                if digest != known.identity(config)["data_sha256"]:
+                    raise UserError(
+                        f"the node {host} has other images of {config.dataset} than the node that was asked first; "
+                        "give all nodes the same files"
+                    )
 
-        desk = self.cluster.desk
-        pending = self.cluster.remote(call).remote(desk, 0, self.site, work, arguments, options)
+    def _answer(self, pending: Any) -> Any:  # noqa: ANN401 - Ray's references have no types
+        """Wait for a task, telling meanwhile what is being prepared."""
+        import ray
+
+        driver, room = self.cluster.driver, Room(self.cluster)
         asked, told = time.monotonic(), False
         while not ray.wait([pending], timeout=WAITING_SECONDS)[0]:
-            said = ray.get(desk.mailbox.take.remote())
+            said = answer_of(driver.mailbox.take.remote())
             self._tell(said)
+            if self.stop():
+                ray.cancel(pending, force=True)
+                raise KeyboardInterrupt
+            room.slots()
             if said:
                 asked = time.monotonic()
             elif not told and time.monotonic() - asked > QUIET_SECONDS:
                 told = True
                 self.notify("waiting for a free place on the cluster", 0.0)
-        self._tell(ray.get(desk.mailbox.take.remote()))
+        self._tell(answer_of(driver.mailbox.take.remote()))
         try:
             answer: Answer = ray.get(pending)
         except Exception as error:  # Ray raises many kinds, and what the task raised
-            from gan_bench.core.errors import UserError
-
-            raise UserError(f"the cluster did not answer: {loss_of(error).reason}") from error
+            raise _TaskLostError(f"the cluster did not answer: {loss_of(error)}") from error
         if answer.error:
             raise answer.error
-        found: T = answer.value
-        return found
+        return answer.value
 
     def _tell(self, said: Iterable[tuple[Any, Any]]) -> None:
         for _, event in said:
@@ -94,8 +133,16 @@ class OnCluster:
                 self.notify(event["what"], event["fraction"])
 
 
+class _TaskLostError(UserError):
+    """A task ended without an answer."""
+
+
 def _device(context: RunContext) -> str:
     return str(context.device)
+
+
+def _digests(configs: list[TrialConfig], context: RunContext) -> list[str]:
+    return [context.images(config.dataset, "train", config.image_size).sha256 for config in configs]
 
 
 def run_ray(
@@ -137,7 +184,7 @@ def run_ray(
 
     def carry_out(left: list[Trial], into: Results) -> None:
         slots = min(transport.slots(), workers or transport.slots())
-        dispatcher = Dispatcher(transport, results, policy, Hearing(left, listener, listening), stop, workers)
+        dispatcher = Dispatcher(transport, results, policy, EventInbox(left, listener, listening), stop, workers)
         dispatcher.carry(make_bundles(group_trials(left, sizes), seconds, slots), into)
 
     return until_nothing_moves(results, listed, policy, stop, carry_out)

@@ -1,13 +1,16 @@
-"""What a node is like: its software, and whether it sees the results folder. Asking loads no torch."""
+"""What a node is like: its software, and whether it sees the results folder. To ask for it loads no torch."""
 
 from __future__ import annotations
 
 import platform
 import socket
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from gan_bench.core.sources import package_digest
 from gan_bench.core.version import __version__
@@ -35,6 +38,7 @@ class SharedFolder:
             return False
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return the versions that must be the same on every node, for bits and for what travels between them."""
     return {
@@ -63,3 +67,11 @@ class NodeReport:
 def report_node(folder: SharedFolder) -> NodeReport:
     """Say what this node is like."""
     return NodeReport(socket.gethostname(), versions(), folder.is_here())
+
+
+def ask(answer: Any) -> Any:  # noqa: ANN401 - whatever an actor returns
+    """Wait for an answer in another thread: Ray lends the CPU of a task that waits in its own to the next task."""
+    import ray
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(ray.get, answer).result()

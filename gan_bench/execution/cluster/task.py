@@ -3,75 +3,78 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
+import socket
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-from gan_bench.core.errors import UserError, brief
+from gan_bench.core.errors import UserError
 from gan_bench.execution.claim import Claim
-from gan_bench.execution.cluster.actors import Offer
-from gan_bench.execution.cluster.node import SharedFolder
+from gan_bench.execution.cluster.node import SharedFolder, ask, versions
 from gan_bench.execution.cluster.transport import Handle
+from gan_bench.execution.cluster.travel import FINISHED, Travel
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.contexts import Contexts
 from gan_bench.execution.job import Job, Site, claim_from_json, claim_to_json
 from gan_bench.execution.worker import run_job
-from gan_bench.records import archive
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.record import Status
 
+GLITCH_SECONDS = 5.0
+"""Seconds between two tries to reach a driver that the network hides."""
 FLUSH_SECONDS = 0.5
 """Seconds for which news of a trial's progress is held back, to be sent together."""
 
 
 @dataclass(frozen=True)
-class Desk:
+class Driver:
     """The driver's side, as tasks see it.
 
     Attributes:
         mailbox: Handle of the ``Mailbox``.
         depot: Handle of the ``Depot``.
         folder: The results folder.
+        versions: What runs there.
     """
 
     mailbox: Any
     depot: Any
     folder: SharedFolder
+    versions: Mapping[str, str]
 
 
 # --------------------------------------------------------------------------------------------- one task
 
 
-def carry(desk: Desk, handle: Handle, jobs: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Carry out the jobs of a bundle, one after the other.
 
     Args:
-        desk: The driver's side.
+        driver: The driver's side.
         handle: Names this task.
         jobs: Jobs as JSON.
 
     Returns:
         What came of every claim, as JSON, by trial id.
     """
-    process = _process(desk)
-    with process.working_for(desk, handle) as talk:
-        if not _ask(desk.mailbox.check_in.remote(handle)):
-            return {}
+    _check_versions(driver)
+    if not ask(driver.mailbox.check_in.remote(handle)):
+        return {}
+    process = _process(driver)
+    with process.working_for(driver, handle) as sender:
         for job in map(Job.from_json, jobs):
-            if process.stop():
+            if process.stop() or (job.policy.fail_fast and sender.bad):
                 break
             context = process.contexts.of(job.site)
-            if desk.folder.is_here():
-                run_job(job, context, talk)
+            if driver.folder.is_here():
+                run_job(job, context, sender)
             else:
-                _carry_away(job, context, process, talk)
-        return dict(talk.claims)
+                _carry_away(job, context, process, sender)
+        return dict(sender.claims)
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Answer:
 
 
 def call(
-    desk: Desk,
+    driver: Driver,
     handle: Handle,
     site: Site,
     work: Callable[..., Any],
@@ -91,56 +94,44 @@ def call(
     options: dict[str, Any],
 ) -> Answer:
     """Let a function work on the run context of a site."""
-    process = _process(desk)
-    with process.working_for(desk, handle):
+    process = _process(driver)
+    with process.working_for(driver, handle):
         try:
             return Answer(work(*arguments, context=process.contexts.of(site), **options))
         except UserError as error:
             return Answer(error=error)
 
 
-def _carry_away(job: Job, context: RunContext, process: _Process, talk: _Talk) -> None:
-    """Run a job in a folder of this machine, and send its records and checkpoints to the driver's."""
-    scratch = Path(tempfile.mkdtemp(prefix="gan-bench-"))
-    depot = process.desk.depot
-    tokens: dict[str, str] = {}
+def _check_versions(driver: Driver) -> None:
+    """Refuse to work on a node that joined later with other software.
 
-    def deliver(directory: RecordDirectory, trial_id: str) -> None:
-        _ask(depot.deliver.remote(trial_id, tokens[trial_id], archive.pack(directory)))
+    Raises:
+        UserError: It has.
+    """
+    if versions() != driver.versions:
+        raise UserError(f"the node {socket.gethostname()} has other versions than the driver's machine; replace it")
+
+
+def _carry_away(job: Job, context: RunContext, process: _Process, sender: EventSender) -> None:
+    """Run a job in a folder of this machine, and send its records and checkpoints to the driver's."""
 
     def send(event: str, **content: Any) -> None:  # noqa: ANN401 - JSON
         if event == "claimed":
-            deliver(places[content["trial"]], content["trial"])
-        talk(event, **content)
+            travel.deliver(content["trial"])
+        sender(event, **content)
 
-    def saved(directory: RecordDirectory) -> None:
-        trial_id = next(name for name, place in places.items() if place == directory)
-        try:
-            deliver(directory, trial_id)
-        except Exception as error:  # the next one may arrive
-            talk("warning", text=f"a checkpoint did not reach the results folder ({brief(error)})")
-
-    places = {trial.id: RecordDirectory.of(scratch, trial) for trial in job.trials}
-    taken = []
-    try:
+    with Travel(process.driver.depot, job) as travel:
+        taken = []
         for trial in job.trials:
-            identity, policy = context.identity(trial.config), asdict(job.policy)
-            offer: Offer = _ask(depot.offer.remote(trial.to_json(), identity, policy))
-            if offer.token is None:
-                talk("claimed", trial=trial.id, claim=claim_to_json(offer.owner))
-                continue
-            tokens[trial.id] = offer.token
-            if offer.record:
-                archive.unpack(places[trial.id], offer.record)
-            taken.append(trial)
-        process.saved = saved
-        run_job(replace(job, results=scratch, trials=tuple(taken)), context, send)
-    finally:
-        process.saved = None
-        for trial_id in tokens:
-            with contextlib.suppress(Exception):  # a driver that is gone holds nothing
-                _ask(depot.let_go.remote(trial_id))
-        shutil.rmtree(scratch, ignore_errors=True)
+            if owner := travel.fetch(trial, context):
+                sender("claimed", trial=trial.id, claim=claim_to_json(None if owner is FINISHED else owner))
+            else:
+                taken.append(trial)
+        process.saved = lambda directory: travel.save(directory, sender)
+        try:
+            run_job(replace(job, results=travel.folder, trials=tuple(taken)), context, send)
+        finally:
+            process.saved = None
 
 
 # ---------------------------------------------------------------------------------------------- one process
@@ -152,8 +143,8 @@ class _Process:
     def __init__(self, mailbox: Any) -> None:  # noqa: ANN401 - Ray's handles have no types
         self.contexts = Contexts(self.stop, self._notify, self._saved)
         self.saved: Callable[[RecordDirectory], None] | None = None
-        self.desk: Desk
-        self._talk: _Talk | None = None
+        self.driver: Driver
+        self._sender: EventSender | None = None
         self._stopping = threading.Event()
         threading.Thread(target=self._hear, args=(mailbox,), daemon=True).start()
 
@@ -162,22 +153,30 @@ class _Process:
         return self._stopping.is_set()
 
     def _hear(self, mailbox: Any) -> None:  # noqa: ANN401 - Ray's handles have no types
-        try:
-            _ask(mailbox.stopping.remote())
-        finally:  # without a driver nobody waits for the trials
-            self._stopping.set()
+        from ray.exceptions import ActorUnavailableError
+
+        while True:
+            try:
+                ask(mailbox.stopping.remote())
+            except ActorUnavailableError:  # the network may come back
+                time.sleep(GLITCH_SECONDS)
+                continue
+            except Exception:  # noqa: S110 - without a driver nobody waits for the trials
+                pass
+            break
+        self._stopping.set()
 
     @contextmanager
-    def working_for(self, desk: Desk, handle: Handle) -> Iterator[_Talk]:
+    def working_for(self, driver: Driver, handle: Handle) -> Iterator[EventSender]:
         """Send what happens meanwhile to the driver."""
-        self.desk, self._talk = desk, _Talk(desk.mailbox, handle)
+        self.driver, self._sender = driver, EventSender(driver.mailbox, handle)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: self._say("warning", text=str(message))
             try:
-                yield self._talk
+                yield self._sender
             finally:
-                self._talk.flush(wait=True)
-                self._talk = None
+                self._sender.flush(wait=True)
+                self._sender = None
 
     def _notify(self, what: str, fraction: float) -> None:
         self._say("prepares", what=what, fraction=fraction)
@@ -187,30 +186,33 @@ class _Process:
             self.saved(directory)
 
     def _say(self, event: str, **content: Any) -> None:  # noqa: ANN401 - JSON
-        if self._talk:
-            self._talk(event, **content)
+        if self._sender:
+            self._sender(event, **content)
 
 
 _processes: dict[str, _Process] = {}
 
 
-def _process(desk: Desk) -> _Process:
-    """Return what this process keeps for a run."""
-    if desk.folder.token not in _processes:
+def _process(driver: Driver) -> _Process:
+    """Return what this process keeps for a run; one that lost its driver once starts anew when it is back."""
+    kept = _processes.get(driver.folder.token)
+    if kept is None or kept.stop():
         _processes.clear()
-        _processes[desk.folder.token] = _Process(desk.mailbox)
-    return _processes[desk.folder.token]
+        _processes[driver.folder.token] = _Process(driver.mailbox)
+    return _processes[driver.folder.token]
 
 
-class _Talk:
+class EventSender:
     """Sends events to a mailbox, news of progress together.
 
     Attributes:
         claims: What came of claims, as JSON, by trial id.
+        bad: Whether a trial among them failed or diverged.
     """
 
     def __init__(self, mailbox: Any, handle: Handle) -> None:  # noqa: ANN401 - Ray's handles have no types
         self.claims: dict[str, dict[str, Any]] = {}
+        self.bad = False
         self._mailbox, self._handle = mailbox, handle
         self._kept: list[dict[str, Any]] = []
         self._sent = 0.0
@@ -219,6 +221,7 @@ class _Talk:
         """Send an event."""
         if event == "claimed":
             self.claims[content["trial"]] = content["claim"]
+            self.bad |= content["claim"].get("record", {}).get("status") in (Status.FAILED, Status.DIVERGED)
         if event == "progress":
             self._kept = [e for e in self._kept if (e["event"], e.get("trial")) != (event, content["trial"])]
         self._kept.append({"event": event, **content})
@@ -231,13 +234,7 @@ class _Talk:
         with contextlib.suppress(Exception):  # without a driver nobody hears
             sent = self._mailbox.put.remote(self._handle, kept)
             if wait:
-                _ask(sent)
-
-
-def _ask(answer: Any) -> Any:  # noqa: ANN401 - whatever an actor returns
-    import ray
-
-    return ray.get(answer)
+                ask(sent)
 
 
 def claims_of(answer: Mapping[str, Mapping[str, Any]]) -> dict[str, Claim]:

@@ -14,31 +14,19 @@ Handle = Hashable
 
 
 @dataclass(frozen=True)
-class Loss:
-    """Why a task ended without its answer.
-
-    Attributes:
-        reason: One sentence, with the remedy.
-        again: Whether another try may do better: the worker or its node is gone. False for an error of the work.
-    """
-
-    reason: str
-    again: bool
-
-
-@dataclass(frozen=True)
 class Ended:
     """A task that ended.
 
     Attributes:
         handle: Which.
         claims: What came of its trials, by id.
-        loss: Why it ended without all of them, or None.
+        loss: Why it ended without all of them, in one sentence with the remedy, or None. An error of a trial itself is
+            no loss but a claim, so what stands here may go better on another node.
     """
 
     handle: Handle
     claims: Mapping[str, Claim] = field(default_factory=dict)
-    loss: Loss | None = None
+    loss: str | None = None
 
 
 class Transport(Protocol):
@@ -60,9 +48,12 @@ class Transport(Protocol):
         """End a task at once; it comes back as a loss."""
 
     def stop(self) -> None:
-        """Ask all tasks to save checkpoints and end; those that have not started end as they are."""
+        """Ask all tasks to save checkpoints and end, and recall those that have not begun."""
 
-    def let_go(self, trial_id: str) -> None:
+    def recall(self) -> None:
+        """Take back tasks that have not begun; they come back as losses."""
+
+    def release(self, trial_id: str) -> None:
         """Give back what a lost task still holds of a trial."""
 
     def is_gone(self, host: str) -> bool:

@@ -14,8 +14,8 @@ from gan_bench.execution.job import claim_from_json
 from gan_bench.records.record import TrialRecord
 
 
-class Hearing:
-    """Hears out the workers that trials were sent to.
+class EventInbox:
+    """Takes what the workers say that trials were sent to.
 
     Args:
         trials: What was sent.
@@ -33,7 +33,7 @@ class Hearing:
         self._listener, self._listening = listener, listening
         self._trials = {trial.id: trial for trial in trials}
 
-    def hear(self, said: Mapping[str, Any]) -> None:
+    def take(self, said: Mapping[str, Any]) -> None:
         """Take in one event, as ``JsonListener`` and ``run_job`` send them."""
         content = dict(said)
         event = content.pop("event")
