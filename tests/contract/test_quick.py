@@ -48,4 +48,6 @@ def test_quick_trials_cost_about_the_same(path):
             continue  # nothing is cut: there is no more of it
         images = min(config.train_limit or COUNTS[config.dataset], COUNTS[config.dataset])
         work[config.recipe] = flops_per_image(config.recipe) * images * config.epochs * config.dataset_repeats
+    if not work:
+        pytest.skip("its quick profile cuts nothing")
     assert max(work.values()) <= 1.25 * min(work.values()), {k: f"{v / 1e12:.2f} TFLOP" for k, v in work.items()}

@@ -132,7 +132,7 @@ def run(
 def main() -> None:
     suite, results, seed, kills, tracked, group = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:7])
 
-    def expected(trials: list[Trial], *_: object) -> Estimate:  # the estimate is not what is tortured
+    def expected(trials: list[Trial], **_: object) -> Estimate:  # the estimate is not what is tortured
         return Estimate(0.0, {shape_key(trial.config): group for trial in trials})
 
     bench.estimate = expected
