@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, UserError
-from gan_bench.core.text import printable
+from gan_bench.core.text import plural, printable
 from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import prepare
@@ -58,6 +58,42 @@ def score(
     loaded = [EXTRACTORS[name].load(device) for name in names]
     references, class_extractor = _references(against, loaded, root, drawn)
     return Evaluator(loaded, references, class_extractor).score(drawn.chunks, drawn.count, drawn.seed)
+
+
+def real(against: str, extractors: list[str], root: DataRoot, device: torch.device, count: int) -> list[Score]:
+    """Score held-out real images in the same way: about what a perfect generator would reach.
+
+    Args:
+        against: What the generated images were set against.
+        extractors: Names.
+        root: The data folder.
+        device: What computes.
+        count: How many images, at most.
+
+    Returns:
+        Nothing where the reference is no training split of a dataset that has held-out images.
+    """
+    name, _, split = against.partition(":")
+    if name not in DATASETS or split not in ("", "train") or "test" not in DATASETS[name].counts:
+        return []
+    dataset, loaded = DATASETS[name], [EXTRACTORS[each].load(device) for each in extractors]
+    held_out = load(name, root, "test", dataset.size).images
+    references = {each.name: _dataset_reference(name, each, root) for each in loaded}
+    return Evaluator(loaded, references, dataset.class_extractor).score_images(held_out, min(count, len(held_out)))
+
+
+def remarks(against: str, extractors: list[str]) -> Iterator[str]:
+    """Yield why scores may say little: an extractor that was made for other images."""
+    name = against.partition(":")[0]
+    if name not in DATASETS:
+        return
+    for each in extractors:
+        channels = EXTRACTORS[each].channels
+        if channels not in (None, DATASETS[name].channels):
+            yield (
+                f"{each} is made for images of {plural(channels or 0, 'channel')}, and {name} has "
+                f"{DATASETS[name].channels}: these scores say little; name another one with --extractor"
+            )
 
 
 def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, out: Path) -> int:

@@ -256,6 +256,7 @@ def score(
 ) -> None:
     """Score images that were made anywhere, with the scores of a benchmark run."""
     from gan_bench import scoring
+    from gan_bench.cli.describe import score_line
     from gan_bench.execution.environment import choose_device, fix_bits
 
     where = choose_device(device)
@@ -263,14 +264,17 @@ def score(
     found = scoring.score(
         generated, reference, extractor or [], data_root(data), where, samples, allow_plugins=allow_plugins
     )
-    for each in found:
-        if as_json:
+    if as_json:
+        for each in found:
             sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")
-            continue
-        value = "no value" if each.value is None else f"{each.value:.6g}"
-        spread = "" if each.std is None else f" ± {each.std:.3g}"
-        note = f"  ({each.note})" if each.note else ""
-        console().say(f"{each.name} = {value}{spread}{note}")
+        return
+    names = list(dict.fromkeys(each.extractor for each in found))
+    held_out = scoring.real(reference, names, data_root(data), where, found[0].generated)
+    real = {(each.metric, each.extractor): each.value for each in held_out}
+    for each in found:
+        console().say(score_line(each, real.get((each.metric, each.extractor))))
+    for remark in scoring.remarks(reference, names):
+        console(stderr=True).say(remark, style="yellow")
 
 
 @app.command()
@@ -358,12 +362,19 @@ def ui(
 
 
 @app.command()
-def doctor(data: Data = None, results: Results = Path("results")) -> None:
-    """Check this machine: versions, device, data, weights and space."""
+def doctor(
+    suite: Annotated[str | None, typer.Argument(help="A suite whose datasets must be there.")] = None,
+    data: Data = None,
+    results: Results = Path("results"),
+) -> None:
+    """Check this machine: versions, device, data, weights and space; exit code 1 when a run would fail."""
     from gan_bench.cli.describe import examine
 
-    for line in examine(data_root(data), results):
-        console().say(line)
+    fatal = False
+    for finding in examine(data_root(data), results, suite):
+        fatal |= finding.fatal
+        console().say(finding.line, style="red" if finding.fatal else None)
+    raise typer.Exit(1 if fatal else 0)
 
 
 def main(arguments: list[str] | None = None) -> None:

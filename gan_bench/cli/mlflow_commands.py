@@ -15,7 +15,7 @@ from gan_bench.cli.console import PlainConsole
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.records.layout import PLAN
-from gan_bench.records.reader import existing
+from gan_bench.records.reader import existing, suite_folders
 from gan_bench.tracking.uri import check_no_password, default_uri, server_page, shown
 
 WAIT_SECONDS = 90.0
@@ -35,6 +35,8 @@ def sync_results(
 
     if (existing(results) / PLAN).exists():  # one suite's folder: the database lies beside it
         results = results.resolve().parent
+    if not suite_folders(results):
+        raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
     uri = tracking_uri or default_uri(results)
     answer = replay(results, uri, prefix)
     for suite in answer["busy"]:

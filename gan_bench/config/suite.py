@@ -51,12 +51,14 @@ class Plan:
 
 
 def suites_folder() -> Path:
-    """Return the folder of the suites that come with gan_bench."""
-    return Path(__file__).resolve().parents[2] / "benchmarks"
+    """Return the folder of the suites that come with gan_bench: inside an installed package, beside a checkout's."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "suites"
+    return inside if inside.is_dir() else package.parent / "benchmarks"
 
 
 def find_suite(name: str) -> Path:
-    """Find a suite by name in ``benchmarks/`` (here, then beside the package), or take a path.
+    """Find a suite by name in ``benchmarks/`` of the current folder, then among those of gan_bench, or take a path.
 
     Raises:
         SuiteError: There is none.

@@ -59,6 +59,7 @@ class Dataset:
         class_extractor: Name of the shipped extractor that knows these classes, or None.
         prepared_size: Height and width its user asked for, which trials must take as they are; None for any.
         folder: The user's images it stands for, with an absolute path; None for a dataset that is shipped.
+        files: What to bring where it cannot be downloaded, for errors.
         read: Reads (images, labels) of a split from the data folder; raises DataError.
         fetch: Downloads the files into a folder, or None when there is nothing to download.
     """
@@ -74,6 +75,7 @@ class Dataset:
     class_extractor: str | None = None
     prepared_size: int | None = None
     folder: ImageFolder | None = None
+    files: str = "its files"
 
 
 DATASETS: Registry[Dataset] = Registry("dataset", "datasets", Dataset)
@@ -131,7 +133,8 @@ def fetch(dataset: Dataset, folder: Path) -> None:
             _remove_empty(folder)
         raise DataError(
             f"{dataset.name} could not be downloaded into {folder} ({_one_line(error)}); "
-            f"check the connection, or put the files there and pass --data {folder}"
+            f"check the connection, or bring {dataset.files} into a folder and name it with --data; "
+            "the suite digits needs no download"
         ) from error
     for split in dataset.counts:
         verify(dataset, folder, split)
@@ -179,6 +182,7 @@ DATASETS.register(
         classes=10,
         read=read_mnist,
         fetch=fetch_mnist,
+        files="its four original files as MNIST/raw/train-images-idx3-ubyte and so on",
         class_extractor="lenet-mnist-v1",
     ),
 )
@@ -207,6 +211,7 @@ DATASETS.register(
         classes=10,
         read=read_cifar10,
         fetch=fetch_cifar10,
+        files="torchvision's cifar-10-batches-py/",
         class_extractor="cifar-v1",
     ),
 )
@@ -221,6 +226,7 @@ DATASETS.register(
         classes=0,
         read=read_cats,
         fetch=fetch_cats,
+        files="a folder cats or cats*.zip of images",
     ),
 )
 DATASETS.close_shipped()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,6 +250,10 @@ def test_score_folders_files_and_statistics(tmp_path, suite):
         found = {line["metric"]: line["value"] for line in map(json.loads, done.stdout.splitlines())}
         # other noise moves it by percents; one grey level of one pixel, which another kernel may round, by 1e-5
         assert found["fid"] == pytest.approx(expected, rel=1e-4)
+    told = gan_bench("score", weights, "digits", "--samples", 64).stdout
+    (fid,) = [line for line in told.splitlines() if line.startswith("fid[")]
+    real = float(re.search(r"lower is better; held-out real images: ([\d.]+)\)", fid)[1])
+    assert 0 < real < expected
     folder = tmp_path / "pictures"
     folder.mkdir()
     for i in range(60):
@@ -327,3 +333,33 @@ def test_a_server_that_is_away_costs_the_run_nothing(tmp_path, suite):
     repaired = gan_bench("sync", results)
     assert repaired.returncode == 0, repaired.stderr
     check_mlflow(results)
+
+
+def test_a_doctor_says_what_a_run_would_fail_of(tmp_path):
+    found = gan_bench("doctor", "mnist", "--data", tmp_path, "--results", tmp_path / "results")
+    assert found.returncode == 1
+    assert "dataset mnist: not ready:" in found.stdout
+    well = gan_bench("doctor", "digits", "--data", tmp_path, "--results", tmp_path / "results")
+    assert well.returncode == 0, well.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_folder_without_records_gets_no_database(tmp_path):
+    done = gan_bench("sync", tmp_path)
+    assert done.returncode == 2
+    assert "holds no trial records" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_old_python_is_named_before_an_environment_is_made(tmp_path):
+    old = tmp_path / "python3.10"
+    old.write_text('#!/bin/sh\ncase "$1" in -V) echo "Python 3.10.13";; *) exit 1;; esac\n')
+    old.chmod(0o755)
+    root = Path(__file__).parents[2]
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(root / name, tmp_path)
+    done = subprocess.run(["make", "bench", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "needs Python 3.11 or later" in done.stdout
+    assert "make PYTHON=python3.12 bench" in done.stdout
+    assert not (tmp_path / ".venv").exists()

@@ -284,6 +284,8 @@ def test_a_failed_download_leaves_no_empty_folders(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="could not be downloaded") as caught:
         fetch(DATASETS["mnist"], tmp_path / "data")
     assert "\n" not in str(caught.value)
+    assert "MNIST/raw/" in str(caught.value)
+    assert "digits needs no download" in str(caught.value)
     assert not (tmp_path / "data").exists()
 
 
