@@ -32,7 +32,8 @@ class LocalCluster:
         os.environ["RAY_AUTH_MODE"] = "disabled"
         from ray.cluster_utils import Cluster
 
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEMORY}
+        soon = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 1000}  # a lost node is noticed
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEMORY, "_system_config": soon}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self._apart = []
 
@@ -44,9 +45,18 @@ class LocalCluster:
         """Add a node that shares the files of this machine."""
         return self._cluster.add_node(num_cpus=1, object_store_memory=MEMORY, **options)
 
-    def remove(self, node):
-        """Take a node away at once."""
+    def lose(self, node):
+        """Kill a node."""
         self._cluster.remove_node(node, allow_graceful=False)
+
+    def clear(self):
+        """Take all nodes away but the head, and wait until it knows."""
+        for process in self._apart:
+            kill_all(process)
+        self._apart.clear()
+        for node in list(self._cluster.worker_nodes):
+            self._cluster.remove_node(node)
+        wait_for(lambda: len(self.nodes()) == 1, 60)
 
     def add_apart(self, hidden):
         """Add a node for which a folder is empty and its own."""

@@ -62,6 +62,16 @@ class Share:
         on_each = int(1 / self.gpus + 1e-6)  # a share lies on one GPU
         return min(cores, on_each * int(node.get("GPU", 0.0) + 1e-6))
 
+    @property
+    def threads(self) -> int:
+        """CPU threads of a task."""
+        return max(1, int(self.cpus))
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Ray's ``runtime_env`` of a task; tasks that have it in common take turns in the same processes."""
+        return {"env_vars": dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads))}
+
     def __str__(self) -> str:
         """Write it for people."""
         return f"{self.gpus:g} GPU and {self.cpus:g} CPU" if self.gpus else f"{self.cpus:g} CPU"
@@ -122,7 +132,7 @@ class Cluster:
     @property
     def threads(self) -> int:
         """CPU threads of a task."""
-        return max(1, int(self.share.cpus))
+        return self.share.threads
 
     @property
     def shares(self) -> bool:
@@ -142,14 +152,20 @@ class Cluster:
         """
         import ray
 
-        threads = str(self.threads)
         return ray.remote(
             num_cpus=self.share.cpus,
             num_gpus=self.share.gpus,
             max_retries=0,
             max_calls=1 if self.share.gpus else 0,
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}},
+            runtime_env=self.share.environment,
         )(function)
+
+
+def question(function: Callable[..., Any], share: Share) -> Any:  # noqa: ANN401 - Ray's functions have no types
+    """Return a function as a task that needs no room, in a process that trials can use after it."""
+    import ray
+
+    return ray.remote(num_cpus=0, max_retries=0, runtime_env=share.environment)(function)
 
 
 def live_nodes() -> list[Any]:
@@ -182,7 +198,7 @@ def connected(options: RayOptions, device: str, results: Path) -> Iterator[Clust
         mark.write_text(token, encoding="utf-8")
         folder = SharedFolder(results.resolve(), mark, token)
         driver = Driver(_actor(Mailbox), _actor(Depot, str(results.resolve())), folder, versions())
-        yield Cluster(share, driver, tuple(_same_versions(_reports(folder))))
+        yield Cluster(share, driver, tuple(_same_versions(_reports(folder, share))))
     finally:
         with contextlib.suppress(OSError):
             mark.unlink(missing_ok=True)
@@ -294,7 +310,7 @@ def on_node(task: Any, node: Mapping[str, Any]) -> Any:  # noqa: ANN401 - Ray's 
     return task.options(scheduling_strategy=_on(node["NodeID"]))
 
 
-def _reports(folder: SharedFolder) -> list[NodeReport]:
+def _reports(folder: SharedFolder, share: Share) -> list[NodeReport]:
     """Ask every node what it is like.
 
     Raises:
@@ -303,7 +319,7 @@ def _reports(folder: SharedFolder) -> list[NodeReport]:
     import ray
     from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-    task = ray.remote(num_cpus=0, max_retries=0)(report_node)
+    task = question(report_node, share)
     asked = [(node["NodeManagerHostname"], on_node(task, node).remote(folder)) for node in live_nodes()]
     found = []
     for host, answer in asked:

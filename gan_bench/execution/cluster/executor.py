@@ -13,7 +13,7 @@ from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.execution.claim import Policy
 from gan_bench.execution.cluster.bundles import make_bundles
-from gan_bench.execution.cluster.connection import Cluster, Room, answer_of, live_nodes, on_node
+from gan_bench.execution.cluster.connection import Cluster, Room, answer_of, live_nodes, on_node, question
 from gan_bench.execution.cluster.dispatcher import Dispatcher
 from gan_bench.execution.cluster.ray_transport import RayTransport, loss_of
 from gan_bench.execution.cluster.task import Answer, call
@@ -76,11 +76,9 @@ class OnCluster:
         Raises:
             UserError: One has other images, or none.
         """
-        import ray
-
         one_of_each = {(t.config.dataset, t.config.image_size): t.config for t in trials}
         site, configs = replace(self.site, device="cpu"), list(one_of_each.values())
-        task = ray.remote(num_cpus=0, max_retries=0)(call)
+        task = question(call, self.cluster.share)
         nodes = [node for node in live_nodes() if self.cluster.share.slots(node["Resources"])]
         if len(nodes) < 2:  # the survey was there
             return
