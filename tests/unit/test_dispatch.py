@@ -25,7 +25,7 @@ from gan_bench.execution.cluster.actors import Depot
 from gan_bench.execution.cluster.bundles import LEAST_SECONDS, Bundle, make_bundles
 from gan_bench.execution.cluster.connection import RayOptions, share_of
 from gan_bench.execution.cluster.dispatcher import RETRIES, Dispatcher
-from gan_bench.execution.cluster.node import NodeReport, SharedFolder, versions
+from gan_bench.execution.cluster.node import NodeReport, SharedFolder, ask, versions
 from gan_bench.execution.cluster.ray_transport import loss_of
 from gan_bench.execution.cluster.transport import Ended
 from gan_bench.execution.events import NullListener
@@ -318,6 +318,15 @@ def test_a_depot_gives_a_trial_to_one_run_at_a_time(tmp_path):
     depot.release(trial.id, second.token)
     assert offer(depot, trial).finished
     assert_whole(tmp_path)
+
+
+def test_a_task_waits_in_another_thread(monkeypatch):
+    """Ray lends the CPU of a task whose own thread waits: three trials ran on two cores."""
+    ray = pytest.importorskip("ray")
+    waited = []
+    monkeypatch.setattr(ray, "get", lambda answer: (waited.append(threading.get_ident()), answer)[1])
+    assert ask("answer") == "answer"
+    assert waited != [threading.get_ident()]
 
 
 def test_a_task_that_loses_its_driver_for_a_moment_hears_it_again(monkeypatch):

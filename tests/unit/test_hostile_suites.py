@@ -298,7 +298,7 @@ def test_a_broken_file_does_not_hide_the_others(tmp_path, monkeypatch):
     assert listed["broken"].startswith("invalid: benchmarks/broken.yaml:2:1: not YAML")
     assert listed["folder"].startswith("invalid: benchmarks/folder.yaml cannot be read")
     assert listed["gone"].startswith("invalid: benchmarks/gone.yaml cannot be read")
-    assert listed["mine"].startswith("1 trials")
+    assert listed["mine"].startswith("1 trial (")
     assert {path.stem for path in find_suite("digits").parent.glob("*.yaml")} <= set(listed)
     describe("mnist-dcgan")
     describe("mine")
