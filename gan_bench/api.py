@@ -219,7 +219,7 @@ def run(
     from gan_bench.config.suite import find_suite, results_name
     from gan_bench.config.suite_file import read
     from gan_bench.execution.claim import Policy
-    from gan_bench.execution.cluster.connection import RayOptions
+    from gan_bench.execution.cluster.share import RayOptions
 
     for name, value, choices in (
         ("engine", engine, ("auto", "reference", "fast")),

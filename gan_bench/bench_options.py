@@ -10,7 +10,7 @@ from typing import Literal
 
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.execution.claim import Policy
-from gan_bench.execution.cluster.connection import RayOptions
+from gan_bench.execution.cluster.share import RayOptions
 
 
 @dataclass(frozen=True, kw_only=True)

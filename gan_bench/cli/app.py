@@ -117,7 +117,7 @@ def run(
     from gan_bench.bench_options import BenchOptions
     from gan_bench.cli.run_suite import run_suite
     from gan_bench.execution.claim import Policy
-    from gan_bench.execution.cluster.connection import RayOptions
+    from gan_bench.execution.cluster.share import RayOptions
 
     code = run_suite(
         BenchOptions(

@@ -14,7 +14,8 @@ from gan_bench.cli.console import PlainConsole, StopRequest, table_console
 from gan_bench.cli.display import PreparationLines, ProgressDisplay
 from gan_bench.config.trial import Trial
 from gan_bench.core.text import duration, plural
-from gan_bench.execution.cluster.connection import Cluster, RayOptions
+from gan_bench.execution.cluster.connection import Cluster
+from gan_bench.execution.cluster.share import RayOptions
 from gan_bench.records.earlier import record_of, status_of
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import RecordDirectory

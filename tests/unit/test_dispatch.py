@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import subprocess
+import sys
 import tarfile
 import threading
 from dataclasses import asdict, dataclass, field
@@ -21,12 +23,12 @@ from support.runs import stop_after
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.execution.claim import Policy
 from gan_bench.execution.cluster import connection, dispatcher, task
-from gan_bench.execution.cluster.actors import Depot
+from gan_bench.execution.cluster.actors import Depot, Offer
 from gan_bench.execution.cluster.bundles import LEAST_SECONDS, Bundle, make_bundles
-from gan_bench.execution.cluster.connection import RayOptions, share_of
 from gan_bench.execution.cluster.dispatcher import RETRIES, Dispatcher
 from gan_bench.execution.cluster.node import NodeReport, SharedFolder, ask, versions
 from gan_bench.execution.cluster.ray_transport import loss_of
+from gan_bench.execution.cluster.share import RayOptions, share_of
 from gan_bench.execution.cluster.transport import Ended
 from gan_bench.execution.events import NullListener
 from gan_bench.execution.inbox import EventInbox
@@ -316,7 +318,7 @@ def test_a_depot_gives_a_trial_to_one_run_at_a_time(tmp_path):
         depot.deliver(trial.id, first.token, record)
     depot.deliver(trial.id, second.token, record)
     depot.release(trial.id, second.token)
-    assert offer(depot, trial).finished
+    assert offer(depot, trial) == Offer()  # finished
     assert_whole(tmp_path)
 
 
@@ -330,19 +332,34 @@ def test_a_task_waits_in_another_thread(monkeypatch):
 
 
 def test_a_task_that_loses_its_driver_for_a_moment_hears_it_again(monkeypatch):
-    exceptions = pytest.importorskip("ray.exceptions")
+    ray, exceptions = pytest.importorskip("ray"), pytest.importorskip("ray.exceptions")
     heard = []
 
-    def ask(_):
+    def get(_):
         heard.append(1)
         if len(heard) < 3:
             raise exceptions.ActorUnavailableError("glitch", None)
 
-    monkeypatch.setattr(task, "ask", ask)
+    monkeypatch.setattr(ray, "get", get)
     monkeypatch.setattr(task, "GLITCH_SECONDS", 0.01)
     process = task._Process(SimpleNamespace(stopping=SimpleNamespace(remote=lambda: None)))
     wait_for(process.stop, 10)
     assert len(heard) == 3
+
+
+LISTENS = """
+import threading, types
+import ray
+from gan_bench.execution.cluster import task
+ray.get = lambda _: threading.Event().wait()
+task._Process(types.SimpleNamespace(stopping=types.SimpleNamespace(remote=lambda: None)))
+"""
+
+
+def test_a_process_that_listens_for_the_stop_can_end(tmp_path):
+    """On a GPU every task has its own; one that waited for ever at its exit kept the GPU's memory."""
+    pytest.importorskip("ray")
+    assert subprocess.run([sys.executable, "-c", LISTENS], timeout=60, check=False).returncode == 0
 
 
 # ----------------------------------------------------------------------------------------- what a cluster is asked

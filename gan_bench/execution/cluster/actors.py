@@ -66,13 +66,11 @@ class Offer:
 
     Attributes:
         owner: The process that owns the trial, or None.
-        finished: Whether it needs no further run.
-        token: Names this run of the trial; without one it is not to run.
+        token: Names this run of the trial; without one it is not to run, because it has an owner or is finished.
         record: What an earlier run left, packed; empty when there is nothing.
     """
 
     owner: Owner | None = None
-    finished: bool = False
     token: str | None = None
     record: bytes = b""
 
@@ -106,7 +104,7 @@ class Depot:
         here = Survey({wanted.config.id: identity})
         if not make_way(self._results, wanted, here, Policy(**policy), lambda: False):
             lock.release()
-            return Offer(finished=True)
+            return Offer()
         token = secrets.token_hex(8)
         self._held[wanted.id] = lock, token, directory
         return Offer(token=token, record=archive.pack(directory) if directory.path.exists() else b"")

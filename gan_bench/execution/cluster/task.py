@@ -16,7 +16,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.execution.claim import Claim
 from gan_bench.execution.cluster.node import SharedFolder, ask, versions
 from gan_bench.execution.cluster.transport import Handle
-from gan_bench.execution.cluster.travel import FINISHED, Travel
+from gan_bench.execution.cluster.travel import Travel
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.contexts import Contexts
 from gan_bench.execution.job import Job, Site, claim_from_json, claim_to_json
@@ -123,10 +123,11 @@ def _carry_away(job: Job, context: RunContext, process: _Process, sender: EventS
     with Travel(process.driver.depot, job) as travel:
         taken = []
         for trial in job.trials:
-            if owner := travel.fetch(trial, context):
-                sender("claimed", trial=trial.id, claim=claim_to_json(None if owner is FINISHED else owner))
-            else:
+            offer = travel.fetch(trial, context)
+            if offer.token:
                 taken.append(trial)
+            else:
+                sender("claimed", trial=trial.id, claim=claim_to_json(offer.owner))
         process.saved = lambda directory: travel.save(directory, sender)
         try:
             run_job(replace(job, results=travel.folder, trials=tuple(taken)), context, send)
@@ -153,11 +154,13 @@ class _Process:
         return self._stopping.is_set()
 
     def _hear(self, mailbox: Any) -> None:  # noqa: ANN401 - Ray's handles have no types
+        """Wait for the request to stop, in a daemon thread: one that is joined would keep the process, and its GPU."""
+        import ray
         from ray.exceptions import ActorUnavailableError
 
         while True:
             try:
-                ask(mailbox.stopping.remote())
+                ray.get(mailbox.stopping.remote())
             except ActorUnavailableError:  # the network may come back
                 time.sleep(GLITCH_SECONDS)
                 continue

@@ -20,13 +20,10 @@ from gan_bench.execution.context import RunContext
 from gan_bench.execution.job import Job
 from gan_bench.records import archive
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.lock import Owner
 
 SCRATCH = "gan-bench-"
 """Start of the names of the folders in which such trials run."""
 POLL_SECONDS = 1.0
-FINISHED = Owner("finished", 0)
-"""Stands for the owner of a trial that needs no further run."""
 
 
 class Travel:
@@ -58,11 +55,11 @@ class Travel:
                 ask(self._depot.release.remote(trial_id, token))
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def fetch(self, trial: Trial, context: RunContext) -> Owner | None:
+    def fetch(self, trial: Trial, context: RunContext) -> Offer:
         """Claim a trial, and bring here what an earlier run left of it.
 
         Returns:
-            None on success, else who owns it, or ``FINISHED``.
+            What the depot answers; without a token the trial is not to run here.
         """
         identity, policy = context.identity(trial.config), asdict(self._job.policy)
         until = time.monotonic() + self._job.patience
@@ -71,12 +68,11 @@ class Travel:
             if offer.owner is None or time.monotonic() >= until or context.stop():
                 break
             time.sleep(POLL_SECONDS)
-        if offer.token is None:
-            return FINISHED if offer.finished else offer.owner
-        self._tokens[trial.id] = offer.token
-        if offer.record:
-            archive.unpack(self._places[trial.id], offer.record)
-        return None
+        if offer.token:
+            self._tokens[trial.id] = offer.token
+            if offer.record:
+                archive.unpack(self._places[trial.id], offer.record)
+        return offer
 
     def deliver(self, trial_id: str) -> None:
         """Bring the record in the results folder up to what is here; of a trial that was not claimed, do nothing."""
