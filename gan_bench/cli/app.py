@@ -196,6 +196,24 @@ def compare(
     raise typer.Exit(found.exit_code)
 
 
+@app.command()
+def card(
+    setting: Annotated[
+        str, typer.Argument(help="A setting's name, a part of it, or best, which stands for the best one.")
+    ],
+    results: Results = Path("results"),
+    out: Annotated[Path | None, typer.Option(help="Folder it goes to \\[default: SETTING-card here].")] = None,
+    license_name: Annotated[
+        str | None, typer.Option("--license", help="Licence of the generator, for the metadata: mit, cc-by-4.0, ….")
+    ] = None,
+) -> None:
+    """Write a setting's card for a model hub or a paper: scores with protocol, samples, generator, loading code."""
+    from gan_bench.report.card import CARD, write_card
+
+    folder = write_card(results, setting, out, license_name)
+    console().say(f"{folder / CARD}: with {', '.join(sorted(f.name for f in folder.iterdir() if f.name != CARD))}")
+
+
 @app.command(name="list")
 def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; all kinds when left out.")] = None) -> None:
     """List suites, recipes, datasets, architectures, losses, extractors and measures."""

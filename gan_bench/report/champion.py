@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gan_bench.config.measures import primary_measure
 from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.records.shared import read_baselines
 from gan_bench.report.answer import no_better_than_untrained
 from gan_bench.report.frame import build_frames
 from gan_bench.report.leaders import leaders
-from gan_bench.report.study import Study, pick, studies
+from gan_bench.report.study import Study, studies
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,5 @@ def _champion(study: Study, protocol: str) -> Champion:
         return Champion(study.title, found.best, None, f"{found.best} is not decided: {others}")
     if found.best in no_better_than_untrained(study, protocol):
         return Champion(study.title, found.best, None, f"{found.best} is no better than untrained generators")
-    done = next(done for row, done in study.settings() if row["setting"] == found.best)
-    scored = done.assign(score=pick(done, study.final(protocol), primary_measure())).dropna(subset=["score"])
-    middle = scored.sort_values("score")["trial"].iloc[(len(scored) - 1) // 2]
-    path = study.trials.set_index("trial")["path"][middle]
-    return Champion(study.title, found.best, Path(path))
+    median = study.trials["trial"] == study.median_trial(found.best, protocol)
+    return Champion(study.title, found.best, Path(study.trials["path"][median].iloc[0]))

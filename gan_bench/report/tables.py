@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -96,7 +96,7 @@ def setting_table(study: Study, protocol: str) -> Table:
         row["sd_seeds"] = known.std() if len(known) > 1 else None
         row["sd_draws"] = pick(done, draws, primary).mean()
         put(row, "train_seconds", interval_of(done["train_seconds"]))
-        row["remarks"] = "; ".join(_remarks(study, protocol, row, done))
+        row["remarks"] = "; ".join(remarks(study, protocol, row, done))
         rows.append(row)
     ahead = leaders(study, protocol)
     for row in rows:
@@ -132,7 +132,7 @@ def setting_table(study: Study, protocol: str) -> Table:
     return replace(study.table(f"settings-{protocol}", "settings", columns, frame, note), ranking=True)
 
 
-def _remarks(study: Study, protocol: str, row: dict[str, Any], done: pd.DataFrame) -> Iterator[str]:
+def remarks(study: Study, protocol: str, row: Mapping[str, Any], done: pd.DataFrame) -> Iterator[str]:
     """Yield what a setting's scores alone would hide: a collapsed generator can have the highest precision."""
     if COLLAPSED in study.metrics and (count := int((pick(done, study.final(protocol), COLLAPSED) > 0).sum())):
         yield f"{count} of {len(done)} collapsed"

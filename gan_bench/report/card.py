@@ -1,0 +1,57 @@
+"""A folder with the card of a setting, ready for a model hub: card, samples, generator."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from gan_bench.core.atomic import write_atomically
+from gan_bench.core.errors import UserError
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import StoredTrial, existing, scan
+from gan_bench.records.sample_grid import read_sample_grid
+from gan_bench.records.shared import lend_measures, read_baselines, read_commands
+from gan_bench.report.card_text import SAMPLES, card_of, to_markdown
+from gan_bench.report.find_setting import find_setting
+from gan_bench.report.frame import build_frames
+from gan_bench.report.study import studies
+
+CARD = "README.md"
+"""Hubs show a folder's README."""
+
+
+def write_card(results: Path, setting: str, out: Path | None = None, license_name: str | None = None) -> Path:
+    """Write the card of a setting, with its samples and its generator, into a folder.
+
+    Args:
+        results: A results folder, or one suite's folder in it.
+        setting: A name in tables or in suites, part of one, a glob, or ``best``; exactly one setting must match.
+        out: The folder; None takes one here that is named after the setting.
+        license_name: Licence of the generator, for the metadata: ``mit``, ``cc-by-4.0`` and the like.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: No setting matches, several do, or the folder cannot be written.
+    """
+    lend_measures(existing(results))
+    found = [item for item in scan(results, steps=False, history=False) if isinstance(item, StoredTrial)]
+    made = studies(build_frames(found), read_baselines(results), read_commands(results))
+    chosen = find_setting(made, setting)
+    median = chosen.study.median_trial(chosen.label, chosen.protocol)
+    stored = next(item for item in found if item.trial["id"] == median)
+    record, folder = RecordDirectory(stored.path), out or Path(f"{chosen.name}-card")
+    grids = sorted(record.samples.glob("epoch-*.png"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if grids:
+            read_sample_grid(grids[-1]).save(folder / SAMPLES)
+        kept = (record.weights, record.average_weights, record.trial, record.environment)
+        for file in kept if record.weights.is_file() else ():
+            if file.is_file():
+                shutil.copyfile(file, folder / file.name)
+        write_atomically(folder / CARD, to_markdown(card_of(chosen, stored), license_name))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out") from None
+    return folder

@@ -1,0 +1,87 @@
+"""The one setting of some studies that a user means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.core.errors import UserError
+from gan_bench.report.study import Study
+
+BEST = "best"
+"""Stands for the best setting."""
+NAMED = 5
+"""Settings that an error names."""
+
+
+@dataclass(frozen=True)
+class FinishedSetting:
+    """A setting with finished trials.
+
+    Attributes:
+        study: The study it is of.
+        label: Its name in tables: ``mnist-dcgan · lr 3e-4``.
+        name: Its name in suites: ``mnist-dcgan,lr=0.0003``.
+        done: Its finished trials, one row each.
+        row: What tables know of it: how many trials were planned, are done, are bad.
+    """
+
+    study: Study
+    label: str
+    name: str
+    done: pd.DataFrame
+    row: Mapping[str, Any]
+
+    @property
+    def protocol(self) -> str:
+        """The protocol that ranks it: Inception's where it has such scores, else the first of those that it has."""
+        protocols = [each for each in self.study.protocols if self.study.median_trial(self.label, each)]
+        return next((protocol for protocol in protocols if protocol.startswith("inception,")), protocols[0])
+
+
+def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
+    """Return the one scored setting that is meant; settings of full trials go before those of quick ones.
+
+    Args:
+        found: Where it may be.
+        wanted: A name in tables or in suites, part of one, a glob, or ``best``.
+
+    Raises:
+        UserError: None is meant, or several are.
+    """
+    settings = [setting for study in found if study.protocols for setting in _settings(study)]
+    if not settings:
+        raise UserError("no trial here is finished and scored; run a suite first, for example `gan-bench run digits`")
+    matching: list[FinishedSetting] = []
+    for matches in (_is_named, _contains):
+        matching = [setting for setting in settings if matches(setting, wanted)]
+        matching = [setting for setting in matching if setting.study.profile == "full"] or matching
+        if matching:
+            break
+    if len(matching) == 1:
+        return matching[0]
+    names = [f"{setting.name} ({setting.study.title})" for setting in matching or settings]
+    more = f"; and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    what = f'"{wanted}" names several settings' if matching else f'no finished setting is called "{wanted}"'
+    raise UserError(f"{what}; there are {'; '.join(names[:NAMED])}{more}; name one, or the folder of one suite")
+
+
+def _settings(study: Study) -> Iterator[FinishedSetting]:
+    names = dict(zip(study.trials["label"], study.trials["setting"], strict=True))
+    for row, done in study.settings():
+        if any(study.median_trial(row["setting"], protocol) for protocol in study.protocols):
+            yield FinishedSetting(study, row["setting"], names[row["setting"]], done, row)
+
+
+def _is_named(setting: FinishedSetting, wanted: str) -> bool:
+    if wanted == BEST:
+        return setting.study.ranking(setting.protocol)[:1] == [setting.label]
+    return wanted in (setting.name, setting.label)
+
+
+def _contains(setting: FinishedSetting, wanted: str) -> bool:
+    return any(wanted in name or fnmatchcase(name, wanted) for name in (setting.name, setting.label))
