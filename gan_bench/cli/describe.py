@@ -180,10 +180,13 @@ def _describe_architecture(name: str) -> RenderableType:
 def _describe_extractor(name: str) -> RenderableType:
     from gan_bench.metrics.extractors import EXTRACTORS, card
 
-    table = Table(title=Text(f"{name}: {EXTRACTORS[name].description}"))
+    line, known = f"{name}: {EXTRACTORS[name].description}", card(name)
+    if not known:
+        return Text(line)
+    table = Table(title=Text(line))
     for title in ("field", "value"):
         table.add_column(title)
-    for key, value in card(name).items():
+    for key, value in known.items():
         table.add_row(key, Text(str(value)))
     return table
 
@@ -202,7 +205,8 @@ def _describe_measure(name: str) -> RenderableType:
     low, high = ("" if bound is None else f"{bound:g}" for bound in measure.bounds)
     bounds = f"; from {low or '-inf'} to {high or 'inf'}" if low or high else ""
     shown = f"; shown as {', '.join(sorted(measure.roles))}" if measure.roles else ""
-    return Text(f"{name} ({measure.title}): {_measure_line(measure)}{bounds}{shown}; computed by {measure.metric}")
+    line = f"{name} ({measure.title}): {_measure_line(measure)}{bounds}{shown}; computed by {measure.metric}"
+    return Text(f"{line}\n{measure.explanation}".rstrip())
 
 
 _DESCRIPTIONS: dict[str, Callable[[str], RenderableType]] = {

@@ -40,6 +40,7 @@ class Measure:
         metric: The class that computes it, a ``gan_bench.metrics.measures.base.FeatureMetric``, as ``module:Class``;
             one class may give several measures. Empty where only its scores are at hand, in records.
         roles: Where it is shown.
+        explanation: Formula, source, and how to read it, for ``gan-bench show`` and the documentation.
     """
 
     title: str
@@ -49,10 +50,13 @@ class Measure:
     roles: frozenset[Role] = frozenset()
     log_scale: bool = False
     bounds: tuple[float | None, float | None] = (None, None)
+    explanation: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return what reports must know of the measure as a JSON-able dict."""
-        return {**asdict(self), "roles": sorted(self.roles), "bounds": list(self.bounds), "metric": ""}
+        plain = {**asdict(self), "roles": sorted(self.roles), "bounds": list(self.bounds), "metric": ""}
+        del plain["explanation"]  # reports do not show it
+        return plain
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Measure:
@@ -108,6 +112,11 @@ MEASURES.register(
         roles=frozenset({"primary", "compared", "trial", "quality", "summary"}),
         log_scale=True,
         bounds=(0, None),
+        explanation=(
+            "|μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½) of Gaussians fitted to features of real and of generated "
+            "images (Heusel et al. 2017). It is 0 for equal Gaussians, grows as images become fewer, and has "
+            "a meaning only with its extractor, reference split and number of images."
+        ),
     ),
 )
 MEASURES.register(
@@ -118,6 +127,10 @@ MEASURES.register(
         description="FID extrapolated to infinitely many samples",
         metric=f"{_SAMPLED}:FrechetDistanceAtInfinity",
         roles=frozenset({"quality"}),
+        explanation=(
+            "FID over subsets of growing size, fitted by a line in 1/N and read at 1/N = 0 (Chong & Forsyth "
+            "2020): without the bias of few images, so that it can fall below 0 by chance."
+        ),
     ),
 )
 MEASURES.register(
@@ -128,6 +141,11 @@ MEASURES.register(
         description="unbiased kernel distance, with its standard error",
         metric=f"{_SAMPLED}:KernelDistance",
         roles=frozenset({"compared", "quality", "summary"}),
+        explanation=(
+            "Unbiased squared maximum mean discrepancy with the kernel (x·y / d + 1)³, the mean over "
+            "disjoint blocks of features (Bińkowski et al. 2018). Around 0 for images like real ones, where "
+            "it may be negative."
+        ),
     ),
 )
 MEASURES.register(
@@ -139,6 +157,11 @@ MEASURES.register(
         metric=f"{_SUMS}:InceptionScore",
         roles=frozenset({"compared", "trial", "quality", "summary"}),
         bounds=(1, None),
+        explanation=(
+            "exp of the mean KL divergence of the extractor's class probabilities of an image from their "
+            "mean over all images (Salimans et al. 2016): from 1 to the number of classes. High when every "
+            "image is clearly of a class and all classes appear; it does not look at real images."
+        ),
     ),
 )
 MEASURES.register(
@@ -150,6 +173,11 @@ MEASURES.register(
         metric=f"{_SAMPLED}:PrecisionRecall",
         roles=frozenset({"quality", "summary"}),
         bounds=(0, 1),
+        explanation=(
+            "Share of generated images whose features lie within the distance of some real image to its "
+            "third-nearest other real image (Kynkäänniemi et al. 2019). A collapsed generator can have the "
+            "highest."
+        ),
     ),
 )
 MEASURES.register(
@@ -161,6 +189,10 @@ MEASURES.register(
         metric=f"{_SAMPLED}:PrecisionRecall",
         roles=frozenset({"quality", "summary"}),
         bounds=(0, 1),
+        explanation=(
+            "Share of real images whose features lie within the distance of some generated image to its "
+            "third-nearest other generated image (Kynkäänniemi et al. 2019): 0 when variety is missing."
+        ),
     ),
 )
 MEASURES.register(
@@ -172,6 +204,7 @@ MEASURES.register(
         metric=f"{_SUMS}:ClassHistogram",
         roles=frozenset({"health", "summary"}),
         bounds=(0, None),
+        explanation=("The extractor predicts a class for every image. 10 on MNIST when every digit appears."),
     ),
 )
 MEASURES.register(
@@ -183,6 +216,10 @@ MEASURES.register(
         metric=f"{_SUMS}:ClassHistogram",
         roles=frozenset({"health"}),
         bounds=(0, None),
+        explanation=(
+            "KL divergence of the histogram of predicted classes from that of real images: 0 when classes "
+            "appear as often as in the data."
+        ),
     ),
 )
 MEASURES.register(
@@ -194,6 +231,10 @@ MEASURES.register(
         metric=f"{_SAMPLED}:PrecisionRecall",
         roles=frozenset({"health"}),
         bounds=(0, 1),
+        explanation=(
+            "Share of generated images whose nearest training image is nearer than that of 99 % of held-out "
+            "images: about 0.01 for real images, more when a generator memorises."
+        ),
     ),
 )
 MEASURES.register(
@@ -205,6 +246,7 @@ MEASURES.register(
         metric=f"{_SUMS}:ClassHistogram",
         roles=frozenset({"health"}),
         bounds=(0, 1),
+        explanation=("A coarse alarm for mode collapse, counted over seeds in tables."),
     ),
 )
 MEASURES.close_shipped()

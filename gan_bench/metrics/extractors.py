@@ -81,9 +81,9 @@ class ShippedClassifier:
 
 
 def card(name: str) -> dict[str, Any]:
-    """Return the training record of a shipped extractor."""
-    text = (resources.files("gan_bench.metrics") / "weights" / f"{name}.json").read_text()
-    content: dict[str, Any] = json.loads(text)
+    """Return the training record of a classifier that comes with gan_bench; empty for other extractors."""
+    file = resources.files("gan_bench.metrics") / "weights" / f"{name}.json"
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return content
 
 
