@@ -7,7 +7,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report ui speed test test-fast fuzz lint clean-env
+.PHONY: help bench report ui speed test test-fast fuzz lint docs clean-env
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,10 @@ lint: $(VENV)/.installed-dev ## format check, ruff, mypy --strict, import floors
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-dev ## write the generated pages, then build the documentation in site/
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean-env: ## remove the environment
 	rm -rf $(VENV)

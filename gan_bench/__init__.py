@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from gan_bench.metrics.extractors import ExtractorEntry as ExtractorEntry
     from gan_bench.models.architectures import ARCHITECTURES as ARCHITECTURES
     from gan_bench.models.architectures import Architecture as Architecture
+    from gan_bench.models.dcgan import SequentialDiscriminator as SequentialDiscriminator
+    from gan_bench.models.dcgan import SequentialGenerator as SequentialGenerator
     from gan_bench.models.losses import LOSSES as LOSSES
     from gan_bench.models.losses import Loss as Loss
 
@@ -46,6 +48,7 @@ _HOMES = {
     "gan_bench.data.datasets": ("DATASETS", "Dataset"),
     "gan_bench.metrics.extractors": ("EXTRACTORS", "ExtractorEntry"),
     "gan_bench.models.architectures": ("ARCHITECTURES", "Architecture"),
+    "gan_bench.models.dcgan": ("SequentialGenerator", "SequentialDiscriminator"),
     "gan_bench.models.losses": ("LOSSES", "Loss"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
