@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +64,10 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as plain data; tables as rows of all digits."""
-        plain = {name: value for name, value in asdict(self).items() if name != "tables"}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "tables"}
         tables = {table.name: table.rows.astype(object).where(table.rows.notna(), None).to_dict("records")
                   for table in self.tables}  # fmt: skip
-        return {**plain, "exit_code": self.exit_code, "tables": tables}
+        return {**plain, "unchanged": dict(self.unchanged), "exit_code": self.exit_code, "tables": tables}
 
     def sentences(self) -> Iterator[tuple[str, str]]:
         """Yield what it comes to, kind and sentence: what is worse first, how many tests were made last."""

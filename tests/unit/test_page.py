@@ -287,6 +287,12 @@ def test_a_comparison_is_written_to_a_file(tmp_path, form):
         assert json.loads(text)["exit_code"] == 1
 
 
+def test_what_did_not_change_is_counted_in_json(tmp_path):
+    old = folder(tmp_path, "old", OLD)
+    write_comparison(compare(old, old), FormatChoice.JSON, tmp_path / "out")
+    assert json.loads((tmp_path / "out").read_text())["unchanged"] == {"identical": 1}
+
+
 def test_columns_are_chosen_for_latex(tmp_path):
     for suite, rates in (("one", (2e-4, 3e-4)), ("two", (2e-4,))):
         for lr in rates:

@@ -1,0 +1,161 @@
+"""What README and guides show works: every command, every snippet, every link."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+from PIL import Image
+from support.pages import PAGES, ROOT, Shell, blocks, commands
+from typer.main import get_command
+
+from gan_bench.cli.app import app
+from gan_bench.config.recipes import RECIPES
+
+RUN = {"sh", "python", "yaml"}
+NAMES = {str(page.relative_to(ROOT)): page for page in PAGES}
+
+
+def is_run(page):
+    return any(block.language in RUN for block in blocks(page))
+
+
+def needs_mnist(page):
+    """Say whether a command of a page trains on MNIST."""
+    lines = [line for block in page if block.language == "sh" for line in block.text.splitlines()]
+    return any(re.search(r"(run|SUITE=)\s*(mnist|mine|random)", line) for line in lines)
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory):
+    """The results folder of an earlier run."""
+    shell = Shell(tmp_path_factory.mktemp("earlier"))
+    shell.run("gan-bench", "run", "digits", "--only", "mlp", "--seeds", "0,1")
+    return shell.folder / "results"
+
+
+@pytest.mark.parametrize("name", [name for name, page in NAMES.items() if is_run(page)])
+def test_what_a_page_says_works(name, tmp_path, earlier):
+    mine = [block for block in blocks(NAMES[name]) if block.language in RUN]
+    if needs_mnist(mine) and not os.environ.get("GAN_BENCH_DATA"):
+        pytest.skip("GAN_BENCH_DATA does not name a folder with MNIST")
+    shell = Shell(tmp_path)
+    for folder in ("results", "old", "new"):
+        shutil.copytree(earlier, shell.folder / folder)
+    for block in mine:
+        shell.follow(block)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_that_a_page_only_shows_are_understood(name):
+    known = get_command(app).commands
+    for block in blocks(NAMES[name]):
+        for _, verb, *words in commands(block.text) if block.language == "text" else ():
+            known[verb].make_context(verb, list(words))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_blocks_are_what_they_say(name):
+    for block in blocks(NAMES[name]):
+        assert block.language in {*RUN, "text", "toml", "bibtex"}
+        if block.language == "toml":
+            tomllib.loads(block.text)
+        if block.language == "yaml":
+            assert block.title, "a reader should know what file this is"
+
+
+class TestWorkflow:
+    """The GitHub Actions workflow that compares a pull request with its base."""
+
+    @pytest.fixture
+    def steps(self):
+        (block,) = [b for b in blocks(ROOT / "docs" / "sharing.md") if b.title.startswith(".github/")]
+        job = yaml.safe_load(block.text)["jobs"]["compare"]
+        return [step["run"] for step in job["steps"] if "run" in step]
+
+    @staticmethod
+    def do(shell, steps, **programs):
+        for name, text in {"git": 'test "$*" = "checkout origin/main"\n', **programs}.items():
+            shell._program(shell.folder.parent / "environment" / "bin" / name, text)
+        summary = shell.folder / "step-summary.md"
+        for step in steps:
+            shell.run("bash", "-e", "-c", step, GITHUB_BASE_REF="main", GITHUB_STEP_SUMMARY=str(summary))
+        return summary.read_text()
+
+    def test_writes_the_comparison_into_the_summary(self, steps, tmp_path):
+        steps = [step.replace("--seeds 0-2", "--seeds 0-1 --only mlp") for step in steps]
+        assert self.do(Shell(tmp_path), steps).startswith("## gan_bench comparison")
+
+    @pytest.mark.parametrize(("code", "passes"), [(0, True), (1, False), (3, True)])
+    def test_fails_when_something_got_worse(self, steps, tmp_path, code, passes):
+        program = f'case "$1" in compare) echo text > summary.md; exit {code};; esac\n'
+        shell = Shell(tmp_path)
+        if passes:
+            assert self.do(shell, steps, **{"gan-bench": program}) == "text\n"
+        else:
+            with pytest.raises(AssertionError):
+                self.do(shell, steps, **{"gan-bench": program})
+
+
+# ------------------------------------------------------------------------------------------ links and site
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_to_files(name):
+    page = NAMES[name]
+    for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+        if page.parts[-2] != ROOT.name:
+            assert (page.parent / target).resolve().is_relative_to(ROOT / "docs"), f"{target} is not part of the site"
+
+
+def test_folders_and_files_that_pages_name_exist():
+    for page in PAGES:
+        for target in re.findall(
+            r"`((?:results/published|benchmarks|gan_bench)/[\w./-]+)`", page.read_text(encoding="utf-8")
+        ):
+            assert (ROOT / target).exists(), f"{page.name}: {target}"
+
+
+def test_generated_pages_are_up_to_date():
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs" / "generate.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for page in (tmp_path / "site").rglob("*.html"):
+        loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?://[^"]+)"', page.read_text())
+        assert not loaded, f"{page.name} loads {loaded}: the site should open offline"
+
+
+def test_every_article_is_named_before_its_short_name():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for recipe in RECIPES.values():
+        line = next(line for line in text.splitlines() if recipe.article.title in line)
+        assert line.startswith(f"| [{recipe.article.key}]")
+        assert recipe.article.outlet.split(",")[0] in line
+        assert recipe.article.key not in text[: text.index(line)]
+        page = (ROOT / "docs" / "articles" / f"{recipe.article.key.lower()}.md").read_text(encoding="utf-8")
+        assert f"*{recipe.article.title}*, {recipe.article.outlet}" in page
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "images/" in page.read_text(encoding="utf-8")], ids=lambda page: page.name
+)
+def test_pictures_can_be_opened(page):
+    for target in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        with Image.open(page.parent / target) as picture:
+            picture.load()
