@@ -7,7 +7,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report ui speed test test-fast fuzz lint docs clean-env
+.PHONY: help bench report ui speed test test-fast fuzz lint docs dist clean-env
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ lint: $(VENV)/.installed-dev ## format check, ruff, mypy --strict, import floors
 docs: $(VENV)/.installed-dev ## write the generated pages, then build the documentation in site/
 	$(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+dist: $(VENV)/.installed-dev ## build the wheel and the source distribution in dist/
+	$(BIN)/hatchling build
 
 clean-env: ## remove the environment
 	rm -rf $(VENV)

@@ -2,35 +2,63 @@
 
 from __future__ import annotations
 
+import email
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        ".",
-        "--no-deps",
-        "--no-build-isolation",
-        "--wheel-dir",
-        str(folder),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def build(source, out, *options):
+    """Build distributions of a source tree, as ``make dist`` does."""
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(out), *options]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    (made,) = folder.glob("gan_bench-*.whl")
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dist")
+    build(ROOT, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist):
+    (made,) = dist.glob("gan_bench-*.whl")
     return made
+
+
+def test_the_source_distribution_builds_the_same_wheel(dist, wheel, tmp_path):
+    (source,) = dist.glob("gan_bench-*.tar.gz")
+    with tarfile.open(source) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tree,) = tmp_path.iterdir()
+    build(tree, tmp_path / "again", "--target", "wheel")
+    assert (tmp_path / "again" / wheel.name).read_bytes() == wheel.read_bytes()
+    for name in ("Makefile", "constraints.txt", "mkdocs.yml", "Containerfile", "tests/conftest.py", "docs/index.md"):
+        assert (tree / name).exists(), name
+
+
+def test_its_metadata_say_what_it_is(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+    metadata = email.message_from_bytes(archive.read(name))
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (metadata["Name"], metadata["Version"]) == ("gan-bench", citation["version"])
+    assert metadata["License-Expression"] == "MIT"
+    assert f"## {metadata['Version']}" in (ROOT / "CHANGELOG.md").read_text()
+    assert {"LICENSE", "gan_bench/report/vendor/LICENSE-uplot"} <= set(metadata.get_all("License-File"))
+    assert set(metadata.get_all("Provides-Extra")) == {"dev", "kaggle", "ray"}
+    assert "Two commands" in metadata.get_payload()
 
 
 def test_the_wheel_holds_what_the_checkout_holds(wheel):
@@ -48,7 +76,7 @@ def test_the_wheel_holds_what_the_checkout_holds(wheel):
 
 def test_the_package_works_where_no_checkout_is(wheel, tmp_path):
     """The libraries are this environment's; everything of gan_bench is the wheel's."""
-    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    shutil.unpack_archive(wheel, tmp_path / "site", "zip")
     (tmp_path / "elsewhere").mkdir()
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "OMP_NUM_THREADS": "1"}
 
