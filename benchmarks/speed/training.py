@@ -3,10 +3,13 @@
     python benchmarks/speed/training.py [--device auto] [--seconds 6] [--rounds 3] [--out results/published/speed]
 
 For each of the three networks, in turn and several times: (a) a loop as the articles write it, with a DataLoader that
-transforms every image and an ``.item()`` for every printed number, (b) the reference engine, (c) the fast engine,
-(d) trials that train together, and on a CPU (e) as many worker processes of the fast engine as there are cores, with
-one thread each. Images are random: speed does not depend on what they show. On a CPU a small suite then goes through
-both executors, start-up and scoring included.
+transforms every image and an ``.item()`` for every printed number, (b) the reference engine, (c) the fast engine, on a
+GPU also (d) recorded as a CUDA graph, (e) trials that train together, and on a CPU (f) as many worker processes of the
+fast engine as there are cores, with one thread each. Images are random: speed does not depend on what they show. On a
+CPU a small suite then goes through both executors, start-up and scoring included.
+
+No step can take less time than its arithmetic at the rate of a large matrix product, nor than the launches of its
+kernels. The share of the greater of both limits says what is left to gain.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -40,7 +44,7 @@ from gan_bench.execution.executors import run_inline, run_processes
 from gan_bench.execution.worker_pool import WorkerPoolConfig
 from gan_bench.records.record import Status
 from gan_bench.training.engine import ReferenceEngine
-from gan_bench.training.fast.engine import FastEngine
+from gan_bench.training.fast.engine import Capture, FastEngine
 from gan_bench.training.fast.matmul import product
 from gan_bench.training.group.group import CapturedEngine, Group, cuda_capture, wait
 from gan_bench.training.state import TrainState
@@ -49,6 +53,8 @@ CASES = {"MLP (A4)": "mnist-mlp-z100", "DCGAN 28x28 (A1)": "mnist-dcgan", "DCGAN
 CPU = torch.device("cpu")
 PICTURES = {"mnist-mlp-z100": 20_000, "mnist-dcgan": 20_000, "cifar10-dcgan": 4_000}
 GROUPS = {"cpu": (4,), "cuda": (4, 16, 64)}
+CAPTURES: dict[str, Capture] = {"cpu": lambda body: body, "cuda": cuda_capture}
+"""What records an iteration; on a CPU, where the measurement is only rehearsed, nothing does."""
 STRIDE = {"cpu": 1, "cuda": 50}
 """Steps between two looks at the clock."""
 
@@ -112,7 +118,7 @@ def article_loop(recipe: str, device: torch.device) -> Iterator[int]:
             yield n
 
 
-def engines(recipe: str, kind: type[ReferenceEngine], device: torch.device, count: int) -> list:
+def engines(recipe: str, kind: Callable[..., ReferenceEngine], device: torch.device, count: int) -> list:
     """Make engines of ours, each with a seed of its own."""
     configs = [config_of(recipe, seed) for seed in range(count)]
     size, channels = configs[0].image_size, 3 if recipe.startswith("cifar10") else 1
@@ -121,12 +127,16 @@ def engines(recipe: str, kind: type[ReferenceEngine], device: torch.device, coun
 
 
 def engine_loop(
-    recipe: str, kind: type[ReferenceEngine], device: torch.device = CPU, together: int = 1
+    recipe: str,
+    kind: Callable[..., ReferenceEngine],
+    device: torch.device = CPU,
+    together: int = 1,
+    capture: Capture | None = None,
 ) -> Iterator[int]:
     """Train with an engine of ours, or several together; yield the images shown between two looks at the clock."""
     members = engines(recipe, kind, device, together)
     first = members[0]
-    runner = first if together == 1 else Group(members, cuda_capture if device.type == "cuda" else None)
+    runner = first if together == 1 else Group(members, capture)
     while True:
         before = first.state.step
         runner.advance(STRIDE[device.type], lambda: False)
@@ -233,48 +243,114 @@ def peaks(device: torch.device) -> dict[str, float]:
     }
 
 
-def measure(device: torch.device, seconds: float, rounds: int, workers: int) -> dict[str, object]:
-    machine = peaks(device)
+def launch_seconds(device: torch.device, count: int = 1000) -> dict[str, float]:
+    """Seconds that a kernel takes that does next to nothing: launched by itself, and recorded with others."""
+    tiny = torch.zeros(8, device=device)
+
+    def body() -> None:
+        for _ in range(count):
+            tiny.add_(1)
+
+    def timed(action: Callable[[], object]) -> float:
+        action()
+        return best_of(lambda: (action(), wait(device))) / count
+
+    return {"alone": timed(body), "recorded": timed(CAPTURES[device.type](body))}
+
+
+def kernels_per_step(loop: Iterator[int], device: torch.device) -> float:
+    """Kernels, copies and fills on the GPU for each step of a loop that is warm; on a CPU operations."""
+    from torch.autograd import DeviceType
+    from torch.profiler import ProfilerActivity, profile
+
+    activity, kind = (
+        (ProfilerActivity.CUDA, DeviceType.CUDA) if device.type == "cuda" else (ProfilerActivity.CPU, DeviceType.CPU)
+    )
+    with profile(activities=[activity]) as found:
+        next(loop)
+        wait(device)
+    return sum(event.device_type == kind for event in found.events()) / STRIDE[device.type]
+
+
+def limits(
+    name: str, loop: Iterator[int], batch: int, flops: float, machine: dict, device: torch.device
+) -> dict[str, float]:
+    """Images per second that a loop cannot exceed: for its arithmetic, and for the launches of its kernels."""
+    found = {"arithmetic": machine["matmul_gflops"] * 1e9 / flops}
+    if name == "article" or "launch_seconds" not in machine:
+        return found
+    together = int(name.rsplit(maxsplit=1)[-1]) if name.startswith("group") else 1
+    kernels = kernels_per_step(loop, device)
+    launch = machine["launch_seconds"]["alone" if name in ("reference", "fast") else "recorded"]
+    return {**found, "launches": batch * together / (kernels * launch), "kernels_per_step": kernels}
+
+
+def loops_of(recipe: str, device: torch.device, *, gpu: bool) -> dict[str, Iterator[int]]:
+    """Make the loops that are compared."""
+    capture = CAPTURES[device.type] if gpu else None
+    recorded = partial(CapturedEngine, capture=capture)
+    return {
+        "article": article_loop(recipe, device),
+        "reference": engine_loop(recipe, ReferenceEngine, device),
+        "fast": engine_loop(recipe, FastEngine, device),
+        **({"captured": engine_loop(recipe, recorded, device)} if gpu else {}),
+        **{f"group of {k}": engine_loop(recipe, FastEngine, device, k, capture) for k in GROUPS[device.type]},
+    }
+
+
+def measure(device: torch.device, seconds: float, rounds: int, workers: int, *, gpu: bool) -> dict[str, object]:
+    """Measure all loops of all networks.
+
+    Args:
+        device: Where they run.
+        seconds: Of every measurement.
+        rounds: How often each loop is measured, in turn.
+        workers: Processes that train at a time, on a CPU.
+        gpu: Whether what is for GPUs is measured: recorded steps, limits of launches.
+    """
+    machine: dict = peaks(device)
+    if gpu:
+        machine["launch_seconds"] = launch_seconds(device)
     cases = {}
-    fast = CapturedEngine if device.type == "cuda" else FastEngine
     for title, recipe in CASES.items():
-        loops = {
-            "article": article_loop(recipe, device),
-            "reference": engine_loop(recipe, ReferenceEngine, device),
-            "fast": engine_loop(recipe, fast, device),
-            **{f"group of {k}": engine_loop(recipe, fast, device, k) for k in GROUPS[device.type]},
-        }
+        loops = loops_of(recipe, device, gpu=gpu)
         for loop in loops.values():
             rate(loop, seconds / 3, device)
         rates: dict[str, list[float]] = {name: [] for name in loops}
         for _ in range(rounds):
             for name, loop in loops.items():
                 rates[name].append(rate(loop, seconds, device))
-            if device.type == "cpu":
+            if not gpu:
                 rates.setdefault("processes", []).append(pool_rate(recipe, seconds, workers))
         flops = flops_per_image(recipe)
         ratios = {
             name: [mine / article for mine, article in zip(values, rates["article"], strict=True)]
             for name, values in rates.items()
         }
+        median = {name: statistics.median(values) for name, values in rates.items()}
+        batch = config_of(recipe).batch_size
+        most = {name: limits(name, loop, batch, flops, machine, device) for name, loop in loops.items()}
         cases[title] = {
-            "images_per_second": {name: statistics.median(values) for name, values in rates.items()},
+            "images_per_second": median,
             "ratio": {name: statistics.median(values) for name, values in ratios.items()},
             "ratio_range": {name: [min(values), max(values)] for name, values in ratios.items()},
             "mflop_per_image": flops / 1e6,
-            "share_of_peak": {
-                name: statistics.median(values) * flops / 1e9 / machine["matmul_gflops"]
-                for name, values in rates.items()
+            "share_of_peak": {name: value * flops / 1e9 / machine["matmul_gflops"] for name, value in median.items()},
+            "limits": most,
+            "share_of_limit": {
+                name: median[name] / min(limit for what, limit in each.items() if what != "kernels_per_step")
+                for name, each in most.items()
             },
         }
         print(title, json.dumps(cases[title]["ratio"]), flush=True)
     about = describe(device, "fast")
     about = {name: about[name] for name in ("libraries", "device_name", "threads", "python")}
     found = {"machine": {**about, **machine, "cores": workers, "system": platform.system()}, "cases": cases}
-    return {**found, "suite_seconds": suite_seconds(workers)} if device.type == "cpu" else found
+    return found if gpu else {**found, "suite_seconds": suite_seconds(workers)}
 
 
 def markdown(found: dict) -> str:
+    """Write what was measured as tables."""
     machine = found["machine"]
     columns = [name for name in next(iter(found["cases"].values()))["ratio"] if name != "article"]
     titles = [{"processes": f"{machine['cores']} processes x 1 thread"}.get(name, name) for name in columns]
@@ -299,6 +375,8 @@ def markdown(found: dict) -> str:
         f"{machine['copy_gbytes']:,.1f} GB/s in a copy. Ratios of images per second, of all trials together, to the "
         "article loop of the same round: median (range).",
     ]
+    if "launch_seconds" in machine:
+        lines += ["", *_limits_table(found)]
     if "suite_seconds" in found:
         seconds = found["suite_seconds"]
         lines += [
@@ -309,12 +387,28 @@ def markdown(found: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _limits_table(found: dict) -> Iterator[str]:
+    yield "| | loop | images/s | limit: arithmetic | limit: launches | kernels a step | share of the lower limit |"
+    yield "|:--|:--|--:|--:|--:|--:|--:|"
+    for title, case in found["cases"].items():
+        for name, most in case["limits"].items():
+            launches = f"{most['launches']:,.0f} | {most['kernels_per_step']:.0f}" if "launches" in most else " | "
+            yield (
+                f"| {title} | {name} | {case['images_per_second'][name]:,.0f} | {most['arithmetic']:,.0f} | {launches} "
+                f"| {case['share_of_limit'][name]:.0%} |"
+            )
+    alone, recorded = (found["machine"]["launch_seconds"][name] * 1e6 for name in ("alone", "recorded"))
+    yield ""
+    yield f"A kernel takes at least {alone:.2f} us launched by itself and {recorded:.2f} us in a recorded step."
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seconds", type=float, default=6.0, help="of every measurement")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("results/speed"))
+    parser.add_argument("--rehearse", action="store_true", help="measure on a CPU what is for GPUs, unrecorded")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -322,7 +416,8 @@ def main() -> None:
         return
     device = choose_device(options.device)
     fix_bits(device)
-    found = measure(device, options.seconds, options.rounds, cores())
+    gpu = device.type == "cuda" or options.rehearse
+    found = measure(device, options.seconds, options.rounds, cores(), gpu=gpu)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "training.json").write_text(json.dumps(found, indent=2) + "\n")
     (options.out / "training.md").write_text(markdown(found))
