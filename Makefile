@@ -7,7 +7,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report ui speed test test-fast fuzz lint docs dist clean-env
+.PHONY: help bench report ui speed gpu-proof test test-fast fuzz lint docs dist clean-env
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ ui: $(VENV)/.installed ## serve the MLflow page of the results
 
 speed: $(VENV)/.installed-dev ## measure the training loops against an article-style loop
 	$(BIN)/python benchmarks/speed/training.py --out $(RESULTS)/speed $(ARGS)
+
+gpu-proof: $(VENV)/.installed-dev ## on a GPU: tests, speed, the suite mnist, all in one folder, within 20 minutes
+	$(BIN)/python benchmarks/speed/gpu_proof.py --out $(RESULTS)/gpu-proof $(ARGS)
 
 test: $(VENV)/.installed-dev ## run the tests on all cores
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal $(ARGS)

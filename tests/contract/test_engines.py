@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import config_of
+from support.engines import BOTH, apart, engines, fake_capture, members, tensors, train, train_together
 from torch import nn
 
 from gan_bench.config.recipes import RECIPES
@@ -18,47 +18,7 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.training import checkpoint
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
-from gan_bench.training.group.group import WARM_UP, CapturedEngine, Group, can_group
-from gan_bench.training.state import TrainState
-
-CPU = torch.device("cpu")
-BOTH = (ReferenceEngine, FastEngine)
-
-
-def engines(name, kinds=BOTH, dtype=torch.float64, **changes):
-    """Engines of both kinds at the beginning of the same trial, whose last batch is a partial one where it is kept."""
-    size, count = (4, 10) if "mnist" in name else (2, 5)  # the large networks take long enough
-    config = config_of(name, **{"batch_size": size, "dataset_repeats": 1, **changes})
-    shape = ARCHITECTURES[config.architecture].image_shape
-    images = torch.randint(0, 256, (count, *shape), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
-    return [kind(config, images, TrainState.start(config, CPU, dtype)) for kind in kinds]
-
-
-def train(engine, steps):
-    while steps:
-        before = engine.state.step
-        engine.advance(steps, lambda: False)
-        steps -= engine.state.step - before
-        if engine.state.batch == engine.steps and steps:
-            engine.finish_epoch()
-
-
-def tensors(value):
-    if isinstance(value, torch.Tensor):
-        yield value.double().cpu()
-    elif isinstance(value, dict):
-        for key in sorted(value, key=str):
-            yield from tensors(value[key])
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from tensors(item)
-
-
-def apart(first, second):
-    """The largest difference of anything in two states: weights, buffers, moments, step counts, statistics."""
-    pairs = list(zip(tensors(first.state_dict()), tensors(second.state_dict()), strict=True))
-    assert len(pairs) > 30
-    return float(torch.stack([(a - b).abs().max() for a, b in pairs if a.numel()]).max())  # NaN where one is
+from gan_bench.training.group.group import CapturedEngine, Group, can_group
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -135,27 +95,6 @@ def test_unknown_networks_are_trained_as_they_are(pair, monkeypatch):
     assert max((a - b).abs().max() for a, b in zip(*weights, strict=True)) < 1e-10
 
 
-def memory(group):
-    """Where everything lies that a graph reads and writes."""
-    buffers = [group._orders, group._z_d, group._z_g, group._rows, group._images, *group._tensors()]
-    networks = [network for m in group.members for network in (m.state.generator, m.state.discriminator)]
-    gradients = [p.grad for network in networks for p in network.parameters()]
-    return [tensor.data_ptr() for tensor in (*buffers, *gradients) if tensor is not None]
-
-
-def fake_capture(body):
-    """What a graph is to a GPU: something that repeats the iteration, on memory that must stay where it is."""
-    for _ in range(WARM_UP):
-        body()
-    recorded = memory(body.__self__)
-
-    def replay():
-        assert memory(body.__self__) == recorded
-        body()
-
-    return replay
-
-
 @pytest.mark.parametrize("name", RECIPES)
 def test_captured_is_reference(name):
     """Buffers, counter, tail and the state before warming up, with a capture that a CPU can do."""
@@ -194,51 +133,12 @@ def test_a_capture_that_fails_or_errs_is_given_up(capture):
     assert apart(reference.state, captured.state) < 1e-10
 
 
-@pytest.mark.skipif("not __import__('torch').cuda.is_available()", reason="this machine has no CUDA device")
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_real_graph_is_what_its_steps_are(name):
-    config = config_of(name, batch_size=4, dataset_repeats=1)
-    device = torch.device("cuda")
-    shape = ARCHITECTURES[config.architecture].image_shape
-    images = torch.randint(0, 256, (10, *shape), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
-    made = [
-        kind(config, images.to(device), TrainState.start(config, device, torch.float64))
-        for kind in (ReferenceEngine, CapturedEngine)
-    ]
-    for engine in made:
-        train(engine, 7)
-    assert made[1]._group._repeat != made[1]._group._iteration
-    assert apart(*(engine.state for engine in made)) < 1e-8
-
-
 def test_reused_fakes_of_a_stack():
     """No article trains fully connected nets so, but a suite may."""
     reference, fast = engines("mnist-mlp-z100", step_fakes="reuse")
     train(reference, 10)
     train(fast, 10)
     assert apart(reference.state, fast.state) < 1e-12
-
-
-def members(name, kind, dtype=torch.float64, **changes):
-    """Trials that differ in seed, learning rate and betas, of which two share their settings."""
-    settings = (
-        {"lr_g": 2e-4, "lr_d": 2e-4, "betas_g": (0.5, 0.999), "betas_d": (0.5, 0.999)},
-        {"lr_g": 3e-4, "lr_d": 2e-4, "betas_g": (0.9, 0.999), "betas_d": (0.5, 0.999)},
-        {"lr_g": 2e-4, "lr_d": 2e-4, "betas_g": (0.5, 0.999), "betas_d": (0.5, 0.999)},
-    )
-    return [engines(name, (kind,), dtype, seed=i, **s, **changes)[0] for i, s in enumerate(settings)]
-
-
-def train_together(group, steps):
-    """As ``train``, with every member."""
-    first = group.members[0]
-    while steps:
-        before = first.state.step
-        group.advance(steps, lambda: False)
-        steps -= first.state.step - before
-        if first.state.batch == first.steps and steps:
-            for member in group.members:
-                member.finish_epoch()
 
 
 @pytest.mark.parametrize(("name", "capture"), [*((name, fake_capture) for name in RECIPES), ("mnist-dcgan", None)])

@@ -1,0 +1,268 @@
+"""Prove on a GPU what a CPU can only rehearse: `make gpu-proof`, within twenty minutes, unattended.
+
+    python benchmarks/speed/gpu_proof.py [--data DIR] [--out results/gpu-proof] [--minutes 20] [--only PART]
+    python benchmarks/speed/gpu_proof.py --rehearse         # the same on a CPU, tiny, with steps that nothing records
+    python benchmarks/speed/gpu_proof.py --pack FOLDER      # what a machine without a network needs, to run it there
+
+Each part is a process with a time limit of its own, so that a failure in one loses nothing of the others:
+
+- tests: those that need a CUDA device, among them captured and grouped steps against the reference in float64, a trial
+  that is killed and resumed to the same bits, and scores on the GPU against the CPU's.
+- speed: article loop, reference, fast, captured, groups of 4, 16 and 64, with the limits of arithmetic and launches.
+- scores: how long all measures take.
+- suite: `mnist`, profile full, five seeds, as far as the time allows; the rest can be resumed. Then its report.
+
+The folder that comes of it can be committed: logs, tables, records without checkpoints, and `summary.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = sys.executable
+GRACE = 60
+"""Seconds that a part has after it was asked to stop."""
+CARRIED = (
+    *("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions", "torch-fidelity"),
+    *("torchmetrics", "lightning-utilities", "safetensors", "filelock", "typer", "rich", "tabulate", "annotated-doc"),
+    *("shellingham", "markdown-it-py", "mdurl", "pygments", "hypothesis", "sortedcontainers", "pytest-randomly"),
+    *("huggingface-hub",),
+)
+"""Small packages that a machine with PyTorch, SciPy, pandas and matplotlib may lack. MLflow is not needed here."""
+
+
+RUN = """\
+#!/bin/bash
+# Needs PyTorch, torchvision, SciPy, pandas and matplotlib; the rest is in wheels/.
+set -euo pipefail
+here="$(cd "$(dirname "$0")" && pwd)"
+site="$(mktemp -d)"
+python3 -m pip install --quiet --no-index --no-deps --no-compile --upgrade --target "$site" "$here"/wheels/*.whl
+export PYTHONPATH="$here/gan_bench:$site"
+cd "$here/gan_bench"
+data=(); [ -d "$here/data" ] && data=(--data "$here/data")
+exec python3 benchmarks/speed/gpu_proof.py "${data[@]}" "$@"
+"""
+"""What a packed folder is started with."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the proof.
+
+    Attributes:
+        name: Name of its log.
+        minutes: Its time limit, as a share of the whole.
+        command: What it runs.
+        may_stop: Whether an end by the time limit is fine.
+        then: What is run on its results afterwards, without a limit worth naming.
+    """
+
+    name: str
+    minutes: float
+    command: list[str]
+    may_stop: bool = False
+    then: list[list[str]] = field(default_factory=list)
+
+
+def parts(out: Path, data: Path | None, *, rehearse: bool) -> list[Part]:
+    """Return the parts in their order, the cheapest proof first."""
+    device = "cpu" if rehearse else "cuda"
+    given = ["--data", str(data)] if data else []
+    bench = [PYTHON, "-m", "gan_bench"]
+    suite = out / "suite"
+    chosen = ["digits", "--only", "mlp", "--epochs", "2"] if rehearse else ["mnist", "--profile", "full"]
+    small = ["--rehearse", "--seconds", "0.3", "--rounds", "1"] if rehearse else ["--seconds", "1.5", "--rounds", "3"]
+    run = [
+        *bench,
+        "run",
+        *chosen,
+        "--seeds",
+        "0-4",
+        "--device",
+        device,
+        "--results",
+        str(suite),
+        "--no-tracking",
+        *given,
+    ]
+    return [
+        Part(
+            "tests",
+            5,
+            [PYTHON, "-m", "pytest", "-m", "cuda", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "tests"],
+        ),
+        Part(
+            "speed",
+            4,
+            [PYTHON, "benchmarks/speed/training.py", "--device", device, *small, "--out", str(out / "speed")],
+        ),
+        *([Part("scores", 1, [PYTHON, "benchmarks/speed/scores.py", *given])] if data and not rehearse else []),
+        Part(
+            "suite",
+            8,
+            run,
+            may_stop=True,
+            then=[[*bench, "report", str(suite)], [*bench, "verify", str(suite)]],
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a part."""
+
+    name: str
+    verdict: str
+    seconds: float
+    said: str
+
+    @property
+    def failed(self) -> bool:
+        """Say whether something did not hold."""
+        return self.verdict not in ("holds", "stopped by its time limit, as far as it came")
+
+
+def carry_out(part: Part, out: Path, scale: float, environment: dict[str, str]) -> Outcome:
+    """Run a part, and stop it at its limit."""
+    started, log = time.monotonic(), out / f"{part.name}.log"
+    stopped = False
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            part.command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            code = process.wait(part.minutes * 60 * scale)
+        except subprocess.TimeoutExpired:
+            stopped = True
+            code = _end(process)
+        for command in part.then:
+            subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False)
+    if stopped:
+        verdict = "stopped by its time limit" + (", as far as it came" if part.may_stop else "")
+    else:
+        verdict = "holds" if code == 0 else f"exit code {code}"
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return Outcome(part.name, verdict, time.monotonic() - started, "\n".join(lines[-25:]))
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """Ask a process to stop, as Ctrl-C does, and end all of its group when it does not."""
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
+
+
+def tidy(out: Path) -> None:
+    """Leave out what need not be kept: checkpoints, locks, and all weights but those of the first seeds."""
+    for pattern in ("suite/*/*/checkpoint.pt*", "suite/.locks", "suite/*/.locks"):
+        for path in out.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in out.glob("suite/*/*/generator*.safetensors"):
+        if ",seed=0--" not in path.parent.name:
+            path.unlink()
+
+
+def machine(out: Path, environment: dict[str, str]) -> None:
+    """Write down what the machine is."""
+    with (out / "machine.txt").open("w") as file:
+        for command in (["nvidia-smi", "-q"], [PYTHON, "-m", "gan_bench", "doctor"], [PYTHON, "-m", "pip", "list"]):
+            with contextlib.suppress(FileNotFoundError):
+                subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=file, check=False, timeout=300)
+                file.flush()
+
+
+def summary(outcomes: list[Outcome], out: Path) -> str:
+    """Say what holds, with the tables that were measured."""
+    lines = ["# Proof on a GPU", "", "| part | verdict | seconds |", "|:--|:--|--:|"]
+    lines += [f"| [{each.name}]({each.name}.log) | {each.verdict} | {each.seconds:.0f} |" for each in outcomes]
+    for path in (out / "speed" / "training.md", out / "suite" / "report" / "answer.md"):
+        if path.exists():
+            lines += ["", path.read_text(encoding="utf-8").replace("\n# ", "\n## ").replace("# Answer", "## Answer", 1)]
+    for each in outcomes:
+        if each.failed:
+            lines += ["", f"## {each.name}: {each.verdict}", "", "```text", each.said, "```"]
+    records = [json.loads(path.read_text()) for path in sorted(out.glob("suite/*/*/record.json"))]
+    if records:
+        train, score = (sum(record[f"{what}_seconds"] for record in records) for what in ("train", "evaluate"))
+        captured = sum(bool(record.get("captured")) for record in records)
+        done = sum(record["status"] == "done" for record in records)
+        share = score / max(train + score, 1e-9)
+        trials = f"{done} of {len(records)} trials done, {captured} with recorded steps"
+        lines += ["", f"Suite: {trials}; {train:.0f} s of training, {score:.0f} s of scoring ({share:.0%})."]
+    return "\n".join(lines) + "\n"
+
+
+def pack(folder: Path, data: Path | None, python: str) -> None:
+    """Put into a folder what a machine without a network needs: the repository, wheels, MNIST, and what runs it all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tree = folder / "gan_bench"
+    tree.mkdir(exist_ok=True)
+    archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
+    wheels = folder / "wheels"
+    platforms = [f"--platform=manylinux_2_{n}_x86_64" for n in (28, 27, 24, 17)]
+    subprocess.run(
+        [PYTHON, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", f"--python-version={python}",
+         "--implementation=cp", *platforms, "--platform=manylinux2014_x86_64", "--dest", str(wheels), *CARRIED],
+        check=True,
+    )  # fmt: skip
+    if data:
+        raw = folder / "data" / "MNIST" / "raw"
+        raw.mkdir(parents=True, exist_ok=True)
+        for path in (data / "MNIST" / "raw").glob("*"):
+            shutil.copy(path, raw)
+    (folder / "run.sh").write_text(RUN)
+
+
+def main() -> int:
+    """Run the proof."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("GAN_BENCH_DATA"))
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "gpu-proof")
+    parser.add_argument("--minutes", type=float, default=20, help="of all parts together")
+    parser.add_argument("--only", action="append", help="a part; may be repeated")
+    parser.add_argument("--rehearse", action="store_true")
+    parser.add_argument("--pack", type=Path, metavar="FOLDER")
+    parser.add_argument("--python", default="3.12", help="of the machine that is packed for")
+    options = parser.parse_args()
+    data = Path(options.data).resolve() if options.data else None
+    if options.pack:
+        pack(options.pack, data, options.python)
+        return 0
+    out = options.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
+    if options.rehearse:
+        environment["GAN_BENCH_REHEARSE"] = "1"
+    machine(out, environment)
+    outcomes = []
+    chosen = [p for p in parts(out, data, rehearse=options.rehearse) if not options.only or p.name in options.only]
+    scale = options.minutes / 20
+    for part in chosen:
+        print(f"{part.name}: at most {part.minutes * scale:.1f} minutes", flush=True)
+        outcomes.append(carry_out(part, out, scale, environment))
+        print(f"{part.name}: {outcomes[-1].verdict} after {outcomes[-1].seconds:.0f} s", flush=True)
+        tidy(out)
+        (out / "summary.md").write_text(summary(outcomes, out), encoding="utf-8")  # after each: what is there is safe
+    print((out / "summary.md").read_text(encoding="utf-8"))
+    return 1 if any(each.failed for each in outcomes) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

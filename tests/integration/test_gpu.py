@@ -1,0 +1,197 @@
+"""What holds on a CPU must hold on a GPU: steps, groups, resumed trials, scores.
+
+``pytest -m cuda`` runs them where a CUDA device is. With ``GAN_BENCH_REHEARSE=1`` they run on a CPU, where steps are
+recorded by a stand-in: that shows that the tests work, and nothing of a GPU.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+import torch
+from support.commands import gan_bench, wait_for
+from support.engines import apart, engines, fake_capture, members, train, train_together
+from support.records import bits
+
+from gan_bench.config.recipes import RECIPES
+from gan_bench.execution.environment import fix_bits
+from gan_bench.metrics.evaluator import to_uint8
+from gan_bench.metrics.extractors import EXTRACTORS
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.training.engine import ReferenceEngine
+from gan_bench.training.fast.engine import FastEngine
+from gan_bench.training.group.group import CapturedEngine, Group, cuda_capture
+
+pytestmark = pytest.mark.cuda
+REHEARSED = bool(os.environ.get("GAN_BENCH_REHEARSE"))
+SUITE = """\
+suite: gpu
+version: 1
+trials:
+  - recipe: mnist-mlp-z100
+    set: {dataset: digits, epochs: MLP}
+    sweep: {lr: [2e-4, 3e-4]}
+  - recipe: mnist-dcgan
+    set: {dataset: digits, epochs: DCGAN}
+seeds: [0, 1]
+evaluate: {epochs: [1, DCGAN], samples: 256}
+"""
+
+
+@pytest.fixture(scope="module")
+def device():
+    if torch.cuda.is_available():
+        found = torch.device("cuda:0")
+    elif REHEARSED:
+        found = torch.device("cpu")
+    else:
+        pytest.skip("this machine has no CUDA device")
+    before = torch.are_deterministic_algorithms_enabled()
+    fix_bits(found)
+    yield found
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.fixture(scope="module")
+def capture(device):
+    return cuda_capture if device.type == "cuda" else fake_capture
+
+
+@pytest.mark.parametrize("kind", [ReferenceEngine, FastEngine])
+@pytest.mark.parametrize("name", RECIPES)
+def test_an_engine_trains_as_on_a_cpu(name, kind, device):
+    (there,) = engines(name, (kind,), device=device)
+    (here,) = engines(name, (ReferenceEngine,))
+    for engine in (there, here):
+        train(engine, 1)
+    assert apart(there.state, here.state) < 1e-6  # Adam's first step moves weights of tiny gradients either way
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recorded_steps_are_the_reference_s(name, device, capture):
+    recorded = partial(CapturedEngine, capture=capture)
+    reference, captured = engines(name, (ReferenceEngine, recorded), device=device)
+    for engine in (reference, captured):
+        train(engine, 7)
+    assert captured.captured
+    assert apart(reference.state, captured.state) < 1e-8
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recorded_steps_repeat_their_bits(name, device, capture):
+    states = []
+    for _ in range(2):
+        (engine,) = engines(name, (partial(CapturedEngine, capture=capture),), torch.float32, device)
+        train(engine, 7)
+        states.append(engine.state)
+    assert apart(*states) == 0
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_members_of_a_recorded_group_are_the_reference_s(name, device, capture):
+    alone, together = members(name, ReferenceEngine, device=device), members(name, FastEngine, device=device)
+    group = Group(together, capture)
+    train_together(group, 7)
+    assert group.captured
+    for reference, member in zip(alone, together, strict=True):
+        train(reference, 7)
+        assert apart(reference.state, member.state) < 1e-8
+
+
+@pytest.mark.parametrize("name", [name for name in EXTRACTORS.shipped() if name != "inception"])
+def test_features_are_a_cpu_s(name, device):
+    images = to_uint8(torch.rand(64, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+    there = EXTRACTORS[name].load(device)(images.to(device))
+    here = EXTRACTORS[name].load(torch.device("cpu"))(images)
+    for a, b in ((there.features, here.features), (there.logits, here.logits)):
+        assert (a.cpu() - b).abs().max() < 1e-4 * b.abs().max()
+
+
+# ----------------------------------------------------------------------------------------- whole commands
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    path = tmp_path_factory.mktemp("suite") / "gpu.yaml"
+    mlp, dcgan = ("300", "2") if REHEARSED else ("3000", "60")
+    path.write_text(SUITE.replace("MLP", mlp).replace("DCGAN", dcgan))
+    return path
+
+
+def command(suite, results, device, *more):
+    return ["run", str(suite), "--results", str(results), "--no-tracking", "--device", device.type, "--profile", "full",
+            "--executor", "inline", *more]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(suite, device, tmp_path_factory):
+    results = tmp_path_factory.mktemp("undisturbed") / "results"
+    done = gan_bench(*command(suite, results, device, "--group", "1"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return results
+
+
+def records(results):
+    return {path.parent.name: json.loads(path.read_text()) for path in results.glob("gpu/*/record.json")}
+
+
+def test_trials_are_done_with_recorded_steps(undisturbed, device):
+    found = records(undisturbed)
+    assert {record["status"] for record in found.values()} == {"done"}
+    assert len(found) == 6
+    assert all(record["captured"] == (device.type == "cuda") for record in found.values())
+
+
+def test_a_trial_that_is_stopped_and_killed_ends_in_the_same_bits(suite, device, undisturbed, tmp_path):
+    chosen = command(suite, tmp_path / "results", device, "--group", "1", "--only", "*mlp*lr=0.0002*seed=0")
+    line = [sys.executable, "-m", "gan_bench", *chosen]
+
+    def interrupt(how, after):
+        with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            wait_for(lambda: epochs(tmp_path / "results") > after)
+            process.send_signal(how)
+        return epochs(tmp_path / "results")
+
+    stopped = interrupt(signal.SIGINT, 2)
+    interrupt(signal.SIGKILL, stopped + 2)
+    done = gan_bench(*chosen)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "resumed" in done.stdout
+    (trial,) = (tmp_path / "results").glob("gpu/*--????????")
+    assert bits(RecordDirectory(trial)) == bits(RecordDirectory(undisturbed / "gpu" / trial.name))
+
+
+def epochs(results):
+    """Epochs in the history of the one trial."""
+    return sum(path.read_text().count('"kind":"epoch"') for path in results.glob("gpu/*/history.jsonl"))
+
+
+def test_groups_leave_the_records_of_lone_trials(suite, device, undisturbed, tmp_path):
+    done = gan_bench(*command(suite, tmp_path / "results", device, "--group", "4"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    alone, together = records(undisturbed), records(tmp_path / "results")
+    assert alone.keys() == together.keys()
+    assert max(record["group"] for record in together.values()) == 4
+    for name, record in together.items():
+        assert record["steps"] == alone[name]["steps"]
+        assert record["status"] == "done"
+
+
+def test_the_fastest_group_is_measured_before_a_run(suite, device, tmp_path):
+    done = gan_bench(*command(suite, tmp_path / "results", device, "--dry-run"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    if device.type == "cuda":
+        assert "group" in done.stdout
+
+
+def test_worker_processes_share_a_gpu(suite, device, tmp_path):
+    words = [word if word != "inline" else "processes" for word in command(suite, tmp_path / "results", device)]
+    done = gan_bench(*words, "--workers", "1", "--only", "mlp")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {record["status"] for record in records(tmp_path / "results").values()} == {"done"}
