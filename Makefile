@@ -28,10 +28,10 @@ bench: $(VENV)/.installed ## run a suite: make bench SUITE=mnist ARGS="--seeds 0
 	@exec $(BIN)/gan-bench run $(SUITE) --results $(RESULTS) $(ARGS)
 
 report: $(VENV)/.installed ## make the tables again from the records
-	@exec $(BIN)/gan-bench report $(RESULTS)
+	@exec $(BIN)/gan-bench report $(RESULTS) $(ARGS)
 
 ui: $(VENV)/.installed ## serve the MLflow page of the results
-	@exec $(BIN)/gan-bench ui --results $(RESULTS)
+	@exec $(BIN)/gan-bench ui --results $(RESULTS) $(ARGS)
 
 speed: $(VENV)/.installed-dev ## measure the training loops against an article-style loop
 	$(BIN)/python benchmarks/speed/training.py --out $(RESULTS)/speed $(ARGS)

@@ -100,7 +100,7 @@ def _json_type(found: dict[str, Any]) -> str:
         return " or ".join(dict.fromkeys(_json_type(each) for each in found["anyOf"]))
     if "enum" in found or "const" in found:
         values = found.get("enum", [found.get("const")])
-        return " or ".join(f"`{value}`" if isinstance(value, str) else str(value) for value in values)
+        return " or ".join(f"`{value}`" if value else "empty string" if value == "" else str(value) for value in values)
     names = {"integer": "whole number", "boolean": "true or false", "array": "list", "null": "null"}
     return names.get(found.get("type", "object"), found.get("type", "object"))
 
@@ -123,7 +123,7 @@ def measures_page() -> str:
     for name in EXTRACTORS.shipped():
         known = card(name)
         reached = f"{known['test_accuracy']:.2%} on the test images; {known['trained_on']}" if known else ""
-        extractors.append([f"`{name}`", EXTRACTORS[name].description, reached.replace("pictures", "images")])
+        extractors.append([f"`{name}`", EXTRACTORS[name].description, reached])
     losses = [
         [f"`{name}`", LOSSES[name].description, LOSSES[name].source, LOSSES[name].output] for name in LOSSES.shipped()
     ]
@@ -158,6 +158,8 @@ def _roles() -> str:
 
 def _bounds(bounds: tuple[float | None, float | None]) -> str:
     low, high = bounds
+    if low is None and high is not None:
+        return f"up to {high:g}"
     if low is None and high is None:
         return ""
     return f"{low:g} to {high:g}" if high is not None and low is not None else f"from {low:g}"
@@ -168,7 +170,8 @@ def commands_page() -> str:
     parts = [
         "# Commands",
         "`gan-bench` is also `python -m gan_bench`. Exit codes: 0 all is well; 1 some trial failed or "
-        "diverged, or a check failed; 2 bad usage, data or suite; 130 interrupted.",
+        "diverged, or a check failed; 2 bad usage, data or suite; 3 `compare` cannot "
+        "judge something; 130 interrupted.",
     ]
     parts += _command(typer.main.get_command(app), "gan-bench")
     return "\n\n".join(parts)
@@ -191,7 +194,11 @@ def _command(command: Any, name: str) -> Iterator[str]:  # noqa: ANN401 - of the
         values = (
             " One of " + ", ".join(f"`{each}`" for each in choices) + "." if (choices := known.get(option.name)) else ""
         )
-        rows.append([names, text + values])
+        default = getattr(option, "default", None)
+        shown = (
+            (is_option and "[default:" not in text and type(default) in (int, float, str)) or isinstance(default, Path)
+        )
+        rows.append([names, text + values + (f" [default: {default}]" if shown and str(default) else "")])
     if rows:
         yield table(["argument or option", "meaning"], rows)
 
@@ -232,8 +239,20 @@ def suite_list() -> str:
     rows = []
     for path in sorted((ROOT / "benchmarks").glob("*.yaml")):
         full, quick = make_plan(path, PlanOptions()), make_plan(path, PlanOptions(profile="quick"))
-        rows.append([f"`{path.stem}`", f"{len(full.trials)} ({len(quick.trials)})", full.description.strip()])
+        has_quick = any(trial.config.profile == "quick" for trial in quick.trials)
+        count = f"{len(full.trials)} ({len(quick.trials) if has_quick else 'no quick profile'})"
+        rows.append([f"`{path.stem}`", count, full.description.strip()])
     return table(["suite", "trials (quick)", "what it asks"], rows)
+
+
+def used_in(recipe: str) -> str:
+    """Return the recipe of an article with the suites that train it."""
+    suites = [
+        f"`{path.stem}`"
+        for path in sorted((ROOT / "benchmarks").glob("*.yaml"))
+        if any(trial.config.recipe == recipe for trial in make_plan(path, PlanOptions()).trials)
+    ]
+    return f"Recipe `{recipe}`, in the suites {', '.join(suites)}.\n"
 
 
 PAGES = {
@@ -242,7 +261,7 @@ PAGES = {
     "reference/commands.md": commands_page,
 }
 _PART = re.compile(r"(<!-- generated: ([a-z]+)(?: ([\w-]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
-_PARTS = {"articles": article_list, "recipe": recipe_table, "suites": suite_list}
+_PARTS = {"articles": article_list, "recipe": recipe_table, "suites": suite_list, "used": used_in}
 
 
 def generated() -> Iterator[tuple[Path, str]]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gan_bench.config.plugins import load_plugin
 from gan_bench.config.trial import TrialConfig
-from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.errors import DataError, UserError, brief
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.models.randomness import draw_latent, generator_for
@@ -114,8 +114,9 @@ def _find(path: Path, *, average: bool) -> _Stored:
     try:
         config = TrialConfig.from_json(json.loads(record.trial.read_bytes())["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
+        why = error.strerror if isinstance(error, OSError) else brief(error)
         raise DataError(
-            f"{path} is no record of a trial ({type(error).__name__}: {error}); name a directory that holds trial.json "
+            f"{path} is no record of a trial ({record.trial.name}: {why}); name a directory that holds trial.json "
             f"and {WEIGHTS}"
         ) from None
     if not file.is_file():

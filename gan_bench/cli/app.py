@@ -211,7 +211,7 @@ def card(
     from gan_bench.report.card import CARD, write_card
 
     folder = write_card(results, setting, out, license_name)
-    console().say(f"{folder / CARD}: with {', '.join(sorted(f.name for f in folder.iterdir() if f.name != CARD))}")
+    console().say(f"{folder / CARD}: the card; its samples and its generator lie beside it")
 
 
 @app.command(name="list")

@@ -9,6 +9,7 @@ from pathlib import Path
 from gan_bench.cli.console import PlainConsole, console, table_console
 from gan_bench.cli.options import FormatChoice
 from gan_bench.core.atomic import write_atomically
+from gan_bench.core.errors import UserError
 from gan_bench.records.json_files import finite
 from gan_bench.report.answer import plain_markdown
 from gan_bench.report.compare import Comparison
@@ -22,7 +23,7 @@ def write_comparison(found: Comparison, form: FormatChoice, out: Path | None) ->
     """Write a comparison to the terminal, or to a file.
 
     Raises:
-        OSError: The file cannot be written.
+        UserError: The file cannot be written.
     """
     if form is FormatChoice.TEXT and out is None:
         _print(found, console())
@@ -38,7 +39,10 @@ def write_comparison(found: Comparison, form: FormatChoice, out: Path | None) ->
     if out is None:
         console().out(text, end="", highlight=False)
     else:
-        write_atomically(out, text)
+        try:
+            write_atomically(out, text)
+        except OSError as error:
+            raise UserError(f"{out} cannot be written ({error.strerror}); choose another file with --out") from None
 
 
 def _print(found: Comparison, lines: PlainConsole) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,6 +26,7 @@ from gan_bench.records.record import Score
 
 if TYPE_CHECKING:
     from gan_bench.config.data_root import DataRoot
+    from gan_bench.data.datasets import Dataset
 
 
 T = TypeVar("T")
@@ -160,8 +162,17 @@ def _describe_dataset(name: str) -> RenderableType:
 
     dataset = DATASETS[name]
     counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
-    fetched = "downloaded" if dataset.fetch else "nothing to download"
-    return Text(f"{name}: {dataset.description}; {counts}; {dataset.classes} classes; {fetched}")
+    classes = f"; {dataset.classes} classes" if dataset.classes else ""
+    return Text(f"{name}: {dataset.description}; {counts}{classes}; {_fetched(dataset)}")
+
+
+def _fetched(dataset: Dataset) -> str:
+    """Say how a dataset comes to a machine."""
+    if dataset.fetch is None:
+        return "nothing to download"
+    if dataset.fetch_needs and find_spec(dataset.fetch_needs) is None:
+        return f"a run fetches it with {dataset.fetch_needs}, which is not installed: pip install {dataset.fetch_needs}"
+    return "a run fetches it where it is missing"
 
 
 def _describe_architecture(name: str) -> RenderableType:
@@ -278,9 +289,11 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
                 dataset.read(data.path, split)
             yield Finding(f"dataset {name}: ready")
         except UserError as error:
-            to_fetch = name in DATASETS.shipped() and DATASETS[name].fetch is not None and not data.given
-            how = "a run fetches it" if to_fetch else f"not ready: {error}"
-            yield Finding(f"dataset {name}: {how}", fatal=name in needed and not to_fetch)
+            known = DATASETS[name] if name in DATASETS.shipped() else None
+            here = known is not None and known.fetch is not None and not data.given
+            can = known is not None and (not known.fetch_needs or find_spec(known.fetch_needs) is not None)
+            how = _fetched(known) if known is not None and here else f"not ready: {error}"
+            yield Finding(f"dataset {name}: {how}", fatal=name in needed and not (here and can))
     for name in EXTRACTORS:
         try:
             if name != "inception":

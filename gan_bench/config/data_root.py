@@ -30,5 +30,6 @@ def data_root(given: Path | None) -> DataRoot:
     """
     folder = given or (Path(found) if (found := os.environ.get("GAN_BENCH_DATA")) else None)
     if folder is not None and not folder.is_dir():
-        raise UserError(f"the data folder {folder} does not exist; name another with --data or leave it out")
+        where = "--data" if given else "GAN_BENCH_DATA"
+        raise UserError(f"the data folder {folder} does not exist; name another with {where} or leave it out")
     return DataRoot(folder or Path("data"), folder is not None)

@@ -62,6 +62,7 @@ class Dataset:
         files: What to bring where it cannot be downloaded, for errors.
         read: Reads (images, labels) of a split from the data folder; raises DataError.
         fetch: Downloads the files into a folder, or None when there is nothing to download.
+        fetch_needs: Module that ``fetch`` needs beside what gan_bench installs, or nothing.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Dataset:
     prepared_size: int | None = None
     folder: ImageFolder | None = None
     files: str = "its files"
+    fetch_needs: str = ""
 
 
 DATASETS: Registry[Dataset] = Registry("dataset", "datasets", Dataset)
@@ -227,6 +229,7 @@ DATASETS.register(
         read=read_cats,
         fetch=fetch_cats,
         files="a folder cats or cats*.zip of images",
+        fetch_needs="kagglehub",
     ),
 )
 DATASETS.close_shipped()

@@ -151,7 +151,7 @@ def fetch_cats(folder: Path) -> None:
         import kagglehub
     except ImportError:
         raise DataError(
-            "cats is fetched with kagglehub, which is not installed; install it here with pip, or download "
+            "cats is fetched with kagglehub, which is not installed; `pip install kagglehub` here, or download "
             f"{CATS_HANDLE} from Kaggle and put its zip file into {folder} as cats.zip"
         ) from None
     try:

@@ -86,7 +86,7 @@ class Environment(TypedDict):
 
 
 class Statistics(TypedDict):
-    """The four values that every article watches."""
+    """The four values that the articles watch."""
 
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
@@ -123,7 +123,7 @@ class Epoch(TypedDict):
     mean: Annotated[Statistics, doc("loss_d, loss_g, d_real, d_fake averaged over the epoch's steps")]
     last: Annotated[
         Statistics,
-        doc("the same four of the epoch's last batch, as most of the articles print them"),
+        doc("the same four of the epoch's last batch, as article A0 prints them"),
     ]
 
 

@@ -133,7 +133,7 @@ def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str
     if columns:
         check_columns(tables.all, columns)
     try:
-        _write_tables(tables.all, folder, columns)
+        _write_tables(tables, folder, columns)
         write_atomically(folder / "answer.md", to_markdown([answer for _, answer in found_answers]))
         for suite in dict.fromkeys(suite for suite, _ in found_answers):
             (folder / "answers").mkdir(exist_ok=True)
@@ -145,11 +145,20 @@ def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str
     return Report(tables.all, found_answers, collected.unreadable, folder, page)
 
 
-def _write_tables(tables: list[Table], out: Path, columns: Sequence[str] | None) -> None:
+def _remove_earlier(folder: Path, made: ReportTables, *kinds: str) -> None:
+    """Remove what an earlier report wrote of the same studies: settings and factors may be called otherwise now."""
+    names = tuple(f"{slug(study.suite, study.profile)}-" for study, _, _ in made.studies)
+    for path in folder.glob("*"):
+        if path.suffix in kinds and path.name.startswith(names):
+            path.unlink()
+
+
+def _write_tables(made: ReportTables, out: Path, columns: Sequence[str] | None) -> None:
     folder = out / "tables"
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    for table in tables:
+    _remove_earlier(folder, made, ".csv", ".md", ".tex")
+    for table in made.all:
         write_atomically(folder / f"{table.name}.csv", to_csv(table))
         write_atomically(folder / f"{table.name}.md", table_markdown(table))
         write_atomically(folder / f"{table.name}.tex", to_latex(table, columns if table.ranking else None))
@@ -165,6 +174,7 @@ def _write_page(folder: Path, made: ReportTables, collected: Collected, results:
     images.mkdir(parents=True, exist_ok=True)
     for each in (folder, images):
         remove_leftovers(each)
+    _remove_earlier(images, made, ".svg", ".gif")
     chapters = []
     for study, tables, said in made.studies:
         chapter = Chapter(study, tables, said, list(study_plots(study, tables)), list(strips(study, best_first(study))))

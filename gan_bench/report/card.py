@@ -11,7 +11,7 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.records.shared import lend_measures, read_baselines, read_commands
-from gan_bench.report.card_text import SAMPLES, card_of, to_markdown
+from gan_bench.report.card_text import MARK, SAMPLES, card_of, to_markdown
 from gan_bench.report.find_setting import find_setting
 from gan_bench.report.frame import build_frames
 from gan_bench.report.study import studies
@@ -33,7 +33,7 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
         The folder.
 
     Raises:
-        UserError: No setting matches, several do, or the folder cannot be written.
+        UserError: No setting matches, several do, or the folder cannot be written or holds another README.
     """
     lend_measures(existing(results))
     found = [item for item in scan(results, steps=False, history=False) if isinstance(item, StoredTrial)]
@@ -45,13 +45,30 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
     grids = sorted(record.samples.glob("epoch-*.png"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _make_room(folder, record)
         if grids:
             read_sample_grid(grids[-1]).save(folder / SAMPLES)
-        kept = (record.weights, record.average_weights, record.trial, record.environment)
-        for file in kept if record.weights.is_file() else ():
+        for file in _generator_files(record) if record.weights.is_file() else ():
             if file.is_file():
                 shutil.copyfile(file, folder / file.name)
         write_atomically(folder / CARD, to_markdown(card_of(chosen, stored), license_name))
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out") from None
     return folder
+
+
+def _generator_files(record: RecordDirectory) -> tuple[Path, ...]:
+    return record.weights, record.average_weights, record.trial, record.environment
+
+
+def _make_room(folder: Path, record: RecordDirectory) -> None:
+    """Remove an earlier card, none of whose files may pass for this one's.
+
+    Raises:
+        UserError: There is a README that is no card.
+    """
+    card = folder / CARD
+    if card.exists() and MARK not in card.read_text(encoding="utf-8", errors="replace"):
+        raise UserError(f"{card} is no card and stays as it is; choose another folder with --out")
+    for name in (SAMPLES, CARD, *(file.name for file in _generator_files(record))):
+        (folder / name).unlink(missing_ok=True)

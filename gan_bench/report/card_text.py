@@ -32,6 +32,8 @@ from gan_bench.report.table import arrow, interval_of, put, score_column
 from gan_bench.report.tables import remarks
 
 SAMPLES = "samples.png"
+MARK = "library_name: gan_bench"
+"""A line of the metadata by which a card is known."""
 HUB_DATASETS = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10"}
 """What model hubs call the datasets."""
 _UNSAID = ("suite", "suite_version", "recipe", "seed", "profile", "evaluation")
@@ -130,13 +132,19 @@ def _scores(setting: FinishedSetting) -> Iterator[ScoreRow]:
 def _standing(setting: FinishedSetting) -> str:
     study, protocol = setting.study, setting.protocol
     ranking, found = study.ranking(protocol), leaders(study, protocol)
-    suite = f"{plural(len(ranking), 'setting')} of suite {study.suite}"
+    name = "" if setting.label in setting.name else f', there called "{setting.label}"'
     if found is None or setting.label not in ranking:
-        return f"The setting is not ranked among the {suite}."
-    place = f"Place {ranking.index(setting.label) + 1} of {suite} on {study.dataset}, by the median {_primary()}"
+        return f"The setting is not ranked in suite {study.suite}{name}."
+    if len(ranking) == 1:
+        return f"The only ranked setting of suite {study.suite} on {study.dataset}{name}."
+    among = f"{plural(len(ranking), 'setting')} of suite {study.suite} on {study.dataset}{name}"
+    place = f"Place {ranking.index(setting.label) + 1} of {among}, by the median {_primary()}"
     if setting.label == found.best:
         rest = len(found.tied) + len(found.unknown)
-        return f"{place}: decidedly better than {len(found.behind)}, while {rest} may be as good."
+        said = [f"decidedly better than {len(found.behind)}"] * bool(found.behind) + [f"{rest} may be as good"] * bool(
+            rest
+        )
+        return f"{place}: {'; '.join(said)}."
     behind = "decidedly worse than" if setting.label in found.behind else "not decidedly worse than"
     return f"{place}: {behind} the best, {found.best}."
 
@@ -150,7 +158,8 @@ def _cost(setting: FinishedSetting, stored: StoredTrial) -> str:
     device = stored.environment.get("device_name") or stored.environment.get("device") or "an unknown device"
     threads = stored.environment.get("threads")
     on = f" ({plural(int(threads), 'thread')})" if threads and stored.environment.get("device") == "cpu" else ""
-    return f"Training took {duration(seconds)} a trial on {printable(str(device))}{on}."
+    took = f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+    return f"Training took {took} a trial on {printable(str(device))}{on}."
 
 
 # ------------------------------------------------------------------------------------------- as Markdown
@@ -219,7 +228,7 @@ def _values(card: Card) -> Iterator[tuple[str, str, str]]:
     provenance, config = card.stored.trial.get("provenance", {}), card.stored.trial["config"]
     for name, value in config.items():
         if name not in _UNSAID and (name in provenance or value != LATER_DEFAULTS.get(name, _NOTHING)):
-            yield name, value_text(value), provenance.get(name, "")
+            yield name, value_text(value), provenance.get(name, "chosen")
 
 
 def _cell(text: object) -> str:

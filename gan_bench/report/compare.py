@@ -74,9 +74,12 @@ class Comparison:
         for kind in ("worse", "unsure", "better", "differences"):
             for said in getattr(self, kind):
                 yield kind, said
-        same = ", ".join(f"{count} {what}" for what, count in self.unchanged.items() if count)
-        tested = f"{plural(self.tests, 'test')} of {MEASURES[primary_measure()].title}, corrected for their number"
-        yield "unchanged", f"{same or 'nothing'} unchanged; {tested}" if same else f"nothing is unchanged; {tested}"
+        same = ", ".join(f"{plural(count, 'setting')} {what}" for what, count in self.unchanged.items() if count)
+        title = MEASURES[primary_measure()].title
+        tested = (
+            f"{plural(self.tests, 'test')} of {title}, corrected for their number" if self.tests else "nothing to test"
+        )
+        yield "unchanged", f"{same or 'nothing is unchanged'}; {tested}"
         if not self.worse:
             yield "verdict", "some changes cannot be judged" if self.unsure else "nothing got worse beyond noise"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -64,7 +65,11 @@ def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
             break
     if len(matching) == 1:
         return matching[0]
-    names = [f"{setting.name} ({setting.study.title})" for setting in matching or settings]
+    shown = Counter(setting.name for setting in matching or settings)
+    names = [
+        f"{setting.name if shown[setting.name] == 1 else setting.label} ({setting.study.title})"
+        for setting in matching or settings
+    ]
     more = f"; and {len(names) - NAMED} more" if len(names) > NAMED else ""
     what = f'"{wanted}" names several settings' if matching else f'no finished setting is called "{wanted}"'
     raise UserError(f"{what}; there are {'; '.join(names[:NAMED])}{more}; name one, or the folder of one suite")

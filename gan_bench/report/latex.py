@@ -10,7 +10,6 @@ import pandas as pd
 
 from gan_bench.config.measures import primary_measure
 from gan_bench.core.errors import UserError
-from gan_bench.core.registry import did_you_mean
 from gan_bench.report.render import cell, cells, filled, note_of, number, records
 from gan_bench.report.table import Column, Table
 
@@ -111,7 +110,7 @@ def check_columns(tables: Sequence[Table], columns: Sequence[str]) -> None:
     known = dict.fromkeys(c.key.removeprefix("value_") for table in tables if table.ranking for c in table.columns)
     for name in columns:
         if name not in known:
-            raise UserError(f'--columns: no column "{name}" ({did_you_mean(name, known)}); known: {", ".join(known)}')
+            raise UserError(f'--columns: no column "{name}"; there are {", ".join(known)}')
 
 
 def _chosen(table: Table, columns: Sequence[str] | None) -> list[Column]:

@@ -31,10 +31,14 @@ def proposal(study: Study, factors: list[pd.DataFrame], *, scored: bool) -> str 
     left = int(trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "skipped"]).sum())
     command = study.command and _with(study.command, "--profile", study.profile)
     if left and command:
-        whole = _without(_without(command, "--only"), "--seeds") if _narrows(command) else study.command
-        return f"Next: `{whole}` continues; {plural(left, 'trial')} left."
+        rest = _without(_without(command, "--only"), "--seeds") if _narrows(command) else study.command
+        return f"Next: `{rest}` continues; {plural(left, 'trial')} left."
     if not scored or not command:
         return None
+    full = _with(command, "--profile", "full")
+    whole = f"Next: the suite's whole protocol, `{full}`." if study.profile == "quick" else None
+    if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
+        return whole
     have = sorted({int(seed) for seed in trials["seed"]})
     needed = [
         int(row["needed"])
@@ -44,9 +48,7 @@ def proposal(study: Study, factors: list[pd.DataFrame], *, scored: bool) -> str 
     ]
     total = SEEDS if len(have) < SEEDS else min([n for n in needed if n > len(have)], default=None)
     if total is None or total - len(have) > MOST_MORE:
-        if study.profile != "quick":
-            return None
-        return f"Next: the suite's whole protocol, `{_with(command, '--profile', 'full')}`."
+        return whole
     more = [seed for seed in range(total + len(have)) if seed not in have][: total - len(have)]
     seconds = trials[["train_seconds", "evaluate_seconds"]].sum(axis=1).mean() * trials["group"].nunique() * len(more)
     seeds = ",".join(map(str, [*have, *more]))

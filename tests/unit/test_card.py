@@ -113,6 +113,24 @@ def test_a_full_name_is_enough_though_it_is_part_of_another(results, tmp_path, n
     assert f"# {name}" in (write_card(results, name, tmp_path / "card") / "README.md").read_text()
 
 
+def test_no_file_of_an_earlier_card_stays(results, tmp_path):
+    folder = write_card(results, RATES[0], tmp_path / "card")
+    (folder / "generator-ema.safetensors").write_bytes(b"of another setting")
+    (folder / "mine.txt").write_text("mine")
+    write_card(results, RATES[1], folder)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("README.md", "environment.json", "generator.safetensors", "mine.txt", "samples.png", "trial.json")
+    ]
+
+
+def test_another_readme_is_not_overwritten(results, tmp_path):
+    (tmp_path / "README.md").write_text("precious")
+    with pytest.raises(UserError, match="is no card and stays as it is"):
+        write_card(results, "best", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_text() == "precious"
+
+
 def test_without_weights_it_shows_no_code(results, tmp_path):
     import shutil
 
