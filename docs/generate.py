@@ -195,8 +195,8 @@ def _command(command: Any, name: str) -> Iterator[str]:  # noqa: ANN401 - of the
             " One of " + ", ".join(f"`{each}`" for each in choices) + "." if (choices := known.get(option.name)) else ""
         )
         default = getattr(option, "default", None)
-        shown = (
-            (is_option and "[default:" not in text and type(default) in (int, float, str)) or isinstance(default, Path)
+        shown = (is_option and "[default:" not in text and type(default) in (int, float, str)) or isinstance(
+            default, Path
         )
         rows.append([names, text + values + (f" [default: {default}]" if shown and str(default) else "")])
     if rows:

@@ -9,7 +9,7 @@ import io
 import pytest
 import torch
 from conftest import config_of
-from test_engines import CPU, apart, engines, tensors, train, train_together
+from support.engines import CPU, apart, engines, tensors, train, train_together
 from torch import nn
 
 from gan_bench.config.trial import LATER_DEFAULTS

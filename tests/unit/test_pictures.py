@@ -262,7 +262,7 @@ def test_missing_data_names_the_remedy(tmp_path, name):
 
 def test_cats_without_kagglehub_says_how(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "kagglehub", None)
-    with pytest.raises(DataError, match=r"kagglehub, which is not installed; install it here with pip"):
+    with pytest.raises(DataError, match=r"kagglehub, which is not installed; `pip install kagglehub` here"):
         fetch(DATASETS["cats"], tmp_path)
 
 
