@@ -236,9 +236,17 @@ def peaks(device: torch.device) -> dict[str, float]:
     def done(action: Callable[[], object]) -> Callable[[], None]:
         return lambda: (action(), wait(device))[1]
 
-    best_of(done(lambda: product(a, b)), 1)
+    def gflops() -> float:
+        best_of(done(lambda: product(a, b)), 1)
+        return 2 * n**3 / best_of(done(lambda: product(a, b))) / 1e9
+
+    rates = {"matmul_gflops": gflops()}
+    if device.type == "cuda" and torch.backends.cudnn.allow_tf32:  # what convolutions compute in
+        torch.backends.cuda.matmul.allow_tf32 = True
+        rates["tf32_gflops"] = gflops()
+        torch.backends.cuda.matmul.allow_tf32 = False
     return {
-        "matmul_gflops": 2 * n**3 / best_of(done(lambda: product(a, b))) / 1e9,
+        **rates,
         "copy_gbytes": 2 * big.numel() * 4 / best_of(done(lambda: other.copy_(big))) / 1e9,
     }
 
@@ -276,7 +284,7 @@ def limits(
     name: str, loop: Iterator[int], batch: int, flops: float, machine: dict, device: torch.device
 ) -> dict[str, float]:
     """Images per second that a loop cannot exceed: for its arithmetic, and for the launches of its kernels."""
-    found = {"arithmetic": machine["matmul_gflops"] * 1e9 / flops}
+    found = {"arithmetic": machine["gflops"] * 1e9 / flops}
     if name == "article" or "launch_seconds" not in machine:
         return found
     together = int(name.rsplit(maxsplit=1)[-1]) if name.startswith("group") else 1
@@ -329,13 +337,15 @@ def measure(device: torch.device, seconds: float, rounds: int, workers: int, *, 
         }
         median = {name: statistics.median(values) for name, values in rates.items()}
         batch = config_of(recipe).batch_size
-        most = {name: limits(name, loop, batch, flops, machine, device) for name, loop in loops.items()}
+        gflops = machine["matmul_gflops"] if "mlp" in recipe else machine.get("tf32_gflops", machine["matmul_gflops"])
+        here = {**machine, "gflops": gflops}
+        most = {name: limits(name, loop, batch, flops, here, device) for name, loop in loops.items()}
         cases[title] = {
             "images_per_second": median,
             "ratio": {name: statistics.median(values) for name, values in ratios.items()},
             "ratio_range": {name: [min(values), max(values)] for name, values in ratios.items()},
             "mflop_per_image": flops / 1e6,
-            "share_of_peak": {name: value * flops / 1e9 / machine["matmul_gflops"] for name, value in median.items()},
+            "share_of_peak": {name: value * flops / 1e9 / gflops for name, value in median.items()},
             "limits": most,
             "share_of_limit": {
                 name: median[name] / min(limit for what, limit in each.items() if what != "kernels_per_step")

@@ -140,8 +140,14 @@ def describe(device: torch.device, engine: str, identity: Mapping[str, Any] | No
             "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "flush_denormal": True,
+            **(_precision() if device.type == "cuda" else {}),
         },
     }
+
+
+def _precision() -> dict[str, bool]:
+    """Say what a GPU computes in TensorFloat-32 while it trains: PyTorch's defaults, as an article has them."""
+    return {"cudnn_tf32": torch.backends.cudnn.allow_tf32, "matmul_tf32": torch.backends.cuda.matmul.allow_tf32}
 
 
 def _processor() -> str:
