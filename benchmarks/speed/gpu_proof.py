@@ -25,6 +25,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +37,7 @@ GRACE = 60
 CARRIED = (
     *("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions", "torch-fidelity"),
     *("torchmetrics", "lightning-utilities", "safetensors", "filelock", "typer", "rich", "tabulate", "annotated-doc"),
-    *("shellingham", "markdown-it-py", "mdurl", "pygments", "hypothesis", "sortedcontainers", "pytest-randomly"),
-    *("huggingface-hub",),
+    *("shellingham", "markdown-it-py", "mdurl", "pygments", "nvidia-ml-py"),
 )
 """Small packages that a machine with PyTorch, SciPy, pandas and matplotlib may lack. MLflow is not needed here."""
 
@@ -51,7 +51,12 @@ site="$(mktemp -d)"
 python3 -m pip install --quiet --no-index --no-deps --no-compile --upgrade --target "$site" "$here"/wheels/*.whl
 export PYTHONPATH="$here/gan_bench:$site"
 cd "$here/gan_bench"
-data=(); [ -d "$here/data" ] && data=(--data "$here/data")
+data=()
+if [ -f "$here/data.tar.gz" ]; then
+  mkdir "$site/data"
+  tar -xzf "$here/data.tar.gz" -C "$site/data"
+  data=(--data "$site/data")
+fi
 exec python3 benchmarks/speed/gpu_proof.py "${data[@]}" "$@"
 """
 """What a packed folder is started with."""
@@ -81,6 +86,7 @@ def parts(out: Path, data: Path | None, *, rehearse: bool) -> list[Part]:
     device = "cpu" if rehearse else "cuda"
     given = ["--data", str(data)] if data else []
     bench = [PYTHON, "-m", "gan_bench"]
+    test = [PYTHON, "-m", "pytest", "-m", "cuda", "tests/integration/test_gpu.py"]
     suite = out / "suite"
     chosen = ["digits", "--only", "mlp", "--epochs", "2"] if rehearse else ["mnist", "--profile", "full"]
     small = ["--rehearse", "--seconds", "0.3", "--rounds", "1"] if rehearse else ["--seconds", "1.5", "--rounds", "3"]
@@ -101,7 +107,7 @@ def parts(out: Path, data: Path | None, *, rehearse: bool) -> list[Part]:
         Part(
             "tests",
             5,
-            [PYTHON, "-m", "pytest", "-m", "cuda", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "tests"],
+            [*test, "-q", "-W", "default", "-p", "no:randomly", "-p", "no:cacheprovider"],
         ),
         Part(
             "speed",
@@ -215,18 +221,16 @@ def pack(folder: Path, data: Path | None, python: str) -> None:
     tree.mkdir(exist_ok=True)
     archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, check=True)
     subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
-    wheels = folder / "wheels"
-    platforms = [f"--platform=manylinux_2_{n}_x86_64" for n in (28, 27, 24, 17)]
-    subprocess.run(
-        [PYTHON, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", f"--python-version={python}",
-         "--implementation=cp", *platforms, "--platform=manylinux2014_x86_64", "--dest", str(wheels), *CARRIED],
-        check=True,
-    )  # fmt: skip
+    target = [f"--python-version={python}", "--implementation=cp", "--platform=manylinux2014_x86_64"]
+    target += [f"--platform=manylinux_2_{n}_x86_64" for n in (28, 27, 24, 17)]
+    known = {line.partition("==")[0].lower().replace("_", "-"): line for line in
+             (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}  # fmt: skip
+    wanted = [known.get(name, name) for name in CARRIED]
+    download = [PYTHON, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", *target]
+    subprocess.run([*download, "--dest", str(folder / "wheels"), *wanted], check=True)
     if data:
-        raw = folder / "data" / "MNIST" / "raw"
-        raw.mkdir(parents=True, exist_ok=True)
-        for path in (data / "MNIST" / "raw").glob("*"):
-            shutil.copy(path, raw)
+        with tarfile.open(folder / "data.tar.gz", "w:gz") as archive_of_data:
+            archive_of_data.add(data / "MNIST" / "raw", "MNIST/raw")
     (folder / "run.sh").write_text(RUN)
 
 
