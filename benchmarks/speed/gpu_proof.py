@@ -6,8 +6,10 @@
 
 Each part is a process with a time limit of its own, so that a failure in one loses nothing of the others:
 
-- tests: those that need a CUDA device, among them captured and grouped steps against the reference in float64, a trial
-  that is killed and resumed to the same bits, and scores on the GPU against the CPU's.
+- steps: the tests of engines that need a CUDA device: captured and grouped steps against the reference in float64,
+  their bits, and features against the CPU's.
+- trials: the tests of whole commands there: a trial that is stopped, killed and resumed to the same bits, groups,
+  worker processes.
 - speed: article loop, reference, fast, captured, groups of 4, 16 and 64, with the limits of arithmetic and launches.
 - scores: how long all measures take.
 - suite: `mnist`, profile full, five seeds, as far as the time allows; the rest can be resumed. Then its report.
@@ -86,29 +88,15 @@ def parts(out: Path, data: Path | None, *, rehearse: bool) -> list[Part]:
     device = "cpu" if rehearse else "cuda"
     given = ["--data", str(data)] if data else []
     bench = [PYTHON, "-m", "gan_bench"]
-    test = [PYTHON, "-m", "pytest", "-m", "cuda", "tests/integration/test_gpu.py"]
+    test = [PYTHON, "-m", "pytest", "-m", "cuda", "-q", "-W", "default", "-p", "no:randomly", "-p", "no:cacheprovider"]
+    test += ["tests/integration/test_gpu.py", "-k"]
     suite = out / "suite"
     chosen = ["digits", "--only", "mlp", "--epochs", "2"] if rehearse else ["mnist", "--profile", "full"]
     small = ["--rehearse", "--seconds", "0.3", "--rounds", "1"] if rehearse else ["--seconds", "1.5", "--rounds", "3"]
-    run = [
-        *bench,
-        "run",
-        *chosen,
-        "--seeds",
-        "0-4",
-        "--device",
-        device,
-        "--results",
-        str(suite),
-        "--no-tracking",
-        *given,
-    ]
+    run = [*bench, "run", *chosen, "--seeds", "0-4", "--device", device, "--results", str(suite), "--no-tracking"]
     return [
-        Part(
-            "tests",
-            5,
-            [*test, "-q", "-W", "default", "-p", "no:randomly", "-p", "no:cacheprovider"],
-        ),
+        Part("steps", 2, [*test, "engine or recorded or features"]),
+        Part("trials", 4, [*test, "not engine and not recorded and not features"]),
         Part(
             "speed",
             4,
@@ -117,8 +105,8 @@ def parts(out: Path, data: Path | None, *, rehearse: bool) -> list[Part]:
         *([Part("scores", 1, [PYTHON, "benchmarks/speed/scores.py", *given])] if data and not rehearse else []),
         Part(
             "suite",
-            8,
-            run,
+            9,
+            [*run, *given],
             may_stop=True,
             then=[[*bench, "report", str(suite)], [*bench, "verify", str(suite)]],
         ),
@@ -251,6 +239,9 @@ def main() -> int:
         return 0
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
+    os.chdir(ROOT)
+    if out.is_relative_to(ROOT):  # what is written of the commands names no machine
+        out = out.relative_to(ROOT)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
     if options.rehearse:
         environment["GAN_BENCH_REHEARSE"] = "1"
