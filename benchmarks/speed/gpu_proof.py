@@ -220,6 +220,7 @@ def pack(folder: Path, data: Path | None, python: str) -> None:
         with tarfile.open(folder / "data.tar.gz", "w:gz") as archive_of_data:
             archive_of_data.add(data / "MNIST" / "raw", "MNIST/raw")
     (folder / "run.sh").write_text(RUN)
+    (folder / "run.sh").chmod(0o755)
 
 
 def main() -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import subprocess
 import sys
 
@@ -39,3 +41,35 @@ def test_the_mirror_s_cost_is_measured():
     measured = json.loads(out.strip().splitlines()[-1])
     assert measured["trials"] == 3
     assert measured["again"] > 0
+
+
+class TestProofOnAGpu:
+    """``make gpu-proof``, rehearsed."""
+
+    @pytest.fixture
+    def proof(self, monkeypatch):
+        monkeypatch.syspath_prepend("benchmarks/speed")
+        return importlib.import_module("gpu_proof")
+
+    def test_the_suite_is_run_and_summed_up(self, tmp_path):
+        script("benchmarks/speed/gpu_proof.py", "--rehearse", "--only", "suite", "--out", tmp_path)
+        text = (tmp_path / "summary.md").read_text()
+        assert "| [suite](suite.log) | holds |" in text
+        assert "Suite: 5 of 5 trials done" in text
+        assert not list(tmp_path.rglob("checkpoint.pt*"))
+        assert {path.parent.name.split("seed=")[1][0] for path in tmp_path.rglob("generator.safetensors")} == {"0"}
+
+    @pytest.mark.parametrize(
+        ("code", "verdict"),
+        [
+            ("import time; time.sleep(100)", "stopped by its time limit"),
+            ("raise SystemExit(3)", "exit code 3"),
+            ("print('fine')", "holds"),
+        ],
+    )
+    def test_a_part_has_a_limit_and_says_what_failed(self, proof, tmp_path, code, verdict):
+        part = proof.Part("part", 1, [sys.executable, "-c", code])
+        outcome = proof.carry_out(part, tmp_path, 0.05, dict(os.environ))
+        assert outcome.verdict == verdict
+        assert outcome.failed == (verdict != "holds")
+        assert f"| [part](part.log) | {verdict} |" in proof.summary([outcome], tmp_path)
