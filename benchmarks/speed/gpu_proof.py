@@ -175,8 +175,8 @@ def tidy(out: Path) -> None:
 def machine(out: Path, environment: dict[str, str]) -> None:
     """Write down what the machine is."""
     with (out / "machine.txt").open("w") as file:
-        for command in (["nvidia-smi", "-q"], [PYTHON, "-m", "gan_bench", "doctor"], [PYTHON, "-m", "pip", "list"]):
-            with contextlib.suppress(FileNotFoundError):
+        for command in (["nvidia-smi"], [PYTHON, "-m", "gan_bench", "doctor"], [PYTHON, "-m", "pip", "list"]):
+            with contextlib.suppress(FileNotFoundError, subprocess.TimeoutExpired):
                 subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=file, check=False, timeout=300)
                 file.flush()
 

@@ -36,6 +36,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
+from gan_bench.core.errors import is_out_of_memory
 from gan_bench.execution.claim import Policy
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.environment import choose_device, cores, describe, fix_bits
@@ -266,8 +267,8 @@ def launch_seconds(device: torch.device, count: int = 1000) -> dict[str, float]:
     return {"alone": timed(body), "recorded": timed(CAPTURES[device.type](body))}
 
 
-def kernels_per_step(loop: Iterator[int], device: torch.device) -> float:
-    """Kernels, copies and fills on the GPU for each step of a loop that is warm; on a CPU operations."""
+def kernels_per_step(loop: Iterator[int], images: int, device: torch.device) -> float:
+    """Kernels, copies and fills on the GPU for each step, of so many images, of a warm loop; on a CPU operations."""
     from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
@@ -275,9 +276,9 @@ def kernels_per_step(loop: Iterator[int], device: torch.device) -> float:
         (ProfilerActivity.CUDA, DeviceType.CUDA) if device.type == "cuda" else (ProfilerActivity.CPU, DeviceType.CPU)
     )
     with profile(activities=[activity]) as found:
-        next(loop)
+        steps = next(loop) / images  # fewer than a stride at an epoch's end
         wait(device)
-    return sum(event.device_type == kind for event in found.events()) / STRIDE[device.type]
+    return max(1, sum(event.device_type == kind for event in found.events())) / steps
 
 
 def limits(
@@ -288,7 +289,7 @@ def limits(
     if name == "article" or "launch_seconds" not in machine:
         return found
     together = int(name.rsplit(maxsplit=1)[-1]) if name.startswith("group") else 1
-    kernels = kernels_per_step(loop, device)
+    kernels = kernels_per_step(loop, batch * together, device)
     launch = machine["launch_seconds"]["alone" if name in ("reference", "fast") else "recorded"]
     return {**found, "launches": batch * together / (kernels * launch), "kernels_per_step": kernels}
 
@@ -306,8 +307,8 @@ def loops_of(recipe: str, device: torch.device, *, gpu: bool) -> dict[str, Itera
     }
 
 
-def measure(device: torch.device, seconds: float, rounds: int, workers: int, *, gpu: bool) -> dict[str, object]:
-    """Measure all loops of all networks.
+def measure(device: torch.device, seconds: float, rounds: int, workers: int, *, gpu: bool) -> Iterator[dict]:
+    """Measure all loops of all networks, and yield what is there after each network.
 
     Args:
         device: Where they run.
@@ -319,11 +320,20 @@ def measure(device: torch.device, seconds: float, rounds: int, workers: int, *, 
     machine: dict = peaks(device)
     if gpu:
         machine["launch_seconds"] = launch_seconds(device)
-    cases = {}
+    about = describe(device, "fast")
+    about = {name: about[name] for name in ("libraries", "device_name", "threads", "python")}
+    cases: dict = {}
+    found = {"machine": {**about, **machine, "cores": workers, "system": platform.system()}, "cases": cases}
     for title, recipe in CASES.items():
         loops = loops_of(recipe, device, gpu=gpu)
-        for loop in loops.values():
-            rate(loop, seconds / 3, device)
+        for name in list(loops):
+            try:
+                rate(loops[name], seconds / 3, device)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                print(f"{title}, {name}: out of memory, left out", flush=True)
+                del loops[name]
         rates: dict[str, list[float]] = {name: [] for name in loops}
         for _ in range(rounds):
             for name, loop in loops.items():
@@ -353,16 +363,15 @@ def measure(device: torch.device, seconds: float, rounds: int, workers: int, *, 
             },
         }
         print(title, json.dumps(cases[title]["ratio"]), flush=True)
-    about = describe(device, "fast")
-    about = {name: about[name] for name in ("libraries", "device_name", "threads", "python")}
-    found = {"machine": {**about, **machine, "cores": workers, "system": platform.system()}, "cases": cases}
-    return found if gpu else {**found, "suite_seconds": suite_seconds(workers)}
+        yield found
+    if not gpu:
+        yield {**found, "suite_seconds": suite_seconds(workers)}
 
 
 def markdown(found: dict) -> str:
     """Write what was measured as tables."""
     machine = found["machine"]
-    columns = [name for name in next(iter(found["cases"].values()))["ratio"] if name != "article"]
+    columns = list(dict.fromkeys(n for case in found["cases"].values() for n in case["ratio"] if n != "article"))
     titles = [{"processes": f"{machine['cores']} processes x 1 thread"}.get(name, name) for name in columns]
     lines = [
         f"| | article loop, images/s | {' | '.join(titles)} | MFLOP/image | fast, share of peak |",
@@ -371,6 +380,8 @@ def markdown(found: dict) -> str:
     for title, case in found["cases"].items():
 
         def cell(name: str, case: dict = case) -> str:
+            if name not in case["ratio"]:
+                return "out of memory"
             low, high = case["ratio_range"][name]
             return f"{case['ratio'][name]:.2f}x ({low:.2f} to {high:.2f})"
 
@@ -427,11 +438,13 @@ def main() -> None:
     device = choose_device(options.device)
     fix_bits(device)
     gpu = device.type == "cuda" or options.rehearse
-    found = measure(device, options.seconds, options.rounds, cores(), gpu=gpu)
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "training.json").write_text(json.dumps(found, indent=2) + "\n")
-    (options.out / "training.md").write_text(markdown(found))
-    print(markdown(found))
+    text = ""
+    for found in measure(device, options.seconds, options.rounds, cores(), gpu=gpu):
+        text = markdown(found)
+        (options.out / "training.json").write_text(json.dumps(found, indent=2) + "\n")
+        (options.out / "training.md").write_text(text)
+    print(text)
 
 
 if __name__ == "__main__":

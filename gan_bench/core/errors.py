@@ -26,6 +26,7 @@ class RecordError(UserError):
 _NO_MEMORY = (
     *("can't allocate memory", "not enough memory", "cannot allocate memory"),
     *("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    *("CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED"),
 )
 
 

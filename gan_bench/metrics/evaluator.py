@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.metrics.distances import NotFiniteError
-from gan_bench.metrics.features import Extractor
+from gan_bench.metrics.features import Extractor, full_precision
 from gan_bench.metrics.reference import CHUNK, Reference, chunks
 from gan_bench.models.randomness import draw_latent, generator_for
 from gan_bench.records.record import Score
@@ -88,18 +87,6 @@ def shuffled(images: Tensor, limit: int | None = None) -> Tensor:
     return images[order[:limit]]
 
 
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Keep TensorFloat-32 out of scores: they must not depend on the kind of GPU."""
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.allow_tf32 = matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        cudnn.allow_tf32, matmul.allow_tf32 = before
-
-
 class Evaluator:
     """Scores generators of one dataset.
 
@@ -163,7 +150,7 @@ class Evaluator:
                 reference = replace(reference, classes=None)
             setup = MeasureSetup(reference=reference, samples=count, logits=extractor.classes, seed=seed)
             collections.append((extractor, reference, collect_metrics(setup)))
-        with _full_precision():
+        with full_precision():
             for chunk in images:
                 for extractor, _, metrics in collections:
                     seen = extractor(chunk)

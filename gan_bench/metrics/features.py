@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,3 +43,15 @@ class Extractor(Protocol):
 
     def __call__(self, images: Tensor) -> Features:
         """Extract from (N, C, H, W) uint8 images on any device."""
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Keep TensorFloat-32 out of scores: they must not depend on the kind of GPU."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before

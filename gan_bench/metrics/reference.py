@@ -21,7 +21,7 @@ from gan_bench.core.errors import DataError
 from gan_bench.data.datasets import ImageSet
 from gan_bench.metrics.distances import Moments, add_to_sums, moments_of_sums
 from gan_bench.metrics.extractors import EXTRACTORS
-from gan_bench.metrics.features import Extractor
+from gan_bench.metrics.features import Extractor, full_precision
 from gan_bench.metrics.neighbours import nearest_distances, neighbour_radii
 from gan_bench.models.randomness import generator_for
 
@@ -120,6 +120,7 @@ def chunks(images: Tensor) -> Iterator[Tensor]:
         yield images[start : start + CHUNK]
 
 
+@full_precision()
 def compute(
     images: Tensor,
     held_out: Tensor | None,

@@ -354,3 +354,21 @@ def test_only_the_judge_gives_class_measures(lenet, digits):
 def test_one_image_is_too_few(evaluator, digits):
     with pytest.raises(UserError, match="at least 2 images"):
         evaluator.score_images(digits[1].images[:1])
+
+
+def test_statistics_of_real_images_are_computed_in_full_precision(lenet, digits, monkeypatch):
+    """As scores are: a GPU's TensorFloat-32 would set both apart, and stay in the cache."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    seen = []
+
+    class Watching:
+        def __getattr__(self, name):
+            return getattr(lenet, name)
+
+        def __call__(self, images):
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return lenet(images)
+
+    compute(digits[0].images[:20], digits[0].images[20:40], "train", Watching())
+    assert seen == [False, False]
+    assert torch.backends.cudnn.allow_tf32

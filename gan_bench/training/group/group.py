@@ -10,6 +10,7 @@ launched one by one.
 
 from __future__ import annotations
 
+import gc
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ STRIDE = 16
 
 def cuda_capture(body: Body) -> Body:
     """Record an iteration as a CUDA graph, after some that let libraries choose and allocate what they need."""
+    gc.collect()  # a graph that nobody needs must not be freed while another is recorded
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
