@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -170,7 +169,7 @@ def _fetched(dataset: Dataset) -> str:
     """Say how a dataset comes to a machine."""
     if dataset.fetch is None:
         return "nothing to download"
-    if dataset.fetch_needs and find_spec(dataset.fetch_needs) is None:
+    if not dataset.can_fetch:
         return f"a run fetches it with {dataset.fetch_needs}, which is not installed: pip install {dataset.fetch_needs}"
     return "a run fetches it where it is missing"
 
@@ -289,11 +288,9 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
                 dataset.read(data.path, split)
             yield Finding(f"dataset {name}: ready")
         except UserError as error:
-            known = DATASETS[name] if name in DATASETS.shipped() else None
-            here = known is not None and known.fetch is not None and not data.given
-            can = known is not None and (not known.fetch_needs or find_spec(known.fetch_needs) is not None)
-            how = _fetched(known) if known is not None and here else f"not ready: {error}"
-            yield Finding(f"dataset {name}: {how}", fatal=name in needed and not (here and can))
+            known = DATASETS[name] if name in DATASETS.shipped() and not data.given else None
+            how = _fetched(known) if known and known.fetch else f"not ready: {error}"
+            yield Finding(f"dataset {name}: {how}", fatal=name in needed and not (known and known.can_fetch))
     for name in EXTRACTORS:
         try:
             if name != "inception":

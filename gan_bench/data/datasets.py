@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from torch import Tensor
@@ -78,6 +79,11 @@ class Dataset:
     folder: ImageFolder | None = None
     files: str = "its files"
     fetch_needs: str = ""
+
+    @property
+    def can_fetch(self) -> bool:
+        """Say whether this machine has what downloading the files takes, a network apart."""
+        return self.fetch is not None and (not self.fetch_needs or find_spec(self.fetch_needs) is not None)
 
 
 DATASETS: Registry[Dataset] = Registry("dataset", "datasets", Dataset)

@@ -53,5 +53,6 @@ def _champion(study: Study, protocol: str) -> Champion:
         return Champion(study.title, found.best, None, f"{found.best} is not decided: {others}")
     if found.best in no_better_than_untrained(study, protocol):
         return Champion(study.title, found.best, None, f"{found.best} is no better than untrained generators")
-    median = study.trials["trial"] == study.median_trial(found.best, protocol)
+    done = next(done for row, done in study.settings() if row["setting"] == found.best)
+    median = study.trials["trial"] == study.median_trial(done, protocol)
     return Champion(study.title, found.best, Path(study.trials["path"][median].iloc[0]))

@@ -40,7 +40,7 @@ class FinishedSetting:
     @property
     def protocol(self) -> str:
         """The protocol that ranks it: Inception's where it has such scores, else the first of those that it has."""
-        protocols = [each for each in self.study.protocols if self.study.median_trial(self.label, each)]
+        protocols = [each for each in self.study.protocols if self.study.median_trial(self.done, each)]
         return next((protocol for protocol in protocols if protocol.startswith("inception,")), protocols[0])
 
 
@@ -78,7 +78,7 @@ def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
 def _settings(study: Study) -> Iterator[FinishedSetting]:
     names = dict(zip(study.trials["label"], study.trials["setting"], strict=True))
     for row, done in study.settings():
-        if any(study.median_trial(row["setting"], protocol) for protocol in study.protocols):
+        if any(study.median_trial(done, protocol) for protocol in study.protocols):
             yield FinishedSetting(study, row["setting"], names[row["setting"]], done, row)
 
 

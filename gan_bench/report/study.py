@@ -238,9 +238,8 @@ class Study:
 
         return self._once(("ranking", protocol), make)
 
-    def median_trial(self, label: str, protocol: str) -> str | None:
-        """Return the finished trial of a setting with the median primary score, the better of two; None without one."""
-        done = next(done for row, done in self.settings() if row["setting"] == label)
+    def median_trial(self, done: pd.DataFrame, protocol: str) -> str | None:
+        """Return of a setting's finished trials the one with the median primary score, the better of two, or None."""
         scored = done.assign(score=pick(done, self.final(protocol), primary_measure())).dropna(subset=["score"])
         order = scored.sort_values("score", kind="stable")["trial"]
         return str(order.iloc[(len(order) - 1) // 2]) if len(order) else None

@@ -293,6 +293,17 @@ def test_what_did_not_change_is_counted_in_json(tmp_path):
     assert json.loads((tmp_path / "out").read_text())["unchanged"] == {"identical": 1}
 
 
+def test_a_report_leaves_no_plots_of_earlier_names(tmp_path):
+    folder(tmp_path, "results", OLD)
+    build_report(tmp_path / "results")
+    plots = tmp_path / "results" / "report" / "plots"
+    before = {path.name for path in plots.iterdir()}
+    for name in ("test-full-samples-renamed.gif", "test-full-gone.svg", "mine.svg", "test-full-notes.txt"):
+        (plots / name).write_text("x")
+    build_report(tmp_path / "results")
+    assert {path.name for path in plots.iterdir()} == before | {"mine.svg", "test-full-notes.txt"}
+
+
 def test_columns_are_chosen_for_latex(tmp_path):
     for suite, rates in (("one", (2e-4, 3e-4)), ("two", (2e-4,))):
         for lr in rates:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
+from gan_bench.cli.describe import examine
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.core.errors import DataError, UserError
@@ -264,6 +265,15 @@ def test_cats_without_kagglehub_says_how(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "kagglehub", None)
     with pytest.raises(DataError, match=r"kagglehub, which is not installed; `pip install kagglehub` here"):
         fetch(DATASETS["cats"], tmp_path)
+
+
+def test_a_doctor_knows_what_fetching_needs(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "kagglehub", None)
+    found = {each.line: each.fatal for each in examine(DataRoot(tmp_path, given=False), tmp_path, "cats")}
+    (line,) = [line for line in found if line.startswith("dataset cats")]
+    assert line.endswith("which is not installed: pip install kagglehub")
+    assert found[line]
+    assert not found["dataset mnist: a run fetches it where it is missing"]
 
 
 def test_cats_are_fetched_with_kagglehub(tmp_path, monkeypatch):
