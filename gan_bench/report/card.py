@@ -33,7 +33,7 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
         The folder.
 
     Raises:
-        UserError: No setting matches, several do, or the folder cannot be written or holds another README.
+        UserError: No setting matches, several do, or the folder cannot be written or is none for a card.
     """
     lend_measures(existing(results))
     found = [item for item in scan(results, steps=False, history=False) if isinstance(item, StoredTrial)]
@@ -65,10 +65,13 @@ def _make_room(folder: Path, record: RecordDirectory) -> None:
     """Remove an earlier card, none of whose files may pass for this one's.
 
     Raises:
-        UserError: There is a README that is no card.
+        UserError: There are files of such names and no card: a record, or somebody's README.
     """
     card = folder / CARD
-    if card.exists() and MARK not in card.read_text(encoding="utf-8", errors="replace"):
-        raise UserError(f"{card} is no card and stays as it is; choose another folder with --out")
-    for name in (SAMPLES, CARD, *(file.name for file in _generator_files(record))):
-        (folder / name).unlink(missing_ok=True)
+    names = (CARD, SAMPLES, *(file.name for file in _generator_files(record)))
+    there = [name for name in names if (folder / name).exists()]
+    is_card = card.exists() and MARK in card.read_text(encoding="utf-8", errors="replace")
+    if there and not is_card:
+        raise UserError(f"{folder} holds {there[0]} and no card, and stays as it is; choose another folder with --out")
+    for name in there:
+        (folder / name).unlink()

@@ -125,10 +125,18 @@ def test_no_file_of_an_earlier_card_stays(results, tmp_path):
 
 def test_another_readme_is_not_overwritten(results, tmp_path):
     (tmp_path / "README.md").write_text("precious")
-    with pytest.raises(UserError, match="is no card and stays as it is"):
+    with pytest.raises(UserError, match="holds README.md and no card, and stays as it is"):
         write_card(results, "best", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
     assert (tmp_path / "README.md").read_text() == "precious"
+
+
+def test_a_record_is_no_place_for_a_card(results):
+    record = next(results.glob("*/*lr=0.0002*seed=0*"))
+    before = {path.name for path in record.iterdir()}
+    with pytest.raises(UserError, match="and no card, and stays as it is"):
+        write_card(results, "lr=0.0002", record)
+    assert {path.name for path in record.iterdir()} == before
 
 
 def test_without_weights_it_shows_no_code(results, tmp_path):
