@@ -12,9 +12,10 @@ Each part is a process with a time limit of its own, so that a failure in one lo
   worker processes.
 - speed: article loop, reference, fast, captured, groups of 4, 16 and 64, with the limits of arithmetic and launches.
 - scores: how long all measures take.
-- suite: `mnist`, profile full, five seeds, as far as the time allows; the rest can be resumed. Then its report.
+- suite: `mnist`, profile full, five seeds, as far as the time allows, then its report and `verify`.
 
-The folder that comes of it can be committed: logs, tables, records without checkpoints, and `summary.md`.
+The folder that comes of it can be committed: logs, tables, records, and `summary.md`. When `verify` has seen the suite,
+checkpoints go and so do the weights of all seeds but the first, which a later `verify` will miss.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Part:
         minutes: Its time limit, as a share of the whole.
         command: What it runs.
         may_stop: Whether an end by the time limit is fine.
-        then: What is run on its results afterwards, without a limit worth naming.
+        then: What is run on its results afterwards, and must hold too.
     """
 
     name: str
@@ -141,9 +142,14 @@ def carry_out(part: Part, out: Path, scale: float, environment: dict[str, str]) 
         except subprocess.TimeoutExpired:
             stopped = True
             code = _end(process)
-        for command in part.then:
+        later = [
             subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False)
-    if stopped:
+            for command in part.then
+        ]
+    bad = next((done for done in later if done.returncode), None)
+    if bad:
+        verdict = f"exit code {bad.returncode} of {bad.args[-2]}"
+    elif stopped:
         verdict = "stopped by its time limit" + (", as far as it came" if part.may_stop else "")
     else:
         verdict = "holds" if code == 0 else f"exit code {code}"

@@ -59,6 +59,12 @@ class TestProofOnAGpu:
         assert not list(tmp_path.rglob("checkpoint.pt*"))
         assert {path.parent.name.split("seed=")[1][0] for path in tmp_path.rglob("generator.safetensors")} == {"0"}
 
+    def test_what_follows_a_part_must_hold_too(self, proof, tmp_path):
+        after = [[sys.executable, "-c", "raise SystemExit(4)", "verify", "suite"]]
+        part = proof.Part("part", 1, [sys.executable, "-c", ""], then=after)
+        outcome = proof.carry_out(part, tmp_path, 1, dict(os.environ))
+        assert (outcome.verdict, outcome.failed) == ("exit code 4 of verify", True)
+
     @pytest.mark.parametrize(
         ("code", "verdict"),
         [
