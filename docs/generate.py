@@ -33,6 +33,7 @@ FILES: dict[str, tuple[type, ...]] = {
     "record.json": (schema.Record, schema.Best),
     "plan.json": (schema.Plan, schema.PlannedTrial, schema.PlannedMeasure),
     "anchors.json": (schema.Baselines, schema.Baseline),
+    "left-out.json": (schema.LeftOut,),
 }
 """The files of a results folder, with the forms of their objects."""
 
@@ -51,9 +52,9 @@ def records_page() -> str:
     parts = [
         "# Records",
         "A trial's directory, `results/SUITE/TRIAL--ID/`, holds its record. The record is the truth; MLflow and the "
-        "report are made from it. `plan.json` and `anchors.json` lie in the suite's folder. JSON files carry the "
-        "digest of their content, `record.json` those of all other files. Values marked *[timing]* differ between two "
-        "runs of one trial; all others are the same bits.",
+        "report are made from it. `plan.json` and `anchors.json` lie in the suite's folder, and so does "
+        "`left-out.json` of a published one. JSON files carry the digest of their content, `record.json` those of all "
+        "other files. Values marked *[timing]* differ between two runs of one trial; all others are the same bits.",
         "Beside these files: `samples/epoch-NNNN.png` (64 images from fixed latent noise), `checkpoint.pt` while the "
         "trial is not finished, `generator.safetensors` when it is, and `generator-ema.safetensors` where it keeps a "
         "moving average.",

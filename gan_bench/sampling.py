@@ -121,7 +121,9 @@ def _find(path: Path, *, average: bool) -> _Stored:
         ) from None
     if not file.is_file():
         kept = "; the trial kept no moving average (ema_decay)" if file.name == AVERAGE_WEIGHTS else ""
-        raise DataError(f"{record.path} has no {file.name}{kept}; only trials that are done have one")
+        raise DataError(
+            f"{record.path} has no {file.name}{kept}; only trials that are done have one, and of published ones a few"
+        )
     return _Stored(file, record, config)
 
 

@@ -208,10 +208,35 @@ def card(
     ] = None,
 ) -> None:
     """Write a setting's card for a model hub or a paper: scores with protocol, samples, generator, loading code."""
+    from gan_bench.records.layout import WEIGHTS
     from gan_bench.report.card import CARD, write_card
 
     folder = write_card(results, setting, out, license_name)
-    console().say(f"{folder / CARD}: the card; its samples and its generator lie beside it")
+    has_generator = (folder / WEIGHTS).is_file()
+    beside = (
+        "its samples and its generator lie beside it" if has_generator else "these records hold no generator for it"
+    )
+    console().say(f"{folder / CARD}: the card; {beside}")
+
+
+@app.command()
+def publish(
+    results: Annotated[Path, typer.Argument(help="Results folder of finished runs.")],
+    out: Annotated[Path, typer.Option(help="Folder of the publication; what it holds of these suites is replaced.")],
+    generator: Annotated[
+        list[str] | None,
+        typer.Option(help="Trials whose generators go along: a glob or a part of a name; may be repeated."),
+    ] = None,
+) -> None:
+    """Copy records for others to read, without checkpoints, most weights and most samples; reports stay the same."""
+    from gan_bench.records.publish import publish as publish_records
+
+    for made in publish_records(results, out, generator or ()):
+        left = f"; {made.unfinished} unfinished left out" if made.unfinished else ""
+        console().say(
+            f"{made.folder}: {plural_of(made.trials, 'trial')}, {plural_of(made.generators, 'generator')}, "
+            f"{made.size / 1e6:.1f} MB{left}"
+        )
 
 
 @app.command(name="list")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import itertools
 import math
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted,
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.sources import Source
+from gan_bench.core.text import matches
 
 MAX_TRIALS = 100_000
 
@@ -100,7 +100,7 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
         if known is not trial and known.config != trial.config:
             names = f'"{clip(known.name, 200)}" and "{clip(trial.name, 200)}"'
             raise SuiteError(f"{path}: the trials {names} have the same id {trial.id}; change a value or the version")
-    chosen = [t for t in trials.values() if options.only is None or _matches(t.name, options.only)]
+    chosen = [t for t in trials.values() if options.only is None or matches(t.name, options.only)]
     if not chosen:
         raise UserError(f'no trial of {suite.suite} matches --only "{options.only}"; --dry-run lists the names')
     return Plan(
@@ -117,11 +117,6 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
 def results_name(suite: str, options: PlanOptions) -> str:
     """Return the name that a suite's trials are recorded under: values from the command line mark it."""
     return f"{suite}+set" if options.changes else suite
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Say whether a trial's name matches a glob, or contains a text that is none."""
-    return fnmatch.fnmatchcase(name, pattern) or (not set(pattern) & set("*?[") and pattern in name)
 
 
 def _run_plugins(suite: SuiteFile, document: YamlDocument, *, allowed: bool) -> tuple[Source, ...]:

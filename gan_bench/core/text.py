@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 
 def printable(text: str) -> str:
     """Write control characters and lone surrogates as escapes, so that text can command no terminal and break no file.
@@ -19,6 +21,11 @@ def printable(text: str) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Say whether a name matches a glob, or contains a text that is none."""
+    return fnmatchcase(name, pattern) or (not set(pattern) & set("*?[") and pattern in name)
 
 
 def plural(count: int, noun: str) -> str:

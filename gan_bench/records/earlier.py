@@ -11,7 +11,7 @@ from gan_bench.records import schema
 from gan_bench.records.json_files import read_object
 from gan_bench.records.json_lines import read_lines
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import STEP_LINE, read_optional, read_or_error
+from gan_bench.records.reader import STEP_LINE, read_left_out, read_optional, read_or_error
 from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
 from gan_bench.records.writer import digests
 
@@ -65,7 +65,13 @@ def environment_of(directory: RecordDirectory) -> Mapping[str, Any]:
 
 
 def damage_of(directory: RecordDirectory) -> str | None:
-    """Say what is wrong with the files of a trial that has ended, or return None when they are what was written."""
+    """Say what is wrong with the files of a trial that has ended, or return None when they are what was written.
+
+    Files that a publication left out are not missed.
+
+    Raises:
+        RecordError: The list of these is damaged, so that nobody can say what is missing.
+    """
     stored = read_or_error(directory.path, steps=True)
     if isinstance(stored, RecordError):
         return str(stored)
@@ -73,9 +79,9 @@ def damage_of(directory: RecordDirectory) -> str | None:
         found = digests(directory)
     except OSError as error:
         return f"{error.filename} cannot be read ({error.strerror})"
-    record = record_of(directory)
+    record, left_out = record_of(directory), read_left_out(directory.path.parent).get(directory.path.name, frozenset())
     for name, digest in record.files.items() if record else ():
-        if found.get(name) != digest:
+        if found.get(name) != digest and not (name in left_out and name not in found):
             return f"{directory.path / name} {'is not what was written' if name in found else 'is gone'}"
     return None
 

@@ -14,6 +14,9 @@ HISTORY, EVALUATIONS = "history.jsonl", "evaluations.jsonl"
 SAMPLES, CHECKPOINT, WEIGHTS = "samples", "checkpoint.pt", "generator.safetensors"
 AVERAGE_WEIGHTS = "generator-ema.safetensors"
 PLAN, BASELINES, LOCKS, SUITE = "plan.json", "anchors.json", ".locks", "suite.yaml"
+LEFT_OUT = "left-out.json"
+"""Lists the files that a published copy of a suite's records does without."""
+
 IDENTITY = ".gan_bench-results"
 """Names a results folder for good, so that others on a shared server can be told from it."""
 

@@ -14,7 +14,7 @@ from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, known, read_known, read_object
 from gan_bench.records.json_lines import read_lines, refuse_link
-from gan_bench.records.layout import BASELINES, PLAN, TRIALS, RecordDirectory, check_name
+from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, TRIALS, RecordDirectory, check_name
 from gan_bench.records.record import SCHEMA_VERSION
 
 STEP_LINE = b'{"kind":"step"'
@@ -241,3 +241,18 @@ def check_planned(path: Path, row: Mapping[str, Any]) -> dict[str, Any]:
     except UserError as error:
         raise RecordError(f"{path} is damaged: {error}") from None
     return _with_config(path, row)
+
+
+def read_left_out(suite: Path) -> dict[str, frozenset[str]]:
+    """Read which files a published suite does without.
+
+    Returns:
+        Names of files by record directory; empty for records that were not published.
+
+    Raises:
+        RecordError: The list is damaged.
+    """
+    if not (suite / LEFT_OUT).exists():
+        return {}
+    content = read_known(suite / LEFT_OUT, schema.LEFT_OUT, schema.LeftOut)
+    return {directory: frozenset(names) for directory, names in content["files"].items()}

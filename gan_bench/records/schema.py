@@ -317,11 +317,22 @@ class Baselines(TypedDict):
     sha256: NotRequired[Digest]
 
 
+class LeftOut(TypedDict):
+    """``SUITE/left-out.json`` of published records: what was not copied, which ``verify`` does not miss."""
+
+    __pydantic_config__ = _FORM  # type: ignore[misc]
+
+    schema: Schema
+    files: Annotated[dict[str, list[str]], doc("names of files that were not copied, by record directory")]
+    sha256: NotRequired[Digest]
+
+
 TRIAL = TypeAdapter(Trial)
 ENVIRONMENT = TypeAdapter(Environment)
 RECORD = TypeAdapter(Record)
 PLAN = TypeAdapter(Plan)
 BASELINES = TypeAdapter(Baselines)
+LEFT_OUT = TypeAdapter(LeftOut)
 HISTORY = TypeAdapter(list[Annotated[Step | Epoch, Field(discriminator="kind")]])
 EVALUATIONS = TypeAdapter(list[Evaluation])
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import RecordError
 from gan_bench.core.sealed import unseal
-from gan_bench.records.layout import BASELINES, CHECKPOINT_MAGIC, WEIGHTS, RecordDirectory
+from gan_bench.core.text import plural
+from gan_bench.records.layout import BASELINES, CHECKPOINT_MAGIC, SAMPLES, WEIGHTS, RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.reader import StoredTrial, scan, suite_folders
+from gan_bench.records.reader import StoredTrial, read_left_out, scan_suite, suite_folders
 from gan_bench.records.record import Status, TrialRecord, best_scores
 from gan_bench.records.shared import lend_measures, read_suite_baselines
 from gan_bench.records.writer import digests
@@ -43,31 +44,50 @@ def verify(results: Path) -> Iterator[Verdict]:
     """
     lend_measures(results)
     for suite in suite_folders(results):
-        if (suite / BASELINES).exists():
-            try:
-                read_suite_baselines(suite)
-            except RecordError as error:
-                yield Verdict(suite.name, (str(error),))
-    for stored in scan(results):
+        yield from (verdict for verdict, _ in verified_suite(suite))
+
+
+def verified_suite(suite: Path) -> Iterator[tuple[Verdict, StoredTrial | None]]:
+    """Check one suite's folder.
+
+    Yields:
+        Every verdict, with the trial that it is of; of damaged and shared files, and of trials without a directory,
+        with None.
+    """
+    if (suite / BASELINES).exists():
+        try:
+            read_suite_baselines(suite)
+        except RecordError as error:
+            yield Verdict(suite.name, (str(error),)), None
+    left_out: dict[str, frozenset[str]] = {}
+    try:
+        left_out = read_left_out(suite)
+    except RecordError as error:
+        yield Verdict(suite.name, (str(error),)), None
+    if left_out:
+        missed = plural(sum(map(len, left_out.values())), "file")
+        yield Verdict(suite.name, (), (f"was published without {missed}",), checked=False), None
+    for stored in scan_suite(suite):
         if isinstance(stored, RecordError):
-            yield Verdict("record", (str(stored),))
+            yield Verdict("record", (str(stored),)), None
         elif stored.path.is_dir() and not stored.damage:
-            yield Verdict(stored.path.name, tuple(_faults(stored)), tuple(_remarks(stored)))
+            faults = _faults(stored, left_out.get(stored.path.name, frozenset()))
+            yield Verdict(stored.path.name, tuple(faults), tuple(_remarks(stored))), stored
         elif not stored.damage:
-            yield Verdict(stored.path.name, (), ("is planned and has no record",), checked=False)
+            yield Verdict(stored.path.name, (), ("is planned and has no record",), checked=False), None
 
 
-def _faults(stored: StoredTrial) -> Iterator[str]:
+def _faults(stored: StoredTrial, left_out: frozenset[str]) -> Iterator[str]:
     directory, config = RecordDirectory(stored.path), TrialConfig.from_json(stored.trial["config"])
     if not stored.path.name.endswith(f"--{config.id}"):
         yield f"its directory is not that of its config, {config.id}"
-    yield from _history_faults(stored, config)
+    yield from _history_faults(stored, config, left_out)
     for file in (directory.checkpoint, directory.previous_checkpoint):
         if file.exists() and not _is_whole(file, config.id):
             yield f"{file.name} is damaged; the next run sets it aside"
     if stored.record is not None:
         record = TrialRecord.from_json(stored.record)
-        yield from _digest_faults(directory, record)
+        yield from _digest_faults(directory, record, left_out)
         if record.status is not Status.SKIPPED:
             yield from _end_faults(stored, record, config)
 
@@ -83,7 +103,7 @@ def _is_whole(checkpoint: Path, trial_id: str) -> bool:
     return payload is not None and trial_id.encode() in payload
 
 
-def _history_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
+def _history_faults(stored: StoredTrial, config: TrialConfig, left_out: frozenset[str]) -> Iterator[str]:
     epochs = [line["epoch"] for line in stored.history if line["kind"] == "epoch"]
     if epochs != list(range(1, len(epochs) + 1)):
         yield f"history.jsonl has epoch lines {_short(epochs)}, not 1, 2, 3, ... each once"
@@ -96,12 +116,13 @@ def _history_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
     scored = [line["epoch"] for line in stored.evaluations]
     if scored != [epoch for epoch in config.evaluation.epochs if epoch in set(scored)]:
         yield f"evaluations.jsonl has epochs {_short(scored)}, not those of the config in order"
-    missing = [e for e in scored if not RecordDirectory(stored.path).sample(e).exists()]
+    grids = {epoch: RecordDirectory(stored.path).sample(epoch) for epoch in scored}
+    missing = [e for e, grid in grids.items() if not grid.exists() and f"{SAMPLES}/{grid.name}" not in left_out]
     if missing:
         yield f"samples of epochs {_short(missing)} are missing"
 
 
-def _digest_faults(directory: RecordDirectory, record: TrialRecord) -> Iterator[str]:
+def _digest_faults(directory: RecordDirectory, record: TrialRecord, left_out: frozenset[str]) -> Iterator[str]:
     try:
         found = digests(directory)
     except OSError as error:
@@ -109,12 +130,14 @@ def _digest_faults(directory: RecordDirectory, record: TrialRecord) -> Iterator[
         return
     for name in sorted({*record.files, *found} if record.files else ()):
         if name not in found:
-            yield f"{name} is gone"
+            if name not in left_out:
+                yield f"{name} is gone"
         elif name not in record.files:
             yield f"{name} was not there when the record was written"
         elif found[name] != record.files[name]:
             yield f"{name} has changed since the record was written"
-    if record.weights_sha256 is not None and found.get(WEIGHTS) != record.weights_sha256:
+    is_left_out = WEIGHTS in left_out and WEIGHTS not in found
+    if record.weights_sha256 is not None and found.get(WEIGHTS) != record.weights_sha256 and not is_left_out:
         yield f"{WEIGHTS} is not the one that was saved"
 
 

@@ -154,7 +154,7 @@ def _primary() -> str:
 
 
 def _cost(setting: FinishedSetting, stored: StoredTrial) -> str:
-    seconds = float(setting.done["train_seconds"].astype(float).mean())
+    seconds = float(setting.done["train_seconds"].astype(float).median())
     device = stored.environment.get("device_name") or stored.environment.get("device") or "an unknown device"
     threads = stored.environment.get("threads")
     on = f" ({plural(int(threads), 'thread')})" if threads and stored.environment.get("device") == "cpu" else ""

@@ -93,7 +93,7 @@ def explorer(study: Study) -> dict[str, Any]:
             points = (
                 _thinned(mine)
                 .groupby("epoch")
-                .agg(seconds=("seconds", "mean"), mean=("value", "mean"), low=("value", "min"), high=("value", "max"))
+                .agg(seconds=("seconds", "median"), mean=("value", "mean"), low=("value", "min"), high=("value", "max"))
             )
             if points["mean"].notna().any():
                 columns = [[_rounded(v) for v in points[name]] for name in ("seconds", "mean", "low", "high")]
@@ -124,7 +124,7 @@ def _frames(study: Study, labels: list[str]) -> Iterator[tuple[str, str, bool, p
     members = study.trials[study.trials["label"].isin(labels)][["trial", "label"]]
     found = training_curves(study, labels, members)
     pace = study.history.groupby("trial").tail(1).merge(members, on="trial")
-    per_epoch = (pace["train_seconds"] / pace["epoch"]).groupby(pace["label"]).mean()
+    per_epoch = (pace["train_seconds"] / pace["epoch"]).groupby(pace["label"]).median()
     for name, title in TITLES.items():
         parts = [frame[["label", "epoch"]].assign(value=frame[name]) for frame in found.values()]
         if parts:

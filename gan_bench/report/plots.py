@@ -16,7 +16,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.curves import ACCENT, Style, best_first, style, styles, training_curves
 from gan_bench.report.factors import AVERAGE_FACTOR, FACTORS
 from gan_bench.report.study import Study, pick
-from gan_bench.report.table import Table, interval_of
+from gan_bench.report.table import Table, interval_of, median_of
 from gan_bench.report.tuning import HIGH, LOW, arms, best_of
 
 if TYPE_CHECKING:
@@ -166,10 +166,10 @@ def _score_plots(study: Study, protocol: str) -> Iterator[Plot]:
             if column == "epoch":
                 _band(axis, mine.groupby("epoch")["value"], known[label], label)
             else:
-                means = mine.groupby("epoch")[["train_seconds", "value"]].mean()
+                looks = mine.groupby("epoch")
                 axis.plot(
-                    means["train_seconds"].to_numpy(),
-                    means["value"].to_numpy(),
+                    looks["train_seconds"].median().to_numpy(),
+                    looks["value"].mean().to_numpy(),
                     color=known[label].colour,
                     linestyle=known[label].dash,
                     marker=known[label].marker,
@@ -282,13 +282,13 @@ def _cost_plot(study: Study, protocol: str) -> Iterator[Plot]:
         if row["setting"] not in labels:
             continue
         style = known[row["setting"]]
-        score, seconds = interval_of(pick(done, final, primary)), interval_of(done["train_seconds"])
+        score, seconds = interval_of(pick(done, final, primary)), median_of(done["train_seconds"])
         if score is None or seconds is None:
             continue
         mean, low, high = score.mean, score.low, score.high
         reach = [[mean - low], [high - mean]] if low is not None and high is not None else None
         axis.errorbar(
-            [seconds.mean],
+            [seconds],
             [mean],
             yerr=reach,
             color=style.colour,
@@ -303,7 +303,9 @@ def _cost_plot(study: Study, protocol: str) -> Iterator[Plot]:
     axis.set_xlabel("seconds of training")
     axis.set_ylabel(f"{measure} at the end (lower is better)")
     figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
-    text = f"Final {measure} against training time, {protocol}; bars are 95 % intervals over seeds."
+    text = (
+        f"Final {measure} against training time, {protocol}; bars are 95 % intervals over seeds, seconds are medians."
+    )
     yield _finish(
         figure, study, f"{primary}-cost-{protocol}", f"{measure} against cost", f"{text} {_which(study, labels)}"
     )

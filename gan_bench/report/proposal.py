@@ -50,7 +50,7 @@ def proposal(study: Study, factors: list[pd.DataFrame], *, scored: bool) -> str 
     if total is None or total - len(have) > MOST_MORE:
         return whole
     more = [seed for seed in range(total + len(have)) if seed not in have][: total - len(have)]
-    seconds = trials[["train_seconds", "evaluate_seconds"]].sum(axis=1).mean() * trials["group"].nunique() * len(more)
+    seconds = trials[["train_seconds", "evaluate_seconds"]].sum(axis=1).median() * trials["group"].nunique() * len(more)
     seeds = ",".join(map(str, [*have, *more]))
     why = "one seed cannot say" if len(have) == 1 else "would decide more"
     wanted = f"`{_with(command, '--seeds', seeds)}`"

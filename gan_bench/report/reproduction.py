@@ -13,6 +13,7 @@ from gan_bench.config.recipes import RECIPES, Fact, Recipe
 from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.core.errors import UserError
 from gan_bench.report.frame import Frames
+from gan_bench.report.stats import FEW, Interval, prediction_interval
 from gan_bench.report.study import name_table
 from gan_bench.report.table import Column, Table
 
@@ -26,12 +27,14 @@ COLUMNS = [
     Column("reported", "reported", "number"),
     Column("measured", "measured", "number"),
     Column("sd", "sd", "number"),
+    Column("low", "one more seed: from", "number"),
+    Column("high", "to", "number"),
     Column("seeds", "seeds", "count"),
     Column("verdict", "reported value"),
 ]
 NOTE = (
     "Values of the last batch of the epoch, as the articles print them: mean and standard deviation over seeds. "
-    "Inside: within two standard deviations of the mean."
+    "Inside: where one more seed like these would lie (95 % prediction interval)."
 )
 
 
@@ -81,17 +84,20 @@ def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[d
                 continue
             for quantity, title in QUANTITIES.items():
                 value = getattr(reported[epoch], quantity) if epoch in reported else None
-                mean, sd = float(at[quantity].mean()), float(at[quantity].std()) if len(at) > 1 else None
+                values = at[quantity].dropna().astype(float)
+                expected = prediction_interval(values) if len(values) >= FEW else None
                 yield {
                     "article": recipe.article.key,
                     "recipe": name,
                     "epoch": epoch,
                     "quantity": title,
                     "reported": value,
-                    "measured": mean,
-                    "sd": sd,
+                    "measured": values.mean() if len(values) else None,
+                    "sd": values.std() if len(values) > 1 else None,
+                    "low": expected.low if expected else None,
+                    "high": expected.high if expected else None,
                     "seeds": len(at),
-                    "verdict": _verdict(value, mean, sd),
+                    "verdict": _verdict(value, expected),
                 }
 
 
@@ -129,12 +135,12 @@ def _follows(config: dict[str, Any], recipe: Recipe) -> bool:
     return exact and config["train_limit"] is None
 
 
-def _verdict(reported: float | None, mean: float, sd: float | None) -> str:
+def _verdict(reported: float | None, expected: Interval | None) -> str:
     if reported is None:
         return "the article reports none"
-    if sd is None:
-        return "one seed: no spread"
-    return "inside" if abs(reported - mean) <= 2 * sd else "outside"
+    if expected is None or expected.low is None or expected.high is None:
+        return f"fewer than {FEW} seeds: cannot say"
+    return "inside" if expected.low <= reported <= expected.high else "outside"
 
 
 def protocol_table(trials: pd.DataFrame) -> tuple[list[Column], pd.DataFrame]:

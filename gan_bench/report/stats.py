@@ -98,6 +98,23 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, int(array.size))
 
 
+def prediction_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Where one more value of the same kind lies, exact for normal values (Hahn and Meeker 1991, section 4.4).
+
+    Args:
+        values: (n,) finite values, n >= 2.
+        confidence: Share of studies whose interval holds one further value.
+
+    Returns:
+        The mean, with the ends of the interval for the further value: mean +- t * sd * sqrt(1 + 1 / n).
+    """
+    array = _finite(values)
+    mean = float(array.mean())
+    quantile = float(special.stdtrit(array.size - 1, (1 + confidence) / 2))
+    half = quantile * float(array.std(ddof=1)) * np.sqrt(1 + 1 / array.size)
+    return Interval(mean, mean - half, mean + half, int(array.size))
+
+
 def bca_interval(
     values: ArrayLike, generator: np.random.Generator, confidence: float = 0.95, resamples: int = 4000
 ) -> Interval:

@@ -78,6 +78,12 @@ def put(row: dict[str, Any], key: str, interval: Interval | None) -> None:
     row[f"{key}_n"] = interval.n if interval else 0
 
 
+def median_of(values: pd.Series[Any]) -> float | None:
+    """Median of the values that are known, or None when there are none."""
+    known = values.dropna().astype(float)
+    return float(known.median()) if len(known) else None
+
+
 def interval_of(values: pd.Series[Any], metric: str | None = None) -> Interval | None:
     """Mean and interval of the values that are known, or None when there are none.
 

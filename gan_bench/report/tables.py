@@ -11,11 +11,12 @@ import pandas as pd
 
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.report import factors, settings
+from gan_bench.report.frame import COSTS
 from gan_bench.report.leaders import leaders
 from gan_bench.report.published import COLUMNS as PUBLISHED_COLUMNS
 from gan_bench.report.published import published_rows
 from gan_bench.report.study import AVERAGE, Study, pick
-from gan_bench.report.table import Column, Table, arrow, interval_of, put, score_column
+from gan_bench.report.table import Column, Table, arrow, interval_of, median_of, put, score_column
 from gan_bench.report.tuning import tuning_table
 
 COLLAPSED = "collapsed"
@@ -25,7 +26,7 @@ SATURATED = 0.99
 MANY_VALUES = 6
 """Of more differing values a ranking shows a setting's short name, and the values behind its scores."""
 WITHIN = (2.0, 1.25)
-"""Times to a primary score are given for these multiples of the best setting's."""
+"""Times to a primary score are given for these multiples of that of the recipe's best setting."""
 
 
 def study_tables(study: Study) -> Iterator[Table]:
@@ -95,7 +96,7 @@ def setting_table(study: Study, protocol: str) -> Table:
         known = values.get(primary, pd.Series(dtype=float)).dropna()
         row["sd_seeds"] = known.std() if len(known) > 1 else None
         row["sd_draws"] = pick(done, draws, primary).mean()
-        put(row, "train_seconds", interval_of(done["train_seconds"]))
+        row["train_seconds"] = median_of(done["train_seconds"])
         row["remarks"] = "; ".join(remarks(study, protocol, row, done))
         rows.append(row)
     ahead = leaders(study, protocol)
@@ -120,14 +121,14 @@ def setting_table(study: Study, protocol: str) -> Table:
         Column("median", f"{title} median ↓", "number"),
         Column("sd_seeds", f"{title} sd seeds", "number"),
         Column("sd_draws", f"{title} sd draws", "number"),
-        Column("train_seconds", "train s", "interval"),
+        Column("train_seconds", "train s", "seconds"),
         *([Column("recipe", "recipe"), *fields] if many else []),
     ]
     note = (
         f"All settings: {study.values.shared}. Scores {protocol}: extractor, reference split, generated images. Ranked "
         "by the median over all seeds, where failed and diverged ones count as worst; otherwise mean ± 95 % CI "
         "half-width over finished seeds, of two seeds both values. sd seeds: between trainings; sd draws: between "
-        "evaluations of one generator."
+        "evaluations of one generator; train s: median over finished seeds."
     )
     return replace(study.table(f"settings-{protocol}", "settings", columns, frame, note), ranking=True)
 
@@ -221,48 +222,53 @@ def _count(flags: pd.Series[float]) -> str:
 
 
 def cost_table(study: Study, protocol: str) -> Table:
-    """What settings cost, training and scoring apart, and how soon they reach a primary score."""
-    scores, primary = study.by_epoch(protocol), primary_measure()
-    ranking = study.ranking(protocol)
-    final = study.final(protocol)
-    targets: list[float] = []
-    if ranking:
-        winner = next(done for row, done in study.settings() if row["setting"] == ranking[0])
-        targets = [_round_up(times * float(pick(winner, final, primary).mean())) for times in WITHIN]
-        starts = [study.untrained(protocol, primary, recipe) for recipe in study.trials["recipe"].unique()]
-        limit = min((start for start in starts if start is not None), default=math.inf)
-        targets = [target for target in targets if target < limit]  # what nobody trained reaches is no target
-    firsts = {
-        target: scores[scores["value"] <= target].sort_values("epoch").drop_duplicates("trial").set_index("trial")
-        for target in targets
-    }
+    """What settings cost, training and scoring apart, and how soon they come near the best of their recipe."""
+    primary = primary_measure()
+    title, scores = MEASURES[primary].title, study.by_epoch(protocol)
+    targets = _targets(study, protocol)
     rows = []
     for row, done in study.settings():
-        for name in ("train_seconds", "evaluate_seconds", "images_per_second", "peak_megabytes", "kilojoules"):
-            put(row, name, interval_of(done[name]))
-        for target in targets:
-            seconds = done["trial"].map(firsts[target]["train_seconds"])
-            put(row, f"to_{target}", interval_of(seconds))
-            row[f"reached_{target}"] = f"{seconds.notna().sum()}/{len(done)}" if len(done) else ""
+        row |= {name: median_of(done[name]) for name in COSTS}
+        for number, target in enumerate(targets.get(row["recipe"], ())):
+            first = scores[scores["value"] <= target].sort_values("epoch").drop_duplicates("trial").set_index("trial")
+            seconds = done["trial"].map(first["train_seconds"])
+            row[f"target_{number}"], row[f"to_{number}"] = target, median_of(seconds)
+            row[f"reached_{number}"] = f"{seconds.notna().sum()} of {len(done)}" if len(done) else ""
         rows.append(row)
     columns = [
         Column("setting", "setting", vital=True),
-        Column("train_seconds", "train s", "interval"),
-        Column("evaluate_seconds", "scoring s", "interval"),
-        Column("images_per_second", "images/s", "interval"),
-        Column("peak_megabytes", "peak MB", "interval"),
-        Column("kilojoules", "GPU kJ", "interval"),
+        Column("train_seconds", "train s", "seconds"),
+        Column("evaluate_seconds", "scoring s", "seconds"),
+        Column("images_per_second", "images/s", "count"),
+        Column("peak_megabytes", "peak MB", "count"),
+        Column("kilojoules", "GPU kJ", "number"),
     ]
-    for target in targets:
-        columns.append(Column(f"to_{target}", f"s to {MEASURES[primary].title} ≤ {target:g}", "interval"))
-        columns.append(Column(f"reached_{target}", "reached"))
+    for number, _ in enumerate(WITHIN):
+        columns.append(Column(f"target_{number}", f"target {title}", "number"))
+        columns.append(Column(f"to_{number}", "s to it", "seconds"))
+        columns.append(Column(f"reached_{number}", "reached"))
+    near = " and ".join(f"{times:g}" for times in WITHIN)
     note = (
-        f"Scores {protocol}. Seconds of training until the first evaluation with such an "
-        f"{MEASURES[primary].title}, over the trials that "
-        "reached it. Peak memory: of the GPU where one trained, else of the process, which in-line trials share. "
-        "Energy where the GPU reports its power."
+        "Medians over finished seeds, so that one training that waited for others does not count. Scores "
+        f"{protocol}. Targets: {near} times the {title} of the recipe's best setting; seconds of training until the "
+        "first evaluation at or below it, over the trials that reached it. Peak memory: of the GPU where one trained, "
+        "else of the process, which in-line trials share. Energy where the GPU reports its power."
     )
     return study.table(f"cost-{protocol}", "cost", columns, pd.DataFrame(rows), note)
+
+
+def _targets(study: Study, protocol: str) -> dict[str, tuple[float, ...]]:
+    """Return the primary scores that count as near the best, by recipe; those that nobody need train for left out."""
+    found: dict[str, tuple[float, ...]] = {}
+    by_label = {row["setting"]: (row["recipe"], done) for row, done in study.settings()}
+    final, primary = study.final(protocol), primary_measure()
+    for label in study.ranking(protocol):
+        recipe, done = by_label[label]
+        if recipe not in found:
+            untrained = study.untrained(protocol, primary, recipe)
+            near = [_round_up(times * float(pick(done, final, primary).mean())) for times in WITHIN]
+            found[recipe] = tuple(target for target in near if untrained is None or target < untrained)
+    return found
 
 
 def _round_up(value: float) -> float:

@@ -20,6 +20,7 @@ from gan_bench.report.stats import (
     improvement_probability,
     mean_interval,
     paired_test,
+    prediction_interval,
     seeds_needed,
     sign_flip_test,
     t_interval,
@@ -39,6 +40,13 @@ def coverage(n, draw, true):
 @pytest.mark.parametrize("n", [2, 3, 5, 10, MANY, 20, 40])
 def test_intervals_cover_as_often_as_they_say(n):
     assert coverage(n, lambda g, k: g.normal(3, 2, k), 3) == pytest.approx(0.95, abs=0.02)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
+def test_one_more_value_lies_where_it_is_predicted(n):
+    draws = np.random.default_rng(n).normal(3, 2, (STUDIES, n + 1))
+    hits = [(i := prediction_interval(values)).low <= further <= i.high for *values, further in draws]
+    assert np.mean(hits) == pytest.approx(0.95, abs=0.02)
 
 
 @pytest.mark.parametrize("n", [MANY, 20, 40])

@@ -81,6 +81,8 @@ def test_reproduction_sets_reported_beside_measured():
     assert first.loc["loss G", "measured"] == pytest.approx(5.9449)
     assert first.loc["loss G", "sd"] == pytest.approx(0.01)
     assert first["verdict"].tolist() == ["inside"] * 4
+    half = 4.302653 * 0.01 * (4 / 3) ** 0.5  # Student's quantile of two degrees of freedom
+    assert first.loc["loss G", ["low", "high"]].tolist() == pytest.approx([5.9449 - half, 5.9449 + half])
     later = rows[rows["epoch"] == 60].set_index("quantity")
     assert later.loc["loss D", "verdict"] == "outside"
     assert set(rows["epoch"]) == {1, 10, 20, 40, 60}
@@ -100,7 +102,8 @@ def test_only_the_exact_protocol_is_a_reproduction(change):
 
 def test_one_seed_is_no_spread():
     rows = table(ReportTables.of(build_frames([finished(own_trial("cats-dcgan"), 1.0)])).all, "reproduction").rows
-    assert set(rows["verdict"]) == {"one seed: no spread"}
+    assert set(rows["verdict"]) == {"fewer than 3 seeds: cannot say"}
+    assert rows[["low", "high"]].isna().all(axis=None)
 
 
 def test_protocols_carry_their_provenance():

@@ -1,0 +1,173 @@
+"""Published records: what goes along, what stays behind, and that nobody who reads them misses it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+import gan_bench as gb
+from gan_bench.cli.app import app
+from gan_bench.core.errors import RecordError, UserError
+from gan_bench.records.earlier import damage_of
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.publish import publish
+from gan_bench.records.verify import verify
+from gan_bench.report.build import build_report
+
+SUITE = """
+suite: small
+version: 1
+trials:
+  - recipe: mnist-mlp-z100
+    set: {dataset: digits, epochs: 2}
+    sweep: {lr: [2e-4, 3e-4]}
+seeds: [0, 1]
+evaluate: {epochs: [1, 2], samples: 64}
+"""
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published")
+    (folder / "small.yaml").write_text(SUITE)
+    gb.run(folder / "small.yaml", results=folder / "results", executor="inline", profile="full")
+    return folder / "results"
+
+
+@pytest.fixture
+def copied(results, tmp_path):
+    """A results folder that may be changed."""
+    shutil.copytree(results, tmp_path / "results")
+    return tmp_path / "results"
+
+
+def faults(folder):
+    return [fault for verdict in verify(folder) for fault in verdict.faults]
+
+
+def names(suite):
+    return {path.relative_to(suite).as_posix() for path in suite.rglob("*") if path.is_file()}
+
+
+def directory(suite, pattern):
+    (found,) = suite.glob(f"{pattern}--*")
+    return RecordDirectory(found)
+
+
+def test_the_bulk_stays_behind_and_is_listed(results, tmp_path):
+    (made,) = publish(results, tmp_path / "out", ["*lr=0.0002*seed=1"])
+    suite, source = tmp_path / "out" / "small", results / "small"
+    assert (made.folder, made.trials, made.unfinished, made.generators) == (suite, 4, 0, 1)
+    assert made.size == sum(path.stat().st_size for path in suite.rglob("*") if path.is_file())
+    asked, other = (directory(suite, f"*lr=0.0002*seed={seed}") for seed in (1, 0))
+    assert asked.weights.is_file()
+    assert not other.weights.exists()
+    assert {path.parent.parent.name.rpartition("seed=")[2][0] for path in suite.glob("*/samples/*")} == {"0", "1"}
+    own = directory(suite, "mnist-mlp-z100,dataset=digits*seed=1")
+    assert not own.samples.exists()
+    listed = json.loads((suite / "left-out.json").read_text())["files"]
+    missing = {f"{folder}/{name}" for folder, files in listed.items() for name in files}
+    kept = {name for name in names(source) if not name.startswith(".locks")}
+    assert missing == kept - names(suite)
+    assert not faults(tmp_path / "out")
+
+
+def test_reports_of_both_folders_are_the_same(results, tmp_path):
+    publish(results, tmp_path / "out")
+    build_report(results, tmp_path / "before")
+    build_report(tmp_path / "out", tmp_path / "after")
+    files = sorted(path.relative_to(tmp_path / "before") for path in (tmp_path / "before").rglob("*") if path.is_file())
+    assert files == sorted(p.relative_to(tmp_path / "after") for p in (tmp_path / "after").rglob("*") if p.is_file())
+    for file in files:
+        if file.suffix in (".csv", ".md", ".tex", ".svg", ".gif") and file.parts[0] in ("tables", "plots"):
+            assert (tmp_path / "before" / file).read_bytes() == (tmp_path / "after" / file).read_bytes(), file
+
+
+def test_what_is_lost_later_is_a_fault(results, tmp_path):
+    publish(results, tmp_path / "out", ["seed=0"])
+    suite = tmp_path / "out" / "small"
+    directory(suite, "*lr=0.0002*seed=0").weights.unlink()
+    directory(suite, "mnist-mlp-z100,dataset=digits*seed=0").sample(2).unlink()
+    assert sorted(faults(tmp_path / "out")) == [
+        "generator.safetensors is gone",
+        "generator.safetensors is not the one that was saved",
+        "samples of epochs 2 are missing",
+        "samples/epoch-0002.png is gone",
+    ]
+
+
+def test_a_file_that_was_left_out_may_come_back_only_as_it_was(results, tmp_path):
+    publish(results, tmp_path / "out")
+    own = directory(tmp_path / "out" / "small", "*lr=0.0002*seed=0")
+    shutil.copyfile(directory(results / "small", "*lr=0.0002*seed=0").weights, own.weights)
+    assert not faults(tmp_path / "out")
+    own.weights.write_bytes(b"another")
+    assert "generator.safetensors has changed since the record was written" in faults(tmp_path / "out")
+
+
+def test_a_damaged_list_is_a_fault_and_stops_a_run(results, tmp_path):
+    publish(results, tmp_path / "out")
+    suite = tmp_path / "out" / "small"
+    path = suite / "left-out.json"
+    path.write_text(path.read_text().replace("epoch-0001", "epoch-0009"))
+    assert any("left-out.json is damaged" in fault for fault in faults(tmp_path / "out"))
+    with pytest.raises(RecordError, match=r"left-out\.json is damaged"):
+        damage_of(directory(suite, "*lr=0.0002*seed=0"))
+
+
+def test_a_run_takes_published_trials_as_done(results, tmp_path):
+    publish(results, tmp_path / "out")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").glob("small/*/record.json")}
+    suite = results.parent / "small.yaml"
+    gb.run(suite, results=tmp_path / "out", executor="inline", profile="full", seeds=[0, 1, 2])
+    assert {path: path.read_bytes() for path in before} == before
+    (again,) = publish(tmp_path / "out", tmp_path / "again")
+    assert again.trials == 6
+    assert not faults(tmp_path / "again")
+
+
+def test_only_what_has_ended_and_is_whole_is_published(copied, tmp_path):
+    own = directory(copied / "small", "mnist-mlp-z100,dataset=digits*seed=1")
+    own.record.unlink()
+    (made,) = publish(copied, tmp_path / "out")
+    assert (made.trials, made.unfinished) == (3, 1)
+    assert not (made.folder / own.path.name).exists()
+    directory(copied / "small", "*lr=0.0002*seed=0").history.write_text("")
+    with pytest.raises(UserError, match=r"seed=0.* is invalid \(.*mend it before"):
+        publish(copied, tmp_path / "out")
+    assert not faults(tmp_path / "out")
+
+
+def test_a_publication_replaces_none_but_an_earlier_one(results, tmp_path):
+    publish(results, tmp_path / "out", ["seed=0"])
+    publish(results, tmp_path / "out", ["seed=1"])
+    suite = tmp_path / "out" / "small"
+    assert [path.parent.name.rpartition("seed=")[2][0] for path in suite.glob("*/*.safetensors")] == ["1", "1"]
+    before = names(results / "small")
+    with pytest.raises(UserError, match="no earlier publication"):
+        publish(tmp_path / "out", results)
+    assert names(results / "small") == before
+
+
+def test_a_command_tells_no_place(results, tmp_path):
+    for source in (results, results / "small"):
+        (made,) = publish(source, tmp_path / "out")
+        plan = (made.folder / "plan.json").read_text()
+        assert json.loads(plan)["command"] == "gan-bench run small.yaml --profile full --executor inline"
+        assert str(results.parent) not in plan
+
+
+def test_what_cannot_be_published_is_said(results, tmp_path):
+    runner = CliRunner()
+    done = runner.invoke(app, ["publish", str(results), "--out", str(tmp_path / "out"), "--generator", "seed=0"])
+    assert done.exit_code == 0
+    assert "4 trials, 2 generators" in " ".join(done.output.split())
+    with pytest.raises(UserError, match="no finished trial .* is called 'seed=7'"):
+        publish(results, tmp_path / "other", ["seed=7"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no finished trial"):
+        publish(tmp_path / "empty", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
