@@ -12,7 +12,7 @@ import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plural
-from gan_bench.report.factors import AVERAGE_FACTOR
+from gan_bench.report.factors import AVERAGE_FACTOR, HELD
 from gan_bench.report.leaders import Leaders, leaders
 from gan_bench.report.proposal import proposal
 from gan_bench.report.render import cell, number
@@ -67,6 +67,7 @@ def answers(study: Study, tables: list[Table]) -> Iterator[Answer]:
     for protocol in study.protocols:
         found = leaders(study, protocol)
         rows = list(_factor_rows(study, protocol, tables))
+        averaged = [each for factor, each in rows if not factor.endswith(HELD)]
         best, score = (found.best, score_text(found.score)) if found else (None, "")
         yield Answer(
             title=study.title,
@@ -79,7 +80,7 @@ def answers(study: Study, tables: list[Table]) -> Iterator[Answer]:
                 *(sentence for factor, each in rows for sentence in _factor_sentences(factor, each)),
                 *tuning_sentences(study, protocol),
             ),
-            proposal=proposal(study, [each for _, each in rows], scored=found is not None),
+            proposal=proposal(study, averaged, scored=found is not None),
         )
 
 
@@ -190,6 +191,8 @@ def _factor_sentences(factor: str, rows: pd.DataFrame) -> Iterator[str]:
     if factor == EPOCHS:
         yield _epochs_sentence(_records(rows.groupby("recipe", sort=True).tail(1)))
         return
+    if factor.endswith(HELD) and not rows["found"].isin(["decided", "probable"]).any():
+        return  # the average said as much
     records = sorted(_records(rows), key=lambda row: (row["first_level"], row["second_level"]))
     pairs = [list(group) for _, group in groupby(records, key=lambda row: (row["first_level"], row["second_level"]))]
     sure = [pair for pair in pairs if any(row["found"] in ("decided", "probable") for row in pair)]
@@ -216,7 +219,7 @@ def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, An
     sure = [*by["decided"], *by["probable"]]
     lost = sum(row["lost"] for row in rows)
     tail = f"; {plural(lost, 'pair')} lost" if lost else ""
-    unit = "setting" if factor == AVERAGE_FACTOR else "recipe"
+    unit = "setting" if factor == AVERAGE_FACTOR else "comparison" if factor.endswith(HELD) else "recipe"
     where = plural(count, unit)
     if len(by["cannot say"]) == count:
         ahead = sum(row["winner"] == second for row in rows)

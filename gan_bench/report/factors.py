@@ -11,6 +11,7 @@ import pandas as pd
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.frame import BAD, group_key
 from gan_bench.report.pairs import Paired, paired
+from gan_bench.report.settings import SEPARATOR
 from gan_bench.report.stats import Verdict, effect_size, holm, improvement_probability, seeds_needed, verdict_of
 from gan_bench.report.table import Column, arrow, put
 
@@ -38,6 +39,8 @@ BESIDE: Mapping[tuple[str, ...], tuple[str, ...]] = {("optimizer_g", "optimizer_
 """Fields that belong to the levels of a factor, and may differ with them."""
 AVERAGE_FACTOR = "EMA of G"
 """The factor whose levels are G and its moving average, compared setting by setting."""
+HELD = "other values held"
+"""Ends the name of a factor whose settings are compared one by one."""
 APART = frozenset({"learning rates G and D"})
 """Factors whose levels are the values of G and D, equal or not, where several settings have unequal ones."""
 
@@ -90,6 +93,7 @@ def factor_rows(
     noise: Callable[[str], float],
     *,
     apart: bool = False,
+    held: bool = False,
 ) -> list[dict[str, Any]]:
     """Compare every two levels of a factor, recipe by recipe.
 
@@ -103,8 +107,24 @@ def factor_rows(
         metrics: Metrics to compare.
         noise: The noise of scoring, by metric; smaller differences are ties.
         apart: Whether the level is all values; recipes in which fewer than two levels are unequal ones give no rows.
+        held: Whether settings that differ in other values are compared one by one, not averaged: where betas help at
+            one learning rate alone, the average hides it. Their names are what both levels share.
     """
-    return _rows(_sides(trials, fields, scores, metrics, apart=apart), metrics, noise)
+    sides = _sides(trials, fields, scores, metrics, apart=apart)
+    return _rows(_one_by_one(sides) if held else sides, metrics, noise)
+
+
+def _one_by_one(sides: Iterable[Sides]) -> Iterator[Sides]:
+    for recipe, first, second, pairs in sides:
+        labels = zip(pairs["label_a"], pairs["label_b"], strict=True)
+        for name, members in pairs.groupby([_shared(*each) or recipe for each in labels], sort=True):
+            yield str(name), first, second, members
+
+
+def _shared(first: str, second: str) -> str:
+    """Return the parts that the labels of two settings share."""
+    other = second.split(SEPARATOR)
+    return SEPARATOR.join(part for part in first.split(SEPARATOR) if part in other)
 
 
 def epoch_rows(kept: pd.DataFrame, metrics: list[str], noise: Callable[[str], float]) -> list[dict[str, Any]]:
@@ -183,6 +203,7 @@ def _sides(
         frame = pd.DataFrame(
             {
                 "seed": members["seed"],
+                "label": members["label"],
                 "rest": [rest[group] for group in members["group"]],
                 "level": [level[group] for group in members["group"]],
                 "bad": members["status"].isin(BAD),

@@ -10,6 +10,8 @@ from typing import Any
 from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.core.text import printable
 
+SEPARATOR = " · "
+"""Stands between the recipe and the values in a setting's name."""
 TITLES: Mapping[str, str] = {
     "lr": "lr",
     "lr_g": "lr G",
@@ -192,7 +194,7 @@ def _label(recipe: str, values: Mapping[str, Any], columns: Iterable[str], *, se
     for name in left:
         text = value_text(values.get(name))
         parts.append(text if isinstance(values.get(name), str) else f"{title(name)} {text}")
-    return " · ".join([recipe, *parts] if several or not parts else parts)
+    return SEPARATOR.join([recipe, *parts] if several or not parts else parts)
 
 
 def _unique(labels: Mapping[str, str]) -> dict[str, str]:

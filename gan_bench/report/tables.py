@@ -291,6 +291,9 @@ def factor_tables(study: Study, protocol: str) -> Iterator[Table]:
         rows = factors.factor_rows(study.trials, fields, final, compared, noise, apart=apart)
         if rows:
             yield _factor_table(study, protocol, factor, rows)
+            held = factors.factor_rows(study.trials, fields, final, compared, noise, apart=apart, held=True)
+            if len({row["recipe"] for row in held}) > len({row["recipe"] for row in rows}):
+                yield _held_table(study, protocol, held, f"{factor}, {factors.HELD}")
     done = study.scores[(study.scores["status"] == "done") & (study.scores["protocol"] == protocol)]
     rows = factors.epoch_rows(done, study.shown((primary_measure(),)), noise)
     if rows:
@@ -308,6 +311,14 @@ def _factor_table(study: Study, protocol: str, factor: str, rows: list[dict[str,
     note = f"Scores {protocol}. {factors.NOTE}"
     frame = pd.DataFrame(rows).assign(protocol=protocol, factor=factor)
     return study.table(f"factor-{factor}-{protocol}", factor, factors.COLUMNS, frame, note)
+
+
+def _held_table(study: Study, protocol: str, rows: list[dict[str, Any]], name: str) -> Table:
+    """Make a factor's table without an average over settings that differ in other values."""
+    made = _factor_table(study, protocol, name, rows)
+    first, *others = made.columns
+    note = f"Scores {protocol}. Pairs have equal seeds; settings that differ in other values are not averaged."
+    return replace(made, columns=(replace(first, title="held"), *others), note=note)
 
 
 def epoch_table(study: Study, protocol: str) -> Iterator[Table]:

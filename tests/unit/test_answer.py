@@ -11,6 +11,7 @@ from test_report import stored, table, with_lr
 from gan_bench.report.answer import answers, to_markdown
 from gan_bench.report.build import ReportTables
 from gan_bench.report.frame import build_frames
+from gan_bench.report.pairs import paired
 
 SEEDS = range(5)
 COMMAND = "gan-bench run test --profile full"
@@ -45,6 +46,39 @@ def test_no_effect_is_undecided_with_what_it_would_take():
     assert "may be as good" in found.headline
     (lr,) = (sentence for sentence in found.factors if sentence.startswith("learning rate"))
     assert lr.startswith("learning rate: undecided between 0.0002 and 0.0003 in 1 recipe")
+
+
+def interaction(at_low, at_high):
+    """Betas at two learning rates: FIDs at (0.5, 0.999) by rate, against about 50 at (0.9, 0.999)."""
+    items = []
+    for lr, fids in ((2e-4, at_low), (3e-4, at_high)):
+        for betas, values in (((0.5, 0.999), fids), ((0.9, 0.999), (50, 51, 49, 50, 52))):
+            for seed, fid in enumerate(values):
+                trial = with_lr(digits_trial(seed, betas_g=betas, betas_d=betas), lr)
+                items.append(stored(trial, fid=fid))
+    return items
+
+
+def test_an_effect_at_one_value_of_another_factor_is_not_averaged_away():
+    items = interaction((400, 30, 500, 20, 450), (20, 21, 20, 22, 21))
+    found = answer(items)
+    averaged, held = (sentence for sentence in found.factors if sentence.startswith("betas"))
+    assert averaged.startswith("betas: undecided between (0.5, 0.999) and (0.9, 0.999) in 1 recipe")
+    assert held.startswith(
+        "betas, other values held: (0.5, 0.999) is better than (0.9, 0.999) in 1 of 2 comparisons (1 decided, FID"
+    )
+    rows = table(ReportTables.of(build_frames(items)).all, "factor-betas-other-values-held").rows
+    rows = rows[rows["key"] == "fid"].set_index("recipe")
+    assert rows["found"].to_dict() == {"lr 2e-4": "undecided", "lr 3e-4": "decided"}
+    low, high = (paired("fid", [20, 21, 20, 22, 21], [50, 51, 49, 50, 52], SEEDS).p, rows.loc["lr 2e-4", "p"])
+    assert rows["corrected"].to_dict() == pytest.approx({"lr 3e-4": 2 * low, "lr 2e-4": high})
+
+
+def test_what_the_average_says_of_one_comparison_is_not_said_twice():
+    items = interaction((), (20, 21, 20, 22, 21))
+    assert not [each for each in ReportTables.of(build_frames(items)).all if "held" in each.name]
+    undecided = interaction((400, 30, 500, 20, 450), (400, 30, 500, 20, 450))
+    assert not [sentence for sentence in answer(undecided).factors if "held" in sentence]
 
 
 def test_many_levels_are_summed_up():
