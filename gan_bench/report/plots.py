@@ -14,7 +14,7 @@ import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.curves import ACCENT, Style, best_first, style, styles, training_curves
-from gan_bench.report.factors import AVERAGE_FACTOR, FACTORS
+from gan_bench.report.factors import AVERAGE_FACTOR, FACTORS, HELD
 from gan_bench.report.study import Study, pick
 from gan_bench.report.table import Table, interval_of, median_of
 from gan_bench.report.tuning import HIGH, LOW, arms, best_of
@@ -219,7 +219,8 @@ def _tuning_plot(study: Study, protocol: str) -> Iterator[Plot]:
 def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[Plot]:
     primary = primary_measure()
     measure = MEASURES[primary].title
-    for factor in (*FACTORS, AVERAGE_FACTOR, "epochs"):
+    apart = [name for factor in FACTORS for name in (factor, f"{factor}, {HELD}")]
+    for factor in (*apart, AVERAGE_FACTOR, "epochs"):
         name = study.table(f"factor-{factor}-{protocol}", "", [], pd.DataFrame()).name
         rows = next((table.rows for table in tables if table.name == name), None)
         if rows is not None:
@@ -241,12 +242,15 @@ def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[
         axis.axvline(1 if key == "ratio" else 0, color=_INK, linewidth=0.8)
         if key == "ratio":
             _log_ratio(axis)
-        names = [f"{r['recipe']}: {r['second_level']} against {r['first_level']}" for _, r in rows.iterrows()]
+        against = [f"{r['second_level']} against {r['first_level']}" for _, r in rows.iterrows()]
+        alike = len(set(against)) == 1  # then the axis names the levels, and leaves the rows their width
+        names = [r if alike else f"{r}: {levels}" for r, levels in zip(rows["recipe"], against, strict=True)]
         long = max(map(len, names)) > WRAP
         axis.set_yticks(places, ["\n".join(textwrap.wrap(name, WRAP)) for name in names], fontsize=6 if long else None)
         axis.set_ylim(-0.6, len(rows) - 0.4)
         what, middle = ("ratio of", 1) if key == "ratio" else ("difference in", 0)
-        axis.set_xlabel(f"{what} {measure} (left of {middle}: the first named is better)")
+        which = f", {against[0]}" if alike else ""
+        axis.set_xlabel(f"{what} {measure}{which} (left of {middle}: the first is better)")
         text = (
             f"Paired {measure} by {factor}, {protocol}: {what} {measure}, with 95 % intervals over seeds; a cross has "
             f"fewer than three seeds.{of}"
@@ -261,9 +265,8 @@ def _log_ratio(axis: Axes) -> None:
     axis.set_xscale("log")
     low, high = axis.get_xlim()
     low, high = min(low, 0.8), max(high, 1.25)
-    ticks = [
-        t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 0.8, 1, 1.25, 2, 4, 5, 10, 20, 50, 100) if low <= t <= high
-    ]
+    coarse = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+    ticks = [t for t in (coarse if high > 4 * low else (0.25, 0.5, 0.8, 1, 1.25, 2, 4)) if low <= t <= high]
     axis.set_xlim(low, high)
     axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axis.xaxis.set_minor_locator(NullLocator())
