@@ -61,7 +61,7 @@ class SuiteClock:
     """Expects how long a suite still takes: as measured before the start, then at the pace it really keeps.
 
     Args:
-        work: Expected seconds of every trial, by id.
+        work: Expected seconds of what is left of every trial, by id.
         seconds: Expected seconds of all of them, as many at a time as run.
     """
 
@@ -69,15 +69,21 @@ class SuiteClock:
         self._work, self._expected = dict(work), seconds
         self._whole = sum(work.values())
         self._done: dict[str, float] = {}
+        self._earlier: dict[str, float] = {}
         self._started = time.monotonic()
+
+    def resume(self, trial_id: str, fraction: float) -> None:
+        """Take in how much of a trial an earlier run has done: it took none of this run's time."""
+        self._earlier[trial_id] = min(fraction, 1.0)
 
     def note(self, trial_id: str, fraction: float) -> None:
         """Take in how much of a trial is done."""
-        self._done[trial_id] = fraction
+        earlier = self._earlier.get(trial_id, 0.0)
+        self._done[trial_id] = max(0.0, fraction - earlier) / (1 - earlier) if earlier < 1 else 1.0
 
     @property
     def fraction(self) -> float:
-        """How much of the suite's work is done, in [0, 1]."""
+        """How much of what was left of the suite is done, in [0, 1]."""
         if not self._whole:
             return 0.0
         return min(1.0, sum(self._work.get(name, 0.0) * share for name, share in self._done.items()) / self._whole)
@@ -109,7 +115,7 @@ class ProgressDisplay:
         total: Trials that will run.
         several: Whether several of them run at the same time, so that every line names its trial.
         expected: Gives the images per second that were measured for a trial before the start, or None.
-        work: Expected seconds of every trial, by id.
+        work: Expected seconds of what is left of every trial, by id.
         seconds: Expected seconds of all of them.
     """
 
@@ -164,6 +170,7 @@ class ProgressDisplay:
         self._last_line[trial.id] = time.monotonic()
         self._pace[trial.id] = 0.0
         resumed = f", resumed after epoch {resumed_at}" if resumed_at is not None else ""
+        self._clock.resume(trial.id, (resumed_at or 0) / trial.config.epochs)
         self._say(f"[{self._count}/{self.total}] {trial.name}: {plural(trial.config.epochs, 'epoch')}{resumed}")
         if self._bar:
             self._tasks[trial.id] = self._bar.add_task(trial.name, total=1.0, now="")

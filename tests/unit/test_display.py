@@ -53,6 +53,22 @@ def test_the_suite_is_weighed_by_work_not_by_trials(monkeypatch):
     assert clock.seconds_left == 0
 
 
+def test_what_an_earlier_run_did_took_none_of_this_run_s_time(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    lines = console(file=io.StringIO(), width=200)
+    trial = digits_trial()
+    with ProgressDisplay(lines, 2, several=True, work={trial.id: 100.0, "other": 100.0}, seconds=200.0) as display:
+        display.started(trial, 1)
+        now[0] = 50.0
+        display.progress(trial, Progress(epoch=2, fraction=0.75, values=VALUES, images_per_second=100.0))
+    assert "25% of the suite, about 2 min left" in lines.file.getvalue(), "half of its second epoch, of two trials"
+    clock = SuiteClock({"a": 10.0})
+    clock.resume("a", 1.0)
+    clock.note("a", 1.0)
+    assert clock.fraction == 1.0
+
+
 def test_the_pace_of_the_first_steps_is_not_all_that_counts(monkeypatch):
     """Workers load libraries first: 50 s for the first tenth do not mean 450 for the rest, as 100 were measured."""
     now = [0.0]
