@@ -12,6 +12,7 @@ from gan_bench.bench import Outcome, Preparation, carry_out, cluster_of, prepare
 from gan_bench.bench_options import BenchOptions
 from gan_bench.cli.console import PlainConsole, StopRequest, table_console
 from gan_bench.cli.display import PreparationLines, ProgressDisplay
+from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.trial import Trial
 from gan_bench.core.text import duration, plural
 from gan_bench.execution.cluster.connection import Cluster
@@ -46,7 +47,7 @@ def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool 
     """
     stop = StopRequest(console)
     with cluster_of(options) as cluster:
-        planned = partial(_announce_plan, console=console)
+        planned = partial(_announce_plan, asked=options.plan, console=console)
         prepared = prepare(options, stop, PreparationLines(console), planned, cluster)
         _announce_work(prepared, options, console)
         if options.dry_run:
@@ -86,12 +87,13 @@ def _carry_out(
 # ------------------------------------------------------------------------------------------------ before
 
 
-def _announce_plan(prepared: Preparation, console: PlainConsole) -> None:
+def _announce_plan(prepared: Preparation, asked: PlanOptions, console: PlainConsole) -> None:
     plan = prepared.plan
     where = f" of {_cluster(prepared.cluster)}" if prepared.cluster else ""
     console.say(f"{plan.suite}: {plural(len(plan.trials), 'trial')} on {prepared.place.device}{where}")
     quick = sum(trial.config.profile == "quick" for trial in plan.trials)
-    console.say(_profile(plan.profile, quick), style="bold" if quick else None)
+    values = (asked.epochs, asked.train_limit, asked.samples, asked.extractors, asked.changes)
+    console.say(_profile(plan.profile, quick, whole=not any(values)), style="bold" if quick else None)
 
 
 def _cluster(cluster: Cluster) -> str:
@@ -123,13 +125,15 @@ def _announce_work(prepared: Preparation, options: BenchOptions, console: PlainC
         console.say(f"retraining {len(prepared.retrain) - 5} more for such reasons", style="yellow")
 
 
-def _profile(profile: str, quick: int) -> str:
+def _profile(profile: str, quick: int, *, whole: bool) -> str:
     if profile == "quick" and quick:
         return "QUICK profile: fewer epochs, images and samples (--profile full for the other)"
     if profile == "quick":
         return "full profile: the suite has no quick one that cuts anything"
     if quick:
         return f"full profile, but {plural(quick, 'trial')} cut down by the command line and marked as quick"
+    if not whole:
+        return "full profile, with the values that the command line sets"
     return "full profile: the suite's whole protocol (--profile quick for a first look)"
 
 

@@ -306,6 +306,11 @@ def test_ctrl_c_while_libraries_load():
     assert (done.returncode, done.stderr) == (130, "")
 
 
+def test_values_of_the_command_line_are_no_whole_protocol(tmp_path, suite):
+    done = gan_bench("run", suite, "--profile", "full", "--samples", 20_000, "--dry-run", "--results", tmp_path / "r")
+    assert "full profile, with the values that the command line sets" in done.stdout
+
+
 def test_dry_run_writes_nothing(tmp_path, suite):
     done = gan_bench("run", suite, "--dry-run", "--results", tmp_path / "r")
     assert done.returncode == 0, done.stderr
