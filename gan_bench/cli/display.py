@@ -73,8 +73,11 @@ class SuiteClock:
         self._started = time.monotonic()
 
     def resume(self, trial_id: str, fraction: float) -> None:
-        """Take in how much of a trial an earlier run has done: it took none of this run's time."""
-        self._earlier[trial_id] = min(fraction, 1.0)
+        """Take in how much of a trial an earlier run has done: it took none of this run's time.
+
+        Of a trial that starts twice in one run, the second start goes on from what this run did.
+        """
+        self._earlier.setdefault(trial_id, min(fraction, 1.0))
 
     def note(self, trial_id: str, fraction: float) -> None:
         """Take in how much of a trial is done."""

@@ -11,7 +11,7 @@ from gan_bench.records import schema
 from gan_bench.records.json_files import read_object
 from gan_bench.records.json_lines import read_lines
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import STEP_LINE, read_left_out, read_optional, read_or_error
+from gan_bench.records.reader import STEP_LINE, excused, read_left_out, read_optional, read_or_error
 from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
 from gan_bench.records.writer import digests
 
@@ -79,7 +79,8 @@ def damage_of(directory: RecordDirectory) -> str | None:
         found = digests(directory)
     except OSError as error:
         return f"{error.filename} cannot be read ({error.strerror})"
-    record, left_out = record_of(directory), read_left_out(directory.path.parent).get(directory.path.name, frozenset())
+    record = record_of(directory)
+    left_out = excused(read_left_out(directory.path.parent).get(directory.path.name, {}), stored.record)
     for name, digest in record.files.items() if record else ():
         if found.get(name) != digest and not (name in left_out and name not in found):
             return f"{directory.path / name} {'is not what was written' if name in found else 'is gone'}"

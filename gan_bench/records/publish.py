@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import ASIDE
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import matches
@@ -27,6 +28,7 @@ from gan_bench.records.layout import (
 )
 from gan_bench.records.reader import StoredTrial, existing, read_left_out, suite_folders
 from gan_bench.records.record import SCHEMA_VERSION, Status
+from gan_bench.records.shared import lend_measures
 from gan_bench.records.verify import verified_suite
 from gan_bench.records.writer import digests
 
@@ -55,7 +57,8 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
 
     Of generators those asked for go along; of samples those of the lowest seed of every setting, which reports show,
     and those of the trials whose generators go along. What stays behind is listed, so that ``verify`` can tell it from
-    what was lost. Everything else is copied as it is: reports of both folders have the same tables.
+    what was lost. Everything else is copied as it is: reports of both folders have the same tables, but for trials that
+    have not ended.
 
     Args:
         results: A results folder, or one suite's folder in it.
@@ -64,10 +67,11 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
 
     Raises:
         UserError: No trial has finished, a record is invalid, a name matches no finished trial, or a suite's folder is
-            there and was not published.
+            there and was not published, or holds what the records do not.
         OSError: ``out`` cannot be written.
     """
-    suites = {suite: list(_ended(suite)) for suite in suite_folders(existing(results))}
+    lend_measures(existing(results))
+    suites = {suite: list(_ended(suite)) for suite in suite_folders(results)}
     done = [stored.trial["name"] for ended in suites.values() for stored in ended if _has_status(stored, Status.DONE)]
     if not done:
         raise UserError(f"{results} holds no finished trial to publish; run a suite first")
@@ -75,7 +79,7 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
         if not any(matches(name, wanted) for name in done):
             raise UserError(f"no finished trial in {results} is called {wanted!r}; the report's trial table has names")
     for suite in suites:
-        _check_replaceable(_target(suite, out))
+        _check_replaceable(_target(suite, out), suite)
     return [_publish_suite(suite, ended, _target(suite, out), generators) for suite, ended in suites.items() if ended]
 
 
@@ -86,9 +90,11 @@ def _ended(suite: Path) -> Iterator[StoredTrial]:
         UserError: A record is invalid: what is broken is not to be published.
     """
     for verdict, stored in verified_suite(suite):
+        if stored is not None and (stored.record is None or _has_status(stored, Status.INTERRUPTED)):
+            continue
         if verdict.faults:
             raise UserError(f"{verdict.name} is invalid ({verdict.faults[0]}); mend it before it is published")
-        if stored is not None and stored.record is not None and not _has_status(stored, Status.INTERRUPTED):
+        if stored is not None:
             yield stored
 
 
@@ -100,9 +106,23 @@ def _target(suite: Path, out: Path) -> Path:
     return out / suite.resolve().name
 
 
-def _check_replaceable(target: Path) -> None:
-    if target.exists() and not (target / LEFT_OUT).is_file():
+def _check_replaceable(target: Path, suite: Path) -> None:
+    """Refuse to replace anything but an earlier publication of the same records.
+
+    Raises:
+        UserError: It is something else, or a run has continued it.
+    """
+    if not target.exists():
+        return
+    if target.samefile(suite) or not (target / LEFT_OUT).is_file():
         raise UserError(f"{target} is there and is no earlier publication; name another folder with --out")
+    for path in target.rglob("*"):
+        name = path.relative_to(target)
+        is_hidden = any(part.startswith(".") for part in name.parts)
+        if path.is_file() and name.name != LEFT_OUT and not is_hidden and not (suite / name).exists():
+            raise UserError(
+                f"{path} is in the folder that is to be replaced and not in {suite}; name another with --out"
+            )
 
 
 def _publish_suite(suite: Path, ended: Sequence[StoredTrial], target: Path, generators: Sequence[str]) -> Publication:
@@ -111,30 +131,37 @@ def _publish_suite(suite: Path, ended: Sequence[StoredTrial], target: Path, gene
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     missed_before, shown, kept = read_left_out(suite), _lowest_seeds(ended), 0
-    left_out: dict[str, list[str]] = {}
+    left_out: dict[str, dict[str, str]] = {}
     for stored in ended:
         is_asked = any(matches(stored.trial["name"], wanted) for wanted in generators)
         names = list(_copied(stored, weights=is_asked, samples=is_asked or stored.path.name in shown))
         _copy(stored.path, aside / stored.path.name, names)
-        missed = (set(digests(RecordDirectory(stored.path))) | missed_before.get(stored.path.name, set())) - set(names)
-        if missed:
-            left_out[stored.path.name] = sorted(missed)
+        known = {**missed_before.get(stored.path.name, {}), **digests(RecordDirectory(stored.path))}
+        if missed := {name: known[name] for name in sorted(set(known) - set(names))}:
+            left_out[stored.path.name] = missed
         kept += WEIGHTS in names
     _copy(suite, aside, [name for name in (BASELINES, SUITE) if (suite / name).is_file()])
     _copy_plan(suite, aside)
     write_object(aside / LEFT_OUT, {"schema": SCHEMA_VERSION, "files": left_out})
     size = sum(path.stat().st_size for path in aside.rglob("*") if path.is_file())
-    shutil.rmtree(target, ignore_errors=True)
+    earlier = aside.with_suffix(".earlier" + ASIDE)
+    if target.exists():
+        shutil.rmtree(earlier, ignore_errors=True)
+        target.rename(earlier)
     aside.rename(target)
+    if earlier.exists():
+        shutil.rmtree(earlier)
     begun = sum(path.is_dir() for path in suite.glob(TRIALS))
     return Publication(target, len(ended), begun - len(ended), kept, size)
 
 
 def _lowest_seeds(trials: Iterable[StoredTrial]) -> set[str]:
-    """Return the directories of the lowest seed of every setting."""
+    """Return the directories of the lowest seed of every setting that has samples."""
     lowest: dict[str, StoredTrial] = {}
     for stored in sorted(trials, key=lambda stored: int(stored.trial["config"]["seed"])):
-        lowest.setdefault(stored.trial["setting"], stored)
+        if next(RecordDirectory(stored.path).samples.glob("*.png"), None) is not None:
+            config = TrialConfig.from_json(stored.trial["config"])
+            lowest.setdefault(replace(config, seed=0).id, stored)
     return {stored.path.name for stored in lowest.values()}
 
 

@@ -243,16 +243,31 @@ def check_planned(path: Path, row: Mapping[str, Any]) -> dict[str, Any]:
     return _with_config(path, row)
 
 
-def read_left_out(suite: Path) -> dict[str, frozenset[str]]:
+def read_left_out(suite: Path) -> dict[str, dict[str, str]]:
     """Read which files a published suite does without.
 
     Returns:
-        Names of files by record directory; empty for records that were not published.
+        Digests of these files by record directory and name; empty for records that were not published.
 
     Raises:
         RecordError: The list is damaged.
     """
     if not (suite / LEFT_OUT).exists():
         return {}
-    content = read_known(suite / LEFT_OUT, schema.LEFT_OUT, schema.LeftOut)
-    return {directory: frozenset(names) for directory, names in content["files"].items()}
+    try:
+        files: dict[str, dict[str, str]] = read_known(suite / LEFT_OUT, schema.LEFT_OUT, schema.LeftOut)["files"]
+    except RecordError as error:
+        remedy = "no run writes it; fetch the publication again, or publish again"
+        raise RecordError(str(error).replace(REMEDY, remedy)) from None
+    return files
+
+
+def excused(left_out: Mapping[str, str], record: Mapping[str, Any] | None) -> frozenset[str]:
+    """Return which files of a trial may be missing: those that were left out of the record that is there.
+
+    Args:
+        left_out: What ``read_left_out`` returned of the trial's directory.
+        record: ``record.json``; of a trial that was trained again since, it has other digests.
+    """
+    files = record.get("files", {}) if record else {}
+    return frozenset(name for name, digest in left_out.items() if files.get(name) == digest)

@@ -323,7 +323,10 @@ class LeftOut(TypedDict):
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
     schema: Schema
-    files: Annotated[dict[str, list[str]], doc("names of files that were not copied, by record directory")]
+    files: Annotated[
+        dict[str, dict[str, str]],
+        doc("SHA-256 of the files that were not copied, by record directory and name"),
+    ]
     sha256: NotRequired[Digest]
 
 

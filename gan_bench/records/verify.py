@@ -13,7 +13,7 @@ from gan_bench.core.sealed import unseal
 from gan_bench.core.text import plural
 from gan_bench.records.layout import BASELINES, CHECKPOINT_MAGIC, SAMPLES, WEIGHTS, RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.reader import StoredTrial, read_left_out, scan_suite, suite_folders
+from gan_bench.records.reader import StoredTrial, excused, read_left_out, scan_suite, suite_folders
 from gan_bench.records.record import Status, TrialRecord, best_scores
 from gan_bench.records.shared import lend_measures, read_suite_baselines
 from gan_bench.records.writer import digests
@@ -59,7 +59,7 @@ def verified_suite(suite: Path) -> Iterator[tuple[Verdict, StoredTrial | None]]:
             read_suite_baselines(suite)
         except RecordError as error:
             yield Verdict(suite.name, (str(error),)), None
-    left_out: dict[str, frozenset[str]] = {}
+    left_out: dict[str, dict[str, str]] = {}
     try:
         left_out = read_left_out(suite)
     except RecordError as error:
@@ -71,7 +71,7 @@ def verified_suite(suite: Path) -> Iterator[tuple[Verdict, StoredTrial | None]]:
         if isinstance(stored, RecordError):
             yield Verdict("record", (str(stored),)), None
         elif stored.path.is_dir() and not stored.damage:
-            faults = _faults(stored, left_out.get(stored.path.name, frozenset()))
+            faults = _faults(stored, excused(left_out.get(stored.path.name, {}), stored.record))
             yield Verdict(stored.path.name, tuple(faults), tuple(_remarks(stored))), stored
         elif not stored.damage:
             yield Verdict(stored.path.name, (), ("is planned and has no record",), checked=False), None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations, pairwise
 from typing import Any
@@ -116,9 +117,11 @@ def factor_rows(
 
 def _one_by_one(sides: Iterable[Sides]) -> Iterator[Sides]:
     for recipe, first, second, pairs in sides:
-        labels = zip(pairs["label_a"], pairs["label_b"], strict=True)
-        for name, members in pairs.groupby([_shared(*each) or recipe for each in labels], sort=True):
-            yield str(name), first, second, members
+        found = [(str(a), str(b), members) for (a, b), members in pairs.groupby(["label_a", "label_b"], sort=True)]
+        names = Counter(_shared(a, b) for a, b, _ in found)
+        for a, b, members in found:
+            name = _shared(a, b)
+            yield (name or recipe) if names[name] == 1 else f"{a} against {b}", first, second, members
 
 
 def _shared(first: str, second: str) -> str:

@@ -50,7 +50,8 @@ def proposal(study: Study, factors: list[pd.DataFrame], *, scored: bool) -> str 
     if total is None or total - len(have) > MOST_MORE:
         return whole
     more = [seed for seed in range(total + len(have)) if seed not in have][: total - len(have)]
-    seconds = trials[["train_seconds", "evaluate_seconds"]].sum(axis=1).median() * trials["group"].nunique() * len(more)
+    each = trials[["train_seconds", "evaluate_seconds"]].dropna().sum(axis=1).groupby(trials["group"]).median()
+    seconds = each.mean() * trials["group"].nunique() * len(more)  # settings without a time count as their mean
     seeds = ",".join(map(str, [*have, *more]))
     why = "one seed cannot say" if len(have) == 1 else "would decide more"
     wanted = f"`{_with(command, '--seeds', seeds)}`"

@@ -96,7 +96,7 @@ def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[d
                     "sd": values.std() if len(values) > 1 else None,
                     "low": expected.low if expected else None,
                     "high": expected.high if expected else None,
-                    "seeds": len(at),
+                    "seeds": len(values),
                     "verdict": _verdict(value, expected),
                 }
 

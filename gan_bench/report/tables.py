@@ -230,6 +230,8 @@ def cost_table(study: Study, protocol: str) -> Table:
     for row, done in study.settings():
         row |= {name: median_of(done[name]) for name in COSTS}
         for number, target in enumerate(targets.get(row["recipe"], ())):
+            if target is None:
+                continue
             first = scores[scores["value"] <= target].sort_values("epoch").drop_duplicates("trial").set_index("trial")
             seconds = done["trial"].map(first["train_seconds"])
             row[f"target_{number}"], row[f"to_{number}"] = target, median_of(seconds)
@@ -243,23 +245,22 @@ def cost_table(study: Study, protocol: str) -> Table:
         Column("peak_megabytes", "peak MB", "count"),
         Column("kilojoules", "GPU kJ", "number"),
     ]
-    for number, _ in enumerate(WITHIN):
-        columns.append(Column(f"target_{number}", f"target {title}", "number"))
+    for number, times in enumerate(WITHIN):
+        columns.append(Column(f"target_{number}", f"{times:g} times best {title}", "number"))
         columns.append(Column(f"to_{number}", "s to it", "seconds"))
         columns.append(Column(f"reached_{number}", "reached"))
-    near = " and ".join(f"{times:g}" for times in WITHIN)
     note = (
         "Medians over finished seeds, so that one training that waited for others does not count. Scores "
-        f"{protocol}. Targets: {near} times the {title} of the recipe's best setting; seconds of training until the "
-        "first evaluation at or below it, over the trials that reached it. Peak memory: of the GPU where one trained, "
-        "else of the process, which in-line trials share. Energy where the GPU reports its power."
+        f"{protocol}. Best {title}: of the recipe's best setting; seconds of training until the first evaluation at or "
+        "below so many times that, over the trials that reached it. Peak memory: of the GPU where one trained, else of "
+        "the process, which in-line trials share. Energy where the GPU reports its power."
     )
     return study.table(f"cost-{protocol}", "cost", columns, pd.DataFrame(rows), note)
 
 
-def _targets(study: Study, protocol: str) -> dict[str, tuple[float, ...]]:
-    """Return the primary scores that count as near the best, by recipe; those that nobody need train for left out."""
-    found: dict[str, tuple[float, ...]] = {}
+def _targets(study: Study, protocol: str) -> dict[str, tuple[float | None, ...]]:
+    """Return the primary scores that count as near the best, by recipe; None for those that nobody need train for."""
+    found: dict[str, tuple[float | None, ...]] = {}
     by_label = {row["setting"]: (row["recipe"], done) for row, done in study.settings()}
     final, primary = study.final(protocol), primary_measure()
     for label in study.ranking(protocol):
@@ -267,7 +268,7 @@ def _targets(study: Study, protocol: str) -> dict[str, tuple[float, ...]]:
         if recipe not in found:
             untrained = study.untrained(protocol, primary, recipe)
             near = [_round_up(times * float(pick(done, final, primary).mean())) for times in WITHIN]
-            found[recipe] = tuple(target for target in near if untrained is None or target < untrained)
+            found[recipe] = tuple(each if untrained is None or each < untrained else None for each in near)
     return found
 
 
@@ -292,7 +293,7 @@ def factor_tables(study: Study, protocol: str) -> Iterator[Table]:
         if rows:
             yield _factor_table(study, protocol, factor, rows)
             held = factors.factor_rows(study.trials, fields, final, compared, noise, apart=apart, held=True)
-            if len({row["recipe"] for row in held}) > len({row["recipe"] for row in rows}):
+            if len(held) > len(rows):  # some recipe has several settings that are otherwise equal
                 yield _held_table(study, protocol, held, f"{factor}, {factors.HELD}")
     done = study.scores[(study.scores["status"] == "done") & (study.scores["protocol"] == protocol)]
     rows = factors.epoch_rows(done, study.shown((primary_measure(),)), noise)

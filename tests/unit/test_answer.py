@@ -74,6 +74,19 @@ def test_an_effect_at_one_value_of_another_factor_is_not_averaged_away():
     assert rows["corrected"].to_dict() == pytest.approx({"lr 3e-4": 2 * low, "lr 2e-4": high})
 
 
+def test_what_goes_with_a_level_is_not_averaged_either():
+    """Betas go with optimizers; two kinds of adam against one rmsprop are two comparisons."""
+    rms = {"optimizer_g": "rmsprop", "optimizer_d": "rmsprop"}
+    adam = [({"betas_g": (b, 0.999), "betas_d": (b, 0.999)}, fid) for b, fid in ((0.5, 20.0), (0.9, 80.0))]
+    items = [
+        stored(digits_trial(seed, **values), fid=fid + seed) for values, fid in (*adam, (rms, 50.0)) for seed in SEEDS
+    ]
+    rows = table(ReportTables.of(build_frames(items)).all, "factor-optimizer-other-values-held").rows
+    rows = rows[rows["key"] == "fid"]
+    assert sorted(rows["winner"]) == ["adam", "rmsprop"]
+    assert rows["recipe"].str.contains(" against ").all()
+
+
 def test_what_the_average_says_of_one_comparison_is_not_said_twice():
     items = interaction((), (20, 21, 20, 22, 21))
     assert not [each for each in ReportTables.of(build_frames(items)).all if "held" in each.name]

@@ -63,6 +63,11 @@ def test_what_an_earlier_run_did_took_none_of_this_run_s_time(monkeypatch):
         now[0] = 50.0
         display.progress(trial, Progress(epoch=2, fraction=0.75, values=VALUES, images_per_second=100.0))
     assert "25% of the suite, about 2 min left" in lines.file.getvalue(), "half of its second epoch, of two trials"
+    twice = SuiteClock({"a": 100.0, "b": 100.0})
+    for start, note in ((0.0, 0.75), (0.75, 0.76)):  # lost and resumed within this run
+        twice.resume("a", start)
+        twice.note("a", note)
+    assert twice.fraction == pytest.approx(0.38)
     clock = SuiteClock({"a": 10.0})
     clock.resume("a", 1.0)
     clock.note("a", 1.0)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
+from support.commands import gan_bench
+from support.records import edit
 from typer.testing import CliRunner
 
 import gan_bench as gb
@@ -14,7 +17,10 @@ from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records.earlier import damage_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.publish import publish
+from gan_bench.records.reader import read_trial
+from gan_bench.records.record import Status, TrialRecord
 from gan_bench.records.verify import verify
+from gan_bench.records.writer import finish
 from gan_bench.report.build import build_report
 
 SUITE = """
@@ -70,6 +76,8 @@ def test_the_bulk_stays_behind_and_is_listed(results, tmp_path):
     assert not own.samples.exists()
     listed = json.loads((suite / "left-out.json").read_text())["files"]
     missing = {f"{folder}/{name}" for folder, files in listed.items() for name in files}
+    for folder, files in listed.items():
+        assert files.items() <= read_trial(source / folder).record["files"].items()
     kept = {name for name in names(source) if not name.startswith(".locks")}
     assert missing == kept - names(suite)
     assert not faults(tmp_path / "out")
@@ -114,8 +122,19 @@ def test_a_damaged_list_is_a_fault_and_stops_a_run(results, tmp_path):
     path = suite / "left-out.json"
     path.write_text(path.read_text().replace("epoch-0001", "epoch-0009"))
     assert any("left-out.json is damaged" in fault for fault in faults(tmp_path / "out"))
-    with pytest.raises(RecordError, match=r"left-out\.json is damaged"):
+    with pytest.raises(
+        RecordError, match=r"left-out\.json is damaged.*; no run writes it; fetch the publication again"
+    ):
         damage_of(directory(suite, "*lr=0.0002*seed=0"))
+
+
+def test_a_trial_that_was_trained_again_is_excused_nothing(results, tmp_path):
+    publish(results, tmp_path / "out")
+    own = directory(tmp_path / "out" / "small", "*lr=0.0002*seed=0")
+    record = read_trial(own.path).record
+    edit(own.record, files={**record["files"], "generator.safetensors": "0" * 64}, weights_sha256="0" * 64)
+    assert "generator.safetensors is gone" in faults(tmp_path / "out")
+    assert "is gone" in damage_of(own)
 
 
 def test_a_run_takes_published_trials_as_done(results, tmp_path):
@@ -135,10 +154,59 @@ def test_only_what_has_ended_and_is_whole_is_published(copied, tmp_path):
     (made,) = publish(copied, tmp_path / "out")
     assert (made.trials, made.unfinished) == (3, 1)
     assert not (made.folder / own.path.name).exists()
+    own.checkpoint.write_bytes(b"damaged")  # of a trial that is not published
+    assert publish(copied, tmp_path / "out")[0].trials == 3
     directory(copied / "small", "*lr=0.0002*seed=0").history.write_text("")
     with pytest.raises(UserError, match=r"seed=0.* is invalid \(.*mend it before"):
         publish(copied, tmp_path / "out")
     assert not faults(tmp_path / "out")
+
+
+def test_samples_of_a_seed_that_failed_before_its_first_are_those_of_the_next(copied, tmp_path):
+    lowest = directory(copied / "small", "mnist-mlp-z100,dataset=digits*seed=0")
+    record = TrialRecord.from_json(read_trial(lowest.path).record)
+    shutil.rmtree(lowest.samples)
+    for path in (lowest.weights, lowest.evaluations, lowest.history):
+        path.unlink()
+    for path in (lowest.evaluations, lowest.history):
+        path.touch()
+    failed = replace(record, status=Status.FAILED, reason="test", final={}, best={}, weights_sha256=None, epochs=0)
+    finish(lowest, failed)
+    (made,) = publish(copied, tmp_path / "out")
+    shown = [path.name.rpartition("--")[0] for path in made.folder.glob("*--*") if (path / "samples").exists()]
+    assert [name.rpartition("seed=")[2] for name in sorted(shown)] == ["1", "0"]
+
+
+def test_measures_of_other_packages_are_no_damage(copied, tmp_path):
+    own = directory(copied / "small", "*lr=0.0002*seed=0")
+    lines = [json.loads(line) for line in own.evaluations.read_text().splitlines()]
+    for line in lines:
+        score = {**line["scores"][0], "metric": "foreign", "name": "foreign[lenet-mnist-v1,train,64]", "value": 0.5}
+        line["scores"].append(score)
+    own.evaluations.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    record = TrialRecord.from_json(read_trial(own.path).record)
+    name = "foreign[lenet-mnist-v1,train,64]"
+    best = {**record.best, name: {"epoch": 1, "value": 0.5}}
+    finish(own, replace(record, final={**record.final, name: 0.5}, best=best))
+    foreign = {"title": "F", "lower_is_better": True, "description": "d.", "metric": "", "roles": [],
+               "log_scale": False, "bounds": [0.0, None]}  # fmt: skip
+    edit(copied / "small" / "plan.json", measures={"foreign": foreign})
+    done = gan_bench("publish", copied, "--out", tmp_path / "out")  # in a process that then forgets the measure
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 trials" in done.stdout
+
+
+def test_what_a_publication_has_gained_is_not_destroyed(results, tmp_path):
+    publish(results, tmp_path / "out", ["seed=0"])
+    with pytest.raises(UserError, match="no earlier publication"):
+        publish(tmp_path / "out", tmp_path / "out")
+    suite = tmp_path / "out" / "small"
+    more = directory(suite, "*lr=0.0002*seed=0").checkpoint
+    more.write_bytes(b"of a run that goes on")
+    with pytest.raises(UserError, match=r"checkpoint\.pt is in the folder that is to be replaced"):
+        publish(results, tmp_path / "out")
+    more.unlink()
+    publish(results, tmp_path / "out")
 
 
 def test_a_publication_replaces_none_but_an_earlier_one(results, tmp_path):
