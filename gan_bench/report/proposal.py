@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 
 import pandas as pd
@@ -55,7 +54,7 @@ def proposal(study: Study, factors: list[pd.DataFrame], *, scored: bool) -> str 
     seeds = ",".join(map(str, [*have, *more]))
     why = "one seed cannot say" if len(have) == 1 else "would decide more"
     wanted = f"`{_with(command, '--seeds', seeds)}`"
-    return f"Next: {plural(len(more), 'more seed')} ({why}): {wanted}, about {duration(seconds / _workers(trials))}."
+    return f"Next: {plural(len(more), 'more seed')} ({why}): {wanted}, about {duration(seconds)}{_of_one_core(trials)}."
 
 
 def _with(command: str, option: str, value: str) -> str:
@@ -81,7 +80,7 @@ def _narrows(command: str) -> bool:
     return not {"--only", "--seeds"}.isdisjoint(shlex.split(command))
 
 
-def _workers(trials: pd.DataFrame) -> int:
-    """Guess how many trials run at a time: one per core where trials had one thread each."""
+def _of_one_core(trials: pd.DataFrame) -> str:
+    """Name the core where trials had one thread each: how many cores there will be, records do not know."""
     on_cpu = (trials["device"] == "cpu").all()
-    return (os.cpu_count() or 1) if on_cpu and (trials["threads"] == 1).all() else 1
+    return " of one core" if on_cpu and (trials["threads"] == 1).all() else ""

@@ -1,0 +1,74 @@
+"""Published results: the records are whole, make the tables that lie beside them, and carry what is said of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import gan_bench as gb
+from gan_bench.records.reader import suite_folders
+from gan_bench.records.verify import verify
+from gan_bench.report.build import build_report
+
+ROOT = Path(__file__).resolve().parents[2]
+PUBLISHED = ROOT / "results" / "published"
+RECORDS = sorted(path for path in PUBLISHED.iterdir() if path.is_dir() and suite_folders(path))
+LARGEST = 30_000_000
+SAYS = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs" / "articles").glob("a?.md"))]
+MEASURED = re.compile(
+    r"\d[\d.]* ± [\d.]+|\d[\d.]* \(\d[\d.]* to \d[\d.]*\)|\d+\.\d+ to \d+\.\d+|\d\.\d{3,}|\d\d\.\d\d\b"
+)
+"""What a measurement looks like in prose: with its interval, as a range, or with more digits than a setting has."""
+
+pytestmark = pytest.mark.skipif(not RECORDS, reason="the source archive holds the published tables, not the records")
+
+
+@pytest.fixture(scope="module", params=RECORDS, ids=lambda path: path.name)
+def published(request):
+    return request.param
+
+
+def test_records_are_whole(published):
+    verdicts = list(verify(published))
+    assert [(verdict.name, verdict.faults) for verdict in verdicts if verdict.faults] == []
+    assert sum(verdict.checked for verdict in verdicts) == len(list(published.glob("*/*/record.json")))
+
+
+def test_reports_of_them_are_those_beside_them(published, tmp_path):
+    build_report(published, tmp_path)
+    kept = published / "report"
+    assert (tmp_path / "answer.md").read_text(encoding="utf-8") == (kept / "answer.md").read_text(encoding="utf-8")
+    made = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "tables").glob("*.md")}
+    assert made == {path.name: path.read_text(encoding="utf-8") for path in (kept / "tables").glob("*.md")}
+    drawn = {path.name for path in (tmp_path / "plots").glob("*.svg")}
+    assert drawn == {path.name for path in (kept / "plots").glob("*.svg")}
+
+
+def test_generators_that_went_along_draw_images(published):
+    found = sorted(published.glob("*/*/generator.safetensors"))
+    assert found
+    for path in found:
+        images = gb.generator(path).images(4, seed=0)
+        assert images.shape[0] == 4
+
+
+def test_they_are_small_and_tell_no_place():
+    made_again = (".html", ".gif")  # by a report of them, and not published
+    files = [path for path in PUBLISHED.rglob("*") if path.is_file() and path.suffix not in made_again]
+    assert sum(path.stat().st_size for path in files) < LARGEST
+    for path in files:
+        if path.suffix in (".json", ".jsonl", ".md", ".csv", ".tex", ".yaml", ".svg"):
+            place = re.search(r"/(?:home|root|tmp|Users|work)/\S+", path.read_text(encoding="utf-8"))
+            assert place is None, f"{path.name}: {place[0]}"
+
+
+@pytest.mark.parametrize("page", SAYS, ids=lambda path: path.name)
+def test_every_measurement_in_prose_is_in_a_published_table(page):
+    """Numbers of an article, which reproduction tables hold as reported, are found the same way."""
+    tables = [*PUBLISHED.rglob("*.md"), *PUBLISHED.glob("*/report/answer.md")]
+    known = "\n".join(path.read_text(encoding="utf-8") for path in tables)
+    text = page.read_text(encoding="utf-8").partition("<!-- generated: recipe")[0]
+    said = {match[0].rstrip(".") for match in MEASURED.finditer(" ".join(text.split()))}
+    assert sorted(number for number in said if number not in known) == []
