@@ -110,6 +110,15 @@ def test_one_seed_cannot_say_and_five_are_proposed():
     assert "`gan-bench run test --profile full --seeds 0,1,2,3,4`, about 24 s" in found.proposal, "8 trials of 3 s"
 
 
+def test_settings_of_unequal_cost_are_added_up():
+    items = [
+        replace(item, record={**item.record, "train_seconds": seconds, "evaluate_seconds": 0.0})
+        for lr, seconds in ((2e-4, 10.0), (3e-4, 10.0), (4e-4, 3000.0))
+        for item in trials(lr, (50, 60))
+    ]
+    assert answer(items).proposal.endswith("about 2.5 h."), "three seeds of 3020 s"
+
+
 def test_seeds_that_were_asked_for_are_replaced():
     found = answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))], "gan-bench run test --seeds 0")
     assert "`gan-bench run test --seeds 0,1,2,3,4 --profile full`" in found.proposal

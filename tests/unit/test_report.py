@@ -280,3 +280,10 @@ def test_report_needs_neither_torch_nor_mlflow():
     code += "print(*(m for m in ('torch', 'mlflow') if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_target_that_untrained_generators_reach_leaves_its_column_empty():
+    items = [stored(digits_trial(seed), fid=180.0 + seed) for seed in range(3)]  # untrained: 300
+    row = table(ReportTables.of(build_frames(items)).all, "cost").rows.iloc[0]
+    assert row["target_1"] == 230.0
+    assert "target_0" not in row or row.isna()["target_0"]
