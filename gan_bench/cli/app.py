@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -30,9 +29,8 @@ from gan_bench.cli.options import (
 )
 from gan_bench.config.data_root import data_root
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import plural as plural_of
+from gan_bench.core.text import plural
 from gan_bench.core.version import __version__
-from gan_bench.records.json_files import finite
 
 app = typer.Typer(
     name="gan-bench",
@@ -234,7 +232,7 @@ def publish(
     for made in publish_records(results, out, generator or ()):
         left = f"; {made.unfinished} unfinished left out" if made.unfinished else ""
         console().say(
-            f"{made.folder}: {plural_of(made.trials, 'trial')}, {plural_of(made.generators, 'generator')}, "
+            f"{made.folder}: {plural(made.trials, 'trial')}, {plural(made.generators, 'generator')}, "
             f"{made.size / 1e6:.1f} MB{left}"
         )
 
@@ -270,20 +268,9 @@ def check(
     data: Data = None,
 ) -> None:
     """Check the parts of a package or a file against the contract of their kinds; exit code 1 when one breaks it."""
-    from gan_bench.contract.check import check_part, parts_of
+    from gan_bench.cli.checks import check_parts
 
-    out, broken, count = console(), 0, 0
-    for plural, name in parts_of(target):
-        for each in check_part(plural, name, data_root(data)):
-            count += 1
-            broken += each.fault is not None
-            if each.fault or each.skipped:
-                word, style = ("broken", "red") if each.fault else ("not checked", "yellow")
-                out.say(f"{word:<11} {each.part}: {each.what}: {each.fault or each.skipped}", style=style)
-            else:
-                out.say(f"{'ok':<11} {each.part}: {each.what}")
-    out.say(f"{plural_of(count, 'check')}: " + (f"{broken} broken" if broken else "every part keeps its contract"))
-    raise typer.Exit(1 if broken else 0)
+    raise typer.Exit(0 if check_parts(target, data_root(data), console()) else 1)
 
 
 @app.command()
@@ -298,26 +285,22 @@ def score(
     allow_plugins: AllowArchitecture = False,
 ) -> None:
     """Score images that were made anywhere, with the scores of a benchmark run."""
-    from gan_bench import scoring
-    from gan_bench.cli.describe import score_line
+    from gan_bench.cli.score import write_scores
     from gan_bench.execution.environment import choose_device, fix_bits
 
     where = choose_device(device)
     fix_bits(where)
-    found = scoring.score(
-        generated, reference, extractor or [], data_root(data), where, samples, allow_plugins=allow_plugins
+    write_scores(
+        generated,
+        reference,
+        extractor or [],
+        data_root(data),
+        console(),
+        where=where,
+        samples=samples,
+        as_json=as_json,
+        allow_plugins=allow_plugins,
     )
-    if as_json:
-        for each in found:
-            sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")
-        return
-    names = list(dict.fromkeys(each.extractor for each in found))
-    held_out = scoring.real(reference, names, data_root(data), where, found[0].generated)
-    real = {(each.metric, each.extractor): each.value for each in held_out}
-    for each in found:
-        console().say(score_line(each, real.get((each.metric, each.extractor))))
-    for remark in scoring.remarks(reference, names):
-        console(stderr=True).say(remark, style="yellow")
 
 
 @app.command()
@@ -365,29 +348,9 @@ def verify(
     data: Data = None,
 ) -> None:
     """Check every record: digests, completeness, that history, scores and status agree."""
-    from gan_bench.records.reader import existing
-    from gan_bench.records.verify import verify as verify_records
+    from gan_bench.cli.checks import verify_records
 
-    out, bad, count = console(), 0, 0
-    for verdict in verify_records(existing(results)):
-        bad += bool(verdict.faults)
-        count += verdict.checked
-        for fault in verdict.faults:
-            out.say(f"{verdict.name}: {fault}", style="red")
-        for remark in verdict.remarks:
-            out.say(f"{verdict.name}: {remark}", style="yellow")
-    if not count:
-        raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
-    if rerun:
-        from gan_bench.execution.rerun import rerun as rerun_trials
-
-        for verdict in rerun_trials(results, rerun, data_root(data)):
-            bad += bool(verdict.faults)
-            for text in (*verdict.faults, *verdict.remarks):
-                out.say(f"{verdict.name}: {text}", style="red" if verdict.faults else None)
-    what = f"{count} checked: " + ("every record is whole" if not bad else f"{bad} invalid")
-    out.say(what)
-    raise typer.Exit(1 if bad else 0)
+    raise typer.Exit(0 if verify_records(results, rerun, data_root(data), console()) else 1)
 
 
 @app.command()
@@ -411,13 +374,9 @@ def doctor(
     results: Results = Path("results"),
 ) -> None:
     """Check this machine: versions, device, data, weights and space; exit code 1 when a run would fail."""
-    from gan_bench.cli.describe import examine
+    from gan_bench.cli.checks import examine_machine
 
-    fatal = False
-    for finding in examine(data_root(data), results, suite):
-        fatal |= finding.fatal
-        console().say(finding.line, style="red" if finding.fatal else None)
-    raise typer.Exit(1 if fatal else 0)
+    raise typer.Exit(0 if examine_machine(suite, data_root(data), results, console()) else 1)
 
 
 def main(arguments: list[str] | None = None) -> None:

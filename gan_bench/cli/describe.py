@@ -1,11 +1,8 @@
-"""What ``list``, ``show`` and ``doctor`` say."""
+"""What ``list``, ``show`` and ``data show`` say."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,7 +18,6 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import Registry, did_you_mean
 from gan_bench.core.text import plural
-from gan_bench.records.record import Score
 
 if TYPE_CHECKING:
     from gan_bench.config.data_root import DataRoot
@@ -162,10 +158,10 @@ def _describe_dataset(name: str) -> RenderableType:
     dataset = DATASETS[name]
     counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
     classes = f"; {dataset.classes} classes" if dataset.classes else ""
-    return Text(f"{name}: {dataset.description}; {counts}{classes}; {_fetched(dataset)}")
+    return Text(f"{name}: {dataset.description}; {counts}{classes}; {how_fetched(dataset)}")
 
 
-def _fetched(dataset: Dataset) -> str:
+def how_fetched(dataset: Dataset) -> str:
     """Say how a dataset comes to a machine."""
     if dataset.fetch is None:
         return "nothing to download"
@@ -246,90 +242,3 @@ def present(name: str, data: DataRoot) -> Iterator[str]:
             continue
         distinct = len({hashlib.sha256(image.numpy().tobytes()).digest() for image in images})
         yield f"{split}: {len(images):,} images, {distinct:,} distinct"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What ``doctor`` sees.
-
-    Attributes:
-        line: What is said.
-        fatal: Whether a run would fail of it.
-    """
-
-    line: str
-    fatal: bool = False
-
-
-def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator[Finding]:
-    """Look at what a run needs, one line each.
-
-    Args:
-        data: The data folder.
-        results: The results folder.
-        suite: A suite that is to run: what its datasets lack is then fatal.
-    """
-    import torch
-
-    from gan_bench.data.datasets import DATASETS
-    from gan_bench.execution.environment import choose_device, describe
-    from gan_bench.metrics.extractors import EXTRACTORS
-    from gan_bench.metrics.inception import weights_path
-
-    facts = describe(choose_device("auto"), "reference")
-    needed = {trial.config.dataset for trial in make_plan(find_suite(suite), PlanOptions()).trials} if suite else set()
-    yield Finding(f"gan_bench {facts['gan_bench']}, Python {facts['python']}, {facts['platform']}")
-    yield Finding("libraries: " + ", ".join(f"{name} {version}" for name, version in facts["libraries"].items()))
-    yield Finding(f"device: {facts['device']} ({facts['device_name']}), {torch.get_num_threads()} CPU threads")
-    for name in DATASETS:
-        try:
-            dataset = DATASETS[name]
-            for split in dataset.counts:
-                dataset.read(data.path, split)
-            yield Finding(f"dataset {name}: ready")
-        except UserError as error:
-            known = DATASETS[name] if name in DATASETS.shipped() and not data.given else None
-            how = _fetched(known) if known and known.fetch else f"not ready: {error}"
-            yield Finding(f"dataset {name}: {how}", fatal=name in needed and not (known and known.can_fetch))
-    for name in EXTRACTORS:
-        try:
-            if name != "inception":
-                EXTRACTORS[name].load(torch.device("cpu"))
-                yield Finding(f"extractor {name}: ready")
-        except UserError as error:
-            yield Finding(f"extractor {name}: not ready: {error}", fatal=name in EXTRACTORS.shipped())
-    found = weights_path()
-    yield Finding(f"extractor inception: weights {found}" if found else "extractor inception: fetched when first named")
-    yield _space(results)
-
-
-def _space(results: Path) -> Finding:
-    """Look at the results folder, or at what it would be made in."""
-    folder = next(path for path in (results.resolve(), *results.resolve().parents) if path.exists())
-    free = shutil.disk_usage(folder).free / 2**30
-    if not os.access(folder, os.W_OK):
-        return Finding(f"results: {results} cannot be written; choose another folder with --results", fatal=True)
-    return Finding(f"results: {results}, {free:.1f} GiB free", fatal=free < LEAST_GIB)
-
-
-LEAST_GIB = 0.5
-"""Free space below which no suite is worth a start."""
-
-
-def score_line(score: Score, real: float | None) -> str:
-    """Write a score for people.
-
-    Args:
-        score: The score.
-        real: What as many held-out real images score, or None where there are none.
-    """
-    value = "no value" if score.value is None else f"{score.value:.6g}"
-    spread = "" if score.std is None else f" ± {score.std:.3g}"
-    note = f"  ({score.note})" if score.note else ""
-    facts = []
-    if score.metric in MEASURES:
-        facts.append(f"{'lower' if MEASURES[score.metric].lower_is_better else 'higher'} is better")
-    if real is not None:
-        facts.append(f"held-out real images: {real:.6g}")
-    told = f"  ({'; '.join(facts)})" if facts else ""
-    return f"{score.name} = {value}{spread}{told}{note}"

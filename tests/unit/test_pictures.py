@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from gan_bench.cli.describe import examine
+from gan_bench.cli.checks import examine
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.core.errors import DataError, UserError

@@ -1,0 +1,141 @@
+"""What ``check``, ``verify`` and ``doctor`` print; each function says whether all is well."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan_bench.cli.console import PlainConsole
+from gan_bench.config.data_root import DataRoot
+from gan_bench.core.errors import UserError
+from gan_bench.core.text import plural
+
+LEAST_GIB = 0.5
+"""Free space below which no suite is worth a start."""
+
+
+def check_parts(target: str, data: DataRoot, out: PlainConsole) -> bool:
+    """Check the parts of a package or a file against the contract of their kinds, a line per check."""
+    from gan_bench.contract.check import check_part, parts_of
+
+    broken = count = 0
+    for kind, name in parts_of(target):
+        for each in check_part(kind, name, data):
+            count += 1
+            broken += each.fault is not None
+            if each.fault or each.skipped:
+                word, style = ("broken", "red") if each.fault else ("not checked", "yellow")
+                out.say(f"{word:<11} {each.part}: {each.what}: {each.fault or each.skipped}", style=style)
+            else:
+                out.say(f"{'ok':<11} {each.part}: {each.what}")
+    out.say(f"{plural(count, 'check')}: " + (f"{broken} broken" if broken else "every part keeps its contract"))
+    return not broken
+
+
+def verify_records(results: Path, rerun: str | None, data: DataRoot, out: PlainConsole) -> bool:
+    """Check every record of a folder, and train again the first steps of the trials that match ``rerun``.
+
+    Raises:
+        UserError: if the folder holds no trial records.
+    """
+    from gan_bench.records.reader import existing
+    from gan_bench.records.verify import verify
+
+    bad = count = 0
+    for verdict in verify(existing(results)):
+        bad += bool(verdict.faults)
+        count += verdict.checked
+        for fault in verdict.faults:
+            out.say(f"{verdict.name}: {fault}", style="red")
+        for remark in verdict.remarks:
+            out.say(f"{verdict.name}: {remark}", style="yellow")
+    if not count:
+        raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
+    if rerun:
+        from gan_bench.execution.rerun import rerun as rerun_trials
+
+        for verdict in rerun_trials(results, rerun, data):
+            bad += bool(verdict.faults)
+            for text in (*verdict.faults, *verdict.remarks):
+                out.say(f"{verdict.name}: {text}", style="red" if verdict.faults else None)
+    out.say(f"{count} checked: " + (f"{bad} invalid" if bad else "every record is whole"))
+    return not bad
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What ``doctor`` sees.
+
+    Attributes:
+        line: What is said.
+        fatal: Whether a run would fail of it.
+    """
+
+    line: str
+    fatal: bool = False
+
+
+def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator[Finding]:
+    """Look at what a run needs, one line each.
+
+    Args:
+        data: The data folder.
+        results: The results folder.
+        suite: A suite that is to run: what its datasets lack is then fatal.
+    """
+    import torch
+
+    from gan_bench.cli.describe import how_fetched
+    from gan_bench.config.cuts import PlanOptions
+    from gan_bench.config.suite import find_suite, make_plan
+    from gan_bench.data.datasets import DATASETS
+    from gan_bench.execution.environment import choose_device, describe
+    from gan_bench.metrics.extractors import EXTRACTORS
+    from gan_bench.metrics.inception import weights_path
+
+    facts = describe(choose_device("auto"), "reference")
+    needed = {trial.config.dataset for trial in make_plan(find_suite(suite), PlanOptions()).trials} if suite else set()
+    yield Finding(f"gan_bench {facts['gan_bench']}, Python {facts['python']}, {facts['platform']}")
+    yield Finding("libraries: " + ", ".join(f"{name} {version}" for name, version in facts["libraries"].items()))
+    yield Finding(f"device: {facts['device']} ({facts['device_name']}), {torch.get_num_threads()} CPU threads")
+    for name in DATASETS:
+        try:
+            dataset = DATASETS[name]
+            for split in dataset.counts:
+                dataset.read(data.path, split)
+            yield Finding(f"dataset {name}: ready")
+        except UserError as error:
+            known = DATASETS[name] if name in DATASETS.shipped() and not data.given else None
+            how = how_fetched(known) if known and known.fetch else f"not ready: {error}"
+            yield Finding(f"dataset {name}: {how}", fatal=name in needed and not (known and known.can_fetch))
+    for name in EXTRACTORS:
+        try:
+            if name != "inception":
+                EXTRACTORS[name].load(torch.device("cpu"))
+                yield Finding(f"extractor {name}: ready")
+        except UserError as error:
+            yield Finding(f"extractor {name}: not ready: {error}", fatal=name in EXTRACTORS.shipped())
+    found = weights_path()
+    yield Finding(f"extractor inception: weights {found}" if found else "extractor inception: fetched when first named")
+    yield _space(results)
+
+
+def _space(results: Path) -> Finding:
+    """Look at the results folder, or at what it would be made in."""
+    folder = next(path for path in (results.resolve(), *results.resolve().parents) if path.exists())
+    free = shutil.disk_usage(folder).free / 2**30
+    if not os.access(folder, os.W_OK):
+        return Finding(f"results: {results} cannot be written; choose another folder with --results", fatal=True)
+    return Finding(f"results: {results}, {free:.1f} GiB free", fatal=free < LEAST_GIB)
+
+
+def examine_machine(suite: str | None, data: DataRoot, results: Path, out: PlainConsole) -> bool:
+    """Print what a run, or a run of one suite, finds on this machine; it is not well when that run would fail."""
+    fatal = False
+    for finding in examine(data, results, suite):
+        fatal |= finding.fatal
+        out.say(finding.line, style="red" if finding.fatal else None)
+    return not fatal
