@@ -228,8 +228,8 @@ TARGETS: dict[str, Callable[[Path], Callable[[random.Random], None]]] = {
 }
 
 
-def fuzz(name: str, seconds: float, seed: int) -> tuple[int, int]:
-    """Run one target.
+def fuzz(name: str, seconds: float, seed: int, most: int | None = None) -> tuple[int, int]:
+    """Run one target until its time is over, or, where a number of inputs is given, until it has taken so many.
 
     Returns:
         Inputs, and how many of them gave anything but a result or a ``UserError``.
@@ -238,7 +238,7 @@ def fuzz(name: str, seconds: float, seed: int) -> tuple[int, int]:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("error")
         target = TARGETS[name](Path(folder))
-        while time.monotonic() < until:
+        while time.monotonic() < until if most is None else count < most:
             count += 1
             try:
                 target(random.Random(f"{seed}/{name}/{count}"))
@@ -254,11 +254,12 @@ def main() -> None:
     """Run the targets and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="time for all targets together")
+    parser.add_argument("--inputs", type=int, help="inputs of each target, however long they take")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", choices=sorted(TARGETS), action="append")
     asked = parser.parse_args()
     targets = asked.target or list(TARGETS)
-    results = {name: fuzz(name, asked.seconds / len(targets), asked.seed) for name in targets}
+    results = {name: fuzz(name, asked.seconds / len(targets), asked.seed, asked.inputs) for name in targets}
     summary = {name: {"inputs": count, "tracebacks": found} for name, (count, found) in results.items()}
     sys.stdout.write(json.dumps(summary) + "\n")
     sys.exit(1 if any(found for _, found in results.values()) else 0)
