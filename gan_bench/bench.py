@@ -31,7 +31,7 @@ from gan_bench.execution.cluster.connection import Cluster, connected
 from gan_bench.execution.cluster.executor import OnCluster, run_ray
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.environment import choose_device, fix_bits
-from gan_bench.execution.estimate import Estimate, estimate
+from gan_bench.execution.estimate import Estimate, estimate, unmeasured
 from gan_bench.execution.events import Listener, Notify, ignore_preparation
 from gan_bench.execution.executors import run_inline, run_processes
 from gan_bench.execution.job import Site
@@ -56,7 +56,7 @@ class Preparation:
         todo: Trials to run.
         retrain: Why trials that had ended are trained again, by trial id.
         pool: The worker processes, or None when trials run in this process.
-        estimate: What a short measurement says, or None when it could not be made.
+        estimate: What a short measurement says, or what is known without one; None when it could not be made.
         problem: Why it could not.
         remarks: What somebody should know who runs it.
         cluster: The cluster it runs on, or None.
@@ -193,7 +193,9 @@ def _with_work(prepared: Preparation, options: BenchOptions) -> Preparation:
         retrain={trial.id: why for trial in todo if (why := states[trial.id].retrain)},
         pool=pool,
         remarks=[*found.remarks, *locks_remark(options.results)],
-        estimate=place.call(estimate, todo, workers=workers, group=group, done=kept, beside=beside),
+        estimate=place.call(estimate, todo, workers=workers, group=group, done=kept, beside=beside)
+        if options.measure
+        else unmeasured(todo, group, kept),
     )
 
 
@@ -260,7 +262,7 @@ def carry_out(
                 listener,
                 policy,
                 context.stop,
-                lambda trial: expected.trial_seconds[trial.id],
+                lambda trial: expected.work[trial.id],
                 group,
                 options.workers,
             )

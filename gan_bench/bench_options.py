@@ -35,6 +35,7 @@ class BenchOptions:
         dry_run: Stop after the plan.
         ray: What is asked of a cluster, for the executor of that name.
         join: Whether other processes share the suite: what they run is theirs.
+        measure: Whether a short measurement before the start says how long the run takes, and on a GPU what groups pay.
     """
 
     suite: str
@@ -54,6 +55,7 @@ class BenchOptions:
     dry_run: bool
     ray: RayOptions = field(default_factory=RayOptions)
     join: bool = False
+    measure: bool = True
 
     def command(self) -> str:
         """Return the command that runs the same trials again; where data and MLflow lie is left out."""

@@ -14,4 +14,4 @@
 set -euo pipefail
 export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-1}"
 # shellcheck disable=SC2086  # ARGS holds several words
-exec "${GAN_BENCH:-.venv/bin/gan-bench}" run "${SUITE:-mnist}" --join --executor inline --results "${RESULTS:-results}" ${ARGS:-}
+exec "${GAN_BENCH:-.venv/bin/gan-bench}" run "${SUITE:-mnist}" --join --no-estimate --executor inline --results "${RESULTS:-results}" ${ARGS:-}

@@ -103,6 +103,14 @@ def run(
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier records of these trials.")] = False,
     allow_plugins: AllowPlugins = False,
+    no_estimate: Annotated[
+        bool,
+        typer.Option(
+            "--no-estimate",
+            envvar="GAN_BENCH_NO_ESTIMATE",
+            help="Start at once, without measuring how long it takes, nor on a GPU how many trials to train together.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the expected time.")] = False,
     tables: Tables = TablesChoice.RANKING,
 ) -> None:
@@ -144,6 +152,7 @@ def run(
             fresh=fresh,
             dry_run=dry_run,
             join=join,
+            measure=not no_estimate,
             ray=RayOptions(address=ray_address, gpus=gpus_per_trial, cpus=cpus_per_trial),
         ),
         console(),

@@ -76,7 +76,7 @@ def _carry_out(
             len(prepared.todo),
             several=several,
             expected=prepared.estimate.images_per_second,
-            work=prepared.estimate.trial_seconds,
+            work=prepared.estimate.work,
             seconds=prepared.estimate.seconds,
         ) as display,
     ):
@@ -114,7 +114,7 @@ def _announce_work(prepared: Preparation, options: BenchOptions, console: PlainC
         )
     if finished := len(plan.trials) - len(todo):
         console.say(f"{finished} finished, {len(todo)} to run")
-    if prepared.estimate and todo:
+    if todo:
         _announce_time(prepared, options, console)
     for remark in prepared.remarks:
         console.say(remark, style="yellow")
@@ -139,7 +139,8 @@ def _profile(profile: str, quick: int, *, whole: bool) -> str:
 
 def _announce_time(prepared: Preparation, options: BenchOptions, console: PlainConsole) -> None:
     estimate, pool = prepared.estimate, prepared.pool
-    assert estimate is not None  # noqa: S101 - the caller looked
+    if estimate is None or estimate.seconds is None:
+        return
     cluster = prepared.cluster
     threads = cluster.threads if cluster else pool.threads if pool else torch.get_num_threads()
     how = f", threads: {threads}" if prepared.place.device == "cpu" else ""

@@ -40,19 +40,19 @@ class Estimate:
     """What a short measurement of every kind of step says.
 
     Attributes:
-        seconds: Seconds of training and evaluation until all is done.
+        seconds: Seconds of training and evaluation until all is done; None where nothing was measured.
         groups: How many trials of a kind should train together, by ``shape_key``; those of one only are left out.
         one_thread: How many times as fast as with all threads a step was with one: far above 1 on a machine that is
             busy with other work, where threads wait for each other.
         step_seconds: Seconds of a step, by ``shape_key``.
-        trial_seconds: Seconds of what is left of each trial, by its id.
+        work: What is left of each trial, by its id, in seconds; in epochs where nothing was measured.
     """
 
-    seconds: float
+    seconds: float | None
     groups: Mapping[Hashable, int] = field(default_factory=dict)
     one_thread: float = 1.0
     step_seconds: Mapping[Hashable, float] = field(default_factory=dict)
-    trial_seconds: Mapping[str, float] = field(default_factory=dict)
+    work: Mapping[str, float] = field(default_factory=dict)
 
     def images_per_second(self, config: TrialConfig) -> float | None:
         """Return the pace that was measured for a trial that trains by itself, or None."""
@@ -105,7 +105,20 @@ def estimate(
     finally:
         torch.set_num_threads(threads)
     seconds = WORKER_START + max(sum(jobs) / workers, max(jobs, default=0.0))
-    return Estimate(seconds, _groups(paces), step_seconds=_steps(paces), trial_seconds=each)
+    return Estimate(seconds, _groups(paces), step_seconds=_steps(paces), work=each)
+
+
+def unmeasured(trials: list[Trial], group: int | None = None, done: Mapping[str, int] | None = None) -> Estimate:
+    """Count what is left without measuring anything.
+
+    Args:
+        trials: What will run.
+        group: How many trials train together; none do when None, because what is fastest is not known.
+        done: Epochs that trials have behind them, by trial id.
+    """
+    groups = {shape_key(trial.config): group for trial in trials} if group else {}
+    work = {trial.id: float(max(trial.config.epochs - (done or {}).get(trial.id, 0), 0)) for trial in trials}
+    return Estimate(None, groups, work=work)
 
 
 def _one_thread(trials: list[Trial], context: RunContext, paces: Mapping[Hashable, _Pace]) -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.commands import gan_bench, wait_for
+from support.commands import gan_bench, measuring, wait_for
 
 from gan_bench.cli.app import main
 
@@ -41,7 +41,7 @@ def suite(tmp_path):
 
 def test_run_report_skip_and_mirror(tmp_path, suite):
     results = tmp_path / "results"
-    first = gan_bench("run", suite, "--results", results, "--device", "cpu")
+    first = gan_bench("run", suite, "--results", results, "--device", "cpu", env=measuring())
     assert first.returncode == 0, first.stderr
     assert "QUICK profile" in first.stdout
     assert "--profile full" in first.stdout
@@ -312,10 +312,15 @@ def test_values_of_the_command_line_are_no_whole_protocol(tmp_path, suite):
 
 
 def test_dry_run_writes_nothing(tmp_path, suite):
-    done = gan_bench("run", suite, "--dry-run", "--results", tmp_path / "r")
+    plan = ("run", suite, "--dry-run", "--results", tmp_path / "r")
+    done = gan_bench(*plan, env=measuring())
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("to run  ") == 2
     assert "estimated time" in done.stdout
+    at_once = gan_bench(*plan, "--no-estimate", env=measuring())
+    assert at_once.stdout.count("to run  ") == 2
+    assert "measuring" not in at_once.stdout
+    assert "estimated time" not in at_once.stdout
     assert not (tmp_path / "r").exists()
 
 

@@ -15,7 +15,7 @@ from functools import partial
 
 import pytest
 import torch
-from support.commands import gan_bench, wait_for
+from support.commands import gan_bench, measuring, wait_for
 from support.engines import apart, engines, fake_capture, members, train, train_together
 from support.records import bits
 
@@ -195,7 +195,7 @@ def test_groups_leave_the_records_of_lone_trials(suite, device, undisturbed, tmp
 
 
 def test_the_fastest_group_is_measured_before_a_run(suite, device, tmp_path):
-    done = gan_bench(*command(suite, tmp_path / "results", device, "--dry-run"))
+    done = gan_bench(*command(suite, tmp_path / "results", device, "--dry-run"), env=measuring())
     assert done.returncode == 0, done.stdout + done.stderr
     assert "estimated time: " in done.stdout
     assert "unknown" not in done.stdout

@@ -18,7 +18,7 @@ from gan_bench.execution import estimate as module
 from gan_bench.execution.checks import check_plan, locks_remark
 from gan_bench.execution.claim import Policy, state_of
 from gan_bench.execution.context import RunContext
-from gan_bench.execution.estimate import estimate
+from gan_bench.execution.estimate import estimate, unmeasured
 from gan_bench.execution.events import NullListener
 from gan_bench.execution.executors import run_inline
 from gan_bench.models import mlp
@@ -160,6 +160,16 @@ def test_what_is_behind_a_trial_is_not_expected_again():
     trial = digits_trial(epochs=400)
     whole, rest = (estimate([trial], context(), done={trial.id: done}).seconds for done in (0, 390))
     assert rest < whole / 2
+
+
+def test_without_a_measurement_epochs_that_are_left_are_the_work():
+    begun, new = digits_trial(epochs=400), digits_trial(seed=1, epochs=100)
+    found = unmeasured([begun, new], group=3, done={begun.id: 390})
+    assert found.seconds is None
+    assert found.work == {begun.id: 10.0, new.id: 100.0}
+    assert found.group(begun.config) == 3
+    assert found.images_per_second(new.config) is None
+    assert unmeasured([new]).group(new.config) == 1
 
 
 MOUNTS = """\
