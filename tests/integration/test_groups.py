@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 import torch
 from conftest import digits_trial
-from support.commands import gan_bench
+from support.commands import gan_bench, measuring
 from support.records import bits
 from support.runs import CPU, context
 
@@ -190,7 +190,7 @@ def test_groups_from_the_command_line(tmp_path):
         "suite: tiny\nversion: 1\nseeds: [0, 1]\nevaluate: {samples: 64}\ntrials:\n"
         "  - {recipe: mnist-mlp-z100, set: {dataset: digits, epochs: 2}, sweep: {lr: [2e-4, 3e-4]}}\n"
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**measuring(), "OMP_NUM_THREADS": "1"}
     done = gan_bench("run", suite, "--results", tmp_path / "r", "--group", 4, "--profile", "full", env=environment)
     assert done.returncode == 0, done.stderr
     assert "trials that train together: up to 4" in " ".join(done.stdout.split())
