@@ -116,7 +116,7 @@ def unmeasured(trials: list[Trial], group: int | None = None, done: Mapping[str,
         group: How many trials train together; none do when None, because what is fastest is not known.
         done: Epochs that trials have behind them, by trial id.
     """
-    groups = {shape_key(trial.config): group for trial in trials} if group else {}
+    groups = {shape_key(trial.config): group for trial in trials} if group and group > 1 else {}
     work = {trial.id: float(max(trial.config.epochs - (done or {}).get(trial.id, 0), 0)) for trial in trials}
     return Estimate(None, groups, work=work)
 

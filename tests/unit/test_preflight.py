@@ -169,7 +169,7 @@ def test_without_a_measurement_epochs_that_are_left_are_the_work():
     assert found.work == {begun.id: 10.0, new.id: 100.0}
     assert found.group(begun.config) == 3
     assert found.images_per_second(new.config) is None
-    assert unmeasured([new]).group(new.config) == 1
+    assert unmeasured([new]).groups == unmeasured([new], group=1).groups == {}
 
 
 MOUNTS = """\
