@@ -14,8 +14,8 @@ from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
 
 os.environ.setdefault("GAN_BENCH_NO_ESTIMATE", "1")
-"""Runs of tests last seconds, and nobody reads how long they will take. Tests that are about the measurement set this to
-0 (``support.commands.measuring``)."""
+"""Runs of tests last seconds, and nobody reads how long they will take. Tests that are about the measurement set this
+to 0 (``support.commands.measuring``)."""
 
 
 @pytest.fixture(autouse=True)
