@@ -34,8 +34,8 @@ import pandas as pd
 
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.data_root import data_root
-from gan_bench.core.errors import RecordError, UserError
-from gan_bench.records.reader import StoredTrial, existing, scan
+from gan_bench.core.errors import UserError
+from gan_bench.records.reader import StoredTrial, existing, fault_of, scan
 from gan_bench.records.shared import lend_measures
 from gan_bench.report.compare import Comparison
 from gan_bench.report.compare import compare as compare_folders
@@ -65,7 +65,7 @@ class ResultTables:
         scores: One row per trial, evaluation and measure: trial, epoch, metric, value, std, extractor, split, real,
             generated, weights (``ema`` for those of the moving average), protocol.
         images: One row per sample grid: trial, epoch, path.
-        unreadable: One sentence for every record that could not be read.
+        unreadable: One sentence for every record that could not be read or is not what was saved.
     """
 
     trials: pd.DataFrame
@@ -87,9 +87,10 @@ def load(results: PathLike) -> ResultTables:
     found = list(scan(folder))
     stored = [item for item in found if isinstance(item, StoredTrial)]
     frames = build_frames(stored)
+    sound = [item for item in stored if not item.fault]
     grids = [
         (item.trial["id"], int(found_name[1]), path)
-        for item in stored
+        for item in sound
         for path in sorted((item.path / "samples").glob("epoch-*.png"))
         if (found_name := _GRID.fullmatch(path.name))
     ]
@@ -99,18 +100,18 @@ def load(results: PathLike) -> ResultTables:
         steps=pd.DataFrame(
             [
                 {"trial": item.trial["id"], **{key: line[key] for key in ("epoch", "step", *STATISTICS)}}
-                for item in stored
+                for item in sound
                 for line in item.history
                 if line["kind"] == "step"
             ],
             columns=["trial", "epoch", "step", *STATISTICS],
         ),
-        scores=_scores(stored),
+        scores=_scores(sound),
         images=pd.DataFrame(
             grids,
             columns=["trial", "epoch", "path"],
         ),
-        unreadable=[str(item) for item in found if isinstance(item, RecordError)],
+        unreadable=list(dict.fromkeys(str(each) for item in found if (each := fault_of(item)))),
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,13 +20,13 @@ from gan_bench.bench_options import BenchOptions
 from gan_bench.config.data_root import data_root
 from gan_bench.config.suite import Plan, find_suite, make_plan
 from gan_bench.config.trial import Trial
-from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.errors import DataError, UnreadableError, UserError
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.baselines import real_baselines
 from gan_bench.execution.checks import check_space, locks_remark
 from gan_bench.execution.choose_pool import check_known, choose_pool
-from gan_bench.execution.claim import Policy, state_of
+from gan_bench.execution.claim import Policy, State, state_of
 from gan_bench.execution.cluster.connection import Cluster, connected
 from gan_bench.execution.cluster.executor import OnCluster, run_ray
 from gan_bench.execution.context import RunContext
@@ -40,8 +40,12 @@ from gan_bench.execution.results import Results
 from gan_bench.execution.survey import Survey, survey
 from gan_bench.execution.worker_pool import WorkerPoolConfig
 from gan_bench.records.earlier import environment_of, epochs_kept, inputs_changed
+from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.shared import write_baselines, write_plan, write_suite_text
+
+if TYPE_CHECKING:
+    from gan_bench.tracking.sync_process import MirrorResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,7 @@ class Preparation:
         context: A run context of this process.
         policy: What becomes of trials that ended before or end badly.
         todo: Trials to run.
+        blocked: Why trials can neither be read nor run here, by trial id.
         retrain: Why trials that had ended are trained again, by trial id.
         pool: The worker processes, or None when trials run in this process.
         estimate: What a short measurement says, or what is known without one; None when it could not be made.
@@ -67,6 +72,7 @@ class Preparation:
     context: RunContext
     policy: Policy
     todo: list[Trial]
+    blocked: dict[str, str] = field(default_factory=dict)
     retrain: dict[str, str] = field(default_factory=dict)
     pool: WorkerPoolConfig | None = None
     estimate: Estimate | None = None
@@ -85,7 +91,7 @@ class Outcome:
     """
 
     results: Results
-    mirror: dict[str, Any] | None
+    mirror: MirrorResult | None
 
 
 @contextmanager
@@ -153,8 +159,15 @@ def prepare(
     except DataError as error:
         if not options.dry_run:
             raise
-        left = [t for t in plan.trials if not policy.is_terminal(RecordDirectory.of(options.results, t))]
+        left = [trial for trial in plan.trials if not _has_ended(RecordDirectory.of(options.results, trial), policy)]
         return replace(prepared, todo=left, problem=str(error))
+
+
+def _has_ended(directory: RecordDirectory, policy: Policy) -> bool:
+    try:
+        return policy.is_terminal(directory)
+    except UnreadableError:
+        return False
 
 
 def _site(context: RunContext, cluster: Cluster, plan: Plan | None = None) -> Site:
@@ -176,7 +189,8 @@ def _with_work(prepared: Preparation, options: BenchOptions) -> Preparation:
     if isinstance(place, OnCluster):
         place.check_data(plan.trials, found)
     states = {trial.id: state_of(options.results, trial, found, policy) for trial in plan.trials}
-    todo = [trial for trial in plan.trials if not states[trial.id].finished]
+    blocked = {trial_id: state.blocked for trial_id, state in states.items() if state.blocked}
+    todo = [trial for trial in plan.trials if not states[trial.id].finished and trial.id not in blocked]
     kept = {trial.id: 0 if options.fresh else _epochs_kept(options.results, trial, place, found) for trial in todo}
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
     pool, workers, beside = None, None, None
@@ -190,13 +204,24 @@ def _with_work(prepared: Preparation, options: BenchOptions) -> Preparation:
     return replace(
         prepared,
         todo=todo,
-        retrain={trial.id: why for trial in todo if (why := states[trial.id].retrain)},
+        blocked=blocked,
+        retrain={
+            trial.id: _retrain(states[trial.id], options.results / plan.suite)
+            for trial in todo
+            if states[trial.id].retrain
+        },
         pool=pool,
         remarks=[*found.remarks, *locks_remark(options.results)],
         estimate=place.call(estimate, todo, workers=workers, group=group, done=kept, beside=beside)
         if options.measure
         else unmeasured(todo, group, kept),
     )
+
+
+def _retrain(state: State, suite_folder: Path) -> str:
+    """Say why a trial that had ended is trained again, and where its earlier record is kept."""
+    why = str(state.retrain).removesuffix(f"; {REMEDY}")
+    return f"{why} (its earlier record is kept in {suite_folder / state.keep})" if state.keep else why
 
 
 def _epochs_kept(results: Path, trial: Trial, place: Place, found: Survey) -> int:
@@ -233,7 +258,7 @@ def carry_out(
     Raises:
         UserError: There is too little space.
     """
-    from gan_bench.tracking.sync_process import SyncProcess
+    from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
 
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
     plan, context, todo, results = prepared.plan, prepared.context, prepared.todo, options.results
@@ -244,12 +269,12 @@ def carry_out(
     if todo:
         write_baselines(results, plan.suite, plan.version, prepared.place.call(real_baselines, plan.trials))
     mirror: SyncProcess | None = None
-    answer: dict[str, Any] | None = None
+    answer: MirrorResult | None = None
     if options.tracking_uri is not None:
         try:
             mirror = SyncProcess(results / plan.suite, options.tracking_uri, options.experiment_prefix)
         except (UserError, OSError) as error:  # a run does without its mirror
-            answer = {"experiment": None, "views": [], "error": str(error), "started": False}
+            answer = MirrorResult(error=str(error))
     expected, policy = prepared.estimate, prepared.policy
     group = expected.group
     try:

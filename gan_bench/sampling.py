@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from gan_bench.config.plugins import load_plugin
 from gan_bench.config.trial import TrialConfig
-from gan_bench.core.errors import DataError, UserError, brief
+from gan_bench.core.errors import DataError, RecordError, UnreadableError, UserError
+from gan_bench.core.sources import calling
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.models.randomness import draw_latent, generator_for
-from gan_bench.records.earlier import environment_of
 from gan_bench.records.layout import AVERAGE_WEIGHTS, WEIGHTS, RecordDirectory
+from gan_bench.records.reader import read_saved
 from gan_bench.records.sample_grid import read_sample_grid
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class _Stored:
     file: Path
     record: RecordDirectory
     config: TrialConfig
+    parts: Mapping[str, Any]
 
 
 def load_generator(
@@ -90,11 +92,13 @@ def load_generator(
 
     Raises:
         DataError: There is no generator, or it is damaged.
+        RecordError: It or its record is damaged or not what was saved.
         UserError: Its architecture is not there, or may not be loaded.
     """
     stored = _find(path, average=average)
     _require_plugins(stored, allowed=allow_plugins)
-    network = ARCHITECTURES[stored.config.architecture].generator(stored.config.latent_dim)
+    with calling(f'architecture "{stored.config.architecture}"'):
+        network = ARCHITECTURES[stored.config.architecture].generator(stored.config.latent_dim)
     try:
         network.load_state_dict(load_file(stored.file))
     except (OSError, SafetensorError) as error:
@@ -109,22 +113,26 @@ def load_generator(
 
 
 def _find(path: Path, *, average: bool) -> _Stored:
-    record = RecordDirectory(path if path.is_dir() else path.parent)
+    record = RecordDirectory(path.parent if path.suffix == ".safetensors" else path)
     file = record.average_weights if average else path if path.suffix == ".safetensors" else record.weights
     try:
-        config = TrialConfig.from_json(json.loads(record.trial.read_bytes())["config"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        why = error.strerror if isinstance(error, OSError) else brief(error)
+        stored = read_saved(record.path, [file.name])
+    except UnreadableError:
+        raise
+    except RecordError as error:
+        if os.path.lexists(record.trial):
+            raise
         raise DataError(
-            f"{path} is no record of a trial ({record.trial.name}: {why}); name a directory that holds trial.json "
-            f"and {WEIGHTS}"
-        ) from None
+            f"{path} is no record of a trial ({record.trial.name} is not there); name a directory that holds "
+            f"trial.json and {WEIGHTS}"
+        ) from error
     if not file.is_file():
         kept = "; the trial kept no moving average (ema_decay)" if file.name == AVERAGE_WEIGHTS else ""
         raise DataError(
             f"{record.path} has no {file.name}{kept}; only trials that are done have one, and of published ones a few"
         )
-    return _Stored(file, record, config)
+    config = TrialConfig.from_json(stored.trial["config"])
+    return _Stored(file, record, config, stored.environment.get("parts", {}))
 
 
 def _require_plugins(stored: _Stored, *, allowed: bool) -> None:
@@ -134,8 +142,7 @@ def _require_plugins(stored: _Stored, *, allowed: bool) -> None:
         UserError: It is not allowed, or the code of the architecture is another now.
     """
     name = stored.config.architecture
-    parts: Mapping[str, Any] = environment_of(stored.record).get("parts", {})
-    part = parts.get(f"architectures/{name}", {})
+    part = stored.parts.get(f"architectures/{name}", {})
     if name not in ARCHITECTURES and part.get("path"):
         file = Path(part["path"])
         if not allowed:
@@ -203,8 +210,11 @@ def write_film(record: RecordDirectory, out: Path) -> int:
 
     Raises:
         DataError: There are fewer than two grids.
+        RecordError: The record or a grid is damaged or not what was saved.
     """
+    read_saved(record.path, ())
     files = sorted(record.samples.glob("epoch-*.png"))
+    read_saved(record.path, [f"{record.samples.name}/{file.name}" for file in files])
     if len(files) < 2:
         raise DataError(f"{record.path} has {len(files)} sample grids, too few for a film; evaluate at more epochs")
     first, *others = (read_sample_grid(file) for file in files)

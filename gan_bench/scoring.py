@@ -18,7 +18,7 @@ from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import prepare
 from gan_bench.data.image_source import open_source
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks, shuffled
-from gan_bench.metrics.extractors import EXTRACTORS
+from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
 from gan_bench.metrics.features import Extractor
 from gan_bench.metrics.reference import Reference, chunks, compute, export_moments, import_moments, reference
 from gan_bench.records.record import Score
@@ -55,7 +55,7 @@ def score(
         generated = load_generator(Path(generated), allow_plugins=allow_plugins)
     drawn = _generated(generated, extractors, device, samples)
     names = extractors or [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.channels]
-    loaded = [EXTRACTORS[name].load(device) for name in names]
+    loaded = [load_extractor(name, device) for name in names]
     references, class_extractor = _references(against, loaded, root, drawn)
     return Evaluator(loaded, references, class_extractor).score(drawn.chunks, drawn.count, drawn.seed)
 
@@ -76,7 +76,7 @@ def real(against: str, extractors: list[str], root: DataRoot, device: torch.devi
     name, _, split = against.partition(":")
     if name not in DATASETS or split not in ("", "train") or "test" not in DATASETS[name].counts:
         return []
-    dataset, loaded = DATASETS[name], [EXTRACTORS[each].load(device) for each in extractors]
+    dataset, loaded = DATASETS[name], [load_extractor(each, device) for each in extractors]
     held_out = load(name, root, "test", dataset.size).images
     references = {each.name: _dataset_reference(name, each, root) for each in loaded}
     return Evaluator(loaded, references, dataset.class_extractor).score_images(held_out, min(count, len(held_out)))
@@ -105,7 +105,7 @@ def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, o
     Raises:
         UserError: A name is unknown, data are missing, or the file cannot be written.
     """
-    loaded = EXTRACTORS[extractor].load(device)
+    loaded = load_extractor(extractor, device)
     found = _dataset_reference(dataset, loaded, root)
     try:
         export_moments(out, found.moments)

@@ -39,6 +39,17 @@ def real_data() -> DataRoot:
     return DataRoot(Path(folder), given=True)
 
 
+@pytest.fixture
+def stranger():
+    """Runs commands as a second user; needs root, or there is none to become."""
+    from support.users import as_stranger, can_be_a_stranger
+
+    if not can_be_a_stranger():
+        assert not os.environ.get("CI"), "permissions are tested with a second user"
+        pytest.skip("only root can be a second user")
+    return as_stranger
+
+
 def config_of(recipe: str, **changes) -> TrialConfig:
     """A trial of a recipe, small unless told otherwise."""
     values = {

@@ -11,8 +11,10 @@ how many inputs each target took and how many tracebacks came of them. The exit 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
+import os
 import random
 import shutil
 import sys
@@ -21,27 +23,38 @@ import time
 import traceback
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+import gan_bench as gb
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.image_folder import Transform
 from gan_bench.config.suite import make_plan
 from gan_bench.core.errors import UserError
 from gan_bench.data.image_folders import prepare
+from gan_bench.records import writer
+from gan_bench.records.earlier import record_of
 from gan_bench.records.json_files import SEAL, write_object
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.publish import publish
 from gan_bench.records.reader import StoredTrial, scan
 from gan_bench.records.shared import read_baselines
 from gan_bench.records.verify import verify
-from gan_bench.report.build import ReportTables
+from gan_bench.report.build import ReportTables, build_report
+from gan_bench.report.card import write_card
+from gan_bench.report.champion import champions
 from gan_bench.report.compare import compare
 from gan_bench.report.frame import build_frames
 from gan_bench.report.latex import to_latex
 from gan_bench.report.render import print_table, to_csv, to_markdown
+from gan_bench.sampling import write_film
 
+SECRET = b"what is in no record"
+STRANGER = 54321
 TESTS = Path(__file__).parent
 RECORDS = TESTS / "golden" / "records-0.1.0.zip"
 SUITES = sorted((TESTS.parent / "benchmarks").glob("*.yaml"))
@@ -79,7 +92,28 @@ TOKENS = [
         "{}",
     ),
 ]
-VALUES = [None, True, -1, 0, 10**30, 1e308, float("nan"), "", "x" * 300, "\x1b[2J", "../..", [], {}, [[]], {"a": None}]
+VALUES = [
+    None,
+    True,
+    -1,
+    0,
+    "2026-13-45",
+    "'",
+    "`<b>",
+    10**30,
+    1e308,
+    1e-308,
+    2**53,
+    float("nan"),
+    "",
+    "x" * 300,
+    "\x1b[2J",
+    "../..",
+    [],
+    {},
+    [[]],
+    {"a": None},
+]
 
 
 def mutate(content: bytes, draw: random.Random) -> bytes:
@@ -179,6 +213,122 @@ class Records:
             path.write_text(json.dumps(changed))
 
 
+class Commands(Records):
+    """The same, of records that name another's files, hold odd values or are closed, through every reading command.
+
+    Beside what every target checks: nothing is deleted or changed, and no byte of a file outside goes into an output.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.folder = folder
+        self.secret = folder / "secret"
+        self.secret.write_bytes(SECRET)
+        (folder / "out").mkdir()
+        shutil.copytree(self.whole, self.damaged)
+        for command in self._commands(random.Random(0), html=True):  # what loads late must be there for another user
+            with contextlib.suppress(UserError):
+                command()
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+    def __call__(self, draw: random.Random) -> None:
+        shutil.rmtree(self.damaged, ignore_errors=True)
+        shutil.copytree(self.whole, self.damaged)
+        shutil.rmtree(self.folder / "out", ignore_errors=True)
+        (self.folder / "out").mkdir()
+        (self.folder / "out").chmod(0o777)
+        draw.choice([self._odd, self._linked, self._closed, self._swapped])(draw)
+        before = snapshot(self.damaged)
+        try:
+            with acting_as(STRANGER if self.closed else None):
+                draw.choice(self._commands(draw, html=draw.random() < 0.05))()
+        finally:
+            self.closed = False
+            assert snapshot(self.damaged) == before, "a reading command changed what it read"
+            assert self.secret.read_bytes() == SECRET
+            for path in (self.folder / "out").rglob("*"):
+                assert not path.is_symlink(), f"{path} is a link"
+                assert not path.is_file() or SECRET not in path.read_bytes(), f"{path} holds what is not the record's"
+
+    closed = False
+
+    def _odd(self, draw: random.Random) -> None:
+        """Values that are of their type and that nobody would write, with digests that fit."""
+        path = self.damaged / draw.choice([path for path in self.texts if path.suffix == ".json"])
+        self._reshape(path, json.loads(path.read_text()), draw)
+        for record in self.damaged.glob("*/*/record.json"):
+            if draw.random() < 0.7:
+                with contextlib.suppress(UserError, ValueError, TypeError):
+                    directory = RecordDirectory(record.parent)
+                    if found := record_of(directory):
+                        writer.finish(directory, found)
+
+    def _linked(self, draw: random.Random) -> None:
+        """A link to a file or a folder outside, in the place of any file or folder, or beside them."""
+        every = [path for path in self.damaged.rglob("*") if self.damaged.joinpath() != path]
+        path = draw.choice(every)
+        path = path.parent / "extra" if draw.random() < 0.3 and path.parent != self.damaged else path
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        path.symlink_to(draw.choice([self.secret, self.folder / "nowhere", self.folder]))
+
+    def _closed(self, draw: random.Random) -> None:
+        """A file or folder that another user may not read."""
+        path = draw.choice(list(self.damaged.rglob("*")))
+        path.chmod(0)
+        self.closed = hasattr(os, "seteuid") and os.geteuid() == 0
+
+    def _swapped(self, draw: random.Random) -> None:
+        """The files of one trial in the place of another's, or a record twice."""
+        first, second = draw.sample(sorted(self.damaged.glob("*/*--*")), k=2)
+        if draw.random() < 0.5:
+            shutil.copytree(first, first.with_name(f"copy--{first.name[-8:]}"), dirs_exist_ok=True)
+        else:
+            shutil.copytree(first, second, dirs_exist_ok=True)
+
+    def _commands(self, draw: random.Random, *, html: bool) -> list[Callable[[], object]]:
+        out, trial = self.folder / "out", draw.choice(sorted(self.whole.glob("*/*--*")))
+        trial = self.damaged / trial.relative_to(self.whole)
+        return [
+            lambda: list(verify(self.damaged)),
+            lambda: build_report(self.damaged, out / "report", html=html),
+            lambda: compare(self.whole, self.damaged),
+            lambda: compare(self.damaged, self.whole),
+            lambda: write_card(self.damaged, draw.choice(["best", "*", "mlp"]), out / "card"),
+            lambda: list(champions(self.damaged)),
+            lambda: publish(self.damaged, out / "published", draw.choice([(), ("mnist",)])),
+            lambda: gb.load(self.damaged),
+            lambda: gb.generator(trial).images(2),
+            lambda: write_film(RecordDirectory(trial), out / "film.gif"),
+        ]
+
+
+def snapshot(folder: Path) -> dict[str, object]:
+    """What a folder holds: bytes of files, and where links lead."""
+    return {
+        str(path.relative_to(folder)): str(path.readlink()) if path.is_symlink() else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink() or (path.is_file() and not path.name.endswith((".lock", ".owner")))
+    }
+
+
+@contextlib.contextmanager
+def acting_as(user: int | None) -> Iterator[None]:
+    """Act for another user, as far as rights to files go."""
+    if user is None:
+        yield
+        return
+    os.setegid(user)
+    os.seteuid(user)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
 class Images:
     """Folders and zip files of images."""
 
@@ -221,9 +371,12 @@ def quiet() -> object:
 
 
 QUIET = quiet()
+"\0".encode("unicode_escape")  # what is loaded at its first use must be there before another user acts
+import_module("importlib.readers")
 TARGETS: dict[str, Callable[[Path], Callable[[random.Random], None]]] = {
     "suites": Suites,
     "records": Records,
+    "commands": Commands,
     "images": Images,
 }
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gan_bench.cli.console import console, table_console
+from gan_bench.cli.console import console, table_console, write_any_text
 from gan_bench.cli.data_commands import data_app
 from gan_bench.cli.options import (
     AllowArchitecture,
@@ -28,6 +28,7 @@ from gan_bench.cli.options import (
     seeds_of,
 )
 from gan_bench.config.data_root import data_root
+from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.core.version import __version__
@@ -342,10 +343,11 @@ def sync(
         bool, typer.Option("--register", help="Register the generator of every decided best setting as a model.")
     ] = False,
 ) -> None:
-    """Replay records into MLflow; safe to repeat."""
+    """Replay records into MLflow; safe to repeat. Exit code 1 when a record was unreadable or is not what was saved."""
     from gan_bench.cli.mlflow_commands import sync_results
 
-    sync_results(results, tracking_uri, experiment_prefix, console(), register=register)
+    whole = sync_results(results, tracking_uri, experiment_prefix, console(), register=register)
+    raise typer.Exit(0 if whole else 1)
 
 
 @app.command()
@@ -390,6 +392,8 @@ def doctor(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors a user can act on are one sentence and exit code 2."""
+    write_any_text()
+    ensure_home()
     try:
         app(arguments)
     except UserError as error:

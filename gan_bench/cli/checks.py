@@ -91,9 +91,9 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
     from gan_bench.cli.describe import how_fetched
     from gan_bench.config.cuts import PlanOptions
     from gan_bench.config.suite import find_suite, make_plan
-    from gan_bench.data.datasets import DATASETS
+    from gan_bench.data.datasets import DATASETS, read_split
     from gan_bench.execution.environment import choose_device, describe
-    from gan_bench.metrics.extractors import EXTRACTORS
+    from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
     from gan_bench.metrics.inception import weights_path
 
     facts = describe(choose_device("auto"), "reference")
@@ -105,7 +105,7 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
         try:
             dataset = DATASETS[name]
             for split in dataset.counts:
-                dataset.read(data.path, split)
+                read_split(dataset, data.path, split)
             yield Finding(f"dataset {name}: ready")
         except UserError as error:
             known = DATASETS[name] if name in DATASETS.shipped() and not data.given else None
@@ -114,7 +114,7 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
     for name in EXTRACTORS:
         try:
             if name != "inception":
-                EXTRACTORS[name].load(torch.device("cpu"))
+                load_extractor(name, torch.device("cpu"))
                 yield Finding(f"extractor {name}: ready")
         except UserError as error:
             yield Finding(f"extractor {name}: not ready: {error}", fatal=name in EXTRACTORS.shipped())

@@ -10,8 +10,8 @@ from gan_bench.cli.console import PlainConsole, console, table_console
 from gan_bench.cli.options import FormatChoice
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError
+from gan_bench.core.text import plain_markdown
 from gan_bench.records.json_files import finite
-from gan_bench.report.answer import plain_markdown
 from gan_bench.report.compare import Comparison
 from gan_bench.report.render import print_table, to_markdown
 

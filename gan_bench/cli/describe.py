@@ -17,6 +17,7 @@ from gan_bench.config.suite import find_suite, make_plan, suites_folder
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import Registry, did_you_mean
+from gan_bench.core.sources import calling
 from gan_bench.core.text import plural
 
 if TYPE_CHECKING:
@@ -174,7 +175,8 @@ def _describe_architecture(name: str) -> RenderableType:
     from gan_bench.models.architectures import ARCHITECTURES
 
     architecture = ARCHITECTURES[name]
-    nets = {"generator": architecture.generator(100), "discriminator": architecture.discriminator()}
+    with calling(f'architecture "{name}"'):
+        nets = {"generator": architecture.generator(100), "discriminator": architecture.discriminator()}
     lines = [f"{name}: {architecture.description}; images {architecture.image_shape}"]
     for role, net in nets.items():
         count = sum(parameter.numel() for parameter in net.parameters())
@@ -231,12 +233,12 @@ def present(name: str, data: DataRoot) -> Iterator[str]:
     import hashlib
 
     from gan_bench.core.errors import DataError
-    from gan_bench.data.datasets import DATASETS
+    from gan_bench.data.datasets import DATASETS, read_split
 
     dataset = DATASETS[name]
     for split in dataset.counts:
         try:
-            images, _ = dataset.read(data.path, split)
+            images, _ = read_split(dataset, data.path, split)
         except DataError as error:
             yield f"{split}: not there: {error}"
             continue

@@ -16,7 +16,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.records.layout import PLAN
 from gan_bench.records.reader import existing, suite_folders
-from gan_bench.tracking.uri import check_no_password, default_uri, server_page, shown
+from gan_bench.tracking.uri import check_no_password, default_uri, is_default, server_page, shown
 
 WAIT_SECONDS = 90.0
 BLOCKED = frozenset({5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697})
@@ -25,8 +25,11 @@ BLOCKED = frozenset({5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697}
 
 def sync_results(
     results: Path, tracking_uri: str | None, prefix: str, console: PlainConsole, *, register: bool
-) -> None:
+) -> bool:
     """Replay records into MLflow, and register models where that is asked for.
+
+    Returns:
+        Whether every record could be read and is what was saved.
 
     Raises:
         UserError: There are no records, or MLflow cannot be reached or refuses.
@@ -39,20 +42,23 @@ def sync_results(
         raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
     uri = tracking_uri or default_uri(results)
     answer = replay(results, uri, prefix)
-    for suite in answer["busy"]:
+    for notice in answer.notices:
+        console.say(notice, style="yellow")
+    for suite in answer.busy:
         console.say(f"{suite}: left to the run that mirrors it right now", style="yellow")
-    for message in answer["unreadable"]:
-        console.say(f"unreadable: {message}", style="yellow")
-    console.say(f"{plural(answer['runs'], 'run')} up to date in MLflow")
+    for message in answer.unreadable:
+        console.say(message, style="yellow")
+    console.say(f"{plural(answer.runs, 'run')} up to date in MLflow")
     if register:
         _register(results, uri, prefix, console)
     base = server_page(uri)
     if base:
         from gan_bench.tracking.views import link
 
-        for suite, views in answer["views"].items():
+        for suite, views in answer.views.items():
             for view in reversed(views):
-                console.say(f"{suite}: {view.name}: {link(answer['experiments'][suite], view, base)}")
+                console.say(f"{suite}: {view.name}: {link(answer.experiments[suite], view, base)}")
+    return not answer.unreadable
 
 
 def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> None:
@@ -83,6 +89,7 @@ def serve(
     if page := server_page(uri):
         raise UserError(f"{shown(uri)} is a server with a page of its own: open {page}")
     check_no_password(uri)
+    refuse_broken(uri, results)
     found = _free_port(host, port)
     if found != port:
         console.say(f"port {port} is taken or refused by browsers, so it is {found}", style="yellow")
@@ -101,6 +108,27 @@ def serve(
         if _wait(base, process):
             webbrowser.open(links[0].rpartition(" ")[2] if links and "http" in links[0] else base)
         process.wait()
+
+
+def refuse_broken(uri: str, results: Path) -> None:
+    """Refuse to serve a database that MLflow cannot open, before its server fails with pages of messages.
+
+    Raises:
+        UserError: It cannot.
+    """
+    from gan_bench.tracking import server
+    from gan_bench.tracking.database import check_database, database_file
+
+    server.configure()
+    file = database_file(uri)
+    try:
+        if file is not None and file.exists():
+            check_database(uri, file)
+    except Exception as error:
+        remedy = f"`gan-bench sync {results}` sets it aside and makes it again from the records"
+        if not is_default(uri, results):
+            remedy = "name another one with --tracking-uri"
+        raise UserError(f"MLflow cannot open {file} ({server.describe(error, uri)}); {remedy}") from None
 
 
 def _free_port(host: str, port: int) -> int:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import torch
 
 from gan_bench.bench import Outcome, Preparation, carry_out, cluster_of, prepare
 from gan_bench.bench_options import BenchOptions
-from gan_bench.cli.console import PlainConsole, StopRequest, table_console
+from gan_bench.cli.console import (
+    CLUSTER_GRACE_SECONDS,
+    CONNECTING_GRACE_SECONDS,
+    PlainConsole,
+    StopRequest,
+    table_console,
+)
 from gan_bench.cli.display import PreparationLines, ProgressDisplay
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.trial import Trial
+from gan_bench.core.errors import UnreadableError, UserError
 from gan_bench.core.text import duration, plural
 from gan_bench.execution.cluster.connection import Cluster
 from gan_bench.execution.cluster.share import RayOptions
 from gan_bench.records.earlier import record_of, status_of
-from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
 from gan_bench.report.build import Report, build_report, print_answers, print_tables
+from gan_bench.tracking.sync_process import MirrorResult
 from gan_bench.tracking.uri import server_page, shown
 from gan_bench.tracking.views import link
 
@@ -45,7 +52,25 @@ def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool 
     Raises:
         UserError: Something asked for cannot be.
     """
-    stop = StopRequest(console)
+    if options.executor == "ray":
+        return _run_on_cluster(options, console, all_tables=all_tables)
+    return _run(options, StopRequest(console), console, all_tables=all_tables)
+
+
+def _run_on_cluster(options: BenchOptions, console: PlainConsole, *, all_tables: bool) -> int:
+    """Run a suite on a Ray cluster, hearing signals from the first: one may end parts of the cluster as well."""
+    stop = StopRequest(console, CONNECTING_GRACE_SECONDS)
+    with stop.listening():
+        try:
+            return _run(options, stop, console, all_tables=all_tables)
+        except UserError as error:
+            if not stop.asked:
+                raise
+            console.say(f"interrupted: {error}", style="yellow")
+            return 130
+
+
+def _run(options: BenchOptions, stop: StopRequest, console: PlainConsole, *, all_tables: bool) -> int:
     with cluster_of(options) as cluster:
         planned = partial(_announce_plan, asked=options.plan, console=console)
         prepared = prepare(options, stop, PreparationLines(console), planned, cluster)
@@ -53,6 +78,8 @@ def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool 
         if options.dry_run:
             _list(prepared, console)
             return 0
+        if cluster:
+            stop.grace = CLUSTER_GRACE_SECONDS
         outcome, report = _carry_out(prepared, options, stop, console)
     return _conclude(prepared, outcome, report, options, console, interrupted=stop.asked, all_tables=all_tables)
 
@@ -112,15 +139,17 @@ def _announce_work(prepared: Preparation, options: BenchOptions, console: PlainC
         console.say(
             "--ray-address, --gpus-per-trial and --cpus-per-trial have no effect without --executor ray", style="yellow"
         )
-    if finished := len(plan.trials) - len(todo):
-        console.say(f"{finished} finished, {len(todo)} to run")
+    unreadable = f", {len(prepared.blocked)} unreadable" if prepared.blocked else ""
+    finished = len(plan.trials) - len(todo) - len(prepared.blocked)
+    if finished or unreadable:
+        console.say(f"{finished} finished, {len(todo)} to run{unreadable}")
     if todo:
         _announce_time(prepared, options, console)
     for remark in prepared.remarks:
         console.say(remark, style="yellow")
-    names = {trial.id: trial.name for trial in todo}
+    names = {trial.id: trial.name for trial in plan.trials}
     for trial_id, why in list(prepared.retrain.items())[:5]:
-        console.say(f"retraining {names[trial_id]}: {why.removesuffix(f'; {REMEDY}')}", style="yellow")
+        console.say(f"retraining {names[trial_id]}: {why}", style="yellow")
     if len(prepared.retrain) > 5:
         console.say(f"retraining {len(prepared.retrain) - 5} more for such reasons", style="yellow")
 
@@ -171,22 +200,28 @@ def _list(prepared: Preparation, console: PlainConsole) -> None:
 # ------------------------------------------------------------------------------------------------- after
 
 
-def _say_tracking(answer: dict[str, Any] | None, options: BenchOptions, console: PlainConsole) -> None:
+def _say_tracking(answer: MirrorResult | None, options: BenchOptions, console: PlainConsole) -> None:
     if answer is None:
         return
     uri = options.tracking_uri or ""
-    if answer["error"]:
-        more = f" --tracking-uri {uri}" if uri and shown(uri) == uri else ""
-        more += f" --experiment-prefix {options.experiment_prefix}" if options.experiment_prefix else ""
-        repair = f"; `gan-bench sync {options.results}{more}` repairs it" if answer.get("started", True) else ""
-        console.say(f"MLflow is incomplete: {answer['error']}{repair}", style="yellow")
-    if answer["experiment"]:
+    for notice in answer.notices:
+        console.say(notice, style="yellow")
+    if answer.elsewhere:
+        console.say("MLflow: another run of this suite mirrors it, with the trials of this one")
+    elif answer.error or answer.lacks:
+        words = ["gan-bench", "sync", str(options.results)]
+        words += ["--tracking-uri", uri] if uri and shown(uri) == uri else []
+        words += ["--experiment-prefix", options.experiment_prefix] if options.experiment_prefix else []
+        repair = f"; `{shlex.join(words)}` completes it" if answer.lacks else ""
+        what = f"MLflow lacks {answer.lacks}" if answer.lacks else "no MLflow"
+        console.say(f"{what}: {answer.error or 'their records are damaged'}{repair}", style="yellow")
+    if answer.experiment:
         server = server_page(uri)
         where = "" if server else f" (`gan-bench ui --results {options.results}` serves it)"
         console.say(f"MLflow{where}:")
-        links = answer["views"] or [["Runs", link("{experiment}", None, "")]]
+        links = answer.views or (("Runs", link("{experiment}", None, "")),)
         for name, end in reversed(links):
-            address = end.replace("{experiment}", answer["experiment"])
+            address = end.replace("{experiment}", answer.experiment)
             console.say(f"  {name}: {server or 'http://127.0.0.1:5000'}{address}")
 
 
@@ -201,19 +236,20 @@ def _conclude(
     all_tables: bool,
 ) -> int:
     trials, suite = prepared.plan.trials, prepared.plan.suite
-    statuses = [status_of(RecordDirectory.of(options.results, trial)) for trial in trials]
+    statuses = [_status(RecordDirectory.of(options.results, trial)) for trial in trials]
     done = statuses.count(Status.DONE)
     if interrupted and (done < len(statuses) or options.fresh):
         _say_tracking(outcome.mirror, options, console)
         console.say(f"interrupted: {done} of {plural(len(statuses), 'trial')} done; {_advice(options)}", style="yellow")
         return 130
     if options.join:
-        return _conclude_share(outcome, statuses, console)
+        return max(_conclude_share(outcome, statuses, console), 1 if prepared.blocked else 0)
     if report:
         print_tables(report, table_console(console), suite, everything=all_tables)
-    bad = [trial for trial, status in zip(trials, statuses, strict=True) if status is not Status.DONE]
+    ended = zip(trials, statuses, strict=True)
+    bad = [trial for trial, status in ended if status is not Status.DONE or trial.id in prepared.blocked]
     for trial in bad:
-        console.say(f"{trial.name}: {_why(trial, outcome, options)}", style="red")
+        console.say(f"{trial.name}: {_why(trial, prepared, outcome, options)}", style="red")
     if report:
         print_answers(report, console, suite)
     _say_tracking(outcome.mirror, options, console)
@@ -237,8 +273,17 @@ def _advice(options: BenchOptions) -> str:
     return "the same command continues"
 
 
-def _why(trial: Trial, outcome: Outcome, options: BenchOptions) -> str:
+def _status(directory: RecordDirectory) -> Status | None:
+    try:
+        return status_of(directory)
+    except UnreadableError:
+        return None
+
+
+def _why(trial: Trial, prepared: Preparation, outcome: Outcome, options: BenchOptions) -> str:
     """Say why a trial is not done."""
+    if trial.id in prepared.blocked:
+        return f"unreadable, skipped: {prepared.blocked[trial.id]}"
     if trial.id in outcome.results.held:
         return f"locked by {outcome.results.held[trial.id]}, skipped"
     record = outcome.results.records.get(trial.id) or record_of(RecordDirectory.of(options.results, trial))

@@ -52,6 +52,12 @@ class Measure:
     bounds: tuple[float | None, float | None] = (None, None)
     explanation: str = ""
 
+    def __post_init__(self) -> None:
+        """Make texts of other packages and files safe to show."""
+        for name in ("title", "description"):
+            if isinstance(text := getattr(self, name), str):
+                object.__setattr__(self, name, printable(text))
+
     def to_json(self) -> dict[str, Any]:
         """Return what reports must know of the measure as a JSON-able dict."""
         plain = {**asdict(self), "roles": sorted(self.roles), "bounds": list(self.bounds), "metric": ""}
@@ -62,8 +68,7 @@ class Measure:
     def from_json(cls, plain: Mapping[str, Any]) -> Measure:
         """Build the measure that ``to_json`` described; none from a file ranks settings."""
         roles = frozenset(role for role in get_args(Role) if role in plain["roles"] and role != "primary")
-        texts = {name: printable(plain[name]) for name in ("title", "description")}
-        return cls(**{**plain, **texts, "roles": roles, "bounds": tuple(plain["bounds"]), "metric": ""})
+        return cls(**{**plain, "roles": roles, "bounds": tuple(plain["bounds"]), "metric": ""})
 
 
 COLUMNS = frozenset(
@@ -81,6 +86,7 @@ MEASURES: Registry[Measure] = Registry(
     Measure,
     all_count=True,
     also=lambda measure: str(getattr(measure, "metric", "")).partition(":")[0] or None,
+    reserved=COLUMNS,
 )
 
 

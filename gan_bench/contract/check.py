@@ -100,7 +100,7 @@ def check_part(plural: str, name: str, data: DataRoot) -> Iterator[Check]:
             return Check(part, what, skipped=str(error))
         except BrokenContractError as error:
             return Check(part, what, fault=str(error))
-        except Exception as error:  # somebody else's code may raise anything
+        except (Exception, SystemExit) as error:  # somebody else's code may raise anything
             return Check(part, what, fault=brief(error))
         return Check(part, what)
 

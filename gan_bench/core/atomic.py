@@ -8,9 +8,12 @@ import secrets
 import shutil
 import time
 from pathlib import Path
+from typing import IO
 
 ASIDE = ".aside"
 """End of the names of files that are being written; they begin with a dot."""
+CLEARED = f".cleared{ASIDE}"
+"""End of the names of folders that are being deleted because somebody asked for that; they begin with a dot."""
 STALE_SECONDS = 86_400.0
 """Age from which what lies aside in a folder that several processes write to belongs to none that lives."""
 
@@ -65,13 +68,32 @@ def remove_leftovers(folder: Path, idle: float = STALE_SECONDS) -> None:
     """Remove what processes that were killed while writing have left aside in a folder.
 
     Args:
-        folder: Where; files in folders below it stay.
+        folder: Where; files in folders below it stay. Of folders only those go that were being deleted.
         idle: Seconds since a file was last written; 0 takes all, for folders with one owner.
     """
     for path in folder.glob(f".*{ASIDE}"):
         with contextlib.suppress(OSError):  # gone meanwhile, or not ours to remove
-            if not idle or time.time() - path.stat().st_mtime > idle:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if idle and time.time() - path.lstat().st_mtime <= idle:
+                continue
+            if path.is_symlink() or not path.is_dir():
+                path.unlink()
+            elif path.name.endswith(CLEARED):
+                shutil.rmtree(path)
+
+
+def open_own(path: Path, flags: int) -> IO[bytes]:
+    """Open a file of ours to read or write, never through a link: that may lead to any file.
+
+    Args:
+        path: The file.
+        flags: Those of ``os.open``.
+
+    Raises:
+        OSError: It is a link, or cannot be opened.
+    """
+    handle = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), 0o666)
+    access = flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
+    return os.fdopen(handle, {os.O_RDONLY: "rb", os.O_WRONLY: "ab", os.O_RDWR: "r+b"}[access])
 
 
 def _sync_folder(folder: Path) -> None:

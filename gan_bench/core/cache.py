@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
+import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Return the user's cache folder: ``$GAN_BENCH_CACHE``, else ``$XDG_CACHE_HOME/gan_bench``."""
+    """Return the user's cache folder: ``$GAN_BENCH_CACHE``, else ``$XDG_CACHE_HOME/gan_bench``.
+
+    A user without a home, as a container's numeric user is, has a folder in the one for temporary files.
+    """
     given = os.environ.get("GAN_BENCH_CACHE")
     if given:
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan_bench"
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "gan_bench"
+    home = _home()
+    return home / ".cache" / "gan_bench" if home and os.access(home, os.W_OK | os.X_OK) else _private_folder()
+
+
+def ensure_home() -> None:
+    """Give this process a home where its user has none: MLflow does not work without, and Matplotlib complains."""
+    home = _home()
+    if home is None:
+        os.environ["HOME"] = str(_private_folder())
+    if home is None or not os.access(home, os.W_OK | os.X_OK):
+        os.environ.setdefault("MPLCONFIGDIR", str(_private_folder() / "matplotlib"))
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:  # no HOME, and no entry in the list of users
+        return None
+
+
+@lru_cache(maxsize=1)
+def _private_folder() -> Path:
+    """Return a folder for temporary files that is this user's alone: others could lay statistics into any other."""
+    user = getattr(os, "getuid", lambda: 0)()
+    folder = Path(tempfile.gettempdir()) / f"gan_bench-{user}"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022:
+            return folder
+    return Path(tempfile.mkdtemp(prefix="gan_bench-"))

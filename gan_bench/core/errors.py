@@ -20,7 +20,38 @@ class SuiteError(UserError):
 
 
 class RecordError(UserError):
-    """A record directory cannot be read as what it claims to be."""
+    """A record is damaged: its content is not what it claims to be.
+
+    Attributes:
+        status: What its row in tables says.
+        folder: Name of the record directory or the suite's folder that it is about, where a reader of many set it.
+    """
+
+    status = "damaged"
+    folder = ""
+
+    @property
+    def line(self) -> str:
+        """The message behind the status, for lists of what was left out."""
+        return f"{self.status}: {self}"
+
+
+class AlteredError(RecordError):
+    """A record is of the right form, and not what was saved: a digest does not fit."""
+
+    status = "altered"
+
+
+class CopiedError(RecordError):
+    """A record is a copy of another one under the same results folder; a trial counts once."""
+
+    status = "copy"
+
+
+class UnreadableError(RecordError):
+    """The system does not give a record to this process, which says nothing about its content."""
+
+    status = "unreadable"
 
 
 _NO_MEMORY = (

@@ -10,8 +10,10 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from importlib.metadata import EntryPoint
-from typing import Any, Generic, TypeVar
+from types import UnionType
+from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gan_bench.core.errors import UserError
 from gan_bench.core.sources import Source, current_source, distribution_of, load_point, points_of
@@ -35,6 +37,54 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f'did you mean "{lower[near[0]]}"?' if near else f"known: {', '.join(names)}"
 
 
+def wrong_fields(entry: object) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a dataclass whose values are of another type than declared, as far as that can be told.
+
+    Yields:
+        Name of the field, and what is wrong.
+    """
+    if not is_dataclass(entry) or isinstance(entry, type):
+        return
+    hints = get_type_hints(type(entry))
+    for each in fields(entry):
+        value, wanted = getattr(entry, each.name), hints[each.name]
+        if not _fits(value, wanted):
+            yield each.name, f"it must be {_spelled(wanted)}, not {value!r:.60}"
+
+
+def _spelled(wanted: Any) -> str:  # noqa: ANN401 - any annotation
+    return (
+        wanted.__name__
+        if isinstance(wanted, type)
+        else str(wanted).replace("typing.", "").replace("collections.abc.", "")
+    )
+
+
+def _fits(value: object, wanted: Any) -> bool:  # noqa: ANN401 - any annotation
+    """True unless a value clearly is not of an annotated type; whole numbers count as floats, truth values not."""
+    origin, arguments = get_origin(wanted), get_args(wanted)
+    if origin in (Union, UnionType):
+        return any(_fits(value, each) for each in arguments)
+    if origin is Literal:
+        return value in arguments
+    if wanted in (int, float):
+        return isinstance(value, (int, wanted)) and not isinstance(value, bool)
+    checked = origin or wanted
+    if isinstance(checked, type) and not isinstance(value, checked):
+        return False
+    return _members_fit(value, origin, arguments)
+
+
+def _members_fit(value: Any, origin: Any, arguments: tuple[Any, ...]) -> bool:  # noqa: ANN401 - any value and annotation
+    if origin in (dict, Mapping):
+        return all(_fits(key, arguments[0]) and _fits(item, arguments[1]) for key, item in value.items())
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return len(value) == len(arguments) and all(map(_fits, value, arguments))
+    if origin in (frozenset, set, list, tuple):
+        return all(_fits(each, arguments[0]) for each in value)
+    return True
+
+
 REGISTRIES: dict[str, Registry[Any]] = {}
 """Every registry by the plural that entry points use, such as ``architectures``; filled as modules are imported."""
 
@@ -49,6 +99,7 @@ class Registry(Mapping[str, T], Generic[T]):
         all_count: Whether every entry takes part without being named, as measures do; then a broken package's entries
             are left out with a warning.
         also: Names a module that an entry stands on without importing it, or None; its code counts too.
+        reserved: Where given, names must be plain identifiers and none of these.
     """
 
     def __init__(
@@ -59,8 +110,9 @@ class Registry(Mapping[str, T], Generic[T]):
         *,
         all_count: bool = False,
         also: Callable[[Any], str | None] = lambda _: None,
+        reserved: frozenset[str] | None = None,
     ) -> None:
-        self.kind, self.plural, self.form, self._also = kind, plural, form, also
+        self.kind, self.plural, self.form, self._also, self._reserved = kind, plural, form, also, reserved
         self._entries: dict[str, T] = {}
         self._sources: dict[str, Source] = {}
         self._shipped: frozenset[str] = frozenset()
@@ -74,8 +126,11 @@ class Registry(Mapping[str, T], Generic[T]):
         """Add an entry and return it.
 
         Raises:
-            ValueError: The name is taken.
+            TypeError: It is of another class, or a field of it of another type.
+            ValueError: The name is taken, or no name.
         """
+        if self.form is not None:
+            self._check_form(name, entry)
         if name in self._entries and name not in self._provisional:
             owner = self._sources.get(name)
             of = f" by {owner.name}" if owner else " by gan_bench" if name in self._shipped else ""
@@ -88,6 +143,28 @@ class Registry(Mapping[str, T], Generic[T]):
         if source := current_source():
             self._sources[name] = source
         return entry
+
+    def _check_form(self, name: str, entry: T) -> None:
+        """Refuse what would fail only where it is used, after hours.
+
+        Raises:
+            TypeError: It is of another class, or a field of it of another type.
+            ValueError: The name is no name.
+        """
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"the name of {self._article} {self.kind} must be text, not {name!r:.40}")
+        if self._reserved is not None and (name in self._reserved or not name.isidentifier()):
+            raise ValueError(
+                f'"{name}" cannot name {self._article} {self.kind}: it is a column of tables or no plain name'
+            )
+        if not isinstance(entry, self.form):  # type: ignore[arg-type]
+            raise TypeError(f'the {self.kind} "{name}" must be a {self.form.__name__}, not {type(entry).__name__}')  # type: ignore[union-attr]
+        for field_name, wrong in wrong_fields(entry):
+            raise TypeError(f'the {self.kind} "{name}" has a wrong {field_name}: {wrong}')
+
+    @property
+    def _article(self) -> str:
+        return "an" if self.kind[0] in "aeiou" else "a"
 
     def lend(self, name: str, entry: T) -> None:
         """Add an entry that stands in for one that is not there; the next registration of its name replaces it."""
@@ -169,6 +246,8 @@ class Registry(Mapping[str, T], Generic[T]):
         if self.form is not None and not isinstance(entry, self.form):
             wanted = f"{point.value} must be a {self.form.__name__}"
             raise UserError(f"the {what} of {source.name} {source.version} is a {type(entry).__name__}; {wanted}")
+        for field_name, wrong in wrong_fields(entry):
+            raise UserError(f"the {what} of {source.name} {source.version} has a wrong {field_name}: {wrong}")
         self._entries[name] = entry  # type: ignore[assignment]
         self._sources[name] = source
         return self._entries[name]

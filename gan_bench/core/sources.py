@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from gan_bench.core.errors import UserError, brief
+from gan_bench.core.errors import UserError, brief, is_out_of_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +86,26 @@ def load_point(point: EntryPoint, what: str, also: Callable[[Any], str | None]) 
         ) from None
     modules = [module for module in (point.module, also(found)) if module]
     return found, Source(name=name, version=version, sha256=code_digest(*modules))
+
+
+@contextmanager
+def calling(what: str) -> Iterator[None]:
+    """Turn whatever a part that gan_bench does not ship raises into a sentence about it.
+
+    Args:
+        what: The part, for the sentence: ``extractor "x"``.
+
+    Raises:
+        UserError: Its code raised anything, or tried to end the process.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # somebody else's code may raise anything
+        if is_out_of_memory(error):
+            raise
+        raise UserError(f"the {what} fails ({brief(error)}); correct its code") from error
 
 
 def code_digest(*modules: str) -> str:

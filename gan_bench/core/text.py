@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 
 
@@ -21,6 +22,25 @@ def printable(text: str) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+_COMMAND = re.compile(r"`((?:gan-bench|make) [^`\n]*)`")
+"""A command of ours as sentences show it; any other backtick is somebody's text."""
+
+
+def plain_markdown(text: str) -> str:
+    """Keep text from being taken for Markdown or HTML; commands of ours stay code."""
+    parts = _COMMAND.split(_one_line(text))
+    return "".join(f"`{p}`" if i % 2 else re.sub(r"([\\`*_<\[\]|#])", r"\\\1", p) for i, p in enumerate(parts))
+
+
+def markdown_cell(text: str) -> str:
+    """Keep text inside its cell or heading of a Markdown document, and from being taken for Markdown or HTML."""
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", _one_line(text)).replace("<", "&lt;")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def matches(name: str, pattern: str) -> bool:

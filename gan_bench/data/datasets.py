@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.image_folder import ImageFolder
 from gan_bench.core.errors import DataError
 from gan_bench.core.registry import Registry
+from gan_bench.core.sources import calling
 from gan_bench.data.readers import (
     CATS_HANDLE,
     Split,
@@ -114,12 +116,36 @@ def load(name: str, root: DataRoot, split: Split, size: int, limit: int | None =
 def _read(dataset: Dataset, root: DataRoot, split: Split) -> tuple[Tensor, Tensor | None]:
     """Read a split; what cannot be read is fetched and read again, unless its folder was given by the user."""
     try:
-        return dataset.read(root.path, split)
+        return read_split(dataset, root.path, split)
     except DataError:
         if root.given or dataset.fetch is None:
             raise
     fetch(dataset, root.path)
-    return dataset.read(root.path, split)
+    return read_split(dataset, root.path, split)
+
+
+def read_split(dataset: Dataset, folder: Path, split: Split) -> tuple[Tensor, Tensor | None]:
+    """Read a split from a data folder; nothing is fetched.
+
+    Returns:
+        (N, C, H, W) uint8 images, and (N,) labels or None.
+
+    Raises:
+        DataError: Files are missing or damaged.
+        UserError: Somebody else's dataset fails, or gives something else.
+    """
+    if dataset.name in DATASETS.shipped() or dataset.folder is not None:
+        return dataset.read(folder, split)
+    with calling(f'dataset "{dataset.name}"'):
+        images, labels = dataset.read(folder, split)
+        shape = tuple(images.shape)
+        if images.dtype is not torch.uint8 or len(shape) != 4 or shape[1] != dataset.channels:
+            raise TypeError(
+                f"it gives {images.dtype} images {shape}, and must give torch.uint8 (N, {dataset.channels}, H, W)"
+            )
+        if labels is not None and tuple(labels.shape) != shape[:1]:
+            raise TypeError(f"it gives labels {tuple(labels.shape)} for {shape[0]} images")
+        return images, labels
 
 
 def fetch(dataset: Dataset, folder: Path) -> None:
@@ -157,7 +183,7 @@ def verify(dataset: Dataset, folder: Path, split: Split) -> int:
     Raises:
         DataError: Something is missing, damaged or too much.
     """
-    images, _ = dataset.read(folder, split)
+    images, _ = read_split(dataset, folder, split)
     if len(images) != dataset.counts[split]:
         raise DataError(
             f"{dataset.name} in {folder} has {len(images):,} {split} images, not {dataset.counts[split]:,}; "

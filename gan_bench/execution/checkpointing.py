@@ -56,11 +56,10 @@ class Checkpointer:
         """Load the newest checkpoint that fits the record.
 
         Returns:
-            The progress that was saved with it, or None when the trial starts at its beginning.
+            The progress that was saved with it, or None when none does.
         """
         for found in checkpoint.candidates(self._directory, self._trial.id):
             if writer.truncate(self._directory, found.progress):
                 engine.state.load_state_dict(found.state)
                 return found.progress
-        writer.start_over(self._directory)
         return None

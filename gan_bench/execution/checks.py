@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import DataError, UserError, brief
+from gan_bench.core.sources import calling
 from gan_bench.core.text import plural
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.context import RunContext
@@ -70,11 +71,30 @@ def _check_objective(config: TrialConfig, context: RunContext) -> None:
     Raises:
         UserError: It cannot be trained.
     """
+    _try_loss(config)
     if config.label_smoothing and LOSSES[config.loss].smoothed is None:
         raise UserError(f"{config.recipe}: the loss {config.loss} has no target to smooth; leave label_smoothing out")
     why = unsupported(config)
     if why and context.engine_choice == "fast":
         raise UserError(f"{config.recipe}: the fast engine has no {why}; use --engine auto")
+
+
+def _try_loss(config: TrialConfig) -> None:
+    """Let a loss work once, on outputs of D for two images.
+
+    Raises:
+        UserError: It fails, or gives something else than one number.
+    """
+    loss, name = LOSSES[config.loss], config.loss
+    if LOSSES.is_shipped(name):
+        return
+    real, fake = torch.zeros(2, requires_grad=True), torch.zeros(2, requires_grad=True)
+    with calling(f'loss "{name}"'):
+        for what, value in (("D", loss.discriminator(real, fake)), ("G", loss.generator(fake))):
+            if not isinstance(value, Tensor):
+                raise TypeError(f"{what}'s loss is a {type(value).__name__}, and must be a tensor")
+            if value.shape != () or not value.is_floating_point():
+                raise TypeError(f"{what}'s loss of two images has shape {tuple(value.shape)}, and must be one number")
 
 
 def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
@@ -108,7 +128,7 @@ def _try_networks(config: TrialConfig) -> None:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             generator, discriminator = architecture.generator(config.latent_dim), architecture.discriminator()
             images, logits = generator(torch.zeros(2, config.latent_dim)), discriminator(torch.zeros(shape))
-    except Exception as error:  # the user's own code
+    except (Exception, SystemExit) as error:  # the user's own code
         raise UserError(
             f"the architecture {name} does not run: {brief(error)}; try its networks on their own"
         ) from None

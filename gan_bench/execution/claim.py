@@ -9,13 +9,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.errors import UnreadableError
 from gan_bench.execution.context import RunContext
 from gan_bench.execution.events import Listener
 from gan_bench.execution.scheduler import Run
 from gan_bench.execution.trial_run import run_trial
 from gan_bench.records import writer
-from gan_bench.records.earlier import damage_of, environment_of, inputs_changed, status_of
-from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.earlier import (
+    content_fault,
+    damage_of,
+    environment_of,
+    inputs_changed,
+    require_access,
+    status_of,
+)
+from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
 from gan_bench.records.lock import PATIENCE_SECONDS, Lock, Owner, trial_lock
 from gan_bench.records.record import Status, TrialRecord
 
@@ -56,11 +64,15 @@ class State:
 
     Attributes:
         finished: Whether it needs no further run.
-        retrain: Why a trial that had ended is trained again, or None.
+        retrain: Why a trial is trained from its start although an earlier run left something, or None.
+        keep: The suite's folder in which what was left is kept then; None deletes it, which ``--fresh`` asks for.
+        blocked: Why the trial can neither be read nor run here, or None: what is there may be somebody else's.
     """
 
     finished: bool
     retrain: str | None = None
+    keep: str | None = None
+    blocked: str | None = None
 
 
 class KnowsIdentity(Protocol):
@@ -73,32 +85,58 @@ class KnowsIdentity(Protocol):
 def state_of(results: Path, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
     """Find out what an earlier run left: is it finished, with the files, images and networks that are there now?"""
     directory = RecordDirectory.of(results, trial)
+    try:
+        state = _state_of(directory, trial, knows, policy)
+        if not state.finished:
+            require_access(directory)
+    except UnreadableError as error:
+        return State(finished=False, blocked=str(error))
+    return state
+
+
+def _state_of(directory: RecordDirectory, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
     if not policy.is_terminal(directory):
-        unreadable = directory.record.exists() and status_of(directory) is None
-        return State(finished=False, retrain=damage_of(directory) if unreadable else None)
+        if fault := content_fault(directory):
+            return State(finished=False, retrain=fault, keep=DAMAGED)
+        if directory.record.exists() and status_of(directory) is None:
+            return State(finished=False, retrain=damage_of(directory), keep=DAMAGED)
+        return State(finished=False)
     if changed := inputs_changed(directory, knows.identity(trial.config)):
-        return State(finished=False, retrain=changed)
+        return State(finished=False, retrain=changed, keep=SUPERSEDED)
     if damage := damage_of(directory):
-        return State(finished=False, retrain=damage)
+        return State(finished=False, retrain=damage, keep=DAMAGED)
     return State(finished=True)
 
 
 def make_way(results: Path, trial: Trial, knows: KnowsIdentity, policy: Policy, stop: Callable[[], bool]) -> bool:
-    """Remove what a new run of a trial replaces; the caller holds its lock.
+    """Put out of the way what a new run of a trial replaces; the caller holds its lock.
 
     Returns:
         False when there is nothing to run: the trial is finished, or a stop was asked for and what would be replaced
         is worth more than an empty beginning.
+
+    Raises:
+        UnreadableError: What is there can neither be read nor replaced.
     """
     directory = RecordDirectory.of(results, trial)
     state = state_of(results, trial, knows, policy)
+    if state.blocked:
+        raise UnreadableError(state.blocked)
     if state.finished:
         return False
     if state.retrain or policy.is_outdated(directory):
         if stop():
             return False
-        writer.clear(directory)
+        if state.keep:
+            writer.set_aside(directory, state.keep)
+        else:
+            writer.clear(directory)
     return True
+
+
+def blocked(reason: str) -> TrialRecord:
+    """Return the end of a trial that can neither be read nor run here; nothing of it is written."""
+    return TrialRecord(status=Status.SKIPPED, reason=reason)
 
 
 def _acquire(lock: Lock, patience: float, stop: Callable[[], bool]) -> Owner | None:
@@ -129,12 +167,16 @@ def claim_and_run(
         patience: Seconds to wait for its owner.
 
     Returns:
-        Its record; or the process that owns it; or None when another process finished it meanwhile.
+        Its record; or the process that owns it; or None when another process finished it meanwhile. A trial that can
+        neither be read nor run here has a record that says so and is not written.
     """
     directory = RecordDirectory.of(results, trial)
     with trial_lock(directory) as lock:
-        if owner := _acquire(lock, patience, context.stop):
-            return owner
-        if not make_way(results, trial, context, policy, context.stop):
-            return None
+        try:
+            if owner := _acquire(lock, patience, context.stop):
+                return owner
+            if not make_way(results, trial, context, policy, context.stop):
+                return None
+        except UnreadableError as error:
+            return blocked(str(error))
         return (yield from run_trial(trial, directory, context, listener, policy.time_limit))

@@ -17,7 +17,7 @@ from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.readers import Split
 from gan_bench.execution.events import Notify, ignore_preparation
 from gan_bench.metrics.evaluator import Evaluator, shuffled
-from gan_bench.metrics.extractors import EXTRACTORS, resolve
+from gan_bench.metrics.extractors import load_extractor, resolve
 from gan_bench.metrics.features import Extractor
 from gan_bench.metrics.reference import Reference, is_cached, reference
 from gan_bench.models.architectures import ARCHITECTURES, fingerprint
@@ -87,7 +87,7 @@ class RunContext:
         Raises:
             UserError: Its name is unknown or its weights cannot be had.
         """
-        return self._once(("extractor", name), lambda: EXTRACTORS[name].load(self.device))
+        return self._once(("extractor", name), lambda: load_extractor(name, self.device))
 
     def extractors(self, config: TrialConfig) -> list[Extractor]:
         """Return the extractors a trial is scored with on this machine."""

@@ -31,7 +31,7 @@ class TimeLimit(Exception):  # noqa: N818 - it is an outcome, not an error
         super().__init__(f"the time limit of {seconds or 0:g} s is reached; raise it and run with --retry-failed")
 
 
-def classify(error: Exception, device: torch.device) -> tuple[Status, Failure | None, str]:
+def classify(error: BaseException, device: torch.device) -> tuple[Status, Failure | None, str]:
     """Say how a trial ended that raised this.
 
     Args:
@@ -47,6 +47,8 @@ def classify(error: Exception, device: torch.device) -> tuple[Status, Failure | 
             return Status.INTERRUPTED, None, "stopped on request; run the suite again to continue"
         case Diverged():
             return Status.DIVERGED, None, str(error)
+        case SystemExit():
+            reason = f"code that the trial uses tried to end the process ({reason}); correct it"
         case TimeLimit():
             failure, reason = Failure.TIMEOUT, str(error)
         case _ if is_out_of_memory(error):

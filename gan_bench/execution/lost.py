@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from gan_bench.config.trial import Trial
-from gan_bench.core.errors import RecordError
-from gan_bench.execution.claim import Claim, Policy
+from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.execution.claim import Claim, Policy, blocked
 from gan_bench.records import writer
-from gan_bench.records.earlier import end_of, record_of
+from gan_bench.records.earlier import end_of, record_of, require_access
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.reader import read_trial
@@ -40,10 +40,14 @@ def write_lost(
     """
     directory = RecordDirectory.of(results, trial)
     with trial_lock(directory) as lock:
-        if owner := lock.acquire():
-            return owner
-        if policy.is_terminal(directory) and end_of(directory) != before:
-            return record_of(directory)
+        try:
+            if owner := lock.acquire():
+                return owner
+            if policy.is_terminal(directory) and end_of(directory) != before:
+                return record_of(directory)
+            require_access(directory)
+        except UnreadableError as error:
+            return blocked(str(error))
         failure = Failure.TIMEOUT if late else Failure.CRASH
         record = replace(_so_far(directory, policy), status=Status.FAILED, failure=failure, reason=reason)
         with contextlib.suppress(OSError):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gan_bench.config.trial import Trial
+from gan_bench.core.errors import UnreadableError
 from gan_bench.execution.claim import Claim, Policy
 from gan_bench.records import writer
 from gan_bench.records.earlier import end_of, status_of
@@ -56,14 +58,23 @@ class Meanwhile:
 
     def __init__(self, results: Path, trials: Iterable[Trial], policy: Policy) -> None:
         self._results, self._policy = results, policy
-        self._before = {trial.id: end_of(RecordDirectory.of(results, trial)) for trial in trials}
+        self._before = {trial.id: _end_of(RecordDirectory.of(results, trial)) for trial in trials}
 
     def finished(self, trial: Trial) -> bool:
         """Say whether a trial has a new end; one that failed anew is not tried again by everybody."""
         directory = RecordDirectory.of(self._results, trial)
-        if end_of(directory) == self._before[trial.id] or self._policy.is_outdated(directory):
+        try:
+            if end_of(directory) == self._before[trial.id] or self._policy.is_outdated(directory):
+                return False
+            return status_of(directory) in (Status.DONE, *_BAD)
+        except UnreadableError:  # the claim says so
             return False
-        return status_of(directory) in (Status.DONE, *_BAD)
+
+
+def _end_of(directory: RecordDirectory) -> bytes | None:
+    with contextlib.suppress(UnreadableError):
+        return end_of(directory)
+    return None
 
 
 def until_nothing_moves(
@@ -94,7 +105,7 @@ def until_nothing_moves(
 def _skip(results: Path, trial: Trial, reason: str) -> TrialRecord | None:
     """Leave a row for a trial that was not run, unless an earlier run left one, whatever becomes of that later."""
     directory = RecordDirectory.of(results, trial)
-    with trial_lock(directory) as lock:
+    with contextlib.suppress(UnreadableError), trial_lock(directory) as lock:
         if lock.acquire() is None and status_of(directory) not in (Status.DONE, *_BAD):
             return writer.skip(directory, trial, reason)
     return None

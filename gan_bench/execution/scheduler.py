@@ -124,7 +124,7 @@ def schedule(runs: Iterable[Run[T]]) -> list[T]:
         chosen = active.next(stepper.most)
         try:
             result = stepper.advance([active.requests[index] for index in chosen])
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             for index in chosen:
                 active.resume(index, partial(active.runs[index].throw, error))
         else:

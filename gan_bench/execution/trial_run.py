@@ -27,7 +27,7 @@ from gan_bench.execution.trial_log import TrialLog
 from gan_bench.metrics.evaluator import sample_grid
 from gan_bench.records import writer
 from gan_bench.records.earlier import environment_of, inputs_changed
-from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
 from gan_bench.records.record import Score, Status, TrialRecord, best_scores
 from gan_bench.training import checkpoint
 from gan_bench.training.engine import Engine, Snapshot
@@ -60,7 +60,7 @@ def run_trial(
     status, failure, reason = Status.DONE, None, None
     try:
         yield from run.to_the_end()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # networks and losses may be somebody else's
         status, failure, reason = classify(error, context.device)
     record = replace(run.record(), status=status, failure=failure, reason=reason)
     try:
@@ -122,8 +122,12 @@ class _TrialRun:
         identity = self.context.identity(self.config)
         engine = self.context.engine(self.config)
         described = environment.describe(self.context.device, engine.name, identity)
-        if not self._can_resume(described, identity):
-            writer.clear(self.directory)
+        if not checkpoint.exists(self.directory) and self.directory.weights.exists():
+            self._set_aside(f"{self.directory.record.name} is gone", DAMAGED)
+        elif not checkpoint.exists(self.directory):
+            writer.clear(self.directory)  # nothing can be resumed of what was trained before the first checkpoint
+        elif why := self._why_not_resumed(described, identity):
+            self._set_aside(why, SUPERSEDED)
         writer.begin(self.directory, self.trial, described)
         self.engine = engine
         had_checkpoint = checkpoint.exists(self.directory)
@@ -131,28 +135,34 @@ class _TrialRun:
         if progress is not None:
             self._load_progress(progress)
         elif had_checkpoint:
-            text = f"{self.trial.name}: no checkpoint fits its record; training from the start"
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            self._set_aside("no checkpoint fits its record", DAMAGED)
+            writer.begin(self.directory, self.trial, described)
         self.listener.started(self.trial, None if progress is None else engine.state.epoch)
         return engine
 
-    def _can_resume(self, described: Mapping[str, Any], identity: Mapping[str, str]) -> bool:
-        """Say whether an earlier part may be continued: same images and networks, and a device of the same kind.
+    def _set_aside(self, why: str, folder: str) -> None:
+        """Keep what cannot be continued out of the way, and say so."""
+        kept = writer.set_aside(self.directory, folder)
+        text = f"{self.trial.name}: {why}; training from the start, what was there is kept in {kept}"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+    def _why_not_resumed(self, described: Mapping[str, Any], identity: Mapping[str, str]) -> str | None:
+        """Say why an earlier part may not be continued: other images or networks, or a device of another kind.
 
         CPU and CUDA draw different noise. Other thread counts and library versions only round differently; the
         trial is resumed and its environment lists them.
         """
         before = environment_of(self.directory)
-        if not checkpoint.exists(self.directory):
-            return not before and not self.directory.environment.exists()
         kinds = [str(facts.get("device")).partition(":")[0] for facts in (before, described)]
-        if kinds[0] != kinds[1] or inputs_changed(self.directory, identity):
-            return False
+        if kinds[0] != kinds[1]:
+            return f"it was interrupted on {kinds[0]} and cannot be resumed on {kinds[1]}"
+        if changed := inputs_changed(self.directory, identity):
+            return changed
         watched = ("device", "engine", "threads", "libraries")
         changes = {key: described[key] for key in watched if before.get(key) != described[key]}
         if changes:
             writer.note_change(self.directory, before, changes)
-        return True
+        return None
 
     def _progress(self) -> dict[str, Any]:
         """Return what a checkpoint keeps beside the training state."""

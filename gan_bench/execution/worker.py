@@ -1,13 +1,12 @@
 """A worker process: ``python -m gan_bench.execution.worker`` takes job after job.
 
-Jobs come in as lines of JSON on standard input, events go out as lines of JSON on standard output; a job ends with the
-event ``job_done``. When standard input closes, which it does when the parent ends in whatever way, the trials under
-way save a checkpoint and the worker ends.
+Jobs come in as lines of JSON on standard input, events go out on the channel of ``gan_bench.core.channel``; a job ends
+with the event ``job_done``. When standard input closes, which it does when the parent ends in whatever way, the trials
+under way save a checkpoint and the worker ends.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import signal
@@ -16,6 +15,8 @@ import threading
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from gan_bench.core.channel import Sender
 
 if TYPE_CHECKING:
     from gan_bench.execution.context import RunContext
@@ -47,8 +48,7 @@ def run_job(job: Job, context: RunContext, send: Send) -> None:
 
 def main() -> None:
     """Carry out the jobs on standard input until it closes."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print must not look like an event
+    channel = Sender()
     asked = threading.Event()
     jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -64,8 +64,7 @@ def main() -> None:
 
     def send(event: str, **content: Any) -> None:  # noqa: ANN401 - JSON
         try:
-            out.write(json.dumps({"event": event, **content}) + "\n")
-            out.flush()
+            channel({"event": event, **content})
         except OSError:  # the parent is gone, which may be felt here before its end of the other pipe is
             stop()
 

@@ -13,9 +13,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from gan_bench.config.image_folder import ImageFolder
+from gan_bench.core.channel import spawn
 from gan_bench.core.sources import Source
 from gan_bench.execution.claim import Claim
 from gan_bench.execution.events import Listener
@@ -54,10 +56,44 @@ _living: set[subprocess.Popen[str]] = set()
 
 
 def kill_workers() -> None:
-    """Kill the worker processes of this process at once; their trials lose the work since their last checkpoint."""
+    """Kill what trains for this process at once; its trials lose the work since their last checkpoint.
+
+    These are the worker processes, and those of a Ray cluster that was started here. The mirror ends by itself.
+    """
     for process in list(_living):
         with contextlib.suppress(OSError):
             process.kill()
+    for pid in _cluster_processes():
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _cluster_processes() -> list[int]:
+    """List the processes of a cluster that was started here, where the system lists processes in ``/proc``.
+
+    They are in this process's group: what it started itself, and orphans of that whose parents a signal has ended.
+    """
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # it has just ended
+            _, parent, group, *_ = stat.read_text(errors="replace").rpartition(")")[2].split()
+            if int(group) == os.getpgrp():
+                children.setdefault(int(parent), []).append(int(stat.parent.name))
+    orphans = [pid for pid in children.get(1, []) if _is_of_ray(pid)]
+    found, waiting = list(orphans), [os.getpid(), *orphans]
+    while waiting:
+        more = children.get(waiting.pop(), [])
+        found += more
+        waiting += more
+    return found
+
+
+def _is_of_ray(pid: int) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return "ray" in sys.modules and (b"ray::" in command or b"/ray/" in command)
 
 
 class Worker:
@@ -72,6 +108,7 @@ class Worker:
     def __init__(self, threads: int | None, listener: Listener, listening: threading.Lock) -> None:
         self._threads, self._listener, self._listening = threads, listener, listening
         self._process: subprocess.Popen[str] | None = None
+        self._events: IO[str] | None = None
         self._errors: IO[bytes] | None = None
 
     def run(self, job: Job, stop: Callable[[], bool]) -> dict[str, Claim]:
@@ -86,7 +123,8 @@ class Worker:
         """
         process = self._started()
         before = {trial.id: end_of(RecordDirectory.of(job.results, trial)) for trial in job.trials}
-        running = _RunningJob(job, process, self._listener, self._listening, stop)
+        assert self._events is not None  # noqa: S101 - a process that was started has them
+        running = _RunningJob(job, process, self._events, self._listener, self._listening, stop)
         whole = False
         try:
             whole = running.listen()
@@ -116,7 +154,7 @@ class Worker:
             process.kill()
             process.wait()
         with contextlib.suppress(OSError, ValueError):
-            process.stdout.close()  # type: ignore[union-attr]
+            self._events.close()  # type: ignore[union-attr]
         _living.discard(process)
 
     def dismiss(self) -> None:
@@ -137,15 +175,8 @@ class Worker:
         if self._errors is not None:
             self._errors.close()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the next one, or with the process
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "gan_bench.execution.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            encoding="utf-8",
-            env=environment,
-            start_new_session=True,  # Ctrl-C at a terminal is the parent's to hear
-        )
+        command = [sys.executable, "-m", "gan_bench.execution.worker"]
+        self._process, self._events = spawn(command, self._errors, environment)
         _living.add(self._process)
         return self._process
 
@@ -172,13 +203,14 @@ class _RunningJob:
         self,
         job: Job,
         process: subprocess.Popen[str],
+        events: IO[str],
         listener: Listener,
         listening: threading.Lock,
         stop: Callable[[], bool],
     ) -> None:
         self.inbox = EventInbox(job.trials, listener, listening)
         self.late = False
-        self._job, self._process, self._stop = job, process, stop
+        self._job, self._process, self._events, self._stop = job, process, events, stop
 
     def listen(self) -> bool:
         """Send the job and hear it out.
@@ -193,7 +225,7 @@ class _RunningJob:
             with contextlib.suppress(OSError, ValueError):  # the process is gone; its end is read below
                 self._process.stdin.write(self._job.to_json() + "\n")  # type: ignore[union-attr]
                 self._process.stdin.flush()  # type: ignore[union-attr]
-            for line in self._process.stdout or ():
+            for line in self._events:
                 if not line.endswith("\n"):  # the process died while it wrote
                     break
                 said = json.loads(line)

@@ -13,17 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
-from gan_bench.metrics.distances import NotFiniteError
 from gan_bench.metrics.features import Extractor, full_precision
 from gan_bench.metrics.reference import CHUNK, Reference, chunks
 from gan_bench.models.randomness import draw_latent, generator_for
 from gan_bench.records.record import Score
 
 if TYPE_CHECKING:
-    from torchmetrics import MetricCollection
+    from gan_bench.metrics.measures.base import MetricSet
 
 GRID = 64
 """Images of a sample grid, in rows of eight."""
@@ -141,7 +139,7 @@ class Evaluator:
         """
         if count < 2:
             raise UserError("scores need at least 2 images; give more of them")
-        from gan_bench.metrics.measures.base import MeasureSetup, collect_metrics
+        from gan_bench.metrics.measures.base import MeasureSetup, MetricSet
 
         collections = []
         for extractor in self.extractors:
@@ -149,7 +147,7 @@ class Evaluator:
             if extractor.name != self.class_extractor:
                 reference = replace(reference, classes=None)
             setup = MeasureSetup(reference=reference, samples=count, logits=extractor.classes, seed=seed)
-            collections.append((extractor, reference, collect_metrics(setup)))
+            collections.append((extractor, reference, MetricSet(setup)))
         with full_precision():
             for chunk in images:
                 for extractor, _, metrics in collections:
@@ -180,28 +178,20 @@ def _with_spread(score: Score, others: list[Score]) -> Score:
     return replace(score, draw_std=statistics.stdev(known))
 
 
-def _scores(metrics: MetricCollection, extractor: str, reference: Reference, samples: int) -> list[Score]:
-    """Compute every metric of an extractor and give its values their protocol, in the order of registration."""
-    from gan_bench.metrics.measures.base import Estimate, FeatureMetric
-
-    found: dict[str, Score] = {}
-    for metric in metrics.values(copy_state=False):
-        assert isinstance(metric, FeatureMetric)  # noqa: S101 - the collection is of these
-        try:
-            estimates = metric.compute()
-        except NotFiniteError as error:
-            estimates = dict.fromkeys(metric.gives, Estimate(None, note=str(error)))
-        limit = metric.max_pairwise
-        for name, estimate in estimates.items():
-            found[name] = Score(
-                metric=name,
-                value=estimate.value,
-                std=estimate.std,
-                extractor=extractor,
-                split=reference.split,
-                real=reference.moments.count,
-                generated=samples,
-                kept=limit if limit and max(samples, reference.moments.count) > limit else None,
-                note=estimate.note,
-            )
-    return [found[name] for name in MEASURES if name in found]
+def _scores(metrics: MetricSet, extractor: str, reference: Reference, samples: int) -> list[Score]:
+    """Compute every measure of an extractor and give its value its protocol."""
+    most = max(samples, reference.moments.count)
+    return [
+        Score(
+            metric=name,
+            value=estimate.value,
+            std=estimate.std,
+            extractor=extractor,
+            split=reference.split,
+            real=reference.moments.count,
+            generated=samples,
+            kept=limit if limit and most > limit else None,
+            note=estimate.note,
+        )
+        for name, (estimate, limit) in metrics.compute().items()
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 from gan_bench.core.errors import DataError
 from gan_bench.core.registry import Registry
+from gan_bench.core.sources import calling
 from gan_bench.metrics.classifiers import CifarNet, LeNet28
 from gan_bench.metrics.features import Extractor, Features
 from gan_bench.metrics.inception import Inception, weights_path
@@ -85,6 +87,55 @@ def card(name: str) -> dict[str, Any]:
     file = resources.files("gan_bench.metrics") / "weights" / f"{name}.json"
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return content
+
+
+def load_extractor(name: str, device: torch.device) -> Extractor:
+    """Load a registered extractor onto a device.
+
+    Raises:
+        UserError: No extractor has that name, its weights cannot be had, or somebody else's fails or gives something
+            else than features.
+    """
+    entry = EXTRACTORS[name]
+    if EXTRACTORS.is_shipped(name):
+        return entry.load(device)
+    with calling(f'extractor "{name}"'):
+        return _CheckedExtractor(name, entry.load(device))
+
+
+class _CheckedExtractor:
+    """Somebody else's extractor, whose faults become sentences.
+
+    Args:
+        name: Its registered name.
+        extractor: What was loaded.
+
+    Raises:
+        AttributeError: It lacks what extractors have.
+        TypeError: Something it has is of a wrong type.
+    """
+
+    def __init__(self, name: str, extractor: Extractor) -> None:
+        self._registered, self._extractor = name, extractor
+        self.name, self.sha256, self.device = extractor.name, extractor.sha256, extractor.device
+        self.feature_dim, self.classes = operator.index(extractor.feature_dim), operator.index(extractor.classes)
+        for what, text in (("name", self.name), ("sha256", self.sha256)):
+            if not isinstance(text, str):
+                raise TypeError(f"its {what} must be text")
+
+    def __call__(self, images: Tensor) -> Features:
+        """Extract from uint8 images.
+
+        Raises:
+            UserError: It fails, or gives something else than features and logits of the shapes it announces.
+        """
+        with calling(f'extractor "{self._registered}"'):
+            seen = self._extractor(images)
+            shapes = tuple(seen.features.shape), tuple(seen.logits.shape)
+            wanted = (len(images), self.feature_dim), (len(images), self.classes)
+            if shapes != wanted:
+                raise ValueError(f"it gives {shapes[0]} and {shapes[1]}, not {wanted[0]} and {wanted[1]}")
+            return seen
 
 
 def resolve(names: tuple[str, ...], channels: int, device: torch.device) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def without_memory(architecture: Architecture, latent_dim: int) -> tuple[nn.Modu
         try:
             with torch.device("meta"):
                 return architecture.generator(latent_dim), architecture.discriminator()
-        except Exception:  # a user's own initialisation may want real memory
+        except (Exception, SystemExit):  # a user's own initialisation may want real memory
             return architecture.generator(latent_dim), architecture.discriminator()
 
 

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from gan_bench.core.errors import RecordError
+from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.records import schema
-from gan_bench.records.json_files import read_object
+from gan_bench.records.json_files import read_file, read_object, unreadable
 from gan_bench.records.json_lines import read_lines
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import STEP_LINE, excused, read_left_out, read_optional, read_or_error
+from gan_bench.records.reader import STEP_LINE, excused, read_left_out, read_optional, read_or_error, refuse_links
 from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
 from gan_bench.records.writer import digests
 
 
 def record_of(directory: RecordDirectory) -> TrialRecord | None:
-    """Return how the trial ended, or None when it has not or cannot be read.
+    """Return how the trial ended, or None when it has not or its end is damaged.
 
     Raises:
         RecordError: Another version of gan_bench wrote it, which is no damage.
+        UnreadableError: The system does not let this process read it, which is none either.
     """
     try:
         found = read_optional(directory.record, schema.RECORD, schema.Record)
+    except UnreadableError:
+        raise
     except RecordError:
         _refuse_other_version(directory)
         return None
@@ -43,10 +49,16 @@ def _refuse_other_version(directory: RecordDirectory) -> None:
 
 
 def end_of(directory: RecordDirectory) -> bytes | None:
-    """Return what stands where the trial's end goes; taken before a run, it tells the run's end from earlier ones."""
+    """Return the bytes of ``record.json``, to detect a later replacement; None when there is none or it is damaged.
+
+    Raises:
+        UnreadableError: The system does not let this process read it.
+    """
     try:
-        return directory.record.read_bytes()
-    except OSError:
+        return read_file(directory.record)
+    except UnreadableError:
+        raise
+    except (FileNotFoundError, RecordError):
         return None
 
 
@@ -57,11 +69,60 @@ def status_of(directory: RecordDirectory) -> Status | None:
 
 
 def environment_of(directory: RecordDirectory) -> Mapping[str, Any]:
-    """Return ``environment.json`` of an earlier run, empty when there is none that can be read."""
+    """Return ``environment.json`` of an earlier run, empty when there is none or it is damaged.
+
+    Raises:
+        UnreadableError: The system does not let this process read it.
+    """
     try:
         return read_optional(directory.environment, schema.ENVIRONMENT, schema.Environment) or {}
+    except UnreadableError:
+        raise
     except RecordError:
         return {}
+
+
+def require_access(directory: RecordDirectory) -> None:
+    """Make sure that this process may read what a trial has left, and write where it would go on with it.
+
+    Raises:
+        UnreadableError: It may not; whatever stands there is somebody else's, and stays.
+    """
+    try:
+        for folder in (directory.path, directory.samples):
+            if not folder.is_dir():
+                continue
+            with os.scandir(folder) as entries:
+                files = [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
+            for file in files:
+                if not _may(file, os.R_OK):
+                    raise unreadable(Path(file), PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+            if not _may(folder, os.W_OK | os.X_OK):
+                raise unreadable(folder, PermissionError(errno.EACCES, os.strerror(errno.EACCES)), "written")
+    except OSError as error:
+        raise unreadable(directory.path, error) from None
+
+
+def _may(path: str | Path, how: int) -> bool:
+    """True if the user that this process acts for may use a file so."""
+    return os.access(path, how, effective_ids=os.access in os.supports_effective_ids)
+
+
+def content_fault(directory: RecordDirectory) -> str | None:
+    """Say why what an unfinished trial has left cannot be resumed because of its content, or return None.
+
+    Raises:
+        UnreadableError: The system does not let this process read it.
+    """
+    try:
+        if os.path.lexists(directory.path):
+            refuse_links(directory.path)
+        read_optional(directory.environment, schema.ENVIRONMENT, schema.Environment)
+    except UnreadableError:
+        raise
+    except RecordError as error:
+        return str(error)
+    return None
 
 
 def damage_of(directory: RecordDirectory) -> str | None:
@@ -71,14 +132,16 @@ def damage_of(directory: RecordDirectory) -> str | None:
 
     Raises:
         RecordError: The list of these is damaged, so that nobody can say what is missing.
+        UnreadableError: The system does not let this process read a file.
     """
     stored = read_or_error(directory.path, steps=True)
+    if isinstance(stored, UnreadableError):
+        raise stored
     if isinstance(stored, RecordError):
         return str(stored)
-    try:
-        found = digests(directory)
-    except OSError as error:
-        return f"{error.filename} cannot be read ({error.strerror})"
+    if stored.fault:
+        return str(stored.fault)
+    found = digests(directory)
     record = record_of(directory)
     left_out = excused(read_left_out(directory.path.parent).get(directory.path.name, {}), stored.record)
     for name, digest in record.files.items() if record else ():

@@ -1,10 +1,13 @@
-"""JSON files that know when they are damaged: each carries the SHA-256 of its own content."""
+"""The files of a record, read without following links; JSON files carry the SHA-256 of their own content."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,75 @@ from pydantic import TypeAdapter, ValidationError
 
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.canonical import canonical_json
-from gan_bench.core.errors import RecordError
+from gan_bench.core.errors import RecordError, UnreadableError
 
 SEAL = "sha256"
 """Key of a JSON file's own digest; files of earlier versions have none."""
 REMEDY = "run the suite again to replace it"
+_NO_FILE = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}
+"""Errors of opening that say what the thing is, not that it is kept from us."""
+
+
+def is_link(path: Path) -> bool:
+    """True if something is a link, as far as this process may see; ``Path.is_symlink`` raises in a closed folder."""
+    return os.path.islink(path)  # noqa: PTH114
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file of a record; a link may lead to any file, which would be read, reported and copied as part of it.
+
+    Raises:
+        FileNotFoundError: There is none.
+        RecordError: It is a link, a folder or anything else but a file.
+        UnreadableError: The system does not let this process read it.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise RecordError(f"{path} is no file; {REMEDY}")
+            return file.read()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if is_link(path):
+            raise RecordError(f"{path} is a link, and records have none; {REMEDY}") from None
+        if error.errno in _NO_FILE:
+            raise RecordError(f"{path} is no file ({error.strerror}); {REMEDY}") from None
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: OSError, done: str = "read") -> UnreadableError:
+    """Say that a file or folder is there and cannot be used: why, whose it is, and what to do.
+
+    Args:
+        path: The file or folder.
+        error: What the system said.
+        done: What cannot be done: ``read``, ``written``, ``locked``.
+    """
+    why = f"{path} cannot be {done} ({error.strerror or type(error).__name__})"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        whose = _owner(path)
+        return UnreadableError(f"{why}: it belongs to {whose}; ask {whose} for access, or run as {whose}")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return UnreadableError(f"{why}; raise the limit with `ulimit -n` and try again")
+    return UnreadableError(f"{why}; check the disk or the network share, and try again")
+
+
+def _owner(path: Path) -> str:
+    """Return the name of the user who owns a file, or of the nearest folder that may be looked at."""
+    for each in (path, *path.parents):
+        try:
+            number = os.lstat(each).st_uid
+        except OSError:
+            continue
+        try:
+            import pwd
+
+            return pwd.getpwuid(number).pw_name
+        except (ImportError, KeyError):  # not on every system; a container's user may have no name
+            return f"user {number}"
+    return "another user"
 
 
 def finite(value: Any) -> Any:  # noqa: ANN401 - any JSON-able value
@@ -43,20 +110,38 @@ def write_object(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         OSError: The file cannot be written; the old one stands.
     """
+    write_atomically(path, object_text(content))
+
+
+def object_text(content: Mapping[str, Any]) -> str:
+    """Return a JSON object as text, with its digest."""
     plain: dict[str, Any] = json.loads(json.dumps(finite(content), allow_nan=False))
-    write_atomically(path, json.dumps({**plain, SEAL: _digest(plain)}, indent=2) + "\n")
+    return json.dumps({**plain, SEAL: _digest(plain)}, indent=2) + "\n"
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        RecordError: It cannot be read, is no JSON object, or is not what was written.
+        RecordError: There is none, it is no JSON object, or is not what was written.
+        UnreadableError: The system does not let this process read it.
     """
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path} cannot be read ({_why(error)}); {REMEDY}") from None
+        return parse_object(path, read_file(path))
+    except FileNotFoundError:
+        raise RecordError(f"{path} is not there; {REMEDY}") from None
+
+
+def parse_object(path: Path, text: bytes) -> dict[str, Any]:
+    """Return the JSON object that a file holds.
+
+    Raises:
+        RecordError: It is none, or is not what was written.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path} is damaged ({str(error)[:200]}); {REMEDY}") from None
     if not isinstance(content, dict):
         raise RecordError(f"{path} does not hold a JSON object; {REMEDY}")
     try:
@@ -66,10 +151,6 @@ def read_object(path: Path) -> dict[str, Any]:
     if not whole:
         raise RecordError(f"{path} is damaged: its content is not what its digest says; {REMEDY}")
     return content
-
-
-def _why(error: Exception) -> str:
-    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)[:200]
 
 
 def read_known(path: Path, form: TypeAdapter[Any], keys: type) -> dict[str, Any]:

@@ -4,39 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from gan_bench.core.errors import RecordError
-from gan_bench.records.json_files import REMEDY, first_problem
-
-
-def refuse_link(path: Path) -> None:
-    """Refuse a link: it may lead to any file, which would be read, reported and copied as part of the record.
-
-    Raises:
-        RecordError: It is one.
-    """
-    if path.is_symlink():
-        raise RecordError(f"{path} is a link, and records have none; {REMEDY}")
+from gan_bench.records.json_files import REMEDY, first_problem, read_file
 
 
 def read_lines(path: Path, form: TypeAdapter[Any], skipped: bytes = b"") -> list[dict[str, Any]]:
     """Read a JSON-lines file, leaving out a last line that a kill cut short and lines that start with ``skipped``.
 
     Raises:
-        RecordError: It cannot be read, or a line before the last is not of the documented form.
+        RecordError: A line before the last is not of the documented form.
+        UnreadableError: The system does not let this process read it.
     """
-    refuse_link(path)
     try:
-        raw = path.read_bytes().split(b"\n")
+        return parse_lines(path, read_file(path), form, skipped)
     except FileNotFoundError:
         return []
-    except OSError as error:
-        raise RecordError(f"{path} cannot be read ({error.strerror}); {REMEDY}") from None
+
+
+def parse_lines(path: Path, text: bytes, form: TypeAdapter[Any], skipped: bytes = b"") -> list[dict[str, Any]]:
+    """Return the lines that a file holds, as ``read_lines`` does.
+
+    Raises:
+        RecordError: A line before the last is not of the documented form.
+    """
+    raw = text.split(b"\n")
     numbered = [(i, line) for i, line in enumerate(raw, 1) if line and not (skipped and line.startswith(skipped))]
     with contextlib.suppress(ValidationError):  # whole files are read at once; only damage is looked at closely
         lines: list[dict[str, Any]] = form.validate_json(b"[" + b",".join(line for _, line in numbered) + b"]")
@@ -68,21 +64,15 @@ def read_new_lines(path: Path, form: TypeAdapter[Any], offset: int) -> tuple[lis
         The new lines, and the bytes read so far.
 
     Raises:
-        RecordError: It cannot be read, or a line is not of the documented form.
+        RecordError: A line is not of the documented form.
+        UnreadableError: The system does not let this process read it.
     """
-    refuse_link(path)
     try:
-        with path.open("rb") as file:
-            start = offset if offset <= file.seek(0, os.SEEK_END) else 0
-            if start:  # a line ends there, unless the file was cut back and written anew
-                file.seek(start - 1)
-                start = start if file.read(1) == b"\n" else 0
-            file.seek(start)
-            whole, _, _ = file.read().rpartition(b"\n")
+        text = read_file(path)
     except FileNotFoundError:
         return [], 0
-    except OSError as error:
-        raise RecordError(f"{path} cannot be read ({error.strerror}); {REMEDY}") from None
+    start = offset if offset <= len(text) and text[offset - 1 : offset] in (b"", b"\n") else 0
+    whole, _, _ = text[start:].rpartition(b"\n")  # a line ends at the start, unless the file was cut back since
     if not whole:
         return [], start
     try:

@@ -26,6 +26,9 @@ CHECKPOINT_MAGIC = b"gan_bench checkpoint 2\n"
 TRIALS = "*--????????"
 """Pattern of the names of record directories in a suite's folder."""
 
+DAMAGED, SUPERSEDED = ".damaged", ".superseded"
+"""Folders of a suite that keep records which a run trains again: of a damaged content, of other data or networks."""
+
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,199}")
 
 

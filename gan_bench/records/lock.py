@@ -17,7 +17,9 @@ from types import TracebackType
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from gan_bench.core.atomic import open_own
 from gan_bench.core.errors import UserError
+from gan_bench.records.json_files import unreadable
 from gan_bench.records.layout import LOCKS, RecordDirectory
 
 PATIENCE_SECONDS = 0.1
@@ -67,7 +69,8 @@ class Lock:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
-        self._lock = _kernel_lock(folder / f"{name}.lock")
+        self._file = folder / f"{name}.lock"
+        self._lock = _kernel_lock(self._file)
 
     def acquire(self, patience: float = PATIENCE_SECONDS) -> Owner | None:
         """Try to become the owner.
@@ -79,27 +82,36 @@ class Lock:
             None on success, else who holds it.
 
         Raises:
+            UnreadableError: The lock is there and belongs to another user.
             UserError: The folder cannot be written, or its file system has no locks.
         """
+        if self.folder.is_symlink():
+            raise UserError(f"{self.folder} is a link, and locks are written beside the records alone; remove it")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=patience, poll_interval=0.01)
         except Timeout:
             return self._named()
+        except PermissionError as error:
+            if not os.path.exists(self._file):  # noqa: PTH110 - Path.exists raises where the folder is closed
+                raise UserError(
+                    f"{self.folder} cannot hold locks ({error}); choose another folder with --results"
+                ) from None
+            raise unreadable(self._file, error, "locked") from None
         except (OSError, NotImplementedError) as error:
             raise UserError(
                 f"{self.folder} cannot hold locks ({error}); choose another folder with --results"
             ) from None
-        with contextlib.suppress(OSError):  # the name is a courtesy
-            self._owner_file.write_text(json.dumps(asdict(Owner.me())))
+        with contextlib.suppress(OSError), open_own(self._owner_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
+            file.write(json.dumps(asdict(Owner.me())).encode())  # the name is a courtesy
         return None
 
     def holder(self) -> Owner | None:
         """Return who holds the lock now, or None; a folder that is only read has no owner."""
-        if not (self.folder / f"{self.name}.lock").exists():
-            return None
-        probe = _kernel_lock(self.folder / f"{self.name}.lock")
         try:
+            if not self._file.exists():
+                return None
+            probe = _kernel_lock(self._file)
             probe.acquire(timeout=0)
         except Timeout:
             return self._named()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import shlex
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gan_bench.config.trial import TrialConfig
-from gan_bench.core.atomic import ASIDE
+from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import matches
 from gan_bench.records import schema
-from gan_bench.records.json_files import read_known, write_object
+from gan_bench.records.json_files import SEAL, object_text, read_file, read_known
 from gan_bench.records.layout import (
     AVERAGE_WEIGHTS,
     BASELINES,
@@ -22,11 +23,17 @@ from gan_bench.records.layout import (
     RECORD,
     SAMPLES,
     SUITE,
-    TRIALS,
     WEIGHTS,
     RecordDirectory,
 )
-from gan_bench.records.reader import StoredTrial, existing, read_left_out, suite_folders
+from gan_bench.records.reader import (
+    StoredTrial,
+    existing,
+    read_left_out,
+    read_publication,
+    suite_folders,
+    trial_folders,
+)
 from gan_bench.records.record import SCHEMA_VERSION, Status
 from gan_bench.records.shared import lend_measures
 from gan_bench.records.verify import verified_suite
@@ -62,12 +69,13 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
 
     Args:
         results: A results folder, or one suite's folder in it.
-        out: Folder the suites go into; an earlier publication of the same suite in it is replaced.
+        out: Folder the suites go into; of an earlier publication of the same suite in it, what that wrote is replaced
+            and everything else stays.
         generators: Globs or parts of the names of finished trials whose generators go along.
 
     Raises:
         UserError: No trial has finished, a record is invalid, a name matches no finished trial, or a suite's folder is
-            there and was not published, or holds what the records do not.
+            there and was not published, or what was published there has changed since.
         OSError: ``out`` cannot be written.
     """
     lend_measures(existing(results))
@@ -78,9 +86,31 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
     for wanted in generators:
         if not any(matches(name, wanted) for name in done):
             raise UserError(f"no finished trial in {results} is called {wanted!r}; the report's trial table has names")
-    for suite in suites:
-        _check_replaceable(_target(suite, out), suite)
-    return [_publish_suite(suite, ended, _target(suite, out), generators) for suite, ended in suites.items() if ended]
+    plans = [_plan(suite, ended, _target(suite, out), generators) for suite, ended in suites.items() if ended]
+    for plan in plans:
+        _check_replaceable(plan)
+    return [_carry_out(plan) for plan in plans]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What is to be written for one suite.
+
+    Attributes:
+        suite: Where its records are.
+        target: Where they go.
+        files: What each file will hold, by name; files of the records as they lie there.
+        left_out: Digests of the files that stay behind, by record directory and name.
+        trials: How many trials there are.
+        generators: How many of them with their generators.
+    """
+
+    suite: Path
+    target: Path
+    files: Mapping[str, Path | bytes]
+    left_out: Mapping[str, Mapping[str, str]]
+    trials: int
+    generators: int
 
 
 def _ended(suite: Path) -> Iterator[StoredTrial]:
@@ -106,53 +136,100 @@ def _target(suite: Path, out: Path) -> Path:
     return out / suite.resolve().name
 
 
-def _check_replaceable(target: Path, suite: Path) -> None:
-    """Refuse to replace anything but an earlier publication of the same records.
-
-    Raises:
-        UserError: It is something else, or a run has continued it.
-    """
-    if not target.exists():
-        return
-    if target.samefile(suite) or not (target / LEFT_OUT).is_file():
-        raise UserError(f"{target} is there and is no earlier publication; name another folder with --out")
-    for path in target.rglob("*"):
-        name = path.relative_to(target)
-        is_hidden = any(part.startswith(".") for part in name.parts)
-        if path.is_file() and name.name != LEFT_OUT and not is_hidden and not (suite / name).exists():
-            raise UserError(
-                f"{path} is in the folder that is to be replaced and not in {suite}; name another with --out"
-            )
-
-
-def _publish_suite(suite: Path, ended: Sequence[StoredTrial], target: Path, generators: Sequence[str]) -> Publication:
-    """Copy one suite aside, then put it where an earlier publication may be."""
-    aside = target.with_name(f".{target.name}{ASIDE}")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+def _plan(suite: Path, ended: Sequence[StoredTrial], target: Path, generators: Sequence[str]) -> _Plan:
     missed_before, shown, kept = read_left_out(suite), _lowest_seeds(ended), 0
+    files: dict[str, Path | bytes] = {}
     left_out: dict[str, dict[str, str]] = {}
     for stored in ended:
         is_asked = any(matches(stored.trial["name"], wanted) for wanted in generators)
         names = list(_copied(stored, weights=is_asked, samples=is_asked or stored.path.name in shown))
-        _copy(stored.path, aside / stored.path.name, names)
+        files |= {f"{stored.path.name}/{name}": stored.path / name for name in names}
         known = {**missed_before.get(stored.path.name, {}), **digests(RecordDirectory(stored.path))}
         if missed := {name: known[name] for name in sorted(set(known) - set(names))}:
             left_out[stored.path.name] = missed
         kept += WEIGHTS in names
-    _copy(suite, aside, [name for name in (BASELINES, SUITE) if (suite / name).is_file()])
-    _copy_plan(suite, aside)
-    write_object(aside / LEFT_OUT, {"schema": SCHEMA_VERSION, "files": left_out})
-    size = sum(path.stat().st_size for path in aside.rglob("*") if path.is_file())
-    earlier = aside.with_suffix(".earlier" + ASIDE)
-    if target.exists():
-        shutil.rmtree(earlier, ignore_errors=True)
-        target.rename(earlier)
-    aside.rename(target)
-    if earlier.exists():
-        shutil.rmtree(earlier)
-    begun = sum(path.is_dir() for path in suite.glob(TRIALS))
-    return Publication(target, len(ended), begun - len(ended), kept, size)
+    for name in (BASELINES, SUITE):
+        if (suite / name).is_file() and not (suite / name).is_symlink():
+            files[name] = suite / name
+    if (suite / PLAN).is_file():
+        files[PLAN] = _plan_text(suite)
+    return _Plan(suite=suite, target=target, files=files, left_out=left_out, trials=len(ended), generators=kept)
+
+
+def _content(source: Path | bytes) -> bytes:
+    return source if isinstance(source, bytes) else read_file(source)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _check_replaceable(plan: _Plan) -> None:
+    """Refuse to touch anything but what an earlier publication wrote and is still what that wrote.
+
+    Raises:
+        UserError: There is something else in the way: other records, or what a run has trained again.
+    """
+    target, elsewhere = plan.target, "name another folder with --out"
+    if not target.exists() and not target.is_symlink():
+        return
+    if target.is_symlink() or target.samefile(plan.suite) or not (target / LEFT_OUT).is_file():
+        raise UserError(f"{target} is there and is no earlier publication; {elsewhere}")
+    earlier: Mapping[str, str] = read_publication(target).get("published", {})
+    for name in sorted({*plan.files, *earlier}):
+        place = target / name
+        if any(folder.is_symlink() for folder in (place, *place.parents) if folder.is_relative_to(target)):
+            raise UserError(f"{place} is a link or lies behind one; {elsewhere}")
+        if not place.exists():
+            continue
+        found, source = _digest(read_file(place)), plan.files.get(name)
+        is_ours = found == earlier.get(name) or (not earlier and name in (PLAN, BASELINES, SUITE))
+        if not is_ours and (source is None or found != _digest(_content(source))):
+            raise UserError(f"{place} is not what was published, a run may have trained it again; {elsewhere}")
+    _check_nothing_gained(plan, earlier)
+
+
+def _check_nothing_gained(plan: _Plan, earlier: Mapping[str, str]) -> None:
+    """Refuse to replace parts of a record that a run goes on with.
+
+    Raises:
+        UserError: A record has a file that was not published.
+    """
+    target = plan.target
+    for folder in trial_folders(target):
+        for path in folder.rglob("*"):
+            name = path.relative_to(target).as_posix()
+            is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if path.is_file() and not is_hidden and name not in {*plan.files, *earlier}:
+                if not earlier and (plan.suite / name).exists():
+                    continue  # an earlier version kept no list of what it copied
+                raise UserError(
+                    f"{path} is in a record that is to be replaced and was not published; name another folder with "
+                    "--out"
+                )
+
+
+def _carry_out(plan: _Plan) -> Publication:
+    """Bring a folder up to a plan, file by file, the list of what it holds last: a killed one is completed later."""
+    earlier: Mapping[str, str] = read_publication(plan.target).get("published", {}) if plan.target.exists() else {}
+    published, size = dict[str, str](), 0
+    for name, source in plan.files.items():
+        content, place = _content(source), plan.target / name
+        published[name], size = _digest(content), size + len(content)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists() or read_file(place) != content:
+            write_atomically(place, content)
+    for name in sorted(set(earlier) - set(plan.files)):
+        (plan.target / name).unlink(missing_ok=True)
+    for folder in sorted({(plan.target / name).parent for name in set(earlier) - set(plan.files)}, reverse=True):
+        for each in (folder, folder.parent):
+            if each != plan.target and each.is_relative_to(plan.target):
+                with contextlib.suppress(OSError):  # somebody put something into it
+                    each.rmdir()
+    text = object_text({"schema": SCHEMA_VERSION, "files": plan.left_out, "published": published})
+    write_atomically(plan.target / LEFT_OUT, text)
+    begun = len(trial_folders(plan.suite))
+    return Publication(plan.target, plan.trials, begun - plan.trials, plan.generators, size + len(text.encode()))
 
 
 def _lowest_seeds(trials: Iterable[StoredTrial]) -> set[str]:
@@ -174,25 +251,20 @@ def _copied(stored: StoredTrial, *, weights: bool, samples: bool) -> Iterator[st
     yield RECORD
 
 
-def _copy(source: Path, target: Path, names: Iterable[str]) -> None:
-    for name in names:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / name, target / name)
-
-
-def _copy_plan(suite: Path, target: Path) -> None:
-    """Copy the plan, with a command that says what was run and not where."""
-    if not (suite / PLAN).is_file():
-        return
+def _plan_text(suite: Path) -> bytes:
+    """Return the plan with a command that says what was run and not where."""
     plan = read_known(suite / PLAN, schema.PLAN, schema.Plan)
     if "command" in plan:
         plan["command"] = _without_places(plan["command"])
-    write_object(target / PLAN, plan)
+    return object_text({key: value for key, value in plan.items() if key != SEAL}).encode()
 
 
 def _without_places(command: str) -> str:
     """Return a ``gan-bench run`` command without its results folder, and with its suite's file for its path."""
-    words, kept = iter(shlex.split(command)), []
+    try:
+        words, kept = iter(shlex.split(command)), list[str]()
+    except ValueError:  # no command of ours
+        return ""
     for word in words:
         if word == "--results":
             next(words, None)

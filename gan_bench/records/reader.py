@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from gan_bench.config.trial import RESERVED_NAMES, TrialConfig
-from gan_bench.core.errors import RecordError, UserError
+from gan_bench.core.errors import AlteredError, CopiedError, RecordError, UnreadableError, UserError
 from gan_bench.records import schema
-from gan_bench.records.json_files import REMEDY, known, read_known, read_object
-from gan_bench.records.json_lines import read_lines, refuse_link
-from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, TRIALS, RecordDirectory, check_name
+from gan_bench.records.json_files import REMEDY, is_link, known, parse_object, read_file, read_known, unreadable
+from gan_bench.records.json_lines import parse_lines
+from gan_bench.records.layout import (
+    BASELINES,
+    ENVIRONMENT,
+    EVALUATIONS,
+    HISTORY,
+    LEFT_OUT,
+    PLAN,
+    RECORD,
+    SAMPLES,
+    TRIAL,
+    TRIALS,
+    WEIGHTS,
+    RecordDirectory,
+    check_name,
+)
 from gan_bench.records.record import SCHEMA_VERSION
 
 STEP_LINE = b'{"kind":"step"'
+TRIES = 3
+"""How often a record is read whose end is replaced while it is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +51,7 @@ class StoredTrial:
         history: Lines of ``history.jsonl``.
         evaluations: Lines of ``evaluations.jsonl``.
         record: ``record.json``, or None while the trial has not ended.
-        damage: Why the record of a planned trial cannot be read, or None.
+        fault: What is wrong with it, or None: nothing of it is to be believed.
     """
 
     path: Path
@@ -40,7 +60,7 @@ class StoredTrial:
     history: list[dict[str, Any]]
     evaluations: list[dict[str, Any]]
     record: Mapping[str, Any] | None
-    damage: str | None = None
+    fault: RecordError | None = None
 
 
 # ------------------------------------------------------------------------------------------- one record
@@ -53,27 +73,129 @@ Steps = bool | Callable[[Mapping[str, Any]], bool]
 def read_trial(path: Path, *, steps: Steps = True, history: bool = True) -> StoredTrial:
     """Read a record directory, with or without its history or the ``step`` lines of that.
 
+    What is read is held against the digests in the trial's end; where it is not what was saved, ``fault`` says so.
+
     Raises:
         RecordError: It is not one, or is damaged, or is of a version this package does not know.
+        UnreadableError: The system does not let this process read it.
     """
+    for _ in range(TRIES):
+        texts = _texts(path, history=history)
+        stored = _parsed(path, texts, steps)
+        fault = _altered(path, stored.record, texts, history=history)
+        if fault is None or _optional(path / RECORD) == texts.get(RECORD):  # else a run has just gone on with it
+            break
+    return replace(stored, fault=fault)
+
+
+def _texts(path: Path, *, history: bool) -> dict[str, bytes]:
+    """Read the files that tables are made from; the end first, so that what it vouches for is not older.
+
+    Raises:
+        RecordError: The directory is a link, holds one, or is none.
+        UnreadableError: The system does not let this process read it.
+    """
+    refuse_links(path)
+    names = (RECORD, TRIAL, ENVIRONMENT, EVALUATIONS, *((HISTORY,) if history else ()))
+    found = {name: _optional(path / name) for name in names}
+    return {name: text for name, text in found.items() if text is not None}
+
+
+def _optional(path: Path) -> bytes | None:
+    try:
+        return read_file(path)
+    except FileNotFoundError:
+        return None
+
+
+def refuse_links(path: Path) -> None:
+    """Refuse a record that is a link or holds one: whatever it leads to would be read, copied or written as its part.
+
+    Raises:
+        RecordError: It is, or is no directory.
+        UnreadableError: The system does not let this process look into it.
+    """
+    if is_link(path):
+        raise RecordError(f"{path} is a link, and records have none; {REMEDY}")
+    try:
+        for folder in (path, path / SAMPLES):
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        raise RecordError(f"{entry.path} is a link, and records have none; {REMEDY}")
+    except (FileNotFoundError, NotADirectoryError):  # a record may have no samples yet
+        if not os.path.isdir(path):  # noqa: PTH112 - see is_link
+            raise RecordError(f"{path} is no directory; {REMEDY}") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def _parsed(path: Path, texts: Mapping[str, bytes], steps: Steps) -> StoredTrial:
     directory = RecordDirectory(path)
-    trial = _read_trial(directory)
+    trial = _parsed_trial(directory, texts.get(TRIAL))
     wanted = steps if isinstance(steps, bool) else steps(trial["config"])
+    skipped = b"" if wanted else STEP_LINE
     return StoredTrial(
         path=path,
         trial=trial,
-        environment=read_optional(directory.environment, schema.ENVIRONMENT, schema.Environment) or {},
-        history=read_lines(directory.history, schema.HISTORY, b"" if wanted else STEP_LINE) if history else [],
-        evaluations=read_lines(directory.evaluations, schema.EVALUATIONS),
-        record=read_optional(directory.record, schema.RECORD, schema.Record),
+        environment=_known(directory.environment, texts, schema.ENVIRONMENT, schema.Environment) or {},
+        history=parse_lines(directory.history, texts.get(HISTORY, b""), schema.HISTORY, skipped),
+        evaluations=parse_lines(directory.evaluations, texts.get(EVALUATIONS, b""), schema.EVALUATIONS),
+        record=_known(directory.record, texts, schema.RECORD, schema.Record),
     )
 
 
-def _read_trial(directory: RecordDirectory) -> Mapping[str, Any]:
-    refuse_link(directory.trial)
-    if not directory.trial.exists():
+def _known(path: Path, texts: Mapping[str, bytes], form: TypeAdapter[Any], keys: type) -> dict[str, Any] | None:
+    text = texts.get(path.name)
+    return None if text is None else known(path, parse_object(path, text), form, keys)
+
+
+def _altered(
+    path: Path, record: Mapping[str, Any] | None, texts: Mapping[str, bytes], *, history: bool
+) -> AlteredError | None:
+    """Say which of the files that were read are not what the trial's end vouches for; old ends vouch for none."""
+    kept = (record or {}).get("files")
+    if not kept:
+        return None
+    for name in (TRIAL, ENVIRONMENT, EVALUATIONS, *((HISTORY,) if history else ())):
+        text = texts.get(name)
+        if text is None and name not in kept:
+            continue
+        if text is None or hashlib.sha256(text).hexdigest() != kept.get(name):
+            return _is_altered(path / name, is_there=text is not None)
+    return None
+
+
+def _is_altered(path: Path, *, is_there: bool) -> AlteredError:
+    what = "is not what was saved: its digest differs" if is_there else "is gone"
+    return AlteredError(f"{path} {what}; {REMEDY}")
+
+
+def check_saved(path: Path, record: Mapping[str, Any] | None, names: Iterable[str]) -> None:
+    """Make sure that files of a record are what was saved, before they are drawn from, scored, copied or registered.
+
+    Args:
+        path: The record directory, or a folder that has its end and these files, as a card has.
+        record: The trial's end; without one, or with an old one, nothing is known of its files.
+        names: Names of files in it.
+
+    Raises:
+        AlteredError: One is not what was saved.
+        RecordError: One is a link.
+        UnreadableError: The system does not let this process read one.
+    """
+    kept, weights = (record or {}).get("files") or {}, (record or {}).get("weights_sha256")
+    for name in names:
+        text = _optional(path / name)
+        wanted = kept.get(name) if kept else weights if name == WEIGHTS else None
+        if text is not None and (kept or wanted) and hashlib.sha256(text).hexdigest() != wanted:
+            raise _is_altered(path / name, is_there=True)
+
+
+def _parsed_trial(directory: RecordDirectory, text: bytes | None) -> Mapping[str, Any]:
+    if text is None:
         raise RecordError(f"{directory.path} has no trial.json, so nobody can say what it is; {REMEDY}")
-    trial = read_object(directory.trial)
+    trial = parse_object(directory.trial, text)
     if trial.get("schema") != SCHEMA_VERSION:
         raise RecordError(
             f"{directory.trial} has record version {str(trial.get('schema'))[:20]}, this gan_bench reads "
@@ -99,11 +221,14 @@ def _with_config(path: Path, trial: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_optional(path: Path, form: TypeAdapter[Any], keys: type) -> dict[str, Any] | None:
-    """Read a JSON object of a documented form, or return None when there is none."""
-    refuse_link(path)
-    if not path.exists():
-        return None
-    return read_known(path, form, keys)
+    """Read a JSON object of a documented form, or return None when there is none.
+
+    Raises:
+        RecordError: It is damaged, or a link.
+        UnreadableError: The system does not let this process read it.
+    """
+    text = _optional(path)
+    return None if text is None else known(path, parse_object(path, text), form, keys)
 
 
 def read_header(path: Path) -> StoredTrial:
@@ -111,16 +236,34 @@ def read_header(path: Path) -> StoredTrial:
 
     Raises:
         RecordError: It is not one, or is damaged, or is of a version this package does not know.
+        UnreadableError: The system does not let this process read it.
     """
+    refuse_links(path)
     directory = RecordDirectory(path)
     return StoredTrial(
         path=path,
-        trial=_read_trial(directory),
+        trial=_parsed_trial(directory, _optional(directory.trial)),
         environment=read_optional(directory.environment, schema.ENVIRONMENT, schema.Environment) or {},
         history=[],
         evaluations=[],
         record=read_optional(directory.record, schema.RECORD, schema.Record),
     )
+
+
+def read_saved(path: Path, names: Iterable[str]) -> StoredTrial:
+    """Read what a trial is, for a command that uses files of its record, which must be what was saved.
+
+    Args:
+        path: The record directory, or a folder that has its end and these files, as a card has.
+        names: Names of the files that are used.
+
+    Raises:
+        RecordError: It is no record, or something of it is damaged or not what was saved.
+        UnreadableError: The system does not let this process read it.
+    """
+    stored = read_header(path)
+    check_saved(path, stored.record, (TRIAL, ENVIRONMENT, *names))
+    return stored
 
 
 # ------------------------------------------------------------------------------------------ many records
@@ -139,20 +282,46 @@ def existing(results: Path) -> Path:
 
 def suite_folders(results: Path) -> list[Path]:
     """Return the suites under a results folder, or the folder itself when it is one suite's."""
-    if (results / PLAN).exists():
-        return [results]
-    folders = [path for path in sorted(results.iterdir()) if path.is_dir() and path.name not in RESERVED_NAMES]
+    try:
+        if (results / PLAN).exists():
+            return [results]
+        folders = [path for path in sorted(results.iterdir()) if path.name not in RESERVED_NAMES]
+    except OSError as error:
+        raise unreadable(results, error) from None
     return [path for path in folders if not path.name.startswith(".") and _is_suite(path)]
 
 
 def _is_suite(folder: Path) -> bool:
-    """Say whether a folder holds a plan, baselines or a record."""
-    return (folder / PLAN).exists() or (folder / BASELINES).exists() or next(folder.glob(TRIALS), None) is not None
+    """True if a folder holds a plan, baselines or a record, or does not let this process see what it holds."""
+    try:
+        if not folder.is_dir():
+            return False
+        return (folder / PLAN).exists() or (folder / BASELINES).exists() or bool(trial_folders(folder))
+    except (OSError, UnreadableError):
+        return True
+
+
+def trial_folders(suite: Path) -> list[Path]:
+    """Return the record directories of a suite's folder, sorted by name.
+
+    Raises:
+        UnreadableError: The system does not let this process look into the folder.
+    """
+    try:
+        with os.scandir(suite) as entries:
+            names = [each.name for each in entries if fnmatchcase(each.name, TRIALS) and not each.is_file()]
+    except OSError as error:
+        raise unreadable(suite, error) from None
+    return [suite / name for name in sorted(names) if not name.startswith(".")]
 
 
 def count_records(results: Path) -> int:
     """Count the record directories under a results folder, without a look into them."""
-    return sum(1 for suite in suite_folders(results) for _ in suite.glob(TRIALS))
+    count = 0
+    for suite in suite_folders(results):
+        with contextlib.suppress(UnreadableError):  # reading it says so
+            count += len(trial_folders(suite))
+    return count
 
 
 def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterator[StoredTrial | RecordError]:
@@ -165,27 +334,37 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
         history: Whether histories are read at all.
 
     Yields:
-        Trials in the order of their paths, and an error for every directory that cannot be read. A planned trial
-        whose directory cannot be read follows as a row with its ``damage``.
+        Trials in the order of their paths, and an error for every directory that is damaged or cannot be read, or
+        for a suite's folder. A planned trial whose directory is one of these follows as a row with its ``fault``.
     """
+    seen: dict[str, Path] = {}
     for suite in suite_folders(results):
-        yield from scan_suite(suite, steps=steps, history=history)
+        for item in scan_suite(suite, steps=steps, history=history):
+            first = seen.setdefault(item.trial["id"], item.path) if isinstance(item, StoredTrial) else None
+            if first is None or first == item.path:  # type: ignore[union-attr]
+                yield item
+            elif item.record or item.environment:  # type: ignore[union-attr]
+                yield CopiedError(f"{item.path} is a copy of {first}, and a trial counts once; move it elsewhere")  # type: ignore[union-attr]
 
 
 def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Iterator[StoredTrial | RecordError]:
     """Read every trial of one suite's folder, as ``scan`` does."""
     seen: set[str] = set()
-    damaged: dict[str, str] = {}
-    for path in sorted(suite.glob(TRIALS)):
-        if not path.is_dir():
-            continue
+    faults: dict[str, RecordError] = {}
+    try:
+        folders = trial_folders(suite)
+    except UnreadableError as error:
+        error.folder = suite.name
+        yield error
+        return
+    for path in folders:
         found = read_or_error(path, steps=steps, history=history)
         if isinstance(found, StoredTrial):
             seen.add(path.name)
         else:
-            damaged[path.name] = str(found)
+            faults[path.name] = found
         yield found
-    yield from _without_record(suite, seen, damaged)
+    yield from _without_record(suite, seen, faults)
 
 
 def read_or_error(path: Path, *, steps: Steps = True, history: bool = True) -> StoredTrial | RecordError:
@@ -193,18 +372,28 @@ def read_or_error(path: Path, *, steps: Steps = True, history: bool = True) -> S
     try:
         return read_trial(path, steps=steps, history=history)
     except RecordError as error:
-        return error
+        found = error
     except OSError as error:
-        return RecordError(f"{path} cannot be read ({error.strerror}); {REMEDY}")
+        found = unreadable(path, error)
+    found.folder = path.name
+    return found
 
 
-def _without_record(suite: Path, seen: set[str], damaged: Mapping[str, str]) -> Iterator[StoredTrial | RecordError]:
-    if not (suite / PLAN).exists():
-        return
+def fault_of(found: StoredTrial | RecordError) -> RecordError | None:
+    """Return what is wrong with something that ``scan`` found, or None."""
+    return found if isinstance(found, RecordError) else found.fault
+
+
+def _without_record(
+    suite: Path, seen: set[str], faults: Mapping[str, RecordError]
+) -> Iterator[StoredTrial | RecordError]:
     try:
-        rows = read_plan(suite)
+        rows = read_plan(suite) if (suite / PLAN).exists() else []
     except RecordError as error:
         yield error
+        return
+    except OSError as error:
+        yield unreadable(suite / PLAN, error)
         return
     for row in rows:
         if row["directory"] not in seen:
@@ -215,7 +404,7 @@ def _without_record(suite: Path, seen: set[str], damaged: Mapping[str, str]) -> 
                 history=[],
                 evaluations=[],
                 record=None,
-                damage=damaged.get(row["directory"]),
+                fault=faults.get(row["directory"]),
             )
 
 
@@ -252,14 +441,24 @@ def read_left_out(suite: Path) -> dict[str, dict[str, str]]:
     Raises:
         RecordError: The list is damaged.
     """
-    if not (suite / LEFT_OUT).exists():
-        return {}
+    files: dict[str, dict[str, str]] = read_publication(suite).get("files", {})
+    return files
+
+
+def read_publication(suite: Path) -> Mapping[str, Any]:
+    """Read ``left-out.json`` of a published suite: what it does without, and what was copied; empty for other records.
+
+    Raises:
+        RecordError: It is damaged.
+        UnreadableError: The system does not let this process read it.
+    """
     try:
-        files: dict[str, dict[str, str]] = read_known(suite / LEFT_OUT, schema.LEFT_OUT, schema.LeftOut)["files"]
+        return read_optional(suite / LEFT_OUT, schema.LEFT_OUT, schema.LeftOut) or {}
+    except UnreadableError:
+        raise
     except RecordError as error:
         remedy = "no run writes it; fetch the publication again, or publish again"
         raise RecordError(str(error).replace(REMEDY, remedy)) from None
-    return files
 
 
 def excused(left_out: Mapping[str, str], record: Mapping[str, Any] | None) -> frozenset[str]:

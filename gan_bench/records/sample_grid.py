@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError, brief
 from gan_bench.core.text import printable
+from gan_bench.records.json_files import read_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,16 +28,19 @@ def read_sample_grid(path: Path) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
+        if path.lstat().st_size > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES // 2**20} MiB")
+        if path.parent.is_symlink():
+            raise ValueError("its folder is a link, and records have none")
+        data = read_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PIL's, on odd files
             with Image.open(io.BytesIO(data), formats=("PNG",)) as grid:  # another format could be a program, as EPS
                 if grid.width * grid.height > MAX_PIXELS:
                     raise ValueError(f"{grid.width:,}x{grid.height:,} pixels")
                 return grid.convert("RGB")
+    except RecordError:
+        raise
     except Exception as error:  # damaged data make PIL raise any kind
         why = "no PNG" if isinstance(error, UnidentifiedImageError) else printable(brief(error))
         raise RecordError(f"the sample grid {path} cannot be read ({why}); restore or delete it") from None

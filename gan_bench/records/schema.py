@@ -5,9 +5,10 @@ A test compares them with what is written. Keys that earlier versions did not wr
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, TypeAdapter
 from pydantic.fields import FieldInfo
 from typing_extensions import TypedDict
 
@@ -18,9 +19,26 @@ def doc(text: str) -> FieldInfo:
     return info
 
 
+LARGEST = 1e100
+"""Magnitude above which a number is taken for damage: training is in float32, and sums of larger ones overflow."""
+
+
+def _moment(text: str) -> str:
+    """Return an ISO 8601 time of the years in which this package can have run.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not 1970 < datetime.fromisoformat(text).year < 9999:
+        raise ValueError("a time of this era is needed")
+    return text
+
+
 _FORM = ConfigDict(strict=True, extra="allow")
-Number = FiniteFloat | None
-Count = Annotated[int, Field(ge=0)]
+Real = Annotated[FiniteFloat, Field(ge=-LARGEST, le=LARGEST)]
+Number = Real | None
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Moment = Annotated[str, AfterValidator(_moment)]
 Digest = Annotated[str, doc("SHA-256 of the rest of this file, as canonical JSON [timing]")]
 Schema = Annotated[Literal[1], doc("version of the record layout")]
 
@@ -40,13 +58,24 @@ class Trial(TypedDict):
     sha256: NotRequired[Digest]
 
 
+class Part(TypedDict):
+    """What a part of another package or of a local file was loaded from."""
+
+    __pydantic_config__ = _FORM  # type: ignore[misc]
+
+    name: Annotated[str, doc("name of the distribution, or of the local file")]
+    version: Annotated[str, doc("version of the distribution; empty for a file")]
+    sha256: Annotated[str, doc("digest of the code")]
+    path: NotRequired[Annotated[str | None, doc("the local file, or null")]]
+
+
 class Environment(TypedDict):
     """``environment.json``, written when the trial first starts."""
 
     __pydantic_config__ = _FORM  # type: ignore[misc]
 
     schema: Schema
-    started: Annotated[str, doc("when the trial first started, ISO 8601 in UTC [timing]")]
+    started: Annotated[Moment, doc("when the trial first started, ISO 8601 in UTC [timing]")]
     gan_bench: NotRequired[Annotated[str, doc("version of this package")]]
     git_commit: NotRequired[Annotated[str | None, doc("commit of the working tree, or null outside one")]]
     git_dirty: NotRequired[Annotated[bool | None, doc("whether that working tree had uncommitted changes, or null")]]
@@ -61,7 +90,7 @@ class Environment(TypedDict):
     ]
     parts: NotRequired[
         Annotated[
-            dict[str, Any],
+            dict[str, Part],
             doc("parts of other packages and of local files by KINDS/NAME: name, version, sha256 of the code, path"),
         ]
     ]
@@ -119,7 +148,7 @@ class Epoch(TypedDict):
     epoch: Annotated[Count, doc("epochs finished")]
     step: Annotated[Count, doc("update steps done so far")]
     images: Annotated[Count, doc("real images shown so far")]
-    train_seconds: Annotated[FiniteFloat, doc("seconds of training so far, evaluation apart [timing]")]
+    train_seconds: Annotated[Real, doc("seconds of training so far, evaluation apart [timing]")]
     mean: Annotated[Statistics, doc("loss_d, loss_g, d_real, d_fake averaged over the epoch's steps")]
     last: Annotated[
         Statistics,
@@ -171,8 +200,8 @@ class Evaluation(TypedDict):
     epoch: Annotated[Count, doc("epochs finished when the scores were taken; 0 is the untrained generator")]
     step: NotRequired[Annotated[Count, doc("update steps done so far")]]
     images: NotRequired[Annotated[Count, doc("real images shown so far")]]
-    train_seconds: NotRequired[Annotated[FiniteFloat, doc("seconds of training so far [timing]")]]
-    seconds: NotRequired[Annotated[FiniteFloat, doc("seconds this evaluation took [timing]")]]
+    train_seconds: NotRequired[Annotated[Real, doc("seconds of training so far [timing]")]]
+    seconds: NotRequired[Annotated[Real, doc("seconds this evaluation took [timing]")]]
     scores: Annotated[list[Score], doc("list of scores, each with its protocol")]
 
 
@@ -196,7 +225,7 @@ class Baseline(TypedDict):
 class Best(TypedDict):
     """The best value of one score."""
 
-    value: Annotated[FiniteFloat, doc("the value")]
+    value: Annotated[Real, doc("the value")]
     epoch: Annotated[Count, doc("the epoch it was found at")]
 
 
@@ -228,8 +257,8 @@ class Record(TypedDict):
         doc("the last epoch's mean losses and D outputs and the last evaluation's scores, by name"),
     ]
     best: Annotated[dict[str, Best], doc("for every score the best value, with its epoch")]
-    train_seconds: Annotated[FiniteFloat, doc("seconds of training [timing]")]
-    evaluate_seconds: Annotated[FiniteFloat, doc("seconds of evaluation [timing]")]
+    train_seconds: Annotated[Real, doc("seconds of training [timing]")]
+    evaluate_seconds: Annotated[Real, doc("seconds of evaluation [timing]")]
     peak_memory_bytes: NotRequired[
         Annotated[
             int | None,
@@ -290,7 +319,7 @@ class PlannedMeasure(TypedDict):
     metric: Annotated[Literal[""], doc("empty: its code is not named here")]
     roles: Annotated[list[str], doc("where it is shown")]
     log_scale: Annotated[bool, doc("whether ratios of its values are compared")]
-    bounds: Annotated[list[FiniteFloat | None], Field(min_length=2, max_length=2), doc("least and greatest value")]
+    bounds: Annotated[list[Real | None], Field(min_length=2, max_length=2), doc("least and greatest value")]
 
 
 class Plan(TypedDict):
@@ -326,6 +355,9 @@ class LeftOut(TypedDict):
     files: Annotated[
         dict[str, dict[str, str]],
         doc("SHA-256 of the files that were not copied, by record directory and name"),
+    ]
+    published: NotRequired[
+        Annotated[dict[str, str], doc("SHA-256 of the files that were copied: a later publication replaces these only")]
     ]
     sha256: NotRequired[Digest]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -162,8 +163,10 @@ def read_commands(results: Path) -> dict[str, str]:
     """Read what every suite under a results folder was last run with; suites whose plan does not say are left out."""
     found: dict[str, str] = {}
     for suite in suite_folders(results):
-        if command := _plan_of(suite).get("command"):
-            found[suite.resolve().name] = printable(command)
+        command = printable(_plan_of(suite).get("command", ""))
+        with contextlib.suppress(ValueError):  # an open quote: no command of ours
+            if shlex.split(command):
+                found[suite.resolve().name] = command
     return found
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gan_bench.config.trial import TrialConfig
-from gan_bench.core.errors import RecordError
+from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
 from gan_bench.core.sealed import unseal
 from gan_bench.core.text import plural
 from gan_bench.records.layout import BASELINES, CHECKPOINT_MAGIC, SAMPLES, WEIGHTS, RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.reader import StoredTrial, excused, read_left_out, scan_suite, suite_folders
+from gan_bench.records.reader import StoredTrial, excused, read_left_out, scan_suite, suite_folders, trial_folders
 from gan_bench.records.record import Status, TrialRecord, best_scores
 from gan_bench.records.shared import lend_measures, read_suite_baselines
 from gan_bench.records.writer import digests
@@ -54,11 +54,15 @@ def verified_suite(suite: Path) -> Iterator[tuple[Verdict, StoredTrial | None]]:
         Every verdict, with the trial that it is of; of damaged and shared files, and of trials without a directory,
         with None.
     """
-    if (suite / BASELINES).exists():
-        try:
+    try:
+        trial_folders(suite)
+        if (suite / BASELINES).exists():
             read_suite_baselines(suite)
-        except RecordError as error:
-            yield Verdict(suite.name, (str(error),)), None
+    except UnreadableError as error:
+        yield Verdict(suite.name, (str(error),)), None
+        return
+    except RecordError as error:
+        yield Verdict(suite.name, (str(error),)), None
     left_out: dict[str, dict[str, str]] = {}
     try:
         left_out = read_left_out(suite)
@@ -70,10 +74,10 @@ def verified_suite(suite: Path) -> Iterator[tuple[Verdict, StoredTrial | None]]:
     for stored in scan_suite(suite):
         if isinstance(stored, RecordError):
             yield Verdict("record", (str(stored),)), None
-        elif stored.path.is_dir() and not stored.damage:
+        elif isinstance(stored.fault, AlteredError) or (stored.fault is None and stored.path.is_dir()):
             faults = _faults(stored, excused(left_out.get(stored.path.name, {}), stored.record))
             yield Verdict(stored.path.name, tuple(faults), tuple(_remarks(stored))), stored
-        elif not stored.damage:
+        elif not stored.fault:
             yield Verdict(stored.path.name, (), ("is planned and has no record",), checked=False), None
 
 
@@ -125,8 +129,8 @@ def _history_faults(stored: StoredTrial, config: TrialConfig, left_out: frozense
 def _digest_faults(directory: RecordDirectory, record: TrialRecord, left_out: frozenset[str]) -> Iterator[str]:
     try:
         found = digests(directory)
-    except OSError as error:
-        yield f"{error.filename} cannot be read ({error.strerror})"
+    except UnreadableError as error:
+        yield str(error)
         return
     for name in sorted({*record.files, *found} if record.files else ()):
         if name not in found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -16,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.config.trial import Trial
-from gan_bench.core.atomic import ASIDE, remove_leftovers, write_atomically
-from gan_bench.records.json_files import finite, write_object
+from gan_bench.core.atomic import CLEARED, open_own, remove_leftovers, write_atomically
+from gan_bench.records.json_files import finite, read_file, write_object
 from gan_bench.records.layout import (
     AVERAGE_WEIGHTS,
     ENVIRONMENT,
@@ -34,16 +35,41 @@ GROWING = (HISTORY, EVALUATIONS)
 
 
 def clear(directory: RecordDirectory) -> None:
-    """Forget what an earlier run of the trial left.
+    """Forget what an earlier run of the trial left, because that was asked for or nothing of it can be resumed.
 
     The directory goes aside in one step first: killed at any instant, either all of it is there or nothing.
     """
-    aside = directory.path.with_name(f".{directory.path.name}{ASIDE}")
+    aside = directory.path.with_name(f".{directory.path.name}{CLEARED}")
     if aside.exists():
         shutil.rmtree(aside)
     if directory.path.exists():
         directory.path.rename(aside)
         shutil.rmtree(aside)
+
+
+def set_aside(directory: RecordDirectory, folder: str) -> Path | None:
+    """Keep what an earlier run of the trial left out of the way of a new one; nothing of it is lost.
+
+    Args:
+        directory: The record.
+        folder: Name of the suite's folder for it, ``DAMAGED`` or ``SUPERSEDED``.
+
+    Returns:
+        Where it is kept, or None when there was nothing.
+
+    Raises:
+        OSError: It cannot be moved.
+    """
+    if not directory.path.is_symlink() and not directory.path.exists():
+        return None
+    kept = directory.path.parent / folder
+    kept.mkdir(exist_ok=True)
+    for number in itertools.count(1):
+        place = kept / (directory.path.name if number == 1 else f"{directory.path.name}.{number}")
+        if not place.is_symlink() and not place.exists():  # the caller holds the trial's lock
+            directory.path.rename(place)
+            return place
+    raise AssertionError
 
 
 def describe(directory: RecordDirectory, trial: Trial) -> None:
@@ -67,7 +93,7 @@ def begin(directory: RecordDirectory, trial: Trial, environment: Mapping[str, An
     if not directory.environment.exists():
         write_object(directory.environment, environment)
     for name in GROWING:
-        (directory.path / name).touch()
+        open_own(directory.path / name, os.O_WRONLY | os.O_CREAT).close()
 
 
 def note_change(directory: RecordDirectory, environment: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
@@ -80,8 +106,8 @@ def append(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """Append lines to the history or the evaluations, in one write."""
     text = "".join(json.dumps(finite(line), separators=(",", ":"), allow_nan=False) + "\n" for line in lines)
     if text:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
+        with open_own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) as file:
+            file.write(text.encode())
 
 
 def save_sample(directory: RecordDirectory, epoch: int, grid: NDArray[np.uint8]) -> None:
@@ -122,11 +148,16 @@ def fail(directory: RecordDirectory, trial: Trial, record: TrialRecord) -> Trial
 
 
 def digests(directory: RecordDirectory) -> dict[str, str]:
-    """Return the SHA-256 of every file of the record but its end and its checkpoints, by name."""
+    """Return the SHA-256 of every file of the record but its end and its checkpoints, by name.
+
+    Raises:
+        UnreadableError: The system does not let this process read one.
+    """
     files = [directory.path / name for name in (TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, WEIGHTS, AVERAGE_WEIGHTS)]
-    files += sorted(directory.samples.glob("epoch-*.png"))
+    if not directory.samples.is_symlink():
+        files += sorted(directory.samples.glob("epoch-*.png"))
     return {
-        file.relative_to(directory.path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        file.relative_to(directory.path).as_posix(): hashlib.sha256(read_file(file)).hexdigest()
         for file in files
         if file.is_file() and not file.is_symlink()
     }
@@ -150,7 +181,7 @@ def snapshot(directory: RecordDirectory) -> dict[str, Any]:
     offsets: dict[str, int] = {}
     found: dict[str, str] = {}
     for name in GROWING:
-        with (directory.path / name).open("rb") as file:
+        with open_own(directory.path / name, os.O_RDONLY) as file:
             content = file.read()
             os.fsync(file.fileno())
         offsets[name], found[name] = len(content), hashlib.sha256(content).hexdigest()
@@ -171,7 +202,7 @@ def truncate(directory: RecordDirectory, known: Mapping[str, Any]) -> bool:
     """
     offsets, found = known["offsets"], known.get("digests")
     for name in GROWING:
-        head = (directory.path / name).read_bytes()[: offsets[name]]
+        head = read_file(directory.path / name)[: offsets[name]]
         if len(head) < offsets[name] or (found and hashlib.sha256(head).hexdigest() != found[name]):
             return False
     samples = {} if found is None else {name: value for name, value in found.items() if name not in GROWING}
@@ -180,17 +211,10 @@ def truncate(directory: RecordDirectory, known: Mapping[str, Any]) -> bool:
         if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != value:
             return False
     for name in GROWING:
-        with (directory.path / name).open("r+b") as file:
+        with open_own(directory.path / name, os.O_RDWR) as file:
             file.truncate(offsets[name])
     if found is not None:
         for file in directory.samples.glob("epoch-*.png"):
             if f"{directory.samples.name}/{file.name}" not in samples:
                 file.unlink()
     return True
-
-
-def start_over(directory: RecordDirectory) -> None:
-    """Empty the growing files, for a trial without a checkpoint that can be used."""
-    for name in GROWING:
-        with (directory.path / name).open("r+b") as file:
-            file.truncate(0)

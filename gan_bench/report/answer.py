@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.core.text import plural
+from gan_bench.core.text import plain_markdown, plural
 from gan_bench.report.factors import AVERAGE_FACTOR, HELD
+from gan_bench.report.frame import FAULTY
 from gan_bench.report.leaders import Leaders, leaders
 from gan_bench.report.proposal import proposal
 from gan_bench.report.render import cell, number
@@ -93,12 +93,6 @@ def to_markdown(found: list[Answer]) -> str:
     return "\n".join(parts)
 
 
-def plain_markdown(text: str) -> str:
-    """Keep text from being taken for Markdown or HTML, code spans apart."""
-    parts = text.split("`")
-    return "`".join(p if i % 2 else re.sub(r"([\\*_<\[\]|#])", r"\\\1", p) for i, p in enumerate(parts))
-
-
 def score_text(score: Interval, metric: str | None = None) -> str:
     """Write a score with its interval: ``FID 91.5 ± 10.7``."""
     title = MEASURES[metric or primary_measure()].title
@@ -142,6 +136,11 @@ def _named(labels: tuple[str, ...]) -> str:
 
 def _cautions(study: Study, protocol: str, found: Leaders | None) -> Iterator[str]:
     """Yield what a good rank alone would hide."""
+    if faulty := int(study.trials["status"].isin(FAULTY).sum()):
+        yield (
+            f"{plural(faulty, 'trial')} left out: damaged, unreadable or not what was saved (`gan-bench verify` names "
+            "the files)."
+        )
     if found is None:
         return
     final, primary = study.final(protocol), primary_measure()

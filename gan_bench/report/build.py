@@ -12,6 +12,7 @@ from rich.console import Console
 
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError
+from gan_bench.core.text import printable
 from gan_bench.records.reader import existing
 from gan_bench.records.shared import lend_measures, read_baselines, read_commands
 from gan_bench.report.answer import Answer, answers, to_markdown
@@ -75,7 +76,7 @@ class Report:
     Attributes:
         tables: Its tables.
         answers: What its studies say, by suite.
-        unreadable: One sentence for every record that could not be read.
+        unreadable: One line for every record that was left out: damaged, unreadable or not what was saved.
         folder: Where it was written.
         page: Its page, or None when it was left out.
     """
@@ -198,7 +199,7 @@ def print_tables(report: Report, console: Console, suite: str | None = None, *, 
 def print_answers(report: Report, console: Console, suite: str | None = None) -> None:
     """Print what could not be read, where the report lies, and last the few sentences that the records come to."""
     for message in report.unreadable:
-        console.print(f"unreadable: {message}", style="yellow", markup=False)
+        console.print(printable(message), style="yellow", markup=False, highlight=False, soft_wrap=True)
     shown = [answer for name, answer in report.answers if suite in (None, name)]
     for answer in shown:
         console.print(answer.title, style="bold", markup=False, highlight=False)

@@ -18,10 +18,10 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.recipes import RECIPES, Article
 from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import duration, plural, printable
+from gan_bench.core.text import duration, markdown_cell, plain_markdown, plural, printable
 from gan_bench.records.layout import WEIGHTS, RecordDirectory
 from gan_bench.records.reader import StoredTrial
-from gan_bench.report.answer import plain_markdown, score_text
+from gan_bench.report.answer import score_text
 from gan_bench.report.find_setting import FinishedSetting
 from gan_bench.report.leaders import leaders
 from gan_bench.report.render import cell, number
@@ -177,7 +177,7 @@ def to_markdown(card: Card, license_name: str | None = None) -> str:
     environment = Environment(  # noqa: S701 - Markdown
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_one_line
     )
-    environment.filters |= {"plain": plain_markdown, "cell": _cell, "code": _code}
+    environment.filters |= {"plain": _plain, "cell": _cell, "code": _code, "fenced": _fenced}
     template = (resources.files("gan_bench.report") / "card.md").read_text(encoding="utf-8")
     record, config = RecordDirectory(card.stored.path), card.stored.trial["config"]
     parts = card.stored.environment.get("parts", {})
@@ -231,9 +231,18 @@ def _values(card: Card) -> Iterator[tuple[str, str, str]]:
             yield name, value_text(value), provenance.get(name, "chosen")
 
 
+def _fenced(text: str) -> str:
+    """Keep text inside a fenced block."""
+    return text.replace("`" * 3, "`")
+
+
+def _plain(text: object) -> str:
+    return plain_markdown(printable(str(text)))
+
+
 def _cell(text: object) -> str:
     """Keep text inside its cell of a table."""
-    return plain_markdown(printable(str(text))).replace("|", "\\|")
+    return markdown_cell(printable(str(text)))
 
 
 def _metadata(card: Card, license_name: str | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.records.shared import read_baselines
 from gan_bench.report.answer import no_better_than_untrained
+from gan_bench.report.find_setting import require_sound
 from gan_bench.report.frame import build_frames
 from gan_bench.report.leaders import leaders
 from gan_bench.report.study import Study, studies
@@ -36,9 +37,11 @@ def champions(results: Path) -> Iterator[Champion]:
 
     Raises:
         UserError: There is no such folder.
+        RecordError: A record of a study is damaged, altered or unreadable, which may be why a setting is best.
     """
     found = [item for item in scan(existing(results), steps=False) if isinstance(item, StoredTrial)]
     for study in studies(build_frames(found), read_baselines(results)):
+        require_sound(study)
         for protocol in study.protocols[:1]:
             yield _champion(study, protocol)
 

@@ -21,6 +21,8 @@ TOLERANCE = 0.2
 """Relative change of the primary score that is always tolerated where a test cannot decide."""
 GROSS = 1.0
 """Relative change that is judged even when nothing is known of the spread over seeds: a factor of two."""
+FARTHEST = 500.0
+"""Difference of logarithms beyond which ratios are no longer told apart: they overflow at 709."""
 REACH = 2.0
 """Standard errors of a difference between two runs of the same trials that the default tolerance allows."""
 SETTING_COLUMNS = (
@@ -159,7 +161,7 @@ def _tolerance(asked: float | None, spread: float | None, noise: float, seeds: i
     if asked is not None:
         return asked, True
     error = math.sqrt((spread or 0.0) ** 2 + noise**2) * math.sqrt(2 / seeds)
-    return max(TOLERANCE, math.exp(REACH * error) - 1), spread is not None
+    return max(TOLERANCE, math.expm1(min(REACH * error, FARTHEST))), spread is not None
 
 
 def _always_worse(old: Study, new: Study, protocol: str, members: pd.DataFrame) -> str:
@@ -203,7 +205,9 @@ def _judge(row: Mapping[str, Any], tests: int) -> tuple[str, str]:
 def _judge_by_tolerance(row: Mapping[str, Any], pair: Paired, way: str, tests: int) -> tuple[str, str]:
     """Return the verdict of a change that no test decides."""
     change = (
-        math.expm1(abs(pair.interval.mean)) if pair.ratio else abs(pair.interval.mean) / max(abs(pair.first), 1e-12)
+        math.expm1(min(abs(pair.interval.mean), FARTHEST))
+        if pair.ratio
+        else abs(pair.interval.mean) / max(abs(pair.first), 1e-12)
     )
     if change <= row["tolerance"]:
         return "within tolerance", ""

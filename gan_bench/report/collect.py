@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gan_bench.core.errors import RecordError
+from gan_bench.core.errors import AlteredError, RecordError
 from gan_bench.records.reader import StoredTrial, count_records, read_or_error, scan
 from gan_bench.report.curves import SETTINGS, best_first
 from gan_bench.report.frame import Frames, Histories, build_frames, few_epochs
@@ -45,9 +45,11 @@ def collect(results: Path) -> Collected:
     gathered, trials, unreadable = _Gathered(count), list[StoredTrial](), list[str]()
     for item in scan(results, steps=few_epochs, history=whole):
         if isinstance(item, RecordError):
-            unreadable.append(str(item))
+            unreadable.append(item.line)
         else:
             trials.append(gathered.take(item))
+            if isinstance(item.fault, AlteredError):
+                unreadable.append(item.fault.line)
     history, steps = gathered.histories.frames()
     frames = replace(build_frames(trials), history=history, steps=steps)
     return Collected(trials, frames, gathered.curves, unreadable, whole)
@@ -68,7 +70,7 @@ def with_histories(collected: Collected, made: list[Study]) -> Collected:
     gathered, unreadable = _Gathered(len(collected.trials)), list[str]()
     for item in _read(trial for trial in collected.trials if trial.trial["id"] in wanted):
         if isinstance(item, RecordError):
-            unreadable.append(str(item))
+            unreadable.append(item.line)
         else:
             gathered.take(item)
     history, steps = gathered.histories.frames()
@@ -90,7 +92,7 @@ class _Gathered:
 
     def take(self, item: StoredTrial) -> StoredTrial:
         """Return the trial without its history."""
-        if item.history:
+        if item.history and not item.fault:
             self.histories.add(item)
             self.curves[item.trial["id"]] = thin_curve(item, self._trials)
         return replace(item, history=[])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import CopiedError, RecordError, UserError
 from gan_bench.core.text import plural
+from gan_bench.records.json_files import REMEDY
 from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.records.shared import lend_measures, read_baselines
 from gan_bench.report.changes import SETTING_COLUMNS, Studies, matched, newest, sentence, setting_changes
@@ -42,7 +43,7 @@ class Comparison:
     Attributes:
         tables: Trials whose end changed, and settings that changed.
         worse: One sentence for everything that got worse beyond noise or is gone.
-        unsure: One sentence for everything that cannot be judged.
+        unsure: One sentence for everything that cannot be judged, records that are left out included.
         better: One sentence for everything that got better beyond noise.
         differences: One sentence for each condition in which the folders differ: libraries, code, data, networks.
         tests: Comparisons of the primary score that were tested; p values are corrected for so many.
@@ -108,11 +109,16 @@ def compare(old: Path, new: Path, tolerance: float | None = None) -> Comparison:
         UserError: One of them is no results folder, or they have no trial in common.
     """
     before, after = _Folder.read(old), _Folder.read(new)
-    trials = list(_trials(before.studies, after.studies))
+    left_out = [*before.faults.values(), *after.faults.values()]
+    before, after = before.without(after.faults), after.without(before.faults)
+    old_studies, new_studies = before.studies, after.studies
+    trials = list(_trials(old_studies, new_studies))
     common = sum(row["new_status"] != MISSING for row in trials)
+    if not common and left_out:
+        return Comparison([], worse=[], unsure=[_left_out(fault) for fault in left_out])
     if not common:
         raise UserError(f"{old} and {new} have no trial in common; compare results of the same suites")
-    settings = setting_changes(before.studies, after.studies, tolerance)
+    settings = setting_changes(old_studies, new_studies, tolerance)
     ended = [row for row in trials if row["verdict"]]
     shown = [row for row in settings if row["verdict"] not in ("identical", "within tolerance", "no change")]
     tables = []
@@ -128,9 +134,9 @@ def compare(old: Path, new: Path, tolerance: float | None = None) -> Comparison:
     return Comparison(
         tables,
         worse=[*_ended_worse(ended), *said["worse"]],
-        unsure=said["cannot judge"],
+        unsure=[*(_left_out(fault) for fault in left_out), *said["cannot judge"]],
         better=said["better"],
-        differences=list(differences_of(before.trials, after.trials)),
+        differences=list(differences_of(before.by_trial, after.by_trial)),
         tests=sum(row["tested"] for row in primary),
         unchanged=Counter(row["verdict"] for row in primary if row["verdict"] in ("identical", "within tolerance")),
     )
@@ -141,22 +147,56 @@ def compare(old: Path, new: Path, tolerance: float | None = None) -> Comparison:
 
 @dataclass(frozen=True)
 class _Folder:
-    """A results folder as read."""
+    """A results folder as read.
 
-    trials: dict[str, StoredTrial]
-    studies: Studies
+    Attributes:
+        trials: Trials that can be believed.
+        faults: What is wrong with the other records, by name of their directories, or of their suite's folder.
+        baselines: Scores of real images, by suite.
+    """
+
+    trials: list[StoredTrial]
+    faults: dict[str, RecordError]
+    baselines: Mapping[str, list[dict[str, Any]]]
 
     @classmethod
     def read(cls, results: Path) -> _Folder:
         lend_measures(existing(results))
-        trials = [item for item in scan(results, steps=False) if isinstance(item, StoredTrial)]
-        if not trials:
+        trials, faults = list[StoredTrial](), dict[str, RecordError]()
+        for item in scan(results, steps=False):
+            if isinstance(item, CopiedError):
+                continue
+            if isinstance(item, RecordError):
+                faults.setdefault(item.folder or str(item), item)
+            elif item.fault:
+                faults[item.path.name] = item.fault
+            else:
+                trials.append(item)
+        if not trials and not faults:
             raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
-        found = studies(build_frames(trials), read_baselines(results))
-        return cls(
-            {group_key(t.trial["config"], ("suite_version",)) + str(t.trial["config"]["seed"]): t for t in trials},
-            {(s.suite, s.profile, s.dataset, str(s.image_size)): s for s in found},
-        )
+        return cls(trials, faults, read_baselines(results))
+
+    def without(self, faults: Collection[str]) -> _Folder:
+        """Return the folder without the trials whose records are faulty in the other one."""
+        kept = [t for t in self.trials if t.path.name not in faults and t.path.parent.name not in faults]
+        return _Folder(kept, self.faults, self.baselines)
+
+    @property
+    def by_trial(self) -> dict[str, StoredTrial]:
+        """Its trials by what makes them the same trial in both folders."""
+        return {
+            group_key(t.trial["config"], ("suite_version",)) + str(t.trial["config"]["seed"]): t for t in self.trials
+        }
+
+    @property
+    def studies(self) -> Studies:
+        """The studies of its trials."""
+        found = studies(build_frames(self.trials), self.baselines)
+        return {(s.suite, s.profile, s.dataset, str(s.image_size)): s for s in found}
+
+
+def _left_out(fault: RecordError) -> str:
+    return f"left out, {fault.status}: {str(fault).removesuffix(f'; {REMEDY}')}"
 
 
 # ----------------------------------------------------------------------------------------------- trials

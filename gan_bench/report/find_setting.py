@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import RecordError, UserError
+from gan_bench.report.frame import FAULTY
 from gan_bench.report.study import Study
 
 BEST = "best"
@@ -73,6 +74,23 @@ def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
     more = f"; and {len(names) - NAMED} more" if len(names) > NAMED else ""
     what = f'"{wanted}" names several settings' if matching else f'no finished setting is called "{wanted}"'
     raise UserError(f"{what}; there are {'; '.join(names[:NAMED])}{more}; name one, or the folder of one suite")
+
+
+def require_sound(study: Study, label: str | None = None) -> None:
+    """Refuse to speak for settings some of whose records are not what was saved.
+
+    Args:
+        study: The study.
+        label: The setting; None takes all of the study.
+
+    Raises:
+        RecordError: A record is damaged, altered or unreadable.
+    """
+    members = study.trials if label is None else study.trials[study.trials["label"] == label]
+    faulty = members[members["status"].isin(FAULTY)]
+    if len(faulty):
+        more = f", and {len(faulty) - 1} more" if len(faulty) > 1 else ""
+        raise RecordError(f"{faulty['name'].iloc[0]} is {faulty['status'].iloc[0]}: {faulty['reason'].iloc[0]}{more}")
 
 
 def _settings(study: Study) -> Iterator[FinishedSetting]:

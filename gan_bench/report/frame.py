@@ -21,6 +21,8 @@ _EPOCH_COLUMNS = ("trial", "epoch", *STATISTICS, *MEANS, "train_seconds")
 _SCORE_COLUMNS = ["trial", "epoch", "metric", "protocol", "value", "draw_std", "train_seconds"]
 BAD = ("diverged", "failed")
 """Statuses of trials that ended without a generator to score."""
+FAULTY = ("damaged", "altered", "unreadable")
+"""Statuses of trials whose records are not to be believed, or cannot be read."""
 FEW_EPOCHS = 10
 COSTS = ("train_seconds", "evaluate_seconds", "images_per_second", "peak_megabytes", "kilojoules")
 
@@ -64,6 +66,8 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
     trials, scores, histories = [], [], Histories()
     for item in stored:
         trials.append(_trial_row(item))
+        if item.fault:  # nothing of it is to be believed
+            continue
         scores += _score_rows(item)
         histories.add(item)
     history, steps = histories.frames()
@@ -136,7 +140,7 @@ def group_key(config: Mapping[str, Any], factor: tuple[str, ...] = ()) -> str:
 
 
 def _trial_row(item: StoredTrial) -> dict[str, Any]:
-    config, record = item.trial["config"], item.record or {}
+    config, record = item.trial["config"], {} if item.fault else item.record or {}
     final = record.get("final", {})
     seconds = record.get("train_seconds")
     images = record.get("images", 0)
@@ -149,7 +153,7 @@ def _trial_row(item: StoredTrial) -> dict[str, Any]:
         "drawn": tuple(item.trial.get("drawn", ())),
         "group": group_key(config),
         "status": status_of(item),
-        "reason": printable(record.get("reason") or item.damage or ""),
+        "reason": printable(str(item.fault or record.get("reason") or "")),
         "epochs_done": record.get("epochs", 0),
         **{name: final.get(name) for name in STATISTICS},
         "train_seconds": seconds,
@@ -165,10 +169,12 @@ def _trial_row(item: StoredTrial) -> dict[str, Any]:
 
 
 def status_of(item: StoredTrial) -> str:
-    """Return how a trial ended, or how it stands: damaged, unfinished or planned."""
+    """Return how a trial ended, or how it stands: damaged, altered, unreadable, unfinished or planned."""
+    if item.fault:
+        return item.fault.status
     if item.record:
         return str(item.record["status"])
-    return "damaged" if item.damage else "unfinished" if item.environment else "planned"
+    return "unfinished" if item.environment else "planned"
 
 
 def _score_rows(item: StoredTrial) -> list[dict[str, Any]]:

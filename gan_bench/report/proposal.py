@@ -27,7 +27,7 @@ def proposal(study: Study, factors: list[pd.DataFrame], *, scored: bool) -> str 
         One sentence, or None where the records do not say with what they were made or nothing more is worth it.
     """
     trials = study.trials
-    left = int(trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "skipped"]).sum())
+    left = int(trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"]).sum())
     command = study.command and _with(study.command, "--profile", study.profile)
     if left and command:
         rest = _without(_without(command, "--only"), "--seeds") if _narrows(command) else study.command

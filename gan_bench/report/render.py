@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from gan_bench.core.text import markdown_cell
 from gan_bench.report.settings import value_text
 from gan_bench.report.table import Column, Table
 
@@ -169,13 +170,12 @@ def to_markdown(table: Table) -> str:
     """Write a table as GitHub Markdown, empty columns left out; text cannot break out of its cell."""
     rows = cells(table)
     shown = filled(table, rows)
-    titles = [table.columns[i].title for i in shown]
-    frame = pd.DataFrame([[row[i] for i in shown] for row in rows], columns=titles)
-    safe = frame.map(lambda text: _one_line(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;"))
-    body = safe.to_markdown(index=False, disable_numparse=True)
-    text = note_of(table, shown)
+    titles = [markdown_cell(table.columns[i].title) for i in shown]
+    frame = pd.DataFrame([[markdown_cell(row[i]) for i in shown] for row in rows], columns=titles)
+    body = frame.to_markdown(index=False, disable_numparse=True)
+    text = markdown_cell(note_of(table, shown))
     note = f"\n\n{text}" if text else ""
-    return f"### {table.title}\n\n{body}{note}\n"
+    return f"### {markdown_cell(table.title)}\n\n{body}{note}\n"
 
 
 def to_csv(table: Table) -> str:
@@ -189,10 +189,6 @@ def to_csv(table: Table) -> str:
     frame = frame.convert_dtypes()  # counts with gaps stay whole numbers
     text: str = frame.to_csv(index=False, lineterminator="\n")
     return text
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _no_formula(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
 from gan_bench.records.sample_grid import read_sample_grid
+from gan_bench.report.frame import FAULTY
 from gan_bench.report.study import Study, slug
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def strips(study: Study, labels: list[str]) -> Iterator[Strip]:
         labels: Settings in the order they are to be shown; at most ``SETTINGS`` are.
     """
     for label in labels[:SETTINGS]:
-        members = study.trials[study.trials["label"] == label].sort_values("seed")
+        members = study.trials[(study.trials["label"] == label) & ~study.trials["status"].isin(FAULTY)]
+        members = members.sort_values("seed")
         for _, row in members.iterrows():
             files = sorted((Path(row["path"]) / "samples").glob("epoch-*.png"))
             frames = tuple(frame for file in _spread(files) if (frame := _frame(file)) is not None)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.report.frame import BAD, COSTS, STATISTICS, Frames
+from gan_bench.report.frame import BAD, COSTS, FAULTY, STATISTICS, Frames
 from gan_bench.report.settings import settings_of
 from gan_bench.report.table import Column, Table
 
@@ -197,6 +197,7 @@ class Study:
             values = self.values.values[str(group)]
             done = members[members["status"] == "done"]
             bad = int(members["status"].isin(BAD).sum())
+            faulty = int(members["status"].isin(FAULTY).sum())
             start = {
                 "setting": members["label"].iloc[0],
                 **{f"value_{name}": values.get(name) for name in self.values.columns},
@@ -205,6 +206,7 @@ class Study:
                 "planned": len(members),
                 "done": len(done),
                 "bad": bad,
+                "faulty": faulty,
                 "seeds": str(len(done)) if len(done) == len(members) else f"{len(done)} of {len(members)}",
             }
             yield start, done

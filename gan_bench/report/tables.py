@@ -142,6 +142,8 @@ def remarks(study: Study, protocol: str, row: Mapping[str, Any], done: pd.DataFr
         yield "no better than untrained"
     if row["bad"]:
         yield f"{row['bad']} failed or diverged"
+    if row["faulty"]:
+        yield f"{row['faulty']} damaged, altered or unreadable"
 
 
 def best_table(study: Study, protocol: str) -> Iterator[Table]:

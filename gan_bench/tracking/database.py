@@ -1,17 +1,175 @@
-"""The SQLite database beside the results."""
+"""SQLite databases of MLflow: made aside and renamed, set aside where they are broken, and moved with their folder."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
+import secrets
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
+from gan_bench.core.atomic import ASIDE
+from gan_bench.core.errors import UserError
+from gan_bench.core.text import printable
 from gan_bench.tracking.uri import ARTIFACTS, DATABASE
+
+_BROKEN = ("already exists", "no such table", "no such column", "duplicate column", "malformed", "not a database")
+"""Words of SQLite about a database that is cut, foreign, or was killed while MLflow made or changed its tables."""
+SMALL = 64 * 2**20
+"""Bytes up to which a database is checked page by page, which takes a tenth of a second."""
+_COMPANIONS = ("", "-journal", "-wal", "-shm")
+"""Ends of the names of the files that SQLite keeps for one database."""
+
+
+def database_file(uri: str) -> Path | None:
+    """Return the file of a SQLite location, or None where it is none."""
+    found = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?#]+)(?:[?#].*)?", uri)
+    return Path(found[1]) if found and found[1] != ":memory:" else None
+
+
+def is_broken(error: BaseException) -> bool:
+    """True if an error of MLflow or SQLite says that a database is not whole."""
+    text = str(error).lower()
+    return ("sqlite3." in text or isinstance(error, sqlite3.Error)) and any(word in text for word in _BROKEN)
+
+
+def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
+    """Make sure that MLflow can open a SQLite database; the caller holds the lock for that.
+
+    A new one is made aside and renamed, so that a kill leaves none or a whole one. A broken one beside the results is
+    set aside by name: it is a mirror of the records, which are there.
+
+    Args:
+        uri: Its location.
+        file: Its file.
+        is_ours: Whether it is the one beside the results.
+
+    Yields:
+        What was done about a broken one, as a sentence.
+
+    Raises:
+        UserError: One that is not ours is broken.
+        Exception: Whatever MLflow raises when it cannot open it for another reason.
+    """
+    if file.exists() and file.stat().st_size:
+        try:
+            check_database(uri, file)
+            return
+        except Exception as error:
+            _let_go(uri)
+            if not is_broken(error) and not _was_never_finished(file, error):
+                raise
+            if not is_ours:
+                raise UserError(
+                    f"the database {file} is broken ({_brief(error)}); move it away, and the next `gan-bench sync` "
+                    "makes it again"
+                ) from None
+            yield _replaced(uri, file, error)
+    if file.parent.is_dir():
+        _create(uri, file)
+    open_database(uri)
+
+
+def check_database(uri: str, file: Path) -> None:
+    """Make sure that a database is whole, as far as that is quickly told, and that MLflow opens it.
+
+    Raises:
+        sqlite3.Error: It is not whole.
+        Exception: Whatever MLflow raises when it cannot open it.
+    """
+    size = file.stat().st_size
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        pages, each = (database.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size"))
+        if size < pages * each:
+            raise sqlite3.DatabaseError(f"malformed: {size:,} of {pages * each:,} bytes are there")
+        if size <= SMALL:
+            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.DatabaseError(f"malformed: {found}")
+    open_database(uri)
+
+
+def open_database(uri: str) -> None:
+    """Let MLflow open a database, and make its tables where it has none.
+
+    Raises:
+        Exception: Whatever MLflow raises when it cannot.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    for experiment in client.search_experiments(max_results=1):
+        client.search_runs([experiment.experiment_id], max_results=1)
+
+
+def repair(uri: str, file: Path, error: BaseException) -> str | None:
+    """Set aside the database beside the results when it proved broken while it was used.
+
+    Args:
+        uri: Its location.
+        file: Its file.
+        error: What was raised.
+
+    Returns:
+        What was done, as a sentence; None when it is not broken.
+    """
+    return _replaced(uri, file, error) if is_broken(error) else None
+
+
+def _replaced(uri: str, file: Path, error: BaseException) -> str:
+    _let_go(uri)
+    kept = _set_aside(file)
+    return f"{file} was broken ({_brief(error)}): it is kept as {kept.name}, and made again from the records"
+
+
+def _was_never_finished(file: Path, error: BaseException) -> bool:
+    """True if a database has tables of an older form and no run: a kill while they were made leaves such a one."""
+    if "out-of-date database schema" not in str(error):
+        return False
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file)) as database:
+        return not database.execute("SELECT count(*) FROM runs").fetchone()[0]
+    return True
+
+
+def _brief(error: BaseException) -> str:
+    return printable(" ".join(str(error).partition("[SQL")[0].split())[:120])
+
+
+def _create(uri: str, file: Path) -> None:
+    aside = file.with_name(f".{file.name}.{secrets.token_hex(4)}{ASIDE}")
+    elsewhere = uri.replace(str(file), str(aside), 1)
+    try:
+        open_database(elsewhere)
+        _let_go(elsewhere)
+        aside.replace(file)
+    finally:
+        for end in _COMPANIONS:
+            aside.with_name(aside.name + end).unlink(missing_ok=True)
+
+
+def _let_go(uri: str) -> None:
+    """Close MLflow's connections to a database whose file is about to be another one; it has no call for that."""
+    with contextlib.suppress(Exception):
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        SqlAlchemyStore._engine_map[uri].dispose()
+
+
+def _set_aside(file: Path) -> Path:
+    """Rename a broken database, with what SQLite keeps beside it, to a name that is free."""
+    kept = next(
+        place for number in itertools.count(1) if not (place := file.with_name(f"{file.name}.broken-{number}")).exists()
+    )
+    for end in _COMPANIONS:
+        with contextlib.suppress(FileNotFoundError):
+            file.with_name(file.name + end).replace(kept.with_name(kept.name + end))
+    return kept
 
 
 def point_into(results: Path) -> None:
-    """Let a database beside the results point into the folder they are in now, if they were moved.
+    """Rewrite artifact locations in the database beside the results after the folder was moved.
 
     MLflow keeps absolute locations and has no call to change them.
     """

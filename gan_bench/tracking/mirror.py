@@ -11,20 +11,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
+from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
-from gan_bench.records.reader import StoredTrial, read_header
+from gan_bench.records.reader import StoredTrial, read_header, read_or_error, trial_folders
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.records.shared import read_commands
 from gan_bench.tracking import entities, server
-from gan_bench.tracking.position import TAG, Position
-from gan_bench.tracking.store import MirroredRun, TrackingStore
+from gan_bench.tracking.position import TAG
+from gan_bench.tracking.store import ALTERED_TAG, MirroredRun, TrackingStore
 from gan_bench.tracking.tail import TrialTail
 from gan_bench.tracking.views import colour, colours_of
 
@@ -66,6 +68,7 @@ class Mirror:
 
     Attributes:
         unreadable: Messages about records and sample grids that were left out.
+        notices: What was found and mended, a sentence each.
 
     Raises:
         Exception: Whatever MLflow raises when it cannot be reached.
@@ -75,6 +78,7 @@ class Mirror:
         self._store = TrackingStore(uri, results, prefix)
         self.results, self.client, self.identity = results, self._store.client, self._store.identity
         self.unreadable: list[str] = []
+        self.notices = self._store.notices
         self._suites: dict[str, _Suite] = {}
 
     @property
@@ -131,8 +135,27 @@ class Mirror:
             self._send(run, stored, known, end, live=live)
         else:
             known.extractors |= _scored_with(header)
+        if end:
+            self._mark_if_altered(run, path)
         tail.commit(live=live)
         return True
+
+    def is_complete(self, path: Path) -> bool:
+        """True if a trial's run has the trial's end, or that it was killed, as far as this process has synced it."""
+        trial_id = path.name.rpartition("--")[2]
+        run = self._known(path.parent.name).runs.get(trial_id)
+        return run is not None and run.closed
+
+    def _mark_if_altered(self, run: MirroredRun, path: Path) -> None:
+        """Tag a run whose record is not what was saved, and take the tag back when it is again."""
+        found = read_or_error(path)
+        fault = found if isinstance(found, RecordError) else found.fault
+        text = "" if fault is None else printable(str(fault).removesuffix(f"; {REMEDY}"))
+        if text != run.altered:
+            self._tag(run, {ALTERED_TAG: text})
+            run.altered = text
+        if fault is not None:
+            self.unreadable.append(fault.line)
 
     def _run_of(self, stored: StoredTrial, known: _Suite) -> MirroredRun:
         """Find the trial's run or create it. A run of an earlier start, taken back by --fresh, is deleted."""
@@ -150,7 +173,7 @@ class Mirror:
                 tags=tags,
                 run_name=entities.run_name(stored),
             )
-            run = known.runs[trial_id] = MirroredRun(made.info.run_id, started, Position(), described=False)
+            run = known.runs[trial_id] = MirroredRun(made.info.run_id, started)
         if not run.described:
             self._describe(run, stored, known)
         return run
@@ -207,7 +230,7 @@ class Mirror:
             try:
                 grid = np.asarray(read_sample_grid(path))
             except RecordError as error:
-                self.unreadable.append(str(error))
+                self.unreadable.append(error.line)
             else:
                 with server.uploading():
                     self.client.log_image(run_id, grid, key=SAMPLES_KEY, step=epoch)
@@ -218,7 +241,8 @@ class Mirror:
 
     def _close(self, run: MirroredRun, stored: StoredTrial, end: str, *, live: bool) -> None:
         record = stored.record
-        if record is None and live:
+        run.closed = record is not None or not live
+        if not run.closed:
             self._tag(run, {TAG: run.position.to_tag()})
             self.client.update_run(run.run_id, status="RUNNING")
             return
@@ -243,6 +267,35 @@ class Mirror:
         """Copy a file of a record; a link may lead anywhere and is left out."""
         if path.is_file() and not path.is_symlink():
             self.client.log_artifact(run_id, str(path), folder)
+
+
+def sync_suite(
+    mirror: Mirror, suite_folder: Path, report: Callable[[str], None] = lambda _: None, *, last: bool = True
+) -> int:
+    """Bring the runs of a suite up to their records; damaged and unreadable records are noted and left out.
+
+    Args:
+        mirror: The mirror.
+        suite_folder: ``RESULTS/<suite>``.
+        report: Called with the name of every record whose run is complete now.
+        last: Whether runs of trials that are under way elsewhere, and records that are left out, are reported too.
+
+    Returns:
+        The number of runs.
+    """
+    count = 0
+    for path in trial_folders(suite_folder):
+        try:
+            has_run = mirror.sync(path)
+        except RecordError as error:
+            mirror.unreadable.append(error.line)
+            has_run, complete = False, last
+        else:
+            complete = last or (has_run and mirror.is_complete(path))
+        count += has_run
+        if complete:
+            report(path.name)
+    return count
 
 
 def _end_of(stored: StoredTrial) -> str:

@@ -6,9 +6,8 @@ import warnings
 from pathlib import Path
 
 from gan_bench.core.errors import UserError
-from gan_bench.records.earlier import environment_of
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import read_header
+from gan_bench.records.reader import read_saved
 from gan_bench.tracking import server
 from gan_bench.tracking.mirror import Mirror
 from gan_bench.tracking.uri import shown
@@ -30,13 +29,15 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
 
     Raises:
         UserError: It has no weights, or MLflow refuses.
+        RecordError: They are not what was saved.
     """
     directory = RecordDirectory(trial)
     if not directory.weights.is_file() or directory.weights.is_symlink():
         raise UserError(f"{trial} has no {directory.weights.name}, so its generator cannot be registered; run it again")
     name, needed = f"{prefix}{trial.parent.name}", ["gan-bench"]
-    config = read_header(trial).trial["config"]
-    part = environment_of(directory).get("parts", {}).get(f"architectures/{config['architecture']}", {})
+    stored = read_saved(trial, [directory.weights.name])
+    config = stored.trial["config"]
+    part = stored.environment.get("parts", {}).get(f"architectures/{config['architecture']}", {})
     if part.get("path"):
         raise UserError(
             f"the architecture {config['architecture']} is of the file {part['path']}, which a model would not find; "

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from gan_bench.core.errors import RecordError, UserError
-from gan_bench.records.layout import TRIALS
-from gan_bench.records.reader import suite_folders
+from gan_bench.records.reader import suite_folders, trial_folders
 from gan_bench.tracking.answer_run import publish_answer, save_views
-from gan_bench.tracking.mirror import Mirror, mirror_lock
+from gan_bench.tracking.database import repair
+from gan_bench.tracking.mirror import Mirror, mirror_lock, sync_suite
 from gan_bench.tracking.server import describe, hint
-from gan_bench.tracking.uri import shown
+from gan_bench.tracking.uri import DATABASE, is_default, shown
+from gan_bench.tracking.views import View
 
 
-def sync_suite(mirror: Mirror, folder: Path) -> int:
-    """Bring the runs of one suite up to their records; damaged records are noted and left out.
+@dataclass(frozen=True)
+class Replay:
+    """What a replay came to.
 
-    Returns:
-        The number of runs.
+    Attributes:
+        runs: Runs that are up to date.
+        experiments: Ids of experiments by suite.
+        unreadable: What was left out or is not to be believed, a sentence each.
+        busy: Suites that a running process mirrors itself.
+        views: Saved views by suite.
+        notices: What was found and mended, a sentence each.
     """
-    count = 0
-    for path in sorted(folder.glob(TRIALS)):
-        if path.is_dir() and not path.is_symlink():
-            try:
-                count += mirror.sync(path)
-            except RecordError as error:
-                mirror.unreadable.append(str(error))
-    return count
+
+    runs: int = 0
+    experiments: Mapping[str, str] = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
+    busy: tuple[str, ...] = ()
+    views: Mapping[str, list[View]] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
 
-def replay(results: Path, uri: str, prefix: str = "") -> dict[str, Any]:
+def replay(results: Path, uri: str, prefix: str = "") -> Replay:
     """Bring MLflow up to every record under a results folder; safe to repeat.
 
     Args:
@@ -38,26 +45,18 @@ def replay(results: Path, uri: str, prefix: str = "") -> dict[str, Any]:
         uri: Tracking URI.
         prefix: Put before the names of experiments.
 
-    Returns:
-        ``{"runs": count, "experiments": {suite: id}, "unreadable": [messages], "busy": [suites], "views": {suite:
-        views}}``; busy are those that a running suite mirrors itself.
-
     Raises:
         UserError: MLflow cannot be reached or refuses.
     """
     try:
-        mirror = Mirror(uri, results, prefix)
-        count, busy, made = 0, [], {}
-        for folder in suite_folders(results):
-            with mirror_lock(folder, uri) as lock:
-                if lock.acquire():
-                    busy.append(folder.name)
-                    continue
-                found = sync_suite(mirror, folder)
-                count += found
-                if found:
-                    publish_answer(mirror, folder.name)
-                    made[folder.name] = save_views(mirror, folder.name)
+        try:
+            return _replay(results, uri, prefix)
+        except Exception as error:
+            said = repair(uri, results / DATABASE, error) if is_default(uri, results) else None
+            if said is None:
+                raise
+            again = _replay(results, uri, prefix)
+            return replace(again, notices=(said, *again.notices))
     except UserError:
         raise
     except Exception as error:
@@ -65,10 +64,26 @@ def replay(results: Path, uri: str, prefix: str = "") -> dict[str, Any]:
         raise UserError(
             f"MLflow at {shown(uri)} could not be written ({text}); check --tracking-uri{hint(error)}"
         ) from None
-    return {
-        "runs": count,
-        "experiments": mirror.experiments,
-        "unreadable": mirror.unreadable,
-        "busy": busy,
-        "views": made,
-    }
+
+
+def _replay(results: Path, uri: str, prefix: str) -> Replay:
+    mirror = Mirror(uri, results, prefix)
+    count, busy, made, closed = 0, [], {}, []
+    for folder in suite_folders(results):
+        with mirror_lock(folder, uri) as lock:
+            try:
+                trial_folders(folder)
+                is_held = lock.acquire() is not None
+            except UserError as error:  # a folder without rights must not stop the others
+                closed.append(error.line if isinstance(error, RecordError) else f"left out: {error}")
+                continue
+            if is_held:
+                busy.append(folder.name)
+                continue
+            found = sync_suite(mirror, folder)
+            count += found
+            if found:
+                publish_answer(mirror, folder.name)
+                made[folder.name] = save_views(mirror, folder.name)
+    unreadable = (*closed, *dict.fromkeys(mirror.unreadable))
+    return Replay(count, mirror.experiments, unreadable, tuple(busy), made, tuple(mirror.notices))

@@ -7,7 +7,8 @@ import os
 import time
 from collections.abc import Iterator
 
-from gan_bench.tracking.uri import shown
+from gan_bench.core.cache import ensure_home
+from gan_bench.tracking.uri import without_secrets
 
 REQUEST_SECONDS = 10
 UPLOAD_SECONDS = 180
@@ -20,13 +21,16 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     _TIMEOUT: str(REQUEST_SECONDS),
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",  # how it makes its tables is its own affair
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a line for every run that ends
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
 
 def configure() -> None:
     """Keep MLflow's defaults, which block for minutes, from ours; what the user has set stays."""
+    ensure_home()
     os.environ.update({key: os.environ.get(key, value) for key, value in _SETTINGS.items()})
 
 
@@ -66,8 +70,8 @@ class Backoff:
 
 
 def describe(error: Exception, uri: str) -> str:
-    """Return what went wrong in one short line, without the password that a location may hold."""
-    text = " ".join(f"{error}".replace(uri, shown(uri)).split()) or type(error).__name__
+    """Return what went wrong in one short line, without the credentials that a location may hold."""
+    text = " ".join(without_secrets(f"{error}", uri).split()) or type(error).__name__
     return text if len(text) <= MESSAGE else f"{text[: MESSAGE - 1]}…"
 
 

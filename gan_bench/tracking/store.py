@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from gan_bench.core.atomic import open_own
+from gan_bench.core.errors import UserError
 from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
 from gan_bench.records.shared import results_identity
 from gan_bench.tracking import entities, server
-from gan_bench.tracking.database import point_into
+from gan_bench.tracking.database import database_file, point_into, prepare_database
 from gan_bench.tracking.position import TAG, Position
 from gan_bench.tracking.uri import ARTIFACTS, is_default, server_page
 
@@ -21,6 +24,23 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _PAGE = 1000
+LOG = ".mlflow.log"
+"""File in a results folder that takes what the mirror's process and its libraries say."""
+ALTERED_TAG = "gan_bench.altered"
+"""Says which file of a record is not what was saved: then its run is not to be believed. Empty where all are."""
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """Open the log of the mirror to append to it.
+
+    Raises:
+        UserError: It is a link, which may lead to any file, or cannot be written.
+    """
+    try:
+        return open_own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    except OSError as error:
+        why = "it is a link" if path.is_symlink() else error.strerror
+        raise UserError(f"{path} cannot be written ({why}); remove it, or use --no-tracking") from None
 
 
 @dataclass
@@ -32,12 +52,16 @@ class MirroredRun:
         started: When its trial first started, as the record says.
         position: How far it mirrors the record.
         described: Whether it has its parameters, tags and datasets.
+        closed: Whether it has the end of its trial, or that nobody trains it any more, as this process knows it.
+        altered: Its tag that says which file of the record is not what was saved.
     """
 
     run_id: str
     started: str
-    position: Position
-    described: bool
+    position: Position = field(default_factory=Position)
+    described: bool = False
+    closed: bool = False
+    altered: str = ""
 
 
 class TrackingStore:
@@ -51,6 +75,7 @@ class TrackingStore:
     Attributes:
         client: MLflow's client.
         identity: What tells this results folder from others.
+        notices: What was found and mended, a sentence each.
 
     Raises:
         Exception: Whatever MLflow raises when it cannot be reached.
@@ -62,10 +87,11 @@ class TrackingStore:
 
         self.uri, self.results, self.prefix = uri, results, prefix
         self.identity = results_identity(results)
+        self.notices: list[str] = []
         with self._creation_lock():
+            if (file := database_file(uri)) is not None:
+                self.notices += prepare_database(uri, file, is_ours=is_default(uri, results))
             self.client: MlflowClient = MlflowClient(tracking_uri=uri)
-            if uri.startswith("sqlite:"):
-                self.client.search_experiments(max_results=1)
             if is_default(uri, results):
                 point_into(results)
 
@@ -75,7 +101,12 @@ class TrackingStore:
         if not self.uri.startswith("sqlite:"):
             yield
             return
-        with Lock(self.results / LOCKS, "mlflow") as lock:
+        file = database_file(self.uri)
+        if is_default(self.uri, self.results) or file is None or not file.parent.is_dir():
+            lock = Lock(self.results / LOCKS, "mlflow")
+        else:  # several results folders share it
+            lock = Lock(file.parent, f".{file.name}")
+        with lock:
             lock.acquire(patience=-1)
             yield
 
@@ -117,6 +148,8 @@ class TrackingStore:
                 tags.get(entities.STARTED_TAG, ""),
                 Position.from_tag(tags.get(TAG)),
                 bool(first.data.params) and TAG in tags and tags.get(entities.RESULTS_TAG) == self.identity,
+                first.info.status != "RUNNING",
+                tags.get(ALTERED_TAG, ""),
             )
         return known
 

@@ -2,8 +2,8 @@
 
 ``python -m gan_bench.tracking.sync_process SUITE_FOLDER [PREFIX]`` reads the tracking URI from the first line of its
 standard input (a URI may hold a password, which must not stand in a list of processes), follows the suite until that
-input closes, makes a last pass and ends. It answers with lines of JSON: one for every trial of the last pass, then the
-result.
+input closes, makes a last pass and ends. On its channel it sends the name of every record whose run is complete, as it
+completes them, and last what came of the mirror: so the parent knows which runs are missing, however the mirror ends.
 """
 
 from __future__ import annotations
@@ -11,37 +11,89 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from gan_bench.core.channel import Sender, spawn
 from gan_bench.core.errors import RecordError
-from gan_bench.records.layout import TRIALS
+from gan_bench.core.text import plural
+from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Lock
+from gan_bench.records.reader import trial_folders
 from gan_bench.tracking.answer_run import publish_answer, save_views
-from gan_bench.tracking.mirror import Mirror, mirror_lock
+from gan_bench.tracking.database import repair
+from gan_bench.tracking.mirror import Mirror, mirror_lock, sync_suite
 from gan_bench.tracking.server import UPLOAD_SECONDS, Backoff, describe, hint
-from gan_bench.tracking.uri import default_uri
+from gan_bench.tracking.store import LOG, open_log
+from gan_bench.tracking.uri import DATABASE, default_uri, is_default
 from gan_bench.tracking.views import link
 
 POLL_SECONDS = 3.0
 LAST_PASS_SECONDS = UPLOAD_SECONDS + 30.0
 """Seconds that one trial or one file of the last pass may take; a slow server is waited for while it answers."""
 HANDOVER_SECONDS = 10.0
+FORGET = "*"
+"""Stands for a record's name, which cannot be this, where no run is complete any more: the database was replaced."""
+END_SECONDS = 10.0
+"""Seconds that the process may take to end once it has said what came of the mirror."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MirrorResult:
+    """What came of mirroring a suite.
+
+    Attributes:
+        experiment: Id of its experiment, or None when MLflow was never reached.
+        views: Name and link's end of its saved views.
+        error: What went wrong last, or None.
+        elsewhere: Whether another process mirrors the suite, with all its trials.
+        answered: Whether the run with the suite's answer is there.
+        notices: What was found and mended, a sentence each.
+        missing: Runs that are not complete; 0 before the parent has counted.
+        started: Trials that should have one.
+    """
+
+    experiment: str | None = None
+    views: tuple[tuple[str, str], ...] = ()
+    error: str | None = None
+    elsewhere: bool = False
+    answered: bool = True
+    notices: tuple[str, ...] = ()
+    missing: int = 0
+    started: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the child sends."""
+        return {name: value for name, value in vars(self).items() if name not in ("missing", "started")}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> MirrorResult:
+        """Build what ``to_json`` described."""
+        views = tuple((str(name), str(end)) for name, end in plain["views"])
+        return cls(**{**plain, "views": views, "notices": tuple(plain["notices"])})
+
+    @property
+    def lacks(self) -> str | None:
+        """What MLflow lacks, with numbers, or None when it is complete."""
+        parts = [f"{self.missing} of {plural(self.started, 'run')}"] if self.missing else []
+        parts += [] if self.answered else ["the answer"]
+        return " and ".join(parts) or None
 
 
 def follow(
     suite_folder: Path,
     uri: str,
     over: threading.Event,
-    report: Callable[[], None] = lambda: None,
+    report: Callable[[str], None] = lambda _: None,
     prefix: str = "",
-) -> dict[str, Any]:
+) -> MirrorResult:
     """Mirror a suite while it runs, then once more.
 
     When MLflow fails, the mirror tries again after a while, ever longer, and once more at the end.
@@ -50,49 +102,54 @@ def follow(
         suite_folder: ``RESULTS/<suite>``.
         uri: Tracking URI.
         over: Set when the run is over.
-        report: Called for every trial of the last pass.
+        report: Called with the name of every record whose run is complete, and in the last pass with that of every
+            trial and with an empty one after every file.
         prefix: Put before the suite's name in the experiment's.
-
-    Returns:
-        ``{"experiment": id or None, "views": [[name, link's end]], "error": message or None}``.
     """
     mirror: Mirror | None = None
     error: str | None = None
+    repaired: str | None = None
+    notices: dict[str, None] = {}
     pause = Backoff()
     with mirror_lock(suite_folder, uri) as lock:
-        mine = False
+        mine = answered = False
         while True:
             last = over.is_set()
             mine = mine or _acquire(lock, HANDOVER_SECONDS if last else 0)
             if mine and (last or pause.due):
                 try:
                     mirror = mirror or Mirror(uri, suite_folder.parent, prefix)
+                    notices |= dict.fromkeys(mirror.notices)
                     mirror.experiment(suite_folder.name)
-                    _pass(mirror, suite_folder, report if last else None)
+                    sync_suite(mirror, suite_folder, report, last=last)
+                    if last:
+                        publish_answer(mirror, suite_folder.name, lambda: report(""))
+                        answered = True
                     error = None
                     pause.succeeded()
                 except Exception as problem:
-                    error = describe(problem, uri) + hint(problem)
                     mirror = None  # what it knows may no longer hold
+                    if is_default(uri, suite_folder.parent) and not repaired:
+                        repaired = repair(uri, suite_folder.parent / DATABASE, problem)
+                        if repaired:
+                            notices[repaired] = None
+                            report(FORGET)
+                            continue
+                    error = describe(problem, uri) + hint(problem)
                     pause.failed()
             if last:
                 known = mirror.experiments.get(suite_folder.name) if mirror else None
                 views = save_views(mirror, suite_folder.name) if mirror and not error else []
-                links = [[view.name, link("{experiment}", view, "")] for view in views]
-                return {"experiment": known, "views": links, "error": error}
+                links = tuple((view.name, link("{experiment}", view, "")) for view in views)
+                return MirrorResult(
+                    experiment=known,
+                    views=links,
+                    error=error,
+                    elsewhere=not mine,
+                    answered=answered or not mine,
+                    notices=tuple(notices),
+                )
             over.wait(POLL_SECONDS)
-
-
-def _pass(mirror: Mirror, suite_folder: Path, report: Callable[[], None] | None) -> None:
-    """Send what is new of every trial; in the last pass say so for each, and publish the answer."""
-    for path in sorted(suite_folder.glob(TRIALS)):
-        if path.is_dir() and not path.is_symlink():
-            with contextlib.suppress(RecordError):  # the report names it
-                mirror.sync(path)
-        if report:
-            report()
-    if report:
-        publish_answer(mirror, suite_folder.name, report)
 
 
 def _acquire(lock: Lock, patience: float) -> bool:
@@ -114,80 +171,114 @@ class SyncProcess:
 
     def __init__(self, suite_folder: Path, uri: str, prefix: str = "") -> None:
         uri = uri or default_uri(suite_folder.parent)
-        self._log = (suite_folder.parent / ".mlflow.log").open("ab")
-        self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "gan_bench.tracking.sync_process", str(suite_folder), prefix],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        self._send(f"{uri}\n".encode())
-
-    def _send(self, data: bytes) -> None:
+        self._folder = suite_folder
+        self._log = open_log(suite_folder.parent / LOG)
+        command = [sys.executable, "-m", "gan_bench.tracking.sync_process", str(suite_folder), prefix]
+        try:
+            self._process, incoming = spawn(command, self._log, {**os.environ, "OMP_NUM_THREADS": "1"})
+        except BaseException:
+            self._log.close()
+            raise
+        self._complete: set[str] = set()
+        self._result: MirrorResult | None = None
+        self._heard = time.monotonic()
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, args=(incoming,), daemon=True)
+        self._reader.start()
         with contextlib.suppress(OSError):  # a process that is gone gives no answer, which is said in the end
-            self._process.stdin.write(data)  # type: ignore[union-attr]
+            self._process.stdin.write(f"{uri}\n")  # type: ignore[union-attr]
             self._process.stdin.flush()  # type: ignore[union-attr]
 
-    def close(self, patience: float = LAST_PASS_SECONDS) -> dict[str, Any]:
+    def _read(self, incoming: IO[str]) -> None:
+        """Take in what the mirror sends, until it ends in whatever way."""
+        with incoming:
+            for line in incoming:
+                if not line.endswith("\n"):  # it was killed while it wrote
+                    break
+                said = json.loads(line)
+                with self._changed:
+                    self._heard = time.monotonic()
+                    if "result" in said:
+                        self._result = MirrorResult.from_json(said["result"])
+                    elif said["complete"] == FORGET:
+                        self._complete.clear()
+                    else:
+                        self._complete.add(said["complete"])
+                    self._changed.notify_all()
+        with self._changed:
+            self._heard = -1.0  # nothing more comes
+            self._changed.notify_all()
+
+    def close(self, patience: float = LAST_PASS_SECONDS) -> MirrorResult:
         """End the mirror after a last pass.
 
         Args:
-            patience: Seconds that one trial of that pass may take.
+            patience: Seconds that it may take for one trial or one file.
 
         Returns:
-            What ``follow`` returned, or an error.
+            What came of it, with the number of runs that MLflow lacks.
         """
-        lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         with contextlib.suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]
+        with self._changed:
+            if self._heard >= 0:
+                self._heard = time.monotonic()
+            while self._result is None and self._heard >= 0 and time.monotonic() < self._heard + patience:
+                self._changed.wait(max(0.0, self._heard + patience - time.monotonic()))
+            result, ended = self._result, self._heard < 0
+        code = self._end(END_SECONDS if result or ended else 0.0)
+        if result is None:
+            why = f"ended with code {code}" if ended else f"did not answer for {patience:g} s"
+            log = f"; {self._folder.parent / LOG} has its last words" if ended else ""
+            result = MirrorResult(error=f"the mirror {why}{log}", answered=False)
+        if result.elsewhere:
+            return result
+        started = [path.name for path in _started(self._folder)]
+        return replace(result, started=len(started), missing=sum(name not in self._complete for name in started))
 
-        def read() -> None:
-            for line in self._process.stdout or ():
-                lines.put(line)
-            lines.put(b"")
+    def _end(self, patience: float) -> int:
+        """End the process, killed after so many seconds.
 
-        reader = threading.Thread(target=read, daemon=True)
-        reader.start()
-        answer: dict[str, Any] = {"experiment": None, "views": [], "error": "the mirror did not finish"}
+        Returns:
+            Its exit code.
+        """
         try:
-            while line := lines.get(timeout=patience):
-                said = json.loads(line)
-                answer = said if "error" in said else answer
-        except (queue.Empty, ValueError):
-            answer["error"] = f"the mirror did not answer for {patience:g} s"
-        finally:
-            try:
-                self._process.wait(timeout=1)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            reader.join()
-            if self._process.stdout is not None:
-                self._process.stdout.close()
-            self._log.close()
-        return answer
+            code = self._process.wait(timeout=patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._reader.join()
+        self._log.close()
+        return code
+
+
+def _started(suite_folder: Path) -> Iterator[Path]:
+    """Yield the records that should have a run: of trials that have started."""
+    with contextlib.suppress(RecordError):
+        for path in trial_folders(suite_folder):
+            with contextlib.suppress(OSError):
+                if RecordDirectory(path).environment.exists():
+                    yield path
 
 
 def _main() -> None:
     """Follow a suite until standard input closes, which it does when the runner ends in whatever way."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    over = threading.Event()
+    channel, over = Sender(), threading.Event()
     uri = sys.stdin.readline().rstrip("\n")
 
     def watch() -> None:
         sys.stdin.read()
         over.set()
 
-    def answer(content: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):
-            sys.stdout.write(json.dumps(content) + "\n")
-            sys.stdout.flush()
+    def send(content: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # the parent is gone, and the mirror ends with its last pass
+            channel(content)
 
     threading.Thread(target=watch, daemon=True).start()
     prefix = sys.argv[2] if len(sys.argv) > 2 else ""
-    answer(follow(Path(sys.argv[1]), uri, over, lambda: answer({"synced": 1}), prefix))
+    result = follow(Path(sys.argv[1]), uri, over, lambda name: send({"complete": name}), prefix)
+    send({"result": result.to_json()})
     os._exit(0)
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, unquote_plus, urlsplit, urlunsplit
 
 from gan_bench.core.errors import UserError
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
+HIDDEN = "***"
+_SECRET = re.compile(
+    r"pass(?!file)|pwd|secret|token|credential|(?<!ssl)key$|auth(?!source|or|_?mech)|^sig(nature)?$|odbc_connect",
+    re.IGNORECASE,
+)
+"""Names in a query whose values are credentials; ``odbc_connect`` holds a whole connection string."""
 
 
 def is_default(uri: str, results: Path) -> bool:
@@ -21,7 +28,8 @@ def default_uri(results: Path) -> str:
     """Return the SQLite database beside the results, as an absolute location.
 
     Raises:
-        UserError: The path has a character that MLflow takes for part of the location's syntax.
+        UserError: The path has a character that MLflow takes for part of the location's syntax, or the database is a
+            link, through which MLflow would write.
     """
     path = str(results.resolve() / DATABASE)
     if unfit := sorted(set(path) & set("?#%")):
@@ -29,41 +37,76 @@ def default_uri(results: Path) -> str:
             f"MLflow cannot open a database in {results} because of {' and '.join(map(repr, unfit))} in its path; "
             "rename the folder, or use --tracking-uri or --no-tracking"
         )
+    if Path(path).is_symlink():
+        raise UserError(
+            f"{results / DATABASE} is a link, and MLflow would write through it; name the database it leads to with "
+            "--tracking-uri, or use --no-tracking"
+        )
     return f"sqlite:///{path}"
 
 
-def shown(uri: str) -> str:
-    """Return a location without its password, for messages."""
+def _secrets(uri: str) -> Iterator[str]:
+    """Yield the credentials in a location as they stand there: the password, and values of the query by their names."""
     try:
         parts = urlsplit(uri)
-        password = parts.password
+        user, at, _ = parts.netloc.rpartition("@")
+        query = parts.query or parts.fragment.partition("?")[2]
+    except ValueError:  # no location at all; nothing of it can be told from a secret
+        yield uri
+        return
+    if at and ":" in user:
+        yield user.partition(":")[2]
+    for item in re.split(r"[&;]", query):
+        name, _, value = item.partition("=")
+        if value and _SECRET.search(unquote_plus(name)):
+            yield value
+
+
+def shown(uri: str) -> str:
+    """Return a location without its credentials, for messages."""
+    try:
+        parts = urlsplit(uri)
     except ValueError:
         return "the tracking server"
-    if password is None and "password=" in parts.query:
-        hidden = re.sub(r"(password=)[^&]*", r"\1***", parts.query)
-        return urlunsplit(parts._replace(query=hidden))
-    if password is None:
+    user, at, host = parts.netloc.rpartition("@")
+    name, colon, _ = user.partition(":")
+
+    def hide(found: re.Match[str]) -> str:
+        return f"{found[1]}={HIDDEN}" if _SECRET.search(unquote_plus(found[1])) else found[0]
+
+    query = re.sub(r"([^&;=]+)=([^&;]*)", hide, parts.query)
+    fragment = re.sub(r"([^?&;=]+)=([^&;]*)", hide, parts.fragment)
+    kept = f"{name}:{HIDDEN}{at}{host}" if colon else parts.netloc
+    if (kept, query, fragment) == (parts.netloc, parts.query, parts.fragment):
         return uri
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+    return urlunsplit(parts._replace(netloc=kept, query=query, fragment=fragment))
+
+
+def without_secrets(text: str, uri: str) -> str:
+    """Return text without the credentials of a location, as they stand there and as libraries decode them."""
+    text = text.replace(uri, shown(uri))
+    found = {form for secret in _secrets(uri) for form in (secret, unquote(secret), unquote_plus(secret))}
+    for secret in sorted(found, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
 
 
 def check_no_password(uri: str) -> None:
-    """Refuse a location with a password: everybody on the machine can read a command line.
+    """Refuse a location with credentials: everybody on the machine can read a command line.
 
     Raises:
-        UserError: It has one.
+        UserError: It has some.
     """
     if shown(uri) != uri:
         raise UserError(
-            "--tracking-uri must not hold a password, which every user of this machine could read; set "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN for a server, or "
+            "--tracking-uri must not hold a password or another credential, which every user of this machine could "
+            "read; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN for a server, or "
             "MLFLOW_TRACKING_URI for a database"
         )
 
 
 def server_page(uri: str) -> str | None:
-    """Return the address of the server's page without user and password, or None where no server is named."""
+    """Return the address of the server's page without user, password and query, or None where no server is named."""
     try:
         parts = urlsplit(uri)
     except ValueError:

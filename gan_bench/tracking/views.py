@@ -18,6 +18,7 @@ from typing import Any
 
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.core.errors import RecordError
+from gan_bench.core.text import markdown_cell
 from gan_bench.records.reader import read_plan
 from gan_bench.tracking.entities import TRIAL_TAG
 
@@ -92,7 +93,8 @@ def colours_of(folder: Path) -> dict[str, str]:
 def note(suite: str, answer: str = "") -> str:
     """Return the text above an experiment's runs, in Markdown; the answer first where there is one."""
     rows = "\n".join(
-        f"| `{name}` | {m.title} | {'lower' if m.lower_is_better else 'higher'} | {m.description} |"
+        f"| `{name}` | {markdown_cell(m.title)} | {'lower' if m.lower_is_better else 'higher'} | "
+        f"{markdown_cell(m.description)} |"
         for name, m in MEASURES.items()
     )
     text = (

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.commands import gan_bench, measuring, wait_for
+from support.commands import HANG, gan_bench, measuring, wait_for
 
 from gan_bench.cli.app import main
 
@@ -116,7 +116,7 @@ def test_interrupt_checkpoints_and_goes_on(tmp_path, suite):
         p.stat().st_size > 3000 for p in results.glob("tiny/*/history.jsonl")))  # fmt: skip
     process.send_signal(signal.SIGINT)
     asked = time.monotonic()
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=HANG)
     assert process.returncode == 130, err
     assert time.monotonic() - asked < 15
     assert "the same command continues" in out
@@ -302,7 +302,7 @@ runpy.run_module("gan_bench", run_name="__main__")
 
 def test_ctrl_c_while_libraries_load():
     command = [sys.executable, "-c", INTERRUPTED_LOADING, "doctor"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=False)
     assert (done.returncode, done.stderr) == (130, "")
 
 

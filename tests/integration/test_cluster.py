@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from support.clusters import LocalCluster, can_stand_alone, kill_all
-from support.commands import gan_bench, wait_for
+from support.commands import HANG, gan_bench, wait_for
 from support.records import assert_whole, bits
 
 from gan_bench.records.layout import RecordDirectory
@@ -118,20 +118,20 @@ def test_lost_processes_nodes_and_drivers_cost_no_trial(cluster, start, tmp_path
     results = tmp_path / "results"
     nodes = [cluster.add(), cluster.add()]
     first = start()
-    wait_for(lambda: len(checkpoints(results)) == 2)
-    wait_for(lambda: at_a_time(first.said()) == 2)  # nodes write records before the driver hears of them
+    wait_for(lambda: len(checkpoints(results)) == 2, first)
+    wait_for(lambda: at_a_time(first.said()) == 2, first)  # nodes write records before the driver hears of them
     kill_all(first)
     gone = pids(results).values()
     wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in gone), 30)  # noqa: PTH110
     assert ends(results) == []
 
     second = start()
-    wait_for(lambda: second.said().count("resumed after epoch") == 2)
+    wait_for(lambda: second.said().count("resumed after epoch") == 2, second)
     victim = max(pids(results).values())
     os.kill(victim, signal.SIGKILL)
-    wait_for(lambda: second.said().count("resumed after epoch") == 3)
+    wait_for(lambda: second.said().count("resumed after epoch") == 3, second)
     cluster.lose(nodes.pop())
-    assert second.wait(timeout=240) == 0, second.said()
+    assert second.wait(timeout=HANG) == 0, second.said()
     said = second.said()
     assert "2 nodes" not in said.splitlines()[0]
     assert "3 nodes, which share the results folder; 2 trials at a time" in said
@@ -145,27 +145,63 @@ def test_records_and_checkpoints_travel_where_no_folder_is_shared(cluster, start
     results = tmp_path / "results"
     apart = [cluster.add_apart(results) for _ in range(2)]
     first = start()
-    wait_for(lambda: "[2/3]" in first.said())
+    wait_for(lambda: "[2/3]" in first.said(), first)
     first.send_signal(signal.SIGINT)
-    assert first.wait(timeout=60) == 130, first.said()
+    assert first.wait(timeout=HANG) == 130, first.said()
     assert "records travel to this machine" in first.said()
     assert ends(results) == ["interrupted"] * 2
 
     second = start()
-    wait_for(lambda: second.said().count("resumed after epoch") == 2)
+    wait_for(lambda: second.said().count("resumed after epoch") == 2, second)
     kill_all(apart[0])
-    assert second.wait(timeout=240) == 0, second.said()
+    assert second.wait(timeout=HANG) == 0, second.said()
     assert second.said().count("resumed after epoch") >= 3, second.said()
     assert sorted(ends(results)) == ["done"] * 3
     assert_same(results, undisturbed)
+
+
+@pytest.mark.parametrize("phase", ["full profile", "[2/3]"])
+def test_a_signal_to_a_driver_and_its_cluster_ends_all_of_it(suite, tmp_path, phase):
+    """As Slurm, systemd and containers send it: to every process, so that parts of the cluster are gone at once.
+
+    The driver used to die of it and leave its cluster to itself for a minute, or to wait as long for what was gone.
+    """
+    command = [sys.executable, "-m", "gan_bench", "run", str(suite), "--results", str(tmp_path / "results")]
+    path = tmp_path / "out"
+    with path.open("w") as out:
+        process = subprocess.Popen(
+            [*command, "--no-tracking", "--executor", "ray"],
+            stdout=out,
+            stderr=out,
+            env=ENVIRONMENT,
+            start_new_session=True,
+        )
+    wait_for(lambda: phase in path.read_text(), process)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(timeout=HANG) == 130, path.read_text()
+    announced = "within 5 s" if phase == "full profile" else "within 30 s"
+    assert announced in path.read_text()
+    wait_for(lambda: not group_of(process.pid))
+    again = gan_bench(
+        "run", suite, "--results", tmp_path / "results", "--no-tracking", "--executor", "inline", env=ENVIRONMENT
+    )
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert_whole(tmp_path / "results")
+
+
+def group_of(group):
+    """The processes of a group that live."""
+    found = subprocess.run(["ps", "-A", "-o", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(maxsplit=2) for line in found.splitlines()]
+    return [row for row in rows if row[0] == str(group) and not row[1].startswith("Z")]
 
 
 def test_what_a_cluster_cannot_do_is_said_at_once(cluster, start):
     """The head has no GPU. The node says that it has one, and torch sees none there, which the head cannot know."""
     cluster.add(num_gpus=1)
     process = start()
-    assert process.wait(timeout=100) == 2, process.said()
+    assert process.wait(timeout=HANG) == 2, process.said()
     assert "torch sees no CUDA device" in process.said()
     crowded = start("--gpus-per-trial", "0", "--cpus-per-trial", "8")
-    assert crowded.wait(timeout=100) == 2, crowded.said()
+    assert crowded.wait(timeout=HANG) == 2, crowded.said()
     assert "no node of the cluster has room for a trial (8 CPU)" in crowded.said()

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from conftest import digits_trial
 from support import runs
-from support.commands import gan_bench, wait_for
+from support.commands import HANG, gan_bench, wait_for
 from support.records import assert_whole, bits, edit
 from support.runs import stop_after
 from support.tracking import mlflow_runs
@@ -319,9 +319,9 @@ def test_no_worker_outlives_its_parent(tmp_path, how):
     pids = owners(results)
     process.send_signal(how)
     asked = time.monotonic()
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANG)
     assert process.returncode == (130 if how != signal.SIGKILL else -how)
-    wait_for(lambda: not any(running(pid) for pid in pids), 15)
+    wait_for(lambda: not any(running(pid) for pid in pids))
     assert time.monotonic() - asked < 30
     found = [json.loads(path.read_text())["status"] for path in results.glob("*/*/record.json")]
     assert found == ["interrupted"] * 2
@@ -341,7 +341,7 @@ def test_a_worker_that_nobody_listens_to_stops_as_asked(tmp_path):
         process.stdout.close()
         process.stdin.write(job.to_json() + "\n")
         process.stdin.flush()
-        assert process.wait(60) == 0
+        assert process.wait(HANG) == 0
     record = record_of(RecordDirectory.of(tmp_path, trial))
     assert (record.status, record.failure) == (Status.INTERRUPTED, None)
 
@@ -365,10 +365,10 @@ def test_the_tasks_of_an_array_share_a_suite(tmp_path):
     wait_for(lambda: len(list(results.glob("*/*/checkpoint.pt"))) == 2)
     first.kill()  # the script became the program
     first.communicate()
-    said = second.communicate(timeout=240)[0]
+    said = second.communicate(timeout=HANG)[0]
     assert second.returncode == 0, said
     (last,) = array(1)
-    rest = last.communicate(timeout=240)[0]
+    rest = last.communicate(timeout=HANG)[0]
     assert last.returncode == 0, rest
     assert "4 of 4 trials done" in rest
     assert not (results / "report").exists()
@@ -380,7 +380,7 @@ def test_the_tasks_of_an_array_share_a_suite(tmp_path):
 
 def test_processes_that_share_a_suite_may_not_start_it_afresh(tmp_path):
     rival = start(tmp_path, "--join", "--fresh")
-    said = rival.communicate(timeout=60)[0]
+    said = rival.communicate(timeout=HANG)[0]
     assert rival.returncode == 2, said
     assert "--join and --fresh do not go together" in said
 
@@ -401,7 +401,7 @@ def test_what_failed_anew_is_not_tried_again_by_everybody(tmp_path):
 def test_two_runners_share_a_suite(tmp_path):
     """Neither repeats what the other did, and both say what became of it."""
     rivals = [start(tmp_path, epochs=40) for _ in range(2)]
-    said = [rival.communicate(timeout=240)[0] for rival in rivals]
+    said = [rival.communicate(timeout=HANG)[0] for rival in rivals]
     assert {rival.returncode for rival in rivals} <= {0, 1}, said
     assert any(rival.returncode == 0 for rival in rivals), said
     begun = Counter(line.split("] ")[1].split(":")[0] for text in said for line in text.splitlines() if line[:1] == "[")
@@ -542,7 +542,7 @@ def test_a_server_that_hangs_and_one_that_dies_cost_training_nothing(tmp_path, s
     first = start(tmp_path, "--tracking-uri", uri, "--seeds", "0", epochs=60)
     wait_for(lambda: any(p.stat().st_size > 2000 for p in results.glob("*/*/history.jsonl")))
     kill(signal.SIGSTOP)
-    said, _ = first.communicate(timeout=240)
+    said, _ = first.communicate(timeout=HANG)
     assert first.returncode == 0, said
     assert "MLflow is incomplete" in said
     assert "repairs it" in said
@@ -553,7 +553,7 @@ def test_a_server_that_hangs_and_one_that_dies_cost_training_nothing(tmp_path, s
     second = start(tmp_path, "--tracking-uri", uri, "--seeds", "1", epochs=60)
     wait_for(lambda: len(list(results.glob("*/*/history.jsonl"))) == 2)
     kill(signal.SIGKILL)
-    said, _ = second.communicate(timeout=240)
+    said, _ = second.communicate(timeout=HANG)
     assert second.returncode == 0, said
     assert "MLflow is incomplete" in said
     assert {s.record["status"] for s in scan(results) if isinstance(s, StoredTrial)} == {"done"}

@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.commands import HANG
 
 
-@pytest.mark.parametrize(("target", "inputs"), [("suites", 1000), ("records", 30), ("images", 300)])
+@pytest.mark.parametrize(("target", "inputs"), [("suites", 1000), ("records", 30), ("commands", 60), ("images", 300)])
 def test_no_input_gives_a_traceback(tmp_path, target, inputs):
     script = Path(__file__).parents[1] / "fuzz.py"
     environment = {**os.environ, "GAN_BENCH_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(script), "--inputs", str(inputs), "--target", target]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout.splitlines()[-1]) == {target: {"inputs": inputs, "tracebacks": 0}}

@@ -34,7 +34,7 @@ def write(directory, trial, reason=None):
 
 @pytest.fixture
 def evil(tmp_path):
-    """A record whose config names a suite outside, whose generator is a link, and whose texts hold escapes."""
+    """A record whose config names a suite outside, and whose texts hold escapes; a private file lies near."""
     secret = tmp_path / "secret.txt"
     secret.write_text("not yours")
     plain = digits_trial()
@@ -42,7 +42,6 @@ def evil(tmp_path):
     trial = Trial(setting=f"evil{ESCAPES}", config=config)
     directory = RecordDirectory(tmp_path / "a" / "b" / "results" / "suite" / f"evil--{config.id}")
     write(directory, trial, reason=f"boom {ESCAPES}")
-    directory.weights.symlink_to(secret)
     return tmp_path, directory
 
 
@@ -55,6 +54,11 @@ def test_sync_leaves_the_results_folder_alone_and_follows_no_link(evil):
     assert {path for path in folder.rglob("*") if results not in path.parents} == before
     copied = [path for path in (results / "mlartifacts").rglob("*") if path.is_file()]
     assert copied, done.stdout
+    directory.weights.symlink_to(folder / "secret.txt")
+    done = gan_bench("sync", results, env={**os.environ, "GAN_BENCH_CACHE": str(results / "cache")})
+    assert done.returncode == 1, done.stderr
+    assert "generator.safetensors is a link, and records have none" in done.stdout
+    copied = [path for path in (results / "mlartifacts").rglob("*") if path.is_file()]
     assert all("not yours" not in path.read_text(errors="replace") for path in copied)
     assert not list((results / "mlartifacts").rglob("generator.safetensors"))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.commands import HANG
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,7 +90,7 @@ def test_the_package_works_where_no_checkout_is(wheel, tmp_path):
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=HANG,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

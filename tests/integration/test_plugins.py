@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.commands import gan_bench, wait_for
+from support.commands import HANG, gan_bench, wait_for
 from support.tracking import mlflow_runs
 
 from gan_bench.records.layout import RecordDirectory
@@ -186,7 +186,7 @@ def test_a_script_s_own_part_is_trained_by_the_script(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "mine.yaml").write_text(LOCAL.replace("plugins: [./my_nets.py]\n", ""))
     command = [sys.executable, "script.py", "my_nets.py", "mine.yaml"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=HANG, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert "{'done': 2}" in lines

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.commands import gan_bench
+from support.commands import HANG, gan_bench
 
 import gan_bench as gb
 from gan_bench.sampling import interpolation, load_generator
@@ -130,7 +130,7 @@ def test_importing_is_cheap():
     code = (
         "import sys, gan_bench as gb; gb.UserError; print([n for n in ('torch', 'pandas', 'yaml') if n in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, check=True)
     assert done.stdout == "[]\n"
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         gb.nothing  # noqa: B018

@@ -13,7 +13,7 @@ import urllib.request
 from base64 import b64encode
 
 import pytest
-from support.commands import gan_bench, wait_for
+from support.commands import HANG, gan_bench, wait_for
 from support.servers import free_port, mlflow_server, postgres
 
 from gan_bench.tracking.sync_process import follow
@@ -85,7 +85,7 @@ def test_two_results_folders_share_a_server_with_postgresql(folders, tmp_path):
         both = [
             subprocess.Popen([*command, str(f)], env=environment, stdout=subprocess.PIPE, text=True) for f in folders
         ]
-        said = [process.communicate(timeout=600)[0] for process in both]
+        said = [process.communicate(timeout=HANG)[0] for process in both]
         assert [process.returncode for process in both] == [0, 0], said
         found = runs_at(uri)
         first = trials_of(found)
@@ -155,7 +155,8 @@ def test_passwords_and_permissions(folders, tmp_path):
         body = json.dumps({"username": "reader", "password": PASSWORD}).encode()
         basic = b64encode(f"admin:{PASSWORD}".encode()).decode()
         headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
-        urllib.request.urlopen(urllib.request.Request(f"{uri}/api/2.0/mlflow/users/create", body, headers), timeout=30)  # noqa: S310
+        asked = urllib.request.Request(f"{uri}/api/2.0/mlflow/users/create", body, headers)  # noqa: S310
+        urllib.request.urlopen(asked, timeout=HANG)  # noqa: S310
         shutil.rmtree(folders[1] / "report")
         who = {"MLFLOW_TRACKING_USERNAME": "reader", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
         reader = gan_bench("sync", folders[1], "--tracking-uri", uri, env={**os.environ, **who})
@@ -186,11 +187,11 @@ def test_the_mirror_comes_back_when_the_server_does(folders, tmp_path, monkeypat
     thread.start()
     time.sleep(4)  # the first try has failed
     with mlflow_server(tmp_path / "server", port=port):
-        wait_for(lambda: len(trials_of(runs_at(uri))) == 4, 240)
+        wait_for(lambda: len(trials_of(runs_at(uri))) == 4)
         over.set()
-        thread.join(240)
-        assert answers[0]["error"] is None
-        assert [name.partition(" ")[0] for name, _ in answers[0]["views"]] == ["Leaderboard", "Settings", "Curves"]
+        thread.join(HANG)
+        assert answers[0].error is None
+        assert [name.partition(" ")[0] for name, _ in answers[0].views] == ["Leaderboard", "Settings", "Curves"]
 
 
 def test_a_decided_setting_becomes_a_model(folders, tmp_path):

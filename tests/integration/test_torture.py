@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from support.commands import gan_bench
+from support.commands import HANG, gan_bench
 from support.records import bits
 from support.tracking import mlflow_runs
 
@@ -37,7 +37,7 @@ def torture(suite, results, kills, tracked=0, group=1):
     script = Path(__file__).parents[1] / "support" / "torture.py"
     command = [sys.executable, str(script), str(suite), str(results), "7", str(kills), str(tracked), str(group)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 

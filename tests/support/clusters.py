@@ -56,7 +56,7 @@ class LocalCluster:
         self._apart.clear()
         for node in list(self._cluster.worker_nodes):
             self._cluster.remove_node(node)
-        wait_for(lambda: len(self.nodes()) == 1, 60)
+        wait_for(lambda: len(self.nodes()) == 1)
 
     def add_apart(self, hidden):
         """Add a node for which a folder is empty and its own."""
@@ -69,7 +69,7 @@ class LocalCluster:
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
         self._apart.append(process)
-        wait_for(lambda: self.nodes() - known, 60)
+        wait_for(lambda: self.nodes() - known)
         return process
 
     def nodes(self):

@@ -7,11 +7,15 @@ import subprocess
 import sys
 import time
 
+HANG = 1800
+"""Seconds from which a test counts as hanging. Tests wait for events; below that, a machine may be as slow as it is."""
+
 
 def gan_bench(*arguments, **options):
     """Run a command to its end."""
     command = [sys.executable, "-m", "gan_bench", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+    given = {"capture_output": True, "text": True, "timeout": HANG, **options}
+    return subprocess.run(command, check=False, **given)
 
 
 def measuring():
@@ -19,9 +23,11 @@ def measuring():
     return {**os.environ, "GAN_BENCH_NO_ESTIMATE": "0"}
 
 
-def wait_for(condition, seconds=120):
-    """Wait until a condition holds."""
-    until = time.monotonic() + seconds
+def wait_for(condition, process=None):
+    """Wait until a condition holds, however long that takes; not for a process that has ended without it."""
+    until = time.monotonic() + HANG
     while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
+        ended = process is not None and process.poll() is not None
+        assert not ended or condition(), f"the process ended with code {process.poll()} before it happened"
+        assert time.monotonic() < until, "it did not happen at all"
         time.sleep(0.05)

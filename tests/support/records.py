@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gan_bench.records import schema
+from gan_bench.records import schema, writer
+from gan_bench.records.earlier import record_of
 from gan_bench.records.json_files import SEAL, write_object
 from gan_bench.records.reader import read_trial
 from gan_bench.records.verify import verify
@@ -31,6 +32,11 @@ def edit(path: Path, **changes):
     content = json.loads(path.read_text())
     content.pop(SEAL, None)
     write_object(path, {**content, **changes})
+
+
+def reseal(directory):
+    """Write a record's end again, with the digests of what its files hold now."""
+    return writer.finish(directory, record_of(directory))
 
 
 def assert_whole(results):

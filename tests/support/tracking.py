@@ -20,6 +20,23 @@ print(json.dumps([
 """
 
 
+_TAGS = """
+import sys, json
+from mlflow import MlflowClient
+client = MlflowClient(sys.argv[1])
+print(json.dumps([
+    dict(run.data.tags) for experiment in client.search_experiments()
+    for run in client.search_runs([experiment.experiment_id], max_results=5000)
+]))
+"""
+
+
+def tagged_runs(uri):
+    """Return the tags of every run."""
+    done = subprocess.run([sys.executable, "-c", _TAGS, uri], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def mlflow_runs(results, experiment):
     """Return trial, status, parameters, names of metrics and logged epochs of every run."""
     command = [sys.executable, "-c", _CODE, f"sqlite:///{results / 'mlflow.db'}", experiment]

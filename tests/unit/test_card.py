@@ -10,12 +10,13 @@ import sys
 import pytest
 from huggingface_hub import ModelCard
 from PIL import Image
-from support.records import edit
+from support.records import edit, reseal
 from typer.testing import CliRunner
 
 import gan_bench as gb
 from gan_bench.cli.app import app
 from gan_bench.core.errors import UserError
+from gan_bench.records.layout import RecordDirectory
 from gan_bench.report.card import write_card
 
 RATES = ("mnist-mlp-z100,lr=0.0002,dataset=digits", "mnist-mlp-z100,dataset=digits")
@@ -119,7 +120,8 @@ def test_no_file_of_an_earlier_card_stays(results, tmp_path):
     (folder / "mine.txt").write_text("mine")
     write_card(results, RATES[1], folder)
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("README.md", "environment.json", "generator.safetensors", "mine.txt", "samples.png", "trial.json")
+        *("README.md", "environment.json", "generator.safetensors", "mine.txt", "record.json", "samples.png"),
+        "trial.json",
     ]
 
 
@@ -147,6 +149,7 @@ def test_without_weights_it_shows_no_code(results, tmp_path):
         file.unlink()
     for file in (tmp_path / "results").glob("*/*/environment.json"):
         edit(file, gan_bench="1\n```\n# no heading")
+        reseal(RecordDirectory(file.parent))
     folder = write_card(tmp_path / "results", "best", tmp_path / "card")
     text = (folder / "README.md").read_text()
     assert "gb.generator" not in text

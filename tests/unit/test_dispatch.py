@@ -16,7 +16,7 @@ from conftest import digits_trial
 from hypothesis import given
 from hypothesis import strategies as st
 from support import runs
-from support.commands import wait_for
+from support.commands import HANG, wait_for
 from support.records import assert_whole, bits
 from support.runs import stop_after
 
@@ -343,7 +343,7 @@ def test_a_task_that_loses_its_driver_for_a_moment_hears_it_again(monkeypatch):
     monkeypatch.setattr(ray, "get", get)
     monkeypatch.setattr(task, "GLITCH_SECONDS", 0.01)
     process = task._Process(SimpleNamespace(stopping=SimpleNamespace(remote=lambda: None)))
-    wait_for(process.stop, 10)
+    wait_for(process.stop)
     assert len(heard) == 3
 
 
@@ -359,7 +359,7 @@ task._Process(types.SimpleNamespace(stopping=types.SimpleNamespace(remote=lambda
 def test_a_process_that_listens_for_the_stop_can_end(tmp_path):
     """On a GPU every task has its own; one that waited for ever at its exit kept the GPU's memory."""
     pytest.importorskip("ray")
-    assert subprocess.run([sys.executable, "-c", LISTENS], timeout=60, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", LISTENS], timeout=HANG, check=False).returncode == 0
 
 
 # ----------------------------------------------------------------------------------------- what a cluster is asked

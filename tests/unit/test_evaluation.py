@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import config_of, digits_trial
+from support.commands import HANG
 
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.measures import MEASURES
@@ -195,7 +196,7 @@ def test_two_processes_write_one_sound_entry(tmp_path):
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
         for _ in range(2)
     ]
-    answers = {process.communicate(timeout=120)[0] for process in started}
+    answers = {process.communicate(timeout=HANG)[0] for process in started}
     assert len(answers) == 1
     assert len(list(tmp_path.rglob("*"))) == 2, "one folder, one entry, nothing left aside"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 import time
 
@@ -112,7 +113,13 @@ def test_a_line_that_is_no_event_is_not_swallowed(tmp_path, monkeypatch):
     real = subprocess.Popen
 
     def talks_nonsense(command, **options):
-        return real(["sh", "-c", 'read job; echo \'{"event": "progress"\'; sleep 5'], **options)
+        talk = """
+import os, sys, time
+sys.stdin.readline()
+os.write(int(os.environ["GAN_BENCH_CHANNEL"]), b'{"event": "progress"\\n')
+time.sleep(5)
+"""
+        return real([sys.executable, "-c", talk], **options)
 
     monkeypatch.setattr(worker_pool.subprocess, "Popen", talks_nonsense)
     with pytest.raises(ValueError, match="Expecting"):

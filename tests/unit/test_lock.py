@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.commands import HANG
 
 from gan_bench.core.errors import UserError
 from gan_bench.records.lock import Lock, Owner
@@ -125,5 +126,5 @@ for _ in range(10):
     number = folder.parent / "number"
     number.write_text("0")
     processes = [subprocess.Popen([sys.executable, "-c", code, str(folder), str(number)]) for _ in range(4)]
-    assert [process.wait(60) for process in processes] == [0] * 4
+    assert [process.wait(HANG) for process in processes] == [0] * 4
     assert number.read_text() == "40"

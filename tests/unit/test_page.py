@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import digits_trial
+from support.records import edit, reseal
 from test_report import with_lr
 
 from gan_bench.cli.comparison import write_comparison
@@ -372,14 +373,10 @@ def test_a_new_collapse_always_fails(tmp_path):
 
 def test_conditions_that_differ_are_listed(tmp_path):
     old, new = folder(tmp_path, "old", OLD), folder(tmp_path, "new", OLD)
-    for path in new.glob("test/*/environment.json"):
-        facts = json.loads(path.read_text())
-        facts.pop("sha256", None)
-        path.write_text(json.dumps({**facts, "git_commit": "b" * 40, "libraries": {"torch": "9"}, "data_sha256": "y"}))
-    for path in old.glob("test/*/environment.json"):
-        facts = json.loads(path.read_text())
-        facts.pop("sha256", None)
-        path.write_text(json.dumps({**facts, "git_commit": "a" * 40, "libraries": {"torch": "8"}, "data_sha256": "x"}))
+    for results, commit, torch, data in ((new, "b", "9", "y"), (old, "a", "8", "x")):
+        for path in results.glob("test/*/environment.json"):
+            edit(path, git_commit=commit * 40, libraries={"torch": torch}, data_sha256=data)
+            reseal(RecordDirectory(path.parent))
     said = compare(old, new).differences
     assert said == [
         f"git_commit: {'a' * 40} -> {'b' * 40} in 4 of 4 trials",
@@ -490,10 +487,8 @@ def test_of_many_trials_only_the_drawn_ones_have_their_histories_read(tmp_path, 
             write(tmp_path / "results", trial, 50.0 + 10 * index + seed)
     build_report(tmp_path / "results", tmp_path / "whole")
     read = []
-    lines = reader.read_lines
-    monkeypatch.setattr(
-        reader, "read_lines", lambda path, *more: (read.append(path), lines(path, *more))[1]
-    )  # a history is read through this alone
+    read_file = reader.read_file
+    monkeypatch.setattr(reader, "read_file", lambda path: (read.append(path), read_file(path))[1])
     monkeypatch.setattr(collect, "MOST_HISTORIES", 4)
     monkeypatch.setattr(collect, "SETTINGS", 2)
     (damaged,) = (tmp_path / "results" / "test").glob("*lr=0.0004*seed=0--*")  # of a setting that is not drawn

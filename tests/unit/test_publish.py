@@ -203,7 +203,7 @@ def test_what_a_publication_has_gained_is_not_destroyed(results, tmp_path):
     suite = tmp_path / "out" / "small"
     more = directory(suite, "*lr=0.0002*seed=0").checkpoint
     more.write_bytes(b"of a run that goes on")
-    with pytest.raises(UserError, match=r"checkpoint\.pt is in the folder that is to be replaced"):
+    with pytest.raises(UserError, match=r"checkpoint\.pt is in a record that is to be replaced"):
         publish(results, tmp_path / "out")
     more.unlink()
     publish(results, tmp_path / "out")
@@ -239,3 +239,103 @@ def test_what_cannot_be_published_is_said(results, tmp_path):
     with pytest.raises(UserError, match="holds no finished trial"):
         publish(tmp_path / "empty", tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def tree(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_publication_touches_only_what_it_wrote(results, tmp_path):
+    """It deleted the repository that it was kept in, and the notes beside it."""
+    (made,) = publish(results, tmp_path / "out", ["seed=0"])
+    mine = (".git/HEAD", ".git/objects/ab/cd", ".notes", "NOTES.md", "report/answer.md", ".locks/x", "trial/x.txt")
+    for name in mine:
+        (made.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (made.folder / name).write_text(name)
+    (own,) = made.folder.glob("*lr=0.0002*seed=0--*")
+    (own / ".hidden").write_text("mine")
+    publish(results, tmp_path / "out", ["seed=1"])
+    after = tree(made.folder)
+    assert {name: after[name].decode() for name in mine} == {name: name for name in mine}
+    assert after[f"{own.name}/.hidden"] == b"mine"
+    assert f"{own.name}/generator.safetensors" not in after, "what it wrote itself is replaced"
+    assert not faults(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["record.json", "history.jsonl", "samples/epoch-0002.png", "generator.safetensors"])
+def test_what_was_trained_again_in_a_publication_is_not_replaced(results, tmp_path, name):
+    """The docstring promised that, and it was overwritten."""
+    (made,) = publish(results, tmp_path / "out", ["seed=0"])
+    path = next(made.folder.glob("*lr=0.0002*seed=0--*")) / name
+    path.write_bytes(path.read_bytes() + b" ")
+    before = tree(made.folder)
+    with pytest.raises(
+        UserError, match=rf"{name} is not what was published, a run may have trained it again; name ano"
+    ):
+        publish(results, tmp_path / "out", ["seed=0"])
+    assert tree(made.folder) == before
+
+
+def test_a_publication_of_an_earlier_version_keeps_what_differs(results, tmp_path):
+    """It kept no list of what it wrote: its plan is replaced, equal files stay, and anything else stops it."""
+    (made,) = publish(results, tmp_path / "out", ["seed=0"])
+    listed = json.loads((made.folder / "left-out.json").read_text())
+    listed.pop("published")
+    listed.pop("sha256")
+    (made.folder / "left-out.json").write_text(json.dumps(listed))
+    edit(made.folder / "plan.json", command="gan-bench run other")
+    publish(results, tmp_path / "out", ["seed=1"])
+    assert json.loads((made.folder / "left-out.json").read_text())["published"]
+    (made.folder / "left-out.json").write_text(json.dumps(listed))
+    path = next(made.folder.glob("*lr=0.0002*seed=0--*")) / "evaluations.jsonl"
+    path.write_text("")
+    with pytest.raises(UserError, match=r"evaluations\.jsonl is not what was published"):
+        publish(results, tmp_path / "out")
+
+
+def test_a_publication_writes_through_no_link(results, tmp_path):
+    (made,) = publish(results, tmp_path / "out")
+    elsewhere = tmp_path / "elsewhere"
+    (own,) = made.folder.glob("*lr=0.0002*seed=0--*")
+    own.rename(elsewhere)
+    own.symlink_to(elsewhere)
+    before = tree(elsewhere)
+    with pytest.raises(UserError, match="is a link or lies behind one"):
+        publish(results, tmp_path / "out")
+    assert tree(elsewhere) == before
+    shutil.rmtree(made.folder, ignore_errors=True)
+    made.folder.parent.mkdir(exist_ok=True)
+    if made.folder.exists():
+        shutil.rmtree(made.folder)
+    made.folder.symlink_to(elsewhere)
+    with pytest.raises(UserError, match="is no earlier publication"):
+        publish(results, tmp_path / "out")
+
+
+def test_a_private_file_behind_the_suite_s_name_is_not_published(copied, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("private")
+    (copied / "small" / "suite.yaml").unlink()
+    (copied / "small" / "suite.yaml").symlink_to(secret)
+    (made,) = publish(copied, tmp_path / "out")
+    assert not (made.folder / "suite.yaml").exists()
+
+
+def test_a_killed_publication_is_completed_by_the_next(results, tmp_path, monkeypatch):
+    from gan_bench.records import publish as module
+
+    (made,) = publish(results, tmp_path / "out", ["seed=0"])
+    real, calls = module.write_atomically, iter(range(10**6))
+
+    def killed(path, content):
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        real(path, content)
+
+    monkeypatch.setattr(module, "write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        publish(results, tmp_path / "out", ["seed=1"])
+    monkeypatch.undo()
+    publish(results, tmp_path / "out", ["seed=1"])
+    publish(results, tmp_path / "fresh", ["seed=1"])
+    assert tree(made.folder) == tree(tmp_path / "fresh" / "small")

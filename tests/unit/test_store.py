@@ -18,8 +18,9 @@ from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema, writer
 from gan_bench.records.earlier import status_of
+from gan_bench.records.json_lines import read_lines
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import read_lines, read_trial, scan
+from gan_bench.records.reader import read_trial, scan
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.records.shared import read_baselines, write_baselines, write_plan
 

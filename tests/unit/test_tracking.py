@@ -19,19 +19,26 @@ from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import point_into
 from gan_bench.tracking.entities import metrics_of
 from gan_bench.tracking.position import Position
-from gan_bench.tracking.sync_process import SyncProcess
+from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
 from gan_bench.tracking.uri import check_no_password, default_uri, server_page, shown
 
 TALKS = """
-import json, sys, time
+import json, os, sys, time
+from gan_bench.core.channel import Sender
+from gan_bench.tracking.sync_process import MirrorResult
+channel = Sender()
+print("whatever a library prints", flush=True)
+os.write(1, b"even past Python")
 assert sys.stdin.readline() == "http://me:secret@host\\n"
 sys.stdin.read()
-for _ in range(int(sys.argv[1])):
+for number in range(int(sys.argv[1])):
     time.sleep(0.4)
-    print(json.dumps({"synced": 1}), flush=True)
+    channel({"complete": f"trial-{number}--00000000"})
 if sys.argv[2] == "ends":
-    print(json.dumps({"experiment": "1", "views": [], "error": None}), flush=True)
-else:
+    channel({"result": MirrorResult(experiment="1").to_json()})
+if sys.argv[2] == "dies":
+    sys.exit(3)
+if sys.argv[2] == "hangs":
     time.sleep(60)
 """
 
@@ -47,7 +54,9 @@ def mirror(tmp_path, monkeypatch):
             return real([sys.executable, "-c", TALKS, str(lines), ending], **options)
 
         monkeypatch.setattr(sync_process.subprocess, "Popen", popen)
-        (tmp_path / "suite").mkdir()
+        for number in range(8):
+            (tmp_path / "suite" / f"trial-{number}--00000000").mkdir(parents=True)
+            (tmp_path / "suite" / f"trial-{number}--00000000" / "environment.json").touch()
         return SyncProcess(tmp_path / "suite", "http://me:secret@host"), commands
 
     return make
@@ -55,16 +64,25 @@ def mirror(tmp_path, monkeypatch):
 
 def test_a_slow_server_is_waited_for_while_it_answers(mirror):
     process, commands = mirror(5, "ends")
-    answer = process.close(patience=1.5)  # five trials of 0.4 s take longer than that
-    assert answer == {"experiment": "1", "views": [], "error": None}
+    result = process.close(patience=1.5)  # five trials of 0.4 s take longer than that
+    assert result == MirrorResult(experiment="1", started=8, missing=3)
+    assert result.lacks == "3 of 8 runs"
     assert "secret" not in str(commands)
 
 
 def test_a_server_that_answers_no_more_is_given_up(mirror):
     process, _ = mirror(1, "hangs")
-    answer = process.close(patience=1.0)
-    assert answer["experiment"] is None
-    assert "did not answer for 1 s" in answer["error"]
+    result = process.close(patience=1.5)
+    assert result.experiment is None
+    assert result.error == "the mirror did not answer for 1.5 s"
+    assert result.lacks == "7 of 8 runs and the answer"
+
+
+def test_a_mirror_that_dies_is_not_waited_for(mirror):
+    process, _ = mirror(2, "dies")
+    result = process.close(patience=600)
+    assert "the mirror ended with code 3" in result.error
+    assert result.lacks == "6 of 8 runs and the answer"
 
 
 @pytest.mark.parametrize(
@@ -75,10 +93,39 @@ def test_a_server_that_answers_no_more_is_given_up(mirror):
         ("http://host:5000", "http://host:5000"),
         ("sqlite:////a/b.db", "sqlite:////a/b.db"),
         ("http://[broken", "the tracking server"),
+        ("postgresql://host/db?user=me&password=secret", "postgresql://host/db?user=me&password=***"),
+        ("postgresql://host/db?PassWord=secret&sslmode=require", "postgresql://host/db?PassWord=***&sslmode=require"),
+        ("postgresql://me:secret@host/db?sslpassword=secret", "postgresql://me:***@host/db?sslpassword=***"),
+        ("http://host/?access_token=secret&x=1", "http://host/?access_token=***&x=1"),
+        ("http://host/?API-Key=secret;sig=secret", "http://host/?API-Key=***;sig=***"),
+        ("mysql://host/db?pass%77ord=secret", "mysql://host/db?pass%77ord=***"),
+        ("mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BPWD%3Dsecret", "mssql+pyodbc:///?odbc_connect=***"),
+        ("http://host/#/x?client_secret=secret", "http://host/#/x?client_secret=***"),
+        ("postgresql://host/db?sslkey=/a/key.pem&passfile=/a/.pgpass&authSource=admin",
+         "postgresql://host/db?sslkey=/a/key.pem&passfile=/a/.pgpass&authSource=admin"),
     ],
-)
+)  # fmt: skip
 def test_no_password_is_shown(uri, text):
     assert shown(uri) == text
+    if uri != text:
+        with pytest.raises(UserError, match="must not hold a password"):
+            check_no_password(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://me:se%40cret@host/db",
+        "postgresql://host/db?password=se%40cret",
+        "http://host?token=se%40cret",
+        "http://host/?APIKEY=se%40cret",
+    ],
+)
+def test_an_error_holds_no_credential_in_whatever_form_a_library_writes_it(uri):
+    for text in (f"cannot reach {uri}/api/2.0", "password se@cret refused", "se%40cret", f"{uri.rstrip('/')} failed"):
+        found = server.describe(ValueError(text), uri)
+        assert "se@cret" not in found
+        assert "se%40cret" not in found
 
 
 @pytest.mark.parametrize("name", ["a?b", "a%20b", "a#b"])

@@ -21,6 +21,7 @@ from gan_bench.execution.cluster.actors import Depot, Mailbox
 from gan_bench.execution.cluster.node import NodeReport, SharedFolder, report_node, versions
 from gan_bench.execution.cluster.share import RayOptions, Share, share_of
 from gan_bench.execution.cluster.task import Driver
+from gan_bench.execution.worker_pool import kill_workers
 
 MARK = ".gan_bench-shared-"
 """Start of the name of the file by which nodes recognise a shared results folder; a later run removes what a killed
@@ -29,6 +30,8 @@ NODES_SECONDS = 2.0
 """Seconds for which the number of nodes is taken as known."""
 EMPTY_SECONDS = 60.0
 """Seconds for which no node may have room, were it free, before a run gives up."""
+LEAVE_SECONDS = 8.0
+"""Seconds that Ray may take to leave a cluster; measured were up to 3."""
 ANSWER_SECONDS = 120.0
 """Seconds that a node may take to say what it is like: it starts a process first."""
 
@@ -111,7 +114,6 @@ def connected(options: RayOptions, device: str, results: Path) -> Iterator[Clust
         UserError: There is no such cluster, it does not fit, or its nodes differ in their software.
     """
     _connect(options.address)
-    import ray
 
     token = secrets.token_hex(16)
     mark = results.resolve() / f"{MARK}{token[:8]}"
@@ -125,7 +127,22 @@ def connected(options: RayOptions, device: str, results: Path) -> Iterator[Clust
     finally:
         with contextlib.suppress(OSError):
             mark.unlink(missing_ok=True)
-        ray.shutdown()  # ends the actors and tasks of this process
+        _leave()
+
+
+def _leave() -> None:
+    """Leave the cluster, which ends the actors and tasks of this process.
+
+    Where a signal has ended parts of a cluster that was started here, Ray waits for them: then the rest is ended too.
+    """
+    import ray
+
+    leaving = threading.Thread(target=ray.shutdown, daemon=True)
+    leaving.start()
+    leaving.join(LEAVE_SECONDS)
+    if leaving.is_alive():
+        kill_workers()
+        leaving.join(LEAVE_SECONDS)
 
 
 def _remove_stale_marks(results: Path) -> None:
@@ -200,6 +217,9 @@ def _connect(address: str | None) -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+    except SystemExit:  # Ray's own answer to SIGTERM
+        _leave()
+        raise KeyboardInterrupt from None
     except Exception as error:  # Ray raises many kinds
         where = f"the Ray cluster at {address}" if address else "Ray"
         raise UserError(f"{where} cannot be used ({brief(error)}); check --ray-address, or start it") from None

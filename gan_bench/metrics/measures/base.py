@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from pkgutil import resolve_name
 from typing import ClassVar, NamedTuple
 
@@ -14,7 +16,10 @@ from torchmetrics import Metric, MetricCollection
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.core.errors import brief
+from gan_bench.core.text import printable
+from gan_bench.metrics.distances import NotFiniteError
 from gan_bench.metrics.reference import Reference
+from gan_bench.records.schema import LARGEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,15 +118,95 @@ def metric_class(path: str) -> type[FeatureMetric] | None:
         found: type[FeatureMetric] = resolve_name(path)
         if not issubclass(found, FeatureMetric):
             raise TypeError("it is no FeatureMetric")
-    except Exception as error:  # somebody else's code may raise anything
+    except (Exception, SystemExit) as error:  # somebody else's code may raise anything
         text = f"scores of {path} are left out ({brief(error)}); repair or uninstall what offers it"
         warnings.warn(text, RuntimeWarning, stacklevel=3)
         return None
     return found
 
 
+class MetricSet:
+    """The metrics of one extractor, on the reference's device.
+
+    Those that come with gan_bench are one collection, in which metrics that share their ``update`` gather their states
+    once. Somebody else's metrics stand by themselves: what they raise or give wrongly costs their own scores alone.
+
+    Args:
+        setup: What is known beforehand.
+    """
+
+    def __init__(self, setup: MeasureSetup) -> None:
+        self.shipped = collect_metrics(setup)
+        self._device = setup.reference.moments.mean.device
+        self._others: dict[str, FeatureMetric] = {}
+        self._faults: dict[str, str] = {}
+        for path in dict.fromkeys(measure.metric for measure in MEASURES.values()):
+            if not path.startswith("gan_bench.") and (made := metric_class(path)):
+                with self._keeping(path):
+                    metric = made(setup)
+                    if metric.gives:
+                        self._others[path] = metric.to(self._device)
+
+    @contextmanager
+    def _keeping(self, path: str) -> Iterator[None]:
+        """Keep what somebody else's metric raises as the reason why its measures have no value."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            self._others.pop(path, None)
+            self._faults[path] = f"{path} failed ({printable(brief(error))})"
+
+    def update(self, features: Tensor, logits: Tensor) -> None:
+        """Add the next images: (N, D) and (N, classes) float."""
+        self.shipped.update(features, logits)
+        for path, metric in list(self._others.items()):
+            with self._keeping(path):
+                metric.update(features.clone(), logits.clone())
+
+    def compute(self) -> dict[str, tuple[Estimate, int | None]]:
+        """Return every measure's estimate, in the order of registration, and the most images of a side it looks at."""
+        found: dict[str, tuple[Estimate, int | None]] = {}
+        for metric in self.shipped.values(copy_state=False):
+            assert isinstance(metric, FeatureMetric)  # noqa: S101 - the collection is of these
+            try:
+                estimates = metric.compute()
+            except NotFiniteError as error:
+                estimates = dict.fromkeys(metric.gives, Estimate(None, note=str(error)))
+            found |= {name: (estimate, metric.max_pairwise) for name, estimate in estimates.items()}
+        for path, metric in list(self._others.items()):
+            with self._keeping(path):
+                given, most = metric.compute(), metric.max_pairwise
+                found |= {name: (checked(given.get(name)), most) for name in metric.gives if name in MEASURES}
+        for path, why in self._faults.items():
+            missing = Estimate(None, note=why)
+            found |= {name: (missing, None) for name, measure in MEASURES.items() if measure.metric == path}
+        return {name: found[name] for name in MEASURES if name in found}
+
+
+def checked(given: object) -> Estimate:
+    """Return an estimate that a record can hold, whatever somebody else's metric gave."""
+    if not isinstance(given, Estimate):
+        return Estimate(None, note=f"its metric gave {_what(given)}, and must give an Estimate")
+    value, std, note = given
+    if value is not None and not _is_number(value):
+        return Estimate(None, note=f"its metric gave {_what(value)}, which is no finite number")
+    kept = printable(str(note))[:200] if note is not None else None
+    if std is not None and not _is_number(std):
+        std, kept = None, kept or f"its metric gave {_what(std)} as spread, which is no finite number"
+    return Estimate(None if value is None else float(value), None if std is None else float(std), kept)
+
+
+def _is_number(value: object) -> bool:
+    """True if something is a real number that a record can hold; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) <= LARGEST
+
+
+def _what(value: object) -> str:
+    return printable(repr(value)[:60]) if isinstance(value, (int, float, str, complex)) else f"a {type(value).__name__}"
+
+
 def collect_metrics(setup: MeasureSetup) -> MetricCollection:
-    """Make the metrics of every registered measure that a setup allows, on the reference's device.
+    """Make the metrics that come with gan_bench and that a setup allows, on the reference's device.
 
     Args:
         setup: What is known beforehand.
@@ -133,7 +218,7 @@ def collect_metrics(setup: MeasureSetup) -> MetricCollection:
     metrics: dict[str, FeatureMetric] = {}
     groups: dict[object, list[str]] = {}
     for path in dict.fromkeys(measure.metric for measure in MEASURES.values()):
-        made = metric_class(path)
+        made = metric_class(path) if path.startswith("gan_bench.") else None
         metric = made(setup) if made else None
         if metric is not None and metric.gives:
             key = path.replace(".", "_")  # a module's name has no dots

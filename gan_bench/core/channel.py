@@ -1,0 +1,88 @@
+"""Lines of JSON from a child process to its parent, on a descriptor of their own.
+
+Standard output is everybody's: a library that prints one word there would end a protocol that uses it. So the child's
+standard output goes wherever its standard error goes, and what it sends has a pipe that only ``Sender`` knows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Sequence
+from typing import IO, Any
+
+_DESCRIPTOR = "GAN_BENCH_CHANNEL"
+"""Names the descriptor to the child, which removes it from its environment: grandchildren must not find it."""
+_INHERITS = os.name != "nt"
+"""Whether a child can be given any descriptor; Windows passes the three standard ones."""
+
+
+def spawn(
+    command: Sequence[str], errors: IO[bytes], environment: dict[str, str]
+) -> tuple[subprocess.Popen[str], IO[str]]:
+    """Start a Python process that makes a ``Sender``, in a session of its own, so that Ctrl-C is the parent's to hear.
+
+    Args:
+        command: The command.
+        errors: Takes its standard error, and whatever it prints.
+        environment: Its environment.
+
+    Returns:
+        The process, whose standard input is a pipe, and the lines that it sends; they end when it does.
+    """
+    if not _INHERITS:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8", env=environment
+        )
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        return process, process.stdout
+    incoming, outgoing = os.pipe()
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+            command,
+            stdin=subprocess.PIPE,
+            stdout=errors,
+            stderr=errors,
+            encoding="utf-8",
+            env={**environment, _DESCRIPTOR: str(outgoing)},
+            pass_fds=(outgoing,),
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(incoming)
+        raise
+    finally:
+        os.close(outgoing)
+    return process, os.fdopen(incoming, encoding="utf-8")
+
+
+class Sender:
+    """The child's end of the channel; made once, before anything that may print.
+
+    Raises:
+        RuntimeError: ``spawn`` did not start this process.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        if _INHERITS:
+            given = os.environ.pop(_DESCRIPTOR, None)
+            if given is None:
+                raise RuntimeError("this module is started by gan_bench itself, not by hand")
+            os.set_inheritable(int(given), False)
+            self._pipe = os.fdopen(int(given), "w", encoding="utf-8")
+        else:
+            self._pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
+            os.dup2(2, 1)
+
+    def __call__(self, content: dict[str, Any]) -> None:
+        """Send one object, from any thread.
+
+        Raises:
+            OSError: The parent is gone.
+        """
+        with self._lock:
+            self._pipe.write(json.dumps(content) + "\n")
+            self._pipe.flush()

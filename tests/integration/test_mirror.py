@@ -1,0 +1,269 @@
+"""The mirror as a user's shell has it: whole commands against a server over HTTP, and databases that are not whole."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from support.commands import HANG, gan_bench, wait_for
+from support.servers import free_port, mlflow_server
+from support.suites import SMALL, train_small
+from support.tracking import tagged_runs
+
+SEEDS = "0-5"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Twelve finished trials, as many as the mirror's first fault needed, which no MLflow knows."""
+    folder = tmp_path_factory.mktemp("mirror")
+    train_small(folder)
+    places = (folder / "small.yaml", "--results", folder / "results")
+    done = gan_bench("run", *places, "--no-tracking", "--profile", "full", "--seeds", SEEDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "results"
+
+
+@pytest.fixture
+def results(trained, tmp_path):
+    (tmp_path / "small.yaml").write_text(SMALL)
+    return shutil.copytree(trained, tmp_path / "results")
+
+
+def run(results, *more, environment=None):
+    there = {**os.environ, **(environment or {})}
+    return gan_bench("run", results.parent / "small.yaml", "--results", results, "--profile", "full", "--seeds", SEEDS,
+                     *more, env=there)  # fmt: skip
+
+
+def test_a_run_that_mirrors_over_http_ends_with_every_run(results, tmp_path):
+    """MLflow printed a line for every ended run into the channel: five of thirteen arrived, and the exit code was 0."""
+    with mlflow_server(tmp_path / "server") as (uri, _):
+        for attempt in range(3):
+            (results / ".gan_bench-results").unlink(missing_ok=True)  # another folder, as far as the server knows
+            done = run(results, environment={"MLFLOW_TRACKING_URI": uri})
+            assert done.returncode == 0, done.stderr
+            assert "MLflow lacks" not in done.stdout
+            assert "did not answer" not in done.stdout
+            identity = (results / ".gan_bench-results").read_text().strip()
+            mine = [tags for tags in tagged_runs(uri) if tags["gan_bench.results"] == identity]
+            assert len({tags["gan_bench.trial"] for tags in mine if "gan_bench.trial" in tags}) == 12, attempt
+            assert len(mine) == 13, "and the answer"
+
+
+NOISY = """\
+import builtins, os, sys
+os.write(1, b"{\\"complete\\": 3}\\nnot JSON at all\\n")
+print("a library says hello")
+"""
+
+
+def test_no_library_can_write_into_a_channel(results, tmp_path):
+    """Whatever is printed at the start of every Python, in the mirror and in the workers."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "usercustomize.py").write_text(NOISY)
+    (tmp_path / "site" / "sitecustomize.py").write_text(NOISY)
+    shutil.rmtree(next(results.glob("small/*seed=0--*")))
+    shutil.rmtree(next(results.glob("small/*seed=1--*")))
+    done = run(results, "--executor", "processes", environment={"PYTHONPATH": str(tmp_path / "site")})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "MLflow lacks" not in done.stdout
+    assert len(tagged_runs(f"sqlite:///{results / 'mlflow.db'}")) == 13
+    assert b"a library says hello" in (results / ".mlflow.log").read_bytes()
+
+
+def test_a_server_that_goes_away_is_said_with_the_number_of_runs(results, tmp_path):
+    port = free_port()
+    done = run(
+        results, environment={"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
+    )
+    assert done.returncode == 0
+    assert "MLflow lacks 12 of 12 runs and the answer: " in done.stdout
+    assert f"`gan-bench sync {results} --tracking-uri http://127.0.0.1:{port}` completes it" in done.stdout
+    with mlflow_server(tmp_path / "server", port=port) as (uri, _):
+        assert "12 runs up to date" in gan_bench("sync", results, "--tracking-uri", uri).stdout
+
+
+def test_a_mirror_that_is_killed_is_said_with_the_number_of_runs(results):
+    """The mirror is killed while it sends; the run notices at once, and knows what arrived."""
+    command = [sys.executable, "-m", "gan_bench", "run", results.parent / "small.yaml", "--results", results,
+               "--profile", "full", "--seeds", SEEDS]  # fmt: skip
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+    stopped = threading.Event()
+
+    def kill():
+        while not stopped.is_set():
+            found = subprocess.run(
+                ["pgrep", "-f", f"sync_process {results}"], capture_output=True, text=True, check=False
+            )
+            if (results / "mlflow.db").exists() and found.stdout.split():
+                os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+                return
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    said, _ = process.communicate(timeout=HANG)
+    stopped.set()
+    thread.join()
+    assert process.returncode == 0
+    assert "and the answer: the mirror ended with code -9" in said
+    again = gan_bench("sync", results)
+    assert "12 runs up to date" in again.stdout, again.stdout + again.stderr
+
+
+# ------------------------------------------------------------------------------------------------- databases
+
+
+def test_a_new_database_is_whole_or_not_there_whenever_its_maker_is_killed(tmp_path, results):
+    for kill in range(4):
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        copy = shutil.copytree(results, tmp_path / "copy")
+        process = subprocess.Popen([sys.executable, "-m", "gan_bench", "sync", str(copy)], stdout=subprocess.DEVNULL)
+        wait_for(lambda: list(copy.glob(".mlflow.db.*")) or process.poll() is not None)  # noqa: B023
+        time.sleep(random.Random(kill).random() * 0.6)
+        process.kill()
+        process.wait()
+        done = gan_bench("sync", copy)
+        assert "12 runs up to date" in done.stdout, done.stdout + done.stderr
+        assert "was broken" not in done.stdout
+
+
+HALF = """
+import os, sys
+from mlflow import MlflowClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+left = int(sys.argv[2])
+@event.listens_for(Engine, "after_cursor_execute")
+def after(connection, cursor, statement, *_):
+    global left
+    left -= statement.strip().upper().startswith(("CREATE", "ALTER", "DROP", "INSERT", "UPDATE"))
+    if left == 0:
+        os._exit(9)
+MlflowClient(f"sqlite:///{sys.argv[1]}").search_experiments()
+"""
+
+
+def half_made(statements):
+    """A database as a kill leaves it where MLflow makes its tables in place: after so many changes."""
+
+    def make(path):
+        command = [sys.executable, "-c", HALF, str(path), str(statements)]
+        assert subprocess.run(command, capture_output=True, check=False).returncode == 9
+
+    return make
+
+
+def random_bytes(path):
+    path.write_bytes(random.Random(1).randbytes(100_000))
+
+
+def cut(path):
+    gan_bench("sync", path.parent)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def punched(path):
+    """Pages in the middle are gone: it opens, and fails where it is read."""
+    gan_bench("sync", path.parent)
+    with path.open("r+b") as file:
+        size = path.stat().st_size
+        file.seek(size // 3 // 4096 * 4096)
+        file.write(b"\xff" * (size // 2 // 4096 * 4096))
+
+
+@pytest.mark.parametrize("damage", [half_made(8), half_made(60), half_made(160), random_bytes, cut, punched])
+def test_a_broken_database_is_set_aside_by_name_and_made_again(results, damage):
+    damage(results / "mlflow.db")
+    before = (results / "mlflow.db").read_bytes()
+    served = gan_bench("ui", "--results", results, "--port", str(free_port()))
+    assert served.returncode == 2, served.stdout
+    assert len(served.stderr.splitlines()) == 1
+    assert f"`gan-bench sync {results}` sets it aside" in served.stderr
+    done = gan_bench("sync", results)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "it is kept as mlflow.db.broken-1, and made again from the records" in done.stdout
+    assert "12 runs up to date" in done.stdout
+    assert (results / "mlflow.db.broken-1").read_bytes()[:4096] == before[:4096]
+    assert len(tagged_runs(f"sqlite:///{results / 'mlflow.db'}")) == 13
+    assert "was broken" not in gan_bench("sync", results).stdout
+
+
+def test_a_run_mends_it_too(results):
+    random_bytes(results / "mlflow.db")
+    done = run(results)
+    assert done.returncode == 0
+    assert "it is kept as mlflow.db.broken-1" in done.stdout
+    assert "MLflow lacks" not in done.stdout
+    assert len(tagged_runs(f"sqlite:///{results / 'mlflow.db'}")) == 13
+
+
+def test_a_broken_database_of_somebody_else_s_stays(results, tmp_path):
+    random_bytes(tmp_path / "theirs.db")
+    before = (tmp_path / "theirs.db").read_bytes()
+    done = gan_bench("sync", results, "--tracking-uri", f"sqlite:///{tmp_path / 'theirs.db'}")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "theirs.db is broken" in done.stderr
+    assert (tmp_path / "theirs.db").read_bytes() == before
+
+
+def test_two_folders_make_one_new_database_at_the_same_time(results, tmp_path):
+    folders = [shutil.copytree(results, tmp_path / name) for name in "abc"]
+    uri = f"sqlite:///{tmp_path / 'shared.db'}"
+    command = [sys.executable, "-m", "gan_bench", "sync"]
+    both = [
+        subprocess.Popen([*command, str(f), "--tracking-uri", uri], stdout=subprocess.PIPE, text=True) for f in folders
+    ]
+    said = [process.communicate(timeout=HANG)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0, 0], said
+    assert len(tagged_runs(uri)) == 3 * 13
+    assert sqlite3.connect(tmp_path / "shared.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_the_tag_of_an_altered_record(results):
+    gan_bench("sync", results)
+    path = next(results.glob("small/*lr=0.0002*seed=0--*")) / "evaluations.jsonl"
+    whole = path.read_bytes()
+    path.write_text(path.read_text().replace('"epoch":2', '"epoch":2 '))
+    done = gan_bench("sync", results)
+    assert done.returncode == 1
+    assert f"altered: {path} is not what was saved" in done.stdout
+    uri = f"sqlite:///{results / 'mlflow.db'}"
+    (tagged,) = [tags for tags in tagged_runs(uri) if tags.get("gan_bench.altered")]
+    assert tagged["gan_bench.altered"] == f"{path} is not what was saved: its digest differs"
+    path.write_bytes(whole)
+    assert gan_bench("sync", results).returncode == 0
+    assert not [tags for tags in tagged_runs(uri) if tags.get("gan_bench.altered")]
+
+
+SECRETS = (
+    "mysql://me:hunter2secret@127.0.0.1:9/db?sslpassword=hunter3secret",
+    "mysql://me@127.0.0.1:9/db?api%5Fkey=hunter2%2Dsecret&PassWord=hunter3",
+    "http://me:hunter2secret@127.0.0.1:9/",
+    "http://127.0.0.1:9/?access_token=hunter2secret",
+)
+"""Each fails at once: no driver for MySQL is installed, and nothing listens there."""
+
+
+@pytest.mark.parametrize("uri", SECRETS)
+def test_a_credential_in_the_environment_appears_nowhere(results, uri):
+    done = run(results, environment={"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"})
+    assert "MLflow lacks" in done.stdout
+    assert f"`gan-bench sync {results}` completes it" in done.stdout
+    refused = gan_bench("sync", results, "--tracking-uri", uri)
+    assert refused.returncode == 2
+    assert "must not hold a password" in refused.stderr
+    files = [path for path in results.rglob("*") if path.is_file()]
+    said = [done.stdout, done.stderr, refused.stdout, refused.stderr]
+    for text in (*said, *(path.read_bytes().decode(errors="replace") for path in files)):
+        assert "hunter" not in text

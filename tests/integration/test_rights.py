@@ -1,0 +1,183 @@
+"""Two real users of one results folder, one of whom may not read everything; and users without a name or a home."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from support.suites import SMALL, train_small
+from support.users import STRANGER
+
+import gan_bench as gb
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.verify import verify
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return train_small(tmp_path_factory.mktemp("rights"))
+
+
+@pytest.fixture
+def shared(trained):
+    """A folder that everybody may enter and write, with the records of this user; pytest's own are closed."""
+    folder = Path(tempfile.mkdtemp(prefix="gan_bench-shared-"))
+    shutil.copytree(trained, folder / "results")
+    (folder / "small.yaml").write_text(SMALL)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o777 if path.is_dir() else 0o666)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def record(shared, seed):
+    return RecordDirectory(next(shared.glob(f"results/small/*lr=0.0002*seed={seed}--*")))
+
+
+def other_suite(shared):
+    path = shared / "other.yaml"
+    path.write_text(SMALL.replace("suite: small", "suite: other"))
+    return path
+
+
+def content(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def run(stranger, shared, *more):
+    return stranger(
+        *("run", shared / "small.yaml", "--results", shared / "results", "--no-tracking", "--profile", "full"), *more
+    )
+
+
+@pytest.mark.parametrize("name", ["record.json", "trial.json", "history.jsonl", "generator.safetensors", "."])
+def test_what_cannot_be_read_is_skipped_named_and_left_as_it_is(stranger, shared, name):
+    mine = record(shared, 0)
+    (mine.path / name).chmod(0)
+    before = content(mine.path)
+    shutil.rmtree(record(shared, 1).path)  # a trial that is left to run
+    done = run(stranger, shared)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1, said
+    assert "Traceback" not in said
+    assert content(mine.path) == before
+    assert not list((shared / "results" / "small").glob(".*aside*"))
+    assert not (shared / "results" / "small" / ".damaged").exists()
+    assert "2 finished, 1 to run, 1 unreadable" in done.stdout
+    place = mine.path if name == "." else mine.path / name
+    assert re.search(
+        rf"{re.escape(str(place))}\S* cannot be read \(Permission denied\): it belongs to root; ask root", said
+    )
+    assert "unreadable, skipped: " in done.stdout
+    assert json.loads(record(shared, 1).record.read_text())["status"] == "done"
+    assert record(shared, 1).record.stat().st_uid == STRANGER
+
+
+def test_an_interrupted_trial_of_another_user_is_not_taken(stranger, shared):
+    mine = record(shared, 0)
+    mine.record.unlink()
+    mine.path.chmod(0o755)
+    before = content(mine.path)
+    done = run(stranger, shared)
+    assert done.returncode == 1
+    assert f"{mine.path} cannot be written (Permission denied): it belongs to root" in done.stdout
+    assert content(mine.path) == before
+
+
+def test_fresh_takes_nothing_from_another_user(stranger, shared):
+    mine = record(shared, 0)
+    mine.path.chmod(0o755)
+    before = content(mine.path)
+    done = run(stranger, shared, "--fresh", "--only", "*lr=0.0002*")
+    assert done.returncode == 1
+    assert "unreadable, skipped: " in done.stdout
+    assert content(mine.path) == before
+    assert record(shared, 1).record.stat().st_uid == STRANGER
+
+
+def test_a_lock_of_another_user_stops_that_trial_alone(stranger, shared):
+    for seed in (0, 1):
+        shutil.rmtree(record(shared, seed).path) if seed else record(shared, seed).record.unlink()
+    lock = shared / "results" / "small" / ".locks" / f"{record(shared, 0).path.name.rpartition('--')[2]}.lock"
+    lock.touch()
+    lock.chmod(0o600)
+    done = run(stranger, shared)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1, said
+    assert f"{lock} cannot be locked (Permission denied): it belongs to root" in said
+    assert json.loads(record(shared, 1).record.read_text())["status"] == "done"
+
+
+@pytest.mark.parametrize("closed", ["results/small", "results/small/*lr=0.0002*seed=0--*", "results/small/plan.json"])
+def test_one_closed_folder_stops_no_command(stranger, shared, closed):
+    other = shared / "results" / "other"
+    gb.run(
+        other_suite(shared),
+        results=shared / "results",
+        executor="inline",
+        profile="full",
+        seeds=[0],
+        only="*lr=0.0003*",
+    )
+    for path in (other, *other.rglob("*")):
+        path.chmod(0o777 if path.is_dir() else 0o666)
+    (place,) = shared.glob(closed)
+    place.chmod(0)
+    report = stranger("report", shared / "results", "--no-html")
+    assert report.returncode == 0, report.stderr
+    assert f"{place} cannot be read (Permission denied): it belongs to root" in report.stdout
+    checked = stranger("verify", shared / "results")
+    assert checked.returncode == 1
+    assert str(place) in checked.stdout
+    compared = stranger("compare", shared / "results", shared / "results")
+    assert compared.returncode == 3, compared.stdout + compared.stderr
+    assert f"left out, unreadable: {place}" in compared.stdout
+    synced = stranger("sync", shared / "results")
+    assert synced.returncode == (0 if place.name == "plan.json" else 1), synced.stdout + synced.stderr
+    assert "runs up to date" in synced.stdout
+    for done in (report, checked, compared, synced):
+        assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_user_without_a_name_and_a_home(stranger, shared):
+    """As in a container that is started with a number for a user."""
+    shutil.rmtree(record(shared, 0).path)
+    trained = stranger("run", shared / "small.yaml", "--results", shared / "results", "--profile", "full")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    assert "MLflow lacks" not in trained.stdout
+    assert trained.stderr == ""
+    assert (shared / "results" / "mlflow.db").stat().st_uid == STRANGER
+    for arguments in (
+        ("list",),
+        ("doctor", "--results", shared),
+        ("report", shared / "results"),
+        ("sync", shared / "results"),
+    ):
+        done = stranger(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+    nowhere = stranger("report", shared / "results", environment={"HOME": "/"})
+    assert (nowhere.returncode, nowhere.stderr) == (0, "")
+    assert not [verdict for verdict in verify(shared / "results") if verdict.faults]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-16"])
+def test_output_that_is_not_utf_8(trained, encoding):
+    from support.commands import gan_bench
+
+    for arguments in (("list",), ("report", trained, "--tables", "all"), ("show", "fid"), ("list", "recipes")):
+        there = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = gan_bench(*arguments, env=there, text=False)
+        assert done.returncode == 0, done.stderr
+        assert b"Traceback" not in done.stderr
+        said = done.stdout.decode(encoding)
+        if encoding == "ascii" and arguments[0] == "report":
+            assert "FID (lower)" in said
+            assert "+-" in said or " to " in said

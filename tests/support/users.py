@@ -1,0 +1,56 @@
+"""Commands of a second, real user: one without a name, a home or any right to the first one's files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from support.commands import HANG
+
+STRANGER = 54321
+"""Number of a user that no system has a name for."""
+_REACHED = (Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[2])
+"""Folders that a command needs, whoever runs it."""
+
+
+def _closed(path):
+    """The topmost folder above a path that others may not enter, or None."""
+    return next((folder for folder in reversed(path.parents) if not folder.stat().st_mode & 0o001), None)
+
+
+def _script(as_user):
+    """Open, in mounts of its own, what stands between a stranger and the interpreter; outside nothing changes."""
+    lines, closed = ["set -e", "mount --make-rprivate /"], {_closed(path) for path in _REACHED} - {None}
+    apart = [
+        (path, f"{tempfile.gettempdir()}/gan_bench-reached-{number}")
+        for number, path in enumerate(_REACHED)
+        if _closed(path)
+    ]
+    for path, place in apart:
+        lines += [f"mkdir -p {place}", f"mount --bind '{path}' {place}"]
+    lines += [f"mount -t tmpfs -o mode=755 tmpfs '{folder}'" for folder in sorted(closed)]
+    for path, place in apart:
+        lines += [f"mkdir -p '{path}'", f"mount --bind {place} '{path}'"]
+    return "\n".join([*lines, f'exec setpriv --reuid {as_user} --regid {as_user} --clear-groups "$@"'])
+
+
+def as_stranger(*arguments, module="gan_bench", environment=None, user=STRANGER):
+    """Run a command as a user without a name and a home; only PATH and what is given are in its environment."""
+    python = [sys.executable, *(["-m", module] if module else []), *map(str, arguments)]
+    found = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "GAN_BENCH_NO_ESTIMATE": "1", **(environment or {})}
+    command = ["unshare", "--mount", "sh", "-c", _script(user), "sh", *python]
+    options = {"capture_output": True, "encoding": "utf-8", "errors": "replace", "cwd": "/"}
+    return subprocess.run(command, env=found, timeout=HANG, check=False, **options)
+
+
+@cache
+def can_be_a_stranger():
+    """Whether this process may become another user who can run Python."""
+    if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"):
+        return False
+    return as_stranger("-c", "import torch", module=None).returncode == 0

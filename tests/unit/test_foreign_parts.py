@@ -1,0 +1,326 @@
+"""Parts of other people that misbehave: each fault is a sentence or a missing value, and costs nobody else anything."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import digits_trial
+from support.runs import CPU, context, run
+from torch import nn
+
+import gan_bench as gb
+from gan_bench.config.measures import MEASURES, Measure
+from gan_bench.config.plugins import forget_plugin, load_plugin
+from gan_bench.contract.check import check_part
+from gan_bench.core.errors import UserError
+from gan_bench.data.datasets import DATASETS, load
+from gan_bench.execution.baselines import real_baselines
+from gan_bench.execution.checks import check_plan
+from gan_bench.execution.survey import survey
+from gan_bench.metrics.extractors import EXTRACTORS, ExtractorEntry, load_extractor
+from gan_bench.metrics.features import Features
+from gan_bench.metrics.measures.base import Estimate, FeatureMetric
+from gan_bench.models.losses import LOSSES, Loss
+from gan_bench.records.reader import read_trial
+from gan_bench.records.record import Failure, Status
+from gan_bench.records.verify import verify
+
+
+@contextmanager
+def registered(registry, name, entry):
+    """An entry that this program registers, for as long as the block runs."""
+    registry.register(name, entry)
+    try:
+        yield
+    finally:
+        del registry._entries[name]
+
+
+def raises(error):
+    def raise_it(*_):
+        raise error
+
+    return raise_it
+
+
+GIVEN = {
+    "nan": Estimate(math.nan),
+    "inf": Estimate(math.inf),
+    "text": Estimate("3.0"),
+    "tensor": Estimate(torch.ones(3)),
+    "list": Estimate([1.0]),
+    "complex": Estimate(1 + 2j),
+    "bool": Estimate(True),
+    "huge": Estimate(1e308),
+    "spread": Estimate(1.0, std="wide"),
+    "no estimate": 1.0,
+    "nothing": None,
+}
+
+
+class Odd(FeatureMetric):
+    """Gives or raises what a test wants, where a test wants it."""
+
+    given: object = None
+    where = "compute"
+    error: BaseException | None = None
+    gives = ("odd",)
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        self._act("init")
+
+    def update(self, features, logits):
+        features.zero_()
+        self._act("update")
+
+    def compute(self):
+        self._act("compute")
+        return {"odd": self.given}
+
+    def _act(self, where):
+        if self.error is not None and self.where == where:
+            raise self.error
+
+
+@pytest.fixture
+def odd(monkeypatch):
+    entry = Measure(title="odd", lower_is_better=True, description="odd", metric=f"{__name__}:Odd",
+                    roles=frozenset({"quality", "summary", "compared"}))  # fmt: skip
+    with registered(MEASURES, "odd", entry):
+        yield lambda **changes: [monkeypatch.setattr(Odd, name, value) for name, value in changes.items()]
+
+
+def scores_of(folder, trial):
+    directory, record = run(folder, trial)
+    stored = read_trial(directory.path)
+    assert record.status is Status.DONE
+    assert stored.fault is None
+    assert not [v.faults for v in verify(folder / "results") if v.faults]
+    return {score["metric"]: score for score in stored.evaluations[-1]["scores"]}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The scores of the same trial without the odd measure."""
+    return scores_of(tmp_path_factory.mktemp("plain"), digits_trial())
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+def test_a_measure_that_gives_no_number_has_no_value_and_says_why(tmp_path, odd, plain, kind):
+    odd(given=GIVEN[kind])
+    found = scores_of(tmp_path, digits_trial())
+    assert found["odd"]["value"] == (1.0 if kind == "spread" else None)
+    assert found["odd"]["std"] is None
+    assert found["odd"]["note"].startswith("its metric gave ")
+    assert {name: score["value"] for name, score in found.items() if name != "odd"} == {
+        name: score["value"] for name, score in plain.items()
+    }
+
+
+@pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.float64(0.5), np.int64(2)])
+def test_every_real_number_is_a_value(tmp_path, odd, value):
+    odd(given=Estimate(value))
+    assert scores_of(tmp_path, digits_trial())["odd"]["value"] == float(value)
+
+
+@pytest.mark.parametrize("where", ["init", "update", "compute"])
+@pytest.mark.parametrize("error", [ValueError("no such thing"), SystemExit(3), RecursionError()])
+def test_a_measure_that_raises_costs_its_own_value_alone(tmp_path, odd, plain, where, error):
+    odd(where=where, error=error)
+    trial = digits_trial()
+    assert real_baselines((trial,), context()), "the run gets to its training"
+    found = scores_of(tmp_path, trial)
+    assert found["odd"]["value"] is None
+    assert f"test_foreign_parts:Odd failed ({type(error).__name__}" in found["odd"]["note"]
+    assert found["fid"]["value"] == plain["fid"]["value"]
+
+
+# --------------------------------------------------------------------------------------------- what is registered
+
+WRONG = {
+    "title": 3,
+    "lower_is_better": "yes",
+    "bounds": ("low", None),
+    "roles": frozenset({"best"}),
+    "log_scale": 1.5,
+    "metric": None,
+}
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_a_measure_with_a_wrong_field_is_refused_where_it_is_registered(field):
+    with pytest.raises(TypeError, match=f'the measure "mine" has a wrong {field}: it must be '):
+        MEASURES.register("mine", replace(MEASURES["fid"], **{field: WRONG[field]}))
+    assert "mine" not in MEASURES
+
+
+@pytest.mark.parametrize("name", ["rank", "status", "two words", "", "<b>", 3])
+def test_a_name_that_breaks_tables_is_refused(name):
+    with pytest.raises(ValueError, match="measure"):
+        MEASURES.register(name, MEASURES["fid"])
+
+
+@pytest.mark.parametrize("registry", [gb.ARCHITECTURES, gb.LOSSES, gb.DATASETS, gb.EXTRACTORS, gb.MEASURES, gb.RECIPES])
+def test_an_entry_of_another_class_is_refused(registry):
+    with pytest.raises(TypeError, match=f'the {registry.kind} "mine" must be a '):
+        registry.register("mine", {"description": "a dict"})
+
+
+def test_every_shipped_entry_has_fields_of_its_types():
+    for registry in (gb.ARCHITECTURES, gb.LOSSES, gb.DATASETS, gb.EXTRACTORS, gb.MEASURES, gb.RECIPES):
+        for name, entry in registry.shipped().items():
+            registry._check_form(name, entry)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys\nsys.exit(0)",
+        "raise SystemExit",
+        "1 / 0",
+        "import gan_bench as gb\ngb.MEASURES.register('mine', 3)",
+        "import gan_bench as gb\ngb.LOSSES.register('mine', gb.LOSSES['bce'].__class__)",
+        "x = ",
+        "raise BaseExceptionGroup('all', [ValueError()]) if False else ValueError('é\\x1b')",
+    ],
+)
+def test_a_plug_in_that_cannot_be_loaded_is_a_sentence(tmp_path, code):
+    path = tmp_path / "mine.py"
+    path.write_text(code)
+    with pytest.raises(UserError, match=r"the plug-in .*mine\.py cannot be loaded \(") as error:
+        load_plugin(path)
+    assert "\n" not in str(error.value)
+    forget_plugin(str(path))
+
+
+# ------------------------------------------------------------------------------------------------- other kinds
+
+
+def network(forward):
+    """A generator and a discriminator of one layer; the generator does what a test wants."""
+
+    class Generator(nn.Module):
+        def __init__(self, latent):
+            super().__init__()
+            self.layer = nn.Linear(latent, 784)
+
+        def forward(self, z):
+            forward()
+            return torch.tanh(self.layer(z)).reshape(-1, 1, 28, 28)
+
+    class Discriminator(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Flatten(), nn.Linear(784, 1), nn.Flatten(0))
+
+    return gb.Architecture(description="", image_shape=(1, 28, 28), generator=Generator, discriminator=Discriminator)
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), SystemExit(0), SystemExit("bye")])
+def test_networks_that_end_the_process_are_refused_before_anything_trains(error):
+    with (
+        registered(gb.ARCHITECTURES, "odd", network(raises(error))),
+        pytest.raises(UserError, match="the architecture odd does not run: "),
+    ):
+        check_plan((digits_trial(architecture="odd"),), context())
+
+
+def test_networks_that_end_the_process_while_they_train_fail_their_trial(tmp_path):
+    calls = iter(range(10**6))
+
+    def forward():
+        if next(calls) == 4:
+            sys.exit(0)
+
+    with registered(gb.ARCHITECTURES, "odd", network(forward)):
+        _, record = run(tmp_path, digits_trial(architecture="odd"), engine="reference")
+    assert (record.status, record.failure) == (Status.FAILED, Failure.CRASH)
+    assert "tried to end the process (SystemExit: 0)" in record.reason
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda *_: 1.0, "D's loss is a float, and must be a tensor"),
+        (lambda *_: "x", "D's loss is a str"),
+        (lambda real, _fake: real, r"D's loss of two images has shape \(2,\), and must be one number"),
+        (raises(SystemExit(1)), r'the loss "odd" fails \(SystemExit: 1\); correct its code'),
+        (raises(KeyError("x")), r'the loss "odd" fails \(KeyError'),
+    ],
+)
+def test_a_loss_that_gives_no_loss_is_refused_before_anything_trains(made, said):
+    entry = Loss(description="", source="", discriminator=made, generator=lambda fake: fake.mean())
+    with registered(LOSSES, "odd", entry), pytest.raises(UserError, match=said):
+        check_plan((digits_trial(loss="odd"),), context())
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (raises(ValueError("odd")), r'the dataset "odd" fails \(ValueError: odd\)'),
+        (raises(SystemExit(1)), r'the dataset "odd" fails \(SystemExit: 1\)'),
+        (lambda *_: None, r'the dataset "odd" fails \(TypeError'),
+        (lambda *_: (torch.zeros(4, 1, 28, 28), None), r"torch.float32 images .*, and must give torch.uint8"),
+        (lambda *_: (torch.zeros(4, 3, 28, 28, dtype=torch.uint8), None), r"must give torch.uint8 \(N, 1, H, W\)"),
+        (lambda *_: (torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(3)), r"gives labels \(3,\) for 4 images"),
+    ],
+)
+def test_a_dataset_that_gives_no_images_is_a_sentence(made, said):
+    entry = replace(DATASETS["digits"], name="odd", read=made)
+    with registered(DATASETS, "odd", entry):
+        with pytest.raises(UserError, match=said):
+            survey((digits_trial(dataset="odd"),), context())
+        with pytest.raises(UserError, match=said):
+            load("odd", context().data, "train", 28)
+
+
+class Small:
+    """An extractor of three features."""
+
+    name, sha256, feature_dim, classes, device = "odd", "0" * 64, 3, 2, CPU
+
+    def __call__(self, images):
+        flat = images.flatten(1).float()
+        return Features(flat[:, :3], flat[:, :2])
+
+
+class Wrong(Small):
+    def __call__(self, images):
+        return Features(images, images)
+
+
+class Raising(Small):
+    __call__ = raises(SystemExit(2))
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (raises(OSError("no weights")), r'the extractor "odd" fails \(OSError: no weights\)'),
+        (raises(SystemExit(2)), r'the extractor "odd" fails \(SystemExit: 2\)'),
+        (lambda _: None, r'the extractor "odd" fails \(AttributeError'),
+        (lambda _: Wrong(), r"it gives \(64, 1, 28, 28\) and .*, not \(64, 3\) and \(64, 2\)"),
+        (lambda _: Raising(), r'the extractor "odd" fails \(SystemExit: 2\)'),
+    ],
+)
+def test_an_extractor_that_fails_is_a_sentence(made, said):
+    with (
+        registered(EXTRACTORS, "odd", ExtractorEntry(description="", channels=1, load=made)),
+        pytest.raises(UserError, match=said),
+    ):
+        load_extractor("odd", CPU)(torch.zeros(64, 1, 28, 28, dtype=torch.uint8))
+
+
+def test_a_check_of_parts_survives_them_too():
+    entry = Loss(description="", source="", discriminator=raises(SystemExit(1)), generator=lambda fake: fake.mean())
+    with registered(LOSSES, "odd", entry):
+        found = list(check_part("losses", "odd", context().data))
+    assert any(each.fault and "SystemExit" in each.fault for each in found)
+    json.dumps([each.fault for each in found])

@@ -1,0 +1,140 @@
+"""One record that nobody would write ends no report: it is named and left out, or shown, and the others are whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from support.records import edit, reseal
+from support.suites import train_small
+
+import gan_bench as gb
+from gan_bench.cli.comparison import _markdown
+from gan_bench.core.errors import UserError
+from gan_bench.records.earlier import record_of
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.publish import publish
+from gan_bench.report.build import build_report
+from gan_bench.report.card import write_card
+from gan_bench.report.compare import compare
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return train_small(tmp_path_factory.mktemp("odd"))
+
+
+@pytest.fixture
+def results(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "results")
+
+
+def record(results):
+    return RecordDirectory(next(results.glob("small/*lr=0.0002*seed=0--*")))
+
+
+def rewrite(path, change):
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        change(line)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def score(value):
+    def change(results):
+        def lines(line):
+            for each in line["scores"]:
+                each["value"] = value
+
+        rewrite(record(results).evaluations, lines)
+
+    return change
+
+
+def history(name, value):
+    def change(results):
+        def lines(line):
+            target = line if name in line else line.get("mean", {})
+            target[name] = value
+
+        rewrite(record(results).history, lines)
+
+    return change
+
+
+def environment(**values):
+    return lambda results: edit(record(results).environment, **values)
+
+
+def ended(**values):
+    return lambda results: edit(record(results).record, **values)
+
+
+def plan(**values):
+    return lambda results: edit(results / "small" / "plan.json", **values)
+
+
+ODD = {
+    "a start that is no time": environment(started="yesterday"),
+    "a start before all time": environment(started="0001-01-01T00:00:00+00:00"),
+    "a start of the far future": environment(started="9999-12-31T23:59:59+00:00"),
+    "a device with a line break": environment(device_name="a\n\x1b[2J" * 50),
+    "no device": environment(device="", device_name=""),
+    "threads without end": environment(threads=2**52),
+    "parts that are none": environment(parts={"x": 3}),
+    "an open quote": plan(command="gan-bench run 'small"),
+    "a command of blanks": plan(command="   "),
+    "a command that is none": plan(command="rm -rf / --seeds"),
+    "a command without a value": plan(command="gan-bench run small --seeds"),
+    "huge scores": score(1e308),
+    "large scores": score(1e90),
+    "tiny scores": score(5e-324),
+    "zero scores": score(0.0),
+    "negative scores": score(-1e30),
+    "huge losses": history("loss_d", -1e308),
+    "outputs that are no probabilities": history("d_real", -7.5),
+    "seconds without end": ended(train_seconds=1e300),
+    "negative seconds": ended(train_seconds=-5.0, evaluate_seconds=-1.0),
+    "no seconds": ended(train_seconds=0.0, images=0),
+    "many images": ended(images=2**60),
+    "much memory": ended(peak_memory_bytes=2**62, energy_joules=1e99),
+    "best of nothing": ended(best={"": {"value": 1.0, "epoch": 7}}, final={}),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_an_odd_record_ends_no_command(whole, results, tmp_path, kind):
+    ODD[kind](results)
+    directory = record(results)
+    if record_of(directory):  # a damaged end has no digests to write
+        reseal(directory)
+    report = build_report(results)
+    named = [line for line in report.unreadable if directory.path.name in line]
+    table = next(table for table in report.tables if table.name.endswith("-trials")).rows
+    statuses = sorted(table["status"])
+    assert statuses == (["damaged", "done", "done", "done"] if named else ["done"] * 4)
+    assert "Best setting" in (report.folder / "answer.md").read_text()
+    for first, second in ((whole, results), (results, whole)):
+        found = compare(first, second)
+        assert bool(named) == any("left out, damaged" in said for said in found.unsure)
+        _markdown(found)
+        json.dumps(found.to_json(), default=str)
+    assert len(gb.load(results).trials) == 4
+    for command in (lambda: publish(results, tmp_path / "out"), lambda: write_card(results, "best", tmp_path / "card")):
+        try:
+            command()
+        except UserError as error:
+            assert "\n" not in str(error)
+
+
+def test_a_copy_of_a_suite_counts_no_trial_twice(whole, results):
+    """Somebody keeps a copy of a suite's folder beside it: its seeds were counted as further ones."""
+    before = build_report(results, html=False)
+    shutil.copytree(results / "small", results / "small-backup")
+    after = build_report(results, html=False)
+    for old, new in zip(before.tables, after.tables, strict=True):
+        assert old.rows.drop(columns="path", errors="ignore").equals(new.rows.drop(columns="path", errors="ignore"))
+    assert len(after.unreadable) == 4
+    assert all("is a copy of" in line and line.startswith("copy: ") for line in after.unreadable)
+    assert compare(whole, results).exit_code == 0
