@@ -208,13 +208,17 @@ def summary(outcomes: list[Outcome], out: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def copy_of_head(tree: Path) -> None:
+    """Copy what is committed into a folder, but the published results: no part reads their 30 MB."""
+    tree.mkdir(parents=True, exist_ok=True)
+    needed = ["--", ".", ":(exclude)results/published"]
+    archive = subprocess.run(["git", "archive", "HEAD", *needed], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
+
+
 def pack(folder: Path, data: Path | None, python: str) -> None:
     """Put into a folder what a machine without a network needs: the repository, wheels, MNIST, and what runs it all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tree = folder / "gan_bench"
-    tree.mkdir(exist_ok=True)
-    archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, check=True)
-    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
+    copy_of_head(folder / "gan_bench")
     target = [f"--python-version={python}", "--implementation=cp", "--platform=manylinux2014_x86_64"]
     target += [f"--platform=manylinux_2_{n}_x86_64" for n in (28, 27, 24, 17)]
     known = {line.partition("==")[0].lower().replace("_", "-"): line for line in

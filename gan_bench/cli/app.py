@@ -20,6 +20,7 @@ from gan_bench.cli.options import (
     ExperimentPrefix,
     FormatChoice,
     Kind,
+    MatchChoice,
     ProfileChoice,
     Results,
     Tables,
@@ -192,14 +193,24 @@ def compare(
             help="Change of FID that passes where seeds are too few \\[default: by the spread, at least 0.2].",
         ),
     ] = None,
+    match: Annotated[
+        MatchChoice,
+        typer.Option(help="trials: the same suites again; settings: the same recipes, whatever suite or machine."),
+    ] = MatchChoice.TRIALS,
+    margin: Annotated[
+        float, typer.Option(min=0.001, max=10, help="With --match settings: relative difference that counts as none.")
+    ] = 0.1,
     form: Annotated[FormatChoice, typer.Option("--format", help="How the comparison is written.")] = FormatChoice.TEXT,
     out: Annotated[Path | None, typer.Option(help="File it is written to instead of the terminal.")] = None,
 ) -> None:
     """Compare two results folders; exit code 1 when something got worse, 3 when something cannot be judged."""
     from gan_bench.cli.comparison import write_comparison
     from gan_bench.report.compare import compare as compare_folders
+    from gan_bench.report.compare import compare_settings
 
-    found = compare_folders(old, new, tolerance)
+    found = (
+        compare_settings(old, new, margin) if match is MatchChoice.SETTINGS else compare_folders(old, new, tolerance)
+    )
     write_comparison(found, form, out)
     raise typer.Exit(found.exit_code)
 
@@ -357,11 +368,12 @@ def verify(
         str | None, typer.Option(help="Train again the first steps of trials that match this glob.")
     ] = None,
     data: Data = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Name planned trials that have not begun.")] = False,
 ) -> None:
     """Check every record: digests, completeness, that history, scores and status agree."""
     from gan_bench.cli.checks import verify_records
 
-    raise typer.Exit(0 if verify_records(results, rerun, data_root(data), console()) else 1)
+    raise typer.Exit(0 if verify_records(results, rerun, data_root(data), console(), verbose=verbose) else 1)
 
 
 @app.command()

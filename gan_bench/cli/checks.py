@@ -35,8 +35,17 @@ def check_parts(target: str, data: DataRoot, out: PlainConsole) -> bool:
     return not broken
 
 
-def verify_records(results: Path, rerun: str | None, data: DataRoot, out: PlainConsole) -> bool:
+def verify_records(
+    results: Path, rerun: str | None, data: DataRoot, out: PlainConsole, *, verbose: bool = False
+) -> bool:
     """Check every record of a folder, and train again the first steps of the trials that match ``rerun``.
+
+    Args:
+        results: The results folder.
+        rerun: Glob over trial names, or None.
+        data: Where the images are.
+        out: Where it is said.
+        verbose: Whether planned trials without a record are named one by one.
 
     Raises:
         UserError: if the folder holds no trial records.
@@ -44,14 +53,20 @@ def verify_records(results: Path, rerun: str | None, data: DataRoot, out: PlainC
     from gan_bench.records.reader import existing
     from gan_bench.records.verify import verify
 
-    bad = count = 0
+    bad = count = planned = 0
     for verdict in verify(existing(results)):
         bad += bool(verdict.faults)
         count += verdict.checked
+        planned += verdict.planned
+        if verdict.planned and not verbose:
+            continue
         for fault in verdict.faults:
             out.say(f"{verdict.name}: {fault}", style="red")
         for remark in verdict.remarks:
             out.say(f"{verdict.name}: {remark}", style="yellow")
+    if planned and not verbose:
+        are = "is" if planned == 1 else "are"
+        out.say(f"{plural(planned, 'trial')} {are} planned and not begun (--verbose names them)", style="yellow")
     if not count:
         raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
     if rerun:

@@ -28,12 +28,14 @@ class Verdict:
         faults: What is invalid, a sentence each.
         remarks: What is worth knowing.
         checked: Whether there was a record to check.
+        planned: Whether it is of a planned trial that never started.
     """
 
     name: str
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     checked: bool = True
+    planned: bool = False
 
 
 def verify(results: Path) -> Iterator[Verdict]:
@@ -78,7 +80,7 @@ def verified_suite(suite: Path) -> Iterator[tuple[Verdict, StoredTrial | None]]:
             faults = _faults(stored, excused(left_out.get(stored.path.name, {}), stored.record))
             yield Verdict(stored.path.name, tuple(faults), tuple(_remarks(stored))), stored
         elif not stored.fault:
-            yield Verdict(stored.path.name, (), ("is planned and has no record",), checked=False), None
+            yield Verdict(stored.path.name, (), ("is planned and has no record",), checked=False, planned=True), None
 
 
 def _faults(stored: StoredTrial, left_out: frozenset[str]) -> Iterator[str]:

@@ -112,21 +112,37 @@ def _headline(study: Study, protocol: str, found: Leaders | None) -> str:
     seeds = f"{row['done']} of {row['planned']} planned seeds" if row["done"] < row["planned"] else ""
     seeds = seeds or plural(found.score.n, "seed")
     lost = f", {row['bad']} failed or diverged" if row["bad"] else ""
-    start = f"Best setting: {found.best}, {score_text(found.score)} ({seeds}{lost}; {protocol})"
+    waiting = sum(1 for each, done in study.settings() if not len(done) and not each["bad"])
+    what = "Best setting so far" if waiting else "Best setting"
+    have = "has" if waiting == 1 else "have"
+    start = f"{what}: {found.best}, {score_text(found.score)} ({seeds}{lost}; {protocol})"
+    start += f"; {plural(waiting, 'other setting')} {have} no finished trial yet" if waiting else ""
     compared = len(found.behind) + len(found.tied)
     if not compared:
-        if not found.unknown:
-            return f"{start}. There is no other setting to compare it with."
-        why = "with one seed" if found.score.n == 1 else "as no other shares two seeds with it"
-        return f"{start}. Which setting is best cannot be said {why}."
+        return f"{start}.{_alone(found, waiting)}"
     rest = f"; nothing can be said of {len(found.unknown)} with fewer than two shared seeds" if found.unknown else ""
     if not found.behind:
         return f"{start}. No setting is decidedly worse: {_named(found.tied)} may be as good{rest}."
     if not found.tied:
-        others = "the other" if compared == 1 else f"all {compared} others"
+        others = _others(compared, "finished " if waiting else "")
         return f"{start}. It is decidedly better than {others}{rest}."
     ahead = f"{start}. It is decidedly better than {len(found.behind)} of {compared} others"
     return f"{ahead}; {_named(found.tied)} may be as good{rest}."
+
+
+def _alone(found: Leaders, waiting: int) -> str:
+    """Say why nothing is compared, unless what waits has been counted already."""
+    if not found.unknown:
+        return "" if waiting else " There is no other setting to compare it with."
+    why = "with one seed" if found.score.n == 1 else "as no other shares two seeds with it"
+    return f" Which setting is best cannot be said {why}."
+
+
+def _others(count: int, which: str) -> str:
+    if count == 1:
+        return f"the other {which}one" if which else "the other"
+    number = "both" if count == 2 else f"all {count}"
+    return f"{number} other {which}ones" if which else f"{number} others"
 
 
 def _named(labels: tuple[str, ...]) -> str:

@@ -193,7 +193,7 @@ def print_tables(report: Report, console: Console, suite: str | None = None, *, 
     """Print the rankings, or every table; of one suite or of all."""
     for table in report.tables:
         if suite in (None, table.suite) and (everything or table.ranking):
-            print_table(table, console)
+            print_table(table, console, details=everything)
 
 
 def print_answers(report: Report, console: Console, suite: str | None = None) -> None:

@@ -122,7 +122,7 @@ def _scores(setting: FinishedSetting) -> Iterator[ScoreRow]:
         final = study.final(protocol)
         real: dict[str, Any] = next((scores for _, scores in study.real(protocol)), {})
         for metric in study.metrics:
-            interval = interval_of(pick(setting.done, final, metric), metric)
+            interval = interval_of(pick(setting.done, final, metric), MEASURES[metric].bounds)
             if interval is not None:
                 recipe = str(setting.done["recipe"].iloc[0])
                 known = real.get(metric, {}).get("value")

@@ -18,6 +18,7 @@ from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.records.shared import lend_measures, read_baselines
 from gan_bench.report.changes import SETTING_COLUMNS, Studies, matched, newest, sentence, setting_changes
 from gan_bench.report.conditions import differences_of
+from gan_bench.report.equivalence import MARGIN, equivalence_table, same_settings
 from gan_bench.report.frame import build_frames, group_key
 from gan_bench.report.study import studies
 from gan_bench.report.table import Column, Table
@@ -48,6 +49,7 @@ class Comparison:
         differences: One sentence for each condition in which the folders differ: libraries, code, data, networks.
         tests: Comparisons of the primary score that were tested; p values are corrected for so many.
         unchanged: How many comparisons were identical, and how many within the tolerance.
+        settings: Where settings were compared and not trials: how many came to which verdict.
     """
 
     tables: list[Table]
@@ -57,6 +59,7 @@ class Comparison:
     differences: list[str] = field(default_factory=list)
     tests: int = 0
     unchanged: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, int] | None = None
 
     @property
     def exit_code(self) -> int:
@@ -68,13 +71,18 @@ class Comparison:
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "tables"}
         tables = {table.name: table.rows.astype(object).where(table.rows.notna(), None).to_dict("records")
                   for table in self.tables}  # fmt: skip
-        return {**plain, "unchanged": dict(self.unchanged), "exit_code": self.exit_code, "tables": tables}
+        counts = {"unchanged": dict(self.unchanged), "settings": self.settings and dict(self.settings)}
+        return {**plain, **counts, "exit_code": self.exit_code, "tables": tables}
 
     def sentences(self) -> Iterator[tuple[str, str]]:
         """Yield what it comes to, kind and sentence: what is worse first, how many tests were made last."""
         for kind in ("worse", "unsure", "better", "differences"):
             for said in getattr(self, kind):
                 yield kind, said
+        if self.settings is not None:
+            found = ", ".join(f"{count} {verdict}" for verdict, count in self.settings.items())
+            yield "verdict", f"{plural(sum(self.settings.values()), 'setting')} in common: {found or 'none'}"
+            return
         same = ", ".join(f"{plural(count, 'setting')} {what}" for what, count in self.unchanged.items() if count)
         title = MEASURES[primary_measure()].title
         tested = (
@@ -140,6 +148,30 @@ def compare(old: Path, new: Path, tolerance: float | None = None) -> Comparison:
         tests=sum(row["tested"] for row in primary),
         unchanged=Counter(row["verdict"] for row in primary if row["verdict"] in ("identical", "within tolerance")),
     )
+
+
+def compare_settings(old: Path, new: Path, margin: float = MARGIN) -> Comparison:
+    """Compare the settings that two folders have in common, whatever their suites and machines are.
+
+    It asks another question than ``compare``: not what became worse of the same trials, but whether another machine, or
+    another suite, comes to the same. Nothing is worse then; what differs is listed.
+
+    Args:
+        old: One folder.
+        new: The other.
+        margin: Largest relative difference of the primary score that counts as none.
+
+    Raises:
+        UserError: One of them is no results folder, or they have no setting in common.
+    """
+    before, after = _Folder.read(old), _Folder.read(new)
+    left_out = [_left_out(fault) for fault in (*before.faults.values(), *after.faults.values())]
+    rows = same_settings(before.trials, after.trials, margin)
+    if not rows and not left_out:
+        raise UserError(f"{old} and {new} have no finished setting in common; compare results of the same recipes")
+    counted = Counter(str(row["verdict"]) for row in rows)
+    tables = [equivalence_table(rows, margin)] if rows else []
+    return Comparison(tables, worse=[], unsure=left_out, settings=counted)
 
 
 # ---------------------------------------------------------------------------------------------- reading

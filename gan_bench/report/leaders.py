@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gan_bench.config.measures import primary_measure
+from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.pairs import paired
 from gan_bench.report.stats import ALPHA, Interval, holm
 from gan_bench.report.study import Study, pick
@@ -69,7 +69,7 @@ def leaders(study: Study, protocol: str) -> Leaders | None:
         for (label, pair), p in zip(pairs.items(), corrected, strict=True)
         if p <= ALPHA and not pair.second_is_better and lost[best] <= lost[label]
     ]
-    score = interval_of(values[best], primary)
+    score = interval_of(values[best], MEASURES[primary].bounds)
     assert score is not None  # noqa: S101 - it is ranked
     return Leaders(
         best,

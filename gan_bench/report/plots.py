@@ -285,7 +285,10 @@ def _cost_plot(study: Study, protocol: str) -> Iterator[Plot]:
         if row["setting"] not in labels:
             continue
         style = known[row["setting"]]
-        score, seconds = interval_of(pick(done, final, primary)), median_of(done["train_seconds"])
+        score, seconds = (
+            interval_of(pick(done, final, primary), MEASURES[primary].bounds),
+            median_of(done["train_seconds"]),
+        )
         if score is None or seconds is None:
             continue
         mean, low, high = score.mean, score.low, score.high

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 
-from gan_bench.core.text import duration, plural
+from gan_bench.core.text import duration, matches, plural
 from gan_bench.report.study import Study
 
 SEEDS = 5
@@ -28,10 +32,9 @@ def proposal(study: Study, factors: list[pd.DataFrame], *, scored: bool) -> str 
     """
     trials = study.trials
     left = int(trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"]).sum())
-    command = study.command and _with(study.command, "--profile", study.profile)
+    command = own_command(study)
     if left and command:
-        rest = _without(_without(command, "--only"), "--seeds") if _narrows(command) else study.command
-        return f"Next: `{rest}` continues; {plural(left, 'trial')} left."
+        return f"Next: `{command}` continues; {plural(left, 'trial')} left."
     if not scored or not command:
         return None
     full = _with(command, "--profile", "full")
@@ -57,6 +60,83 @@ def proposal(study: Study, factors: list[pd.DataFrame], *, scored: bool) -> str 
     return f"Next: {plural(len(more), 'more seed')} ({why}): {wanted}, about {duration(seconds)}{_of_one_core(trials)}."
 
 
+_OF_PLAN = {
+    "--epochs": lambda config, value: config["epochs"] <= int(value),
+    "--train-limit": lambda config, value: (config["train_limit"] or 0) <= int(value),
+    "--samples": lambda config, value: config["evaluation"]["samples"] == int(value),
+    "--extractor": lambda config, value: value in config["evaluation"]["extractors"],
+    "--set": lambda config, value: _is_set(config, value),  # noqa: PLW0108 - defined below
+}
+"""Options that change trials, with what says whether a trial has their value."""
+_CHOOSING = ("--only", "--seeds", "--profile")
+"""Options that choose trials: those of the study are chosen by what they are."""
+
+
+def own_command(study: Study) -> str | None:
+    """Return the command that trains a study's own trials.
+
+    A suite's plan keeps the last command alone, of whichever part of it; what it chose and changed need not be what
+    this study was made with. Its other words are kept: the suite's file, the results folder, where trials run.
+
+    Returns:
+        The command, without seeds; None where the plan does not keep one.
+    """
+    if not study.command:
+        return None
+    words, *options = _options(shlex.split(study.command))
+    configs = list(study.trials["config"])
+    kept = list(words)
+    for option in options:
+        name, value = option[0], option[1] if len(option) > 1 else ""
+        fits = _OF_PLAN.get(name)
+        if name not in _CHOOSING and (fits is None or _all(fits, configs, value)):
+            kept += option
+    kept += ["--profile", study.profile]
+    if study.beside and (pattern := _pattern(list(study.trials["name"]), study.beside)):
+        kept += ["--only", pattern]
+    return shlex.join(kept)
+
+
+def _options(words: list[str]) -> list[list[str]]:
+    """Cut a command's words before each option: first the command itself, then every option with its value."""
+    cut: list[list[str]] = [[]]
+    for word in words:
+        if word.startswith("--"):
+            cut.append([])
+        cut[-1].append(word)
+    return cut
+
+
+def _all(fits: Callable[[Mapping[str, Any], str], bool], configs: list[Mapping[str, Any]], value: str) -> bool:
+    try:
+        return all(fits(config, value) for config in configs)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _is_set(config: Mapping[str, Any], change: str) -> bool:
+    """True if a trial has the value that ``--set NAME=VALUE`` gives; of both networks where it names both."""
+    name, _, text = change.partition("=")
+    names = [name] if name in config else [f"{name}_g", f"{name}_d"]
+    return all(str(config[each]) == text or json.dumps(config[each]) == text or _number(config[each]) == _number(text)
+               for each in names)  # fmt: skip
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        return None
+
+
+def _pattern(names: list[str], others: tuple[str, ...]) -> str | None:
+    """Return a glob that matches these names and none of the others, or None."""
+    prefix = os.path.commonprefix(names)  # noqa: RUF071 - names, no paths
+    prefix = prefix.partition(",")[0].rstrip("-")
+    is_theirs = not prefix or any(matches(other, f"{prefix}*") for other in others)
+    return None if is_theirs else f"{prefix}*"
+
+
 def _with(command: str, option: str, value: str) -> str:
     """Return a command with an option set."""
     words = shlex.split(command)
@@ -64,20 +144,6 @@ def _with(command: str, option: str, value: str) -> str:
         words[words.index(option) + 1] = value
         return shlex.join(words)
     return shlex.join([*words, option, value])
-
-
-def _without(command: str, option: str) -> str:
-    """Return a command without an option."""
-    words = shlex.split(command)
-    if option in words:
-        at = words.index(option)
-        del words[at : at + 2]
-    return shlex.join(words)
-
-
-def _narrows(command: str) -> bool:
-    """Say whether a command chooses some of a suite's trials."""
-    return not {"--only", "--seeds"}.isdisjoint(shlex.split(command))
 
 
 def _of_one_core(trials: pd.DataFrame) -> str:

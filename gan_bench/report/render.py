@@ -93,7 +93,7 @@ def note_of(table: Table, shown: list[int]) -> str:
     return " ".join(text for text in (table.note, *(table.columns[i].note for i in shown)) if text)
 
 
-def print_table(table: Table, console: Console, *, filed: bool = True) -> None:
+def print_table(table: Table, console: Console, *, filed: bool = True, details: bool = True) -> None:
     """Print a table to a terminal: what is filled and fits, of a long one the beginning.
 
     Numbers are never broken. Text breaks where it has commas or blanks, and when that is not enough columns are left
@@ -103,20 +103,25 @@ def print_table(table: Table, console: Console, *, filed: bool = True) -> None:
         table: The table.
         console: Where to.
         filed: Whether the whole table lies in the report's files, which is said where something is left out.
+        details: Whether columns of details are shown too.
     """
     everything = cells(table)
-    rows, wanted = everything[:PRINTED], filled(table, everything)
+    rows, known = everything[:PRINTED], filled(table, everything)
+    wanted = [i for i in known if details or not table.columns[i].detail]
     if len(wanted) < 2:
         return
     widths = _fit({i: _widths(table.columns[i], [row[i] for row in rows]) for i in wanted}, table, console.width)
     shown = list(widths)
     more = "; all are in the files" if filed else ""
     notes = [f"The first {PRINTED} of {len(everything)} rows{more}."] if len(everything) > PRINTED else []
+    if more_columns := [table.columns[i].title for i in known if i not in wanted]:
+        notes.append(f"--tables all also shows {', '.join(more_columns)}.")
     if left := [table.columns[i].title for i in wanted if i not in widths]:
         where = "; all are in the files" if filed else ""
         notes.append(f"Hidden columns (narrow terminal{where}): {', '.join(left)}.")
-    caption = Text(" ".join(text for text in (*notes, note_of(table, shown)) if text))
-    rich = RichTable(title=Text(table.title), caption=caption, caption_justify="left", title_justify="left")
+    caption = Text(" ".join(text for text in (*notes, note_of(table, shown)) if text), style="dim italic")
+    console.print(Text(table.title, style="italic"))
+    rich = RichTable()
     for i, width in widths.items():
         numeric = table.columns[i].kind != "text"
         title = Text("\n".join(broken(table.columns[i].title, width)))
@@ -124,6 +129,7 @@ def print_table(table: Table, console: Console, *, filed: bool = True) -> None:
     for row in rows:
         rich.add_row(*[Text("\n".join(broken(row[i], w))) for i, w in widths.items()])
     console.print(rich)
+    console.print(caption)
     console.print()
 
 
@@ -134,7 +140,7 @@ def _widths(column: Column, texts: list[str]) -> tuple[int, int]:
     if column.kind != "text":
         return most, most
     word = max((cell_len(part) for text in texts for part in re.split(r"(?<=,)|\s", text)), default=1)
-    return max(head, min(word, TEXT) if most <= TEXT else TEXT), most
+    return max(head, min(word, TEXT)), most
 
 
 def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int) -> dict[int, int]:
@@ -145,7 +151,8 @@ def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int) -> dict
         return console - sum(found.values()) - 3 * len(found) - 1
 
     while spare() < 0 and len(found) > 2:
-        others = [i for i in found if not table.columns[i].vital]
+        plain = [i for i in found if not table.columns[i].vital and not table.columns[i].essential]
+        others = plain or [i for i in found if not table.columns[i].essential]
         del found[max(others or found)]
     for i, least in list(found.items()):
         found[i] += max(0, min(widths[i][1] - least, spare()))

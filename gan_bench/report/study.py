@@ -58,7 +58,7 @@ def studies(
     """
     if frames.trials.empty:
         return []
-    found = []
+    found, suites = [], frames.trials.groupby(["suite", "profile"])
     for (suite, profile, dataset, size), trials in frames.trials.groupby(
         ["suite", "profile", "dataset", "image_size"], sort=True
     ):
@@ -75,6 +75,7 @@ def studies(
                 steps=frames.steps[frames.steps["trial"].isin(names)],
                 baselines=(baselines or {}).get(str(suite), []),
                 command=(commands or {}).get(str(suite)),
+                beside=tuple(suites.get_group((suite, profile))["name"].drop(trials.index)),
             )
         )
     sizes = {(s.suite, s.profile, s.dataset): 0 for s in found}
@@ -99,6 +100,7 @@ class Study:
         steps: One row per trial and logged step, where epochs are few.
         baselines: Scores of real images of the suite.
         command: What the suite was last run with, or None where no record says so.
+        beside: Names of the trials of the same suite and profile that are in other studies.
     """
 
     def __init__(
@@ -114,12 +116,13 @@ class Study:
         steps: pd.DataFrame,
         baselines: list[dict[str, Any]],
         command: str | None = None,
+        beside: tuple[str, ...] = (),
     ) -> None:
         self.values = settings_of(dict(zip(trials["group"], trials["config"], strict=True)))
         trials = trials.assign(label=trials["group"].map(self.values.labels))
         self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
         self.trials, self.history, self.steps, self.baselines = trials, history, steps, baselines
-        self.command = command
+        self.command, self.beside = command, beside
         self.sized = False
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
         self.scores = scores.merge(known, on="trial")

@@ -25,6 +25,8 @@ class Column:
         note: A sentence that explains it, shown below the table with the column.
         vital: Whether a narrow terminal leaves out other columns first.
         decimals: Fixed decimals of its numbers, or None for four significant digits.
+        detail: Whether a terminal shows it only where everything is asked for.
+        essential: Whether it is never left out: without it the table says nothing.
     """
 
     key: str
@@ -33,6 +35,8 @@ class Column:
     note: str = ""
     vital: bool = False
     decimals: int | None = None
+    detail: bool = False
+    essential: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,14 +88,14 @@ def median_of(values: pd.Series[Any]) -> float | None:
     return float(known.median()) if len(known) else None
 
 
-def interval_of(values: pd.Series[Any], metric: str | None = None) -> Interval | None:
+def interval_of(values: pd.Series[Any], bounds: tuple[float | None, float | None] = (None, None)) -> Interval | None:
     """Mean and interval of the values that are known, or None when there are none.
 
     Of two values the ends are the values: Student's interval of two is so wide that it says nothing.
 
     Args:
         values: One per seed.
-        metric: The measure they are of, whose bounds the interval keeps.
+        bounds: Lowest and highest value that there can be, which the interval keeps.
     """
     known = values.dropna().astype(float)
     if not len(known):
@@ -101,7 +105,7 @@ def interval_of(values: pd.Series[Any], metric: str | None = None) -> Interval |
         return found
     if found.n < FEW:
         return Interval(found.mean, float(known.min()), float(known.max()), found.n)
-    low, high = MEASURES[metric].bounds if metric else (None, None)
+    low, high = bounds
     return Interval(
         found.mean,
         found.low if low is None else max(found.low, low),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -91,7 +91,7 @@ def setting_table(study: Study, protocol: str) -> Table:
     for row, done in study.settings():
         values = {name: pick(done, final, name) for name in study.shown(quality)}
         for name, series in values.items():
-            put(row, name, interval_of(series, name))
+            put(row, name, interval_of(series, MEASURES[name].bounds))
         row["median"] = medians.get(row["setting"]) if row["planned"] > 1 else None
         known = values.get(primary, pd.Series(dtype=float)).dropna()
         row["sd_seeds"] = known.std() if len(known) > 1 else None
@@ -110,27 +110,36 @@ def setting_table(study: Study, protocol: str) -> Table:
     frame = pd.concat([frame, pd.DataFrame(study.baseline_rows(protocol, quality))], ignore_index=True)
     many = len(study.values.columns) > MANY_VALUES  # then a name comes first, and its values last
     fields = [Column(f"value_{name}", settings.title(name), "value", vital=not many) for name in study.values.columns]
+    recipe = Column("recipe", "recipe", essential=True, detail=bool(fields) and _one(rows, "recipe"))
     columns = [
-        Column("rank", "#", "count", vital=True),
-        *([Column("setting", "setting", vital=True)] if many else [Column("recipe", "recipe", vital=True), *fields]),
-        *([] if "epochs" in study.values.columns else [Column("epochs", "epochs", "count")]),
+        Column("rank", "#", "count", essential=True),
+        *([Column("setting", "setting", essential=True)] if many else [recipe, *fields]),
+        *(
+            []
+            if "epochs" in study.values.columns
+            else [Column("epochs", "epochs", "count", detail=_one(rows, "epochs"))]
+        ),
         Column("seeds", "seeds"),
-        *[score_column(name) for name in study.shown((primary,))],
-        Column("remarks", "remarks"),
-        *[score_column(name) for name in study.shown(quality) if name != primary],
-        Column("median", f"{title} median ↓", "number"),
-        Column("sd_seeds", f"{title} sd seeds", "number"),
-        Column("sd_draws", f"{title} sd draws", "number"),
-        Column("train_seconds", "train s", "seconds"),
-        *([Column("recipe", "recipe"), *fields] if many else []),
+        *[replace(score_column(name), essential=True) for name in study.shown((primary,))],
+        Column("remarks", "remarks", essential=True),
+        *[replace(score_column(name), detail=True) for name in study.shown(quality) if name != primary],
+        Column("median", f"{title} median ↓", "number", detail=True),
+        Column("sd_seeds", f"{title} sd seeds", "number", "sd seeds: between trainings.", detail=True),
+        Column("sd_draws", f"{title} sd draws", "number", "sd draws: between scorings of one generator.", detail=True),
+        Column("train_seconds", "train s", "seconds", "train s: median over finished seeds.", detail=True),
+        *([Column("recipe", "recipe", detail=True), *(replace(each, detail=True) for each in fields)] if many else []),
     ]
     note = (
         f"All settings: {study.values.shared}. Scores {protocol}: extractor, reference split, generated images. Ranked "
         "by the median over all seeds, where failed and diverged ones count as worst; otherwise mean ± 95 % CI "
-        "half-width over finished seeds, of two seeds both values. sd seeds: between trainings; sd draws: between "
-        "evaluations of one generator; train s: median over finished seeds."
+        "half-width over finished seeds, of two seeds both values."
     )
     return replace(study.table(f"settings-{protocol}", "settings", columns, frame, note), ranking=True)
+
+
+def _one(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
+    """True if a column says the same of all settings: it is no part of what tells them apart."""
+    return len({row[key] for row in rows}) == 1
 
 
 def remarks(study: Study, protocol: str, row: Mapping[str, Any], done: pd.DataFrame) -> Iterator[str]:
@@ -151,16 +160,16 @@ def best_table(study: Study, protocol: str) -> Iterator[Table]:
     scores, primary = study.by_epoch(protocol), primary_measure()
     if scores["epoch"].nunique() < 2:
         return
-    title = MEASURES[primary].title
+    title, bounds = MEASURES[primary].title, MEASURES[primary].bounds
     best = scores.loc[scores.groupby("trial")["value"].idxmin()].set_index("trial")
     final = study.final(protocol)[primary]
     rows = []
     for row, done in study.settings():
         at_end = done["trial"].map(final).astype(float)
         at_best = done["trial"].map(best["value"]).astype(float)
-        put(row, "final", interval_of(at_end))
-        put(row, "best", interval_of(at_best))
-        put(row, "gap", interval_of(at_end - at_best))
+        put(row, "final", interval_of(at_end, bounds))
+        put(row, "best", interval_of(at_best, bounds))
+        put(row, "gap", interval_of(at_end - at_best, (0, None)))
         row["at"] = done["trial"].map(best["epoch"]).median() if len(done) else None
         rows.append(row)
     columns = [
@@ -183,11 +192,17 @@ def health_table(study: Study, protocol: str) -> Table:
     for row, done in study.settings():
         for name in study.shown(health):
             values = pick(done, final, name)
-            put(row, name, interval_of(values, name))
+            put(row, name, interval_of(values, MEASURES[name].bounds))
         if COLLAPSED in study.metrics:
             row["collapses"] = _count(pick(done, final, COLLAPSED))
-        for name in ("d_real", "d_fake", "loss_d", "loss_g"):
-            put(row, name, interval_of(done[name]))
+        outputs = (0, 1) if done["probabilities"].all() else (None, None)
+        for name, bounds in (
+            ("d_real", outputs),
+            ("d_fake", outputs),
+            ("loss_d", (None, None)),
+            ("loss_g", (None, None)),
+        ):
+            put(row, name, interval_of(done[name], bounds))
         won = done["probabilities"] & (done["d_real"] > SATURATED) & (done["d_fake"] < 1 - SATURATED)
         row["saturated"] = int(won.sum())
         rows.append(row)
@@ -334,7 +349,7 @@ def epoch_table(study: Study, protocol: str) -> Iterator[Table]:
     rows = []
     for row, done in study.settings():
         for epoch in epochs:
-            put(row, f"epoch_{epoch}", interval_of(done["trial"].map(wide[epoch])))
+            put(row, f"epoch_{epoch}", interval_of(done["trial"].map(wide[epoch]), MEASURES[primary_measure()].bounds))
         rows.append(row)
     columns = [
         Column("setting", "setting", vital=True),

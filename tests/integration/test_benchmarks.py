@@ -59,6 +59,13 @@ class TestProofOnAGpu:
         assert not list(tmp_path.rglob("checkpoint.pt*"))
         assert {path.parent.name.split("seed=")[1][0] for path in tmp_path.rglob("generator.safetensors")} == {"0"}
 
+    def test_the_pack_leaves_the_published_results_out(self, proof, tmp_path):
+        if subprocess.run(["git", "rev-parse", "--git-dir"], capture_output=True, check=False).returncode:
+            pytest.skip("this is no git checkout")
+        proof.copy_of_head(tmp_path / "tree")
+        assert {"gan_bench", "tests", "benchmarks"} <= {path.name for path in (tmp_path / "tree").iterdir()}
+        assert not (tmp_path / "tree" / "results" / "published").exists()
+
     def test_what_follows_a_part_must_hold_too(self, proof, tmp_path):
         after = [[sys.executable, "-c", "raise SystemExit(4)", "verify", "suite"]]
         part = proof.Part("part", 1, [sys.executable, "-c", ""], then=after)

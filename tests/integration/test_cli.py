@@ -289,6 +289,23 @@ def test_verify_says_what_it_checked(tmp_path):
     assert "holds no trial records" in empty.stderr
 
 
+def test_verify_counts_planned_trials_and_names_them_when_asked(tmp_path, suite):
+    """A suite of 70 trials, stopped after 12, once took 58 lines to say so."""
+    results = tmp_path / "results"
+    options = ("--no-tracking", "--executor", "inline", "--seeds", "0,1,2", "--epochs", "1")
+    done = gan_bench("run", suite, "--results", results, *options)
+    assert done.returncode == 0, done.stderr
+    _, *others = sorted(path.parent for path in results.glob("*/*/record.json"))
+    for each in others:
+        shutil.rmtree(each)
+    short, long = gan_bench("verify", results), gan_bench("verify", results, "--verbose")
+    assert f"{len(others)} trials are planned and not begun (--verbose names them)" in short.stdout, short.stderr
+    named = [each.name.rpartition("--")[0] for each in others]
+    assert not any(name in short.stdout for name in named)
+    assert all(name in long.stdout for name in named)
+    assert short.returncode == long.returncode == 0
+
+
 INTERRUPTED_LOADING = """
 import os, runpy, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with Ctrl-C ignored

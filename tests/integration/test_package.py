@@ -47,6 +47,11 @@ def test_the_source_distribution_builds_the_same_wheel(dist, wheel, tmp_path):
     assert (tmp_path / "again" / wheel.name).read_bytes() == wheel.read_bytes()
     for name in ("Makefile", "constraints.txt", "mkdocs.yml", "Containerfile", "tests/conftest.py", "docs/index.md"):
         assert (tree / name).exists(), name
+    published = tree / "results" / "published"
+    assert (published / "nvidia-h200" / "report" / "answer.md").exists()
+    assert not list(published.rglob("record.json")), (
+        "records stay in the repository: name their folder in pyproject.toml"
+    )
 
 
 def test_its_metadata_say_what_it_is(wheel):

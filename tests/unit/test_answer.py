@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 import pytest
 from conftest import digits_trial
 from test_report import stored, table, with_lr
 
+from gan_bench.core.text import matches
 from gan_bench.report.answer import answers, to_markdown
 from gan_bench.report.build import ReportTables
 from gan_bench.report.frame import build_frames
 from gan_bench.report.pairs import paired
+from gan_bench.report.proposal import own_command
+from gan_bench.report.study import studies
 
 SEEDS = range(5)
 COMMAND = "gan-bench run test --profile full"
@@ -121,7 +125,7 @@ def test_settings_of_unequal_cost_are_added_up():
 
 def test_seeds_that_were_asked_for_are_replaced():
     found = answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))], "gan-bench run test --seeds 0")
-    assert "`gan-bench run test --seeds 0,1,2,3,4 --profile full`" in found.proposal
+    assert "`gan-bench run test --profile full --seeds 0,1,2,3,4`" in found.proposal
 
 
 def test_records_without_a_command_propose_nothing():
@@ -237,3 +241,88 @@ def test_answers_of_a_study_are_made_from_its_tables():
     made = ReportTables.of(build_frames(trials(2e-4, (50, 52))))
     ((study, tables, found),) = made.studies
     assert list(answers(study, tables)) == found
+
+
+# ------------------------------------------------------------------------------------- a study's own command
+
+
+def own(command, names, beside=(), **changes):
+    """The command for a study of trials with these names, beside others of another dataset in the same suite."""
+    items = [
+        stored(replace(digits_trial(seed), setting=name, config=replace(digits_trial(seed).config, **values)), fid=1.0)
+        for name, values in [*((name, changes) for name in names), *((name, {"dataset": "cats"}) for name in beside)]
+        for seed in (0, 1)
+    ]
+    found = studies(build_frames(items), commands={"test": command} if command else None)
+    return own_command(next(study for study in found if study.dataset == "digits"))
+
+
+@pytest.mark.parametrize(
+    ("command", "own_options"),
+    [
+        ("gan-bench run test", ""),
+        ("gan-bench run test --only cats --seeds 0 --profile quick", ""),  # of another run, of another part
+        ("gan-bench run my/suite.yaml --results here --device cuda:1", "--results here --device cuda:1"),
+        ("gan-bench run test --epochs 1 --samples 77", ""),  # trained longer and scored from more: of another run
+        ("gan-bench run test --epochs 2 --samples 200", "--epochs 2 --samples 200"),
+        ("gan-bench run test --set lr=3e-4", ""),
+        ("gan-bench run test --set lr=2e-4", "--set lr=2e-4"),
+        ("gan-bench run test --set batch_size=x", ""),
+    ],
+)
+def test_a_proposal_is_made_of_the_study_s_own_trials(command, own_options):
+    """A plan keeps the last command alone: an answer about MNIST once proposed ``--only cifar``."""
+    config = digits_trial(0).config
+    changes = {"epochs": 2, "lr_g": 2e-4, "lr_d": 2e-4, "evaluation": replace(config.evaluation, samples=200)}
+    words = command.split()[:3]
+    expected = [*words, *own_options.split(), "--profile", "full"]
+    assert own(command, ["mlp-a", "mlp-b"], **changes).split() == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "beside", "only"),
+    [
+        (["mnist-a", "mnist-b"], (), None),
+        (["mnist-a", "mnist-b"], ("cats-a", "cifar10-b"), "mnist*"),
+        (["mnist-a,lr=1", "mnist-a,lr=2"], ("mnist-b", "cats-a"), "mnist-a*"),
+        (["mnist-a", "x"], ("cats-a",), None),  # no glob tells them apart: the whole suite
+        (["mnist"], ("mnist-b",), None),
+    ],
+)
+def test_trials_of_other_datasets_are_left_out_by_a_glob(names, beside, only):
+    words = shlex.split(own("gan-bench run test", names, beside))
+    assert (words[words.index("--only") + 1] if "--only" in words else None) == only
+    if only is not None:
+        assert all(matches(f"{name},seed=0", only) for name in names)
+        assert not any(matches(f"{name},seed=0", only) for name in beside)
+
+
+def test_records_without_a_command_have_none():
+    assert own(None, ["a"]) is None
+
+
+@pytest.mark.parametrize(("waiting", "words"), [(1, "1 other setting has"), (3, "3 other settings have")])
+def test_the_best_of_a_stopped_suite_is_the_best_so_far(waiting, words):
+    begun = trials(2e-4, (50, 51, 52))
+    rest = [
+        stored(with_lr(digits_trial(seed), 1e-3 * (each + 1)), status="planned")
+        for each in range(waiting)
+        for seed in range(3)
+    ]
+    found = answer([*begun, *rest])
+    assert found.headline.startswith("Best setting so far: ")
+    assert f"; {words} no finished trial yet" in found.headline
+    assert "There is no other setting" not in found.headline
+    assert answer(begun).headline.startswith("Best setting: ")
+
+
+def test_others_that_have_not_finished_are_not_counted_as_beaten():
+    begun = [*trials(2e-4, (50, 52, 49, 51, 50.5)), *trials(3e-4, (80, 83, 79, 84, 81))]
+    rest = stored(with_lr(digits_trial(0), 1e-3), status="planned")
+    assert "decidedly better than the other finished one." in answer([*begun, rest]).headline
+
+
+def test_settings_that_failed_are_not_waited_for():
+    assert answer([*trials(2e-4, (50, 51, 52)), *trials(3e-4, (None, None, None))]).headline.startswith(
+        "Best setting: "
+    )

@@ -110,7 +110,7 @@ def test_hostile_names_come_out_harmless_in_every_format(results):
     assert not any(cell[:1] in "=+-@" for cell in cells if cell)
     markdown = name.with_suffix(".md").read_text()
     assert "<script" not in markdown
-    assert r"\| [a]" in markdown
+    assert r"\| \[a\]" in markdown
     latex = name.with_suffix(".tex").read_text()
     assert r"\input{/" not in latex
     assert r"100\%\_\$x\textasciicircum{}2 \& \#1" in latex

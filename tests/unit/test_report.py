@@ -228,6 +228,21 @@ def test_a_terminal_of_any_width_shows_whole_numbers(study, width):
         assert width < 200 or {text for text in texts if text.replace(".", "").isdigit()} <= shown
 
 
+@pytest.mark.parametrize("width", [80, 180])
+def test_the_first_screen_is_what_tells_settings_apart(study, width):
+    """FID, seeds and what differs; a terminal of 180 columns once showed 18, several empty or all the same."""
+    found = table(ReportTables.of(build_frames(study)).all, "settings")
+    console = Console(file=io.StringIO(), width=width)
+    print_table(found, console, details=False)
+    said = console.file.getvalue()
+    head = next(line for line in said.splitlines() if line[:1] == "┃")
+    assert [part.strip() for part in head.strip("┃").split("┃")] == ["#", "lr", "seeds", "FID ↓"]
+    assert "--tables all also shows" in said
+    console = Console(file=io.StringIO(), width=width)
+    print_table(found, console)
+    assert "train s" in console.file.getvalue()
+
+
 def test_a_narrow_terminal_keeps_the_verdict(study):
     console = Console(file=io.StringIO(), width=72)
     print_table(table(ReportTables.of(build_frames(study)).all, "factor-learning-rate"), console)

@@ -1,0 +1,116 @@
+"""The same settings trained twice: intervals against SciPy's own test, margins, and what counts as the same setting."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import digits_trial
+from scipy import stats
+from support.commands import gan_bench
+from test_page import write
+from test_report import stored, with_lr
+
+from gan_bench.report.equivalence import equivalence_table, same_settings, welch
+
+FIRST = (3.9, 4.4, 4.1, 4.6, 4.0)
+
+
+@pytest.mark.parametrize("size", [3, 4, 9])
+def test_the_interval_is_scipy_s(size):
+    second = np.random.default_rng(size).normal(4.3, 0.5, size)
+    difference, low, high, _ = welch(FIRST, second, 0.1)
+    found = stats.ttest_ind(second, FIRST, equal_var=False)
+    interval = found.confidence_interval(0.95)
+    assert (difference, low, high) == pytest.approx((second.mean() - np.mean(FIRST), interval.low, interval.high))
+    assert (low > 0 or high < 0) == (found.pvalue < 0.05)
+
+
+@pytest.mark.parametrize("margin", [0.02, 0.1, 0.3, 0.6, 2.0])
+@pytest.mark.parametrize("shift", [-0.5, -0.1, 0.0, 0.2, 1.0])
+def test_equivalence_is_two_one_sided_tests(margin, shift):
+    second = np.array(FIRST[::-1]) + shift + np.array([0.1, -0.1, 0.05, 0.0, -0.05])
+    lower = stats.ttest_ind(second + margin, FIRST, equal_var=False, alternative="greater").pvalue
+    upper = stats.ttest_ind(second - margin, FIRST, equal_var=False, alternative="less").pvalue
+    both = max(lower, upper) <= 0.05
+    different = stats.ttest_ind(second, FIRST, equal_var=False).pvalue < 0.05
+    expected = "equivalent" if both else "different" if different else "undecided"
+    assert welch(FIRST, second, margin)[3] == expected
+
+
+def test_order_of_values_and_of_sides_changes_nothing():
+    second = (4.0, 4.9, 4.2)
+    forward, backward = welch(FIRST, second, 0.1), welch(second, FIRST, 0.1)
+    assert forward[:3] == pytest.approx((-backward[0], -backward[2], -backward[1]))
+    assert welch(FIRST[::-1], second[::-1], 0.1)[:3] == pytest.approx(forward[:3])
+    assert forward[3] == backward[3]
+
+
+def test_two_seeds_of_a_side_are_not_judged():
+    assert welch(FIRST, (9.0, 9.1), 0.1)[3] == "not judged"
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(4.0, "equivalent"), (4.05, "equivalent"), (4.2, "different")])
+def test_values_without_spread_are_judged_by_the_margin_alone(value, verdict):
+    assert welch((4.0,) * 3, (value,) * 3, 0.1)[3] == verdict
+
+
+def side(fids, *, device="cpu", early=None, **changes):
+    items = []
+    for seed, fid in enumerate(fids):
+        made = stored(replace(digits_trial(seed), config=replace(digits_trial(seed).config, **changes)), fid=fid)
+        if early is not None:
+            made.evaluations[1:1] = stored(digits_trial(seed), fid=early + seed).evaluations[1:]
+        made.environment["device"] = device
+        items.append(made)
+    return items
+
+
+def test_suites_versions_and_devices_are_no_part_of_a_setting():
+    old = side((50.0, 51.0, 52.0), suite="one")
+    new = side((50.5, 51.5, 51.0), suite="two", suite_version=7, device="cuda")
+    (row,) = same_settings(old, new)
+    assert row["differs"] == "suite: one / two; device: cpu / cuda"
+    ratio = math.exp(np.log([50.5, 51.5, 51.0]).mean() - np.log([50.0, 51.0, 52.0]).mean())
+    assert row["ratio"] == pytest.approx(ratio)
+    assert row["verdict"] == "equivalent"
+
+
+def test_a_longer_training_is_compared_where_the_shorter_one_ends():
+    first = side((50.0, 51.0, 52.0))
+    length = digits_trial(0).config.epochs
+    second = side((10.0, 11.0, 12.0), epochs=9, early=50.0)
+    (row,) = same_settings(first, second)
+    assert row["epochs"] == length
+    assert row["new"] == pytest.approx(51.0)
+    assert f"epochs trained: {length} / 9" in row["differs"]
+
+
+@pytest.mark.parametrize("change", [{"lr_g": 9e-4}, {"batch_size": 7}, {"train_limit": 10}])
+def test_other_values_are_another_setting(change):
+    assert same_settings(side((50.0, 51.0, 52.0)), side((50.0, 51.0, 52.0), **change)) == []
+
+
+def test_scores_of_other_protocols_are_not_compared():
+    fewer = [stored(digits_trial(seed), fid=50.0 + seed, samples=50) for seed in range(3)]
+    assert same_settings(side((50.0, 51.0, 52.0)), fewer) == []
+
+
+def test_the_table_says_which_margin_it_was_made_with():
+    rows = same_settings(side((50.0, 51.0, 52.0)), side((50.0, 51.0, 52.0)), margin=0.25)
+    assert "within a factor of 1.25" in equivalence_table(rows, 0.25).note
+
+
+def test_the_command_says_how_many_are_the_same(tmp_path):
+    for seed in range(3):
+        write(tmp_path / "old", digits_trial(seed), 50.0 + seed)
+        other = replace(digits_trial(seed), config=replace(digits_trial(seed).config, suite="another"))
+        write(tmp_path / "new", other, 50.2 + seed)
+        write(tmp_path / "new", with_lr(digits_trial(seed), 9e-4), 20.0)
+    alone = gan_bench("compare", tmp_path / "old", tmp_path / "new")
+    matched = gan_bench("compare", tmp_path / "old", tmp_path / "new", "--match", "settings")
+    assert "1 setting in common: 1 equivalent" in matched.stdout, matched.stderr
+    assert matched.returncode == 0
+    assert "equivalent" not in alone.stdout
