@@ -187,6 +187,9 @@ def run(
 ) -> RunResult:
     """Train and score the trials of a suite, as ``gan-bench run`` does; finished ones are skipped.
 
+    No signal handler is installed. An interrupted run raises KeyboardInterrupt, as any function does; the same call
+    continues: trials under way from their last checkpoint, at most a minute old where checkpoints are cheap.
+
     Args:
         suite: Name of a suite, or path of its file.
         results: Folder for records.
@@ -213,6 +216,7 @@ def run(
 
     Raises:
         UserError: Something asked for cannot be.
+        KeyboardInterrupt: It was interrupted.
     """
     from gan_bench.bench_options import BenchOptions
     from gan_bench.cli.console import console
@@ -257,7 +261,7 @@ def run(
         dry_run=False,
         ray=RayOptions(address=ray_address, gpus=gpus_per_trial, cpus=cpus_per_trial),
     )
-    code = run_suite(options, console(file=io.StringIO()) if quiet else console())
+    code = run_suite(options, console(file=io.StringIO()) if quiet else console(), signals=False)
     name = results_name(read(find_suite(str(suite)))[0].suite, plan)
     return RunResult(code, Path(results) / name)
 

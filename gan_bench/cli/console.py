@@ -78,18 +78,19 @@ class StopRequest:
     Args:
         console: Where that is said.
         grace: Seconds from the first one in which everything ends.
+        hears: Whether it takes signals. Where a caller's process must not be changed, it does not.
 
     Attributes:
         asked: Whether a stop was asked for.
         grace: As given; it may be changed until then.
     """
 
-    def __init__(self, console: PlainConsole, grace: float = GRACE_SECONDS) -> None:
+    def __init__(self, console: PlainConsole, grace: float = GRACE_SECONDS, *, hears: bool = True) -> None:
         self.asked = False
         self._console, self.grace = console, grace
         self._timer: threading.Timer | None = None
         self._starting = threading.Lock()
-        self._listens = False
+        self._hears, self._listens = hears, False
 
     def __call__(self) -> bool:
         """Say whether a stop was asked for."""
@@ -148,7 +149,7 @@ class StopRequest:
     def listening(self) -> Iterator[None]:
         """Take signals for as long as the block runs; a block inside another changes nothing."""
         is_main = threading.current_thread() is threading.main_thread()  # only that one hears signals
-        if self._listens or not is_main:
+        if self._listens or not is_main or not self._hears:
             yield
             return
         self._listens = True

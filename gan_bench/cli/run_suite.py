@@ -38,13 +38,15 @@ was 3.0 (fully connected), 2.9 (DCGAN 28x28) and 1.7 (DCGAN 64x64); on the quiet
 for the first two."""
 
 
-def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool = False) -> int:
+def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool = False, signals: bool = True) -> int:
     """Run a suite and say what becomes of it.
 
     Args:
         options: What is asked for.
         console: Where it is said.
         all_tables: Whether every table is printed, or the ranking alone.
+        signals: Whether Ctrl-C and SIGTERM end it with a checkpoint of every trial under way. Without, no handler is
+            installed, and a trial under way continues from its last checkpoint.
 
     Returns:
         0 when all trials are done, 1 when one failed or diverged, 130 when interrupted.
@@ -53,13 +55,13 @@ def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool 
         UserError: Something asked for cannot be.
     """
     if options.executor == "ray":
-        return _run_on_cluster(options, console, all_tables=all_tables)
-    return _run(options, StopRequest(console), console, all_tables=all_tables)
+        return _run_on_cluster(options, console, all_tables=all_tables, signals=signals)
+    return _run(options, StopRequest(console, hears=signals), console, all_tables=all_tables)
 
 
-def _run_on_cluster(options: BenchOptions, console: PlainConsole, *, all_tables: bool) -> int:
+def _run_on_cluster(options: BenchOptions, console: PlainConsole, *, all_tables: bool, signals: bool) -> int:
     """Run a suite on a Ray cluster, hearing signals from the first: one may end parts of the cluster as well."""
-    stop = StopRequest(console, CONNECTING_GRACE_SECONDS)
+    stop = StopRequest(console, CONNECTING_GRACE_SECONDS, hears=signals)
     with stop.listening():
         try:
             return _run(options, stop, console, all_tables=all_tables)

@@ -89,8 +89,11 @@ def run_processes(
         jobs = _left_of(group_trials(left, sizes), meanwhile, into)
         failed = threading.Event()
 
+        def stop() -> bool:
+            return context.stop() or failed.is_set()
+
         def work(device: str, worker: Worker) -> None:
-            while not context.stop() and not into.enough(policy) and not failed.is_set():
+            while not stop() and not into.enough(policy):
                 with listening:
                     group = next(jobs, None)
                 if group is None:
@@ -110,7 +113,7 @@ def run_processes(
                     policy=policy,
                 )
                 try:
-                    claims = worker.run(job, context.stop)
+                    claims = worker.run(job, stop)
                 except BaseException:  # a listener's own fault: nobody would see the rest
                     failed.set()
                     raise
@@ -119,7 +122,11 @@ def run_processes(
                         into.note(trial, claims[trial.id])
 
         with ThreadPoolExecutor(len(workers)) as threads:
-            list(threads.map(lambda pair: work(*pair), workers))
+            try:
+                list(threads.map(lambda pair: work(*pair), workers))
+            except BaseException:  # KeyboardInterrupt, where nobody hears signals: workers save checkpoints and end
+                failed.set()
+                raise
 
     try:
         return until_nothing_moves(results, listed, policy, context.stop, carry_out)

@@ -118,19 +118,25 @@ def schedule(runs: Iterable[Run[T]]) -> list[T]:
 
     Raises:
         Exception: What a run raised; the others have ended by then.
+        KeyboardInterrupt: As it comes, between two runs or in the middle of a step; all runs are closed first, since a
+            notebook keeps the traceback, and with it whatever locks they hold.
     """
     active, stepper = _ActiveRuns(runs), _Stepper()
-    while active.requests:
-        chosen = active.next(stepper.most)
-        try:
-            result = stepper.advance([active.requests[index] for index in chosen])
-        except (Exception, SystemExit) as error:
-            for index in chosen:
-                active.resume(index, partial(active.runs[index].throw, error))
-        else:
-            for index in chosen:
-                active.resume(index, partial(active.runs[index].send, result))
-    stepper.leave()
+    try:
+        active.start()
+        while active.requests:
+            chosen = active.next(stepper.most)
+            try:
+                result = stepper.advance([active.requests[index] for index in chosen])
+            except (Exception, SystemExit) as error:
+                for index in chosen:
+                    active.resume(index, partial(active.runs[index].throw, error))
+            else:
+                for index in chosen:
+                    active.resume(index, partial(active.runs[index].send, result))
+    finally:
+        active.close()
+        stepper.leave()
     if active.raised:
         raise active.raised[0]
     return [active.ends[index] for index in range(len(active.runs))]
@@ -144,8 +150,16 @@ class _ActiveRuns(Generic[T]):
         self.requests: dict[int, StepRequest] = {}
         self.ends: dict[int, T] = {}
         self.raised: list[Exception] = []
+
+    def start(self) -> None:
+        """Let every run come to its first request."""
         for index, run in enumerate(self.runs):
             self.resume(index, run.__next__)
+
+    def close(self) -> None:
+        """End the runs that have not come to their ends."""
+        for run in self.runs:
+            run.close()
 
     def resume(self, index: int, how: Callable[[], StepRequest]) -> None:
         """Let a run continue until its next request."""

@@ -64,8 +64,9 @@ def _secrets(uri: str) -> Iterator[str]:
 
 def shown(uri: str) -> str:
     """Return a location without its credentials, for messages."""
+    text = "".join(uri.split())  # urlsplit drops some blanks, and then its parts are not found again
     try:
-        parts = urlsplit(uri)
+        parts = urlsplit(text)
     except ValueError:
         return "the tracking server"
     user, at, host = parts.netloc.rpartition("@")
@@ -77,9 +78,12 @@ def shown(uri: str) -> str:
     query = re.sub(r"([^&;=]+)=([^&;]*)", hide, parts.query)
     fragment = re.sub(r"([^?&;=]+)=([^&;]*)", hide, parts.fragment)
     kept = f"{name}:{HIDDEN}{at}{host}" if colon else parts.netloc
-    if (kept, query, fragment) == (parts.netloc, parts.query, parts.fragment):
+    changes = {f"//{parts.netloc}": f"//{kept}", f"?{parts.query}": f"?{query}", f"#{parts.fragment}": f"#{fragment}"}
+    if all(before == after for before, after in changes.items()):
         return uri
-    return urlunsplit(parts._replace(netloc=kept, query=query, fragment=fragment))
+    for before, after in changes.items():
+        text = text.replace(before, after, 1)
+    return text
 
 
 def without_secrets(text: str, uri: str) -> str:

@@ -354,7 +354,7 @@ def test_a_server_that_is_away_costs_the_run_nothing(tmp_path, suite):
     options = ["--results", results, "--tracking-uri", "http://127.0.0.1:9"]
     done = gan_bench("run", suite, *options)
     assert done.returncode == 0, done.stderr
-    assert "MLflow is incomplete" in done.stdout
+    assert "MLflow lacks 2 of 2 runs and the answer: " in done.stdout
     assert "sync" in done.stdout
     assert len(list(results.glob("tiny/*/record.json"))) == 2
     repaired = gan_bench("sync", results)

@@ -122,7 +122,7 @@ def test_lost_processes_nodes_and_drivers_cost_no_trial(cluster, start, tmp_path
     wait_for(lambda: at_a_time(first.said()) == 2, first)  # nodes write records before the driver hears of them
     kill_all(first)
     gone = pids(results).values()
-    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in gone), 30)  # noqa: PTH110
+    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in gone))  # noqa: PTH110
     assert ends(results) == []
 
     second = start()

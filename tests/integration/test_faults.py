@@ -24,6 +24,7 @@ from support.tracking import mlflow_runs
 
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import EvaluationConfig
+from gan_bench.core.channel import spawn
 from gan_bench.execution import checkpointing, environment
 from gan_bench.execution.claim import Policy
 from gan_bench.execution.events import NullListener
@@ -337,11 +338,13 @@ def test_a_worker_that_nobody_listens_to_stops_as_asked(tmp_path):
         policy=Policy(),
     )
     command = [sys.executable, "-m", "gan_bench.execution.worker"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        process.stdout.close()
+    with (tmp_path / "errors").open("wb") as errors:
+        process, said = spawn(command, errors, dict(os.environ))
+    said.close()
+    with process:
         process.stdin.write(job.to_json() + "\n")
         process.stdin.flush()
-        assert process.wait(HANG) == 0
+        assert process.wait(HANG) == 0, (tmp_path / "errors").read_text()
     record = record_of(RecordDirectory.of(tmp_path, trial))
     assert (record.status, record.failure) == (Status.INTERRUPTED, None)
 
@@ -544,8 +547,8 @@ def test_a_server_that_hangs_and_one_that_dies_cost_training_nothing(tmp_path, s
     kill(signal.SIGSTOP)
     said, _ = first.communicate(timeout=HANG)
     assert first.returncode == 0, said
-    assert "MLflow is incomplete" in said
-    assert "repairs it" in said
+    assert "MLflow lacks 1 of 1 run" in said
+    assert "completes it" in said
     kill(signal.SIGCONT)
     repaired = gan_bench("sync", results, "--tracking-uri", uri)
     assert "1 run up to date" in repaired.stdout, repaired.stderr
@@ -555,7 +558,7 @@ def test_a_server_that_hangs_and_one_that_dies_cost_training_nothing(tmp_path, s
     kill(signal.SIGKILL)
     said, _ = second.communicate(timeout=HANG)
     assert second.returncode == 0, said
-    assert "MLflow is incomplete" in said
+    assert "MLflow lacks 1 of 1 run" in said
     assert {s.record["status"] for s in scan(results) if isinstance(s, StoredTrial)} == {"done"}
     local = gan_bench("sync", results)
     assert "2 runs up to date" in local.stdout

@@ -107,7 +107,8 @@ def test_a_checkpoint_of_another_trial_is_not_used(tmp_path):
     directory = RecordDirectory.of(tmp_path / "b", other)
     directory.path.mkdir(parents=True)
     directory.checkpoint.write_bytes(first.checkpoint.read_bytes())
-    run_alone(run_trial(other, directory, context(), NullListener()))
+    with pytest.warns(RuntimeWarning, match="training from the start, what was there is kept in"):
+        run_alone(run_trial(other, directory, context(), NullListener()))
     undisturbed, _ = run(tmp_path, other, "c")
     assert bits(directory) == bits(undisturbed)
 

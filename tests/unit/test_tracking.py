@@ -91,6 +91,7 @@ def test_a_mirror_that_dies_is_not_waited_for(mirror):
         ("http://me:secret@host:5000/x", "http://me:***@host:5000/x"),
         ("postgresql://me:se%40cret@host/db", "postgresql://me:***@host/db"),
         ("http://host:5000", "http://host:5000"),
+        (" http://me:sec\nret@host ", "http://me:***@host"),
         ("sqlite:////a/b.db", "sqlite:////a/b.db"),
         ("http://[broken", "the tracking server"),
         ("postgresql://host/db?user=me&password=secret", "postgresql://host/db?user=me&password=***"),
