@@ -11,7 +11,7 @@ from pathlib import Path
 from gan_bench.records.layout import PLAN, SUITE
 from gan_bench.tracking import server
 from gan_bench.tracking.entities import RESULTS_TAG
-from gan_bench.tracking.mirror import Mirror
+from gan_bench.tracking.mirror import Mirror, may_be_copied
 from gan_bench.tracking.views import View, note, views
 
 ANSWER_TAG = "gan_bench.answer"
@@ -71,7 +71,7 @@ def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None] = la
         client.log_artifact(run.info.run_id, str(page))
         progress()
         for path in (folder / SUITE, folder / PLAN):
-            if path.is_file() and not path.is_symlink():
+            if may_be_copied(path):
                 client.log_artifact(run.info.run_id, str(path))
         for path in tables:
             client.log_artifact(run.info.run_id, str(path), "tables")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
-from gan_bench.records.json_files import REMEDY
+from gan_bench.records.json_files import REMEDY, unreadable
 from gan_bench.records.layout import LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
 from gan_bench.records.reader import StoredTrial, read_header, read_or_error, trial_folders
@@ -117,10 +118,14 @@ class Mirror:
             Whether the trial has ever started: only then there is a run.
 
         Raises:
-            RecordError: The record is damaged.
+            RecordError: The record is damaged, or may not be read.
         """
         directory = RecordDirectory(path)
-        if not directory.environment.exists():
+        try:
+            directory.environment.stat()
+        except PermissionError as error:
+            raise unreadable(path, error) from None
+        except OSError:
             return False
         known = self._known(path.parent.name)
         tail = known.tails.setdefault(path, TrialTail(path))
@@ -264,9 +269,14 @@ class Mirror:
         self.client.log_batch(run.run_id, tags=entities.run_tags(tags))
 
     def _log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
-        """Copy a file of a record; a link may lead anywhere and is left out."""
-        if path.is_file() and not path.is_symlink():
+        """Copy a file of a record; a link may lead anywhere, and what may not be read is a fault of the record."""
+        if may_be_copied(path):
             self.client.log_artifact(run_id, str(path), folder)
+
+
+def may_be_copied(path: Path) -> bool:
+    """True for a file, no link, that this process may read."""
+    return path.is_file() and not path.is_symlink() and os.access(path, os.R_OK)
 
 
 def sync_suite(

@@ -120,8 +120,8 @@ def test_lost_processes_nodes_and_drivers_cost_no_trial(cluster, start, tmp_path
     first = start()
     wait_for(lambda: len(checkpoints(results)) == 2, first)
     wait_for(lambda: at_a_time(first.said()) == 2, first)  # nodes write records before the driver hears of them
-    kill_all(first)
     gone = pids(results).values()
+    kill_all(first)
     wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in gone))  # noqa: PTH110
     assert ends(results) == []
 
@@ -170,7 +170,7 @@ def test_a_signal_to_a_driver_and_its_cluster_ends_all_of_it(suite, tmp_path, ph
     path = tmp_path / "out"
     with path.open("w") as out:
         process = subprocess.Popen(
-            [*command, "--no-tracking", "--executor", "ray"],
+            [*command, "--no-tracking", "--executor", "ray", "--ray-address", "local"],  # no cluster of another test
             stdout=out,
             stderr=out,
             env=ENVIRONMENT,

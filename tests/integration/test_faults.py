@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -558,7 +559,9 @@ def test_a_server_that_hangs_and_one_that_dies_cost_training_nothing(tmp_path, s
     kill(signal.SIGKILL)
     said, _ = second.communicate(timeout=HANG)
     assert second.returncode == 0, said
-    assert "MLflow lacks 1 of 1 run" in said
+    assert re.search(r"MLflow lacks [12] of 2 runs and the answer: ", said), (
+        said
+    )  # of the first, it may have heard before
     assert {s.record["status"] for s in scan(results) if isinstance(s, StoredTrial)} == {"done"}
     local = gan_bench("sync", results)
     assert "2 runs up to date" in local.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import FrameType
 from typing import Any
 
 from gan_bench.core.errors import UserError
@@ -65,7 +67,7 @@ def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...]) -> dict[str, di
     if not ask(driver.mailbox.check_in.remote(handle)):
         return {}
     process = _process(driver)
-    with process.working_for(driver, handle) as sender:
+    with _ending_at_once(), process.working_for(driver, handle) as sender:
         for job in map(Job.from_json, jobs):
             if process.stop() or (job.policy.fail_fast and sender.bad):
                 break
@@ -75,6 +77,33 @@ def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...]) -> dict[str, di
             else:
                 _carry_away(job, context, process, sender)
         return dict(sender.claims)
+
+
+class _ProcessEnds(BaseException):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """Let SIGTERM end this process, whatever code it is in.
+
+    Ray's own handler raises SystemExit. A trial takes that for code of its own that tried to end the process and would
+    have failed, though its node has only gone, and it continues elsewhere.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _ProcessEnds
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except _ProcessEnds:
+        raise SystemExit(1) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @dataclass(frozen=True)
@@ -95,7 +124,7 @@ def call(
 ) -> Answer:
     """Let a function work on the run context of a site."""
     process = _process(driver)
-    with process.working_for(driver, handle):
+    with _ending_at_once(), process.working_for(driver, handle):
         try:
             return Answer(work(*arguments, context=process.contexts.of(site), **options))
         except UserError as error:
