@@ -128,6 +128,23 @@ def test_folders_and_files_that_pages_name_exist():
             assert (ROOT / target).exists(), f"{page.name}: {target}"
 
 
+def test_the_guide_for_contributors_names_what_there_is():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    files = re.findall(r"`((?:gan_bench|tests|benchmarks|docs|results)/[\w./-]+)`", text)
+    assert len(files) > 10
+    assert [name for name in files if not (ROOT / name).exists()] == []
+    assert [link for link in re.findall(r"\]\((?!https)([^)]+)\)", text) if not (ROOT / link).exists()] == []
+    made = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`?make ([a-z-]+)", text)) <= made
+    for name in ("copies", "digits", "ttur"):
+        assert any(name in (ROOT / file).read_text() for file in files if file.endswith((".py", ".yaml"))), name
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
+    assert [step["run"] for step in workflow["jobs"]["test"]["steps"] if "run" in step][-2:] == [
+        "make lint",
+        "make test",
+    ]
+
+
 def test_generated_pages_are_up_to_date():
     done = subprocess.run(
         [sys.executable, ROOT / "docs" / "generate.py", "--check"], capture_output=True, text=True, check=False
