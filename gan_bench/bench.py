@@ -63,7 +63,7 @@ class Preparation:
         pool: The worker processes, or None when trials run in this process.
         estimate: What a short measurement says, or what is known without one; None when it could not be made.
         problem: Why it could not.
-        remarks: What somebody should know who runs it.
+        remarks: Warnings to show before the run.
         cluster: The cluster it runs on, or None.
     """
 
@@ -121,8 +121,8 @@ def prepare(
 
     Args:
         options: What is asked for.
-        stop: Says whether to stop.
-        notify: Learns what is being prepared.
+        stop: Returns True once the run should stop.
+        notify: Receives what is being prepared.
         planned: Called with the plan before anything is read or measured.
         cluster: Where trials run, or None for this machine. Device, profile and all measurements are then its.
 
@@ -219,7 +219,7 @@ def _with_work(prepared: Preparation, options: BenchOptions) -> Preparation:
 
 
 def _retrain(state: State, suite_folder: Path) -> str:
-    """Say why a trial that had ended is trained again, and where its earlier record is kept."""
+    """Return why a finished trial is trained again, and where its earlier record is kept."""
     why = str(state.retrain).removesuffix(f"; {REMEDY}")
     return f"{why} (its earlier record is kept in {suite_folder / state.keep})" if state.keep else why
 
@@ -233,7 +233,7 @@ def _epochs_kept(results: Path, trial: Trial, place: Place, found: Survey) -> in
 
 
 def _tasks(cluster: Cluster | None, options: BenchOptions, count: int) -> int:
-    """Say how many of so many trials run at a time; without a cluster, and without processes, one."""
+    """Return how many trials run at a time; one without a cluster or worker processes."""
     return max(1, min(cluster.slots(), count, options.workers or count)) if cluster else 1
 
 
@@ -252,7 +252,7 @@ def carry_out(
     Args:
         prepared: What ``prepare`` returned, with an estimate.
         options: What is asked for.
-        listener: Learns how it goes.
+        listener: Receives progress events.
         ended: Called when all trials have ended, before the mirror's last pass, which takes the report along.
 
     Raises:

@@ -136,7 +136,7 @@ def _find(path: Path, *, average: bool) -> _Stored:
 
 
 def _require_plugins(stored: _Stored, *, allowed: bool) -> None:
-    """Run the local file that an architecture is of, if it is of one and that is allowed.
+    """Load the plug-in that defines an architecture, if there is one and it is allowed.
 
     Raises:
         UserError: It is not allowed, or the code of the architecture is another now.

@@ -330,7 +330,9 @@ def sample(
     out: Annotated[Path | None, typer.Option(help="Folder of the images \\[default: TRIAL-samples here].")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the latent vectors.")] = 0,
     images: Annotated[int, typer.Option(min=0, max=1_000_000, help="Write so many single PNG files.")] = 0,
-    interpolate: Annotated[int, typer.Option(min=0, max=1000, help="Write 8 ways of so many images each.")] = 0,
+    interpolate: Annotated[
+        int, typer.Option(min=0, max=1000, help="Write 8 latent interpolations of so many images each.")
+    ] = 0,
     gif: Annotated[bool, typer.Option("--gif", help="Write the sample grids of all epochs as a GIF.")] = False,
     ema: Annotated[bool, typer.Option("--ema", help="Take the moving average of G.")] = False,
     allow_plugins: AllowArchitecture = False,

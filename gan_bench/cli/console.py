@@ -93,7 +93,7 @@ class StopRequest:
         self._hears, self._listens = hears, False
 
     def __call__(self) -> bool:
-        """Say whether a stop was asked for."""
+        """True if a stop was asked for."""
         return self.asked
 
     def handle(self, number: int, frame: FrameType | None) -> None:

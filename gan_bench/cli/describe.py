@@ -163,7 +163,7 @@ def _describe_dataset(name: str) -> RenderableType:
 
 
 def how_fetched(dataset: Dataset) -> str:
-    """Say how a dataset comes to a machine."""
+    """Describe how a dataset is obtained."""
     if dataset.fetch is None:
         return "nothing to download"
     if not dataset.can_fetch:
@@ -229,7 +229,7 @@ _DESCRIPTIONS: dict[str, Callable[[str], RenderableType]] = {
 
 
 def present(name: str, data: DataRoot) -> Iterator[str]:
-    """Say what is there of a dataset: images per split, how many of them differ, and what was left out."""
+    """Describe the files of a dataset: images per split, how many are distinct, and what was left out."""
     import hashlib
 
     from gan_bench.core.errors import DataError

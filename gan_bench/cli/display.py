@@ -47,7 +47,7 @@ class PreparationLines:
         self._what, self._said_at, self._said = "", 0.0, 0.0
 
     def __call__(self, what: str, fraction: float) -> None:
-        """Say it, unless it was said a moment ago."""
+        """Print it, unless it was printed a moment ago."""
         now = time.monotonic()
         if what != self._what:
             self._what, self._said_at, self._said = what, now, fraction
@@ -211,14 +211,14 @@ class ProgressDisplay:
             self._bar.update(self._suite, description=name, completed=self._clock.fraction, now=text)
 
     def _say_suite(self) -> None:
-        """Say now and then in a plain line how far the suite is."""
+        """Print the suite's progress from time to time, as a plain line."""
         if self.total > 1 and time.monotonic() - self._last_suite_line > SUITE_SECONDS:
             self._last_suite_line = time.monotonic()
             running = f"{len(self._pace)} running at {sum(self._pace.values()):,.0f} images/s"
             self._say(f"{self._clock}; {self._finished} of {plural(self.total, 'trial')} done, {running}")
 
     def _warn_if_slow(self, trial: Trial, progress: Progress) -> None:
-        """Say once when a trial runs at a fraction of the pace that was measured before the start."""
+        """Warn once when a trial runs at a fraction of the pace measured before the start."""
         expected, pace = self._expected(trial.config), progress.images_per_second
         if expected is None or not 0 < pace < SLOW * expected or trial.id in self._slow:
             return

@@ -259,7 +259,7 @@ def _conclude(
 
 
 def _conclude_share(outcome: Outcome, statuses: Sequence[Status | None], console: PlainConsole) -> int:
-    """Say what came of this process's share of a suite."""
+    """Print the outcome of this process's share of a suite."""
     mine = list(outcome.results.records.values())
     elsewhere = f", {len(outcome.results.held)} under way elsewhere" if outcome.results.held else ""
     console.say(
@@ -283,7 +283,7 @@ def _status(directory: RecordDirectory) -> Status | None:
 
 
 def _why(trial: Trial, prepared: Preparation, outcome: Outcome, options: BenchOptions) -> str:
-    """Say why a trial is not done."""
+    """Return why a trial is not done."""
     if trial.id in prepared.blocked:
         return f"unreadable, skipped: {prepared.blocked[trial.id]}"
     if trial.id in outcome.results.held:

@@ -62,7 +62,7 @@ _NO_MEMORY = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether memory ran out: torch raises a RuntimeError, for main memory a plain one."""
+    """True if memory ran out: torch raises a RuntimeError, for main memory a plain one."""
     if isinstance(error, RuntimeError):
         return any(text in str(error) for text in _NO_MEMORY)
     return isinstance(error, MemoryError)

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Say which known names are close to a wrong one.
+    """Return the known names that are close to a wrong one.
 
     Args:
         name: The name that was not found.
@@ -173,7 +173,7 @@ class Registry(Mapping[str, T], Generic[T]):
             self._provisional.add(name)
 
     def close_shipped(self) -> None:
-        """Say that what is registered so far comes with gan_bench."""
+        """Mark everything registered so far as shipped with gan_bench."""
         self._shipped = frozenset(self._entries)
 
     def shipped(self) -> dict[str, T]:
@@ -181,7 +181,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return {name: entry for name, entry in self._entries.items() if name in self._shipped}
 
     def is_shipped(self, name: str) -> bool:
-        """Say whether an entry comes with gan_bench."""
+        """True if an entry is shipped with gan_bench."""
         return name in self._shipped
 
     def source(self, name: str) -> Source | None:
@@ -214,7 +214,7 @@ class Registry(Mapping[str, T], Generic[T]):
         raise UserError(f'unknown {self.kind} "{name}" ({self.hint(name)})') from None
 
     def hint(self, name: str) -> str:
-        """Say which names are close to a wrong one, or that a package may be missing."""
+        """Return the names that are close to a wrong one, or a hint that a package may be missing."""
         found = did_you_mean(name, self)
         return found if found.startswith("did") or not self.plural else f"{found}; others come with packages of parts"
 

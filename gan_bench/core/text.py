@@ -44,7 +44,7 @@ def _one_line(text: str) -> str:
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Say whether a name matches a glob, or contains a text that is none."""
+    """True if a name matches a glob, or contains a text that is none."""
     return fnmatchcase(name, pattern) or (not set(pattern) & set("*?[") and pattern in name)
 
 

@@ -84,7 +84,7 @@ class Dataset:
 
     @property
     def can_fetch(self) -> bool:
-        """Say whether this machine has what downloading the files takes, a network apart."""
+        """True if this machine has the packages that the download needs."""
         return self.fetch is not None and (not self.fetch_needs or find_spec(self.fetch_needs) is not None)
 
 

@@ -113,7 +113,7 @@ def image_tree(top: Path) -> tuple[list[str], list[str]]:
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
-    """Say whether a link leads to a folder that is not one it lies in: such a loop holds nothing new."""
+    """True if a link leads to a folder outside its own parents: a loop holds nothing new."""
     if not entry.is_symlink() or not os.path.isdir(entry.path):  # noqa: PTH112 - see open_source
         return False
     target = Path(os.path.realpath(entry.path))

@@ -89,7 +89,7 @@ def from_images(
         folder: The data folder.
 
     Raises:
-        DataError: It is not there, or a image cannot be used.
+        DataError: It is not there, or an image cannot be used.
     """
     found = path or _find(name, folder)
     prepared = prepare(found, split, transform)

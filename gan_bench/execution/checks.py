@@ -32,7 +32,7 @@ def check_plan(trials: tuple[Trial, ...], context: RunContext) -> list[str]:
     """Find out before hours are spent what would stop a plan: names, shapes, data and weights.
 
     Returns:
-        What somebody should know who runs it.
+        Warnings to show before the run.
 
     Raises:
         UserError: Something the plan names does not exist or does not fit.

@@ -49,12 +49,12 @@ class Policy:
     fresh_since: str | None = None
 
     def is_terminal(self, directory: RecordDirectory) -> bool:
-        """Say whether a record says that its trial needs no further run."""
+        """True if a record says that its trial needs no further run."""
         ends = {Status.DONE, Status.DIVERGED} if self.retry_failed else {Status.DONE, Status.DIVERGED, Status.FAILED}
         return status_of(directory) in ends and not self.is_outdated(directory)
 
     def is_outdated(self, directory: RecordDirectory) -> bool:
-        """Say whether a record is of a run that is to be ignored."""
+        """True if a record is of a run that is to be ignored."""
         return self.fresh_since is not None and str(environment_of(directory).get("started", "")) < self.fresh_since
 
 
@@ -162,7 +162,7 @@ def claim_and_run(
         trial: The trial.
         results: The results folder.
         context: Where and how it runs.
-        listener: Learns how it goes.
+        listener: Receives progress events.
         policy: What counts as finished.
         patience: Seconds to wait for its owner.
 

@@ -109,7 +109,7 @@ class RunContext:
         return self._once(("reference", config.dataset, config.image_size, extractor.name), compute)
 
     def has_references(self, config: TrialConfig) -> bool:
-        """Say whether the reference statistics of a trial are there without being computed."""
+        """True if the reference statistics of a trial are there without being computed."""
         train, held_out = self.images(config.dataset, "train", config.image_size), self.held_out(config)
         return all(is_cached(train, held_out, extractor) for extractor in self.extractors(config))
 

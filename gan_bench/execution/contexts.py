@@ -22,7 +22,7 @@ class Contexts:
 
     Args:
         stop: Says whether to stop at the next step.
-        notify: Learns what is being prepared.
+        notify: Receives what is being prepared.
         saved: Called after every checkpoint with the record it is of.
     """
 

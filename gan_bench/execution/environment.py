@@ -146,7 +146,7 @@ def describe(device: torch.device, engine: str, identity: Mapping[str, Any] | No
 
 
 def _precision() -> dict[str, bool]:
-    """Say what a GPU computes in TensorFloat-32 while it trains: PyTorch's defaults, as an article has them."""
+    """Return what a GPU computes in TensorFloat-32 during training: PyTorch's defaults, as in the articles."""
     return {"cudnn_tf32": torch.backends.cudnn.allow_tf32, "matmul_tf32": torch.backends.cuda.matmul.allow_tf32}
 
 

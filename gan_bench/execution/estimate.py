@@ -60,7 +60,7 @@ class Estimate:
         return config.batch_size / seconds if seconds else None
 
     def group(self, config: TrialConfig) -> int:
-        """Say how many trials like this one should train together."""
+        """Return how many trials like this one should train together."""
         return self.groups.get(shape_key(config), 1)
 
 
@@ -157,7 +157,7 @@ def _groups(paces: Mapping[Hashable, _Pace]) -> dict[Hashable, int]:
 
 
 def _paces(trials: list[Trial], context: RunContext, group: int | None, workers: int = 1) -> dict[Hashable, _Pace]:
-    """Measure every kind. One that does not fit into memory counts nothing: it will fail, and say so."""
+    """Measure every kind. Kinds that run out of memory count as 0 s; the trial reports it."""
     counts = Counter(shape_key(trial.config) for trial in trials)
     paces: dict[Hashable, _Pace] = {}
     for config in (trial.config for trial in trials):

@@ -32,7 +32,7 @@ def run_inline(
         results: The results folder.
         trials: What to run.
         context: Where and how.
-        listener: Learns how it goes.
+        listener: Receives progress events.
         policy: What becomes of trials that ended before or end badly.
         sizes: Says how many trials like this one train together at most.
     """
@@ -75,7 +75,7 @@ def run_processes(
         results: The results folder.
         trials: What to run.
         context: Data folder, engine and the request to stop; its device is not used.
-        listener: Learns how it goes, one event at a time.
+        listener: Receives progress events, one at a time.
         policy: What becomes of trials that ended before or end badly.
         pool: The workers.
         sizes: Says how many trials like this one train together at most, in one process.

@@ -32,7 +32,7 @@ class TimeLimit(Exception):  # noqa: N818 - it is an outcome, not an error
 
 
 def classify(error: BaseException, device: torch.device) -> tuple[Status, Failure | None, str]:
-    """Say how a trial ended that raised this.
+    """Classify how a trial ended, from the exception it raised.
 
     Args:
         error: What ended it.

@@ -19,7 +19,7 @@ class EventInbox:
 
     Args:
         trials: What was sent.
-        listener: Learns how trials go.
+        listener: Receives the trials' progress events.
         listening: Held while the listener learns anything.
 
     Attributes:

@@ -67,11 +67,11 @@ class Meter:
         return steps / seconds if seconds else None
 
     def training_exceeds_limit(self, since: float) -> bool:
-        """Say whether the limit is reached, with this trial's share of what has run since a time."""
+        """True if the limit is reached, with this trial's share of what has run since a time."""
         return self._exceeds((time.perf_counter() - since) / self._sharing)
 
     def evaluation_exceeds_limit(self, since: float) -> bool:
-        """Say whether the limit is reached, with all of what has run since a time: evaluations are not shared."""
+        """True if the limit is reached, with all of what has run since a time: evaluations are not shared."""
         return self._exceeds(time.perf_counter() - since)
 
     def _exceeds(self, more: float) -> bool:

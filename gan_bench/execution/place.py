@@ -19,7 +19,7 @@ class Place(Protocol):
         """What computes there: ``cpu``, ``cuda:0``."""
 
     def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
-        """Let a function work there; it takes the place's run context as ``context``.
+        """Call ``work`` on that machine, with its run context as ``context``.
 
         Raises:
             UserError: What the function raised.

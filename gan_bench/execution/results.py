@@ -40,7 +40,7 @@ class Results:
             self.held[trial.id] = claim
 
     def enough(self, policy: Policy) -> bool:
-        """Say whether no further trial is to start, because one failed or diverged."""
+        """True if no further trial is to start, because one failed or diverged."""
         return policy.fail_fast and any(record.status in _BAD for record in list(self.records.values()))
 
 
@@ -61,7 +61,7 @@ class Meanwhile:
         self._before = {trial.id: _end_of(RecordDirectory.of(results, trial)) for trial in trials}
 
     def finished(self, trial: Trial) -> bool:
-        """Say whether a trial has a new end; one that failed anew is not tried again by everybody."""
+        """True if a trial has a new end; a trial that failed again is not retried by every process."""
         directory = RecordDirectory.of(self._results, trial)
         try:
             if end_of(directory) == self._before[trial.id] or self._policy.is_outdated(directory):
@@ -84,7 +84,7 @@ def until_nothing_moves(
     stop: Callable[[], bool],
     carry_out: Callable[[list[Trial], Results], None],
 ) -> Results:
-    """Run what is free, then what has become free meanwhile; in the end write down what was skipped."""
+    """Run free trials, then those whose locks were released; record the rest as skipped."""
     into, left = Results(), trials
     while left and not stop():
         carry_out(left, into)

@@ -49,7 +49,7 @@ def run_trial(
         trial: The trial; the caller holds its lock.
         directory: Where its record goes; a checkpoint found there is resumed.
         context: Where and how it runs.
-        listener: Learns how it goes.
+        listener: Receives progress events.
         time_limit: Seconds of training and evaluation, those of earlier parts included, after which the trial fails;
             its checkpoint stays, so that a longer limit continues.
 
@@ -147,7 +147,7 @@ class _TrialRun:
         warnings.warn(text, RuntimeWarning, stacklevel=2)
 
     def _why_not_resumed(self, described: Mapping[str, Any], identity: Mapping[str, str]) -> str | None:
-        """Say why an earlier part may not be continued: other images or networks, or a device of another kind.
+        """Return why an earlier part cannot be resumed: other images or networks, or another kind of device.
 
         CPU and CUDA draw different noise. Other thread counts and library versions only round differently; the
         trial is resumed and its environment lists them.

@@ -101,7 +101,7 @@ class Worker:
 
     Args:
         threads: CPU threads, or None for torch's own choice.
-        listener: Learns how trials go.
+        listener: Receives the trials' progress events.
         listening: Held while the listener learns anything.
     """
 
@@ -181,7 +181,7 @@ class Worker:
         return self._process
 
     def _why(self, process: subprocess.Popen[str], *, late: bool) -> str:
-        """Say why a process ended before its job."""
+        """Return why a process ended before its job."""
         code = process.wait()
         if late:
             return LATE
@@ -250,5 +250,5 @@ class _RunningJob:
 
 
 def _ran_out_of_memory(claim: Claim) -> bool:
-    """Say whether a trial left a process whose memory may be in pieces."""
+    """True if a trial left a process whose memory may be in pieces."""
     return isinstance(claim, TrialRecord) and claim.failure is Failure.OUT_OF_MEMORY

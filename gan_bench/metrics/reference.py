@@ -102,7 +102,7 @@ def reference(
 
 
 def is_cached(images: ImageSet, held_out: ImageSet | None, extractor: Extractor) -> bool:
-    """Say whether the cache has the statistics of these images."""
+    """True if the cache has the statistics of these images."""
     return _cache_path(images, held_out, extractor).exists()
 
 

@@ -109,7 +109,7 @@ def _may(path: str | Path, how: int) -> bool:
 
 
 def content_fault(directory: RecordDirectory) -> str | None:
-    """Say why what an unfinished trial has left cannot be resumed because of its content, or return None.
+    """Return why the content of an unfinished trial cannot be resumed, or None.
 
     Raises:
         UnreadableError: The system does not let this process read it.
@@ -126,7 +126,7 @@ def content_fault(directory: RecordDirectory) -> str | None:
 
 
 def damage_of(directory: RecordDirectory) -> str | None:
-    """Say what is wrong with the files of a trial that has ended, or return None when they are what was written.
+    """Return what is wrong with the files of a finished trial, or None when they are what was written.
 
     Files that a publication left out are not missed.
 
@@ -160,7 +160,7 @@ def epochs_kept(directory: RecordDirectory) -> int:
 
 
 def inputs_changed(directory: RecordDirectory, now: Mapping[str, Any]) -> str | None:
-    """Say what an earlier run of the trial had that is another now, or return None.
+    """Return what has changed since an earlier run of the trial, or None.
 
     To resume from its checkpoint would be a mixture.
 

@@ -55,7 +55,7 @@ def read_file(path: Path) -> bytes:
 
 
 def unreadable(path: Path, error: OSError, done: str = "read") -> UnreadableError:
-    """Say that a file or folder is there and cannot be used: why, whose it is, and what to do.
+    """Make the error for a file or folder that exists and may not be used: why, its owner, the remedy.
 
     Args:
         path: The file or folder.

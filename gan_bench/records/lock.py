@@ -23,7 +23,7 @@ from gan_bench.records.json_files import unreadable
 from gan_bench.records.layout import LOCKS, RecordDirectory
 
 PATIENCE_SECONDS = 0.1
-"""How long a lock is asked for: whoever only looks at it holds it for an instant."""
+"""Seconds to wait for a lock: a process that only looks at it holds it for an instant."""
 
 
 @dataclass(frozen=True)

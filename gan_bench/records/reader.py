@@ -153,7 +153,7 @@ def _known(path: Path, texts: Mapping[str, bytes], form: TypeAdapter[Any], keys:
 def _altered(
     path: Path, record: Mapping[str, Any] | None, texts: Mapping[str, bytes], *, history: bool
 ) -> AlteredError | None:
-    """Say which of the files that were read are not what the trial's end vouches for; old ends vouch for none."""
+    """Return which of the files read do not fit the digests in record.json; old records have none."""
     kept = (record or {}).get("files")
     if not kept:
         return None

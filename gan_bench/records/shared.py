@@ -83,7 +83,7 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial],
 
 
 def _is_sound(path: Path, row: Mapping[str, Any]) -> bool:
-    """Say whether a row of an earlier plan can be kept: what is damaged must not be sealed."""
+    """True if a row of an earlier plan can be kept: a damaged one must not be sealed."""
     try:
         check_planned(path, row)
     except RecordError:

@@ -99,7 +99,7 @@ def _faults(stored: StoredTrial, left_out: frozenset[str]) -> Iterator[str]:
 
 
 def _is_whole(checkpoint: Path, trial_id: str) -> bool:
-    """Say whether a checkpoint is what was written, for this trial; torch alone can read more of it."""
+    """True if a checkpoint is what was written, for this trial; torch alone can read more of it."""
     try:
         payload = unseal(checkpoint.read_bytes(), CHECKPOINT_MAGIC)
     except FileNotFoundError:  # its trial has just ended

@@ -1,4 +1,4 @@
-"""Write one trial's record as the trial runs; whoever does holds the trial's lock."""
+"""Write one trial's record as the trial runs; the caller must hold the trial's lock."""
 
 from __future__ import annotations
 

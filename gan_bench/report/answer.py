@@ -131,7 +131,7 @@ def _headline(study: Study, protocol: str, found: Leaders | None) -> str:
 
 
 def _alone(found: Leaders, waiting: int) -> str:
-    """Say why nothing is compared, unless what waits has been counted already."""
+    """Return why nothing is compared, or nothing where unfinished settings explain it."""
     if not found.unknown:
         return "" if waiting else " There is no other setting to compare it with."
     why = "with one seed" if found.score.n == 1 else "as no other shares two seeds with it"
@@ -202,7 +202,7 @@ def _factor_rows(study: Study, protocol: str, tables: list[Table]) -> Iterator[t
 
 
 def _factor_sentences(factor: str, rows: pd.DataFrame) -> Iterator[str]:
-    """Say what the comparisons of every two levels came to over the recipes."""
+    """Summarise the comparisons of every two levels over the recipes."""
     if factor == EPOCHS:
         yield _epochs_sentence(_records(rows.groupby("recipe", sort=True).tail(1)))
         return
@@ -262,7 +262,7 @@ def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, An
 
 
 def _epochs_sentence(rows: list[dict[str, Any]]) -> str:
-    """Say whether the last evaluated epochs still improved the primary score, recipe by recipe."""
+    """Summarise whether the last evaluated epochs still improved the primary score, by recipe."""
     title, count = MEASURES[primary_measure()].title, len(rows)
     improved = [row for row in rows if row["winner"] == row["second_level"]]
     sure = [row for row in improved if row["found"] in ("decided", "probable")]

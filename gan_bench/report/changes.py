@@ -165,7 +165,7 @@ def _tolerance(asked: float | None, spread: float | None, noise: float, seeds: i
 
 
 def _always_worse(old: Study, new: Study, protocol: str, members: pd.DataFrame) -> str:
-    """Say why a setting is worse whatever tests say: no better than untrained, or newly collapsed; else nothing."""
+    """Return why a setting is worse without a test: no better than untrained, or newly collapsed; else nothing."""
     primary = primary_measure()
     recipe = str(members["recipe_old"].iloc[0])
     untrained = new.untrained(protocol, primary, recipe) or old.untrained(protocol, primary, recipe)
@@ -219,7 +219,7 @@ def _judge_by_tolerance(row: Mapping[str, Any], pair: Paired, way: str, tests: i
 
 
 def sentence(row: Mapping[str, Any]) -> str:
-    """Say what became of a setting."""
+    """Return a setting's verdict as a sentence."""
     seeds = plural(row["seeds"], "seed")
     if row["old"] is None:
         return f"{row['study']}: {row['setting']}: {row['metric']} ({row['protocol']}): {row['why']}"

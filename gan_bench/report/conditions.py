@@ -13,7 +13,7 @@ _WATCHED = ("gan_bench", "git_commit", "python", "device_name", "engine", "threa
 
 
 def differences_of(before: Mapping[str, StoredTrial], after: Mapping[str, StoredTrial]) -> Iterator[str]:
-    """Say in which conditions the trials that both folders have were run differently.
+    """List the conditions that differ between the trials that both folders have.
 
     Args:
         before: Trials by what makes them the same trial.

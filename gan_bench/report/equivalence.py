@@ -133,7 +133,7 @@ _ASKED: Mapping[str, Callable[[StoredTrial], object]] = {
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Say in what two sides of a setting differ: suites, devices, lengths."""
+    """Yield the differences between two sides of a setting: suites, devices, lengths."""
     for what, of in _ASKED.items():
         sides = [
             " and ".join(dict.fromkeys(printable(str(of(trial))) for trial in side["trials"].values()))

@@ -239,7 +239,7 @@ def _rows(sides: Iterator[Sides], metrics: list[str], noise: Callable[[str], flo
 
 
 def _is_tested(pair: Paired) -> bool:
-    """Say whether a comparison is of the table's confirmatory family."""
+    """True if a comparison is of the table's confirmatory family."""
     return pair.metric == primary_measure() and len(pair.values) > 1
 
 

@@ -1,4 +1,4 @@
-"""The one setting of some studies that a user means."""
+"""Resolve a setting by its name, a part of it, a glob, or ``best``."""
 
 from __future__ import annotations
 

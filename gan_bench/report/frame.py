@@ -50,7 +50,7 @@ class Frames:
 
 
 def few_epochs(config: Mapping[str, Any]) -> bool:
-    """Say whether a trial has so few epochs that its curves are drawn from steps."""
+    """True if a trial has so few epochs that its curves are drawn from steps."""
     return int(config["epochs"]) <= FEW_EPOCHS
 
 

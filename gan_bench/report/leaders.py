@@ -1,4 +1,4 @@
-"""The best setting of a study, and which others it cannot be told from."""
+"""The best setting of a study, and those statistically indistinguishable from it."""
 
 from __future__ import annotations
 

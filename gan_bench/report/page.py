@@ -169,7 +169,7 @@ def _read_histories(collected: Collected) -> Iterator[tuple[str, str]]:
 
 
 def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]:
-    """Say when, where and with what a study was made, from the environments of its trials."""
+    """Describe when, where and with which versions a study was made, from its trials' environments."""
     ids = set(study.trials["trial"])
     own = [t for t in trials if t.trial["id"] in ids and t.environment]
     ends = [

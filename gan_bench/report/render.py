@@ -65,7 +65,7 @@ def cell(row: Mapping[str, Any], column: Column) -> str:
 
 
 def _half(width: float, mean: str) -> str:
-    """Write half an interval's width; one that the digits of the mean do not show is a zero of as many digits."""
+    """Write half an interval's width; below the mean's precision, a zero with the same decimals."""
     digits = len(mean.partition(".")[2])
     hidden = digits > 0 and "e" not in mean and 0 < width < 0.5 * 10.0**-digits
     return f"{0:.{digits}f}" if hidden else number(width)

@@ -134,7 +134,7 @@ def _recipes_of(trials: pd.DataFrame) -> dict[str, Recipe]:
 
 
 def _follows(config: dict[str, Any], recipe: Recipe) -> bool:
-    """Say whether a trial is the article's protocol in every value.
+    """True if a trial is the article's protocol in every value.
 
     The number of epochs apart: nothing in the update depends on it, so a shorter run is the exact beginning of the
     article's.

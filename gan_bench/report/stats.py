@@ -234,7 +234,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def verdict_of(interval: Interval, noise: float, p: float, corrected: float | None) -> Verdict:
-    """Say what a paired difference allows to be said.
+    """Return the verdict on a paired difference.
 
     Args:
         interval: Its mean and interval over seeds.

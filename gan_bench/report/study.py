@@ -322,7 +322,7 @@ def _median(values: Sequence[float]) -> float:
 
 
 def profile_mark(profile: str) -> str:
-    """Say what a profile is, for titles."""
+    """Return a profile's name for titles."""
     return "QUICK profile, cut down" if profile == "quick" else "full profile"
 
 

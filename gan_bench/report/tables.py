@@ -226,7 +226,7 @@ def health_table(study: Study, protocol: str) -> Table:
 
 
 def _outputs(study: Study) -> str:
-    """Say that D's outputs are no probabilities everywhere, where that is so."""
+    """Note losses whose D outputs are not probabilities."""
     if study.trials["probabilities"].all():
         return ""
     named = ", ".join(sorted({str(loss) for loss in study.trials[~study.trials["probabilities"]]["loss"]}))
@@ -276,7 +276,7 @@ def cost_table(study: Study, protocol: str) -> Table:
 
 
 def _targets(study: Study, protocol: str) -> dict[str, tuple[float | None, ...]]:
-    """Return the primary scores that count as near the best, by recipe; None for those that nobody need train for."""
+    """Return the primary scores that count as near the best, by recipe; None where untrained generators reach it."""
     found: dict[str, tuple[float | None, ...]] = {}
     by_label = {row["setting"]: (row["recipe"], done) for row, done in study.settings()}
     final, primary = study.final(protocol), primary_measure()

@@ -84,7 +84,7 @@ def _protocols(trial: StoredTrial) -> list[list[str]]:
 
 
 def _place(trial: StoredTrial, results: Path) -> str | None:
-    """Say where a record lies, as seen from the report's usual place in the results folder."""
+    """Return a record's path relative to the report's usual place in the results folder."""
     return f"../{trial.path.relative_to(results).as_posix()}" if trial.path.is_relative_to(results) else None
 
 

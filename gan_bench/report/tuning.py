@@ -134,7 +134,7 @@ def tuning_table(study: Study, protocol: str) -> Iterator[Table]:
 
 
 def tuning_sentences(study: Study, protocol: str) -> Iterator[str]:
-    """Say which arm is ahead with one random setting, and with as many as all arms have."""
+    """Name the arm that leads with one random setting, and with as many as all arms have."""
     found = arms(study, protocol)
     if len(found) < 2:
         return

@@ -55,7 +55,7 @@ class Position:
             return cls()
 
     def lacks(self, line: Mapping[str, Any]) -> bool:
-        """Say whether a line of a history or of evaluations is new to the run."""
+        """True if a line of a history or of evaluations is new to the run."""
         if "kind" not in line:
             return line["epoch"] not in self.evaluated
         return bool(line["epoch"] > self.epoch if line["kind"] == "epoch" else line["step"] > self.step)

@@ -29,7 +29,7 @@ _SETTINGS = {
 
 
 def configure() -> None:
-    """Keep MLflow's defaults, which block for minutes, from ours; what the user has set stays."""
+    """Set short timeouts unless the user has set them: MLflow's own block for minutes."""
     ensure_home()
     os.environ.update({key: os.environ.get(key, value) for key, value in _SETTINGS.items()})
 
@@ -76,7 +76,7 @@ def describe(error: Exception, uri: str) -> str:
 
 
 def hint(error: Exception) -> str:
-    """Say what to do where a server lets us read and not write, which its basic authentication does by default."""
+    """Return the remedy where a server permits reading but not writing, the default of its basic authentication."""
     text = f"{getattr(error, 'error_code', '')} {error}"
     if "error code 403" in text or "PERMISSION_DENIED" in text:
         return "; the server refuses to write: ask its administrator for the permission EDIT on the experiment"

@@ -31,7 +31,7 @@ class TrialTail:
         self._next: tuple[object, object, tuple[int, int]] | None = None
 
     def changed(self, *, live: bool) -> bool:
-        """Say whether anything is new since the last ``commit``: looks at sizes and times only."""
+        """True if anything is new since the last ``commit``: looks at sizes and times only."""
         return self._signature(live=live) != self._seen
 
     def header(self) -> StoredTrial:

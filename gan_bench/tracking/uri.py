@@ -20,7 +20,7 @@ _SECRET = re.compile(
 
 
 def is_default(uri: str, results: Path) -> bool:
-    """Say whether a location is the database beside the results."""
+    """True if a location is the database beside the results."""
     return uri == f"sqlite:///{results.resolve() / DATABASE}"
 
 

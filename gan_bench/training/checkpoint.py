@@ -108,7 +108,7 @@ def read(path: Path, trial_id: str) -> Checkpoint | None:
 
 
 def exists(directory: RecordDirectory) -> bool:
-    """Say whether there is a checkpoint, usable or not."""
+    """True if there is a checkpoint, usable or not."""
     return directory.checkpoint.exists() or directory.previous_checkpoint.exists()
 
 

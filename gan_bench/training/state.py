@@ -81,7 +81,7 @@ class TrainState:
         self.step_stats = self.step_stats.new_zeros(steps, len(STATISTICS))
 
     def finite(self) -> bool:
-        """Say whether every weight and buffer of both networks is finite; waits for the device."""
+        """True if every weight and buffer of both networks is finite; waits for the device."""
         tensors = [*self.generator.state_dict().values(), *self.discriminator.state_dict().values()]
         return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 

@@ -66,7 +66,7 @@ class Cluster:
         return all(node.shares for node in self.nodes)
 
     def slots(self) -> int:
-        """Say how many tasks the cluster runs at a time, were it free of other work."""
+        """Return how many tasks the cluster runs at a time, were it free of other work."""
         return sum(self.share.slots(node["Resources"]) for node in live_nodes())
 
     def remote(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - Ray's functions have no types
@@ -165,7 +165,7 @@ class Room:
         self._seen = self._good = time.monotonic()
 
     def slots(self) -> int:
-        """Say how many tasks the cluster runs at a time, were it free of other work.
+        """Return how many tasks the cluster runs at a time, were it free of other work.
 
         Raises:
             UserError: For a minute no node was left that could run one.

@@ -42,7 +42,7 @@ class Dispatcher:
         results: The results folder, on this machine.
         policy: What becomes of trials that end badly.
         inbox: Takes what tasks say.
-        stop: Says whether to stop.
+        stop: Returns True once the run should stop.
         most: Tasks at a time at most, or None.
         clock: Gives the time in seconds.
     """
@@ -127,7 +127,7 @@ class Dispatcher:
                 into.note(trial, claims.pop(trial.id))
 
     def _is_cut_off(self, claim: Claim) -> bool:
-        """Say whether a task ended its trial because it lost the driver, not because that asked it to."""
+        """True if a task ended its trial because it lost the driver, not because that asked it to."""
         return isinstance(claim, TrialRecord) and claim.status is Status.INTERRUPTED and not self._stop()
 
     def _take_back(self, trial: Trial, bundle: Bundle) -> bool:

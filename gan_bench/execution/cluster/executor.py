@@ -38,8 +38,8 @@ class OnCluster:
     Attributes:
         cluster: The cluster.
         site: Where its tasks run.
-        notify: Learns what is being prepared.
-        stop: Says whether to stop.
+        notify: Receives what is being prepared.
+        stop: Returns True once the run should stop.
         device: What computes there.
     """
 
@@ -162,9 +162,9 @@ def run_ray(
         trials: What to run.
         cluster: Where.
         site: What its tasks must know.
-        listener: Learns how it goes, one event at a time.
+        listener: Receives progress events, one at a time.
         policy: What becomes of trials that ended before or end badly.
-        stop: Says whether to stop.
+        stop: Returns True once the run should stop.
         seconds: Expected seconds of a trial.
         sizes: Says how many trials like this one train together at most.
         workers: Tasks at a time at most, or None for as many as there is room for.

@@ -31,7 +31,7 @@ class SharedFolder:
     token: str
 
     def is_here(self) -> bool:
-        """Say whether this machine sees the same folder."""
+        """True if this machine sees the same folder."""
         try:
             return self.mark.read_text(encoding="utf-8") == self.token
         except OSError:
@@ -65,7 +65,7 @@ class NodeReport:
 
 
 def report_node(folder: SharedFolder) -> NodeReport:
-    """Say what this node is like."""
+    """Describe this node's software and resources."""
     return NodeReport(socket.gethostname(), versions(), folder.is_here())
 
 

@@ -35,7 +35,7 @@ class RayTransport:
         self._room = Room(cluster)
 
     def slots(self) -> int:
-        """Say how many tasks can run at a time now.
+        """Return how many tasks can run at a time now.
 
         Raises:
             UserError: For a minute no node was left that could run one.
@@ -107,7 +107,7 @@ class RayTransport:
         answer_of(self._cluster.driver.depot.release.remote(trial_id))
 
     def is_gone(self, host: str) -> bool:
-        """Say whether a machine was of the cluster and is not any more."""
+        """True if a machine was of the cluster and is not any more."""
         import ray
 
         mine = [node["Alive"] for node in ray.nodes() if node["NodeManagerHostname"] == host]
@@ -115,7 +115,7 @@ class RayTransport:
 
 
 def loss_of(error: Exception) -> str:
-    """Say in a sentence why a task has no answer."""
+    """Return why a task has no answer, as a sentence."""
     from ray import exceptions
 
     if isinstance(error, exceptions.RayTaskError):

@@ -32,7 +32,7 @@ class Share:
     gpus: float
 
     def slots(self, node: Mapping[str, float]) -> int:
-        """Say how many such tasks a node with these resources runs at a time."""
+        """Return how many such tasks a node with these resources runs at a time."""
         cores = int(node.get("CPU", 0.0) / self.cpus + 1e-6)
         if not self.gpus:
             return cores

@@ -179,7 +179,7 @@ class _Process:
         threading.Thread(target=self._hear, args=(mailbox,), daemon=True).start()
 
     def stop(self) -> bool:
-        """Say whether trials are to save a checkpoint and end."""
+        """True if trials are to save a checkpoint and end."""
         return self._stopping.is_set()
 
     def _hear(self, mailbox: Any) -> None:  # noqa: ANN401 - Ray's handles have no types

@@ -33,7 +33,7 @@ class Transport(Protocol):
     """Carries bundles to where they run, and brings back what is said there."""
 
     def slots(self) -> int:
-        """Say how many tasks can run at a time now."""
+        """Return how many tasks can run at a time now."""
 
     def submit(self, bundle: Bundle) -> Handle:
         """Hand over a bundle; it runs when there is room."""
@@ -57,4 +57,4 @@ class Transport(Protocol):
         """Give back what a lost task still holds of a trial."""
 
     def is_gone(self, host: str) -> bool:
-        """Say whether a machine that tasks ran on is known to be gone."""
+        """True if a machine that tasks ran on is known to be gone."""

@@ -1,6 +1,6 @@
 """Convolutions as matrix products where the library's own kernels are weak on a CPU, on the same weights.
 
-These are transposed convolutions of single pixels, convolutions that end in one, and those from or to a image of one
+These are transposed convolutions of single pixels, convolutions that end in one, and those from or to an image of one
 or three channels. On two cores of an AMD EPYC (torch 2.15, medians of four interleaved rounds) the 28x28 pair trained
 2,317 images/s with all four and 2,040 with none, and each one alone was worth 4 to 8 %; the 64x64 pair did not gain.
 """
@@ -18,7 +18,7 @@ from torch.nn.grad import conv2d_weight
 from gan_bench.training.fast.matmul import multiply, product
 
 THIN = 4
-"""Most channels of a image."""
+"""Most channels of an image."""
 
 
 def forward(layers: nn.Sequential) -> Callable[[Tensor], Tensor]:
@@ -41,7 +41,7 @@ def forward(layers: nn.Sequential) -> Callable[[Tensor], Tensor]:
 
 
 def _plain(layer: nn.Module) -> bool:
-    """Say whether a convolution is of the form that the replacements compute."""
+    """True if a convolution is of the form that the replacements compute."""
     return (
         type(layer) in (nn.Conv2d, nn.ConvTranspose2d)
         and layer.bias is None
@@ -54,7 +54,7 @@ def _plain(layer: nn.Module) -> bool:
 
 
 def _overwritable(layer: nn.Module | None) -> bool:
-    """Say whether a layer's backward pass does without its output."""
+    """True if a layer's backward pass does without its output."""
     return isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d))
 
 
@@ -121,7 +121,7 @@ def _conv_to_1x1(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def _conv_transpose_thin(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
-    """Features to a image of few channels: a matrix product and a sum of overlapping patches."""
+    """Features to an image of few channels: a matrix product and a sum of overlapping patches."""
     n, channels, height, width = x.shape
     patches = multiply(x.permute(0, 2, 3, 1).reshape(-1, channels), layer.weight.reshape(channels, -1))
     columns = patches.view(n, height * width, -1).transpose(1, 2)
@@ -140,7 +140,7 @@ def _overlap(columns: Tensor, height: int, width: int, weight: Tensor, stride: A
 
 
 class _ThinConv2d(torch.autograd.Function):
-    """A convolution of a image of few channels, whose input gradient is a matrix product and a sum of patches."""
+    """A convolution of an image of few channels, whose input gradient is a matrix product and a sum of patches."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:  # noqa: ANN401

@@ -67,7 +67,7 @@ class FastEngine(ReferenceEngine):
 
     @property
     def repeats(self) -> bool:
-        """Say whether every step does the same, so that it can be recorded, and taken together with other trials'."""
+        """True if every step does the same, so that it can be recorded, and taken together with other trials'."""
         return self.objective.d_steps == 1 and self.state.average is None
 
     def step(self) -> Step:
@@ -193,7 +193,7 @@ class ModuleStep:
 
 
 def is_sequential(state: TrainState) -> bool:
-    """Say whether both convolutional networks are their layers and nothing else."""
+    """True if both convolutional networks are their layers and nothing else."""
     forwards = type(state.generator).forward, type(state.discriminator).forward
     return forwards == (SequentialGenerator.forward, SequentialDiscriminator.forward)
 

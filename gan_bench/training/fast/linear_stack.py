@@ -42,7 +42,7 @@ class LinearStack:
 
     @staticmethod
     def fits(network: nn.Module) -> bool:
-        """Say whether a network is such a stack."""
+        """True if a network is such a stack."""
         if type(network) not in (mlp.Generator, mlp.Discriminator):  # their forward is their layers, and no more
             return False
         layers = getattr(network, "layers", None)

@@ -21,7 +21,7 @@ LEAST = 5_000_000
 
 @cache
 def mkl_is_slow() -> bool:
-    """Say whether this processor has AVX-512 that MKL leaves unused, and oneDNN is there."""
+    """True if this processor has AVX-512 that MKL leaves unused, and oneDNN is there."""
     if torch.backends.cpu.get_cpu_capability() != "AVX512" or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
     try:

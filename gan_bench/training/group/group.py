@@ -88,7 +88,7 @@ class Group:
 
     @property
     def captured(self) -> bool:
-        """Say whether steps are replayed from a CUDA graph."""
+        """True if steps are replayed from a CUDA graph."""
         return self._repeat not in (None, self._iteration)
 
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
@@ -251,7 +251,7 @@ class CapturedEngine(FastEngine):
 
     @property
     def captured(self) -> bool:
-        """Say whether steps are replayed from a CUDA graph."""
+        """True if steps are replayed from a CUDA graph."""
         return self._group is not None and self._group.captured
 
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
@@ -272,7 +272,7 @@ def _setting(member: FastEngine) -> tuple[object, ...]:
 
 
 def can_group(engines: Sequence[object]) -> bool:
-    """Say whether engines can step together."""
+    """True if engines can step together."""
     return all(isinstance(e, FastEngine) and e.repeats and can_stack(e.state) for e in engines)
 
 

@@ -23,7 +23,7 @@ from gan_bench.training.step import Batch, GANPair, update
 
 
 def can_stack(state: TrainState) -> bool:
-    """Say whether trials with such networks can train together: known forwards, known layers, nothing else."""
+    """True if trials with such networks can train together: known forwards, known layers, nothing else."""
     networks = (state.generator, state.discriminator)
     known = is_sequential(state) or tuple(map(type, networks)) == (mlp.Generator, mlp.Discriminator)
     return known and all(_known(layer) for network in networks for layer in _layers(network))
