@@ -74,7 +74,10 @@ def test_fifty_kills_lose_nothing(tmp_path):
     runs = mlflow_runs(tortured, "torture")
     assert Counter(run["trial"] for run in runs) == Counter({stored.trial["id"]: 1 for stored in found})
     assert {run["status"] for run in runs} == {"FINISHED"}
-    assert {tuple(run["steps"]) for run in runs} == {(1, 2, 3)}
+    steps = {
+        tuple(sorted(run["steps"])) for run in runs
+    }  # MLflow lists them by time, and what is trained again may be faster
+    assert steps == {(1, 2, 3)}
 
 
 def test_kills_of_groups_lose_nothing(tmp_path):
