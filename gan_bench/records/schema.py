@@ -29,9 +29,21 @@ def _moment(text: str) -> str:
     Raises:
         ValueError: It is none.
     """
-    if not 1970 < datetime.fromisoformat(text).year < 9999:
-        raise ValueError("a time of this era is needed")
+    time = datetime.fromisoformat(text)
+    if not 1970 < time.year < 9999 or time.tzinfo is None:
+        raise ValueError("a time of this era with its zone is needed")
     return text
+
+
+def _inside(name: str) -> str:
+    """Return a file's name that stays in the suite's folder, as every name of a publication does.
+
+    Raises:
+        ValueError: It leads elsewhere; what it names would be replaced or removed there.
+    """
+    if "\\" in name or "\0" in name or not all(part not in ("", ".", "..") for part in name.split("/")):
+        raise ValueError("a name inside the suite's folder is needed")
+    return name
 
 
 _FORM = ConfigDict(strict=True, extra="allow")
@@ -39,6 +51,7 @@ Real = Annotated[FiniteFloat, Field(ge=-LARGEST, le=LARGEST)]
 Number = Real | None
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Moment = Annotated[str, AfterValidator(_moment)]
+Inside = Annotated[str, AfterValidator(_inside)]
 Digest = Annotated[str, doc("SHA-256 of the rest of this file, as canonical JSON [timing]")]
 Schema = Annotated[Literal[1], doc("version of the record layout")]
 
@@ -353,11 +366,11 @@ class LeftOut(TypedDict):
 
     schema: Schema
     files: Annotated[
-        dict[str, dict[str, str]],
+        dict[Inside, dict[Inside, str]],
         doc("SHA-256 of the files that were not copied, by record directory and name"),
     ]
     published: NotRequired[
-        Annotated[dict[str, str], doc("SHA-256 of the files that were copied: a later publication replaces these only")]
+        Annotated[dict[Inside, str], doc("SHA-256 of the copied files: a later publication replaces these only")]
     ]
     sha256: NotRequired[Digest]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shlex
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +19,7 @@ from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
 from gan_bench.records import schema
-from gan_bench.records.json_files import read_known, write_object
+from gan_bench.records.json_files import read_known, unreadable, write_object
 from gan_bench.records.layout import BASELINES, IDENTITY, LOCKS, PLAN, SUITE, check_name
 from gan_bench.records.lock import Lock, suite_lock
 from gan_bench.records.reader import check_planned, suite_folders
@@ -176,19 +177,32 @@ def write_suite_text(results: Path, suite: str, text: str) -> None:
         write_atomically(folder / SUITE, text)
 
 
+def _set_aside(path: Path) -> None:
+    """Rename a file that is not what it should be, beside itself, to a name that is free."""
+    free = (path.with_name(f"{path.name}.broken-{number}") for number in itertools.count(1))
+    path.rename(next(place for place in free if not place.is_symlink() and not place.exists()))
+
+
 def results_identity(results: Path) -> str:
     """Return the identity of a results folder, made once in it.
 
     It goes where the folder goes. A copy has the same identity: on one tracking server it speaks of the same runs.
 
     Raises:
+        UnreadableError: It may not be read; a new one would double every run on a shared server.
         OSError: There is none, and the folder cannot be written.
     """
     path = results / IDENTITY
     with Lock(results / LOCKS, "identity") as lock:
         lock.acquire(patience=-1)
-        with contextlib.suppress(OSError, ValueError):
-            return str(uuid.UUID(path.read_text().strip()))
+        try:
+            return str(uuid.UUID(path.read_text(encoding="utf-8").strip()))
+        except FileNotFoundError:
+            pass
+        except ValueError:  # it is no identity, and may be somebody's
+            _set_aside(path)
+        except OSError as error:
+            raise unreadable(path, error) from None
         made = str(uuid.uuid4())
         write_atomically(path, f"{made}\n")
         return made

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
 
 import pytest
+from pydantic import ValidationError
 from support.commands import gan_bench
 from support.records import edit
 from typer.testing import CliRunner
@@ -14,11 +16,13 @@ from typer.testing import CliRunner
 import gan_bench as gb
 from gan_bench.cli.app import app
 from gan_bench.core.errors import RecordError, UserError
+from gan_bench.records import schema
 from gan_bench.records.earlier import damage_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.publish import publish
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status, TrialRecord
+from gan_bench.records.shared import results_identity
 from gan_bench.records.verify import verify
 from gan_bench.records.writer import finish
 from gan_bench.report.build import build_report
@@ -52,6 +56,10 @@ def copied(results, tmp_path):
 
 def faults(folder):
     return [fault for verdict in verify(folder) for fault in verdict.faults]
+
+
+def file_digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def names(suite):
@@ -339,3 +347,42 @@ def test_a_killed_publication_is_completed_by_the_next(results, tmp_path, monkey
     publish(results, tmp_path / "out", ["seed=1"])
     publish(results, tmp_path / "fresh", ["seed=1"])
     assert tree(made.folder) == tree(tmp_path / "fresh" / "small")
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_list_of_what_was_copied_cannot_name_files_elsewhere(results, tmp_path, absolute):
+    """Whoever sends a publication would have any file removed whose content they know."""
+    out, victim = tmp_path / "out", tmp_path / "victim.txt"
+    publish(results, out)
+    victim.write_text("precious\n")
+    listed = out / "small" / "left-out.json"
+    content = json.loads(listed.read_text())
+    name = str(victim) if absolute else "../../victim.txt"
+    edit(listed, published={**content["published"], name: hashlib.sha256(victim.read_bytes()).hexdigest()})
+    with pytest.raises(UserError, match=r"left-out\.json is damaged"):
+        publish(results, out)
+    assert victim.read_text() == "precious\n"
+
+
+@pytest.mark.parametrize("name", ["a/../b", "./a", "a//b", "/a", "", "..\\a"])
+def test_names_of_a_publication_stay_in_its_folder(name):
+    with pytest.raises(ValidationError):
+        schema.LEFT_OUT.validate_python({"schema": 1, "files": {}, "published": {name: "0"}})
+
+
+def test_a_start_without_a_zone_is_damage(copied, tmp_path):
+    """One such record ended the report of all."""
+    first = min(copied.glob("*/*--*"))
+    directory = RecordDirectory(first)
+    edit(directory.environment, started="2026-01-01T00:00:00")
+    whole = json.loads(directory.record.read_text())
+    edit(directory.record, files={**whole["files"], "environment.json": file_digest(directory.environment)})
+    assert "zone" in " ".join(faults(copied))
+    build_report(copied, tmp_path / "report")
+
+
+def test_an_identity_that_is_no_identity_is_kept(tmp_path):
+    (tmp_path / ".gan_bench-results").write_text("my notes\n")
+    made = results_identity(tmp_path)
+    assert results_identity(tmp_path) == made
+    assert (tmp_path / ".gan_bench-results.broken-1").read_text() == "my notes\n"
