@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import shutil
@@ -40,6 +41,24 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         aside.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def move_aside(path: Path, folder: Path) -> Path:
+    """Rename a file or folder into another folder, under a name that is free there; the caller holds a lock.
+
+    Returns:
+        Where it is now.
+
+    Raises:
+        OSError: It cannot be moved.
+    """
+    folder.mkdir(exist_ok=True)
+    for number in itertools.count(1):
+        place = folder / (path.name if number == 1 else f"{path.name}.{number}")
+        if not place.is_symlink() and not place.exists():
+            path.rename(place)
+            return place
+    raise AssertionError
 
 
 def new_file_beside(path: Path) -> tuple[int, Path]:

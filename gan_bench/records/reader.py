@@ -335,16 +335,34 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
 
     Yields:
         Trials in the order of their paths, and an error for every directory that is damaged or cannot be read, or
-        for a suite's folder. A planned trial whose directory is one of these follows as a row with its ``fault``.
+        for a suite's folder. Folders that are not called as their suite come last, so that a copy, which may be older
+        or edited, never stands for the trial itself. Planned trials without a record follow all others, and one whose
+        directory is faulty has its ``fault``.
     """
     seen: dict[str, Path] = {}
-    for suite in suite_folders(results):
+    planned: list[StoredTrial] = []
+    for suite in sorted(suite_folders(results), key=_is_elsewhere):  # stable
         for item in scan_suite(suite, steps=steps, history=history):
-            first = seen.setdefault(item.trial["id"], item.path) if isinstance(item, StoredTrial) else None
-            if first is None or first == item.path:  # type: ignore[union-attr]
+            if isinstance(item, RecordError):
                 yield item
-            elif item.record or item.environment:  # type: ignore[union-attr]
-                yield CopiedError(f"{item.path} is a copy of {first}, and a trial counts once; move it elsewhere")  # type: ignore[union-attr]
+            elif not item.record and not item.environment:
+                planned.append(item)
+            elif (first := seen.setdefault(item.trial["id"], item.path)) == item.path:
+                yield item
+            else:
+                yield CopiedError(f"{item.path} is a copy of {first}, and a trial counts once; move it elsewhere")
+    for item in planned:
+        if seen.setdefault(item.trial["id"], item.path) == item.path:
+            yield item
+
+
+def _is_elsewhere(suite: Path) -> bool:
+    """True if a folder's plan is that of a suite of another name."""
+    try:
+        named: str = read_known(suite / PLAN, schema.PLAN, schema.Plan)["suite"]
+    except (RecordError, OSError):
+        return False
+    return named != suite.resolve().name
 
 
 def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Iterator[StoredTrial | RecordError]:

@@ -50,6 +50,8 @@ _FORM = ConfigDict(strict=True, extra="allow")
 Real = Annotated[FiniteFloat, Field(ge=-LARGEST, le=LARGEST)]
 Number = Real | None
 Count = Annotated[int, Field(ge=0, le=2**53)]
+Seconds = Annotated[FiniteFloat, Field(ge=0, le=1e12)]
+Small = Annotated[int, Field(ge=1, le=2**20)]
 Moment = Annotated[str, AfterValidator(_moment)]
 Inside = Annotated[str, AfterValidator(_inside)]
 Digest = Annotated[str, doc("SHA-256 of the rest of this file, as canonical JSON [timing]")]
@@ -111,7 +113,7 @@ class Environment(TypedDict):
     d_output: NotRequired[
         Annotated[str, doc("what d_real and d_fake are means of: logit, as probabilities, or score, without bounds")]
     ]
-    threads: NotRequired[Annotated[int, doc("CPU threads of one operation; other counts may change the last bits")]]
+    threads: NotRequired[Annotated[Small, doc("CPU threads of one operation; other counts may change the last bits")]]
     changes: NotRequired[
         Annotated[
             list[dict[str, Any]],
@@ -161,7 +163,7 @@ class Epoch(TypedDict):
     epoch: Annotated[Count, doc("epochs finished")]
     step: Annotated[Count, doc("update steps done so far")]
     images: Annotated[Count, doc("real images shown so far")]
-    train_seconds: Annotated[Real, doc("seconds of training so far, evaluation apart [timing]")]
+    train_seconds: Annotated[Seconds, doc("seconds of training so far, evaluation apart [timing]")]
     mean: Annotated[Statistics, doc("loss_d, loss_g, d_real, d_fake averaged over the epoch's steps")]
     last: Annotated[
         Statistics,
@@ -189,7 +191,7 @@ class Score(TypedDict):
     weights: NotRequired[Annotated[str | None, doc("ema when the moving average of G made the images, else null")]]
     kept: NotRequired[
         Annotated[
-            int | None,
+            Count | None,
             doc(
                 "images of each side that a measure of sampled features looked at when there were more "
                 "(fid_inf, kid, precision, recall, copies; with or without a value), or null"
@@ -213,8 +215,8 @@ class Evaluation(TypedDict):
     epoch: Annotated[Count, doc("epochs finished when the scores were taken; 0 is the untrained generator")]
     step: NotRequired[Annotated[Count, doc("update steps done so far")]]
     images: NotRequired[Annotated[Count, doc("real images shown so far")]]
-    train_seconds: NotRequired[Annotated[Real, doc("seconds of training so far [timing]")]]
-    seconds: NotRequired[Annotated[Real, doc("seconds this evaluation took [timing]")]]
+    train_seconds: NotRequired[Annotated[Seconds, doc("seconds of training so far [timing]")]]
+    seconds: NotRequired[Annotated[Seconds, doc("seconds this evaluation took [timing]")]]
     scores: Annotated[list[Score], doc("list of scores, each with its protocol")]
 
 
@@ -270,17 +272,17 @@ class Record(TypedDict):
         doc("the last epoch's mean losses and D outputs and the last evaluation's scores, by name"),
     ]
     best: Annotated[dict[str, Best], doc("for every score the best value, with its epoch")]
-    train_seconds: Annotated[Real, doc("seconds of training [timing]")]
-    evaluate_seconds: Annotated[Real, doc("seconds of evaluation [timing]")]
+    train_seconds: Annotated[Seconds, doc("seconds of training [timing]")]
+    evaluate_seconds: Annotated[Seconds, doc("seconds of evaluation [timing]")]
     peak_memory_bytes: NotRequired[
         Annotated[
-            int | None,
+            Count | None,
             doc("most memory held: of the GPU where one trained, else of the process, or null [timing]"),
         ]
     ]
     energy_joules: NotRequired[
         Annotated[
-            Number,
+            Seconds | None,
             doc("energy of the GPU while training, from its reported power, or null [timing]"),
         ]
     ]
@@ -289,7 +291,7 @@ class Record(TypedDict):
     ]
     group: NotRequired[
         Annotated[
-            int,
+            Small,
             doc(
                 "most trials, this one included, that took their steps together; seconds and energy are shares [timing]"
             ),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import shlex
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,12 @@ from pydantic import TypeAdapter
 
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.trial import Trial
-from gan_bench.core.atomic import remove_leftovers, write_atomically
-from gan_bench.core.errors import RecordError
+from gan_bench.core.atomic import move_aside, remove_leftovers, write_atomically
+from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.core.text import printable
 from gan_bench.records import schema
 from gan_bench.records.json_files import read_known, unreadable, write_object
-from gan_bench.records.layout import BASELINES, IDENTITY, LOCKS, PLAN, SUITE, check_name
+from gan_bench.records.layout import BASELINES, DAMAGED, IDENTITY, LOCKS, PLAN, SUITE, check_name
 from gan_bench.records.lock import Lock, suite_lock
 from gan_bench.records.reader import check_planned, suite_folders
 from gan_bench.records.record import SCHEMA_VERSION
@@ -43,13 +42,30 @@ def _rewriting(results: Path, suite: str) -> Iterator[Path]:
         yield folder
 
 
-def _earlier(path: Path, key: str, version: int, form: TypeAdapter[Any], keys: type) -> Rows:
-    """Return the rows an earlier run of the same suite version left; none when they are damaged."""
+def _earlier(
+    path: Path, form: TypeAdapter[Any], keys: type, check: Callable[[Mapping[str, Any]], object] = lambda _: None
+) -> Mapping[str, Any]:
+    """Return what an earlier run left in a file that is to be written again; a damaged one is kept in ``DAMAGED``.
+
+    Args:
+        path: The file.
+        form: Its form.
+        keys: Its keys.
+        check: Raises RecordError where the content does not hold together.
+
+    Raises:
+        UnreadableError: It may not be read, so that nothing of it could be kept.
+    """
     try:
         content = read_known(path, form, keys)
+        check(content)
+    except UnreadableError:
+        raise
     except RecordError:
-        return []
-    return list(content[key]) if content["version"] == version else []
+        if path.is_symlink() or path.exists():
+            move_aside(path, path.parent / DAMAGED)
+        return {}
+    return content
 
 
 def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial], command: str | None = None) -> None:
@@ -71,32 +87,28 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial],
     ]
     known = {row["id"] for row in fresh}
     with _rewriting(results, suite) as folder:
-        rows = [
-            row
-            for row in _earlier(folder / PLAN, "trials", version, schema.PLAN, schema.Plan)
-            if row["id"] not in known and _is_sound(folder / PLAN, row)
-        ]
+        path = folder / PLAN
+
+        def check(content: Mapping[str, Any]) -> None:
+            for row in content["trials"]:
+                check_planned(path, row)
+
+        earlier = _earlier(path, schema.PLAN, schema.Plan, check)
+        is_same = earlier.get("version") == version
+        rows = [row for row in earlier.get("trials", ()) if is_same and row["id"] not in known]
         said: dict[str, Any] = {} if command is None else {"command": command}
-        measures = {**_plan_of(folder).get("measures", {}), **_foreign_measures()}
+        measures = {**earlier.get("measures", {}), **_foreign_measures()}
         said |= {"measures": measures} if measures else {}
         content = {"schema": SCHEMA_VERSION, "suite": suite, "version": version, **said, "trials": [*rows, *fresh]}
-        write_object(folder / PLAN, content)
-
-
-def _is_sound(path: Path, row: Mapping[str, Any]) -> bool:
-    """True if a row of an earlier plan can be kept: a damaged one must not be sealed."""
-    try:
-        check_planned(path, row)
-    except RecordError:
-        return False
-    return True
+        write_object(path, content)
 
 
 def write_baselines(results: Path, suite: str, version: int, baselines: Rows) -> None:
     """Write the scores of real images beside a suite's records, keeping those of other protocols."""
     with _rewriting(results, suite) as folder:
-        earlier = _earlier(folder / BASELINES, "anchors", version, schema.BASELINES, schema.Baselines)
-        merged = {_subject(row): row for row in earlier}
+        earlier = _earlier(folder / BASELINES, schema.BASELINES, schema.Baselines)
+        is_same = earlier.get("version") == version
+        merged = {_subject(row): row for row in earlier.get("anchors", ()) if is_same}
         for row in baselines:
             merged[_subject(row)] = _joined(merged.get(_subject(row)), row)
         content = {"schema": SCHEMA_VERSION, "version": version, "anchors": list(merged.values())}
@@ -177,12 +189,6 @@ def write_suite_text(results: Path, suite: str, text: str) -> None:
         write_atomically(folder / SUITE, text)
 
 
-def _set_aside(path: Path) -> None:
-    """Rename a file that is not what it should be, beside itself, to a name that is free."""
-    free = (path.with_name(f"{path.name}.broken-{number}") for number in itertools.count(1))
-    path.rename(next(place for place in free if not place.is_symlink() and not place.exists()))
-
-
 def results_identity(results: Path) -> str:
     """Return the identity of a results folder, made once in it.
 
@@ -200,7 +206,7 @@ def results_identity(results: Path) -> str:
         except FileNotFoundError:
             pass
         except ValueError:  # it is no identity, and may be somebody's
-            _set_aside(path)
+            move_aside(path, results / DAMAGED)
         except OSError as error:
             raise unreadable(path, error) from None
         made = str(uuid.uuid4())

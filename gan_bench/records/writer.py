@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.config.trial import Trial
-from gan_bench.core.atomic import CLEARED, open_own, remove_leftovers, write_atomically
+from gan_bench.core.atomic import CLEARED, move_aside, open_own, remove_leftovers, write_atomically
 from gan_bench.records.json_files import finite, read_file, write_object
 from gan_bench.records.layout import (
     AVERAGE_WEIGHTS,
@@ -62,14 +61,7 @@ def set_aside(directory: RecordDirectory, folder: str) -> Path | None:
     """
     if not directory.path.is_symlink() and not directory.path.exists():
         return None
-    kept = directory.path.parent / folder
-    kept.mkdir(exist_ok=True)
-    for number in itertools.count(1):
-        place = kept / (directory.path.name if number == 1 else f"{directory.path.name}.{number}")
-        if not place.is_symlink() and not place.exists():  # the caller holds the trial's lock
-            directory.path.rename(place)
-            return place
-    raise AssertionError
+    return move_aside(directory.path, directory.path.parent / folder)
 
 
 def describe(directory: RecordDirectory, trial: Trial) -> None:

@@ -45,17 +45,41 @@ def default_uri(results: Path) -> str:
     return f"sqlite:///{path}"
 
 
+def _before_host(text: str) -> tuple[str, str]:
+    """Return user and password as they stand in a location, and as they may be shown; twice the same without a secret.
+
+    A slash in a password ends the host's part for every parser, and without a scheme there is no such part: both are
+    mistakes, and what stands before the last @ is still a password.
+
+    Raises:
+        ValueError: It is no location at all.
+    """
+    parts = urlsplit(text)
+    if "@" in parts.netloc:
+        user = parts.netloc.rpartition("@")[0]
+    elif "@" in text and re.search(r":(?!\d*$)[^\]]*$", parts.netloc):
+        user = text.partition("//")[2].rpartition("@")[0]
+    elif "//" not in text and parts.scheme not in ("file", "sqlite") and re.match(r"[^/\\@]+:[^@]*@", text):
+        user = text.rpartition("@")[0]
+    else:
+        return "", ""
+    name, colon, _ = user.partition(":")
+    if colon:
+        return user, f"{name}:{HIDDEN}"
+    return user, HIDDEN if parts.scheme in ("http", "https") else user  # there a user alone may be a token
+
+
 def _secrets(uri: str) -> Iterator[str]:
     """Yield the credentials in a location as they stand there: the password, and values of the query by their names."""
     try:
         parts = urlsplit(uri)
-        user, at, _ = parts.netloc.rpartition("@")
+        user, masked = _before_host("".join(uri.split()))
         query = parts.query or parts.fragment.partition("?")[2]
     except ValueError:  # no location at all; nothing of it can be told from a secret
         yield uri
         return
-    if at and ":" in user:
-        yield user.partition(":")[2]
+    if user != masked:
+        yield user.partition(":")[2] if ":" in user else user
     for item in re.split(r"[&;]", query):
         name, _, value = item.partition("=")
         if value and _SECRET.search(unquote_plus(name)):
@@ -66,24 +90,20 @@ def shown(uri: str) -> str:
     """Return a location without its credentials, for messages."""
     text = "".join(uri.split())  # urlsplit drops some blanks, and then its parts are not found again
     try:
-        parts = urlsplit(text)
+        user, masked = _before_host(text)
+        changed = text.replace(f"{user}@", f"{masked}@", 1) if user else text
+        parts = urlsplit(changed)
     except ValueError:
         return "the tracking server"
-    user, at, host = parts.netloc.rpartition("@")
-    name, colon, _ = user.partition(":")
 
     def hide(found: re.Match[str]) -> str:
         return f"{found[1]}={HIDDEN}" if _SECRET.search(unquote_plus(found[1])) else found[0]
 
     query = re.sub(r"([^&;=]+)=([^&;]*)", hide, parts.query)
     fragment = re.sub(r"([^?&;=]+)=([^&;]*)", hide, parts.fragment)
-    kept = f"{name}:{HIDDEN}{at}{host}" if colon else parts.netloc
-    changes = {f"//{parts.netloc}": f"//{kept}", f"?{parts.query}": f"?{query}", f"#{parts.fragment}": f"#{fragment}"}
-    if all(before == after for before, after in changes.items()):
-        return uri
-    for before, after in changes.items():
-        text = text.replace(before, after, 1)
-    return text
+    for before, after in ((f"?{parts.query}", f"?{query}"), (f"#{parts.fragment}", f"#{fragment}")):
+        changed = changed.replace(before, after, 1)
+    return uri if changed == text else changed
 
 
 def without_secrets(text: str, uri: str) -> str:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import uuid
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,17 @@ def test_output_that_is_not_utf_8(trained, encoding):
         if encoding == "ascii" and arguments[0] == "report":
             assert "FID (lower)" in said
             assert "+-" in said or " to " in said
+
+
+@pytest.mark.parametrize("name", ["small/plan.json", ".gan_bench-results"])
+def test_a_file_of_the_folder_that_is_another_s_is_not_replaced(stranger, shared, name):
+    """A run wrote a new plan, and a sync a new identity, over what it could not read."""
+    file = shared / "results" / name
+    if not file.exists():
+        file.write_text(f"{uuid.uuid4()}\n")
+    before = file.read_bytes()
+    file.chmod(0o600)
+    done = run(stranger, shared) if name.endswith("plan.json") else stranger("sync", shared / "results")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"{file} cannot be read (Permission denied): it belongs to root" in done.stderr
+    assert file.read_bytes() == before

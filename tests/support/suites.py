@@ -16,12 +16,12 @@ evaluate: {epochs: [1, 2], samples: 64}
 """
 
 
-def train_small(folder):
-    """Train the suite into ``folder/results``, full profile, without MLflow.
+def train_small(folder, suite=SMALL):
+    """Train a suite, the small one where none is given, into ``folder/results``, full profile, without MLflow.
 
     Returns:
         The results folder; the suite's file lies beside it.
     """
-    (folder / "small.yaml").write_text(SMALL)
+    (folder / "small.yaml").write_text(suite)
     gb.run(folder / "small.yaml", results=folder / "results", executor="inline", profile="full")
     return folder / "results"

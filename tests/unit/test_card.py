@@ -11,6 +11,7 @@ import pytest
 from huggingface_hub import ModelCard
 from PIL import Image
 from support.records import edit, reseal
+from support.suites import SMALL, train_small
 from typer.testing import CliRunner
 
 import gan_bench as gb
@@ -20,24 +21,12 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.report.card import write_card
 
 RATES = ("mnist-mlp-z100,lr=0.0002,dataset=digits", "mnist-mlp-z100,dataset=digits")
-SUITE = """
-suite: small
-version: 1
-trials:
-  - recipe: mnist-mlp-z100
-    set: {dataset: digits, epochs: 2}
-    sweep: {lr: [2e-4, 3e-4]}
-seeds: [0, 1, 2]
-evaluate: {epochs: [2], samples: 64}
-"""
+SUITE = SMALL.replace("epochs: [1, 2]", "epochs: [2]").replace("seeds: [0, 1]", "seeds: [0, 1, 2]")
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("card")
-    (folder / "small.yaml").write_text(SUITE)
-    gb.run(folder / "small.yaml", results=folder / "results", executor="inline", profile="full")
-    return folder / "results"
+    return train_small(tmp_path_factory.mktemp("card"), SUITE)
 
 
 @pytest.fixture(scope="module")

@@ -128,6 +128,46 @@ def test_an_odd_record_ends_no_command(whole, results, tmp_path, kind):
             assert "\n" not in str(error)
 
 
+def test_a_copy_that_sorts_first_never_stands_for_the_trial_itself(whole, results):
+    """A backup with edited scores dismissed the records it was made of, and an older one hid their numbers."""
+    before = build_report(results, html=False)
+    for lines in shutil.copytree(results / "small", results / "a-backup").glob("*/evaluations.jsonl"):
+        rewrite(lines, lambda line: line.update(scores=[{**score, "value": 1.0} for score in line["scores"]]))
+    after = build_report(results, html=False)
+    for old, new in zip(before.tables, after.tables, strict=True):
+        assert old.rows.drop(columns="path", errors="ignore").equals(new.rows.drop(columns="path", errors="ignore"))
+    assert all(f"{results / 'a-backup'}" in line.partition(" is a copy of ")[0] for line in after.unreadable)
+    assert compare(whole, results).exit_code == 0
+
+
+def test_a_plan_without_records_displaces_none(whole, results):
+    (results / "a").mkdir()
+    shutil.copy(results / "small" / "plan.json", results / "a")
+    assert build_report(results, html=False).unreadable == build_report(whole, html=False).unreadable
+    assert compare(whole, results).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"train_seconds": -5.0},
+        {"evaluate_seconds": -1.0},
+        {"train_seconds": 1e100},
+        {"peak_memory_bytes": 10**300},
+        {"peak_memory_bytes": -1},
+        {"energy_joules": -3.0},
+        {"group": -4},
+        {"group": 10**30},
+    ],
+)
+def test_costs_that_cannot_be_are_damage(results, values):
+    """Negative seconds were ranked by their images a second, and memory of 1e300 bytes ended the report of all."""
+    directory = record(results)
+    edit(directory.record, **values)
+    report = build_report(results)
+    assert any(directory.path.name in line and line.startswith("damaged: ") for line in report.unreadable)
+
+
 def test_a_copy_of_a_suite_counts_no_trial_twice(whole, results):
     """Somebody keeps a copy of a suite's folder beside it: its seeds were counted as further ones."""
     before = build_report(results, html=False)

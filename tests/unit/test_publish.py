@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 from support.commands import gan_bench
 from support.records import edit
+from support.suites import train_small
 from typer.testing import CliRunner
 
 import gan_bench as gb
@@ -27,24 +28,10 @@ from gan_bench.records.verify import verify
 from gan_bench.records.writer import finish
 from gan_bench.report.build import build_report
 
-SUITE = """
-suite: small
-version: 1
-trials:
-  - recipe: mnist-mlp-z100
-    set: {dataset: digits, epochs: 2}
-    sweep: {lr: [2e-4, 3e-4]}
-seeds: [0, 1]
-evaluate: {epochs: [1, 2], samples: 64}
-"""
-
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("published")
-    (folder / "small.yaml").write_text(SUITE)
-    gb.run(folder / "small.yaml", results=folder / "results", executor="inline", profile="full")
-    return folder / "results"
+    return train_small(tmp_path_factory.mktemp("published"))
 
 
 @pytest.fixture
@@ -385,4 +372,4 @@ def test_an_identity_that_is_no_identity_is_kept(tmp_path):
     (tmp_path / ".gan_bench-results").write_text("my notes\n")
     made = results_identity(tmp_path)
     assert results_identity(tmp_path) == made
-    assert (tmp_path / ".gan_bench-results.broken-1").read_text() == "my notes\n"
+    assert (tmp_path / ".damaged" / ".gan_bench-results").read_text() == "my notes\n"

@@ -188,3 +188,17 @@ def test_any_bytes_after_good_lines_are_lines_or_a_clear_error(tmp_path_factory,
         assert read_lines(path, schema.HISTORY)[0] == STEP
     except RecordError as error:
         assert "fuzzed.jsonl:" in str(error)
+
+
+@pytest.mark.parametrize("name", ["plan.json", "anchors.json"])
+def test_a_damaged_file_of_a_suite_is_kept_when_it_is_written_again(tmp_path, name):
+    """What it held of other plans is lost to reports, not to its owner."""
+    folder = tmp_path / "test"
+    for content in ('{"broken', "another"):
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(content)
+        write_plan(tmp_path, "test", 1, [digits_trial()])
+        write_baselines(tmp_path, "test", 1, [])
+        assert json.loads((folder / name).read_text())["version"] == 1
+    kept = sorted((folder / ".damaged").iterdir())
+    assert [path.read_text() for path in kept] == ['{"broken', "another"]

@@ -92,6 +92,15 @@ def test_a_mirror_that_dies_is_not_waited_for(mirror):
         ("postgresql://me:se%40cret@host/db", "postgresql://me:***@host/db"),
         ("http://host:5000", "http://host:5000"),
         (" http://me:sec\nret@host ", "http://me:***@host"),
+        ("http://t0ken@host:5000/x", "http://***@host:5000/x"),
+        ("http://me:sec/ret@host:5000", "http://me:***@host:5000"),
+        ("http://me:sec?r#t@host", "http://me:***@host"),
+        ("me:secret@host", "me:***@host"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("sqlite:////home/a@b/x:y.db", "sqlite:////home/a@b/x:y.db"),
+        ("http://[::1]:5000/a@b", "http://[::1]:5000/a@b"),
+        ("http://host:5000/a@b", "http://host:5000/a@b"),
+        ("runs@home", "runs@home"),
         ("sqlite:////a/b.db", "sqlite:////a/b.db"),
         ("http://[broken", "the tracking server"),
         ("postgresql://host/db?user=me&password=secret", "postgresql://host/db?user=me&password=***"),
@@ -167,7 +176,7 @@ def test_the_page_of_a_server(uri, page):
 def test_a_password_in_a_location_is_refused():
     with pytest.raises(UserError, match="MLFLOW_TRACKING_PASSWORD"):
         check_no_password("http://me:secret@host")
-    check_no_password("http://me@host")
+    check_no_password("postgresql://me@host")
 
 
 def test_a_results_folder_keeps_its_identity(tmp_path):
