@@ -42,7 +42,7 @@ from gan_bench.execution.worker_pool import WorkerPoolConfig
 from gan_bench.records.earlier import environment_of, epochs_kept, inputs_changed
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.shared import write_baselines, write_plan, write_suite_text
+from gan_bench.records.shared import has_damaged_baselines, write_baselines, write_plan, write_suite_text
 
 if TYPE_CHECKING:
     from gan_bench.tracking.sync_process import MirrorResult
@@ -266,7 +266,7 @@ def carry_out(
     check_space(todo, jobs * max(prepared.estimate.groups.values(), default=1), results)
     write_plan(results, plan.suite, plan.version, plan.trials, options.command())
     write_suite_text(results, plan.suite, find_suite(options.suite).read_text(encoding="utf-8"))
-    if todo:
+    if todo or has_damaged_baselines(results, plan.suite):
         write_baselines(results, plan.suite, plan.version, prepared.place.call(real_baselines, plan.trials))
     mirror: SyncProcess | None = None
     answer: MirrorResult | None = None

@@ -334,14 +334,16 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
         history: Whether histories are read at all.
 
     Yields:
-        Trials in the order of their paths, and an error for every directory that is damaged or cannot be read, or
-        for a suite's folder. Folders that are not called as their suite come last, so that a copy, which may be older
-        or edited, never stands for the trial itself. Planned trials without a record follow all others, and one whose
-        directory is faulty has its ``fault``.
+        Trials in the order of their paths, and an error for every directory that is damaged or cannot be read, for a
+        suite's folder, or for its baselines. Folders that are not called as their suite come last, so that a copy,
+        which may be older or edited, never stands for the trial itself. Planned trials without a record follow all
+        others, and one whose directory is faulty has its ``fault``.
     """
     seen: dict[str, Path] = {}
     planned: list[StoredTrial] = []
     for suite in sorted(suite_folders(results), key=_is_elsewhere):  # stable
+        if fault := _baselines_fault(suite):
+            yield fault
         for item in scan_suite(suite, steps=steps, history=history):
             if isinstance(item, RecordError):
                 yield item
@@ -354,6 +356,15 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
     for item in planned:
         if seen.setdefault(item.trial["id"], item.path) == item.path:
             yield item
+
+
+def _baselines_fault(suite: Path) -> RecordError | None:
+    """Return why the scores of real images of a suite cannot be believed; there may be none."""
+    try:
+        read_optional(suite / BASELINES, schema.BASELINES, schema.Baselines)
+    except RecordError as error:
+        return error
+    return None
 
 
 def _is_elsewhere(suite: Path) -> bool:

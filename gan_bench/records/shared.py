@@ -138,8 +138,21 @@ def read_suite_baselines(suite: Path) -> Rows:
     return [dict(row) for row in content["anchors"]]
 
 
+def has_damaged_baselines(results: Path, suite: str) -> bool:
+    """True if the baselines of a suite are there and damaged, so that they have to be made again."""
+    try:
+        read_suite_baselines(results / suite)
+    except UnreadableError:
+        return False
+    except RecordError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def read_baselines(results: Path) -> dict[str, Rows]:
-    """Read the baselines of every suite under a results folder; damaged ones are left out.
+    """Read the baselines of every suite under a results folder; damaged ones, which ``scan`` names, are left out.
 
     Returns:
         Baselines by suite name.

@@ -16,6 +16,7 @@ from gan_bench.cli.app import app
 from gan_bench.core.errors import AlteredError, RecordError
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial, scan
+from gan_bench.records.shared import read_suite_baselines
 from gan_bench.records.verify import verify
 from gan_bench.report.champion import champions
 from gan_bench.report.compare import compare
@@ -234,3 +235,16 @@ def test_a_resealed_record_is_believed_again(results):
     lower_the_fid(directory)
     reseal(directory)
     assert 5.0 in set(gb.load(results).scores.query("metric == 'fid'")["value"])
+
+
+def test_damaged_scores_of_real_images_are_named_and_made_again(results, tmp_path):
+    """No trial is left to train, and the damage does not stay for that."""
+    baselines = results / "small" / "anchors.json"
+    whole_scores = [row["scores"] for row in read_suite_baselines(results / "small")]
+    flip(baselines)
+    assert "anchors.json" in command("report", results, "--no-html").output
+    (tmp_path / "small.yaml").write_text(SMALL)
+    gb.run(tmp_path / "small.yaml", results=results, executor="inline", profile="full")
+    assert [row["scores"] for row in read_suite_baselines(results / "small")] == whole_scores
+    assert [path.name for path in (results / "small" / ".damaged").iterdir()] == ["anchors.json"]
+    assert "anchors.json" not in command("report", results, "--no-html").output
