@@ -37,9 +37,9 @@ from gan_bench.config.data_root import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.records.reader import StoredTrial, existing, fault_of, scan
 from gan_bench.records.shared import lend_measures
-from gan_bench.report.compare import Comparison
-from gan_bench.report.compare import compare as compare_folders
-from gan_bench.report.frame import STATISTICS, build_frames
+from gan_bench.report.compare.comparison import Comparison
+from gan_bench.report.compare.comparison import compare as compare_folders
+from gan_bench.report.study.frame import STATISTICS, build_frames
 
 if TYPE_CHECKING:
     import torch
@@ -219,12 +219,12 @@ def run(
         KeyboardInterrupt: It was interrupted.
     """
     from gan_bench.bench_options import BenchOptions
-    from gan_bench.cli.console import console
-    from gan_bench.cli.run_suite import run_suite
     from gan_bench.config.suite import find_suite, results_name
     from gan_bench.config.suite_file import read
-    from gan_bench.execution.claim import Policy
     from gan_bench.execution.cluster.share import RayOptions
+    from gan_bench.execution.trial.claim import Policy
+    from gan_bench.terminal.console import console
+    from gan_bench.terminal.run_suite import run_suite
 
     for name, value, choices in (
         ("engine", engine, ("auto", "reference", "fast")),
@@ -338,7 +338,7 @@ def score(
         UserError: Something named is not there or does not fit.
     """
     from gan_bench import scoring
-    from gan_bench.execution.environment import choose_device, fix_bits
+    from gan_bench.execution.trial.environment import choose_device, fix_bits
 
     where = choose_device(device)
     fix_bits(where)

@@ -23,22 +23,20 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.errors import DataError, UnreadableError, UserError
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.own_images import register_folder
-from gan_bench.execution.baselines import real_baselines
-from gan_bench.execution.checks import check_space, locks_remark
-from gan_bench.execution.choose_pool import check_known, choose_pool
-from gan_bench.execution.claim import Policy, State, state_of
 from gan_bench.execution.cluster.connection import Cluster, connected
 from gan_bench.execution.cluster.executor import OnCluster, run_ray
-from gan_bench.execution.context import RunContext
-from gan_bench.execution.environment import choose_device, fix_bits
-from gan_bench.execution.estimate import Estimate, estimate, unmeasured
-from gan_bench.execution.events import Listener, Notify, ignore_preparation
-from gan_bench.execution.executors import run_inline, run_processes
-from gan_bench.execution.job import Site
-from gan_bench.execution.place import Here, Place
-from gan_bench.execution.results import Results
-from gan_bench.execution.survey import Survey, survey
-from gan_bench.execution.worker_pool import WorkerPoolConfig
+from gan_bench.execution.preflight.baselines import real_baselines
+from gan_bench.execution.preflight.checks import Survey, check_space, locks_remark, survey
+from gan_bench.execution.preflight.estimate import Estimate, estimate, unmeasured
+from gan_bench.execution.preflight.placement import Here, Place, check_known, choose_pool
+from gan_bench.execution.trial.claim import Policy, State, state_of
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.environment import choose_device, fix_bits
+from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.workers.executors import run_inline, run_processes
+from gan_bench.execution.workers.pool import WorkerPoolConfig
+from gan_bench.execution.workers.results import Results
+from gan_bench.execution.workers.site import Site
 from gan_bench.records.earlier import environment_of, epochs_kept, inputs_changed
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import RecordDirectory
@@ -105,15 +103,15 @@ def cluster_of(options: BenchOptions) -> Iterator[Cluster | None]:
         yield None
         return
     _check_writable(options.results, make=not options.dry_run)
-    folder = options.results if options.results.is_dir() else Path(tempfile.gettempdir())  # a dry run makes none
-    with connected(options.ray, options.device, folder) as cluster:
+    is_there = options.results.is_dir()  # a dry run makes none
+    folder = options.results if is_there else Path(tempfile.gettempdir())
+    with connected(options.ray, options.device, folder, must_share=is_there) as cluster:
         yield cluster
 
 
 def prepare(
     options: BenchOptions,
     stop: Callable[[], bool],
-    notify: Notify = ignore_preparation,
     planned: Callable[[Preparation], None] = lambda _: None,
     cluster: Cluster | None = None,
 ) -> Preparation:
@@ -122,7 +120,6 @@ def prepare(
     Args:
         options: What is asked for.
         stop: Returns True once the run should stop.
-        notify: Receives what is being prepared.
         planned: Called with the plan before anything is read or measured.
         cluster: Where trials run, or None for this machine. Device, profile and all measurements are then its.
 
@@ -136,10 +133,10 @@ def prepare(
     root = data_root(options.data)
     if options.dry_run:
         root = replace(root, given=True)  # a plan downloads no dataset
-    context = RunContext(root, device, stop, options.engine, notify)
+    context = RunContext(root, device, stop, options.engine)
     place: Here | OnCluster = Here(context)
     if cluster:
-        place = OnCluster.of(cluster, _site(context, cluster), notify, stop)
+        place = OnCluster.of(cluster, _site(context, cluster), stop)
     profile = options.profile if options.profile != "auto" else "quick" if place.device == "cpu" else "full"
     plan = make_plan(find_suite(options.suite), replace(options.plan, profile=profile))
     if isinstance(place, OnCluster):

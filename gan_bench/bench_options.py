@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from gan_bench.config.cuts import PlanOptions
-from gan_bench.execution.claim import Policy
 from gan_bench.execution.cluster.share import RayOptions
+from gan_bench.execution.trial.claim import Policy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from gan_bench.core.errors import DataError, RecordError, UnreadableError, UserE
 from gan_bench.core.sources import calling
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.models.architectures import ARCHITECTURES
-from gan_bench.models.randomness import draw_latent, generator_for
+from gan_bench.randomness import draw_latent, generator_for
 from gan_bench.records.layout import AVERAGE_WEIGHTS, WEIGHTS, RecordDirectory
 from gan_bench.records.reader import read_saved
 from gan_bench.records.sample_grid import read_sample_grid

@@ -17,10 +17,11 @@ from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import prepare
 from gan_bench.data.image_source import open_source
-from gan_bench.metrics.evaluator import Evaluator, generated_chunks, shuffled
+from gan_bench.metrics.evaluator import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
 from gan_bench.metrics.features import Extractor
 from gan_bench.metrics.reference import Reference, chunks, compute, export_moments, import_moments, reference
+from gan_bench.randomness import shuffled
 from gan_bench.records.record import Score
 from gan_bench.sampling import Generator, load_generator
 

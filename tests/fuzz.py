@@ -36,22 +36,23 @@ from gan_bench.config.image_folder import Transform
 from gan_bench.config.suite import make_plan
 from gan_bench.core.errors import UserError
 from gan_bench.data.image_folders import prepare
+from gan_bench.publishing import publish
 from gan_bench.records import writer
 from gan_bench.records.earlier import record_of
 from gan_bench.records.json_files import SEAL, write_object
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.publish import publish
 from gan_bench.records.reader import StoredTrial, scan
 from gan_bench.records.shared import read_baselines
 from gan_bench.records.verify import verify
 from gan_bench.report.build import ReportTables, build_report
-from gan_bench.report.card import write_card
-from gan_bench.report.champion import champions
-from gan_bench.report.compare import compare
-from gan_bench.report.frame import build_frames
-from gan_bench.report.latex import to_latex
-from gan_bench.report.render import print_table, to_csv, to_markdown
+from gan_bench.report.card.card import write_card
+from gan_bench.report.compare.comparison import compare
+from gan_bench.report.findings.find_setting import champions
+from gan_bench.report.study.frame import build_frames
+from gan_bench.report.study.latex import to_latex
+from gan_bench.report.study.render import to_csv, to_markdown
 from gan_bench.sampling import write_film
+from gan_bench.terminal.tables import print_table
 
 SECRET = b"what is in no record"
 STRANGER = 54321

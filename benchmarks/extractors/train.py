@@ -25,7 +25,7 @@ from gan_bench.config.data_root import DataRoot
 from gan_bench.data.datasets import load
 from gan_bench.metrics.classifiers import CifarNet, LeNet28
 from gan_bench.models.initialise import build
-from gan_bench.models.randomness import generator_for
+from gan_bench.randomness import generator_for
 
 SEED = 0
 BATCH = 256

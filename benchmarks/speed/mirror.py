@@ -24,7 +24,7 @@ import torch
 from report import digit_grids, trials, write
 from rich.progress import track
 
-from gan_bench.execution.environment import describe
+from gan_bench.execution.trial.environment import describe
 from gan_bench.records.shared import write_plan
 
 SEEDS = 10

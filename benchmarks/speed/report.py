@@ -29,7 +29,7 @@ from sklearn.datasets import load_digits
 
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
-from gan_bench.execution.environment import describe
+from gan_bench.execution.trial.environment import describe
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status, TrialRecord, best_scores

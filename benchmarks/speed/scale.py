@@ -32,17 +32,15 @@ from report import digit_grids, write
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import Plan, make_plan
 from gan_bench.config.trial import Trial
-from gan_bench.execution.claim import Claim, Policy, state_of
-from gan_bench.execution.cluster.bundles import Bundle, make_bundles
 from gan_bench.execution.cluster.dispatcher import Dispatcher
-from gan_bench.execution.cluster.transport import Ended, Handle
-from gan_bench.execution.environment import describe
-from gan_bench.execution.events import NullListener
-from gan_bench.execution.grouping import group_trials
-from gan_bench.execution.inbox import EventInbox
-from gan_bench.execution.job import claim_to_json
-from gan_bench.execution.results import Results
-from gan_bench.execution.survey import Survey
+from gan_bench.execution.cluster.transport import Bundle, Ended, Handle, make_bundles
+from gan_bench.execution.preflight.checks import Survey
+from gan_bench.execution.trial.claim import Claim, Policy, state_of
+from gan_bench.execution.trial.environment import describe
+from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.workers.job import EventInbox, claim_to_json
+from gan_bench.execution.workers.results import Results
+from gan_bench.execution.workers.scheduler import group_trials
 from gan_bench.records.earlier import record_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
@@ -142,9 +140,6 @@ class PretendedCluster:
         raise NotImplementedError
 
     def recall(self) -> None:
-        raise NotImplementedError
-
-    def release(self, trial_id: str) -> None:
         raise NotImplementedError
 
     def is_gone(self, host: str) -> bool:

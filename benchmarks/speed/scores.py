@@ -21,7 +21,7 @@ from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.data.datasets import load
-from gan_bench.execution.environment import choose_device, describe, fix_bits
+from gan_bench.execution.trial.environment import choose_device, describe, fix_bits
 from gan_bench.metrics.distances import frechet_distance, moments_of
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS

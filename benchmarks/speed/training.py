@@ -37,12 +37,12 @@ from gan_bench.config.data_root import DataRoot
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
 from gan_bench.core.errors import is_out_of_memory
-from gan_bench.execution.claim import Policy
-from gan_bench.execution.context import RunContext
-from gan_bench.execution.environment import choose_device, cores, describe, fix_bits
-from gan_bench.execution.events import NullListener
-from gan_bench.execution.executors import run_inline, run_processes
-from gan_bench.execution.worker_pool import WorkerPoolConfig
+from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.environment import choose_device, cores, describe, fix_bits
+from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.workers.executors import run_inline, run_processes
+from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.records.record import Status
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import Capture, FastEngine

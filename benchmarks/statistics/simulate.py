@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from gan_bench.config.measures import primary_measure
 from gan_bench.core.atomic import write_atomically
 from gan_bench.records.reader import StoredTrial, existing, scan
-from gan_bench.report.frame import build_frames
-from gan_bench.report.leaders import correct_for_choice
-from gan_bench.report.stats import ALPHA, paired_test
-from gan_bench.report.study import studies
+from gan_bench.report.findings.leaders import correct_for_choice
+from gan_bench.report.study.frame import build_frames
+from gan_bench.report.study.stats import ALPHA, paired_test
+from gan_bench.report.study.study import studies
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from gan_bench.cli.console import console, table_console, write_any_text
 from gan_bench.cli.data_commands import data_app
 from gan_bench.cli.options import (
     AllowArchitecture,
@@ -31,8 +30,10 @@ from gan_bench.cli.options import (
 from gan_bench.config.data_root import data_root
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import UserError
+from gan_bench.core.preparing import told_to
 from gan_bench.core.text import plural
 from gan_bench.core.version import __version__
+from gan_bench.terminal.console import PreparationLines, console, table_console, write_any_text
 
 app = typer.Typer(
     name="gan-bench",
@@ -123,9 +124,9 @@ def run(
 
     find_suite(suite)  # an unknown name is reported before torch is loaded
     from gan_bench.bench_options import BenchOptions
-    from gan_bench.cli.run_suite import run_suite
-    from gan_bench.execution.claim import Policy
     from gan_bench.execution.cluster.share import RayOptions
+    from gan_bench.execution.trial.claim import Policy
+    from gan_bench.terminal.run_suite import run_suite
 
     code = run_suite(
         BenchOptions(
@@ -174,7 +175,8 @@ def report(
     ] = None,
 ) -> None:
     """Make the comparison tables, plots and the page from records."""
-    from gan_bench.report.build import build_report, print_answers, print_tables
+    from gan_bench.report.build import build_report
+    from gan_bench.terminal.tables import print_answers, print_tables
 
     chosen = [name.strip() for name in columns.split(",")] if columns else None
     made, lines = build_report(results, out, html=not no_html, columns=chosen), console()
@@ -205,8 +207,8 @@ def compare(
 ) -> None:
     """Compare two results folders; exit code 1 when something got worse, 3 when something cannot be judged."""
     from gan_bench.cli.comparison import write_comparison
-    from gan_bench.report.compare import compare as compare_folders
-    from gan_bench.report.compare import compare_settings
+    from gan_bench.report.compare.comparison import compare as compare_folders
+    from gan_bench.report.compare.comparison import compare_settings
 
     found = (
         compare_settings(old, new, margin) if match is MatchChoice.SETTINGS else compare_folders(old, new, tolerance)
@@ -228,7 +230,7 @@ def card(
 ) -> None:
     """Write a setting's card for a model hub or a paper: scores with protocol, samples, generator, loading code."""
     from gan_bench.records.layout import WEIGHTS
-    from gan_bench.report.card import CARD, write_card
+    from gan_bench.report.card.card import CARD, write_card
 
     folder = write_card(results, setting, out, license_name)
     has_generator = (folder / WEIGHTS).is_file()
@@ -248,7 +250,7 @@ def publish(
     ] = None,
 ) -> None:
     """Copy records for others to read, without checkpoints, most weights and most samples; reports stay the same."""
-    from gan_bench.records.publish import publish as publish_records
+    from gan_bench.publishing import publish as publish_records
 
     for made in publish_records(results, out, generator or ()):
         left = f"; {made.unfinished} unfinished left out" if made.unfinished else ""
@@ -307,7 +309,7 @@ def score(
 ) -> None:
     """Score images that were made anywhere, with the scores of a benchmark run."""
     from gan_bench.cli.score import write_scores
-    from gan_bench.execution.environment import choose_device, fix_bits
+    from gan_bench.execution.trial.environment import choose_device, fix_bits
 
     where = choose_device(device)
     fix_bits(where)
@@ -340,7 +342,7 @@ def sample(
 ) -> None:
     """Draw from a trained generator: a grid, single images, a latent interpolation, a GIF over epochs."""
     from gan_bench.cli.sample import write_samples
-    from gan_bench.execution.environment import choose_device
+    from gan_bench.execution.trial.environment import choose_device
 
     where = str(choose_device(device))
     kinds = {"seed": seed, "images": images, "steps": interpolate}
@@ -409,7 +411,8 @@ def main(arguments: list[str] | None = None) -> None:
     write_any_text()
     ensure_home()
     try:
-        app(arguments)
+        with told_to(PreparationLines(console(stderr=True))):
+            app(arguments)
     except UserError as error:
         console(stderr=True).say(f"error: {error}", style="red")
         sys.exit(2)

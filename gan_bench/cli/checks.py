@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gan_bench.cli.console import PlainConsole
 from gan_bench.config.data_root import DataRoot
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
+from gan_bench.terminal.console import PlainConsole
 
 LEAST_GIB = 0.5
 """Free space below which no suite is worth a start."""
@@ -70,7 +70,7 @@ def verify_records(
     if not count:
         raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
     if rerun:
-        from gan_bench.execution.rerun import rerun as rerun_trials
+        from gan_bench.rerun import rerun as rerun_trials
 
         for verdict in rerun_trials(results, rerun, data):
             bad += bool(verdict.faults)
@@ -107,7 +107,7 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
     from gan_bench.config.cuts import PlanOptions
     from gan_bench.config.suite import find_suite, make_plan
     from gan_bench.data.datasets import DATASETS, read_split
-    from gan_bench.execution.environment import choose_device, describe
+    from gan_bench.execution.trial.environment import choose_device, describe
     from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
     from gan_bench.metrics.inception import weights_path
 

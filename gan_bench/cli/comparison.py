@@ -6,14 +6,15 @@ import io
 import json
 from pathlib import Path
 
-from gan_bench.cli.console import PlainConsole, console, table_console
 from gan_bench.cli.options import FormatChoice
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plain_markdown
 from gan_bench.records.json_files import finite
-from gan_bench.report.compare import Comparison
-from gan_bench.report.render import print_table, to_markdown
+from gan_bench.report.compare.comparison import Comparison
+from gan_bench.report.study.render import to_markdown
+from gan_bench.terminal.console import PlainConsole, console, table_console
+from gan_bench.terminal.tables import print_table
 
 _STYLE = {"worse": "red", "unsure": "yellow", "better": "green"}
 _WORDS = {"worse": "worse", "unsure": "cannot judge", "better": "better", "differences": "differs"}

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from gan_bench.cli.console import console
 from gan_bench.cli.options import Data
 from gan_bench.config.data_root import data_root
+from gan_bench.terminal.console import console
 
 data_app = typer.Typer(help="Fetch, check and describe datasets.", no_args_is_help=True)
 
@@ -58,7 +58,7 @@ def data_stats(
 ) -> None:
     """Write the moments of a dataset's features as an .npz with mu and sigma."""
     from gan_bench import scoring
-    from gan_bench.execution.environment import choose_device, fix_bits
+    from gan_bench.execution.trial.environment import choose_device, fix_bits
 
     where = choose_device(device)
     fix_bits(where)

@@ -11,11 +11,11 @@ import urllib.request
 import webbrowser
 from pathlib import Path
 
-from gan_bench.cli.console import PlainConsole
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.records.layout import PLAN
 from gan_bench.records.reader import existing, suite_folders
+from gan_bench.terminal.console import PlainConsole
 from gan_bench.tracking.uri import check_no_password, default_uri, is_default, server_page, shown
 
 WAIT_SECONDS = 90.0
@@ -62,7 +62,7 @@ def sync_results(
 
 
 def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> None:
-    from gan_bench.report.champion import champions
+    from gan_bench.report.findings.find_setting import champions
     from gan_bench.tracking.register import ALIAS, register
 
     for champion in champions(results):

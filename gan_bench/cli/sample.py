@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gan_bench.cli.console import PlainConsole
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.sampling import interpolation, load_generator, single_image, to_image, write_film
+from gan_bench.terminal.console import PlainConsole
 
 GRID = 64
 WAYS = 8

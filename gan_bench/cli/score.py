@@ -8,11 +8,11 @@ import sys
 import torch
 
 from gan_bench import scoring
-from gan_bench.cli.console import PlainConsole, console
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.measures import MEASURES
 from gan_bench.records.json_files import finite
 from gan_bench.records.record import Score
+from gan_bench.terminal.console import PlainConsole, console
 
 
 def write_scores(

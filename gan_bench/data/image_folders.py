@@ -13,15 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import track
 
 from gan_bench.config.image_folder import Transform
 from gan_bench.core.atomic import new_file_beside, remove_leftovers, write_atomically
 from gan_bench.core.cache import cache_folder
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DataError
+from gan_bench.core.preparing import tell
 from gan_bench.core.text import printable
 from gan_bench.data.image_files import decode_square
 from gan_bench.data.image_source import ENDINGS, Source, check_regular, image_tree, open_source
@@ -227,18 +225,13 @@ def _decoded(
                 raise
             return None, b""
 
-    def results() -> Iterator[tuple[str, NDArray[np.uint8] | None, bytes]]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for jobs in _pieces(opened, names, transform.channels * transform.size**2):
-                for (name, _), (array, digest) in zip(jobs, pool.map(work, jobs), strict=True):
-                    yield name, array, digest
-
-    console, shown = Console(stderr=True), printable(source.name)
-    silent = not console.is_terminal
-    if silent:
-        console.print(f"preparing {len(names):,} images of {shown}", markup=False, highlight=False)
-    title = f"preparing {escape(shown)}"
-    yield from track(results(), title, len(names), console=console, transient=True, disable=silent)
+    done, what = 0, f"preparing {len(names):,} images of {printable(source.name)}"
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for jobs in _pieces(opened, names, transform.channels * transform.size**2):
+            tell(what, done / len(names))
+            done += len(jobs)
+            for (name, _), (array, digest) in zip(jobs, pool.map(work, jobs), strict=True):
+                yield name, array, digest
 
 
 def _pieces(opened: Source, names: list[str], decoded: int) -> Iterator[list[tuple[str, bytes | DataError]]]:

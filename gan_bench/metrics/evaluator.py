@@ -17,7 +17,7 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.metrics.features import Extractor, full_precision
 from gan_bench.metrics.reference import CHUNK, Reference, chunks
-from gan_bench.models.randomness import draw_latent, generator_for
+from gan_bench.randomness import draw_latent, generator_for, shuffled
 from gan_bench.records.record import Score
 
 if TYPE_CHECKING:
@@ -77,12 +77,6 @@ def sample_grid(generator: nn.Module, config: TrialConfig) -> NDArray[np.uint8]:
     (images,) = generated_chunks(generator, config, GRID, "fixed_noise")
     grid: NDArray[np.uint8] = make_grid(images, nrow=8, pad_value=255).permute(1, 2, 0).cpu().numpy()
     return grid
-
-
-def shuffled(images: Tensor, limit: int | None = None) -> Tensor:
-    """Return images in a random order that is always the same, or the first of them."""
-    order = torch.randperm(len(images), generator=generator_for(0, "subset"))
-    return images[order[:limit]]
 
 
 class Evaluator:

@@ -23,7 +23,7 @@ from gan_bench.metrics.distances import Moments, add_to_sums, moments_of_sums
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.features import Extractor, full_precision
 from gan_bench.metrics.neighbours import nearest_distances, neighbour_radii
-from gan_bench.models.randomness import generator_for
+from gan_bench.randomness import generator_for
 
 CHUNK = 500
 """Images per forward pass of an extractor; fixed, so that no score depends on a batch size."""

@@ -8,23 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import printable
 from gan_bench.records.reader import existing
 from gan_bench.records.shared import lend_measures, read_baselines, read_commands
-from gan_bench.report.answer import Answer, answers, to_markdown
-from gan_bench.report.collect import Collected, collect, with_histories
-from gan_bench.report.frame import Frames
-from gan_bench.report.latex import check_columns, to_latex
-from gan_bench.report.render import print_table, to_csv
-from gan_bench.report.render import to_markdown as table_markdown
-from gan_bench.report.reproduction import article_tables
-from gan_bench.report.study import Baselines, Study, slug, studies
-from gan_bench.report.table import Table
-from gan_bench.report.tables import study_tables
+from gan_bench.report.findings.answer import Answer, answers, to_markdown
+from gan_bench.report.findings.reproduction import article_tables
+from gan_bench.report.findings.tables import study_tables
+from gan_bench.report.page.collect import Collected, collect, with_histories
+from gan_bench.report.study.frame import Frames
+from gan_bench.report.study.latex import check_columns, to_latex
+from gan_bench.report.study.render import to_csv
+from gan_bench.report.study.render import to_markdown as table_markdown
+from gan_bench.report.study.study import Baselines, Study, slug, studies
+from gan_bench.report.study.table import Table
 
 
 @dataclass(frozen=True)
@@ -166,10 +163,10 @@ def _write_tables(made: ReportTables, out: Path, columns: Sequence[str] | None) 
 
 
 def _write_page(folder: Path, made: ReportTables, collected: Collected, results: Path) -> Path:
-    from gan_bench.report.curves import best_first
-    from gan_bench.report.page import Chapter, page
-    from gan_bench.report.plots import standalone, study_plots
-    from gan_bench.report.samples import strips
+    from gan_bench.report.page.curves import best_first
+    from gan_bench.report.page.page import Chapter, page
+    from gan_bench.report.page.plots import standalone, study_plots
+    from gan_bench.report.page.samples import strips
 
     images = folder / "plots"
     images.mkdir(parents=True, exist_ok=True)
@@ -187,24 +184,3 @@ def _write_page(folder: Path, made: ReportTables, collected: Collected, results:
     path = folder / "report.html"
     write_atomically(path, page(chapters, made.articles, collected, results))
     return path
-
-
-def print_tables(report: Report, console: Console, suite: str | None = None, *, everything: bool = False) -> None:
-    """Print the rankings, or every table; of one suite or of all."""
-    for table in report.tables:
-        if suite in (None, table.suite) and (everything or table.ranking):
-            print_table(table, console, details=everything)
-
-
-def print_answers(report: Report, console: Console, suite: str | None = None) -> None:
-    """Print what could not be read, where the report lies, and last the few sentences that the records come to."""
-    for message in report.unreadable:
-        console.print(printable(message), style="yellow", markup=False, highlight=False, soft_wrap=True)
-    shown = [answer for name, answer in report.answers if suite in (None, name)]
-    for answer in shown:
-        console.print(answer.title, style="bold", markup=False, highlight=False)
-        for sentence in answer.sentences:
-            console.print(f"  {sentence}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"Tables: {report.folder / 'tables'} (--tables all prints them)", markup=False, soft_wrap=True)
-    if report.page:
-        console.print(f"Page: {report.page}", markup=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import DataError
-from gan_bench.models.randomness import draw_latent, generator_for
+from gan_bench.randomness import draw_latent, generator_for
 
 
 def steps_per_epoch(config: TrialConfig, images: int) -> int:

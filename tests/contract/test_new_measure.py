@@ -12,15 +12,15 @@ import torch
 from conftest import config_of, digits_trial
 from test_measures import score, seen
 
-from gan_bench.cli.console import console
-from gan_bench.cli.display import ProgressDisplay
 from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.trial import EvaluationConfig, Trial
 from gan_bench.metrics.measures.base import Estimate, FeatureMetric
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.build import ReportTables
-from gan_bench.report.frame import build_frames
-from gan_bench.report.render import number
+from gan_bench.report.study.frame import build_frames
+from gan_bench.report.study.render import number
+from gan_bench.terminal.console import console
+from gan_bench.terminal.display import ProgressDisplay
 from gan_bench.tracking.views import note, views
 
 

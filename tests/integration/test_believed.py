@@ -18,8 +18,8 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial, scan
 from gan_bench.records.shared import read_suite_baselines
 from gan_bench.records.verify import verify
-from gan_bench.report.champion import champions
-from gan_bench.report.compare import compare
+from gan_bench.report.compare.comparison import compare
+from gan_bench.report.findings.find_setting import champions
 from gan_bench.tracking.register import register
 
 

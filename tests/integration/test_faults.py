@@ -26,14 +26,15 @@ from support.tracking import mlflow_runs
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.channel import spawn
-from gan_bench.execution import checkpointing, environment
-from gan_bench.execution.claim import Policy
-from gan_bench.execution.events import NullListener
-from gan_bench.execution.executors import run_inline, run_processes
-from gan_bench.execution.job import Job, Site
-from gan_bench.execution.rerun import rerun
-from gan_bench.execution.results import Meanwhile
-from gan_bench.execution.worker_pool import WorkerPoolConfig
+from gan_bench.execution.trial import checkpoints as checkpointing
+from gan_bench.execution.trial import environment
+from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.workers.executors import run_inline, run_processes
+from gan_bench.execution.workers.job import Job
+from gan_bench.execution.workers.pool import WorkerPoolConfig
+from gan_bench.execution.workers.results import Meanwhile
+from gan_bench.execution.workers.site import Site
 from gan_bench.records import writer
 from gan_bench.records.earlier import record_of, status_of
 from gan_bench.records.layout import RecordDirectory
@@ -41,6 +42,7 @@ from gan_bench.records.lock import trial_lock
 from gan_bench.records.reader import StoredTrial, scan
 from gan_bench.records.record import Failure, Status
 from gan_bench.records.verify import verify
+from gan_bench.rerun import rerun
 from gan_bench.training import checkpoint, engine
 
 ONE_WORKER, TWO_WORKERS = (WorkerPoolConfig(devices=("cpu",) * n, threads=1) for n in (1, 2))
@@ -338,7 +340,7 @@ def test_a_worker_that_nobody_listens_to_stops_as_asked(tmp_path):
         site=Site(data=tmp_path, data_given=True, device="cpu", engine="auto", threads=1),
         policy=Policy(),
     )
-    command = [sys.executable, "-m", "gan_bench.execution.worker"]
+    command = [sys.executable, "-m", "gan_bench.execution.workers.worker"]
     with (tmp_path / "errors").open("wb") as errors:
         process, said = spawn(command, errors, dict(os.environ))
     said.close()

@@ -20,11 +20,11 @@ from support.engines import apart, engines, fake_capture, members, train, train_
 from support.records import bits
 
 from gan_bench.config.recipes import RECIPES
-from gan_bench.execution.environment import fix_bits
+from gan_bench.execution.trial.environment import fix_bits
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.features import full_precision
-from gan_bench.models.randomness import draw_latent, generator_for
+from gan_bench.randomness import draw_latent, generator_for
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.training import draws
 from gan_bench.training.engine import ReferenceEngine

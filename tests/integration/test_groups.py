@@ -14,23 +14,22 @@ from support.commands import gan_bench, measuring
 from support.records import bits
 from support.runs import CPU, context
 
-from gan_bench.cli.console import console
-from gan_bench.cli.display import ProgressDisplay
 from gan_bench.config.data_root import DataRoot
-from gan_bench.execution.claim import Policy
-from gan_bench.execution.context import RunContext
-from gan_bench.execution.estimate import estimate
-from gan_bench.execution.events import NullListener
-from gan_bench.execution.executors import run_inline, run_processes
-from gan_bench.execution.grouping import group_trials
-from gan_bench.execution.rerun import rerun
-from gan_bench.execution.scheduler import schedule
-from gan_bench.execution.worker_pool import WorkerPoolConfig
+from gan_bench.execution.preflight.estimate import estimate
+from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.workers.executors import run_inline, run_processes
+from gan_bench.execution.workers.pool import WorkerPoolConfig
+from gan_bench.execution.workers.scheduler import group_trials, schedule
 from gan_bench.records.earlier import status_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
 from gan_bench.records.verify import verify
+from gan_bench.rerun import rerun
+from gan_bench.terminal.console import console
+from gan_bench.terminal.display import ProgressDisplay
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group.group import CapturedEngine, Group
 from gan_bench.training.state import TrainState

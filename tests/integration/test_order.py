@@ -8,11 +8,11 @@ from conftest import config_of
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig, Trial
-from gan_bench.execution.baselines import real_baselines
-from gan_bench.execution.context import RunContext
-from gan_bench.execution.events import NullListener
-from gan_bench.execution.scheduler import run_alone
-from gan_bench.execution.trial_run import run_trial
+from gan_bench.execution.preflight.baselines import real_baselines
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.run import run_trial
+from gan_bench.execution.workers.scheduler import run_alone
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status

@@ -62,7 +62,7 @@ def test_its_metadata_say_what_it_is(wheel):
     assert (metadata["Name"], metadata["Version"]) == ("gan-bench", citation["version"])
     assert metadata["License-Expression"] == "MIT"
     assert f"## {metadata['Version']}" in (ROOT / "CHANGELOG.md").read_text()
-    assert {"LICENSE", "gan_bench/report/vendor/LICENSE-uplot"} <= set(metadata.get_all("License-File"))
+    assert {"LICENSE", "gan_bench/report/page/vendor/LICENSE-uplot"} <= set(metadata.get_all("License-File"))
     assert set(metadata.get_all("Provides-Extra")) == {"dev", "kaggle", "ray"}
     assert "Two commands" in metadata.get_payload()
 

@@ -16,12 +16,12 @@ from support.runs import CPU, context, run
 
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import EvaluationConfig
-from gan_bench.execution.claim import Policy, state_of
-from gan_bench.execution.context import RunContext
-from gan_bench.execution.events import NullListener
-from gan_bench.execution.executors import run_inline
-from gan_bench.execution.scheduler import run_alone
-from gan_bench.execution.trial_run import run_trial
+from gan_bench.execution.trial.claim import Policy, state_of
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.run import run_trial
+from gan_bench.execution.workers.executors import run_inline
+from gan_bench.execution.workers.scheduler import run_alone
 from gan_bench.metrics.extractors import Features
 from gan_bench.records import schema
 from gan_bench.records.earlier import status_of

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from gan_bench.config.data_root import DataRoot
-from gan_bench.execution.context import RunContext
-from gan_bench.execution.events import NullListener
-from gan_bench.execution.scheduler import run_alone
-from gan_bench.execution.trial_run import run_trial
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.run import run_trial
+from gan_bench.execution.workers.scheduler import run_alone
 from gan_bench.records.layout import RecordDirectory
 
 CPU = torch.device("cpu")

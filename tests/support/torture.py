@@ -22,14 +22,14 @@ from pathlib import Path
 import torch
 
 from gan_bench import bench
-from gan_bench.cli.console import console
-from gan_bench.cli.run_suite import run_suite
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.trial import Trial
-from gan_bench.execution import checkpointing
-from gan_bench.execution.claim import Policy
-from gan_bench.execution.estimate import Estimate
-from gan_bench.execution.grouping import shape_key
+from gan_bench.execution.preflight.estimate import Estimate
+from gan_bench.execution.trial import checkpoints as checkpointing
+from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.workers.scheduler import shape_key
+from gan_bench.terminal.console import console
+from gan_bench.terminal.run_suite import run_suite
 
 torch.set_num_threads(1)  # a fork does not take thread pools along
 PLACES = {"": 45, "checkpoint": 12, "history": 20, "evaluations": 4, "epoch-": 6}

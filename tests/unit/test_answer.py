@@ -10,12 +10,12 @@ from conftest import digits_trial
 from test_report import stored, table, with_lr
 
 from gan_bench.core.text import matches
-from gan_bench.report.answer import answers, to_markdown
 from gan_bench.report.build import ReportTables
-from gan_bench.report.frame import build_frames
-from gan_bench.report.pairs import paired
-from gan_bench.report.proposal import own_command
-from gan_bench.report.study import studies
+from gan_bench.report.findings.answer import answers, to_markdown
+from gan_bench.report.findings.pairs import paired
+from gan_bench.report.findings.proposal import own_command
+from gan_bench.report.study.frame import build_frames
+from gan_bench.report.study.study import studies
 
 SEEDS = range(5)
 COMMAND = "gan-bench run test --profile full"
@@ -216,7 +216,7 @@ def test_other_measures_are_exploratory():
 
 def test_two_seeds_show_their_values():
     rows = table(ReportTables.of(build_frames(trials(2e-4, (50, 52)))).all, "settings")
-    from gan_bench.report.render import cells
+    from gan_bench.report.study.render import cells
 
     assert "50 to 52" in cells(rows)[0]
 

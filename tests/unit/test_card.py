@@ -18,7 +18,7 @@ import gan_bench as gb
 from gan_bench.cli.app import app
 from gan_bench.core.errors import UserError
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.report.card import write_card
+from gan_bench.report.card.card import write_card
 
 RATES = ("mnist-mlp-z100,lr=0.0002,dataset=digits", "mnist-mlp-z100,dataset=digits")
 SUITE = SMALL.replace("epochs: [1, 2]", "epochs: [2]").replace("seeds: [0, 1]", "seeds: [0, 1, 2]")

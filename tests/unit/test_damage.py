@@ -20,12 +20,12 @@ from support.records import bits, edit
 from support.runs import context, run, stop_after
 
 from gan_bench.core.errors import RecordError
-from gan_bench.execution import worker_pool
-from gan_bench.execution.claim import Policy, claim_and_run, state_of
-from gan_bench.execution.events import NullListener
-from gan_bench.execution.executors import run_inline, run_processes
-from gan_bench.execution.scheduler import run_alone
-from gan_bench.execution.worker_pool import WorkerPoolConfig
+from gan_bench.execution.trial.claim import Policy, claim_and_run, state_of
+from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.workers import pool as worker_pool
+from gan_bench.execution.workers.executors import run_inline, run_processes
+from gan_bench.execution.workers.pool import WorkerPoolConfig
+from gan_bench.execution.workers.scheduler import run_alone
 from gan_bench.records import writer
 from gan_bench.records.earlier import damage_of, status_of
 from gan_bench.records.layout import RecordDirectory

@@ -1,40 +1,32 @@
-"""Bundles, the dispatcher on a cluster made up for the purpose, archives of records, and what a cluster is asked."""
+"""Bundles, the dispatcher on a cluster made up for the purpose, and what a cluster is asked."""
 
 from __future__ import annotations
 
-import io
 import itertools
 import subprocess
 import sys
-import tarfile
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
 from conftest import digits_trial
 from hypothesis import given
 from hypothesis import strategies as st
-from support import runs
 from support.commands import HANG, wait_for
-from support.records import assert_whole, bits
 from support.runs import stop_after
 
-from gan_bench.core.errors import RecordError, UserError
-from gan_bench.execution.claim import Policy
+from gan_bench.core.errors import UserError
 from gan_bench.execution.cluster import connection, dispatcher, task
-from gan_bench.execution.cluster.actors import Depot, Offer
-from gan_bench.execution.cluster.bundles import LEAST_SECONDS, Bundle, make_bundles
 from gan_bench.execution.cluster.dispatcher import RETRIES, Dispatcher
 from gan_bench.execution.cluster.node import NodeReport, SharedFolder, ask, versions
 from gan_bench.execution.cluster.ray_transport import loss_of
 from gan_bench.execution.cluster.share import RayOptions, share_of
-from gan_bench.execution.cluster.transport import Ended
-from gan_bench.execution.events import NullListener
-from gan_bench.execution.inbox import EventInbox
-from gan_bench.execution.job import claim_to_json
-from gan_bench.execution.results import Results
-from gan_bench.records import archive
+from gan_bench.execution.cluster.transport import LEAST_SECONDS, Bundle, Ended, make_bundles
+from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.workers.job import EventInbox, claim_to_json
+from gan_bench.execution.workers.results import Results
 from gan_bench.records.earlier import record_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock, trial_lock
@@ -116,9 +108,6 @@ class FakeCluster:
 
     def recall(self):
         self.recalled = True
-
-    def release(self, trial_id):
-        self.freed.append(trial_id)
 
     def is_gone(self, host):
         return host in self.gone
@@ -244,50 +233,7 @@ def test_after_a_bad_trial_fail_fast_sends_nothing_more(tmp_path):
     assert cluster.recalled  # what waits for a place does not start either
 
 
-# ---------------------------------------------------------------------------------------------------- archives
-
-
-def test_a_record_travels_with_its_checkpoint_and_goes_on_there(tmp_path):
-    trial = digits_trial(epochs=3)
-    whole, _ = runs.run(tmp_path, trial, "whole", engine="reference")
-    here, record = runs.run(tmp_path, trial, "here", engine="reference", stop=stop_after(6))
-    assert record.status is Status.INTERRUPTED
-    there = RecordDirectory.of(tmp_path / "there", trial)
-    archive.unpack(there, archive.pack(here))
-    assert there.checkpoint.read_bytes() == here.checkpoint.read_bytes()
-    runs.run(tmp_path, trial, "there", engine="reference")
-    archive.unpack(here, archive.pack(there))
-    assert not here.checkpoint.exists()
-    assert bits(here) == bits(there) == bits(whole)
-    assert_whole(tmp_path / "here")
-
-
-def test_a_record_that_goes_on_elsewhere_has_no_end(tmp_path):
-    trial = digits_trial(epochs=2)
-    ended, _ = runs.run(tmp_path, trial, "ended")
-    running, _ = runs.run(tmp_path, trial, "running", engine="reference", stop=stop_after(4))
-    running.record.unlink()
-    archive.unpack(ended, archive.pack(running))
-    assert not ended.record.exists()
-    assert not ended.weights.exists()
-
-
-@pytest.mark.parametrize("name", ["../outside", "/outside", "samples/../../outside", "a/b/c", ".hidden"])
-def test_an_archive_writes_nowhere_but_into_its_record(tmp_path, name):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as made:
-        entry = tarfile.TarInfo(name)
-        entry.size = 1
-        made.addfile(entry, io.BytesIO(b"x"))
-    directory = RecordDirectory(tmp_path / "suite" / "trial--00000000")
-    with pytest.raises(RecordError, match="no file of a record"):
-        archive.unpack(directory, buffer.getvalue())
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-
-
-def test_an_archive_that_is_none_is_refused(tmp_path):
-    with pytest.raises(RecordError, match="cannot be read"):
-        archive.unpack(RecordDirectory(tmp_path / "suite" / "trial--00000000"), b"no archive" * 99)
+# ------------------------------------------------------------------------------------------------------- nodes
 
 
 def test_a_broken_lock_is_a_new_one(tmp_path):
@@ -295,31 +241,6 @@ def test_a_broken_lock_is_a_new_one(tmp_path):
     break_lock(directory)  # where there is none, nothing happens
     with trial_lock(directory) as lock:
         assert lock.acquire() is None
-
-
-# ------------------------------------------------------------------------------------------------------- depots
-
-
-def offer(depot, trial):
-    return depot.offer(trial.to_json(), runs.context().identity(trial.config), asdict(Policy()))
-
-
-def test_a_depot_gives_a_trial_to_one_run_at_a_time(tmp_path):
-    depot, trial = Depot(str(tmp_path)), digits_trial(epochs=2)
-    first = offer(depot, trial)
-    assert first.token is not None
-    assert offer(depot, trial).owner is not None
-    assert trial_lock(RecordDirectory.of(tmp_path, trial)).acquire() is not None
-    depot.release(trial.id)  # the task is lost
-    second = offer(depot, trial)
-    record = archive.pack(runs.run(tmp_path, trial, "there")[0])
-    depot.release(trial.id, first.token)  # a lost task that lives on gives back what is not its own any more
-    with pytest.raises(LookupError, match="runs elsewhere now"):
-        depot.deliver(trial.id, first.token, record)
-    depot.deliver(trial.id, second.token, record)
-    depot.release(trial.id, second.token)
-    assert offer(depot, trial) == Offer()  # finished
-    assert_whole(tmp_path)
 
 
 def test_a_task_waits_in_another_thread(monkeypatch):

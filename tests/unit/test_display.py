@@ -9,10 +9,10 @@ import warnings
 import pytest
 from conftest import digits_trial
 
-from gan_bench.cli.console import console
-from gan_bench.cli.display import PreparationLines, ProgressDisplay, SuiteClock
-from gan_bench.execution.events import Progress
+from gan_bench.execution.trial.events import Progress
 from gan_bench.records.record import Status, TrialRecord
+from gan_bench.terminal.console import PreparationLines, console
+from gan_bench.terminal.display import ProgressDisplay, SuiteClock
 
 VALUES = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
 

@@ -13,7 +13,7 @@ from support.commands import gan_bench
 from test_page import write
 from test_report import stored, with_lr
 
-from gan_bench.report.equivalence import equivalence_table, same_settings, welch
+from gan_bench.report.compare.equivalence import equivalence_table, same_settings, welch
 
 FIRST = (3.9, 4.4, 4.1, 4.6, 4.0)
 

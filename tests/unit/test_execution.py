@@ -13,14 +13,15 @@ from conftest import digits_trial
 from support.runs import context
 
 from gan_bench.core.sources import Source
-from gan_bench.execution import environment, worker_pool
-from gan_bench.execution.claim import Policy
-from gan_bench.execution.events import NullListener
-from gan_bench.execution.executors import run_processes
-from gan_bench.execution.job import Job, Site, claim_from_json, claim_to_json
-from gan_bench.execution.meter import HALF_LIFE_SECONDS, Meter
-from gan_bench.execution.scheduler import StepResult
-from gan_bench.execution.worker_pool import WorkerPoolConfig
+from gan_bench.execution.trial import environment
+from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.trial.events import NullListener, StepResult
+from gan_bench.execution.trial.log import HALF_LIFE_SECONDS, Meter
+from gan_bench.execution.workers import pool as worker_pool
+from gan_bench.execution.workers.executors import run_processes
+from gan_bench.execution.workers.job import Job, claim_from_json, claim_to_json
+from gan_bench.execution.workers.pool import WorkerPoolConfig
+from gan_bench.execution.workers.site import Site
 from gan_bench.records.lock import Owner
 from gan_bench.records.record import Failure, Status, TrialRecord
 

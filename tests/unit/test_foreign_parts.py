@@ -21,9 +21,8 @@ from gan_bench.config.plugins import forget_plugin, load_plugin
 from gan_bench.contract.check import check_part
 from gan_bench.core.errors import UserError
 from gan_bench.data.datasets import DATASETS, load
-from gan_bench.execution.baselines import real_baselines
-from gan_bench.execution.checks import check_plan
-from gan_bench.execution.survey import survey
+from gan_bench.execution.preflight.baselines import real_baselines
+from gan_bench.execution.preflight.checks import check_plan, survey
 from gan_bench.metrics.extractors import EXTRACTORS, ExtractorEntry, load_extractor
 from gan_bench.metrics.features import Features
 from gan_bench.metrics.measures.base import Estimate, FeatureMetric

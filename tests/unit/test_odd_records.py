@@ -12,12 +12,12 @@ from support.suites import train_small
 import gan_bench as gb
 from gan_bench.cli.comparison import _markdown
 from gan_bench.core.errors import UserError
+from gan_bench.publishing import publish
 from gan_bench.records.earlier import record_of
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.publish import publish
 from gan_bench.report.build import build_report
-from gan_bench.report.card import write_card
-from gan_bench.report.compare import compare
+from gan_bench.report.card.card import write_card
+from gan_bench.report.compare.comparison import compare
 
 
 @pytest.fixture(scope="module")

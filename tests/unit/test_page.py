@@ -27,10 +27,10 @@ from gan_bench.records import reader, writer
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.records.shared import write_baselines, write_plan
-from gan_bench.report import collect
 from gan_bench.report.build import build_report
-from gan_bench.report.compare import compare
-from gan_bench.report.latex import escape_latex
+from gan_bench.report.compare.comparison import compare
+from gan_bench.report.page import collect
+from gan_bench.report.study.latex import escape_latex
 
 HOSTILE = {
     "script": "<script>alert(1)</script><img src=x onerror=alert(2)>",

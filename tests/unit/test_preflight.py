@@ -14,13 +14,13 @@ from torch import nn
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data.datasets import DATASETS
-from gan_bench.execution import estimate as module
-from gan_bench.execution.checks import check_plan, locks_remark
-from gan_bench.execution.claim import Policy, state_of
-from gan_bench.execution.context import RunContext
-from gan_bench.execution.estimate import estimate, unmeasured
-from gan_bench.execution.events import NullListener
-from gan_bench.execution.executors import run_inline
+from gan_bench.execution.preflight import estimate as module
+from gan_bench.execution.preflight.checks import check_plan, locks_remark
+from gan_bench.execution.preflight.estimate import estimate, unmeasured
+from gan_bench.execution.trial.claim import Policy, state_of
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.workers.executors import run_inline
 from gan_bench.models import mlp
 from gan_bench.models.architectures import ARCHITECTURES, Architecture, fingerprint
 from gan_bench.records.earlier import record_of, status_of

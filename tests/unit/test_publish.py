@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 import gan_bench as gb
 from gan_bench.cli.app import app
 from gan_bench.core.errors import RecordError, UserError
+from gan_bench.publishing import publish
 from gan_bench.records import schema
 from gan_bench.records.earlier import damage_of
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.publish import publish
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.records.shared import results_identity
@@ -317,7 +317,7 @@ def test_a_private_file_behind_the_suite_s_name_is_not_published(copied, tmp_pat
 
 
 def test_a_killed_publication_is_completed_by_the_next(results, tmp_path, monkeypatch):
-    from gan_bench.records import publish as module
+    from gan_bench import publishing as module
 
     (made,) = publish(results, tmp_path / "out", ["seed=0"])
     real, calls = module.write_atomically, iter(range(10**6))

@@ -20,10 +20,11 @@ from scipy import stats as scipy_stats
 
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.build import ReportTables
-from gan_bench.report.frame import build_frames
-from gan_bench.report.render import broken, cell, cells, number, print_table, to_csv, to_markdown
-from gan_bench.report.stats import differences, mean_interval
-from gan_bench.report.table import Column
+from gan_bench.report.study.frame import build_frames
+from gan_bench.report.study.render import cell, cells, number, to_csv, to_markdown
+from gan_bench.report.study.stats import differences, mean_interval
+from gan_bench.report.study.table import Column
+from gan_bench.terminal.tables import broken, print_table
 
 
 def stored(trial, fid=None, status="done", reason=None, early=None, samples=100):

@@ -12,7 +12,7 @@ from PIL import EpsImagePlugin, Image
 
 from gan_bench.core.errors import RecordError
 from gan_bench.records.sample_grid import read_sample_grid
-from gan_bench.report.samples import _frame
+from gan_bench.report.page.samples import _frame
 from gan_bench.tracking.mirror import Mirror
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.trial import EvaluationConfig
-from gan_bench.report.frame import group_key
-from gan_bench.report.settings import settings_of, value_text
+from gan_bench.report.study.frame import group_key
+from gan_bench.report.study.settings import settings_of, value_text
 
 EVALUATION = EvaluationConfig(epochs=(0,), samples=100)
 

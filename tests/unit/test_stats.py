@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from gan_bench.report.stats import (
+from gan_bench.report.study.stats import (
     ALPHA,
     MANY,
     Interval,

@@ -13,8 +13,8 @@ from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig, Trial
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.build import ReportTables
-from gan_bench.report.frame import build_frames
-from gan_bench.report.published import published_rows, references
+from gan_bench.report.findings.published import published_rows, references
+from gan_bench.report.study.frame import build_frames
 
 
 def own_trial(recipe, seed=0, **changes):

@@ -17,13 +17,13 @@ from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
 from gan_bench.records.reader import StoredTrial
-from gan_bench.report.answer import answers
-from gan_bench.report.factors import FACTORS
-from gan_bench.report.frame import build_frames
-from gan_bench.report.reproduction import _follows as follows
-from gan_bench.report.study import studies
-from gan_bench.report.tables import study_tables
-from gan_bench.report.tuning import arms, best_of
+from gan_bench.report.findings.answer import answers
+from gan_bench.report.findings.factors import FACTORS
+from gan_bench.report.findings.reproduction import _follows as follows
+from gan_bench.report.findings.tables import study_tables
+from gan_bench.report.findings.tuning import arms, best_of
+from gan_bench.report.study.frame import build_frames
+from gan_bench.report.study.study import studies
 
 
 @given(

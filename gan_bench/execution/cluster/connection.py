@@ -17,11 +17,10 @@ from typing import Any
 
 from gan_bench.core.atomic import STALE_SECONDS
 from gan_bench.core.errors import UserError, brief
-from gan_bench.execution.cluster.actors import Depot, Mailbox
+from gan_bench.execution.cluster.mailbox import Driver, Mailbox
 from gan_bench.execution.cluster.node import NodeReport, SharedFolder, report_node, versions
 from gan_bench.execution.cluster.share import RayOptions, Share, share_of
-from gan_bench.execution.cluster.task import Driver
-from gan_bench.execution.worker_pool import kill_workers
+from gan_bench.execution.workers.pool import kill_workers
 
 MARK = ".gan_bench-shared-"
 """Start of the name of the file by which nodes recognise a shared results folder; a later run removes what a killed
@@ -60,11 +59,6 @@ class Cluster:
         """CPU threads of a task."""
         return self.share.threads
 
-    @property
-    def shares(self) -> bool:
-        """Whether every node sees the results folder."""
-        return all(node.shares for node in self.nodes)
-
     def slots(self) -> int:
         """Return how many tasks the cluster runs at a time, were it free of other work."""
         return sum(self.share.slots(node["Resources"]) for node in live_nodes())
@@ -102,16 +96,18 @@ def live_nodes() -> list[Any]:
 
 
 @contextmanager
-def connected(options: RayOptions, device: str, results: Path) -> Iterator[Cluster]:
+def connected(options: RayOptions, device: str, results: Path, *, must_share: bool = True) -> Iterator[Cluster]:
     """Connect to a cluster for as long as the block runs; nothing stays there.
 
     Args:
         options: What is asked of it.
         device: ``auto``, ``cpu`` or ``cuda``.
         results: The results folder, which must exist.
+        must_share: Whether every node must see it, as trials there need it to.
 
     Raises:
-        UserError: There is no such cluster, it does not fit, or its nodes differ in their software.
+        UserError: There is no such cluster, it does not fit, its nodes differ in their software, or one does not see
+            the results folder.
     """
     _connect(options.address)
 
@@ -122,8 +118,11 @@ def connected(options: RayOptions, device: str, results: Path) -> Iterator[Clust
         _remove_stale_marks(results)
         mark.write_text(token, encoding="utf-8")
         folder = SharedFolder(results.resolve(), mark, token)
-        driver = Driver(_actor(Mailbox), _actor(Depot, str(results.resolve())), folder, versions())
-        yield Cluster(share, driver, tuple(_same_versions(_reports(folder, share))))
+        driver = Driver(_mailbox(), folder, versions())
+        reports = _same_versions(_reports(folder, share))
+        if must_share and (apart := [report for report in reports if not report.shares]):
+            raise UserError(folder.missing_on(apart[0].host))
+        yield Cluster(share, driver, tuple(reports))
     finally:
         with contextlib.suppress(OSError):
             mark.unlink(missing_ok=True)
@@ -227,15 +226,13 @@ def _connect(address: str | None) -> None:
         signal.signal(signal.SIGTERM, before)  # Ray put its own there
 
 
-def _actor(kind: type, *arguments: object) -> Any:  # noqa: ANN401 - Ray's handles have no types
-    """Start an actor on this node, beside whatever runs there."""
+def _mailbox() -> Any:  # noqa: ANN401 - Ray's handles have no types
+    """Start a mailbox on this node, beside whatever runs there."""
     import ray
 
     here = ray.get_runtime_context().get_node_id()
-    options = {"num_cpus": 0, "scheduling_strategy": _on(here)} | (
-        {"max_concurrency": _CALLS} if kind is Mailbox else {}
-    )
-    return ray.remote(kind).options(**options).remote(*arguments)
+    placed = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=_on(here), max_concurrency=_CALLS)
+    return placed.remote()
 
 
 _CALLS = 100_000

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gan_bench.config.trial import Trial
-from gan_bench.execution.claim import Claim, Policy
-from gan_bench.execution.cluster.bundles import Bundle
-from gan_bench.execution.cluster.transport import Ended, Handle, Transport
-from gan_bench.execution.inbox import EventInbox
-from gan_bench.execution.lost import LATE, write_lost
-from gan_bench.execution.results import Results
-from gan_bench.execution.worker_pool import TIMEOUT_GRACE
+from gan_bench.execution.cluster.transport import Bundle, Ended, Handle, Transport
+from gan_bench.execution.trial.claim import Claim, Policy
+from gan_bench.execution.workers.job import EventInbox
+from gan_bench.execution.workers.pool import TIMEOUT_GRACE
+from gan_bench.execution.workers.results import LATE, Results, write_lost
 from gan_bench.records.earlier import end_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock, trial_lock
@@ -140,8 +138,6 @@ class Dispatcher:
 
     def _lose(self, bundle: Bundle, reason: str, *, late: bool) -> None:
         """Try again what a lost task has not done; a trial that was under way too often has failed."""
-        for trial in bundle.trials:
-            self._transport.release(trial.id)
         if self._stop():
             return
         started = self._inbox.started

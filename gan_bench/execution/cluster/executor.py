@@ -11,19 +11,19 @@ from typing import Any, TypeVar
 
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import UserError
-from gan_bench.execution.claim import Policy
-from gan_bench.execution.cluster.bundles import make_bundles
+from gan_bench.core.preparing import tell
 from gan_bench.execution.cluster.connection import Cluster, Room, answer_of, live_nodes, on_node, question
 from gan_bench.execution.cluster.dispatcher import Dispatcher
 from gan_bench.execution.cluster.ray_transport import RayTransport, loss_of
 from gan_bench.execution.cluster.task import Answer, call
-from gan_bench.execution.context import RunContext
-from gan_bench.execution.events import Listener, Notify
-from gan_bench.execution.grouping import group_trials
-from gan_bench.execution.inbox import EventInbox
-from gan_bench.execution.job import Job, Site
-from gan_bench.execution.results import Results, until_nothing_moves
-from gan_bench.execution.survey import Survey
+from gan_bench.execution.cluster.transport import make_bundles
+from gan_bench.execution.trial.claim import KnowsIdentity, Policy
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.workers.job import EventInbox, Job
+from gan_bench.execution.workers.results import Results, until_nothing_moves
+from gan_bench.execution.workers.scheduler import group_trials
+from gan_bench.execution.workers.site import Site
 
 T = TypeVar("T")
 WAITING_SECONDS = 1.0
@@ -38,25 +38,23 @@ class OnCluster:
     Attributes:
         cluster: The cluster.
         site: Where its tasks run.
-        notify: Receives what is being prepared.
         stop: Returns True once the run should stop.
         device: What computes there.
     """
 
     cluster: Cluster
     site: Site
-    notify: Notify
     stop: Callable[[], bool]
     device: str = ""
 
     @classmethod
-    def of(cls, cluster: Cluster, site: Site, notify: Notify, stop: Callable[[], bool]) -> OnCluster:
+    def of(cls, cluster: Cluster, site: Site, stop: Callable[[], bool]) -> OnCluster:
         """Find out what computes there, from a task.
 
         Raises:
             UserError: The device does not exist there.
         """
-        place = cls(cluster, site, notify, stop)
+        place = cls(cluster, site, stop)
         return replace(place, device=place.call(_device))
 
     def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
@@ -70,7 +68,7 @@ class OnCluster:
         found: T = self._answer(task.remote(self.cluster.driver, 0, self.site, work, arguments, options))
         return found
 
-    def check_data(self, trials: tuple[Trial, ...], known: Survey) -> None:
+    def check_data(self, trials: tuple[Trial, ...], known: KnowsIdentity) -> None:
         """Make sure that all nodes have the images that the plan was surveyed with.
 
         Raises:
@@ -106,7 +104,7 @@ class OnCluster:
         asked, told = time.monotonic(), False
         while not ray.wait([pending], timeout=WAITING_SECONDS)[0]:
             said = answer_of(driver.mailbox.take.remote())
-            self._tell(said)
+            _repeat(said)
             if self.stop():
                 ray.cancel(pending, force=True)
                 raise KeyboardInterrupt
@@ -115,8 +113,8 @@ class OnCluster:
                 asked = time.monotonic()
             elif not told and time.monotonic() - asked > QUIET_SECONDS:
                 told = True
-                self.notify("waiting for a free place on the cluster", 0.0)
-        self._tell(answer_of(driver.mailbox.take.remote()))
+                tell("waiting for a free place on the cluster", 0.0)
+        _repeat(answer_of(driver.mailbox.take.remote()))
         try:
             answer: Answer = ray.get(pending)
         except Exception as error:  # Ray raises many kinds, and what the task raised
@@ -125,10 +123,12 @@ class OnCluster:
             raise answer.error
         return answer.value
 
-    def _tell(self, said: Iterable[tuple[Any, Any]]) -> None:
-        for _, event in said:
-            if event["event"] == "prepares":
-                self.notify(event["what"], event["fraction"])
+
+def _repeat(said: Iterable[tuple[Any, Any]]) -> None:
+    """Tell here what tasks say that they prepare."""
+    for _, event in said:
+        if event["event"] == "prepares":
+            tell(event["what"], event["fraction"])
 
 
 class _TaskLostError(UserError):

@@ -37,6 +37,13 @@ class SharedFolder:
         except OSError:
             return False
 
+    def missing_on(self, host: str) -> str:
+        """Return the sentence for a node that does not see the folder."""
+        return (
+            f"the node {host} does not see the results folder {self.path}; mount it on every node at that path, or run "
+            "the suite on that machine by itself, with --seeds of its own, and copy the records into one folder"
+        )
+
 
 @cache
 def versions() -> dict[str, str]:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gan_bench.core.errors import UserError, brief
-from gan_bench.execution.cluster.bundles import Bundle
 from gan_bench.execution.cluster.connection import Cluster, Room, answer_of
 from gan_bench.execution.cluster.task import carry, claims_of
-from gan_bench.execution.cluster.transport import Ended, Handle
-from gan_bench.execution.job import Job
+from gan_bench.execution.cluster.transport import Bundle, Ended, Handle
+from gan_bench.execution.workers.job import Job
 
 PATIENCE_SECONDS = 120.0
 """Seconds that a retry waits for the lock of the lost task: network file systems release it late."""
@@ -101,10 +100,6 @@ class RayTransport:
         for answer, handle in self._answers.items():
             if handle not in begun:
                 ray.cancel(answer)
-
-    def release(self, trial_id: str) -> None:
-        """Give back what a lost task still holds of a trial."""
-        answer_of(self._cluster.driver.depot.release.remote(trial_id))
 
     def is_gone(self, host: str) -> bool:
         """True if a machine was of the cluster and is not any more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import socket
 import threading
@@ -10,43 +9,22 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 from gan_bench.core.errors import UserError
-from gan_bench.execution.claim import Claim
-from gan_bench.execution.cluster.node import SharedFolder, ask, versions
+from gan_bench.core.preparing import told_to
+from gan_bench.execution.cluster.mailbox import Driver, EventSender
+from gan_bench.execution.cluster.node import ask, versions
 from gan_bench.execution.cluster.transport import Handle
-from gan_bench.execution.cluster.travel import Travel
-from gan_bench.execution.context import RunContext
-from gan_bench.execution.contexts import Contexts
-from gan_bench.execution.job import Job, Site, claim_from_json, claim_to_json
-from gan_bench.execution.worker import run_job
-from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.record import Status
+from gan_bench.execution.trial.claim import Claim
+from gan_bench.execution.workers.job import Job, claim_from_json
+from gan_bench.execution.workers.site import Contexts, Site
+from gan_bench.execution.workers.worker import run_job
 
 GLITCH_SECONDS = 5.0
 """Seconds between two tries to reach a driver that the network hides."""
-FLUSH_SECONDS = 0.5
-"""Seconds for which news of a trial's progress is held back, to be sent together."""
-
-
-@dataclass(frozen=True)
-class Driver:
-    """The driver's side, as tasks see it.
-
-    Attributes:
-        mailbox: Handle of the ``Mailbox``.
-        depot: Handle of the ``Depot``.
-        folder: The results folder.
-        versions: What runs there.
-    """
-
-    mailbox: Any
-    depot: Any
-    folder: SharedFolder
-    versions: Mapping[str, str]
 
 
 # --------------------------------------------------------------------------------------------- one task
@@ -63,7 +41,7 @@ def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...]) -> dict[str, di
     Returns:
         What came of every claim, as JSON, by trial id.
     """
-    _check_versions(driver)
+    _check_node(driver)
     if not ask(driver.mailbox.check_in.remote(handle)):
         return {}
     process = _process(driver)
@@ -71,11 +49,7 @@ def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...]) -> dict[str, di
         for job in map(Job.from_json, jobs):
             if process.stop() or (job.policy.fail_fast and sender.bad):
                 break
-            context = process.contexts.of(job.site)
-            if driver.folder.is_here():
-                run_job(job, context, sender)
-            else:
-                _carry_away(job, context, process, sender)
+            run_job(job, process.contexts.of(job.site), sender)
         return dict(sender.claims)
 
 
@@ -131,37 +105,16 @@ def call(
             return Answer(error=error)
 
 
-def _check_versions(driver: Driver) -> None:
-    """Refuse to work on a node that joined later with other software.
+def _check_node(driver: Driver) -> None:
+    """Refuse to work on a node that joined later with other software, or without the results folder.
 
     Raises:
         UserError: It has.
     """
     if versions() != driver.versions:
         raise UserError(f"the node {socket.gethostname()} has other versions than the driver's machine; replace it")
-
-
-def _carry_away(job: Job, context: RunContext, process: _Process, sender: EventSender) -> None:
-    """Run a job in a folder of this machine, and send its records and checkpoints to the driver's."""
-
-    def send(event: str, **content: Any) -> None:  # noqa: ANN401 - JSON
-        if event == "claimed":
-            travel.deliver(content["trial"])
-        sender(event, **content)
-
-    with Travel(process.driver.depot, job) as travel:
-        taken = []
-        for trial in job.trials:
-            offer = travel.fetch(trial, context)
-            if offer.token:
-                taken.append(trial)
-            else:
-                sender("claimed", trial=trial.id, claim=claim_to_json(offer.owner))
-        process.saved = lambda directory: travel.save(directory, sender)
-        try:
-            run_job(replace(job, results=travel.folder, trials=tuple(taken)), context, send)
-        finally:
-            process.saved = None
+    if not driver.folder.is_here():
+        raise UserError(driver.folder.missing_on(socket.gethostname()))
 
 
 # ---------------------------------------------------------------------------------------------- one process
@@ -171,9 +124,7 @@ class _Process:
     """What a process of the cluster keeps from task to task: images, extractors, and an ear for the request to stop."""
 
     def __init__(self, mailbox: Any) -> None:  # noqa: ANN401 - Ray's handles have no types
-        self.contexts = Contexts(self.stop, self._notify, self._saved)
-        self.saved: Callable[[RecordDirectory], None] | None = None
-        self.driver: Driver
+        self.contexts = Contexts(self.stop)
         self._sender: EventSender | None = None
         self._stopping = threading.Event()
         threading.Thread(target=self._hear, args=(mailbox,), daemon=True).start()
@@ -201,8 +152,8 @@ class _Process:
     @contextmanager
     def working_for(self, driver: Driver, handle: Handle) -> Iterator[EventSender]:
         """Send what happens meanwhile to the driver."""
-        self.driver, self._sender = driver, EventSender(driver.mailbox, handle)
-        with warnings.catch_warnings():
+        self._sender = EventSender(driver.mailbox, handle)
+        with warnings.catch_warnings(), told_to(self._tell):
             warnings.showwarning = lambda message, *_: self._say("warning", text=str(message))
             try:
                 yield self._sender
@@ -210,12 +161,8 @@ class _Process:
                 self._sender.flush(wait=True)
                 self._sender = None
 
-    def _notify(self, what: str, fraction: float) -> None:
+    def _tell(self, what: str, fraction: float) -> None:
         self._say("prepares", what=what, fraction=fraction)
-
-    def _saved(self, directory: RecordDirectory) -> None:
-        if self.saved:
-            self.saved(directory)
 
     def _say(self, event: str, **content: Any) -> None:  # noqa: ANN401 - JSON
         if self._sender:
@@ -232,41 +179,6 @@ def _process(driver: Driver) -> _Process:
         _processes.clear()
         _processes[driver.folder.token] = _Process(driver.mailbox)
     return _processes[driver.folder.token]
-
-
-class EventSender:
-    """Sends events to a mailbox, news of progress together.
-
-    Attributes:
-        claims: What came of claims, as JSON, by trial id.
-        bad: Whether a trial among them failed or diverged.
-    """
-
-    def __init__(self, mailbox: Any, handle: Handle) -> None:  # noqa: ANN401 - Ray's handles have no types
-        self.claims: dict[str, dict[str, Any]] = {}
-        self.bad = False
-        self._mailbox, self._handle = mailbox, handle
-        self._kept: list[dict[str, Any]] = []
-        self._sent = 0.0
-
-    def __call__(self, event: str, **content: Any) -> None:  # noqa: ANN401 - JSON
-        """Send an event."""
-        if event == "claimed":
-            self.claims[content["trial"]] = content["claim"]
-            self.bad |= content["claim"].get("record", {}).get("status") in (Status.FAILED, Status.DIVERGED)
-        if event == "progress":
-            self._kept = [e for e in self._kept if (e["event"], e.get("trial")) != (event, content["trial"])]
-        self._kept.append({"event": event, **content})
-        if event != "progress" or time.monotonic() - self._sent > FLUSH_SECONDS:
-            self.flush()
-
-    def flush(self, *, wait: bool = False) -> None:
-        """Send what is kept, and wait until it is there if the task's end must not overtake it."""
-        kept, self._kept, self._sent = self._kept, [], time.monotonic()
-        with contextlib.suppress(Exception):  # without a driver nobody hears
-            sent = self._mailbox.put.remote(self._handle, kept)
-            if wait:
-                ask(sent)
 
 
 def claims_of(answer: Mapping[str, Mapping[str, Any]]) -> dict[str, Claim]:

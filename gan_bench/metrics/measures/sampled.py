@@ -11,7 +11,7 @@ from gan_bench.metrics.distances import frechet_at_infinity, kernel_distance
 from gan_bench.metrics.measures.base import Estimate, FeatureMetric, MeasureSetup
 from gan_bench.metrics.neighbours import neighbours
 from gan_bench.metrics.reference import MAX_PAIRWISE_FEATURES
-from gan_bench.models.randomness import generator_for
+from gan_bench.randomness import generator_for
 
 
 class FeatureSample(FeatureMetric):

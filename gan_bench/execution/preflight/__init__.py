@@ -1,0 +1,1 @@
+"""Before a suite runs: what would stop it, what it costs and where it goes."""

@@ -1,0 +1,86 @@
+"""The baseline of real images: what a perfect generator would score."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.preparing import tell
+from gan_bench.data.datasets import DATASETS
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.metrics.evaluator import Evaluator
+from gan_bench.metrics.reference import compute
+from gan_bench.randomness import generator_for, shuffled
+from gan_bench.records.record import Score
+
+RESAMPLES = 3
+
+
+def real_baselines(trials: tuple[Trial, ...], context: RunContext) -> list[dict[str, Any]]:
+    """Score real images under every protocol of a plan: what perfect generators would score.
+
+    Held-out images are set against the training split. A dataset without a held-out split is cut into random
+    halves of its distinct images, one set against the other, so that no image is compared with itself.
+
+    Returns:
+        Rows for ``anchors.json``, whose keys are documented in ``gan_bench.records.schema``.
+    """
+    rows: dict[tuple[object, ...], dict[str, Any]] = {}
+    for config in (trial.config for trial in trials):
+        key = (config.dataset, config.image_size, config.evaluation.samples, config.evaluation.extractors)
+        if key in rows:
+            continue
+        held_out = context.held_out(config)
+        tell(f"scoring real images of {config.dataset}: what a perfect generator would reach", 0.0)
+        if held_out is not None:
+            count, what = min(len(held_out.images), config.evaluation.samples), "held-out images"
+            evaluator = context.evaluator(config)
+            found = evaluator.score_images(held_out.images, count)
+            if context.device.type == "cuda" or all(e.name != "inception" for e in evaluator.extractors):
+                found = _with_resampling_sd(found, held_out.images, count, evaluator)
+        else:
+            count, found = _halves(config, context)
+            what = "images against the other half"
+        rows[key] = {
+            "dataset": config.dataset,
+            "image_size": config.image_size,
+            "samples": config.evaluation.samples,
+            "pictures": count,
+            "what": what,
+            "data_sha256": context.images(config.dataset, "train", config.image_size).sha256,
+            "scores": [score.to_json() for score in found],
+        }
+    return list(rows.values())
+
+
+def _with_resampling_sd(found: list[Score], images: Tensor, count: int, evaluator: Evaluator) -> list[Score]:
+    """Add the spread over bootstrap resamples of the real images: what a difference must exceed."""
+    resampled = []
+    for draw in range(RESAMPLES):
+        source = generator_for(0, f"floor/{draw}")
+        resampled.append(evaluator.score_images(images[torch.randint(len(images), (count,), generator=source)]))
+    spreads = [[scores[i].value for scores in resampled] for i in range(len(found))]
+    return [
+        replace(score, draw_std=statistics.stdev(v for v in values if v is not None))
+        if all(value is not None for value in values)
+        else score
+        for score, values in zip(found, spreads, strict=True)
+    ]
+
+
+def _halves(config: TrialConfig, context: RunContext) -> tuple[int, list[Score]]:
+    images = context.images(config.dataset, "train", config.image_size).images
+    first_of_each = {image.numpy().tobytes(): i for i, image in reversed(list(enumerate(images)))}
+    distinct = images[torch.tensor(sorted(first_of_each.values()))]
+    scored, against = shuffled(distinct).tensor_split(2)
+    extractors = context.extractors(config)
+    references = {e.name: compute(against, None, "train", e) for e in extractors}
+    count = min(len(scored), config.evaluation.samples)
+    return count, Evaluator(extractors, references, DATASETS[config.dataset].class_extractor).score_images(
+        scored, count
+    )

@@ -1,0 +1,243 @@
+"""Before a suite runs: what would stop it, found out before hours are spent."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.errors import DataError, UserError, brief
+from gan_bench.core.sources import calling
+from gan_bench.core.text import plural
+from gan_bench.data.datasets import DATASETS
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.metrics.evaluator import GRID
+from gan_bench.metrics.extractors import resolve
+from gan_bench.models.architectures import ARCHITECTURES, without_memory
+from gan_bench.models.losses import LOSSES
+from gan_bench.training.draws import steps_per_epoch
+from gan_bench.training.fast.engine import unsupported
+
+_LINE = 250
+_SPARE = 16_000_000
+"""Bytes of a history line, and of what else is written: plan, baselines, tables, the database."""
+
+
+def check_plan(trials: tuple[Trial, ...], context: RunContext) -> list[str]:
+    """Find out before hours are spent what would stop a plan: names, shapes, data and weights.
+
+    Returns:
+        Warnings to show before the run.
+
+    Raises:
+        UserError: Something the plan names does not exist or does not fit.
+    """
+    configs = [trial.config for trial in trials]
+    for config in configs:
+        dataset, architecture = DATASETS[config.dataset], ARCHITECTURES[config.architecture]
+        made, given = architecture.image_shape, (dataset.channels, config.image_size, config.image_size)
+        if made != given:
+            raise UserError(
+                f"{config.recipe}: the architecture {config.architecture} makes images of {made}, but "
+                f"{config.dataset} is prepared as {given}; change image_size, dataset or architecture"
+            )
+        resolve(config.evaluation.extractors, dataset.channels, context.device)
+        prepared = dataset.prepared_size
+        if prepared not in (None, config.image_size):
+            raise UserError(
+                f"{config.dataset} is prepared at {prepared}x{prepared}, and {config.recipe} takes "
+                f"{config.image_size}x{config.image_size}; write size: {config.image_size} where the suite names it"
+            )
+        _check_objective(config, context)
+    for config in {(config.architecture, config.latent_dim): config for config in configs}.values():
+        _try_networks(config)
+    for config in configs:
+        images = len(context.training_images(config))
+        if images < 2:
+            raise DataError(f"{config.dataset} has one training image; scores need at least 2, so add more")
+        steps_per_epoch(config, images)
+        context.extractors(config)
+    return list(_remarks(configs, context))
+
+
+def _check_objective(config: TrialConfig, context: RunContext) -> None:
+    """Refuse an objective that cannot be, or that the engine that was asked for does not have.
+
+    Raises:
+        UserError: It cannot be trained.
+    """
+    _try_loss(config)
+    if config.label_smoothing and LOSSES[config.loss].smoothed is None:
+        raise UserError(f"{config.recipe}: the loss {config.loss} has no target to smooth; leave label_smoothing out")
+    why = unsupported(config)
+    if why and context.engine_choice == "fast":
+        raise UserError(f"{config.recipe}: the fast engine has no {why}; use --engine auto")
+
+
+def _try_loss(config: TrialConfig) -> None:
+    """Let a loss work once, on outputs of D for two images.
+
+    Raises:
+        UserError: It fails, or gives something else than one number.
+    """
+    loss, name = LOSSES[config.loss], config.loss
+    if LOSSES.is_shipped(name):
+        return
+    real, fake = torch.zeros(2, requires_grad=True), torch.zeros(2, requires_grad=True)
+    with calling(f'loss "{name}"'):
+        for what, value in (("D", loss.discriminator(real, fake)), ("G", loss.generator(fake))):
+            if not isinstance(value, Tensor):
+                raise TypeError(f"{what}'s loss is a {type(value).__name__}, and must be a tensor")
+            if value.shape != () or not value.is_floating_point():
+                raise TypeError(f"{what}'s loss of two images has shape {tuple(value.shape)}, and must be one number")
+
+
+def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
+    """Yield which trials the reference engine trains and why, and penalties that batch-norm makes doubtful."""
+    if context.engine_choice == "auto":
+        for why, count in Counter(filter(None, map(unsupported, configs))).items():
+            yield f"{plural(count, 'trial')} by the reference engine: the fast one has no {why}"
+    penalised = {config.architecture for config in configs if config.gradient_penalty}
+    for name in sorted(penalised):
+        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in _discriminator(name).modules()):
+            yield (
+                f"{name} has batch-norm in D, so a gradient penalty is not of one image at a time (Gulrajani et al. "
+                "2017, section 4); an architecture without suits it better"
+            )
+
+
+def _discriminator(name: str) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        return ARCHITECTURES[name].discriminator()
+
+
+def _try_networks(config: TrialConfig) -> None:
+    """Let both networks of a trial work once, on two images.
+
+    Raises:
+        UserError: One of them fails, or gives something of another shape than the update takes.
+    """
+    architecture, name = ARCHITECTURES[config.architecture], config.architecture
+    shape = (2, *architecture.image_shape)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            generator, discriminator = architecture.generator(config.latent_dim), architecture.discriminator()
+            images, logits = generator(torch.zeros(2, config.latent_dim)), discriminator(torch.zeros(shape))
+    except (Exception, SystemExit) as error:  # the user's own code
+        raise UserError(
+            f"the architecture {name} does not run: {brief(error)}; try its networks on their own"
+        ) from None
+    for what, made, wanted in (("G", images, shape), ("D", logits, (2,))):
+        if not isinstance(made, Tensor):
+            raise UserError(f"the architecture {name}: {what} gives a {type(made).__name__}, and must give a tensor")
+        if tuple(made.shape) != wanted:
+            raise UserError(
+                f"the architecture {name}: {what} gives {tuple(made.shape)} for a batch of two, and must give {wanted}"
+                + ("; flatten its logits to one per image" if what == "D" else "")
+            )
+
+
+def check_space(trials: list[Trial], at_a_time: int, results: Path) -> None:
+    """Find out before hours are spent whether the results folder has room for what trials will write.
+
+    Counted are generators and sample grids, twice because MLflow keeps copies, history lines, and three checkpoints
+    of every trial that runs at the same time: the last, the one before, and the next while it is written.
+
+    Raises:
+        UserError: It has not.
+    """
+    lasting, passing = 0, 0
+    for config in (trial.config for trial in trials):
+        architecture = ARCHITECTURES[config.architecture]
+        sizes = [_weight_bytes(network) for network in without_memory(architecture, config.latent_dim)]
+        sizes[0] *= 2 if config.ema_decay else 1  # the moving average is another generator
+        pixels = GRID * architecture.image_shape[0] * config.image_size**2
+        lasting += 2 * (sizes[0] + len(config.evaluation.epochs) * pixels) + _LINE * config.epochs * 4
+        passing = max(passing, 3 * 3 * sum(sizes))  # Adam keeps two moments beside each weight
+    needed = lasting + at_a_time * passing + _SPARE
+    free = shutil.disk_usage(results).free
+    if free < needed:
+        raise UserError(
+            f"the suite will write about {needed / 1e6:,.0f} MB to {results}, where {free / 1e6:,.0f} MB are free; "
+            "free some space or choose another folder with --results"
+        )
+
+
+_OWN_LOCKS = (
+    "fuse.sshfs",
+    "fuse.rclone",
+    "fuse.s3fs",
+    "fuse.gcsfuse",
+    "fuse.goofys",
+    "fuse.blobfuse",
+    "fuse.blobfuse2",
+)
+"""File systems whose locks hold on one machine only. On sshfs 3.7 two mounts of one folder were both given the same
+lock; GlusterFS 10 refused the second, through ``flock`` and through ``fcntl``."""
+
+
+def locks_remark(results: Path, mounts: str | None = None) -> Iterator[str]:
+    """Warn where locks do not reach other machines, so that two of them would train the same trial.
+
+    Args:
+        results: The results folder.
+        mounts: What ``/proc/self/mounts`` says; None reads it, where there is one.
+    """
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return
+    fields = [line.split(" ") for line in mounts.splitlines()]
+    kinds = {Path(f[1].replace("\\040", " ")): f[2] for f in fields if len(f) > 2}
+    place = results.resolve()
+    kind = next((kinds[folder] for folder in (place, *place.parents) if folder in kinds), "")
+    if kind in _OWN_LOCKS:
+        yield (
+            f"{results} lies on {kind.removeprefix('fuse.')}, whose locks do not reach other machines; run this suite "
+            "from one machine at a time"
+        )
+
+
+def _weight_bytes(network: nn.Module) -> int:
+    return sum(p.numel() * p.element_size() for p in network.parameters())
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found out.
+
+    Attributes:
+        identities: What trials are made of there, as ``RunContext.identity`` says it, by the ids of their configs.
+        parts: Every part that they use, as plural of its registry and name.
+        remarks: What somebody should know who runs the plan.
+    """
+
+    identities: Mapping[str, Mapping[str, Any]]
+    parts: tuple[tuple[str, str], ...] = ()
+    remarks: list[str] = field(default_factory=list)
+
+    def identity(self, config: TrialConfig) -> Mapping[str, Any]:
+        """Return what a trial is made of."""
+        return self.identities[config.id]
+
+
+def survey(trials: tuple[Trial, ...], context: RunContext) -> Survey:
+    """Check a plan, and find out what its trials are made of.
+
+    Raises:
+        UserError: Something the plan names does not exist or does not fit.
+    """
+    remarks = check_plan(trials, context)
+    return Survey(
+        {trial.config.id: context.identity(trial.config) for trial in trials},
+        tuple(dict.fromkeys(part for trial in trials for part in context.parts(trial.config))),
+        remarks,
+    )

@@ -1,0 +1,277 @@
+"""How long a plan will take, from a short measurement of every kind of step."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.errors import is_out_of_memory
+from gan_bench.core.preparing import tell
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.workers.scheduler import group_trials, shape_key
+from gan_bench.metrics.evaluator import generated_chunks
+from gan_bench.metrics.reference import CHUNK
+from gan_bench.training.draws import steps_per_epoch
+from gan_bench.training.fast.engine import FastEngine
+from gan_bench.training.group.group import CapturedEngine, Group, can_group
+
+MEASURED = 2000
+"""Most images of the evaluation that is timed."""
+WORKER_START = 4.0
+"""Seconds a worker process needs before its first step, to load torch, images and extractors: 3.1 were measured on
+an AMD EPYC, and other machines are slower."""
+GROUPS = (4, 16, 64)
+"""Sizes of groups that are tried on a GPU."""
+WORTH = 0.9
+"""Share of the time of a smaller group that a larger one may take."""
+GROUP_STEPS = 20
+LONG = 0.5
+"""Seconds of a step from which it is not measured again with one thread."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a short measurement of every kind of step says.
+
+    Attributes:
+        seconds: Seconds of training and evaluation until all is done; None where nothing was measured.
+        groups: How many trials of a kind should train together, by ``shape_key``; those of one only are left out.
+        one_thread: How many times as fast as with all threads a step was with one: far above 1 on a machine that is
+            busy with other work, where threads wait for each other.
+        step_seconds: Seconds of a step, by ``shape_key``.
+        work: What is left of each trial, by its id, in seconds; in epochs where nothing was measured.
+    """
+
+    seconds: float | None
+    groups: Mapping[Hashable, int] = field(default_factory=dict)
+    one_thread: float = 1.0
+    step_seconds: Mapping[Hashable, float] = field(default_factory=dict)
+    work: Mapping[str, float] = field(default_factory=dict)
+
+    def images_per_second(self, config: TrialConfig) -> float | None:
+        """Return the pace that was measured for a trial that trains by itself, or None."""
+        seconds = None if self.group(config) > 1 else self.step_seconds.get(shape_key(config))
+        return config.batch_size / seconds if seconds else None
+
+    def group(self, config: TrialConfig) -> int:
+        """Return how many trials like this one should train together."""
+        return self.groups.get(shape_key(config), 1)
+
+
+def estimate(
+    trials: list[Trial],
+    context: RunContext,
+    workers: int | None = None,
+    group: int | None = None,
+    done: Mapping[str, int] | None = None,
+    beside: int | None = None,
+) -> Estimate:
+    """Measure every kind of step shortly, alone and in groups where they may pay.
+
+    Args:
+        trials: What will run.
+        context: Where.
+        workers: Processes that share the trials, with a thread each on a CPU; None when they run in this process.
+        group: How many trials train together; None finds what is fastest on a GPU, and is 1 on a CPU, where
+            stacking was measured not to pay.
+        done: Epochs that trials have behind them, by trial id.
+        beside: How many of the processes share this machine with the one that measures, whose load is imitated on a
+            CPU; None takes all others.
+    """
+    done = done or {}
+    if workers is None:
+        paces = _paces(trials, context, group)
+        each = {trial.id: _seconds(trial, context, paces, done) for trial in trials}
+        one_thread = _one_thread(trials, context, paces)
+        return Estimate(sum(each.values()), _groups(paces), one_thread, _steps(paces), each)
+    threads = torch.get_num_threads()
+    cpu = context.device.type == "cpu"
+    try:
+        if cpu and beside is None:
+            torch.set_num_threads(1)
+        with _load((workers - 1 if beside is None else beside) if cpu else 0):
+            paces = _paces(trials, context, group, workers)
+            each = {trial.id: _seconds(trial, context, paces, done) for trial in trials}
+            jobs = [
+                sum(each[trial.id] for trial in batch)
+                for batch in group_trials(trials, lambda config: paces[shape_key(config)].group)
+            ]
+    finally:
+        torch.set_num_threads(threads)
+    seconds = WORKER_START + max(sum(jobs) / workers, max(jobs, default=0.0))
+    return Estimate(seconds, _groups(paces), step_seconds=_steps(paces), work=each)
+
+
+def unmeasured(trials: list[Trial], group: int | None = None, done: Mapping[str, int] | None = None) -> Estimate:
+    """Count what is left without measuring anything.
+
+    Args:
+        trials: What will run.
+        group: How many trials train together; none do when None, because what is fastest is not known.
+        done: Epochs that trials have behind them, by trial id.
+    """
+    groups = {shape_key(trial.config): group for trial in trials} if group and group > 1 else {}
+    work = {trial.id: float(max(trial.config.epochs - (done or {}).get(trial.id, 0), 0)) for trial in trials}
+    return Estimate(None, groups, work=work)
+
+
+def _one_thread(trials: list[Trial], context: RunContext, paces: Mapping[Hashable, _Pace]) -> float:
+    """Measure how many times as fast one thread is as all; the two take turns, because other work comes and goes.
+
+    Steps of half a second and more are not worth the wait.
+    """
+    threads = torch.get_num_threads()
+    if not trials or context.device.type != "cpu" or threads == 1 or paces[shape_key(trials[0].config)].step > LONG:
+        return 1.0
+    config, spent = trials[0].config, {threads: 0.0, 1: 0.0}
+    try:
+        for count in (threads, 1) * 2:
+            torch.set_num_threads(count)
+            spent[count] += _unless_too_large(lambda: _seconds_per_step(config, context, budget=0.2)) or 1.0
+    finally:
+        torch.set_num_threads(threads)
+    return spent[threads] / spent[1]
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """Seconds of a trial's step, in groups of this size, and of one image's evaluation."""
+
+    step: float
+    image: float
+    group: int = 1
+
+
+def _steps(paces: Mapping[Hashable, _Pace]) -> dict[Hashable, float]:
+    return {key: pace.step for key, pace in paces.items()}
+
+
+def _groups(paces: Mapping[Hashable, _Pace]) -> dict[Hashable, int]:
+    return {key: pace.group for key, pace in paces.items() if pace.group > 1}
+
+
+def _paces(trials: list[Trial], context: RunContext, group: int | None, workers: int = 1) -> dict[Hashable, _Pace]:
+    """Measure every kind. Kinds that run out of memory count as 0 s; the trial reports it."""
+    counts = Counter(shape_key(trial.config) for trial in trials)
+    paces: dict[Hashable, _Pace] = {}
+    for config in (trial.config for trial in trials):
+        key = shape_key(config)
+        if key in paces:
+            continue
+        tell(f"measuring how fast {config.recipe} trains and is scored here", 0.0)
+        step = _unless_too_large(lambda c=config: _seconds_per_step(c, context)) or 0.0  # type: ignore[misc]
+        image = _unless_too_large(lambda c=config: _seconds_per_image(c, context)) or 0.0  # type: ignore[misc]
+        best = _Pace(step, image)
+        for size in _sizes(-(-counts[key] // workers), context, group):
+            seconds = _seconds_per_group_step(config, context, size)
+            if seconds is None or (group is None and seconds > WORTH * best.step):
+                break
+            best = _Pace(seconds, image, size)
+        paces[key] = best
+    return paces
+
+
+def _sizes(count: int, context: RunContext, group: int | None) -> list[int]:
+    """List the sizes of groups that are tried, from small to large."""
+    asked = (group,) if group else GROUPS if context.device.type == "cuda" else ()
+    return sorted({min(size, count) for size in asked} - {1})
+
+
+def _seconds(trial: Trial, context: RunContext, paces: Mapping[Hashable, _Pace], done: Mapping[str, int]) -> float:
+    """Expect the seconds of what is left of a trial, or its share of those of its group."""
+    config, behind = trial.config, done.get(trial.id, 0)
+    pace = paces[shape_key(config)]
+    ahead = [epoch for epoch in config.evaluation.epochs if epoch > behind or not behind]
+    evaluations = len(ahead) + config.evaluation.draws - 1
+    epochs = max(config.epochs - behind, 0)
+    train = pace.step * epochs * steps_per_epoch(config, len(context.training_images(config)))
+    return train + pace.image * config.evaluation.samples * evaluations
+
+
+def _unless_too_large(measure: Callable[[], float | None]) -> float | None:
+    try:
+        return measure()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+
+
+def _seconds_per_group_step(config: TrialConfig, context: RunContext, size: int) -> float | None:
+    """Measure how long a step takes in a group, per member; None when such trials cannot train together."""
+    try:
+        members = [context.engine(replace(config, seed=config.seed + index)) for index in range(size)]
+        if not can_group(members):
+            return None
+        group = Group([member for member in members if isinstance(member, FastEngine)], context.capture)
+        return group.seconds_per_step(GROUP_STEPS if context.device.type == "cuda" else 2) / size
+    except (RuntimeError, MemoryError):  # of what kind ever: this size does not work here, and smaller ones do
+        return None
+
+
+def _seconds_per_step(config: TrialConfig, context: RunContext, budget: float = 0.5) -> float:
+    """Measure how long one update takes, on the trial's own networks and images, within a time budget."""
+    engine = context.engine(config)
+    if isinstance(engine, CapturedEngine):  # replays must not wait for the device one by one
+        return Group([engine], engine.capture).seconds_per_step(GROUP_STEPS)
+    engine.advance(2, context.stop)
+    engine.snapshot()
+    started, first = time.perf_counter(), engine.state.step
+    while time.perf_counter() - started < budget:
+        if engine.state.batch == engine.steps:
+            engine.finish_epoch()
+        engine.advance(1, context.stop)
+        engine.snapshot()
+    return (time.perf_counter() - started) / max(engine.state.step - first, 1)
+
+
+def _seconds_per_image(config: TrialConfig, context: RunContext) -> float:
+    """Measure one evaluation of up to ``MEASURED`` images.
+
+    Where an extractor is slow, or its reference statistics would have to be computed first, only generated images on
+    their way through it are timed, which is most of it.
+    """
+    generator, extractors = context.engine(config).state.generator, context.extractors(config)
+    slow = context.device.type == "cpu" and any(extractor.name == "inception" for extractor in extractors)
+    if slow or not context.has_references(config):
+        started = time.perf_counter()
+        for images in generated_chunks(generator, config, CHUNK, "calibration"):
+            for extractor in extractors:
+                extractor(images).features.sum().item()
+        return (time.perf_counter() - started) / CHUNK
+    count = min(MEASURED, config.evaluation.samples)
+    short = replace(config, evaluation=replace(config.evaluation, samples=count))
+    evaluator = context.evaluator(config)
+    evaluator.score(generated_chunks(generator, short, 2, "calibration"), 2)  # the first is slower
+    started = time.perf_counter()
+    evaluator.evaluate(generator, short)
+    return (time.perf_counter() - started) / count
+
+
+@contextmanager
+def _load(threads: int) -> Iterator[None]:
+    """Keep other cores busy, as the other worker processes will: cores share caches, memory and often more."""
+    over = threading.Event()
+
+    def burn() -> None:
+        a = torch.ones(256, 256)
+        out = torch.empty_like(a)
+        while not over.is_set():
+            torch.mm(a, a, out=out)
+
+    burning = [threading.Thread(target=burn, daemon=True) for _ in range(threads)]
+    for thread in burning:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in burning:
+            thread.join()

@@ -1,0 +1,1 @@
+"""The way of one trial: its claim, its run, what it writes and says."""

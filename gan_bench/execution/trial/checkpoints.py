@@ -1,0 +1,62 @@
+"""When a trial's checkpoint is written, what it says of the record, and how a run resumes from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gan_bench.config.trial import Trial
+from gan_bench.records import writer
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.training import checkpoint
+from gan_bench.training.engine import Engine
+
+CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SHARE = 100
+"""Checkpoints wait until the time since the last one is this many times what that one cost: they take under 1 %."""
+
+
+class Checkpointer:
+    """Saves one trial.
+
+    Args:
+        trial: The trial.
+        directory: Its record.
+        progress: Gives what the run must know beside the training state.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        directory: RecordDirectory,
+        progress: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._trial, self._directory, self._progress = trial, directory, progress
+        self._saved, self._cost = time.monotonic(), 0.0
+
+    def save_if_due(self, engine: Engine, least: float = 0.0) -> None:
+        """Write a checkpoint when the last one is old enough, in seconds and against what it cost."""
+        if time.monotonic() - self._saved > max(least, CHECKPOINT_SHARE * self._cost):
+            self.save(engine)
+
+    def save(self, engine: Engine) -> None:
+        """Write a checkpoint."""
+        started = time.monotonic()
+        progress = {**writer.snapshot(self._directory), **self._progress()}
+        state = checkpoint.Checkpoint(engine.state.state_dict(), progress)
+        checkpoint.save(self._directory, self._trial.id, state)
+        self._saved = time.monotonic()
+        self._cost = self._saved - started
+
+    def resume(self, engine: Engine) -> Mapping[str, Any] | None:
+        """Load the newest checkpoint that fits the record.
+
+        Returns:
+            The progress that was saved with it, or None when none does.
+        """
+        for found in checkpoint.candidates(self._directory, self._trial.id):
+            if writer.truncate(self._directory, found.progress):
+                engine.state.load_state_dict(found.state)
+                return found.progress
+        return None

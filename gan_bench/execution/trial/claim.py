@@ -1,0 +1,181 @@
+"""One process's claim to one trial: take its lock, see what is left to do, run it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.errors import UnreadableError
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.events import Listener, Run
+from gan_bench.execution.trial.run import run_trial
+from gan_bench.records import writer
+from gan_bench.records.earlier import (
+    content_fault,
+    damage_of,
+    environment_of,
+    inputs_changed,
+    require_access,
+    status_of,
+)
+from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
+from gan_bench.records.lock import PATIENCE_SECONDS, Lock, Owner, trial_lock
+from gan_bench.records.record import Status, TrialRecord
+
+Claim = TrialRecord | Owner | None
+"""What came of a claim: the trial's record; or the process that owns it; or None when it needed no further run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What becomes of trials that ended before or end badly.
+
+    Attributes:
+        retry_failed: Run failed trials again, from their checkpoints; otherwise they keep their row.
+        fail_fast: After a failed or diverged trial, leave the rest as skipped.
+        time_limit: Seconds of one trial's training and evaluation, or None.
+        fresh_since: Ignore records of trials that started before this time (ISO 8601, UTC); None ignores none. Each is
+            removed when its trial starts, so that an interrupted run loses no other.
+    """
+
+    retry_failed: bool = False
+    fail_fast: bool = False
+    time_limit: float | None = None
+    fresh_since: str | None = None
+
+    def is_terminal(self, directory: RecordDirectory) -> bool:
+        """True if a record says that its trial needs no further run."""
+        ends = {Status.DONE, Status.DIVERGED} if self.retry_failed else {Status.DONE, Status.DIVERGED, Status.FAILED}
+        return status_of(directory) in ends and not self.is_outdated(directory)
+
+    def is_outdated(self, directory: RecordDirectory) -> bool:
+        """True if a record is of a run that is to be ignored."""
+        return self.fresh_since is not None and str(environment_of(directory).get("started", "")) < self.fresh_since
+
+
+@dataclass(frozen=True)
+class State:
+    """What an earlier run left of a trial.
+
+    Attributes:
+        finished: Whether it needs no further run.
+        retrain: Why a trial is trained from its start although an earlier run left something, or None.
+        keep: The suite's folder in which what was left is kept then; None deletes it, which ``--fresh`` asks for.
+        blocked: Why the trial can neither be read nor run here, or None: what is there may be somebody else's.
+    """
+
+    finished: bool
+    retrain: str | None = None
+    keep: str | None = None
+    blocked: str | None = None
+
+
+class KnowsIdentity(Protocol):
+    """Whatever knows what trials are made of: a run context, or what one found out."""
+
+    def identity(self, config: TrialConfig) -> Mapping[str, Any]:
+        """Return digests of images, networks and parts; see ``RunContext.identity``."""
+
+
+def state_of(results: Path, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
+    """Find out what an earlier run left: is it finished, with the files, images and networks that are there now?"""
+    directory = RecordDirectory.of(results, trial)
+    try:
+        state = _state_of(directory, trial, knows, policy)
+        if not state.finished:
+            require_access(directory)
+    except UnreadableError as error:
+        return State(finished=False, blocked=str(error))
+    return state
+
+
+def _state_of(directory: RecordDirectory, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
+    if not policy.is_terminal(directory):
+        if fault := content_fault(directory):
+            return State(finished=False, retrain=fault, keep=DAMAGED)
+        if directory.record.exists() and status_of(directory) is None:
+            return State(finished=False, retrain=damage_of(directory), keep=DAMAGED)
+        return State(finished=False)
+    if changed := inputs_changed(directory, knows.identity(trial.config)):
+        return State(finished=False, retrain=changed, keep=SUPERSEDED)
+    if damage := damage_of(directory):
+        return State(finished=False, retrain=damage, keep=DAMAGED)
+    return State(finished=True)
+
+
+def make_way(results: Path, trial: Trial, knows: KnowsIdentity, policy: Policy, stop: Callable[[], bool]) -> bool:
+    """Put out of the way what a new run of a trial replaces; the caller holds its lock.
+
+    Returns:
+        False when there is nothing to run: the trial is finished, or a stop was asked for and what would be replaced
+        is worth more than an empty beginning.
+
+    Raises:
+        UnreadableError: What is there can neither be read nor replaced.
+    """
+    directory = RecordDirectory.of(results, trial)
+    state = state_of(results, trial, knows, policy)
+    if state.blocked:
+        raise UnreadableError(state.blocked)
+    if state.finished:
+        return False
+    if state.retrain or policy.is_outdated(directory):
+        if stop():
+            return False
+        if state.keep:
+            writer.set_aside(directory, state.keep)
+        else:
+            writer.clear(directory)
+    return True
+
+
+def blocked(reason: str) -> TrialRecord:
+    """Return the end of a trial that can neither be read nor run here; nothing of it is written."""
+    return TrialRecord(status=Status.SKIPPED, reason=reason)
+
+
+def _acquire(lock: Lock, patience: float, stop: Callable[[], bool]) -> Owner | None:
+    """Take a lock, or return its owner after so many seconds, or when a stop is asked for."""
+    until = time.monotonic() + patience
+    while owner := lock.acquire():
+        if time.monotonic() >= until or stop():
+            return owner
+    return None
+
+
+def claim_and_run(
+    trial: Trial,
+    results: Path,
+    context: RunContext,
+    listener: Listener,
+    policy: Policy,
+    patience: float = PATIENCE_SECONDS,
+) -> Run[Claim]:
+    """Run a trial unless another process owns it or it is finished.
+
+    Args:
+        trial: The trial.
+        results: The results folder.
+        context: Where and how it runs.
+        listener: Receives progress events.
+        policy: What counts as finished.
+        patience: Seconds to wait for its owner.
+
+    Returns:
+        Its record; or the process that owns it; or None when another process finished it meanwhile. A trial that can
+        neither be read nor run here has a record that says so and is not written.
+    """
+    directory = RecordDirectory.of(results, trial)
+    with trial_lock(directory) as lock:
+        try:
+            if owner := _acquire(lock, patience, context.stop):
+                return owner
+            if not make_way(results, trial, context, policy, context.stop):
+                return None
+        except UnreadableError as error:
+            return blocked(str(error))
+        return (yield from run_trial(trial, directory, context, listener, policy.time_limit))

@@ -1,0 +1,162 @@
+"""Where trials run: the device, and what several of them share there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from gan_bench.config.data_root import DataRoot
+from gan_bench.config.measures import MEASURES
+from gan_bench.config.trial import TrialConfig
+from gan_bench.core.preparing import tell
+from gan_bench.core.registry import foreign_sources
+from gan_bench.data.datasets import DATASETS, ImageSet, load
+from gan_bench.data.readers import Split
+from gan_bench.metrics.evaluator import Evaluator
+from gan_bench.metrics.extractors import load_extractor, resolve
+from gan_bench.metrics.features import Extractor
+from gan_bench.metrics.reference import Reference, is_cached, reference
+from gan_bench.models.architectures import ARCHITECTURES, fingerprint
+from gan_bench.models.losses import LOSSES
+from gan_bench.randomness import shuffled
+from gan_bench.training.engine import Engine, ReferenceEngine
+from gan_bench.training.fast.engine import Capture, FastEngine, unsupported
+from gan_bench.training.group.group import CapturedEngine, cuda_capture
+from gan_bench.training.state import TrainState
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """A device with the images, extractors and reference statistics that its trials share.
+
+    Attributes:
+        data: The data folder.
+        device: What computes.
+        stop: Says whether to stop at the next step.
+        engine_choice: ``auto``, or the name of an engine.
+    """
+
+    data: DataRoot
+    device: torch.device
+    stop: Callable[[], bool]
+    engine_choice: str = "auto"
+    _shared: dict[tuple[object, ...], object] = field(default_factory=dict, repr=False, compare=False)
+
+    def images(self, dataset: str, split: Split, size: int) -> ImageSet:
+        """Return a prepared split, in main memory.
+
+        Raises:
+            DataError: It cannot be read or fetched.
+        """
+
+        def read() -> ImageSet:
+            tell(f"reading the {split} images of {dataset}", 0.0)
+            return load(dataset, self.data, split, size)
+
+        return self._once(("pictures", dataset, split, size), read)
+
+    def training_images(self, config: TrialConfig) -> Tensor:
+        """Return the (N, C, H, W) uint8 images a trial trains on, in main memory.
+
+        A limited trial takes a fixed random subset: the first images of a sorted dataset would be all of one class.
+        """
+        images = self.images(config.dataset, "train", config.image_size).images
+        if config.train_limit is None or config.train_limit >= len(images):
+            return images
+        key = ("subset", config.dataset, config.image_size, config.train_limit)
+        return self._once(key, lambda: shuffled(images, config.train_limit))
+
+    def held_out(self, config: TrialConfig) -> ImageSet | None:
+        """Return real images the trial does not train on, or None where the dataset has none."""
+        has_test = "test" in DATASETS[config.dataset].counts
+        return self.images(config.dataset, "test", config.image_size) if has_test else None
+
+    def extractor(self, name: str) -> Extractor:
+        """Return a loaded extractor.
+
+        Raises:
+            UserError: Its name is unknown or its weights cannot be had.
+        """
+        return self._once(("extractor", name), lambda: load_extractor(name, self.device))
+
+    def extractors(self, config: TrialConfig) -> list[Extractor]:
+        """Return the extractors a trial is scored with on this machine."""
+        names = resolve(config.evaluation.extractors, DATASETS[config.dataset].channels, self.device)
+        return [self.extractor(name) for name in names]
+
+    def reference(self, config: TrialConfig, extractor: Extractor) -> Reference:
+        """Return what the trial's images are compared with: the whole training split, limited or not."""
+
+        def compute() -> Reference:
+            train = self.images(config.dataset, "train", config.image_size)
+            what = (
+                f"running {len(train.images):,} {config.dataset} images through {extractor.name}, kept for later runs"
+            )
+            return reference(train, self.held_out(config), "train", extractor, lambda fraction: tell(what, fraction))
+
+        return self._once(("reference", config.dataset, config.image_size, extractor.name), compute)
+
+    def has_references(self, config: TrialConfig) -> bool:
+        """True if the reference statistics of a trial are there without being computed."""
+        train, held_out = self.images(config.dataset, "train", config.image_size), self.held_out(config)
+        return all(is_cached(train, held_out, extractor) for extractor in self.extractors(config))
+
+    def evaluator(self, config: TrialConfig) -> Evaluator:
+        """Return what scores a trial's generators."""
+        extractors = self.extractors(config)
+        references = {extractor.name: self.reference(config, extractor) for extractor in extractors}
+        return Evaluator(extractors, references, DATASETS[config.dataset].class_extractor)
+
+    def parts(self, config: TrialConfig) -> list[tuple[str, str]]:
+        """Return every part that a trial uses, as plural of its registry and name."""
+        extractors = resolve(config.evaluation.extractors, DATASETS[config.dataset].channels, self.device)
+        return [
+            ("datasets", config.dataset),
+            ("architectures", config.architecture),
+            ("losses", config.loss),
+            *(("extractors", name) for name in extractors),
+            *(("measures", name) for name, measure in MEASURES.items() if measure.metric),
+        ]
+
+    def identity(self, config: TrialConfig) -> dict[str, Any]:
+        """Return what a trial is made of beside its config.
+
+        Digests of images and networks, torch's version, and the sources of parts that gan_bench does not ship.
+        """
+        key = ("networks", config.architecture, config.latent_dim)
+        networks = self._once(key, lambda: fingerprint(ARCHITECTURES[config.architecture], config.latent_dim))
+        images = self.images(config.dataset, "train", config.image_size)
+        return {
+            "data_sha256": images.sha256,
+            "networks_sha256": networks,
+            "d_output": LOSSES[config.loss].output,
+            "torch": str(torch.__version__),
+            "parts": {key: source.to_json() for key, source in foreign_sources(self.parts(config)).items()},
+        }
+
+    def engine(self, config: TrialConfig) -> Engine:
+        """Make the engine of a trial at its very beginning."""
+        key = ("on the device", config.dataset, config.image_size, config.train_limit)
+        images = self._once(key, lambda: self.training_images(config).to(self.device))
+        state = TrainState.start(config, self.device)
+        if self.engine_choice == "reference" or unsupported(config):
+            return ReferenceEngine(config, images, state)
+        fast = FastEngine(config, images, state)
+        return CapturedEngine(config, images, state) if self.capture and fast.repeats else fast
+
+    @property
+    def capture(self) -> Capture | None:
+        """What records iterations on the device, or None."""
+        return cuda_capture if self.device.type == "cuda" else None
+
+    def _once(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
+        if key not in self._shared:
+            self._shared[key] = make()
+        found: T = self._shared[key]  # type: ignore[assignment]
+        return found

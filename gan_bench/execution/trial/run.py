@@ -1,0 +1,317 @@
+"""Run one trial: resume or start, train, evaluate, record."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from safetensors.torch import save as save_safetensors
+from torch import nn
+
+from gan_bench.config.trial import Trial
+from gan_bench.core.atomic import write_atomically
+from gan_bench.execution.trial import environment
+from gan_bench.execution.trial.checkpoints import CHECKPOINT_SECONDS, Checkpointer
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.events import Listener, Progress, Run, StepRequest
+from gan_bench.execution.trial.failures import Diverged, Interrupted, TimeLimit, classify
+from gan_bench.execution.trial.log import Meter, TrialLog
+from gan_bench.metrics.evaluator import sample_grid
+from gan_bench.records import writer
+from gan_bench.records.earlier import environment_of, inputs_changed
+from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
+from gan_bench.records.record import Score, Status, TrialRecord, best_scores
+from gan_bench.training import checkpoint
+from gan_bench.training.engine import Engine, Snapshot
+
+TICK_SECONDS = 5.0
+"""Seconds of training between two checks of the clock: progress, checkpoints by time."""
+
+
+def run_trial(
+    trial: Trial,
+    directory: RecordDirectory,
+    context: RunContext,
+    listener: Listener,
+    time_limit: float | None = None,
+) -> Run[TrialRecord]:
+    """Run one trial to its end, whatever that is, and leave its record.
+
+    Args:
+        trial: The trial; the caller holds its lock.
+        directory: Where its record goes; a checkpoint found there is resumed.
+        context: Where and how it runs.
+        listener: Receives progress events.
+        time_limit: Seconds of training and evaluation, those of earlier parts included, after which the trial fails;
+            its checkpoint stays, so that a longer limit continues.
+
+    Returns:
+        The record, as written.
+    """
+    run = _TrialRun(trial, directory, context, listener, time_limit)
+    status, failure, reason = Status.DONE, None, None
+    try:
+        yield from run.to_the_end()
+    except (Exception, SystemExit) as error:  # networks and losses may be somebody else's
+        status, failure, reason = classify(error, context.device)
+    record = replace(run.record(), status=status, failure=failure, reason=reason)
+    try:
+        record = writer.finish(directory, record)
+    except OSError as error:
+        _, failure, reason = classify(error, context.device)
+        reason = f"the record cannot be written: {reason}"
+        record = replace(record, status=Status.FAILED, failure=failure, reason=reason)
+    if record.status in (Status.DONE, Status.DIVERGED):
+        with contextlib.suppress(OSError):  # what stays of a checkpoint does no harm
+            checkpoint.remove(directory)
+    listener.finished(trial, record)
+    return record
+
+
+class _TrialRun:
+    """One trial under way."""
+
+    def __init__(
+        self,
+        trial: Trial,
+        directory: RecordDirectory,
+        context: RunContext,
+        listener: Listener,
+        time_limit: float | None,
+    ) -> None:
+        self.trial, self.config = trial, trial.config
+        self.directory, self.context, self.listener = directory, context, listener
+        self.meter = Meter(context.device, time_limit)
+        self.checkpointer = Checkpointer(trial, directory, self._progress)
+        self.log = TrialLog(directory, trial.config)
+        self.engine: Engine | None = None
+        self.scores: list[tuple[int, dict[str, float | None]]] = []
+        self.epoch_means: dict[str, float] = {}
+        self.weights_sha256: str | None = None
+        self._reported = time.monotonic()
+
+    def to_the_end(self) -> Run[None]:
+        """Train what is left, evaluate at the epochs that are asked for, and keep the generator."""
+        engine = self._start()
+        try:
+            self._evaluate_if_due(engine)
+            while engine.state.epoch < self.config.epochs:
+                yield from self._train_epoch(engine)
+                self.checkpointer.save_if_due(engine)
+                self._evaluate_if_due(engine)
+        except (Interrupted, TimeLimit):
+            self.checkpointer.save(engine)
+            raise
+        self._save_weights(engine)
+
+    # ------------------------------------------------------------------------------------- resume or start
+
+    def _start(self) -> Engine:
+        self.directory.record.unlink(missing_ok=True)  # an end that no longer fits would outlive a kill
+        writer.describe(self.directory, self.trial)
+        if self.context.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.context.device)
+        identity = self.context.identity(self.config)
+        engine = self.context.engine(self.config)
+        described = environment.describe(self.context.device, engine.name, identity)
+        if not checkpoint.exists(self.directory) and self.directory.weights.exists():
+            self._set_aside(f"{self.directory.record.name} is gone", DAMAGED)
+        elif not checkpoint.exists(self.directory):
+            writer.clear(self.directory)  # nothing can be resumed of what was trained before the first checkpoint
+        elif why := self._why_not_resumed(described, identity):
+            self._set_aside(why, SUPERSEDED)
+        writer.begin(self.directory, self.trial, described)
+        self.engine = engine
+        had_checkpoint = checkpoint.exists(self.directory)
+        progress = self.checkpointer.resume(engine)
+        if progress is not None:
+            self._load_progress(progress)
+        elif had_checkpoint:
+            self._set_aside("no checkpoint fits its record", DAMAGED)
+            writer.begin(self.directory, self.trial, described)
+        self.listener.started(self.trial, None if progress is None else engine.state.epoch)
+        return engine
+
+    def _set_aside(self, why: str, folder: str) -> None:
+        """Keep what cannot be continued out of the way, and say so."""
+        kept = writer.set_aside(self.directory, folder)
+        text = f"{self.trial.name}: {why}; training from the start, what was there is kept in {kept}"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+    def _why_not_resumed(self, described: Mapping[str, Any], identity: Mapping[str, str]) -> str | None:
+        """Return why an earlier part cannot be resumed: other images or networks, or another kind of device.
+
+        CPU and CUDA draw different noise. Other thread counts and library versions only round differently; the
+        trial is resumed and its environment lists them.
+        """
+        before = environment_of(self.directory)
+        kinds = [str(facts.get("device")).partition(":")[0] for facts in (before, described)]
+        if kinds[0] != kinds[1]:
+            return f"it was interrupted on {kinds[0]} and cannot be resumed on {kinds[1]}"
+        if changed := inputs_changed(self.directory, identity):
+            return changed
+        watched = ("device", "engine", "threads", "libraries")
+        changes = {key: described[key] for key in watched if before.get(key) != described[key]}
+        if changes:
+            writer.note_change(self.directory, before, changes)
+        return None
+
+    def _progress(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps beside the training state."""
+        return {
+            **self.meter.state_dict(),
+            # version 0.1.0 reads this key when it resumes
+            "evaluated": self.scores[-1][0] if self.scores else -1,
+            "scores": [[epoch, values] for epoch, values in self.scores],
+            "epoch_means": self.epoch_means,
+        }
+
+    def _load_progress(self, progress: Mapping[str, Any]) -> None:
+        self.meter.load_state_dict(progress)
+        self.scores = [(epoch, values) for epoch, values in progress["scores"]]
+        self.epoch_means = progress["epoch_means"]
+
+    # ------------------------------------------------------------------------------------------------ train
+
+    def _train_epoch(self, engine: Engine) -> Run[None]:
+        state, every = engine.state, self.config.log_every
+        while state.batch < engine.steps:
+            self._halt_if_asked()
+            before = state.step
+            yield from self._advance(engine, min(every - state.step % every, self._steps_per_tick()))
+            if state.step > before and state.step % every == 0:
+                self._log_step(engine)
+            elif state.batch and time.monotonic() - self._reported > TICK_SECONDS:
+                self._report(engine, engine.snapshot().last)
+            self.checkpointer.save_if_due(engine, CHECKPOINT_SECONDS)
+        self._log_epoch(engine)
+        engine.finish_epoch()
+
+    def _advance(self, engine: Engine, most: int) -> Run[None]:
+        started, before = time.perf_counter(), engine.state.step
+        result = yield StepRequest(
+            engine, most, lambda: self.context.stop() or self.meter.training_exceeds_limit(started)
+        )
+        at_tick = engine.state.step % self.config.log_every == 0 or engine.state.batch == engine.steps
+        self.meter.add_steps(result, engine.state.step - before, at_tick=at_tick)
+
+    def _steps_per_tick(self) -> int:
+        """Return how many steps fit between two checks of the clock; slow nets must not go silent."""
+        return max(1, int(TICK_SECONDS * (self.meter.steps_per_second or 0)))
+
+    def _halt_if_asked(self) -> None:
+        if self.context.stop():
+            raise Interrupted
+        if self.meter.training_exceeds_limit(time.perf_counter()):
+            raise TimeLimit(self.meter.limit)
+
+    def _log_step(self, engine: Engine) -> None:
+        seen = engine.snapshot()
+        self.log.step(engine, seen)
+        _check_finite(seen)
+        self._report(engine, seen.last)
+
+    def _log_epoch(self, engine: Engine) -> None:
+        state, seen = engine.state, engine.snapshot()
+        self.epoch_means = seen.mean
+        self.log.epoch(engine, seen, self.meter.train_seconds)
+        _check_finite(seen)
+        if not state.finite():
+            raise Diverged(f"weights are not finite at step {state.step}, the end of epoch {state.epoch + 1}")
+
+    def _report(self, engine: Engine, last: Mapping[str, float]) -> None:
+        """Report to the listener where the trial stands."""
+        state = engine.state
+        progress = Progress(
+            epoch=state.epoch + 1,
+            fraction=state.step / (engine.steps * self.config.epochs),
+            values=last,
+            images_per_second=(self.meter.steps_per_second or 0.0) * self.config.batch_size,
+        )
+        self.listener.progress(self.trial, progress)
+        self._reported = time.monotonic()
+
+    # --------------------------------------------------------------------------------------------- evaluate
+
+    def _evaluate_if_due(self, engine: Engine) -> None:
+        epoch = engine.state.epoch
+        if epoch not in self.config.evaluation.epochs or (self.scores and self.scores[-1][0] >= epoch):
+            return
+        started = time.perf_counter()
+        try:
+            writer.save_sample(self.directory, epoch, sample_grid(engine.state.generator, self.config))
+            scores = self._score(engine, started)
+        finally:
+            seconds = time.perf_counter() - started
+            self.meter.evaluate_seconds += seconds
+        values = {score.name: score.value for score in scores}
+        self.scores.append((epoch, values))
+        self.log.evaluation(engine, scores, self.meter.train_seconds, seconds)
+        self.checkpointer.save_if_due(engine)
+        self.listener.scored(self.trial, epoch, values)
+
+    def _score(self, engine: Engine, started: float) -> list[Score]:
+        def halt_if_asked() -> None:
+            if self.context.stop():
+                raise Interrupted
+            if self.meter.evaluation_exceeds_limit(started):
+                raise TimeLimit(self.meter.limit)
+
+        last = engine.state.epoch == self.config.epochs
+        draws = self.config.evaluation.draws if last else 1
+        evaluator = self.context.evaluator(self.config)
+        scores = evaluator.evaluate(engine.state.generator, self.config, draws, between=halt_if_asked)
+        if engine.state.average is not None:
+            found = evaluator.evaluate(engine.state.average.module, self.config, draws, between=halt_if_asked)
+            scores += [replace(score, weights="ema") for score in found]
+        return scores
+
+    # ---------------------------------------------------------------------------------------------- the end
+
+    def _save_weights(self, engine: Engine) -> None:
+        data = self._packed(engine.state.generator)
+        write_atomically(self.directory.weights, data)
+        self.weights_sha256 = hashlib.sha256(data).hexdigest()
+        if engine.state.average is not None:
+            write_atomically(self.directory.average_weights, self._packed(engine.state.average.module))
+
+    def _packed(self, network: nn.Module) -> bytes:
+        tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+        # One metadata key only: safetensors writes several in an order that changes from process to process.
+        return save_safetensors(tensors, metadata={"trial": self.trial.id})
+
+    def record(self) -> TrialRecord:
+        """Return the record of the trial as far as it went."""
+        engine = self.engine
+        state = engine.state if engine else None
+        final: dict[str, float | None] = dict(self.epoch_means)
+        if self.scores:
+            final.update(self.scores[-1][1])
+        return TrialRecord(
+            status=Status.DONE,
+            reason=None,
+            epochs=state.epoch if state else 0,
+            steps=state.step if state else 0,
+            images=self.log.images(engine, state.epoch, state.batch) if engine and state else 0,
+            final=final,
+            best=best_scores(self.scores),
+            train_seconds=round(self.meter.train_seconds, 3),
+            evaluate_seconds=round(self.meter.evaluate_seconds, 3),
+            peak_memory_bytes=environment.peak_memory(self.context.device),
+            energy_joules=self.meter.energy_joules,
+            weights_sha256=self.weights_sha256,
+            group=self.meter.group,
+            captured=self.meter.captured,
+        )
+
+
+def _check_finite(seen: Snapshot) -> None:
+    if seen.broken:
+        step, name = seen.broken
+        raise Diverged(f"{name} is not finite at step {step}")

@@ -1,0 +1,150 @@
+"""What travels to a worker and back: jobs, claims and events as JSON, the same for every transport."""
+
+from __future__ import annotations
+
+import json
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gan_bench.config.trial import Trial
+from gan_bench.execution.trial.claim import Claim, Policy
+from gan_bench.execution.trial.events import Listener, Progress
+from gan_bench.execution.workers.site import Site
+from gan_bench.records.lock import PATIENCE_SECONDS, Owner
+from gan_bench.records.record import TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Trials for a worker, and all it needs to know.
+
+    Attributes:
+        trials: What to run; several train together.
+        results: The results folder.
+        site: Where they run.
+        policy: What becomes of trials that ended before or end badly.
+        patience: Seconds to wait for another owner of a trial.
+    """
+
+    trials: tuple[Trial, ...]
+    results: Path
+    site: Site
+    policy: Policy
+    patience: float = PATIENCE_SECONDS
+
+    def to_json(self) -> str:
+        """Return the job as one line of JSON."""
+        plain = {
+            "trials": [trial.to_json() for trial in self.trials],
+            "results": str(self.results.resolve()),
+            "site": self.site.to_json(),
+            "policy": asdict(self.policy),
+            "patience": self.patience,
+        }
+        return json.dumps(plain)
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """Build the job that ``to_json`` described."""
+        plain = json.loads(text)
+        return cls(
+            trials=tuple(Trial.from_json(trial) for trial in plain["trials"]),
+            results=Path(plain["results"]),
+            site=Site.from_json(plain["site"]),
+            policy=Policy(**plain["policy"]),
+            patience=plain["patience"],
+        )
+
+
+def claim_to_json(claim: Claim) -> dict[str, Any]:
+    """Return what came of a claim as a JSON-able dict."""
+    if isinstance(claim, TrialRecord):
+        return {"record": claim.to_json()}
+    return {"owner": asdict(claim)} if claim else {}
+
+
+def claim_from_json(plain: Mapping[str, Any]) -> Claim:
+    """Build what ``claim_to_json`` described."""
+    if "record" in plain:
+        return TrialRecord.from_json(plain["record"])
+    return Owner(**plain["owner"]) if "owner" in plain else None
+
+
+class JsonListener:
+    """A listener that sends events as JSON-able dicts.
+
+    Args:
+        send: Takes the name of an event and its content.
+    """
+
+    def __init__(self, send: Callable[..., None]) -> None:
+        self._send = send
+
+    def started(self, trial: Trial, resumed_at: int | None) -> None:
+        """Send the start."""
+        self._send("started", trial=trial.id, resumed_at=resumed_at)
+
+    def progress(self, trial: Trial, progress: Progress) -> None:
+        """Send the progress."""
+        self._send("progress", trial=trial.id, **asdict(progress))
+
+    def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
+        """Send the scores."""
+        self._send("scored", trial=trial.id, epoch=epoch, scores=dict(scores))
+
+    def finished(self, trial: Trial, record: TrialRecord) -> None:
+        """Send nothing: the record is sent once the lock is released."""
+
+
+class EventInbox:
+    """Takes what the workers say that trials were sent to.
+
+    Args:
+        trials: What was sent.
+        listener: Receives the trials' progress events.
+        listening: Held while the listener learns anything.
+
+    Attributes:
+        claims: What came of the claims that are known so far, by trial id.
+        started: Ids of trials that a worker began, whatever came of them.
+    """
+
+    def __init__(self, trials: Iterable[Trial], listener: Listener, listening: threading.Lock) -> None:
+        self.claims: dict[str, Claim] = {}
+        self.started: set[str] = set()
+        self._listener, self._listening = listener, listening
+        self._trials = {trial.id: trial for trial in trials}
+
+    def take(self, said: Mapping[str, Any]) -> None:
+        """Take in one event, as ``JsonListener`` and ``run_job`` send them."""
+        content = dict(said)
+        event = content.pop("event")
+        if event == "warning":
+            warnings.warn(content["text"], RuntimeWarning, stacklevel=2)
+            return
+        if event == "prepares":  # images and statistics, once per process
+            return
+        trial = self._trials[content.pop("trial")]
+        if event == "claimed":
+            self.note(trial, claim_from_json(content["claim"]))
+            return
+        self.started.add(trial.id)
+        with self._listening:
+            match event:
+                case "started":
+                    self._listener.started(trial, content["resumed_at"])
+                case "progress":
+                    self._listener.progress(trial, Progress(**content))
+                case "scored":
+                    self._listener.scored(trial, content["epoch"], content["scores"])
+
+    def note(self, trial: Trial, claim: Claim) -> None:
+        """Take in what came of a claim."""
+        self.claims[trial.id] = claim
+        if isinstance(claim, TrialRecord):
+            with self._listening:
+                self._listener.finished(trial, claim)

@@ -1,0 +1,253 @@
+"""Worker processes that stay: what they are sent, what they answer, and what is written when one is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from gan_bench.config.image_folder import ImageFolder
+from gan_bench.core.channel import spawn
+from gan_bench.core.sources import Source
+from gan_bench.execution.trial.claim import Claim
+from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.workers.job import EventInbox, Job
+from gan_bench.execution.workers.results import LATE, write_lost
+from gan_bench.records.earlier import end_of
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.record import Failure, TrialRecord
+
+TIMEOUT_GRACE = 60.0
+"""Seconds past a trial's time limit after which a worker that does not answer is killed."""
+POLL_SECONDS = 0.1
+END_SECONDS = 10.0
+"""Seconds that a worker without a job may take to end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerPoolConfig:
+    """Worker processes.
+
+    Attributes:
+        devices: Where workers run, one entry per worker.
+        threads: CPU threads of each, or None for torch's own choice.
+        folders: The user's own folders of images.
+        plugins: The user's own files of parts, which may run.
+    """
+
+    devices: tuple[str, ...]
+    threads: int | None
+    folders: tuple[ImageFolder, ...] = ()
+    plugins: tuple[Source, ...] = ()
+
+
+_living: set[subprocess.Popen[str]] = set()
+
+
+def kill_workers() -> None:
+    """Kill what trains for this process at once; its trials lose the work since their last checkpoint.
+
+    These are the worker processes, and those of a Ray cluster that was started here. The mirror ends by itself.
+    """
+    for process in list(_living):
+        with contextlib.suppress(OSError):
+            process.kill()
+    for pid in _cluster_processes():
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _cluster_processes() -> list[int]:
+    """List the processes of a cluster that was started here, where the system lists processes in ``/proc``.
+
+    They are in this process's group: what it started itself, and orphans of that whose parents a signal has ended.
+    """
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # it has just ended
+            _, parent, group, *_ = stat.read_text(errors="replace").rpartition(")")[2].split()
+            if int(group) == os.getpgrp():
+                children.setdefault(int(parent), []).append(int(stat.parent.name))
+    orphans = [pid for pid in children.get(1, []) if _is_of_ray(pid)]
+    found, waiting = list(orphans), [os.getpid(), *orphans]
+    while waiting:
+        more = children.get(waiting.pop(), [])
+        found += more
+        waiting += more
+    return found
+
+
+def _is_of_ray(pid: int) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return "ray" in sys.modules and (b"ray::" in command or b"/ray/" in command)
+
+
+class Worker:
+    """One worker, whose process takes job after job and is started again when it was lost.
+
+    Args:
+        threads: CPU threads, or None for torch's own choice.
+        listener: Receives the trials' progress events.
+        listening: Held while the listener learns anything.
+    """
+
+    def __init__(self, threads: int | None, listener: Listener, listening: threading.Lock) -> None:
+        self._threads, self._listener, self._listening = threads, listener, listening
+        self._process: subprocess.Popen[str] | None = None
+        self._events: IO[str] | None = None
+        self._errors: IO[bytes] | None = None
+
+    def run(self, job: Job, stop: Callable[[], bool]) -> dict[str, Claim]:
+        """Have a job carried out.
+
+        Args:
+            job: The trials.
+            stop: When it says so, the worker is asked to save checkpoints and end.
+
+        Returns:
+            What came of every claim, by trial id; for trials of a worker that died, what says so.
+        """
+        process = self._started()
+        before = {trial.id: end_of(RecordDirectory.of(job.results, trial)) for trial in job.trials}
+        assert self._events is not None  # noqa: S101 - a process that was started has them
+        running = _RunningJob(job, process, self._events, self._listener, self._listening, stop)
+        whole = False
+        try:
+            whole = running.listen()
+        finally:
+            if not whole:
+                self.close()
+        for trial in job.trials:
+            if trial.id not in running.inbox.claims:
+                why, late = self._why(process, late=running.late), running.late
+                claim = write_lost(job.results, trial, job.policy, why, before[trial.id], late=late)
+                running.inbox.note(trial, claim)
+        claims = running.inbox.claims
+        if not whole or any(_ran_out_of_memory(claim) for claim in claims.values()):
+            self.close()
+        return claims
+
+    def close(self) -> None:
+        """End the process; trials under way save a checkpoint."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            process.stdin.close()  # type: ignore[union-attr]
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        with contextlib.suppress(OSError, ValueError):
+            self._events.close()  # type: ignore[union-attr]
+        _living.discard(process)
+
+    def dismiss(self) -> None:
+        """End the process, whose last words are not wanted any more."""
+        self.close()
+        if self._errors is not None:
+            self._errors.close()
+            self._errors = None
+
+    def _started(self) -> subprocess.Popen[str]:
+        """Return the process, started if there is none that lives."""
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.close()
+        environment = {**os.environ}
+        if self._threads:
+            environment |= {"OMP_NUM_THREADS": str(self._threads), "MKL_NUM_THREADS": str(self._threads)}
+        if self._errors is not None:
+            self._errors.close()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the next one, or with the process
+        command = [sys.executable, "-m", "gan_bench.execution.workers.worker"]
+        self._process, self._events = spawn(command, self._errors, environment)
+        _living.add(self._process)
+        return self._process
+
+    def _why(self, process: subprocess.Popen[str], *, late: bool) -> str:
+        """Return why a process ended before its job."""
+        code = process.wait()
+        if late:
+            return LATE
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+            hint = "; memory may have run out" if -code == signal.SIGKILL else ""
+            return f"the worker process was killed by {name}{hint}; --retry-failed continues from its checkpoint"
+        lines: list[str] = []
+        if self._errors is not None:
+            self._errors.seek(0)
+            lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return f"the worker process ended with code {code}: {lines[-1][:300] if lines else 'no message'}"
+
+
+class _RunningJob:
+    """A job that a process works on, and what has come back of it."""
+
+    def __init__(
+        self,
+        job: Job,
+        process: subprocess.Popen[str],
+        events: IO[str],
+        listener: Listener,
+        listening: threading.Lock,
+        stop: Callable[[], bool],
+    ) -> None:
+        self.inbox = EventInbox(job.trials, listener, listening)
+        self.late = False
+        self._job, self._process, self._events, self._stop = job, process, events, stop
+
+    def listen(self) -> bool:
+        """Send the job and hear it out.
+
+        Returns:
+            Whether it came to its end; False when the process ended before.
+        """
+        over = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(over,), daemon=True)
+        watch.start()
+        try:
+            with contextlib.suppress(OSError, ValueError):  # the process is gone; its end is read below
+                self._process.stdin.write(self._job.to_json() + "\n")  # type: ignore[union-attr]
+                self._process.stdin.flush()  # type: ignore[union-attr]
+            for line in self._events:
+                if not line.endswith("\n"):  # the process died while it wrote
+                    break
+                said = json.loads(line)
+                if said["event"] == "job_done":
+                    return True
+                self.inbox.take(said)
+            return False
+        finally:
+            over.set()
+            watch.join()
+
+    def _watch(self, over: threading.Event) -> None:
+        """Close the worker's input when it is to stop; kill it when it is long past its trials' time limit."""
+        limit, started = self._job.policy.time_limit, time.monotonic()
+        while not over.wait(POLL_SECONDS):
+            if self._stop():
+                with contextlib.suppress(OSError, ValueError):
+                    self._process.stdin.close()  # type: ignore[union-attr]
+            if limit is not None and time.monotonic() - started > limit * len(self._job.trials) + TIMEOUT_GRACE:
+                self.late = True
+                self._process.kill()
+
+
+def _ran_out_of_memory(claim: Claim) -> bool:
+    """True if a trial left a process whose memory may be in pieces."""
+    return isinstance(claim, TrialRecord) and claim.failure is Failure.OUT_OF_MEMORY

@@ -1,0 +1,49 @@
+"""Generators for named purposes. Nothing in gan_bench draws from torch's global generator.
+
+A purpose such as ``epoch/3/noise_d`` names its draws completely, so a resumed trial makes the same draws without
+any generator state having been stored, and a member of a group makes those of its solo run.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gan_bench.core.canonical import derive_seed
+
+
+def generator_for(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
+    """Make a generator for one purpose of one trial.
+
+    Args:
+        seed: The trial's seed.
+        purpose: What the draws are for.
+        device: Where the draws are made; CPU and CUDA give different numbers.
+    """
+    generator = torch.Generator(device=device)
+    generator.manual_seed(derive_seed(seed, purpose))
+    return generator
+
+
+def draw_latent(shape: tuple[int, ...], latent: Literal["normal", "uniform"], generator: torch.Generator) -> Tensor:
+    """Draw noise for a generator network.
+
+    Args:
+        shape: Shape of the result; the last axis is the latent dimension.
+        latent: Standard normal, or uniform on [-1, 1].
+        generator: Source of randomness; decides the device.
+
+    Returns:
+        A float32 tensor of that shape.
+    """
+    if latent == "normal":
+        return torch.randn(shape, generator=generator, device=generator.device)
+    return torch.rand(shape, generator=generator, device=generator.device).mul_(2).sub_(1)
+
+
+def shuffled(images: Tensor, limit: int | None = None) -> Tensor:
+    """Return images in a random order that is always the same, or the first of them."""
+    order = torch.randperm(len(images), generator=generator_for(0, "subset"))
+    return images[order[:limit]]

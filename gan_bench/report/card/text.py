@@ -1,0 +1,279 @@
+"""What the card of a setting says, as Markdown behind the metadata block that model hubs read.
+
+The block is that of https://huggingface.co/docs/hub/model-cards, with the scores as its ``model-index``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.recipes import RECIPES, Article
+from gan_bench.config.trial import LATER_DEFAULTS
+from gan_bench.core.errors import UserError
+from gan_bench.core.text import duration, markdown_cell, plain_markdown, plural, printable
+from gan_bench.records.layout import WEIGHTS, RecordDirectory
+from gan_bench.records.reader import StoredTrial
+from gan_bench.report.findings.answer import score_text
+from gan_bench.report.findings.find_setting import FinishedSetting
+from gan_bench.report.findings.leaders import leaders
+from gan_bench.report.findings.tables import remarks
+from gan_bench.report.study.render import cell, number
+from gan_bench.report.study.settings import value_text
+from gan_bench.report.study.stats import Interval
+from gan_bench.report.study.study import pick
+from gan_bench.report.study.table import arrow, interval_of, put, score_column
+
+SAMPLES = "samples.png"
+MARK = "library_name: gan_bench"
+"""A line of the metadata by which a card is known."""
+HUB_DATASETS = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10"}
+"""What model hubs call the datasets."""
+_UNSAID = ("suite", "suite_version", "recipe", "seed", "profile", "evaluation")
+"""Fields of a config that say nothing about training, or that the card says elsewhere."""
+_NOTHING = object()
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """A measure under one protocol.
+
+    Attributes:
+        metric: Name of the measure.
+        protocol: Extractor, split and generated images.
+        interval: Its mean over seeds with its interval.
+        real: What held-out real images score, or None.
+        untrained: What untrained generators score, or None.
+    """
+
+    metric: str
+    protocol: str
+    interval: Interval
+    real: float | None
+    untrained: float | None
+
+    @property
+    def score(self) -> str:
+        """The mean with its interval, as tables write it."""
+        row: dict[str, Any] = {}
+        put(row, self.metric, self.interval)
+        return cell(row, score_column(self.metric))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a card says.
+
+    Attributes:
+        setting: The setting.
+        stored: The trial whose generator it shows: the median one of those that are finished.
+        scores: The rows of its table.
+        own_score: The primary score of that trial, as text.
+        standing: Where the setting stands among the others of its suite.
+        cautions: What a reader must know of it: collapses, lost seeds, no gain over untrained generators.
+        cost: What training took, and on what.
+        article: The article that its recipe is of, if it is known.
+    """
+
+    setting: FinishedSetting
+    stored: StoredTrial
+    scores: tuple[ScoreRow, ...]
+    own_score: str
+    standing: str
+    cautions: tuple[str, ...]
+    cost: str
+    article: Article | None
+
+
+def card_of(setting: FinishedSetting, stored: StoredTrial) -> Card:
+    """Gather what the card of a setting says.
+
+    Args:
+        setting: The setting.
+        stored: The finished trial that stands for it.
+    """
+    study, config = setting.study, stored.trial["config"]
+    article = None
+    with contextlib.suppress(UserError, KeyError):  # a recipe of a package that is not here
+        article = RECIPES[config["recipe"]].article
+    final = study.final(setting.protocol)[primary_measure()]
+    return Card(
+        setting=setting,
+        stored=stored,
+        scores=tuple(_scores(setting)),
+        own_score=score_text(Interval(float(final[stored.trial["id"]]), None, None, 1)),
+        standing=_standing(setting),
+        cautions=tuple(remarks(study, setting.protocol, setting.row, setting.done)),
+        cost=_cost(setting, stored),
+        article=article,
+    )
+
+
+def _scores(setting: FinishedSetting) -> Iterator[ScoreRow]:
+    study = setting.study
+    for protocol in (setting.protocol, *(p for p in study.protocols if p != setting.protocol)):
+        final = study.final(protocol)
+        real: dict[str, Any] = next((scores for _, scores in study.real(protocol)), {})
+        for metric in study.metrics:
+            interval = interval_of(pick(setting.done, final, metric), MEASURES[metric].bounds)
+            if interval is not None:
+                recipe = str(setting.done["recipe"].iloc[0])
+                known = real.get(metric, {}).get("value")
+                yield ScoreRow(metric, protocol, interval, known, study.untrained(protocol, metric, recipe))
+
+
+def _standing(setting: FinishedSetting) -> str:
+    study, protocol = setting.study, setting.protocol
+    ranking, found = study.ranking(protocol), leaders(study, protocol)
+    name = "" if setting.label in setting.name else f', there called "{setting.label}"'
+    if found is None or setting.label not in ranking:
+        return f"The setting is not ranked in suite {study.suite}{name}."
+    if len(ranking) == 1:
+        return f"The only ranked setting of suite {study.suite} on {study.dataset}{name}."
+    among = f"{plural(len(ranking), 'setting')} of suite {study.suite} on {study.dataset}{name}"
+    place = f"Place {ranking.index(setting.label) + 1} of {among}, by the median {_primary()}"
+    if setting.label == found.best:
+        rest = len(found.tied) + len(found.unknown)
+        said = [f"decidedly better than {len(found.behind)}"] * bool(found.behind) + [f"{rest} may be as good"] * bool(
+            rest
+        )
+        return f"{place}: {'; '.join(said)}."
+    behind = "decidedly worse than" if setting.label in found.behind else "not decidedly worse than"
+    return f"{place}: {behind} the best, {found.best}."
+
+
+def _primary() -> str:
+    return MEASURES[primary_measure()].title
+
+
+def _cost(setting: FinishedSetting, stored: StoredTrial) -> str:
+    seconds = float(setting.done["train_seconds"].astype(float).median())
+    device = stored.environment.get("device_name") or stored.environment.get("device") or "an unknown device"
+    threads = stored.environment.get("threads")
+    on = f" ({plural(int(threads), 'thread')})" if threads and stored.environment.get("device") == "cpu" else ""
+    took = f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+    return f"Training took {took} a trial on {printable(str(device))}{on}."
+
+
+# ------------------------------------------------------------------------------------------- as Markdown
+
+
+def to_markdown(card: Card, license_name: str | None = None) -> str:
+    """Write a card as Markdown behind its metadata.
+
+    Args:
+        card: The card.
+        license_name: Licence of the generator; None leaves it out.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(  # noqa: S701 - Markdown
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_one_line
+    )
+    environment.filters |= {"plain": _plain, "cell": _cell, "code": _code, "fenced": _fenced}
+    template = (resources.files("gan_bench.report.card") / "card.md").read_text(encoding="utf-8")
+    record, config = RecordDirectory(card.stored.path), card.stored.trial["config"]
+    parts = card.stored.environment.get("parts", {})
+    text = environment.from_string(template).render(
+        card=card,
+        config=config,
+        has_samples=any(record.samples.glob("epoch-*.png")),
+        has_weights=record.weights.is_file(),
+        has_environment=record.environment.is_file(),
+        samples_file=SAMPLES,
+        weights_file=WEIGHTS,
+        plugin=parts.get(f"architectures/{config['architecture']}", {}).get("path"),
+        rows=[_row(row) for row in card.scores],
+        values=list(_values(card)),
+        quick=card.setting.study.profile == "quick",
+        inception=any(row.protocol.startswith("inception,") for row in card.scores),
+        seeds=plural(len(card.setting.done), "seed"),
+        epochs=int(card.stored.record["epochs"]) if card.stored.record else 0,
+        version=card.stored.environment.get("gan_bench", ""),
+        year=str(card.stored.environment.get("started", ""))[:4],
+        command=card.setting.study.command,
+    )
+    metadata = yaml.safe_dump(_metadata(card, license_name), sort_keys=False, allow_unicode=True)
+    return f"---\n{metadata}---\n\n{text}"
+
+
+def _one_line(value: Any) -> Any:  # noqa: ANN401 - any value of the template
+    """Keep what the template shows on its line."""
+    return printable(value) if isinstance(value, str) else value
+
+
+def _code(text: str) -> str:
+    """Keep text inside a code span."""
+    return text.replace("`", "'")
+
+
+def _row(row: ScoreRow) -> dict[str, str]:
+    known = {"real": row.real, "untrained": row.untrained}
+    return {
+        "measure": arrow(row.metric),
+        "score": row.score,
+        "protocol": row.protocol,
+        **{name: "" if value is None or pd.isna(value) else number(value) for name, value in known.items()},
+    }
+
+
+def _values(card: Card) -> Iterator[tuple[str, str, str]]:
+    provenance, config = card.stored.trial.get("provenance", {}), card.stored.trial["config"]
+    for name, value in config.items():
+        if name not in _UNSAID and (name in provenance or value != LATER_DEFAULTS.get(name, _NOTHING)):
+            yield name, value_text(value), provenance.get(name, "chosen")
+
+
+def _fenced(text: str) -> str:
+    """Keep text inside a fenced block."""
+    return text.replace("`" * 3, "`")
+
+
+def _plain(text: object) -> str:
+    return plain_markdown(printable(str(text)))
+
+
+def _cell(text: object) -> str:
+    """Keep text inside its cell of a table."""
+    return markdown_cell(printable(str(text)))
+
+
+def _metadata(card: Card, license_name: str | None) -> dict[str, Any]:
+    study, name = card.setting.study, card.setting.name
+    rows = [row for row in card.scores if MEASURES[row.metric].roles & {"primary", "compared", "quality"}]
+    dataset = HUB_DATASETS.get(study.dataset)
+    return {
+        **({"license": license_name} if license_name else {}),
+        "library_name": "gan_bench",
+        "pipeline_tag": "unconditional-image-generation",
+        "tags": ["gan", "pytorch", "gan_bench"],
+        **({"datasets": [dataset]} if dataset else {}),
+        "metrics": list(dict.fromkeys(row.metric for row in rows)),
+        "model-index": [
+            {
+                "name": name,
+                "results": [
+                    {
+                        "task": {"type": "unconditional-image-generation", "name": "Unconditional Image Generation"},
+                        "dataset": {"name": study.dataset, "type": dataset or study.dataset},
+                        "metrics": [
+                            {
+                                "type": row.metric,
+                                "name": f"{MEASURES[row.metric].title} [{row.protocol}], mean of "
+                                f"{plural(row.interval.n, 'seed')}",
+                                "value": float(f"{row.interval.mean:.6g}"),
+                            }
+                            for row in rows
+                        ],
+                    }
+                ],
+            }
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Two results folders, or the settings of both."""

@@ -1,0 +1,271 @@
+"""Two results folders, trial by trial and setting by setting: what became better or worse beyond noise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.core.errors import CopiedError, RecordError, UserError
+from gan_bench.core.text import plural
+from gan_bench.records.json_files import REMEDY
+from gan_bench.records.reader import StoredTrial, existing, scan
+from gan_bench.records.shared import lend_measures, read_baselines
+from gan_bench.report.compare.changes import (
+    SETTING_COLUMNS,
+    Studies,
+    differences_of,
+    matched,
+    newest,
+    sentence,
+    setting_changes,
+)
+from gan_bench.report.compare.equivalence import MARGIN, equivalence_table, same_settings
+from gan_bench.report.study.frame import build_frames, group_key
+from gan_bench.report.study.study import studies
+from gan_bench.report.study.table import Column, Table
+
+MISSING = "missing"
+_NAMED = 5
+"""Missing trials that are named; the table has them all."""
+
+TRIAL_COLUMNS = (
+    Column("study", "study"),
+    Column("name", "trial", vital=True),
+    Column("old_status", "old", vital=True),
+    Column("new_status", "new", vital=True),
+    Column("verdict", "verdict", vital=True),
+)
+_OLD = {"name": "name_old", "status": "status_old"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What became of the trials and settings of an older results folder.
+
+    Attributes:
+        tables: Trials whose end changed, and settings that changed.
+        worse: One sentence for everything that got worse beyond noise or is gone.
+        unsure: One sentence for everything that cannot be judged, records that are left out included.
+        better: One sentence for everything that got better beyond noise.
+        differences: One sentence for each condition in which the folders differ: libraries, code, data, networks.
+        tests: Comparisons of the primary score that were tested; p values are corrected for so many.
+        unchanged: How many comparisons were identical, and how many within the tolerance.
+        settings: Where settings were compared and not trials: how many came to which verdict.
+    """
+
+    tables: list[Table]
+    worse: list[str]
+    unsure: list[str] = field(default_factory=list)
+    better: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    tests: int = 0
+    unchanged: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, int] | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something got worse, 3 when something cannot be judged, else 0."""
+        return 1 if self.worse else 3 if self.unsure else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain data; tables as rows of all digits."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "tables"}
+        tables = {table.name: table.rows.astype(object).where(table.rows.notna(), None).to_dict("records")
+                  for table in self.tables}  # fmt: skip
+        counts = {"unchanged": dict(self.unchanged), "settings": self.settings and dict(self.settings)}
+        return {**plain, **counts, "exit_code": self.exit_code, "tables": tables}
+
+    def sentences(self) -> Iterator[tuple[str, str]]:
+        """Yield what it comes to, kind and sentence: what is worse first, how many tests were made last."""
+        for kind in ("worse", "unsure", "better", "differences"):
+            for said in getattr(self, kind):
+                yield kind, said
+        if self.settings is not None:
+            found = ", ".join(f"{count} {verdict}" for verdict, count in self.settings.items())
+            yield "verdict", f"{plural(sum(self.settings.values()), 'setting')} in common: {found or 'none'}"
+            return
+        same = ", ".join(f"{plural(count, 'setting')} {what}" for what, count in self.unchanged.items() if count)
+        title = MEASURES[primary_measure()].title
+        tested = (
+            f"{plural(self.tests, 'test')} of {title}, corrected for their number" if self.tests else "nothing to test"
+        )
+        yield "unchanged", f"{same or 'nothing is unchanged'}; {tested}"
+        if not self.worse:
+            yield "verdict", "some changes cannot be judged" if self.unsure else "nothing got worse beyond noise"
+
+
+def compare(old: Path, new: Path, tolerance: float | None = None) -> Comparison:
+    """Compare two results folders.
+
+    Trials are the same by suite, profile, and config without the suite's version. A setting got worse
+
+    - when the paired test of its primary score over equal seeds decides so, corrected for all such tests;
+    - when seeds are too few for a decision, and the change exceeds the tolerance;
+    - when it no longer beats its untrained generators, or more of its generators collapsed, whatever the tests say.
+
+    A change beyond the tolerance that no test decides cannot be judged. Other measures are exploratory: they are
+    listed where they differ and decide nothing. A trial got worse when it was done and now is anything else.
+
+    Args:
+        old: The older folder.
+        new: The folder that may be worse.
+        tolerance: Relative change of the primary score that is tolerated where seeds are too few for a test. By
+            default ``REACH`` standard errors of a difference, from the spread over seeds in the older folder and the
+            noise of scoring, at least ``TOLERANCE``; where no setting has two seeds, changes up to a factor of two
+            cannot be judged.
+
+    Raises:
+        UserError: One of them is no results folder, or they have no trial in common.
+    """
+    before, after = _Folder.read(old), _Folder.read(new)
+    left_out = [*before.faults.values(), *after.faults.values()]
+    before, after = before.without(after.faults), after.without(before.faults)
+    old_studies, new_studies = before.studies, after.studies
+    trials = list(_trials(old_studies, new_studies))
+    common = sum(row["new_status"] != MISSING for row in trials)
+    if not common and left_out:
+        return Comparison([], worse=[], unsure=[_left_out(fault) for fault in left_out])
+    if not common:
+        raise UserError(f"{old} and {new} have no trial in common; compare results of the same suites")
+    settings = setting_changes(old_studies, new_studies, tolerance)
+    ended = [row for row in trials if row["verdict"]]
+    shown = [row for row in settings if row["verdict"] not in ("identical", "within tolerance", "no change")]
+    tables = []
+    if ended:
+        note = f"{common} of {len(trials)} trials are planned in both."
+        tables.append(Table("changes", "trials that ended otherwise", TRIAL_COLUMNS, pd.DataFrame(ended), note))
+    if shown:
+        note = "Paired over equal seeds. Exploratory: p at most 0.05 before any correction; decides nothing."
+        tables.append(Table("settings", "settings that changed", SETTING_COLUMNS, pd.DataFrame(shown), note))
+    primary = [row for row in settings if row["key"] == primary_measure()]
+    said = {kind: [sentence(row) for row in primary if row["verdict"] == kind]
+            for kind in ("worse", "better", "cannot judge")}  # fmt: skip
+    return Comparison(
+        tables,
+        worse=[*_ended_worse(ended), *said["worse"]],
+        unsure=[*(_left_out(fault) for fault in left_out), *said["cannot judge"]],
+        better=said["better"],
+        differences=list(differences_of(before.by_trial, after.by_trial)),
+        tests=sum(row["tested"] for row in primary),
+        unchanged=Counter(row["verdict"] for row in primary if row["verdict"] in ("identical", "within tolerance")),
+    )
+
+
+def compare_settings(old: Path, new: Path, margin: float = MARGIN) -> Comparison:
+    """Compare the settings that two folders have in common, whatever their suites and machines are.
+
+    It asks another question than ``compare``: not what became worse of the same trials, but whether another machine, or
+    another suite, comes to the same. Nothing is worse then; what differs is listed.
+
+    Args:
+        old: One folder.
+        new: The other.
+        margin: Largest relative difference of the primary score that counts as none.
+
+    Raises:
+        UserError: One of them is no results folder, or they have no setting in common.
+    """
+    before, after = _Folder.read(old), _Folder.read(new)
+    left_out = [_left_out(fault) for fault in (*before.faults.values(), *after.faults.values())]
+    rows = same_settings(before.trials, after.trials, margin)
+    if not rows and not left_out:
+        raise UserError(f"{old} and {new} have no finished setting in common; compare results of the same recipes")
+    counted = Counter(str(row["verdict"]) for row in rows)
+    tables = [equivalence_table(rows, margin)] if rows else []
+    return Comparison(tables, worse=[], unsure=left_out, settings=counted)
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A results folder as read.
+
+    Attributes:
+        trials: Trials that can be believed.
+        faults: What is wrong with the other records, by name of their directories, or of their suite's folder.
+        baselines: Scores of real images, by suite.
+    """
+
+    trials: list[StoredTrial]
+    faults: dict[str, RecordError]
+    baselines: Mapping[str, list[dict[str, Any]]]
+
+    @classmethod
+    def read(cls, results: Path) -> _Folder:
+        lend_measures(existing(results))
+        trials, faults = list[StoredTrial](), dict[str, RecordError]()
+        for item in scan(results, steps=False):
+            if isinstance(item, CopiedError):
+                continue
+            if isinstance(item, RecordError):
+                faults.setdefault(item.folder or str(item), item)
+            elif item.fault:
+                faults[item.path.name] = item.fault
+            else:
+                trials.append(item)
+        if not trials and not faults:
+            raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
+        return cls(trials, faults, read_baselines(results))
+
+    def without(self, faults: Collection[str]) -> _Folder:
+        """Return the folder without the trials whose records are faulty in the other one."""
+        kept = [t for t in self.trials if t.path.name not in faults and t.path.parent.name not in faults]
+        return _Folder(kept, self.faults, self.baselines)
+
+    @property
+    def by_trial(self) -> dict[str, StoredTrial]:
+        """Its trials by what makes them the same trial in both folders."""
+        return {
+            group_key(t.trial["config"], ("suite_version",)) + str(t.trial["config"]["seed"]): t for t in self.trials
+        }
+
+    @property
+    def studies(self) -> Studies:
+        """The studies of its trials."""
+        found = studies(build_frames(self.trials), self.baselines)
+        return {(s.suite, s.profile, s.dataset, str(s.image_size)): s for s in found}
+
+
+def _left_out(fault: RecordError) -> str:
+    return f"left out, {fault.status}: {str(fault).removesuffix(f'; {REMEDY}')}"
+
+
+# ----------------------------------------------------------------------------------------------- trials
+
+
+def _trials(before: Studies, after: Studies) -> Iterator[dict[str, Any]]:
+    gone = [(before[place], newest(before[place])) for place in sorted(before.keys() - after.keys())]
+    absent = [(study, frame.rename(columns=_OLD).assign(status_new=MISSING)) for study, frame in gone]
+    for study, both in [*((study, both) for study, _, both in matched(before, after)), *absent]:
+        for _, row in both.fillna({"status_new": MISSING}).iterrows():
+            old, new = row["status_old"], row["status_new"]
+            worse = old == "done" != new
+            better = new == "done" != old
+            verdict = "worse" if worse else "better" if better else "" if old == new else "other"
+            yield {
+                "study": study.title,
+                "name": row["name_old"],
+                "old_status": old,
+                "new_status": new,
+                "worse": worse,
+                "verdict": verdict,
+            }
+
+
+def _ended_worse(ended: list[dict[str, Any]]) -> Iterator[str]:
+    bad = [row for row in ended if row["worse"]]
+    for row in bad:
+        if row["new_status"] != MISSING:
+            yield f"{row['study']}: {row['name']}: {row['old_status']} -> {row['new_status']}"
+    if lost := [row["name"] for row in bad if row["new_status"] == MISSING]:
+        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+        are = "trial that was done is" if len(lost) == 1 else "trials that were done are"
+        yield f"{len(lost)} {are} missing: {', '.join(lost[:_NAMED])}{more}"

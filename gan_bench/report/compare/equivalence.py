@@ -1,0 +1,170 @@
+"""The same settings trained twice, on other machines or in other suites: equivalent, different, or undecided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.core.text import printable
+from gan_bench.records.reader import StoredTrial
+from gan_bench.report.study.frame import build_frames, group_key
+from gan_bench.report.study.stats import ALPHA, FEW
+from gan_bench.report.study.table import Column, Table
+
+MARGIN = 0.1
+"""Largest relative difference of the primary score that counts as none."""
+UNMATCHED = ("suite", "suite_version", "profile", "evaluation", "epochs")
+"""Fields that the same training may differ in: what it is part of, when it was looked at, and how long it went on."""
+
+Judgement = Literal["equivalent", "different", "undecided", "not judged"]
+
+
+def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, float, float, Judgement]:
+    """Compare two unpaired samples by Welch's t interval of the difference of their means (Welch 1947).
+
+    Equivalent: the 90 % interval lies within the margin, which is the two one-sided tests at 5 % (Schuirmann 1987).
+    Different: the 95 % interval excludes zero. Both can hold, of a small difference known well: then it is equivalent.
+
+    Args:
+        first: (n,) values, n at least 2.
+        second: (m,) values, m at least 2.
+        margin: Largest difference that counts as none.
+
+    Returns:
+        Second minus first, the ends of its 95 % interval, and the judgement; none below ``FEW`` values of a side.
+    """
+    from scipy import stats
+
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    shares = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    error = math.sqrt(sum(shares))
+    difference = float(b.mean() - a.mean())
+    if error == 0:
+        return difference, difference, difference, "equivalent" if abs(difference) <= margin else "different"
+    freedom = sum(shares) ** 2 / (shares[0] ** 2 / (len(a) - 1) + shares[1] ** 2 / (len(b) - 1))
+    half, narrow = (float(stats.t.ppf(1 - alpha, freedom)) * error for alpha in (ALPHA / 2, ALPHA))
+    low, high = difference - half, difference + half
+    if min(len(a), len(b)) < FEW:
+        return difference, low, high, "not judged"
+    if abs(difference) + narrow <= margin:
+        return difference, low, high, "equivalent"
+    return difference, low, high, "different" if low > 0 or high < 0 else "undecided"
+
+
+def same_settings(
+    before: Iterable[StoredTrial], after: Iterable[StoredTrial], margin: float = MARGIN
+) -> list[dict[str, Any]]:
+    """Compare the primary scores of settings that two folders have in common, at the last epoch both were scored at.
+
+    Settings are the same when everything of their configs is but ``UNMATCHED``: a shorter training is the exact
+    beginning of a longer one. Seeds of two machines draw different noise, so they are not paired. Scores are compared
+    under the same protocol only.
+
+    Returns:
+        One row per setting and protocol: recipe, epoch, protocol, both sides' mean and number of seeds, the ratio of
+        geometric means with its 95 % interval, the judgement, and what differs.
+    """
+    first, second = _by_setting(before), _by_setting(after)
+    rows = []
+    for key in sorted(first.keys() & second.keys()):
+        old, new = first[key], second[key]
+        shared = old["values"].keys() & new["values"].keys()
+        if not shared:
+            continue
+        epoch = max(shared)
+        values = [np.array(list(side["values"][epoch].values())) for side in (old, new)]
+        row = {
+            "recipe": printable(str(old["config"]["recipe"])),
+            "dataset": printable(str(old["config"]["dataset"])),
+            "epochs": epoch,
+            "protocol": key[1],
+            "old": float(values[0].mean()),
+            "old_n": len(values[0]),
+            "old_sd": float(values[0].std(ddof=1)) if len(values[0]) > 1 else None,
+            "new": float(values[1].mean()),
+            "new_n": len(values[1]),
+            "new_sd": float(values[1].std(ddof=1)) if len(values[1]) > 1 else None,
+            "differs": "; ".join(_differences(old, new)),
+        }
+        rows.append(row | _judged(values[0], values[1], margin))
+    return rows
+
+
+def _judged(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], margin: float) -> dict[str, Any]:
+    if min(len(first), len(second)) < 2 or min(first.min(), second.min()) <= 0:
+        return {"ratio": None, "ratio_low": None, "ratio_high": None, "ratio_n": 0, "verdict": "not judged"}
+    difference, low, high, verdict = welch(np.log(first), np.log(second), math.log1p(margin))
+    ratio, ratio_low, ratio_high = (math.exp(max(-500.0, min(500.0, each))) for each in (difference, low, high))
+    return {"ratio": ratio, "ratio_low": ratio_low, "ratio_high": ratio_high, "ratio_n": FEW, "verdict": verdict}
+
+
+def _by_setting(trials: Iterable[StoredTrial]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Gather primary scores of done trials by setting and protocol, then by epoch and seed."""
+    sound = [trial for trial in trials if trial.record and trial.record["status"] == "done"]
+    frames = build_frames(sound)
+    if frames.scores.empty:
+        return {}
+    known = {trial.trial["id"]: trial for trial in sound}
+    primary, found = primary_measure(), dict[tuple[str, str], dict[str, Any]]()
+    last = frames.scores[frames.scores["metric"] == primary].dropna(subset=["value"])
+    for _, score in last.iterrows():
+        trial = known[score["trial"]]
+        config = trial.trial["config"]
+        entry = found.setdefault(
+            (group_key(config, UNMATCHED), str(score["protocol"])), {"config": config, "values": {}, "trials": {}}
+        )
+        if score["epoch"]:
+            entry["values"].setdefault(int(score["epoch"]), {})[config["seed"]] = float(score["value"])
+            entry["trials"][trial.trial["id"]] = trial
+    return found
+
+
+_ASKED: Mapping[str, Callable[[StoredTrial], object]] = {
+    "suite": lambda trial: trial.trial["config"]["suite"],
+    "device": lambda trial: trial.environment.get("device_name") or trial.environment.get("device", ""),
+    "epochs trained": lambda trial: trial.trial["config"]["epochs"],
+}
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the differences between two sides of a setting: suites, devices, lengths."""
+    for what, of in _ASKED.items():
+        sides = [
+            " and ".join(dict.fromkeys(printable(str(of(trial))) for trial in side["trials"].values()))
+            for side in (old, new)
+        ]
+        if sides[0] != sides[1]:
+            yield f"{what}: {sides[0]} / {sides[1]}"
+
+
+def equivalence_table(rows: list[dict[str, Any]], margin: float = MARGIN) -> Table:
+    """Make the table of settings that two folders have in common."""
+    title = MEASURES[primary_measure()].title
+    columns = (
+        Column("dataset", "dataset"),
+        Column("recipe", "recipe", essential=True),
+        Column("epochs", "epoch", "count", vital=True),
+        Column("old", f"old {title}", "number", vital=True),
+        Column("old_sd", "sd", "number"),
+        Column("old_n", "seeds", "count"),
+        Column("new", f"new {title}", "number", vital=True),
+        Column("new_sd", "sd", "number"),
+        Column("new_n", "seeds", "count"),
+        Column("ratio", "new / old", "range", essential=True),
+        Column("verdict", "verdict", essential=True),
+        Column("protocol", "protocol"),
+        Column("differs", "what differs (old / new)"),
+    )
+    note = (
+        "The same settings in both folders, whatever suite they are of, at the last epoch that both were scored at. "
+        "New / old: ratio of geometric means with its 95 % interval (Welch, unpaired: two machines draw "
+        f"different noise). Equivalent: its 90 % interval lies within a factor of {1 + margin:g}. Different: its "
+        f"95 % interval excludes 1. Fewer than {FEW} seeds of a side are not judged."
+    )
+    return Table("same-settings", "the same settings, trained twice", columns, pd.DataFrame(rows), note)

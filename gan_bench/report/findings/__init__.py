@@ -1,0 +1,1 @@
+"""What follows from a study: comparisons that count the noise, leaders, factors, the answer."""

@@ -1,0 +1,284 @@
+"""What a study says in a few sentences: the same on the terminal, on the page, and in ``report/answer.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.core.text import plain_markdown, plural
+from gan_bench.report.findings.factors import AVERAGE_FACTOR, HELD
+from gan_bench.report.findings.leaders import Leaders, leaders
+from gan_bench.report.findings.proposal import proposal
+from gan_bench.report.findings.tuning import tuning_sentences
+from gan_bench.report.study.frame import FAULTY
+from gan_bench.report.study.render import cell, number
+from gan_bench.report.study.stats import Interval
+from gan_bench.report.study.study import Study, pick
+from gan_bench.report.study.table import Column, Table
+
+EPOCHS = "epochs"
+"""The factor whose levels are epochs of the same trials."""
+NAMED = 3
+"""Settings that a sentence names; the ranking has them all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a study says under one protocol.
+
+    Attributes:
+        title: The study.
+        protocol: Extractor, reference split and generated images.
+        best: Label of the best setting, or None where nothing has a score.
+        score: Its primary score with its interval, as text.
+        headline: The best setting and how certain that is.
+        cautions: What its rank alone would hide.
+        factors: One sentence for every factor.
+        proposal: What to run next, and how long that takes, or None.
+    """
+
+    title: str
+    protocol: str
+    best: str | None
+    score: str
+    headline: str
+    cautions: tuple[str, ...]
+    factors: tuple[str, ...]
+    proposal: str | None
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All of it, in order."""
+        return (self.headline, *self.cautions, *self.factors, *([self.proposal] if self.proposal else []))
+
+
+def answers(study: Study, tables: list[Table]) -> Iterator[Answer]:
+    """Answer the question of a study under each of its protocols.
+
+    Args:
+        study: The study.
+        tables: Its tables; the sentences about factors are made from them.
+    """
+    for protocol in study.protocols:
+        found = leaders(study, protocol)
+        rows = list(_factor_rows(study, protocol, tables))
+        averaged = [each for factor, each in rows if not factor.endswith(HELD)]
+        best, score = (found.best, score_text(found.score)) if found else (None, "")
+        yield Answer(
+            title=study.title,
+            protocol=protocol,
+            best=best,
+            score=score,
+            headline=_headline(study, protocol, found),
+            cautions=tuple(_cautions(study, protocol, found)),
+            factors=(
+                *(sentence for factor, each in rows for sentence in _factor_sentences(factor, each)),
+                *tuning_sentences(study, protocol),
+            ),
+            proposal=proposal(study, averaged, scored=found is not None),
+        )
+
+
+def to_markdown(found: list[Answer]) -> str:
+    """Write answers as Markdown."""
+    parts = ["# Answer\n"]
+    for answer in found:
+        lines = "\n".join(f"- {plain_markdown(sentence)}" for sentence in answer.sentences)
+        parts.append(f"## {plain_markdown(answer.title)}\n\nScores: {plain_markdown(answer.protocol)}.\n\n{lines}\n")
+    return "\n".join(parts)
+
+
+def score_text(score: Interval, metric: str | None = None) -> str:
+    """Write a score with its interval: ``FID 91.5 ± 10.7``."""
+    title = MEASURES[metric or primary_measure()].title
+    if score.low is None or score.high is None:
+        return f"{title} {number(score.mean)}"
+    row = {"score": score.mean, "score_low": score.low, "score_high": score.high, "score_n": score.n}
+    return f"{title} {cell(row, Column('score', title, 'interval'))}"
+
+
+# ---------------------------------------------------------------------------------------------- the best
+
+
+def _headline(study: Study, protocol: str, found: Leaders | None) -> str:
+    if found is None:
+        return "No finished trial has a score yet."
+    row = next(row for row, _ in study.settings() if row["setting"] == found.best)
+    seeds = f"{row['done']} of {row['planned']} planned seeds" if row["done"] < row["planned"] else ""
+    seeds = seeds or plural(found.score.n, "seed")
+    lost = f", {row['bad']} failed or diverged" if row["bad"] else ""
+    waiting = sum(1 for each, done in study.settings() if not len(done) and not each["bad"])
+    what = "Best setting so far" if waiting else "Best setting"
+    have = "has" if waiting == 1 else "have"
+    start = f"{what}: {found.best}, {score_text(found.score)} ({seeds}{lost}; {protocol})"
+    start += f"; {plural(waiting, 'other setting')} {have} no finished trial yet" if waiting else ""
+    compared = len(found.behind) + len(found.tied)
+    if not compared:
+        return f"{start}.{_alone(found, waiting)}"
+    rest = f"; nothing can be said of {len(found.unknown)} with fewer than two shared seeds" if found.unknown else ""
+    if not found.behind:
+        return f"{start}. No setting is decidedly worse: {_named(found.tied)} may be as good{rest}."
+    if not found.tied:
+        others = _others(compared, "finished " if waiting else "")
+        return f"{start}. It is decidedly better than {others}{rest}."
+    ahead = f"{start}. It is decidedly better than {len(found.behind)} of {compared} others"
+    return f"{ahead}; {_named(found.tied)} may be as good{rest}."
+
+
+def _alone(found: Leaders, waiting: int) -> str:
+    """Return why nothing is compared, or nothing where unfinished settings explain it."""
+    if not found.unknown:
+        return "" if waiting else " There is no other setting to compare it with."
+    why = "with one seed" if found.score.n == 1 else "as no other shares two seeds with it"
+    return f" Which setting is best cannot be said {why}."
+
+
+def _others(count: int, which: str) -> str:
+    if count == 1:
+        return f"the other {which}one" if which else "the other"
+    number = "both" if count == 2 else f"all {count}"
+    return f"{number} other {which}ones" if which else f"{number} others"
+
+
+def _named(labels: tuple[str, ...]) -> str:
+    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+    return "; ".join(labels[:NAMED]) + more
+
+
+def _cautions(study: Study, protocol: str, found: Leaders | None) -> Iterator[str]:
+    """Yield what a good rank alone would hide."""
+    if faulty := int(study.trials["status"].isin(FAULTY).sum()):
+        yield (
+            f"{plural(faulty, 'trial')} left out: damaged, unreadable or not what was saved (`gan-bench verify` names "
+            "the files)."
+        )
+    if found is None:
+        return
+    final, primary = study.final(protocol), primary_measure()
+    title = MEASURES[primary].title
+    by_label = {row["setting"]: (row, done) for row, done in study.settings()}
+    row, done = by_label[found.best]
+    untrained = study.untrained(protocol, primary, row["recipe"])
+    if untrained is not None and found.score.mean >= untrained:
+        yield f"It is no better than untrained generators ({title} {number(untrained)})."
+    if "collapsed" in study.metrics and (collapsed := int((pick(done, final, "collapsed") > 0).sum())):
+        yield f"{collapsed} of {len(done)} of its generators collapsed: few classes, or one over and over."
+    useless = no_better_than_untrained(study, protocol)
+    if (useless and found.best not in useless) or len(useless) > 1:
+        yield f"{len(useless)} of {len(by_label)} settings are no better than untrained generators."
+    bad = sum(row["bad"] for row, _ in by_label.values())
+    if bad:
+        yield f"{plural(bad, 'trial')} failed or diverged and count as worst in the ranking."
+
+
+def no_better_than_untrained(study: Study, protocol: str) -> list[str]:
+    """Return the labels of settings whose median primary score does not beat their untrained generators'."""
+    found = []
+    medians = study.medians(protocol)
+    for row, _ in study.settings():
+        untrained = study.untrained(protocol, primary_measure(), row["recipe"])
+        if untrained is not None and medians.get(row["setting"], 0) >= untrained:
+            found.append(row["setting"])
+    return found
+
+
+# ----------------------------------------------------------------------------------------------- factors
+
+
+def _factor_rows(study: Study, protocol: str, tables: list[Table]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield every factor with its rows of the primary score."""
+    prefix = f"{study.slug}-factor-"
+    for table in tables:
+        if table.name.startswith(prefix) and "found" in table.rows:
+            rows = table.rows
+            rows = rows[(rows["key"] == primary_measure()) & (rows["protocol"] == protocol)]
+            if not rows.empty:
+                yield str(rows["factor"].iloc[0]), rows
+
+
+def _factor_sentences(factor: str, rows: pd.DataFrame) -> Iterator[str]:
+    """Summarise the comparisons of every two levels over the recipes."""
+    if factor == EPOCHS:
+        yield _epochs_sentence(_records(rows.groupby("recipe", sort=True).tail(1)))
+        return
+    if factor.endswith(HELD) and not rows["found"].isin(["decided", "probable"]).any():
+        return  # the average said as much
+    records = sorted(_records(rows), key=lambda row: (row["first_level"], row["second_level"]))
+    pairs = [list(group) for _, group in groupby(records, key=lambda row: (row["first_level"], row["second_level"]))]
+    sure = [pair for pair in pairs if any(row["found"] in ("decided", "probable") for row in pair)]
+    for pair in pairs if len(pairs) == 1 else sure[:NAMED]:
+        yield _pair_sentence(factor, str(pair[0]["first_level"]), str(pair[0]["second_level"]), pair)
+    if len(pairs) > 1:
+        levels = {str(row[side]) for row in records for side in ("first_level", "second_level")}
+        more = f", {len(sure) - NAMED} more are decided or probable" if len(sure) > NAMED else ""
+        left = [pair for pair in pairs if pair not in sure]
+        if left and all(row["found"] == "cannot say" for pair in left for row in pair):
+            yield f"{factor}: one seed cannot say for {len(left)} of {len(pairs)} pairs of {len(levels)} levels{more}."
+        else:
+            yield f"{factor}: of {len(pairs)} pairs of {len(levels)} levels, {len(left)} are undecided or ties{more}."
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
+    return found
+
+
+def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, Any]]) -> str:
+    count = len(rows)
+    by = {kind: [row for row in rows if row["found"] == kind] for kind in ("decided", "probable", "tie", "cannot say")}
+    sure = [*by["decided"], *by["probable"]]
+    lost = sum(row["lost"] for row in rows)
+    tail = f"; {plural(lost, 'pair')} lost" if lost else ""
+    unit = "setting" if factor == AVERAGE_FACTOR else "comparison" if factor.endswith(HELD) else "recipe"
+    where = plural(count, unit)
+    if len(by["cannot say"]) == count:
+        ahead = sum(row["winner"] == second for row in rows)
+        leader, ahead = (second, ahead) if 2 * ahead > count else (first, count - ahead)
+        return f"{factor}: one seed cannot say; {leader} is ahead in {ahead} of {where}{tail}."
+    winners = {str(row["winner"]) for row in sure}
+    if len(winners) == 1:
+        (winner,) = winners
+        loser = second if winner == first else first
+        degree = ", ".join(f"{len(by[k])} {k}" for k in ("decided", "probable") if by[k])
+        open_ = "undecided or tied" if by["tie"] else "undecided"
+        rest = f", {open_} in {count - len(sure)}" if count > len(sure) else ""
+        gain = _gain(sure)
+        return f"{factor}: {winner} is better than {loser} in {len(sure)} of {where} ({degree}{gain}{rest}{tail})."
+    if winners:
+        each = "; ".join(f"{row['recipe']}: {row['winner']} ({row['found']})" for row in sure)
+        return f"{factor}: it depends on the {unit} ({each}{tail})."
+    if len(by["tie"]) == count:
+        return (
+            f"{factor}: {first} and {second} are a tie in {where}: any difference is within the noise of scoring{tail}."
+        )
+    more = [int(row["needed"]) - row["seeds"] for row in rows if not pd.isna(row["needed"])]
+    needs = f"; about {plural(max(1, min(more)), 'more seed')} would decide the clearest" if more else ""
+    return f"{factor}: undecided between {first} and {second} in {where}{needs}{tail}."
+
+
+def _epochs_sentence(rows: list[dict[str, Any]]) -> str:
+    """Summarise whether the last evaluated epochs still improved the primary score, by recipe."""
+    title, count = MEASURES[primary_measure()].title, len(rows)
+    improved = [row for row in rows if row["winner"] == row["second_level"]]
+    sure = [row for row in improved if row["found"] in ("decided", "probable")]
+    start = f"{EPOCHS}: {title} still improved at the end of training in {len(improved)} of {plural(count, 'recipe')}"
+    if all(row["found"] == "cannot say" for row in rows):
+        return f"{start}; one seed cannot say."
+    degree = ", ".join(f"{n} {k}" for k in ("decided", "probable") if (n := sum(r["found"] == k for r in sure)))
+    return f"{start} ({degree or 'none decided'}{_gain(sure) if sure else ''})."
+
+
+def _gain(rows: list[dict[str, Any]]) -> str:
+    """Write by how much the better level is ahead, as a ratio of the primary score where ratios are compared."""
+    ratios = [float(row["ratio"]) for row in rows if not pd.isna(row["ratio"])]
+    if len(ratios) < len(rows):
+        return ""
+    better = sorted(min(r, 1 / r) for r in ratios)
+    title = MEASURES[primary_measure()].title
+    low, high = f"{better[0]:.2f}", f"{better[-1]:.2f}"
+    return f", {title} \N{MULTIPLICATION SIGN} {low if low == high else f'{low} to {high}'}"

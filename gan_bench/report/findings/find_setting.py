@@ -1,0 +1,161 @@
+"""The setting that somebody names, or that a study came to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.core.errors import RecordError, UserError
+from gan_bench.records.reader import StoredTrial, existing, scan
+from gan_bench.records.shared import read_baselines
+from gan_bench.report.findings.answer import no_better_than_untrained
+from gan_bench.report.findings.leaders import leaders
+from gan_bench.report.study.frame import FAULTY, build_frames
+from gan_bench.report.study.study import Study, studies
+
+BEST = "best"
+"""Stands for the best setting."""
+NAMED = 5
+"""Settings that an error names."""
+
+
+@dataclass(frozen=True)
+class FinishedSetting:
+    """A setting with finished trials.
+
+    Attributes:
+        study: The study it is of.
+        label: Its name in tables: ``mnist-dcgan · lr 3e-4``.
+        name: Its name in suites: ``mnist-dcgan,lr=0.0003``.
+        done: Its finished trials, one row each.
+        row: What tables know of it: how many trials were planned, are done, are bad.
+    """
+
+    study: Study
+    label: str
+    name: str
+    done: pd.DataFrame
+    row: Mapping[str, Any]
+
+    @property
+    def protocol(self) -> str:
+        """The protocol that ranks it: Inception's where it has such scores, else the first of those that it has."""
+        protocols = [each for each in self.study.protocols if self.study.median_trial(self.done, each)]
+        return next((protocol for protocol in protocols if protocol.startswith("inception,")), protocols[0])
+
+
+def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
+    """Return the one scored setting that is meant; settings of full trials go before those of quick ones.
+
+    Args:
+        found: Where it may be.
+        wanted: A name in tables or in suites, part of one, a glob, or ``best``.
+
+    Raises:
+        UserError: None is meant, or several are.
+    """
+    settings = [setting for study in found if study.protocols for setting in _settings(study)]
+    if not settings:
+        raise UserError("no trial here is finished and scored; run a suite first, for example `gan-bench run digits`")
+    matching: list[FinishedSetting] = []
+    for matches in (_is_named, _contains):
+        matching = [setting for setting in settings if matches(setting, wanted)]
+        matching = [setting for setting in matching if setting.study.profile == "full"] or matching
+        if matching:
+            break
+    if len(matching) == 1:
+        return matching[0]
+    shown = Counter(setting.name for setting in matching or settings)
+    names = [
+        f"{setting.name if shown[setting.name] == 1 else setting.label} ({setting.study.title})"
+        for setting in matching or settings
+    ]
+    more = f"; and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    what = f'"{wanted}" names several settings' if matching else f'no finished setting is called "{wanted}"'
+    raise UserError(f"{what}; there are {'; '.join(names[:NAMED])}{more}; name one, or the folder of one suite")
+
+
+def require_sound(study: Study, label: str | None = None) -> None:
+    """Refuse to speak for settings some of whose records are not what was saved.
+
+    Args:
+        study: The study.
+        label: The setting; None takes all of the study.
+
+    Raises:
+        RecordError: A record is damaged, altered or unreadable.
+    """
+    members = study.trials if label is None else study.trials[study.trials["label"] == label]
+    faulty = members[members["status"].isin(FAULTY)]
+    if len(faulty):
+        more = f", and {len(faulty) - 1} more" if len(faulty) > 1 else ""
+        raise RecordError(f"{faulty['name'].iloc[0]} is {faulty['status'].iloc[0]}: {faulty['reason'].iloc[0]}{more}")
+
+
+def _settings(study: Study) -> Iterator[FinishedSetting]:
+    names = dict(zip(study.trials["label"], study.trials["setting"], strict=True))
+    for row, done in study.settings():
+        if any(study.median_trial(done, protocol) for protocol in study.protocols):
+            yield FinishedSetting(study, row["setting"], names[row["setting"]], done, row)
+
+
+def _is_named(setting: FinishedSetting, wanted: str) -> bool:
+    if wanted == BEST:
+        return setting.study.ranking(setting.protocol)[:1] == [setting.label]
+    return wanted in (setting.name, setting.label)
+
+
+def _contains(setting: FinishedSetting, wanted: str) -> bool:
+    return any(wanted in name or fnmatchcase(name, wanted) for name in (setting.name, setting.label))
+
+
+@dataclass(frozen=True)
+class Champion:
+    """What is decided of a study.
+
+    Attributes:
+        title: The study.
+        setting: Its best setting.
+        path: Record of the trial with the median score, or None when nothing is decided.
+        why: Why nothing is.
+    """
+
+    title: str
+    setting: str
+    path: Path | None
+    why: str = ""
+
+
+def champions(results: Path) -> Iterator[Champion]:
+    """Yield every study's best setting: decided when all others are decidedly worse and it beats untrained ones.
+
+    Raises:
+        UserError: There is no such folder.
+        RecordError: A record of a study is damaged, altered or unreadable, which may be why a setting is best.
+    """
+    found = [item for item in scan(existing(results), steps=False) if isinstance(item, StoredTrial)]
+    for study in studies(build_frames(found), read_baselines(results)):
+        require_sound(study)
+        for protocol in study.protocols[:1]:
+            yield _champion(study, protocol)
+
+
+def _champion(study: Study, protocol: str) -> Champion:
+    found = leaders(study, protocol)
+    if found is None:
+        return Champion(study.title, "", None, "no finished trial has a score")
+    undecided = len(found.tied) + len(found.unknown)
+    if undecided or not found.behind:
+        others = f"{undecided} others may be as good" if undecided else "there is nothing to compare it with"
+        return Champion(study.title, found.best, None, f"{found.best} is not decided: {others}")
+    if found.best in no_better_than_untrained(study, protocol):
+        return Champion(study.title, found.best, None, f"{found.best} is no better than untrained generators")
+    done = next(done for row, done in study.settings() if row["setting"] == found.best)
+    median = study.trials["trial"] == study.median_trial(done, protocol)
+    return Champion(study.title, found.best, Path(study.trials["path"][median].iloc[0]))

@@ -1,0 +1,152 @@
+"""What to run next: the command that would settle most, and how long it takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.core.text import duration, matches, plural
+from gan_bench.report.study.study import Study
+
+SEEDS = 5
+"""Seeds that are proposed where there is one."""
+MOST_MORE = 10
+"""Additional seeds above which a longer training or another question is the better use of time."""
+
+
+def proposal(study: Study, factors: list[pd.DataFrame], *, scored: bool) -> str | None:
+    """Propose the run that would settle most, with its expected time.
+
+    Args:
+        study: The study.
+        factors: The comparisons of each factor.
+        scored: Whether any trial has a score.
+
+    Returns:
+        One sentence, or None where the records do not say with what they were made or nothing more is worth it.
+    """
+    trials = study.trials
+    left = int(trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"]).sum())
+    command = own_command(study)
+    if left and command:
+        return f"Next: `{command}` continues; {plural(left, 'trial')} left."
+    if not scored or not command:
+        return None
+    full = _with(command, "--profile", "full")
+    whole = f"Next: the suite's whole protocol, `{full}`." if study.profile == "quick" else None
+    if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
+        return whole
+    have = sorted({int(seed) for seed in trials["seed"]})
+    needed = [
+        int(row["needed"])
+        for rows in factors
+        for _, row in rows.iterrows()
+        if row["found"] in ("undecided", "probable") and not pd.isna(row["needed"])
+    ]
+    total = SEEDS if len(have) < SEEDS else min([n for n in needed if n > len(have)], default=None)
+    if total is None or total - len(have) > MOST_MORE:
+        return whole
+    more = [seed for seed in range(total + len(have)) if seed not in have][: total - len(have)]
+    each = trials[["train_seconds", "evaluate_seconds"]].dropna().sum(axis=1).groupby(trials["group"]).median()
+    seconds = each.mean() * trials["group"].nunique() * len(more)  # settings without a time count as their mean
+    seeds = ",".join(map(str, [*have, *more]))
+    why = "one seed cannot say" if len(have) == 1 else "would decide more"
+    wanted = f"`{_with(command, '--seeds', seeds)}`"
+    return f"Next: {plural(len(more), 'more seed')} ({why}): {wanted}, about {duration(seconds)}{_of_one_core(trials)}."
+
+
+_OF_PLAN = {
+    "--epochs": lambda config, value: config["epochs"] <= int(value),
+    "--train-limit": lambda config, value: (config["train_limit"] or 0) <= int(value),
+    "--samples": lambda config, value: config["evaluation"]["samples"] == int(value),
+    "--extractor": lambda config, value: value in config["evaluation"]["extractors"],
+    "--set": lambda config, value: _is_set(config, value),  # noqa: PLW0108 - defined below
+}
+"""Options that change trials, with what says whether a trial has their value."""
+_CHOOSING = ("--only", "--seeds", "--profile")
+"""Options that choose trials: those of the study are chosen by what they are."""
+
+
+def own_command(study: Study) -> str | None:
+    """Return the command that trains a study's own trials.
+
+    A suite's plan keeps the last command alone, of whichever part of it; what it chose and changed need not be what
+    this study was made with. Its other words are kept: the suite's file, the results folder, where trials run.
+
+    Returns:
+        The command, without seeds; None where the plan does not keep one.
+    """
+    if not study.command:
+        return None
+    words, *options = _options(shlex.split(study.command))
+    configs = list(study.trials["config"])
+    kept = list(words)
+    for option in options:
+        name, value = option[0], option[1] if len(option) > 1 else ""
+        fits = _OF_PLAN.get(name)
+        if name not in _CHOOSING and (fits is None or _all(fits, configs, value)):
+            kept += option
+    kept += ["--profile", study.profile]
+    if study.beside and (pattern := _pattern(list(study.trials["name"]), study.beside)):
+        kept += ["--only", pattern]
+    return shlex.join(kept)
+
+
+def _options(words: list[str]) -> list[list[str]]:
+    """Cut a command's words before each option: first the command itself, then every option with its value."""
+    cut: list[list[str]] = [[]]
+    for word in words:
+        if word.startswith("--"):
+            cut.append([])
+        cut[-1].append(word)
+    return cut
+
+
+def _all(fits: Callable[[Mapping[str, Any], str], bool], configs: list[Mapping[str, Any]], value: str) -> bool:
+    try:
+        return all(fits(config, value) for config in configs)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _is_set(config: Mapping[str, Any], change: str) -> bool:
+    """True if a trial has the value that ``--set NAME=VALUE`` gives; of both networks where it names both."""
+    name, _, text = change.partition("=")
+    names = [name] if name in config else [f"{name}_g", f"{name}_d"]
+    return all(str(config[each]) == text or json.dumps(config[each]) == text or _number(config[each]) == _number(text)
+               for each in names)  # fmt: skip
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        return None
+
+
+def _pattern(names: list[str], others: tuple[str, ...]) -> str | None:
+    """Return a glob that matches these names and none of the others, or None."""
+    prefix = os.path.commonprefix(names)  # noqa: RUF071 - names, no paths
+    prefix = prefix.partition(",")[0].rstrip("-")
+    is_theirs = not prefix or any(matches(other, f"{prefix}*") for other in others)
+    return None if is_theirs else f"{prefix}*"
+
+
+def _with(command: str, option: str, value: str) -> str:
+    """Return a command with an option set."""
+    words = shlex.split(command)
+    if option in words:
+        words[words.index(option) + 1] = value
+        return shlex.join(words)
+    return shlex.join([*words, option, value])
+
+
+def _of_one_core(trials: pd.DataFrame) -> str:
+    """Name the core where trials had one thread each: how many cores there will be, records do not know."""
+    on_cpu = (trials["device"] == "cpu").all()
+    return " of one core" if on_cpu and (trials["threads"] == 1).all() else ""

@@ -1,0 +1,182 @@
+"""What the articles say beside what was measured, and their protocols with where every value comes from."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.config.recipes import RECIPES, Fact, Recipe
+from gan_bench.config.trial import LATER_DEFAULTS
+from gan_bench.core.errors import UserError
+from gan_bench.report.study.frame import Frames
+from gan_bench.report.study.stats import Interval, prediction_interval
+from gan_bench.report.study.study import name_table
+from gan_bench.report.study.table import Column, Table
+
+QUANTITIES = {"loss_g": "loss G", "loss_d": "loss D", "d_real": "D(real)", "d_fake": "D(fake)"}
+
+COLUMNS = [
+    Column("article", "article"),
+    Column("recipe", "recipe"),
+    Column("epoch", "epoch", "count"),
+    Column("quantity", "quantity"),
+    Column("reported", "reported", "number"),
+    Column("measured", "measured", "number"),
+    Column("least", "least", "number"),
+    Column("most", "most", "number"),
+    Column("seeds", "seeds", "count"),
+    Column("low", "one more seed: from", "number"),
+    Column("high", "to", "number"),
+    Column("verdict", "reported value"),
+]
+NOTE = (
+    "Values of the last batch of the epoch, as the articles print them: mean, least and greatest over seeds. "
+    "Inside: where one more seed like these would lie (95 % prediction interval of a normal distribution, cut at 0 and "
+    "1 for probabilities). It is given from five seeds on: that of three is wide enough for anything."
+)
+JUDGED = 5
+"""Seeds from which a reported value is judged. Three seeds' interval for a loss of A0 ran from -11 to 19."""
+PROBABILITIES = ("d_real", "d_fake")
+
+
+def article_tables(frames: Frames) -> list[Table]:
+    """Set what the articles say beside what was measured, suite by suite and profile by profile."""
+    if frames.trials.empty:
+        return []
+    tables: list[Table] = []
+    for (suite, profile), trials in frames.trials.groupby(["suite", "profile"], sort=True):
+        tables += _article_tables(str(suite), str(profile), trials, frames.history)
+    return tables
+
+
+def _article_tables(suite: str, profile: str, trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[Table]:
+    names = (suite, profile)
+    rows = list(reproduction_rows(trials, history))
+    if rows:
+        frame = pd.DataFrame(rows)
+        yield name_table(names, "reproduction", "reproduction", COLUMNS, frame, NOTE)
+    columns, frame = protocol_table(trials)
+    if len(columns) < 2:
+        return  # of none of our recipes
+    note = "In brackets where a value comes from: the article's text (stated), its code, its lineage, or our choice."
+    yield name_table(names, "protocol", "the articles' protocols", columns, frame, note)
+
+
+def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Compare every article's own setting with what it reports.
+
+    Args:
+        trials: One row per trial, as ``build_frames`` makes them.
+        history: One row per trial and epoch with the last batch's four values.
+
+    Yields:
+        A row for every reported number whose epoch was reached; for an article that reports none, one for each
+        quantity at its last epoch.
+    """
+    for name, recipe in _recipes_of(trials).items():
+        own = _own(trials, recipe)
+        lines = history[history["trial"].isin(own["trial"])]
+        probable = set(own[own["probabilities"]]["trial"])
+        if lines.empty:
+            continue
+        reported = {r.epoch: r for r in recipe.reported}
+        for epoch in sorted(reported) or [int(lines["epoch"].max())]:
+            at = lines[lines["epoch"] == epoch]
+            if at.empty:
+                continue
+            for quantity, title in QUANTITIES.items():
+                value = getattr(reported[epoch], quantity) if epoch in reported else None
+                values = at[quantity].dropna().astype(float)
+                expected = prediction_interval(values) if len(values) >= JUDGED else None
+                if expected and quantity in PROBABILITIES and at["trial"].isin(probable).all():
+                    expected = _within(expected, 0.0, 1.0)
+                yield {
+                    "article": recipe.article.key,
+                    "recipe": name,
+                    "epoch": epoch,
+                    "quantity": title,
+                    "reported": value,
+                    "measured": values.mean() if len(values) else None,
+                    "least": values.min() if len(values) > 1 else None,
+                    "most": values.max() if len(values) > 1 else None,
+                    "low": expected.low if expected else None,
+                    "high": expected.high if expected else None,
+                    "seeds": len(values),
+                    "verdict": _verdict(value, expected, len(values)),
+                }
+
+
+def own_trials(trials: pd.DataFrame) -> Iterator[str]:
+    """Yield the trials whose histories are set beside what articles say."""
+    for _, mine in () if trials.empty else trials.groupby(["suite", "profile"], sort=True):
+        for recipe in _recipes_of(mine).values():
+            yield from _own(mine, recipe)["trial"]
+
+
+def _own(trials: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
+    """Return the trials of an article's own setting, the longest of each seed."""
+    exact = pd.Series([_follows(config, recipe) for config in trials["config"]], index=trials.index)
+    return trials[exact].sort_values("epochs_done", kind="stable").drop_duplicates("seed", keep="last")
+
+
+def _recipes_of(trials: pd.DataFrame) -> dict[str, Recipe]:
+    """Return the recipes that trials use, in the order of registration; those that cannot be had are left out."""
+    found, used = {}, set(trials["recipe"])
+    for name in (name for name in RECIPES if name in used):
+        with contextlib.suppress(UserError):  # a package that is broken now
+            found[name] = RECIPES[name]
+    return found
+
+
+def _follows(config: dict[str, Any], recipe: Recipe) -> bool:
+    """True if a trial is the article's protocol in every value.
+
+    The number of epochs apart: nothing in the update depends on it, so a shorter run is the exact beginning of the
+    article's.
+    """
+    article = json.loads(json.dumps({**LATER_DEFAULTS, **recipe.values()}))
+    del article["epochs"]
+    exact = config["recipe"] == recipe.name and all(config[name] == value for name, value in article.items())
+    return exact and config["train_limit"] is None
+
+
+def _within(interval: Interval, low: float, high: float) -> Interval:
+    """Cut an interval's ends to what the quantity can be."""
+    assert interval.low is not None and interval.high is not None  # noqa: S101, PT018 - of five values and more
+    return replace(interval, low=max(low, interval.low), high=min(high, interval.high))
+
+
+def _verdict(reported: float | None, expected: Interval | None, seeds: int) -> str:
+    if reported is None:
+        return "the article reports none"
+    if expected is None or expected.low is None or expected.high is None:
+        words = {1: "one seed", 2: "two seeds", 3: "three seeds", 4: "four seeds"}
+        return f"{words.get(seeds, 'no seed')} cannot say"
+    return "inside" if expected.low <= reported <= expected.high else "outside"
+
+
+def protocol_table(trials: pd.DataFrame) -> tuple[list[Column], pd.DataFrame]:
+    """Lay the protocols of the recipes side by side, each value with its provenance mark.
+
+    Returns:
+        Columns and rows; one row per field, one column per recipe that the trials use.
+    """
+    recipes = _recipes_of(trials)
+    facts = {name: recipe.facts() for name, recipe in recipes.items()}
+    rows: list[dict[str, Any]] = [
+        {"field": "article", **{name: f"{r.article.key}: {r.article.title}" for name, r in recipes.items()}}
+    ]
+    rows += [
+        {"field": field, **{name: _fact(known.get(field), field) for name, known in facts.items()}}
+        for field in dict.fromkeys(field for known in facts.values() for field in known)
+    ]
+    return [Column("field", "field"), *[Column(name, name) for name in recipes]], pd.DataFrame(rows)
+
+
+def _fact(fact: Fact[Any] | None, field: str) -> str:
+    return str(LATER_DEFAULTS[field]) if fact is None else f"{fact.value} ({fact.provenance})"

@@ -1,0 +1,149 @@
+"""Best of k: what a budget of random settings reaches, because the tuning budget decides rankings.
+
+Lucic et al. 2018 ("Are GANs Created Equal?", section 5) compare losses by the best of k random settings; Dodge et al.
+2019 ("Show Your Work") give its distribution in closed form. Here it is that of k settings drawn without replacement
+from the n that were run, so nothing is resampled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.report.study.frame import group_key
+from gan_bench.report.study.settings import title, value_text
+from gan_bench.report.study.study import Study
+from gan_bench.report.study.table import Column, Table
+
+BUDGETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+LOW, HIGH = 0.1, 0.9
+"""Quantiles that are shown around the median."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What random settings have in common.
+
+    Attributes:
+        label: Recipe and the values that tell arms apart.
+        values: The primary score of every setting, the median over its seeds, infinite where most were lost; sorted.
+        seconds: Mean seconds of training for a setting, all seeds together.
+    """
+
+    label: str
+    values: tuple[float, ...]
+    seconds: float
+
+
+def best_of(values: Sequence[float], k: int, share: float) -> float:
+    """Return a quantile of the lowest of k values drawn without replacement.
+
+    Of n sorted values the j-th or a lower one is among k with probability 1 - C(n - j, k) / C(n, k).
+
+    Args:
+        values: The n values, at least k; infinity is worse than all others.
+        k: Values drawn.
+        share: The quantile, in (0, 1].
+
+    Returns:
+        The least value that the lowest of k does not exceed with at least this probability.
+
+    >>> best_of([3.0, 1.0, 2.0], 1, 0.5)
+    2.0
+    >>> best_of([3.0, 1.0, 2.0], 3, 0.1)
+    1.0
+    """
+    ordered, n = sorted(values), len(values)
+    for j, value in enumerate(ordered, 1):
+        if 1 - math.comb(n - j, k) / math.comb(n, k) >= share - 1e-12:
+            return value
+    return ordered[-1]
+
+
+def arms(study: Study, protocol: str) -> list[Arm]:
+    """Cut the settings whose values were drawn at random into arms that share everything else."""
+    drawn = study.trials[study.trials["drawn"].map(len) > 0]
+    if drawn.empty:
+        return []
+    medians = study.medians(protocol)
+    seconds = drawn.groupby("group")["train_seconds"].sum()
+    found: dict[str, list[tuple[float, float]]] = {}
+    first: dict[str, dict[str, Any]] = {}
+    for row in drawn.drop_duplicates("group").to_dict("records"):
+        if row["label"] in medians:
+            arm = group_key(row["config"], row["drawn"])
+            found.setdefault(arm, []).append((medians[row["label"]], float(seconds[row["group"]])))
+            first.setdefault(arm, {name: value for name, value in row["config"].items() if name not in row["drawn"]})
+    labels = _labels(first)
+    return [
+        Arm(labels[arm], tuple(sorted(value for value, _ in each)), sum(s for _, s in each) / len(each))
+        for arm, each in found.items()
+    ]
+
+
+def _labels(configs: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Name arms by their recipe and what differs between them."""
+    ignored = {"recipe", "seed", "evaluation", "log_every"}
+    names = sorted({name for config in configs.values() for name in config} - ignored)
+    differing = [name for name in names if len({repr(config.get(name)) for config in configs.values()}) > 1]
+    return {
+        arm: " · ".join(
+            [str(config["recipe"]), *(f"{title(n)} {value_text(config.get(n, 'random'))}" for n in differing)]
+        )
+        for arm, config in configs.items()
+    }
+
+
+def budgets(found: Sequence[Arm]) -> list[int]:
+    """Return the budgets that at least one arm has settings for, the largest number of settings included."""
+    most = max(len(arm.values) for arm in found)
+    return sorted({k for k in BUDGETS if k <= most} | {most})
+
+
+def tuning_table(study: Study, protocol: str) -> Iterator[Table]:
+    """Lay out the best of k random settings, one row per arm; none without such settings."""
+    found = arms(study, protocol)
+    if not found:
+        return
+    measure, ks = MEASURES[primary_measure()].title, budgets(found)
+    rows = []
+    for arm in sorted(found, key=lambda arm: best_of(arm.values, len(arm.values), 0.5)):
+        row: dict[str, Any] = {"arm": arm.label, "settings": len(arm.values), "seconds": arm.seconds}
+        for k in ks:
+            if k <= len(arm.values):
+                for name, share in ((f"k{k}", 0.5), (f"k{k}_low", LOW), (f"k{k}_high", HIGH)):
+                    value = best_of(arm.values, k, share)
+                    row[name] = value if math.isfinite(value) else None
+        rows.append(row)
+    columns = [
+        Column("arm", "what is tuned", vital=True),
+        Column("settings", "settings", "count"),
+        *[Column(f"k{k}", f"best of {k} ↓", "range", vital=True) for k in ks],
+        Column("seconds", "train s per setting", "seconds"),
+    ]
+    note = (
+        f"Median (10 % to 90 %) of the lowest {measure} {protocol} among k of the random settings, drawn without "
+        "replacement; a setting's value is the median over its seeds. The budget decides rankings (Lucic et al. 2018)."
+    )
+    yield study.table(f"tuning-{protocol}", "best of k random settings", columns, pd.DataFrame(rows), note)
+
+
+def tuning_sentences(study: Study, protocol: str) -> Iterator[str]:
+    """Name the arm that leads with one random setting, and with as many as all arms have."""
+    found = arms(study, protocol)
+    if len(found) < 2:
+        return
+    most = min(len(arm.values) for arm in found)
+    measure, parts, leaders = MEASURES[primary_measure()].title, [], []
+    for k in dict.fromkeys((1, most)):
+        best = min(found, key=lambda arm: best_of(arm.values, k, 0.5))
+        value = best_of(best.values, k, 0.5)
+        leaders.append(best.label)
+        parts.append(f"with {k} {best.label} (median best {measure} {value_text(float(f'{value:.4g}'))})")
+    agree = "the budget does not change who is ahead" if len(set(leaders)) == 1 else "the budget changes who is ahead"
+    yield f"random settings: {'; '.join(parts)}: {agree}."

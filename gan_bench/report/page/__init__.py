@@ -1,0 +1,1 @@
+"""The HTML page: plots, curves, sample grids, trial by trial."""

@@ -1,0 +1,140 @@
+"""Curves as data: how a setting is drawn everywhere, what of its training is drawn, and all of it for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gan_bench.config.measures import MEASURES
+from gan_bench.report.study.frame import MEANS, STATISTICS
+from gan_bench.report.study.study import Study
+from gan_bench.report.study.table import arrow
+
+SETTINGS = 40
+"""Most settings that the page draws; the best are."""
+POINTS = 150
+"""Most places of a curve on the page; bands show what lies between."""
+TITLES = {"loss_d": "loss D", "loss_g": "loss G", "d_real": "D(real)", "d_fake": "D(fake)"}
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B8A000")
+"""Distinct for colour-blind readers (Okabe and Ito 2008), legible on light and dark; dashes and markers tell them
+apart in grey."""
+_DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+_MARKERS = "osD^vPX*"
+ACCENT = _COLOURS[0]
+
+
+def best_first(study: Study) -> list[str]:
+    """Return the labels of settings, those with the best primary score first."""
+    ranked = study.ranking(study.protocols[0]) if study.protocols else []
+    return [*ranked, *(label for label in dict.fromkeys(study.trials["label"]) if label not in set(ranked))]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a setting is drawn, the same in every plot: colours for most, dashes and markers for print in grey."""
+
+    colour: str
+    dash: Any
+    marker: str
+
+
+def styles(study: Study) -> dict[str, Style]:
+    """Give every setting its style, by label; neighbours in the ranking differ in everything."""
+    return {label: style(i) for i, label in enumerate(best_first(study))}
+
+
+def style(place: int) -> Style:
+    """Return the style of a place; neighbours differ in everything."""
+    return Style(_COLOURS[place % 8], _DASHES[(place + place // 8) % 4], _MARKERS[place % 8])
+
+
+def training_curves(study: Study, labels: list[str], members: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return what is drawn of each setting: epoch, and the four values; steps where epochs are few."""
+    steps = study.steps.merge(members, on="trial")
+    means = study.history[["trial", "epoch", *MEANS]].rename(columns=dict(zip(MEANS, STATISTICS, strict=True)))
+    epochs = means.merge(members, on="trial")
+    found = {}
+    for label in labels:
+        mine = steps[steps["label"] == label]
+        mine = _thinned(mine) if len(mine) else epochs[epochs["label"] == label]
+        if len(mine):
+            found[label] = mine
+    return found
+
+
+def _thinned(steps: pd.DataFrame, most: int = POINTS) -> pd.DataFrame:
+    """Put steps into at most so many places along the epochs; every value stays, so that bands show every peak."""
+    places = steps["epoch"].nunique()
+    if places <= most:
+        return steps
+    width = steps["epoch"].max() / most
+    return steps.assign(epoch=(steps["epoch"] / width).round() * width)
+
+
+def explorer(study: Study) -> dict[str, Any]:
+    """Return every curve of a study for a page that draws them: settings with their styles, measures, and values.
+
+    Returns:
+        ``settings``: label, colour and dash of each; ``measures``: key, title and whether a logarithmic axis suits it;
+        ``curves``: by measure, one ``[setting, epochs, seconds, means, lows, highs]`` for each setting that has it,
+        means over seeds with the range of seeds, at most ``POINTS`` places.
+    """
+    known = styles(study)
+    labels = best_first(study)[:SETTINGS]
+    place = {label: i for i, label in enumerate(labels)}
+    measures, curves = [], {}
+    for key, title, log, frame in _frames(study, labels):
+        drawn = []
+        for label, mine in frame.groupby("label", sort=False):
+            points = (
+                _thinned(mine)
+                .groupby("epoch")
+                .agg(seconds=("seconds", "median"), mean=("value", "mean"), low=("value", "min"), high=("value", "max"))
+            )
+            if points["mean"].notna().any():
+                columns = [[_rounded(v) for v in points[name]] for name in ("seconds", "mean", "low", "high")]
+                drawn.append([place[str(label)], [_rounded(v) for v in points.index], *columns])
+        if drawn:
+            measures.append({"key": key, "title": title, "log": log})
+            curves[key] = drawn
+    return {
+        "settings": [
+            {"label": label, "colour": known[label].colour, "dash": _on_page(known[label].dash)} for label in labels
+        ],
+        "measures": measures,
+        "curves": curves,
+    }
+
+
+def _frames(study: Study, labels: list[str]) -> Iterator[tuple[str, str, bool, pd.DataFrame]]:
+    """Yield key, title, whether ratios are compared, and (label, epoch, seconds, value) of everything that is drawn."""
+    shown = study.scores[(study.scores["status"] == "done") & study.scores["label"].isin(labels)]
+    protocols = [*study.protocols, *study.averages]
+    for protocol in protocols:
+        for metric in study.metrics:
+            mine = shown[(shown["protocol"] == protocol) & (shown["metric"] == metric)].dropna(subset=["value"])
+            if mine["epoch"].nunique() > 1:
+                title = arrow(metric) + (f" ({protocol})" if len(protocols) > 1 else "")
+                frame = mine[["label", "epoch", "value"]].assign(seconds=mine["train_seconds"])
+                yield f"{metric}|{protocol}", title, MEASURES[metric].log_scale, frame
+    members = study.trials[study.trials["label"].isin(labels)][["trial", "label"]]
+    found = training_curves(study, labels, members)
+    pace = study.history.groupby("trial").tail(1).merge(members, on="trial")
+    per_epoch = (pace["train_seconds"] / pace["epoch"]).groupby(pace["label"]).median()
+    for name, title in TITLES.items():
+        parts = [frame[["label", "epoch"]].assign(value=frame[name]) for frame in found.values()]
+        if parts:
+            frame = pd.concat(parts, ignore_index=True).dropna(subset=["value"])
+            yield name, title, False, frame.assign(seconds=frame["epoch"] * frame["label"].map(per_epoch))
+
+
+def _rounded(value: float) -> float | None:
+    return None if not np.isfinite(value) else float(f"{value:.5g}")
+
+
+def _on_page(dash: Any) -> list[float]:  # noqa: ANN401 - matplotlib's forms
+    return [] if dash == "solid" else [2 * float(length) for length in dash[1]]

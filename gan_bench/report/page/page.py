@@ -1,0 +1,269 @@
+"""Answers, tables, plots, curves and samples -> one HTML file that opens offline."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.core.text import printable
+from gan_bench.core.version import __version__
+from gan_bench.records.reader import StoredTrial
+from gan_bench.report.findings.answer import Answer
+from gan_bench.report.page.collect import Collected
+from gan_bench.report.page.curves import explorer, styles
+from gan_bench.report.page.plots import Plot
+from gan_bench.report.page.samples import Strip
+from gan_bench.report.page.trial_details import trial_details
+from gan_bench.report.study.frame import status_of
+from gan_bench.report.study.render import cells, filled, note_of, records
+from gan_bench.report.study.study import Study
+from gan_bench.report.study.table import Table
+
+PARTS = {
+    "answer": "Answer",
+    "ranking": "Ranking",
+    "factors": "Factors",
+    "samples": "Samples",
+    "curves": "Curves",
+    "health": "Health",
+    "tuning": "Random settings",
+    "cost": "Cost",
+    "trials": "All trials",
+    "published": "Published values",
+}
+"""Sections of a study, in order."""
+NARROW = ("rank", "fid")
+"""Columns of a ranking that a narrow screen shows, beside the setting's short name."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One study with everything that is shown of it.
+
+    Attributes:
+        study: The study.
+        tables: Its tables.
+        answers: What it says.
+        plots: Its plots.
+        strips: Its samples.
+    """
+
+    study: Study
+    tables: list[Table]
+    answers: list[Answer]
+    plots: list[Plot]
+    strips: list[Strip]
+
+
+def page(chapters: list[Chapter], articles: list[Table], collected: Collected, results: Path) -> str:
+    """Write the page.
+
+    Args:
+        chapters: The studies, in order.
+        articles: Tables about the articles.
+        collected: All trials, for their details.
+        results: The results folder; sample grids that are not on the page are linked relative to it.
+
+    Returns:
+        HTML that loads nothing from elsewhere. Everything a user named is escaped by jinja2, or set as text by its
+        script.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    trials = collected.trials
+    drawn = {chapter.study.slug: explorer(chapter.study) for chapter in chapters}
+    by_trial = {strip.trial: strip.name for chapter in chapters for strip in chapter.strips}
+    return environment.from_string(_text("page.html")).render(
+        version=__version__,
+        statuses=Counter(status_of(t) for t in trials).most_common(),
+        count=len(trials),
+        chapters=[_chapter(chapter, collected, drawn[chapter.study.slug]) for chapter in chapters],
+        part_titles=PARTS,
+        articles=[_table(table) for table in articles],
+        unreadable=collected.unreadable,
+        details=_json(trial_details(trials, collected.curves, by_trial, results)),
+        frames=_json({s.name: s.data_uris for chapter in chapters for s in chapter.strips}),
+        curves=_json(drawn),
+        **{
+            name: _own(_text(file))
+            for name, file in (
+                ("css", "page.css"),
+                ("script", "page.js"),
+                ("library", "vendor/uplot.js"),
+                ("library_css", "vendor/uplot.css"),
+            )
+        },
+    )
+
+
+def _text(name: str) -> str:
+    return (resources.files("gan_bench.report.page") / name).read_text(encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------ a study
+
+
+def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, Any]) -> dict[str, Any]:
+    study = chapter.study
+    of = {table.name: table.name.removeprefix(f"{study.slug}-").partition("-")[0] for table in chapter.tables}
+    made: dict[str, list[dict[str, Any]]] = {}
+    for table in chapter.tables:
+        made.setdefault(of[table.name], []).append(_ranking(table, chapter) if table.ranking else _table(table))
+    plots = [
+        {
+            "title": p.title,
+            "description": p.description,
+            "svg": p.svg,
+            "factor": "-plot-factor-" in p.name,
+            "full": p.name.endswith(("-plot-losses", "-plot-outputs")),
+        }
+        for p in chapter.plots
+    ]
+    shown = {
+        "id": study.slug,
+        "title": study.title,
+        "quick": study.profile == "quick",
+        "trials": len(study.trials),
+        "settings": study.trials["label"].nunique(),
+        "done": int((study.trials["status"] == "done").sum()),
+        "seeds": study.trials["seed"].nunique(),
+        "answers": chapter.answers,
+        "facts": [*_facts(study, collected.trials), *_read_histories(collected)],
+        "rankings": made.get("settings", []),
+        "factors": made.get("factor", []),
+        "factor_plots": [p for p in plots if p["factor"]],
+        "plots": [p for p in plots if not p["factor"]],
+        "explorer": bool(curves["measures"]),
+        "curves": [*made.get("epochs", []), *made.get("best", [])],
+        "others": [(part, made[part]) for part in ("health", "cost", "trials", "published") if part in made],
+        "strips": [
+            {"label": s.label, "seed": s.seed, "trial": s.trial, "last": s.data_uris[-1], "name": s.name}
+            for s in chapter.strips
+        ],
+        "last_epochs": "epoch " + ", ".join(map(str, sorted({s.frames[-1][0] for s in chapter.strips}))),
+    }
+    there: dict[str, Any] = {
+        "answer": True,
+        "ranking": shown["rankings"],
+        "factors": shown["factors"],
+        "samples": shown["strips"],
+        "curves": shown["curves"] or shown["explorer"],
+        **dict.fromkeys(made, True),
+    }
+    return {**shown, "parts": [part for part in PARTS if there.get(part)]}
+
+
+def _read_histories(collected: Collected) -> Iterator[tuple[str, str]]:
+    if not collected.whole:
+        read, of = len(collected.curves), len(collected.trials)
+        yield "curves", f"of the best settings; histories were read of {read:,} of {of:,} trials"
+
+
+def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]:
+    """Describe when, where and with which versions a study was made, from its trials' environments."""
+    ids = set(study.trials["trial"])
+    own = [t for t in trials if t.trial["id"] in ids and t.environment]
+    ends = [
+        datetime.fromisoformat(t.environment["started"])
+        + timedelta(seconds=(t.record or {}).get("train_seconds", 0) + (t.record or {}).get("evaluate_seconds", 0))
+        for t in own
+    ]
+
+    def all_of(key: str, form: Any = str) -> str:  # noqa: ANN401 - a function of one value
+        values = dict.fromkeys(form(v) for t in own if (v := t.environment.get(key)) not in (None, ""))
+        return printable(", ".join(values))
+
+    libraries = {name: v for t in own for name, v in t.environment.get("libraries", {}).items() if name == "torch"}
+    versions = [f"gan_bench {all_of('gan_bench')}", *(f"{n} {v}" for n, v in libraries.items())]
+    versions.append(f"Python {all_of('python')}")
+    threads = all_of("threads")
+    machine = (all_of("device_name"), all_of("device"), f"{threads} threads per trial" if threads else "")
+    found = [
+        ("last trial ended", max(ends).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if ends else ""),
+        ("machine", " · ".join(text for text in machine if text)),
+        ("commit", all_of("git_commit", lambda commit: str(commit)[:12])),
+        ("data", f"{study.dataset} {all_of('data_sha256', lambda digest: str(digest)[:12])}".strip()),
+        ("versions", printable(", ".join(v for v in versions if not v.endswith(" ")))),
+        ("command", study.command or ""),
+        ("all settings", study.values.shared),
+    ]  # fmt: skip
+    return [(name, text) for name, text in found if text]
+
+
+# ----------------------------------------------------------------------------------------------- tables
+
+
+def _table(table: Table) -> dict[str, Any]:
+    """Make a table ready for the template: texts, what they sort by, and links to trials."""
+    texts = cells(table)
+    shown = filled(table, texts)
+    rows = []
+    for row, written in zip(records(table), texts, strict=True):
+        made = [
+            {
+                "text": written[i],
+                "sort": _sort_key(row.get(table.columns[i].key)),
+                "link": row.get("trial") if table.columns[i].key == "name" else None,
+            }
+            for i in shown
+        ]
+        rows.append({"cells": made, "baseline": row.get("baseline") is True})
+    columns = [
+        {
+            "title": table.columns[i].title,
+            "number": table.columns[i].kind != "text",
+            "minor": table.columns[i].key not in NARROW,
+        }
+        for i in shown
+    ]
+    return {"name": table.name, "title": table.title, "note": note_of(table, shown), "columns": columns, "rows": rows}
+
+
+def _ranking(table: Table, chapter: Chapter) -> dict[str, Any]:
+    """Add to a ranking what only the page shows: thumbnails, colours, short names, and links to a trial of each."""
+    made, known = _table(table), styles(chapter.study)
+    pictures = {strip.label: strip.data_uris[-1][1] for strip in chapter.strips}
+    trials = chapter.study.trials.sort_values("seed").drop_duplicates("label").set_index("label")["trial"].to_dict()
+    for row, shown in zip(records(table), made["rows"], strict=True):
+        label = str(row["setting"])
+        shown |= {
+            "label": label,
+            "image": pictures.get(label),
+            "trial": trials.get(label),
+            "colour": known[label].colour if label in known else None,
+            "best": row.get("best") is True,
+            "remarks": row["remarks"] if isinstance(row.get("remarks"), str) else "",
+        }
+        link = next((cell for cell, column in zip(shown["cells"], made["columns"], strict=True)
+                     if column["title"] in ("recipe", "setting")), None)  # fmt: skip
+        if link:
+            link["link"] = shown["trial"]
+    return made
+
+
+def _sort_key(value: Any) -> str:  # noqa: ANN401 - a cell
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return ""
+    return f"{float(value)!r}" if isinstance(value, (int, float)) else str(value)
+
+
+def _json(value: Any) -> Any:  # noqa: ANN401 - jinja2's Markup
+    """Write JSON that can stand in a script element: nothing in it can end the element."""
+    text = json.dumps(value, separators=(",", ":"))
+    return _own(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _own(text: str) -> Any:  # noqa: ANN401 - jinja2's Markup
+    """Let a text that is ours, or escaped, stand as it is."""
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704

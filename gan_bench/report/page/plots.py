@@ -1,0 +1,346 @@
+"""Studies -> plots as SVG: the same bytes for the same records, readable in grey, in light and in dark."""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.report.findings.factors import AVERAGE_FACTOR, FACTORS, HELD
+from gan_bench.report.findings.tuning import HIGH, LOW, arms, best_of
+from gan_bench.report.page.curves import ACCENT, Style, best_first, style, styles, training_curves
+from gan_bench.report.study.study import Study, pick
+from gan_bench.report.study.table import Table, interval_of, median_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANELS = 12
+"""Most settings in one plot; the best by the primary measure are shown, and the plot says so."""
+LINES = 8
+ROWS = 30
+WRAP = 60
+"""Characters of a line beside a factor plot."""
+_INK = "#010203"
+"""Stands for the colour of text, and is replaced by the page's own."""
+_STYLE: dict[str, Any] = {
+    "svg.hashsalt": "gan_bench",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.color": _INK,
+    "legend.frameon": False,
+    "savefig.transparent": True,
+    "figure.constrained_layout.use": True,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor"), _INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), _INK),
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot.
+
+    Attributes:
+        name: Name of its file.
+        title: One line above it.
+        description: What it shows, for those who cannot see it.
+        svg: The image, in the page's own text colour.
+    """
+
+    name: str
+    title: str
+    description: str
+    svg: str
+
+
+def study_plots(study: Study, tables: list[Table]) -> Iterator[Plot]:
+    """Draw the plots of one study.
+
+    Args:
+        study: The study.
+        tables: Its tables; factor plots are drawn from them.
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
+        yield from _training_plots(study)
+        for protocol in study.protocols:
+            yield from _score_plots(study, protocol)
+            yield from _factor_plots(study, protocol, tables)
+            yield from _tuning_plot(study, protocol)
+            yield from _cost_plot(study, protocol)
+
+
+# ------------------------------------------------------------------------------------------------- training
+
+
+def _training_plots(study: Study) -> Iterator[Plot]:
+    labels = best_first(study)[:PANELS]
+    members = study.trials[study.trials["label"].isin(labels)][["trial", "label"]]
+    curves, known = training_curves(study, labels, members), styles(study)
+    if not curves:
+        return
+    for what, title, names in (
+        ("losses", "Losses over epochs", (("loss_d", "loss D"), ("loss_g", "loss G"))),
+        ("outputs", "D(real) and D(fake) over epochs", (("d_real", "D(real)"), ("d_fake", "D(fake)"))),
+    ):
+        figure, axes = _grid(len(labels))
+        for axis, label in zip(axes, labels, strict=False):
+            for (column, text), dash in zip(names, ("solid", (0, (4, 1.5))), strict=True):
+                if label in curves:
+                    style = Style(known[label].colour, dash, "")
+                    _band(axis, curves[label].groupby("epoch")[column], style, text)
+            axis.set_title(label, fontsize=8)
+            if what == "outputs" and study.trials["probabilities"].all():
+                axis.set_ylim(-0.02, 1.02)
+        axes[0].legend(fontsize=8)
+        figure.supxlabel("epoch", fontsize=9)
+        source = "epoch means; of up to 10 epochs, single steps"
+        text = f"{title}, {source}; lines are means over seeds, bands their range. {_which(study, labels)}"
+        yield _finish(figure, study, what, title, text)
+
+
+def _which(study: Study, labels: list[str]) -> str:
+    count = study.trials["label"].nunique()
+    title = MEASURES[primary_measure()].title
+    return f"The best {len(labels)} of {count} settings by {title}." if count > len(labels) else f"{count} settings."
+
+
+def _grid(count: int) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    columns = min(3, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(3.2 * columns, 2.0 * rows + 0.3))
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten()
+    for unused in axes[count:]:
+        unused.set_visible(False)
+    return figure, list(axes[:count])
+
+
+def _band(axis: Axes, groups: Any, style: Style, label: str) -> None:  # noqa: ANN401 - pandas' grouped column
+    from matplotlib.ticker import MaxNLocator
+
+    mean, low, high = groups.mean(), groups.min(), groups.max()
+    axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # there is no half epoch
+    colour, dash = style.colour, style.dash
+    marker = style.marker if len(mean) <= 12 else None
+    axis.plot(mean.index, mean.to_numpy(), color=colour, linestyle=dash, marker=marker, markersize=3.5, label=label)
+    if (high > low).any():
+        axis.fill_between(mean.index, low.to_numpy(), high.to_numpy(), color=colour, alpha=0.18, linewidth=0)
+
+
+# --------------------------------------------------------------------------------------------------- scores
+
+
+def _score_plots(study: Study, protocol: str) -> Iterator[Plot]:
+    found, primary = study.by_epoch(protocol), primary_measure()
+    there = set(found["label"])
+    labels = [label for label in study.ranking(protocol) if label in there][:LINES]
+    if not labels or found["epoch"].nunique() < 2:
+        return
+    measure, known = MEASURES[primary].title, styles(study)
+    real = [scores[primary]["value"] for _, scores in study.real(protocol) if scores.get(primary, {}).get("value")]
+    for what, title, column in (
+        ("epochs", f"{measure} over epochs", "epoch"),
+        ("seconds", f"{measure} over training time", "s"),
+    ):
+        figure = _figure(6.4, 3.6)
+        axis = figure.subplots()
+        for label in labels:
+            mine = found[found["label"] == label]
+            if column == "epoch":
+                _band(axis, mine.groupby("epoch")["value"], known[label], label)
+            else:
+                looks = mine.groupby("epoch")
+                axis.plot(
+                    looks["train_seconds"].median().to_numpy(),
+                    looks["value"].mean().to_numpy(),
+                    color=known[label].colour,
+                    linestyle=known[label].dash,
+                    marker=known[label].marker,
+                    markersize=3.5,
+                    label=label,
+                )
+        if real and min(real) > 0:
+            axis.axhline(min(real), color=_INK, linewidth=0.8, linestyle=(0, (2, 2)))
+            axis.annotate(
+                "real", (1, min(real)), xycoords=("axes fraction", "data"), fontsize=8, ha="right", va="bottom"
+            )
+        axis.set_yscale("log")
+        for level in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+            level(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
+        axis.set_xlabel("epoch" if column == "epoch" else "seconds of training")
+        axis.set_ylabel(f"{measure} (lower is better)")
+        figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
+        text = f"{title}, {protocol}; means over seeds{', bands their range' if column == 'epoch' else ''}."
+        yield _finish(figure, study, f"{primary}-{what}-{protocol}", title, f"{text} {_which(study, labels)}")
+
+
+def _tuning_plot(study: Study, protocol: str) -> Iterator[Plot]:
+    found = arms(study, protocol)
+    if not found or max(len(arm.values) for arm in found) < 2:
+        return
+    measure = MEASURES[primary_measure()].title
+    figure = _figure(6.4, 3.6)
+    axis = figure.subplots()
+    for place, arm in enumerate(found[:LINES]):
+        mine = style(place)
+        ks = np.arange(1, len(arm.values) + 1)
+        low, middle, high = (np.array([best_of(arm.values, int(k), q) for k in ks]) for q in (LOW, 0.5, HIGH))
+        axis.plot(ks, middle, color=mine.colour, linestyle=mine.dash, label=arm.label)
+        axis.fill_between(
+            ks, low, np.where(np.isfinite(high), high, middle), color=mine.colour, alpha=0.15, linewidth=0
+        )
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_xlabel("random settings tried")
+    axis.set_ylabel(f"lowest {measure}")
+    figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
+    text = f"Lowest {measure} {protocol} of so many random settings: median, and 10 % to 90 %."
+    yield _finish(figure, study, f"tuning-{protocol}", "Best of k random settings", text)
+
+
+def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[Plot]:
+    primary = primary_measure()
+    measure = MEASURES[primary].title
+    apart = [name for factor in FACTORS for name in (factor, f"{factor}, {HELD}")]
+    for factor in (*apart, AVERAGE_FACTOR, "epochs"):
+        name = study.table(f"factor-{factor}-{protocol}", "", [], pd.DataFrame()).name
+        rows = next((table.rows for table in tables if table.name == name), None)
+        if rows is not None:
+            rows = rows[(rows["key"] == primary) & (rows["ratio"].notna() | rows["difference"].notna())]
+        if rows is None or rows.empty:
+            continue
+        of = f" The first {ROWS} of {len(rows)} comparisons." if len(rows) > ROWS else ""
+        rows = rows.head(ROWS)
+        figure = _figure(6.4, 0.9 + 0.42 * len(rows))
+        axis = figure.subplots()
+        key = "difference" if rows["ratio"].isna().any() else "ratio"
+        rows = rows.dropna(subset=[key])
+        places = np.arange(len(rows))[::-1]
+        for place, (_, row) in zip(places, rows.iterrows(), strict=True):
+            known = row[f"{key}_low"] is not None and not pd.isna(row[f"{key}_low"])
+            if known:
+                axis.plot([row[f"{key}_low"], row[f"{key}_high"]], [place, place], color=ACCENT, linewidth=2)
+            axis.plot([row[key]], [place], marker="o" if known else "x", color=ACCENT, markersize=5)
+        axis.axvline(1 if key == "ratio" else 0, color=_INK, linewidth=0.8)
+        if key == "ratio":
+            _log_ratio(axis)
+        against = [f"{r['second_level']} against {r['first_level']}" for _, r in rows.iterrows()]
+        alike = len(set(against)) == 1  # then the axis names the levels, and leaves the rows their width
+        names = [r if alike else f"{r}: {levels}" for r, levels in zip(rows["recipe"], against, strict=True)]
+        long = max(map(len, names)) > WRAP
+        axis.set_yticks(places, ["\n".join(textwrap.wrap(name, WRAP)) for name in names], fontsize=6 if long else None)
+        axis.set_ylim(-0.6, len(rows) - 0.4)
+        what, middle = ("ratio of", 1) if key == "ratio" else ("difference in", 0)
+        which = f", {against[0]}" if alike else ""
+        axis.set_xlabel(f"{what} {measure}{which} (left of {middle}: the first is better)")
+        text = (
+            f"Paired {measure} by {factor}, {protocol}: {what} {measure}, with 95 % intervals over seeds; a cross has "
+            f"fewer than three seeds.{of}"
+        )
+        yield _finish(figure, study, f"factor-{factor}-{protocol}", f"Effect of {factor} on {measure}", text)
+
+
+def _log_ratio(axis: Axes) -> None:
+    """Lay ratios on a logarithmic axis with ticks at plain numbers."""
+    from matplotlib.ticker import NullLocator
+
+    axis.set_xscale("log")
+    low, high = axis.get_xlim()
+    low, high = min(low, 0.8), max(high, 1.25)
+    coarse = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+    ticks = [t for t in (coarse if high > 4 * low else (0.25, 0.5, 0.8, 1, 1.25, 2, 4)) if low <= t <= high]
+    axis.set_xlim(low, high)
+    axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    axis.xaxis.set_minor_locator(NullLocator())
+
+
+def _cost_plot(study: Study, protocol: str) -> Iterator[Plot]:
+    final, primary = study.final(protocol), primary_measure()
+    measure = MEASURES[primary].title
+    labels = study.ranking(protocol)[:LINES]
+    if not labels:
+        return
+    known = styles(study)
+    figure = _figure(6.4, 3.6)
+    axis = figure.subplots()
+    for row, done in study.settings():
+        if row["setting"] not in labels:
+            continue
+        style = known[row["setting"]]
+        score, seconds = (
+            interval_of(pick(done, final, primary), MEASURES[primary].bounds),
+            median_of(done["train_seconds"]),
+        )
+        if score is None or seconds is None:
+            continue
+        mean, low, high = score.mean, score.low, score.high
+        reach = [[mean - low], [high - mean]] if low is not None and high is not None else None
+        axis.errorbar(
+            [seconds],
+            [mean],
+            yerr=reach,
+            color=style.colour,
+            marker=style.marker,
+            markersize=6,
+            capsize=3,
+            linestyle="none",
+            label=row["setting"],
+        )
+    if axis.get_ylim()[0] < 0:
+        axis.set_ylim(bottom=0)  # an interval may reach below, a distance does not
+    axis.set_xlabel("seconds of training")
+    axis.set_ylabel(f"{measure} at the end (lower is better)")
+    figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
+    text = (
+        f"Final {measure} against training time, {protocol}; bars are 95 % intervals over seeds, seconds are medians."
+    )
+    yield _finish(
+        figure, study, f"{primary}-cost-{protocol}", f"{measure} against cost", f"{text} {_which(study, labels)}"
+    )
+
+
+# -------------------------------------------------------------------------------------------------- drawing
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height))
+
+
+def _finish(figure: Figure, study: Study, what: str, title: str, description: str) -> Plot:
+    from gan_bench.report.study.study import slug
+
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    name = slug(study.slug, "plot", what)
+    svg = re.sub(r'(id="|href="#|url\(#)', lambda found: f"{found[1]}{name}-", svg)  # several share one page
+    return Plot(name, title, description, svg)
+
+
+def standalone(svg: str) -> str:
+    """Return a plot as a file of its own, with colours for light and dark."""
+    dark = "@media(prefers-color-scheme:dark){svg{color:#ddd;background:#16181d}}"
+    style = f"<style>svg{{color:#222;background:#fff}}{dark}</style>"
+    start = svg.index(">") + 1
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{svg[:start]}{style}{svg[start:]}'

@@ -1,0 +1,106 @@
+"""Sample grids of the same noise, side by side across settings and epochs, and as small animations."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gan_bench.core.errors import RecordError
+from gan_bench.records.sample_grid import read_sample_grid
+from gan_bench.report.study.frame import FAULTY
+from gan_bench.report.study.study import Study, slug
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+TILES = 4
+"""Images in a row and a column of what is shown; a stored grid has eight."""
+SETTINGS = 16
+EPOCHS = 8
+_PAD = 2
+_EDGE = 36
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Samples of one setting for the same latent noise, epoch by epoch.
+
+    Attributes:
+        name: Name of its animation's file.
+        label: The setting.
+        trial: The trial it is from, the lowest seed that is there.
+        seed: That seed.
+        frames: Epoch and image.
+    """
+
+    name: str
+    label: str
+    trial: str
+    seed: int
+    frames: tuple[tuple[int, Image], ...]
+
+    @cached_property
+    def data_uris(self) -> list[tuple[int, str]]:
+        """The frames for a page that needs no other file."""
+        return [(epoch, f"data:image/webp;base64,{_encode(image)}") for epoch, image in self.frames]
+
+    def animation(self) -> bytes:
+        """Return the frames as an animated GIF that plays once."""
+        out = io.BytesIO()
+        first, *rest = (image.quantize(64) for _, image in self.frames)
+        times = [700] * len(rest) + [2500]
+        first.save(out, format="GIF", save_all=True, append_images=rest, duration=times, optimize=True)
+        return out.getvalue()
+
+
+def strips(study: Study, labels: list[str]) -> Iterator[Strip]:
+    """Cut the stored sample grids of settings to a few images each; unreadable ones are left out.
+
+    Args:
+        study: The study.
+        labels: Settings in the order they are to be shown; at most ``SETTINGS`` are.
+    """
+    for label in labels[:SETTINGS]:
+        members = study.trials[(study.trials["label"] == label) & ~study.trials["status"].isin(FAULTY)]
+        members = members.sort_values("seed")
+        for _, row in members.iterrows():
+            files = sorted((Path(row["path"]) / "samples").glob("epoch-*.png"))
+            frames = tuple(frame for file in _spread(files) if (frame := _frame(file)) is not None)
+            if frames:
+                yield Strip(slug(study.slug, "samples", label), label, row["trial"], int(row["seed"]), frames)
+                break
+
+
+def _spread(files: list[Path]) -> list[Path]:
+    """Keep the first, the last, and some between."""
+    if len(files) <= EPOCHS:
+        return files
+    return [files[round(i * (len(files) - 1) / (EPOCHS - 1))] for i in range(EPOCHS)]
+
+
+def _frame(file: Path) -> tuple[int, Image] | None:
+    from PIL import Image
+
+    try:
+        epoch, grid = int(file.stem.partition("-")[2]), read_sample_grid(file)
+    except (RecordError, ValueError):
+        return None
+    side = (grid.width - _PAD) // 8
+    if side < 1:
+        return None
+    part = grid.crop((0, 0, TILES * side + _PAD, TILES * side + _PAD))
+    if side < _EDGE:  # small images are enlarged without blur
+        scale = -(-2 * _EDGE // side)
+        part = part.resize((part.width * scale, part.height * scale), Image.Resampling.NEAREST)
+    return epoch, part
+
+
+def _encode(image: Image) -> str:
+    out = io.BytesIO()
+    image.save(out, format="WEBP", quality=80, method=4)
+    return base64.b64encode(out.getvalue()).decode()

@@ -1,0 +1,185 @@
+"""Tables for a paper: LaTeX with booktabs and siunitx, a caption that names the protocol, and marks for the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.config.measures import primary_measure
+from gan_bench.core.errors import UserError
+from gan_bench.report.study.render import cell, cells, filled, note_of, number, records
+from gan_bench.report.study.table import Column, Table
+
+TIED = r"$^{\dagger}$"
+MARKS = "Best in bold; dagger: not decidedly worse (paired t test over seeds, corrected over all settings, 0.05)."
+_LEFT_OUT = ("rank", "median", "sd_seeds", "sd_draws", "train_seconds", "remarks", "fid_inf", "precision", "recall")
+"""Columns of a ranking that a paper seldom has room for; ``--columns`` brings them back."""
+
+_ESCAPES = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "-": "{-}",
+    "[": "{[}",  # after a line's end it would be a length
+    "]": "{]}",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "±": r"$\pm$",
+    "∞": r"$\infty$",
+    "≤": r"$\leq$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "·": r"$\cdot$",
+    "β": r"$\beta$",
+    "ε": r"$\varepsilon$",
+    "₁": r"$_1$",
+    "₂": r"$_2$",
+    "…": r"\ldots{}",
+}
+
+
+def escape_latex(text: str) -> str:
+    """Write text so that LaTeX prints it and does nothing else; letters it may lack become their code points."""
+    return "".join(_ESCAPES.get(c) or (c if " " <= c <= "~" or "\xc0" <= c <= "\xff" else _code(c)) for c in text)
+
+
+def _code(character: str) -> str:
+    return f"{{[}}U+{ord(character):04X}{{]}}"
+
+
+def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
+    """Write a table as a LaTeX ``table`` with the packages booktabs and siunitx; empty columns are left out.
+
+    Numbers and means ± half-widths stand in ``S`` columns, aligned at their decimal points; what is neither, such as
+    an asymmetric interval, stands in braces.
+
+    Args:
+        table: The table; rows flagged ``best`` and ``tied`` are marked in the column of the primary measure.
+        columns: Keys of the columns to show, in order, those that the table lacks left out; None takes those that fit
+            a page.
+    """
+    shown = _chosen(table, columns)
+    rows = records(table)
+    written = [[_written(row, column) for column in shown] for row in rows]
+    marked = any(row.get("best") is True for row in rows) and any(
+        row.get(f"{primary_measure()}_n", 0) > 1 for row in rows
+    )
+    form = "".join(_alignment(column, [row[i] for row in written]) for i, column in enumerate(shown))
+    head = " & ".join(f"{{{escape_latex(_one_line(column.title))}}}" for column in shown)
+    caption = f"{table.title}. {note_of(table, [table.columns.index(c) for c in shown])}{f' {MARKS}' if marked else ''}"
+    body, before = [], None
+    for row, texts in zip(rows, written, strict=True):
+        baseline = row.get("baseline") is True
+        if baseline and before is False:
+            body.append(r"\midrule")
+        before = baseline
+        body.append(f"{' & '.join(texts)} \\\\")
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs,siunitx}, and \usepackage{etoolbox} \robustify\bfseries for bold numbers",
+            r"\begin{table}",
+            r"\centering\small",
+            rf"\caption{{{escape_latex(_one_line(caption))}}}",
+            rf"\label{{tab:{''.join(c if c.isascii() and (c.isalnum() or c in '-.') else '-' for c in table.name)}}}",
+            rf"\begin{{tabular}}{{{form}}}",
+            r"\toprule",
+            f"{head} \\\\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def check_columns(tables: Sequence[Table], columns: Sequence[str]) -> None:
+    """Refuse a column that no ranking has; one that some have is left out of the others.
+
+    Raises:
+        UserError: There is no such column.
+    """
+    known = dict.fromkeys(c.key.removeprefix("value_") for table in tables if table.ranking for c in table.columns)
+    for name in columns:
+        if name not in known:
+            raise UserError(f'--columns: no column "{name}"; there are {", ".join(known)}')
+
+
+def _chosen(table: Table, columns: Sequence[str] | None) -> list[Column]:
+    if columns is None:
+        some = [table.columns[i] for i in filled(table, cells(table))]
+        return [column for column in some if not table.ranking or column.key not in _LEFT_OUT]
+    by_key = {column.key.removeprefix("value_"): column for column in table.columns}
+    return [by_key[name] for name in columns if name in by_key]
+
+
+def _written(row: Mapping[str, Any], column: Column) -> str:
+    """Write one cell: a number for an ``S`` column, or text that cannot do anything."""
+    if not _is_numeric(column):
+        return escape_latex(_one_line(cell(row, column)))
+    text = _number(row, column)
+    if column.key != primary_measure() or not text:
+        return text
+    if row.get("best") is True:
+        return rf"\bfseries {text}"
+    return f"{text} {TIED}" if row.get("tied") is True else text
+
+
+def _number(row: Mapping[str, Any], column: Column) -> str:
+    value = row.get(column.key)
+    if value is None or pd.isna(value):
+        return ""
+    if isinstance(value, (bool, str)):
+        return f"{{{escape_latex(_one_line(cell(row, column)))}}}"
+    low, high = row.get(f"{column.key}_low"), row.get(f"{column.key}_high")
+    value = float(value)
+    if column.kind == "interval" and low is not None and high is not None and not pd.isna(low):
+        half = (float(high) - float(low)) / 2
+        if row.get(f"{column.key}_n") == 2 or abs((high + low) / 2 - value) > 1e-6 * half:
+            return f"{{{escape_latex(cell(row, column))}}}"
+        digits = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 1
+        return f"{value:.{digits}f} +- {half:.{digits}f}" if digits < 9 else number(value)
+    text = cell(row, column)
+    plain = text.replace(",", "")
+    try:
+        float(plain)
+    except ValueError:
+        return f"{{{escape_latex(_one_line(text))}}}"
+    return plain if math.isfinite(float(plain)) else f"{{{escape_latex(text)}}}"
+
+
+def _is_numeric(column: Column) -> bool:
+    return column.kind in ("number", "interval", "count", "seconds", "value", "p")
+
+
+def _alignment(column: Column, texts: list[str]) -> str:
+    """Return the column's form: ``S`` with the digits its numbers need, or text."""
+    if not _is_numeric(column):
+        return "l"
+    before = after = uncertain = exponent = 0
+    for text in texts:
+        if not text or text.startswith("{"):
+            continue
+        mean, _, half = text.removeprefix(r"\bfseries ").removesuffix(f" {TIED}").partition(" +- ")
+        mantissa, _, power = mean.partition("e")
+        whole, _, digits = mantissa.partition(".")
+        before, after = max(before, len(whole.lstrip("-"))), max(after, len(digits))
+        uncertain = max(uncertain, len(half.replace(".", "").lstrip("0")))
+        exponent = max(exponent, len(power.lstrip("-+")))
+    sign = "-" if any(t.startswith("-") for t in texts) else ""
+    form = f"{sign}{max(before, 1)}.{after}{f'({uncertain})' if uncertain else ''}"
+    form += f"e{'-' if any('e-' in t for t in texts) else ''}{exponent}" if exponent else ""
+    post = f", table-space-text-post={{{TIED}}}" if any(TIED in t for t in texts) else ""
+    return f"S[mode=text, separate-uncertainty, table-format={form}{post}]"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,340 @@
+"""The trials of one suite on one dataset under one profile: what may be compared, and the views tables take of it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.report.study.frame import BAD, COSTS, FAULTY, STATISTICS, Frames
+from gan_bench.report.study.settings import settings_of
+from gan_bench.report.study.table import Column, Table
+
+T = TypeVar("T")
+AVERAGE = ",ema"
+"""Ends the protocol of scores of a moving average of G, which are set beside G's and ranked nowhere."""
+UNTRAINED = "untrained generators"
+MAX_SLUG = 150
+_PLAIN = str.maketrans({"β": "beta", "₁": "1", "₂": "2", "·": "-"})
+_SETTING_COLUMNS = [
+    "trial",
+    "seed",
+    "status",
+    "group",
+    "label",
+    "recipe",
+    "epochs",
+    "probabilities",
+    *STATISTICS,
+    *COSTS,
+]
+
+Baselines = Mapping[str, list[dict[str, Any]]]
+
+
+def slug(*parts: str) -> str:
+    """Join names into one that is safe as a file's and as a link's target; long ones are cut and marked."""
+    text = "-".join(parts).translate(_PLAIN)
+    safe = re.sub(r"-{2,}", "-", "".join(c if c.isascii() and (c.isalnum() or c in "-._") else "-" for c in text))
+    if len(safe) <= MAX_SLUG:
+        return safe
+    return f"{safe[: MAX_SLUG - 9]}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
+
+
+def studies(
+    frames: Frames, baselines: Baselines | None = None, commands: Mapping[str, str] | None = None
+) -> list[Study]:
+    """Cut frames into studies; quick and full trials, and datasets, are never in one.
+
+    Args:
+        frames: What ``build_frames`` made of the records.
+        baselines: Scores of held-out real images, by suite.
+        commands: What each suite was last run with.
+    """
+    if frames.trials.empty:
+        return []
+    found, suites = [], frames.trials.groupby(["suite", "profile"])
+    for (suite, profile, dataset, size), trials in frames.trials.groupby(
+        ["suite", "profile", "dataset", "image_size"], sort=True
+    ):
+        names = set(trials["trial"])
+        found.append(
+            Study(
+                suite=str(suite),
+                profile=str(profile),
+                dataset=str(dataset),
+                image_size=int(str(size)),
+                trials=trials,
+                scores=frames.scores[frames.scores["trial"].isin(names)],
+                history=frames.history[frames.history["trial"].isin(names)],
+                steps=frames.steps[frames.steps["trial"].isin(names)],
+                baselines=(baselines or {}).get(str(suite), []),
+                command=(commands or {}).get(str(suite)),
+                beside=tuple(suites.get_group((suite, profile))["name"].drop(trials.index)),
+            )
+        )
+    sizes = {(s.suite, s.profile, s.dataset): 0 for s in found}
+    for study in found:
+        sizes[study.suite, study.profile, study.dataset] += 1
+    for study in found:
+        study.sized = sizes[study.suite, study.profile, study.dataset] > 1
+    return found
+
+
+class Study:
+    """What may be compared.
+
+    Args:
+        suite: Name of the suite.
+        profile: ``full`` or ``quick``.
+        dataset: Name of the dataset.
+        image_size: Height and width of its images.
+        trials: One row per trial, as ``build_frames`` makes them.
+        scores: One row per trial, evaluation and metric.
+        history: One row per trial and epoch.
+        steps: One row per trial and logged step, where epochs are few.
+        baselines: Scores of real images of the suite.
+        command: What the suite was last run with, or None where no record says so.
+        beside: Names of the trials of the same suite and profile that are in other studies.
+    """
+
+    def __init__(
+        self,
+        *,
+        suite: str,
+        profile: str,
+        dataset: str,
+        image_size: int,
+        trials: pd.DataFrame,
+        scores: pd.DataFrame,
+        history: pd.DataFrame,
+        steps: pd.DataFrame,
+        baselines: list[dict[str, Any]],
+        command: str | None = None,
+        beside: tuple[str, ...] = (),
+    ) -> None:
+        self.values = settings_of(dict(zip(trials["group"], trials["config"], strict=True)))
+        trials = trials.assign(label=trials["group"].map(self.values.labels))
+        self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
+        self.trials, self.history, self.steps, self.baselines = trials, history, steps, baselines
+        self.command, self.beside = command, beside
+        self.sized = False
+        known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
+        self.scores = scores.merge(known, on="trial")
+        found = sorted(self.scores["protocol"].unique())
+        self.protocols: list[str] = [protocol for protocol in found if not protocol.endswith(AVERAGE)]
+        self.averages: list[str] = [protocol for protocol in found if protocol.endswith(AVERAGE)]
+        there = set(self.scores["metric"])
+        self.metrics = [name for name in MEASURES if name in there]
+        self._memory: dict[object, Any] = {}
+
+    def draw(self, history: pd.DataFrame, steps: pd.DataFrame) -> None:
+        """Take histories that were read later, for what is drawn; tables are made without."""
+        names = set(self.trials["trial"])
+        self.history, self.steps = history[history["trial"].isin(names)], steps[steps["trial"].isin(names)]
+
+    def _once(self, key: object, make: Callable[[], T]) -> T:
+        """Compute once what many tables ask for."""
+        if key not in self._memory:
+            self._memory[key] = make()
+        found: T = self._memory[key]
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Suite, profile and dataset, with the size where one dataset comes in several."""
+        size = (f"{self.image_size}x{self.image_size}",) if self.sized else ()
+        return (self.suite, self.profile, *([self.dataset] if self.dataset != self.suite else []), *size)
+
+    @property
+    def title(self) -> str:
+        """What people call the study."""
+        suite, profile, *rest = self.names
+        return f"{', '.join([suite, *rest])} ({profile_mark(profile)})"
+
+    @property
+    def slug(self) -> str:
+        """The study's name in files and links."""
+        return slug(*self.names)
+
+    def table(self, what: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str = "") -> Table:
+        """Make a table of this study."""
+        return name_table(self.names, what, title, columns, rows, note)
+
+    def shown(self, names: tuple[str, ...]) -> list[str]:
+        """Return those of the metrics that the study has."""
+        return [name for name in names if name in self.metrics]
+
+    def final(self, protocol: str, value: str = "value") -> pd.DataFrame:
+        """Return the last scores of finished trials, one column per metric, indexed by trial."""
+
+        def make() -> pd.DataFrame:
+            at_end = self.scores["epoch"] == self.scores["epochs_done"]
+            kept = self.scores[at_end & (self.scores["protocol"] == protocol) & (self.scores["status"] == "done")]
+            wide = kept.pivot_table(index="trial", columns="metric", values=value, aggfunc="last", dropna=False)
+            return wide.reindex(columns=list(MEASURES))
+
+        return self._once(("final", protocol, value), make)
+
+    def by_epoch(self, protocol: str) -> pd.DataFrame:
+        """Return the primary scores of finished trials after training began, one row per trial and evaluation."""
+
+        def make() -> pd.DataFrame:
+            kept = self.scores[(self.scores["protocol"] == protocol) & (self.scores["metric"] == primary_measure())]
+            return kept[(kept["status"] == "done") & (kept["epoch"] > 0)].dropna(subset=["value"])
+
+        return self._once(("by_epoch", protocol), make)
+
+    def settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+        """Yield the start of a row and the finished trials of every setting."""
+        for start, done in self._once("settings", lambda: list(self._settings())):
+            yield dict(start), done
+
+    def _settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+        for group, members in self.trials[_SETTING_COLUMNS].groupby("group", sort=False):
+            values = self.values.values[str(group)]
+            done = members[members["status"] == "done"]
+            bad = int(members["status"].isin(BAD).sum())
+            faulty = int(members["status"].isin(FAULTY).sum())
+            start = {
+                "setting": members["label"].iloc[0],
+                **{f"value_{name}": values.get(name) for name in self.values.columns},
+                "recipe": members["recipe"].iloc[0],
+                "epochs": int(members["epochs"].iloc[0]),
+                "planned": len(members),
+                "done": len(done),
+                "bad": bad,
+                "faulty": faulty,
+                "seeds": str(len(done)) if len(done) == len(members) else f"{len(done)} of {len(members)}",
+            }
+            yield start, done
+
+    def medians(self, protocol: str) -> dict[str, float]:
+        """Return by label the median of the primary score over a setting's seeds, failed and diverged ones as worst.
+
+        Settings none of whose trials has ended are left out. Infinity says that half of the seeds or more were lost.
+        """
+
+        def make() -> dict[str, float]:
+            final, found = self.final(protocol), {}
+            for row, done in self.settings():
+                values = pick(done, final, primary_measure()).dropna().tolist()
+                if values or row["bad"]:
+                    found[row["setting"]] = _median([*values, *[math.inf] * row["bad"]])
+            return found
+
+        return self._once(("medians", protocol), make)
+
+    def ranking(self, protocol: str) -> list[str]:
+        """Return the labels of settings with a final primary score, the best median over all their seeds first."""
+
+        def make() -> list[str]:
+            medians, means, final = self.medians(protocol), {}, self.final(protocol)
+            for row, done in self.settings():
+                mean = pick(done, final, primary_measure()).mean()
+                if not pd.isna(mean):
+                    means[row["setting"]] = (medians[row["setting"]], mean)
+            return sorted(means, key=means.__getitem__)
+
+        return self._once(("ranking", protocol), make)
+
+    def median_trial(self, done: pd.DataFrame, protocol: str) -> str | None:
+        """Return of a setting's finished trials the one with the median primary score, the better of two, or None."""
+        scored = done.assign(score=pick(done, self.final(protocol), primary_measure())).dropna(subset=["score"])
+        order = scored.sort_values("score", kind="stable")["trial"]
+        return str(order.iloc[(len(order) - 1) // 2]) if len(order) else None
+
+    def real(self, protocol: str) -> Iterator[tuple[dict[str, Any], dict[str, dict[str, Any]]]]:
+        """Yield the real-data baselines of a protocol with their scores by metric."""
+        extractor, split, generated, *_ = protocol.split(",")
+        for baseline in self.baselines:
+            place = (baseline["dataset"], baseline["image_size"], str(baseline["samples"]))
+            if place == (self.dataset, self.image_size, generated):
+                scores = {
+                    score["metric"]: score
+                    for score in baseline["scores"]
+                    if score["extractor"] == extractor and score["split"] == split
+                }
+                if scores:
+                    yield baseline, scores
+
+    def measurement_sd(self, protocol: str, metric: str) -> float:
+        """Return the standard deviation of repeated scoring of one generator, on the scale of the metric's test.
+
+        It is pooled over all trials whose finished generator was scored several times, so that it stands on many
+        repetitions; where none was, on the resampled real images. For a measure on the log scale it is relative.
+        """
+        return self._once(("measurement_sd", protocol, metric), lambda: self._measurement_sd(protocol, metric))
+
+    def _measurement_sd(self, protocol: str, metric: str) -> float:
+        relative = MEASURES[metric].log_scale
+        sds = self.final(protocol, "draw_std")[metric].astype(float)
+        values = self.final(protocol)[metric].astype(float)
+        known = (sds / values if relative else sds).replace([math.inf, -math.inf], math.nan).dropna()
+        if len(known):
+            return math.sqrt(float((known**2).mean()))
+        real = [scores[metric] for _, scores in self.real(protocol) if metric in scores]
+        floors = [(s.get("draw_std"), s.get("value")) for s in real]
+        found = [sd / (value if relative else 1) for sd, value in floors if sd is not None and (value or not relative)]
+        return max((abs(float(sd)) for sd in found), default=0.0)
+
+    def untrained(self, protocol: str, metric: str, recipe: str) -> float | None:
+        """Return the mean score of a recipe's generators before training, or None where none was scored."""
+
+        def make() -> float | None:
+            start = self.scores[self.scores["epoch"] == 0]
+            asked = (start["protocol"] == protocol) & (start["metric"] == metric) & (start["recipe"] == recipe)
+            values = start[asked]["value"].dropna()
+            return float(values.mean()) if len(values) else None
+
+        return self._once(("untrained", protocol, metric, recipe), make)
+
+    def baseline_rows(self, protocol: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+        """Yield the two baseline rows: real data, and untrained generators."""
+        for baseline, scores in self.real(protocol):
+            text = f"real data: {baseline['pictures']:,} {baseline['what']}"
+            yield {
+                "setting": text,
+                "recipe": text,
+                "baseline": True,
+                **{name: scores.get(name, {}).get("value") for name in self.shown(names)},
+            }
+        start = self.scores[(self.scores["epoch"] == 0) & (self.scores["protocol"] == protocol)]
+        means = start.groupby("metric")["value"].mean()
+        yield {
+            "setting": UNTRAINED,
+            "recipe": UNTRAINED,
+            "baseline": True,
+            "epochs": 0,
+            **{name: means.get(name) for name in self.shown(names)},
+        }
+
+
+def _median(values: Sequence[float]) -> float:
+    """Return the median; infinity where a middle value is infinite."""
+    ordered, middle = sorted(values), len(values) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def profile_mark(profile: str) -> str:
+    """Return a profile's name for titles."""
+    return "QUICK profile, cut down" if profile == "quick" else "full profile"
+
+
+def name_table(
+    names: tuple[str, ...], what: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str
+) -> Table:
+    """Name a table after its suite, profile and dataset, and mark what is cut down."""
+    suite, profile, *rest = names
+    where = ", ".join([suite, *rest])
+    return Table(slug(*names, what), f"{where}: {title} ({profile_mark(profile)})", tuple(columns), rows, note, suite)
+
+
+def pick(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[float]:
+    """Return one metric of some trials, NaN where there is none."""
+    return trials["trial"].map(scores[metric]).astype(float)

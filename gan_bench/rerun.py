@@ -1,0 +1,107 @@
+"""Train the first steps of recorded trials again and compare the bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gan_bench.config.data_root import DataRoot
+from gan_bench.config.trial import TrialConfig
+from gan_bench.core.errors import UserError
+from gan_bench.core.registry import REGISTRIES
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.environment import choose_device, describe, fix_bits
+from gan_bench.execution.workers.scheduler import run_alone, steps_until
+from gan_bench.records.json_files import finite
+from gan_bench.records.reader import StoredTrial, scan
+from gan_bench.records.verify import Verdict
+
+RERUN_STEPS = 200
+"""Most steps that are trained again to compare the first logged one."""
+
+
+def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[Verdict]:
+    """Train the first steps of trials again and compare them with their history.
+
+    Args:
+        results: The results folder.
+        pattern: Glob over trial names.
+        data: Where the images are.
+
+    Yields:
+        A verdict for every trial that matches. On the same device, engine, threads and libraries the bits must be
+        the same; otherwise the verdict names the difference.
+
+    Raises:
+        UserError: No trial with a logged step matches, or its data or device is not there.
+    """
+    found = [
+        stored
+        for stored in scan(results)
+        if isinstance(stored, StoredTrial) and stored.history and fnmatchcase(stored.trial["name"], pattern)
+    ]
+    if not found:
+        raise UserError(f"no trial with a history under {results} matches {pattern!r}; names are those of the tables")
+    threads = torch.get_num_threads()
+    for stored in found:
+        try:
+            yield _again(stored, data)
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
+    config, before = TrialConfig.from_json(stored.trial["config"]), stored.environment
+    if missing := _missing(config, before):
+        return Verdict(stored.trial["name"], (), (f"not trained again: {missing}",))
+    if not {"threads", "device", "engine"} <= set(before):
+        return Verdict(stored.trial["name"], ("environment.json does not say on what it ran",))
+    torch.set_num_threads(before["threads"])
+    try:
+        device = choose_device(before["device"])
+    except UserError as error:
+        raise UserError(f"{stored.trial['name']} ran on {before['device'][:20]}: {error}") from None
+    fix_bits(device)
+    context = RunContext(data, device, lambda: False, before["engine"])
+    now = describe(device, before["engine"], context.identity(config))
+    logged = next((line for line in stored.history if line["step"] <= RERUN_STEPS), stored.history[0])
+    seen = finite(run_alone(steps_until(context.engine(config), logged["step"])).last)
+    wanted = logged["last"] if logged["kind"] == "epoch" else {name: logged[name] for name in seen}
+    watched = ("device", "device_name", "libraries", "data_sha256", "networks_sha256", "engine", "threads")
+    others = [name for name in watched if before.get(name, now[name]) != now[name]]  # older records lack some
+    kinds = ("architectures/", "losses/", "datasets/")
+    others += [
+        f"code of {key}"
+        for key, part in before.get("parts", {}).items()
+        if key.startswith(kinds) and part.get("sha256") != now["parts"].get(key, {}).get("sha256")
+    ]
+    if (stored.record or {}).get("group", 1) > 1:
+        others.append("step: it trained in a group, and this one alone")
+    name, step = stored.trial["name"], logged["step"]
+    if seen == wanted:
+        return Verdict(name, (), (f"step {step} is the same to the bit",))
+    known = [key for key in seen if seen[key] is not None and wanted[key] is not None]
+    apart = max((abs(seen[key] - wanted[key]) for key in known), default=float("inf"))
+    text = f"step {step} differs by up to {apart:.3g}"
+    if others:
+        return Verdict(name, (), (f"{text}, as it may: other {', '.join(others)}",))
+    return Verdict(name, (f"{text} on the same machine",))
+
+
+def _missing(config: TrialConfig, before: Mapping[str, Any]) -> str | None:
+    """Name a part of a trial that is not here, or return None."""
+    named = (("datasets", config.dataset), ("architectures", config.architecture), ("losses", config.loss))
+    for plural, name in named:
+        if name in REGISTRIES[plural]:
+            continue
+        part = before.get("parts", {}).get(f"{plural}/{name}", {})
+        if part.get("path"):
+            return f"{plural}/{name} is of the file {part['path']}, which only its suite runs"
+        if part.get("name"):
+            return f"{plural}/{name} is of the package {part['name']}, which is not installed"
+        return f"{plural}/{name} is known to its suite file alone; run the suite"
+    return None

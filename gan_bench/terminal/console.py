@@ -1,0 +1,194 @@
+"""The console that commands print to, and what stops a run from the keyboard."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import IO
+
+from rich.console import Console
+
+from gan_bench.core.text import printable
+
+PIPE_WIDTH = 400
+"""Columns of tables where nobody folds lines: a file or a pipe has no width."""
+
+
+_ASCII = {
+    "±": "+-", "\N{MULTIPLICATION SIGN}": "x", "·": "-", "β": "beta", "ε": "eps", "₁": "1", "₂": "2", "↓": "(lower)",
+    "↑": "(higher)", "∞": "inf", "…": "...", "→": "->", "\N{EN DASH}": "-", "é": "e", "√": "sqrt", "≤": "<=",
+}  # fmt: skip
+"""How characters of ours are spelled where a stream cannot have them."""
+
+
+def write_any_text() -> None:
+    """Let standard output and standard error take any text, whatever their encoding is."""
+    codecs.register_error("gan_bench", _spell)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="gan_bench")
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101 - streams that are written do not decode
+    text = error.object[error.start : error.end]
+    spelled = "".join(_ASCII.get(c) or c.encode("ascii", "backslashreplace").decode() for c in text)
+    return spelled, error.end
+
+
+class PlainConsole(Console):
+    """A console to which text from files and exceptions can be printed as it is: it commands nothing."""
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """Print one line without markup; only its own line breaks break it."""
+        lines = "\n".join(printable(line) for line in text.split("\n"))
+        self.print(lines, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def console(*, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> PlainConsole:
+    """Return a console for lines."""
+    return PlainConsole(stderr=stderr, file=file, width=width)
+
+
+def table_console(lines: PlainConsole) -> PlainConsole:
+    """Return a console for tables, wide where there is no terminal."""
+    return lines if lines.is_terminal else PlainConsole(width=PIPE_WIDTH, file=lines.file)
+
+
+PLAIN_SECONDS = 15.0
+"""Seconds between two plain lines about the same thing."""
+STEP = 0.1
+"""Share of a preparation between two lines about it."""
+
+
+class PreparationLines:
+    """Says what is being prepared, once, and how far it is when that takes long.
+
+    Args:
+        console: Where to.
+    """
+
+    def __init__(self, console: PlainConsole) -> None:
+        self._console = console
+        self._what, self._said_at, self._said = "", 0.0, 0.0
+
+    def __call__(self, what: str, fraction: float) -> None:
+        """Print it, unless it was printed a moment ago."""
+        now = time.monotonic()
+        if what != self._what:
+            self._what, self._said_at, self._said = what, now, fraction
+            self._console.say(f"  {what}", style="dim")
+        elif fraction - self._said >= STEP and now - self._said_at > PLAIN_SECONDS:
+            self._said_at, self._said = now, fraction
+            self._console.say(f"  {what}: {fraction:.0%}", style="dim")
+
+
+GRACE_SECONDS = 90.0
+"""Seconds that trials of this machine may take to save a checkpoint; an evaluation stops between chunks of images."""
+CLUSTER_GRACE_SECONDS = 30.0
+"""The same with a Ray cluster, parts of which may be gone by the signal that ends this process."""
+CONNECTING_GRACE_SECONDS = 5.0
+"""The same before anything trains on it: nothing can be lost then."""
+
+
+class StopRequest:
+    """Becomes true at the first Ctrl-C or SIGTERM; the second one, or the end of a grace period, ends the process.
+
+    Args:
+        console: Where that is said.
+        grace: Seconds from the first one in which everything ends.
+        hears: Whether it takes signals. Where a caller's process must not be changed, it does not.
+
+    Attributes:
+        asked: Whether a stop was asked for.
+        grace: As given; it may be changed until then.
+    """
+
+    def __init__(self, console: PlainConsole, grace: float = GRACE_SECONDS, *, hears: bool = True) -> None:
+        self.asked = False
+        self._console, self.grace = console, grace
+        self._timer: threading.Timer | None = None
+        self._starting = threading.Lock()
+        self._hears, self._listens = hears, False
+
+    def __call__(self) -> bool:
+        """True if a stop was asked for."""
+        return self.asked
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        if self.asked:
+            self._abort()
+        self.asked = True
+        self._start_timer()
+        self._console.say(
+            f"\nstopping after a checkpoint, within {self.grace:.0f} s; press Ctrl-C again to abort", style="yellow"
+        )
+
+    def _start_timer(self) -> None:
+        """Begin the grace period, if it has not begun."""
+        with self._starting:
+            if self._timer is None:
+                self._timer = threading.Timer(self.grace, self._abort)
+                self._timer.daemon = True
+                self._timer.start()
+
+    @contextmanager
+    def _hearing_at_once(self) -> Iterator[None]:
+        """Begin the grace period though the main thread may be in a library's call, where Python takes no signal."""
+        ear, mouth = socket.socketpair()
+        mouth.setblocking(False)
+        before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+
+        def hear() -> None:
+            while numbers := ear.recv(16):
+                if {signal.SIGINT, signal.SIGTERM} & set(numbers):
+                    self._start_timer()
+
+        thread = threading.Thread(target=hear, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            mouth.close()
+            thread.join()
+            ear.close()
+
+    def _abort(self) -> None:
+        """End this process and what trains for it at once."""
+        from gan_bench.execution.workers.pool import kill_workers
+
+        kill_workers()
+        with contextlib.suppress(Exception):
+            self._console.show_cursor(True)
+        os._exit(130)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take signals for as long as the block runs; a block inside another changes nothing."""
+        is_main = threading.current_thread() is threading.main_thread()  # only that one hears signals
+        if self._listens or not is_main or not self._hears:
+            yield
+            return
+        self._listens = True
+        before = {n: signal.signal(n, self.handle) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with self._hearing_at_once():
+                yield
+        finally:
+            self._listens = False
+            if self._timer:
+                self._timer.cancel()
+            for number, handler in before.items():
+                signal.signal(number, handler)

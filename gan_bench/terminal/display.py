@@ -1,0 +1,239 @@
+"""Progress for people: a live line in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Column
+
+from gan_bench.config.measures import MEASURES, measures_with
+from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.text import duration, plural
+from gan_bench.execution.trial.events import Progress
+from gan_bench.records.record import Status, TrialRecord
+from gan_bench.report.study.render import number
+from gan_bench.terminal.console import PLAIN_SECONDS, PlainConsole
+
+SUITE_SECONDS = 30.0
+PACED = 0.25
+"""Share of a suite's work from which its real pace alone says how long the rest takes."""
+ENOUGH = 0.02
+"""Share of a suite's work that must be done before its pace says anything."""
+SLOW = 0.5
+"""Share of the measured pace below which a trial is called slow."""
+WIDE = 130
+"""Columns from which a terminal's live line has a bar and everything a trial tells."""
+MANY = 4
+"""Trials that run at a time up to which plain lines show each; beyond, the suite's line stands alone."""
+_STYLE = {Status.DONE: "green", Status.FAILED: "red"}
+
+
+class SuiteClock:
+    """Expects how long a suite still takes: as measured before the start, then at the pace it really keeps.
+
+    Args:
+        work: Expected seconds of what is left of every trial, by id.
+        seconds: Expected seconds of all of them, as many at a time as run.
+    """
+
+    def __init__(self, work: Mapping[str, float], seconds: float | None = None) -> None:
+        self._work, self._expected = dict(work), seconds
+        self._whole = sum(work.values())
+        self._done: dict[str, float] = {}
+        self._earlier: dict[str, float] = {}
+        self._started = time.monotonic()
+
+    def resume(self, trial_id: str, fraction: float) -> None:
+        """Take in how much of a trial an earlier run has done: it took none of this run's time.
+
+        Of a trial that starts twice in one run, the second start goes on from what this run did.
+        """
+        self._earlier.setdefault(trial_id, min(fraction, 1.0))
+
+    def note(self, trial_id: str, fraction: float) -> None:
+        """Take in how much of a trial is done."""
+        earlier = self._earlier.get(trial_id, 0.0)
+        self._done[trial_id] = max(0.0, fraction - earlier) / (1 - earlier) if earlier < 1 else 1.0
+
+    @property
+    def fraction(self) -> float:
+        """How much of what was left of the suite is done, in [0, 1]."""
+        if not self._whole:
+            return 0.0
+        return min(1.0, sum(self._work.get(name, 0.0) * share for name, share in self._done.items()) / self._whole)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Expected seconds to the end, or None while too little is done to say.
+
+        The first trials start slowly, so that their pace counts the more, the more is done.
+        """
+        done = self.fraction
+        paced = (time.monotonic() - self._started) * (1 - done) / done if done > ENOUGH else None
+        if self._expected is None or done >= PACED:
+            return paced
+        weight = done / PACED if paced is not None else 0.0
+        return weight * (paced or 0.0) + (1 - weight) * self._expected * (1 - done)
+
+    def __str__(self) -> str:
+        """Write both for people."""
+        left = self.seconds_left
+        return f"{self.fraction:.0%} of the suite" + ("" if left is None else f", about {duration(left)} left")
+
+
+class ProgressDisplay:
+    """A listener that shows trials as they run, one line for each, and the suite as a whole.
+
+    Args:
+        console: Where to.
+        total: Trials that will run.
+        several: Whether several of them run at the same time, so that every line names its trial.
+        expected: Gives the images per second that were measured for a trial before the start, or None.
+        work: Expected seconds of what is left of every trial, by id.
+        seconds: Expected seconds of all of them.
+    """
+
+    def __init__(
+        self,
+        console: PlainConsole,
+        total: int,
+        *,
+        several: bool = False,
+        expected: Callable[[TrialConfig], float | None] = lambda _: None,
+        work: Mapping[str, float] | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        self.console, self.total, self.several, self._expected = console, total, several, expected
+        self._clock = SuiteClock(work or {}, seconds)
+        self._pace: dict[str, float] = {}
+        self._suite: TaskID | None = None
+        self._slow: set[str] = set()
+        self._count = self._finished = 0
+        self._last_line: dict[str, float] = {}
+        self._last_suite_line = time.monotonic()
+        self._tasks: dict[str, TaskID] = {}
+        self._bar: Bar | None = None
+        self._warnings = warnings.catch_warnings()
+
+    def __enter__(self) -> ProgressDisplay:
+        """Start the live line where there is a terminal, and show warnings between the lines."""
+        self._warnings.__enter__()
+        warnings.showwarning = lambda message, *_: self._say(f"warning: {message}", style="yellow")
+        if self.console.is_terminal:
+            name = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+            columns = (
+                TextColumn("{task.description}", markup=False, table_column=name),
+                *([BarColumn(20)] if self.console.width >= WIDE else []),
+                TextColumn("{task.percentage:.0f}%"),
+                TextColumn("{task.fields[now]}", table_column=Column(no_wrap=True)),
+            )
+            self._bar = Bar(*columns, console=self.console, transient=True, expand=True)
+            self._suite = self._bar.add_task(plural(self.total, "trial"), total=1.0, now="")
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the live line."""
+        self._warnings.__exit__(None, None, None)
+        if self._bar:
+            self._bar.stop()
+
+    def started(self, trial: Trial, resumed_at: int | None) -> None:
+        """Show that a trial starts."""
+        self._count += 1
+        self._last_line[trial.id] = time.monotonic()
+        self._pace[trial.id] = 0.0
+        resumed = f", resumed after epoch {resumed_at}" if resumed_at is not None else ""
+        self._clock.resume(trial.id, (resumed_at or 0) / trial.config.epochs)
+        self._say(f"[{self._count}/{self.total}] {trial.name}: {plural(trial.config.epochs, 'epoch')}{resumed}")
+        if self._bar:
+            self._tasks[trial.id] = self._bar.add_task(trial.name, total=1.0, now="")
+
+    def progress(self, trial: Trial, progress: Progress) -> None:
+        """Show where a trial stands."""
+        self._warn_if_slow(trial, progress)
+        self._clock.note(trial.id, progress.fraction)
+        self._pace[trial.id] = progress.images_per_second
+        v = progress.values
+        pace = f"{progress.images_per_second:,.0f} images/s"
+        where = f"epoch {progress.epoch}/{trial.config.epochs}"
+        now = (
+            f"{where}  loss D {number(v['loss_d'])} G {number(v['loss_g'])}  "
+            f"D(real) {v['d_real']:.3f} D(fake) {v['d_fake']:.3f}  {pace}"
+        )
+        if self._bar and trial.id in self._tasks:
+            wide = self.console.width >= WIDE
+            self._bar.update(
+                self._tasks[trial.id], completed=progress.fraction, now=now if wide else f"{where}  {pace}"
+            )
+            self._show_suite()
+        elif not self._bar:
+            self._say_suite()
+            if len(self._pace) <= MANY and time.monotonic() - self._last_line.get(trial.id, 0.0) > PLAIN_SECONDS:
+                self._last_line[trial.id] = time.monotonic()
+                self._say(f"    {self._which(trial)}{progress.fraction:4.0%}  {now}")
+
+    def _show_suite(self) -> None:
+        """Bring the live line of the suite up to date."""
+        if self._bar and self._suite is not None:
+            left = self._clock.seconds_left
+            text = f"{sum(self._pace.values()):,.0f} images/s" + ("" if left is None else f"  {duration(left)} left")
+            name = f"{self._finished} of {plural(self.total, 'trial')} done"
+            self._bar.update(self._suite, description=name, completed=self._clock.fraction, now=text)
+
+    def _say_suite(self) -> None:
+        """Print the suite's progress from time to time, as a plain line."""
+        if self.total > 1 and time.monotonic() - self._last_suite_line > SUITE_SECONDS:
+            self._last_suite_line = time.monotonic()
+            running = f"{len(self._pace)} running at {sum(self._pace.values()):,.0f} images/s"
+            self._say(f"{self._clock}; {self._finished} of {plural(self.total, 'trial')} done, {running}")
+
+    def _warn_if_slow(self, trial: Trial, progress: Progress) -> None:
+        """Warn once when a trial runs at a fraction of the pace measured before the start."""
+        expected, pace = self._expected(trial.config), progress.images_per_second
+        if expected is None or not 0 < pace < SLOW * expected or trial.id in self._slow:
+            return
+        self._slow.add(trial.id)
+        self._say(
+            f"{trial.name} runs at {pace:,.0f} images/s, {pace / expected:.0%} of the {expected:,.0f} measured "
+            "before the start: other work competes for the machine; stop it, or run with --executor processes",
+            style="yellow",
+        )
+
+    def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
+        """Show what an evaluation found."""
+        by_extractor: dict[str, list[str]] = {}
+        shown = measures_with("summary")
+        for name, value in scores.items():
+            metric, _, protocol = name.partition("[")
+            if metric in shown:
+                text = "no value" if value is None else number(value)
+                by_extractor.setdefault(protocol.rstrip("]"), []).append(f"{MEASURES[metric].title} {text}")
+        for protocol, texts in by_extractor.items():
+            self._say(f"    {self._which(trial)}epoch {epoch}: {'  '.join(texts)}  ({protocol})")
+
+    def finished(self, trial: Trial, record: TrialRecord) -> None:
+        """Show how a trial ended."""
+        if self._bar and trial.id in self._tasks:
+            self._bar.remove_task(self._tasks.pop(trial.id))
+        self._finished += 1
+        self._clock.note(trial.id, 1.0)
+        self._pace.pop(trial.id, None)
+        self._show_suite()
+        reason = f": {record.reason}" if record.reason else ""
+        seconds = record.train_seconds + record.evaluate_seconds
+        left = f" ({self._clock})" if self.total > 1 and self._finished < self.total and not self._bar else ""
+        text = f"    {self._which(trial)}{record.status} after {seconds:.1f} s{reason}{left}"
+        self._last_line.pop(trial.id, None)
+        self._say(text, style=_STYLE.get(record.status, "yellow"))
+
+    def _which(self, trial: Trial) -> str:
+        """Name the trial where several run."""
+        return f"{trial.name}: " if self.several else ""
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        self.console.say(text, style=style)

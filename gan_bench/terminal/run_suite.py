@@ -1,0 +1,298 @@
+"""``run`` as people see it: what is planned, how it goes, what came of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+
+from gan_bench.bench import Outcome, Preparation, carry_out, cluster_of, prepare
+from gan_bench.bench_options import BenchOptions
+from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.trial import Trial
+from gan_bench.core.errors import UnreadableError, UserError
+from gan_bench.core.preparing import told_to
+from gan_bench.core.text import duration, plural
+from gan_bench.execution.cluster.connection import Cluster
+from gan_bench.execution.cluster.share import RayOptions
+from gan_bench.records.earlier import record_of, status_of
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.record import Status
+from gan_bench.report.build import Report, build_report
+from gan_bench.terminal.console import (
+    CLUSTER_GRACE_SECONDS,
+    CONNECTING_GRACE_SECONDS,
+    PlainConsole,
+    PreparationLines,
+    StopRequest,
+    table_console,
+)
+from gan_bench.terminal.display import ProgressDisplay
+from gan_bench.terminal.tables import print_answers, print_tables
+from gan_bench.tracking.sync_process import MirrorResult
+from gan_bench.tracking.uri import server_page, shown
+from gan_bench.tracking.views import link
+
+CONTENTION = 1.3
+"""One thread is advised when it is so many times as fast as all. On two cores of an AMD EPYC beside one busy process it
+was 3.0 (fully connected), 2.9 (DCGAN 28x28) and 1.7 (DCGAN 64x64); on the quiet machine 0.60 to 0.64 and 0.56 to 0.59
+for the first two."""
+
+
+def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool = False, signals: bool = True) -> int:
+    """Run a suite and say what becomes of it.
+
+    Args:
+        options: What is asked for.
+        console: Where it is said.
+        all_tables: Whether every table is printed, or the ranking alone.
+        signals: Whether Ctrl-C and SIGTERM end it with a checkpoint of every trial under way. Without, no handler is
+            installed, and a trial under way continues from its last checkpoint.
+
+    Returns:
+        0 when all trials are done, 1 when one failed or diverged, 130 when interrupted.
+
+    Raises:
+        UserError: Something asked for cannot be.
+    """
+    if options.executor == "ray":
+        return _run_on_cluster(options, console, all_tables=all_tables, signals=signals)
+    return _run(options, StopRequest(console, hears=signals), console, all_tables=all_tables)
+
+
+def _run_on_cluster(options: BenchOptions, console: PlainConsole, *, all_tables: bool, signals: bool) -> int:
+    """Run a suite on a Ray cluster, hearing signals from the first: one may end parts of the cluster as well."""
+    stop = StopRequest(console, CONNECTING_GRACE_SECONDS, hears=signals)
+    with stop.listening():
+        try:
+            return _run(options, stop, console, all_tables=all_tables)
+        except UserError as error:
+            if not stop.asked:
+                raise
+            console.say(f"interrupted: {error}", style="yellow")
+            return 130
+
+
+def _run(options: BenchOptions, stop: StopRequest, console: PlainConsole, *, all_tables: bool) -> int:
+    with told_to(PreparationLines(console)), cluster_of(options) as cluster:
+        planned = partial(_announce_plan, asked=options.plan, console=console)
+        prepared = prepare(options, stop, planned, cluster)
+        _announce_work(prepared, options, console)
+        if options.dry_run:
+            _list(prepared, console)
+            return 0
+        if cluster:
+            stop.grace = CLUSTER_GRACE_SECONDS
+        outcome, report = _carry_out(prepared, options, stop, console)
+    return _conclude(prepared, outcome, report, options, console, interrupted=stop.asked, all_tables=all_tables)
+
+
+def _carry_out(
+    prepared: Preparation, options: BenchOptions, stop: StopRequest, console: PlainConsole
+) -> tuple[Outcome, Report | None]:
+    """Run what is left of a plan, shown as it goes, and make the report."""
+    assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
+    pool, reports = prepared.pool, list[Report]()
+    several = bool(prepared.estimate.groups or prepared.cluster) or (pool is not None and len(pool.devices) > 1)
+
+    def report() -> None:
+        if not stop.asked and not options.join:  # whoever interrupts wants to leave
+            reports.append(build_report(options.results))
+
+    with (
+        stop.listening(),
+        ProgressDisplay(
+            console,
+            len(prepared.todo),
+            several=several,
+            expected=prepared.estimate.images_per_second,
+            work=prepared.estimate.work,
+            seconds=prepared.estimate.seconds,
+        ) as display,
+    ):
+        outcome = carry_out(prepared, options, display, report)
+    return outcome, reports[0] if reports else None
+
+
+# ------------------------------------------------------------------------------------------------ before
+
+
+def _announce_plan(prepared: Preparation, asked: PlanOptions, console: PlainConsole) -> None:
+    plan = prepared.plan
+    where = f" of {_cluster(prepared.cluster)}" if prepared.cluster else ""
+    console.say(f"{plan.suite}: {plural(len(plan.trials), 'trial')} on {prepared.place.device}{where}")
+    quick = sum(trial.config.profile == "quick" for trial in plan.trials)
+    values = (asked.epochs, asked.train_limit, asked.samples, asked.extractors, asked.changes)
+    console.say(_profile(plan.profile, quick, whole=not any(values)), style="bold" if quick else None)
+
+
+def _cluster(cluster: Cluster) -> str:
+    return (
+        f"a Ray cluster: {plural(len(cluster.nodes), 'node')}; "
+        f"{plural(cluster.slots(), 'trial')} at a time with {cluster.share} each"
+    )
+
+
+def _announce_work(prepared: Preparation, options: BenchOptions, console: PlainConsole) -> None:
+    plan, todo = prepared.plan, prepared.todo
+    if options.workers and not prepared.pool and options.executor == "inline":
+        console.say("--workers has no effect with --executor inline", style="yellow")
+    if options.executor != "ray" and options.ray != RayOptions():
+        console.say(
+            "--ray-address, --gpus-per-trial and --cpus-per-trial have no effect without --executor ray", style="yellow"
+        )
+    unreadable = f", {len(prepared.blocked)} unreadable" if prepared.blocked else ""
+    finished = len(plan.trials) - len(todo) - len(prepared.blocked)
+    if finished or unreadable:
+        console.say(f"{finished} finished, {len(todo)} to run{unreadable}")
+    if todo:
+        _announce_time(prepared, options, console)
+    for remark in prepared.remarks:
+        console.say(remark, style="yellow")
+    names = {trial.id: trial.name for trial in plan.trials}
+    for trial_id, why in list(prepared.retrain.items())[:5]:
+        console.say(f"retraining {names[trial_id]}: {why}", style="yellow")
+    if len(prepared.retrain) > 5:
+        console.say(f"retraining {len(prepared.retrain) - 5} more for such reasons", style="yellow")
+
+
+def _profile(profile: str, quick: int, *, whole: bool) -> str:
+    if profile == "quick" and quick:
+        return "QUICK profile: fewer epochs, images and samples (--profile full for the other)"
+    if profile == "quick":
+        return "full profile: the suite has no quick one that cuts anything"
+    if quick:
+        return f"full profile, but {plural(quick, 'trial')} cut down by the command line and marked as quick"
+    if not whole:
+        return "full profile, with the values that the command line sets"
+    return "full profile: the suite's whole protocol (--profile quick for a first look)"
+
+
+def _announce_time(prepared: Preparation, options: BenchOptions, console: PlainConsole) -> None:
+    estimate, pool = prepared.estimate, prepared.pool
+    if estimate is None or estimate.seconds is None:
+        return
+    cluster = prepared.cluster
+    threads = cluster.threads if cluster else pool.threads if pool else torch.get_num_threads()
+    how = f", threads: {threads}" if prepared.place.device == "cpu" else ""
+    how += f", processes: {len(pool.devices)}" if pool else ""
+    how += ", were this process alone" if options.join else ""
+    how += f", trials that train together: up to {max(estimate.groups.values())}" if estimate.groups else ""
+    if (options.group or 1) > 1 and not estimate.groups:
+        console.say("--group has no effect: none of these trials can train together here", style="yellow")
+    place = "a node of the cluster" if cluster else "this machine"
+    console.say(f"estimated time: {duration(estimate.seconds)} (measured just now on {place}{how})")
+    if estimate.one_thread > CONTENTION:
+        console.say(
+            f"CPU contention: one thread is {estimate.one_thread:.1f} times as fast as {torch.get_num_threads()}; "
+            "stop the other work, or use --executor processes or OMP_NUM_THREADS=1",
+            style="yellow",
+        )
+
+
+def _list(prepared: Preparation, console: PlainConsole) -> None:
+    left = {trial.id for trial in prepared.todo}
+    for trial in prepared.plan.trials:
+        mark = "to run" if trial.id in left else "finished"
+        console.say(f"  {mark:<9} {trial.name} ({plural(trial.config.epochs, 'epoch')})")
+    if prepared.problem:
+        console.say(f"estimated time: unknown, because {prepared.problem}", style="yellow")
+
+
+# ------------------------------------------------------------------------------------------------- after
+
+
+def _say_tracking(answer: MirrorResult | None, options: BenchOptions, console: PlainConsole) -> None:
+    if answer is None:
+        return
+    uri = options.tracking_uri or ""
+    for notice in answer.notices:
+        console.say(notice, style="yellow")
+    if answer.elsewhere:
+        console.say("MLflow: another run of this suite mirrors it, with the trials of this one")
+    elif answer.error or answer.lacks:
+        words = ["gan-bench", "sync", str(options.results)]
+        words += ["--tracking-uri", uri] if uri and shown(uri) == uri else []
+        words += ["--experiment-prefix", options.experiment_prefix] if options.experiment_prefix else []
+        repair = f"; `{shlex.join(words)}` completes it" if answer.lacks else ""
+        what = f"MLflow lacks {answer.lacks}" if answer.lacks else "no MLflow"
+        console.say(f"{what}: {answer.error or 'their records are damaged'}{repair}", style="yellow")
+    if answer.experiment:
+        server = server_page(uri)
+        where = "" if server else f" (`gan-bench ui --results {options.results}` serves it)"
+        console.say(f"MLflow{where}:")
+        links = answer.views or (("Runs", link("{experiment}", None, "")),)
+        for name, end in reversed(links):
+            address = end.replace("{experiment}", answer.experiment)
+            console.say(f"  {name}: {server or 'http://127.0.0.1:5000'}{address}")
+
+
+def _conclude(
+    prepared: Preparation,
+    outcome: Outcome,
+    report: Report | None,
+    options: BenchOptions,
+    console: PlainConsole,
+    *,
+    interrupted: bool,
+    all_tables: bool,
+) -> int:
+    trials, suite = prepared.plan.trials, prepared.plan.suite
+    statuses = [_status(RecordDirectory.of(options.results, trial)) for trial in trials]
+    done = statuses.count(Status.DONE)
+    if interrupted and (done < len(statuses) or options.fresh):
+        _say_tracking(outcome.mirror, options, console)
+        console.say(f"interrupted: {done} of {plural(len(statuses), 'trial')} done; {_advice(options)}", style="yellow")
+        return 130
+    if options.join:
+        return max(_conclude_share(outcome, statuses, console), 1 if prepared.blocked else 0)
+    if report:
+        print_tables(report, table_console(console), suite, everything=all_tables)
+    ended = zip(trials, statuses, strict=True)
+    bad = [trial for trial, status in ended if status is not Status.DONE or trial.id in prepared.blocked]
+    for trial in bad:
+        console.say(f"{trial.name}: {_why(trial, prepared, outcome, options)}", style="red")
+    if report:
+        print_answers(report, console, suite)
+    _say_tracking(outcome.mirror, options, console)
+    return 1 if bad else 0
+
+
+def _conclude_share(outcome: Outcome, statuses: Sequence[Status | None], console: PlainConsole) -> int:
+    """Print the outcome of this process's share of a suite."""
+    mine = list(outcome.results.records.values())
+    elsewhere = f", {len(outcome.results.held)} under way elsewhere" if outcome.results.held else ""
+    console.say(
+        f"{plural(len(mine), 'trial')} of this process; of all, {statuses.count(Status.DONE)} of "
+        f"{plural(len(statuses), 'trial')} done{elsewhere}"
+    )
+    return 1 if any(record.status is not Status.DONE for record in mine) else 0
+
+
+def _advice(options: BenchOptions) -> str:
+    if options.fresh:
+        return "the same command without --fresh continues; trials that had not started keep their earlier records"
+    return "the same command continues"
+
+
+def _status(directory: RecordDirectory) -> Status | None:
+    try:
+        return status_of(directory)
+    except UnreadableError:
+        return None
+
+
+def _why(trial: Trial, prepared: Preparation, outcome: Outcome, options: BenchOptions) -> str:
+    """Return why a trial is not done."""
+    if trial.id in prepared.blocked:
+        return f"unreadable, skipped: {prepared.blocked[trial.id]}"
+    if trial.id in outcome.results.held:
+        return f"locked by {outcome.results.held[trial.id]}, skipped"
+    record = outcome.results.records.get(trial.id) or record_of(RecordDirectory.of(options.results, trial))
+    if record is None:
+        return "not run"
+    again = "" if trial.id in outcome.results.records else ", in an earlier run"
+    hint = "; --retry-failed tries again" if again and record.status is Status.FAILED else ""
+    return f"{record.status}{again}: {record.reason}{hint}"

@@ -1,0 +1,121 @@
+"""Tables and answers in a terminal: what fits its width, and where the rest lies."""
+
+from __future__ import annotations
+
+import re
+
+from rich.cells import cell_len, chop_cells
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from gan_bench.core.text import printable
+from gan_bench.report.build import Report
+from gan_bench.report.study.render import cells, filled, note_of
+from gan_bench.report.study.table import Column, Table
+
+PRINTED = 100
+"""Rows of a table that are printed."""
+TEXT = 24
+"""Width to which a column of text may shrink in a terminal."""
+
+
+def print_table(table: Table, console: Console, *, filed: bool = True, details: bool = True) -> None:
+    """Print a table to a terminal: what is filled and fits, of a long one the beginning.
+
+    Numbers are never broken. Text breaks where it has commas or blanks, and when that is not enough columns are left
+    out, from the last to the first and vital ones after all others.
+
+    Args:
+        table: The table.
+        console: Where to.
+        filed: Whether the whole table lies in the report's files, which is said where something is left out.
+        details: Whether columns of details are shown too.
+    """
+    everything = cells(table)
+    rows, known = everything[:PRINTED], filled(table, everything)
+    wanted = [i for i in known if details or not table.columns[i].detail]
+    if len(wanted) < 2:
+        return
+    widths = _fit({i: _widths(table.columns[i], [row[i] for row in rows]) for i in wanted}, table, console.width)
+    shown = list(widths)
+    more = "; all are in the files" if filed else ""
+    notes = [f"The first {PRINTED} of {len(everything)} rows{more}."] if len(everything) > PRINTED else []
+    if more_columns := [table.columns[i].title for i in known if i not in wanted]:
+        notes.append(f"--tables all also shows {', '.join(more_columns)}.")
+    if left := [table.columns[i].title for i in wanted if i not in widths]:
+        where = "; all are in the files" if filed else ""
+        notes.append(f"Hidden columns (narrow terminal{where}): {', '.join(left)}.")
+    caption = Text(" ".join(text for text in (*notes, note_of(table, shown)) if text), style="dim italic")
+    console.print(Text(table.title, style="italic"))
+    rich = RichTable()
+    for i, width in widths.items():
+        numeric = table.columns[i].kind != "text"
+        title = Text("\n".join(broken(table.columns[i].title, width)))
+        rich.add_column(title, justify="right" if numeric else "left", no_wrap=True, width=width)
+    for row in rows:
+        rich.add_row(*[Text("\n".join(broken(row[i], w))) for i, w in widths.items()])
+    console.print(rich)
+    console.print(caption)
+    console.print()
+
+
+def _widths(column: Column, texts: list[str]) -> tuple[int, int]:
+    """Return the least and the most width a column can use."""
+    head = max((cell_len(word) for word in column.title.split()), default=1)
+    most = max([cell_len(text) for text in texts] + [head])
+    if column.kind != "text":
+        return most, most
+    word = max((cell_len(part) for text in texts for part in re.split(r"(?<=,)|\s", text)), default=1)
+    return max(head, min(word, TEXT)), most
+
+
+def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int) -> dict[int, int]:
+    """Give columns, by their place, the widths they are printed with; those that are left out have none."""
+    found = {i: least for i, (least, _) in widths.items()}
+
+    def spare() -> int:
+        return console - sum(found.values()) - 3 * len(found) - 1
+
+    while spare() < 0 and len(found) > 2:
+        plain = [i for i in found if not table.columns[i].vital and not table.columns[i].essential]
+        others = plain or [i for i in found if not table.columns[i].essential]
+        del found[max(others or found)]
+    for i, least in list(found.items()):
+        found[i] += max(0, min(widths[i][1] - least, spare()))
+    return found
+
+
+def broken(text: str, width: int) -> list[str]:
+    """Break text into lines, after commas and blanks, or anywhere in what is longer than a line."""
+    lines = [""]
+    for part in re.findall(r"[^,\s]*[,\s]?", text):
+        left = part
+        if lines[-1] and cell_len(lines[-1] + left.rstrip()) > width:
+            lines.append("")
+        while cell_len(left.rstrip()) > width:
+            head, left = chop_cells(left, width)[0], "".join(chop_cells(left, width)[1:])
+            lines[-1:] = [head, ""]
+        lines[-1] += left
+    return [line.rstrip() for line in lines if line.strip()] or [""]
+
+
+def print_tables(report: Report, console: Console, suite: str | None = None, *, everything: bool = False) -> None:
+    """Print the rankings, or every table; of one suite or of all."""
+    for table in report.tables:
+        if suite in (None, table.suite) and (everything or table.ranking):
+            print_table(table, console, details=everything)
+
+
+def print_answers(report: Report, console: Console, suite: str | None = None) -> None:
+    """Print what could not be read, where the report lies, and last the few sentences that the records come to."""
+    for message in report.unreadable:
+        console.print(printable(message), style="yellow", markup=False, highlight=False, soft_wrap=True)
+    shown = [answer for name, answer in report.answers if suite in (None, name)]
+    for answer in shown:
+        console.print(answer.title, style="bold", markup=False, highlight=False)
+        for sentence in answer.sentences:
+            console.print(f"  {sentence}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Tables: {report.folder / 'tables'} (--tables all prints them)", markup=False, soft_wrap=True)
+    if report.page:
+        console.print(f"Page: {report.page}", markup=False, soft_wrap=True)
