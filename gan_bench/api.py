@@ -21,18 +21,18 @@ True
 
 from __future__ import annotations
 
+import inspect
 import io
-import operator
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import pandas as pd
 
-from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.data_root import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.records.reader import StoredTrial, existing, fault_of, scan
@@ -40,6 +40,7 @@ from gan_bench.records.shared import lend_measures
 from gan_bench.report.compare.comparison import Comparison
 from gan_bench.report.compare.comparison import compare as compare_folders
 from gan_bench.report.study.frame import STATISTICS, build_frames
+from gan_bench.run_options import RunOptions, declared
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from gan_bench.sampling import Generator
 
 PathLike = str | Path
+P = ParamSpec("P")
 _GRID = re.compile(r"epoch-(\d+)\.png")
 
 
@@ -160,31 +162,27 @@ class RunResult:
         return dict(Counter(map(str, self.load().trials["status"])))
 
 
-def run(
-    suite: PathLike,
-    *,
-    results: PathLike = "results",
-    data: PathLike | None = None,
-    device: str = "auto",
-    engine: Literal["auto", "reference", "fast"] = "auto",
-    profile: Literal["auto", "full", "quick"] = "auto",
-    seeds: Sequence[int] | None = None,
-    only: str | None = None,
-    changes: Mapping[str, Any] | None = None,
-    epochs: int | None = None,
-    train_limit: int | None = None,
-    samples: int | None = None,
-    extractors: Sequence[str] | None = None,
-    executor: Literal["auto", "inline", "processes", "ray"] = "auto",
-    workers: int | None = None,
-    ray_address: str | None = None,
-    gpus_per_trial: float | None = None,
-    cpus_per_trial: float = 1.0,
-    tracking: bool | str = False,
-    fresh: bool = False,
-    allow_plugins: bool = False,
-    quiet: bool = True,
-) -> RunResult:
+def _taking(make: Callable[P, RunOptions]) -> Callable[[Callable[[RunOptions], RunResult]], Callable[P, RunResult]]:
+    """Let a function of options be called with what they are made from, so that each is declared once."""
+
+    def changed(work: Callable[[RunOptions], RunResult]) -> Callable[P, RunResult]:
+        @wraps(work)
+        def run(*arguments: P.args, **named: P.kwargs) -> RunResult:
+            return work(make(*arguments, **named))
+
+        asked, kinds = inspect.signature(make), {name: kind for name, (kind, _) in declared().items()}
+        plain = [each.replace(annotation=kinds.get(name, each.annotation)) for name, each in asked.parameters.items()]
+        run.__signature__ = inspect.Signature(plain, return_annotation=RunResult)  # type: ignore[attr-defined]
+        listed = "\n".join(f"        {name}: {option.help}" for name, (_, option) in declared().items())
+        run.__doc__ = str(work.__doc__).replace("        options: Them.", listed)
+        del run.__wrapped__  # its signature would win
+        return run
+
+    return changed
+
+
+@_taking(RunOptions)
+def run(options: RunOptions) -> RunResult:
     """Train and score the trials of a suite, as ``gan-bench run`` does; finished ones are skipped.
 
     No signal handler is installed. An interrupted run raises KeyboardInterrupt, as any function does; the same call
@@ -192,94 +190,20 @@ def run(
 
     Args:
         suite: Name of a suite, or path of its file.
-        results: Folder for records.
-        data: Folder of the datasets; None for ``$GAN_BENCH_DATA``, else ``data``.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        engine: Training engine.
-        profile: ``auto`` is full on a GPU and quick on a CPU.
-        seeds: Seeds instead of the suite's.
-        only: Run only trials whose names match this glob, or contain it.
-        changes: Values set in every trial, as ``--set`` does: ``{"lr": 1e-4, "loss": "hinge"}``.
-        epochs: Cap on the epochs.
-        train_limit: Cap on the training images.
-        samples: Generated images per evaluation.
-        extractors: Extractors instead of the suite's.
-        executor: Where trials run.
-        workers: Worker processes; None takes one per core or GPU.
-        ray_address: Address of a Ray cluster's head, for the executor of that name.
-        gpus_per_trial: GPUs of a task there; None takes one where the cluster has any.
-        cpus_per_trial: CPU cores of a task there, and its threads.
-        tracking: Whether MLflow is kept beside the results, or its URI.
-        fresh: Ignore earlier records.
-        allow_plugins: Whether the Python files that the suite names may run.
-        quiet: Whether nothing is printed.
+        options: Them.
 
     Raises:
         UserError: Something asked for cannot be.
         KeyboardInterrupt: It was interrupted.
     """
-    from gan_bench.bench_options import BenchOptions
     from gan_bench.config.suite import find_suite, results_name
     from gan_bench.config.suite_file import read
-    from gan_bench.execution.cluster.share import RayOptions
-    from gan_bench.execution.trial.claim import Policy
     from gan_bench.terminal.console import console
     from gan_bench.terminal.run_suite import run_suite
 
-    for name, value, choices in (
-        ("engine", engine, ("auto", "reference", "fast")),
-        ("profile", profile, ("auto", "full", "quick")),
-        ("executor", executor, ("auto", "inline", "processes", "ray")),
-    ):
-        if value not in choices:
-            raise UserError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
-    plan = PlanOptions(
-        epochs=_whole("epochs", epochs),
-        train_limit=_whole("train_limit", train_limit),
-        samples=_whole("samples", samples),
-        seeds=None if seeds is None else tuple(_index("seed", seed) for seed in seeds),
-        only=only,
-        changes=dict(changes or {}),
-        extractors=tuple(extractors) if extractors else None,
-        allow_plugins=allow_plugins,
-    )
-    options = BenchOptions(
-        suite=str(suite),
-        results=Path(results),
-        data=None if data is None else Path(data),
-        device=device,
-        profile=profile,
-        plan=plan,
-        engine=engine,
-        executor=executor,
-        workers=_whole("workers", workers),
-        group=None,
-        policy=Policy(),
-        tracking_uri=tracking if isinstance(tracking, str) else "" if tracking else None,
-        experiment_prefix="",
-        fresh=fresh,
-        dry_run=False,
-        ray=RayOptions(address=ray_address, gpus=gpus_per_trial, cpus=cpus_per_trial),
-    )
-    code = run_suite(options, console(file=io.StringIO()) if quiet else console(), signals=False)
-    name = results_name(read(find_suite(str(suite)))[0].suite, plan)
-    return RunResult(code, Path(results) / name)
-
-
-def _whole(name: str, value: int | None) -> int | None:
-    return None if value is None else _index(name, value)
-
-
-def _index(name: str, value: int) -> int:
-    """Return a whole number of any type as an ``int``.
-
-    Raises:
-        UserError: It is none.
-    """
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise UserError(f"{name} must be a whole number, not {value!r}") from None
+    code = run_suite(options, console(file=io.StringIO()) if options.quiet else console(), signals=False)
+    name = results_name(read(find_suite(str(options.suite)))[0].suite, options.plan)
+    return RunResult(code, options.folder / name)
 
 
 def compare(old: PathLike, new: PathLike, tolerance: float | None = None) -> Comparison:

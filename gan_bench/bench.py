@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gan_bench.bench_options import BenchOptions
 from gan_bench.config.data_root import data_root
 from gan_bench.config.suite import Plan, find_suite, make_plan
 from gan_bench.config.trial import Trial
@@ -41,6 +40,7 @@ from gan_bench.records.earlier import environment_of, epochs_kept, inputs_change
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.shared import has_damaged_baselines, write_baselines, write_plan, write_suite_text
+from gan_bench.run_options import RunOptions
 
 if TYPE_CHECKING:
     from gan_bench.tracking.sync_process import MirrorResult
@@ -93,7 +93,7 @@ class Outcome:
 
 
 @contextmanager
-def cluster_of(options: BenchOptions) -> Iterator[Cluster | None]:
+def cluster_of(options: RunOptions) -> Iterator[Cluster | None]:
     """Connect to the cluster that is asked for, if one is, for as long as the block runs.
 
     Raises:
@@ -102,15 +102,15 @@ def cluster_of(options: BenchOptions) -> Iterator[Cluster | None]:
     if options.executor != "ray":
         yield None
         return
-    _check_writable(options.results, make=not options.dry_run)
-    is_there = options.results.is_dir()  # a dry run makes none
-    folder = options.results if is_there else Path(tempfile.gettempdir())
+    _check_writable(options.folder, make=not options.dry_run)
+    is_there = options.folder.is_dir()  # a dry run makes none
+    folder = options.folder if is_there else Path(tempfile.gettempdir())
     with connected(options.ray, options.device, folder, must_share=is_there) as cluster:
         yield cluster
 
 
 def prepare(
-    options: BenchOptions,
+    options: RunOptions,
     stop: Callable[[], bool],
     planned: Callable[[Preparation], None] = lambda _: None,
     cluster: Cluster | None = None,
@@ -130,7 +130,7 @@ def prepare(
         raise UserError("--join and --fresh do not go together: each process would train again what others finished")
     device = choose_device("cpu" if cluster else options.device)
     fix_bits(device)
-    root = data_root(options.data)
+    root = data_root(None if options.data is None else Path(options.data))
     if options.dry_run:
         root = replace(root, given=True)  # a plan downloads no dataset
     context = RunContext(root, device, stop, options.engine)
@@ -138,14 +138,14 @@ def prepare(
     if cluster:
         place = OnCluster.of(cluster, _site(context, cluster), stop)
     profile = options.profile if options.profile != "auto" else "quick" if place.device == "cpu" else "full"
-    plan = make_plan(find_suite(options.suite), replace(options.plan, profile=profile))
+    plan = make_plan(find_suite(str(options.suite)), replace(options.plan, profile=profile))
     if isinstance(place, OnCluster):
         place = replace(place, site=_site(context, place.cluster, plan))
     for folder in plan.folders:
         register_folder(folder)
     for name in dict.fromkeys(trial.config.dataset for trial in plan.trials):
         DATASETS[name]
-    _check_writable(options.results, make=not options.dry_run)
+    _check_writable(options.folder, make=not options.dry_run)
     policy = options.policy
     if options.fresh:
         policy = replace(policy, fresh_since=datetime.now(UTC).isoformat(timespec="milliseconds"))
@@ -156,7 +156,7 @@ def prepare(
     except DataError as error:
         if not options.dry_run:
             raise
-        left = [trial for trial in plan.trials if not _has_ended(RecordDirectory.of(options.results, trial), policy)]
+        left = [trial for trial in plan.trials if not _has_ended(RecordDirectory.of(options.folder, trial), policy)]
         return replace(prepared, todo=left, problem=str(error))
 
 
@@ -179,16 +179,16 @@ def _site(context: RunContext, cluster: Cluster, plan: Plan | None = None) -> Si
     )
 
 
-def _with_work(prepared: Preparation, options: BenchOptions) -> Preparation:
+def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     """Add what is left to do, where, and how long it will take."""
     plan, place, policy, cluster = prepared.plan, prepared.place, prepared.policy, prepared.cluster
     found = place.call(survey, plan.trials)
     if isinstance(place, OnCluster):
         place.check_data(plan.trials, found)
-    states = {trial.id: state_of(options.results, trial, found, policy) for trial in plan.trials}
+    states = {trial.id: state_of(options.folder, trial, found, policy) for trial in plan.trials}
     blocked = {trial_id: state.blocked for trial_id, state in states.items() if state.blocked}
     todo = [trial for trial in plan.trials if not states[trial.id].finished and trial.id not in blocked]
-    kept = {trial.id: 0 if options.fresh else _epochs_kept(options.results, trial, place, found) for trial in todo}
+    kept = {trial.id: 0 if options.fresh else _epochs_kept(options.folder, trial, place, found) for trial in todo}
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
     pool, workers, beside = None, None, None
     if cluster:
@@ -203,14 +203,14 @@ def _with_work(prepared: Preparation, options: BenchOptions) -> Preparation:
         todo=todo,
         blocked=blocked,
         retrain={
-            trial.id: _retrain(states[trial.id], options.results / plan.suite)
+            trial.id: _retrain(states[trial.id], options.folder / plan.suite)
             for trial in todo
             if states[trial.id].retrain
         },
         pool=pool,
-        remarks=[*found.remarks, *locks_remark(options.results)],
+        remarks=[*found.remarks, *locks_remark(options.folder)],
         estimate=place.call(estimate, todo, workers=workers, group=group, done=kept, beside=beside)
-        if options.measure
+        if not options.no_estimate
         else unmeasured(todo, group, kept),
     )
 
@@ -229,12 +229,12 @@ def _epochs_kept(results: Path, trial: Trial, place: Place, found: Survey) -> in
     return 0 if restarts else epochs_kept(directory)
 
 
-def _tasks(cluster: Cluster | None, options: BenchOptions, count: int) -> int:
+def _tasks(cluster: Cluster | None, options: RunOptions, count: int) -> int:
     """Return how many trials run at a time; one without a cluster or worker processes."""
     return max(1, min(cluster.slots(), count, options.workers or count)) if cluster else 1
 
 
-def _devices(options: BenchOptions, context: RunContext) -> list[str]:
+def _devices(options: RunOptions, context: RunContext) -> list[str]:
     """List where trials may run on this machine."""
     if context.device.type == "cuda" and options.device in ("auto", "cuda"):
         return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
@@ -242,7 +242,7 @@ def _devices(options: BenchOptions, context: RunContext) -> list[str]:
 
 
 def carry_out(
-    prepared: Preparation, options: BenchOptions, listener: Listener, ended: Callable[[], None] = lambda: None
+    prepared: Preparation, options: RunOptions, listener: Listener, ended: Callable[[], None] = lambda: None
 ) -> Outcome:
     """Run what is left of a plan, mirrored to MLflow while it runs.
 
@@ -258,11 +258,11 @@ def carry_out(
     from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
 
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
-    plan, context, todo, results = prepared.plan, prepared.context, prepared.todo, options.results
+    plan, context, todo, results = prepared.plan, prepared.context, prepared.todo, options.folder
     jobs = len(prepared.pool.devices) if prepared.pool else _tasks(prepared.cluster, options, len(todo))
     check_space(todo, jobs * max(prepared.estimate.groups.values(), default=1), results)
     write_plan(results, plan.suite, plan.version, plan.trials, options.command())
-    write_suite_text(results, plan.suite, find_suite(options.suite).read_text(encoding="utf-8"))
+    write_suite_text(results, plan.suite, find_suite(str(options.suite)).read_text(encoding="utf-8"))
     if todo or has_damaged_baselines(results, plan.suite):
         write_baselines(results, plan.suite, plan.version, prepared.place.call(real_baselines, plan.trials))
     mirror: SyncProcess | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,18 +14,16 @@ from gan_bench.cli.options import (
     AllowArchitecture,
     AllowPlugins,
     Data,
-    EngineChoice,
-    ExecutorChoice,
     ExperimentPrefix,
     FormatChoice,
     Kind,
     MatchChoice,
-    ProfileChoice,
     Results,
     Tables,
     TablesChoice,
     TrackingUri,
     seeds_of,
+    with_run_options,
 )
 from gan_bench.config.data_root import data_root
 from gan_bench.core.cache import ensure_home
@@ -33,6 +31,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import told_to
 from gan_bench.core.text import plural
 from gan_bench.core.version import __version__
+from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import PreparationLines, console, table_console, write_any_text
 
 app = typer.Typer(
@@ -61,107 +60,26 @@ def _options(
 
 
 @app.command()
+@with_run_options
 def run(
     suite: Annotated[str, typer.Argument(help="A name in benchmarks/ or a path to a YAML file.")],
-    results: Results = Path("results"),
-    data: Data = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    engine: Annotated[EngineChoice, typer.Option(help="Training engine.")] = EngineChoice.AUTO,
-    profile: Annotated[ProfileChoice, typer.Option(help="auto is full on a GPU, quick on a CPU.")] = ProfileChoice.AUTO,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Cap on the epochs.")] = None,
-    train_limit: Annotated[int | None, typer.Option(min=2, help="Cap on the training images.")] = None,
-    samples: Annotated[int | None, typer.Option(min=2, help="Generated images per evaluation.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds, such as 0,1,2 or 0-4.")] = None,
-    only: Annotated[str | None, typer.Option(help="Run only trials whose names match this glob or contain it.")] = None,
-    change: Annotated[
-        list[str] | None, typer.Option("--set", help="Set a value in every trial, such as lr=1e-4; may be repeated.")
-    ] = None,
-    extractor: Annotated[list[str] | None, typer.Option(help="Score with this extractor; may be repeated.")] = None,
-    executor: Annotated[
-        ExecutorChoice, typer.Option(help="Where trials run; auto is processes where several can run at a time.")
-    ] = (ExecutorChoice.AUTO),
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes \\[default: one per core or GPU].")] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="Ray's head \\[default: $RAY_ADDRESS, else one on this machine].")
-    ] = None,
-    gpus_per_trial: Annotated[
-        float | None,
-        typer.Option(help="GPU of a task on Ray, such as 0.25 \\[default: 1 where there are any]."),
-    ] = None,
-    cpus_per_trial: Annotated[float, typer.Option(help="CPU cores of a task on Ray, and its threads.")] = 1.0,
-    group: Annotated[
-        int | None, typer.Option(min=1, help="Trials that train together \\[default: what is fastest on a GPU].")
-    ] = None,
-    time_limit: Annotated[float | None, typer.Option(min=1, help="Seconds one trial may take.")] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Skip the rest after a bad trial.")] = False,
     tracking_uri: TrackingUri = None,
-    experiment_prefix: ExperimentPrefix = "",
     no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Leave MLflow out.")] = False,
-    join: Annotated[
-        bool,
-        typer.Option(
-            "--join", help="Share the suite with other processes, such as those of a Slurm array: no report, no MLflow."
-        ),
-    ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier records of these trials.")] = False,
-    allow_plugins: AllowPlugins = False,
-    no_estimate: Annotated[
-        bool,
-        typer.Option(
-            "--no-estimate",
-            envvar="GAN_BENCH_NO_ESTIMATE",
-            help="Start at once, without measuring how long it takes, nor on a GPU how many trials to train together.",
-        ),
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the expected time.")] = False,
     tables: Tables = TablesChoice.RANKING,
+    **asked: Any,  # noqa: ANN401 - the fields of RunOptions
 ) -> None:
     """Train and score the trials of a suite; finished ones are skipped, interrupted ones are resumed."""
     from gan_bench.config.changes import parse_change
-    from gan_bench.config.cuts import PlanOptions
     from gan_bench.config.suite import find_suite
 
     find_suite(suite)  # an unknown name is reported before torch is loaded
-    from gan_bench.bench_options import BenchOptions
-    from gan_bench.execution.cluster.share import RayOptions
-    from gan_bench.execution.trial.claim import Policy
     from gan_bench.terminal.run_suite import run_suite
 
-    code = run_suite(
-        BenchOptions(
-            suite=suite,
-            results=results,
-            data=data,
-            device=device,
-            profile=profile.value,
-            plan=PlanOptions(
-                epochs=epochs,
-                train_limit=train_limit,
-                samples=samples,
-                seeds=seeds_of(seeds),
-                only=only,
-                extractors=tuple(extractor) if extractor else None,
-                allow_plugins=allow_plugins,
-                changes=dict(map(parse_change, change or ())),
-            ),
-            engine=engine.value,
-            executor=executor.value,
-            workers=workers,
-            group=group,
-            policy=Policy(retry_failed=retry_failed, fail_fast=fail_fast, time_limit=time_limit),
-            tracking_uri=None if no_tracking or join else tracking_uri or "",
-            experiment_prefix=experiment_prefix,
-            fresh=fresh,
-            dry_run=dry_run,
-            join=join,
-            measure=not no_estimate,
-            ray=RayOptions(address=ray_address, gpus=gpus_per_trial, cpus=cpus_per_trial),
-        ),
-        console(),
-        all_tables=tables is TablesChoice.ALL,
-    )
-    raise typer.Exit(code)
+    asked["seeds"] = seeds_of(asked["seeds"])
+    asked["changes"] = dict(map(parse_change, asked["changes"] or ()))
+    asked["extractors"] = tuple(asked["extractors"] or ())
+    options = RunOptions(suite, tracking=False if no_tracking else tracking_uri or True, **asked)
+    raise typer.Exit(run_suite(options, console(), all_tables=tables is TablesChoice.ALL))
 
 
 @app.command()

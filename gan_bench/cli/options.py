@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
 from gan_bench.core.errors import UserError
-
-
-class ProfileChoice(StrEnum):
-    """Values of ``--profile``."""
-
-    AUTO = "auto"
-    FULL = "full"
-    QUICK = "quick"
-
-
-class EngineChoice(StrEnum):
-    """Values of ``--engine``."""
-
-    AUTO = "auto"
-    REFERENCE = "reference"
-    FAST = "fast"
-
-
-class ExecutorChoice(StrEnum):
-    """Values of ``--executor``."""
-
-    AUTO = "auto"
-    INLINE = "inline"
-    PROCESSES = "processes"
-    RAY = "ray"
+from gan_bench.run_options import Option, RunOptions, declared
 
 
 class TablesChoice(StrEnum):
@@ -79,6 +58,8 @@ Tables = Annotated[TablesChoice, typer.Option("--tables", help="Which tables are
 AllowArchitecture = Annotated[
     bool, typer.Option("--allow-plugins", help="Run the Python file that the generator's architecture is of.")
 ]
+
+
 AllowPlugins = Annotated[
     bool, typer.Option("--allow-plugins", help="Run the Python files that the suite names under plugins.")
 ]
@@ -144,3 +125,55 @@ def _range(part: str) -> range:
     if not 0 <= stop - start < MAX_SEEDS:
         raise ValueError(part)
     return range(start, stop + 1)
+
+
+def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, in the place of its ``**asked``, a flag for every option of a run that the command line has."""
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    flags = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=_default(name, shown),
+            annotation=Annotated[
+                shown,
+                typer.Option(
+                    option.flag or f"--{name.replace('_', '-')}",
+                    help=_help(option),
+                    min=option.least,
+                    envvar=option.variable,
+                ),
+            ],
+        )
+        for name, (kind, option) in declared().items()
+        if option.shell
+        for shown in [_shown(kind, option)]
+    ]
+    kept = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own if each.kind is not each.VAR_KEYWORD]
+    command.__signature__ = inspect.Signature([*kept[:1], *flags, *kept[1:]])  # type: ignore[attr-defined]
+    command.__annotations__ = {}
+    return command
+
+
+def _default(name: str, shown: Any) -> Any:  # noqa: ANN401 - of any option
+    default = next(each.default for each in fields(RunOptions) if each.name == name)
+    if shown is Path:
+        return Path(str(default))
+    return None if default is MISSING or default == () else default
+
+
+def _help(option: Option) -> str:
+    return option.help if option.otherwise is None else f"{option.help[:-1]} \\[default: {option.otherwise}]."
+
+
+def _shown(kind: Any, option: Option) -> Any:  # noqa: ANN401 - types
+    """Return the type that an option has on the command line."""
+    if get_origin(kind) is Literal or kind in (bool, str, float):
+        return kind
+    if option.text:
+        return str | None
+    if kind == str | Path:
+        return Path
+    if kind == str | Path | None:
+        return Path | None
+    return kind if int in get_args(kind) or float in get_args(kind) or kind == str | None else list[str] | None

@@ -9,7 +9,6 @@ from functools import partial
 import torch
 
 from gan_bench.bench import Outcome, Preparation, carry_out, cluster_of, prepare
-from gan_bench.bench_options import BenchOptions
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import UnreadableError, UserError
@@ -21,6 +20,7 @@ from gan_bench.records.earlier import record_of, status_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
 from gan_bench.report.build import Report, build_report
+from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import (
     CLUSTER_GRACE_SECONDS,
     CONNECTING_GRACE_SECONDS,
@@ -41,7 +41,7 @@ was 3.0 (fully connected), 2.9 (DCGAN 28x28) and 1.7 (DCGAN 64x64); on the quiet
 for the first two."""
 
 
-def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool = False, signals: bool = True) -> int:
+def run_suite(options: RunOptions, console: PlainConsole, *, all_tables: bool = False, signals: bool = True) -> int:
     """Run a suite and say what becomes of it.
 
     Args:
@@ -62,7 +62,7 @@ def run_suite(options: BenchOptions, console: PlainConsole, *, all_tables: bool 
     return _run(options, StopRequest(console, hears=signals), console, all_tables=all_tables)
 
 
-def _run_on_cluster(options: BenchOptions, console: PlainConsole, *, all_tables: bool, signals: bool) -> int:
+def _run_on_cluster(options: RunOptions, console: PlainConsole, *, all_tables: bool, signals: bool) -> int:
     """Run a suite on a Ray cluster, hearing signals from the first: one may end parts of the cluster as well."""
     stop = StopRequest(console, CONNECTING_GRACE_SECONDS, hears=signals)
     with stop.listening():
@@ -75,7 +75,7 @@ def _run_on_cluster(options: BenchOptions, console: PlainConsole, *, all_tables:
             return 130
 
 
-def _run(options: BenchOptions, stop: StopRequest, console: PlainConsole, *, all_tables: bool) -> int:
+def _run(options: RunOptions, stop: StopRequest, console: PlainConsole, *, all_tables: bool) -> int:
     with told_to(PreparationLines(console)), cluster_of(options) as cluster:
         planned = partial(_announce_plan, asked=options.plan, console=console)
         prepared = prepare(options, stop, planned, cluster)
@@ -90,7 +90,7 @@ def _run(options: BenchOptions, stop: StopRequest, console: PlainConsole, *, all
 
 
 def _carry_out(
-    prepared: Preparation, options: BenchOptions, stop: StopRequest, console: PlainConsole
+    prepared: Preparation, options: RunOptions, stop: StopRequest, console: PlainConsole
 ) -> tuple[Outcome, Report | None]:
     """Run what is left of a plan, shown as it goes, and make the report."""
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
@@ -99,7 +99,7 @@ def _carry_out(
 
     def report() -> None:
         if not stop.asked and not options.join:  # whoever interrupts wants to leave
-            reports.append(build_report(options.results))
+            reports.append(build_report(options.folder))
 
     with (
         stop.listening(),
@@ -135,7 +135,7 @@ def _cluster(cluster: Cluster) -> str:
     )
 
 
-def _announce_work(prepared: Preparation, options: BenchOptions, console: PlainConsole) -> None:
+def _announce_work(prepared: Preparation, options: RunOptions, console: PlainConsole) -> None:
     plan, todo = prepared.plan, prepared.todo
     if options.workers and not prepared.pool and options.executor == "inline":
         console.say("--workers has no effect with --executor inline", style="yellow")
@@ -170,7 +170,7 @@ def _profile(profile: str, quick: int, *, whole: bool) -> str:
     return "full profile: the suite's whole protocol (--profile quick for a first look)"
 
 
-def _announce_time(prepared: Preparation, options: BenchOptions, console: PlainConsole) -> None:
+def _announce_time(prepared: Preparation, options: RunOptions, console: PlainConsole) -> None:
     estimate, pool = prepared.estimate, prepared.pool
     if estimate is None or estimate.seconds is None:
         return
@@ -204,7 +204,7 @@ def _list(prepared: Preparation, console: PlainConsole) -> None:
 # ------------------------------------------------------------------------------------------------- after
 
 
-def _say_tracking(answer: MirrorResult | None, options: BenchOptions, console: PlainConsole) -> None:
+def _say_tracking(answer: MirrorResult | None, options: RunOptions, console: PlainConsole) -> None:
     if answer is None:
         return
     uri = options.tracking_uri or ""
@@ -213,7 +213,7 @@ def _say_tracking(answer: MirrorResult | None, options: BenchOptions, console: P
     if answer.elsewhere:
         console.say("MLflow: another run of this suite mirrors it, with the trials of this one")
     elif answer.error or answer.lacks:
-        words = ["gan-bench", "sync", str(options.results)]
+        words = ["gan-bench", "sync", str(options.folder)]
         words += ["--tracking-uri", uri] if uri and shown(uri) == uri else []
         words += ["--experiment-prefix", options.experiment_prefix] if options.experiment_prefix else []
         repair = f"; `{shlex.join(words)}` completes it" if answer.lacks else ""
@@ -221,7 +221,7 @@ def _say_tracking(answer: MirrorResult | None, options: BenchOptions, console: P
         console.say(f"{what}: {answer.error or 'their records are damaged'}{repair}", style="yellow")
     if answer.experiment:
         server = server_page(uri)
-        where = "" if server else f" (`gan-bench ui --results {options.results}` serves it)"
+        where = "" if server else f" (`gan-bench ui --results {options.folder}` serves it)"
         console.say(f"MLflow{where}:")
         links = answer.views or (("Runs", link("{experiment}", None, "")),)
         for name, end in reversed(links):
@@ -233,14 +233,14 @@ def _conclude(
     prepared: Preparation,
     outcome: Outcome,
     report: Report | None,
-    options: BenchOptions,
+    options: RunOptions,
     console: PlainConsole,
     *,
     interrupted: bool,
     all_tables: bool,
 ) -> int:
     trials, suite = prepared.plan.trials, prepared.plan.suite
-    statuses = [_status(RecordDirectory.of(options.results, trial)) for trial in trials]
+    statuses = [_status(RecordDirectory.of(options.folder, trial)) for trial in trials]
     done = statuses.count(Status.DONE)
     if interrupted and (done < len(statuses) or options.fresh):
         _say_tracking(outcome.mirror, options, console)
@@ -271,7 +271,7 @@ def _conclude_share(outcome: Outcome, statuses: Sequence[Status | None], console
     return 1 if any(record.status is not Status.DONE for record in mine) else 0
 
 
-def _advice(options: BenchOptions) -> str:
+def _advice(options: RunOptions) -> str:
     if options.fresh:
         return "the same command without --fresh continues; trials that had not started keep their earlier records"
     return "the same command continues"
@@ -284,13 +284,13 @@ def _status(directory: RecordDirectory) -> Status | None:
         return None
 
 
-def _why(trial: Trial, prepared: Preparation, outcome: Outcome, options: BenchOptions) -> str:
+def _why(trial: Trial, prepared: Preparation, outcome: Outcome, options: RunOptions) -> str:
     """Return why a trial is not done."""
     if trial.id in prepared.blocked:
         return f"unreadable, skipped: {prepared.blocked[trial.id]}"
     if trial.id in outcome.results.held:
         return f"locked by {outcome.results.held[trial.id]}, skipped"
-    record = outcome.results.records.get(trial.id) or record_of(RecordDirectory.of(options.results, trial))
+    record = outcome.results.records.get(trial.id) or record_of(RecordDirectory.of(options.folder, trial))
     if record is None:
         return "not run"
     again = "" if trial.id in outcome.results.records else ", in an earlier run"

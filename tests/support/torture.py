@@ -22,12 +22,11 @@ from pathlib import Path
 import torch
 
 from gan_bench import bench
-from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.trial import Trial
 from gan_bench.execution.preflight.estimate import Estimate
-from gan_bench.execution.trial import checkpoints as checkpointing
-from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.trial import checkpoints
 from gan_bench.execution.workers.scheduler import shape_key
+from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import console
 from gan_bench.terminal.run_suite import run_suite
 
@@ -39,23 +38,9 @@ KINDS = ("time", *PLACES, "two names", "time", "")
 LONGEST = 2.5
 
 
-def options(suite: Path, results: Path, seeds: tuple[int, ...], *, tracked: bool) -> bench.BenchOptions:
-    return bench.BenchOptions(
-        suite=str(suite),
-        results=results,
-        data=None,
-        device="cpu",
-        profile="quick",
-        plan=PlanOptions(seeds=seeds),
-        engine="auto",
-        executor="inline",
-        workers=None,
-        group=None,
-        policy=Policy(),
-        tracking_uri="" if tracked else None,
-        experiment_prefix="",
-        fresh=False,
-        dry_run=False,
+def options(suite: Path, results: Path, seeds: tuple[int, ...], *, tracked: bool) -> RunOptions:
+    return RunOptions(
+        suite, results=results, device="cpu", profile="quick", seeds=seeds, executor="inline", tracking=tracked
     )
 
 
@@ -136,7 +121,7 @@ def main() -> None:
         return Estimate(0.0, {shape_key(trial.config): group for trial in trials})
 
     bench.estimate = expected
-    checkpointing.CHECKPOINT_SHARE = 5  # more checkpoints than a run would write
+    checkpoints.CHECKPOINT_SHARE = 5  # more checkpoints than a run would write
     results.mkdir(parents=True, exist_ok=True)
     struck: list[str] = []
     rounds = 0

@@ -1,0 +1,219 @@
+"""What a run can be asked for, declared once: the flags of ``gan-bench run`` and the arguments of ``gan_bench.run``."""
+
+from __future__ import annotations
+
+import json
+import operator
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from gan_bench.core.errors import UserError
+
+if TYPE_CHECKING:
+    from gan_bench.config.cuts import PlanOptions
+    from gan_bench.execution.cluster.share import RayOptions
+    from gan_bench.execution.trial.claim import Policy
+
+
+@dataclass(frozen=True)
+class Option:
+    """How an option is written and what it does.
+
+    Attributes:
+        help: What it does.
+        flag: Its name on the command line, where it is not that of the field.
+        text: Whether the command line takes one text, which its own code reads.
+        otherwise: What happens without it, where the default does not say it.
+        variable: The environment variable that sets it on the command line.
+        least: The least value.
+        same_trials: Whether a command must have it to run the same trials again.
+        shell: Whether the command line has it at all; it may have others in its place.
+    """
+
+    help: str
+    flag: str | None = None
+    text: bool = False
+    otherwise: str | None = None
+    variable: str | None = None
+    least: int | None = None
+    same_trials: bool = False
+    shell: bool = True
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run is asked for; the options of ``gan_bench.run`` and of ``gan-bench run``.
+
+    A new one is a line here: both have it, it is checked, and ``command`` repeats it where it must.
+
+    Raises:
+        UserError: A value is none of its choices, or no whole number where one is needed.
+    """
+
+    suite: str | Path
+    _: KW_ONLY
+    results: Annotated[str | Path, Option("Folder for records.", same_trials=True)] = "results"
+    data: Annotated[str | Path | None, Option("Folder of the datasets.", otherwise="$GAN_BENCH_DATA, else data")] = None
+    device: Annotated[str, Option("auto, cpu, cuda or cuda:N.", same_trials=True)] = "auto"
+    engine: Annotated[Literal["auto", "reference", "fast"], Option("Training engine.", same_trials=True)] = "auto"
+    profile: Annotated[
+        Literal["auto", "full", "quick"], Option("auto is full on a GPU, quick on a CPU.", same_trials=True)
+    ] = "auto"
+    epochs: Annotated[int | None, Option("Cap on the epochs.", least=1, same_trials=True)] = None
+    train_limit: Annotated[int | None, Option("Cap on the training images.", least=2, same_trials=True)] = None
+    samples: Annotated[int | None, Option("Generated images per evaluation.", least=2, same_trials=True)] = None
+    seeds: Annotated[Sequence[int] | None, Option("Seeds, such as 0,1,2 or 0-4.", text=True, same_trials=True)] = None
+    only: Annotated[
+        str | None, Option("Run only trials whose names match this glob or contain it.", same_trials=True)
+    ] = None
+    changes: Annotated[
+        Mapping[str, Any],
+        Option("Set a value in every trial, such as lr=1e-4; may be repeated.", flag="--set", same_trials=True),
+    ] = field(default_factory=dict)
+    extractors: Annotated[
+        Sequence[str], Option("Score with this extractor; may be repeated.", flag="--extractor", same_trials=True)
+    ] = ()
+    executor: Annotated[
+        Literal["auto", "inline", "processes", "ray"],
+        Option("Where trials run; auto is processes where several can run at a time.", same_trials=True),
+    ] = "auto"
+    workers: Annotated[int | None, Option("Processes.", otherwise="one per core or GPU", least=1, same_trials=True)] = (
+        None
+    )
+    ray_address: Annotated[str | None, Option("Ray's head.", otherwise="$RAY_ADDRESS, else one on this machine")] = None
+    gpus_per_trial: Annotated[
+        float | None, Option("GPU of a task on Ray, such as 0.25.", otherwise="1 where there are any", same_trials=True)
+    ] = None
+    cpus_per_trial: Annotated[float, Option("CPU cores of a task on Ray, and its threads.", same_trials=True)] = 1.0
+    group: Annotated[
+        int | None,
+        Option("Trials that train together.", otherwise="what is fastest on a GPU", least=1, same_trials=True),
+    ] = None
+    time_limit: Annotated[float | None, Option("Seconds one trial may take.", least=1)] = None
+    retry_failed: Annotated[bool, Option("Run failed trials again.")] = False
+    fail_fast: Annotated[bool, Option("Skip the rest after a bad trial.")] = False
+    tracking: Annotated[
+        bool | str, Option("Whether MLflow is kept, in SQLite beside the results, or its tracking URI.", shell=False)
+    ] = False
+    experiment_prefix: Annotated[
+        str, Option("Put before the names of MLflow experiments.", variable="GAN_BENCH_EXPERIMENT_PREFIX")
+    ] = ""
+    join: Annotated[
+        bool, Option("Share the suite with other processes, such as those of a Slurm array: no report, no MLflow.")
+    ] = False
+    fresh: Annotated[bool, Option("Ignore earlier records of these trials.")] = False
+    allow_plugins: Annotated[
+        bool, Option("Run the Python files that the suite names under plugins.", same_trials=True)
+    ] = False
+    no_estimate: Annotated[
+        bool,
+        Option(
+            "Start at once, without measuring how long it takes, nor on a GPU how many trials to train together.",
+            variable="GAN_BENCH_NO_ESTIMATE",
+        ),
+    ] = False
+    dry_run: Annotated[bool, Option("Print the plan and the expected time.")] = False
+    quiet: Annotated[bool, Option("Print nothing.", shell=False)] = True
+
+    def __post_init__(self) -> None:
+        for name, (kind, option) in declared().items():
+            checked = _checked(name, getattr(self, name), kind, option)
+            object.__setattr__(self, name, checked)
+
+    @cached_property
+    def folder(self) -> Path:
+        """The results folder."""
+        return Path(self.results)
+
+    @cached_property
+    def plan(self) -> PlanOptions:
+        """Caps, seeds and a filter, as a plan takes them; its profile is chosen later.
+
+        Raises:
+            UserError: A number is outside its limits, or no field of a trial can be changed so.
+        """
+        from gan_bench.config.cuts import PlanOptions
+
+        return PlanOptions(
+            epochs=self.epochs,
+            train_limit=self.train_limit,
+            samples=self.samples,
+            seeds=None if self.seeds is None else tuple(_whole("seed", seed) for seed in self.seeds),
+            only=self.only,
+            changes=dict(self.changes or {}),
+            extractors=tuple(self.extractors or ()) or None,
+            allow_plugins=self.allow_plugins,
+        )
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What becomes of trials that ended before or end badly."""
+        from gan_bench.execution.trial.claim import Policy
+
+        return Policy(retry_failed=self.retry_failed, fail_fast=self.fail_fast, time_limit=self.time_limit)
+
+    @cached_property
+    def ray(self) -> RayOptions:
+        """What is asked of a cluster, for the executor of that name."""
+        from gan_bench.execution.cluster.share import RayOptions
+
+        return RayOptions(address=self.ray_address, gpus=self.gpus_per_trial, cpus=self.cpus_per_trial)
+
+    @property
+    def tracking_uri(self) -> str | None:
+        """Where MLflow is: empty for SQLite beside the results, None for no tracking."""
+        if self.join or self.tracking is False:
+            return None
+        return "" if self.tracking is True else self.tracking
+
+    def command(self) -> str:
+        """Return the command that runs the same trials again; where data and MLflow lie is left out."""
+        words = ["gan-bench", "run", str(self.suite)]
+        defaults = {each.name: each.default for each in fields(self)}
+        for name, (_, option) in declared().items():
+            value = getattr(self, name)
+            if not option.same_trials or not value or str(value) == str(defaults[name]):
+                continue
+            flag = option.flag or f"--{name.replace('_', '-')}"
+            words += [flag] if value is True else [word for text in _texts(value) for word in (flag, text)]
+        return shlex.join(words)
+
+
+def declared() -> dict[str, tuple[Any, Option]]:
+    """Return every option but the suite by name: its type and how it is written."""
+    hints = get_type_hints(RunOptions, include_extras=True)
+    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Annotated}
+
+
+def _checked(name: str, value: Any, kind: Any, option: Option) -> Any:  # noqa: ANN401 - of any option
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise UserError(f"{name} must be one of {', '.join(get_args(kind))}, not {value!r}")
+        return value
+    if value is None:
+        return None
+    if int in get_args(kind):
+        value = _whole(name, value)
+    if option.least is not None and value < option.least:
+        raise UserError(f"{name} must be at least {option.least}, not {value!r}")
+    return value
+
+
+def _whole(name: str, value: Any) -> int:  # noqa: ANN401 - what somebody passed
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UserError(f"{name} must be a whole number, not {value!r}") from None
+
+
+def _texts(value: Any) -> list[str]:  # noqa: ANN401 - of any option
+    """Write a value as the command line takes it: once, or once for each of its parts."""
+    if isinstance(value, Mapping):
+        return [f"{k}={json.dumps(v) if isinstance(v, (list, tuple, bool)) else v}" for k, v in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [",".join(map(str, value))] if isinstance(value[0], int) else list(value)
+    return [str(value)]
