@@ -36,10 +36,11 @@ import pandas as pd
 from gan_bench.config.data_root import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.records.reader import StoredTrial, existing, fault_of, scan
+from gan_bench.records.schema import STATISTICS
 from gan_bench.records.shared import lend_measures
 from gan_bench.report.compare.comparison import Comparison
 from gan_bench.report.compare.comparison import compare as compare_folders
-from gan_bench.report.study.frame import STATISTICS, build_frames
+from gan_bench.report.study.frame import build_frames
 from gan_bench.run_options import RunOptions, declared
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def load(results: PathLike) -> ResultTables:
         epochs=frames.history,
         steps=pd.DataFrame(
             [
-                {"trial": item.trial["id"], **{key: line[key] for key in ("epoch", "step", *STATISTICS)}}
+                {"trial": item.trial["id"], **{key: line.get(key) for key in ("epoch", "step", *STATISTICS)}}
                 for item in sound
                 for line in item.history
                 if line["kind"] == "step"

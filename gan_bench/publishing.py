@@ -175,7 +175,7 @@ def _check_replaceable(plan: _Plan) -> None:
         return
     if target.is_symlink() or target.samefile(plan.suite) or not (target / LEFT_OUT).is_file():
         raise UserError(f"{target} is there and is no earlier publication; {elsewhere}")
-    earlier: Mapping[str, str] = read_publication(target).get("published", {})
+    earlier = _published(target)
     for name in sorted({*plan.files, *earlier}):
         place = target / name
         if any(folder.is_symlink() for folder in (place, *place.parents) if folder.is_relative_to(target)):
@@ -209,9 +209,15 @@ def _check_nothing_gained(plan: _Plan, earlier: Mapping[str, str]) -> None:
                 )
 
 
+def _published(target: Path) -> Mapping[str, str]:
+    """Return the digests of the files that an earlier publication copied."""
+    found = read_publication(target)
+    return found.get("published", {}) if found else {}
+
+
 def _carry_out(plan: _Plan) -> Publication:
     """Bring a folder up to a plan, file by file, the list of what it holds last: a killed one is completed later."""
-    earlier: Mapping[str, str] = read_publication(plan.target).get("published", {}) if plan.target.exists() else {}
+    earlier = _published(plan.target) if plan.target.exists() else {}
     published, size = dict[str, str](), 0
     for name, source in plan.files.items():
         content, place = _content(source), plan.target / name
@@ -253,7 +259,7 @@ def _copied(stored: StoredTrial, *, weights: bool, samples: bool) -> Iterator[st
 
 def _plan_text(suite: Path) -> bytes:
     """Return the plan with a command that says what was run and not where."""
-    plan = read_known(suite / PLAN, schema.PLAN, schema.Plan)
+    plan = read_known(suite / PLAN, schema.PLAN)
     if "command" in plan:
         plan["command"] = _without_places(plan["command"])
     return object_text({key: value for key, value in plan.items() if key != SEAL}).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,6 +19,7 @@ from gan_bench.execution.trial.environment import choose_device, describe, fix_b
 from gan_bench.execution.workers.scheduler import run_alone, steps_until
 from gan_bench.records.json_files import finite
 from gan_bench.records.reader import StoredTrial, scan
+from gan_bench.records.schema import NO_RECORD, STATISTICS, Statistics
 from gan_bench.records.verify import Verdict
 
 RERUN_STEPS = 200
@@ -70,7 +72,8 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     now = describe(device, before["engine"], context.identity(config))
     logged = next((line for line in stored.history if line["step"] <= RERUN_STEPS), stored.history[0])
     seen = finite(run_alone(steps_until(context.engine(config), logged["step"])).last)
-    wanted = logged["last"] if logged["kind"] == "epoch" else {name: logged[name] for name in seen}
+    line: Statistics = logged["last"] if logged["kind"] == "epoch" else logged
+    wanted = {name: line[name] for name in STATISTICS}
     watched = ("device", "device_name", "libraries", "data_sha256", "networks_sha256", "engine", "threads")
     others = [name for name in watched if before.get(name, now[name]) != now[name]]  # older records lack some
     kinds = ("architectures/", "losses/", "datasets/")
@@ -79,13 +82,14 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
         for key, part in before.get("parts", {}).items()
         if key.startswith(kinds) and part.get("sha256") != now["parts"].get(key, {}).get("sha256")
     ]
-    if (stored.record or {}).get("group", 1) > 1:
+    if (stored.record or NO_RECORD).get("group", 1) > 1:
         others.append("step: it trained in a group, and this one alone")
     name, step = stored.trial["name"], logged["step"]
     if seen == wanted:
         return Verdict(name, (), (f"step {step} is the same to the bit",))
-    known = [key for key in seen if seen[key] is not None and wanted[key] is not None]
-    apart = max((abs(seen[key] - wanted[key]) for key in known), default=float("inf"))
+    apart = max(
+        (abs(seen[key] - value) for key, value in wanted.items() if None not in (value, seen[key])), default=math.inf
+    )
     text = f"step {step} differs by up to {apart:.3g}"
     if others:
         return Verdict(name, (), (f"{text}, as it may: other {', '.join(others)}",))

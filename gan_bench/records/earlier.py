@@ -27,7 +27,7 @@ def record_of(directory: RecordDirectory) -> TrialRecord | None:
         UnreadableError: The system does not let this process read it, which is none either.
     """
     try:
-        found = read_optional(directory.record, schema.RECORD, schema.Record)
+        found = read_optional(directory.record, schema.RECORD)
     except UnreadableError:
         raise
     except RecordError:
@@ -68,18 +68,18 @@ def status_of(directory: RecordDirectory) -> Status | None:
     return record.status if record else None
 
 
-def environment_of(directory: RecordDirectory) -> Mapping[str, Any]:
+def environment_of(directory: RecordDirectory) -> schema.Environment:
     """Return ``environment.json`` of an earlier run, empty when there is none or it is damaged.
 
     Raises:
         UnreadableError: The system does not let this process read it.
     """
     try:
-        return read_optional(directory.environment, schema.ENVIRONMENT, schema.Environment) or {}
+        return read_optional(directory.environment, schema.ENVIRONMENT) or schema.NO_ENVIRONMENT
     except UnreadableError:
         raise
     except RecordError:
-        return {}
+        return schema.NO_ENVIRONMENT
 
 
 def require_access(directory: RecordDirectory) -> None:
@@ -117,7 +117,7 @@ def content_fault(directory: RecordDirectory) -> str | None:
     try:
         if os.path.lexists(directory.path):
             refuse_links(directory.path)
-        read_optional(directory.environment, schema.ENVIRONMENT, schema.Environment)
+        read_optional(directory.environment, schema.ENVIRONMENT)
     except UnreadableError:
         raise
     except RecordError as error:

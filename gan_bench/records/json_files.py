@@ -10,14 +10,16 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.records.schema import Form
 
+T = TypeVar("T")
 SEAL = "sha256"
 """Key of a JSON file's own digest; files of earlier versions have none."""
 REMEDY = "run the suite again to replace it"
@@ -153,34 +155,32 @@ def parse_object(path: Path, text: bytes) -> dict[str, Any]:
     return content
 
 
-def read_known(path: Path, form: TypeAdapter[Any], keys: type) -> dict[str, Any]:
+def read_known(path: Path, form: Form[T]) -> T:
     """Read a JSON object of a documented form.
 
     Args:
         path: The file.
-        form: What validates it.
-        keys: The typed dict of the form, whose keys are documented.
+        form: Its form.
 
     Raises:
         RecordError: It cannot be read, is not what was written, or is of another form.
     """
-    return known(path, read_object(path), form, keys)
+    return known(path, read_object(path), form)
 
 
-def known(path: Path, content: dict[str, Any], form: TypeAdapter[Any], keys: type) -> dict[str, Any]:
+def known(path: Path, content: dict[str, Any], form: Form[T]) -> T:
     """Validate an object that was read; without a digest of its own, it may hold no key that is not documented.
 
     Raises:
         RecordError: It is of another form.
     """
-    unknown = set(content) - set(keys.__annotations__)
+    unknown = set(content) - form.keys
     if unknown and SEAL not in content:
         raise RecordError(f"{path} is damaged: unknown key {min(unknown)[:40]!r}; {REMEDY}")
     try:
-        checked: dict[str, Any] = form.validate_python(content)
+        return form.validate(content)
     except ValidationError as error:
         raise RecordError(f"{path} is damaged: {first_problem(error)}; {REMEDY}") from None
-    return checked
 
 
 def first_problem(error: ValidationError) -> str:

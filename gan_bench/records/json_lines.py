@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from gan_bench.core.errors import RecordError
 from gan_bench.records.json_files import REMEDY, first_problem, read_file
 
+T = TypeVar("T")
 
-def read_lines(path: Path, form: TypeAdapter[Any], skipped: bytes = b"") -> list[dict[str, Any]]:
+
+def read_lines(path: Path, form: TypeAdapter[list[T]], skipped: bytes = b"") -> list[T]:
     """Read a JSON-lines file, leaving out a last line that a kill cut short and lines that start with ``skipped``.
 
     Raises:
@@ -26,7 +28,7 @@ def read_lines(path: Path, form: TypeAdapter[Any], skipped: bytes = b"") -> list
         return []
 
 
-def parse_lines(path: Path, text: bytes, form: TypeAdapter[Any], skipped: bytes = b"") -> list[dict[str, Any]]:
+def parse_lines(path: Path, text: bytes, form: TypeAdapter[list[T]], skipped: bytes = b"") -> list[T]:
     """Return the lines that a file holds, as ``read_lines`` does.
 
     Raises:
@@ -35,10 +37,10 @@ def parse_lines(path: Path, text: bytes, form: TypeAdapter[Any], skipped: bytes 
     raw = text.split(b"\n")
     numbered = [(i, line) for i, line in enumerate(raw, 1) if line and not (skipped and line.startswith(skipped))]
     with contextlib.suppress(ValidationError):  # whole files are read at once; only damage is looked at closely
-        lines: list[dict[str, Any]] = form.validate_json(b"[" + b",".join(line for _, line in numbered) + b"]")
+        lines: list[T] = form.validate_json(b"[" + b",".join(line for _, line in numbered) + b"]")
         if len(lines) == len(numbered):
             return lines
-    found: list[dict[str, Any]] = []
+    found: list[T] = []
     for number, line in numbered:
         if number == len(raw) and not _is_json(line):
             break
@@ -52,7 +54,7 @@ def parse_lines(path: Path, text: bytes, form: TypeAdapter[Any], skipped: bytes 
     return found
 
 
-def read_new_lines(path: Path, form: TypeAdapter[Any], offset: int) -> tuple[list[dict[str, Any]], int]:
+def read_new_lines(path: Path, form: TypeAdapter[list[T]], offset: int) -> tuple[list[T], int]:
     """Read what was appended to a JSON-lines file; a last line that is still being written is left for later.
 
     Args:
@@ -76,7 +78,7 @@ def read_new_lines(path: Path, form: TypeAdapter[Any], offset: int) -> tuple[lis
     if not whole:
         return [], start
     try:
-        lines: list[dict[str, Any]] = form.validate_json(b"[" + whole.replace(b"\n", b",") + b"]")
+        lines: list[T] = form.validate_json(b"[" + whole.replace(b"\n", b",") + b"]")
     except ValidationError as error:
         raise RecordError(f"{path} is damaged after byte {start}: {first_problem(error)}; {REMEDY}") from None
     return lines, start + len(whole) + 1

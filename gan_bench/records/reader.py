@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter
+from typing import Any, TypeVar, cast
 
 from gan_bench.config.trial import RESERVED_NAMES, TrialConfig
 from gan_bench.core.errors import AlteredError, CopiedError, RecordError, UnreadableError, UserError
@@ -55,17 +53,19 @@ class StoredTrial:
     """
 
     path: Path
-    trial: Mapping[str, Any]
-    environment: Mapping[str, Any]
-    history: list[dict[str, Any]]
-    evaluations: list[dict[str, Any]]
-    record: Mapping[str, Any] | None
+    trial: schema.Trial | schema.PlannedTrial
+    environment: schema.Environment
+    history: list[schema.Line]
+    evaluations: list[schema.Evaluation]
+    record: schema.Record | None
     fault: RecordError | None = None
 
 
 # ------------------------------------------------------------------------------------------- one record
 
 
+T = TypeVar("T")
+P = TypeVar("P", schema.Trial, schema.PlannedTrial)
 Steps = bool | Callable[[Mapping[str, Any]], bool]
 """Whether ``step`` lines of histories are read; a function says it for each trial, from its config."""
 
@@ -138,23 +138,23 @@ def _parsed(path: Path, texts: Mapping[str, bytes], steps: Steps) -> StoredTrial
     return StoredTrial(
         path=path,
         trial=trial,
-        environment=_known(directory.environment, texts, schema.ENVIRONMENT, schema.Environment) or {},
+        environment=_known(directory.environment, texts, schema.ENVIRONMENT) or schema.NO_ENVIRONMENT,
         history=parse_lines(directory.history, texts.get(HISTORY, b""), schema.HISTORY, skipped),
         evaluations=parse_lines(directory.evaluations, texts.get(EVALUATIONS, b""), schema.EVALUATIONS),
-        record=_known(directory.record, texts, schema.RECORD, schema.Record),
+        record=_known(directory.record, texts, schema.RECORD),
     )
 
 
-def _known(path: Path, texts: Mapping[str, bytes], form: TypeAdapter[Any], keys: type) -> dict[str, Any] | None:
+def _known(path: Path, texts: Mapping[str, bytes], form: schema.Form[T]) -> T | None:
     text = texts.get(path.name)
-    return None if text is None else known(path, parse_object(path, text), form, keys)
+    return None if text is None else known(path, parse_object(path, text), form)
 
 
 def _altered(
-    path: Path, record: Mapping[str, Any] | None, texts: Mapping[str, bytes], *, history: bool
+    path: Path, record: schema.Record | None, texts: Mapping[str, bytes], *, history: bool
 ) -> AlteredError | None:
     """Return which of the files read do not fit the digests in record.json; old records have none."""
-    kept = (record or {}).get("files")
+    kept = (record or schema.NO_RECORD).get("files")
     if not kept:
         return None
     for name in (TRIAL, ENVIRONMENT, EVALUATIONS, *((HISTORY,) if history else ())):
@@ -171,7 +171,7 @@ def _is_altered(path: Path, *, is_there: bool) -> AlteredError:
     return AlteredError(f"{path} {what}; {REMEDY}")
 
 
-def check_saved(path: Path, record: Mapping[str, Any] | None, names: Iterable[str]) -> None:
+def check_saved(path: Path, record: schema.Record | None, names: Iterable[str]) -> None:
     """Make sure that files of a record are what was saved, before they are drawn from, scored, copied or registered.
 
     Args:
@@ -184,7 +184,8 @@ def check_saved(path: Path, record: Mapping[str, Any] | None, names: Iterable[st
         RecordError: One is a link.
         UnreadableError: The system does not let this process read one.
     """
-    kept, weights = (record or {}).get("files") or {}, (record or {}).get("weights_sha256")
+    ended = record or schema.NO_RECORD
+    kept, weights = ended.get("files") or {}, ended.get("weights_sha256")
     for name in names:
         text = _optional(path / name)
         wanted = kept.get(name) if kept else weights if name == WEIGHTS else None
@@ -192,7 +193,7 @@ def check_saved(path: Path, record: Mapping[str, Any] | None, names: Iterable[st
             raise _is_altered(path / name, is_there=True)
 
 
-def _parsed_trial(directory: RecordDirectory, text: bytes | None) -> Mapping[str, Any]:
+def _parsed_trial(directory: RecordDirectory, text: bytes | None) -> schema.Trial:
     if text is None:
         raise RecordError(f"{directory.path} has no trial.json, so nobody can say what it is; {REMEDY}")
     trial = parse_object(directory.trial, text)
@@ -201,10 +202,10 @@ def _parsed_trial(directory: RecordDirectory, text: bytes | None) -> Mapping[str
             f"{directory.trial} has record version {str(trial.get('schema'))[:20]}, this gan_bench reads "
             f"{SCHEMA_VERSION}; use the gan_bench that wrote it"
         )
-    return _with_config(directory.trial, known(directory.trial, trial, schema.TRIAL, schema.Trial))
+    return _with_config(directory.trial, known(directory.trial, trial, schema.TRIAL))
 
 
-def _with_config(path: Path, trial: Mapping[str, Any]) -> dict[str, Any]:
+def _with_config(path: Path, trial: P) -> P:
     """Return a trial whose config has all fields, those that were added since it was written included.
 
     Raises:
@@ -217,10 +218,10 @@ def _with_config(path: Path, trial: Mapping[str, Any]) -> dict[str, Any]:
         raise RecordError(f"{path} is damaged: its config is not valid ({error}); {REMEDY}") from None
     if found != trial["id"]:
         raise RecordError(f"{path} is damaged: its id {trial['id'][:40]} is not that of its config, {found}; {REMEDY}")
-    return {**trial, "config": complete}
+    return cast("P", {**trial, "config": complete})
 
 
-def read_optional(path: Path, form: TypeAdapter[Any], keys: type) -> dict[str, Any] | None:
+def read_optional(path: Path, form: schema.Form[T]) -> T | None:
     """Read a JSON object of a documented form, or return None when there is none.
 
     Raises:
@@ -228,7 +229,7 @@ def read_optional(path: Path, form: TypeAdapter[Any], keys: type) -> dict[str, A
         UnreadableError: The system does not let this process read it.
     """
     text = _optional(path)
-    return None if text is None else known(path, parse_object(path, text), form, keys)
+    return None if text is None else known(path, parse_object(path, text), form)
 
 
 def read_header(path: Path) -> StoredTrial:
@@ -243,10 +244,10 @@ def read_header(path: Path) -> StoredTrial:
     return StoredTrial(
         path=path,
         trial=_parsed_trial(directory, _optional(directory.trial)),
-        environment=read_optional(directory.environment, schema.ENVIRONMENT, schema.Environment) or {},
+        environment=read_optional(directory.environment, schema.ENVIRONMENT) or schema.NO_ENVIRONMENT,
         history=[],
         evaluations=[],
-        record=read_optional(directory.record, schema.RECORD, schema.Record),
+        record=read_optional(directory.record, schema.RECORD),
     )
 
 
@@ -361,7 +362,7 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
 def _baselines_fault(suite: Path) -> RecordError | None:
     """Return why the scores of real images of a suite cannot be believed; there may be none."""
     try:
-        read_optional(suite / BASELINES, schema.BASELINES, schema.Baselines)
+        read_optional(suite / BASELINES, schema.BASELINES)
     except RecordError as error:
         return error
     return None
@@ -370,7 +371,7 @@ def _baselines_fault(suite: Path) -> RecordError | None:
 def _is_elsewhere(suite: Path) -> bool:
     """True if a folder's plan is that of a suite of another name."""
     try:
-        named: str = read_known(suite / PLAN, schema.PLAN, schema.Plan)["suite"]
+        named = read_known(suite / PLAN, schema.PLAN)["suite"]
     except (RecordError, OSError):
         return False
     return named != suite.resolve().name
@@ -429,7 +430,7 @@ def _without_record(
             yield StoredTrial(
                 path=suite / row["directory"],
                 trial=row,
-                environment={},
+                environment=schema.NO_ENVIRONMENT,
                 history=[],
                 evaluations=[],
                 record=None,
@@ -437,18 +438,17 @@ def _without_record(
             )
 
 
-def read_plan(suite: Path) -> list[dict[str, Any]]:
+def read_plan(suite: Path) -> list[schema.PlannedTrial]:
     """Read the trials that were planned of a suite.
 
     Raises:
         RecordError: The plan is damaged.
     """
     path = suite / PLAN
-    rows: list[dict[str, Any]] = read_known(path, schema.PLAN, schema.Plan)["trials"]
-    return [check_planned(path, row) for row in rows]
+    return [check_planned(path, row) for row in read_known(path, schema.PLAN)["trials"]]
 
 
-def check_planned(path: Path, row: Mapping[str, Any]) -> dict[str, Any]:
+def check_planned(path: Path, row: schema.PlannedTrial) -> schema.PlannedTrial:
     """Return a planned trial with all fields of its config.
 
     Raises:
@@ -470,19 +470,19 @@ def read_left_out(suite: Path) -> dict[str, dict[str, str]]:
     Raises:
         RecordError: The list is damaged.
     """
-    files: dict[str, dict[str, str]] = read_publication(suite).get("files", {})
-    return files
+    found = read_publication(suite)
+    return found["files"] if found else {}
 
 
-def read_publication(suite: Path) -> Mapping[str, Any]:
-    """Read ``left-out.json`` of a published suite: what it does without, and what was copied; empty for other records.
+def read_publication(suite: Path) -> schema.LeftOut | None:
+    """Read ``left-out.json`` of a published suite: what it does without, and what was copied; None for other records.
 
     Raises:
         RecordError: It is damaged.
         UnreadableError: The system does not let this process read it.
     """
     try:
-        return read_optional(suite / LEFT_OUT, schema.LEFT_OUT, schema.LeftOut) or {}
+        return read_optional(suite / LEFT_OUT, schema.LEFT_OUT)
     except UnreadableError:
         raise
     except RecordError as error:
@@ -490,7 +490,7 @@ def read_publication(suite: Path) -> Mapping[str, Any]:
         raise RecordError(str(error).replace(REMEDY, remedy)) from None
 
 
-def excused(left_out: Mapping[str, str], record: Mapping[str, Any] | None) -> frozenset[str]:
+def excused(left_out: Mapping[str, str], record: schema.Record | None) -> frozenset[str]:
     """Return which files of a trial may be missing: those that were left out of the record that is there.
 
     Args:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from gan_bench.config.measures import MEASURES
+from gan_bench.records import schema
 
 SCHEMA_VERSION = 1
 """Version of everything a record directory holds; raised when a reader must know the difference."""
@@ -101,9 +102,9 @@ class Score:
         weights = f",{self.weights}" if self.weights else ""
         return f"{self.metric}[{self.extractor},{self.split},{self.generated}{weights}]"
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the score as a JSON-able dict."""
-        return {"name": self.name, **asdict(self)}
+    def to_json(self) -> schema.Score:
+        """Return the score as a line of evaluations has it."""
+        return cast("schema.Score", {"name": self.name, **asdict(self)})
 
 
 def best_scores(scores: list[tuple[int, dict[str, float | None]]]) -> dict[str, dict[str, float]]:

@@ -6,9 +6,9 @@ A test compares them with what is written. Keys that earlier versions did not wr
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Generic, Literal, NotRequired, TypeVar, cast, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, TypeAdapter, with_config
 from pydantic.fields import FieldInfo
 from typing_extensions import TypedDict
 
@@ -58,10 +58,9 @@ Digest = Annotated[str, doc("SHA-256 of the rest of this file, as canonical JSON
 Schema = Annotated[Literal[1], doc("version of the record layout")]
 
 
+@with_config(_FORM)
 class Trial(TypedDict):
     """``trial.json``, written before training starts."""
-
-    __pydantic_config__ = _FORM  # type: ignore[misc]
 
     schema: Schema
     id: Annotated[str, doc("first eight hex digits of the SHA-256 of the config's canonical JSON")]
@@ -73,10 +72,9 @@ class Trial(TypedDict):
     sha256: NotRequired[Digest]
 
 
+@with_config(_FORM)
 class Part(TypedDict):
     """What a part of another package or of a local file was loaded from."""
-
-    __pydantic_config__ = _FORM  # type: ignore[misc]
 
     name: Annotated[str, doc("name of the distribution, or of the local file")]
     version: Annotated[str, doc("version of the distribution; empty for a file")]
@@ -84,10 +82,9 @@ class Part(TypedDict):
     path: NotRequired[Annotated[str | None, doc("the local file, or null")]]
 
 
+@with_config(_FORM)
 class Environment(TypedDict):
     """``environment.json``, written when the trial first starts."""
-
-    __pydantic_config__ = _FORM  # type: ignore[misc]
 
     schema: Schema
     started: Annotated[Moment, doc("when the trial first started, ISO 8601 in UTC [timing]")]
@@ -129,10 +126,9 @@ class Environment(TypedDict):
     sha256: NotRequired[Digest]
 
 
+@with_config(_FORM)
 class Statistics(TypedDict):
     """The four values that the articles watch."""
-
-    __pydantic_config__ = _FORM  # type: ignore[misc]
 
     loss_d: Annotated[Number, doc("D's loss with its penalties; in the articles BCE(D(x), 1) + BCE(D(G(z)), 0)")]
     loss_g: Annotated[
@@ -146,6 +142,11 @@ class Statistics(TypedDict):
     ]
 
 
+Statistic = Literal["loss_d", "loss_g", "d_real", "d_fake"]
+STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
+
+
+@with_config(_FORM)
 class Step(Statistics):
     """A ``step`` line of ``history.jsonl``, one per log interval."""
 
@@ -154,10 +155,9 @@ class Step(Statistics):
     step: Annotated[Count, doc("update steps done so far")]
 
 
+@with_config(_FORM)
 class Epoch(TypedDict):
     """An ``epoch`` line of ``history.jsonl``, one per finished epoch."""
-
-    __pydantic_config__ = _FORM  # type: ignore[misc]
 
     kind: Annotated[Literal["epoch"], doc('"epoch"')]
     epoch: Annotated[Count, doc("epochs finished")]
@@ -171,10 +171,9 @@ class Epoch(TypedDict):
     ]
 
 
+@with_config(_FORM)
 class Score(TypedDict):
     """One score of an evaluation."""
-
-    __pydantic_config__ = _FORM  # type: ignore[misc]
 
     name: Annotated[
         str,
@@ -207,10 +206,9 @@ class Score(TypedDict):
     note: NotRequired[Annotated[str | None, doc("why the value is null or doubtful, or null")]]
 
 
+@with_config(_FORM)
 class Evaluation(TypedDict):
     """A line of ``evaluations.jsonl``."""
-
-    __pydantic_config__ = _FORM  # type: ignore[misc]
 
     epoch: Annotated[Count, doc("epochs finished when the scores were taken; 0 is the untrained generator")]
     step: NotRequired[Annotated[Count, doc("update steps done so far")]]
@@ -220,10 +218,9 @@ class Evaluation(TypedDict):
     scores: Annotated[list[Score], doc("list of scores, each with its protocol")]
 
 
+@with_config(_FORM)
 class Baseline(TypedDict):
     """One baseline in ``SUITE/anchors.json``: held-out real images scored as if they had been generated."""
-
-    __pydantic_config__ = _FORM  # type: ignore[misc]
 
     dataset: Annotated[str, doc("dataset name")]
     image_size: Annotated[Count, doc("height and width the images were prepared to")]
@@ -237,6 +234,7 @@ class Baseline(TypedDict):
     scores: Annotated[list[Score], doc("list of scores of these real images, each with its protocol")]
 
 
+@with_config(_FORM)
 class Best(TypedDict):
     """The best value of one score."""
 
@@ -244,10 +242,9 @@ class Best(TypedDict):
     epoch: Annotated[Count, doc("the epoch it was found at")]
 
 
+@with_config(_FORM)
 class Record(TypedDict):
     """``record.json``, written last and atomically."""
-
-    __pydantic_config__ = _FORM  # type: ignore[misc]
 
     schema: Schema
     status: Annotated[
@@ -310,10 +307,9 @@ class Record(TypedDict):
     sha256: NotRequired[Digest]
 
 
+@with_config(_FORM)
 class PlannedTrial(TypedDict):
     """One trial of ``SUITE/plan.json``."""
-
-    __pydantic_config__ = _FORM  # type: ignore[misc]
 
     name: Annotated[str, doc("setting and seed")]
     setting: Annotated[str, doc("the recipe and what differs from it")]
@@ -323,10 +319,9 @@ class PlannedTrial(TypedDict):
     config: Annotated[dict[str, Any], doc("the TrialConfig, field by field")]
 
 
+@with_config(ConfigDict(strict=True, extra="forbid"))
 class PlannedMeasure(TypedDict):
     """A measure of ``SUITE/plan.json`` that gan_bench does not ship, so that reports do without its code."""
-
-    __pydantic_config__ = ConfigDict(strict=True, extra="forbid")  # type: ignore[misc]
 
     title: Annotated[str, doc("what tables call it")]
     lower_is_better: Annotated[bool, doc("whether smaller is better")]
@@ -337,10 +332,9 @@ class PlannedMeasure(TypedDict):
     bounds: Annotated[list[Real | None], Field(min_length=2, max_length=2), doc("least and greatest value")]
 
 
+@with_config(_FORM)
 class Plan(TypedDict):
     """``SUITE/plan.json``: every trial that was ever planned of a suite's version."""
-
-    __pydantic_config__ = _FORM  # type: ignore[misc]
 
     schema: Schema
     suite: NotRequired[Annotated[str, doc("name of the suite")]]
@@ -351,20 +345,19 @@ class Plan(TypedDict):
     sha256: NotRequired[Digest]
 
 
+@with_config(_FORM)
 class Baselines(TypedDict):
     """``SUITE/anchors.json``."""
 
-    __pydantic_config__ = _FORM  # type: ignore[misc]
     schema: Schema
     version: Annotated[Count, doc("version of the suite")]
     anchors: Annotated[list[Baseline], doc("the baselines")]
     sha256: NotRequired[Digest]
 
 
+@with_config(_FORM)
 class LeftOut(TypedDict):
     """``SUITE/left-out.json`` of published records: what was not copied, which ``verify`` does not miss."""
-
-    __pydantic_config__ = _FORM  # type: ignore[misc]
 
     schema: Schema
     files: Annotated[
@@ -377,15 +370,44 @@ class LeftOut(TypedDict):
     sha256: NotRequired[Digest]
 
 
-TRIAL = TypeAdapter(Trial)
-ENVIRONMENT = TypeAdapter(Environment)
-RECORD = TypeAdapter(Record)
-PLAN = TypeAdapter(Plan)
-BASELINES = TypeAdapter(Baselines)
-LEFT_OUT = TypeAdapter(LeftOut)
-HISTORY = TypeAdapter(list[Annotated[Step | Epoch, Field(discriminator="kind")]])
+T = TypeVar("T")
+
+
+class Form(Generic[T]):
+    """The documented form of a JSON file.
+
+    Args:
+        declared: Its typed dict.
+    """
+
+    def __init__(self, declared: type[T]) -> None:
+        self._adapter: TypeAdapter[T] = TypeAdapter(declared)
+        self.keys = frozenset(declared.__annotations__)
+
+    def validate(self, content: dict[str, Any]) -> T:
+        """Return a file's content as what it is.
+
+        Raises:
+            ValidationError: It is of another form.
+        """
+        return self._adapter.validate_python(content)
+
+
+TRIAL = Form(Trial)
+ENVIRONMENT = Form(Environment)
+RECORD = Form(Record)
+PLAN = Form(Plan)
+BASELINES = Form(Baselines)
+LEFT_OUT = Form(LeftOut)
+Line = Step | Epoch
+"""A line of ``history.jsonl``."""
+HISTORY: TypeAdapter[list[Line]] = TypeAdapter(list[Annotated[Step | Epoch, Field(discriminator="kind")]])
 EVALUATIONS = TypeAdapter(list[Evaluation])
 
+NO_ENVIRONMENT = cast("Environment", {})
+"""That of a trial that never started: its keys are asked for with ``get``."""
+NO_RECORD = cast("Record", {})
+"""The same of a trial that has not ended."""
 TIMING = frozenset(
     {
         *("started", "train_seconds", "evaluate_seconds", "seconds", "files", "sha256"),

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import shlex
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter
+from typing import Any, TypeVar, cast
 
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.trial import Trial
@@ -24,7 +22,8 @@ from gan_bench.records.lock import Lock, suite_lock
 from gan_bench.records.reader import check_planned, suite_folders
 from gan_bench.records.record import SCHEMA_VERSION
 
-Rows = list[dict[str, Any]]
+Rows = list[schema.Baseline]
+T = TypeVar("T")
 
 
 @contextmanager
@@ -42,29 +41,26 @@ def _rewriting(results: Path, suite: str) -> Iterator[Path]:
         yield folder
 
 
-def _earlier(
-    path: Path, form: TypeAdapter[Any], keys: type, check: Callable[[Mapping[str, Any]], object] = lambda _: None
-) -> Mapping[str, Any]:
+def _earlier(path: Path, form: schema.Form[T], check: Callable[[T], object] = lambda _: None) -> T | None:
     """Return what an earlier run left in a file that is to be written again; a damaged one is kept in ``DAMAGED``.
 
     Args:
         path: The file.
         form: Its form.
-        keys: Its keys.
         check: Raises RecordError where the content does not hold together.
 
     Raises:
         UnreadableError: It may not be read, so that nothing of it could be kept.
     """
     try:
-        content = read_known(path, form, keys)
+        content = read_known(path, form)
         check(content)
     except UnreadableError:
         raise
     except RecordError:
         if path.is_symlink() or path.exists():
             move_aside(path, path.parent / DAMAGED)
-        return {}
+        return None
     return content
 
 
@@ -89,11 +85,11 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial],
     with _rewriting(results, suite) as folder:
         path = folder / PLAN
 
-        def check(content: Mapping[str, Any]) -> None:
+        def check(content: schema.Plan) -> None:
             for row in content["trials"]:
                 check_planned(path, row)
 
-        earlier = _earlier(path, schema.PLAN, schema.Plan, check)
+        earlier = _earlier(path, schema.PLAN, check) or cast("schema.Plan", {})
         is_same = earlier.get("version") == version
         rows = [row for row in earlier.get("trials", ()) if is_same and row["id"] not in known]
         said: dict[str, Any] = {} if command is None else {"command": command}
@@ -106,7 +102,7 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial],
 def write_baselines(results: Path, suite: str, version: int, baselines: Rows) -> None:
     """Write the scores of real images beside a suite's records, keeping those of other protocols."""
     with _rewriting(results, suite) as folder:
-        earlier = _earlier(folder / BASELINES, schema.BASELINES, schema.Baselines)
+        earlier = _earlier(folder / BASELINES, schema.BASELINES) or cast("schema.Baselines", {})
         is_same = earlier.get("version") == version
         merged = {_subject(row): row for row in earlier.get("anchors", ()) if is_same}
         for row in baselines:
@@ -115,12 +111,12 @@ def write_baselines(results: Path, suite: str, version: int, baselines: Rows) ->
         write_object(folder / BASELINES, content)
 
 
-def _subject(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _subject(row: schema.Baseline) -> tuple[str, int, int]:
     """Name what a baseline is about: which real images were scored, and how many."""
     return row["dataset"], row["image_size"], row["samples"]
 
 
-def _joined(old: Mapping[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+def _joined(old: schema.Baseline | None, new: schema.Baseline) -> schema.Baseline:
     """Keep the scores of other extractors, unless they are of other images."""
     if old is None or old.get("data_sha256") != new.get("data_sha256") or old["pictures"] != new["pictures"]:
         return new
@@ -134,8 +130,8 @@ def read_suite_baselines(suite: Path) -> Rows:
     Raises:
         RecordError: There are none, or they are damaged.
     """
-    content = read_known(suite / BASELINES, schema.BASELINES, schema.Baselines)
-    return [dict(row) for row in content["anchors"]]
+    content = read_known(suite / BASELINES, schema.BASELINES)
+    return content["anchors"]
 
 
 def has_damaged_baselines(results: Path, suite: str) -> bool:
@@ -169,12 +165,12 @@ def _foreign_measures() -> dict[str, Any]:
     return {name: each.to_json() for name, each in found if each.metric and not MEASURES.is_shipped(name)}
 
 
-def _plan_of(suite: Path) -> Mapping[str, Any]:
+def _plan_of(suite: Path) -> schema.Plan:
     """Return a suite's plan, empty when there is none that can be read."""
     try:
-        return read_known(suite / PLAN, schema.PLAN, schema.Plan)
+        return read_known(suite / PLAN, schema.PLAN)
     except RecordError:
-        return {}
+        return cast("schema.Plan", {})
 
 
 def lend_measures(results: Path) -> None:

@@ -163,7 +163,7 @@ def _end_faults(stored: StoredTrial, record: TrialRecord, config: TrialConfig) -
         yield f"its record counts {record.epochs} epochs, its history {len(epochs)}"
     if record.status is Status.DONE:
         scores = [(line["epoch"], {s["name"]: s["value"] for s in line["scores"]}) for line in stored.evaluations]
-        final = {**(epochs[-1]["mean"] if epochs else {}), **(scores[-1][1] if scores else {})}
+        final: dict[str, object] = {**(epochs[-1]["mean"] if epochs else {}), **(scores[-1][1] if scores else {})}
         if dict(record.final) != final:
             yield "its final values are not those of its history and evaluations"
         if dict(record.best) != best_scores(scores):

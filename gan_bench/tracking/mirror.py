@@ -24,6 +24,7 @@ from gan_bench.records.layout import LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
 from gan_bench.records.reader import StoredTrial, read_header, read_or_error, trial_folders
 from gan_bench.records.sample_grid import read_sample_grid
+from gan_bench.records.schema import NO_RECORD
 from gan_bench.records.shared import read_commands
 from gan_bench.tracking import entities, server
 from gan_bench.tracking.position import TAG
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 SAMPLES_KEY = "eval/samples"
 LAST_KEY = "eval/last_samples"
 _CHUNK = 1000
-_LAST = {"epoch": "epoch", "seconds": "train_seconds", "images": "images"}
 _RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 _FILES = ("trial.json", "environment.json", "record.json", "history.jsonl", "evaluations.jsonl")
 
@@ -211,11 +211,15 @@ class Mirror:
         sent = self._send_samples(run.run_id, stored, before.samples)
         run.position = replace(
             before,
-            **{name: epochs[-1][key] for name, key in _LAST.items() if epochs},
             step=max(steps, default=before.step),
             evaluated=before.evaluated | evaluated,
             samples=before.samples | sent,
         )
+        if epochs:
+            last = epochs[-1]
+            run.position = replace(
+                run.position, epoch=last["epoch"], seconds=last["train_seconds"], images=last["images"]
+            )
         self._close(run, stored, end, live=live)
 
     def _log_metrics(self, run_id: str, metrics: list[Metric]) -> None:
@@ -260,7 +264,7 @@ class Mirror:
                 self._log_file(run.run_id, stored.path / name, "record")
         seconds = (record["train_seconds"] + record["evaluate_seconds"]) if record else 0
         run.position = replace(run.position, end=end)
-        reason = printable(str((record or {}).get("reason") or ""))
+        reason = printable(str((record or NO_RECORD).get("reason") or ""))
         self._tag(run, {"status": status, "reason": reason, TAG: run.position.to_tag()})
         finished = entities.started_ms(stored) + int(1000 * seconds)
         self.client.set_terminated(run.run_id, status=_RUN_STATUS.get(status, "KILLED"), end_time=finished)
@@ -318,5 +322,5 @@ def _end_of(stored: StoredTrial) -> str:
 
 def _scored_with(stored: StoredTrial) -> set[str]:
     """Return the extractors that the scores of a record's end are of, as the keys of metrics name them."""
-    names = (stored.record or {}).get("final", {})
+    names = (stored.record or NO_RECORD).get("final") or {}
     return {entities.metric_key(name).partition(".")[2] for name in names if "[" in name}

@@ -37,8 +37,8 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
     name, needed = f"{prefix}{trial.parent.name}", ["gan-bench"]
     stored = read_saved(trial, [directory.weights.name])
     config = stored.trial["config"]
-    part = stored.environment.get("parts", {}).get(f"architectures/{config['architecture']}", {})
-    if part.get("path"):
+    part = stored.environment.get("parts", {}).get(f"architectures/{config['architecture']}")
+    if part and part.get("path"):
         raise UserError(
             f"the architecture {config['architecture']} is of the file {part['path']}, which a model would not find; "
             "offer it as a package to register its generator"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,11 +16,12 @@ from gan_bench.metrics.evaluator import Evaluator
 from gan_bench.metrics.reference import compute
 from gan_bench.randomness import generator_for, shuffled
 from gan_bench.records.record import Score
+from gan_bench.records.schema import Baseline
 
 RESAMPLES = 3
 
 
-def real_baselines(trials: tuple[Trial, ...], context: RunContext) -> list[dict[str, Any]]:
+def real_baselines(trials: tuple[Trial, ...], context: RunContext) -> list[Baseline]:
     """Score real images under every protocol of a plan: what perfect generators would score.
 
     Held-out images are set against the training split. A dataset without a held-out split is cut into random
@@ -30,7 +30,7 @@ def real_baselines(trials: tuple[Trial, ...], context: RunContext) -> list[dict[
     Returns:
         Rows for ``anchors.json``, whose keys are documented in ``gan_bench.records.schema``.
     """
-    rows: dict[tuple[object, ...], dict[str, Any]] = {}
+    rows: dict[tuple[object, ...], Baseline] = {}
     for config in (trial.config for trial in trials):
         key = (config.dataset, config.image_size, config.evaluation.samples, config.evaluation.extractors)
         if key in rows:

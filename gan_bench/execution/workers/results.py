@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import RecordError, UnreadableError
@@ -114,7 +113,6 @@ def _skip(results: Path, trial: Trial, reason: str) -> TrialRecord | None:
 
 
 LATE = "the worker did not stop at its time limit and was killed; raise it and run with --retry-failed"
-_EPOCH = {"epochs": "epoch", "images": "images", "train_seconds": "train_seconds"}
 
 
 def write_lost(
@@ -159,6 +157,7 @@ def _so_far(directory: RecordDirectory, policy: Policy) -> TrialRecord:
         for line in read_trial(directory.path).history:
             record = replace(record, steps=line["step"])
             if line["kind"] == "epoch":
-                done: Mapping[str, Any] = {name: line[key] for name, key in _EPOCH.items()}
-                record = replace(record, **done)
+                record = replace(
+                    record, epochs=line["epoch"], images=line["images"], train_seconds=line["train_seconds"]
+                )
     return record

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import yaml
@@ -21,6 +21,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import duration, markdown_cell, plain_markdown, plural, printable
 from gan_bench.records.layout import WEIGHTS, RecordDirectory
 from gan_bench.records.reader import StoredTrial
+from gan_bench.records.schema import Trial
 from gan_bench.report.findings.answer import score_text
 from gan_bench.report.findings.find_setting import FinishedSetting
 from gan_bench.report.findings.leaders import leaders
@@ -180,7 +181,7 @@ def to_markdown(card: Card, license_name: str | None = None) -> str:
     environment.filters |= {"plain": _plain, "cell": _cell, "code": _code, "fenced": _fenced}
     template = (resources.files("gan_bench.report.card") / "card.md").read_text(encoding="utf-8")
     record, config = RecordDirectory(card.stored.path), card.stored.trial["config"]
-    parts = card.stored.environment.get("parts", {})
+    part = card.stored.environment.get("parts", {}).get(f"architectures/{card.stored.trial['config']['architecture']}")
     text = environment.from_string(template).render(
         card=card,
         config=config,
@@ -189,7 +190,7 @@ def to_markdown(card: Card, license_name: str | None = None) -> str:
         has_environment=record.environment.is_file(),
         samples_file=SAMPLES,
         weights_file=WEIGHTS,
-        plugin=parts.get(f"architectures/{config['architecture']}", {}).get("path"),
+        plugin=part.get("path") if part else None,
         rows=[_row(row) for row in card.scores],
         values=list(_values(card)),
         quick=card.setting.study.profile == "quick",
@@ -225,7 +226,8 @@ def _row(row: ScoreRow) -> dict[str, str]:
 
 
 def _values(card: Card) -> Iterator[tuple[str, str, str]]:
-    provenance, config = card.stored.trial.get("provenance", {}), card.stored.trial["config"]
+    trial = cast("Trial", card.stored.trial)  # what a card is of has ended
+    provenance, config = trial["provenance"], trial["config"]
     for name, value in config.items():
         if name not in _UNSAID and (name in provenance or value != LATER_DEFAULTS.get(name, _NOTHING)):
             yield name, value_text(value), provenance.get(name, "chosen")

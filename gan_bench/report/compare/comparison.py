@@ -15,6 +15,7 @@ from gan_bench.core.errors import CopiedError, RecordError, UserError
 from gan_bench.core.text import plural
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.reader import StoredTrial, existing, scan
+from gan_bench.records.schema import Baseline
 from gan_bench.records.shared import lend_measures, read_baselines
 from gan_bench.report.compare.changes import (
     SETTING_COLUMNS,
@@ -196,7 +197,7 @@ class _Folder:
 
     trials: list[StoredTrial]
     faults: dict[str, RecordError]
-    baselines: Mapping[str, list[dict[str, Any]]]
+    baselines: Mapping[str, list[Baseline]]
 
     @classmethod
     def read(cls, results: Path) -> _Folder:

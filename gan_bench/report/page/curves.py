@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES
-from gan_bench.report.study.frame import MEANS, STATISTICS
+from gan_bench.records.schema import STATISTICS
+from gan_bench.report.study.frame import MEANS
 from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import arrow
 

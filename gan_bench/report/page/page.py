@@ -16,6 +16,7 @@ import pandas as pd
 from gan_bench.core.text import printable
 from gan_bench.core.version import __version__
 from gan_bench.records.reader import StoredTrial
+from gan_bench.records.schema import NO_RECORD
 from gan_bench.report.findings.answer import Answer
 from gan_bench.report.page.collect import Collected
 from gan_bench.report.page.curves import explorer, styles
@@ -174,8 +175,9 @@ def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]
     own = [t for t in trials if t.trial["id"] in ids and t.environment]
     ends = [
         datetime.fromisoformat(t.environment["started"])
-        + timedelta(seconds=(t.record or {}).get("train_seconds", 0) + (t.record or {}).get("evaluate_seconds", 0))
+        + timedelta(seconds=record.get("train_seconds", 0) + record.get("evaluate_seconds", 0))
         for t in own
+        for record in [t.record or NO_RECORD]
     ]
 
     def all_of(key: str, form: Any = str) -> str:  # noqa: ANN401 - a function of one value

@@ -154,7 +154,8 @@ def _score_plots(study: Study, protocol: str) -> Iterator[Plot]:
     if not labels or found["epoch"].nunique() < 2:
         return
     measure, known = MEASURES[primary].title, styles(study)
-    real = [scores[primary]["value"] for _, scores in study.real(protocol) if scores.get(primary, {}).get("value")]
+    floors = [scores[primary]["value"] for _, scores in study.real(protocol) if primary in scores]
+    real = [value for value in floors if value]
     for what, title, column in (
         ("epochs", f"{measure} over epochs", "epoch"),
         ("seconds", f"{measure} over training time", "s"),

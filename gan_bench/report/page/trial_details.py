@@ -9,6 +9,7 @@ from typing import Any
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.records.reader import StoredTrial
+from gan_bench.records.schema import STATISTICS, Statistics
 from gan_bench.report.page.curves import TITLES
 from gan_bench.report.study.frame import status_of
 from gan_bench.report.study.table import arrow
@@ -108,13 +109,13 @@ def thin_curve(trial: StoredTrial, trials: int) -> Curve:
     steps = [line for line in trial.history if line["kind"] == "step"]
     if len(steps) > len(epochs) and epochs:
         per_epoch = epochs[0]["step"] / epochs[0]["epoch"]
-        rows = [(line["step"] / per_epoch, line) for line in steps]
+        rows: list[tuple[float, Statistics]] = [(line["step"] / per_epoch, line) for line in steps]
     else:
         rows = [(float(line["epoch"]), line["mean"]) for line in epochs]
     size = -(-len(rows) // points) or 1
     pieces = [rows[i : i + size] for i in range(0, len(rows), size)]
     found: dict[str, list[Any]] = {"epoch": [float(f"{piece[-1][0]:.5g}") for piece in pieces]}
-    for name, title in TITLES.items():
-        values = [[line[name] for _, line in piece if line.get(name) is not None] for piece in pieces]
-        found[title] = [float(f"{sum(v) / len(v):.3g}") if v else None for v in values]
+    for name in STATISTICS:
+        values = [[value for _, line in piece if (value := line[name]) is not None] for piece in pieces]
+        found[TITLES[name]] = [float(f"{sum(v) / len(v):.3g}") if v else None for v in values]
     return found

@@ -14,8 +14,8 @@ import pandas as pd
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
+from gan_bench.records.schema import NO_RECORD, STATISTICS
 
-STATISTICS = ("loss_d", "loss_g", "d_real", "d_fake")
 MEANS = tuple(f"mean_{name}" for name in STATISTICS)
 _EPOCH_COLUMNS = ("trial", "epoch", *STATISTICS, *MEANS, "train_seconds")
 _SCORE_COLUMNS = ["trial", "epoch", "metric", "protocol", "value", "draw_std", "train_seconds"]
@@ -91,11 +91,10 @@ class Histories:
         per_epoch = next((line["step"] / line["epoch"] for line in item.history if line["kind"] == "epoch"), None)
         for line in item.history:
             if line["kind"] == "epoch":
-                last, mean = line["last"], line.get("mean", {})
-                values = (*map(last.get, STATISTICS), *map(mean.get, STATISTICS), line.get("train_seconds"))
-                self._epochs.add(trial, line["epoch"], *values)
+                both = [line[of][name] for of in ("last", "mean") for name in STATISTICS]
+                self._epochs.add(trial, line["epoch"], *both, line["train_seconds"])
             elif per_epoch:
-                self._steps.add(trial, line["step"] / per_epoch, *map(line.get, STATISTICS))
+                self._steps.add(trial, line["step"] / per_epoch, *(line[name] for name in STATISTICS))
 
     def frames(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the frames ``history`` and ``steps`` of ``Frames``."""
@@ -140,8 +139,8 @@ def group_key(config: Mapping[str, Any], factor: tuple[str, ...] = ()) -> str:
 
 
 def _trial_row(item: StoredTrial) -> dict[str, Any]:
-    config, record = item.trial["config"], {} if item.fault else item.record or {}
-    final = record.get("final", {})
+    config, record = item.trial["config"], NO_RECORD if item.fault else item.record or NO_RECORD
+    final = record.get("final") or {}
     seconds = record.get("train_seconds")
     images = record.get("images", 0)
     return {

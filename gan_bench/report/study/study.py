@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.report.study.frame import BAD, COSTS, FAULTY, STATISTICS, Frames
+from gan_bench.records.schema import STATISTICS, Baseline, Score
+from gan_bench.report.study.frame import BAD, COSTS, FAULTY, Frames
 from gan_bench.report.study.settings import settings_of
 from gan_bench.report.study.table import Column, Table
 
@@ -34,7 +35,7 @@ _SETTING_COLUMNS = [
     *COSTS,
 ]
 
-Baselines = Mapping[str, list[dict[str, Any]]]
+Baselines = Mapping[str, list[Baseline]]
 
 
 def slug(*parts: str) -> str:
@@ -114,7 +115,7 @@ class Study:
         scores: pd.DataFrame,
         history: pd.DataFrame,
         steps: pd.DataFrame,
-        baselines: list[dict[str, Any]],
+        baselines: list[Baseline],
         command: str | None = None,
         beside: tuple[str, ...] = (),
     ) -> None:
@@ -249,7 +250,7 @@ class Study:
         order = scored.sort_values("score", kind="stable")["trial"]
         return str(order.iloc[(len(order) - 1) // 2]) if len(order) else None
 
-    def real(self, protocol: str) -> Iterator[tuple[dict[str, Any], dict[str, dict[str, Any]]]]:
+    def real(self, protocol: str) -> Iterator[tuple[Baseline, dict[str, Score]]]:
         """Yield the real-data baselines of a protocol with their scores by metric."""
         extractor, split, generated, *_ = protocol.split(",")
         for baseline in self.baselines:
@@ -279,8 +280,8 @@ class Study:
         if len(known):
             return math.sqrt(float((known**2).mean()))
         real = [scores[metric] for _, scores in self.real(protocol) if metric in scores]
-        floors = [(s.get("draw_std"), s.get("value")) for s in real]
-        found = [sd / (value if relative else 1) for sd, value in floors if sd is not None and (value or not relative)]
+        floors = [(score.get("draw_std"), score["value"] if relative else 1.0) for score in real]
+        found = [sd / scale for sd, scale in floors if sd is not None and scale]
         return max((abs(float(sd)) for sd in found), default=0.0)
 
     def untrained(self, protocol: str, metric: str, recipe: str) -> float | None:
@@ -302,7 +303,7 @@ class Study:
                 "setting": text,
                 "recipe": text,
                 "baseline": True,
-                **{name: scores.get(name, {}).get("value") for name in self.shown(names)},
+                **{name: scores[name]["value"] for name in self.shown(names) if name in scores},
             }
         start = self.scores[(self.scores["epoch"] == 0) & (self.scores["protocol"] == protocol)]
         means = start.groupby("metric")["value"].mean()
