@@ -36,6 +36,7 @@ import pandas as pd
 from gan_bench.config.data_root import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.records.reader import StoredTrial, existing, fault_of, scan
+from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS
 from gan_bench.records.shared import lend_measures
 from gan_bench.report.compare.comparison import Comparison
@@ -127,7 +128,7 @@ def _scores(stored: Sequence[StoredTrial]) -> pd.DataFrame:
             "trial": item.trial["id"],
             "epoch": line["epoch"],
             **{key: score.get(key) for key in _SCORE},
-            "protocol": score["name"].partition("[")[2].rstrip("]"),
+            "protocol": str(split_name(score["name"])[1]),
         }
         for item in stored
         for line in item.evaluations

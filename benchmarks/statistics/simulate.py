@@ -103,7 +103,7 @@ def residuals_of(results: Path) -> Array:
     found = [item for item in scan(existing(results), steps=False) if isinstance(item, StoredTrial)]
     values = []
     for study in studies(build_frames(found)):
-        final = study.final(study.protocols[0])[primary_measure()]
+        final = study.scored[0].final()[primary_measure()]
         for _, done in study.settings():
             logs = np.log(done["trial"].map(final).dropna().to_numpy(dtype=float))
             if len(logs) > 1:

@@ -77,6 +77,47 @@ class TrialRecord:
             raise ValueError(f"incomplete record: {error}") from error
 
 
+class Protocol(str):
+    """How scores were taken, as ``extractor,split,generated``; scores of different protocols are never ranked together.
+
+    ``,ema`` ends it where the moving average of the weights made the images: such scores stand beside G's and are
+    ranked nowhere.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, extractor: str, split: str, generated: int, weights: str | None = None) -> Protocol:
+        """Join its parts."""
+        return cls(",".join([extractor, split, str(generated), *([weights] if weights else [])]))
+
+    @property
+    def extractor(self) -> str:
+        """Name of the feature extractor."""
+        return self.split(",")[0]
+
+    @property
+    def reference(self) -> str:
+        """Which real images were the reference: a split of the dataset."""
+        return self.split(",")[1]
+
+    @property
+    def generated(self) -> int:
+        """Number of generated images."""
+        return int(self.split(",")[2])
+
+    @property
+    def average(self) -> bool:
+        """Whether the moving average of the weights made the images."""
+        return self.endswith(",ema")
+
+
+def split_name(name: str) -> tuple[str, Protocol | None]:
+    """Return the measure and the protocol that a score's name tells; a name without brackets is no score's."""
+    metric, bracket, protocol = name.partition("[")
+    return metric, Protocol(protocol.removesuffix("]")) if bracket else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """A number with its protocol. Keys are documented in ``gan_bench.records.schema``."""
@@ -99,8 +140,7 @@ class Score:
 
         ``,ema`` ends the protocol where the moving average of the weights made the images.
         """
-        weights = f",{self.weights}" if self.weights else ""
-        return f"{self.metric}[{self.extractor},{self.split},{self.generated}{weights}]"
+        return f"{self.metric}[{Protocol.of(self.extractor, self.split, self.generated, self.weights)}]"
 
     def to_json(self) -> schema.Score:
         """Return the score as a line of evaluations has it."""
@@ -112,7 +152,7 @@ def best_scores(scores: list[tuple[int, dict[str, float | None]]]) -> dict[str, 
     best: dict[str, dict[str, float]] = {}
     for epoch, values in scores:
         for name, value in values.items():
-            measure = name.partition("[")[0]
+            measure, _ = split_name(name)
             if value is None or epoch == 0 or measure not in MEASURES:
                 continue
             sign = 1 if MEASURES[measure].lower_is_better else -1

@@ -14,7 +14,7 @@ from gan_bench.config.measures import MEASURES, measures_with
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.text import duration, plural
 from gan_bench.execution.trial.events import Progress
-from gan_bench.records.record import Status, TrialRecord
+from gan_bench.records.record import Status, TrialRecord, split_name
 from gan_bench.report.study.render import number
 from gan_bench.terminal.console import PLAIN_SECONDS, PlainConsole
 
@@ -209,12 +209,12 @@ class ProgressDisplay:
         by_extractor: dict[str, list[str]] = {}
         shown = measures_with("summary")
         for name, value in scores.items():
-            metric, _, protocol = name.partition("[")
+            metric, protocol = split_name(name)
             if metric in shown:
                 text = "no value" if value is None else number(value)
-                by_extractor.setdefault(protocol.rstrip("]"), []).append(f"{MEASURES[metric].title} {text}")
-        for protocol, texts in by_extractor.items():
-            self._say(f"    {self._which(trial)}epoch {epoch}: {'  '.join(texts)}  ({protocol})")
+                by_extractor.setdefault(str(protocol), []).append(f"{MEASURES[metric].title} {text}")
+        for under, texts in by_extractor.items():
+            self._say(f"    {self._which(trial)}epoch {epoch}: {'  '.join(texts)}  ({under})")
 
     def finished(self, trial: Trial, record: TrialRecord) -> None:
         """Show how a trial ended."""

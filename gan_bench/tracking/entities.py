@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
+from gan_bench.records.record import split_name
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric, Param, RunTag
@@ -40,11 +41,10 @@ def metric_key(score: str) -> str:
 
     That of a moving average ends in ``.ema``.
     """
-    metric, _, protocol = score.partition("[")
-    if not protocol:
+    metric, protocol = split_name(score)
+    if protocol is None:
         return metric
-    extractor, _, _, *weights = protocol.rstrip("]").split(",")
-    return ".".join([metric, extractor, *weights])
+    return f"{metric}.{protocol.extractor}{'.ema' if protocol.average else ''}"
 
 
 def started_ms(stored: StoredTrial) -> int:

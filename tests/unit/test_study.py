@@ -12,6 +12,7 @@ from test_report import table
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig, Trial
 from gan_bench.records.reader import StoredTrial
+from gan_bench.records.record import Protocol
 from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.published import published_rows, references
 from gan_bench.report.study.frame import build_frames
@@ -27,7 +28,7 @@ def finished(trial, fid, last=None, extractor="cifar-v1"):
     epochs = trial.config.epochs
     values = last or {"loss_d": 1.0, "loss_g": 1.0, "d_real": 0.5, "d_fake": 0.5}
     history = [
-        {"kind": "epoch", "epoch": epoch, "step": epoch, "last": values, "mean": values}
+        {"kind": "epoch", "epoch": epoch, "step": epoch, "train_seconds": 1.0, "last": values, "mean": values}
         for epoch in range(1, epochs + 1)
     ]
     score = {"metric": "fid", "name": f"fid[{extractor},train,100]", "value": fid}
@@ -148,8 +149,9 @@ def test_published_values_are_well_formed():
 
 
 def test_comparable_needs_everything_to_be_the_same():
-    def verdicts(*arguments):
-        return [row["comparable"] for row in published_rows(*arguments)]
+    def verdicts(dataset, size, protocols, profile):
+        rows = published_rows(dataset, size, [Protocol(each) for each in protocols], profile)
+        return [row["comparable"] for row in rows]
 
     assert verdicts("mnist", 28, ["inception,test,10000"], "full") == ["comparable"]
     assert "quick" in verdicts("mnist", 28, ["inception,test,10000"], "quick")[0]
@@ -158,7 +160,7 @@ def test_comparable_needs_everything_to_be_the_same():
     enlarged = verdicts("cifar10", 64, ["inception,train,50000"], "full")
     assert all("images of 64x64, not 32x32" in verdict for verdict in enlarged)
     assert "comparable" in verdicts("cifar10", 32, ["inception,train,50000"], "full")
-    assert published_rows("cats", 64, ["inception,train,50000"], "full") == []
+    assert published_rows("cats", 64, [Protocol("inception,train,50000")], "full") == []
 
 
 def test_lost_pairs_are_counted():

@@ -86,7 +86,7 @@ def study():
 
 
 def test_arms_share_everything_but_what_was_drawn(study):
-    found = {arm.label: arm for arm in arms(study, "e,train,9")}
+    found = {arm.label: arm for arm in arms(study.scored[0])}
     assert list(found) == ["mnist-mlp-z100 · loss hinge", "mnist-mlp-z100 · loss minimax"]
     assert found["mnist-mlp-z100 · loss hinge"].values == (60.5, 61.5, 62.5, 63.5, 64.5)
     assert found["mnist-mlp-z100 · loss minimax"].values == (20.5, 90.5, 91.5, 92.5, math.inf)
@@ -116,7 +116,7 @@ def test_a_moving_average_is_set_beside_g_and_ranked_nowhere():
         item.evaluations[0]["scores"] += average.evaluations[0]["scores"]
         trials.append(item)
     (study,) = studies(build_frames(trials))
-    assert (study.protocols, study.averages) == (["e,train,9"], ["e,train,9,ema"])
+    assert [str(each) for each in (*study.scored, *study.averages)] == ["e,train,9", "e,train,9,ema"]
     tables = list(study_tables(study))
     assert sum(table.ranking for table in tables) == 1
     (beside,) = (table for table in tables if "EMA-of-G" in table.name)

@@ -40,7 +40,7 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
     found = [item for item in scan(results, steps=False, history=False) if isinstance(item, StoredTrial)]
     made = studies(build_frames(found), read_baselines(results), read_commands(results))
     chosen = find_setting(made, setting)
-    median = chosen.study.median_trial(chosen.done, chosen.protocol)
+    median = chosen.scored.median_trial(chosen.done)
     require_sound(chosen.study, chosen.label)
     stored = next(item for item in found if item.trial["id"] == median)
     record, folder = RecordDirectory(stored.path), out or Path(f"{chosen.name}-card")

@@ -6,7 +6,7 @@ The block is that of https://huggingface.co/docs/hub/model-cards, with the score
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, cast
@@ -21,7 +21,8 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import duration, markdown_cell, plain_markdown, plural, printable
 from gan_bench.records.layout import WEIGHTS, RecordDirectory
 from gan_bench.records.reader import StoredTrial
-from gan_bench.records.schema import Trial
+from gan_bench.records.record import Protocol
+from gan_bench.records.schema import Score, Trial
 from gan_bench.report.findings.answer import score_text
 from gan_bench.report.findings.find_setting import FinishedSetting
 from gan_bench.report.findings.leaders import leaders
@@ -55,7 +56,7 @@ class ScoreRow:
     """
 
     metric: str
-    protocol: str
+    protocol: Protocol
     interval: Interval
     real: float | None
     untrained: float | None
@@ -100,39 +101,39 @@ def card_of(setting: FinishedSetting, stored: StoredTrial) -> Card:
         setting: The setting.
         stored: The finished trial that stands for it.
     """
-    study, config = setting.study, stored.trial["config"]
+    config = stored.trial["config"]
     article = None
     with contextlib.suppress(UserError, KeyError):  # a recipe of a package that is not here
         article = RECIPES[config["recipe"]].article
-    final = study.final(setting.protocol)[primary_measure()]
+    final = setting.scored.final()[primary_measure()]
     return Card(
         setting=setting,
         stored=stored,
         scores=tuple(_scores(setting)),
         own_score=score_text(Interval(float(final[stored.trial["id"]]), None, None, 1)),
         standing=_standing(setting),
-        cautions=tuple(remarks(study, setting.protocol, setting.row, setting.done)),
+        cautions=tuple(remarks(setting.scored, setting.row, setting.done)),
         cost=_cost(setting, stored),
         article=article,
     )
 
 
 def _scores(setting: FinishedSetting) -> Iterator[ScoreRow]:
-    study = setting.study
-    for protocol in (setting.protocol, *(p for p in study.protocols if p != setting.protocol)):
-        final = study.final(protocol)
-        real: dict[str, Any] = next((scores for _, scores in study.real(protocol)), {})
-        for metric in study.metrics:
+    first = setting.scored
+    for scored in (first, *(each for each in setting.study.scored if each is not first)):
+        final = scored.final()
+        real: Mapping[str, Score] = next((scores for _, scores in scored.real()), {})
+        for metric in setting.study.metrics:
             interval = interval_of(pick(setting.done, final, metric), MEASURES[metric].bounds)
             if interval is not None:
                 recipe = str(setting.done["recipe"].iloc[0])
-                known = real.get(metric, {}).get("value")
-                yield ScoreRow(metric, protocol, interval, known, study.untrained(protocol, metric, recipe))
+                known = real[metric]["value"] if metric in real else None
+                yield ScoreRow(metric, scored.protocol, interval, known, scored.untrained(metric, recipe))
 
 
 def _standing(setting: FinishedSetting) -> str:
-    study, protocol = setting.study, setting.protocol
-    ranking, found = study.ranking(protocol), leaders(study, protocol)
+    study, scored = setting.study, setting.scored
+    ranking, found = scored.ranking(), leaders(scored)
     name = "" if setting.label in setting.name else f', there called "{setting.label}"'
     if found is None or setting.label not in ranking:
         return f"The setting is not ranked in suite {study.suite}{name}."
@@ -194,7 +195,7 @@ def to_markdown(card: Card, license_name: str | None = None) -> str:
         rows=[_row(row) for row in card.scores],
         values=list(_values(card)),
         quick=card.setting.study.profile == "quick",
-        inception=any(row.protocol.startswith("inception,") for row in card.scores),
+        inception=any(row.protocol.extractor == "inception" for row in card.scores),
         seeds=plural(len(card.setting.done), "seed"),
         epochs=int(card.stored.record["epochs"]) if card.stored.record else 0,
         version=card.stored.environment.get("gan_bench", ""),

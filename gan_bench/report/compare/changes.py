@@ -16,7 +16,7 @@ from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import group_key
 from gan_bench.report.study.render import number
 from gan_bench.report.study.stats import ALPHA, coincidence, holm
-from gan_bench.report.study.study import Study, pick
+from gan_bench.report.study.study import Scored, Study, pick
 from gan_bench.report.study.table import Column, arrow, put
 
 TOLERANCE = 0.2
@@ -88,17 +88,18 @@ def setting_changes(before: Studies, after: Studies, tolerance: float | None) ->
 def _compared(before: Studies, after: Studies, tolerance: float | None) -> Iterator[dict[str, Any]]:
     primary = primary_measure()
     for old, new, both in matched(before, after):
-        for protocol in old.protocols:
-            scores = old.final(protocol), new.final(protocol)
-            spread = _spread(old, protocol)
+        for earlier in old.scored:
+            protocol = earlier.protocol
+            later = Scored(new, protocol)
+            scores, spread = (earlier.final(), later.final()), _spread(earlier)
             for metric in [m for m in old.shown(measures_with("compared")) if m in new.metrics or m == primary]:
-                noise = max(old.measurement_sd(protocol, metric), new.measurement_sd(protocol, metric))
+                noise = max(earlier.measurement_sd(metric), later.measurement_sd(metric))
                 for _, members in both.groupby("setting_key", sort=False):
                     a, b = members["trial_old"].map(scores[0][metric]), members["trial_new"].map(scores[1][metric])
                     known = a.notna() & b.notna()
                     gone = int((a.notna() & b.isna() & (members["status_new"] == "done")).sum())
                     if metric == primary and gone:
-                        yield _lost_scores(old, protocol, members, metric, gone)
+                        yield _lost_scores(earlier, members, metric, gone)
                     if not known.any():
                         continue
                     pair = paired(metric, a[known], b[known])
@@ -122,16 +123,16 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                     }
                     if metric == primary:
                         row["tolerance"], row["certain"] = _tolerance(tolerance, spread, noise, int(known.sum()))
-                        row["always"] = _always_worse(old, new, protocol, members[known])
+                        row["always"] = _always_worse(earlier, later, members[known])
                     yield row
 
 
-def _lost_scores(study: Study, protocol: str, members: pd.DataFrame, metric: str, gone: int) -> dict[str, Any]:
+def _lost_scores(scored: Scored, members: pd.DataFrame, metric: str, gone: int) -> dict[str, Any]:
     """Make the row of a setting whose trials are done and have scores no more."""
     return {
-        "study": study.title,
+        "study": scored.study.title,
         "setting": members["label_old"].iloc[0],
-        "protocol": protocol,
+        "protocol": scored.protocol,
         "key": metric,
         "metric": arrow(metric),
         "old": None,
@@ -147,10 +148,10 @@ def _lost_scores(study: Study, protocol: str, members: pd.DataFrame, metric: str
     }
 
 
-def _spread(study: Study, protocol: str) -> float | None:
+def _spread(scored: Scored) -> float | None:
     """Return the standard deviation of a log primary score over seeds, pooled over settings; None without any."""
-    final, squares, degrees = study.final(protocol)[primary_measure()], 0.0, 0
-    for _, done in study.settings():
+    final, squares, degrees = scored.final()[primary_measure()], 0.0, 0
+    for _, done in scored.study.settings():
         values = done["trial"].map(final).dropna().astype(float)
         if len(values) > 1 and (values > 0).all():
             logs = values.map(math.log)
@@ -166,19 +167,19 @@ def _tolerance(asked: float | None, spread: float | None, noise: float, seeds: i
     return max(TOLERANCE, math.expm1(min(REACH * error, FARTHEST))), spread is not None
 
 
-def _always_worse(old: Study, new: Study, protocol: str, members: pd.DataFrame) -> str:
+def _always_worse(old: Scored, new: Scored, members: pd.DataFrame) -> str:
     """Return why a setting is worse without a test: no better than untrained, or newly collapsed; else nothing."""
     primary = primary_measure()
     recipe = str(members["recipe_old"].iloc[0])
-    untrained = new.untrained(protocol, primary, recipe) or old.untrained(protocol, primary, recipe)
-    before = pick(members.rename(columns={"trial_old": "trial"}), old.final(protocol), primary).mean()
-    after = pick(members.rename(columns={"trial_new": "trial"}), new.final(protocol), primary).mean()
+    untrained = new.untrained(primary, recipe) or old.untrained(primary, recipe)
+    before = pick(members.rename(columns={"trial_old": "trial"}), old.final(), primary).mean()
+    after = pick(members.rename(columns={"trial_new": "trial"}), new.final(), primary).mean()
     if untrained is not None and before < untrained <= after:
         return f"no better than untrained generators ({number(untrained)})"
-    if "collapsed" in old.metrics and "collapsed" in new.metrics:
+    if "collapsed" in old.study.metrics and "collapsed" in new.study.metrics:
         flags = [
-            int((pick(members.rename(columns={column: "trial"}), study.final(protocol), "collapsed") > 0).sum())
-            for column, study in (("trial_old", old), ("trial_new", new))
+            int((pick(members.rename(columns={column: "trial"}), scored.final(), "collapsed") > 0).sum())
+            for column, scored in (("trial_old", old), ("trial_new", new))
         ]
         if flags[1] > flags[0]:
             return f"{flags[1]} of {len(members)} generators collapsed, {flags[0]} before"

@@ -18,7 +18,7 @@ from gan_bench.report.findings.tuning import tuning_sentences
 from gan_bench.report.study.frame import FAULTY
 from gan_bench.report.study.render import cell, number
 from gan_bench.report.study.stats import Interval
-from gan_bench.report.study.study import Study, pick
+from gan_bench.report.study.study import Scored, Study, pick
 from gan_bench.report.study.table import Column, Table
 
 EPOCHS = "epochs"
@@ -64,21 +64,21 @@ def answers(study: Study, tables: list[Table]) -> Iterator[Answer]:
         study: The study.
         tables: Its tables; the sentences about factors are made from them.
     """
-    for protocol in study.protocols:
-        found = leaders(study, protocol)
-        rows = list(_factor_rows(study, protocol, tables))
+    for scored in study.scored:
+        found = leaders(scored)
+        rows = list(_factor_rows(scored, tables))
         averaged = [each for factor, each in rows if not factor.endswith(HELD)]
         best, score = (found.best, score_text(found.score)) if found else (None, "")
         yield Answer(
             title=study.title,
-            protocol=protocol,
+            protocol=scored.protocol,
             best=best,
             score=score,
-            headline=_headline(study, protocol, found),
-            cautions=tuple(_cautions(study, protocol, found)),
+            headline=_headline(scored, found),
+            cautions=tuple(_cautions(scored, found)),
             factors=(
                 *(sentence for factor, each in rows for sentence in _factor_sentences(factor, each)),
-                *tuning_sentences(study, protocol),
+                *tuning_sentences(scored),
             ),
             proposal=proposal(study, averaged, scored=found is not None),
         )
@@ -105,17 +105,17 @@ def score_text(score: Interval, metric: str | None = None) -> str:
 # ---------------------------------------------------------------------------------------------- the best
 
 
-def _headline(study: Study, protocol: str, found: Leaders | None) -> str:
+def _headline(scored: Scored, found: Leaders | None) -> str:
     if found is None:
         return "No finished trial has a score yet."
-    row = next(row for row, _ in study.settings() if row["setting"] == found.best)
+    row = next(row for row, _ in scored.study.settings() if row["setting"] == found.best)
     seeds = f"{row['done']} of {row['planned']} planned seeds" if row["done"] < row["planned"] else ""
     seeds = seeds or plural(found.score.n, "seed")
     lost = f", {row['bad']} failed or diverged" if row["bad"] else ""
-    waiting = sum(1 for each, done in study.settings() if not len(done) and not each["bad"])
+    waiting = sum(1 for each, done in scored.study.settings() if not len(done) and not each["bad"])
     what = "Best setting so far" if waiting else "Best setting"
     have = "has" if waiting == 1 else "have"
-    start = f"{what}: {found.best}, {score_text(found.score)} ({seeds}{lost}; {protocol})"
+    start = f"{what}: {found.best}, {score_text(found.score)} ({seeds}{lost}; {scored})"
     start += f"; {plural(waiting, 'other setting')} {have} no finished trial yet" if waiting else ""
     compared = len(found.behind) + len(found.tied)
     if not compared:
@@ -150,25 +150,25 @@ def _named(labels: tuple[str, ...]) -> str:
     return "; ".join(labels[:NAMED]) + more
 
 
-def _cautions(study: Study, protocol: str, found: Leaders | None) -> Iterator[str]:
+def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
     """Yield what a good rank alone would hide."""
-    if faulty := int(study.trials["status"].isin(FAULTY).sum()):
+    if faulty := int(scored.study.trials["status"].isin(FAULTY).sum()):
         yield (
             f"{plural(faulty, 'trial')} left out: damaged, unreadable or not what was saved (`gan-bench verify` names "
             "the files)."
         )
     if found is None:
         return
-    final, primary = study.final(protocol), primary_measure()
+    final, primary = scored.final(), primary_measure()
     title = MEASURES[primary].title
-    by_label = {row["setting"]: (row, done) for row, done in study.settings()}
+    by_label = {row["setting"]: (row, done) for row, done in scored.study.settings()}
     row, done = by_label[found.best]
-    untrained = study.untrained(protocol, primary, row["recipe"])
+    untrained = scored.untrained(primary, row["recipe"])
     if untrained is not None and found.score.mean >= untrained:
         yield f"It is no better than untrained generators ({title} {number(untrained)})."
-    if "collapsed" in study.metrics and (collapsed := int((pick(done, final, "collapsed") > 0).sum())):
+    if "collapsed" in scored.study.metrics and (collapsed := int((pick(done, final, "collapsed") > 0).sum())):
         yield f"{collapsed} of {len(done)} of its generators collapsed: few classes, or one over and over."
-    useless = no_better_than_untrained(study, protocol)
+    useless = no_better_than_untrained(scored)
     if (useless and found.best not in useless) or len(useless) > 1:
         yield f"{len(useless)} of {len(by_label)} settings are no better than untrained generators."
     bad = sum(row["bad"] for row, _ in by_label.values())
@@ -176,12 +176,12 @@ def _cautions(study: Study, protocol: str, found: Leaders | None) -> Iterator[st
         yield f"{plural(bad, 'trial')} failed or diverged and count as worst in the ranking."
 
 
-def no_better_than_untrained(study: Study, protocol: str) -> list[str]:
+def no_better_than_untrained(scored: Scored) -> list[str]:
     """Return the labels of settings whose median primary score does not beat their untrained generators'."""
     found = []
-    medians = study.medians(protocol)
-    for row, _ in study.settings():
-        untrained = study.untrained(protocol, primary_measure(), row["recipe"])
+    medians = scored.medians()
+    for row, _ in scored.study.settings():
+        untrained = scored.untrained(primary_measure(), row["recipe"])
         if untrained is not None and medians.get(row["setting"], 0) >= untrained:
             found.append(row["setting"])
     return found
@@ -190,15 +190,13 @@ def no_better_than_untrained(study: Study, protocol: str) -> list[str]:
 # ----------------------------------------------------------------------------------------------- factors
 
 
-def _factor_rows(study: Study, protocol: str, tables: list[Table]) -> Iterator[tuple[str, pd.DataFrame]]:
+def _factor_rows(scored: Scored, tables: list[Table]) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield every factor with its rows of the primary score."""
-    prefix = f"{study.slug}-factor-"
     for table in tables:
-        if table.name.startswith(prefix) and "found" in table.rows:
-            rows = table.rows
-            rows = rows[(rows["key"] == primary_measure()) & (rows["protocol"] == protocol)]
+        if table.kind == "factor" and table.about[1] == scored.protocol and "found" in table.rows:
+            rows = table.rows[table.rows["key"] == primary_measure()]
             if not rows.empty:
-                yield str(rows["factor"].iloc[0]), rows
+                yield table.about[0], rows
 
 
 def _factor_sentences(factor: str, rows: pd.DataFrame) -> Iterator[str]:

@@ -17,7 +17,7 @@ from gan_bench.records.shared import read_baselines
 from gan_bench.report.findings.answer import no_better_than_untrained
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.study.frame import FAULTY, build_frames
-from gan_bench.report.study.study import Study, studies
+from gan_bench.report.study.study import Scored, Study, studies
 
 BEST = "best"
 """Stands for the best setting."""
@@ -44,10 +44,10 @@ class FinishedSetting:
     row: Mapping[str, Any]
 
     @property
-    def protocol(self) -> str:
-        """The protocol that ranks it: Inception's where it has such scores, else the first of those that it has."""
-        protocols = [each for each in self.study.protocols if self.study.median_trial(self.done, each)]
-        return next((protocol for protocol in protocols if protocol.startswith("inception,")), protocols[0])
+    def scored(self) -> Scored:
+        """The scores that rank it: Inception's where it has some, else the first of those that it has."""
+        found = [each for each in self.study.scored if each.median_trial(self.done)]
+        return next((each for each in found if each.protocol.extractor == "inception"), found[0])
 
 
 def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
@@ -60,7 +60,7 @@ def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
     Raises:
         UserError: None is meant, or several are.
     """
-    settings = [setting for study in found if study.protocols for setting in _settings(study)]
+    settings = [setting for study in found if study.scored for setting in _settings(study)]
     if not settings:
         raise UserError("no trial here is finished and scored; run a suite first, for example `gan-bench run digits`")
     matching: list[FinishedSetting] = []
@@ -101,13 +101,13 @@ def require_sound(study: Study, label: str | None = None) -> None:
 def _settings(study: Study) -> Iterator[FinishedSetting]:
     names = dict(zip(study.trials["label"], study.trials["setting"], strict=True))
     for row, done in study.settings():
-        if any(study.median_trial(done, protocol) for protocol in study.protocols):
+        if any(scored.median_trial(done) for scored in study.scored):
             yield FinishedSetting(study, row["setting"], names[row["setting"]], done, row)
 
 
 def _is_named(setting: FinishedSetting, wanted: str) -> bool:
     if wanted == BEST:
-        return setting.study.ranking(setting.protocol)[:1] == [setting.label]
+        return setting.scored.ranking()[:1] == [setting.label]
     return wanted in (setting.name, setting.label)
 
 
@@ -142,20 +142,20 @@ def champions(results: Path) -> Iterator[Champion]:
     found = [item for item in scan(existing(results), steps=False) if isinstance(item, StoredTrial)]
     for study in studies(build_frames(found), read_baselines(results)):
         require_sound(study)
-        for protocol in study.protocols[:1]:
-            yield _champion(study, protocol)
+        for scored in study.scored[:1]:
+            yield _champion(scored)
 
 
-def _champion(study: Study, protocol: str) -> Champion:
-    found = leaders(study, protocol)
+def _champion(scored: Scored) -> Champion:
+    found = leaders(scored)
     if found is None:
-        return Champion(study.title, "", None, "no finished trial has a score")
+        return Champion(scored.study.title, "", None, "no finished trial has a score")
     undecided = len(found.tied) + len(found.unknown)
     if undecided or not found.behind:
         others = f"{undecided} others may be as good" if undecided else "there is nothing to compare it with"
-        return Champion(study.title, found.best, None, f"{found.best} is not decided: {others}")
-    if found.best in no_better_than_untrained(study, protocol):
-        return Champion(study.title, found.best, None, f"{found.best} is no better than untrained generators")
-    done = next(done for row, done in study.settings() if row["setting"] == found.best)
-    median = study.trials["trial"] == study.median_trial(done, protocol)
-    return Champion(study.title, found.best, Path(study.trials["path"][median].iloc[0]))
+        return Champion(scored.study.title, found.best, None, f"{found.best} is not decided: {others}")
+    if found.best in no_better_than_untrained(scored):
+        return Champion(scored.study.title, found.best, None, f"{found.best} is no better than untrained generators")
+    done = next(done for row, done in scored.study.settings() if row["setting"] == found.best)
+    median = scored.study.trials["trial"] == scored.median_trial(done)
+    return Champion(scored.study.title, found.best, Path(scored.study.trials["path"][median].iloc[0]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.study.stats import ALPHA, Interval, holm
-from gan_bench.report.study.study import Study, pick
+from gan_bench.report.study.study import Scored, pick
 from gan_bench.report.study.table import interval_of
 
 
@@ -46,12 +46,12 @@ def correct_for_choice(p_values: Sequence[float]) -> list[float]:
     return [min(1.0, factor * p) for p in holm(p_values)]
 
 
-def leaders(study: Study, protocol: str) -> Leaders | None:
+def leaders(scored: Scored) -> Leaders | None:
     """Compare every setting with the best one; None where no setting has a score."""
-    ranking, final, primary = study.ranking(protocol), study.final(protocol), primary_measure()
+    ranking, final, primary = scored.ranking(), scored.final(), primary_measure()
     if not ranking:
         return None
-    by_label = {row["setting"]: done for row, done in study.settings()}
+    by_label = {row["setting"]: done for row, done in scored.study.settings()}
     values = {
         label: by_label[label].assign(score=pick(by_label[label], final, primary)).set_index("seed")["score"].dropna()
         for label in ranking
@@ -62,7 +62,7 @@ def leaders(study: Study, protocol: str) -> Leaders | None:
         shared = values[best].index.intersection(values[label].index)
         if len(shared) > 1:
             pairs[label] = paired(primary, values[best].loc[shared], values[label].loc[shared])
-    lost = {row["setting"]: row["bad"] for row, _ in study.settings()}
+    lost = {row["setting"]: row["bad"] for row, _ in scored.study.settings()}
     corrected = correct_for_choice([pair.p for pair in pairs.values()])
     behind = [
         label

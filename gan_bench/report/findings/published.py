@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from gan_bench.records.record import Protocol
 from gan_bench.report.study.table import Column, arrow
 
 COLUMNS = [
@@ -32,7 +33,7 @@ NATIVE_SIZE = {"mnist": 28, "cifar10": 32}
 """Height and width of the images that published scores are about."""
 
 
-def published_rows(dataset: str, image_size: int, protocols: Iterable[str], profile: str) -> list[dict[str, Any]]:
+def published_rows(dataset: str, image_size: int, protocols: Iterable[Protocol], profile: str) -> list[dict[str, Any]]:
     """Set the published values of a dataset beside protocols.
 
     Args:
@@ -41,14 +42,14 @@ def published_rows(dataset: str, image_size: int, protocols: Iterable[str], prof
         protocols: Our protocols, such as ``lenet-mnist-v1,train,10000``.
         profile: Profile of our trials; quick ones are comparable with nothing published.
     """
-    ours = [tuple(protocol.split(",")[:3]) for protocol in protocols]
+    ours = [(each.extractor, each.reference, str(each.generated)) for each in protocols]
     return [
         {
             "model": entry["model"],
             "metric": arrow(entry["metric"]),
             "value": entry["value"],
             "std": entry.get("std"),
-            "protocol": f"{entry['extractor']},{entry['split']},{entry['generated']}",
+            "protocol": Protocol.of(entry["extractor"], entry["split"], entry["generated"]),
             "citation": entry["citation"],
             "comparable": _comparable(entry, ours, profile, image_size),
         }
@@ -57,7 +58,7 @@ def published_rows(dataset: str, image_size: int, protocols: Iterable[str], prof
     ]
 
 
-def _comparable(entry: Mapping[str, Any], ours: list[tuple[str, ...]], profile: str, image_size: int) -> str:
+def _comparable(entry: Mapping[str, Any], ours: list[tuple[str, str, str]], profile: str, image_size: int) -> str:
     if profile != "full":
         return "not comparable: ours are of the quick profile"
     native = NATIVE_SIZE[entry["dataset"]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from gan_bench.report.findings.published import published_rows
 from gan_bench.report.findings.tuning import tuning_table
 from gan_bench.report.study import settings
 from gan_bench.report.study.frame import COSTS
-from gan_bench.report.study.study import AVERAGE, Study, pick
+from gan_bench.report.study.study import Scored, Study, pick
 from gan_bench.report.study.table import Column, Table, arrow, interval_of, median_of, put, score_column
 
 COLLAPSED = "collapsed"
@@ -33,14 +33,14 @@ WITHIN = (2.0, 1.25)
 def study_tables(study: Study) -> Iterator[Table]:
     """Make the tables of one study."""
     yield trial_table(study)
-    for protocol in study.protocols:
-        yield setting_table(study, protocol)
-        yield from factor_tables(study, protocol)
-        yield from tuning_table(study, protocol)
-        yield from epoch_table(study, protocol)
-        yield from best_table(study, protocol)
-        yield health_table(study, protocol)
-        yield cost_table(study, protocol)
+    for scored in study.scored:
+        yield setting_table(scored)
+        yield from factor_tables(scored)
+        yield from tuning_table(scored)
+        yield from epoch_table(scored)
+        yield from best_table(scored)
+        yield health_table(scored)
+        yield cost_table(scored)
     yield from published_table(study)
 
 
@@ -59,13 +59,13 @@ def trial_table(study: Study) -> Table:
         Column("d_real", "D(real)", "number"),
         Column("d_fake", "D(fake)", "number"),
     ]
-    shown = [*study.protocols, *study.averages]
-    for protocol in shown:
-        final = study.final(protocol)
+    shown = [*study.scored, *study.averages]
+    for scored in shown:
+        final = scored.final()
         for metric in study.shown(measures_with("trial")):
-            key = f"{metric}[{protocol}]"
+            key = f"{metric}[{scored}]"
             rows[key] = pick(rows, final, metric)
-            title = arrow(metric) if len(shown) == 1 else f"{arrow(metric)} {protocol}"
+            title = arrow(metric) if len(shown) == 1 else f"{arrow(metric)} {scored}"
             columns.append(Column(key, title, "number"))
     columns += [
         Column("train_seconds", "train s", "seconds"),
@@ -75,7 +75,7 @@ def trial_table(study: Study) -> Table:
     note = (
         "Losses and D outputs are means over the last epoch; D(real) and D(fake) are taken before D's update. "
         f"{_outputs(study)}"
-        f"Scores: {'; '.join(shown) or 'none yet'}."
+        f"Scores: {'; '.join(each.protocol for each in shown) or 'none yet'}."
     )
     return study.table("trials", "trials", columns, rows.sort_values(["label", "seed"]), note)
 
@@ -83,14 +83,14 @@ def trial_table(study: Study) -> Table:
 # ------------------------------------------------------------------------------------------- per setting
 
 
-def setting_table(study: Study, protocol: str) -> Table:
+def setting_table(scored: Scored) -> Table:
     """Settings ranked by the primary measure, with the two baseline rows."""
-    final, draws = study.final(protocol), study.final(protocol, "draw_std")
+    final, draws = scored.final(), scored.final("draw_std")
     quality, primary = measures_with("quality"), primary_measure()
     title = MEASURES[primary].title
-    rows, medians = [], study.medians(protocol)
-    for row, done in study.settings():
-        values = {name: pick(done, final, name) for name in study.shown(quality)}
+    rows, medians = [], scored.medians()
+    for row, done in scored.study.settings():
+        values = {name: pick(done, final, name) for name in scored.study.shown(quality)}
         for name, series in values.items():
             put(row, name, interval_of(series, MEASURES[name].bounds))
         row["median"] = medians.get(row["setting"]) if row["planned"] > 1 else None
@@ -98,32 +98,34 @@ def setting_table(study: Study, protocol: str) -> Table:
         row["sd_seeds"] = known.std() if len(known) > 1 else None
         row["sd_draws"] = pick(done, draws, primary).mean()
         row["train_seconds"] = median_of(done["train_seconds"])
-        row["remarks"] = "; ".join(remarks(study, protocol, row, done))
+        row["remarks"] = "; ".join(remarks(scored, row, done))
         rows.append(row)
-    ahead = leaders(study, protocol)
+    ahead = leaders(scored)
     for row in rows:
         row["best"] = ahead is not None and row["setting"] == ahead.best
         row["tied"] = ahead is not None and row["setting"] in (*ahead.tied, *ahead.unknown)
-    place = {label: rank for rank, label in enumerate(study.ranking(protocol), 1)}
+    place = {label: rank for rank, label in enumerate(scored.ranking(), 1)}
     frame = pd.DataFrame(rows)
     frame.insert(0, "rank", frame["setting"].map(place))
     frame = frame.sort_values("rank", na_position="last", kind="stable")
-    frame = pd.concat([frame, pd.DataFrame(study.baseline_rows(protocol, quality))], ignore_index=True)
-    many = len(study.values.columns) > MANY_VALUES  # then a name comes first, and its values last
-    fields = [Column(f"value_{name}", settings.title(name), "value", vital=not many) for name in study.values.columns]
+    frame = pd.concat([frame, pd.DataFrame(scored.baseline_rows(quality))], ignore_index=True)
+    many = len(scored.study.values.columns) > MANY_VALUES  # then a name comes first, and its values last
+    fields = [
+        Column(f"value_{name}", settings.title(name), "value", vital=not many) for name in scored.study.values.columns
+    ]
     recipe = Column("recipe", "recipe", essential=True, detail=bool(fields) and _one(rows, "recipe"))
     columns = [
         Column("rank", "#", "count", essential=True),
         *([Column("setting", "setting", essential=True)] if many else [recipe, *fields]),
         *(
             []
-            if "epochs" in study.values.columns
+            if "epochs" in scored.study.values.columns
             else [Column("epochs", "epochs", "count", detail=_one(rows, "epochs"))]
         ),
         Column("seeds", "seeds"),
-        *[replace(score_column(name), essential=True) for name in study.shown((primary,))],
+        *[replace(score_column(name), essential=True) for name in scored.study.shown((primary,))],
         Column("remarks", "remarks", essential=True),
-        *[replace(score_column(name), detail=True) for name in study.shown(quality) if name != primary],
+        *[replace(score_column(name), detail=True) for name in scored.study.shown(quality) if name != primary],
         Column("median", f"{title} median ↓", "number", detail=True),
         Column("sd_seeds", f"{title} sd seeds", "number", "sd seeds: between trainings.", detail=True),
         Column("sd_draws", f"{title} sd draws", "number", "sd draws: between scorings of one generator.", detail=True),
@@ -131,11 +133,11 @@ def setting_table(study: Study, protocol: str) -> Table:
         *([Column("recipe", "recipe", detail=True), *(replace(each, detail=True) for each in fields)] if many else []),
     ]
     note = (
-        f"All settings: {study.values.shared}. Scores {protocol}: extractor, reference split, generated images. Ranked "
-        "by the median over all seeds, where failed and diverged ones count as worst; otherwise mean ± 95 % CI "
+        f"All settings: {scored.study.values.shared}. Scores {scored}: extractor, reference split, generated images. "
+        "Ranked by the median over all seeds, where failed and diverged ones count as worst; otherwise mean ± 95 % CI "
         "half-width over finished seeds, of two seeds both values."
     )
-    return replace(study.table(f"settings-{protocol}", "settings", columns, frame, note), ranking=True)
+    return scored.study.table("settings", "settings", columns, frame, note, scored.protocol)
 
 
 def _one(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
@@ -143,12 +145,12 @@ def _one(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
     return len({row[key] for row in rows}) == 1
 
 
-def remarks(study: Study, protocol: str, row: Mapping[str, Any], done: pd.DataFrame) -> Iterator[str]:
+def remarks(scored: Scored, row: Mapping[str, Any], done: pd.DataFrame) -> Iterator[str]:
     """Yield what a setting's scores alone would hide: a collapsed generator can have the highest precision."""
-    if COLLAPSED in study.metrics and (count := int((pick(done, study.final(protocol), COLLAPSED) > 0).sum())):
+    if COLLAPSED in scored.study.metrics and (count := int((pick(done, scored.final(), COLLAPSED) > 0).sum())):
         yield f"{count} of {len(done)} collapsed"
-    untrained = study.untrained(protocol, primary_measure(), row["recipe"])
-    if untrained is not None and study.medians(protocol).get(row["setting"], 0.0) >= untrained:
+    untrained = scored.untrained(primary_measure(), row["recipe"])
+    if untrained is not None and scored.medians().get(row["setting"], 0.0) >= untrained:
         yield "no better than untrained"
     if row["bad"]:
         yield f"{row['bad']} failed or diverged"
@@ -156,16 +158,16 @@ def remarks(study: Study, protocol: str, row: Mapping[str, Any], done: pd.DataFr
         yield f"{row['faulty']} damaged, altered or unreadable"
 
 
-def best_table(study: Study, protocol: str) -> Iterator[Table]:
+def best_table(scored: Scored) -> Iterator[Table]:
     """Best evaluated epoch against the last one: what stopping early would have given."""
-    scores, primary = study.by_epoch(protocol), primary_measure()
+    scores, primary = scored.by_epoch(), primary_measure()
     if scores["epoch"].nunique() < 2:
         return
     title, bounds = MEASURES[primary].title, MEASURES[primary].bounds
     best = scores.loc[scores.groupby("trial")["value"].idxmin()].set_index("trial")
-    final = study.final(protocol)[primary]
+    final = scored.final()[primary]
     rows = []
-    for row, done in study.settings():
+    for row, done in scored.study.settings():
         at_end = done["trial"].map(final).astype(float)
         at_best = done["trial"].map(best["value"]).astype(float)
         put(row, "final", interval_of(at_end, bounds))
@@ -182,19 +184,19 @@ def best_table(study: Study, protocol: str) -> Iterator[Table]:
         Column("epochs", "epochs", "count"),
         Column("at", "best at epoch (median)", "count"),
     ]
-    note = f"Scores {protocol}. Best is the lowest of the evaluated epochs, so it is biased downwards by choice."
-    yield study.table(f"best-{protocol}", "best epoch against the last", columns, pd.DataFrame(rows), note)
+    note = f"Scores {scored}. Best is the lowest of the evaluated epochs, so it is biased downwards by choice."
+    yield scored.study.table("best", "best epoch against the last", columns, pd.DataFrame(rows), note, scored.protocol)
 
 
-def health_table(study: Study, protocol: str) -> Table:
+def health_table(scored: Scored) -> Table:
     """Modes, memorisation and the state of the game, per setting."""
-    final, health = study.final(protocol), measures_with("health")
+    final, health = scored.final(), measures_with("health")
     rows = []
-    for row, done in study.settings():
-        for name in study.shown(health):
+    for row, done in scored.study.settings():
+        for name in scored.study.shown(health):
             values = pick(done, final, name)
             put(row, name, interval_of(values, MEASURES[name].bounds))
-        if COLLAPSED in study.metrics:
+        if COLLAPSED in scored.study.metrics:
             row["collapses"] = _count(pick(done, final, COLLAPSED))
         outputs = (0, 1) if done["probabilities"].all() else (None, None)
         for name, bounds in (
@@ -207,13 +209,13 @@ def health_table(study: Study, protocol: str) -> Table:
         won = done["probabilities"] & (done["d_real"] > SATURATED) & (done["d_fake"] < 1 - SATURATED)
         row["saturated"] = int(won.sum())
         rows.append(row)
-    frame = pd.concat([pd.DataFrame(rows), pd.DataFrame(study.baseline_rows(protocol, health))], ignore_index=True)
+    frame = pd.concat([pd.DataFrame(rows), pd.DataFrame(scored.baseline_rows(health))], ignore_index=True)
     columns = [
         Column("setting", "setting", vital=True),
         Column("planned", "planned", "count"),
         Column("done", "done", "count"),
         Column("bad", "diverged or failed", "count"),
-        *[score_column(name) for name in study.shown(health) if name != COLLAPSED],
+        *[score_column(name) for name in scored.study.shown(health) if name != COLLAPSED],
         Column("collapses", "collapsed"),
         Column("saturated", "D saturated", "count"),
         Column("d_real", "D(real)", "interval"),
@@ -221,9 +223,10 @@ def health_table(study: Study, protocol: str) -> Table:
         Column("loss_d", "loss D", "interval"),
         Column("loss_g", "loss G", "interval"),
     ]
-    notes = [f"{MEASURES[name].title}: {MEASURES[name].description}" for name in study.shown(health)]
+    notes = [f"{MEASURES[name].title}: {MEASURES[name].description}" for name in scored.study.shown(health)]
     notes.append(f"D saturated: trials whose last epoch has D(real) over {SATURATED} and D(fake) under 0.01")
-    return study.table(f"health-{protocol}", "health", columns, frame, f"{'; '.join(notes)}. {_outputs(study)}".strip())
+    note = f"{'; '.join(notes)}. {_outputs(scored.study)}".strip()
+    return scored.study.table("health", "health", columns, frame, note, scored.protocol)
 
 
 def _outputs(study: Study) -> str:
@@ -239,13 +242,13 @@ def _count(flags: pd.Series[float]) -> str:
     return f"{int((known > 0).sum())} of {len(known)}" if len(known) else ""
 
 
-def cost_table(study: Study, protocol: str) -> Table:
+def cost_table(scored: Scored) -> Table:
     """What settings cost, training and scoring apart, and how soon they come near the best of their recipe."""
     primary = primary_measure()
-    title, scores = MEASURES[primary].title, study.by_epoch(protocol)
-    targets = _targets(study, protocol)
+    title, scores = MEASURES[primary].title, scored.by_epoch()
+    targets = _targets(scored)
     rows = []
-    for row, done in study.settings():
+    for row, done in scored.study.settings():
         row |= {name: median_of(done[name]) for name in COSTS}
         for number, target in enumerate(targets.get(row["recipe"], ())):
             if target is None:
@@ -269,22 +272,22 @@ def cost_table(study: Study, protocol: str) -> Table:
         columns.append(Column(f"reached_{number}", "reached"))
     note = (
         "Medians over finished seeds, so that one training that waited for others does not count. Scores "
-        f"{protocol}. Best {title}: of the recipe's best setting; seconds of training until the first evaluation at or "
+        f"{scored}. Best {title}: of the recipe's best setting; seconds of training until the first evaluation at or "
         "below so many times that, over the trials that reached it. Peak memory: of the GPU where one trained, else of "
         "the process, which in-line trials share. Energy where the GPU reports its power."
     )
-    return study.table(f"cost-{protocol}", "cost", columns, pd.DataFrame(rows), note)
+    return scored.study.table("cost", "cost", columns, pd.DataFrame(rows), note, scored.protocol)
 
 
-def _targets(study: Study, protocol: str) -> dict[str, tuple[float | None, ...]]:
+def _targets(scored: Scored) -> dict[str, tuple[float | None, ...]]:
     """Return the primary scores that count as near the best, by recipe; None where untrained generators reach it."""
     found: dict[str, tuple[float | None, ...]] = {}
-    by_label = {row["setting"]: (row["recipe"], done) for row, done in study.settings()}
-    final, primary = study.final(protocol), primary_measure()
-    for label in study.ranking(protocol):
+    by_label = {row["setting"]: (row["recipe"], done) for row, done in scored.study.settings()}
+    final, primary = scored.final(), primary_measure()
+    for label in scored.ranking():
         recipe, done = by_label[label]
         if recipe not in found:
-            untrained = study.untrained(protocol, primary, recipe)
+            untrained = scored.untrained(primary, recipe)
             near = [_round_up(times * float(pick(done, final, primary).mean())) for times in WITHIN]
             found[recipe] = tuple(each if untrained is None or each < untrained else None for each in near)
     return found
@@ -301,54 +304,53 @@ def _round_up(value: float) -> float:
 # --------------------------------------------------------------------------------- per factor, per epoch
 
 
-def factor_tables(study: Study, protocol: str) -> Iterator[Table]:
+def factor_tables(scored: Scored) -> Iterator[Table]:
     """Compare the levels of a factor over equal seeds and otherwise equal settings, for each recipe."""
-    final, compared = study.final(protocol), study.shown(measures_with("compared"))
-    noise = _noise(study, protocol)
+    final, compared = scored.final(), scored.study.shown(measures_with("compared"))
+    noise = scored.measurement_sd
     for factor, fields in factors.FACTORS.items():
         apart = factor in factors.APART
-        rows = factors.factor_rows(study.trials, fields, final, compared, noise, apart=apart)
+        rows = factors.factor_rows(scored.study.trials, fields, final, compared, noise, apart=apart)
         if rows:
-            yield _factor_table(study, protocol, factor, rows)
-            held = factors.factor_rows(study.trials, fields, final, compared, noise, apart=apart, held=True)
+            yield _factor_table(scored, factor, rows)
+            held = factors.factor_rows(scored.study.trials, fields, final, compared, noise, apart=apart, held=True)
             if len(held) > len(rows):  # some recipe has several settings that are otherwise equal
-                yield _held_table(study, protocol, held, f"{factor}, {factors.HELD}")
-    done = study.scores[(study.scores["status"] == "done") & (study.scores["protocol"] == protocol)]
-    rows = factors.epoch_rows(done, study.shown((primary_measure(),)), noise)
+                yield _held_table(scored, held, f"{factor}, {factors.HELD}")
+    done = scored.study.scores[
+        (scored.study.scores["status"] == "done") & (scored.study.scores["protocol"] == scored.protocol)
+    ]
+    rows = factors.epoch_rows(done, scored.study.shown((primary_measure(),)), noise)
     if rows:
-        yield _factor_table(study, protocol, "epochs", rows)
-    if (average := f"{protocol}{AVERAGE}") in study.averages:
-        rows = factors.average_rows(study.trials, final, study.final(average), compared, noise)
-        yield _factor_table(study, protocol, factors.AVERAGE_FACTOR, rows)
+        yield _factor_table(scored, "epochs", rows)
+    for average in scored.study.averages:
+        if average.protocol == f"{scored},ema":
+            rows = factors.average_rows(scored.study.trials, final, average.final(), compared, noise)
+            yield _factor_table(scored, factors.AVERAGE_FACTOR, rows)
 
 
-def _noise(study: Study, protocol: str) -> Callable[[str], float]:
-    return lambda metric: study.measurement_sd(protocol, metric)
+def _factor_table(scored: Scored, factor: str, rows: list[dict[str, Any]]) -> Table:
+    note = f"Scores {scored}. {factors.NOTE}"
+    frame = pd.DataFrame(rows).assign(protocol=scored.protocol, factor=factor)
+    return scored.study.table("factor", factor, factors.COLUMNS, frame, note, factor, scored.protocol)
 
 
-def _factor_table(study: Study, protocol: str, factor: str, rows: list[dict[str, Any]]) -> Table:
-    note = f"Scores {protocol}. {factors.NOTE}"
-    frame = pd.DataFrame(rows).assign(protocol=protocol, factor=factor)
-    return study.table(f"factor-{factor}-{protocol}", factor, factors.COLUMNS, frame, note)
-
-
-def _held_table(study: Study, protocol: str, rows: list[dict[str, Any]], name: str) -> Table:
+def _held_table(scored: Scored, rows: list[dict[str, Any]], name: str) -> Table:
     """Make a factor's table without an average over settings that differ in other values."""
-    made = _factor_table(study, protocol, name, rows)
+    made = _factor_table(scored, name, rows)
     first, *others = made.columns
-    note = f"Scores {protocol}. Pairs have equal seeds; settings that differ in other values are not averaged."
+    note = f"Scores {scored}. Pairs have equal seeds; settings that differ in other values are not averaged."
     return replace(made, columns=(replace(first, title="held"), *others), note=note)
 
 
-def epoch_table(study: Study, protocol: str) -> Iterator[Table]:
+def epoch_table(scored: Scored) -> Iterator[Table]:
     """Every setting's primary score epoch by epoch."""
-    kept = study.by_epoch(protocol)  # finished trials only: others at each epoch would be different seeds
+    kept = scored.by_epoch()  # finished trials only: others at each epoch would be different seeds
     epochs = sorted(int(e) for e in kept["epoch"].unique())
     if len(epochs) < 2:
         return
     wide = kept.pivot_table(index="trial", columns="epoch", values="value")
     rows = []
-    for row, done in study.settings():
+    for row, done in scored.study.settings():
         for epoch in epochs:
             put(row, f"epoch_{epoch}", interval_of(done["trial"].map(wide[epoch]), MEASURES[primary_measure()].bounds))
         rows.append(row)
@@ -357,8 +359,10 @@ def epoch_table(study: Study, protocol: str) -> Iterator[Table]:
         *[Column(f"epoch_{e}", f"epoch {e}", "interval") for e in epochs],
     ]
     primary = primary_measure()
-    note = f"{arrow(primary)} {protocol} after so many epochs of the same finished trials; 95 % intervals over seeds."
-    yield study.table(f"epochs-{protocol}", f"{MEASURES[primary].title} by epoch", columns, pd.DataFrame(rows), note)
+    note = f"{arrow(primary)} {scored} after so many epochs of the same finished trials; 95 % intervals over seeds."
+    yield scored.study.table(
+        "epochs", f"{MEASURES[primary].title} by epoch", columns, pd.DataFrame(rows), note, scored.protocol
+    )
 
 
 # --------------------------------------------------------------------------------------------- published
@@ -366,6 +370,6 @@ def epoch_table(study: Study, protocol: str) -> Iterator[Table]:
 
 def published_table(study: Study) -> Iterator[Table]:
     """Set published values beside ours, where there are any for these datasets."""
-    rows = published_rows(study.dataset, study.image_size, study.protocols, study.profile)
+    rows = published_rows(study.dataset, study.image_size, [each.protocol for each in study.scored], study.profile)
     if rows:
         yield study.table("published", "published values", PUBLISHED_COLUMNS, pd.DataFrame(rows))

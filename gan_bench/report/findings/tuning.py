@@ -17,7 +17,7 @@ import pandas as pd
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.study.frame import group_key
 from gan_bench.report.study.settings import title, value_text
-from gan_bench.report.study.study import Study
+from gan_bench.report.study.study import Scored
 from gan_bench.report.study.table import Column, Table
 
 BUDGETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -65,12 +65,12 @@ def best_of(values: Sequence[float], k: int, share: float) -> float:
     return ordered[-1]
 
 
-def arms(study: Study, protocol: str) -> list[Arm]:
+def arms(scored: Scored) -> list[Arm]:
     """Cut the settings whose values were drawn at random into arms that share everything else."""
-    drawn = study.trials[study.trials["drawn"].map(len) > 0]
+    drawn = scored.study.trials[scored.study.trials["drawn"].map(len) > 0]
     if drawn.empty:
         return []
-    medians = study.medians(protocol)
+    medians = scored.medians()
     seconds = drawn.groupby("group")["train_seconds"].sum()
     found: dict[str, list[tuple[float, float]]] = {}
     first: dict[str, dict[str, Any]] = {}
@@ -105,9 +105,9 @@ def budgets(found: Sequence[Arm]) -> list[int]:
     return sorted({k for k in BUDGETS if k <= most} | {most})
 
 
-def tuning_table(study: Study, protocol: str) -> Iterator[Table]:
+def tuning_table(scored: Scored) -> Iterator[Table]:
     """Lay out the best of k random settings, one row per arm; none without such settings."""
-    found = arms(study, protocol)
+    found = arms(scored)
     if not found:
         return
     measure, ks = MEASURES[primary_measure()].title, budgets(found)
@@ -127,15 +127,15 @@ def tuning_table(study: Study, protocol: str) -> Iterator[Table]:
         Column("seconds", "train s per setting", "seconds"),
     ]
     note = (
-        f"Median (10 % to 90 %) of the lowest {measure} {protocol} among k of the random settings, drawn without "
+        f"Median (10 % to 90 %) of the lowest {measure} {scored} among k of the random settings, drawn without "
         "replacement; a setting's value is the median over its seeds. The budget decides rankings (Lucic et al. 2018)."
     )
-    yield study.table(f"tuning-{protocol}", "best of k random settings", columns, pd.DataFrame(rows), note)
+    yield scored.study.table("tuning", "best of k random settings", columns, pd.DataFrame(rows), note, scored.protocol)
 
 
-def tuning_sentences(study: Study, protocol: str) -> Iterator[str]:
+def tuning_sentences(scored: Scored) -> Iterator[str]:
     """Name the arm that leads with one random setting, and with as many as all arms have."""
-    found = arms(study, protocol)
+    found = arms(scored)
     if len(found) < 2:
         return
     most = min(len(arm.values) for arm in found)

@@ -30,7 +30,7 @@ ACCENT = _COLOURS[0]
 
 def best_first(study: Study) -> list[str]:
     """Return the labels of settings, those with the best primary score first."""
-    ranked = study.ranking(study.protocols[0]) if study.protocols else []
+    ranked = study.scored[0].ranking() if study.scored else []
     return [*ranked, *(label for label in dict.fromkeys(study.trials["label"]) if label not in set(ranked))]
 
 
@@ -114,7 +114,7 @@ def explorer(study: Study) -> dict[str, Any]:
 def _frames(study: Study, labels: list[str]) -> Iterator[tuple[str, str, bool, pd.DataFrame]]:
     """Yield key, title, whether ratios are compared, and (label, epoch, seconds, value) of everything that is drawn."""
     shown = study.scores[(study.scores["status"] == "done") & study.scores["label"].isin(labels)]
-    protocols = [*study.protocols, *study.averages]
+    protocols = [each.protocol for each in (*study.scored, *study.averages)]
     for protocol in protocols:
         for metric in study.metrics:
             mine = shown[(shown["protocol"] == protocol) & (shown["metric"] == metric)].dropna(subset=["value"])

@@ -115,10 +115,9 @@ def _text(name: str) -> str:
 
 def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, Any]) -> dict[str, Any]:
     study = chapter.study
-    of = {table.name: table.name.removeprefix(f"{study.slug}-").partition("-")[0] for table in chapter.tables}
     made: dict[str, list[dict[str, Any]]] = {}
     for table in chapter.tables:
-        made.setdefault(of[table.name], []).append(_ranking(table, chapter) if table.ranking else _table(table))
+        made.setdefault(table.kind, []).append(_ranking(table, chapter) if table.ranking else _table(table))
     plots = [
         {
             "title": p.title,

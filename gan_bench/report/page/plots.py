@@ -16,7 +16,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, FACTORS, HELD
 from gan_bench.report.findings.tuning import HIGH, LOW, arms, best_of
 from gan_bench.report.page.curves import ACCENT, Style, best_first, style, styles, training_curves
-from gan_bench.report.study.study import Study, pick
+from gan_bench.report.study.study import Scored, Study, pick
 from gan_bench.report.study.table import Table, interval_of, median_of
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ def study_plots(study: Study, tables: list[Table]) -> Iterator[Plot]:
 
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
         yield from _training_plots(study)
-        for protocol in study.protocols:
-            yield from _score_plots(study, protocol)
-            yield from _factor_plots(study, protocol, tables)
-            yield from _tuning_plot(study, protocol)
-            yield from _cost_plot(study, protocol)
+        for scored in study.scored:
+            yield from _score_plots(scored)
+            yield from _factor_plots(scored, tables)
+            yield from _tuning_plot(scored)
+            yield from _cost_plot(scored)
 
 
 # ------------------------------------------------------------------------------------------------- training
@@ -147,14 +147,14 @@ def _band(axis: Axes, groups: Any, style: Style, label: str) -> None:  # noqa: A
 # --------------------------------------------------------------------------------------------------- scores
 
 
-def _score_plots(study: Study, protocol: str) -> Iterator[Plot]:
-    found, primary = study.by_epoch(protocol), primary_measure()
+def _score_plots(scored: Scored) -> Iterator[Plot]:
+    found, primary = scored.by_epoch(), primary_measure()
     there = set(found["label"])
-    labels = [label for label in study.ranking(protocol) if label in there][:LINES]
+    labels = [label for label in scored.ranking() if label in there][:LINES]
     if not labels or found["epoch"].nunique() < 2:
         return
-    measure, known = MEASURES[primary].title, styles(study)
-    floors = [scores[primary]["value"] for _, scores in study.real(protocol) if primary in scores]
+    measure, known = MEASURES[primary].title, styles(scored.study)
+    floors = [scores[primary]["value"] for _, scores in scored.real() if primary in scores]
     real = [value for value in floors if value]
     for what, title, column in (
         ("epochs", f"{measure} over epochs", "epoch"),
@@ -188,12 +188,14 @@ def _score_plots(study: Study, protocol: str) -> Iterator[Plot]:
         axis.set_xlabel("epoch" if column == "epoch" else "seconds of training")
         axis.set_ylabel(f"{measure} (lower is better)")
         figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
-        text = f"{title}, {protocol}; means over seeds{', bands their range' if column == 'epoch' else ''}."
-        yield _finish(figure, study, f"{primary}-{what}-{protocol}", title, f"{text} {_which(study, labels)}")
+        text = f"{title}, {scored}; means over seeds{', bands their range' if column == 'epoch' else ''}."
+        yield _finish(
+            figure, scored.study, f"{primary}-{what}-{scored}", title, f"{text} {_which(scored.study, labels)}"
+        )
 
 
-def _tuning_plot(study: Study, protocol: str) -> Iterator[Plot]:
-    found = arms(study, protocol)
+def _tuning_plot(scored: Scored) -> Iterator[Plot]:
+    found = arms(scored)
     if not found or max(len(arm.values) for arm in found) < 2:
         return
     measure = MEASURES[primary_measure()].title
@@ -213,17 +215,17 @@ def _tuning_plot(study: Study, protocol: str) -> Iterator[Plot]:
     axis.set_xlabel("random settings tried")
     axis.set_ylabel(f"lowest {measure}")
     figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
-    text = f"Lowest {measure} {protocol} of so many random settings: median, and 10 % to 90 %."
-    yield _finish(figure, study, f"tuning-{protocol}", "Best of k random settings", text)
+    text = f"Lowest {measure} {scored} of so many random settings: median, and 10 % to 90 %."
+    yield _finish(figure, scored.study, f"tuning-{scored}", "Best of k random settings", text)
 
 
-def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[Plot]:
+def _factor_plots(scored: Scored, tables: list[Table]) -> Iterator[Plot]:
     primary = primary_measure()
     measure = MEASURES[primary].title
     apart = [name for factor in FACTORS for name in (factor, f"{factor}, {HELD}")]
     for factor in (*apart, AVERAGE_FACTOR, "epochs"):
-        name = study.table(f"factor-{factor}-{protocol}", "", [], pd.DataFrame()).name
-        rows = next((table.rows for table in tables if table.name == name), None)
+        about = (factor, scored.protocol)
+        rows = next((table.rows for table in tables if (table.kind, table.about) == ("factor", about)), None)
         if rows is not None:
             rows = rows[(rows["key"] == primary) & (rows["ratio"].notna() | rows["difference"].notna())]
         if rows is None or rows.empty:
@@ -253,10 +255,10 @@ def _factor_plots(study: Study, protocol: str, tables: list[Table]) -> Iterator[
         which = f", {against[0]}" if alike else ""
         axis.set_xlabel(f"{what} {measure}{which} (left of {middle}: the first is better)")
         text = (
-            f"Paired {measure} by {factor}, {protocol}: {what} {measure}, with 95 % intervals over seeds; a cross has "
+            f"Paired {measure} by {factor}, {scored}: {what} {measure}, with 95 % intervals over seeds; a cross has "
             f"fewer than three seeds.{of}"
         )
-        yield _finish(figure, study, f"factor-{factor}-{protocol}", f"Effect of {factor} on {measure}", text)
+        yield _finish(figure, scored.study, f"factor-{factor}-{scored}", f"Effect of {factor} on {measure}", text)
 
 
 def _log_ratio(axis: Axes) -> None:
@@ -273,16 +275,16 @@ def _log_ratio(axis: Axes) -> None:
     axis.xaxis.set_minor_locator(NullLocator())
 
 
-def _cost_plot(study: Study, protocol: str) -> Iterator[Plot]:
-    final, primary = study.final(protocol), primary_measure()
+def _cost_plot(scored: Scored) -> Iterator[Plot]:
+    final, primary = scored.final(), primary_measure()
     measure = MEASURES[primary].title
-    labels = study.ranking(protocol)[:LINES]
+    labels = scored.ranking()[:LINES]
     if not labels:
         return
-    known = styles(study)
+    known = styles(scored.study)
     figure = _figure(6.4, 3.6)
     axis = figure.subplots()
-    for row, done in study.settings():
+    for row, done in scored.study.settings():
         if row["setting"] not in labels:
             continue
         style = known[row["setting"]]
@@ -310,11 +312,13 @@ def _cost_plot(study: Study, protocol: str) -> Iterator[Plot]:
     axis.set_xlabel("seconds of training")
     axis.set_ylabel(f"{measure} at the end (lower is better)")
     figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
-    text = (
-        f"Final {measure} against training time, {protocol}; bars are 95 % intervals over seeds, seconds are medians."
-    )
+    text = f"Final {measure} against training time, {scored}; bars are 95 % intervals over seeds, seconds are medians."
     yield _finish(
-        figure, study, f"{primary}-cost-{protocol}", f"{measure} against cost", f"{text} {_which(study, labels)}"
+        figure,
+        scored.study,
+        f"{primary}-cost-{scored}",
+        f"{measure} against cost",
+        f"{text} {_which(scored.study, labels)}",
     )
 
 

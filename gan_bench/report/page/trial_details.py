@@ -9,6 +9,7 @@ from typing import Any
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.records.reader import StoredTrial
+from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS, Statistics
 from gan_bench.report.page.curves import TITLES
 from gan_bench.report.study.frame import status_of
@@ -79,7 +80,7 @@ def trial_details(
 def _protocols(trial: StoredTrial) -> list[list[str]]:
     """Return title and protocol of a trial's last scores."""
     return [
-        [arrow(s["metric"]) if s["metric"] in MEASURES else s["metric"], s["name"].partition("[")[2].rstrip("]")]
+        [arrow(s["metric"]) if s["metric"] in MEASURES else s["metric"], str(split_name(s["name"])[1])]
         for s in (trial.evaluations[-1]["scores"] if trial.evaluations else ())
     ]
 

@@ -14,6 +14,7 @@ import pandas as pd
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
+from gan_bench.records.record import split_name
 from gan_bench.records.schema import NO_RECORD, STATISTICS
 
 MEANS = tuple(f"mean_{name}" for name in STATISTICS)
@@ -180,7 +181,7 @@ def _score_rows(item: StoredTrial) -> list[dict[str, Any]]:
     rows = []
     for line in item.evaluations:
         for score in line["scores"]:
-            protocol = score["name"].partition("[")[2].rstrip("]")
+            _, protocol = split_name(score["name"])
             rows.append(
                 {
                     "trial": item.trial["id"],

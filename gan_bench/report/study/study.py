@@ -11,14 +11,13 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.records.record import Protocol
 from gan_bench.records.schema import STATISTICS, Baseline, Score
 from gan_bench.report.study.frame import BAD, COSTS, FAULTY, Frames
 from gan_bench.report.study.settings import settings_of
 from gan_bench.report.study.table import Column, Table
 
 T = TypeVar("T")
-AVERAGE = ",ema"
-"""Ends the protocol of scores of a moving average of G, which are set beside G's and ranked nowhere."""
 UNTRAINED = "untrained generators"
 MAX_SLUG = 150
 _PLAIN = str.maketrans({"β": "beta", "₁": "1", "₂": "2", "·": "-"})
@@ -127,24 +126,17 @@ class Study:
         self.sized = False
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
         self.scores = scores.merge(known, on="trial")
-        found = sorted(self.scores["protocol"].unique())
-        self.protocols: list[str] = [protocol for protocol in found if not protocol.endswith(AVERAGE)]
-        self.averages: list[str] = [protocol for protocol in found if protocol.endswith(AVERAGE)]
+        found = sorted(map(Protocol, self.scores["protocol"].unique()))  # pandas keeps plain text
+        self.scored = [Scored(self, protocol) for protocol in found if not protocol.average]
+        self.averages = [Scored(self, protocol) for protocol in found if protocol.average]
         there = set(self.scores["metric"])
         self.metrics = [name for name in MEASURES if name in there]
-        self._memory: dict[object, Any] = {}
+        self._settings: list[tuple[dict[str, Any], pd.DataFrame]] | None = None
 
     def draw(self, history: pd.DataFrame, steps: pd.DataFrame) -> None:
         """Take histories that were read later, for what is drawn; tables are made without."""
         names = set(self.trials["trial"])
         self.history, self.steps = history[history["trial"].isin(names)], steps[steps["trial"].isin(names)]
-
-    def _once(self, key: object, make: Callable[[], T]) -> T:
-        """Compute once what many tables ask for."""
-        if key not in self._memory:
-            self._memory[key] = make()
-        found: T = self._memory[key]
-        return found
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -163,40 +155,24 @@ class Study:
         """The study's name in files and links."""
         return slug(*self.names)
 
-    def table(self, what: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str = "") -> Table:
-        """Make a table of this study."""
-        return name_table(self.names, what, title, columns, rows, note)
+    def table(
+        self, kind: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str = "", *about: str
+    ) -> Table:
+        """Make a table of this study; see ``Table``."""
+        return name_table(self.names, kind, title, columns, rows, note, *about)
 
     def shown(self, names: tuple[str, ...]) -> list[str]:
         """Return those of the metrics that the study has."""
         return [name for name in names if name in self.metrics]
 
-    def final(self, protocol: str, value: str = "value") -> pd.DataFrame:
-        """Return the last scores of finished trials, one column per metric, indexed by trial."""
-
-        def make() -> pd.DataFrame:
-            at_end = self.scores["epoch"] == self.scores["epochs_done"]
-            kept = self.scores[at_end & (self.scores["protocol"] == protocol) & (self.scores["status"] == "done")]
-            wide = kept.pivot_table(index="trial", columns="metric", values=value, aggfunc="last", dropna=False)
-            return wide.reindex(columns=list(MEASURES))
-
-        return self._once(("final", protocol, value), make)
-
-    def by_epoch(self, protocol: str) -> pd.DataFrame:
-        """Return the primary scores of finished trials after training began, one row per trial and evaluation."""
-
-        def make() -> pd.DataFrame:
-            kept = self.scores[(self.scores["protocol"] == protocol) & (self.scores["metric"] == primary_measure())]
-            return kept[(kept["status"] == "done") & (kept["epoch"] > 0)].dropna(subset=["value"])
-
-        return self._once(("by_epoch", protocol), make)
-
     def settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
         """Yield the start of a row and the finished trials of every setting."""
-        for start, done in self._once("settings", lambda: list(self._settings())):
+        if self._settings is None:
+            self._settings = list(self._make_settings())
+        for start, done in self._settings:
             yield dict(start), done
 
-    def _settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    def _make_settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
         for group, members in self.trials[_SETTING_COLUMNS].groupby("group", sort=False):
             values = self.values.values[str(group)]
             done = members[members["status"] == "done"]
@@ -215,104 +191,152 @@ class Study:
             }
             yield start, done
 
-    def medians(self, protocol: str) -> dict[str, float]:
+
+class Scored:
+    """A study under one of its protocols: the scores that may be ranked, and what tables make of them.
+
+    Args:
+        study: The study.
+        protocol: Which scores.
+    """
+
+    def __init__(self, study: Study, protocol: Protocol) -> None:
+        self.study, self.protocol = study, protocol
+        self._memory: dict[object, Any] = {}
+
+    def _once(self, key: object, make: Callable[[], T]) -> T:
+        """Compute once what many tables ask for."""
+        if key not in self._memory:
+            self._memory[key] = make()
+        found: T = self._memory[key]
+        return found
+
+    def __str__(self) -> str:
+        """Return the protocol."""
+        return self.protocol
+
+    def final(self, value: str = "value") -> pd.DataFrame:
+        """Return the last scores of finished trials, one column per metric, indexed by trial."""
+
+        def make() -> pd.DataFrame:
+            at_end = self.study.scores["epoch"] == self.study.scores["epochs_done"]
+            kept = self.study.scores[
+                at_end & (self.study.scores["protocol"] == self.protocol) & (self.study.scores["status"] == "done")
+            ]
+            wide = kept.pivot_table(index="trial", columns="metric", values=value, aggfunc="last", dropna=False)
+            return wide.reindex(columns=list(MEASURES))
+
+        return self._once(("final", value), make)
+
+    def by_epoch(self) -> pd.DataFrame:
+        """Return the primary scores of finished trials after training began, one row per trial and evaluation."""
+
+        def make() -> pd.DataFrame:
+            kept = self.study.scores[
+                (self.study.scores["protocol"] == self.protocol) & (self.study.scores["metric"] == primary_measure())
+            ]
+            return kept[(kept["status"] == "done") & (kept["epoch"] > 0)].dropna(subset=["value"])
+
+        return self._once("by_epoch", make)
+
+    def medians(self) -> dict[str, float]:
         """Return by label the median of the primary score over a setting's seeds, failed and diverged ones as worst.
 
         Settings none of whose trials has ended are left out. Infinity says that half of the seeds or more were lost.
         """
 
         def make() -> dict[str, float]:
-            final, found = self.final(protocol), {}
-            for row, done in self.settings():
+            final, found = self.final(), {}
+            for row, done in self.study.settings():
                 values = pick(done, final, primary_measure()).dropna().tolist()
                 if values or row["bad"]:
                     found[row["setting"]] = _median([*values, *[math.inf] * row["bad"]])
             return found
 
-        return self._once(("medians", protocol), make)
+        return self._once("medians", make)
 
-    def ranking(self, protocol: str) -> list[str]:
+    def ranking(self) -> list[str]:
         """Return the labels of settings with a final primary score, the best median over all their seeds first."""
 
         def make() -> list[str]:
-            medians, means, final = self.medians(protocol), {}, self.final(protocol)
-            for row, done in self.settings():
+            medians, means, final = self.medians(), {}, self.final()
+            for row, done in self.study.settings():
                 mean = pick(done, final, primary_measure()).mean()
                 if not pd.isna(mean):
                     means[row["setting"]] = (medians[row["setting"]], mean)
             return sorted(means, key=means.__getitem__)
 
-        return self._once(("ranking", protocol), make)
+        return self._once("ranking", make)
 
-    def median_trial(self, done: pd.DataFrame, protocol: str) -> str | None:
+    def median_trial(self, done: pd.DataFrame) -> str | None:
         """Return of a setting's finished trials the one with the median primary score, the better of two, or None."""
-        scored = done.assign(score=pick(done, self.final(protocol), primary_measure())).dropna(subset=["score"])
+        scored = done.assign(score=pick(done, self.final(), primary_measure())).dropna(subset=["score"])
         order = scored.sort_values("score", kind="stable")["trial"]
         return str(order.iloc[(len(order) - 1) // 2]) if len(order) else None
 
-    def real(self, protocol: str) -> Iterator[tuple[Baseline, dict[str, Score]]]:
+    def real(self) -> Iterator[tuple[Baseline, dict[str, Score]]]:
         """Yield the real-data baselines of a protocol with their scores by metric."""
-        extractor, split, generated, *_ = protocol.split(",")
-        for baseline in self.baselines:
-            place = (baseline["dataset"], baseline["image_size"], str(baseline["samples"]))
-            if place == (self.dataset, self.image_size, generated):
+        wanted = self.protocol
+        for baseline in self.study.baselines:
+            place = (baseline["dataset"], baseline["image_size"], baseline["samples"])
+            if place == (self.study.dataset, self.study.image_size, wanted.generated):
                 scores = {
                     score["metric"]: score
                     for score in baseline["scores"]
-                    if score["extractor"] == extractor and score["split"] == split
+                    if score["extractor"] == wanted.extractor and score["split"] == wanted.reference
                 }
                 if scores:
                     yield baseline, scores
 
-    def measurement_sd(self, protocol: str, metric: str) -> float:
+    def measurement_sd(self, metric: str) -> float:
         """Return the standard deviation of repeated scoring of one generator, on the scale of the metric's test.
 
         It is pooled over all trials whose finished generator was scored several times, so that it stands on many
         repetitions; where none was, on the resampled real images. For a measure on the log scale it is relative.
         """
-        return self._once(("measurement_sd", protocol, metric), lambda: self._measurement_sd(protocol, metric))
+        return self._once(("measurement_sd", metric), lambda: self._measurement_sd(metric))
 
-    def _measurement_sd(self, protocol: str, metric: str) -> float:
+    def _measurement_sd(self, metric: str) -> float:
         relative = MEASURES[metric].log_scale
-        sds = self.final(protocol, "draw_std")[metric].astype(float)
-        values = self.final(protocol)[metric].astype(float)
+        sds = self.final("draw_std")[metric].astype(float)
+        values = self.final()[metric].astype(float)
         known = (sds / values if relative else sds).replace([math.inf, -math.inf], math.nan).dropna()
         if len(known):
             return math.sqrt(float((known**2).mean()))
-        real = [scores[metric] for _, scores in self.real(protocol) if metric in scores]
+        real = [scores[metric] for _, scores in self.real() if metric in scores]
         floors = [(score.get("draw_std"), score["value"] if relative else 1.0) for score in real]
         found = [sd / scale for sd, scale in floors if sd is not None and scale]
         return max((abs(float(sd)) for sd in found), default=0.0)
 
-    def untrained(self, protocol: str, metric: str, recipe: str) -> float | None:
+    def untrained(self, metric: str, recipe: str) -> float | None:
         """Return the mean score of a recipe's generators before training, or None where none was scored."""
 
         def make() -> float | None:
-            start = self.scores[self.scores["epoch"] == 0]
-            asked = (start["protocol"] == protocol) & (start["metric"] == metric) & (start["recipe"] == recipe)
+            start = self.study.scores[self.study.scores["epoch"] == 0]
+            asked = (start["protocol"] == self.protocol) & (start["metric"] == metric) & (start["recipe"] == recipe)
             values = start[asked]["value"].dropna()
             return float(values.mean()) if len(values) else None
 
-        return self._once(("untrained", protocol, metric, recipe), make)
+        return self._once(("untrained", metric, recipe), make)
 
-    def baseline_rows(self, protocol: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    def baseline_rows(self, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         """Yield the two baseline rows: real data, and untrained generators."""
-        for baseline, scores in self.real(protocol):
+        for baseline, scores in self.real():
             text = f"real data: {baseline['pictures']:,} {baseline['what']}"
             yield {
                 "setting": text,
                 "recipe": text,
                 "baseline": True,
-                **{name: scores[name]["value"] for name in self.shown(names) if name in scores},
+                **{name: scores[name]["value"] for name in self.study.shown(names) if name in scores},
             }
-        start = self.scores[(self.scores["epoch"] == 0) & (self.scores["protocol"] == protocol)]
+        start = self.study.scores[(self.study.scores["epoch"] == 0) & (self.study.scores["protocol"] == self.protocol)]
         means = start.groupby("metric")["value"].mean()
         yield {
             "setting": UNTRAINED,
             "recipe": UNTRAINED,
             "baseline": True,
             "epochs": 0,
-            **{name: means.get(name) for name in self.shown(names)},
+            **{name: means.get(name) for name in self.study.shown(names)},
         }
 
 
@@ -328,12 +352,20 @@ def profile_mark(profile: str) -> str:
 
 
 def name_table(
-    names: tuple[str, ...], what: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str
+    names: tuple[str, ...], kind: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str, *about: str
 ) -> Table:
     """Name a table after its suite, profile and dataset, and mark what is cut down."""
     suite, profile, *rest = names
-    where = ", ".join([suite, *rest])
-    return Table(slug(*names, what), f"{where}: {title} ({profile_mark(profile)})", tuple(columns), rows, note, suite)
+    return Table(
+        slug(*names, kind, *about),
+        f"{', '.join([suite, *rest])}: {title} ({profile_mark(profile)})",
+        tuple(columns),
+        rows,
+        note,
+        suite,
+        kind,
+        about,
+    )
 
 
 def pick(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[float]:

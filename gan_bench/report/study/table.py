@@ -50,7 +50,8 @@ class Table:
         rows: The frame; it may hold more columns than are shown. ``baseline`` marks rows that are no setting.
         note: One line below it, or nothing.
         suite: The suite it is about, or nothing.
-        ranking: Whether it ranks settings; rows may be flagged ``best`` and ``tied``.
+        kind: What sort of table it is: ``settings``, ``factor``, ``cost`` and so on.
+        about: What tells it from others of its kind: a protocol, or a factor and a protocol.
     """
 
     name: str
@@ -59,7 +60,13 @@ class Table:
     rows: pd.DataFrame
     note: str = ""
     suite: str = ""
-    ranking: bool = False
+    kind: str = ""
+    about: tuple[str, ...] = ()
+
+    @property
+    def ranking(self) -> bool:
+        """Whether it ranks the settings of a study; rows may be flagged ``best`` and ``tied``."""
+        return self.kind == "settings"
 
 
 def arrow(metric: str) -> str:
