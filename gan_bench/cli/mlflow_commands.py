@@ -152,7 +152,7 @@ def _free_port(host: str, port: int) -> int:
 
 def _links(uri: str, base: str) -> list[str]:
     """List the saved views of every experiment, leaderboards first."""
-    from gan_bench.tracking.saved_views import saved_views
+    from gan_bench.tracking.views import saved_views
 
     try:
         found = saved_views(uri, base)

@@ -1,4 +1,4 @@
-"""Values that differ from a recipe: fixed, listed, or drawn at random; in a suite file and on the command line."""
+"""What a sweep or ``--set`` may change of a recipe, and how a setting is called after it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,18 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from gan_bench.config.setting import BOTH
-from gan_bench.config.trial import BELOW, LIMITS, FakeBatch, Init, LastBatch, Latent, OptimizerName, StepFakes
+from gan_bench.config.trial import (
+    BELOW,
+    LATER_DEFAULTS,
+    LIMITS,
+    FakeBatch,
+    Init,
+    LastBatch,
+    Latent,
+    OptimizerName,
+    StepFakes,
+    TrialConfig,
+)
 from gan_bench.config.yaml_document import YamlDocument, clip, show
 from gan_bench.core.canonical import derive_seed
 from gan_bench.core.errors import SuiteError, UserError
@@ -225,3 +235,36 @@ def check_changes(changes: Mapping[str, object]) -> None:
         first = error.errors(include_url=False, include_context=False)[0]
         said = f"{first['msg'][0].lower() + first['msg'][1:]}, got {show(first['input'])}"
         raise UserError(f"--set {first['loc'][0]}: {clip(said)}") from None
+
+
+BOTH = {"lr": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d"), "optimizer": ("optimizer_g", "optimizer_d")}
+"""Shorthands that set a value of both networks."""
+
+
+def setting_name(recipe: str, values: Mapping[str, Any], config: TrialConfig, *, cut: bool) -> str:
+    """Return the name of a setting.
+
+    Args:
+        recipe: Name of the recipe.
+        values: The recipe's values.
+        config: A trial of the setting.
+        cut: Whether a profile cut the epochs, so that they are no difference.
+    """
+    unnamed = {"log_every", "epochs"} if cut else {"log_every"}
+    given = {**LATER_DEFAULTS, **values}
+    shown = {name: getattr(config, name) for name in (*values, *(n for n in given if n not in values))}
+    differs = {name: shown[name] for name in shown if name not in unnamed and shown[name] != given[name]}
+    parts = []
+    for short, (g, d) in BOTH.items():
+        if g in differs or d in differs:
+            same = shown[g] == shown[d]
+            parts += [f"{short}={_text(shown[g])}"] if same else [f"{n}={_text(shown[n])}" for n in (g, d)]
+            differs = {name: value for name, value in differs.items() if name not in (g, d)}
+    parts += [f"{name}={_text(value)}" for name, value in differs.items()]
+    return ",".join([recipe, *parts])
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return "-".join(_text(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

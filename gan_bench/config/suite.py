@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gan_bench.config.changes import Changes, Drawn
+from gan_bench.config.changes import BOTH, Changes, Drawn, setting_name
 from gan_bench.config.cuts import Frame, PlanOptions
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
-from gan_bench.config.setting import BOTH, setting_name
 from gan_bench.config.suite_file import FolderEntry, SuiteFile, TrialEntry, read
 from gan_bench.config.trial import LIMITS, EvaluationConfig, Profile, Trial, TrialConfig
 from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, show

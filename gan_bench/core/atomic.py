@@ -1,8 +1,9 @@
-"""Files that are either the old ones or the new ones, never halves."""
+"""Files that are whole or not there: written in one step, set aside by name, sealed by their digest."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
 import secrets
@@ -123,3 +124,28 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+_DIGEST = 64
+
+
+def seal(payload: bytes, magic: bytes) -> bytes:
+    """Return a payload behind its magic line and its SHA-256.
+
+    Args:
+        payload: Any bytes.
+        magic: What kind of file it is, ending in a newline.
+    """
+    return magic + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload
+
+
+def unseal(content: bytes, magic: bytes) -> bytes | None:
+    """Return the payload that ``seal`` was given, or None when a byte of the file is not what it was.
+
+    Args:
+        content: The file.
+        magic: What kind of file it must be.
+    """
+    start = len(magic) + _DIGEST + 1
+    payload = content[start:]
+    return payload if content[:start] == seal(payload, magic)[:start] else None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.image_folder import ImageFolder
@@ -28,7 +29,6 @@ from gan_bench.data.readers import (
     read_digits,
     read_mnist,
 )
-from gan_bench.data.resize import resize
 
 _SPLITS: tuple[Split, ...] = ("train", "test")
 
@@ -265,3 +265,24 @@ DATASETS.register(
     ),
 )
 DATASETS.close_shipped()
+
+
+_CHUNK = 1000
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Resize square uint8 images as PIL's bilinear filter does, bit for bit when enlarging.
+
+    Args:
+        images: (N, C, H, H) uint8.
+        size: New height and width.
+    """
+    if images.shape[-1] == size:
+        return images
+    resized = torch.empty(*images.shape[:2], size, size, dtype=torch.uint8)
+    for start in range(0, len(images), _CHUNK):
+        piece = images[start : start + _CHUNK]
+        resized[start : start + _CHUNK] = F.interpolate(
+            piece, size=(size, size), mode="bilinear", antialias=size < images.shape[-1]
+        )
+    return resized

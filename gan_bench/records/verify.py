@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gan_bench.config.trial import TrialConfig
+from gan_bench.core.atomic import unseal
 from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
-from gan_bench.core.sealed import unseal
 from gan_bench.core.text import plural
 from gan_bench.records.layout import BASELINES, CHECKPOINT_MAGIC, SAMPLES, WEIGHTS, RecordDirectory
 from gan_bench.records.lock import trial_lock

@@ -27,9 +27,8 @@ from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.records.schema import NO_RECORD
 from gan_bench.records.shared import read_commands
 from gan_bench.tracking import entities, server
-from gan_bench.tracking.position import TAG
 from gan_bench.tracking.store import ALTERED_TAG, MirroredRun, TrackingStore
-from gan_bench.tracking.tail import TrialTail
+from gan_bench.tracking.tail import TAG, TrialTail
 from gan_bench.tracking.views import colour, colours_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from gan_bench.records.lock import Lock
 from gan_bench.records.shared import results_identity
 from gan_bench.tracking import entities, server
 from gan_bench.tracking.database import database_file, point_into, prepare_database
-from gan_bench.tracking.position import TAG, Position
+from gan_bench.tracking.tail import TAG, Position
 from gan_bench.tracking.uri import ARTIFACTS, is_default, server_page
 
 if TYPE_CHECKING:

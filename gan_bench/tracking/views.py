@@ -20,6 +20,7 @@ from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import markdown_cell
 from gan_bench.records.reader import read_plan
+from gan_bench.tracking import server
 from gan_bench.tracking.entities import TRIAL_TAG
 
 PARAMS = ("recipe", "lr_g", "lr_d", "beta1_g", "beta1_d", "epochs", "seed")
@@ -178,3 +179,35 @@ def link(experiment: str, view: View | None, base: str = "http://127.0.0.1:5000"
     shared = "" if view is None else f"&viewStateShareKey={view.share_key}"
     mode = "&compareRunsMode=CHART" if view is not None and view.chart else ""
     return f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning{mode}{shared}"
+
+
+def saved_views(uri: str, base: str) -> list[tuple[str, str, str]]:
+    """Return experiment, name and address of every saved view of ours, newest experiment first.
+
+    Args:
+        uri: Tracking URI.
+        base: Address of the page.
+    """
+    server.configure()
+    from mlflow import MlflowClient
+
+    found = []
+    for experiment in MlflowClient(tracking_uri=uri).search_experiments():
+        for tag, value in sorted(experiment.tags.items(), key=lambda item: _order(item[1])):
+            if tag.startswith(VIEW_TAG) and (name := _name(value)):
+                view = View(name, tag, value, tag.removeprefix(VIEW_TAG), name.startswith("Curves"))
+                found.append((experiment.name, name, link(experiment.experiment_id, view, base)))
+    return found
+
+
+def _name(value: str) -> str:
+    try:
+        return str(json.loads(value)["name"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _order(value: str) -> tuple[int, str]:
+    name = _name(value)
+    kinds = ("Leaderboard", "Curves", "Settings")
+    return next((i for i, kind in enumerate(kinds) if name.startswith(kind)), len(kinds)), name

@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_bench.core.atomic import ASIDE, write_atomically
-from gan_bench.core.sealed import seal, unseal
+from gan_bench.core.atomic import ASIDE, seal, unseal, write_atomically
 from gan_bench.records.layout import CHECKPOINT_MAGIC, RecordDirectory
 
 

@@ -19,12 +19,11 @@ from gan_bench.config.data_root import DataRoot
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data import image_folders as prepare_module
-from gan_bench.data.datasets import DATASETS, fetch, load
+from gan_bench.data.datasets import DATASETS, fetch, load, resize
 from gan_bench.data.image_files import decode, fit
 from gan_bench.data.image_folders import prepare
 from gan_bench.data.image_source import open_source
 from gan_bench.data.own_images import register_folder
-from gan_bench.data.resize import resize
 
 COLOUR = Transform(size=8, channels=3)
 

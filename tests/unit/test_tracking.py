@@ -18,8 +18,8 @@ from gan_bench.records.shared import results_identity
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import point_into
 from gan_bench.tracking.entities import metrics_of
-from gan_bench.tracking.position import Position
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
+from gan_bench.tracking.tail import Position
 from gan_bench.tracking.uri import check_no_password, default_uri, server_page, shown
 
 TALKS = """
