@@ -19,19 +19,19 @@ from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.suite import make_plan
-from gan_bench.metrics.extractors import EXTRACTORS, card
+from gan_bench.metrics.extractors import EXTRACTORS, extractor_card
 from gan_bench.models.losses import LOSSES
 from gan_bench.records import schema
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 FILES: dict[str, tuple[type, ...]] = {
-    "trial.json": (schema.Trial,),
-    "environment.json": (schema.Environment,),
-    "history.jsonl": (schema.Step, schema.Epoch, schema.Statistics),
-    "evaluations.jsonl": (schema.Evaluation, schema.Score),
-    "record.json": (schema.Record, schema.Best),
-    "plan.json": (schema.Plan, schema.PlannedTrial, schema.PlannedMeasure),
+    "trial.json": (schema.TrialFile,),
+    "environment.json": (schema.EnvironmentFile,),
+    "history.jsonl": (schema.StepLine, schema.EpochLine, schema.Statistics),
+    "evaluations.jsonl": (schema.EvaluationLine, schema.ScoreLine),
+    "record.json": (schema.RecordFile, schema.Best),
+    "plan.json": (schema.PlanFile, schema.PlannedTrial, schema.PlannedMeasure),
     "anchors.json": (schema.Baselines, schema.Baseline),
     "left-out.json": (schema.LeftOut,),
 }
@@ -122,7 +122,7 @@ def measures_page() -> str:
     ]
     extractors = []
     for name in EXTRACTORS.shipped():
-        known = card(name)
+        known = extractor_card(name)
         reached = f"{known['test_accuracy']:.2%} on the test images; {known['trained_on']}" if known else ""
         extractors.append([f"`{name}`", EXTRACTORS[name].description, reached])
     losses = [

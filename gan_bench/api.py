@@ -38,7 +38,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.records.reader import StoredTrial, existing, fault_of, scan
 from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS
-from gan_bench.records.shared import lend_measures
+from gan_bench.records.shared import declare_foreign_measures
 from gan_bench.report.compare.comparison import Comparison
 from gan_bench.report.compare.comparison import compare as compare_folders
 from gan_bench.report.study.frame import build_frames
@@ -87,7 +87,7 @@ def load(results: PathLike) -> ResultTables:
         UserError: There is no such folder.
     """
     folder = existing(Path(results))
-    lend_measures(folder)
+    declare_foreign_measures(folder)
     found = list(scan(folder))
     stored = [item for item in found if isinstance(item, StoredTrial)]
     frames = build_frames(stored)

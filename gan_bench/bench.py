@@ -27,7 +27,7 @@ from gan_bench.execution.cluster.executor import OnCluster, run_ray
 from gan_bench.execution.preflight.baselines import real_baselines
 from gan_bench.execution.preflight.checks import Survey, check_space, locks_remark, survey
 from gan_bench.execution.preflight.estimate import Estimate, estimate, unmeasured
-from gan_bench.execution.preflight.placement import Here, Place, check_known, choose_pool
+from gan_bench.execution.preflight.placement import Place, ThisProcess, check_known, choose_pool
 from gan_bench.execution.trial.claim import Policy, State, state_of
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, fix_bits
@@ -134,7 +134,7 @@ def prepare(
     if options.dry_run:
         root = replace(root, given=True)  # a plan downloads no dataset
     context = RunContext(root, device, stop, options.engine)
-    place: Here | OnCluster = Here(context)
+    place: ThisProcess | OnCluster = ThisProcess(context)
     if cluster:
         place = OnCluster.of(cluster, _site(context, cluster), stop)
     profile = options.profile if options.profile != "auto" else "quick" if place.device == "cpu" else "full"

@@ -35,7 +35,7 @@ from gan_bench.records.reader import (
     trial_folders,
 )
 from gan_bench.records.record import SCHEMA_VERSION, Status
-from gan_bench.records.shared import lend_measures
+from gan_bench.records.shared import declare_foreign_measures
 from gan_bench.records.verify import verified_suite
 from gan_bench.records.writer import digests
 
@@ -78,7 +78,7 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
             there and was not published, or what was published there has changed since.
         OSError: ``out`` cannot be written.
     """
-    lend_measures(existing(results))
+    declare_foreign_measures(existing(results))
     suites = {suite: list(_ended(suite)) for suite in suite_folders(results)}
     done = [stored.trial["name"] for ended in suites.values() for stored in ended if _has_status(stored, Status.DONE)]
     if not done:

@@ -15,7 +15,7 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.environment import choose_device, describe, fix_bits
+from gan_bench.execution.trial.environment import choose_device, describe_environment, fix_bits
 from gan_bench.execution.workers.scheduler import run_alone, steps_until
 from gan_bench.records.json_files import finite
 from gan_bench.records.reader import StoredTrial, scan
@@ -69,7 +69,7 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
         raise UserError(f"{stored.trial['name']} ran on {before['device'][:20]}: {error}") from None
     fix_bits(device)
     context = RunContext(data, device, lambda: False, before["engine"])
-    now = describe(device, before["engine"], context.identity(config))
+    now = describe_environment(device, before["engine"], context.identity(config))
     logged = next((line for line in stored.history if line["step"] <= RERUN_STEPS), stored.history[0])
     seen = finite(run_alone(steps_until(context.engine(config), logged["step"])).last)
     line: Statistics = logged["last"] if logged["kind"] == "epoch" else logged

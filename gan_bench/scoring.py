@@ -15,7 +15,7 @@ from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import plural, printable
 from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.image_files import decode
-from gan_bench.data.image_folders import prepare
+from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.image_source import open_source
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
@@ -83,7 +83,7 @@ def real(against: str, extractors: list[str], root: DataRoot, device: torch.devi
     return Evaluator(loaded, references, dataset.class_extractor).score_images(held_out, min(count, len(held_out)))
 
 
-def remarks(against: str, extractors: list[str]) -> Iterator[str]:
+def scoring_remarks(against: str, extractors: list[str]) -> Iterator[str]:
     """Yield why scores may say little: an extractor that was made for other images."""
     name = against.partition(":")[0]
     if name not in DATASETS:
@@ -151,7 +151,7 @@ def _images_of(path: Path, channels: int) -> ImageSet:
         width, height = decode(opened.read(opened.names[0]), f"{path}/{opened.names[0]}", channels).size
     if width != height:
         raise DataError(f"the images of {path} are {width}x{height}; scale or cut them to squares of one size")
-    prepared = prepare(path, None, Transform(size=width, channels=channels, crop="none"))
+    prepared = prepare_images(path, None, Transform(size=width, channels=channels, crop="none"))
     return ImageSet(torch.from_numpy(prepared.images), None, prepared.sha256)
 
 

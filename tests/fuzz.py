@@ -35,7 +35,7 @@ from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.image_folder import Transform
 from gan_bench.config.suite import make_plan
 from gan_bench.core.errors import UserError
-from gan_bench.data.image_folders import prepare
+from gan_bench.data.image_folders import prepare_images
 from gan_bench.publishing import publish
 from gan_bench.records import writer
 from gan_bench.records.earlier import record_of
@@ -50,7 +50,7 @@ from gan_bench.report.compare.comparison import compare
 from gan_bench.report.findings.find_setting import champions
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.latex import to_latex
-from gan_bench.report.study.render import to_csv, to_markdown
+from gan_bench.report.study.render import table_markdown, to_csv
 from gan_bench.sampling import write_film
 from gan_bench.terminal.tables import print_table
 
@@ -196,7 +196,7 @@ class Records:
         stored = [item for item in scan(self.damaged, steps=draw.random() < 0.5) if isinstance(item, StoredTrial)]
         for table in ReportTables.of(build_frames(stored), read_baselines(self.damaged)).all:
             if draw.random() < 0.1:
-                to_csv(table), to_markdown(table), to_latex(table)
+                to_csv(table), table_markdown(table), to_latex(table)
                 print_table(table, QUIET)
         if draw.random() < 0.1:
             compare(self.whole, self.damaged)
@@ -361,7 +361,7 @@ class Images:
                     archive.writestr(name, value)
             source.write_bytes(mutate(out.getvalue(), draw))
         rule = draw.choice(["stop", "skip"])
-        prepare(source, None, Transform(size=16, channels=draw.choice([1, 3]), unreadable=rule))
+        prepare_images(source, None, Transform(size=16, channels=draw.choice([1, 3]), unreadable=rule))
 
 
 def quiet() -> object:

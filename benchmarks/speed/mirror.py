@@ -24,7 +24,7 @@ import torch
 from report import digit_grids, trials, write
 from rich.progress import track
 
-from gan_bench.execution.trial.environment import describe
+from gan_bench.execution.trial.environment import describe_environment
 from gan_bench.records.shared import write_plan
 
 SEEDS = 10
@@ -69,7 +69,7 @@ def main() -> None:
     *planned, last = trials(-(-options.trials // SEEDS), SEEDS, options.epochs)[: options.trials]
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
         results = Path(scratch) / "results"
-        environment, grids = describe(torch.device("cpu"), "fast"), digit_grids(20)
+        environment, grids = describe_environment(torch.device("cpu"), "fast"), digit_grids(20)
         for trial in track(planned, "writing records"):
             write(results, trial, environment, grids)
         write_plan(results, "scale", 1, [*planned, last])

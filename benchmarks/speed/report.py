@@ -29,7 +29,7 @@ from sklearn.datasets import load_digits
 
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
-from gan_bench.execution.trial.environment import describe
+from gan_bench.execution.trial.environment import describe_environment
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status, TrialRecord, best_scores
@@ -135,7 +135,7 @@ def main() -> None:
     planned = trials(options.settings, options.seeds, options.epochs)
     with tempfile.TemporaryDirectory() as scratch:
         results = options.out or Path(scratch)
-        environment, grids = describe(torch.device("cpu"), "fast"), digit_grids(20)
+        environment, grids = describe_environment(torch.device("cpu"), "fast"), digit_grids(20)
         write_plan(results, "scale", 1, planned)
         for trial in track(planned, "writing records"):
             if not RecordDirectory.of(results, trial).record.exists():  # kept by an earlier call

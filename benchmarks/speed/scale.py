@@ -36,7 +36,7 @@ from gan_bench.execution.cluster.dispatcher import Dispatcher
 from gan_bench.execution.cluster.transport import Bundle, Ended, Handle, make_bundles
 from gan_bench.execution.preflight.checks import Survey
 from gan_bench.execution.trial.claim import Claim, Policy, state_of
-from gan_bench.execution.trial.environment import describe
+from gan_bench.execution.trial.environment import describe_environment
 from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers.job import EventInbox, claim_to_json
 from gan_bench.execution.workers.results import Results
@@ -91,7 +91,7 @@ class PretendedCluster:
     _count: int = 0
 
     def __post_init__(self) -> None:
-        self._environment, self._grids = describe(torch.device("cpu"), "fast"), digit_grids(20)
+        self._environment, self._grids = describe_environment(torch.device("cpu"), "fast"), digit_grids(20)
         self._rng = np.random.default_rng(0)
 
     def slots(self) -> int:

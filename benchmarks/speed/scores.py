@@ -21,7 +21,7 @@ from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.data.datasets import load
-from gan_bench.execution.trial.environment import choose_device, describe, fix_bits
+from gan_bench.execution.trial.environment import choose_device, describe_environment, fix_bits
 from gan_bench.metrics.distances import frechet_distance, moments_of
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS
@@ -65,7 +65,7 @@ def main() -> None:
     drawn = [*generated_chunks(generator, config, 10_000, "evaluation/0")]
     imported = seconds(lambda: evaluator.score(drawn[:1], len(drawn[0])))  # the first evaluation loads torchmetrics
     result = {
-        "machine": describe(device, "reference"),
+        "machine": describe_environment(device, "reference"),
         "reference_statistics_s": first,
         "first_score_500_images_s": imported,
         "score_10000_images_s": statistics.median(

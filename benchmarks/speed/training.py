@@ -39,7 +39,7 @@ from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
 from gan_bench.core.errors import is_out_of_memory
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.environment import choose_device, cores, describe, fix_bits
+from gan_bench.execution.trial.environment import choose_device, cores, describe_environment, fix_bits
 from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.pool import WorkerPoolConfig
@@ -320,7 +320,7 @@ def measure(device: torch.device, seconds: float, rounds: int, workers: int, *, 
     machine: dict = peaks(device)
     if gpu:
         machine["launch_seconds"] = launch_seconds(device)
-    about = describe(device, "fast")
+    about = describe_environment(device, "fast")
     about = {name: about[name] for name in ("libraries", "device_name", "threads", "python")}
     cases: dict = {}
     found = {"machine": {**about, **machine, "cores": workers, "system": platform.system()}, "cases": cases}

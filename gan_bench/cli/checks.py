@@ -107,11 +107,11 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
     from gan_bench.config.cuts import PlanOptions
     from gan_bench.config.suite import find_suite, make_plan
     from gan_bench.data.datasets import DATASETS, read_split
-    from gan_bench.execution.trial.environment import choose_device, describe
+    from gan_bench.execution.trial.environment import choose_device, describe_environment
     from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
     from gan_bench.metrics.inception import weights_path
 
-    facts = describe(choose_device("auto"), "reference")
+    facts = describe_environment(choose_device("auto"), "reference")
     needed = {trial.config.dataset for trial in make_plan(find_suite(suite), PlanOptions()).trials} if suite else set()
     yield Finding(f"gan_bench {facts['gan_bench']}, Python {facts['python']}, {facts['platform']}")
     yield Finding("libraries: " + ", ".join(f"{name} {version}" for name, version in facts["libraries"].items()))

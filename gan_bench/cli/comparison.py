@@ -12,7 +12,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import plain_markdown
 from gan_bench.records.json_files import finite
 from gan_bench.report.compare.comparison import Comparison
-from gan_bench.report.study.render import to_markdown
+from gan_bench.report.study.render import table_markdown
 from gan_bench.terminal.console import PlainConsole, console, table_console
 from gan_bench.terminal.tables import print_table
 
@@ -60,4 +60,4 @@ def _markdown(found: Comparison) -> str:
         f"- **{_WORDS[kind]}**: {plain_markdown(sentence)}" if kind in _WORDS else f"- {plain_markdown(sentence)}"
         for kind, sentence in found.sentences()
     ]
-    return "\n".join(["## gan_bench comparison", "", *lines, "", *map(to_markdown, found.tables)])
+    return "\n".join(["## gan_bench comparison", "", *lines, "", *map(table_markdown, found.tables)])

@@ -186,9 +186,9 @@ def _describe_architecture(name: str) -> RenderableType:
 
 
 def _describe_extractor(name: str) -> RenderableType:
-    from gan_bench.metrics.extractors import EXTRACTORS, card
+    from gan_bench.metrics.extractors import EXTRACTORS, extractor_card
 
-    line, known = f"{name}: {EXTRACTORS[name].description}", card(name)
+    line, known = f"{name}: {EXTRACTORS[name].description}", extractor_card(name)
     if not known:
         return Text(line)
     table = Table(title=Text(line))

@@ -128,7 +128,7 @@ def refuse_broken(uri: str, results: Path) -> None:
         remedy = f"`gan-bench sync {results}` sets it aside and makes it again from the records"
         if not is_default(uri, results):
             remedy = "name another one with --tracking-uri"
-        raise UserError(f"MLflow cannot open {file} ({server.describe(error, uri)}); {remedy}") from None
+        raise UserError(f"MLflow cannot open {file} ({server.describe_error(error, uri)}); {remedy}") from None
 
 
 def _free_port(host: str, port: int) -> int:

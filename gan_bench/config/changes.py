@@ -33,7 +33,7 @@ from gan_bench.config.trial import (
     StepFakes,
     TrialConfig,
 )
-from gan_bench.config.yaml_document import YamlDocument, clip, show
+from gan_bench.config.yaml_document import YamlDocument, clip, quoted
 from gan_bench.core.canonical import derive_seed
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
@@ -233,7 +233,7 @@ def check_changes(changes: Mapping[str, object]) -> None:
         Changes.model_validate({name: list(v) if isinstance(v, tuple) else v for name, v in changes.items()})
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        said = f"{first['msg'][0].lower() + first['msg'][1:]}, got {show(first['input'])}"
+        said = f"{first['msg'][0].lower() + first['msg'][1:]}, got {quoted(first['input'])}"
         raise UserError(f"--set {first['loc'][0]}: {clip(said)}") from None
 
 

@@ -17,7 +17,7 @@ from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.suite_file import FolderEntry, SuiteFile, TrialEntry, read
 from gan_bench.config.trial import LIMITS, EvaluationConfig, Profile, Trial, TrialConfig
-from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, show
+from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, quoted
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.sources import Source
@@ -128,7 +128,7 @@ def _run_plugins(suite: SuiteFile, document: YamlDocument, *, allowed: bool) -> 
     if suite.plugins and not allowed:
         at = document.nearest(("plugins", 0), key=False)
         raise SuiteError(
-            f"{at}: plugins[0]: the suite runs the Python file {show(suite.plugins[0])}; read it, then allow it with "
+            f"{at}: plugins[0]: the suite runs the Python file {quoted(suite.plugins[0])}; read it, then allow it with "
             "--allow-plugins"
         )
     files = [_path(document, ("plugins", index), name) for index, name in enumerate(suite.plugins)]
@@ -213,7 +213,7 @@ def _path(document: YamlDocument, place: Location, text: str) -> Path:
     try:
         return document.path.parent / Path(text).expanduser()
     except RuntimeError:
-        said = f"the home folder of {show(text)} is not known; write the whole path"
+        said = f"the home folder of {quoted(text)} is not known; write the whole path"
         raise SuiteError(f"{document.nearest(place, key=False)}: {dotted(place)}: {said}") from None
 
 

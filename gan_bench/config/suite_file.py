@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from gan_bench.config.changes import Changes, Drawn, Epochs, ImageSize, Name, Samples, Seed, Strict, Sweep, Whole
 from gan_bench.config.trial import RESERVED_NAMES
-from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, show
+from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, quoted
 from gan_bench.core.errors import SuiteError
 from gan_bench.core.registry import did_you_mean
 
@@ -157,7 +157,7 @@ def _messages(document: YamlDocument, error: ValidationError) -> Iterator[str]:
         elif missing:
             said = "this field is required"
         else:
-            said = f"{detail['msg'][0].lower() + detail['msg'][1:]}, got {show(detail['input'])}"
+            said = f"{detail['msg'][0].lower() + detail['msg'][1:]}, got {quoted(detail['input'])}"
         yield f"{where}: {clip(f'{dotted(place)}: {said}')}"
     if len(details) > MAX_MESSAGES:
         yield f"… and {len(details) - MAX_MESSAGES:,} more"

@@ -200,7 +200,7 @@ class YamlDocument:
         if kind is None or not node.tag.startswith(_TAG):
             raise self._refusal(node.start_mark, place, f"the tag {_short_tag(node)} is not supported; remove it")
         if not kind.pattern.match(text):
-            said = f"{show(text)} does not fit the tag {_short_tag(node)}; remove the tag"
+            said = f"{quoted(text)} does not fit the tag {_short_tag(node)}; remove the tag"
             raise self._refusal(node.start_mark, place, said)
         if len(text) > MAX_SCALAR:
             said = f"a text of {len(text):,} characters is too long; at most {MAX_SCALAR:,}"
@@ -218,13 +218,13 @@ class YamlDocument:
 
 def _short_tag(node: yaml.Node) -> str:
     tag = str(node.tag)
-    return show(f"!!{tag.removeprefix(_TAG)}" if tag.startswith(_TAG) else tag).strip("'\"")
+    return quoted(f"!!{tag.removeprefix(_TAG)}" if tag.startswith(_TAG) else tag).strip("'\"")
 
 
 def dotted(place: Location) -> str:
     """Return a place as ``trials[0].sweep.lr``; a key that is not one word is quoted and shortened."""
     parts = (
-        f"[{part}]" if isinstance(part, int) else f".{part}" if _WORD.fullmatch(part) else f".{show(part)}"
+        f"[{part}]" if isinstance(part, int) else f".{part}" if _WORD.fullmatch(part) else f".{quoted(part)}"
         for part in place
     )
     return clip("".join(parts).removeprefix("."), MAX_MESSAGE // 2)
@@ -240,7 +240,7 @@ _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 60
 
 
-def show(value: object) -> str:
+def quoted(value: object) -> str:
     """Return a value as an error quotes it, at most 60 characters long."""
     if value is None:
         return "null"

@@ -166,7 +166,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def _article(self) -> str:
         return "an" if self.kind[0] in "aeiou" else "a"
 
-    def lend(self, name: str, entry: T) -> None:
+    def declare(self, name: str, entry: T) -> None:
         """Add an entry that stands in for one that is not there; the next registration of its name replaces it."""
         if name not in self or name in self._provisional:
             self._entries[name] = entry

@@ -22,7 +22,7 @@ from gan_bench.core.errors import DataError
 from gan_bench.core.preparing import tell
 from gan_bench.core.text import printable
 from gan_bench.data.image_files import decode_square
-from gan_bench.data.image_source import ENDINGS, Source, check_regular, image_tree, open_source
+from gan_bench.data.image_source import ENDINGS, ImageSource, check_regular, image_tree, open_source
 
 CHUNK = 512
 """Most images decoded at a time."""
@@ -57,7 +57,7 @@ class Prepared:
     distinct: int
 
 
-def prepare(source: Path, split: str | None, transform: Transform) -> Prepared:
+def prepare_images(source: Path, split: str | None, transform: Transform) -> Prepared:
     """Prepare the images of a folder or zip file, from the cache when it has them.
 
     Args:
@@ -68,7 +68,9 @@ def prepare(source: Path, split: str | None, transform: Transform) -> Prepared:
     Raises:
         DataError: There are none, or one cannot be used.
     """
-    key = canonical_json({"source": fingerprint(source), "split": split, "transform": asdict(transform), "form": _FORM})
+    key = canonical_json(
+        {"source": source_fingerprint(source), "split": split, "transform": asdict(transform), "form": _FORM}
+    )
     stem = cache_folder() / "prepared" / hashlib.sha256(key.encode()).hexdigest()[:16]
     found = _from_cache(stem)
     if found is not None:
@@ -96,7 +98,7 @@ def prepare(source: Path, split: str | None, transform: Transform) -> Prepared:
     return _from_cache(stem) or prepared
 
 
-def fingerprint(source: Path) -> str:
+def source_fingerprint(source: Path) -> str:
     """Digest what tells one source from another: a zip's bytes; names of folders, and names, sizes, times of images.
 
     Raises:
@@ -186,7 +188,7 @@ def _prepare(source: Path, split: str | None, transform: Transform, target: Path
     )
 
 
-def _without_copies(source: Path, opened: Source, names: list[str]) -> tuple[list[str], int]:
+def _without_copies(source: Path, opened: ImageSource, names: list[str]) -> tuple[list[str], int]:
     """Leave out images that lie a second time in a folder nested in one of its own name.
 
     The source's own name counts as a folder: an archive unpacked as ``cats`` may hold ``cats`` once more.
@@ -202,7 +204,7 @@ def _without_copies(source: Path, opened: Source, names: list[str]) -> tuple[lis
     return kept, copies
 
 
-def _are_equal(opened: Source, first: str, second: str) -> bool:
+def _are_equal(opened: ImageSource, first: str, second: str) -> bool:
     try:
         return opened.read(first) == opened.read(second)
     except DataError:  # unreadable ones are named or skipped when their turn comes
@@ -210,7 +212,7 @@ def _are_equal(opened: Source, first: str, second: str) -> bool:
 
 
 def _decoded(
-    source: Path, opened: Source, names: list[str], transform: Transform
+    source: Path, opened: ImageSource, names: list[str], transform: Transform
 ) -> Iterator[tuple[str, NDArray[np.uint8] | None, bytes]]:
     """Yield every image in order, decoded by several threads, with the digest of its file; None for a skipped one."""
 
@@ -234,7 +236,7 @@ def _decoded(
                 yield name, array, digest
 
 
-def _pieces(opened: Source, names: list[str], decoded: int) -> Iterator[list[tuple[str, bytes | DataError]]]:
+def _pieces(opened: ImageSource, names: list[str], decoded: int) -> Iterator[list[tuple[str, bytes | DataError]]]:
     """Read as many images at a time as ``CHUNK`` and ``CHUNK_BYTES`` allow; an unreadable one is its error.
 
     Args:

@@ -21,7 +21,7 @@ _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """An open folder or zip file.
 
     Attributes:
@@ -44,7 +44,7 @@ class Source:
 
 
 @contextmanager
-def open_source(path: Path) -> Iterator[Source]:
+def open_source(path: Path) -> Iterator[ImageSource]:
     """Open a folder (with its subfolders) or a zip file of images.
 
     A zip is read member by member and never unpacked, so no member can leave any folder.
@@ -54,7 +54,7 @@ def open_source(path: Path) -> Iterator[Source]:
     """
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
         names, folders = image_tree(path)
-        yield Source(names, folders, lambda name: _read_file(path, name))
+        yield ImageSource(names, folders, lambda name: _read_file(path, name))
         return
     with _open_archive(path) as archive:
         members = list(dict.fromkeys(archive.namelist()))
@@ -62,7 +62,7 @@ def open_source(path: Path) -> Iterator[Source]:
             if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts:
                 raise DataError(f"{path} holds {name!r}, a name that leaves its folder; do not use this file")
         below = sorted(name.rstrip("/") for name in members if name.endswith("/"))
-        yield Source(_images(members), _visible(below), lambda name: _read_member(path, archive, name))
+        yield ImageSource(_images(members), _visible(below), lambda name: _read_member(path, archive, name))
 
 
 def check_regular(path: Path) -> None:

@@ -15,7 +15,7 @@ from gan_bench.config.image_folder import ImageFolder
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import printable
 from gan_bench.data.datasets import DATASETS, Dataset
-from gan_bench.data.image_folders import prepare
+from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.image_source import open_source
 from gan_bench.data.readers import Split, from_images
 
@@ -48,7 +48,7 @@ def register_folder(folder: ImageFolder) -> Dataset:
         return from_images(folder.name, folder.path, folder.transform, None if whole else split, data)
 
     prepared = {
-        split: prepare(folder.path, None if whole else split, folder.transform)
+        split: prepare_images(folder.path, None if whole else split, folder.transform)
         for split in (["train"] if whole else splits)
     }
     for split, found in prepared.items():

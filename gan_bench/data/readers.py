@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
-from gan_bench.data.image_folders import prepare
+from gan_bench.data.image_folders import prepare_images
 
 Split = Literal["train", "test"]
 
@@ -92,7 +92,7 @@ def from_images(
         DataError: It is not there, or an image cannot be used.
     """
     found = path or _find(name, folder)
-    prepared = prepare(found, split, transform)
+    prepared = prepare_images(found, split, transform)
     images = torch.from_numpy(prepared.images)
     return images, None if prepared.labels is None else torch.from_numpy(prepared.labels)
 

@@ -57,7 +57,7 @@ class ShippedClassifier:
         data = (resources.files("gan_bench.metrics") / "weights" / f"{name}.safetensors").read_bytes()
         self.name = name
         self.sha256 = hashlib.sha256(data).hexdigest()
-        if self.sha256 != card(name)["sha256"]:
+        if self.sha256 != extractor_card(name)["sha256"]:
             raise DataError(f"the shipped weights of {name} are damaged; install gan_bench again")
         self.feature_dim = network.feature_dim
         self.classes = 10
@@ -82,7 +82,7 @@ class ShippedClassifier:
         return Features(features, logits)
 
 
-def card(name: str) -> dict[str, Any]:
+def extractor_card(name: str) -> dict[str, Any]:
     """Return the training record of a classifier that comes with gan_bench; empty for other extractors."""
     file = resources.files("gan_bench.metrics") / "weights" / f"{name}.json"
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

@@ -68,7 +68,7 @@ def status_of(directory: RecordDirectory) -> Status | None:
     return record.status if record else None
 
 
-def environment_of(directory: RecordDirectory) -> schema.Environment:
+def environment_of(directory: RecordDirectory) -> schema.EnvironmentFile:
     """Return ``environment.json`` of an earlier run, empty when there is none or it is damaged.
 
     Raises:

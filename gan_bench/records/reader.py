@@ -53,11 +53,11 @@ class StoredTrial:
     """
 
     path: Path
-    trial: schema.Trial | schema.PlannedTrial
-    environment: schema.Environment
-    history: list[schema.Line]
-    evaluations: list[schema.Evaluation]
-    record: schema.Record | None
+    trial: schema.TrialFile | schema.PlannedTrial
+    environment: schema.EnvironmentFile
+    history: list[schema.HistoryLine]
+    evaluations: list[schema.EvaluationLine]
+    record: schema.RecordFile | None
     fault: RecordError | None = None
 
 
@@ -65,7 +65,7 @@ class StoredTrial:
 
 
 T = TypeVar("T")
-P = TypeVar("P", schema.Trial, schema.PlannedTrial)
+P = TypeVar("P", schema.TrialFile, schema.PlannedTrial)
 Steps = bool | Callable[[Mapping[str, Any]], bool]
 """Whether ``step`` lines of histories are read; a function says it for each trial, from its config."""
 
@@ -151,7 +151,7 @@ def _known(path: Path, texts: Mapping[str, bytes], form: schema.Form[T]) -> T | 
 
 
 def _altered(
-    path: Path, record: schema.Record | None, texts: Mapping[str, bytes], *, history: bool
+    path: Path, record: schema.RecordFile | None, texts: Mapping[str, bytes], *, history: bool
 ) -> AlteredError | None:
     """Return which of the files read do not fit the digests in record.json; old records have none."""
     kept = (record or schema.NO_RECORD).get("files")
@@ -171,7 +171,7 @@ def _is_altered(path: Path, *, is_there: bool) -> AlteredError:
     return AlteredError(f"{path} {what}; {REMEDY}")
 
 
-def check_saved(path: Path, record: schema.Record | None, names: Iterable[str]) -> None:
+def check_saved(path: Path, record: schema.RecordFile | None, names: Iterable[str]) -> None:
     """Make sure that files of a record are what was saved, before they are drawn from, scored, copied or registered.
 
     Args:
@@ -193,7 +193,7 @@ def check_saved(path: Path, record: schema.Record | None, names: Iterable[str]) 
             raise _is_altered(path / name, is_there=True)
 
 
-def _parsed_trial(directory: RecordDirectory, text: bytes | None) -> schema.Trial:
+def _parsed_trial(directory: RecordDirectory, text: bytes | None) -> schema.TrialFile:
     if text is None:
         raise RecordError(f"{directory.path} has no trial.json, so nobody can say what it is; {REMEDY}")
     trial = parse_object(directory.trial, text)
@@ -490,7 +490,7 @@ def read_publication(suite: Path) -> schema.LeftOut | None:
         raise RecordError(str(error).replace(REMEDY, remedy)) from None
 
 
-def excused(left_out: Mapping[str, str], record: schema.Record | None) -> frozenset[str]:
+def excused(left_out: Mapping[str, str], record: schema.RecordFile | None) -> frozenset[str]:
     """Return which files of a trial may be missing: those that were left out of the record that is there.
 
     Args:

@@ -142,9 +142,9 @@ class Score:
         """
         return f"{self.metric}[{Protocol.of(self.extractor, self.split, self.generated, self.weights)}]"
 
-    def to_json(self) -> schema.Score:
+    def to_json(self) -> schema.ScoreLine:
         """Return the score as a line of evaluations has it."""
-        return cast("schema.Score", {"name": self.name, **asdict(self)})
+        return cast("schema.ScoreLine", {"name": self.name, **asdict(self)})
 
 
 def best_scores(scores: list[tuple[int, dict[str, float | None]]]) -> dict[str, dict[str, float]]:

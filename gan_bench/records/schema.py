@@ -59,7 +59,7 @@ Schema = Annotated[Literal[1], doc("version of the record layout")]
 
 
 @with_config(_FORM)
-class Trial(TypedDict):
+class TrialFile(TypedDict):
     """``trial.json``, written before training starts."""
 
     schema: Schema
@@ -83,7 +83,7 @@ class Part(TypedDict):
 
 
 @with_config(_FORM)
-class Environment(TypedDict):
+class EnvironmentFile(TypedDict):
     """``environment.json``, written when the trial first starts."""
 
     schema: Schema
@@ -147,7 +147,7 @@ STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
 
 
 @with_config(_FORM)
-class Step(Statistics):
+class StepLine(Statistics):
     """A ``step`` line of ``history.jsonl``, one per log interval."""
 
     kind: Annotated[Literal["step"], doc('"step"')]
@@ -156,7 +156,7 @@ class Step(Statistics):
 
 
 @with_config(_FORM)
-class Epoch(TypedDict):
+class EpochLine(TypedDict):
     """An ``epoch`` line of ``history.jsonl``, one per finished epoch."""
 
     kind: Annotated[Literal["epoch"], doc('"epoch"')]
@@ -172,7 +172,7 @@ class Epoch(TypedDict):
 
 
 @with_config(_FORM)
-class Score(TypedDict):
+class ScoreLine(TypedDict):
     """One score of an evaluation."""
 
     name: Annotated[
@@ -207,7 +207,7 @@ class Score(TypedDict):
 
 
 @with_config(_FORM)
-class Evaluation(TypedDict):
+class EvaluationLine(TypedDict):
     """A line of ``evaluations.jsonl``."""
 
     epoch: Annotated[Count, doc("epochs finished when the scores were taken; 0 is the untrained generator")]
@@ -215,7 +215,7 @@ class Evaluation(TypedDict):
     images: NotRequired[Annotated[Count, doc("real images shown so far")]]
     train_seconds: NotRequired[Annotated[Seconds, doc("seconds of training so far [timing]")]]
     seconds: NotRequired[Annotated[Seconds, doc("seconds this evaluation took [timing]")]]
-    scores: Annotated[list[Score], doc("list of scores, each with its protocol")]
+    scores: Annotated[list[ScoreLine], doc("list of scores, each with its protocol")]
 
 
 @with_config(_FORM)
@@ -231,7 +231,7 @@ class Baseline(TypedDict):
         doc("what they are: held-out images, or one half of the training split against the other"),
     ]
     data_sha256: NotRequired[Annotated[str, doc("digest of the prepared training images")]]
-    scores: Annotated[list[Score], doc("list of scores of these real images, each with its protocol")]
+    scores: Annotated[list[ScoreLine], doc("list of scores of these real images, each with its protocol")]
 
 
 @with_config(_FORM)
@@ -243,7 +243,7 @@ class Best(TypedDict):
 
 
 @with_config(_FORM)
-class Record(TypedDict):
+class RecordFile(TypedDict):
     """``record.json``, written last and atomically."""
 
     schema: Schema
@@ -333,7 +333,7 @@ class PlannedMeasure(TypedDict):
 
 
 @with_config(_FORM)
-class Plan(TypedDict):
+class PlanFile(TypedDict):
     """``SUITE/plan.json``: every trial that was ever planned of a suite's version."""
 
     schema: Schema
@@ -393,20 +393,22 @@ class Form(Generic[T]):
         return self._adapter.validate_python(content)
 
 
-TRIAL = Form(Trial)
-ENVIRONMENT = Form(Environment)
-RECORD = Form(Record)
-PLAN = Form(Plan)
+TRIAL = Form(TrialFile)
+ENVIRONMENT = Form(EnvironmentFile)
+RECORD = Form(RecordFile)
+PLAN = Form(PlanFile)
 BASELINES = Form(Baselines)
 LEFT_OUT = Form(LeftOut)
-Line = Step | Epoch
+HistoryLine = StepLine | EpochLine
 """A line of ``history.jsonl``."""
-HISTORY: TypeAdapter[list[Line]] = TypeAdapter(list[Annotated[Step | Epoch, Field(discriminator="kind")]])
-EVALUATIONS = TypeAdapter(list[Evaluation])
+HISTORY: TypeAdapter[list[HistoryLine]] = TypeAdapter(
+    list[Annotated[StepLine | EpochLine, Field(discriminator="kind")]]
+)
+EVALUATIONS = TypeAdapter(list[EvaluationLine])
 
-NO_ENVIRONMENT = cast("Environment", {})
+NO_ENVIRONMENT = cast("EnvironmentFile", {})
 """That of a trial that never started: its keys are asked for with ``get``."""
-NO_RECORD = cast("Record", {})
+NO_RECORD = cast("RecordFile", {})
 """The same of a trial that has not ended."""
 TIMING = frozenset(
     {

@@ -85,11 +85,11 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial],
     with _rewriting(results, suite) as folder:
         path = folder / PLAN
 
-        def check(content: schema.Plan) -> None:
+        def check(content: schema.PlanFile) -> None:
             for row in content["trials"]:
                 check_planned(path, row)
 
-        earlier = _earlier(path, schema.PLAN, check) or cast("schema.Plan", {})
+        earlier = _earlier(path, schema.PLAN, check) or cast("schema.PlanFile", {})
         is_same = earlier.get("version") == version
         rows = [row for row in earlier.get("trials", ()) if is_same and row["id"] not in known]
         said: dict[str, Any] = {} if command is None else {"command": command}
@@ -165,20 +165,20 @@ def _foreign_measures() -> dict[str, Any]:
     return {name: each.to_json() for name, each in found if each.metric and not MEASURES.is_shipped(name)}
 
 
-def _plan_of(suite: Path) -> schema.Plan:
+def _plan_of(suite: Path) -> schema.PlanFile:
     """Return a suite's plan, empty when there is none that can be read."""
     try:
         return read_known(suite / PLAN, schema.PLAN)
     except RecordError:
-        return cast("schema.Plan", {})
+        return cast("schema.PlanFile", {})
 
 
-def lend_measures(results: Path) -> None:
+def declare_foreign_measures(results: Path) -> None:
     """Make measures known that suites under a results folder were scored with and whose code is not here."""
     for suite in suite_folders(results):
         for name, plain in _plan_of(suite).get("measures", {}).items():
             if name not in COLUMNS and name.isidentifier():
-                MEASURES.lend(name, Measure.from_json(plain))
+                MEASURES.declare(name, Measure.from_json(plain))
 
 
 def read_commands(results: Path) -> dict[str, str]:

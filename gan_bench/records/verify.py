@@ -15,7 +15,7 @@ from gan_bench.records.layout import BASELINES, CHECKPOINT_MAGIC, SAMPLES, WEIGH
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.reader import StoredTrial, excused, read_left_out, scan_suite, suite_folders, trial_folders
 from gan_bench.records.record import Status, TrialRecord, best_scores
-from gan_bench.records.shared import lend_measures, read_suite_baselines
+from gan_bench.records.shared import declare_foreign_measures, read_suite_baselines
 from gan_bench.records.writer import digests
 
 
@@ -44,7 +44,7 @@ def verify(results: Path) -> Iterator[Verdict]:
     Yields:
         A verdict for every planned trial, for every directory that cannot be read, and for damaged shared files.
     """
-    lend_measures(results)
+    declare_foreign_measures(results)
     for suite in suite_folders(results):
         yield from (verdict for verdict, _ in verified_suite(suite))
 

@@ -64,7 +64,7 @@ def set_aside(directory: RecordDirectory, folder: str) -> Path | None:
     return move_aside(directory.path, directory.path.parent / folder)
 
 
-def describe(directory: RecordDirectory, trial: Trial) -> None:
+def write_trial(directory: RecordDirectory, trial: Trial) -> None:
     """Write what the trial is, so that however it ends it is a row."""
     directory.path.mkdir(parents=True, exist_ok=True)
     description = {
@@ -80,7 +80,7 @@ def begin(directory: RecordDirectory, trial: Trial, environment: Mapping[str, An
     """Write what is known before training, and take back an earlier end; an environment that is there stays."""
     directory.samples.mkdir(parents=True, exist_ok=True)
     _remove_temporary_files(directory)
-    describe(directory, trial)
+    write_trial(directory, trial)
     directory.record.unlink(missing_ok=True)
     if not directory.environment.exists():
         write_object(directory.environment, environment)
@@ -124,7 +124,7 @@ def finish(directory: RecordDirectory, record: TrialRecord) -> TrialRecord:
 
 def skip(directory: RecordDirectory, trial: Trial, reason: str) -> TrialRecord:
     """Leave a row for a trial that was planned and not run; the files of an unfinished run stay."""
-    describe(directory, trial)
+    write_trial(directory, trial)
     return finish(directory, TrialRecord(status=Status.SKIPPED, reason=reason))
 
 
@@ -135,7 +135,7 @@ def fail(directory: RecordDirectory, trial: Trial, record: TrialRecord) -> Trial
         The record with the digests of its files.
     """
     _remove_temporary_files(directory)
-    describe(directory, trial)
+    write_trial(directory, trial)
     return finish(directory, record)
 
 
@@ -165,7 +165,7 @@ def _remove_temporary_files(directory: RecordDirectory) -> None:
 
 
 def snapshot(directory: RecordDirectory) -> dict[str, Any]:
-    """Force the growing files to disk and describe what a checkpoint relies on: it never knows more than they hold.
+    """Force the growing files to disk and write_trial what a checkpoint relies on: it never knows more than they hold.
 
     Returns:
         ``offsets``, the lengths of the growing files in bytes; ``digests``, the SHA-256 of these and of the samples.

@@ -11,15 +11,14 @@ from pathlib import Path
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.records.reader import existing
-from gan_bench.records.shared import lend_measures, read_baselines, read_commands
-from gan_bench.report.findings.answer import Answer, answers, to_markdown
+from gan_bench.records.shared import declare_foreign_measures, read_baselines, read_commands
+from gan_bench.report.findings.answer import Answer, answers, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables
 from gan_bench.report.findings.tables import study_tables
 from gan_bench.report.page.collect import Collected, collect, with_histories
 from gan_bench.report.study.frame import Frames
 from gan_bench.report.study.latex import check_columns, to_latex
-from gan_bench.report.study.render import to_csv
-from gan_bench.report.study.render import to_markdown as table_markdown
+from gan_bench.report.study.render import table_markdown, to_csv
 from gan_bench.report.study.study import Baselines, Study, slug, studies
 from gan_bench.report.study.table import Table
 
@@ -99,7 +98,7 @@ def build_report(
     Raises:
         UserError: There are no records, or the report cannot be written.
     """
-    lend_measures(existing(results))
+    declare_foreign_measures(existing(results))
     with _collector_off():
         return _build(results, out, html=html, columns=columns)
 
@@ -132,10 +131,10 @@ def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str
         check_columns(tables.all, columns)
     try:
         _write_tables(tables, folder, columns)
-        write_atomically(folder / "answer.md", to_markdown([answer for _, answer in found_answers]))
+        write_atomically(folder / "answer.md", answers_markdown([answer for _, answer in found_answers]))
         for suite in dict.fromkeys(suite for suite, _ in found_answers):
             (folder / "answers").mkdir(exist_ok=True)
-            text = to_markdown([answer for name, answer in found_answers if name == suite])
+            text = answers_markdown([answer for name, answer in found_answers if name == suite])
             write_atomically(folder / "answers" / f"{slug(suite)}.md", text)
         page = _write_page(folder, tables, collected, results) if html else None
     except OSError as error:

@@ -74,6 +74,6 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
     except UserError:
         raise
     except Exception as error:
-        text = server.describe(error, uri)
+        text = server.describe_error(error, uri)
         raise UserError(f"MLflow at {shown(uri)} did not take the model ({text}){server.hint(error)}") from None
     return f"models:/{name}/{info.registered_model_version}"

@@ -11,7 +11,7 @@ from gan_bench.records.reader import suite_folders, trial_folders
 from gan_bench.tracking.answer_run import publish_answer, save_views
 from gan_bench.tracking.database import repair
 from gan_bench.tracking.mirror import Mirror, mirror_lock, sync_suite
-from gan_bench.tracking.server import describe, hint
+from gan_bench.tracking.server import describe_error, hint
 from gan_bench.tracking.uri import DATABASE, is_default, shown
 from gan_bench.tracking.views import View
 
@@ -60,7 +60,7 @@ def replay(results: Path, uri: str, prefix: str = "") -> Replay:
     except UserError:
         raise
     except Exception as error:
-        text = describe(error, uri)
+        text = describe_error(error, uri)
         raise UserError(
             f"MLflow at {shown(uri)} could not be written ({text}); check --tracking-uri{hint(error)}"
         ) from None

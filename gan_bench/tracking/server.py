@@ -69,7 +69,7 @@ class Backoff:
         self._pause = self._not_before = 0.0
 
 
-def describe(error: Exception, uri: str) -> str:
+def describe_error(error: Exception, uri: str) -> str:
     """Return what went wrong in one short line, without the credentials that a location may hold."""
     text = " ".join(without_secrets(f"{error}", uri).split()) or type(error).__name__
     return text if len(text) <= MESSAGE else f"{text[: MESSAGE - 1]}…"

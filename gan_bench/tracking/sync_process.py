@@ -30,7 +30,7 @@ from gan_bench.records.reader import trial_folders
 from gan_bench.tracking.answer_run import publish_answer, save_views
 from gan_bench.tracking.database import repair
 from gan_bench.tracking.mirror import Mirror, mirror_lock, sync_suite
-from gan_bench.tracking.server import UPLOAD_SECONDS, Backoff, describe, hint
+from gan_bench.tracking.server import UPLOAD_SECONDS, Backoff, describe_error, hint
 from gan_bench.tracking.store import LOG, open_log
 from gan_bench.tracking.uri import DATABASE, default_uri, is_default
 from gan_bench.tracking.views import link
@@ -135,7 +135,7 @@ def follow(
                             notices[repaired] = None
                             report(FORGET)
                             continue
-                    error = describe(problem, uri) + hint(problem)
+                    error = describe_error(problem, uri) + hint(problem)
                     pause.failed()
             if last:
                 known = mirror.experiments.get(suite_folder.name) if mirror else None

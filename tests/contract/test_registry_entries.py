@@ -17,7 +17,7 @@ from gan_bench.contract.check import check_part
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.data.datasets import load
 from gan_bench.metrics import classifiers
-from gan_bench.metrics.extractors import EXTRACTORS, card
+from gan_bench.metrics.extractors import EXTRACTORS, extractor_card
 from gan_bench.models.architectures import ARCHITECTURES, fingerprint
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.state import TrainState
@@ -165,7 +165,7 @@ def test_an_architecture_is_told_from_every_other():
 def test_shipped_extractors(name):
     extractor = EXTRACTORS[name].load(CPU)
     assert extractor.name == name
-    assert extractor.sha256 == card(name)["sha256"]
+    assert extractor.sha256 == extractor_card(name)["sha256"]
     source = torch.Generator().manual_seed(0)
     uint8 = torch.randint(0, 256, (5, 1, 28, 28), generator=source, dtype=torch.uint8)
     seen = extractor(uint8)
@@ -186,7 +186,7 @@ def test_shipped_extractors_are_as_accurate_as_their_cards_say(name, dataset, si
         int((extractor(images).logits.argmax(1) == labels).sum())
         for images, labels in zip(test.images.split(500), test.labels.split(500), strict=True)
     ) / len(test.images)
-    assert right == pytest.approx(card(name)["test_accuracy"], abs=2e-4)
+    assert right == pytest.approx(extractor_card(name)["test_accuracy"], abs=2e-4)
     assert right >= least
 
 

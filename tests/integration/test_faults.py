@@ -33,7 +33,7 @@ from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.job import Job
 from gan_bench.execution.workers.pool import WorkerPoolConfig
-from gan_bench.execution.workers.results import Meanwhile
+from gan_bench.execution.workers.results import FinishedElsewhere
 from gan_bench.execution.workers.site import Site
 from gan_bench.records import writer
 from gan_bench.records.earlier import record_of, status_of
@@ -396,7 +396,7 @@ def test_what_failed_anew_is_not_tried_again_by_everybody(tmp_path):
     directory, _ = run(tmp_path, trial)
     policy = Policy(retry_failed=True)
     edit(directory.record, status="failed", reason="of an earlier run")
-    meanwhile = Meanwhile(tmp_path / "results", [trial], policy)
+    meanwhile = FinishedElsewhere(tmp_path / "results", [trial], policy)
     assert not meanwhile.finished(trial)
     edit(directory.record, status="failed", reason="of another process, just now")
     assert meanwhile.finished(trial)

@@ -122,14 +122,14 @@ def test_the_record_holds_the_documented_keys_and_no_others(tmp_path):
     def lines(name):
         return [json.loads(line) for line in (directory.path / name).read_text().splitlines()]
 
-    assert set(read("trial.json")) == set(schema.Trial.__annotations__)
-    assert set(read("environment.json")) == set(schema.Environment.__annotations__)
-    assert set(read("record.json")) == set(schema.Record.__annotations__)
+    assert set(read("trial.json")) == set(schema.TrialFile.__annotations__)
+    assert set(read("environment.json")) == set(schema.EnvironmentFile.__annotations__)
+    assert set(read("record.json")) == set(schema.RecordFile.__annotations__)
     for line in lines(HISTORY):
-        assert set(line) == set((schema.Step if line["kind"] == "step" else schema.Epoch).__annotations__)
+        assert set(line) == set((schema.StepLine if line["kind"] == "step" else schema.EpochLine).__annotations__)
     for line in lines(EVALUATIONS):
-        assert set(line) == set(schema.Evaluation.__annotations__)
-        assert all(set(score) == set(schema.Score.__annotations__) for score in line["scores"])
+        assert set(line) == set(schema.EvaluationLine.__annotations__)
+        assert all(set(score) == set(schema.ScoreLine.__annotations__) for score in line["scores"])
     files = {p.name for p in directory.path.iterdir()}
     assert files == {
         "trial.json", "environment.json", "history.jsonl", "evaluations.jsonl", "samples", "generator.safetensors",

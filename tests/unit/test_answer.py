@@ -11,7 +11,7 @@ from test_report import stored, table, with_lr
 
 from gan_bench.core.text import matches
 from gan_bench.report.build import ReportTables
-from gan_bench.report.findings.answer import answers, to_markdown
+from gan_bench.report.findings.answer import answers, answers_markdown
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.proposal import own_command
 from gan_bench.report.study.frame import build_frames
@@ -222,13 +222,13 @@ def test_two_seeds_show_their_values():
 
 
 def test_markdown_cannot_be_broken_by_names():
-    (found,) = to_markdown([answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))])]).split("<script>")
+    (found,) = answers_markdown([answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))])]).split("<script>")
     assert found.startswith("# Answer\n")
     hostile = [
         replace(item, trial={**item.trial, "config": {**item.trial["config"], "recipe": "<script>[x](y)"}})
         for item in trials(2e-4, (50,))
     ]
-    text = to_markdown([answer(hostile)])
+    text = answers_markdown([answer(hostile)])
     assert r"\<script>\[x\](y)" in text
 
 

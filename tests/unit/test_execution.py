@@ -137,7 +137,7 @@ def test_a_working_tree_that_cannot_be_asked_is_unknown_not_dirty(monkeypatch):
         return real(command, **options)
 
     monkeypatch.setattr(environment.subprocess, "run", run)
-    described = environment.describe(torch.device("cpu"), "fast")
+    described = environment.describe_environment(torch.device("cpu"), "fast")
     assert described["git_dirty"] is None
 
 

@@ -27,7 +27,7 @@ from gan_bench.core.errors import DataError, UserError
 from gan_bench.data import image_files, image_folders, own_images
 from gan_bench.data.datasets import DATASETS, Dataset, load
 from gan_bench.data.image_files import MAX_SIDE, decode, decode_square
-from gan_bench.data.image_folders import prepare
+from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.image_source import open_source
 from gan_bench.data.own_images import register_folder
 
@@ -146,12 +146,12 @@ def test_files_of_folders_and_archives_are_read_within_limits(tmp_path, monkeypa
     with (folder / "b.png").open("wb") as file:
         file.truncate(2**40)  # a hole: no disk holds it
     with pytest.raises(DataError, match=r"f/b\.png has more than 128 MiB"):
-        prepare(folder, None, COLOUR)
-    assert prepare(folder, None, SKIP).skipped == 1
+        prepare_images(folder, None, COLOUR)
+    assert prepare_images(folder, None, SKIP).skipped == 1
     archive = zipped(tmp_path / "p.zip", {"b.png": bytes(2**27 + 1)})
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_, **__: pytest.fail("unpacked"))
     with pytest.raises(DataError, match=r"p\.zip/b\.png has more than 128 MiB"):
-        prepare(archive, None, COLOUR)
+        prepare_images(archive, None, COLOUR)
 
 
 def test_images_are_decoded_in_pieces_that_memory_holds(tmp_path, monkeypatch):
@@ -162,13 +162,13 @@ def test_images_are_decoded_in_pieces_that_memory_holds(tmp_path, monkeypatch):
         assert [len(p) for p in image_folders._pieces(opened, opened.names, 3 * 8 * 8)] == [3, 3, 3, 1]
         assert [len(p) for p in image_folders._pieces(opened, opened.names, 9 * 8 * 8)] == [2] * 5
         assert [len(p) for p in image_folders._pieces(opened, opened.names, 99 * 8 * 8)] == [1] * 10
-    assert (prepare(source, None, COLOUR).images[7].transpose(1, 2, 0) == noise(8, 8, 3, seed=7)).all()
+    assert (prepare_images(source, None, COLOUR).images[7].transpose(1, 2, 0) == noise(8, 8, 3, seed=7)).all()
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_packing_that_unpacks_all_at_once_is_named(tmp_path, packing):
     with pytest.raises(DataError, match=r"packs a\.png in an unusual way; compress it again with deflate"):
-        prepare(zipped(tmp_path / "p.zip", {"a.png": picture()}, packing), None, COLOUR)
+        prepare_images(zipped(tmp_path / "p.zip", {"a.png": picture()}, packing), None, COLOUR)
 
 
 def test_threads_share_a_number_of_pixels():
@@ -248,7 +248,7 @@ def test_a_damaged_archive_gives_images_or_a_data_error(wrongs):
         path.write_bytes(damaged(ARCHIVE, wrongs))
         for transform in (COLOUR, SKIP):
             try:
-                found = prepare(path, None, transform)
+                found = prepare_images(path, None, transform)
             except DataError as error:
                 assert "\n" not in str(error)
             else:
@@ -267,15 +267,15 @@ def test_whatever_a_decoder_raises_is_an_unreadable_image(tmp_path, kind, monkey
 
     monkeypatch.setattr(Image.Image, "getexif", getexif)
     with pytest.raises(DataError, match=r"p\.zip/b\.bmp cannot be decoded \(.*from the decoder\); repair or remove it"):
-        prepare(source, None, COLOUR)
-    assert (prepare(source, None, SKIP).skipped, len(prepare(source, None, SKIP).images)) == (1, 1)
+        prepare_images(source, None, COLOUR)
+    assert (prepare_images(source, None, SKIP).skipped, len(prepare_images(source, None, SKIP).images)) == (1, 1)
 
 
 def test_an_image_for_which_memory_ran_out_is_never_skipped(tmp_path, monkeypatch):
     """A machine with more memory would read it: to skip it would make another dataset."""
     monkeypatch.setattr(Image.Image, "getexif", lambda _: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(DataError, match="memory ran out while"):
-        prepare(zipped(tmp_path / "p.zip", {"a.png": picture()}), None, SKIP)
+        prepare_images(zipped(tmp_path / "p.zip", {"a.png": picture()}), None, SKIP)
 
 
 def test_a_member_that_cannot_be_unpacked_is_skipped_or_named(tmp_path):
@@ -284,8 +284,8 @@ def test_a_member_that_cannot_be_unpacked_is_skipped_or_named(tmp_path):
     data[data.index(b"p/b.png") + 20] ^= 0xFF
     source.write_bytes(data)
     with pytest.raises(DataError, match=r"damaged at p/b\.png"):
-        prepare(source, None, COLOUR)
-    found = prepare(source, None, SKIP)
+        prepare_images(source, None, COLOUR)
+    found = prepare_images(source, None, SKIP)
     assert (found.files, found.skipped, len(found.images)) == (3, 1, 2)
 
 
@@ -320,11 +320,11 @@ def test_float_images_are_scaled_by_their_range():
 
 def test_a_damaged_cache_is_made_again(tmp_path):
     source = folder_of(tmp_path / "f")
-    first = prepare(source, None, COLOUR).sha256
+    first = prepare_images(source, None, COLOUR).sha256
     (kept,) = (tmp_path / "cache" / "prepared").glob("*.npy")
     for content in (b"", b"\x93NUMPY", b"PK\3\4 no zip"):
         kept.write_bytes(content)
-        assert prepare(source, None, COLOUR).sha256 == first
+        assert prepare_images(source, None, COLOUR).sha256 == first
 
 
 # ---------------------------------------------------------------------------------------------- names and folders
@@ -337,16 +337,16 @@ def test_names_that_are_not_utf_8(tmp_path, registered):
         folder_of(folder / os.fsdecode(label), 4, start=label[0])
     (folder / os.fsdecode(b"\xe4") / os.fsdecode(b"bad\xff\n.png")).write_bytes(b"no")
     with pytest.raises(DataError, match=r"bad\\udcff \.png cannot be decoded") as caught:
-        prepare(folder, None, COLOUR)
+        prepare_images(folder, None, COLOUR)
     str(caught.value).encode()
     assert "\n" not in str(caught.value)
-    assert prepare(folder, None, SKIP).classes == ("b\n", os.fsdecode(b"\xe4"))
-    assert prepare(folder, None, SKIP).skipped == 1, "from the cache"
+    assert prepare_images(folder, None, SKIP).classes == ("b\n", os.fsdecode(b"\xe4"))
+    assert prepare_images(folder, None, SKIP).skipped == 1, "from the cache"
     archive = zipped(tmp_path / os.fsdecode(b"\xff.zip"), {f"{i}.png": picture(i) for i in range(4)})
-    assert len(prepare(archive, None, COLOUR).images) == 4
+    assert len(prepare_images(archive, None, COLOUR).images) == 4
     archive.write_bytes(b"no zip")
     with pytest.raises(DataError, match="neither a folder nor an intact zip") as caught:
-        prepare(archive, None, COLOUR)
+        prepare_images(archive, None, COLOUR)
     str(caught.value).encode()
     own = ImageFolder(name="not-utf-8", path=folder, transform=SKIP)
     register_folder(own).description.encode()
@@ -359,19 +359,19 @@ def test_links_that_lead_round_are_passed_by(tmp_path):
     (folder / "here").symlink_to(".")
     (folder / "itself").symlink_to("itself")
     (folder / "a" / "4.png").symlink_to("0.png")
-    assert len(prepare(folder, None, COLOUR).images) == 5
+    assert len(prepare_images(folder, None, COLOUR).images) == 5
     folder_of(tmp_path / "class")
     (folder / "b").symlink_to(tmp_path / "class")
     with pytest.raises(DataError, match="f/b holds no images though its neighbours do"):
-        prepare(folder, None, COLOUR)
+        prepare_images(folder, None, COLOUR)
 
 
 def test_a_dangling_link_is_an_unreadable_image(tmp_path):
     folder = folder_of(tmp_path / "f")
     (folder / "4.png").symlink_to("nowhere.png")
     with pytest.raises(DataError, match=r"f/4\.png cannot be read \(No such file"):
-        prepare(folder, None, COLOUR)
-    assert prepare(folder, None, SKIP).skipped == 1
+        prepare_images(folder, None, COLOUR)
+    assert prepare_images(folder, None, SKIP).skipped == 1
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
@@ -386,23 +386,23 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", guarded)
     with pytest.raises(DataError, match=r"the folder .*f/secret cannot be read \(Permission denied\)"):
-        prepare(folder, None, COLOUR)
+        prepare_images(folder, None, COLOUR)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
 def test_pipes_are_never_waited_for(tmp_path):
     os.mkfifo(tmp_path / "p.zip")
     with pytest.raises(DataError, match="neither a folder nor a file"):
-        prepare(tmp_path / "p.zip", None, COLOUR)
+        prepare_images(tmp_path / "p.zip", None, COLOUR)
     os.mkfifo(folder_of(tmp_path / "f") / "x.png")
-    assert len(prepare(tmp_path / "f", None, COLOUR).images) == 4
+    assert len(prepare_images(tmp_path / "f", None, COLOUR).images) == 4
 
 
 def test_new_files_have_the_mode_of_the_process_without_touching_it(tmp_path, monkeypatch):
     mask = os.umask(0o027)
     try:
         monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask belongs to all threads"))
-        prepare(folder_of(tmp_path / "f"), None, COLOUR)
+        prepare_images(folder_of(tmp_path / "f"), None, COLOUR)
         write_atomically(tmp_path / "text", "text")
     finally:
         monkeypatch.undo()

@@ -21,7 +21,7 @@ from gan_bench.core.errors import DataError, UserError
 from gan_bench.data import image_folders as prepare_module
 from gan_bench.data.datasets import DATASETS, fetch, load, resize
 from gan_bench.data.image_files import decode, fit
-from gan_bench.data.image_folders import prepare
+from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.image_source import open_source
 from gan_bench.data.own_images import register_folder
 
@@ -96,14 +96,14 @@ def test_zip_and_folder_give_the_same_array_and_are_decoded_once(tmp_path, monke
     source = zipped(tmp_path / "p.zip", files)
     with zipfile.ZipFile(source) as archive:
         archive.extractall(tmp_path / "folder")
-    first, other = prepare(source, None, COLOUR), prepare(tmp_path / "folder", None, COLOUR)
+    first, other = prepare_images(source, None, COLOUR), prepare_images(tmp_path / "folder", None, COLOUR)
     assert first.sha256 == other.sha256
     assert first.images.shape == (6, 3, 8, 8)
     assert first.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert first.classes == ("a", "b")
     assert (first.files, first.distinct) == (6, 3)
     monkeypatch.setattr(prepare_module, "_prepare", lambda *_: pytest.fail("decoded again"))
-    again = prepare(source, None, COLOUR)
+    again = prepare_images(source, None, COLOUR)
     assert again.sha256 == first.sha256
     assert np.array_equal(again.images, first.images)
 
@@ -112,9 +112,9 @@ def test_a_changed_folder_is_prepared_anew(tmp_path):
     folder = tmp_path / "f"
     folder.mkdir()
     (folder / "a.png").write_bytes(encode(Image.fromarray(noise(8, 8, 3))))
-    assert len(prepare(folder, None, COLOUR).images) == 1
+    assert len(prepare_images(folder, None, COLOUR).images) == 1
     (folder / "b.png").write_bytes(encode(Image.fromarray(noise(8, 8, 3, seed=1))))
-    assert len(prepare(folder, None, COLOUR).images) == 2
+    assert len(prepare_images(folder, None, COLOUR).images) == 2
 
 
 def test_nested_copies_are_neither_lost_nor_doubled(tmp_path):
@@ -123,7 +123,7 @@ def test_nested_copies_are_neither_lost_nor_doubled(tmp_path):
     other = encode(Image.fromarray(noise(8, 8, 3, seed=99)))
     files = {f"cats/{n}": d for n, d in images.items()} | {f"cats/cats/{n}": d for n, d in images.items()}
     files["cats/cats/3.png"] = other  # same name, other image: not a copy
-    found = prepare(zipped(tmp_path / "cats.zip", files), None, COLOUR)
+    found = prepare_images(zipped(tmp_path / "cats.zip", files), None, COLOUR)
     assert (found.files, found.copies, len(found.images), found.distinct) == (8, 3, 5, 5)
 
 
@@ -133,7 +133,7 @@ def test_an_archive_unpacked_in_place_is_not_doubled(tmp_path):
         folder.mkdir()
         for i in range(4):
             (folder / f"{i}.png").write_bytes(encode(Image.fromarray(noise(8, 8, 3, seed=i))))
-    found = prepare(tmp_path / "cats", None, COLOUR)
+    found = prepare_images(tmp_path / "cats", None, COLOUR)
     assert (found.files, found.copies, len(found.images)) == (8, 4, 4)
 
 
@@ -141,14 +141,14 @@ def test_an_unreadable_image_is_named_or_skipped_and_counted(tmp_path):
     files = {"a.png": encode(Image.fromarray(noise(8, 8, 3))), "b.png": b"\x89PNG broken"}
     source = zipped(tmp_path / "p.zip", files)
     with pytest.raises(DataError, match=r"p\.zip/b\.png cannot be decoded"):
-        prepare(source, None, COLOUR)
+        prepare_images(source, None, COLOUR)
     skipping = Transform(size=8, channels=3, unreadable="skip")
-    found = prepare(source, None, skipping)
+    found = prepare_images(source, None, skipping)
     assert (len(found.images), found.skipped) == (1, 1)
     assert (found.images[0].transpose(1, 2, 0) == noise(8, 8, 3)).all()
-    assert len(prepare(source, None, skipping).images) == 1
+    assert len(prepare_images(source, None, skipping).images) == 1
     with pytest.raises(DataError, match="none of the 1 images"):
-        prepare(zipped(tmp_path / "q.zip", {"b.png": b"no"}), None, skipping)
+        prepare_images(zipped(tmp_path / "q.zip", {"b.png": b"no"}), None, skipping)
 
 
 def test_what_stands_before_a_skipped_image_is_kept(tmp_path):
@@ -156,7 +156,7 @@ def test_what_stands_before_a_skipped_image_is_kept(tmp_path):
     images = [noise(32, 32, 3, seed=i) for i in range(40)]
     files = {f"{i:02}.png": encode(Image.fromarray(image)) for i, image in enumerate(images)}
     source = zipped(tmp_path / "p.zip", {**files, "zz.png": b"\x89PNG broken"})
-    found = prepare(source, None, Transform(size=32, channels=3, unreadable="skip"))
+    found = prepare_images(source, None, Transform(size=32, channels=3, unreadable="skip"))
     assert (found.images.transpose(0, 2, 3, 1) == np.stack(images)).all()
     assert found.sha256 == hashlib.sha256(found.images.tobytes()).hexdigest()
 
@@ -165,7 +165,7 @@ def test_what_stands_before_a_skipped_image_is_kept(tmp_path):
 def test_a_zip_that_leaves_its_folder_is_refused(tmp_path, name):
     source = zipped(tmp_path / "p.zip", {name: encode(Image.fromarray(noise(8, 8, 3)))})
     with pytest.raises(DataError, match="leaves its folder"):
-        prepare(source, None, COLOUR)
+        prepare_images(source, None, COLOUR)
 
 
 def test_bad_sources_are_one_sentence_each(tmp_path):
@@ -184,35 +184,35 @@ def test_bad_sources_are_one_sentence_each(tmp_path):
         (tmp_path / "none.zip", "cannot be read"),
     ]:
         with pytest.raises(DataError, match=message) as caught:
-            prepare(path, None, COLOUR)
+            prepare_images(path, None, COLOUR)
         assert "\n" not in str(caught.value)
     flipped = bytearray(good.read_bytes())
     flipped[200] ^= 0xFF
     (tmp_path / "flip.zip").write_bytes(flipped)
     with pytest.raises(DataError, match=r"damaged at|cannot be decoded"):
-        prepare(tmp_path / "flip.zip", None, COLOUR)
+        prepare_images(tmp_path / "flip.zip", None, COLOUR)
 
 
 def test_a_class_without_images_is_named(tmp_path):
     class_folders(tmp_path, "mine")
     (tmp_path / "mine" / "train" / "eel").mkdir()
     with pytest.raises(DataError, match="mine/train/eel holds no images though its neighbours do"):
-        prepare(tmp_path / "mine", "train", Transform(size=32, channels=3))
+        prepare_images(tmp_path / "mine", "train", Transform(size=32, channels=3))
 
 
 def test_mixed_sizes_without_a_crop_are_refused(tmp_path):
     files = {"a.png": encode(Image.fromarray(noise(8, 8, 3))), "b.png": encode(Image.fromarray(noise(9, 8, 3)))}
     source = zipped(tmp_path / "p.zip", files)
     with pytest.raises(DataError, match=r"b\.png has 8x9 pixels, not 8x8; bring all .* write crop: center"):
-        prepare(source, None, Transform(size=8, channels=3, crop="none"))
-    assert prepare(source, None, COLOUR).images.shape == (2, 3, 8, 8)
+        prepare_images(source, None, Transform(size=8, channels=3, crop="none"))
+    assert prepare_images(source, None, COLOUR).images.shape == (2, 3, 8, 8)
 
 
 def test_a_cache_that_cannot_be_written_keeps_images_in_memory(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path / "file"))
     source = zipped(tmp_path / "p.zip", {"a.png": encode(Image.fromarray(noise(8, 8, 3)))})
-    assert prepare(source, None, COLOUR).images.shape == (1, 3, 8, 8)
+    assert prepare_images(source, None, COLOUR).images.shape == (1, 3, 8, 8)
 
 
 def test_members_of_hidden_folders_are_not_images(tmp_path):
@@ -332,6 +332,6 @@ def test_the_real_cats(real_data):
     path = real_data.path / "cats.zip"
     if not path.exists():
         pytest.skip(f"{path} is not there")
-    found = prepare(path, None, Transform(size=64, channels=3))
+    found = prepare_images(path, None, Transform(size=64, channels=3))
     assert (found.files, found.copies, found.skipped, found.distinct) == (15_747, 0, 0, 9_303)
     assert found.images.shape == (15_747, 3, 64, 64)

@@ -21,7 +21,7 @@ from scipy import stats as scipy_stats
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.build import ReportTables
 from gan_bench.report.study.frame import build_frames
-from gan_bench.report.study.render import cell, cells, number, to_csv, to_markdown
+from gan_bench.report.study.render import cell, cells, number, table_markdown, to_csv
 from gan_bench.report.study.stats import differences, mean_interval
 from gan_bench.report.study.table import Column
 from gan_bench.terminal.tables import broken, print_table
@@ -197,7 +197,7 @@ def test_hostile_names_are_harmless(name):
     trial = replace(digits_trial(), setting=name)
     tables = ReportTables.of(build_frames([stored(trial, fid=3.0, reason=name)])).all
     for each in tables:
-        text = to_markdown(each)
+        text = table_markdown(each)
         assert "<script" not in text
         body = [line for line in text.splitlines() if line.startswith("|")]
         assert len({line.replace("\\|", "").count("|") for line in body}) == 1, "a name broke out of its cell"

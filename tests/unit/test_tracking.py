@@ -133,7 +133,7 @@ def test_no_password_is_shown(uri, text):
 )
 def test_an_error_holds_no_credential_in_whatever_form_a_library_writes_it(uri):
     for text in (f"cannot reach {uri}/api/2.0", "password se@cret refused", "se%40cret", f"{uri.rstrip('/')} failed"):
-        found = server.describe(ValueError(text), uri)
+        found = server.describe_error(ValueError(text), uri)
         assert "se@cret" not in found
         assert "se%40cret" not in found
 
@@ -251,7 +251,7 @@ def test_metrics_are_the_same_at_once_and_line_by_line():
 
 @pytest.mark.parametrize("uri", ["http://me:secret@127.0.0.1:9/" + "x" * 300, "http://me:" + "secret" * 60 + "@host"])
 def test_no_message_holds_a_password(uri):
-    text = server.describe(OSError(f"Max retries exceeded with url {uri} after a while"), uri)
+    text = server.describe_error(OSError(f"Max retries exceeded with url {uri} after a while"), uri)
     assert "secret" not in text
     assert len(text) <= 200
 

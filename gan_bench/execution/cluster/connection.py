@@ -152,7 +152,7 @@ def _remove_stale_marks(results: Path) -> None:
                 path.unlink()
 
 
-class Room:
+class Capacity:
     """Watches how much room a cluster has for tasks.
 
     Args:

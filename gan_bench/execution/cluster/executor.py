@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import tell
-from gan_bench.execution.cluster.connection import Cluster, Room, answer_of, live_nodes, on_node, question
+from gan_bench.execution.cluster.connection import Capacity, Cluster, answer_of, live_nodes, on_node, question
 from gan_bench.execution.cluster.dispatcher import Dispatcher
 from gan_bench.execution.cluster.ray_transport import RayTransport, loss_of
-from gan_bench.execution.cluster.task import Answer, call
+from gan_bench.execution.cluster.task import CallResult, call
 from gan_bench.execution.cluster.transport import make_bundles
 from gan_bench.execution.trial.claim import KnowsIdentity, Policy
 from gan_bench.execution.trial.context import RunContext
@@ -100,7 +100,7 @@ class OnCluster:
         """Wait for a task, telling meanwhile what is being prepared."""
         import ray
 
-        driver, room = self.cluster.driver, Room(self.cluster)
+        driver, room = self.cluster.driver, Capacity(self.cluster)
         asked, told = time.monotonic(), False
         while not ray.wait([pending], timeout=WAITING_SECONDS)[0]:
             said = answer_of(driver.mailbox.take.remote())
@@ -116,7 +116,7 @@ class OnCluster:
                 tell("waiting for a free place on the cluster", 0.0)
         _repeat(answer_of(driver.mailbox.take.remote()))
         try:
-            answer: Answer = ray.get(pending)
+            answer: CallResult = ray.get(pending)
         except Exception as error:  # Ray raises many kinds, and what the task raised
             raise _TaskLostError(f"the cluster did not answer: {loss_of(error)}") from error
         if answer.error:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gan_bench.core.errors import UserError, brief
-from gan_bench.execution.cluster.connection import Cluster, Room, answer_of
+from gan_bench.execution.cluster.connection import Capacity, Cluster, answer_of
 from gan_bench.execution.cluster.task import carry, claims_of
 from gan_bench.execution.cluster.transport import Bundle, Ended, Handle
 from gan_bench.execution.workers.job import Job
@@ -31,7 +31,7 @@ class RayTransport:
         self._carry = cluster.remote(carry)
         self._numbers = itertools.count(1)
         self._answers: dict[Any, Handle] = {}
-        self._room = Room(cluster)
+        self._room = Capacity(cluster)
 
     def slots(self) -> int:
         """Return how many tasks can run at a time now.

@@ -81,7 +81,7 @@ def _ending_at_once() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CallResult:
     """What a function returned, or the sentence with which it refused."""
 
     value: Any = None
@@ -95,14 +95,14 @@ def call(
     work: Callable[..., Any],
     arguments: tuple[Any, ...],
     options: dict[str, Any],
-) -> Answer:
+) -> CallResult:
     """Let a function work on the run context of a site."""
     process = _process(driver)
     with _ending_at_once(), process.working_for(driver, handle):
         try:
-            return Answer(work(*arguments, context=process.contexts.of(site), **options))
+            return CallResult(work(*arguments, context=process.contexts.of(site), **options))
         except UserError as error:
-            return Answer(error=error)
+            return CallResult(error=error)
 
 
 def _check_node(driver: Driver) -> None:

@@ -34,7 +34,7 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True)
-class Here:
+class ThisProcess:
     """This process.
 
     Attributes:

@@ -107,7 +107,9 @@ def _state_of(directory: RecordDirectory, trial: Trial, knows: KnowsIdentity, po
     return State(finished=True)
 
 
-def make_way(results: Path, trial: Trial, knows: KnowsIdentity, policy: Policy, stop: Callable[[], bool]) -> bool:
+def set_earlier_aside(
+    results: Path, trial: Trial, knows: KnowsIdentity, policy: Policy, stop: Callable[[], bool]
+) -> bool:
     """Put out of the way what a new run of a trial replaces; the caller holds its lock.
 
     Returns:
@@ -174,7 +176,7 @@ def claim_and_run(
         try:
             if owner := _acquire(lock, patience, context.stop):
                 return owner
-            if not make_way(results, trial, context, policy, context.stop):
+            if not set_earlier_aside(results, trial, context, policy, context.stop):
                 return None
         except UnreadableError as error:
             return blocked(str(error))

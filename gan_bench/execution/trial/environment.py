@@ -108,7 +108,9 @@ def power_watts(device: torch.device) -> float | None:
         return None
 
 
-def describe(device: torch.device, engine: str, identity: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def describe_environment(
+    device: torch.device, engine: str, identity: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Describe this process for ``environment.json``; keys are documented in ``gan_bench.records.schema``.
 
     Args:

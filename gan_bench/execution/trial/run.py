@@ -114,12 +114,12 @@ class _TrialRun:
 
     def _start(self) -> Engine:
         self.directory.record.unlink(missing_ok=True)  # an end that no longer fits would outlive a kill
-        writer.describe(self.directory, self.trial)
+        writer.write_trial(self.directory, self.trial)
         if self.context.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.context.device)
         identity = self.context.identity(self.config)
         engine = self.context.engine(self.config)
-        described = environment.describe(self.context.device, engine.name, identity)
+        described = environment.describe_environment(self.context.device, engine.name, identity)
         if not checkpoint.exists(self.directory) and self.directory.weights.exists():
             self._set_aside(f"{self.directory.record.name} is gone", DAMAGED)
         elif not checkpoint.exists(self.directory):

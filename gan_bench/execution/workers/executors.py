@@ -13,7 +13,7 @@ from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.job import Job
 from gan_bench.execution.workers.pool import Worker, WorkerPoolConfig
-from gan_bench.execution.workers.results import Meanwhile, Results, until_nothing_moves
+from gan_bench.execution.workers.results import FinishedElsewhere, Results, until_nothing_moves
 from gan_bench.execution.workers.scheduler import group_trials, schedule
 from gan_bench.execution.workers.site import Site
 
@@ -37,7 +37,7 @@ def run_inline(
         sizes: Says how many trials like this one train together at most.
     """
     policy, listed = policy or Policy(), list(trials)
-    meanwhile = Meanwhile(results, listed, policy)
+    meanwhile = FinishedElsewhere(results, listed, policy)
 
     def carry_out(left: list[Trial], into: Results) -> None:
         for group in _left_of(group_trials(left, sizes), meanwhile, into):
@@ -50,7 +50,7 @@ def run_inline(
     return until_nothing_moves(results, listed, policy, context.stop, carry_out)
 
 
-def _left_of(groups: Iterable[list[Trial]], meanwhile: Meanwhile, into: Results) -> Iterator[list[Trial]]:
+def _left_of(groups: Iterable[list[Trial]], meanwhile: FinishedElsewhere, into: Results) -> Iterator[list[Trial]]:
     """Yield groups without the trials that other processes have finished by the time of their turn."""
     for group in groups:
         done = [trial for trial in group if meanwhile.finished(trial)]
@@ -83,7 +83,7 @@ def run_processes(
     listening = threading.Lock()
     workers = [(device, Worker(pool.threads, listener, listening)) for device in pool.devices]
     listed = list(trials)
-    meanwhile = Meanwhile(results, listed, policy)
+    meanwhile = FinishedElsewhere(results, listed, policy)
 
     def carry_out(left: list[Trial], into: Results) -> None:
         jobs = _left_of(group_trials(left, sizes), meanwhile, into)

@@ -45,7 +45,7 @@ class Results:
         return policy.fail_fast and any(record.status in _BAD for record in list(self.records.values()))
 
 
-class Meanwhile:
+class FinishedElsewhere:
     """Tells which trials other processes have finished since a run looked at what is left.
 
     A run looked closely at every end that was there then. A new one was written by whoever owned the trial, and where

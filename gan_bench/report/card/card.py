@@ -10,8 +10,8 @@ from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import RECORD, RecordDirectory
 from gan_bench.records.reader import StoredTrial, existing, read_saved, scan
 from gan_bench.records.sample_grid import read_sample_grid
-from gan_bench.records.shared import lend_measures, read_baselines, read_commands
-from gan_bench.report.card.text import MARK, SAMPLES, card_of, to_markdown
+from gan_bench.records.shared import declare_foreign_measures, read_baselines, read_commands
+from gan_bench.report.card.text import MARK, SAMPLES, card_markdown, card_of
 from gan_bench.report.findings.find_setting import find_setting, require_sound
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.study import studies
@@ -36,7 +36,7 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
         UserError: No setting matches, several do, or the folder cannot be written or is none for a card.
         RecordError: A record of the setting is damaged or not what was saved.
     """
-    lend_measures(existing(results))
+    declare_foreign_measures(existing(results))
     found = [item for item in scan(results, steps=False, history=False) if isinstance(item, StoredTrial)]
     made = studies(build_frames(found), read_baselines(results), read_commands(results))
     chosen = find_setting(made, setting)
@@ -55,7 +55,7 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
             read_sample_grid(grids[-1]).save(folder / SAMPLES)
         for name in names:
             write_atomically(folder / name, read_file(stored.path / name))
-        write_atomically(folder / CARD, to_markdown(card_of(chosen, stored), license_name))
+        write_atomically(folder / CARD, card_markdown(card_of(chosen, stored), license_name))
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out") from None
     return folder

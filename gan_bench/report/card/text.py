@@ -22,7 +22,7 @@ from gan_bench.core.text import duration, markdown_cell, plain_markdown, plural,
 from gan_bench.records.layout import WEIGHTS, RecordDirectory
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
-from gan_bench.records.schema import Score, Trial
+from gan_bench.records.schema import ScoreLine, TrialFile
 from gan_bench.report.findings.answer import score_text
 from gan_bench.report.findings.find_setting import FinishedSetting
 from gan_bench.report.findings.leaders import leaders
@@ -30,8 +30,8 @@ from gan_bench.report.findings.tables import remarks
 from gan_bench.report.study.render import cell, number
 from gan_bench.report.study.settings import value_text
 from gan_bench.report.study.stats import Interval
-from gan_bench.report.study.study import pick
-from gan_bench.report.study.table import arrow, interval_of, put, score_column
+from gan_bench.report.study.study import values_of
+from gan_bench.report.study.table import arrow, interval_of, put_interval, score_column
 
 SAMPLES = "samples.png"
 MARK = "library_name: gan_bench"
@@ -65,7 +65,7 @@ class ScoreRow:
     def score(self) -> str:
         """The mean with its interval, as tables write it."""
         row: dict[str, Any] = {}
-        put(row, self.metric, self.interval)
+        put_interval(row, self.metric, self.interval)
         return cell(row, score_column(self.metric))
 
 
@@ -122,9 +122,9 @@ def _scores(setting: FinishedSetting) -> Iterator[ScoreRow]:
     first = setting.scored
     for scored in (first, *(each for each in setting.study.scored if each is not first)):
         final = scored.final()
-        real: Mapping[str, Score] = next((scores for _, scores in scored.real()), {})
+        real: Mapping[str, ScoreLine] = next((scores for _, scores in scored.real()), {})
         for metric in setting.study.metrics:
-            interval = interval_of(pick(setting.done, final, metric), MEASURES[metric].bounds)
+            interval = interval_of(values_of(setting.done, final, metric), MEASURES[metric].bounds)
             if interval is not None:
                 recipe = str(setting.done["recipe"].iloc[0])
                 known = real[metric]["value"] if metric in real else None
@@ -167,7 +167,7 @@ def _cost(setting: FinishedSetting, stored: StoredTrial) -> str:
 # ------------------------------------------------------------------------------------------- as Markdown
 
 
-def to_markdown(card: Card, license_name: str | None = None) -> str:
+def card_markdown(card: Card, license_name: str | None = None) -> str:
     """Write a card as Markdown behind its metadata.
 
     Args:
@@ -227,7 +227,7 @@ def _row(row: ScoreRow) -> dict[str, str]:
 
 
 def _values(card: Card) -> Iterator[tuple[str, str, str]]:
-    trial = cast("Trial", card.stored.trial)  # what a card is of has ended
+    trial = cast("TrialFile", card.stored.trial)  # what a card is of has ended
     provenance, config = trial["provenance"], trial["config"]
     for name, value in config.items():
         if name not in _UNSAID and (name in provenance or value != LATER_DEFAULTS.get(name, _NOTHING)):

@@ -16,8 +16,8 @@ from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import group_key
 from gan_bench.report.study.render import number
 from gan_bench.report.study.stats import ALPHA, coincidence, holm
-from gan_bench.report.study.study import Scored, Study, pick
-from gan_bench.report.study.table import Column, arrow, put
+from gan_bench.report.study.study import Scored, Study, values_of
+from gan_bench.report.study.table import Column, arrow, put_interval
 
 TOLERANCE = 0.2
 """Relative change of the primary score that is always tolerated where a test cannot decide."""
@@ -80,8 +80,8 @@ def setting_changes(before: Studies, after: Studies, tolerance: float | None) ->
     for row in rows:
         row["verdict"], row["why"] = _judge(row, len(tested))
         pair: Paired | None = row.pop("pair")
-        put(row, "ratio", pair.shown if pair and pair.ratio else None)
-        put(row, "difference", pair.shown if pair and not pair.ratio else None)
+        put_interval(row, "ratio", pair.shown if pair and pair.ratio else None)
+        put_interval(row, "difference", pair.shown if pair and not pair.ratio else None)
     return rows
 
 
@@ -172,13 +172,13 @@ def _always_worse(old: Scored, new: Scored, members: pd.DataFrame) -> str:
     primary = primary_measure()
     recipe = str(members["recipe_old"].iloc[0])
     untrained = new.untrained(primary, recipe) or old.untrained(primary, recipe)
-    before = pick(members.rename(columns={"trial_old": "trial"}), old.final(), primary).mean()
-    after = pick(members.rename(columns={"trial_new": "trial"}), new.final(), primary).mean()
+    before = values_of(members.rename(columns={"trial_old": "trial"}), old.final(), primary).mean()
+    after = values_of(members.rename(columns={"trial_new": "trial"}), new.final(), primary).mean()
     if untrained is not None and before < untrained <= after:
         return f"no better than untrained generators ({number(untrained)})"
     if "collapsed" in old.study.metrics and "collapsed" in new.study.metrics:
         flags = [
-            int((pick(members.rename(columns={column: "trial"}), scored.final(), "collapsed") > 0).sum())
+            int((values_of(members.rename(columns={column: "trial"}), scored.final(), "collapsed") > 0).sum())
             for column, scored in (("trial_old", old), ("trial_new", new))
         ]
         if flags[1] > flags[0]:

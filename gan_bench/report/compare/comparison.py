@@ -16,7 +16,7 @@ from gan_bench.core.text import plural
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.records.schema import Baseline
-from gan_bench.records.shared import lend_measures, read_baselines
+from gan_bench.records.shared import declare_foreign_measures, read_baselines
 from gan_bench.report.compare.changes import (
     SETTING_COLUMNS,
     Studies,
@@ -201,7 +201,7 @@ class _Folder:
 
     @classmethod
     def read(cls, results: Path) -> _Folder:
-        lend_measures(existing(results))
+        declare_foreign_measures(existing(results))
         trials, faults = list[StoredTrial](), dict[str, RecordError]()
         for item in scan(results, steps=False):
             if isinstance(item, CopiedError):

@@ -18,7 +18,7 @@ from gan_bench.report.findings.tuning import tuning_sentences
 from gan_bench.report.study.frame import FAULTY
 from gan_bench.report.study.render import cell, number
 from gan_bench.report.study.stats import Interval
-from gan_bench.report.study.study import Scored, Study, pick
+from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import Column, Table
 
 EPOCHS = "epochs"
@@ -84,7 +84,7 @@ def answers(study: Study, tables: list[Table]) -> Iterator[Answer]:
         )
 
 
-def to_markdown(found: list[Answer]) -> str:
+def answers_markdown(found: list[Answer]) -> str:
     """Write answers as Markdown."""
     parts = ["# Answer\n"]
     for answer in found:
@@ -166,7 +166,7 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
     untrained = scored.untrained(primary, row["recipe"])
     if untrained is not None and found.score.mean >= untrained:
         yield f"It is no better than untrained generators ({title} {number(untrained)})."
-    if "collapsed" in scored.study.metrics and (collapsed := int((pick(done, final, "collapsed") > 0).sum())):
+    if "collapsed" in scored.study.metrics and (collapsed := int((values_of(done, final, "collapsed") > 0).sum())):
         yield f"{collapsed} of {len(done)} of its generators collapsed: few classes, or one over and over."
     useless = no_better_than_untrained(scored)
     if (useless and found.best not in useless) or len(useless) > 1:

@@ -14,7 +14,7 @@ from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import BAD, group_key
 from gan_bench.report.study.settings import SEPARATOR
 from gan_bench.report.study.stats import Verdict, effect_size, holm, improvement_probability, seeds_needed, verdict_of
-from gan_bench.report.study.table import Column, arrow, put
+from gan_bench.report.study.table import Column, arrow, put_interval
 
 MANY_LEVELS = 8
 """Up to this many levels of a factor every two are compared; of more, each with the next."""
@@ -256,8 +256,8 @@ def _all_failed(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> di
         "lost": len(pairs),
         "verdict": f"undecided: {' and '.join(failed)} failed in every seed",
     }
-    put(row, "difference", None)
-    put(row, "ratio", None)
+    put_interval(row, "difference", None)
+    put_interval(row, "ratio", None)
     return row
 
 
@@ -311,8 +311,8 @@ def _row(
         "lost": len(pairs) - known,
         "seeds": len(pair.values),
     }
-    put(row, "difference", None if pair.ratio else pair.shown)
-    put(row, "ratio", pair.shown if pair.ratio else None)
+    put_interval(row, "difference", None if pair.ratio else pair.shown)
+    put_interval(row, "ratio", pair.shown if pair.ratio else None)
     words: Mapping[Verdict, str] = {"cannot say": "one seed: cannot say", "decided": winner}
     if confirmatory:
         words = {**words, "probable": f"probably {winner}"}

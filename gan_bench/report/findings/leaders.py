@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.study.stats import ALPHA, Interval, holm
-from gan_bench.report.study.study import Scored, pick
+from gan_bench.report.study.study import Scored, values_of
 from gan_bench.report.study.table import interval_of
 
 
@@ -53,7 +53,10 @@ def leaders(scored: Scored) -> Leaders | None:
         return None
     by_label = {row["setting"]: done for row, done in scored.study.settings()}
     values = {
-        label: by_label[label].assign(score=pick(by_label[label], final, primary)).set_index("seed")["score"].dropna()
+        label: by_label[label]
+        .assign(score=values_of(by_label[label], final, primary))
+        .set_index("seed")["score"]
+        .dropna()
         for label in ranking
     }
     best, *others = ranking

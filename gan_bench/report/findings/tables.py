@@ -17,8 +17,8 @@ from gan_bench.report.findings.published import published_rows
 from gan_bench.report.findings.tuning import tuning_table
 from gan_bench.report.study import settings
 from gan_bench.report.study.frame import COSTS
-from gan_bench.report.study.study import Scored, Study, pick
-from gan_bench.report.study.table import Column, Table, arrow, interval_of, median_of, put, score_column
+from gan_bench.report.study.study import Scored, Study, values_of
+from gan_bench.report.study.table import Column, Table, arrow, interval_of, median_of, put_interval, score_column
 
 COLLAPSED = "collapsed"
 """The measure that is 1 or 0; tables count it."""
@@ -64,7 +64,7 @@ def trial_table(study: Study) -> Table:
         final = scored.final()
         for metric in study.shown(measures_with("trial")):
             key = f"{metric}[{scored}]"
-            rows[key] = pick(rows, final, metric)
+            rows[key] = values_of(rows, final, metric)
             title = arrow(metric) if len(shown) == 1 else f"{arrow(metric)} {scored}"
             columns.append(Column(key, title, "number"))
     columns += [
@@ -90,13 +90,13 @@ def setting_table(scored: Scored) -> Table:
     title = MEASURES[primary].title
     rows, medians = [], scored.medians()
     for row, done in scored.study.settings():
-        values = {name: pick(done, final, name) for name in scored.study.shown(quality)}
+        values = {name: values_of(done, final, name) for name in scored.study.shown(quality)}
         for name, series in values.items():
-            put(row, name, interval_of(series, MEASURES[name].bounds))
+            put_interval(row, name, interval_of(series, MEASURES[name].bounds))
         row["median"] = medians.get(row["setting"]) if row["planned"] > 1 else None
         known = values.get(primary, pd.Series(dtype=float)).dropna()
         row["sd_seeds"] = known.std() if len(known) > 1 else None
-        row["sd_draws"] = pick(done, draws, primary).mean()
+        row["sd_draws"] = values_of(done, draws, primary).mean()
         row["train_seconds"] = median_of(done["train_seconds"])
         row["remarks"] = "; ".join(remarks(scored, row, done))
         rows.append(row)
@@ -147,7 +147,7 @@ def _one(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
 
 def remarks(scored: Scored, row: Mapping[str, Any], done: pd.DataFrame) -> Iterator[str]:
     """Yield what a setting's scores alone would hide: a collapsed generator can have the highest precision."""
-    if COLLAPSED in scored.study.metrics and (count := int((pick(done, scored.final(), COLLAPSED) > 0).sum())):
+    if COLLAPSED in scored.study.metrics and (count := int((values_of(done, scored.final(), COLLAPSED) > 0).sum())):
         yield f"{count} of {len(done)} collapsed"
     untrained = scored.untrained(primary_measure(), row["recipe"])
     if untrained is not None and scored.medians().get(row["setting"], 0.0) >= untrained:
@@ -170,9 +170,9 @@ def best_table(scored: Scored) -> Iterator[Table]:
     for row, done in scored.study.settings():
         at_end = done["trial"].map(final).astype(float)
         at_best = done["trial"].map(best["value"]).astype(float)
-        put(row, "final", interval_of(at_end, bounds))
-        put(row, "best", interval_of(at_best, bounds))
-        put(row, "gap", interval_of(at_end - at_best, (0, None)))
+        put_interval(row, "final", interval_of(at_end, bounds))
+        put_interval(row, "best", interval_of(at_best, bounds))
+        put_interval(row, "gap", interval_of(at_end - at_best, (0, None)))
         row["at"] = done["trial"].map(best["epoch"]).median() if len(done) else None
         rows.append(row)
     columns = [
@@ -194,10 +194,10 @@ def health_table(scored: Scored) -> Table:
     rows = []
     for row, done in scored.study.settings():
         for name in scored.study.shown(health):
-            values = pick(done, final, name)
-            put(row, name, interval_of(values, MEASURES[name].bounds))
+            values = values_of(done, final, name)
+            put_interval(row, name, interval_of(values, MEASURES[name].bounds))
         if COLLAPSED in scored.study.metrics:
-            row["collapses"] = _count(pick(done, final, COLLAPSED))
+            row["collapses"] = _count(values_of(done, final, COLLAPSED))
         outputs = (0, 1) if done["probabilities"].all() else (None, None)
         for name, bounds in (
             ("d_real", outputs),
@@ -205,7 +205,7 @@ def health_table(scored: Scored) -> Table:
             ("loss_d", (None, None)),
             ("loss_g", (None, None)),
         ):
-            put(row, name, interval_of(done[name], bounds))
+            put_interval(row, name, interval_of(done[name], bounds))
         won = done["probabilities"] & (done["d_real"] > SATURATED) & (done["d_fake"] < 1 - SATURATED)
         row["saturated"] = int(won.sum())
         rows.append(row)
@@ -288,7 +288,7 @@ def _targets(scored: Scored) -> dict[str, tuple[float | None, ...]]:
         recipe, done = by_label[label]
         if recipe not in found:
             untrained = scored.untrained(primary, recipe)
-            near = [_round_up(times * float(pick(done, final, primary).mean())) for times in WITHIN]
+            near = [_round_up(times * float(values_of(done, final, primary).mean())) for times in WITHIN]
             found[recipe] = tuple(each if untrained is None or each < untrained else None for each in near)
     return found
 
@@ -352,7 +352,9 @@ def epoch_table(scored: Scored) -> Iterator[Table]:
     rows = []
     for row, done in scored.study.settings():
         for epoch in epochs:
-            put(row, f"epoch_{epoch}", interval_of(done["trial"].map(wide[epoch]), MEASURES[primary_measure()].bounds))
+            put_interval(
+                row, f"epoch_{epoch}", interval_of(done["trial"].map(wide[epoch]), MEASURES[primary_measure()].bounds)
+            )
         rows.append(row)
     columns = [
         Column("setting", "setting", vital=True),

@@ -23,7 +23,7 @@ from gan_bench.report.page.curves import explorer, styles
 from gan_bench.report.page.plots import Plot
 from gan_bench.report.page.samples import Strip
 from gan_bench.report.page.trial_details import trial_details
-from gan_bench.report.study.frame import status_of
+from gan_bench.report.study.frame import status_shown
 from gan_bench.report.study.render import cells, filled, note_of, records
 from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import Table
@@ -85,7 +85,7 @@ def page(chapters: list[Chapter], articles: list[Table], collected: Collected, r
     by_trial = {strip.trial: strip.name for chapter in chapters for strip in chapter.strips}
     return environment.from_string(_text("page.html")).render(
         version=__version__,
-        statuses=Counter(status_of(t) for t in trials).most_common(),
+        statuses=Counter(status_shown(t) for t in trials).most_common(),
         count=len(trials),
         chapters=[_chapter(chapter, collected, drawn[chapter.study.slug]) for chapter in chapters],
         part_titles=PARTS,

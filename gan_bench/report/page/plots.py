@@ -16,7 +16,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, FACTORS, HELD
 from gan_bench.report.findings.tuning import HIGH, LOW, arms, best_of
 from gan_bench.report.page.curves import ACCENT, Style, best_first, style, styles, training_curves
-from gan_bench.report.study.study import Scored, Study, pick
+from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import Table, interval_of, median_of
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ def _cost_plot(scored: Scored) -> Iterator[Plot]:
             continue
         style = known[row["setting"]]
         score, seconds = (
-            interval_of(pick(done, final, primary), MEASURES[primary].bounds),
+            interval_of(values_of(done, final, primary), MEASURES[primary].bounds),
             median_of(done["train_seconds"]),
         )
         if score is None or seconds is None:

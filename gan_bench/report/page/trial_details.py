@@ -12,7 +12,7 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS, Statistics
 from gan_bench.report.page.curves import TITLES
-from gan_bench.report.study.frame import status_of
+from gan_bench.report.study.frame import status_shown
 from gan_bench.report.study.table import arrow
 
 CURVE_POINTS = 40
@@ -59,7 +59,7 @@ def trial_details(
         environment = {key: value for key, value in trial.environment.items() if key not in ("started", "sha256")}
         found[trial.trial["id"]] = {
             "name": trial.trial["name"],
-            "status": status_of(trial),
+            "status": status_shown(trial),
             "folder": trial.path.name,
             "scores": _final_scores(trial),
             "scored": pool.place(_protocols(trial)),

@@ -152,7 +152,7 @@ def _trial_row(item: StoredTrial) -> dict[str, Any]:
         "config": config,
         "drawn": tuple(item.trial.get("drawn", ())),
         "group": group_key(config),
-        "status": status_of(item),
+        "status": status_shown(item),
         "reason": printable(str(item.fault or record.get("reason") or "")),
         "epochs_done": record.get("epochs", 0),
         **{name: final.get(name) for name in STATISTICS},
@@ -168,7 +168,7 @@ def _trial_row(item: StoredTrial) -> dict[str, Any]:
     }
 
 
-def status_of(item: StoredTrial) -> str:
+def status_shown(item: StoredTrial) -> str:
     """Return how a trial ended, or how it stands: damaged, altered, unreadable, unfinished or planned."""
     if item.fault:
         return item.fault.status

@@ -84,7 +84,7 @@ def note_of(table: Table, shown: list[int]) -> str:
     return " ".join(text for text in (table.note, *(table.columns[i].note for i in shown)) if text)
 
 
-def to_markdown(table: Table) -> str:
+def table_markdown(table: Table) -> str:
     """Write a table as GitHub Markdown, empty columns left out; text cannot break out of its cell."""
     rows = cells(table)
     shown = filled(table, rows)

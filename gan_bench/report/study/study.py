@@ -12,7 +12,7 @@ import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.records.record import Protocol
-from gan_bench.records.schema import STATISTICS, Baseline, Score
+from gan_bench.records.schema import STATISTICS, Baseline, ScoreLine
 from gan_bench.report.study.frame import BAD, COSTS, FAULTY, Frames
 from gan_bench.report.study.settings import settings_of
 from gan_bench.report.study.table import Column, Table
@@ -248,7 +248,7 @@ class Scored:
         def make() -> dict[str, float]:
             final, found = self.final(), {}
             for row, done in self.study.settings():
-                values = pick(done, final, primary_measure()).dropna().tolist()
+                values = values_of(done, final, primary_measure()).dropna().tolist()
                 if values or row["bad"]:
                     found[row["setting"]] = _median([*values, *[math.inf] * row["bad"]])
             return found
@@ -261,7 +261,7 @@ class Scored:
         def make() -> list[str]:
             medians, means, final = self.medians(), {}, self.final()
             for row, done in self.study.settings():
-                mean = pick(done, final, primary_measure()).mean()
+                mean = values_of(done, final, primary_measure()).mean()
                 if not pd.isna(mean):
                     means[row["setting"]] = (medians[row["setting"]], mean)
             return sorted(means, key=means.__getitem__)
@@ -270,11 +270,11 @@ class Scored:
 
     def median_trial(self, done: pd.DataFrame) -> str | None:
         """Return of a setting's finished trials the one with the median primary score, the better of two, or None."""
-        scored = done.assign(score=pick(done, self.final(), primary_measure())).dropna(subset=["score"])
+        scored = done.assign(score=values_of(done, self.final(), primary_measure())).dropna(subset=["score"])
         order = scored.sort_values("score", kind="stable")["trial"]
         return str(order.iloc[(len(order) - 1) // 2]) if len(order) else None
 
-    def real(self) -> Iterator[tuple[Baseline, dict[str, Score]]]:
+    def real(self) -> Iterator[tuple[Baseline, dict[str, ScoreLine]]]:
         """Yield the real-data baselines of a protocol with their scores by metric."""
         wanted = self.protocol
         for baseline in self.study.baselines:
@@ -368,6 +368,6 @@ def name_table(
     )
 
 
-def pick(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[float]:
+def values_of(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[float]:
     """Return one metric of some trials, NaN where there is none."""
     return trials["trial"].map(scores[metric]).astype(float)

@@ -36,7 +36,7 @@ def unsupported(config: TrialConfig) -> str | None:
     return None
 
 
-class Step(Protocol):
+class FastStep(Protocol):
     """What does one update."""
 
     def __call__(self, batch: Batch, *, g_step: bool = True) -> Tensor:
@@ -57,7 +57,7 @@ class FastEngine(ReferenceEngine):
 
     name = "fast"
     capture: Capture | None = None
-    _step: Step | None = None
+    _step: FastStep | None = None
 
     def _update(self, batch: Batch, *, g_step: bool) -> Tensor:
         return self.step()(batch, g_step=g_step)
@@ -67,7 +67,7 @@ class FastEngine(ReferenceEngine):
         """True if every step does the same, so that it can be recorded, and taken together with other trials'."""
         return self.objective.d_steps == 1 and self.state.average is None
 
-    def step(self) -> Step:
+    def step(self) -> FastStep:
         """Return what does one update; made at the first one, because a checkpoint may be loaded until then."""
         if self._step is None:
             self._step = make_step(self.state, self.config.batch_size, self.objective)
@@ -78,7 +78,7 @@ class FastEngine(ReferenceEngine):
         self._step = None
 
 
-def make_step(state: TrainState, batch_size: int, objective: Objective = ARTICLES) -> Step:
+def make_step(state: TrainState, batch_size: int, objective: Objective = ARTICLES) -> FastStep:
     """Choose the fast update for a pair of networks; any pair has one, and an unknown one at least one Adam call."""
     if LinearStack.fits(state.generator) and LinearStack.fits(state.discriminator):
         return LinearStep(state, batch_size, objective)
