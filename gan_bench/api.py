@@ -99,7 +99,9 @@ def load(results: PathLike) -> ResultTables:
         if (found_name := _GRID.fullmatch(path.name))
     ]
     return ResultTables(
-        trials=frames.trials.drop(columns=["config", "group", "probabilities"], errors="ignore"),
+        trials=frames.trials.drop(columns=["config", "group", "probabilities"], errors="ignore").rename(
+            columns={"suite_setting": "setting"}
+        ),
         epochs=frames.history,
         steps=pd.DataFrame(
             [

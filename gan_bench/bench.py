@@ -36,7 +36,7 @@ from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.execution.workers.results import Results
 from gan_bench.execution.workers.site import Site
-from gan_bench.records.earlier import environment_of, epochs_kept, inputs_changed
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.shared import has_damaged_baselines, write_baselines, write_plan, write_suite_text
@@ -134,13 +134,10 @@ def prepare(
     if options.dry_run:
         root = replace(root, given=True)  # a plan downloads no dataset
     context = RunContext(root, device, stop, options.engine)
-    place: ThisProcess | OnCluster = ThisProcess(context)
-    if cluster:
-        place = OnCluster.of(cluster, _site(context, cluster), stop)
+    place: Place = OnCluster.of(cluster, _site(context, cluster), stop) if cluster else ThisProcess(context)
     profile = options.profile if options.profile != "auto" else "quick" if place.device == "cpu" else "full"
     plan = make_plan(find_suite(str(options.suite)), replace(options.plan, profile=profile))
-    if isinstance(place, OnCluster):
-        place = replace(place, site=_site(context, place.cluster, plan))
+    place = place.for_plan(plan)
     for folder in plan.folders:
         register_folder(folder)
     for name in dict.fromkeys(trial.config.dataset for trial in plan.trials):
@@ -162,7 +159,7 @@ def prepare(
 
 def _has_ended(directory: RecordDirectory, policy: Policy) -> bool:
     try:
-        return policy.is_terminal(directory)
+        return policy.is_terminal(Earlier(directory))
     except UnreadableError:
         return False
 
@@ -183,8 +180,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     """Add what is left to do, where, and how long it will take."""
     plan, place, policy, cluster = prepared.plan, prepared.place, prepared.policy, prepared.cluster
     found = place.call(survey, plan.trials)
-    if isinstance(place, OnCluster):
-        place.check_data(plan.trials, found)
+    place.check_data(plan.trials, found)
     states = {trial.id: state_of(options.folder, trial, found, policy) for trial in plan.trials}
     blocked = {trial_id: state.blocked for trial_id, state in states.items() if state.blocked}
     todo = [trial for trial in plan.trials if not states[trial.id].finished and trial.id not in blocked]
@@ -223,10 +219,10 @@ def _retrain(state: State, suite_folder: Path) -> str:
 
 def _epochs_kept(results: Path, trial: Trial, place: Place, found: Survey) -> int:
     """Count the epochs of an earlier run that will not be trained again."""
-    directory = RecordDirectory.of(results, trial)
-    device = str(environment_of(directory).get("device")).partition(":")[0]
-    restarts = device != place.device.partition(":")[0] or inputs_changed(directory, found.identity(trial.config))
-    return 0 if restarts else epochs_kept(directory)
+    earlier = Earlier(RecordDirectory.of(results, trial))
+    device = str(earlier.environment.get("device")).partition(":")[0]
+    restarts = device != place.device.partition(":")[0] or earlier.changed(found.identity(trial.config))
+    return 0 if restarts else earlier.epochs_kept()
 
 
 def _tasks(cluster: Cluster | None, options: RunOptions, count: int) -> int:

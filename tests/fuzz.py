@@ -38,7 +38,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.data.image_folders import prepare_images
 from gan_bench.publishing import publish
 from gan_bench.records import writer
-from gan_bench.records.earlier import record_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import SEAL, write_object
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial, scan
@@ -262,7 +262,7 @@ class Commands(Records):
             if draw.random() < 0.7:
                 with contextlib.suppress(UserError, ValueError, TypeError):
                     directory = RecordDirectory(record.parent)
-                    if found := record_of(directory):
+                    if found := Earlier(directory).record:
                         writer.finish(directory, found)
 
     def _linked(self, draw: random.Random) -> None:

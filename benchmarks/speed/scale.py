@@ -41,7 +41,7 @@ from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers.job import EventInbox, claim_to_json
 from gan_bench.execution.workers.results import Results
 from gan_bench.execution.workers.scheduler import group_trials
-from gan_bench.records.earlier import record_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.shared import write_plan
@@ -129,7 +129,7 @@ class PretendedCluster:
             assert lock.acquire() is None
             self._said.append((handle, {"event": "started", "trial": trial.id, "resumed_at": None}))
             write(self.results, trial, self._environment, self._grids)
-            record = record_of(directory)
+            record = Earlier(directory).record
         self._said.append((handle, {"event": "claimed", "trial": trial.id, "claim": claim_to_json(record)}))
         return record
 

@@ -268,3 +268,21 @@ def _text(value: object) -> str:
     if isinstance(value, tuple):
         return "-".join(_text(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def flat_values(config: Mapping[str, Any], joint: str = ".") -> dict[str, Any]:
+    """Lay a config out as single values: betas become two each, and the evaluation one for each of its fields.
+
+    Args:
+        config: As ``TrialConfig.to_json`` gives it.
+        joint: Stands between ``evaluation`` and the name of its field.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if name in BOTH["betas"]:
+            flat |= {f"beta{i}_{name[-1]}": item for i, item in enumerate(value, 1)}
+        elif name == "evaluation":
+            flat |= {f"{name}{joint}{key}": item for key, item in value.items()}
+        else:
+            flat[name] = value
+    return flat

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,137 @@ from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
 from gan_bench.records.writer import digests
 
 
-def record_of(directory: RecordDirectory) -> TrialRecord | None:
-    """Return how the trial ended, or None when it has not or its end is damaged.
+class Earlier:
+    """What an earlier run left of a trial; each file is read at most once, when it is asked for.
 
-    Raises:
-        RecordError: Another version of gan_bench wrote it, which is no damage.
-        UnreadableError: The system does not let this process read it, which is none either.
+    Args:
+        directory: The trial's record.
     """
-    try:
-        found = read_optional(directory.record, schema.RECORD)
-    except UnreadableError:
-        raise
-    except RecordError:
-        _refuse_other_version(directory)
+
+    def __init__(self, directory: RecordDirectory) -> None:
+        self.directory = directory
+
+    @cached_property
+    def record(self) -> TrialRecord | None:
+        """Return how the trial ended, or None when it has not or its end is damaged.
+
+        Raises:
+            RecordError: Another version of gan_bench wrote it, which is no damage.
+            UnreadableError: The system does not let this process read it, which is none either.
+        """
+        try:
+            found = read_optional(self.directory.record, schema.RECORD)
+        except UnreadableError:
+            raise
+        except RecordError:
+            _refuse_other_version(self.directory)
+            return None
+        return TrialRecord.from_json(found) if found else None
+
+    @property
+    def status(self) -> Status | None:
+        """Return the status a trial ended with, or None when it has not."""
+        return self.record.status if self.record else None
+
+    @cached_property
+    def environment(self) -> schema.EnvironmentFile:
+        """Return ``environment.json`` of an earlier run, empty when there is none or it is damaged.
+
+        Raises:
+            UnreadableError: The system does not let this process read it.
+        """
+        try:
+            return read_optional(self.directory.environment, schema.ENVIRONMENT) or schema.NO_ENVIRONMENT
+        except UnreadableError:
+            raise
+        except RecordError:
+            return schema.NO_ENVIRONMENT
+
+    def require_access(self) -> None:
+        """Make sure that this process may read what a trial has left, and write where it would go on with it.
+
+        Raises:
+            UnreadableError: It may not; whatever stands there is somebody else's, and stays.
+        """
+        try:
+            for folder in (self.directory.path, self.directory.samples):
+                if not folder.is_dir():
+                    continue
+                with os.scandir(folder) as entries:
+                    files = [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
+                for file in files:
+                    if not _may(file, os.R_OK):
+                        raise unreadable(Path(file), PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+                if not _may(folder, os.W_OK | os.X_OK):
+                    raise unreadable(folder, PermissionError(errno.EACCES, os.strerror(errno.EACCES)), "written")
+        except OSError as error:
+            raise unreadable(self.directory.path, error) from None
+
+    def content_fault(self) -> str | None:
+        """Return why the content of an unfinished trial cannot be resumed, or None.
+
+        Raises:
+            UnreadableError: The system does not let this process read it.
+        """
+        try:
+            if os.path.lexists(self.directory.path):
+                refuse_links(self.directory.path)
+            read_optional(self.directory.environment, schema.ENVIRONMENT)
+        except UnreadableError:
+            raise
+        except RecordError as error:
+            return str(error)
         return None
-    return TrialRecord.from_json(found) if found else None
+
+    def damage(self) -> str | None:
+        """Return what is wrong with the files of a finished trial, or None when they are what was written.
+
+        Files that a publication left out are not missed.
+
+        Raises:
+            RecordError: The list of these is damaged, so that nobody can say what is missing.
+            UnreadableError: The system does not let this process read a file.
+        """
+        stored = read_or_error(self.directory.path, steps=True)
+        if isinstance(stored, UnreadableError):
+            raise stored
+        if isinstance(stored, RecordError):
+            return str(stored)
+        if stored.fault:
+            return str(stored.fault)
+        found = digests(self.directory)
+        record = self.record
+        left_out = excused(read_left_out(self.directory.path.parent).get(self.directory.path.name, {}), stored.record)
+        for name, digest in record.files.items() if record else ():
+            if found.get(name) != digest and not (name in left_out and name not in found):
+                return f"{self.directory.path / name} {'is not what was written' if name in found else 'is gone'}"
+        return None
+
+    def epochs_kept(self) -> int:
+        """Count the finished epochs that a resumed run will not train again, as far as the history tells."""
+        if not self.directory.checkpoint.exists():
+            return 0
+        with contextlib.suppress(RecordError):
+            return len(read_lines(self.directory.history, schema.HISTORY, STEP_LINE))
+        return 0
+
+    def changed(self, now: Mapping[str, Any]) -> str | None:
+        """Return what has changed since an earlier run of the trial, or None.
+
+        To resume from its checkpoint would be a mixture.
+
+        Args:
+            now: ``data_sha256``, ``networks_sha256``, ``torch`` and ``parts``, as they are now. Versions of torch
+                describe the same networks in different words, so networks are compared under the same one only.
+        """
+        known = self.environment
+        same_torch = known.get("libraries", {}).get("torch") == now["torch"]
+        watched = ("data_sha256", "networks_sha256") if same_torch else ("data_sha256",)
+        if any(known.get(name) not in (None, now[name]) for name in watched):
+            return "dataset or architecture changed"
+        parts, before = now.get("parts", {}), known.get("parts", {})
+        changed = [key for key in before if key in parts and before[key].get("sha256") != parts[key]["sha256"]]
+        return f"the code of {', '.join(changed)} changed" if changed else None
 
 
 def _refuse_other_version(directory: RecordDirectory) -> None:
@@ -62,118 +179,6 @@ def end_of(directory: RecordDirectory) -> bytes | None:
         return None
 
 
-def status_of(directory: RecordDirectory) -> Status | None:
-    """Return the status a trial ended with, or None when it has not."""
-    record = record_of(directory)
-    return record.status if record else None
-
-
-def environment_of(directory: RecordDirectory) -> schema.EnvironmentFile:
-    """Return ``environment.json`` of an earlier run, empty when there is none or it is damaged.
-
-    Raises:
-        UnreadableError: The system does not let this process read it.
-    """
-    try:
-        return read_optional(directory.environment, schema.ENVIRONMENT) or schema.NO_ENVIRONMENT
-    except UnreadableError:
-        raise
-    except RecordError:
-        return schema.NO_ENVIRONMENT
-
-
-def require_access(directory: RecordDirectory) -> None:
-    """Make sure that this process may read what a trial has left, and write where it would go on with it.
-
-    Raises:
-        UnreadableError: It may not; whatever stands there is somebody else's, and stays.
-    """
-    try:
-        for folder in (directory.path, directory.samples):
-            if not folder.is_dir():
-                continue
-            with os.scandir(folder) as entries:
-                files = [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
-            for file in files:
-                if not _may(file, os.R_OK):
-                    raise unreadable(Path(file), PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
-            if not _may(folder, os.W_OK | os.X_OK):
-                raise unreadable(folder, PermissionError(errno.EACCES, os.strerror(errno.EACCES)), "written")
-    except OSError as error:
-        raise unreadable(directory.path, error) from None
-
-
 def _may(path: str | Path, how: int) -> bool:
     """True if the user that this process acts for may use a file so."""
     return os.access(path, how, effective_ids=os.access in os.supports_effective_ids)
-
-
-def content_fault(directory: RecordDirectory) -> str | None:
-    """Return why the content of an unfinished trial cannot be resumed, or None.
-
-    Raises:
-        UnreadableError: The system does not let this process read it.
-    """
-    try:
-        if os.path.lexists(directory.path):
-            refuse_links(directory.path)
-        read_optional(directory.environment, schema.ENVIRONMENT)
-    except UnreadableError:
-        raise
-    except RecordError as error:
-        return str(error)
-    return None
-
-
-def damage_of(directory: RecordDirectory) -> str | None:
-    """Return what is wrong with the files of a finished trial, or None when they are what was written.
-
-    Files that a publication left out are not missed.
-
-    Raises:
-        RecordError: The list of these is damaged, so that nobody can say what is missing.
-        UnreadableError: The system does not let this process read a file.
-    """
-    stored = read_or_error(directory.path, steps=True)
-    if isinstance(stored, UnreadableError):
-        raise stored
-    if isinstance(stored, RecordError):
-        return str(stored)
-    if stored.fault:
-        return str(stored.fault)
-    found = digests(directory)
-    record = record_of(directory)
-    left_out = excused(read_left_out(directory.path.parent).get(directory.path.name, {}), stored.record)
-    for name, digest in record.files.items() if record else ():
-        if found.get(name) != digest and not (name in left_out and name not in found):
-            return f"{directory.path / name} {'is not what was written' if name in found else 'is gone'}"
-    return None
-
-
-def epochs_kept(directory: RecordDirectory) -> int:
-    """Count the finished epochs that a resumed run will not train again, as far as the history tells."""
-    if not directory.checkpoint.exists():
-        return 0
-    with contextlib.suppress(RecordError):
-        return len(read_lines(directory.history, schema.HISTORY, STEP_LINE))
-    return 0
-
-
-def inputs_changed(directory: RecordDirectory, now: Mapping[str, Any]) -> str | None:
-    """Return what has changed since an earlier run of the trial, or None.
-
-    To resume from its checkpoint would be a mixture.
-
-    Args:
-        directory: The record.
-        now: ``data_sha256``, ``networks_sha256``, ``torch`` and ``parts``, as they are now. Versions of torch describe
-            the same networks in different words, so networks are compared under the same one only.
-    """
-    known = environment_of(directory)
-    same_torch = known.get("libraries", {}).get("torch") == now["torch"]
-    watched = ("data_sha256", "networks_sha256") if same_torch else ("data_sha256",)
-    if any(known.get(name) not in (None, now[name]) for name in watched):
-        return "dataset or architecture changed"
-    parts, before = now.get("parts", {}), known.get("parts", {})
-    changed = [key for key in before if key in parts and before[key].get("sha256") != parts[key]["sha256"]]
-    return f"the code of {', '.join(changed)} changed" if changed else None

@@ -16,7 +16,7 @@ from gan_bench.core.preparing import told_to
 from gan_bench.core.text import duration, plural
 from gan_bench.execution.cluster.connection import Cluster
 from gan_bench.execution.cluster.share import RayOptions
-from gan_bench.records.earlier import record_of, status_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
 from gan_bench.report.build import Report, build_report
@@ -279,7 +279,7 @@ def _advice(options: RunOptions) -> str:
 
 def _status(directory: RecordDirectory) -> Status | None:
     try:
-        return status_of(directory)
+        return Earlier(directory).status
     except UnreadableError:
         return None
 
@@ -290,7 +290,7 @@ def _why(trial: Trial, prepared: Preparation, outcome: Outcome, options: RunOpti
         return f"unreadable, skipped: {prepared.blocked[trial.id]}"
     if trial.id in outcome.results.held:
         return f"locked by {outcome.results.held[trial.id]}, skipped"
-    record = outcome.results.records.get(trial.id) or record_of(RecordDirectory.of(options.folder, trial))
+    record = outcome.results.records.get(trial.id) or Earlier(RecordDirectory.of(options.folder, trial)).record
     if record is None:
         return "not run"
     again = "" if trial.id in outcome.results.records else ", in an earlier run"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from gan_bench.config.changes import flat_values
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
@@ -60,14 +61,7 @@ def run_name(stored: StoredTrial) -> str:
 
 def values_of(config: Mapping[str, Any]) -> dict[str, object]:
     """Lay out a config as single values, numbers as numbers, those that runs are compared by first."""
-    flat: dict[str, object] = {}
-    for name, value in config.items():
-        if name in ("betas_g", "betas_d"):
-            flat |= {f"beta{i}_{name[-1]}": item for i, item in enumerate(value, 1)}
-        elif name == "evaluation":
-            flat |= {f"evaluation_{key}": item for key, item in value.items()}
-        else:
-            flat[name] = value
+    flat = flat_values(config, "_")
     return {name: flat[name] for name in (*(n for n in FIRST if n in flat), *(n for n in flat if n not in FIRST))}
 
 

@@ -36,7 +36,7 @@ from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.execution.workers.results import FinishedElsewhere
 from gan_bench.execution.workers.site import Site
 from gan_bench.records import writer
-from gan_bench.records.earlier import record_of, status_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.reader import StoredTrial, scan
@@ -193,12 +193,12 @@ def test_a_time_limit_fails_the_trial_and_a_longer_one_goes_on(tmp_path):
 def test_fail_fast_leaves_the_rest_as_skipped_rows(tmp_path):
     trials = [digits_trial(0), digits_trial(1), digits_trial(2)]
     outcome = run_inline(tmp_path, trials, context(), NullListener(), Policy(fail_fast=True, time_limit=1e-6))
-    statuses = [status_of(RecordDirectory.of(tmp_path, t)) for t in trials]
+    statuses = [Earlier(RecordDirectory.of(tmp_path, t)).status for t in trials]
     assert statuses == [Status.FAILED, Status.SKIPPED, Status.SKIPPED]
     assert [outcome.records[trial.id].status for trial in trials] == statuses
     assert_whole(tmp_path)
     run_inline(tmp_path, trials, context(), NullListener(), Policy(retry_failed=True))
-    assert {status_of(RecordDirectory.of(tmp_path, t)) for t in trials} == {Status.DONE}
+    assert {Earlier(RecordDirectory.of(tmp_path, t)).status for t in trials} == {Status.DONE}
 
 
 # ---------------------------------------------------------------------------------------------------- processes
@@ -348,7 +348,7 @@ def test_a_worker_that_nobody_listens_to_stops_as_asked(tmp_path):
         process.stdin.write(job.to_json() + "\n")
         process.stdin.flush()
         assert process.wait(HANG) == 0, (tmp_path / "errors").read_text()
-    record = record_of(RecordDirectory.of(tmp_path, trial))
+    record = Earlier(RecordDirectory.of(tmp_path, trial)).record
     assert (record.status, record.failure) == (Status.INTERRUPTED, None)
 
 

@@ -22,7 +22,7 @@ from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.execution.workers.scheduler import group_trials, schedule
-from gan_bench.records.earlier import status_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
@@ -78,7 +78,7 @@ def test_one_that_is_behind_catches_up(tmp_path):
     which = trials(epochs=3)
     looks = iter(range(10**6))
     run(tmp_path, which[:1], there=context(lambda: next(looks) > 8))
-    assert status_of(RecordDirectory.of(tmp_path, which[0])) is Status.INTERRUPTED
+    assert Earlier(RecordDirectory.of(tmp_path, which[0])).status is Status.INTERRUPTED
     records = run(tmp_path, which)
     assert [(records[t.id].status, records[t.id].epochs, records[t.id].group) for t in which] == [
         (Status.DONE, 3, 4)
@@ -161,7 +161,7 @@ def test_fail_fast_skips_what_comes_after_the_group(tmp_path, monkeypatch):
     monkeypatch.setattr(FastEngine, "snapshot", lambda self: 1 / 0)
     which = [*trials(), *trials(latent_dim=32)]
     run(tmp_path, which, policy=Policy(fail_fast=True))
-    statuses = [status_of(RecordDirectory.of(tmp_path, trial)) for trial in which]
+    statuses = [Earlier(RecordDirectory.of(tmp_path, trial)).status for trial in which]
     assert statuses == [Status.FAILED] * 4 + [Status.SKIPPED] * 4
 
 

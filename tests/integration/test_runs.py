@@ -24,7 +24,7 @@ from gan_bench.execution.workers.executors import run_inline
 from gan_bench.execution.workers.scheduler import run_alone
 from gan_bench.metrics.extractors import Features
 from gan_bench.records import schema
-from gan_bench.records.earlier import status_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import CHECKPOINT, EVALUATIONS, HISTORY, RecordDirectory
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
@@ -57,7 +57,7 @@ def test_stopped_anywhere_and_resumed_is_the_same_bits(tmp_path, trial, looks):
     asked = iter(range(10_000))
     directory, record = run(tmp_path, trial, "cut", stop=lambda: next(asked) >= looks)
     assert record.status is Status.INTERRUPTED
-    assert status_of(directory) is Status.INTERRUPTED
+    assert Earlier(directory).status is Status.INTERRUPTED
     directory, record = run(tmp_path, trial, "cut")
     assert record.status is Status.DONE
     assert bits(directory) == bits(whole)
@@ -81,7 +81,7 @@ def test_killed_anywhere_and_resumed_is_the_same_bits(tmp_path, trial, looks):
     with pytest.raises(Killed):
         run(tmp_path, trial, "cut", stop=kill)
     directory = RecordDirectory.of(tmp_path / "cut", trial)
-    assert status_of(directory) is None
+    assert Earlier(directory).status is None
     with (directory.path / HISTORY).open("a") as file:
         file.write('{"kind":"step","cut sh')
     directory, _ = run(tmp_path, trial, "cut")
@@ -108,7 +108,7 @@ def test_a_checkpoint_of_another_trial_is_not_used(tmp_path):
     directory.path.mkdir(parents=True)
     directory.checkpoint.write_bytes(first.checkpoint.read_bytes())
     with pytest.warns(RuntimeWarning, match="training from the start, what was there is kept in"):
-        run_alone(run_trial(other, directory, context(), NullListener()))
+        run_alone(run_trial(other, Earlier(directory), context(), NullListener()))
     undisturbed, _ = run(tmp_path, other, "c")
     assert bits(directory) == bits(undisturbed)
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from gan_bench.records import schema, writer
-from gan_bench.records.earlier import record_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import SEAL, write_object
 from gan_bench.records.reader import read_trial
 from gan_bench.records.verify import verify
@@ -36,7 +36,7 @@ def edit(path: Path, **changes):
 
 def reseal(directory):
     """Write a record's end again, with the digests of what its files hold now."""
-    return writer.finish(directory, record_of(directory))
+    return writer.finish(directory, Earlier(directory).record)
 
 
 def assert_whole(results):

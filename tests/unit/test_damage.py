@@ -27,7 +27,7 @@ from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.execution.workers.scheduler import run_alone
 from gan_bench.records import writer
-from gan_bench.records.earlier import damage_of, status_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial, read_trial, scan
 from gan_bench.records.record import Status
@@ -97,7 +97,7 @@ def test_every_damage_is_found_and_a_run_heals_it(finished, name, damage):
     assert not state_of(results, trial, context(), Policy()).finished
     if name != "record.json" or damage is not gone:  # without its end a trial is simply not over
         assert [verdict for verdict in verify(results) if verdict.faults]
-        assert damage_of(directory) or status_of(directory) is None
+        assert Earlier(directory).damage() or Earlier(directory).status is None
     build_report(results, html=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # without its end, that of a trial with a generator is gone
@@ -203,9 +203,9 @@ def test_fresh_ignores_what_started_before_and_keeps_what_started_since(finished
 
 
 def run_record(directory):
-    from gan_bench.records.earlier import record_of
+    from gan_bench.records.earlier import Earlier
 
-    return record_of(directory)
+    return Earlier(directory).record
 
 
 def test_an_interrupted_fresh_run_keeps_what_it_did_not_reach(finished):
@@ -223,7 +223,7 @@ def test_fail_fast_under_fresh_keeps_the_ends_of_earlier_runs(finished):
     policy = Policy(fail_fast=True, time_limit=1e-6, fresh_since="2999-01-01T00:00:00.000+00:00")
     records = run_inline(results, [broken, trial], context(), NullListener(), policy).records
     assert records[broken.id].status is Status.FAILED
-    assert status_of(directory) is Status.DONE
+    assert Earlier(directory).status is Status.DONE
     other = replace(trial, config=replace(trial.config, seed=2))
     records = run_inline(results, [broken, other], context(), NullListener(), policy).records
     assert (records[other.id].status, records[other.id].reason) == (

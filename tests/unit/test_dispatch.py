@@ -27,7 +27,7 @@ from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers.job import EventInbox, claim_to_json
 from gan_bench.execution.workers.results import Results
-from gan_bench.records.earlier import record_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock, trial_lock
 from gan_bench.records.record import Failure, Status, TrialRecord
@@ -148,7 +148,7 @@ def test_a_lost_trial_is_tried_twice_more_and_then_has_failed(tmp_path):
     record = into.records[TRIALS[0].id]
     assert (record.status, record.failure) == (Status.FAILED, Failure.CRASH)
     assert record.reason == "its node was lost (3 times)"
-    assert record_of(RecordDirectory.of(tmp_path, TRIALS[0])) == record
+    assert Earlier(RecordDirectory.of(tmp_path, TRIALS[0])).record == record
     assert cluster.freed == [TRIALS[0].id] * (RETRIES + 1)
 
 

@@ -13,7 +13,7 @@ import gan_bench as gb
 from gan_bench.cli.comparison import _markdown
 from gan_bench.core.errors import UserError
 from gan_bench.publishing import publish
-from gan_bench.records.earlier import record_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.report.build import build_report
 from gan_bench.report.card.card import write_card
@@ -107,7 +107,7 @@ ODD = {
 def test_an_odd_record_ends_no_command(whole, results, tmp_path, kind):
     ODD[kind](results)
     directory = record(results)
-    if record_of(directory):  # a damaged end has no digests to write
+    if Earlier(directory).record:  # a damaged end has no digests to write
         reseal(directory)
     report = build_report(results)
     named = [line for line in report.unreadable if directory.path.name in line]

@@ -23,7 +23,7 @@ from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers.executors import run_inline
 from gan_bench.models import mlp
 from gan_bench.models.architectures import ARCHITECTURES, Architecture, fingerprint
-from gan_bench.records.earlier import record_of, status_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
 
@@ -100,7 +100,7 @@ def test_changed_networks_are_trained_anew(tiny, tmp_path):
     assert state_of(tmp_path, trial, context(), Policy()).finished
     tiny(mlp.Generator, lambda: Flat(784, (), slope=0.1))
     assert not state_of(tmp_path, trial, context(), Policy()).finished
-    before = record_of(RecordDirectory.of(tmp_path, trial))
+    before = Earlier(RecordDirectory.of(tmp_path, trial)).record
     after = run_inline(tmp_path, [trial], context(), NullListener()).records[trial.id]
     assert after.status is Status.DONE
     assert after.weights_sha256 != before.weights_sha256
@@ -112,7 +112,7 @@ def test_an_interrupted_trial_with_changed_networks_starts_again(tiny, tmp_path)
     trial = tiny(mlp.Generator, lambda: Flat(784, ()))
     looks = iter(range(10**6))
     run_inline(tmp_path, [trial], context(lambda: next(looks) > 9), NullListener())
-    assert status_of(RecordDirectory.of(tmp_path, trial)) is Status.INTERRUPTED
+    assert Earlier(RecordDirectory.of(tmp_path, trial)).status is Status.INTERRUPTED
     tiny(mlp.Generator, lambda: Flat(784, (), slope=0.1))
     resumed = run_inline(tmp_path / "a", [trial], context(), NullListener()).records[trial.id]
     with pytest.warns(

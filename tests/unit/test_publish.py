@@ -19,7 +19,7 @@ from gan_bench.cli.app import app
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.publishing import publish
 from gan_bench.records import schema
-from gan_bench.records.earlier import damage_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status, TrialRecord
@@ -120,7 +120,7 @@ def test_a_damaged_list_is_a_fault_and_stops_a_run(results, tmp_path):
     with pytest.raises(
         RecordError, match=r"left-out\.json is damaged.*; no run writes it; fetch the publication again"
     ):
-        damage_of(directory(suite, "*lr=0.0002*seed=0"))
+        Earlier(directory(suite, "*lr=0.0002*seed=0")).damage()
 
 
 def test_a_trial_that_was_trained_again_is_excused_nothing(results, tmp_path):
@@ -129,7 +129,7 @@ def test_a_trial_that_was_trained_again_is_excused_nothing(results, tmp_path):
     record = read_trial(own.path).record
     edit(own.record, files={**record["files"], "generator.safetensors": "0" * 64}, weights_sha256="0" * 64)
     assert "generator.safetensors is gone" in faults(tmp_path / "out")
-    assert "is gone" in damage_of(own)
+    assert "is gone" in Earlier(own).damage()
 
 
 def test_a_run_takes_published_trials_as_done(results, tmp_path):

@@ -17,7 +17,7 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema, writer
-from gan_bench.records.earlier import status_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_lines import read_lines
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial, scan
@@ -66,11 +66,11 @@ def test_what_is_written_is_read(tmp_path, directory):
 
 
 def test_status_is_none_until_the_end(directory):
-    assert status_of(directory) is None
+    assert Earlier(directory).status is None
     writer.finish(directory, RECORD)
-    assert status_of(directory) is Status.DONE
+    assert Earlier(directory).status is Status.DONE
     writer.begin(directory, digits_trial(), ENVIRONMENT)
-    assert status_of(directory) is None
+    assert Earlier(directory).status is None
 
 
 def test_a_line_cut_short_is_left_out_and_a_bad_one_is_named(directory):

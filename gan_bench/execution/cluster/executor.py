@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gan_bench.config.suite import Plan
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import tell
@@ -67,6 +68,10 @@ class OnCluster:
         task = self.cluster.remote(call)
         found: T = self._answer(task.remote(self.cluster.driver, 0, self.site, work, arguments, options))
         return found
+
+    def for_plan(self, plan: Plan) -> OnCluster:
+        """Return the place whose tasks know the folders of images and plug-ins of a plan."""
+        return replace(self, site=replace(self.site, folders=plan.folders, plugins=plan.plugins))
 
     def check_data(self, trials: tuple[Trial, ...], known: KnowsIdentity) -> None:
         """Make sure that all nodes have the images that the plan was surveyed with.

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from gan_bench.config.suite import Plan
+from gan_bench.config.trial import Trial
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.preflight.checks import Survey
+from gan_bench.execution.trial.claim import KnowsIdentity
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import cores
 from gan_bench.execution.workers.pool import WorkerPoolConfig
@@ -32,6 +34,16 @@ class Place(Protocol):
             UserError: What the function raised.
         """
 
+    def for_plan(self, plan: Plan) -> Place:
+        """Return the place as it is once it has what the plan brings along: folders of images, plug-ins."""
+
+    def check_data(self, trials: tuple[Trial, ...], known: KnowsIdentity) -> None:
+        """Make sure that every machine of it has the images that the plan was surveyed with.
+
+        Raises:
+            UserError: One has other images, or none.
+        """
+
 
 @dataclass(frozen=True)
 class ThisProcess:
@@ -51,6 +63,13 @@ class ThisProcess:
     def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
         """Let a function work here."""
         return work(*arguments, context=self.context, **options)
+
+    def for_plan(self, plan: Plan) -> ThisProcess:
+        """Return this: the plan registered here what it brings along."""
+        return self
+
+    def check_data(self, trials: tuple[Trial, ...], known: KnowsIdentity) -> None:
+        """Do nothing: the survey read the images here."""
 
 
 def choose_pool(

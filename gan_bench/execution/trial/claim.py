@@ -14,14 +14,7 @@ from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener, Run
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.records import writer
-from gan_bench.records.earlier import (
-    content_fault,
-    damage_of,
-    environment_of,
-    inputs_changed,
-    require_access,
-    status_of,
-)
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
 from gan_bench.records.lock import PATIENCE_SECONDS, Lock, Owner, trial_lock
 from gan_bench.records.record import Status, TrialRecord
@@ -47,14 +40,14 @@ class Policy:
     time_limit: float | None = None
     fresh_since: str | None = None
 
-    def is_terminal(self, directory: RecordDirectory) -> bool:
+    def is_terminal(self, earlier: Earlier) -> bool:
         """True if a record says that its trial needs no further run."""
         ends = {Status.DONE, Status.DIVERGED} if self.retry_failed else {Status.DONE, Status.DIVERGED, Status.FAILED}
-        return status_of(directory) in ends and not self.is_outdated(directory)
+        return earlier.status in ends and not self.is_outdated(earlier)
 
-    def is_outdated(self, directory: RecordDirectory) -> bool:
+    def is_outdated(self, earlier: Earlier) -> bool:
         """True if a record is of a run that is to be ignored."""
-        return self.fresh_since is not None and str(environment_of(directory).get("started", "")) < self.fresh_since
+        return self.fresh_since is not None and str(earlier.environment.get("started", "")) < self.fresh_since
 
 
 @dataclass(frozen=True)
@@ -83,56 +76,58 @@ class KnowsIdentity(Protocol):
 
 def state_of(results: Path, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
     """Find out what an earlier run left: is it finished, with the files, images and networks that are there now?"""
-    directory = RecordDirectory.of(results, trial)
+    return _state(Earlier(RecordDirectory.of(results, trial)), trial, knows, policy)
+
+
+def _state(earlier: Earlier, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
     try:
-        state = _state_of(directory, trial, knows, policy)
+        state = _state_of(earlier, trial, knows, policy)
         if not state.finished:
-            require_access(directory)
+            earlier.require_access()
     except UnreadableError as error:
         return State(finished=False, blocked=str(error))
     return state
 
 
-def _state_of(directory: RecordDirectory, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
-    if not policy.is_terminal(directory):
-        if fault := content_fault(directory):
+def _state_of(earlier: Earlier, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
+    if not policy.is_terminal(earlier):
+        if fault := earlier.content_fault():
             return State(finished=False, retrain=fault, keep=DAMAGED)
-        if directory.record.exists() and status_of(directory) is None:
-            return State(finished=False, retrain=damage_of(directory), keep=DAMAGED)
+        if earlier.directory.record.exists() and earlier.status is None:
+            return State(finished=False, retrain=earlier.damage(), keep=DAMAGED)
         return State(finished=False)
-    if changed := inputs_changed(directory, knows.identity(trial.config)):
+    if changed := earlier.changed(knows.identity(trial.config)):
         return State(finished=False, retrain=changed, keep=SUPERSEDED)
-    if damage := damage_of(directory):
+    if damage := earlier.damage():
         return State(finished=False, retrain=damage, keep=DAMAGED)
     return State(finished=True)
 
 
-def set_earlier_aside(
-    results: Path, trial: Trial, knows: KnowsIdentity, policy: Policy, stop: Callable[[], bool]
-) -> bool:
+def _to_continue(directory: RecordDirectory, trial: Trial, context: RunContext, policy: Policy) -> Earlier | None:
     """Put out of the way what a new run of a trial replaces; the caller holds its lock.
 
     Returns:
-        False when there is nothing to run: the trial is finished, or a stop was asked for and what would be replaced
-        is worth more than an empty beginning.
+        What the run may continue; None when there is nothing to run: the trial is finished, or a stop was asked for
+        and what would be replaced is worth more than an empty beginning.
 
     Raises:
         UnreadableError: What is there can neither be read nor replaced.
     """
-    directory = RecordDirectory.of(results, trial)
-    state = state_of(results, trial, knows, policy)
+    earlier = Earlier(directory)
+    state = _state(earlier, trial, context, policy)
     if state.blocked:
         raise UnreadableError(state.blocked)
     if state.finished:
-        return False
-    if state.retrain or policy.is_outdated(directory):
-        if stop():
-            return False
-        if state.keep:
-            writer.set_aside(directory, state.keep)
-        else:
-            writer.clear(directory)
-    return True
+        return None
+    if not state.retrain and not policy.is_outdated(earlier):
+        return earlier
+    if context.stop():
+        return None
+    if state.keep:
+        writer.set_aside(directory, state.keep)
+    else:
+        writer.clear(directory)
+    return Earlier(directory)
 
 
 def blocked(reason: str) -> TrialRecord:
@@ -176,8 +171,9 @@ def claim_and_run(
         try:
             if owner := _acquire(lock, patience, context.stop):
                 return owner
-            if not set_earlier_aside(results, trial, context, policy, context.stop):
-                return None
+            earlier = _to_continue(directory, trial, context, policy)
         except UnreadableError as error:
             return blocked(str(error))
-        return (yield from run_trial(trial, directory, context, listener, policy.time_limit))
+        if earlier is None:
+            return None
+        return (yield from run_trial(trial, earlier, context, listener, policy.time_limit))

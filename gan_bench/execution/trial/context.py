@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -29,6 +29,21 @@ from gan_bench.training.group.group import CapturedEngine, cuda_capture
 from gan_bench.training.state import TrainState
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PreparedTrial:
+    """What a run context gives one trial.
+
+    Attributes:
+        identity: What the trial is made of beside its config; see ``RunContext.identity``.
+        engine: Its engine, at its very beginning.
+        evaluator: What scores its generators.
+    """
+
+    identity: Mapping[str, Any]
+    engine: Engine
+    evaluator: Evaluator
 
 
 @dataclass(frozen=True)
@@ -106,6 +121,15 @@ class RunContext:
         """True if the reference statistics of a trial are there without being computed."""
         train, held_out = self.images(config.dataset, "train", config.image_size), self.held_out(config)
         return all(is_cached(train, held_out, extractor) for extractor in self.extractors(config))
+
+    def prepare(self, config: TrialConfig) -> PreparedTrial:
+        """Return all that a trial needs from here: asked once, before its first step.
+
+        Raises:
+            DataError: Its images cannot be read or fetched.
+            UserError: A part of it is unknown, or weights of an extractor cannot be had.
+        """
+        return PreparedTrial(self.identity(config), self.engine(config), self.evaluator(config))
 
     def evaluator(self, config: TrialConfig) -> Evaluator:
         """Return what scores a trial's generators."""

@@ -22,10 +22,10 @@ from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener, Progress, Run, StepRequest
 from gan_bench.execution.trial.failures import Diverged, Interrupted, TimeLimit, classify
 from gan_bench.execution.trial.log import Meter, TrialLog
-from gan_bench.metrics.evaluator import sample_grid
+from gan_bench.metrics.evaluator import Evaluator, sample_grid
 from gan_bench.records import writer
-from gan_bench.records.earlier import environment_of, inputs_changed
-from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
+from gan_bench.records.earlier import Earlier
+from gan_bench.records.layout import DAMAGED, SUPERSEDED
 from gan_bench.records.record import Score, Status, TrialRecord, best_scores
 from gan_bench.training import checkpoint
 from gan_bench.training.engine import Engine, Snapshot
@@ -36,7 +36,7 @@ TICK_SECONDS = 5.0
 
 def run_trial(
     trial: Trial,
-    directory: RecordDirectory,
+    earlier: Earlier,
     context: RunContext,
     listener: Listener,
     time_limit: float | None = None,
@@ -45,7 +45,7 @@ def run_trial(
 
     Args:
         trial: The trial; the caller holds its lock.
-        directory: Where its record goes; a checkpoint found there is resumed.
+        earlier: What is in its record; a checkpoint found there is resumed.
         context: Where and how it runs.
         listener: Receives progress events.
         time_limit: Seconds of training and evaluation, those of earlier parts included, after which the trial fails;
@@ -54,7 +54,7 @@ def run_trial(
     Returns:
         The record, as written.
     """
-    run = _TrialRun(trial, directory, context, listener, time_limit)
+    run, directory = _TrialRun(trial, earlier, context, listener, time_limit), earlier.directory
     status, failure, reason = Status.DONE, None, None
     try:
         yield from run.to_the_end()
@@ -80,17 +80,19 @@ class _TrialRun:
     def __init__(
         self,
         trial: Trial,
-        directory: RecordDirectory,
+        earlier: Earlier,
         context: RunContext,
         listener: Listener,
         time_limit: float | None,
     ) -> None:
         self.trial, self.config = trial, trial.config
-        self.directory, self.context, self.listener = directory, context, listener
+        self.earlier, self.directory = earlier, earlier.directory
+        self.context, self.listener = context, listener
         self.meter = Meter(context.device, time_limit)
-        self.checkpointer = Checkpointer(trial, directory, self._progress)
-        self.log = TrialLog(directory, trial.config)
+        self.checkpointer = Checkpointer(trial, self.directory, self._progress)
+        self.log = TrialLog(self.directory, trial.config)
         self.engine: Engine | None = None
+        self.evaluator: Evaluator | None = None
         self.scores: list[tuple[int, dict[str, float | None]]] = []
         self.epoch_means: dict[str, float] = {}
         self.weights_sha256: str | None = None
@@ -117,8 +119,8 @@ class _TrialRun:
         writer.write_trial(self.directory, self.trial)
         if self.context.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.context.device)
-        identity = self.context.identity(self.config)
-        engine = self.context.engine(self.config)
+        prepared = self.context.prepare(self.config)
+        engine, identity, self.evaluator = prepared.engine, prepared.identity, prepared.evaluator
         described = environment.describe_environment(self.context.device, engine.name, identity)
         if not checkpoint.exists(self.directory) and self.directory.weights.exists():
             self._set_aside(f"{self.directory.record.name} is gone", DAMAGED)
@@ -150,11 +152,11 @@ class _TrialRun:
         CPU and CUDA draw different noise. Other thread counts and library versions only round differently; the
         trial is resumed and its environment lists them.
         """
-        before = environment_of(self.directory)
+        before = self.earlier.environment
         kinds = [str(facts.get("device")).partition(":")[0] for facts in (before, described)]
         if kinds[0] != kinds[1]:
             return f"it was interrupted on {kinds[0]} and cannot be resumed on {kinds[1]}"
-        if changed := inputs_changed(self.directory, identity):
+        if changed := self.earlier.changed(identity):
             return changed
         watched = ("device", "engine", "threads", "libraries")
         changes = {key: described[key] for key in watched if before.get(key) != described[key]}
@@ -265,7 +267,8 @@ class _TrialRun:
 
         last = engine.state.epoch == self.config.epochs
         draws = self.config.evaluation.draws if last else 1
-        evaluator = self.context.evaluator(self.config)
+        evaluator = self.evaluator
+        assert evaluator is not None  # noqa: S101 - a run that has started has one
         scores = evaluator.evaluate(engine.state.generator, self.config, draws, between=halt_if_asked)
         if engine.state.average is not None:
             found = evaluator.evaluate(engine.state.average.module, self.config, draws, between=halt_if_asked)

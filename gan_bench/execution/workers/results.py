@@ -11,7 +11,7 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.execution.trial.claim import Claim, Policy, blocked
 from gan_bench.records import writer
-from gan_bench.records.earlier import end_of, record_of, require_access, status_of
+from gan_bench.records.earlier import Earlier, end_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, trial_lock
 from gan_bench.records.reader import read_trial
@@ -65,9 +65,9 @@ class FinishedElsewhere:
         """True if a trial has a new end; a trial that failed again is not retried by every process."""
         directory = RecordDirectory.of(self._results, trial)
         try:
-            if end_of(directory) == self._before[trial.id] or self._policy.is_outdated(directory):
+            if end_of(directory) == self._before[trial.id] or self._policy.is_outdated(Earlier(directory)):
                 return False
-            return status_of(directory) in (Status.DONE, *_BAD)
+            return Earlier(directory).status in (Status.DONE, *_BAD)
         except UnreadableError:  # the claim says so
             return False
 
@@ -107,7 +107,7 @@ def _skip(results: Path, trial: Trial, reason: str) -> TrialRecord | None:
     """Leave a row for a trial that was not run, unless an earlier run left one, whatever becomes of that later."""
     directory = RecordDirectory.of(results, trial)
     with contextlib.suppress(UnreadableError), trial_lock(directory) as lock:
-        if lock.acquire() is None and status_of(directory) not in (Status.DONE, *_BAD):
+        if lock.acquire() is None and Earlier(directory).status not in (Status.DONE, *_BAD):
             return writer.skip(directory, trial, reason)
     return None
 
@@ -136,9 +136,10 @@ def write_lost(
         try:
             if owner := lock.acquire():
                 return owner
-            if policy.is_terminal(directory) and end_of(directory) != before:
-                return record_of(directory)
-            require_access(directory)
+            earlier = Earlier(directory)
+            if policy.is_terminal(earlier) and end_of(directory) != before:
+                return earlier.record
+            earlier.require_access()
         except UnreadableError as error:
             return blocked(str(error))
         failure = Failure.TIMEOUT if late else Failure.CRASH
@@ -151,7 +152,7 @@ def write_lost(
 def _so_far(directory: RecordDirectory, policy: Policy) -> TrialRecord:
     """Return how far a trial came, from its history."""
     record = TrialRecord(status=Status.FAILED, reason=None)
-    if policy.is_outdated(directory):
+    if policy.is_outdated(Earlier(directory)):
         return record
     with contextlib.suppress(RecordError):
         for line in read_trial(directory.path).history:

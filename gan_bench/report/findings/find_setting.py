@@ -99,7 +99,7 @@ def require_sound(study: Study, label: str | None = None) -> None:
 
 
 def _settings(study: Study) -> Iterator[FinishedSetting]:
-    names = dict(zip(study.trials["label"], study.trials["setting"], strict=True))
+    names = dict(zip(study.trials["label"], study.trials["suite_setting"], strict=True))
     for row, done in study.settings():
         if any(scored.median_trial(done) for scored in study.scored):
             yield FinishedSetting(study, row["setting"], names[row["setting"]], done, row)

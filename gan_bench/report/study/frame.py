@@ -33,7 +33,7 @@ class Frames:
     """What every table is made from.
 
     Attributes:
-        trials: One row per trial: suite, profile, name, setting, group (config without seed), seed, status, reason,
+        trials: One row per trial: suite, profile, name, suite_setting (as suites call it), group (config without seed), seed, status, reason,
             every config field, epochs_done, the four final means, train_seconds, evaluate_seconds,
             images_per_second, peak_megabytes, kilojoules, device, threads, path, and whether d_real and d_fake are
             probabilities.
@@ -148,7 +148,7 @@ def _trial_row(item: StoredTrial) -> dict[str, Any]:
         **{key: printable(value) if isinstance(value, str) else value for key, value in config.items()},
         "trial": item.trial["id"],
         "name": printable(item.trial["name"]),
-        "setting": printable(item.trial["setting"]),
+        "suite_setting": printable(item.trial["setting"]),
         "config": config,
         "drawn": tuple(item.trial.get("drawn", ())),
         "group": group_key(config),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gan_bench.config.changes import flat_values
 from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.core.text import printable
 
@@ -145,19 +146,11 @@ def value_text(value: Any) -> str:  # noqa: ANN401 - any value of a config
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay a config out as single values; betas become two each."""
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        if name in _UNNAMED:
-            continue
-        if name == "evaluation":
-            found |= {f"evaluation.{key}": item for key, item in value.items()}
-        elif name in ("betas_g", "betas_d"):
-            adam = config.get(f"optimizer_{name[-1]}", "adam") == "adam"  # others have no betas
-            found |= {f"beta{i}_{name[-1]}": item if adam else _NONE for i, item in enumerate(value, 1)}
-        else:
-            found[name] = value
-    return found
+    """Lay a config out as the values that may name a setting; only Adam has betas."""
+    others = [net for net in "gd" if config.get(f"optimizer_{net}", "adam") != "adam"]
+    idle = {f"beta{i}_{net}" for net in others for i in (1, 2)}
+    found = flat_values(config)
+    return {name: _NONE if name in idle else value for name, value in found.items() if name not in _UNNAMED}
 
 
 def _merged(flat: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
