@@ -25,7 +25,7 @@ from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.report.findings.leaders import correct_for_choice
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.stats import ALPHA, paired_test
-from gan_bench.report.study.study import studies
+from gan_bench.report.study.studies import studies
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]

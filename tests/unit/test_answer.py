@@ -15,7 +15,7 @@ from gan_bench.report.findings.answer import answers, answers_markdown
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.proposal import own_command
 from gan_bench.report.study.frame import build_frames
-from gan_bench.report.study.study import studies
+from gan_bench.report.study.studies import studies
 
 SEEDS = range(5)
 COMMAND = "gan-bench run test --profile full"

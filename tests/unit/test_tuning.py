@@ -23,7 +23,7 @@ from gan_bench.report.findings.reproduction import _follows as follows
 from gan_bench.report.findings.tables import study_tables
 from gan_bench.report.findings.tuning import arms, best_of
 from gan_bench.report.study.frame import build_frames
-from gan_bench.report.study.study import studies
+from gan_bench.report.study.studies import studies
 
 
 @given(

@@ -8,13 +8,11 @@ from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import RECORD, RecordDirectory
-from gan_bench.records.reader import StoredTrial, existing, read_saved, scan
+from gan_bench.records.reader import read_saved
 from gan_bench.records.sample_grid import read_sample_grid
-from gan_bench.records.shared import declare_foreign_measures, read_baselines, read_commands
 from gan_bench.report.card.text import MARK, SAMPLES, card_markdown, card_of
 from gan_bench.report.findings.find_setting import find_setting, require_sound
-from gan_bench.report.study.frame import build_frames
-from gan_bench.report.study.study import studies
+from gan_bench.report.study.studies import read_studies
 
 CARD = "README.md"
 """Hubs show a folder's README."""
@@ -36,9 +34,7 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
         UserError: No setting matches, several do, or the folder cannot be written or is none for a card.
         RecordError: A record of the setting is damaged or not what was saved.
     """
-    declare_foreign_measures(existing(results))
-    found = [item for item in scan(results, steps=False, history=False) if isinstance(item, StoredTrial)]
-    made = studies(build_frames(found), read_baselines(results), read_commands(results))
+    found, made = read_studies(results)
     chosen = find_setting(made, setting)
     median = chosen.scored.median_trial(chosen.done)
     require_sound(chosen.study, chosen.label)

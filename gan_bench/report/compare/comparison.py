@@ -28,7 +28,7 @@ from gan_bench.report.compare.changes import (
 )
 from gan_bench.report.compare.equivalence import MARGIN, equivalence_table, same_settings
 from gan_bench.report.study.frame import build_frames, group_key
-from gan_bench.report.study.study import studies
+from gan_bench.report.study.studies import studies
 from gan_bench.report.study.table import Column, Table
 
 MISSING = "missing"

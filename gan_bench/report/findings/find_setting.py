@@ -12,12 +12,11 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.core.errors import RecordError, UserError
-from gan_bench.records.reader import StoredTrial, existing, scan
-from gan_bench.records.shared import read_baselines
 from gan_bench.report.findings.answer import no_better_than_untrained
 from gan_bench.report.findings.leaders import leaders
-from gan_bench.report.study.frame import FAULTY, build_frames
-from gan_bench.report.study.study import Scored, Study, studies
+from gan_bench.report.study.frame import FAULTY
+from gan_bench.report.study.studies import read_studies
+from gan_bench.report.study.study import Scored, Study
 
 BEST = "best"
 """Stands for the best setting."""
@@ -139,8 +138,7 @@ def champions(results: Path) -> Iterator[Champion]:
         UserError: There is no such folder.
         RecordError: A record of a study is damaged, altered or unreadable, which may be why a setting is best.
     """
-    found = [item for item in scan(existing(results), steps=False) if isinstance(item, StoredTrial)]
-    for study in studies(build_frames(found), read_baselines(results)):
+    for study in read_studies(results)[1]:
         require_sound(study)
         for scored in study.scored[:1]:
             yield _champion(scored)

@@ -15,8 +15,7 @@ from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.core.errors import UserError
 from gan_bench.report.study.frame import Frames
 from gan_bench.report.study.stats import Interval, prediction_interval
-from gan_bench.report.study.study import name_table
-from gan_bench.report.study.table import Column, Table
+from gan_bench.report.study.table import Column, Table, name_table
 
 QUANTITIES = {"loss_g": "loss G", "loss_d": "loss D", "d_real": "D(real)", "d_fake": "D(fake)"}
 

@@ -332,7 +332,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _finish(figure: Figure, study: Study, what: str, title: str, description: str) -> Plot:
-    from gan_bench.report.study.study import slug
+    from gan_bench.report.study.table import slug
 
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -13,14 +11,10 @@ import pandas as pd
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import STATISTICS, Baseline, ScoreLine
-from gan_bench.report.study.frame import BAD, COSTS, FAULTY, Frames
+from gan_bench.report.study.frame import BAD, COSTS, FAULTY
 from gan_bench.report.study.settings import settings_of
-from gan_bench.report.study.table import Column, Table
+from gan_bench.report.study.table import Column, Table, name_table, profile_mark, slug
 
-T = TypeVar("T")
-UNTRAINED = "untrained generators"
-MAX_SLUG = 150
-_PLAIN = str.maketrans({"β": "beta", "₁": "1", "₂": "2", "·": "-"})
 _SETTING_COLUMNS = [
     "trial",
     "seed",
@@ -33,57 +27,6 @@ _SETTING_COLUMNS = [
     *STATISTICS,
     *COSTS,
 ]
-
-Baselines = Mapping[str, list[Baseline]]
-
-
-def slug(*parts: str) -> str:
-    """Join names into one that is safe as a file's and as a link's target; long ones are cut and marked."""
-    text = "-".join(parts).translate(_PLAIN)
-    safe = re.sub(r"-{2,}", "-", "".join(c if c.isascii() and (c.isalnum() or c in "-._") else "-" for c in text))
-    if len(safe) <= MAX_SLUG:
-        return safe
-    return f"{safe[: MAX_SLUG - 9]}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
-
-
-def studies(
-    frames: Frames, baselines: Baselines | None = None, commands: Mapping[str, str] | None = None
-) -> list[Study]:
-    """Cut frames into studies; quick and full trials, and datasets, are never in one.
-
-    Args:
-        frames: What ``build_frames`` made of the records.
-        baselines: Scores of held-out real images, by suite.
-        commands: What each suite was last run with.
-    """
-    if frames.trials.empty:
-        return []
-    found, suites = [], frames.trials.groupby(["suite", "profile"])
-    for (suite, profile, dataset, size), trials in frames.trials.groupby(
-        ["suite", "profile", "dataset", "image_size"], sort=True
-    ):
-        names = set(trials["trial"])
-        found.append(
-            Study(
-                suite=str(suite),
-                profile=str(profile),
-                dataset=str(dataset),
-                image_size=int(str(size)),
-                trials=trials,
-                scores=frames.scores[frames.scores["trial"].isin(names)],
-                history=frames.history[frames.history["trial"].isin(names)],
-                steps=frames.steps[frames.steps["trial"].isin(names)],
-                baselines=(baselines or {}).get(str(suite), []),
-                command=(commands or {}).get(str(suite)),
-                beside=tuple(suites.get_group((suite, profile))["name"].drop(trials.index)),
-            )
-        )
-    sizes = {(s.suite, s.profile, s.dataset): 0 for s in found}
-    for study in found:
-        sizes[study.suite, study.profile, study.dataset] += 1
-    for study in found:
-        study.sized = sizes[study.suite, study.profile, study.dataset] > 1
-    return found
 
 
 class Study:
@@ -190,6 +133,10 @@ class Study:
                 "seeds": str(len(done)) if len(done) == len(members) else f"{len(done)} of {len(members)}",
             }
             yield start, done
+
+
+T = TypeVar("T")
+UNTRAINED = "untrained generators"
 
 
 class Scored:
@@ -344,28 +291,6 @@ def _median(values: Sequence[float]) -> float:
     """Return the median; infinity where a middle value is infinite."""
     ordered, middle = sorted(values), len(values) // 2
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-
-
-def profile_mark(profile: str) -> str:
-    """Return a profile's name for titles."""
-    return "QUICK profile, cut down" if profile == "quick" else "full profile"
-
-
-def name_table(
-    names: tuple[str, ...], kind: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str, *about: str
-) -> Table:
-    """Name a table after its suite, profile and dataset, and mark what is cut down."""
-    suite, profile, *rest = names
-    return Table(
-        slug(*names, kind, *about),
-        f"{', '.join([suite, *rest])}: {title} ({profile_mark(profile)})",
-        tuple(columns),
-        rows,
-        note,
-        suite,
-        kind,
-        about,
-    )
 
 
 def values_of(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +12,8 @@ import pandas as pd
 from gan_bench.config.measures import MEASURES
 from gan_bench.report.study.stats import FEW, Interval, mean_interval
 
+MAX_SLUG = 150
+_PLAIN = str.maketrans({"β": "beta", "₁": "1", "₂": "2", "·": "-"})
 Kind = Literal["text", "count", "number", "seconds", "share", "p", "interval", "range", "value"]
 
 
@@ -118,4 +122,35 @@ def interval_of(values: pd.Series[Any], bounds: tuple[float | None, float | None
         found.low if low is None else max(found.low, low),
         found.high if high is None else min(found.high, high),
         found.n,
+    )
+
+
+def slug(*parts: str) -> str:
+    """Join names into one that is safe as a file's and as a link's target; long ones are cut and marked."""
+    text = "-".join(parts).translate(_PLAIN)
+    safe = re.sub(r"-{2,}", "-", "".join(c if c.isascii() and (c.isalnum() or c in "-._") else "-" for c in text))
+    if len(safe) <= MAX_SLUG:
+        return safe
+    return f"{safe[: MAX_SLUG - 9]}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
+
+
+def profile_mark(profile: str) -> str:
+    """Return a profile's name for titles."""
+    return "QUICK profile, cut down" if profile == "quick" else "full profile"
+
+
+def name_table(
+    names: tuple[str, ...], kind: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str, *about: str
+) -> Table:
+    """Name a table after its suite, profile and dataset, and mark what is cut down."""
+    suite, profile, *rest = names
+    return Table(
+        slug(*names, kind, *about),
+        f"{', '.join([suite, *rest])}: {title} ({profile_mark(profile)})",
+        tuple(columns),
+        rows,
+        note,
+        suite,
+        kind,
+        about,
     )

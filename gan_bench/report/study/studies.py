@@ -1,0 +1,68 @@
+"""A results folder -> its studies: trials that may be compared, cut by suite, profile, dataset and size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from gan_bench.records.reader import StoredTrial, existing, scan
+from gan_bench.records.schema import Baseline
+from gan_bench.records.shared import declare_foreign_measures, read_baselines, read_commands
+from gan_bench.report.study.frame import Frames, build_frames
+from gan_bench.report.study.study import Study
+
+Baselines = Mapping[str, list[Baseline]]
+
+
+def studies(
+    frames: Frames, baselines: Baselines | None = None, commands: Mapping[str, str] | None = None
+) -> list[Study]:
+    """Cut frames into studies; quick and full trials, and datasets, are never in one.
+
+    Args:
+        frames: What ``build_frames`` made of the records.
+        baselines: Scores of held-out real images, by suite.
+        commands: What each suite was last run with.
+    """
+    if frames.trials.empty:
+        return []
+    found, suites = [], frames.trials.groupby(["suite", "profile"])
+    for (suite, profile, dataset, size), trials in frames.trials.groupby(
+        ["suite", "profile", "dataset", "image_size"], sort=True
+    ):
+        names = set(trials["trial"])
+        found.append(
+            Study(
+                suite=str(suite),
+                profile=str(profile),
+                dataset=str(dataset),
+                image_size=int(str(size)),
+                trials=trials,
+                scores=frames.scores[frames.scores["trial"].isin(names)],
+                history=frames.history[frames.history["trial"].isin(names)],
+                steps=frames.steps[frames.steps["trial"].isin(names)],
+                baselines=(baselines or {}).get(str(suite), []),
+                command=(commands or {}).get(str(suite)),
+                beside=tuple(suites.get_group((suite, profile))["name"].drop(trials.index)),
+            )
+        )
+    sizes = {(s.suite, s.profile, s.dataset): 0 for s in found}
+    for study in found:
+        sizes[study.suite, study.profile, study.dataset] += 1
+    for study in found:
+        study.sized = sizes[study.suite, study.profile, study.dataset] > 1
+    return found
+
+
+def read_studies(results: Path) -> tuple[list[StoredTrial], list[Study]]:
+    """Read the studies of a results folder, without histories.
+
+    Returns:
+        The trials that were found, and their studies.
+
+    Raises:
+        UserError: There is no such folder.
+    """
+    declare_foreign_measures(existing(results))
+    found = [item for item in scan(results, steps=False, history=False) if isinstance(item, StoredTrial)]
+    return found, studies(build_frames(found), read_baselines(results), read_commands(results))
