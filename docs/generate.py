@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from enum import EnumType
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer.main
 from pydantic import TypeAdapter
@@ -22,6 +22,9 @@ from gan_bench.config.suite import make_plan
 from gan_bench.metrics.extractors import EXTRACTORS, extractor_card
 from gan_bench.models.losses import LOSSES
 from gan_bench.records import schema
+
+sys.path.insert(0, str(Path(__file__).parent))
+from rooms import drawing
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -192,13 +195,11 @@ def _command(command: Any, name: str) -> Iterator[str]:  # noqa: ANN401 - of the
         is_option = option.param_type_name == "option"
         names = ", ".join(f"`{each}`" for each in option.opts) if is_option else f"`{str(option.name).upper()}`"
         text = (getattr(option, "help", "") or "").replace("\\[", "[")
-        values = (
-            " One of " + ", ".join(f"`{each}`" for each in choices) + "." if (choices := known.get(option.name)) else ""
-        )
+        choices = known.get(str(option.name))
+        values = " One of " + ", ".join(f"`{each}`" for each in choices) + "." if choices else ""
         default = getattr(option, "default", None)
-        shown = (is_option and "[default:" not in text and type(default) in (int, float, str)) or isinstance(
-            default, Path
-        )
+        plain = is_option and "[default:" not in text and type(default) in (int, float, str)
+        shown = (plain and not values) or isinstance(default, Path)
         rows.append([names, text + values + (f" [default: {default}]" if shown and str(default) else "")])
     if rows:
         yield table(["argument or option", "meaning"], rows)
@@ -206,8 +207,14 @@ def _command(command: Any, name: str) -> Iterator[str]:  # noqa: ANN401 - of the
 
 def _choices(callback: Any) -> dict[str, list[str]]:  # noqa: ANN401 - a command
     """Return the values of options that take one of several."""
-    hints = get_type_hints(inspect.unwrap(callback))
-    return {name: [str(each) for each in hint] for name, hint in hints.items() if isinstance(hint, EnumType)}
+    found: dict[str, list[str]] = {}
+    for name, parameter in inspect.signature(inspect.unwrap(callback), eval_str=True).parameters.items():
+        kind = get_args(parameter.annotation)[0] if get_origin(parameter.annotation) is Annotated else None
+        if isinstance(kind, EnumType):
+            found[name] = [str(each) for each in kind]
+        elif get_origin(kind) is Literal:
+            found[name] = list(get_args(kind))
+    return found
 
 
 # --------------------------------------------------------------------------------- tables inside of pages
@@ -274,6 +281,7 @@ def generated() -> Iterator[tuple[Path, str]]:
         text = path.read_text(encoding="utf-8")
         if _PART.search(text):
             yield path, _PART.sub(lambda m: f"{m[1]}\n{_PARTS[m[2]](*filter(None, [m[3]]))}\n{m[4]}", text)
+    yield DOCS / "rooms.svg", drawing()
 
 
 def main() -> int:

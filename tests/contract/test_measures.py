@@ -279,7 +279,8 @@ def test_few_images_have_a_note():
 
 
 @pytest.mark.parametrize(
-    "module", ["execution.trial_run", "execution.worker", "metrics.evaluator", "scoring", "cli.app", "report.build"]
+    "module",
+    ["execution.trial.run", "execution.workers.worker", "metrics.evaluator", "scoring", "cli.app", "report.build"],
 )
 def test_torchmetrics_is_loaded_by_evaluations_only(module):
     code = f"import sys, gan_bench.{module}; sys.exit('torchmetrics' in sys.modules)"

@@ -69,7 +69,7 @@ def test_one_registration_is_all_that_a_new_measure_needs():
         path=None,
         trial={"id": trial.id, "name": "a", "setting": "a", "config": config.to_json()},
         environment={"device": "cpu"},
-        history=[{"kind": "epoch", "epoch": 1, "step": 1, "last": last, "mean": last}],
+        history=[{"kind": "epoch", "epoch": 1, "step": 1, "train_seconds": 1.0, "last": last, "mean": last}],
         evaluations=[{"epoch": 1, "scores": scores}],
         record={"status": "done", "epochs": 1, "final": last, "train_seconds": 1.0, "evaluate_seconds": 1.0,
                 "images": 1},

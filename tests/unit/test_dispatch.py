@@ -64,7 +64,6 @@ class FakeCluster:
     room: int = 1
     gone: frozenset = frozenset()
     sent: list = field(default_factory=list)
-    freed: list = field(default_factory=list)
     killed: list = field(default_factory=list)
     stopped: bool = False
     _said: list = field(default_factory=list)
@@ -149,7 +148,6 @@ def test_a_lost_trial_is_tried_twice_more_and_then_has_failed(tmp_path):
     assert (record.status, record.failure) == (Status.FAILED, Failure.CRASH)
     assert record.reason == "its node was lost (3 times)"
     assert Earlier(RecordDirectory.of(tmp_path, TRIALS[0])).record == record
-    assert cluster.freed == [TRIALS[0].id] * (RETRIES + 1)
 
 
 def test_a_lost_bundle_charges_the_trial_that_was_under_way_alone(tmp_path):

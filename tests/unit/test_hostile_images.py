@@ -435,7 +435,7 @@ def test_a_name_stands_for_one_folder_and_one_transform(tmp_path, registered, mo
     dataset = register_folder(mine)
     monkeypatch.chdir(tmp_path)
     assert register_folder(ImageFolder(name="own", path=Path("f"), transform=COLOUR)) is dataset
-    monkeypatch.setattr(own_images, "prepare", lambda *_: pytest.fail("prepared"))
+    monkeypatch.setattr(own_images, "prepare_images", lambda *_: pytest.fail("prepared"))
     changes = [{"size": 16}, {"channels": 1}, {"crop": "none"}, {"unreadable": "skip"}]
     for changed in [Transform(**{**vars(COLOUR), **change}) for change in changes]:
         with pytest.raises(UserError, match='the dataset name "own" is taken'):
