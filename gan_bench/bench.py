@@ -258,7 +258,7 @@ def carry_out(
     jobs = len(prepared.pool.devices) if prepared.pool else _tasks(prepared.cluster, options, len(todo))
     check_space(todo, jobs * max(prepared.estimate.groups.values(), default=1), results)
     write_plan(results, plan.suite, plan.version, plan.trials, options.command())
-    write_suite_text(results, plan.suite, find_suite(str(options.suite)).read_text(encoding="utf-8"))
+    write_suite_text(results, plan.suite, plan.text)
     if todo or has_damaged_baselines(results, plan.suite):
         write_baselines(results, plan.suite, plan.version, prepared.place.call(real_baselines, plan.trials))
     mirror: SyncProcess | None = None

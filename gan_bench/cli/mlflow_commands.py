@@ -117,7 +117,7 @@ def refuse_broken(uri: str, results: Path) -> None:
         UserError: It cannot.
     """
     from gan_bench.tracking import server
-    from gan_bench.tracking.database import check_database, database_file
+    from gan_bench.tracking.database import check_database, database_file, refused
 
     server.configure()
     file = database_file(uri)
@@ -125,6 +125,8 @@ def refuse_broken(uri: str, results: Path) -> None:
         if file is not None and file.exists():
             check_database(uri, file)
     except Exception as error:
+        if file is not None and (why := refused(file, error)):
+            raise UserError(why) from None
         remedy = f"`gan-bench sync {results}` sets it aside and makes it again from the records"
         if not is_default(uri, results):
             remedy = "name another one with --tracking-uri"

@@ -80,6 +80,19 @@ COLUMNS = frozenset(
     }
 )
 """Columns of tables that are no measures; no measure can have such a name."""
+LARGEST = 1e100
+"""Greatest bound of a measure."""
+
+
+def _refusal(measure: Measure) -> str | None:
+    """Return why somebody else's measure cannot be one, or None."""
+    if "primary" in measure.roles:
+        return "the role primary is of the measure that ranks settings, which gan_bench ships; leave it out"
+    if any(end is not None and not -LARGEST <= end <= LARGEST for end in measure.bounds):
+        return f"its bounds must lie between -{LARGEST:g} and {LARGEST:g}, or be None"
+    return None
+
+
 MEASURES: Registry[Measure] = Registry(
     "measure",
     "measures",
@@ -87,6 +100,7 @@ MEASURES: Registry[Measure] = Registry(
     all_count=True,
     also=lambda measure: str(getattr(measure, "metric", "")).partition(":")[0] or None,
     reserved=COLUMNS,
+    refuse=_refusal,
 )
 
 

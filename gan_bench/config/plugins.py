@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
-from gan_bench.core.errors import UserError, brief
+from gan_bench.core.errors import UserError, brief, is_stop
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.core.sources import Source, loading
 
@@ -52,7 +52,9 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
     try:
         with loading(source):
             exec(compile(content, place, "exec"), module.__dict__)  # noqa: S102 - its owner allowed it
-    except (Exception, SystemExit) as error:  # somebody else's code may raise anything
+    except BaseException as error:  # somebody else's code may raise anything
+        if is_stop(error):
+            raise
         forget_plugin(place)
         line = next(
             (f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == place), None

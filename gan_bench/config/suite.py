@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Plan:
         trials: Trials without repeats, in the order of the file, seed by seed.
         folders: The user's own folders of images that the suite names.
         plugins: The user's own files of parts, which have run.
+        text: The suite file, as it was read.
     """
 
     suite: str
@@ -47,6 +48,7 @@ class Plan:
     trials: tuple[Trial, ...]
     folders: tuple[ImageFolder, ...] = ()
     plugins: tuple[Source, ...] = ()
+    text: str = field(default="", repr=False)
 
 
 def suites_folder() -> Path:
@@ -110,6 +112,7 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
         trials=tuple(chosen),
         folders=tuple(_folder(document, name, entry) for name, entry in suite.datasets.items()),
         plugins=plugins,
+        text=document.text,
     )
 
 

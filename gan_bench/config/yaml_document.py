@@ -111,7 +111,7 @@ class YamlDocument:
     """
 
     def __init__(self, path: Path, text: str) -> None:
-        self.path = path
+        self.path, self.text = path, text
         self.keys: dict[Location, Mark] = {}
         self.values: dict[Location, Mark] = {}
         self._nodes = 0

@@ -12,7 +12,7 @@ from gan_bench.config.plugins import load_plugin
 from gan_bench.contract.base import Body, BrokenContractError, require
 from gan_bench.contract.scores import extractor_checks, measure_checks
 from gan_bench.contract.trial_parts import architecture_checks, dataset_checks, loss_checks, recipe_checks
-from gan_bench.core.errors import DataError, UserError, brief
+from gan_bench.core.errors import DataError, UserError, brief, is_stop
 from gan_bench.core.registry import REGISTRIES, did_you_mean
 from gan_bench.core.sources import distribution_of
 from gan_bench.records.layout import check_name
@@ -99,7 +99,9 @@ def check_part(plural: str, name: str, data: DataRoot) -> Iterator[Check]:
             return Check(part, what, skipped=str(error))
         except BrokenContractError as error:
             return Check(part, what, fault=str(error))
-        except (Exception, SystemExit) as error:  # somebody else's code may raise anything
+        except BaseException as error:  # somebody else's code may raise anything
+            if is_stop(error):
+                raise
             return Check(part, what, fault=brief(error))
         return Check(part, what)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import os
 import secrets
 import shutil
+import stat
 import time
 from pathlib import Path
 from typing import IO
@@ -91,7 +93,7 @@ def remove_leftovers(folder: Path, idle: float = STALE_SECONDS) -> None:
         folder: Where; files in folders below it stay. Of folders only those go that were being deleted.
         idle: Seconds since a file was last written; 0 takes all, for folders with one owner.
     """
-    for path in folder.glob(f".*{ASIDE}"):
+    for path in (*folder.glob(f".*{ASIDE}"), *folder.glob(f".*{ASIDE}-*")):  # SQLite keeps files beside its own
         with contextlib.suppress(OSError):  # gone meanwhile, or not ours to remove
             if idle and time.time() - path.lstat().st_mtime <= idle:
                 continue
@@ -104,16 +106,41 @@ def remove_leftovers(folder: Path, idle: float = STALE_SECONDS) -> None:
 def open_own(path: Path, flags: int) -> IO[bytes]:
     """Open a file of ours to read or write, never through a link: that may lead to any file.
 
+    A file that has other names too, as backups by hard links have, becomes one of its own before it is written.
+
     Args:
         path: The file.
         flags: Those of ``os.open``.
 
     Raises:
-        OSError: It is a link, or cannot be opened.
+        OSError: It is a link or no file, or cannot be opened.
     """
-    handle = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), 0o666)
+    handle = _open_regular(path, flags)
+    if flags & (os.O_WRONLY | os.O_RDWR) and os.fstat(handle).st_nlink > 1:
+        os.close(handle)
+        own_copy(path)
+        handle = _open_regular(path, flags)
     access = flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
     return os.fdopen(handle, {os.O_RDONLY: "rb", os.O_WRONLY: "ab", os.O_RDWR: "r+b"}[access])
+
+
+def _open_regular(path: Path, flags: int) -> int:
+    more = ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")  # a pipe that nobody reads would be waited for
+    handle = os.open(path, flags & ~os.O_TRUNC | sum(getattr(os, name, 0) for name in more), 0o666)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
+        if flags & os.O_TRUNC and os.fstat(handle).st_nlink == 1:
+            os.ftruncate(handle, 0)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def own_copy(path: Path) -> None:
+    """Replace one of several names of a file by a copy, so that the others keep what they have."""
+    write_atomically(path, path.read_bytes())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 
+class StopProcess(BaseException):
+    """A request to end this process, which no code of others may be taken to have raised."""
+
+
+def is_stop(error: BaseException) -> bool:
+    """True if an exception is to end this process, so that nothing may keep it; all others may be kept.
+
+    Somebody else's code may raise anything: also what is no ``Exception``, such as ``asyncio.CancelledError``.
+    """
+    return isinstance(error, (KeyboardInterrupt, StopProcess))
+
+
 class UserError(Exception):
     """Something the user gave cannot be used; the command line prints it and exits with code 2."""
 
@@ -69,6 +81,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def brief(error: BaseException) -> str:
-    """Return the kind of an error and the first line of its message."""
-    lines = str(error).strip().splitlines()
+    """Return the kind of an error and the first line of its message, where it can say one."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # somebody else's class
+        lines = []
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -100,6 +100,7 @@ class Registry(Mapping[str, T], Generic[T]):
             are left out with a warning.
         also: Names a module that an entry stands on without importing it, or None; its code counts too.
         reserved: Where given, names must be plain identifiers and none of these.
+        refuse: Says what is wrong with an entry that gan_bench does not ship, or None.
     """
 
     def __init__(
@@ -111,7 +112,9 @@ class Registry(Mapping[str, T], Generic[T]):
         all_count: bool = False,
         also: Callable[[Any], str | None] = lambda _: None,
         reserved: frozenset[str] | None = None,
+        refuse: Callable[[Any], str | None] = lambda _: None,
     ) -> None:
+        self._refuse = refuse
         self.kind, self.plural, self.form, self._also, self._reserved = kind, plural, form, also, reserved
         self._entries: dict[str, T] = {}
         self._sources: dict[str, Source] = {}
@@ -161,6 +164,8 @@ class Registry(Mapping[str, T], Generic[T]):
             raise TypeError(f'the {self.kind} "{name}" must be a {self.form.__name__}, not {type(entry).__name__}')  # type: ignore[union-attr]
         for field_name, wrong in wrong_fields(entry):
             raise TypeError(f'the {self.kind} "{name}" has a wrong {field_name}: {wrong}')
+        if self._shipped and name not in self._shipped and (fault := self._refuse(entry)):
+            raise ValueError(f'the {self.kind} "{name}" cannot be: {fault}')
 
     @property
     def _article(self) -> str:
@@ -248,6 +253,8 @@ class Registry(Mapping[str, T], Generic[T]):
             raise UserError(f"the {what} of {source.name} {source.version} is a {type(entry).__name__}; {wanted}")
         for field_name, wrong in wrong_fields(entry):
             raise UserError(f"the {what} of {source.name} {source.version} has a wrong {field_name}: {wrong}")
+        if fault := self._refuse(entry):
+            raise UserError(f"the {what} of {source.name} {source.version} cannot be: {fault}")
         self._entries[name] = entry  # type: ignore[assignment]
         self._sources[name] = source
         return self._entries[name]

@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from gan_bench.core.errors import UserError, brief, is_out_of_memory
+from gan_bench.core.errors import UserError, brief, is_out_of_memory, is_stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,9 @@ def load_point(point: EntryPoint, what: str, also: Callable[[Any], str | None]) 
     name, version = distribution_of(point)
     try:
         found: object = point.load()
-    except (Exception, SystemExit) as error:  # somebody else's code may raise anything
+    except BaseException as error:  # somebody else's code may raise anything
+        if is_stop(error):
+            raise
         raise UserError(
             f"the {what} of {name} {version} cannot be loaded ({brief(error)}); repair or uninstall {name}"
         ) from None
@@ -102,7 +104,9 @@ def calling(what: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # somebody else's code may raise anything
+    except BaseException as error:  # somebody else's code may raise anything
+        if is_stop(error):
+            raise
         if is_out_of_memory(error):
             raise
         raise UserError(f"the {what} fails ({brief(error)}); correct its code") from error

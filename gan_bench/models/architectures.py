@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from gan_bench.core.errors import is_stop
 from gan_bench.core.registry import Registry
 from gan_bench.models import dcgan, mlp
 
@@ -41,7 +42,9 @@ def without_memory(architecture: Architecture, latent_dim: int) -> tuple[nn.Modu
         try:
             with torch.device("meta"):
                 return architecture.generator(latent_dim), architecture.discriminator()
-        except (Exception, SystemExit):  # a user's own initialisation may want real memory
+        except BaseException as error:  # a user's own initialisation may want real memory
+            if is_stop(error):
+                raise
             return architecture.generator(latent_dim), architecture.discriminator()
 
 

@@ -32,6 +32,14 @@ def is_link(path: Path) -> bool:
     return os.path.islink(path)  # noqa: PTH114
 
 
+def is_regular(path: Path) -> bool:
+    """True if something is a file, and no link to one."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
 def read_file(path: Path) -> bytes:
     """Read a file of a record; a link may lead to any file, which would be read, reported and copied as part of it.
 

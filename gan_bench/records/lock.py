@@ -18,8 +18,8 @@ from types import TracebackType
 from filelock import BaseFileLock, FileLock, Timeout
 
 from gan_bench.core.atomic import open_own
-from gan_bench.core.errors import UserError
-from gan_bench.records.json_files import unreadable
+from gan_bench.core.errors import RecordError, UnreadableError, UserError
+from gan_bench.records.json_files import is_link, is_regular, read_file, unreadable
 from gan_bench.records.layout import LOCKS, RecordDirectory
 
 PATIENCE_SECONDS = 0.1
@@ -82,10 +82,10 @@ class Lock:
             None on success, else who holds it.
 
         Raises:
-            UnreadableError: The lock is there and belongs to another user.
+            UnreadableError: The lock is there and belongs to another user, or is a link or no file.
             UserError: The folder cannot be written, or its file system has no locks.
         """
-        if self.folder.is_symlink():
+        if is_link(self.folder):
             raise UserError(f"{self.folder} is a link, and locks are written beside the records alone; remove it")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -99,6 +99,8 @@ class Lock:
                 ) from None
             raise unreadable(self._file, error, "locked") from None
         except (OSError, NotImplementedError) as error:
+            if os.path.lexists(self._file) and not is_regular(self._file):
+                raise UnreadableError(f"{self._file} is no file, so that nothing can be locked; remove it") from None
             raise UserError(
                 f"{self.folder} cannot hold locks ({error}); choose another folder with --results"
             ) from None
@@ -138,8 +140,8 @@ class Lock:
 
     def _named(self) -> Owner:
         try:
-            return Owner(**json.loads(self._owner_file.read_text()))
-        except (OSError, ValueError, TypeError):
+            return Owner(**json.loads(read_file(self._owner_file)))
+        except (OSError, RecordError, ValueError, TypeError):
             return _UNKNOWN
 
 

@@ -16,7 +16,7 @@ from gan_bench.core.atomic import move_aside, remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.core.text import printable
 from gan_bench.records import schema
-from gan_bench.records.json_files import read_known, unreadable, write_object
+from gan_bench.records.json_files import read_file, read_known, write_object
 from gan_bench.records.layout import BASELINES, DAMAGED, IDENTITY, LOCKS, PLAN, SUITE, check_name
 from gan_bench.records.lock import Lock, suite_lock
 from gan_bench.records.reader import check_planned, suite_folders
@@ -193,8 +193,19 @@ def read_commands(results: Path) -> dict[str, str]:
 
 
 def write_suite_text(results: Path, suite: str, text: str) -> None:
-    """Keep the suite file that is run, as it is."""
+    """Keep the suite file that is run, as it is.
+
+    Raises:
+        UnreadableError: One is there that this process may not read.
+    """
     with _rewriting(results, suite) as folder:
+        try:
+            read_file(folder / SUITE)
+        except (FileNotFoundError, UnreadableError) as error:
+            if isinstance(error, UnreadableError):
+                raise
+        except RecordError:  # it is no file
+            move_aside(folder / SUITE, folder / DAMAGED)
         write_atomically(folder / SUITE, text)
 
 
@@ -211,13 +222,13 @@ def results_identity(results: Path) -> str:
     with Lock(results / LOCKS, "identity") as lock:
         lock.acquire(patience=-1)
         try:
-            return str(uuid.UUID(path.read_text(encoding="utf-8").strip()))
+            return str(uuid.UUID(read_file(path).decode().strip()))
         except FileNotFoundError:
             pass
-        except ValueError:  # it is no identity, and may be somebody's
+        except UnreadableError:
+            raise
+        except (ValueError, RecordError):  # it is no identity, and may be somebody's
             move_aside(path, results / DAMAGED)
-        except OSError as error:
-            raise unreadable(path, error) from None
         made = str(uuid.uuid4())
         write_atomically(path, f"{made}\n")
         return made

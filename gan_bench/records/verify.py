@@ -11,11 +11,21 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import unseal
 from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
 from gan_bench.core.text import plural
+from gan_bench.records import schema
+from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import BASELINES, CHECKPOINT_MAGIC, SAMPLES, WEIGHTS, RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.reader import StoredTrial, excused, read_left_out, scan_suite, suite_folders, trial_folders
+from gan_bench.records.reader import (
+    StoredTrial,
+    excused,
+    read_left_out,
+    read_optional,
+    scan_suite,
+    suite_folders,
+    trial_folders,
+)
 from gan_bench.records.record import Status, TrialRecord, best_scores
-from gan_bench.records.shared import declare_foreign_measures, read_suite_baselines
+from gan_bench.records.shared import declare_foreign_measures
 from gan_bench.records.writer import digests
 
 
@@ -58,8 +68,7 @@ def verified_suite(suite: Path) -> Iterator[tuple[Verdict, StoredTrial | None]]:
     """
     try:
         trial_folders(suite)
-        if (suite / BASELINES).exists():
-            read_suite_baselines(suite)
+        read_optional(suite / BASELINES, schema.BASELINES)
     except UnreadableError as error:
         yield Verdict(suite.name, (str(error),)), None
         return
@@ -101,10 +110,10 @@ def _faults(stored: StoredTrial, left_out: frozenset[str]) -> Iterator[str]:
 def _is_whole(checkpoint: Path, trial_id: str) -> bool:
     """True if a checkpoint is what was written, for this trial; torch alone can read more of it."""
     try:
-        payload = unseal(checkpoint.read_bytes(), CHECKPOINT_MAGIC)
+        payload = unseal(read_file(checkpoint), CHECKPOINT_MAGIC)
     except FileNotFoundError:  # its trial has just ended
         return True
-    except OSError:
+    except RecordError:
         return False
     return payload is not None and trial_id.encode() in payload
 

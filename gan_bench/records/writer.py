@@ -20,9 +20,12 @@ from gan_bench.core.atomic import CLEARED, move_aside, open_own, remove_leftover
 from gan_bench.records.json_files import finite, read_file, write_object
 from gan_bench.records.layout import (
     AVERAGE_WEIGHTS,
+    CHECKPOINT,
     ENVIRONMENT,
     EVALUATIONS,
     HISTORY,
+    RECORD,
+    SAMPLES,
     TRIAL,
     WEIGHTS,
     RecordDirectory,
@@ -44,6 +47,16 @@ def clear(directory: RecordDirectory) -> None:
     if directory.path.exists():
         directory.path.rename(aside)
         shutil.rmtree(aside)
+
+
+def foreign_files(directory: RecordDirectory) -> list[str]:
+    """Return the names of what is in a record and no run writes there, hidden files apart."""
+    if not directory.path.is_dir():
+        return []
+    names = {TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, WEIGHTS, AVERAGE_WEIGHTS, RECORD, CHECKPOINT, SAMPLES}
+    ours = (f"{CHECKPOINT}.", "epoch-", ".")
+    files = [path for folder in (directory.path, directory.samples) if folder.is_dir() for path in folder.iterdir()]
+    return sorted(path.name for path in files if path.name not in names and not path.name.startswith(ours))
 
 
 def set_aside(directory: RecordDirectory, folder: str) -> Path | None:

@@ -139,7 +139,10 @@ def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str
             write_atomically(folder / "answers" / f"{slug(suite)}.md", text)
         page = _write_page(folder, tables, collected, results) if html else None
     except OSError as error:
-        raise UserError(f"the report cannot be written to {folder} ({error.strerror}); choose another --out") from None
+        raise UserError(
+            f"the report cannot be written to {folder} ({error.strerror}); remove what stands there, or choose another "
+            "folder with --out"
+        ) from None
     return Report(tables.all, found_answers, collected.unreadable, folder, page)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
+import os
 import re
 import secrets
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from gan_bench.core.atomic import ASIDE
+from gan_bench.core.atomic import ASIDE, own_copy, remove_leftovers
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
+from gan_bench.records.json_files import unreadable
 from gan_bench.tracking.uri import ARTIFACTS, DATABASE
 
 _BROKEN = ("already exists", "no such table", "no such column", "duplicate column", "malformed", "not a database")
@@ -50,15 +53,21 @@ def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
         What was done about a broken one, as a sentence.
 
     Raises:
-        UserError: One that is not ours is broken.
+        UserError: One that is not ours is broken, or it is locked, or may not be read or written.
         Exception: Whatever MLflow raises when it cannot open it for another reason.
     """
+    remove_leftovers(file.parent)
     if file.exists() and file.stat().st_size:
+        if is_ours and file.stat().st_nlink > 1:  # a backup by hard links would change with it
+            _let_go(uri)
+            own_copy(file)
         try:
             check_database(uri, file)
             return
         except Exception as error:
             _let_go(uri)
+            if why := refused(file, error):
+                raise UserError(why) from None
             if not is_broken(error) and not _was_never_finished(file, error):
                 raise
             if not is_ours:
@@ -67,9 +76,21 @@ def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
                     "makes it again"
                 ) from None
             yield _replaced(uri, file, error)
+    elif any(os.path.lexists(file.with_name(file.name + end)) for end in _COMPANIONS[1:]):
+        kept = _set_aside(file)  # of a database that is gone; SQLite would play it into the new one
+        yield f"what SQLite left beside {file} is kept as {kept.name}*"
     if file.parent.is_dir():
         _create(uri, file)
     open_database(uri)
+
+
+def refused(file: Path, error: BaseException) -> str | None:
+    """Return why a database cannot be used now though nothing says that it is broken, as a sentence, or None."""
+    if "database is locked" in str(error):
+        return f"{file} is locked by another process; try again when that has ended"
+    if not os.access(file, os.R_OK | os.W_OK):
+        return str(unreadable(file, PermissionError(errno.EACCES, os.strerror(errno.EACCES)), "opened"))
+    return None
 
 
 def check_database(uri: str, file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ def configure() -> None:
     """Set short timeouts unless the user has set them: MLflow's own block for minutes."""
     ensure_home()
     os.environ.update({key: os.environ.get(key, value) for key, value in _SETTINGS.items()})
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it logs is raised too, and handled
 
 
 @contextlib.contextmanager

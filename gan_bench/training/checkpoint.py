@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from gan_bench.core.atomic import ASIDE, seal, unseal, write_atomically
+from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import CHECKPOINT_MAGIC, RecordDirectory
 
 
@@ -80,7 +82,7 @@ def candidates(directory: RecordDirectory, trial_id: str) -> Iterator[Checkpoint
     Nothing in a file is executed: only tensors and plain values are read.
     """
     for file in (directory.checkpoint, directory.previous_checkpoint):
-        if not file.exists():
+        if not os.path.lexists(file):
             continue
         found = read(file, trial_id)
         if found is None:
@@ -94,8 +96,16 @@ def read(path: Path, trial_id: str) -> Checkpoint | None:
 
     Returns:
         None when it is damaged, of another version or of another trial.
+
+    Raises:
+        UnreadableError: The system does not let this process read it.
     """
-    payload = unseal(path.read_bytes(), CHECKPOINT_MAGIC)
+    try:
+        payload = unseal(read_file(path), CHECKPOINT_MAGIC)
+    except UnreadableError:
+        raise
+    except RecordError:  # it is no file
+        payload = None
     if payload is None:
         return None
     try:

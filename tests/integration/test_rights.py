@@ -184,7 +184,7 @@ def test_output_that_is_not_utf_8(trained, encoding):
             assert "+-" in said or " to " in said
 
 
-@pytest.mark.parametrize("name", ["small/plan.json", ".gan_bench-results"])
+@pytest.mark.parametrize("name", ["small/plan.json", "small/suite.yaml", ".gan_bench-results"])
 def test_a_file_of_the_folder_that_is_another_s_is_not_replaced(stranger, shared, name):
     """A run wrote a new plan, and a sync a new identity, over what it could not read."""
     file = shared / "results" / name
@@ -192,7 +192,26 @@ def test_a_file_of_the_folder_that_is_another_s_is_not_replaced(stranger, shared
         file.write_text(f"{uuid.uuid4()}\n")
     before = file.read_bytes()
     file.chmod(0o600)
-    done = run(stranger, shared) if name.endswith("plan.json") else stranger("sync", shared / "results")
+    done = run(stranger, shared) if name.startswith("small/") else stranger("sync", shared / "results")
     assert done.returncode == 2, done.stdout + done.stderr
     assert f"{file} cannot be read (Permission denied): it belongs to root" in done.stderr
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o111, 0o444])
+def test_a_suite_s_folder_that_is_closed_stops_no_other(stranger, shared, mode):
+    """One that may be listed and not entered used to end the command."""
+    other_suite(shared)
+    gb.run(shared / "other.yaml", results=shared / "results", executor="inline", profile="full")
+    shutil.chown(shared / "results", STRANGER)
+    (shared / "results" / "small").chmod(mode)
+    for path in (shared / "results" / "other").rglob("*"):
+        path.chmod(0o777 if path.is_dir() else 0o666)
+    (shared / "results" / "other").chmod(0o777)
+    for command in ("verify", "report", "sync"):
+        done = stranger(command, shared / "results")
+        said = done.stdout + done.stderr
+        assert "Traceback" not in said, said
+        assert "results/small" in said, said
+        assert done.returncode in (0, 1), said
+    assert "4 runs up to date" in done.stdout

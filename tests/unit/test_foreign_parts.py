@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
-import sys
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -23,9 +23,11 @@ from gan_bench.core.errors import UserError
 from gan_bench.data.datasets import DATASETS, load
 from gan_bench.execution.preflight.baselines import real_baselines
 from gan_bench.execution.preflight.checks import check_plan, survey
+from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.workers.executors import run_inline
 from gan_bench.metrics.extractors import EXTRACTORS, ExtractorEntry, load_extractor
 from gan_bench.metrics.features import Features
-from gan_bench.metrics.measures.base import FeatureMetric, SampledEstimate
+from gan_bench.metrics.measures.base import FeatureMetric, SampledEstimate, metric_class
 from gan_bench.models.losses import LOSSES, Loss
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
@@ -40,6 +42,20 @@ def registered(registry, name, entry):
         yield
     finally:
         del registry._entries[name]
+
+
+class SilentError(Exception):
+    """An exception that cannot be written."""
+
+    def __str__(self):
+        raise ValueError
+
+
+class Other(BaseException):
+    """No ``Exception``, and no request to stop either."""
+
+
+ANYTHING = [SystemExit(3), asyncio.CancelledError("x"), Other("y"), SilentError()]
 
 
 def raises(error):
@@ -131,7 +147,7 @@ def test_every_real_number_is_a_value(tmp_path, odd, value):
 
 
 @pytest.mark.parametrize("where", ["init", "update", "compute"])
-@pytest.mark.parametrize("error", [ValueError("no such thing"), SystemExit(3), RecursionError()])
+@pytest.mark.parametrize("error", [ValueError("no such thing"), RecursionError(), *ANYTHING])
 def test_a_measure_that_raises_costs_its_own_value_alone(tmp_path, odd, plain, where, error):
     odd(where=where, error=error)
     trial = digits_trial()
@@ -188,6 +204,9 @@ def test_every_shipped_entry_has_fields_of_its_types():
         "import gan_bench as gb\ngb.MEASURES.register('mine', 3)",
         "import gan_bench as gb\ngb.LOSSES.register('mine', gb.LOSSES['bce'].__class__)",
         "x = ",
+        "import asyncio\nraise asyncio.CancelledError",
+        "class E(BaseException):\n    pass\nraise E('x')",
+        "class E(Exception):\n    def __str__(self): raise ValueError\nraise E()",
         "raise BaseExceptionGroup('all', [ValueError()]) if False else ValueError('é\\x1b')",
     ],
 )
@@ -198,6 +217,22 @@ def test_a_plug_in_that_cannot_be_loaded_is_a_sentence(tmp_path, code):
         load_plugin(path)
     assert "\n" not in str(error.value)
     forget_plugin(str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"roles": frozenset({"primary"})}, "the role primary"), ({"bounds": (10**400, None)}, "bounds")],
+)
+def test_a_measure_that_would_rank_or_has_no_bounds_is_refused(change, said):
+    entry = Measure(title="odd", lower_is_better=True, description="", metric="mine:Odd", **change)
+    with pytest.raises(ValueError, match=f'the measure "odd" cannot be: .*{said}'):
+        MEASURES.register("odd", entry)
+    assert "odd" not in MEASURES
+
+
+def test_a_measure_may_name_no_class_of_gan_bench_that_is_not_there():
+    with pytest.warns(RuntimeWarning, match="scores of gan_bench.nope:X are left out"):
+        assert metric_class("gan_bench.nope:X") is None
 
 
 # ------------------------------------------------------------------------------------------------- other kinds
@@ -212,7 +247,7 @@ def network(forward):
             self.layer = nn.Linear(latent, 784)
 
         def forward(self, z):
-            forward()
+            forward(self)
             return torch.tanh(self.layer(z)).reshape(-1, 1, 28, 28)
 
     class Discriminator(nn.Sequential):
@@ -222,7 +257,7 @@ def network(forward):
     return gb.Architecture(description="", image_shape=(1, 28, 28), generator=Generator, discriminator=Discriminator)
 
 
-@pytest.mark.parametrize("error", [ValueError("odd"), SystemExit(0), SystemExit("bye")])
+@pytest.mark.parametrize("error", [ValueError("odd"), SystemExit("bye"), *ANYTHING])
 def test_networks_that_end_the_process_are_refused_before_anything_trains(error):
     with (
         registered(gb.ARCHITECTURES, "odd", network(raises(error))),
@@ -231,17 +266,20 @@ def test_networks_that_end_the_process_are_refused_before_anything_trains(error)
         check_plan((digits_trial(architecture="odd"),), context())
 
 
-def test_networks_that_end_the_process_while_they_train_fail_their_trial(tmp_path):
-    calls = iter(range(10**6))
+@pytest.mark.parametrize("stepping", [True, False], ids=["in a step", "in an evaluation"])
+@pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit(), *ANYTHING])
+def test_networks_that_raise_anything_while_they_train_fail_their_trial(tmp_path, error, stepping):
+    def forward(generator):
+        if generator.training is stepping and list(tmp_path.rglob("history.jsonl")):
+            raise error
 
-    def forward():
-        if next(calls) == 4:
-            sys.exit(0)
-
+    trials = [digits_trial(architecture="odd"), digits_trial(1)]
     with registered(gb.ARCHITECTURES, "odd", network(forward)):
-        _, record = run(tmp_path, digits_trial(architecture="odd"), engine="reference")
-    assert (record.status, record.failure) == (Status.FAILED, Failure.CRASH)
-    assert "tried to end the process (SystemExit: 0)" in record.reason
+        records = run_inline(tmp_path, trials, context(engine="reference"), NullListener()).records
+    failed, done = (records[trial.id] for trial in trials)
+    assert (failed.status, failed.failure) == (Status.FAILED, Failure.CRASH)
+    assert type(error).__name__ in failed.reason
+    assert done.status is Status.DONE
 
 
 @pytest.mark.parametrize(

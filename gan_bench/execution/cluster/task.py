@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import StopProcess, UserError
 from gan_bench.core.preparing import told_to
 from gan_bench.execution.cluster.mailbox import Driver, EventSender
 from gan_bench.execution.cluster.node import ask, versions
@@ -53,7 +53,7 @@ def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...]) -> dict[str, di
         return dict(sender.claims)
 
 
-class _ProcessEnds(BaseException):
+class _ProcessEnds(StopProcess):
     """SIGTERM came."""
 
 

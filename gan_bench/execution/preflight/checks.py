@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.core.errors import DataError, UserError, brief
+from gan_bench.core.errors import DataError, UserError, brief, is_stop
 from gan_bench.core.sources import calling
 from gan_bench.core.text import plural
 from gan_bench.data.datasets import DATASETS
@@ -130,7 +130,9 @@ def _try_networks(config: TrialConfig) -> None:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             generator, discriminator = architecture.generator(config.latent_dim), architecture.discriminator()
             images, logits = generator(torch.zeros(2, config.latent_dim)), discriminator(torch.zeros(shape))
-    except (Exception, SystemExit) as error:  # the user's own code
+    except BaseException as error:  # the user's own code
+        if is_stop(error):
+            raise
         raise UserError(
             f"the architecture {name} does not run: {brief(error)}; try its networks on their own"
         ) from None

@@ -8,7 +8,9 @@ from typing import Any
 
 from gan_bench.config.trial import Trial
 from gan_bench.records import writer
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.record import Failure, Status
 from gan_bench.training import checkpoint
 from gan_bench.training.engine import Engine
 
@@ -60,3 +62,35 @@ class Checkpointer:
                 engine.state.load_state_dict(found.state)
                 return found.progress
         return None
+
+
+def why_kept(earlier: Earlier) -> str | None:
+    """Return why a record without a checkpoint is more than the beginning of a killed run, or None."""
+    ended = earlier.record
+    if earlier.directory.weights.exists():
+        return f"{earlier.directory.record.name} is gone"
+    stopped = ended is not None and (ended.status is Status.INTERRUPTED or ended.failure is Failure.TIMEOUT)
+    if ended is not None and stopped and ended.steps:
+        return "its checkpoint is gone"
+    if foreign := writer.foreign_files(earlier.directory):
+        return f"it has no checkpoint, and {foreign[0]} is no file of a record"
+    return None
+
+
+def why_not_resumed(earlier: Earlier, described: Mapping[str, Any], identity: Mapping[str, Any]) -> str | None:
+    """Return why an earlier part cannot be resumed: other images or networks, or another kind of device.
+
+    CPU and CUDA draw different noise. Other thread counts and library versions only round differently; the
+    trial is resumed and its environment lists them.
+    """
+    before = earlier.environment
+    kinds = [str(facts.get("device")).partition(":")[0] for facts in (before, described)]
+    if kinds[0] != kinds[1]:
+        return f"it was interrupted on {kinds[0]} and cannot be resumed on {kinds[1]}"
+    if changed := earlier.changed(identity):
+        return changed
+    watched = ("device", "engine", "threads", "libraries")
+    changes = {key: described[key] for key in watched if before.get(key) != described[key]}
+    if changes:
+        writer.note_change(earlier.directory, before, changes)
+    return None

@@ -16,8 +16,9 @@ from torch import nn
 
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import write_atomically
+from gan_bench.core.errors import is_stop
 from gan_bench.execution.trial import environment
-from gan_bench.execution.trial.checkpoints import CHECKPOINT_SECONDS, Checkpointer
+from gan_bench.execution.trial.checkpoints import CHECKPOINT_SECONDS, Checkpointer, why_kept, why_not_resumed
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener, Progress, Run, StepRequest
 from gan_bench.execution.trial.failures import Diverged, Interrupted, TimeLimit, classify
@@ -58,7 +59,9 @@ def run_trial(
     status, failure, reason = Status.DONE, None, None
     try:
         yield from run.to_the_end()
-    except (Exception, SystemExit) as error:  # networks and losses may be somebody else's
+    except BaseException as error:  # networks and losses may be somebody else's
+        if is_stop(error) or (run.waiting and isinstance(error, GeneratorExit)):  # it is closed
+            raise
         status, failure, reason = classify(error, context.device)
     record = replace(run.record(), status=status, failure=failure, reason=reason)
     try:
@@ -96,6 +99,7 @@ class _TrialRun:
         self.scores: list[tuple[int, dict[str, float | None]]] = []
         self.epoch_means: dict[str, float] = {}
         self.weights_sha256: str | None = None
+        self.waiting = False
         self._reported = time.monotonic()
 
     def to_the_end(self) -> Run[None]:
@@ -115,6 +119,7 @@ class _TrialRun:
     # ------------------------------------------------------------------------------------- resume or start
 
     def _start(self) -> Engine:
+        worth_keeping = None if checkpoint.exists(self.directory) else why_kept(self.earlier)
         self.directory.record.unlink(missing_ok=True)  # an end that no longer fits would outlive a kill
         writer.write_trial(self.directory, self.trial)
         if self.context.device.type == "cuda":
@@ -122,11 +127,11 @@ class _TrialRun:
         prepared = self.context.prepare(self.config)
         engine, identity, self.evaluator = prepared.engine, prepared.identity, prepared.evaluator
         described = environment.describe_environment(self.context.device, engine.name, identity)
-        if not checkpoint.exists(self.directory) and self.directory.weights.exists():
-            self._set_aside(f"{self.directory.record.name} is gone", DAMAGED)
+        if worth_keeping:
+            self._set_aside(worth_keeping, DAMAGED)
         elif not checkpoint.exists(self.directory):
             writer.clear(self.directory)  # nothing can be resumed of what was trained before the first checkpoint
-        elif why := self._why_not_resumed(described, identity):
+        elif why := why_not_resumed(self.earlier, described, identity):
             self._set_aside(why, SUPERSEDED)
         writer.begin(self.directory, self.trial, described)
         self.engine = engine
@@ -145,24 +150,6 @@ class _TrialRun:
         kept = writer.set_aside(self.directory, folder)
         text = f"{self.trial.name}: {why}; training from the start, what was there is kept in {kept}"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
-
-    def _why_not_resumed(self, described: Mapping[str, Any], identity: Mapping[str, str]) -> str | None:
-        """Return why an earlier part cannot be resumed: other images or networks, or another kind of device.
-
-        CPU and CUDA draw different noise. Other thread counts and library versions only round differently; the
-        trial is resumed and its environment lists them.
-        """
-        before = self.earlier.environment
-        kinds = [str(facts.get("device")).partition(":")[0] for facts in (before, described)]
-        if kinds[0] != kinds[1]:
-            return f"it was interrupted on {kinds[0]} and cannot be resumed on {kinds[1]}"
-        if changed := self.earlier.changed(identity):
-            return changed
-        watched = ("device", "engine", "threads", "libraries")
-        changes = {key: described[key] for key in watched if before.get(key) != described[key]}
-        if changes:
-            writer.note_change(self.directory, before, changes)
-        return None
 
     def _progress(self) -> dict[str, Any]:
         """Return what a checkpoint keeps beside the training state."""
@@ -197,9 +184,11 @@ class _TrialRun:
 
     def _advance(self, engine: Engine, most: int) -> Run[None]:
         started, before = time.perf_counter(), engine.state.step
+        self.waiting = True
         result = yield StepRequest(
             engine, most, lambda: self.context.stop() or self.meter.training_exceeds_limit(started)
         )
+        self.waiting = False
         at_tick = engine.state.step % self.config.log_every == 0 or engine.state.batch == engine.steps
         self.meter.add_steps(result, engine.state.step - before, at_tick=at_tick)
 

@@ -34,7 +34,7 @@ from itertools import pairwise
 from typing import Generic, TypeVar
 
 from gan_bench.config.trial import LATER_DEFAULTS, Trial, TrialConfig
-from gan_bench.core.errors import brief, is_out_of_memory
+from gan_bench.core.errors import brief, is_out_of_memory, is_stop
 from gan_bench.execution.trial.events import Run, StepRequest, StepResult
 from gan_bench.training.engine import Engine, Snapshot
 from gan_bench.training.fast.engine import FastEngine
@@ -97,9 +97,12 @@ def schedule(runs: Iterable[Run[T]]) -> list[T]:
             chosen = active.next(stepper.most)
             try:
                 result = stepper.advance([active.requests[index] for index in chosen])
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                if is_stop(error):
+                    raise
+                raised = error if isinstance(error, Exception | SystemExit) else RuntimeError(brief(error))
                 for index in chosen:
-                    active.resume(index, partial(active.runs[index].throw, error))
+                    active.resume(index, partial(active.runs[index].throw, raised))
             else:
                 for index in chosen:
                     active.resume(index, partial(active.runs[index].send, result))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from gan_bench.config.measures import MEASURES
-from gan_bench.core.errors import brief
+from gan_bench.core.errors import brief, is_stop
 from gan_bench.core.text import printable
 from gan_bench.metrics.distances import NotFiniteError
 from gan_bench.metrics.reference import Reference
@@ -111,14 +111,13 @@ def metric_class(path: str) -> type[FeatureMetric] | None:
     """Return the class that a measure names, or None, with a warning, when somebody else's cannot be had."""
     if not path:
         return None
-    if path.startswith("gan_bench."):
-        shipped: type[FeatureMetric] = resolve_name(path)
-        return shipped
     try:
         found: type[FeatureMetric] = resolve_name(path)
         if not issubclass(found, FeatureMetric):
             raise TypeError("it is no FeatureMetric")
-    except (Exception, SystemExit) as error:  # somebody else's code may raise anything
+    except BaseException as error:  # somebody else's code may raise anything
+        if is_stop(error):
+            raise
         text = f"scores of {path} are left out ({brief(error)}); repair or uninstall what offers it"
         warnings.warn(text, RuntimeWarning, stacklevel=3)
         return None
@@ -152,7 +151,9 @@ class MetricSet:
         """Keep what somebody else's metric raises as the reason why its measures have no value."""
         try:
             yield
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if is_stop(error):
+                raise
             self._others.pop(path, None)
             self._faults[path] = f"{path} failed ({printable(brief(error))})"
 

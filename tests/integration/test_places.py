@@ -1,0 +1,233 @@
+"""What stands where a file of ours should be: other names of it, pipes, folders, and what killed processes left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import warnings
+from contextlib import contextmanager
+
+import pytest
+from conftest import digits_trial
+from support.commands import HANG, gan_bench
+from support.records import bits
+from support.runs import context, run, stop_after
+from support.suites import SMALL, train_small
+from typer.testing import CliRunner
+
+import gan_bench as gb
+from gan_bench.cli.app import app
+from gan_bench.core.errors import UserError
+from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.workers.executors import run_inline
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.record import Status
+from gan_bench.records.verify import verify
+from gan_bench.tracking.replay import replay
+from gan_bench.tracking.uri import default_uri
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
+
+SHORT = 60
+"""Seconds after which commands that would wait for ever are known to wait: they work for a few."""
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A trial that was interrupted after its second checkpoint, and the same one undisturbed."""
+    folder = tmp_path_factory.mktemp("stopped")
+    trial = digits_trial(epochs=6)
+    whole, _ = run(folder, trial, "whole")
+    run(folder, trial, "results", stop=stop_after(6))
+    _, record = run(folder, trial, "results", stop=stop_after(6))
+    assert record.status is Status.INTERRUPTED
+    return folder / "results", trial, whole
+
+
+@pytest.fixture
+def results(stopped, tmp_path):
+    return shutil.copytree(stopped[0], tmp_path / "results")
+
+
+def go_on(results, trial):
+    """Run the trial on, whatever is said of what was found."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return run_inline(results, [trial], context(), NullListener(), Policy()).records[trial.id]
+
+
+def test_a_backup_by_hard_links_keeps_what_it_has(stopped, results, tmp_path):
+    """``cp -al`` and ``rsync --link-dest`` make such ones."""
+    _, trial, whole = stopped
+    backup = tmp_path / "backup"
+    shutil.copytree(results, backup, copy_function=os.link)
+    before = {path: path.read_bytes() for path in backup.rglob("*") if path.is_file()}
+    assert go_on(results, trial).status is Status.DONE
+    assert bits(RecordDirectory.of(results, trial)) == bits(whole)
+    assert {path: path.read_bytes() for path in backup.rglob("*") if path.is_file()} == before
+
+
+def test_the_database_of_such_a_backup_keeps_what_it_has(tmp_path):
+    results = train_small(tmp_path)
+    replay(results, default_uri(results))
+    shutil.copytree(results, tmp_path / "backup", copy_function=os.link)
+    before = (tmp_path / "backup" / "mlflow.db").read_bytes()
+    shutil.rmtree(next((results / "small").glob("*seed=0--*")))
+    replay(results, default_uri(results), "again-")
+    assert (tmp_path / "backup" / "mlflow.db").read_bytes() == before
+
+
+def test_an_interrupted_record_without_its_checkpoint_is_kept(stopped, results):
+    _, trial, _ = stopped
+    directory = RecordDirectory.of(results, trial)
+    for path in directory.path.glob("checkpoint*"):
+        path.unlink()
+    history = directory.history.read_bytes()
+    assert go_on(results, trial).status is Status.DONE
+    (kept,) = (results / trial.config.suite / ".damaged").iterdir()
+    assert (kept / "history.jsonl").read_bytes() == history
+
+
+def test_a_user_s_file_in_the_beginning_of_a_record_is_kept(stopped, tmp_path):
+    _, trial, _ = stopped
+    directory = RecordDirectory.of(tmp_path, trial)
+    directory.path.mkdir(parents=True)
+    (directory.path / "notes.txt").write_text("mine")
+    assert go_on(tmp_path, trial).status is Status.DONE
+    (kept,) = (tmp_path / trial.config.suite / ".damaged").iterdir()
+    assert (kept / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("what", ["folder", "pipe", "link"])
+def test_a_checkpoint_that_is_no_file_is_set_aside(stopped, results, what):
+    """The one before it goes on."""
+    _, trial, whole = stopped
+    directory = RecordDirectory.of(results, trial)
+    shutil.copy(directory.checkpoint, directory.previous_checkpoint)
+    replaced_by(directory.checkpoint, what)
+    faults = [fault for verdict in verify(results) for fault in verdict.faults]
+    assert any("checkpoint.pt" in fault for fault in faults)
+    assert go_on(results, trial).status is Status.DONE
+    assert bits(directory) == bits(whole)
+
+
+def replaced_by(path, what):
+    path.unlink(missing_ok=True)
+    if what == "folder":
+        path.mkdir()
+    elif what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/etc/hostname")
+
+
+PIPES = ("small/RECORD/history.jsonl", "small/RECORD/evaluations.jsonl", "small/RECORD/record.json",
+         "small/.locks/ID.owner", "small/.locks/suite.owner", ".mlflow.log", ".gan_bench-results", "mlflow.db-journal",
+         "small/suite.yaml", "small/plan.json", "small/anchors.json")  # fmt: skip
+
+
+@contextmanager
+def no_wait():
+    """Let what waits for ever fail."""
+
+    def fail(*_):
+        pytest.fail("it waits")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(SHORT)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+@pytest.mark.parametrize("name", PIPES)
+def test_no_command_waits_for_a_pipe(whole, tmp_path, name):
+    results = shutil.copytree(whole, tmp_path / "results")
+    record = next(results.glob("small/*lr=0.0002*seed=0--*"))
+    path = results / name.replace("RECORD", record.name).replace("ID", record.name[-8:])
+    replaced_by(path, "pipe")
+    (tmp_path / "small.yaml").write_text(SMALL)
+    with no_wait():
+        for command in (("verify",), ("report", "--no-html"), *([("sync",)] if path.parent == results else [])):
+            done = CliRunner().invoke(app, [command[0], str(results), *command[1:]])
+            assert isinstance(done.exception, (SystemExit, UserError, type(None))), done.exception
+        with contextlib.suppress(UserError):
+            gb.run(tmp_path / "small.yaml", results=results, executor="inline", profile="full")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return train_small(tmp_path_factory.mktemp("places"))
+
+
+@pytest.mark.parametrize("what", ["folder", "link"])
+def test_a_lock_that_is_no_file_costs_its_own_trial_alone(whole, tmp_path, what):
+    results = shutil.copytree(whole, tmp_path / "results")
+    (tmp_path / "small.yaml").write_text(SMALL)
+    record = next(results.glob("small/*lr=0.0002*seed=0--*"))
+    (record / "record.json").write_text("no record")
+    replaced_by(results / "small" / ".locks" / f"{record.name[-8:]}.lock", what)
+    shutil.rmtree(next(path for path in results.glob("small/*seed=1--*") if "lr=" not in path.name))
+    done = gan_bench(
+        *("run", tmp_path / "small.yaml", "--profile", "full", "--results", results, "--no-tracking"),
+        *("--executor", "inline"),
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"{record.name[-8:]}.lock is no file, so that nothing can be locked; remove it" in done.stdout
+    assert len(list(results.glob("small/*/record.json"))) == 4, "the others ran"
+
+
+def test_a_journal_of_a_database_that_is_gone_stays_out_of_the_new_one(whole, tmp_path):
+    results = shutil.copytree(whole, tmp_path / "results")
+    other = sqlite3.connect(tmp_path / "other.db")
+    other.executescript("PRAGMA cache_size=1; CREATE TABLE a (b); BEGIN;")
+    other.executemany("INSERT INTO a VALUES (?)", [("x" * 4000,) for _ in range(400)])
+    journal = (tmp_path / "other.db-journal").read_bytes()
+    (results / "mlflow.db-journal").write_bytes(journal)
+    notices = [replay(results, default_uri(results)).notices for _ in range(2)]
+    assert "mlflow.db.broken-1" in notices[0][0]
+    assert notices[1] == ()
+    assert (results / "mlflow.db.broken-1-journal").read_bytes() == journal
+
+
+def test_a_database_that_is_locked_is_no_broken_one(whole, tmp_path):
+    results = shutil.copytree(whole, tmp_path / "results")
+    replay(results, default_uri(results))
+    holder = sqlite3.connect(results / "mlflow.db")
+    holder.execute("BEGIN EXCLUSIVE")
+    done = gan_bench("sync", results, timeout=HANG)
+    assert done.returncode == 2
+    assert "is locked by another process; try again when that has ended" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    holder.rollback()
+    assert gan_bench("sync", results).returncode == 0
+
+
+def test_a_database_without_a_table_is_mended_in_silence(whole, tmp_path):
+    results = shutil.copytree(whole, tmp_path / "results")
+    replay(results, default_uri(results))
+    with sqlite3.connect(results / "mlflow.db") as database:
+        database.execute("DROP TABLE runs")
+    done = gan_bench("sync", results)
+    assert (done.returncode, "Traceback" in done.stderr + done.stdout) == (0, False), done.stderr
+
+
+def test_a_suite_from_a_pipe_is_kept_as_it_was_read(tmp_path):
+    (tmp_path / "small.yaml").write_text(SMALL)
+    command = (
+        f"{sys.executable} -m gan_bench run <(cat small.yaml) --results r --epochs 1 --executor inline --no-tracking"
+    )
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=HANG, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "r" / "small" / "suite.yaml").read_text() == SMALL
