@@ -230,7 +230,7 @@ def _carry_out(plan: _Plan) -> Publication:
     for folder in sorted({(plan.target / name).parent for name in set(earlier) - set(plan.files)}, reverse=True):
         for each in (folder, folder.parent):
             if each != plan.target and each.is_relative_to(plan.target):
-                with contextlib.suppress(OSError):  # somebody put something into it
+                with contextlib.suppress(OSError):  # a user put something into it
                     each.rmdir()
     text = object_text({"schema": SCHEMA_VERSION, "files": plan.left_out, "published": published})
     write_atomically(plan.target / LEFT_OUT, text)

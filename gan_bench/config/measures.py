@@ -85,7 +85,7 @@ LARGEST = 1e100
 
 
 def _refusal(measure: Measure) -> str | None:
-    """Return why somebody else's measure cannot be one, or None."""
+    """Return why a third-party measure cannot be one, or None."""
     if "primary" in measure.roles:
         return "the role primary is of the measure that ranks settings, which gan_bench ships; leave it out"
     if any(end is not None and not -LARGEST <= end <= LARGEST for end in measure.bounds):

@@ -21,7 +21,7 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
     """Run a file that registers parts; one that ran before runs again only when it has changed.
 
     Args:
-        path: The file. Whoever calls this has been allowed to run it.
+        path: The file. The caller has been allowed to run it.
         sha256: Digest that the file must have to be run, or None.
 
     Returns:
@@ -52,7 +52,7 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
     try:
         with loading(source):
             exec(compile(content, place, "exec"), module.__dict__)  # noqa: S102 - its owner allowed it
-    except BaseException as error:  # somebody else's code may raise anything
+    except BaseException as error:  # third-party code may raise anything
         if is_stop(error):
             raise
         forget_plugin(place)

@@ -1,7 +1,7 @@
 """The five tutorial articles as data: every value with where it comes from.
 
 Provenance marks: ``stated`` (the article says it), ``code`` (the article's own published code says it),
-``lineage`` (the tutorial or textbook it visibly follows does), ``chosen`` (nobody says; gan_bench chose).
+``lineage`` (the tutorial or textbook it visibly follows does), ``chosen`` (no source says; gan_bench chose).
 Common to all five are pixels in [-1, 1], binary cross-entropy on D's output (the non-saturating loss), one D step then
 one G step per batch, Adam without weight decay, and no smoothing, clipping, penalty or moving average. These are the
 defaults of ``TrialConfig``; a recipe that differs says so in ``extras``.
@@ -51,7 +51,7 @@ def lineage(value: T, note: str = "") -> Fact[T]:
 
 
 def chosen(value: T, note: str = "") -> Fact[T]:
-    """Mark a value that nobody gives."""
+    """Mark a value that no source gives."""
     return Fact(value, "chosen", note)
 
 

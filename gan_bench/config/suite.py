@@ -211,7 +211,7 @@ def _path(document: YamlDocument, place: Location, text: str) -> Path:
     """Return a path that a suite names; a relative one starts at the suite file.
 
     Raises:
-        SuiteError: It begins with the home folder of somebody unknown.
+        SuiteError: It begins with the home folder of an unknown user.
     """
     try:
         return document.path.parent / Path(text).expanduser()

@@ -1,4 +1,4 @@
-"""Find somebody's parts, and check them: ``gan-bench check``; the tests check every part that is shipped."""
+"""Find the parts of a package or file and check them: ``gan-bench check``; tests check every part that is shipped."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def check_part(plural: str, name: str, data: DataRoot) -> Iterator[Check]:
             return Check(part, what, skipped=str(error))
         except BrokenContractError as error:
             return Check(part, what, fault=str(error))
-        except BaseException as error:  # somebody else's code may raise anything
+        except BaseException as error:  # third-party code may raise anything
             if is_stop(error):
                 raise
             return Check(part, what, fault=brief(error))

@@ -17,7 +17,7 @@ from typing import IO
 ASIDE = ".aside"
 """End of the names of files that are being written; they begin with a dot."""
 CLEARED = f".cleared{ASIDE}"
-"""End of the names of folders that are being deleted because somebody asked for that; they begin with a dot."""
+"""End of the names of folders that are being deleted on request; they begin with a dot."""
 STALE_SECONDS = 86_400.0
 """Age from which what lies aside in a folder that several processes write to belongs to none that lives."""
 
@@ -125,7 +125,7 @@ def open_own(path: Path, flags: int) -> IO[bytes]:
 
 
 def _open_regular(path: Path, flags: int) -> int:
-    more = ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")  # a pipe that nobody reads would be waited for
+    more = ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")  # opening a pipe without a reader would block
     handle = os.open(path, flags & ~os.O_TRUNC | sum(getattr(os, name, 0) for name in more), 0o666)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):

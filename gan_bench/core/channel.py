@@ -26,7 +26,7 @@ def spawn(
 
     Args:
         command: The command.
-        errors: Takes its standard error, and whatever it prints.
+        errors: Takes its standard error and its output.
         environment: Its environment.
 
     Returns:

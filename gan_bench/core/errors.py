@@ -10,7 +10,7 @@ class StopProcess(BaseException):
 def is_stop(error: BaseException) -> bool:
     """True if an exception is to end this process, so that nothing may keep it; all others may be kept.
 
-    Somebody else's code may raise anything: also what is no ``Exception``, such as ``asyncio.CancelledError``.
+    Third-party code may raise anything: also what is no ``Exception``, such as ``asyncio.CancelledError``.
     """
     return isinstance(error, (KeyboardInterrupt, StopProcess))
 
@@ -84,6 +84,6 @@ def brief(error: BaseException) -> str:
     """Return the kind of an error and the first line of its message, where it can say one."""
     try:
         lines = str(error).strip().splitlines()
-    except Exception:  # somebody else's class
+    except Exception:  # a third-party class
         lines = []
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Long preparations say what they do, to whoever listens: images that are decoded, statistics that are computed."""
+"""Long preparations report what they do to a listener: images that are decoded, statistics that are computed."""
 
 from __future__ import annotations
 

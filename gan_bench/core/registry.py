@@ -2,7 +2,7 @@
 
 Its entries are those that gan_bench ships, those that installed packages offer as entry points, and those that local
 files or a running program register. Packages are imported at the first lookup of a name of theirs, so that a broken
-one fails those who use it and nobody else.
+one fails only those who use it.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def load_point(point: EntryPoint, what: str, also: Callable[[Any], str | None]) 
     name, version = distribution_of(point)
     try:
         found: object = point.load()
-    except BaseException as error:  # somebody else's code may raise anything
+    except BaseException as error:  # third-party code may raise anything
         if is_stop(error):
             raise
         raise UserError(
@@ -92,7 +92,7 @@ def load_point(point: EntryPoint, what: str, also: Callable[[Any], str | None]) 
 
 @contextmanager
 def calling(what: str) -> Iterator[None]:
-    """Turn whatever a part that gan_bench does not ship raises into a sentence about it.
+    """Turn any exception of a part that gan_bench does not ship into a sentence about it.
 
     Args:
         what: The part, for the sentence: ``extractor "x"``.
@@ -104,7 +104,7 @@ def calling(what: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except BaseException as error:  # somebody else's code may raise anything
+    except BaseException as error:  # third-party code may raise anything
         if is_stop(error):
             raise
         if is_out_of_memory(error):

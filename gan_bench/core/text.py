@@ -25,7 +25,7 @@ def _escape(character: str) -> str:
 
 
 _COMMAND = re.compile(r"`((?:gan-bench|make) [^`\n]*)`")
-"""A command of ours as sentences show it; any other backtick is somebody's text."""
+"""A command of ours as sentences show it; any other backtick is a user's text."""
 
 
 def plain_markdown(text: str) -> str:

@@ -132,7 +132,7 @@ def read_split(dataset: Dataset, folder: Path, split: Split) -> tuple[Tensor, Te
 
     Raises:
         DataError: Files are missing or damaged.
-        UserError: Somebody else's dataset fails, or gives something else.
+        UserError: A third-party dataset fails, or gives no such images.
     """
     if dataset.name in DATASETS.shipped() or dataset.folder is not None:
         return dataset.read(folder, split)

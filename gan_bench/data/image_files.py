@@ -95,7 +95,7 @@ def _scaled(width: int, height: int, size: int) -> tuple[int, int]:
 
 @contextmanager
 def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.Image]:
-    """Open an image whose header keeps the limits, and turn whatever decoding it raises into a DataError.
+    """Open an image whose header keeps the limits, and turn any error of decoding it into a DataError.
 
     Args:
         data: Bytes of the file.

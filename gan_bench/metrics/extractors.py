@@ -93,7 +93,7 @@ def load_extractor(name: str, device: torch.device) -> Extractor:
     """Load a registered extractor onto a device.
 
     Raises:
-        UserError: No extractor has that name, its weights cannot be had, or somebody else's fails or gives something
+        UserError: No extractor has that name, its weights cannot be had, or a third-party one fails or gives something
             else than features.
     """
     entry = EXTRACTORS[name]
@@ -104,7 +104,7 @@ def load_extractor(name: str, device: torch.device) -> Extractor:
 
 
 class _CheckedExtractor:
-    """Somebody else's extractor, whose faults become sentences.
+    """A third-party extractor, whose faults become sentences.
 
     Args:
         name: Its registered name.

@@ -91,7 +91,7 @@ def reference(
         held_out: Real images outside it, for the distance that makes a copy; None when there are none.
         split: The name scores carry.
         extractor: The frozen network.
-        progress: Learns how much is done, in [0, 1], when statistics are computed.
+        progress: Called with how much is done, in [0, 1], when statistics are computed.
     """
     path = _cache_path(images, held_out, extractor)
     found = _read_cache(path, split, extractor)
@@ -135,7 +135,7 @@ def compute(
         held_out: The same outside the split, for the distance that makes a copy; or None.
         split: The name scores carry.
         extractor: The frozen network.
-        progress: Learns how much is done, in [0, 1].
+        progress: Called with how much is done, in [0, 1].
     """
     device = extractor.device
     total = len(images)

@@ -70,7 +70,7 @@ class Earlier:
         """Make sure that this process may read what a trial has left, and write where it would go on with it.
 
         Raises:
-            UnreadableError: It may not; whatever stands there is somebody else's, and stays.
+            UnreadableError: It may not; what is there belongs to another user, and stays.
         """
         try:
             for folder in (self.directory.path, self.directory.samples):
@@ -108,7 +108,7 @@ class Earlier:
         Files that a publication left out are not missed.
 
         Raises:
-            RecordError: The list of these is damaged, so that nobody can say what is missing.
+            RecordError: The list of these is damaged, so that it is not known what is missing.
             UnreadableError: The system does not let this process read a file.
         """
         stored = read_or_error(self.directory.path, steps=True)

@@ -153,7 +153,7 @@ def trial_lock(directory: RecordDirectory) -> Lock:
 def break_lock(directory: RecordDirectory) -> None:
     """Forget a trial's lock, whose owner is known to be gone with its machine.
 
-    Some network file systems keep the locks of a lost machine for minutes, or until somebody restarts them. The next
+    Some network file systems keep the locks of a lost machine for minutes, or until they are restarted. The next
     lock is of a new file.
     """
     lock = trial_lock(directory)

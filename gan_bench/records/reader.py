@@ -195,7 +195,7 @@ def check_saved(path: Path, record: schema.RecordFile | None, names: Iterable[st
 
 def _parsed_trial(directory: RecordDirectory, text: bytes | None) -> schema.TrialFile:
     if text is None:
-        raise RecordError(f"{directory.path} has no trial.json, so nobody can say what it is; {REMEDY}")
+        raise RecordError(f"{directory.path} has no trial.json, so it is not known which trial it is; {REMEDY}")
     trial = parse_object(directory.trial, text)
     if trial.get("schema") != SCHEMA_VERSION:
         raise RecordError(

@@ -227,7 +227,7 @@ def results_identity(results: Path) -> str:
             pass
         except UnreadableError:
             raise
-        except (ValueError, RecordError):  # it is no identity, and may be somebody's
+        except (ValueError, RecordError):  # it is no identity, and may be a user's own file
             move_aside(path, results / DAMAGED)
         made = str(uuid.uuid4())
         write_atomically(path, f"{made}\n")

@@ -21,7 +21,7 @@ from rich.console import Console
 from gan_bench.core.text import printable
 
 PIPE_WIDTH = 400
-"""Columns of tables where nobody folds lines: a file or a pipe has no width."""
+"""Columns of tables where no terminal folds lines: a file or a pipe has no width."""
 
 
 _ASCII = {

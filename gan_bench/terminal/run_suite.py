@@ -98,7 +98,7 @@ def _carry_out(
     several = bool(prepared.estimate.groups or prepared.cluster) or (pool is not None and len(pool.devices) > 1)
 
     def report() -> None:
-        if not stop.asked and not options.join:  # whoever interrupts wants to leave
+        if not stop.asked and not options.join:  # a user who interrupts wants to leave
             reports.append(build_report(options.folder))
 
     with (

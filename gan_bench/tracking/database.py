@@ -54,7 +54,7 @@ def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
 
     Raises:
         UserError: One that is not ours is broken, or it is locked, or may not be read or written.
-        Exception: Whatever MLflow raises when it cannot open it for another reason.
+        Exception: Any error of MLflow when it cannot open it for another reason.
     """
     remove_leftovers(file.parent)
     if file.exists() and file.stat().st_size:
@@ -98,7 +98,7 @@ def check_database(uri: str, file: Path) -> None:
 
     Raises:
         sqlite3.Error: It is not whole.
-        Exception: Whatever MLflow raises when it cannot open it.
+        Exception: Any error of MLflow when it cannot open it.
     """
     size = file.stat().st_size
     with contextlib.closing(sqlite3.connect(file)) as database:
@@ -116,7 +116,7 @@ def open_database(uri: str) -> None:
     """Let MLflow open a database, and make its tables where it has none.
 
     Raises:
-        Exception: Whatever MLflow raises when it cannot.
+        Exception: Any error of MLflow when it cannot.
     """
     from mlflow import MlflowClient
 

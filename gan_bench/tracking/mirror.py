@@ -1,9 +1,10 @@
 """The MLflow mirror of the records, which a replay can rebuild at any time.
 
 A replay can be repeated: a run is found by its trial and the identity of its results folder, and a tag of the run says
-how far it mirrors the record. Nobody touches the runs of another results folder. Of several followers and replays of
-one suite, the one that holds the suite's mirror lock writes; it mirrors every trial of the suite, whoever runs it.
-Whether a trial without an end is still running, its own lock says. Nothing else in gan_bench imports mlflow.
+how far it mirrors the record. The runs of other results folders are never touched. Of several followers and replays of
+one suite, the one that holds the suite's mirror lock writes; it mirrors every trial of the suite, also those of other
+processes. The lock of a trial without an end tells whether it is still running. Nothing else in gan_bench imports
+mlflow.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Mirror:
         notices: What was found and mended, a sentence each.
 
     Raises:
-        Exception: Whatever MLflow raises when it cannot be reached.
+        Exception: Any error of MLflow when it cannot be reached.
     """
 
     def __init__(self, uri: str, results: Path, prefix: str = "") -> None:
@@ -108,7 +109,7 @@ class Mirror:
     # ----------------------------------------------------------------------------------------------- a trial
 
     def sync(self, path: Path) -> bool:
-        """Bring a trial's run up to its record; a trial without an end that nobody owns is closed as killed.
+        """Bring a trial's run up to its record; a trial without an end and without an owner is closed as killed.
 
         Args:
             path: The record directory.

@@ -52,7 +52,7 @@ class MirroredRun:
         started: When its trial first started, as the record says.
         position: How far it mirrors the record.
         described: Whether it has its parameters, tags and datasets.
-        closed: Whether it has the end of its trial, or that nobody trains it any more, as this process knows it.
+        closed: Whether it has the end of its trial, or is known not to be trained any more.
         altered: Its tag that says which file of the record is not what was saved.
     """
 
@@ -65,7 +65,7 @@ class MirroredRun:
 
 
 class TrackingStore:
-    """Finds and creates experiments and runs. Nobody's runs are touched but those of this results folder.
+    """Finds and creates experiments and runs. Only the runs of this results folder are touched.
 
     Args:
         uri: Tracking URI.
@@ -78,7 +78,7 @@ class TrackingStore:
         notices: What was found and mended, a sentence each.
 
     Raises:
-        Exception: Whatever MLflow raises when it cannot be reached.
+        Exception: Any error of MLflow when it cannot be reached.
     """
 
     def __init__(self, uri: str, results: Path, prefix: str) -> None:

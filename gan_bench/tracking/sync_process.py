@@ -190,7 +190,7 @@ class SyncProcess:
             self._process.stdin.flush()  # type: ignore[union-attr]
 
     def _read(self, incoming: IO[str]) -> None:
-        """Take in what the mirror sends, until it ends in whatever way."""
+        """Take in what the mirror sends, until it ends."""
         with incoming:
             for line in incoming:
                 if not line.endswith("\n"):  # it was killed while it wrote
@@ -262,7 +262,7 @@ def _started(suite_folder: Path) -> Iterator[Path]:
 
 
 def _main() -> None:
-    """Follow a suite until standard input closes, which it does when the runner ends in whatever way."""
+    """Follow a suite until standard input closes, which it does whenever the runner ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel, over = Sender(), threading.Event()
     uri = sys.stdin.readline().rstrip("\n")

@@ -47,7 +47,7 @@ class Position:
 
     @classmethod
     def from_tag(cls, text: str | None) -> Position:
-        """Read the value of a tag; one that somebody edited counts as nothing, and all is sent again."""
+        """Read the value of a tag; an edited one counts as nothing, and all is sent again."""
         try:
             content: dict[str, Any] = json.loads(text or "{}")
             return cls(

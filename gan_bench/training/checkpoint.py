@@ -66,7 +66,7 @@ def _keep_previous(current: Path, previous: Path) -> None:
 
 
 def _copied(value: Any) -> Any:  # noqa: ANN401 - tensors and plain values, in containers
-    """Copy tensors out of whatever memory they are views of, all of which would be written with them."""
+    """Copy tensors out of the memory they are views of, all of which would be written with them."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, Mapping):

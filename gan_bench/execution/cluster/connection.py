@@ -227,7 +227,7 @@ def _connect(address: str | None) -> None:
 
 
 def _mailbox() -> Any:  # noqa: ANN401 - Ray's handles have no types
-    """Start a mailbox on this node, beside whatever runs there."""
+    """Start a mailbox on this node, beside the tasks that run there."""
     import ray
 
     here = ray.get_runtime_context().get_node_id()

@@ -29,7 +29,7 @@ from gan_bench.execution.workers.site import Site
 T = TypeVar("T")
 WAITING_SECONDS = 1.0
 QUIET_SECONDS = 8.0
-"""Seconds without an answer or a word from which somebody who waits is told so."""
+"""Seconds without an answer or a word after which the wait is reported."""
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class EventSender:
     def flush(self, *, wait: bool = False) -> None:
         """Send what is kept, and wait until it is there if the task's end must not overtake it."""
         kept, self._kept, self._sent = self._kept, [], time.monotonic()
-        with contextlib.suppress(Exception):  # without a driver nobody hears
+        with contextlib.suppress(Exception):  # there may be no driver any more
             sent = self._mailbox.put.remote(self._handle, kept)
             if wait:
                 ask(sent)

@@ -1,4 +1,4 @@
-"""How trials are cut into tasks, and what the dispatcher asks of whatever carries those to where they run."""
+"""How trials are cut into tasks, and what the dispatcher asks of the transport that carries those to where they run."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ class Survey:
     Attributes:
         identities: What trials are made of there, as ``RunContext.identity`` says it, by the ids of their configs.
         parts: Every part that they use, as plural of its registry and name.
-        remarks: What somebody should know who runs the plan.
+        remarks: Warnings for the person who runs the plan.
     """
 
     identities: Mapping[str, Mapping[str, Any]]

@@ -58,7 +58,7 @@ class State:
         finished: Whether it needs no further run.
         retrain: Why a trial is trained from its start although an earlier run left something, or None.
         keep: The suite's folder in which what was left is kept then; None deletes it, which ``--fresh`` asks for.
-        blocked: Why the trial can neither be read nor run here, or None: what is there may be somebody else's.
+        blocked: Why the trial can neither be read nor run here, or None: what is there may belong to another user.
     """
 
     finished: bool
@@ -68,7 +68,7 @@ class State:
 
 
 class KnowsIdentity(Protocol):
-    """Whatever knows what trials are made of: a run context, or what one found out."""
+    """An object that knows what trials are made of: a run context, or a survey."""
 
     def identity(self, config: TrialConfig) -> Mapping[str, Any]:
         """Return digests of images, networks and parts; see ``RunContext.identity``."""

@@ -1,4 +1,4 @@
-"""What a running trial tells those who watch it, and what it asks of whoever carries it: steps."""
+"""What a running trial tells those who watch it, and what it asks of the scheduler: steps."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class Listener(Protocol):
     """Receives the events of trials, one trial after the other."""
 
     def started(self, trial: Trial, resumed_at: int | None) -> None:
-        """Learn that a trial starts, or is resumed after so many finished epochs."""
+        """A trial starts, or is resumed after so many finished epochs."""
 
     def progress(self, trial: Trial, progress: Progress) -> None:
-        """Learn where it stands."""
+        """A trial has come to a log tick."""
 
     def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
-        """Learn what an evaluation found."""
+        """A trial has been scored."""
 
     def finished(self, trial: Trial, record: TrialRecord) -> None:
-        """Learn how it ended."""
+        """A trial has ended."""
 
 
 class NullListener:

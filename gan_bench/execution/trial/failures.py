@@ -17,7 +17,7 @@ class Diverged(Exception):  # noqa: N818 - it is an outcome, not an error
 
 
 class Interrupted(Exception):  # noqa: N818 - it is an outcome, not an error
-    """Somebody asked the trial to stop."""
+    """A stop of the trial was requested."""
 
 
 class TimeLimit(Exception):  # noqa: N818 - it is an outcome, not an error

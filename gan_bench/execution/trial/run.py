@@ -59,7 +59,7 @@ def run_trial(
     status, failure, reason = Status.DONE, None, None
     try:
         yield from run.to_the_end()
-    except BaseException as error:  # networks and losses may be somebody else's
+    except BaseException as error:  # networks and losses may be third-party code
         if is_stop(error) or (run.waiting and isinstance(error, GeneratorExit)):  # it is closed
             raise
         status, failure, reason = classify(error, context.device)

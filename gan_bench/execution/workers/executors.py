@@ -114,7 +114,7 @@ def run_processes(
                 )
                 try:
                     claims = worker.run(job, stop)
-                except BaseException:  # a listener's own fault: nobody would see the rest
+                except BaseException:  # a listener's own fault: the rest would be invisible
                     failed.set()
                     raise
                 with listening:
@@ -124,7 +124,7 @@ def run_processes(
         with ThreadPoolExecutor(len(workers)) as threads:
             try:
                 list(threads.map(lambda pair: work(*pair), workers))
-            except BaseException:  # KeyboardInterrupt, where nobody hears signals: workers save checkpoints and end
+            except BaseException:  # KeyboardInterrupt, where no handler takes signals: workers save checkpoints and end
                 failed.set()
                 raise
 

@@ -106,7 +106,7 @@ class EventInbox:
     Args:
         trials: What was sent.
         listener: Receives the trials' progress events.
-        listening: Held while the listener learns anything.
+        listening: Held while the listener is called.
 
     Attributes:
         claims: What came of the claims that are known so far, by trial id.

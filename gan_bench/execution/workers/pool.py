@@ -101,7 +101,7 @@ class Worker:
     Args:
         threads: CPU threads, or None for torch's own choice.
         listener: Receives the trials' progress events.
-        listening: Held while the listener learns anything.
+        listening: Held while the listener is called.
     """
 
     def __init__(self, threads: int | None, listener: Listener, listening: threading.Lock) -> None:

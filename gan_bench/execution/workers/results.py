@@ -48,7 +48,7 @@ class Results:
 class FinishedElsewhere:
     """Tells which trials other processes have finished since a run looked at what is left.
 
-    A run looked closely at every end that was there then. A new one was written by whoever owned the trial, and where
+    A run looked closely at every end that was there then. A new one was written by the trial's owner, and where
     hundreds of processes share a suite, none should read all files of all trials again.
 
     Args:

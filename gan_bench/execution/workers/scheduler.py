@@ -88,7 +88,7 @@ def schedule(runs: Iterable[Run[T]]) -> list[T]:
     Raises:
         Exception: What a run raised; the others have ended by then.
         KeyboardInterrupt: As it comes, between two runs or in the middle of a step; all runs are closed first, since a
-            notebook keeps the traceback, and with it whatever locks they hold.
+            notebook keeps the traceback, and with it the locks they hold.
     """
     active, stepper = _ActiveRuns(runs), _Stepper()
     try:

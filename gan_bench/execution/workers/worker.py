@@ -1,7 +1,7 @@
 """A worker process: ``python -m gan_bench.execution.workers.worker`` takes job after job.
 
 Jobs come in as lines of JSON on standard input, events go out on the channel of ``gan_bench.core.channel``; a job ends
-with the event ``job_done``. When standard input closes, which it does when the parent ends in whatever way, the trials
+with the event ``job_done``. When standard input closes, which it does whenever the parent ends, the trials
 under way save a checkpoint and the worker ends.
 """
 

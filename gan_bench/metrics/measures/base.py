@@ -108,14 +108,14 @@ class FeatureMetric(Metric):
 
 
 def metric_class(path: str) -> type[FeatureMetric] | None:
-    """Return the class that a measure names, or None, with a warning, when somebody else's cannot be had."""
+    """Return the class that a measure names, or None, with a warning, when a third-party one cannot be loaded."""
     if not path:
         return None
     try:
         found: type[FeatureMetric] = resolve_name(path)
         if not issubclass(found, FeatureMetric):
             raise TypeError("it is no FeatureMetric")
-    except BaseException as error:  # somebody else's code may raise anything
+    except BaseException as error:  # third-party code may raise anything
         if is_stop(error):
             raise
         text = f"scores of {path} are left out ({brief(error)}); repair or uninstall what offers it"
@@ -128,7 +128,7 @@ class MetricSet:
     """The metrics of one extractor, on the reference's device.
 
     Those that come with gan_bench are one collection, in which metrics that share their ``update`` gather their states
-    once. Somebody else's metrics stand by themselves: what they raise or give wrongly costs their own scores alone.
+    once. Third-party metrics stand by themselves: what they raise or give wrongly costs their own scores alone.
 
     Args:
         setup: What is known beforehand.
@@ -148,7 +148,7 @@ class MetricSet:
 
     @contextmanager
     def _keeping(self, path: str) -> Iterator[None]:
-        """Keep what somebody else's metric raises as the reason why its measures have no value."""
+        """Keep what a third-party metric raises as the reason why its measures have no value."""
         try:
             yield
         except BaseException as error:
@@ -185,7 +185,7 @@ class MetricSet:
 
 
 def checked(given: object) -> SampledEstimate:
-    """Return an estimate that a record can hold, whatever somebody else's metric gave."""
+    """Return an estimate that a record can hold, whatever a third-party metric gave."""
     if not isinstance(given, SampledEstimate):
         return SampledEstimate(None, note=f"its metric gave {_what(given)}, and must give an Estimate")
     value, std, note = given

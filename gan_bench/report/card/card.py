@@ -66,7 +66,7 @@ def _make_room(folder: Path, record: RecordDirectory) -> None:
     """Remove an earlier card, none of whose files may pass for this one's.
 
     Raises:
-        UserError: There are files of such names and no card: a record, or somebody's README.
+        UserError: There are files of such names and no card: a record, or a user's README.
     """
     card = folder / CARD
     names = (CARD, SAMPLES, *(file.name for file in _generator_files(record)))

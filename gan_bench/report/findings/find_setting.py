@@ -1,4 +1,4 @@
-"""The setting that somebody names, or that a study came to."""
+"""The setting that a user names, or the best one of a study."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class FastEngine(ReferenceEngine):
         return self._step
 
     def moved(self) -> None:
-        """Learn that the state's tensors lie elsewhere now."""
+        """Forget views of the state's tensors, which lie elsewhere now."""
         self._step = None
 
 

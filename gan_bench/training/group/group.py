@@ -37,7 +37,7 @@ STRIDE = 16
 
 def cuda_capture(body: Body) -> Body:
     """Record an iteration as a CUDA graph, after some that let libraries choose and allocate what they need."""
-    gc.collect()  # a graph that nobody needs must not be freed while another is recorded
+    gc.collect()  # an unused graph must not be freed while another is recorded
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -261,7 +261,7 @@ class CapturedEngine(FastEngine):
         self._group.advance(most, stop)
 
     def moved(self) -> None:
-        """Learn that the state's tensors lie elsewhere now."""
+        """Forget views of the state's tensors, which lie elsewhere now."""
         super().moved()
         self._group = None
 
