@@ -242,6 +242,9 @@ def test_compare_judges_settings(tmp_path, new, verdict):
     assert bool(found.unsure) == (verdict == "cannot judge")
     assert found.exit_code == {"worse": 1, "cannot judge": 3}.get(verdict, 0)
     assert dict(found.unchanged) == ({verdict: 1} if verdict in ("identical", SAME) else {})
+    (row,) = found.tables[-1].rows.query("key == 'fid'").to_dict("records")
+    assert (row["verdict"], row["old"]) == (verdict, pytest.approx(51.5))
+    assert row["new"] == pytest.approx(sum(new) / 4)
     assert found.tests == (verdict != "identical")
 
 
@@ -333,7 +336,7 @@ def test_other_measures_decide_nothing(tmp_path):
     new = folder(tmp_path, "new", (*OLD[:3], 53.1), kid=9.0)
     found = compare(old, new)
     assert found.exit_code == 0
-    assert found.tables[-1].rows["verdict"].tolist() == ["exploratory"]
+    assert found.tables[-1].rows["verdict"].tolist() == ["exploratory", SAME], "what changed comes first"
 
 
 @pytest.mark.parametrize(("fid", "code"), [(50.9, 0), (40.0, 3), (65.0, 3), (942.5, 1), (20.0, 0)])
@@ -394,6 +397,17 @@ def test_trials_that_are_gone_are_worse(tmp_path):
     (sentence,) = found.worse
     assert sentence.startswith("3 trials that were done are missing: mnist-mlp-z100,dataset=digits,seed=2, ")
     assert not compare(new, old).worse
+
+
+def test_trials_that_the_newer_plan_does_not_have_are_named_and_not_worse(tmp_path):
+    """A run with ``--only`` used to fail a comparison with the whole suite's."""
+    old, new = folder(tmp_path, "old", OLD), folder(tmp_path, "new", OLD[:2])
+    write_plan(new, "test", 1, [digits_trial(seed) for seed in range(3)])
+    found = compare(old, new)
+    assert found.tables[0].rows["new_status"].tolist() == ["planned", "not planned"]
+    (worse,) = found.worse
+    assert worse.endswith("seed=2: done -> planned"), "it was planned and is lost"
+    assert found.differences[0] == "1 trial not planned in the newer folder: mnist-mlp-z100,dataset=digits,seed=3"
 
 
 @pytest.mark.parametrize("status", [Status.INTERRUPTED, Status.SKIPPED, Status.FAILED])

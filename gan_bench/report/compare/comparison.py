@@ -14,7 +14,8 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.errors import CopiedError, RecordError, UserError
 from gan_bench.core.text import plural
 from gan_bench.records.json_files import REMEDY
-from gan_bench.records.reader import StoredTrial, existing, scan
+from gan_bench.records.layout import PLAN
+from gan_bench.records.reader import StoredTrial, existing, scan, suite_folders
 from gan_bench.records.schema import Baseline
 from gan_bench.records.shared import declare_foreign_measures, read_baselines
 from gan_bench.report.compare.changes import (
@@ -32,6 +33,8 @@ from gan_bench.report.study.studies import studies
 from gan_bench.report.study.table import Column, Table
 
 MISSING = "missing"
+NOT_PLANNED = "not planned"
+_UNCHANGED = ("identical", "within tolerance", "no change")
 _NAMED = 5
 """Missing trials that are named; the table has them all."""
 
@@ -111,7 +114,8 @@ def compare(old: Path, new: Path, tolerance: float | None = None) -> Comparison:
     - when it no longer beats its untrained generators, or more of its generators collapsed, whatever the tests say.
 
     A change beyond the tolerance that no test decides cannot be judged. Other measures are exploratory: they are
-    listed where they differ and decide nothing. A trial got worse when it was done and now is anything else.
+    listed where they differ and decide nothing. A trial got worse when it was done and now is anything else; one that
+    the newer folder's plan does not have, as after a run with ``--only``, is named and is not worse.
 
     Args:
         old: The older folder.
@@ -128,22 +132,23 @@ def compare(old: Path, new: Path, tolerance: float | None = None) -> Comparison:
     left_out = [*before.faults.values(), *after.faults.values()]
     before, after = before.without(after.faults), after.without(before.faults)
     old_studies, new_studies = before.studies, after.studies
-    trials = list(_trials(old_studies, new_studies))
-    common = sum(row["new_status"] != MISSING for row in trials)
+    trials = list(_trials(old_studies, new_studies, after.planned))
+    common = sum(row["new_status"] not in (MISSING, NOT_PLANNED) for row in trials)
     if not common and left_out:
         return Comparison([], worse=[], unsure=[_left_out(fault) for fault in left_out])
     if not common:
         raise UserError(f"{old} and {new} have no trial in common; compare results of the same suites")
     settings = setting_changes(old_studies, new_studies, tolerance)
     ended = [row for row in trials if row["verdict"]]
-    shown = [row for row in settings if row["verdict"] not in ("identical", "within tolerance", "no change")]
+    shown = [row for row in settings if row["key"] == primary_measure() or row["verdict"] not in _UNCHANGED]
+    shown.sort(key=lambda row: row["verdict"] in _UNCHANGED)  # stable: what changed comes first
     tables = []
     if ended:
         note = f"{common} of {len(trials)} trials are planned in both."
         tables.append(Table("changes", "trials that ended otherwise", TRIAL_COLUMNS, pd.DataFrame(ended), note))
     if shown:
         note = "Paired over equal seeds. Exploratory: p at most 0.05 before any correction; decides nothing."
-        tables.append(Table("settings", "settings that changed", SETTING_COLUMNS, pd.DataFrame(shown), note))
+        tables.append(Table("settings", "settings, old and new", SETTING_COLUMNS, pd.DataFrame(shown), note))
     primary = [row for row in settings if row["key"] == primary_measure()]
     said = {kind: [sentence(row) for row in primary if row["verdict"] == kind]
             for kind in ("worse", "better", "cannot judge")}  # fmt: skip
@@ -152,7 +157,7 @@ def compare(old: Path, new: Path, tolerance: float | None = None) -> Comparison:
         worse=[*_ended_worse(ended), *said["worse"]],
         unsure=[*(_left_out(fault) for fault in left_out), *said["cannot judge"]],
         better=said["better"],
-        differences=list(differences_of(before.by_trial, after.by_trial)),
+        differences=[*_not_planned(ended), *differences_of(before.by_trial, after.by_trial)],
         tests=sum(row["tested"] for row in primary),
         unchanged=Counter(row["verdict"] for row in primary if row["verdict"] in ("identical", "within tolerance")),
     )
@@ -193,11 +198,13 @@ class _Folder:
         trials: Trials that can be believed.
         faults: What is wrong with the other records, by name of their directories, or of their suite's folder.
         baselines: Scores of real images, by suite.
+        planned: Names of the suites whose plan is there.
     """
 
     trials: list[StoredTrial]
     faults: dict[str, RecordError]
     baselines: Mapping[str, list[Baseline]]
+    planned: frozenset[str]
 
     @classmethod
     def read(cls, results: Path) -> _Folder:
@@ -214,12 +221,13 @@ class _Folder:
                 trials.append(item)
         if not trials and not faults:
             raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
-        return cls(trials, faults, read_baselines(results))
+        planned = frozenset(suite.resolve().name for suite in suite_folders(results) if (suite / PLAN).is_file())
+        return cls(trials, faults, read_baselines(results), planned)
 
     def without(self, faults: Collection[str]) -> _Folder:
         """Return the folder without the trials whose records are faulty in the other one."""
         kept = [t for t in self.trials if t.path.name not in faults and t.path.parent.name not in faults]
-        return _Folder(kept, self.faults, self.baselines)
+        return _Folder(kept, self.faults, self.baselines, self.planned)
 
     @property
     def by_trial(self) -> dict[str, StoredTrial]:
@@ -242,13 +250,14 @@ def _left_out(fault: RecordError) -> str:
 # ----------------------------------------------------------------------------------------------- trials
 
 
-def _trials(before: Studies, after: Studies) -> Iterator[dict[str, Any]]:
+def _trials(before: Studies, after: Studies, planned: frozenset[str]) -> Iterator[dict[str, Any]]:
     gone = [(before[place], newest(before[place])) for place in sorted(before.keys() - after.keys())]
     absent = [(study, frame.rename(columns=_OLD).assign(status_new=MISSING)) for study, frame in gone]
     for study, both in [*((study, both) for study, _, both in matched(before, after)), *absent]:
         for _, row in both.fillna({"status_new": MISSING}).iterrows():
             old, new = row["status_old"], row["status_new"]
-            worse = old == "done" != new
+            new = NOT_PLANNED if new == MISSING and study.suite in planned else new
+            worse = old == "done" != new != NOT_PLANNED
             better = new == "done" != old
             verdict = "worse" if worse else "better" if better else "" if old == new else "other"
             yield {
@@ -259,6 +268,13 @@ def _trials(before: Studies, after: Studies) -> Iterator[dict[str, Any]]:
                 "worse": worse,
                 "verdict": verdict,
             }
+
+
+def _not_planned(ended: list[dict[str, Any]]) -> Iterator[str]:
+    names = [row["name"] for row in ended if row["new_status"] == NOT_PLANNED]
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        yield f"{plural(len(names), 'trial')} not planned in the newer folder: {', '.join(names[:_NAMED])}{more}"
 
 
 def _ended_worse(ended: list[dict[str, Any]]) -> Iterator[str]:
