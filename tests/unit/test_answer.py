@@ -193,6 +193,22 @@ def test_a_quick_study_is_told_to_run_quickly_and_whole():
     assert found.proposal == "Next: `gan-bench run test --profile full` continues; 1 trial left."
 
 
+def test_a_setting_no_better_than_untrained_is_never_as_good():
+    """Five seeds do not decide it, as one of them is low; the untrained ones are at 300."""
+    useless = trials(3e-4, (20, 400, 420, 380, 500))
+    alone = answer([*trials(2e-4, (50, 52, 51, 49, 50)), *useless]).headline
+    assert alone.endswith("No test decides it, but the other is no better than untrained generators.")
+    three = answer([*trials(2e-4, (50, 52, 51, 49, 50)), *useless, *trials(4e-4, (51, 50, 52, 50, 51))]).headline
+    assert three.endswith("No setting is decidedly worse: lr 4e-4 may be as good.") or "lr 2e-4 may be as good" in three
+    assert "3e-4" not in three
+
+
+def test_a_difference_that_hardly_is_one_proposes_no_hundreds_of_seeds():
+    items = [*trials(2e-4, (50, 60, 45, 55, 52)), *trials(3e-4, (51, 57, 47, 56, 51))]
+    (said,) = [sentence for sentence in answer(items).factors if sentence.startswith("learning rate")]
+    assert said.endswith("no difference to find with 30 more seeds.")
+
+
 def test_settings_no_better_than_untrained_are_counted():
     items = [*trials(2e-4, (290,)), *trials(3e-4, (310,)), *trials(4e-4, (400,))]
     assert "2 of 3 settings are no better than untrained generators." in answer(items).cautions

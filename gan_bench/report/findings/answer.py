@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -23,6 +24,8 @@ from gan_bench.report.study.table import Column, Table
 
 EPOCHS = "epochs"
 """The factor whose levels are epochs of the same trials."""
+MANY_SEEDS = 30
+"""More seeds than these are not proposed: a difference so small beside its spread is as good as none."""
 NAMED = 3
 """Settings that a sentence names; the ranking has them all."""
 
@@ -120,14 +123,21 @@ def _headline(scored: Scored, found: Leaders | None) -> str:
     compared = len(found.behind) + len(found.tied)
     if not compared:
         return f"{start}.{_alone(found, waiting)}"
+    useless = set(no_better_than_untrained(scored))
+    tied = found.tied if found.best in useless else tuple(label for label in found.tied if label not in useless)
     rest = f"; nothing can be said of {len(found.unknown)} with fewer than two shared seeds" if found.unknown else ""
+    idle = "the others are" if len(found.tied) > 1 else "the other is"
+    if not found.behind and not tied:
+        return f"{start}. No test decides it, but {idle} no better than untrained generators{rest}."
     if not found.behind:
-        return f"{start}. No setting is decidedly worse: {_named(found.tied)} may be as good{rest}."
+        return f"{start}. No setting is decidedly worse: {_named(tied)} may be as good{rest}."
     if not found.tied:
         others = _others(compared, "finished " if waiting else "")
         return f"{start}. It is decidedly better than {others}{rest}."
     ahead = f"{start}. It is decidedly better than {len(found.behind)} of {compared} others"
-    return f"{ahead}; {_named(found.tied)} may be as good{rest}."
+    return (
+        f"{ahead}; {f'{_named(tied)} may be as good' if tied else f'{idle} no better than untrained generators'}{rest}."
+    )
 
 
 def _alone(found: Leaders, waiting: int) -> str:
@@ -255,7 +265,11 @@ def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, An
             f"{factor}: {first} and {second} are a tie in {where}: any difference is within the noise of scoring{tail}."
         )
     more = [int(row["needed"]) - row["seeds"] for row in rows if not pd.isna(row["needed"])]
-    needs = f"; about {plural(max(1, min(more)), 'more seed')} would decide the clearest" if more else ""
+    needs = ""
+    if min(more, default=math.inf) > MANY_SEEDS and any(row["more"] for row in rows):
+        needs = f"; no difference to find with {MANY_SEEDS} more seeds"
+    elif more:
+        needs = f"; about {plural(max(1, min(more)), 'more seed')} would decide the clearest"
     return f"{factor}: undecided between {first} and {second} in {where}{needs}{tail}."
 
 
