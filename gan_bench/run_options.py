@@ -32,6 +32,7 @@ class Option:
         least: The least value.
         same_trials: Whether a command must have it to run the same trials again.
         shell: Whether the command line has it at all; it may have others in its place.
+        panel: Under which head of the help it stands.
     """
 
     help: str
@@ -42,6 +43,10 @@ class Option:
     least: int | None = None
     same_trials: bool = False
     shell: bool = True
+    panel: str = "How it goes on"
+
+
+_WHAT, _WHERE, _MLFLOW = "What is trained", "Where", "MLflow"
 
 
 @dataclass(frozen=True)
@@ -56,42 +61,68 @@ class RunOptions:
 
     suite: str | Path
     _: KW_ONLY
-    results: Annotated[str | Path, Option("Folder for records.", same_trials=True)] = "results"
-    data: Annotated[str | Path | None, Option("Folder of the datasets.", otherwise="$GAN_BENCH_DATA, else data")] = None
-    device: Annotated[str, Option("auto, cpu, cuda or cuda:N.", same_trials=True)] = "auto"
-    engine: Annotated[Literal["auto", "reference", "fast"], Option("Training engine.", same_trials=True)] = "auto"
-    profile: Annotated[
-        Literal["auto", "full", "quick"], Option("auto is full on a GPU, quick on a CPU.", same_trials=True)
+    results: Annotated[str | Path, Option("Folder for records.", same_trials=True, panel=_WHERE)] = "results"
+    data: Annotated[
+        str | Path | None, Option("Folder of the datasets.", otherwise="$GAN_BENCH_DATA, else data", panel=_WHERE)
+    ] = None
+    device: Annotated[str, Option("auto, cpu, cuda or cuda:N.", same_trials=True, panel=_WHERE)] = "auto"
+    engine: Annotated[
+        Literal["auto", "reference", "fast"], Option("Training engine.", same_trials=True, panel=_WHERE)
     ] = "auto"
-    epochs: Annotated[int | None, Option("Cap on the epochs.", least=1, same_trials=True)] = None
-    train_limit: Annotated[int | None, Option("Cap on the training images.", least=2, same_trials=True)] = None
-    samples: Annotated[int | None, Option("Generated images per evaluation.", least=2, same_trials=True)] = None
-    seeds: Annotated[Sequence[int] | None, Option("Seeds, such as 0,1,2 or 0-4.", text=True, same_trials=True)] = None
+    profile: Annotated[
+        Literal["auto", "full", "quick"],
+        Option("auto is full on a GPU, quick on a CPU.", same_trials=True, panel=_WHAT),
+    ] = "auto"
+    epochs: Annotated[int | None, Option("Cap on the epochs.", least=1, same_trials=True, panel=_WHAT)] = None
+    train_limit: Annotated[
+        int | None, Option("Cap on the training images.", least=2, same_trials=True, panel=_WHAT)
+    ] = None
+    samples: Annotated[
+        int | None, Option("Generated images per evaluation.", least=2, same_trials=True, panel=_WHAT)
+    ] = None
+    seeds: Annotated[
+        Sequence[int] | None, Option("Seeds, such as 0,1,2 or 0-4.", text=True, same_trials=True, panel=_WHAT)
+    ] = None
     only: Annotated[
-        str | None, Option("Run only trials whose names match this glob or contain it.", same_trials=True)
+        str | None, Option("Run only trials whose names match this glob or contain it.", same_trials=True, panel=_WHAT)
     ] = None
     changes: Annotated[
         Mapping[str, Any],
-        Option("Set a value in every trial, such as lr=1e-4; may be repeated.", flag="--set", same_trials=True),
+        Option(
+            "Set a value in every trial, such as lr=1e-4, or sweep some: lr=1e-4,3e-4; may be repeated.",
+            flag="--set",
+            same_trials=True,
+            panel=_WHAT,
+        ),
     ] = field(default_factory=dict)
     extractors: Annotated[
-        Sequence[str], Option("Score with this extractor; may be repeated.", flag="--extractor", same_trials=True)
+        Sequence[str],
+        Option("Score with this extractor; may be repeated.", flag="--extractor", same_trials=True, panel=_WHAT),
     ] = ()
     executor: Annotated[
         Literal["auto", "inline", "processes", "ray"],
-        Option("Where trials run; auto is processes where several can run at a time.", same_trials=True),
+        Option("Where trials run; auto is processes where several can run at a time.", same_trials=True, panel=_WHERE),
     ] = "auto"
-    workers: Annotated[int | None, Option("Processes.", otherwise="one per core or GPU", least=1, same_trials=True)] = (
-        None
-    )
-    ray_address: Annotated[str | None, Option("Ray's head.", otherwise="$RAY_ADDRESS, else one on this machine")] = None
-    gpus_per_trial: Annotated[
-        float | None, Option("GPU of a task on Ray, such as 0.25.", otherwise="1 where there are any", same_trials=True)
+    workers: Annotated[
+        int | None, Option("Processes.", otherwise="one per core or GPU", least=1, same_trials=True, panel=_WHERE)
     ] = None
-    cpus_per_trial: Annotated[float, Option("CPU cores of a task on Ray, and its threads.", same_trials=True)] = 1.0
+    ray_address: Annotated[
+        str | None, Option("Ray's head.", otherwise="$RAY_ADDRESS, else one on this machine", panel=_WHERE)
+    ] = None
+    gpus_per_trial: Annotated[
+        float | None,
+        Option(
+            "GPU of a task on Ray, such as 0.25.", otherwise="1 where there are any", same_trials=True, panel=_WHERE
+        ),
+    ] = None
+    cpus_per_trial: Annotated[
+        float, Option("CPU cores of a task on Ray, and its threads.", same_trials=True, panel=_WHERE)
+    ] = 1.0
     group: Annotated[
         int | None,
-        Option("Trials that train together.", otherwise="what is fastest on a GPU", least=1, same_trials=True),
+        Option(
+            "Trials that train together.", otherwise="what is fastest on a GPU", least=1, same_trials=True, panel=_WHERE
+        ),
     ] = None
     time_limit: Annotated[float | None, Option("Seconds one trial may take.", least=1)] = None
     retry_failed: Annotated[bool, Option("Run failed trials again.")] = False
@@ -100,14 +131,15 @@ class RunOptions:
         bool | str, Option("Whether MLflow is kept, in SQLite beside the results, or its tracking URI.", shell=False)
     ] = False
     experiment_prefix: Annotated[
-        str, Option("Put before the names of MLflow experiments.", variable="GAN_BENCH_EXPERIMENT_PREFIX")
+        str,
+        Option("Put before the names of MLflow experiments.", variable="GAN_BENCH_EXPERIMENT_PREFIX", panel=_MLFLOW),
     ] = ""
     join: Annotated[
         bool, Option("Share the suite with other processes, such as those of a Slurm array: no report, no MLflow.")
     ] = False
     fresh: Annotated[bool, Option("Ignore earlier records of these trials.")] = False
     allow_plugins: Annotated[
-        bool, Option("Run the Python files that the suite names under plugins.", same_trials=True)
+        bool, Option("Run the Python files that the suite names under plugins.", same_trials=True, panel=_WHAT)
     ] = False
     no_estimate: Annotated[
         bool,
@@ -210,10 +242,18 @@ def _whole(name: str, value: Any) -> int:  # noqa: ANN401 - what somebody passed
         raise UserError(f"{name} must be a whole number, not {value!r}") from None
 
 
+def _change(value: Any) -> str:  # noqa: ANN401 - of any field
+    from gan_bench.config.changes import Several
+
+    if isinstance(value, Several):
+        return ",".join(map(_change, value))
+    return json.dumps(value) if isinstance(value, (list, tuple, bool)) else str(value)
+
+
 def _texts(value: Any) -> list[str]:  # noqa: ANN401 - of any option
     """Write a value as the command line takes it: once, or once for each of its parts."""
     if isinstance(value, Mapping):
-        return [f"{k}={json.dumps(v) if isinstance(v, (list, tuple, bool)) else v}" for k, v in value.items()]
+        return [f"{name}={_change(each)}" for name, each in value.items()]
     if isinstance(value, (list, tuple)):
         return [",".join(map(str, value))] if isinstance(value[0], int) else list(value)
     return [str(value)]

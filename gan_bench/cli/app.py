@@ -43,6 +43,15 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 
+_EXAMPLES = "\n\n".join(
+    [
+        "Examples:",
+        "gan-bench run digits: the articles' question on small digits, in minutes",
+        "gan-bench run mnist --only dcgan --seeds 0-4 --dry-run: what would be trained, and how long it takes",
+        "gan-bench run mnist --set lr=1e-4,3e-4 --set loss=hinge: other values in every trial, swept where several",
+    ]
+)
+
 
 def _show_version(asked: bool) -> None:
     if asked:
@@ -59,12 +68,14 @@ def _options(
     pass
 
 
-@app.command()
+@app.command(epilog=_EXAMPLES)
 @with_run_options
 def run(
     suite: Annotated[str, typer.Argument(help="A name in benchmarks/ or a path to a YAML file.")],
     tracking_uri: TrackingUri = None,
-    no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Leave MLflow out.")] = False,
+    no_tracking: Annotated[
+        bool, typer.Option("--no-tracking", help="Leave MLflow out.", rich_help_panel="MLflow")
+    ] = False,
     tables: Tables = TablesChoice.RANKING,
     **asked: Any,  # noqa: ANN401 - the fields of RunOptions
 ) -> None:

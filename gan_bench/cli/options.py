@@ -82,6 +82,7 @@ TrackingUri = Annotated[
         envvar="MLFLOW_TRACKING_URI",
         callback=_refuse_password,
         help="MLflow \\[default: SQLite beside the results].",
+        rich_help_panel="MLflow",
     ),
 ]
 ExperimentPrefix = Annotated[
@@ -142,6 +143,7 @@ def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
                     help=_help(option),
                     min=option.least,
                     envvar=option.variable,
+                    rich_help_panel=option.panel,
                 ),
             ],
         )

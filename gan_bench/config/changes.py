@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -194,8 +195,24 @@ def _swept() -> type[BaseModel]:
 Sweep = _swept()
 
 
+class Several(tuple[Any, ...]):
+    """Values of one field that are swept, each in trials of its own."""
+
+    __slots__ = ()
+
+
+def combinations_of(changes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every combination of changes whose values are swept."""
+    names = list(changes)
+    for values in product(*(each if isinstance(each, Several) else (each,) for each in changes.values())):
+        yield dict(zip(names, values, strict=True))
+
+
 def parse_change(text: str) -> tuple[str, object]:
-    """Read a change as the command line writes it, ``loss=hinge`` or ``betas=[0.5, 0.999]``.
+    """Read a change as the command line writes it, ``loss=hinge``, ``betas=[0.5, 0.999]`` or ``lr=1e-4,3e-4``.
+
+    Returns:
+        The field, and its value or ``Several``.
 
     Raises:
         UserError: It is no change.
@@ -204,11 +221,40 @@ def parse_change(text: str) -> tuple[str, object]:
     if not equals or not name.strip():
         raise UserError(f'--set takes NAME=VALUE, such as lr=1e-4 or loss=hinge, not "{clip(text, 60)}"')
     try:
-        content = YamlDocument(Path("--set"), f"value: {value}").content
+        found = _value_of(f"[{value}]") if "," in value else None
+        if isinstance(found, list) and len(found) > 1:
+            return name.strip(), Several(tuple(each) if isinstance(each, list) else each for each in found)
+        return name.strip(), _value_of(value)
     except SuiteError as error:
         raise UserError(f"--set {clip(name, 60)}: {error}") from None
+
+
+def _value_of(text: str) -> object:
+    content = YamlDocument(Path("--set"), f"value: {text}").content
     assert isinstance(content, dict)  # noqa: S101 - it has one key
-    return name.strip(), content["value"]
+    return content["value"]
+
+
+_MEANT = {
+    **dict.fromkeys(("learning_rate", "learningrate", "lrate", "alpha"), "lr"),
+    **dict.fromkeys(("beta", "beta1", "beta_1", "beta2", "beta_2"), "betas"),
+    **dict.fromkeys(("batch", "bs", "batchsize"), "batch_size"),
+    **dict.fromkeys(("nz", "z", "z_dim", "latent_size", "noise_dim"), "latent_dim"),
+    **dict.fromkeys(("optim", "optimiser"), "optimizer"),
+    **dict.fromkeys(("n_epochs", "num_epochs"), "epochs"),
+    **dict.fromkeys(("criterion", "objective"), "loss"),
+    **dict.fromkeys(("gp", "lambda_gp"), "gradient_penalty"),
+    **dict.fromkeys(("model", "network", "net"), "architecture"),
+    **dict.fromkeys(("ema",), "ema_decay"),
+    **dict.fromkeys(("img_size", "size"), "image_size"),
+}
+"""What other programs call fields of a trial."""
+
+
+def field_hint(name: str, known: Iterable[str]) -> str:
+    """Return the field that a wrong name means, or the names that are close to it."""
+    meant = _MEANT.get(name.lower().replace("-", "_"))
+    return f'did you mean "{meant}"?' if meant in set(known) else did_you_mean(name, known)
 
 
 _EXAMPLES = {"lr": "1e-4", "loss": "hinge", "dataset": "digits", "architecture": "mlp", "betas": "[0.5, 0.999]"}
@@ -222,7 +268,7 @@ def check_changes(changes: Mapping[str, object]) -> None:
     """
     for name in changes:
         if name not in Changes.model_fields:
-            hint = did_you_mean(name, Changes.model_fields)
+            hint = field_hint(name, Changes.model_fields)
             raise UserError(f'--set: no field "{clip(name, 60)}" ({hint})')
         if changes[name] is None:
             raise UserError(f"--set {name}: a value is missing, such as {name}={_EXAMPLES.get(name, 1)}")
@@ -230,7 +276,8 @@ def check_changes(changes: Mapping[str, object]) -> None:
         if short in changes and (clash := [name for name in fields if name in changes]):
             raise UserError(f"--set: {short} sets both networks, so {clash[0]} cannot be given beside it")
     try:
-        Changes.model_validate({name: list(v) if isinstance(v, tuple) else v for name, v in changes.items()})
+        for each in combinations_of(changes):
+            Changes.model_validate({name: list(v) if isinstance(v, tuple) else v for name, v in each.items()})
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         said = f"{first['msg'][0].lower() + first['msg'][1:]}, got {quoted(first['input'])}"

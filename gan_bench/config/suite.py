@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gan_bench.config.changes import BOTH, Changes, Drawn, setting_name
+from gan_bench.config.changes import BOTH, Changes, Drawn, combinations_of, setting_name
 from gan_bench.config.cuts import Frame, PlanOptions
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.plugins import keep_plugins, load_plugin
@@ -92,7 +92,7 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
     suite, document = read(path)
     plugins = _run_plugins(suite, document, allowed=options.allow_plugins)
     frame = Frame.of(suite, options, document)
-    _check_count(suite, len(frame.seeds), document)
+    _check_count(suite, len(frame.seeds) * sum(1 for _ in combinations_of(options.changes)), document)
     templates = list(_templates(suite, frame, options, document))
     trials: dict[str, Trial] = {}
     for seed, template in itertools.product(frame.seeds, templates):
@@ -176,9 +176,12 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
             raise SuiteError(f'{at}: trials[{index}].recipe: unknown recipe "{clip(entry.recipe, 60)}" ({hint})')
         recipe = RECIPES[entry.recipe]
         values, provenance = recipe.values(), recipe.provenance()
-        given = _both({n: tuple(v) if isinstance(v, list) else v for n, v in options.changes.items()})
-        drawn = tuple(name for name in _both(_drawn(entry)) if name not in given)
-        for changes in ({**each, **given} for each in _expand(entry, where)):
+        asked = [
+            _both({n: tuple(v) if isinstance(v, list) else v for n, v in each.items()})
+            for each in combinations_of(options.changes)
+        ]
+        drawn = tuple(name for name in _both(_drawn(entry)) if name not in asked[0])
+        for changes in ({**each, **given} for each in _expand(entry, where) for given in asked):
             try:
                 _check_betas({**values, **changes}, changes)
                 config = _config(suite, results_name(suite.suite, options), recipe.name, {**values, **changes}, frame)

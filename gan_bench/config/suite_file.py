@@ -10,11 +10,22 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag, ValidationError
 from pydantic_core import PydanticCustomError
 
-from gan_bench.config.changes import Changes, Drawn, Epochs, ImageSize, Name, Samples, Seed, Strict, Sweep, Whole
+from gan_bench.config.changes import (
+    Changes,
+    Drawn,
+    Epochs,
+    ImageSize,
+    Name,
+    Samples,
+    Seed,
+    Strict,
+    Sweep,
+    Whole,
+    field_hint,
+)
 from gan_bench.config.trial import RESERVED_NAMES
 from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, quoted
 from gan_bench.core.errors import SuiteError
-from gan_bench.core.registry import did_you_mean
 
 MAX_BYTES = 1 << 19
 MAX_MESSAGES = 20
@@ -153,7 +164,7 @@ def _messages(document: YamlDocument, error: ValidationError) -> Iterator[str]:
         unknown, missing = (detail["type"] == kind for kind in ("extra_forbidden", "missing"))
         where = document.nearest(place[:-1] if missing else place, key=unknown)
         if unknown:
-            said = f"unknown field ({did_you_mean(str(place[-1]), _fields_at(place[:-1]))})"
+            said = f"unknown field ({field_hint(str(place[-1]), _fields_at(place[:-1]))})"
         elif missing:
             said = "this field is required"
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.suite_file import parse
 from gan_bench.core.errors import SuiteError, UserError
+from gan_bench.run_options import RunOptions
 
 GOOD = """\
 suite: s
@@ -321,6 +323,11 @@ def test_changes_of_the_command_line_mark_the_suite(tmp_path):
         ("looss=hinge", '--set: no field "looss" (did you mean "loss"?)'),
         ("betas=[0.5]", "--set betas: list should have at least 2 items"),
         ("lr=[", "--set lr: --set:1:"),
+        ("lr=1e-4,x", "--set lr: input should be a valid number, got 'x'"),
+        ("lr=1e-4,5", "--set lr: input should be less than 1, got 5"),
+        ("learning_rate=1e-4", '--set: no field "learning_rate" (did you mean "lr"?)'),
+        ("batch=32", '--set: no field "batch" (did you mean "batch_size"?)'),
+        ("z_dim=32", '--set: no field "z_dim" (did you mean "latent_dim"?)'),
     ],
 )
 def test_changes_that_cannot_be(text, said):
@@ -330,6 +337,37 @@ def test_changes_that_cannot_be(text, said):
     assert dict(map(parse_change, ["lr=1e-4", "loss=hinge", "spectral_norm=true"])) == {
         "lr": 1e-4, "loss": "hinge", "spectral_norm": True
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("lr=1e-4", 1),
+        ("lr=1e-4,3e-4", 2),
+        ("betas=[0.5,0.999]", 1),
+        ("betas=[0.5, 0.999], [0.9, 0.999]", 2),
+        ("loss=hinge,bce", 2),
+        ("lr=1e-4,1e-4", 1),
+    ],
+)
+def test_a_change_with_several_values_is_swept(tmp_path, text, count):
+    """As a suite's own sweep of the same values is, trial by trial."""
+    once = random_plan(tmp_path, "dataset: [digits]")
+    swept = random_plan(tmp_path, "dataset: [digits]", changes=dict([parse_change(text)]))
+    assert len(swept.trials) == count * len(once.trials)
+    name, value = parse_change(text)
+    options = RunOptions("s", changes={name: value})
+    assert dict([parse_change(shlex.split(options.command())[-1])]) == {name: value}
+
+
+def test_sweeps_of_two_changes_are_their_product_and_are_counted(tmp_path):
+    both = dict(map(parse_change, ["lr=1e-4,2e-4,3e-4", "batch_size=32,64"]))
+    once = random_plan(tmp_path, "dataset: [digits]")
+    assert len(random_plan(tmp_path, "dataset: [digits]", changes=both).trials) == 6 * len(once.trials)
+    many = "lr=" + ",".join(f"{i}e-7" for i in range(1, 400)) + "\n"
+    wide = dict(map(parse_change, [many.strip(), "batch_size=" + ",".join(map(str, range(2, 402)))]))
+    with pytest.raises(UserError, match="trials; at most"):
+        random_plan(tmp_path, "dataset: [digits]", changes=wide)
 
 
 def test_only_takes_a_glob_or_a_part_of_a_name(tmp_path):

@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from gan_bench.config.changes import Several, parse_change
+from gan_bench.core.errors import UserError
 from gan_bench.core.text import duration, matches, plural
 from gan_bench.report.study.study import Study
 
@@ -110,13 +112,16 @@ def _options(words: list[str]) -> list[list[str]]:
 def _all(fits: Callable[[Mapping[str, Any], str], bool], configs: list[Mapping[str, Any]], value: str) -> bool:
     try:
         return all(fits(config, value) for config in configs)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, UserError):
         return False
 
 
 def _is_set(config: Mapping[str, Any], change: str) -> bool:
-    """True if a trial has the value that ``--set NAME=VALUE`` gives; of both networks where it names both."""
-    name, _, text = change.partition("=")
+    """True if a trial has a value that ``--set NAME=VALUE`` gives; of both networks where it names both."""
+    name, given = parse_change(change)
+    if isinstance(given, Several):
+        return any(_is_set(config, f"{name}={json.dumps(each)}") for each in given)
+    text = change.partition("=")[2]
     names = [name] if name in config else [f"{name}_g", f"{name}_d"]
     return all(str(config[each]) == text or json.dumps(config[each]) == text or _number(config[each]) == _number(text)
                for each in names)  # fmt: skip
