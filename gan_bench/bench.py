@@ -199,7 +199,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
         todo=todo,
         blocked=blocked,
         retrain={
-            trial.id: _retrain(states[trial.id], options.folder / plan.suite)
+            trial.id: _why_retrained(states[trial.id], options.folder / plan.suite)
             for trial in todo
             if states[trial.id].retrain
         },
@@ -211,10 +211,10 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     )
 
 
-def _retrain(state: State, suite_folder: Path) -> str:
+def _why_retrained(state: State, suite_folder: Path) -> str:
     """Return why a finished trial is trained again, and where its earlier record is kept."""
     why = str(state.retrain).removesuffix(f"; {REMEDY}")
-    return f"{why} (its earlier record is kept in {suite_folder / state.keep})" if state.keep else why
+    return f"{why} (its earlier record goes to {suite_folder / state.keep})" if state.keep else why
 
 
 def _epochs_kept(results: Path, trial: Trial, place: Place, found: Survey) -> int:

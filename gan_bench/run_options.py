@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import operator
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import KW_ONLY, MISSING, dataclass, field, fields
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
+from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from gan_bench.core.errors import UserError
+from gan_bench.core.registry import fits
 
 if TYPE_CHECKING:
     from gan_bench.config.cuts import PlanOptions
@@ -26,7 +29,7 @@ class Option:
     Attributes:
         help: What it does.
         flag: Its name on the command line, where it is not that of the field.
-        text: Whether the command line takes one text, which its own code reads.
+        parsed: Whether the command line takes one text, which code of its own parses.
         otherwise: What happens without it, where the default does not say it.
         variable: The environment variable that sets it on the command line.
         least: The least value.
@@ -37,7 +40,7 @@ class Option:
 
     help: str
     flag: str | None = None
-    text: bool = False
+    parsed: bool = False
     otherwise: str | None = None
     variable: str | None = None
     least: int | None = None
@@ -81,7 +84,7 @@ class RunOptions:
         int | None, Option("Generated images per evaluation.", least=2, same_trials=True, panel=_WHAT)
     ] = None
     seeds: Annotated[
-        Sequence[int] | None, Option("Seeds, such as 0,1,2 or 0-4.", text=True, same_trials=True, panel=_WHAT)
+        Sequence[int] | None, Option("Seeds, such as 0,1,2 or 0-4.", parsed=True, same_trials=True, panel=_WHAT)
     ] = None
     only: Annotated[
         str | None, Option("Run only trials whose names match this glob or contain it.", same_trials=True, panel=_WHAT)
@@ -152,9 +155,12 @@ class RunOptions:
     quiet: Annotated[bool, Option("Print nothing.", shell=False)] = True
 
     def __post_init__(self) -> None:
+        defaults = {each.name: {} if each.default is MISSING else each.default for each in fields(self)}
         for name, (kind, option) in declared().items():
-            checked = _checked(name, getattr(self, name), kind, option)
-            object.__setattr__(self, name, checked)
+            value = getattr(self, name)
+            if value is None:
+                value = defaults[name]
+            object.__setattr__(self, name, _checked(name, value, kind, option))
 
     @cached_property
     def folder(self) -> Path:
@@ -208,7 +214,8 @@ class RunOptions:
         defaults = {each.name: each.default for each in fields(self)}
         for name, (_, option) in declared().items():
             value = getattr(self, name)
-            if not option.same_trials or not value or str(value) == str(defaults[name]):
+            is_empty = value is None or value is False or (isinstance(value, Sized) and not len(value))
+            if not option.same_trials or is_empty or str(value) == str(defaults[name]):
                 continue
             flag = option.flag or f"--{name.replace('_', '-')}"
             words += [flag] if value is True else [word for text in _texts(value) for word in (flag, text)]
@@ -230,9 +237,22 @@ def _checked(name: str, value: Any, kind: Any, option: Option) -> Any:  # noqa: 
         return None
     if int in get_args(kind):
         value = _whole(name, value)
+    if float in (kind, *get_args(kind)) and isinstance(value, Real) and not isinstance(value, bool):
+        value = float(value)  # of any type, NumPy's included
+    kinds = get_args(kind) if get_origin(kind) is UnionType else (kind,)
+    if not fits(value, kind) or (isinstance(value, str) and str not in kinds):  # a text is a sequence too
+        raise UserError(f"{name} must be {_described(kind)}, not {value!r}")
     if option.least is not None and value < option.least:
         raise UserError(f"{name} must be at least {option.least}, not {value!r}")
     return value
+
+
+def _described(kind: Any) -> str:  # noqa: ANN401 - a type
+    """Write a type for people."""
+    kinds = get_args(kind) if get_origin(kind) is UnionType else (kind,)
+    words = {str: "text", Path: "a path", float: "a number", int: "a whole number", bool: "True or False"}
+    found = [words[each] for each in kinds if each in words]
+    return " or ".join(found) or ("names with values" if get_origin(kind) is Mapping else "a list")
 
 
 def _whole(name: str, value: Any) -> int:  # noqa: ANN401 - what somebody passed
@@ -254,6 +274,6 @@ def _texts(value: Any) -> list[str]:  # noqa: ANN401 - of any option
     """Write a value as the command line takes it: once, or once for each of its parts."""
     if isinstance(value, Mapping):
         return [f"{name}={_change(each)}" for name, each in value.items()]
-    if isinstance(value, (list, tuple)):
-        return [",".join(map(str, value))] if isinstance(value[0], int) else list(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return list(value) if isinstance(value[0], str) else [",".join(map(str, value))]
     return [str(value)]

@@ -172,7 +172,7 @@ def _shown(kind: Any, option: Option) -> Any:  # noqa: ANN401 - types
     """Return the type that an option has on the command line."""
     if get_origin(kind) is Literal or kind in (bool, str, float):
         return kind
-    if option.text:
+    if option.parsed:
         return str | None
     if kind == str | Path:
         return Path

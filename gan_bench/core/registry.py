@@ -48,7 +48,7 @@ def wrong_fields(entry: object) -> Iterator[tuple[str, str]]:
     hints = get_type_hints(type(entry))
     for each in fields(entry):
         value, wanted = getattr(entry, each.name), hints[each.name]
-        if not _fits(value, wanted):
+        if not fits(value, wanted):
             yield each.name, f"it must be {_spelled(wanted)}, not {value!r:.60}"
 
 
@@ -60,11 +60,13 @@ def _spelled(wanted: Any) -> str:  # noqa: ANN401 - any annotation
     )
 
 
-def _fits(value: object, wanted: Any) -> bool:  # noqa: ANN401 - any annotation
+def fits(value: object, wanted: Any) -> bool:  # noqa: ANN401 - any annotation
     """True unless a value clearly is not of an annotated type; whole numbers count as floats, truth values not."""
     origin, arguments = get_origin(wanted), get_args(wanted)
+    if wanted is Any:
+        return True
     if origin in (Union, UnionType):
-        return any(_fits(value, each) for each in arguments)
+        return any(fits(value, each) for each in arguments)
     if origin is Literal:
         return value in arguments
     if wanted in (int, float):
@@ -77,11 +79,11 @@ def _fits(value: object, wanted: Any) -> bool:  # noqa: ANN401 - any annotation
 
 def _members_fit(value: Any, origin: Any, arguments: tuple[Any, ...]) -> bool:  # noqa: ANN401 - any value and annotation
     if origin in (dict, Mapping):
-        return all(_fits(key, arguments[0]) and _fits(item, arguments[1]) for key, item in value.items())
+        return all(fits(key, arguments[0]) and fits(item, arguments[1]) for key, item in value.items())
     if origin is tuple and arguments[-1] is not Ellipsis:
-        return len(value) == len(arguments) and all(map(_fits, value, arguments))
+        return len(value) == len(arguments) and all(map(fits, value, arguments))
     if origin in (frozenset, set, list, tuple):
-        return all(_fits(each, arguments[0]) for each in value)
+        return all(fits(each, arguments[0]) for each in value)
     return True
 
 

@@ -6,6 +6,7 @@ import itertools
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -337,6 +338,41 @@ def test_changes_that_cannot_be(text, said):
     assert dict(map(parse_change, ["lr=1e-4", "loss=hinge", "spectral_norm=true"])) == {
         "lr": 1e-4, "loss": "hinge", "spectral_norm": True
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"only": 5}, "only must be text, not 5"),
+        ({"results": 3}, "results must be text or a path, not 3"),
+        ({"epochs": 1.5}, "epochs must be a whole number, not 1.5"),
+        ({"extractors": "abc"}, "extractors must be a list, not 'abc'"),
+        ({"seeds": "0,1"}, "seeds must be a list, not '0,1'"),
+        ({"changes": [1]}, r"changes must be names with values, not \[1\]"),
+        ({"fresh": "yes"}, "fresh must be True or False, not 'yes'"),
+        ({"time_limit": "3"}, "time_limit must be a number, not '3'"),
+        ({"tracking": 3}, "tracking must be True or False or text, not 3"),
+        ({"workers": 0}, "workers must be at least 1, not 0"),
+        ({"engine": "x"}, "engine must be one of auto, reference, fast, not 'x'"),
+    ],
+)
+def test_options_that_cannot_be(options, said):
+    with pytest.raises(UserError, match=said):
+        RunOptions("digits", **options)
+
+
+def test_options_of_any_number_s_type_and_none_are_taken():
+    found = RunOptions(
+        "digits", epochs=np.int64(3), time_limit=np.float32(2), seeds=range(2), changes=None, device=None
+    )
+    assert (found.epochs, found.time_limit, found.changes, found.device) == (3, 2.0, {}, "auto")
+    assert type(found.epochs) is int
+    assert type(found.time_limit) is float
+    assert found.plan.seeds == (0, 1)
+    assert found.command() == "gan-bench run digits --epochs 3 --seeds 0,1"
+    assert RunOptions(Path("a b.yaml"), gpus_per_trial=0, seeds=[0]).command() == (
+        "gan-bench run 'a b.yaml' --seeds 0 --gpus-per-trial 0.0"
+    )
 
 
 @pytest.mark.parametrize(

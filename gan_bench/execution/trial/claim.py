@@ -76,12 +76,12 @@ class KnowsIdentity(Protocol):
 
 def state_of(results: Path, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
     """Find out what an earlier run left: is it finished, with the files, images and networks that are there now?"""
-    return _state(Earlier(RecordDirectory.of(results, trial)), trial, knows, policy)
+    return _state_of(Earlier(RecordDirectory.of(results, trial)), trial, knows, policy)
 
 
-def _state(earlier: Earlier, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
+def _state_of(earlier: Earlier, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
     try:
-        state = _state_of(earlier, trial, knows, policy)
+        state = _judge(earlier, trial, knows, policy)
         if not state.finished:
             earlier.require_access()
     except UnreadableError as error:
@@ -89,7 +89,7 @@ def _state(earlier: Earlier, trial: Trial, knows: KnowsIdentity, policy: Policy)
     return state
 
 
-def _state_of(earlier: Earlier, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
+def _judge(earlier: Earlier, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
     if not policy.is_terminal(earlier):
         if fault := earlier.content_fault():
             return State(finished=False, retrain=fault, keep=DAMAGED)
@@ -114,7 +114,7 @@ def _to_continue(directory: RecordDirectory, trial: Trial, context: RunContext, 
         UnreadableError: What is there can neither be read nor replaced.
     """
     earlier = Earlier(directory)
-    state = _state(earlier, trial, context, policy)
+    state = _state_of(earlier, trial, context, policy)
     if state.blocked:
         raise UnreadableError(state.blocked)
     if state.finished:

@@ -39,7 +39,7 @@ def proposal(study: Study, factors: list[pd.DataFrame], *, scored: bool) -> str 
         return f"Next: `{command}` continues; {plural(left, 'trial')} left."
     if not scored or not command:
         return None
-    full = _with(command, "--profile", "full")
+    full = _with(_without(command, *_CAPS), "--profile", "full")
     whole = f"Next: the suite's whole protocol, `{full}`." if study.profile == "quick" else None
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
         return whole
@@ -70,6 +70,8 @@ _OF_PLAN = {
     "--set": lambda config, value: _is_set(config, value),  # noqa: PLW0108 - defined below
 }
 """Options that change trials, with what says whether a trial has their value."""
+_CAPS = ("--epochs", "--train-limit", "--samples")
+"""Options that cut a suite's protocol down."""
 _CHOOSING = ("--only", "--seeds", "--profile")
 """Options that choose trials: those of the study are chosen by what they are."""
 
@@ -140,6 +142,12 @@ def _pattern(names: list[str], others: tuple[str, ...]) -> str | None:
     prefix = prefix.partition(",")[0].rstrip("-")
     is_theirs = not prefix or any(matches(other, f"{prefix}*") for other in others)
     return None if is_theirs else f"{prefix}*"
+
+
+def _without(command: str, *names: str) -> str:
+    """Return a command without some options."""
+    words, *options = _options(shlex.split(command))
+    return shlex.join([*words, *(word for option in options if option[0] not in names for word in option)])
 
 
 def _with(command: str, option: str, value: str) -> str:
