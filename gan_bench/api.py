@@ -172,13 +172,15 @@ def _taking(make: Callable[P, RunOptions]) -> Callable[[Callable[[RunOptions], R
     def changed(work: Callable[[RunOptions], RunResult]) -> Callable[P, RunResult]:
         @wraps(work)
         def run(*arguments: P.args, **named: P.kwargs) -> RunResult:
+            run.__signature__.bind(*arguments, **named)  # type: ignore[attr-defined]  # errors name this function
             return work(make(*arguments, **named))
 
         asked, kinds = inspect.signature(make), {name: kind for name, (kind, _) in declared().items()}
         plain = [each.replace(annotation=kinds.get(name, each.annotation)) for name, each in asked.parameters.items()]
         run.__signature__ = inspect.Signature(plain, return_annotation=RunResult)  # type: ignore[attr-defined]
-        listed = "\n".join(f"        {name}: {option.help}" for name, (_, option) in declared().items())
+        listed = "\n".join(f"        {name}: {option.explained}" for name, (_, option) in declared().items())
         run.__doc__ = str(work.__doc__).replace("        options: Them.", listed)
+        run.__annotations__ = {each.name: each.annotation for each in plain} | {"return": RunResult}
         del run.__wrapped__  # its signature would win
         return run
 

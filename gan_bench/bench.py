@@ -26,7 +26,7 @@ from gan_bench.execution.cluster.connection import Cluster, connected
 from gan_bench.execution.cluster.executor import OnCluster, run_ray
 from gan_bench.execution.preflight.baselines import real_baselines
 from gan_bench.execution.preflight.checks import Survey, check_space, locks_remark, survey
-from gan_bench.execution.preflight.estimate import Estimate, estimate, unmeasured
+from gan_bench.execution.preflight.estimate import TimeEstimate, estimate, unmeasured
 from gan_bench.execution.preflight.placement import Place, ThisProcess, check_known, choose_pool
 from gan_bench.execution.trial.claim import Policy, State, state_of
 from gan_bench.execution.trial.context import RunContext
@@ -73,7 +73,7 @@ class Preparation:
     blocked: dict[str, str] = field(default_factory=dict)
     retrain: dict[str, str] = field(default_factory=dict)
     pool: WorkerPoolConfig | None = None
-    estimate: Estimate | None = None
+    estimate: TimeEstimate | None = None
     problem: str | None = None
     remarks: list[str] = field(default_factory=list)
     cluster: Cluster | None = None

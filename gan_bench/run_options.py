@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import shlex
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import KW_ONLY, MISSING, dataclass, field, fields
 from functools import cached_property
 from numbers import Real
@@ -36,6 +36,7 @@ class Option:
         same_trials: Whether a command must have it to run the same trials again.
         shell: Whether the command line has it at all; it may have others in its place.
         panel: Under which head of the help it stands.
+        python: What it does as an argument, where that is not ``help``.
     """
 
     help: str
@@ -47,6 +48,13 @@ class Option:
     same_trials: bool = False
     shell: bool = True
     panel: str = "How it goes on"
+    python: str = ""
+
+    @property
+    def explained(self) -> str:
+        """What it does as an argument of ``gan_bench.run``, with what happens without it."""
+        text = self.python or self.help
+        return text if self.otherwise is None else f"{text[:-1]}; by default {self.otherwise}."
 
 
 _WHAT, _WHERE, _MLFLOW = "What is trained", "Where", "MLflow"
@@ -84,7 +92,14 @@ class RunOptions:
         int | None, Option("Generated images per evaluation.", least=2, same_trials=True, panel=_WHAT)
     ] = None
     seeds: Annotated[
-        Sequence[int] | None, Option("Seeds, such as 0,1,2 or 0-4.", parsed=True, same_trials=True, panel=_WHAT)
+        Sequence[int] | None,
+        Option(
+            "Seeds, such as 0,1,2 or 0-4.",
+            python="Seeds instead of the suite's.",
+            parsed=True,
+            same_trials=True,
+            panel=_WHAT,
+        ),
     ] = None
     only: Annotated[
         str | None, Option("Run only trials whose names match this glob or contain it.", same_trials=True, panel=_WHAT)
@@ -94,13 +109,20 @@ class RunOptions:
         Option(
             "Set a value in every trial, such as lr=1e-4, or sweep some: lr=1e-4,3e-4; may be repeated.",
             flag="--set",
+            python='Values set in every trial: {"lr": 1e-4, "loss": "hinge"}.',
             same_trials=True,
             panel=_WHAT,
         ),
     ] = field(default_factory=dict)
     extractors: Annotated[
         Sequence[str],
-        Option("Score with this extractor; may be repeated.", flag="--extractor", same_trials=True, panel=_WHAT),
+        Option(
+            "Score with this extractor; may be repeated.",
+            python="Names of extractors instead of the suite's.",
+            flag="--extractor",
+            same_trials=True,
+            panel=_WHAT,
+        ),
     ] = ()
     executor: Annotated[
         Literal["auto", "inline", "processes", "ray"],
@@ -161,6 +183,10 @@ class RunOptions:
             if value is None:
                 value = defaults[name]
             object.__setattr__(self, name, _checked(name, value, kind, option))
+        if self.seeds is not None:
+            object.__setattr__(self, "seeds", tuple(_whole("seed", seed) for seed in self.seeds))
+        object.__setattr__(self, "extractors", tuple(self.extractors))
+        object.__setattr__(self, "changes", dict(self.changes))
 
     @cached_property
     def folder(self) -> Path:
@@ -180,10 +206,10 @@ class RunOptions:
             epochs=self.epochs,
             train_limit=self.train_limit,
             samples=self.samples,
-            seeds=None if self.seeds is None else tuple(_whole("seed", seed) for seed in self.seeds),
+            seeds=None if self.seeds is None else tuple(self.seeds),
             only=self.only,
-            changes=dict(self.changes or {}),
-            extractors=tuple(self.extractors or ()) or None,
+            changes=self.changes,
+            extractors=tuple(self.extractors) or None,
             allow_plugins=self.allow_plugins,
         )
 
@@ -239,6 +265,8 @@ def _checked(name: str, value: Any, kind: Any, option: Option) -> Any:  # noqa: 
         value = _whole(name, value)
     if float in (kind, *get_args(kind)) and isinstance(value, Real) and not isinstance(value, bool):
         value = float(value)  # of any type, NumPy's included
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Sequence, Mapping)):
+        value = list(value)  # a set, a generator, an array
     kinds = get_args(kind) if get_origin(kind) is UnionType else (kind,)
     if not fits(value, kind) or (isinstance(value, str) and str not in kinds):  # a text is a sequence too
         raise UserError(f"{name} must be {_described(kind)}, not {value!r}")

@@ -22,12 +22,13 @@ STALE_SECONDS = 86_400.0
 """Age from which what lies aside in a folder that several processes write to belongs to none that lives."""
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str, mode: int | None = None) -> None:
     """Write a file aside, force it to disk and rename it over the old one.
 
     Args:
         path: The file; its folder must exist.
         content: Bytes, or text written as UTF-8.
+        mode: Its permissions, or None for those of every new file.
 
     Raises:
         OSError: The file cannot be written; the old one stands and nothing is left beside it.
@@ -38,6 +39,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
+            if mode is not None:
+                aside.chmod(mode)
             os.fsync(file.fileno())
         aside.replace(path)
     except BaseException:
@@ -93,7 +96,7 @@ def remove_leftovers(folder: Path, idle: float = STALE_SECONDS) -> None:
         folder: Where; files in folders below it stay. Of folders only those go that were being deleted.
         idle: Seconds since a file was last written; 0 takes all, for folders with one owner.
     """
-    for path in (*folder.glob(f".*{ASIDE}"), *folder.glob(f".*{ASIDE}-*")):  # SQLite keeps files beside its own
+    for path in folder.glob(f".*{ASIDE}"):
         with contextlib.suppress(OSError):  # gone meanwhile, or not ours to remove
             if idle and time.time() - path.lstat().st_mtime <= idle:
                 continue
@@ -130,7 +133,7 @@ def _open_regular(path: Path, flags: int) -> int:
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "it is no file", str(path))
-        if flags & os.O_TRUNC and os.fstat(handle).st_nlink == 1:
+        if flags & os.O_TRUNC and os.fstat(handle).st_nlink <= 1:
             os.ftruncate(handle, 0)
     except OSError:
         os.close(handle)
@@ -140,7 +143,8 @@ def _open_regular(path: Path, flags: int) -> int:
 
 def own_copy(path: Path) -> None:
     """Replace one of several names of a file by a copy, so that the others keep what they have."""
-    write_atomically(path, path.read_bytes())
+    mode = stat.S_IMODE(path.stat().st_mode)
+    write_atomically(path, path.read_bytes(), mode)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -178,7 +178,7 @@ def _remove_temporary_files(directory: RecordDirectory) -> None:
 
 
 def snapshot(directory: RecordDirectory) -> dict[str, Any]:
-    """Force the growing files to disk and write_trial what a checkpoint relies on: it never knows more than they hold.
+    """Force the growing files to disk and describe what a checkpoint relies on: it never knows more than they hold.
 
     Returns:
         ``offsets``, the lengths of the growing files in bytes; ``digests``, the SHA-256 of these and of the samples.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import itertools
 import os
 import re
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from gan_bench.core.atomic import ASIDE, own_copy, remove_leftovers
+from gan_bench.core.atomic import ASIDE, STALE_SECONDS, own_copy
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
 from gan_bench.records.json_files import unreadable
@@ -56,11 +58,13 @@ def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
         UserError: One that is not ours is broken, or it is locked, or may not be read or written.
         Exception: Any error of MLflow when it cannot open it for another reason.
     """
-    remove_leftovers(file.parent)
+    _remove_leftovers(file)
     if file.exists() and file.stat().st_size:
         if is_ours and file.stat().st_nlink > 1:  # a backup by hard links would change with it
             _let_go(uri)
+            _refuse_locked(file)
             own_copy(file)
+            yield f"{file} had another name too, as of a backup, and is a copy now; restart `gan-bench ui`"
         try:
             check_database(uri, file)
             return
@@ -76,12 +80,40 @@ def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
                     "makes it again"
                 ) from None
             yield _replaced(uri, file, error)
-    elif any(os.path.lexists(file.with_name(file.name + end)) for end in _COMPANIONS[1:]):
+    elif is_ours and any(os.path.lexists(file.with_name(file.name + end)) for end in _COMPANIONS[1:]):
+        _refuse_locked(file)  # another process may be making it
         kept = _set_aside(file)  # of a database that is gone; SQLite would play it into the new one
         yield f"what SQLite left beside {file} is kept as {kept.name}*"
     if file.parent.is_dir():
         _create(uri, file)
     open_database(uri)
+
+
+def _refuse_locked(file: Path) -> None:
+    """Refuse a database that another process writes to just now.
+
+    Raises:
+        UserError: One does.
+    """
+    if not file.is_file():
+        return
+    address = f"{file.resolve().as_uri()}?mode=rw"
+    try:
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=1.0)) as database:
+            database.execute("BEGIN EXCLUSIVE")
+            database.rollback()
+    except sqlite3.Error as error:
+        if why := refused(file, error):
+            raise UserError(why) from None
+
+
+def _remove_leftovers(file: Path) -> None:
+    """Remove what killed processes left of a database that they were making, a day ago or longer."""
+    for end in _COMPANIONS:
+        for path in file.parent.glob(f".{glob.escape(file.name)}.{'[0-9a-f]' * 8}{ASIDE}{end}"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.lstat().st_mtime > STALE_SECONDS:
+                    path.unlink()
 
 
 def refused(file: Path, error: BaseException) -> str | None:

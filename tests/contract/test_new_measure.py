@@ -14,7 +14,7 @@ from test_measures import score, seen
 
 from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.trial import EvaluationConfig, Trial
-from gan_bench.metrics.measures.base import FeatureMetric, SampledEstimate
+from gan_bench.metrics.measures.base import Estimate, FeatureMetric
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.build import ReportTables
 from gan_bench.report.study.frame import build_frames
@@ -37,7 +37,7 @@ class Brightness(FeatureMetric):
         self.total += features.double().mean(1).sum()
 
     def compute(self):
-        return {"brightness": SampledEstimate(float(self.total) / self.setup.samples)}
+        return {"brightness": Estimate(float(self.total) / self.setup.samples)}
 
 
 @pytest.fixture

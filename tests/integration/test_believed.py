@@ -159,6 +159,13 @@ def test_no_card_and_no_champion_of_a_setting_with_an_edited_seed(results, tmp_p
         list(champions(results))
 
 
+def test_no_champion_of_a_study_with_an_edited_history(results):
+    """Its scores are whole; what happened on the way is not what was saved."""
+    flip(record(results).history)
+    with pytest.raises(RecordError, match="seed=0 is altered: "):
+        list(champions(results))
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("latent_dim", 3), ("latent_dim", "64"), ("architecture", ["mlp"]), ("seed", {}), ("latent", 1)],

@@ -22,13 +22,16 @@ from typer.testing import CliRunner
 
 import gan_bench as gb
 from gan_bench.cli.app import app
+from gan_bench.core.atomic import open_own
 from gan_bench.core.errors import UserError
 from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers.executors import run_inline
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
 from gan_bench.records.verify import verify
+from gan_bench.tracking.database import prepare_database
 from gan_bench.tracking.replay import replay
 from gan_bench.tracking.uri import default_uri
 
@@ -231,3 +234,53 @@ def test_a_suite_from_a_pipe_is_kept_as_it_was_read(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "r" / "small" / "suite.yaml").read_text() == SMALL
+
+
+def test_only_what_gan_bench_was_making_is_removed_beside_a_database(whole, tmp_path):
+    results = shutil.copytree(whole, tmp_path / "results")
+    kept = [
+        results / name
+        for name in (".notes.aside", ".x.aside-old.txt", ".mlflow.db.aside", ".mlflow.db.12345678.asidex")
+    ]
+    left = [results / f".mlflow.db.0123abcd.aside{end}" for end in ("", "-journal")]
+    for path in (*kept, *left):
+        path.write_text("x")
+        os.utime(path, (0, 0))
+    replay(results, default_uri(results))
+    assert [path.exists() for path in (*kept, *left)] == [True] * 4 + [False] * 2
+
+
+def test_a_database_that_another_program_makes_is_left_to_it(tmp_path):
+    """It has a journal and no bytes yet."""
+    file = tmp_path / "shared.db"
+    maker = sqlite3.connect(file, isolation_level=None)
+    maker.execute("BEGIN IMMEDIATE")
+    maker.execute("CREATE TABLE a (b)")
+    with contextlib.suppress(Exception):
+        list(prepare_database(f"sqlite:///{file}", file, is_ours=False))
+    assert not list(tmp_path.glob("*.broken*"))
+    maker.execute("COMMIT")
+
+
+def test_a_copy_of_its_own_keeps_its_rights(tmp_path):
+    file = tmp_path / "a"
+    file.write_bytes(b"x")
+    file.chmod(0o600)
+    os.link(file, tmp_path / "b")
+    with open_own(file, os.O_WRONLY | os.O_APPEND) as own:
+        own.write(b"y")
+    assert (file.read_bytes(), (tmp_path / "b").read_bytes(), file.stat().st_mode & 0o777) == (b"xy", b"x", 0o600)
+
+
+def test_what_is_kept_is_kept_before_anything_that_may_be_interrupted(stopped, results, monkeypatch):
+    """The end of the record that says so is taken away a moment later."""
+    _, trial, _ = stopped
+    directory = RecordDirectory.of(results, trial)
+    for path in directory.path.glob("checkpoint*"):
+        path.unlink()
+    monkeypatch.setattr(RunContext, "prepare", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        go_on(results, trial)
+    monkeypatch.undo()
+    assert go_on(results, trial).status is Status.DONE
+    assert len(list((results / trial.config.suite / ".damaged").iterdir())) == 1

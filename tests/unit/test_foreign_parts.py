@@ -27,7 +27,7 @@ from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers.executors import run_inline
 from gan_bench.metrics.extractors import EXTRACTORS, ExtractorEntry, load_extractor
 from gan_bench.metrics.features import Features
-from gan_bench.metrics.measures.base import FeatureMetric, SampledEstimate, metric_class
+from gan_bench.metrics.measures.base import Estimate, FeatureMetric, metric_class
 from gan_bench.models.losses import LOSSES, Loss
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
@@ -66,15 +66,15 @@ def raises(error):
 
 
 GIVEN = {
-    "nan": SampledEstimate(math.nan),
-    "inf": SampledEstimate(math.inf),
-    "text": SampledEstimate("3.0"),
-    "tensor": SampledEstimate(torch.ones(3)),
-    "list": SampledEstimate([1.0]),
-    "complex": SampledEstimate(1 + 2j),
-    "bool": SampledEstimate(True),
-    "huge": SampledEstimate(1e308),
-    "spread": SampledEstimate(1.0, std="wide"),
+    "nan": Estimate(math.nan),
+    "inf": Estimate(math.inf),
+    "text": Estimate("3.0"),
+    "tensor": Estimate(torch.ones(3)),
+    "list": Estimate([1.0]),
+    "complex": Estimate(1 + 2j),
+    "bool": Estimate(True),
+    "huge": Estimate(1e308),
+    "spread": Estimate(1.0, std="wide"),
     "no estimate": 1.0,
     "nothing": None,
 }
@@ -142,7 +142,7 @@ def test_a_measure_that_gives_no_number_has_no_value_and_says_why(tmp_path, odd,
 
 @pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.float64(0.5), np.int64(2)])
 def test_every_real_number_is_a_value(tmp_path, odd, value):
-    odd(given=SampledEstimate(value))
+    odd(given=Estimate(value))
     assert scores_of(tmp_path, digits_trial())["odd"]["value"] == float(value)
 
 

@@ -370,6 +370,10 @@ def test_options_of_any_number_s_type_and_none_are_taken():
     assert type(found.time_limit) is float
     assert found.plan.seeds == (0, 1)
     assert found.command() == "gan-bench run digits --epochs 3 --seeds 0,1"
+    for seeds in (np.arange(2), [np.int64(0), 1], {0, 1}, (each for each in (0, 1))):
+        assert RunOptions("digits", seeds=seeds, epochs=3).command() == found.command()
+    assert RunOptions("digits", seeds=np.array([0])).command() == "gan-bench run digits --seeds 0"
+    assert RunOptions("digits", extractors=(each for each in "ab")).plan.extractors == ("a", "b")
     assert RunOptions(Path("a b.yaml"), gpus_per_trial=0, seeds=[0]).command() == (
         "gan-bench run 'a b.yaml' --seeds 0 --gpus-per-trial 0.0"
     )

@@ -37,7 +37,7 @@ LONG = 0.5
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TimeEstimate:
     """What a short measurement of every kind of step says.
 
     Attributes:
@@ -72,7 +72,7 @@ def estimate(
     group: int | None = None,
     done: Mapping[str, int] | None = None,
     beside: int | None = None,
-) -> Estimate:
+) -> TimeEstimate:
     """Measure every kind of step shortly, alone and in groups where they may pay.
 
     Args:
@@ -90,7 +90,7 @@ def estimate(
         paces = _paces(trials, context, group)
         each = {trial.id: _seconds(trial, context, paces, done) for trial in trials}
         one_thread = _one_thread(trials, context, paces)
-        return Estimate(sum(each.values()), _groups(paces), one_thread, _steps(paces), each)
+        return TimeEstimate(sum(each.values()), _groups(paces), one_thread, _steps(paces), each)
     threads = torch.get_num_threads()
     cpu = context.device.type == "cpu"
     try:
@@ -106,10 +106,10 @@ def estimate(
     finally:
         torch.set_num_threads(threads)
     seconds = WORKER_START + max(sum(jobs) / workers, max(jobs, default=0.0))
-    return Estimate(seconds, _groups(paces), step_seconds=_steps(paces), work=each)
+    return TimeEstimate(seconds, _groups(paces), step_seconds=_steps(paces), work=each)
 
 
-def unmeasured(trials: list[Trial], group: int | None = None, done: Mapping[str, int] | None = None) -> Estimate:
+def unmeasured(trials: list[Trial], group: int | None = None, done: Mapping[str, int] | None = None) -> TimeEstimate:
     """Count what is left without measuring anything.
 
     Args:
@@ -119,7 +119,7 @@ def unmeasured(trials: list[Trial], group: int | None = None, done: Mapping[str,
     """
     groups = {shape_key(trial.config): group for trial in trials} if group and group > 1 else {}
     work = {trial.id: float(max(trial.config.epochs - (done or {}).get(trial.id, 0), 0)) for trial in trials}
-    return Estimate(None, groups, work=work)
+    return TimeEstimate(None, groups, work=work)
 
 
 def _one_thread(trials: list[Trial], context: RunContext, paces: Mapping[Hashable, _Pace]) -> float:

@@ -119,7 +119,8 @@ class _TrialRun:
     # ------------------------------------------------------------------------------------- resume or start
 
     def _start(self) -> Engine:
-        worth_keeping = None if checkpoint.exists(self.directory) else why_kept(self.earlier)
+        if not checkpoint.exists(self.directory) and (why := why_kept(self.earlier)):
+            self._set_aside(why, DAMAGED)
         self.directory.record.unlink(missing_ok=True)  # an end that no longer fits would outlive a kill
         writer.write_trial(self.directory, self.trial)
         if self.context.device.type == "cuda":
@@ -127,9 +128,7 @@ class _TrialRun:
         prepared = self.context.prepare(self.config)
         engine, identity, self.evaluator = prepared.engine, prepared.identity, prepared.evaluator
         described = environment.describe_environment(self.context.device, engine.name, identity)
-        if worth_keeping:
-            self._set_aside(worth_keeping, DAMAGED)
-        elif not checkpoint.exists(self.directory):
+        if not checkpoint.exists(self.directory):
             writer.clear(self.directory)  # nothing can be resumed of what was trained before the first checkpoint
         elif why := why_not_resumed(self.earlier, described, identity):
             self._set_aside(why, SUPERSEDED)

@@ -44,7 +44,7 @@ class MeasureSetup:
         return len(self.reference.moments.mean)
 
 
-class SampledEstimate(NamedTuple):
+class Estimate(NamedTuple):
     """The value of one measure.
 
     Attributes:
@@ -93,7 +93,7 @@ class FeatureMetric(Metric):
         """
 
     @abstractmethod
-    def compute(self) -> dict[str, SampledEstimate]:
+    def compute(self) -> dict[str, Estimate]:
         """Return the measures named in ``gives``.
 
         Raises:
@@ -164,37 +164,37 @@ class MetricSet:
             with self._keeping(path):
                 metric.update(features.clone(), logits.clone())
 
-    def compute(self) -> dict[str, tuple[SampledEstimate, int | None]]:
+    def compute(self) -> dict[str, tuple[Estimate, int | None]]:
         """Return every measure's estimate, in the order of registration, and the most images of a side it looks at."""
-        found: dict[str, tuple[SampledEstimate, int | None]] = {}
+        found: dict[str, tuple[Estimate, int | None]] = {}
         for metric in self.shipped.values(copy_state=False):
             assert isinstance(metric, FeatureMetric)  # noqa: S101 - the collection is of these
             try:
                 estimates = metric.compute()
             except NotFiniteError as error:
-                estimates = dict.fromkeys(metric.gives, SampledEstimate(None, note=str(error)))
+                estimates = dict.fromkeys(metric.gives, Estimate(None, note=str(error)))
             found |= {name: (estimate, metric.max_pairwise) for name, estimate in estimates.items()}
         for path, metric in list(self._others.items()):
             with self._keeping(path):
                 given, most = metric.compute(), metric.max_pairwise
                 found |= {name: (checked(given.get(name)), most) for name in metric.gives if name in MEASURES}
         for path, why in self._faults.items():
-            missing = SampledEstimate(None, note=why)
+            missing = Estimate(None, note=why)
             found |= {name: (missing, None) for name, measure in MEASURES.items() if measure.metric == path}
         return {name: found[name] for name in MEASURES if name in found}
 
 
-def checked(given: object) -> SampledEstimate:
+def checked(given: object) -> Estimate:
     """Return an estimate that a record can hold, whatever a third-party metric gave."""
-    if not isinstance(given, SampledEstimate):
-        return SampledEstimate(None, note=f"its metric gave {_what(given)}, and must give an Estimate")
+    if not isinstance(given, Estimate):
+        return Estimate(None, note=f"its metric gave {_what(given)}, and must give an Estimate")
     value, std, note = given
     if value is not None and not _is_number(value):
-        return SampledEstimate(None, note=f"its metric gave {_what(value)}, which is no finite number")
+        return Estimate(None, note=f"its metric gave {_what(value)}, which is no finite number")
     kept = printable(str(note))[:200] if note is not None else None
     if std is not None and not _is_number(std):
         std, kept = None, kept or f"its metric gave {_what(std)} as spread, which is no finite number"
-    return SampledEstimate(None if value is None else float(value), None if std is None else float(std), kept)
+    return Estimate(None if value is None else float(value), None if std is None else float(std), kept)
 
 
 def _is_number(value: object) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_bench.metrics.distances import frechet_at_infinity, kernel_distance
-from gan_bench.metrics.measures.base import FeatureMetric, MeasureSetup, SampledEstimate
+from gan_bench.metrics.measures.base import Estimate, FeatureMetric, MeasureSetup
 from gan_bench.metrics.neighbours import neighbours
 from gan_bench.metrics.reference import MAX_PAIRWISE_FEATURES
 from gan_bench.randomness import generator_for
@@ -46,11 +46,11 @@ class KernelDistance(FeatureSample):
         """``kid``, where features of real images are known."""
         return () if self.reference.features is None else ("kid",)
 
-    def compute(self) -> dict[str, SampledEstimate]:
+    def compute(self) -> dict[str, Estimate]:
         """Return ``kid``; it is unbiased, so it may be negative."""
         assert self.reference.features is not None  # noqa: S101 - `gives` looked
         value, error = kernel_distance(self.sample(), self.reference.features)
-        return {"kid": SampledEstimate(value, None if math.isnan(error) else error)}
+        return {"kid": Estimate(value, None if math.isnan(error) else error)}
 
 
 class FrechetDistanceAtInfinity(FeatureSample):
@@ -58,14 +58,14 @@ class FrechetDistanceAtInfinity(FeatureSample):
 
     gives = ("fid_inf",)
 
-    def compute(self) -> dict[str, SampledEstimate]:
+    def compute(self) -> dict[str, Estimate]:
         """Return ``fid_inf``; it may be slightly negative, and is None where the images are too few for a line."""
         features = self.sample()
         few = max(50, 2 * self.setup.feature_dim)
         if len(features) < few:
-            return {"fid_inf": SampledEstimate(None, note=f"needs {few} generated images")}
+            return {"fid_inf": Estimate(None, note=f"needs {few} generated images")}
         source = generator_for(self.setup.seed, "evaluation/fid_inf")
-        return {"fid_inf": SampledEstimate(frechet_at_infinity(features, self.reference.moments, source))}
+        return {"fid_inf": Estimate(frechet_at_infinity(features, self.reference.moments, source))}
 
 
 class PrecisionRecall(FeatureSample):
@@ -79,13 +79,13 @@ class PrecisionRecall(FeatureSample):
             return ()
         return ("precision", "recall") if self.reference.copy_distance is None else ("precision", "recall", "copies")
 
-    def compute(self) -> dict[str, SampledEstimate]:
+    def compute(self) -> dict[str, Estimate]:
         """Return ``precision``, ``recall`` and ``copies``, shares from 0 to 1."""
         real, radii = self.reference.features, self.reference.radii
         assert real is not None and radii is not None  # noqa: S101, PT018 - `gives` looked
         found = neighbours(self.sample(), real, radii)
-        estimates = {"precision": SampledEstimate(found.precision), "recall": SampledEstimate(found.recall)}
+        estimates = {"precision": Estimate(found.precision), "recall": Estimate(found.recall)}
         if self.reference.copy_distance is not None:
             share = float((found.nearest < self.reference.copy_distance).double().mean())
-            estimates["copies"] = SampledEstimate(share)
+            estimates["copies"] = Estimate(share)
         return estimates

@@ -13,7 +13,7 @@ from gan_bench.metrics.distances import (
     moments_of_sums,
     require_finite,
 )
-from gan_bench.metrics.measures.base import FeatureMetric, MeasureSetup, SampledEstimate
+from gan_bench.metrics.measures.base import Estimate, FeatureMetric, MeasureSetup
 
 SPLITS = 10
 """Consecutive parts of the images that the inception score is averaged over."""
@@ -39,11 +39,11 @@ class FrechetDistance(FeatureMetric):
         self.count += len(features)
         add_to_sums(self.total, self.outer, features)
 
-    def compute(self) -> dict[str, SampledEstimate]:
+    def compute(self) -> dict[str, Estimate]:
         """Return ``fid``, at least 0; with a note where the covariance cannot have full rank."""
         moments = moments_of_sums(int(self.count), self.total, self.outer)
         few = "fewer images than feature dimensions" if moments.count <= self.setup.feature_dim else None
-        return {"fid": SampledEstimate(frechet_distance(moments, self.reference.moments), None, few)}
+        return {"fid": Estimate(frechet_distance(moments, self.reference.moments), None, few)}
 
 
 class InceptionScore(FeatureMetric):
@@ -71,7 +71,7 @@ class InceptionScore(FeatureMetric):
         self.negentropy.index_add_(0, split, (probabilities * logs).sum(1))
         self.count += len(logs)
 
-    def compute(self) -> dict[str, SampledEstimate]:
+    def compute(self) -> dict[str, Estimate]:
         """Return ``is``, at least 1: the mean over splits and their standard deviation (ddof 0, as in the literature).
 
         Raises:
@@ -88,7 +88,7 @@ class InceptionScore(FeatureMetric):
         divergence = self.negentropy / sizes - torch.special.xlogy(marginal, marginal).sum(1)
         scores = divergence.exp()
         std = float(scores.std(correction=0)) if self.splits > 1 else None
-        return {"is": SampledEstimate(float(scores.mean()), std)}
+        return {"is": Estimate(float(scores.mean()), std)}
 
 
 class ClassHistogram(FeatureMetric):
@@ -112,7 +112,7 @@ class ClassHistogram(FeatureMetric):
         self.counts += torch.bincount(logits.argmax(1), minlength=self.setup.logits)
         self.checksum += features.sum(dtype=torch.float64)
 
-    def compute(self) -> dict[str, SampledEstimate]:
+    def compute(self) -> dict[str, Estimate]:
         """Return ``classes`` (a count), ``class_kl`` (nats, at least 0) and ``collapsed`` (0 or 1).
 
         Raises:
@@ -125,7 +125,7 @@ class ClassHistogram(FeatureMetric):
         largest = float(self.counts.max()) / self.setup.samples
         collapsed = covered <= int((real > 0).sum()) / 2 or largest > 0.5
         return {
-            "classes": SampledEstimate(covered),
-            "class_kl": SampledEstimate(class_divergence(self.counts, real)),
-            "collapsed": SampledEstimate(float(collapsed)),
+            "classes": Estimate(covered),
+            "class_kl": Estimate(class_divergence(self.counts, real)),
+            "collapsed": Estimate(float(collapsed)),
         }

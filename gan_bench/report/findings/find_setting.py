@@ -138,7 +138,7 @@ def champions(results: Path) -> Iterator[Champion]:
         UserError: There is no such folder.
         RecordError: A record of a study is damaged, altered or unreadable, which may be why a setting is best.
     """
-    for study in read_studies(results)[1]:
+    for study in read_studies(results, history=True)[1]:
         require_sound(study)
         for scored in study.scored[:1]:
             yield _champion(scored)

@@ -54,8 +54,12 @@ def studies(
     return found
 
 
-def read_studies(results: Path) -> tuple[list[StoredTrial], list[Study]]:
-    """Read the studies of a results folder, without histories.
+def read_studies(results: Path, *, history: bool = False) -> tuple[list[StoredTrial], list[Study]]:
+    """Read the studies of a results folder.
+
+    Args:
+        results: The results folder.
+        history: Whether histories are read, and held against their digests.
 
     Returns:
         The trials that were found, and their studies.
@@ -64,5 +68,5 @@ def read_studies(results: Path) -> tuple[list[StoredTrial], list[Study]]:
         UserError: There is no such folder.
     """
     declare_foreign_measures(existing(results))
-    found = [item for item in scan(results, steps=False, history=False) if isinstance(item, StoredTrial)]
+    found = [item for item in scan(results, steps=False, history=history) if isinstance(item, StoredTrial)]
     return found, studies(build_frames(found), read_baselines(results), read_commands(results))

@@ -1,6 +1,6 @@
 import torch
 
-from gan_bench.metrics.measures.base import FeatureMetric, SampledEstimate
+from gan_bench.metrics.measures.base import Estimate, FeatureMetric
 
 
 class Brightness(FeatureMetric):
@@ -16,4 +16,4 @@ class Brightness(FeatureMetric):
         self.total += features.double().mean(1).sum()
 
     def compute(self):
-        return {"brightness": SampledEstimate(float(self.total) / self.setup.samples)}
+        return {"brightness": Estimate(float(self.total) / self.setup.samples)}
