@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -83,18 +84,41 @@ def real(against: str, extractors: list[str], root: DataRoot, device: torch.devi
     return Evaluator(loaded, references, dataset.class_extractor).score_images(held_out, min(count, len(held_out)))
 
 
-def scoring_remarks(against: str, extractors: list[str]) -> Iterator[str]:
-    """Yield why scores may say little: an extractor that was made for other images."""
+LOOKED_AT = 16
+"""Images that are looked at for colours."""
+
+
+def scoring_remarks(generated: str, against: str, extractors: list[str]) -> Iterator[str]:
+    """Yield why scores may say little: an extractor that was made for other images.
+
+    Args:
+        generated: What was scored, as in ``score``.
+        against: What it was compared with.
+        extractors: Names.
+    """
     name = against.partition(":")[0]
-    if name not in DATASETS:
-        return
+    found = {name: DATASETS[name].channels} if name in DATASETS else {}
+    for path in map(Path, (generated,) if found else (generated, against)):
+        if path.is_dir() or path.suffix.lower() == ".zip":
+            found[printable(path.name)] = 3 if _has_colours(path) else 1
     for each in extractors:
         channels = EXTRACTORS[each].channels
-        if channels not in (None, DATASETS[name].channels):
-            yield (
-                f"{each} is made for images of {plural(channels or 0, 'channel')}, and {name} has "
-                f"{DATASETS[name].channels}: these scores say little; name another one with --extractor"
-            )
+        for what, there in found.items():
+            if channels not in (None, there):
+                yield (
+                    f"{each} is made for images of {plural(channels or 0, 'channel')}, and {what} has {there}: these "
+                    "scores say little; name another one with --extractor"
+                )
+
+
+def _has_colours(path: Path) -> bool:
+    """True if one of the first images of a folder or zip file is not grey."""
+    with open_source(path) as opened:
+        for name in opened.names[:LOOKED_AT]:
+            pixels = np.asarray(decode(opened.read(name), f"{path}/{name}", 3))
+            if (pixels != pixels[..., :1]).any():
+                return True
+    return False
 
 
 def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, out: Path) -> int:

@@ -1,0 +1,47 @@
+"""What ``score`` says of extractors that were made for other images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_bench.scoring import scoring_remarks
+
+
+def folder(path, pixels):
+    path.mkdir()
+    for i in range(4):
+        Image.fromarray(np.roll(pixels, i, 0)).save(path / f"{i}.png")
+    return str(path)
+
+
+@pytest.fixture
+def colours(tmp_path):
+    draw = np.random.default_rng(0)
+    return folder(tmp_path / "tiles", draw.integers(0, 255, (32, 32, 3), dtype=np.uint8))
+
+
+@pytest.fixture
+def grey(tmp_path):
+    """Saved as RGB, as most programs do."""
+    draw = np.random.default_rng(0)
+    return folder(tmp_path / "grey", np.repeat(draw.integers(0, 255, (32, 32, 1), dtype=np.uint8), 3, axis=2))
+
+
+def test_colours_under_an_extractor_of_grey_images_are_said(colours, grey):
+    """FID 3.18 of colour tiles under the classifier of digits looked like a result."""
+    (said,) = scoring_remarks(colours, colours, ["lenet-mnist-v1"])
+    assert said.startswith("lenet-mnist-v1 is made for images of 1 channel, and tiles has 3: these scores say little")
+    assert len(list(scoring_remarks(colours, grey, ["lenet-mnist-v1"]))) == 1
+    assert not list(scoring_remarks(grey, grey, ["lenet-mnist-v1"]))
+    assert not list(scoring_remarks(colours, colours, ["cifar-v1", "inception"]))
+
+
+def test_a_dataset_and_a_folder_are_both_looked_at(colours, grey):
+    said = list(scoring_remarks(colours, "digits", ["lenet-mnist-v1", "cifar-v1"]))
+    assert [line.partition(":")[0] for line in said] == [
+        "lenet-mnist-v1 is made for images of 1 channel, and tiles has 3",
+        "cifar-v1 is made for images of 3 channels, and digits has 1",
+    ]
+    assert not list(scoring_remarks(grey, "digits:test", ["lenet-mnist-v1"]))
