@@ -148,6 +148,36 @@ def test_baselines_and_remarks_are_marked(open_page):
     assert protocol == 0, "fields of a protocol are no baselines"
 
 
+@pytest.fixture(scope="module")
+def long_report(tmp_path_factory):
+    """Forty settings of one seed."""
+    results = tmp_path_factory.mktemp("long") / "results"
+    trials = [with_lr(digits_trial(0), 1e-5 * (i + 1)) for i in range(40)]
+    for i, trial in enumerate(trials):
+        write(results, trial, 40.0 + i)
+    write_plan(results, "test", 1, trials, COMMAND)
+    return build_report(results).page
+
+
+def test_a_ranking_of_some_settings_is_shown_whole(open_page):
+    """It was a box of eleven rows without a visible scroll bar, which hid both baselines."""
+    page = open_page(1366, 768)
+    heights = page.eval_on_selector(".ranking", "box => [box.clientHeight, box.scrollHeight]")
+    assert heights[0] >= heights[1]
+
+
+def test_a_long_ranking_keeps_its_baselines_in_view(chromium, long_report):
+    page = chromium.new_page(viewport={"width": 1366, "height": 768})
+    page.goto(long_report.as_uri())
+    box, baseline = page.evaluate(
+        "() => [document.querySelector('.ranking'), document.querySelector('.ranking tr.baseline td')]"
+        ".map(e => { const r = e.getBoundingClientRect(); return [r.top, r.bottom, e.scrollHeight, e.clientHeight] })"
+    )
+    assert box[2] > box[3], "it scrolls"
+    assert box[0] <= baseline[0] < baseline[1] <= box[1] + 1, "and the untrained generators stay at its end"
+    page.close()
+
+
 def test_tables_sort_and_filter(open_page):
     page = open_page()
     table = page.locator(".ranking table").first
