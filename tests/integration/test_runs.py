@@ -16,6 +16,7 @@ from support.runs import CPU, context, run
 
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import EvaluationConfig
+from gan_bench.core.errors import StopProcess
 from gan_bench.execution.trial.claim import Policy, state_of
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import NullListener
@@ -63,7 +64,7 @@ def test_stopped_anywhere_and_resumed_is_the_same_bits(tmp_path, trial, looks):
     assert bits(directory) == bits(whole)
 
 
-class Killed(BaseException):
+class Killed(StopProcess):
     """What no handler of the runner catches, as no handler catches SIGKILL."""
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.errors import CopiedError, RecordError, UserError
 from gan_bench.core.text import plural
-from gan_bench.records.json_files import REMEDY
+from gan_bench.records.json_files import REMEDY, is_regular
 from gan_bench.records.layout import PLAN
 from gan_bench.records.reader import StoredTrial, existing, scan, suite_folders
 from gan_bench.records.schema import Baseline
@@ -221,7 +221,7 @@ class _Folder:
                 trials.append(item)
         if not trials and not faults:
             raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
-        planned = frozenset(suite.resolve().name for suite in suite_folders(results) if (suite / PLAN).is_file())
+        planned = frozenset(suite.resolve().name for suite in suite_folders(results) if is_regular(suite / PLAN))
         return cls(trials, faults, read_baselines(results), planned)
 
     def without(self, faults: Collection[str]) -> _Folder:
