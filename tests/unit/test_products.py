@@ -52,6 +52,17 @@ def test_products_are_those_of_float64(slow, n, k, m, turned, bias):
 
 
 @both
+def test_gradients_of_a_product(slow, monkeypatch):
+    monkeypatch.setattr(matmul, "mkl_is_slow", lambda: slow)
+    a, b = matrix(40, 30, turned=True, seed=1).requires_grad_(), matrix(30, 20, turned=False, seed=2).requires_grad_()
+    wide = [v.detach().double().requires_grad_() for v in (a, b)]
+    matmul.multiply(a, b).square().sum().backward()
+    (wide[0] @ wide[1]).square().sum().backward()
+    for value, reference in zip((a, b), wide, strict=True):
+        assert torch.allclose(value.grad.double(), reference.grad, rtol=1e-4, atol=1e-2)
+
+
+@both
 def test_the_stack_s_passes_are_autograd_s(slow, monkeypatch):
     """In float32, where the other library may compute; float64 is held to the reference engine elsewhere."""
     monkeypatch.setattr(matmul, "mkl_is_slow", lambda: slow)

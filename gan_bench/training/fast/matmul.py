@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,3 +48,24 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None, out: Tensor | None
         found: Tensor = torch.ops.mkldnn._linear_pointwise(a, b.t(), bias, "none", [], "")
         return found
     return torch.mm(a, b, out=out) if bias is None else torch.addmm(bias, a, b, out=out)
+
+
+def multiply(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply two matrices, (n, k) and (k, m); differentiable once in both."""
+    made: Tensor = _Product.apply(a, b)
+    return made
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:  # noqa: ANN401
+        ctx.save_for_backward(a, b)
+        return product(a, b)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # noqa: ANN401
+        a, b = ctx.saved_tensors
+        return (
+            product(gradient, b.t()) if ctx.needs_input_grad[0] else None,
+            product(a.t(), gradient) if ctx.needs_input_grad[1] else None,
+        )
