@@ -24,6 +24,7 @@ from gan_bench.models.losses import LOSSES
 from gan_bench.records import schema
 
 sys.path.insert(0, str(Path(__file__).parent))
+from looks import picture
 from rooms import drawing
 
 DOCS = Path(__file__).parent
@@ -34,7 +35,7 @@ FILES: dict[str, tuple[type, ...]] = {
     "history.jsonl": (schema.StepLine, schema.EpochLine, schema.Statistics),
     "evaluations.jsonl": (schema.EvaluationLine, schema.ScoreLine),
     "record.json": (schema.RecordFile, schema.Best),
-    "plan.json": (schema.PlanFile, schema.PlannedTrial, schema.PlannedMeasure),
+    "plan.json": (schema.PlanFile, schema.PlannedTrial, schema.PlannedDesign, schema.PlannedMeasure),
     "anchors.json": (schema.Baselines, schema.Baseline),
     "left-out.json": (schema.LeftOut,),
 }
@@ -282,6 +283,7 @@ def generated() -> Iterator[tuple[Path, str]]:
         if _PART.search(text):
             yield path, _PART.sub(lambda m: f"{m[1]}\n{_PARTS[m[2]](*filter(None, [m[3]]))}\n{m[4]}", text)
     yield DOCS / "rooms.svg", drawing()
+    yield DOCS / "looks.svg", picture()
 
 
 def main() -> int:

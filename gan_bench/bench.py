@@ -7,19 +7,20 @@ outcome = carry_out(plan, options, listener)
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from gan_bench.config.data_root import data_root
+from gan_bench.config.design import LOOKS
 from gan_bench.config.suite import Plan, find_suite, make_plan
-from gan_bench.config.trial import Trial
+from gan_bench.config.trial import Trial, setting_key
 from gan_bench.core.errors import DataError, UnreadableError, UserError
+from gan_bench.core.text import plural
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.cluster.connection import Cluster, connected
@@ -39,7 +40,7 @@ from gan_bench.execution.workers.site import Site
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.shared import has_damaged_baselines, write_baselines, write_plan, write_suite_text
+from gan_bench.records.shared import design_so_far, has_damaged_baselines, write_baselines, write_plan, write_suite_text
 from gan_bench.run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def prepare(
     stop: Callable[[], bool],
     planned: Callable[[Preparation], None] = lambda _: None,
     cluster: Cluster | None = None,
+    targets: Mapping[str, int] | None = None,
 ) -> Preparation:
     """Plan a suite, check it, and find out what is left to do and how long that will take.
 
@@ -122,6 +124,8 @@ def prepare(
         stop: Returns True once the run should stop.
         planned: Called with the plan before anything is read or measured.
         cluster: Where trials run, or None for this machine. Device, profile and all measurements are then its.
+        targets: Of a run until all is decided, the look that settings are to reach, by ``setting_key``; others reach
+            the first.
 
     Raises:
         UserError: Something asked for cannot be.
@@ -137,6 +141,8 @@ def prepare(
     place: Place = OnCluster.of(cluster, _site(context, cluster), stop) if cluster else ThisProcess(context)
     profile = options.profile if options.profile != "auto" else "quick" if place.device == "cpu" else "full"
     plan = make_plan(find_suite(str(options.suite)), replace(options.plan, profile=profile))
+    if options.until == "decided":
+        plan = _of_looks(plan, options, targets or {})
     place = place.for_plan(plan)
     for folder in plan.folders:
         register_folder(folder)
@@ -145,7 +151,7 @@ def prepare(
     _check_writable(options.folder, make=not options.dry_run)
     policy = options.policy
     if options.fresh:
-        policy = replace(policy, fresh_since=datetime.now(UTC).isoformat(timespec="milliseconds"))
+        policy = replace(policy, fresh_since=options.started)
     prepared = Preparation(plan=plan, place=place, context=context, policy=policy, todo=[], cluster=cluster)
     planned(prepared)
     try:
@@ -155,6 +161,36 @@ def prepare(
             raise
         left = [trial for trial in plan.trials if not _has_ended(RecordDirectory.of(options.folder, trial), policy)]
         return replace(prepared, todo=left, problem=str(error))
+
+
+def _of_looks(plan: Plan, options: RunOptions, targets: Mapping[str, int]) -> Plan:
+    """Give settings the seeds of the looks that they are to reach, in the order that was declared.
+
+    Raises:
+        UserError: The suite has no looks, or seeds were added that were not declared.
+    """
+    known = design_so_far(options.folder, plan.suite, str(plan.trials[0].config.profile))
+    design = plan.design.following(known, ())
+    if design.extended:
+        raise UserError(
+            f"{options.folder / plan.suite} has seeds that were not declared before the first, so nothing can be "
+            "decided there; choose another folder with --results"
+        )
+    if design.is_fixed:
+        raise UserError(
+            f"{plan.suite} has a fixed list of {plural(len(design.seeds), 'seed')}, which nothing may be added to; "
+            f"write `looks: {list(LOOKS)}` in place of `seeds` in the suite, and choose another folder with --results"
+        )
+    most = max(design.looks[0], *targets.values(), 0)
+    asked = replace(options.plan, profile=plan.profile, seeds=design.first(most))
+    whole = make_plan(find_suite(str(options.suite)), asked)
+    order = {seed: place for place, seed in enumerate(design.seeds)}
+    kept = [
+        trial
+        for trial in whole.trials
+        if order[trial.config.seed] < targets.get(setting_key(trial.config.to_json()), design.looks[0])
+    ]
+    return replace(whole, trials=tuple(kept), design=design)
 
 
 def _has_ended(directory: RecordDirectory, policy: Policy) -> bool:
@@ -257,7 +293,7 @@ def carry_out(
     plan, context, todo, results = prepared.plan, prepared.context, prepared.todo, options.folder
     jobs = len(prepared.pool.devices) if prepared.pool else _tasks(prepared.cluster, options, len(todo))
     check_space(todo, jobs * max(prepared.estimate.groups.values(), default=1), results)
-    write_plan(results, plan.suite, plan.version, plan.trials, options.command())
+    write_plan(results, plan.suite, plan.version, plan.trials, options.command(), plan.design)
     write_suite_text(results, plan.suite, plan.text)
     if todo or has_damaged_baselines(results, plan.suite):
         write_baselines(results, plan.suite, plan.version, prepared.place.call(real_baselines, plan.trials))

@@ -7,14 +7,17 @@ import operator
 import shlex
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import KW_ONLY, MISSING, dataclass, field, fields
+from datetime import UTC, datetime
 from functools import cached_property
 from numbers import Real
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+from gan_bench.config.design import FEWEST
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import fits
+from gan_bench.core.text import seconds_of
 
 if TYPE_CHECKING:
     from gan_bench.config.cuts import PlanOptions
@@ -101,6 +104,22 @@ class RunOptions:
             panel=_WHAT,
         ),
     ] = None
+    until: Annotated[
+        Literal["look", "decided"],
+        Option(
+            "decided goes on from look to look, with the next seeds for settings in an open question alone.",
+            panel=_WHAT,
+        ),
+    ] = "look"
+    budget: Annotated[
+        str | float | None,
+        Option(
+            "Time after which --until decided ends, such as 2h or 90min.",
+            python='Time after which ``until="decided"`` ends: seconds, or text such as "2h".',
+            parsed=True,
+        ),
+    ] = None
+    max_seeds: Annotated[int | None, Option("Seeds at which --until decided ends.", least=FEWEST)] = None
     only: Annotated[
         str | None, Option("Run only trials whose names match this glob or contain it.", same_trials=True, panel=_WHAT)
     ] = None
@@ -185,6 +204,10 @@ class RunOptions:
             object.__setattr__(self, name, _checked(name, value, kind, option))
         if self.seeds is not None:
             object.__setattr__(self, "seeds", tuple(_whole("seed", seed) for seed in self.seeds))
+        if self.until == "decided" and self.seeds is not None:
+            raise UserError("--seeds and --until decided do not go together: looks say which seeds come next")
+        if self.until != "decided" and (self.budget, self.max_seeds) != (None, None):
+            raise UserError("--budget and --max-seeds need --until decided")
         object.__setattr__(self, "extractors", tuple(self.extractors))
         object.__setattr__(self, "changes", dict(self.changes))
 
@@ -226,6 +249,20 @@ class RunOptions:
         from gan_bench.execution.cluster.share import RayOptions
 
         return RayOptions(address=self.ray_address, gpus=self.gpus_per_trial, cpus=self.cpus_per_trial)
+
+    @cached_property
+    def started(self) -> str:
+        """When it was first asked for (ISO 8601, UTC): with ``fresh``, earlier records are ignored."""
+        return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+    @cached_property
+    def seconds(self) -> float | None:
+        """The budget in seconds.
+
+        Raises:
+            UserError: It is no duration.
+        """
+        return None if self.budget is None else seconds_of(self.budget, "budget")
 
     @property
     def tracking_uri(self) -> str | None:

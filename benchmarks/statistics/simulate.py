@@ -1,16 +1,20 @@
 """How often the verdicts of a report are wrong, and how often they find what is there.
 
-    python benchmarks/statistics/simulate.py [RESULTS] [--studies 200000] [--out results/published/statistics]
+    python benchmarks/statistics/simulate.py [RESULTS...] [--studies 200000] [--out results/published/statistics]
 
 Every study draws the final FIDs of two settings over n seeds and compares them as a report does: a paired t test on
 differences or on log ratios, its p value at least ``coincidence(n)``, corrected for the m comparisons of a table. Where
 all m comparisons are between equal settings, a study errs when its smallest p is at most 0.05 / m, which is Holm's
-first step. With RESULTS, the residuals of that folder's final log FIDs are drawn as well: records like ours.
+first step. ``sequential.py`` has the studies with looks. With RESULTS, values as those of its records are drawn as
+well (``records.py``); this takes most of the time.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import re
+import sys
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
@@ -19,13 +23,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gan_bench.config.measures import primary_measure
+sys.path.insert(0, str(Path(__file__).parent))
+import records
+import sequential
+
 from gan_bench.core.atomic import write_atomically
-from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.report.findings.leaders import correct_for_choice
-from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.stats import ALPHA, paired_test
-from gan_bench.report.study.studies import studies
+from gan_bench.report.study.studies import read_studies
+from gan_bench.report.study.study import Scored
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
@@ -98,17 +104,10 @@ def share_below(first: Draw, second: Draw, n: int, tests: int, scale: str, studi
     return hits / studies_
 
 
-def residuals_of(results: Path) -> Array:
+def residuals_of(all_scored: list[Scored]) -> Array:
     """Return how final log FIDs differ from the mean of their setting, widened to the spread they estimate."""
-    found = [item for item in scan(existing(results), steps=False) if isinstance(item, StoredTrial)]
-    values = []
-    for study in studies(build_frames(found)):
-        final = study.scored[0].final()[primary_measure()]
-        for _, done in study.settings():
-            logs = np.log(done["trial"].map(final).dropna().to_numpy(dtype=float))
-            if len(logs) > 1:
-                values.append((logs - logs.mean()) * np.sqrt(len(logs) / (len(logs) - 1)))
-    return np.concatenate(values)
+    values = [logs for scored in all_scored for _, logs, _ in records.final_logs(scored, fewest=2)]
+    return np.concatenate([(logs - logs.mean()) * np.sqrt(len(logs) / (len(logs) - 1)) for logs in values])
 
 
 def from_records(residuals: Array) -> Draw:
@@ -120,10 +119,10 @@ def errors(nulls: dict[str, Draw], studies_: int) -> Iterator[dict[str, object]]
     for name, (first, second) in pairs.items():
         for scale in ("difference", "log ratio"):
             row: dict[str, object] = {"two equal settings": name, "test on": scale}
-            for tests in FAMILIES:
-                for n in SEEDS:
+            for n in SEEDS:
+                for tests in FAMILIES:
                     share = share_below(first, second, n, tests, scale, studies_, any_test=True)
-                    row[f"{tests} tests, {n} seeds"] = share
+                    row[f"{n} seeds, {tests} tests"] = share
             yield row
 
 
@@ -139,10 +138,10 @@ def power(residuals: Array | None, studies_: int) -> Iterator[dict[str, object]]
         ) -> Array:
             return draw(generator, shape) / f
 
-        for tests in FAMILIES:
-            for n in SHOWN:
+        for n in SHOWN:
+            for tests in FAMILIES:
                 share = share_below(draw, better, n, tests, scale, studies_, any_test=False)
-                row[f"{tests} tests, {n} seeds"] = share
+                row[f"{n} seeds, {tests} tests"] = share
         yield row
 
 
@@ -165,40 +164,70 @@ def choices(studies_: int) -> Iterator[dict[str, object]]:
         yield row
 
 
+FAMILY = re.compile(r"(.*), (\d+) tests")
+
+
 def readable(frame: pd.DataFrame) -> str:
-    """Write shares in percent, those of one, three and nine comparisons in one cell."""
-    named = [column for column in frame if " tests, " not in str(column)]
-    shown = frame[named].copy()
-    if len(named) == len(frame.columns):
-        shown = shown.map(lambda value: f"{value:.1%}" if isinstance(value, float) else value)
-    for n in SHOWN if len(named) < len(frame.columns) else ():
-        cells = [frame[f"{tests} tests, {n} seeds"].map("{:.1%}".format) for tests in FAMILIES]
-        shown[f"{n} seeds: 1, 3, 9 tests"] = [", ".join(row) for row in zip(*cells, strict=True)]
-    return shown.to_markdown(index=False, disable_numparse=True)
+    """Write shares in percent, those of one, three and more comparisons in one cell."""
+    families: dict[str, list[str]] = {}
+    for column in map(str, frame.columns):
+        match = FAMILY.fullmatch(column)
+        families.setdefault(match[1] if match else column, []).append(column)
+    shown = {}
+    for name, columns in families.items():
+        cells = [frame[column].map(_cell) for column in columns]
+        counts = ", ".join(FAMILY.fullmatch(column)[2] for column in columns) if columns != [name] else ""  # type: ignore[index]
+        shown[f"{name}: {counts} tests" if counts else name] = [", ".join(row) for row in zip(*cells, strict=True)]
+    return pd.DataFrame(shown).to_markdown(index=False, disable_numparse=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, nargs="?", help="a results folder whose spread over seeds is drawn too")
+    parser.add_argument("results", type=Path, nargs="*", help="results folders whose spread over seeds is drawn too")
+    parser.add_argument("--only", nargs="*", help="names of the tables to make; all when left out")
+    parser.add_argument("--suite", default="mnist-cpu", help="suite that --until decided is tried on")
     parser.add_argument("--studies", type=int, default=200_000)
     parser.add_argument("--out", type=Path, default=Path("results/published/statistics"))
     asked = parser.parse_args()
-    residuals = residuals_of(asked.results) if asked.results else None
-    nulls = dict(NULLS)
+    all_scored = [scored for path in asked.results for study in read_studies(path)[1] for scored in study.scored]
+    residuals = residuals_of(all_scored) if all_scored else None
+    nulls, with_looks = dict(NULLS), list(sequential.NULLS)
+    tables: dict[str, Iterator[dict[str, object]]] = {}
     if residuals is not None:
         nulls["our records"] = from_records(residuals)
         print(f"{len(residuals)} residuals of log FID, standard deviation {residuals.std():.3f}")
+        chosen = next(scored for scored in all_scored if scored.study.suite == asked.suite)
+        with_looks += sequential.of_records([(logs, flags) for _, logs, flags in records.final_logs(chosen)])
+        tables["measures"] = records.measures(all_scored)
+        tables["until-decided"] = records.until(
+            chosen, max(2, asked.studies // 1000), (sequential.LOOKS, sequential.LONG)
+        )
+    tables |= {
+        "errors": errors(nulls, asked.studies),
+        "power": power(residuals, asked.studies),
+        "best": choices(asked.studies // 4),
+        "looks-errors": sequential.errors(with_looks, asked.studies),
+        "looks-power": sequential.power(asked.studies),
+        "looks-peeking": sequential.peeking(asked.studies),
+        "looks-estimates": sequential.estimates(asked.studies),
+        "looks-equivalence": sequential.equivalence(asked.studies),
+        "looks-both-claims": sequential.both_claims(asked.studies // 4),
+    }
     asked.out.mkdir(parents=True, exist_ok=True)
-    for name, rows in (
-        ("errors", errors(nulls, asked.studies)),
-        ("power", power(residuals, asked.studies)),
-        ("best", choices(asked.studies // 4)),
-    ):
+    for name in asked.only or tables:
+        rows = tables[name]
         frame = pd.DataFrame(rows)
         write_atomically(asked.out / f"{name}.csv", frame.to_csv(index=False, float_format="%.5f"))
         text = readable(frame)
         write_atomically(asked.out / f"{name}.md", text + "\n")
-        print(text)
+        print(f"\n{name}\n{text}", flush=True)
+
+
+def _cell(value: object) -> str:
+    """Write a share in percent, another number with four digits."""
+    if not isinstance(value, float):
+        return str(value)
+    return "" if math.isnan(value) else f"{value:.1%}" if abs(value) <= 1 else f"{value:.4g}"
 
 
 if __name__ == "__main__":

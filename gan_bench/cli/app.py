@@ -48,6 +48,7 @@ _EXAMPLES = "\n\n".join(
         "Examples:",
         "gan-bench run digits: the articles' question on small digits, in minutes",
         "gan-bench run mnist --only dcgan --seeds 0-4 --dry-run: what would be trained, and how long it takes",
+        "gan-bench run digits --until decided --budget 2h: seeds for what is still open, look by look",
         "gan-bench run mnist --set lr=1e-4,3e-4 --set loss=hinge: other values in every trial, swept where several",
     ]
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gan_bench.config.changes import check_changes
+from gan_bench.config.design import Design
 from gan_bench.config.suite_file import ProfileCuts, SuiteFile
 from gan_bench.config.trial import Profile, check_limits
 from gan_bench.config.yaml_document import YamlDocument, clip, dotted
@@ -64,6 +65,7 @@ class Frame:
     Attributes:
         cuts: The profile's cuts joined with those of the command line, by recipe.
         seeds: Seeds of every setting.
+        design: Which seeds verdicts are made at.
         samples: Generated images per evaluation.
         quick: Whether the quick profile was chosen and cuts something besides seeds, or samples are fewer than the
             suite says.
@@ -72,6 +74,7 @@ class Frame:
 
     cuts: Mapping[str, Cuts]
     seeds: tuple[int, ...]
+    design: Design
     samples: int
     quick: bool
     extractors: tuple[str, ...]
@@ -102,9 +105,14 @@ class Frame:
         samples = options.samples or profile.samples or suite.evaluate.samples
         cutting = profile.model_dump(exclude={"seeds"}, exclude_none=True)
         named = ("auto",) if suite.evaluate.extractors == "auto" else tuple(suite.evaluate.extractors)
+        declared = suite.design
+        if profile.seeds and declared.is_fixed:  # of looks, a profile's seeds are the first
+            declared = Design.fixed(profile.seeds, declared.margin)
+        seeds = tuple(dict.fromkeys(options.seeds or profile.seeds or declared.first(declared.looks[0])))
         return cls(
             cuts=cuts,
-            seeds=tuple(dict.fromkeys(options.seeds or profile.seeds or suite.seeds)),
+            seeds=seeds,
+            design=declared.asked_for(seeds),
             samples=samples,
             quick=bool(cutting) or samples < suite.evaluate.samples,
             extractors=options.extractors or named,

@@ -13,6 +13,9 @@ from typing import Any, Literal, get_args
 from gan_bench.core.registry import Registry
 from gan_bench.core.text import printable
 
+COLLAPSED = "collapsed"
+"""The measure that is 1 or 0; tables count it."""
+
 Role = Literal["primary", "compared", "trial", "quality", "health", "summary"]
 """Where a measure is shown.
 
@@ -258,7 +261,7 @@ MEASURES.register(
     ),
 )
 MEASURES.register(
-    "collapsed",
+    COLLAPSED,
     Measure(
         title="collapsed",
         lower_is_better=True,

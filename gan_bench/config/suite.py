@@ -12,6 +12,7 @@ from typing import Any
 
 from gan_bench.config.changes import BOTH, Changes, Drawn, combinations_of, setting_name
 from gan_bench.config.cuts import Frame, PlanOptions
+from gan_bench.config.design import Design
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
@@ -36,6 +37,7 @@ class Plan:
         description: What it asks.
         profile: The profile it was made for.
         trials: Trials without repeats, in the order of the file, seed by seed.
+        design: Which seeds verdicts are made at.
         folders: The user's own folders of images that the suite names.
         plugins: The user's own files of parts, which have run.
         text: The suite file, as it was read.
@@ -46,6 +48,7 @@ class Plan:
     description: str
     profile: Profile
     trials: tuple[Trial, ...]
+    design: Design
     folders: tuple[ImageFolder, ...] = ()
     plugins: tuple[Source, ...] = ()
     text: str = field(default="", repr=False)
@@ -110,6 +113,7 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
         description=suite.description,
         profile=options.profile,
         trials=tuple(chosen),
+        design=frame.design,
         folders=tuple(_folder(document, name, entry) for name, entry in suite.datasets.items()),
         plugins=plugins,
         text=document.text,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +24,7 @@ from gan_bench.config.changes import (
     Whole,
     field_hint,
 )
+from gan_bench.config.design import FEWEST, LOOKS, MARGIN, Design
 from gan_bench.config.trial import RESERVED_NAMES
 from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, quoted
 from gan_bench.core.errors import SuiteError
@@ -60,6 +62,13 @@ class Evaluate(Strict):
     draws: Annotated[int, BeforeValidator(Whole("draws"))] = 1
 
 
+def _looks(found: list[int]) -> list[int]:
+    if found[0] < FEWEST or any(a >= b for a, b in pairwise(found)):
+        raise PydanticCustomError("looks", "looks are growing numbers of seeds from {least} on", {"least": FEWEST})
+    return found
+
+
+Looks = Annotated[list[Annotated[int, Field(ge=1, le=1000, strict=True)]], Field(min_length=1), AfterValidator(_looks)]
 TrainLimit = Annotated[int, BeforeValidator(Whole("train_limit"))]
 
 
@@ -110,9 +119,19 @@ class SuiteFile(Strict):
     trials: Annotated[list[TrialEntry], Field(min_length=1)]
     datasets: dict[FolderName, FolderEntry] = Field(default={})
     plugins: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(default=[])
-    seeds: Annotated[list[Seed], Field(min_length=1)] = Field(default=[0])
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    looks: Looks | None = None
+    equivalence: Annotated[float, Field(ge=0, le=10, strict=True)] | None = None
     evaluate: Evaluate = Evaluate()
     profiles: Profiles = Profiles()
+
+    @property
+    def design(self) -> Design:
+        """Which seeds verdicts are made at: a fixed list where there is one and no looks."""
+        margin = self.equivalence or None
+        if self.seeds and not self.looks:
+            return Design.fixed(self.seeds, margin)
+        return Design.of_looks(self.looks or LOOKS, self.seeds or (), MARGIN if self.equivalence is None else margin)
 
 
 def parse(path: Path, text: str) -> tuple[SuiteFile, YamlDocument]:

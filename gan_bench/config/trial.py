@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -66,6 +66,11 @@ def check_limits(values: Mapping[str, int | None]) -> None:
         if value is not None and not low <= value <= high:
             bound = f"at least {low:,}" if value < low else f"at most {high:,}"
             raise ValueError(f"{name} must be {bound}, got {value}")
+
+
+def setting_key(config: Mapping[str, Any], without: Collection[str] = ()) -> str:
+    """Return what trials of one setting share: a config as plain data without the seed and some more fields."""
+    return canonical_json({name: value for name, value in config.items() if name != "seed" and name not in without})
 
 
 @dataclass(frozen=True, kw_only=True)

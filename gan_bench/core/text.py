@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
+from gan_bench.core.errors import UserError
+
 
 def printable(text: str) -> str:
     """Write control characters and lone surrogates as escapes, so that text can command no terminal and break no file.
@@ -51,6 +53,27 @@ def matches(name: str, pattern: str) -> bool:
 def plural(count: int, noun: str) -> str:
     """Return a count with its noun: ``1 trial``, ``2 trials``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+_UNITS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds_of(text: str | float, what: str) -> float:
+    """Read a duration: ``2h``, ``90min``, ``1h30m``, or seconds.
+
+    Args:
+        text: It, or seconds as a number.
+        what: What it is, for the error.
+
+    Raises:
+        UserError: It is none, or not above zero.
+    """
+    parts = re.fullmatch(r"(?:(\d+(?:\.\d+)?)\s*(s|sec|m|min|h|d)?\s*)+", str(text).strip().lower())
+    found = re.findall(r"(\d+(?:\.\d+)?)\s*(sec|s|min|m|h|d)?", str(text).strip().lower()) if parts else []
+    seconds = sum(float(number) * _UNITS[unit or "s"] for number, unit in found)
+    if not 0 < seconds < 1e9:
+        raise UserError(f"{what} must be a time such as 2h, 90min or 3600, not {text!r}")
+    return seconds
 
 
 def duration(seconds: float) -> str:

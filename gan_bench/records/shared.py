@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import shlex
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from gan_bench.config.design import Design
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import move_aside, remove_leftovers, write_atomically
@@ -64,7 +65,14 @@ def _earlier(path: Path, form: schema.Form[T], check: Callable[[T], object] = la
     return content
 
 
-def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial], command: str | None = None) -> None:
+def write_plan(
+    results: Path,
+    suite: str,
+    version: int,
+    trials: Sequence[Trial],
+    command: str | None = None,
+    design: Design | None = None,
+) -> None:
     """Write which trials were planned of a suite's version, so that those that never started are rows too.
 
     Args:
@@ -73,6 +81,7 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial],
         version: Its version.
         trials: The trials of this plan; those of earlier plans are kept.
         command: What it is run with.
+        design: Which seeds its verdicts are made at, where nothing was declared before; a fixed list when None.
     """
     fresh = [
         {
@@ -95,8 +104,46 @@ def write_plan(results: Path, suite: str, version: int, trials: Iterable[Trial],
         said: dict[str, Any] = {} if command is None else {"command": command}
         measures = {**earlier.get("measures", {}), **_foreign_measures()}
         said |= {"measures": measures} if measures else {}
+        said["designs"] = _joined_designs(earlier if is_same else cast("schema.PlanFile", {}), trials, design)
         content = {"schema": SCHEMA_VERSION, "suite": suite, "version": version, **said, "trials": [*rows, *fresh]}
         write_object(path, content)
+
+
+def _joined_designs(
+    earlier: schema.PlanFile, trials: Sequence[Trial], design: Design | None
+) -> dict[str, schema.PlannedDesign]:
+    """Add the designs of a plan's profiles to those that were declared before."""
+    found = _designs_of(earlier)
+    for profile in dict.fromkeys(str(trial.config.profile) for trial in trials):
+        seeds = list(dict.fromkeys(trial.config.seed for trial in trials if trial.config.profile == profile))
+        asked = Design.fixed(seeds) if design is None else design
+        found[profile] = asked.following(found.get(profile), seeds)
+    stored = dict[str, schema.PlannedDesign]()
+    for profile, each in found.items():
+        stored[profile] = {"seeds": list(each.seeds), "looks": list(each.looks)}
+        if each.margin is not None:
+            stored[profile]["margin"] = each.margin
+    return stored
+
+
+def _designs_of(plan: schema.PlanFile) -> dict[str, Design]:
+    """Return the designs of a plan by profile; a plan of before there were any has those that its trials are of."""
+    seeds: dict[str, list[int]] = {}
+    for row in plan.get("trials", ()):
+        seeds.setdefault(str(row["config"]["profile"]), []).append(int(row["config"]["seed"]))
+    found = {profile: Design.fixed(each) for profile, each in seeds.items()} | _declared(plan)
+    return {profile: each.with_seeds(seeds.get(profile, ())) for profile, each in found.items()}
+
+
+def _declared(plan: schema.PlanFile) -> dict[str, Design]:
+    """Return the designs that a plan declares, by profile; what are no looks at its seeds declares nothing."""
+    found = {}
+    for profile, stored in plan.get("designs", {}).items():
+        with contextlib.suppress(ValueError):
+            found[profile] = Design(
+                seeds=tuple(stored["seeds"]), looks=tuple(stored["looks"]), margin=stored.get("margin")
+            )
+    return found
 
 
 def write_baselines(results: Path, suite: str, version: int, baselines: Rows) -> None:
@@ -179,6 +226,20 @@ def declare_foreign_measures(results: Path) -> None:
         for name, plain in _plan_of(suite).get("measures", {}).items():
             if name not in COLUMNS and name.isidentifier():
                 MEASURES.declare(name, Measure.from_json(plain))
+
+
+def read_designs(results: Path) -> dict[tuple[str, str], Design]:
+    """Read which seeds the verdicts of every suite and profile under a results folder are declared to be made at."""
+    return {
+        (suite.resolve().name, profile): design
+        for suite in suite_folders(results)
+        for profile, design in _declared(_plan_of(suite)).items()
+    }
+
+
+def design_so_far(results: Path, suite: str, profile: str) -> Design | None:
+    """Return the design that the trials of a suite were planned for until now, or None where there are none."""
+    return _designs_of(_plan_of(results / suite)).get(profile)
 
 
 def read_commands(results: Path) -> dict[str, str]:

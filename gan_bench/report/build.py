@@ -11,7 +11,7 @@ from pathlib import Path
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.records.reader import existing
-from gan_bench.records.shared import declare_foreign_measures, read_baselines, read_commands
+from gan_bench.records.shared import declare_foreign_measures, read_baselines, read_commands, read_designs
 from gan_bench.report.findings.answer import Answer, answers, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables
 from gan_bench.report.findings.tables import study_tables
@@ -19,7 +19,7 @@ from gan_bench.report.page.collect import Collected, collect, with_histories
 from gan_bench.report.study.frame import Frames
 from gan_bench.report.study.latex import check_columns, to_latex
 from gan_bench.report.study.render import table_markdown, to_csv
-from gan_bench.report.study.studies import Baselines, studies
+from gan_bench.report.study.studies import Baselines, Designs, studies
 from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import Table, slug
 
@@ -40,7 +40,11 @@ class ReportTables:
 
     @classmethod
     def of(
-        cls, frames: Frames, baselines: Baselines | None = None, commands: Mapping[str, str] | None = None
+        cls,
+        frames: Frames,
+        baselines: Baselines | None = None,
+        commands: Mapping[str, str] | None = None,
+        designs: Designs | None = None,
     ) -> ReportTables:
         """Make the tables.
 
@@ -48,8 +52,9 @@ class ReportTables:
             frames: What ``build_frames`` made of the records.
             baselines: Scores of held-out real images, by suite.
             commands: What each suite was last run with.
+            designs: Which seeds verdicts are made at, by suite and profile.
         """
-        return cls.of_studies(studies(frames, baselines, commands), frames)
+        return cls.of_studies(studies(frames, baselines, commands, designs), frames)
 
     @classmethod
     def of_studies(cls, found: list[Study], frames: Frames) -> ReportTables:
@@ -124,7 +129,7 @@ def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str
     if not collected.trials and not collected.unreadable:
         raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
     folder = out or results / "report"
-    found = studies(collected.frames, read_baselines(results), read_commands(results))
+    found = studies(collected.frames, read_baselines(results), read_commands(results), read_designs(results))
     collected = with_histories(collected, found)
     tables = ReportTables.of_studies(found, collected.frames)
     found_answers = [(study.suite, answer) for study, _, own in tables.studies for answer in own]

@@ -110,20 +110,26 @@ class StopRequest:
         hears: Whether it takes signals. Where a caller's process must not be changed, it does not.
 
     Attributes:
-        asked: Whether a stop was asked for.
+        asked: Whether a signal asked for a stop.
+        is_spent: Whether a budget of time did.
         grace: As given; it may be changed until then.
+        deadline: When the budget is spent, on the monotonic clock, or None.
     """
 
     def __init__(self, console: PlainConsole, grace: float = GRACE_SECONDS, *, hears: bool = True) -> None:
-        self.asked = False
+        self.asked = self.is_spent = False
+        self.deadline: float | None = None
         self._console, self.grace = console, grace
         self._timer: threading.Timer | None = None
         self._starting = threading.Lock()
         self._hears, self._listens = hears, False
 
     def __call__(self) -> bool:
-        """True if a stop was asked for."""
-        return self.asked
+        """True if everything is to stop."""
+        if self.deadline is not None and not self.is_spent and time.monotonic() >= self.deadline:
+            self.is_spent = True
+            self._console.say("the budget is spent: stopping after a checkpoint", style="yellow")
+        return self.asked or self.is_spent
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Take a signal."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 
 import torch
@@ -18,6 +20,7 @@ from gan_bench.execution.cluster.connection import Cluster
 from gan_bench.execution.cluster.share import RayOptions
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import trial_lock
 from gan_bench.records.record import Status
 from gan_bench.report.build import Report, build_report
 from gan_bench.run_options import RunOptions
@@ -31,10 +34,13 @@ from gan_bench.terminal.console import (
 )
 from gan_bench.terminal.display import ProgressDisplay
 from gan_bench.terminal.tables import print_answers, print_tables
+from gan_bench.terminal.until import Budget, look_by_look
 from gan_bench.tracking.sync_process import MirrorResult
 from gan_bench.tracking.uri import server_page, shown
 from gan_bench.tracking.views import link
 
+PATIENCE = 2.0
+"""Seconds between two looks at trials that other processes train."""
 CONTENTION = 1.3
 """One thread is advised when it is so many times as fast as all. On two cores of an AMD EPYC beside one busy process it
 was 3.0 (fully connected), 2.9 (DCGAN 28x28) and 1.7 (DCGAN 64x64); on the quiet machine 0.60 to 0.64 and 0.56 to 0.59
@@ -76,17 +82,62 @@ def _run_on_cluster(options: RunOptions, console: PlainConsole, *, all_tables: b
 
 
 def _run(options: RunOptions, stop: StopRequest, console: PlainConsole, *, all_tables: bool) -> int:
-    with told_to(PreparationLines(console)), cluster_of(options) as cluster:
+    with told_to(PreparationLines(console)), cluster_of(options) as cluster, ExitStack() as whole:
+        if cluster:
+            stop.grace = CLUSTER_GRACE_SECONDS
+        if options.until == "decided":
+            whole.enter_context(stop.listening())  # also between looks
+            last = look_by_look(options, stop, console, partial(_train, options, stop, console, cluster))
+        else:
+            _, last = _train(options, stop, console, cluster)
+    if last is None:
+        return 0
+    return _conclude(*last, options, console, stop, all_tables=all_tables)
+
+
+_Part = tuple[Preparation, Outcome, Report | None]
+
+
+def _train(
+    options: RunOptions,
+    stop: StopRequest,
+    console: PlainConsole,
+    cluster: Cluster | None,
+    targets: Mapping[str, int] | None = None,
+    budget: Budget | None = None,
+) -> tuple[Preparation, _Part | None]:
+    """Plan and train what is asked for, or of a run until all is decided what a look takes.
+
+    Returns:
+        What was planned, and what came of it; None for a dry run, and where the budget is less than the estimate.
+    """
+    while True:
         planned = partial(_announce_plan, asked=options.plan, console=console)
-        prepared = prepare(options, stop, planned, cluster)
+        prepared = prepare(options, stop, planned, cluster, targets)
         _announce_work(prepared, options, console)
         if options.dry_run:
             _list(prepared, console)
-            return 0
-        if cluster:
-            stop.grace = CLUSTER_GRACE_SECONDS
+            return prepared, None
+        expected = prepared.estimate.seconds if prepared.estimate and prepared.todo else None
+        if budget and budget.is_less_than(expected):
+            console.say(f"the budget of {budget} does not suffice for it: nothing more is trained", style="yellow")
+            return prepared, None
         outcome, report = _carry_out(prepared, options, stop, console)
-    return _conclude(prepared, outcome, report, options, console, interrupted=stop.asked, all_tables=all_tables)
+        if not (options.join and options.until == "decided") or not _wait_for_others(prepared, options, stop):
+            return prepared, (prepared, outcome, report)
+
+
+def _wait_for_others(prepared: Preparation, options: RunOptions, stop: StopRequest) -> bool:
+    """Wait until all trials of a look have ended, wherever they run; True if some are left to this process."""
+    while not stop():
+        places = (RecordDirectory.of(options.folder, t) for t in prepared.plan.trials if t.id not in prepared.blocked)
+        left = [place for place in places if _status(place) in (None, Status.INTERRUPTED)]
+        if not left:
+            return False
+        if any(trial_lock(place).holder() is None for place in left):
+            return True
+        time.sleep(PATIENCE)
+    return False
 
 
 def _carry_out(
@@ -235,32 +286,37 @@ def _conclude(
     report: Report | None,
     options: RunOptions,
     console: PlainConsole,
+    stop: StopRequest,
     *,
-    interrupted: bool,
     all_tables: bool,
 ) -> int:
     trials, suite = prepared.plan.trials, prepared.plan.suite
     statuses = [_status(RecordDirectory.of(options.folder, trial)) for trial in trials]
     done = statuses.count(Status.DONE)
-    if interrupted and (done < len(statuses) or options.fresh):
+    if stop.asked and (done < len(statuses) or options.fresh):
         _say_tracking(outcome.mirror, options, console)
         console.say(f"interrupted: {done} of {plural(len(statuses), 'trial')} done; {_advice(options)}", style="yellow")
         return 130
     if options.join:
-        return max(_conclude_share(outcome, statuses, console), 1 if prepared.blocked else 0)
+        share = _conclude_share(outcome, statuses, console, spent=stop.is_spent)
+        return max(share, 1 if prepared.blocked else 0)
     if report:
         print_tables(report, table_console(console), suite, everything=all_tables)
-    ended = zip(trials, statuses, strict=True)
+    ended = list(zip(trials, statuses, strict=True))
+    left = [trial for trial, status in ended if status in (None, Status.INTERRUPTED)] if stop.is_spent else []
     bad = [trial for trial, status in ended if status is not Status.DONE or trial.id in prepared.blocked]
+    bad = [trial for trial in bad if trial not in left]
     for trial in bad:
         console.say(f"{trial.name}: {_why(trial, prepared, outcome, options)}", style="red")
     if report:
         print_answers(report, console, suite)
     _say_tracking(outcome.mirror, options, console)
+    if left:
+        console.say(f"{plural(len(left), 'trial')} left when the budget was spent; {_advice(options)}", style="yellow")
     return 1 if bad else 0
 
 
-def _conclude_share(outcome: Outcome, statuses: Sequence[Status | None], console: PlainConsole) -> int:
+def _conclude_share(outcome: Outcome, statuses: Sequence[Status | None], console: PlainConsole, *, spent: bool) -> int:
     """Print the outcome of this process's share of a suite."""
     mine = list(outcome.results.records.values())
     elsewhere = f", {len(outcome.results.held)} under way elsewhere" if outcome.results.held else ""
@@ -268,7 +324,8 @@ def _conclude_share(outcome: Outcome, statuses: Sequence[Status | None], console
         f"{plural(len(mine), 'trial')} of this process; of all, {statuses.count(Status.DONE)} of "
         f"{plural(len(statuses), 'trial')} done{elsewhere}"
     )
-    return 1 if any(record.status is not Status.DONE for record in mine) else 0
+    fine = {Status.DONE, Status.INTERRUPTED} if spent else {Status.DONE}
+    return 1 if any(record.status not in fine for record in mine) else 0
 
 
 def _advice(options: RunOptions) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from gan_bench.config.changes import flat_values
+from gan_bench.config.design import Design
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
@@ -72,7 +73,9 @@ def params_of(config: Mapping[str, Any]) -> list[Param]:
     return [Param(name, printable(str(value))[:500]) for name, value in values_of(config).items()]
 
 
-def tags_of(stored: StoredTrial, identity: str, colour: str, command: str | None) -> dict[str, str]:
+def tags_of(
+    stored: StoredTrial, identity: str, colour: str, command: str | None, design: Design | None
+) -> dict[str, str]:
     """Return the tags of a new run.
 
     Args:
@@ -80,8 +83,10 @@ def tags_of(stored: StoredTrial, identity: str, colour: str, command: str | None
         identity: That of its results folder.
         colour: Of its setting.
         command: What its suite was last run with.
+        design: Which seeds the verdicts of its suite and profile are made at, where that was declared.
     """
     config, trial, facts = stored.trial["config"], stored.trial, stored.environment
+    look = design.look_of(config["seed"]) or "not declared" if design else ""
     tags = {
         TRIAL_TAG: trial["id"],
         STARTED_TAG: facts["started"],
@@ -94,6 +99,7 @@ def tags_of(stored: StoredTrial, identity: str, colour: str, command: str | None
         "mlflow.user": _user(),
         "mlflow.runColor": colour,
         "setting": trial["setting"],
+        "look": look,
         **{name: config[name] for name in ("recipe", "dataset", "architecture", "profile")},
         **{name: facts.get(name, "unknown") for name in ("device", "device_name", "engine")},
     }

@@ -13,11 +13,12 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_bench.config.design import Design
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
 from gan_bench.records.json_files import REMEDY, unreadable
@@ -26,7 +27,7 @@ from gan_bench.records.lock import Lock, trial_lock
 from gan_bench.records.reader import StoredTrial, read_header, read_or_error, trial_folders
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.records.schema import NO_RECORD
-from gan_bench.records.shared import read_commands
+from gan_bench.records.shared import read_commands, read_designs
 from gan_bench.tracking import entities, server
 from gan_bench.tracking.store import ALTERED_TAG, MirroredRun, TrackingStore
 from gan_bench.tracking.tail import TAG, TrialTail
@@ -55,6 +56,7 @@ class _Suite:
     runs: dict[str, MirroredRun]
     colours: dict[str, str]
     command: str | None
+    designs: Mapping[str, Design]
     tails: dict[Path, TrialTail] = field(default_factory=dict)
     extractors: set[str] = field(default_factory=set)
 
@@ -99,7 +101,9 @@ class Mirror:
         if suite not in self._suites:
             folder, experiment = self.results / suite, self._store.experiment(suite)
             command = read_commands(folder).get(suite) if folder.is_dir() else None
-            self._suites[suite] = _Suite(experiment, self._store.runs(experiment), colours_of(folder), command)
+            designs = {profile: each for (_, profile), each in read_designs(folder).items()} if folder.is_dir() else {}
+            runs = self._store.runs(experiment)
+            self._suites[suite] = _Suite(experiment, runs, colours_of(folder), command, designs)
         return self._suites[suite]
 
     def run_id(self, path: Path) -> str:
@@ -171,7 +175,7 @@ class Mirror:
             run = None
         if run is None:
             shade = known.colours.get(stored.trial["setting"]) or colour(stored.trial["setting"])
-            tags = entities.tags_of(stored, self.identity, shade, known.command)
+            tags = self._tags(stored, shade, known)
             made = self.client.create_run(
                 known.experiment,
                 start_time=entities.started_ms(stored),
@@ -183,10 +187,14 @@ class Mirror:
             self._describe(run, stored, known)
         return run
 
+    def _tags(self, stored: StoredTrial, shade: str, known: _Suite) -> dict[str, str]:
+        design = known.designs.get(str(stored.trial["config"]["profile"]))
+        return entities.tags_of(stored, self.identity, shade, known.command, design)
+
     def _describe(self, run: MirroredRun, stored: StoredTrial, known: _Suite) -> None:
         """Give a run what does not change: also one that a kill, or an earlier version, left without it."""
         shade = known.colours.get(stored.trial["setting"]) or colour(stored.trial["setting"])
-        tags = entities.tags_of(stored, self.identity, shade, known.command)
+        tags = self._tags(stored, shade, known)
         params = entities.params_of(stored.trial["config"])
         with contextlib.suppress(Exception):  # parameters of an earlier version cannot be changed
             self.client.log_batch(run.run_id, params=params)

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -28,12 +29,64 @@ def test_the_report_s_cost_is_measured(tmp_path):
 def test_the_simulation_writes_its_tables(tmp_path):
     script("benchmarks/statistics/simulate.py", "--studies", 2000, "--out", tmp_path)
     errors = pd.read_csv(tmp_path / "errors.csv").set_index(["two equal settings", "test on"])
-    assert errors.loc[("log-normal, sigma 0.1", "log ratio"), "1 tests, 5 seeds"] == pytest.approx(0.05, abs=0.02)
+    assert errors.loc[("log-normal, sigma 0.1", "log ratio"), "5 seeds, 1 tests"] == pytest.approx(0.05, abs=0.02)
     power = pd.read_csv(tmp_path / "power.csv")
-    assert (power.loc[power["true factor"] == 2.0, "1 tests, 10 seeds"] > 0.5).all()
+    assert (power.loc[power["true factor"] == 2.0, "10 seeds, 1 tests"] > 0.5).all()
     best = pd.read_csv(tmp_path / "best.csv").set_index("equal settings")
     assert (best[["5 seeds", "10 seeds"]] < 0.12).all(axis=None)
     assert (tmp_path / "errors.md").read_text().startswith("| two equal settings")
+    _check_looks(tmp_path, slack=0.012)
+    assert (pd.read_csv(tmp_path / "looks-both-claims.csv")["times their number"] < 0.05).all()
+
+
+def _check_looks(folder, slack):
+    """What documentation and verdicts promise of looks."""
+    errors = pd.read_csv(folder / "looks-errors.csv")
+    collapsing = errors.iloc[:, 0].str.contains("collaps")
+    equal = errors[errors["equal in"] == "equal"]
+    for tests in (1, 3, 9, 13):
+        assert (equal.loc[~collapsing, f"looks, {tests} tests"] <= 0.05 + slack).all()
+        assert (equal[f"looks, {tests} tests"] <= 0.0525 + slack).all()
+        assert (equal[f"report, {tests} tests"] <= 0.05 + slack).all()
+        assert (equal.loc[collapsing, f"report, {tests} tests"] <= 0.04 + slack).all(), (
+            "collapses that differ are counted"
+        )
+    power = pd.read_csv(folder / "looks-power.csv").set_index(["tests", "effect"])
+    known = power.loc[(1, "1.5 sd")]
+    assert known["looks: decided"] > 0.98
+    assert known["looks: seeds"] == pytest.approx(7.15, abs=0.3)
+    assert known["fixed 12: decided"] > known["looks: decided"] > known["fixed 5: decided"] + 0.2
+    nothing = power.loc[(1, "0 sd")]
+    assert (nothing["looks: seeds"], nothing["looks with the stop: seeds"]) == pytest.approx((11.8, 7.0), abs=0.3)
+    assert power.loc[(13, "3 sd"), "looks: decided at 5"] == 0
+    peeking = pd.read_csv(folder / "looks-peeking.csv").set_index("looks at 0.05")["decided"]
+    assert peeking["5, 9, then 13"] == pytest.approx(0.11, abs=0.03)
+    holds = pd.read_csv(folder / "looks-estimates.csv")["repeated interval at the stop holds"]
+    assert (holds >= 0.95 - slack).all()
+
+
+def test_the_simulation_of_our_records(tmp_path):
+    records = Path("results/published/amd-epyc-2-cores")
+    if not any(records.glob("*/*/record.json")):
+        pytest.skip("the source archive holds the published tables, not the records")
+    only = ("--only", "measures", "until-decided")
+    script("benchmarks/statistics/simulate.py", records, "--studies", 2000, "--out", tmp_path, *only)
+    assert sorted(path.name for path in tmp_path.glob("*.csv")) == ["measures.csv", "until-decided.csv"]
+    (row, _) = pd.read_csv(tmp_path / "until-decided.csv").to_dict("records")
+    assert row["trials of the fixed study"] == 12 * 13
+    assert 65 / 156 <= row["share of trials"] < 0.8
+    assert row["with the true sign"] > 0.9
+    measures = pd.read_csv(tmp_path / "measures.csv").set_index("measure")
+    assert measures.loc["FID", "pairs"] == 11 * 10 / 2
+    assert measures.loc["FID", "decided by five seeds"] > 0.8
+
+
+def test_the_published_simulation_holds_what_is_promised():
+    folder = Path("results/published/statistics")
+    _check_looks(folder, slack=0.002)
+    until = pd.read_csv(folder / "until-decided.csv")
+    assert (until["share of trials"] <= 0.7).all()
+    assert (until["with the true sign"] >= 0.99).all()
 
 
 def test_the_mirror_s_cost_is_measured():

@@ -13,10 +13,15 @@ import threading
 import time
 
 import pytest
+from conftest import digits_trial
 from support.commands import HANG, gan_bench, wait_for
 from support.servers import free_port, mlflow_server
+from support.studies import write
 from support.suites import SMALL, train_small
 from support.tracking import tagged_runs
+
+from gan_bench.config.design import Design
+from gan_bench.records.shared import write_plan
 
 SEEDS = "0-5"
 
@@ -267,3 +272,19 @@ def test_a_credential_in_the_environment_appears_nowhere(results, uri):
     said = [done.stdout, done.stderr, refused.stdout, refused.stderr]
     for text in (*said, *(path.read_bytes().decode(errors="replace") for path in files)):
         assert "hunter" not in text
+
+
+@pytest.mark.parametrize(
+    ("design", "looks"),
+    [(Design.of_looks((3, 4)), ["3", "3", "3", "4", "not declared"]), (Design.fixed(range(5)), ["5"] * 5)],
+)
+def test_runs_are_tagged_with_the_look_that_their_seed_counts_at(tmp_path, design, looks):
+    results, trials = tmp_path / "results", [digits_trial(seed) for seed in range(5)]
+    write_plan(results, "test", 1, trials[:3], design=design)
+    write_plan(results, "test", 1, trials)
+    for trial in trials:
+        write(results, trial, 50.0)
+    assert gan_bench("sync", results).returncode == 0
+    tags = [each for each in tagged_runs(f"sqlite:///{results / 'mlflow.db'}") if "gan_bench.trial" in each]
+    found = {each["mlflow.runName"]: each["look"] for each in tags}
+    assert [look for _, look in sorted(found.items())] == looks

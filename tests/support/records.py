@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from gan_bench.records import schema, writer
@@ -32,6 +33,14 @@ def edit(path: Path, **changes):
     content = json.loads(path.read_text())
     content.pop(SEAL, None)
     write_object(path, {**content, **changes})
+
+
+def change(path: Path, by: Callable[[dict], object]):
+    """Change the content of a JSON file, with a digest that fits."""
+    content = json.loads(path.read_text())
+    content.pop(SEAL, None)
+    by(content)
+    write_object(path, content)
 
 
 def reseal(directory):

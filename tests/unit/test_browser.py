@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import pytest
 from conftest import digits_trial
-from test_page import write
-from test_report import with_lr
+from support.studies import with_lr, write
 
 from gan_bench.records.record import Status
 from gan_bench.records.shared import write_baselines, write_plan

@@ -10,8 +10,7 @@ import pytest
 from conftest import digits_trial
 from scipy import stats
 from support.commands import gan_bench
-from test_page import write
-from test_report import stored, with_lr
+from support.studies import stored, with_lr, write
 
 from gan_bench.report.compare.equivalence import equivalence_table, same_settings, welch
 

@@ -7,8 +7,8 @@ import json
 import pytest
 from conftest import digits_trial
 from markdown_it import MarkdownIt
+from support.studies import write
 from test_foreign_parts import registered
-from test_page import write
 
 from gan_bench.cli.comparison import _markdown
 from gan_bench.config.measures import MEASURES, Measure

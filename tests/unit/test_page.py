@@ -17,15 +17,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import digits_trial
+from scipy import stats
 from support.records import edit, reseal
-from test_report import with_lr
+from support.studies import with_lr, write
 
 from gan_bench.cli.comparison import write_comparison
 from gan_bench.cli.options import FormatChoice
+from gan_bench.config.design import Design
 from gan_bench.core.errors import UserError
-from gan_bench.records import reader, writer
+from gan_bench.records import reader
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.record import Status, TrialRecord
+from gan_bench.records.record import Status
 from gan_bench.records.shared import write_baselines, write_plan
 from gan_bench.report.build import build_report
 from gan_bench.report.compare.comparison import compare
@@ -41,50 +43,6 @@ HOSTILE = {
     "long": "x" * 200,
     "markdown": "| [a](javascript:alert(4)) `b` |",
 }
-
-
-def write(results, trial, fid, *, setting=None, status=Status.DONE, draw_std=0.5, metric="fid", gain=50.0, **more):
-    """Write the record of a trial that never ran."""
-    directory = RecordDirectory.of(results, trial)
-    shown = replace(trial, setting=setting or trial.setting)
-    writer.begin(directory, shown, {"schema": 1, "started": "2026-01-01T00:00:00+00:00", "device": "cpu"})
-    values = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
-    epochs = trial.config.epochs
-    writer.append(
-        directory.history,
-        [
-            {
-                "kind": "epoch",
-                "epoch": e,
-                "step": e,
-                "images": e,
-                "train_seconds": float(e),
-                "mean": values,
-                "last": values,
-            }
-            for e in range(1, epochs + 1)
-        ],
-    )
-    score = {
-        "name": f"{metric}[lenet-mnist-v1,train,64]", "metric": metric, "extractor": "lenet-mnist-v1",
-        "split": "train", "real": 64, "generated": 64, "std": None, "draw_std": draw_std,
-    }  # fmt: skip
-    others = [
-        {**score, "name": f"{name}[lenet-mnist-v1,train,64]", "metric": name, "value": value}
-        for name, value in more.items()
-    ]
-    lines = [
-        {"epoch": e, "train_seconds": float(e), "scores": [{**score, "value": fid + gain * (epochs - e)}, *others]}
-        for e in range(epochs + 1)
-    ]
-    writer.append(directory.evaluations, lines)
-    for epoch in range(epochs + 1):
-        writer.save_sample(directory, epoch, np.full((242, 242, 3), 30 * epoch, np.uint8))
-    writer.finish(
-        directory,
-        TrialRecord(status=status, reason=None if status is Status.DONE else "loss_d is not finite at step 3",
-                    epochs=epochs, images=600, final=values, train_seconds=2.0, evaluate_seconds=1.0)
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +204,34 @@ def test_compare_judges_settings(tmp_path, new, verdict):
     assert (row["verdict"], row["old"]) == (verdict, pytest.approx(51.5))
     assert row["new"] == pytest.approx(sum(new) / 4)
     assert found.tests == (verdict != "identical")
+
+
+@pytest.mark.parametrize(
+    ("design", "corrected", "verdict"),
+    [
+        (Design.fixed(range(5)), 1.0, "worse"),
+        (Design.of_looks(), 12 / 5, SAME),
+        (Design.of_looks((3, 5)), 5 / 2, SAME),
+        (Design.of_looks((8, 12)), None, SAME),
+        (Design.fixed(range(3)), None, SAME),
+    ],
+    ids=["fixed", "look", "other looks", "before the first look", "extended"],
+)
+def test_a_comparison_is_a_further_look(tmp_path, design, corrected, verdict):
+    """Five seeds whose p is about 0.03: a fixed list decides, a look does not, and what was extended never does."""
+    ratios = (1.05, 1.2, 1.08, 1.2, 1.03)
+    p = stats.ttest_1samp(np.log(ratios), 0).pvalue
+    assert 0.0208 < p < 0.05
+    trials = [digits_trial(seed) for seed in range(5)]
+    for name, fids in (("old", [50.0] * 5), ("new", [50.0 * ratio for ratio in ratios])):
+        write_plan(tmp_path / name, "test", 1, trials[:3], design=design)
+        write_plan(tmp_path / name, "test", 1, trials)
+        for trial, fid in zip(trials, fids, strict=True):
+            write(tmp_path / name, trial, fid)
+    found = compare(tmp_path / "old", tmp_path / "new", tolerance=0.5)
+    (row,) = found.tables[-1].rows.query("key == 'fid'").to_dict("records")
+    assert row["verdict"] == verdict
+    assert row["corrected"] == (None if corrected is None else pytest.approx(corrected * p))
 
 
 def test_tests_are_corrected_for_their_number(tmp_path):

@@ -7,7 +7,6 @@ import io
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,42 +16,14 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 from scipy import stats as scipy_stats
+from support.studies import stored, table, with_lr
 
-from gan_bench.records.reader import StoredTrial
 from gan_bench.report.build import ReportTables
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.render import cell, cells, number, table_markdown, to_csv
 from gan_bench.report.study.stats import differences, mean_interval
 from gan_bench.report.study.table import Column
 from gan_bench.terminal.tables import broken, print_table
-
-
-def stored(trial, fid=None, status="done", reason=None, early=None, samples=100):
-    config = trial.config
-    score = {"metric": "fid", "name": f"fid[lenet-mnist-v1,train,{samples}]"}
-    evaluations = [
-        {"epoch": epoch, "scores": [{**score, "value": value}]}
-        for epoch, value in ((0, 300.0), (1, early), (config.epochs, fid))
-        if value is not None
-    ]
-    final = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
-    record = {"status": status, "reason": reason, "epochs": config.epochs, "images": 600, "final": final}
-    return StoredTrial(
-        path=Path("x"),
-        trial={"id": trial.id, "name": trial.name, "setting": trial.setting, "config": config.to_json()},
-        environment={"device": "cpu"},
-        history=[],
-        evaluations=evaluations,
-        record={**record, "train_seconds": 2.0, "evaluate_seconds": 1.0},
-    )
-
-
-def with_lr(trial, lr):
-    return replace(
-        trial,
-        setting=f"{trial.setting},lr={lr}",
-        config=replace(trial.config, lr_g=lr, lr_d=lr),
-    )
 
 
 @pytest.fixture
@@ -64,11 +35,6 @@ def study():
         trials.append(stored(with_lr(digits_trial(seed), 2e-4), fid=base, early=base + 30))
         trials.append(stored(with_lr(digits_trial(seed), 3e-4), fid=base - 5 + float(rng.normal(0, 1)), early=base))
     return trials
-
-
-def table(tables, part):
-    (found,) = [t for t in tables if part in t.name]
-    return found
 
 
 def test_t_interval_is_scipy_s():

@@ -186,19 +186,22 @@ def test_the_floor_is_the_chance_it_says():
 
 
 @pytest.mark.parametrize(
-    ("interval", "p", "corrected", "said"),
+    ("interval", "p", "may_decide", "said"),
     [
-        (Interval(5.0, None, None, 1), 1.0, None, "cannot say"),
-        (Interval(0.1, -0.5, 0.7, 5), 0.6, 0.6, "tie"),
-        (Interval(0.9, 0.1, 1.7, 5), 0.01, 0.01, "undecided"),  # the mean is within the noise
-        (Interval(5.0, -1.0, 11.0, 5), 0.1, 0.1, "undecided"),
-        (Interval(5.0, 1.0, 9.0, 5), 0.02, 0.18, "probable"),
-        (Interval(5.0, 1.0, 9.0, 5), 0.02, None, "probable"),  # exploratory
-        (Interval(5.0, 1.0, 9.0, 5), 0.005, 0.045, "decided"),
+        (Interval(5.0, None, None, 1), 1.0, True, "not judged"),
+        (Interval(0.1, -0.5, 0.7, 5), 0.6, True, "tie"),
+        (Interval(0.9, 0.1, 1.7, 5), 0.01, True, "undecided"),  # the mean is within the noise
+        (Interval(5.0, -1.0, 11.0, 5), 0.1, True, "undecided"),
+        (Interval(5.0, 1.0, 9.0, 5), 0.02, False, "probable"),  # exploratory, or of seeds that nobody declared
+        (Interval(5.0, 1.0, 9.0, 5), 0.045, True, "decided"),
     ],
 )
-def test_verdicts(interval, p, corrected, said):
-    assert verdict_of(interval, 1.0, p, corrected) == said
+def test_verdicts(interval, p, may_decide, said):
+    assert verdict_of(interval, 1.0, p, may_decide=may_decide) == said
+
+
+def test_no_difference_at_all_is_a_tie_also_without_noise():
+    assert verdict_of(Interval(0.0, 0.0, 0.0, 5), 0.0, 1.0, may_decide=True) == "tie"
 
 
 def test_no_number_of_seeds_decides_nothing():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import config_of
-from test_report import table
+from support.studies import table
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig, Trial

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from gan_bench.config.measures import MEASURES, measures_with, primary_measure
+from gan_bench.config.design import Design, Look
+from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with, primary_measure
 from gan_bench.core.text import plural, printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import group_key
+from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.render import number
 from gan_bench.report.study.stats import ALPHA, coincidence, holm
 from gan_bench.report.study.study import Scored, Study, values_of
@@ -75,10 +78,11 @@ def setting_changes(before: Studies, after: Studies, tolerance: float | None) ->
     """
     rows = list(_compared(before, after, tolerance))
     tested = [row for row in rows if row["tested"]]
-    for row, p in zip(tested, holm([row["pair"].p for row in tested]), strict=True):
+    for row, p in zip(tested, holm([row["repeated"](row["pair"].p) for row in tested]), strict=True):
         row["corrected"] = p
     for row in rows:
         row["verdict"], row["why"] = _judge(row, len(tested))
+        del row["repeated"]
         pair: Paired | None = row.pop("pair")
         put_interval(row, "ratio", pair.shown if pair and pair.ratio else None)
         put_interval(row, "difference", pair.shown if pair and not pair.ratio else None)
@@ -102,6 +106,9 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         yield _lost_scores(earlier, members, metric, gone)
                     if not known.any():
                         continue
+                    look = _look(old.design, new.design, members["seed"][known])
+                    if look.number:
+                        known &= members["seed"].isin(look.seeds)
                     pair = paired(metric, a[known], b[known])
                     same = not pair.values.any()
                     row = {
@@ -115,7 +122,8 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         "seeds": int(known.sum()),
                         "pair": pair,
                         "noise": noise,
-                        "tested": metric == primary and not same and int(known.sum()) > 1,
+                        "repeated": partial(_repeated, old.design, look) if look.number else None,
+                        "tested": metric == primary and not same and int(known.sum()) > 1 and look.number > 0,
                         "corrected": None,
                         "tolerance": None,
                         "certain": True,
@@ -125,6 +133,19 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         row["tolerance"], row["certain"] = _tolerance(tolerance, spread, noise, int(known.sum()))
                         row["always"] = _always_worse(earlier, later, members[known])
                     yield row
+
+
+def _look(old: Design, new: Design, shared: pd.Series[int]) -> Look:
+    """Return the look that a setting's shared seeds come to; none where seeds were added that were not declared."""
+    seeds = tuple(int(seed) for seed in shared)
+    if old.extended or new.extended:
+        return Look(seeds=(), number=0, next=None)
+    return Look(seeds=seeds, number=len(seeds), next=None) if old.is_fixed else old.at(seeds)
+
+
+def _repeated(design: Design, look: Look, p: float) -> float:
+    """Return a p value that allows for the looks of a design."""
+    return p if design.is_fixed else repeated_p(design.looks, look.number, p)
 
 
 def _lost_scores(scored: Scored, members: pd.DataFrame, metric: str, gone: int) -> dict[str, Any]:
@@ -139,6 +160,7 @@ def _lost_scores(scored: Scored, members: pd.DataFrame, metric: str, gone: int) 
         "new": None,
         "seeds": gone,
         "pair": None,
+        "repeated": None,
         "noise": 0.0,
         "tested": False,
         "corrected": None,
@@ -176,9 +198,9 @@ def _always_worse(old: Scored, new: Scored, members: pd.DataFrame) -> str:
     after = values_of(members.rename(columns={"trial_new": "trial"}), new.final(), primary).mean()
     if untrained is not None and before < untrained <= after:
         return f"no better than untrained generators ({number(untrained)})"
-    if "collapsed" in old.study.metrics and "collapsed" in new.study.metrics:
+    if COLLAPSED in old.study.metrics and COLLAPSED in new.study.metrics:
         flags = [
-            int((values_of(members.rename(columns={column: "trial"}), scored.final(), "collapsed") > 0).sum())
+            int((values_of(members.rename(columns={column: "trial"}), scored.final(), COLLAPSED) > 0).sum())
             for column, scored in (("trial_old", old), ("trial_new", new))
         ]
         if flags[1] > flags[0]:
@@ -214,7 +236,7 @@ def _judge_by_tolerance(row: Mapping[str, Any], pair: Paired, way: str, tests: i
     )
     if change <= row["tolerance"]:
         return "within tolerance", ""
-    if float(coincidence(row["seeds"])) * max(tests, 1) <= ALPHA:
+    if row["repeated"] and row["repeated"](float(coincidence(row["seeds"]))) * max(tests, 1) <= ALPHA:
         return "cannot judge", "beyond the tolerance, and the test does not decide"
     if row["certain"] or change > GROSS:
         return way, f"beyond the tolerance of {row['tolerance']:.0%}; too few seeds for a test"

@@ -17,7 +17,7 @@ from gan_bench.records.json_files import REMEDY, is_regular
 from gan_bench.records.layout import PLAN
 from gan_bench.records.reader import StoredTrial, existing, scan, suite_folders
 from gan_bench.records.schema import Baseline
-from gan_bench.records.shared import declare_foreign_measures, read_baselines
+from gan_bench.records.shared import declare_foreign_measures, read_baselines, read_designs
 from gan_bench.report.compare.changes import (
     SETTING_COLUMNS,
     Studies,
@@ -29,7 +29,7 @@ from gan_bench.report.compare.changes import (
 )
 from gan_bench.report.compare.equivalence import MARGIN, equivalence_table, same_settings
 from gan_bench.report.study.frame import build_frames, group_key
-from gan_bench.report.study.studies import studies
+from gan_bench.report.study.studies import Designs, studies
 from gan_bench.report.study.table import Column, Table
 
 MISSING = "missing"
@@ -199,12 +199,14 @@ class _Folder:
         faults: What is wrong with the other records, by name of their directories, or of their suite's folder.
         baselines: Scores of real images, by suite.
         planned: Names of the suites whose plan is there.
+        designs: Which seeds verdicts are made at, by suite and profile.
     """
 
     trials: list[StoredTrial]
     faults: dict[str, RecordError]
     baselines: Mapping[str, list[Baseline]]
     planned: frozenset[str]
+    designs: Designs
 
     @classmethod
     def read(cls, results: Path) -> _Folder:
@@ -222,12 +224,12 @@ class _Folder:
         if not trials and not faults:
             raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
         planned = frozenset(suite.resolve().name for suite in suite_folders(results) if is_regular(suite / PLAN))
-        return cls(trials, faults, read_baselines(results), planned)
+        return cls(trials, faults, read_baselines(results), planned, read_designs(results))
 
     def without(self, faults: Collection[str]) -> _Folder:
         """Return the folder without the trials whose records are faulty in the other one."""
         kept = [t for t in self.trials if t.path.name not in faults and t.path.parent.name not in faults]
-        return _Folder(kept, self.faults, self.baselines, self.planned)
+        return _Folder(kept, self.faults, self.baselines, self.planned, self.designs)
 
     @property
     def by_trial(self) -> dict[str, StoredTrial]:
@@ -239,7 +241,7 @@ class _Folder:
     @property
     def studies(self) -> Studies:
         """The studies of its trials."""
-        found = studies(build_frames(self.trials), self.baselines)
+        found = studies(build_frames(self.trials), self.baselines, designs=self.designs)
         return {(s.suite, s.profile, s.dataset, str(s.image_size)): s for s in found}
 
 

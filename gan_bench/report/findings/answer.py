@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import pandas as pd
 
-from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, HELD
 from gan_bench.report.findings.leaders import Leaders, leaders
@@ -18,14 +17,15 @@ from gan_bench.report.findings.proposal import proposal
 from gan_bench.report.findings.tuning import tuning_sentences
 from gan_bench.report.study.frame import FAULTY
 from gan_bench.report.study.render import cell, number
-from gan_bench.report.study.stats import Interval
+from gan_bench.report.study.stats import ALPHA, Interval
 from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import Column, Table
 
 EPOCHS = "epochs"
 """The factor whose levels are epochs of the same trials."""
 MANY_SEEDS = 30
-"""More seeds than these are not proposed: a difference so small beside its spread is as good as none."""
+"""More seeds than these are not named: a difference so small beside its spread is as good as none."""
+_EXTENDED = "Seeds were added that were not declared before the first"
 NAMED = 3
 """Settings that a sentence names; the ranking has them all."""
 
@@ -83,8 +83,13 @@ def answers(study: Study, tables: list[Table]) -> Iterator[Answer]:
                 *(sentence for factor, each in rows for sentence in _factor_sentences(factor, each)),
                 *tuning_sentences(scored),
             ),
-            proposal=proposal(study, averaged, scored=found is not None),
+            proposal=proposal(study, averaged, _rivals(found), scored=found is not None),
         )
+
+
+def _rivals(found: Leaders | None) -> tuple[str, ...]:
+    """Return the best setting and those that another look may tell apart from it."""
+    return (found.best, *found.open) if found and found.open else ()
 
 
 def answers_markdown(found: list[Answer]) -> str:
@@ -120,30 +125,56 @@ def _headline(scored: Scored, found: Leaders | None) -> str:
     have = "has" if waiting == 1 else "have"
     start = f"{what}: {found.best}, {score_text(found.score)} ({seeds}{lost}; {scored})"
     start += f"; {plural(waiting, 'other setting')} {have} no finished trial yet" if waiting else ""
-    compared = len(found.behind) + len(found.tied)
-    if not compared:
+    if not found.behind and not found.tied and not found.unequal:
         return f"{start}.{_alone(found, waiting)}"
+    return f"{start}. {_compared_with_others(scored, found, waiting)}"
+
+
+def _compared_with_others(scored: Scored, found: Leaders, waiting: int) -> str:
+    """Return how the best setting stands against those that it was compared with."""
+    if scored.study.design.extended:
+        return f"{_EXTENDED}: nothing is decided."
+    compared = len(found.behind) + len(found.tied) + len(found.unequal)
     useless = set(no_better_than_untrained(scored))
     tied = found.tied if found.best in useless else tuple(label for label in found.tied if label not in useless)
-    rest = f"; nothing can be said of {len(found.unknown)} with fewer than two shared seeds" if found.unknown else ""
-    idle = "the others are" if len(found.tied) > 1 else "the other is"
-    if not found.behind and not tied:
-        return f"{start}. No test decides it, but {idle} no better than untrained generators{rest}."
+    rest = _unequal(found) + (f"; nothing can be said yet of {len(found.unknown)}" if found.unknown else "")
+    idle = f"{'the others are' if len(found.tied) > 1 else 'the other is'} no better than untrained generators"
     if not found.behind:
-        return f"{start}. No setting is decidedly worse: {_named(tied)} may be as good{rest}."
-    if not found.tied:
-        others = _others(compared, "finished " if waiting else "")
-        return f"{start}. It is decidedly better than {others}{rest}."
-    ahead = f"{start}. It is decidedly better than {len(found.behind)} of {compared} others"
-    return (
-        f"{ahead}; {f'{_named(tied)} may be as good' if tied else f'{idle} no better than untrained generators'}{rest}."
-    )
+        if found.tied:
+            first = (
+                f"No setting is decidedly worse: {_named(tied)} may be as good"
+                if tied
+                else f"No test decides it, but {idle}"
+            )
+        else:
+            first, rest = "", rest[2:3].upper() + rest[3:]
+        return f"{first}{rest}{_next_look(found) if tied else ''}."
+    if not found.tied and not found.unequal:
+        return f"It is decidedly better than {_others(compared, 'finished ' if waiting else '')}{rest}."
+    ahead = f"It is decidedly better than {len(found.behind)} of {compared} others"
+    others = f"; {_named(tied)} may be as good" if tied else f"; {idle}" if found.tied else ""
+    return f"{ahead}{others}{rest}{_next_look(found) if tied else ''}."
+
+
+def _unequal(found: Leaders) -> str:
+    """Name settings that no test judges, as they collapsed or failed more or less often than the best."""
+    if len(found.unequal) == 1:
+        ((label, why),) = found.unequal.items()
+        return f"; no test judges {label}: {why}"
+    count = len(found.unequal)
+    return f"; {count} others collapsed or failed more or less often, which no test judges" if count else ""
+
+
+def _next_look(found: Leaders) -> str:
+    return f"; the next look is at {found.next} seeds" if found.next and found.open else ""
 
 
 def _alone(found: Leaders, waiting: int) -> str:
     """Return why nothing is compared, or nothing where unfinished settings explain it."""
     if not found.unknown:
         return "" if waiting else " There is no other setting to compare it with."
+    if found.next:
+        return f" Which setting is best is not judged before the look at {found.next} seeds."
     why = "with one seed" if found.score.n == 1 else "as no other shares two seeds with it"
     return f" Which setting is best cannot be said {why}."
 
@@ -176,7 +207,7 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
     untrained = scored.untrained(primary, row["recipe"])
     if untrained is not None and found.score.mean >= untrained:
         yield f"It is no better than untrained generators ({title} {number(untrained)})."
-    if "collapsed" in scored.study.metrics and (collapsed := int((values_of(done, final, "collapsed") > 0).sum())):
+    if COLLAPSED in scored.study.metrics and (collapsed := int((values_of(done, final, COLLAPSED) > 0).sum())):
         yield f"{collapsed} of {len(done)} of its generators collapsed: few classes, or one over and over."
     useless = no_better_than_untrained(scored)
     if (useless and found.best not in useless) or len(useless) > 1:
@@ -225,8 +256,9 @@ def _factor_sentences(factor: str, rows: pd.DataFrame) -> Iterator[str]:
         levels = {str(row[side]) for row in records for side in ("first_level", "second_level")}
         more = f", {len(sure) - NAMED} more are decided or probable" if len(sure) > NAMED else ""
         left = [pair for pair in pairs if pair not in sure]
-        if left and all(row["found"] == "cannot say" for pair in left for row in pair):
-            yield f"{factor}: one seed cannot say for {len(left)} of {len(pairs)} pairs of {len(levels)} levels{more}."
+        if left and all(row["found"] == "not judged" for pair in left for row in pair):
+            why = _not_judged(row for pair in left for row in pair)
+            yield f"{factor}: {why} for {len(left)} of {len(pairs)} pairs of {len(levels)} levels{more}."
         else:
             yield f"{factor}: of {len(pairs)} pairs of {len(levels)} levels, {len(left)} are undecided or ties{more}."
 
@@ -238,23 +270,29 @@ def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, Any]]) -> str:
     count = len(rows)
-    by = {kind: [row for row in rows if row["found"] == kind] for kind in ("decided", "probable", "tie", "cannot say")}
+    kinds = ("decided", "probable", "tie", "equivalent", "not judged")
+    by = {kind: [row for row in rows if row["found"] == kind] for kind in kinds}
     sure = [*by["decided"], *by["probable"]]
     lost = sum(row["lost"] for row in rows)
     tail = f"; {plural(lost, 'pair')} lost" if lost else ""
+    tail += "".join(f"; {row['recipe']}: {row['why']}" for row in rows if row["why"] and not row["lost"])
+    if any(not pd.isna(row["next"]) for row in by["decided"]):
+        tail += "; decided early, so the ratio is probably overstated"
     unit = "setting" if factor == AVERAGE_FACTOR else "comparison" if factor.endswith(HELD) else "recipe"
     where = plural(count, unit)
-    if len(by["cannot say"]) == count:
+    if len(by["not judged"]) == count:
         ahead = sum(row["winner"] == second for row in rows)
         leader, ahead = (second, ahead) if 2 * ahead > count else (first, count - ahead)
-        return f"{factor}: one seed cannot say; {leader} is ahead in {ahead} of {where}{tail}."
+        return f"{factor}: {_not_judged(rows)}; {leader} is ahead in {ahead} of {where}{tail}."
     winners = {str(row["winner"]) for row in sure}
     if len(winners) == 1:
         (winner,) = winners
         loser = second if winner == first else first
         degree = ", ".join(f"{len(by[k])} {k}" for k in ("decided", "probable") if by[k])
+        same = len(by["equivalent"])
         open_ = "undecided or tied" if by["tie"] else "undecided"
-        rest = f", {open_} in {count - len(sure)}" if count > len(sure) else ""
+        rest = f", {open_} in {count - len(sure) - same}" if count > len(sure) + same else ""
+        rest += f", equivalent in {same}" if same else ""
         gain = _gain(sure)
         return f"{factor}: {winner} is better than {loser} in {len(sure)} of {where} ({degree}{gain}{rest}{tail})."
     if winners:
@@ -264,13 +302,38 @@ def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, An
         return (
             f"{factor}: {first} and {second} are a tie in {where}: any difference is within the noise of scoring{tail}."
         )
-    more = [int(row["needed"]) - row["seeds"] for row in rows if not pd.isna(row["needed"])]
-    needs = ""
-    if min(more, default=math.inf) > MANY_SEEDS and any(row["more"] for row in rows):
-        needs = f"; no difference to find with {MANY_SEEDS} more seeds"
-    elif more:
-        needs = f"; about {plural(max(1, min(more)), 'more seed')} would decide the clearest"
-    return f"{factor}: undecided between {first} and {second} in {where}{needs}{tail}."
+    if by["equivalent"]:
+        left = count - len(by["equivalent"])
+        rest = f"; {left} undecided" if left else ""
+        share = f"{1 - ALPHA ** (1 / min(row['seeds'] for row in by['equivalent'])):.0%}"
+        return (
+            f"{factor}: {first} and {second} are equivalent in {len(by['equivalent'])} of {where}: no difference above "
+            f"the margin{rest}; collapses in up to {share} of runs are possible though none was seen{tail}."
+        )
+    return f"{factor}: undecided between {first} and {second} in {where}{_needs(rows)}{tail}."
+
+
+def _not_judged(rows: Iterable[Mapping[str, Any]]) -> str:
+    following = [int(row["next"]) for row in rows if not pd.isna(row["next"])]
+    return f"not judged before the look at {min(following)} seeds" if following else "one seed: not judged"
+
+
+def _needs(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return when undecided comparisons are judged again, or how many seeds a study needs that finds out."""
+    following = [int(row["next"]) for row in rows if row["open"]]
+    needed = [int(row["needed"]) for row in rows if not pd.isna(row["needed"])]
+    if following:
+        likely = f", likely decided at {min(needed)}" if needed else ""
+        return f"; next look at {min(following)} seeds{likely}"
+    tested = [row for row in rows if not row["why"]]
+    noisy = "; the spread is too large to show equivalence" if any(row["too_noisy"] for row in tested) else ""
+    if any(not pd.isna(row["next"]) for row in tested):
+        return f"; given up, as more seeds are unlikely to decide it{noisy}"
+    if noisy:
+        return noisy
+    if needed and min(needed) <= MANY_SEEDS:
+        return f"; a study of {min(needed)} seeds would decide the clearest"
+    return f"; no difference to find with {MANY_SEEDS} seeds" if any(row["more"] for row in rows) else ""
 
 
 def _epochs_sentence(rows: list[dict[str, Any]]) -> str:
@@ -279,8 +342,8 @@ def _epochs_sentence(rows: list[dict[str, Any]]) -> str:
     improved = [row for row in rows if row["winner"] == row["second_level"]]
     sure = [row for row in improved if row["found"] in ("decided", "probable")]
     start = f"{EPOCHS}: {title} still improved at the end of training in {len(improved)} of {plural(count, 'recipe')}"
-    if all(row["found"] == "cannot say" for row in rows):
-        return f"{start}; one seed cannot say."
+    if all(row["found"] == "not judged" for row in rows):
+        return f"{start}; {_not_judged(rows)}."
     degree = ", ".join(f"{n} {k}" for k in ("decided", "probable") if (n := sum(r["found"] == k for r in sure)))
     return f"{start} ({degree or 'none decided'}{_gain(sure) if sure else ''})."
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.report.findings.pairs import Paired, paired
-from gan_bench.report.study.frame import BAD, group_key
+from gan_bench.config.design import Design
+from gan_bench.config.measures import COLLAPSED
+from gan_bench.report.findings.verdicts import Sides, verdict_rows
+from gan_bench.report.study.frame import BAD, ENDED, group_key
 from gan_bench.report.study.settings import SEPARATOR
-from gan_bench.report.study.stats import Verdict, effect_size, holm, improvement_probability, seeds_needed, verdict_of
-from gan_bench.report.study.table import Column, arrow, put_interval
+from gan_bench.report.study.table import Column
 
 MANY_LEVELS = 8
 """Up to this many levels of a factor every two are compared; of more, each with the next."""
@@ -57,19 +57,22 @@ COLUMNS = [
     Column(
         "verdict",
         "better",
-        note="better: decided when the corrected p is at most 0.05, probably when p itself is; a tie when the whole "
-        "interval is smaller than the noise of scoring, undecided when the mean is.",
+        note="better: decided when the corrected p is at most 0.05; a tie when the whole interval is smaller than the "
+        "noise of scoring, undecided when the mean is, or when one side collapsed or failed more often. Verdicts are "
+        "made at the looks that were declared before the first seed, over the seeds of the last complete one.",
         vital=True,
     ),
     Column("seeds", "seeds", "count"),
     Column("p", "p", "p", "p: Student's paired t test over seeds, at least 2 / 4^seeds."),
-    Column("corrected", "p (Holm)", "p", "p (Holm): corrected over the table's rows of the primary score; the other "
-           "scores are exploratory and never decided."),
+    Column("repeated", "repeated p", "p", "repeated p: the level over all looks at which this one decides."),
+    Column("corrected", "corrected p", "p", "corrected p: repeated, and corrected for the table's rows of the primary "
+           "score (Holm; times their number where equivalence may be claimed); the others are exploratory."),
     Column("permutation", "p (permutation)", "p", "p (permutation): sign-flip test, from six seeds on."),
     Column(
         "more",
-        "additional seeds needed",
-        note="additional seeds needed: for a decision with 80 % power, if the difference is as seen.",
+        "seeds needed",
+        note="seeds needed: in all, for a decision with 80 % power, if the difference is as seen; a look where looks "
+        "are declared, else those of a new study: seeds that nobody declared decide nothing.",
     ),
     Column("improvement", "B win rate", "share", "B win rate: share of the seeds, ties counted half."),
     Column("effect", "effect", "number", "effect: mean difference over its spread."),
@@ -78,12 +81,8 @@ COLUMNS = [
 ]  # fmt: skip
 NOTE = (
     "Pairs have equal seeds and otherwise equal settings; differences are averaged within a seed, and the 95 % "
-    "interval is over seeds."
+    "interval is over seeds; all looks together hold the mean."
 )
-
-Sides = tuple[str, str, str, pd.DataFrame]
-"""A comparison: recipe, level A, level B, and pairs with a seed and, for each side, columns ``METRIC_a`` and
-``METRIC_b`` and whether it was lost, ``bad_a`` and ``bad_b``."""
 
 
 def factor_rows(
@@ -92,6 +91,7 @@ def factor_rows(
     scores: pd.DataFrame,
     metrics: list[str],
     noise: Callable[[str], float],
+    design: Design,
     *,
     apart: bool = False,
     held: bool = False,
@@ -107,12 +107,13 @@ def factor_rows(
         scores: Final scores, indexed by trial, one column per metric.
         metrics: Metrics to compare.
         noise: The noise of scoring, by metric; smaller differences are ties.
+        design: Which seeds verdicts are made at.
         apart: Whether the level is all values; recipes in which fewer than two levels are unequal ones give no rows.
         held: Whether settings that differ in other values are compared one by one, not averaged: where betas help at
             one learning rate alone, the average hides it. Their names are what both levels share.
     """
     sides = _sides(trials, fields, scores, metrics, apart=apart)
-    return _rows(_one_by_one(sides) if held else sides, metrics, noise)
+    return verdict_rows(_one_by_one(sides) if held else sides, metrics, noise, design)
 
 
 def _one_by_one(sides: Iterable[Sides]) -> Iterator[Sides]:
@@ -130,14 +131,19 @@ def _shared(first: str, second: str) -> str:
     return SEPARATOR.join(part for part in first.split(SEPARATOR) if part in other)
 
 
-def epoch_rows(kept: pd.DataFrame, metrics: list[str], noise: Callable[[str], float]) -> list[dict[str, Any]]:
+def epoch_rows(
+    trials: pd.DataFrame, kept: pd.DataFrame, metrics: list[str], noise: Callable[[str], float], design: Design
+) -> list[dict[str, Any]]:
     """Compare every two successive evaluated epochs within the same finished trials, recipe by recipe.
 
     Args:
+        trials: One row per trial, as a study has them.
         kept: Scores of one protocol: trial, recipe, seed, epoch, metric, value.
         metrics: Metrics to compare.
         noise: As in ``factor_rows``.
+        design: As in ``factor_rows``.
     """
+    left = trials[~trials["status"].isin(ENDED)]
 
     def sides() -> Iterator[Sides]:
         trained = kept[kept["epoch"] > 0]
@@ -152,10 +158,18 @@ def epoch_rows(kept: pd.DataFrame, metrics: list[str], noise: Callable[[str], fl
                     for side, epoch in (("a", a), ("b", b))
                     if (metric, epoch) in wide
                 }
-                pairs = pd.DataFrame(columns).reset_index().assign(bad_a=False, bad_b=False)
-                yield str(recipe), f"epoch {a}", f"epoch {b}", pairs.dropna(how="all", subset=list(columns))
+                pairs = pd.DataFrame(columns).reset_index().dropna(how="all", subset=list(columns))
+                yield str(recipe), f"epoch {a}", f"epoch {b}", _with_open(pairs, left[left["recipe"] == recipe])
 
-    return _rows(sides(), metrics, noise)
+    return verdict_rows(sides(), metrics, noise, design)
+
+
+def _with_open(pairs: pd.DataFrame, left: pd.DataFrame) -> pd.DataFrame:
+    """Add trials that have not ended to comparisons within trials: their seeds do not count yet."""
+    both = pairs.assign(open=False)
+    if len(left):
+        both = pd.concat([both, pd.DataFrame({"seed": left["seed"], "open": True})], ignore_index=True)
+    return both.assign(bad_a=False, bad_b=False, collapsed_a=False, collapsed_b=False)
 
 
 def average_rows(
@@ -164,6 +178,7 @@ def average_rows(
     averages: pd.DataFrame,
     metrics: list[str],
     noise: Callable[[str], float],
+    design: Design,
 ) -> list[dict[str, Any]]:
     """Compare G with its moving average within the same trials, setting by setting.
 
@@ -173,7 +188,9 @@ def average_rows(
         averages: The same of the moving average.
         metrics: Metrics to compare.
         noise: As in ``factor_rows``.
+        design: As in ``factor_rows``.
     """
+    left = trials[~trials["status"].isin(ENDED)]
 
     def sides() -> Iterator[Sides]:
         for label, members in trials[trials["trial"].isin(averages.index)].groupby("label", sort=True):
@@ -186,10 +203,10 @@ def average_rows(
                 str(label),
                 "G",
                 "EMA of G",
-                pd.DataFrame({"seed": members["seed"], **columns}).assign(bad_a=False, bad_b=False),
+                _with_open(pd.DataFrame({"seed": members["seed"], **columns}), left[left["label"] == label]),
             )
 
-    return _rows(sides(), metrics, noise)
+    return verdict_rows(sides(), metrics, noise, design)
 
 
 def _sides(
@@ -210,6 +227,8 @@ def _sides(
                 "rest": [rest[group] for group in members["group"]],
                 "level": [level[group] for group in members["group"]],
                 "bad": members["status"].isin(BAD),
+                "left": ~members["status"].isin(ENDED),
+                "collapsed": members["trial"].map(scores[COLLAPSED]) > 0,
                 **{metric: members["trial"].map(scores[metric]) for metric in metrics},
             }
         ).dropna(subset=["level"])
@@ -217,110 +236,8 @@ def _sides(
         levels = sorted(by_level, key=_natural)
         for first, second in combinations(levels, 2) if len(levels) <= MANY_LEVELS else pairwise(levels):
             pairs = by_level[first].merge(by_level[second], on=["seed", "rest"], suffixes=("_a", "_b"))
+            pairs["open"] = pairs["left_a"] | pairs["left_b"]
             yield str(recipe), first, second, pairs
-
-
-def _rows(sides: Iterator[Sides], metrics: list[str], noise: Callable[[str], float]) -> list[dict[str, Any]]:
-    known = list(sides)
-    compared = [
-        (recipe, first, second, pairs, found)
-        for recipe, first, second, pairs in known
-        for metric in metrics
-        if (found := _paired(pairs, metric)) is not None
-    ]
-    failed = [row for side in known if (row := _all_failed(*side)) is not None]
-    family = [pair for *_, pair in compared if _is_tested(pair)]
-    corrected = dict(zip(map(id, family), holm([pair.p for pair in family]), strict=True))
-    rows = [
-        _row(recipe, first, second, pairs, pair, corrected.get(id(pair)), len(family), noise(pair.metric))
-        for recipe, first, second, pairs, pair in compared
-    ]
-    return [*rows, *failed]
-
-
-def _is_tested(pair: Paired) -> bool:
-    """True if a comparison is of the table's confirmatory family."""
-    return pair.metric == primary_measure() and len(pair.values) > 1
-
-
-def _all_failed(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> dict[str, Any] | None:
-    """Make the row of two levels one of which failed in every seed; None for others."""
-    failed = [level for level, bad in ((first, pairs["bad_a"]), (second, pairs["bad_b"])) if len(pairs) and bad.all()]
-    if not failed:
-        return None
-    metric = primary_measure()
-    row: dict[str, Any] = {
-        **dict.fromkeys(("first", "second", "effect", "improvement", "p", "corrected", "permutation", "needed")),
-        **{"recipe": recipe, "key": metric, "metric": arrow(metric), "first_level": first, "second_level": second},
-        **{"found": "undecided", "winner": "", "more": "", "pairs": 0, "seeds": 0},
-        "lost": len(pairs),
-        "verdict": f"undecided: {' and '.join(failed)} failed in every seed",
-    }
-    put_interval(row, "difference", None)
-    put_interval(row, "ratio", None)
-    return row
-
-
-def _paired(pairs: pd.DataFrame, metric: str) -> Paired | None:
-    a, b = f"{metric}_a", f"{metric}_b"
-    if a not in pairs or b not in pairs:
-        return None
-    known = pairs[["seed", a, b]].dropna()
-    return None if known.empty else paired(metric, known[a], known[b], known["seed"])
-
-
-def _row(
-    recipe: str,
-    first: str,
-    second: str,
-    pairs: pd.DataFrame,
-    pair: Paired,
-    corrected: float | None,
-    tests: int,
-    noise: float,
-) -> dict[str, Any]:
-    known = int(pairs[[f"{pair.metric}_a", f"{pair.metric}_b"]].notna().all(axis=1).sum())
-    winner, loser = (second, first) if pair.second_is_better else (first, second)
-    lost = {first: int(pairs["bad_a"].sum()), second: int(pairs["bad_b"].sum())}
-    found = verdict_of(pair.interval, noise, pair.p, corrected)
-    survivor = found in ("decided", "probable") and lost[winner] > lost[loser]
-    confirmatory = pair.metric == primary_measure()
-    several = len(pair.values) > 1
-    wanted = several and confirmatory and found not in ("tie", "decided")
-    needed = seeds_needed(pair.values, tests=max(1, tests)) if wanted else None
-    row: dict[str, Any] = {
-        "recipe": recipe,
-        "key": pair.metric,
-        "metric": arrow(pair.metric),
-        "first_level": first,
-        "second_level": second,
-        "first": pair.first,
-        "second": pair.second,
-        "found": "undecided" if survivor else found,
-        "winner": winner,
-        "effect": effect_size(pair.values),
-        "improvement": improvement_probability(pair.values, lower_is_better=MEASURES[pair.metric].lower_is_better)
-        if several
-        else None,
-        "p": pair.p if several else None,
-        "corrected": corrected,
-        "permutation": pair.permutation_p,
-        "needed": needed,
-        "more": ("over 1000" if needed is None else str(max(1, needed - len(pair.values)))) if wanted else "",
-        "pairs": known,
-        "lost": len(pairs) - known,
-        "seeds": len(pair.values),
-    }
-    put_interval(row, "difference", None if pair.ratio else pair.shown)
-    put_interval(row, "ratio", pair.shown if pair.ratio else None)
-    words: Mapping[Verdict, str] = {"cannot say": "one seed: cannot say", "decided": winner}
-    if confirmatory:
-        words = {**words, "probable": f"probably {winner}"}
-    else:
-        words = {**words, "probable": f"exploratory: {winner}"}
-    text = f"undecided: {winner} failed more often" if survivor else words.get(found, found)
-    row["verdict"] = text + (f" ({lost[first] + lost[second]} lost)" if lost[first] + lost[second] else "")
-    return row
 
 
 def _unequal(configs: Iterable[Mapping[str, Any]], fields: tuple[str, ...]) -> set[str]:

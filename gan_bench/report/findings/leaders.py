@@ -1,35 +1,46 @@
-"""The best setting of a study, and those statistically indistinguishable from it."""
+"""The best setting of a study, and those that cannot be told apart from it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.report.findings.pairs import paired
+import pandas as pd
+
+from gan_bench.config.design import Design
+from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
+from gan_bench.report.findings.verdicts import Comparison, compared, unequal
+from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.stats import ALPHA, Interval, holm
 from gan_bench.report.study.study import Scored, values_of
 from gan_bench.report.study.table import interval_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Leaders:
     """The best setting of a study under one protocol.
 
     Attributes:
         best: Its label.
         score: Its primary score over finished seeds.
-        behind: Labels of settings that are decidedly worse: paired over shared seeds, corrected over all settings
-            and for the choice of the best from the same data, and not failing less often.
-        tied: Labels of the other settings that share two seeds or more with it.
-        unknown: Labels of settings that share fewer: nothing can be said of them.
+        behind: Labels of settings that are decidedly worse: paired over the seeds of the last complete look, corrected
+            over all settings and for the choice of the best from the same data.
+        tied: Labels of the other settings that were compared with it.
+        unequal: Labels of settings that collapsed or failed more or less often, with the sentence that says so: no test
+            judges them.
+        unknown: Labels of settings of which nothing is known yet.
+        open: Labels of settings that another look may tell apart from it.
+        next: The next look, or None.
     """
 
     best: str
     score: Interval
     behind: tuple[str, ...]
     tied: tuple[str, ...]
+    unequal: dict[str, str]
     unknown: tuple[str, ...]
+    open: tuple[str, ...]
+    next: int | None
 
 
 def correct_for_choice(p_values: Sequence[float]) -> list[float]:
@@ -37,7 +48,7 @@ def correct_for_choice(p_values: Sequence[float]) -> list[float]:
 
     Holm's correction alone calls some setting worse in 10 % of studies of 13 equal settings over five seeds (13 % of
     16 over ten); doubled, in 5.4 % (7.8 %). Two settings need no doubling: the test is two-sided. From 14 settings on
-    five seeds decide nothing any more. ``benchmarks/statistics/`` simulates it.
+    five seeds decide nothing any more, at a look from seven. ``benchmarks/statistics/`` simulates it.
 
     Args:
         p_values: One for every setting beside the best.
@@ -48,36 +59,56 @@ def correct_for_choice(p_values: Sequence[float]) -> list[float]:
 
 def leaders(scored: Scored) -> Leaders | None:
     """Compare every setting with the best one; None where no setting has a score."""
-    ranking, final, primary = scored.ranking(), scored.final(), primary_measure()
+    ranking, primary, design = scored.ranking(), primary_measure(), scored.study.design
     if not ranking:
         return None
-    by_label = {row["setting"]: done for row, done in scored.study.settings()}
-    values = {
-        label: by_label[label]
-        .assign(score=values_of(by_label[label], final, primary))
-        .set_index("seed")["score"]
-        .dropna()
-        for label in ranking
-    }
     best, *others = ranking
-    pairs = {}
-    for label in others:
-        shared = values[best].index.intersection(values[label].index)
-        if len(shared) > 1:
-            pairs[label] = paired(primary, values[best].loc[shared], values[label].loc[shared])
-    lost = {row["setting"]: row["bad"] for row, _ in scored.study.settings()}
-    corrected = correct_for_choice([pair.p for pair in pairs.values()])
+    frames = {str(label): frame for label, frame in _frame(scored).groupby("label") if label in ranking}
+    made = {label: _against(frames[best], frames[label], design) for label in others}
+    family = {label: found for label, found in made.items() if found and found.in_family}
+    repeated = [1.0 if found.repeated is None else found.repeated for found in family.values()]
+    corrected = dict(zip(family, correct_for_choice(repeated), strict=True))
+    tests = 2 * len(family) if len(family) > 1 else 1
+    judged = {
+        label: found
+        for label, found in family.items()
+        if found.repeated is not None and (not found.look.next or found.can_decide(tests))
+    }
+    apart = {label: why for label, found in judged.items() if (why := unequal(found.pairs, best, label))}
     behind = [
         label
-        for (label, pair), p in zip(pairs.items(), corrected, strict=True)
-        if p <= ALPHA and not pair.second_is_better and lost[best] <= lost[label]
+        for label, found in judged.items()
+        if label not in apart and not design.extended and corrected[label] <= ALPHA and not found.pair.second_is_better
     ]
-    score = interval_of(values[best], MEASURES[primary].bounds)
+    score = interval_of(values_of(frames[best], scored.final(), primary), MEASURES[primary].bounds)
     assert score is not None  # noqa: S101 - it is ranked
     return Leaders(
-        best,
-        score,
-        tuple(behind),
-        tuple(label for label in pairs if label not in behind),
-        tuple(label for label in others if label not in pairs),
+        best=best,
+        score=score,
+        behind=tuple(behind),
+        tied=tuple(label for label in judged if label not in behind and label not in apart),
+        unequal=apart,
+        unknown=tuple(label for label in others if label not in judged),
+        open=tuple(
+            label
+            for label, found in family.items()
+            if found.is_open("decided" if label in behind else "undecided", tests)
+        ),
+        next=min((found.look.next for found in made.values() if found and found.look.next), default=None),
     )
+
+
+def _frame(scored: Scored) -> pd.DataFrame:
+    """Return trials as sides of comparisons have them."""
+    trials, final = scored.study.trials, scored.final()
+    return trials[["trial", "seed", "label"]].assign(
+        **{primary_measure(): values_of(trials, final, primary_measure())},
+        bad=trials["status"].isin(BAD),
+        left=~trials["status"].isin(ENDED),
+        collapsed=values_of(trials, final, COLLAPSED) > 0,
+    )
+
+
+def _against(best: pd.DataFrame, other: pd.DataFrame, design: Design) -> Comparison | None:
+    pairs = best.merge(other, on="seed", suffixes=("_a", "_b"))
+    return compared(pairs.assign(open=pairs["left_a"] | pairs["left_b"]), primary_measure(), design)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gan_bench.config.measures import MEASURES
-from gan_bench.report.study.stats import FEW, Interval, differences, paired_test, sign_flip_test, t_interval
+from gan_bench.report.study.stats import ALPHA, FEW, Interval, differences, paired_test, sign_flip_test, t_interval
 
 PERMUTATION_SEEDS = 6
 """Below so many seeds no permutation test reaches 0.05: 2 / 2**5 = 0.0625."""
@@ -24,7 +24,7 @@ class Paired:
         first: Mean of A; the geometric mean for a ratio.
         second: The same of B.
         values: (n,) differences B - A on the test's scale, one per seed.
-        interval: Their mean with its 95 % interval, on the test's scale.
+        interval: Their mean with its interval at ``1 - level``, on the test's scale.
         p: What ``paired_test`` says.
         permutation_p: What a permutation test says, or None below ``PERMUTATION_SEEDS``.
     """
@@ -52,7 +52,9 @@ class Paired:
         return Interval(float(back(i.mean)), low, high, i.n)
 
 
-def paired(metric: str, first: ArrayLike, second: ArrayLike, seeds: ArrayLike | None = None) -> Paired:
+def paired(
+    metric: str, first: ArrayLike, second: ArrayLike, seeds: ArrayLike | None = None, level: float = ALPHA
+) -> Paired:
     """Compare two sides.
 
     Several pairs of one seed are averaged first: seeds are what is resampled, settings are not.
@@ -62,6 +64,7 @@ def paired(metric: str, first: ArrayLike, second: ArrayLike, seeds: ArrayLike | 
         first: (k,) values of A.
         second: (k,) values of B, each with the seed of its partner.
         seeds: (k,) their seeds; all different when None.
+        level: Of the test; the interval holds the mean in all but this share of studies.
 
     Raises:
         ValueError: There is no value, or one is not finite.
@@ -83,7 +86,7 @@ def paired(metric: str, first: ArrayLike, second: ArrayLike, seeds: ArrayLike | 
         first=float(back(a.mean())),
         second=float(back(b.mean())),
         values=gaps,
-        interval=t_interval(gaps) if gaps.size > 1 else Interval(mean, None, None, 1),
+        interval=t_interval(gaps, 1 - level) if gaps.size > 1 else Interval(mean, None, None, 1),
         p=float(paired_test(gaps)),
         permutation_p=sign_flip_test(gaps) if gaps.size >= PERMUTATION_SEEDS else None,
     )

@@ -5,28 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from gan_bench.config.changes import Several, parse_change
+from gan_bench.config.design import FEWEST, LOOKS
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import duration, matches, plural
 from gan_bench.report.study.study import Study
 
-SEEDS = 5
-"""Seeds that are proposed where there is one."""
-MOST_MORE = 10
-"""Additional seeds above which a longer training or another question is the better use of time."""
 
-
-def proposal(study: Study, factors: list[pd.DataFrame], *, scored: bool) -> str | None:
+def proposal(study: Study, factors: list[pd.DataFrame], rivals: Collection[str] = (), *, scored: bool) -> str | None:
     """Propose the run that would settle most, with its expected time.
 
     Args:
         study: The study.
         factors: The comparisons of each factor.
+        rivals: Labels of the best setting and of those that another look may tell apart from it.
         scored: Whether any trial has a score.
 
     Returns:
@@ -43,23 +40,34 @@ def proposal(study: Study, factors: list[pd.DataFrame], *, scored: bool) -> str 
     whole = f"Next: the suite's whole protocol, `{full}`." if study.profile == "quick" else None
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
         return whole
-    have = sorted({int(seed) for seed in trials["seed"]})
-    needed = [
-        int(row["needed"])
-        for rows in factors
-        for _, row in rows.iterrows()
-        if row["found"] in ("undecided", "probable") and not pd.isna(row["needed"])
-    ]
-    total = SEEDS if len(have) < SEEDS else min([n for n in needed if n > len(have)], default=None)
-    if total is None or total - len(have) > MOST_MORE:
-        return whole
-    more = [seed for seed in range(total + len(have)) if seed not in have][: total - len(have)]
-    each = trials[["train_seconds", "evaluate_seconds"]].dropna().sum(axis=1).groupby(trials["group"]).median()
-    seconds = each.mean() * trials["group"].nunique() * len(more)  # settings without a time count as their mean
-    seeds = ",".join(map(str, [*have, *more]))
-    why = "one seed cannot say" if len(have) == 1 else "would decide more"
-    wanted = f"`{_with(command, '--seeds', seeds)}`"
-    return f"Next: {plural(len(more), 'more seed')} ({why}): {wanted}, about {duration(seconds)}{_of_one_core(trials)}."
+    return _next_look(study, factors, rivals, command) or whole
+
+
+def _next_look(study: Study, factors: list[pd.DataFrame], rivals: Collection[str], command: str) -> str | None:
+    """Propose the next look where a question is open; of a study of one or two seeds, in which none can be, five."""
+    have, design = {int(seed) for seed in study.trials["seed"]}, study.design
+    if design.is_fixed and len(design.seeds) < FEWEST:
+        seeds = [*design.seeds, *(seed for seed in range(LOOKS[0]) if seed not in have)][: LOOKS[0]]
+        wanted, settings = _with(command, "--seeds", ",".join(map(str, seeds))), set(study.trials["label"])
+        return _with_time(study, settings, seeds, f"{LOOKS[0]} seeds, which can decide", wanted)
+    rows = [row for each in factors for row in each.to_dict("records") if row["open"]]
+    settings = {label for row in rows for label in row["settings"]} | set(rivals)
+    look = design.at(have).next if not design.extended else None
+    if look is None or not settings:
+        return None
+    wanted = _with(_with(command, "--until", "decided"), "--max-seeds", str(look))
+    return _with_time(study, settings, design.first(look), f"the look at {look} seeds", wanted)
+
+
+def _with_time(study: Study, settings: Collection[str], seeds: Sequence[int], what: str, command: str) -> str:
+    """Write a proposal with the time that the seeds take which settings do not have."""
+    trials = study.trials
+    each = trials[["train_seconds", "evaluate_seconds"]].dropna().sum(axis=1).groupby(trials["label"]).median()
+    seconds = 0.0
+    for label in settings:  # settings without a time count as the mean of the others
+        have = set(trials["seed"][trials["label"] == label])
+        seconds += sum(seed not in have for seed in seeds) * float(each.get(label, each.mean()))
+    return f"Next: {what}, `{command}`, about {duration(seconds)}{_of_one_core(trials)}."
 
 
 _OF_PLAN = {

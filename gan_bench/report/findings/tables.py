@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from gan_bench.config.measures import MEASURES, measures_with, primary_measure
+from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with, primary_measure
 from gan_bench.report.findings import factors
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.published import COLUMNS as PUBLISHED_COLUMNS
@@ -20,8 +20,6 @@ from gan_bench.report.study.frame import COSTS
 from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import Column, Table, arrow, interval_of, median_of, put_interval, score_column
 
-COLLAPSED = "collapsed"
-"""The measure that is 1 or 0; tables count it."""
 SATURATED = 0.99
 """A discriminator is saturated when D(real) exceeds this and D(fake) falls below its complement."""
 MANY_VALUES = 6
@@ -307,24 +305,26 @@ def _round_up(value: float) -> float:
 def factor_tables(scored: Scored) -> Iterator[Table]:
     """Compare the levels of a factor over equal seeds and otherwise equal settings, for each recipe."""
     final, compared = scored.final(), scored.study.shown(measures_with("compared"))
-    noise = scored.measurement_sd
+    noise, design = scored.measurement_sd, scored.study.design
     for factor, fields in factors.FACTORS.items():
         apart = factor in factors.APART
-        rows = factors.factor_rows(scored.study.trials, fields, final, compared, noise, apart=apart)
+        rows = factors.factor_rows(scored.study.trials, fields, final, compared, noise, design, apart=apart)
         if rows:
             yield _factor_table(scored, factor, rows)
-            held = factors.factor_rows(scored.study.trials, fields, final, compared, noise, apart=apart, held=True)
+            held = factors.factor_rows(
+                scored.study.trials, fields, final, compared, noise, design, apart=apart, held=True
+            )
             if len(held) > len(rows):  # some recipe has several settings that are otherwise equal
                 yield _held_table(scored, held, f"{factor}, {factors.HELD}")
     done = scored.study.scores[
         (scored.study.scores["status"] == "done") & (scored.study.scores["protocol"] == scored.protocol)
     ]
-    rows = factors.epoch_rows(done, scored.study.shown((primary_measure(),)), noise)
+    rows = factors.epoch_rows(scored.study.trials, done, scored.study.shown((primary_measure(),)), noise, design)
     if rows:
         yield _factor_table(scored, "epochs", rows)
     for average in scored.study.averages:
         if average.protocol == f"{scored},ema":
-            rows = factors.average_rows(scored.study.trials, final, average.final(), compared, noise)
+            rows = factors.average_rows(scored.study.trials, final, average.final(), compared, noise, design)
             yield _factor_table(scored, factors.AVERAGE_FACTOR, rows)
 
 

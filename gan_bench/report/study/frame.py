@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gan_bench.core.canonical import canonical_json
+from gan_bench.config.trial import setting_key
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
@@ -24,6 +24,8 @@ BAD = ("diverged", "failed")
 """Statuses of trials that ended without a generator to score."""
 FAULTY = ("damaged", "altered", "unreadable")
 """Statuses of trials whose records are not to be believed, or cannot be read."""
+ENDED = ("done", *BAD, *FAULTY)
+"""Statuses of trials that a verdict need not wait for; what was lost of them is lost."""
 FEW_EPOCHS = 10
 COSTS = ("train_seconds", "evaluate_seconds", "images_per_second", "peak_megabytes", "kilojoules")
 
@@ -130,13 +132,9 @@ def _numeric(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     return frame.astype({column: float for column in columns if column in frame})
 
 
-def _key(config: Mapping[str, Any], without: tuple[str, ...]) -> str:
-    return canonical_json({name: value for name, value in config.items() if name not in without})
-
-
 def group_key(config: Mapping[str, Any], factor: tuple[str, ...] = ()) -> str:
     """Name what trials of one setting share: the whole config without the seed and without a factor's fields."""
-    return _key(config, ("seed", *factor))
+    return setting_key(config, factor)
 
 
 def _trial_row(item: StoredTrial) -> dict[str, Any]:

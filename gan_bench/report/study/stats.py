@@ -18,7 +18,7 @@ from scipy import special
 
 Array = NDArray[np.float64]
 
-Verdict = Literal["cannot say", "tie", "undecided", "probable", "decided"]
+Verdict = Literal["not judged", "tie", "equivalent", "undecided", "probable", "decided"]
 
 ALPHA = 0.05
 """Level of every test."""
@@ -233,27 +233,27 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def verdict_of(interval: Interval, noise: float, p: float, corrected: float | None) -> Verdict:
-    """Return the verdict on a paired difference.
+def verdict_of(interval: Interval, noise: float, p: float, *, may_decide: bool) -> Verdict:
+    """Return the verdict on a paired difference at a look.
 
     Args:
         interval: Its mean and interval over seeds.
         noise: Differences below this are noise of scoring.
-        p: What ``paired_test`` returned.
-        corrected: The same, corrected for the comparisons of its family; None for an exploratory comparison, which
-            is never decided.
+        p: What the test says, as it has to be read: repeated and corrected where it may decide.
+        may_decide: Whether it may: not where it is exploratory, nor where seeds were added that nobody declared.
 
     Returns:
-        ``cannot say`` with one seed; ``tie``, when the whole interval lies within the noise; ``undecided``, when the
-        mean does or p exceeds ``ALPHA``; ``probable``, when neither; ``decided``, when the corrected p agrees.
+        ``not judged`` with one seed; ``tie``, when the whole interval lies within the noise or there is no
+        difference at all; ``undecided``, when the
+        mean does or p exceeds ``ALPHA``; else ``decided``, or ``probable`` where nothing may be.
     """
     if interval.low is None or interval.high is None:
-        return "cannot say"
-    if max(-interval.low, interval.high) < noise:
+        return "not judged"
+    if max(-interval.low, interval.high) < noise or interval.low == interval.high == 0:
         return "tie"
     if abs(interval.mean) < noise or p > ALPHA:
         return "undecided"
-    return "decided" if corrected is not None and corrected <= ALPHA else "probable"
+    return "decided" if may_decide else "probable"
 
 
 def effect_size(values: ArrayLike) -> float | None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from gan_bench.config.design import Design
 from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.records.schema import Baseline
-from gan_bench.records.shared import declare_foreign_measures, read_baselines, read_commands
+from gan_bench.records.shared import declare_foreign_measures, read_baselines, read_commands, read_designs
 from gan_bench.report.study.frame import Frames, build_frames
 from gan_bench.report.study.study import Study
 
 Baselines = Mapping[str, list[Baseline]]
+Designs = Mapping[tuple[str, str], Design]
 
 
 def studies(
-    frames: Frames, baselines: Baselines | None = None, commands: Mapping[str, str] | None = None
+    frames: Frames,
+    baselines: Baselines | None = None,
+    commands: Mapping[str, str] | None = None,
+    designs: Designs | None = None,
 ) -> list[Study]:
     """Cut frames into studies; quick and full trials, and datasets, are never in one.
 
@@ -23,6 +28,7 @@ def studies(
         frames: What ``build_frames`` made of the records.
         baselines: Scores of held-out real images, by suite.
         commands: What each suite was last run with.
+        designs: Which seeds verdicts are made at, by suite and profile.
     """
     if frames.trials.empty:
         return []
@@ -43,6 +49,7 @@ def studies(
                 steps=frames.steps[frames.steps["trial"].isin(names)],
                 baselines=(baselines or {}).get(str(suite), []),
                 command=(commands or {}).get(str(suite)),
+                design=(designs or {}).get((str(suite), str(profile))),
                 beside=tuple(suites.get_group((suite, profile))["name"].drop(trials.index)),
             )
         )
@@ -69,4 +76,5 @@ def read_studies(results: Path, *, history: bool = False) -> tuple[list[StoredTr
     """
     declare_foreign_measures(existing(results))
     found = [item for item in scan(results, steps=False, history=history) if isinstance(item, StoredTrial)]
-    return found, studies(build_frames(found), read_baselines(results), read_commands(results))
+    made = studies(build_frames(found), read_baselines(results), read_commands(results), read_designs(results))
+    return found, made

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from gan_bench.config.design import Design
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import STATISTICS, Baseline, ScoreLine
@@ -44,6 +45,7 @@ class Study:
         baselines: Scores of real images of the suite.
         command: What the suite was last run with, or None where no record says so.
         beside: Names of the trials of the same suite and profile that are in other studies.
+        design: Which seeds its verdicts are made at; when None a fixed list, those of its trials.
     """
 
     def __init__(
@@ -60,12 +62,15 @@ class Study:
         baselines: list[Baseline],
         command: str | None = None,
         beside: tuple[str, ...] = (),
+        design: Design | None = None,
     ) -> None:
         self.values = settings_of(dict(zip(trials["group"], trials["config"], strict=True)))
         trials = trials.assign(label=trials["group"].map(self.values.labels))
         self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
         self.trials, self.history, self.steps, self.baselines = trials, history, steps, baselines
         self.command, self.beside = command, beside
+        seeds = sorted({int(seed) for seed in trials["seed"]})
+        self.design = (design or Design.fixed(seeds)).with_seeds(seeds)
         self.sized = False
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
         self.scores = scores.merge(known, on="trial")

@@ -1,0 +1,116 @@
+"""Which seeds a suite's verdicts are made at: a fixed list, or looks that were declared before the first seed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, pairwise
+
+LOOKS = (5, 8, 12)
+"""Numbers of seeds at which a suite that declares nothing is judged."""
+MARGIN = 0.1
+"""Largest relative difference of the primary score that counts as none where a suite sets none."""
+FEWEST = 3
+"""Seeds below which no verdict is possible: no p value of two lies below 0.125."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """Where a comparison stands in its design.
+
+    Attributes:
+        seeds: The seeds that count: those of the last look that is complete.
+        number: How many that look has, 0 before the first.
+        next: How many the next one has, or None after the last.
+    """
+
+    seeds: tuple[int, ...]
+    number: int
+    next: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """How many seeds a study's verdicts need, as its plan declares it.
+
+    Attributes:
+        seeds: Seeds in the order in which they count.
+        looks: Numbers of seeds at which verdicts are made, increasing; one, all of them, for a fixed list.
+        extended: Whether seeds were added that were not declared: then no level holds, and nothing is decided.
+        margin: Largest relative difference of the primary score that counts as none; None claims no equivalence.
+    """
+
+    seeds: tuple[int, ...]
+    looks: tuple[int, ...]
+    extended: bool = False
+    margin: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check that looks grow and seeds suffice for them.
+
+        Raises:
+            ValueError: They do not.
+        """
+        grow = all(a < b for a, b in pairwise((0, *self.looks)))
+        if not self.looks or not grow or self.looks[-1] > len(self.seeds) or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"no looks at {len(self.seeds)} different seeds: {self.looks}")
+
+    @classmethod
+    def fixed(cls, seeds: Sequence[int], margin: float | None = None) -> Design:
+        """Declare a fixed list of seeds, judged when all have ended."""
+        return cls(seeds=tuple(dict.fromkeys(seeds)), looks=(len(set(seeds)),), margin=margin)
+
+    @classmethod
+    def of_looks(cls, looks: Sequence[int] = LOOKS, seeds: Sequence[int] = (), margin: float | None = MARGIN) -> Design:
+        """Declare looks, with the first seeds in their order; the others are the least numbers that are left."""
+        order = list(dict.fromkeys(seeds))
+        others = (seed for seed in count() if seed not in order[: len(seeds)])
+        order += [next(others) for _ in range(looks[-1] - len(order))]
+        return cls(seeds=tuple(order), looks=tuple(looks), margin=margin)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it has one look, at all of its seeds."""
+        return len(self.looks) == 1
+
+    def first(self, look: int) -> tuple[int, ...]:
+        """Return the seeds of a look."""
+        return self.seeds[:look]
+
+    def look_of(self, seed: int) -> int | None:
+        """Return the first look that a seed counts at; None for one that was not declared."""
+        return next((look for look in self.looks if seed in self.first(look)), None)
+
+    def at(self, ended: Collection[int]) -> Look:
+        """Return the last look all of whose seeds have ended; of an extended study all that have.
+
+        Args:
+            ended: Seeds of which nothing is left to train.
+        """
+        if self.extended:
+            return Look(seeds=tuple(ended), number=len(ended), next=None)
+        number = max((look for look in self.looks if set(self.first(look)) <= set(ended)), default=0)
+        later = next((each for each in self.looks if each > number), None)
+        return Look(seeds=self.first(number), number=number, next=later)
+
+    def asked_for(self, seeds: Sequence[int]) -> Design:
+        """Return the design of a first run that trains these seeds.
+
+        Seeds of the declared list are a part of it. Others take the place of a fixed list, and come first among those
+        of looks.
+        """
+        if set(seeds) <= set(self.seeds):
+            return self
+        return Design.fixed(seeds, self.margin) if self.is_fixed else Design.of_looks(self.looks, seeds, self.margin)
+
+    def following(self, earlier: Design | None, seeds: Sequence[int]) -> Design:
+        """Return the design of a study that has an earlier one and now trains these seeds.
+
+        What was declared first counts, unless nothing could be decided with its seeds.
+        """
+        is_first = earlier is None or (earlier.is_fixed and len(earlier.seeds) < FEWEST)
+        return (self if is_first or earlier is None else earlier).with_seeds(seeds)
+
+    def with_seeds(self, seeds: Collection[int]) -> Design:
+        """Return the design of a study that has these seeds: extended where some were not declared."""
+        return replace(self, extended=self.extended or not set(seeds) <= set(self.seeds))

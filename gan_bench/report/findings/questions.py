@@ -1,0 +1,83 @@
+"""What a study asks, and which of it another look may answer: what ``run --until decided`` gives seeds to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from gan_bench.config.measures import primary_measure
+from gan_bench.report.findings.answer import EPOCHS
+from gan_bench.report.findings.factors import AVERAGE_FACTOR, HELD
+from gan_bench.report.findings.leaders import leaders
+from gan_bench.report.findings.tables import factor_tables
+from gan_bench.report.study.study import Scored, Study
+
+WORDS = ("decided", "equivalent", "tie", "undecided", "not judged")
+"""States of questions, in the order in which they are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Something that a study compares.
+
+    Attributes:
+        text: What is asked.
+        state: One of ``WORDS``.
+        next: The look that may answer it, or None where no look will.
+        settings: Group keys of the settings that it takes.
+    """
+
+    text: str
+    state: str
+    next: int | None
+    settings: frozenset[str]
+
+
+def questions(study: Study) -> Iterator[Question]:
+    """Yield what a study asks: every two levels of a factor in every recipe, and every rival of the best setting.
+
+    Epochs and moving averages are compared within trials, and settings with other values held are details of a factor:
+    they ask for no seeds of their own.
+    """
+    group = {label: key for key, label in study.values.labels.items()}
+    for scored in study.scored:
+        yield from _of_factors(scored, group)
+        yield from _of_the_best(scored, group)
+
+
+def _of_factors(scored: Scored, group: dict[str, str]) -> Iterator[Question]:
+    for table in factor_tables(scored):
+        factor = table.about[0]
+        if factor in (EPOCHS, AVERAGE_FACTOR) or factor.endswith(HELD):
+            continue
+        for row in table.rows[table.rows["key"] == primary_measure()].to_dict("records"):
+            yield Question(
+                text=f"{factor}, {row['recipe']}: {row['first_level']} or {row['second_level']}",
+                state=str(row["found"]),
+                next=int(row["next"]) if row["open"] and not pd.isna(row["next"]) else None,
+                settings=frozenset(group[label] for label in row["settings"]),
+            )
+
+
+def _of_the_best(scored: Scored, group: dict[str, str]) -> Iterator[Question]:
+    found = leaders(scored)
+    if found is None:
+        return
+    states = dict.fromkeys(found.behind, "decided") | dict.fromkeys(found.unknown, "not judged")
+    for label in (*found.behind, *found.tied, *found.unequal, *found.unknown):
+        is_open = label in found.open and found.next is not None
+        yield Question(
+            text=f"best setting: {found.best} or {label}",
+            state=states.get(label, "undecided"),
+            next=found.next if is_open else None,
+            settings=frozenset((group[found.best], group[label])),
+        )
+
+
+def counted(asked: Iterable[Question]) -> str:
+    """Count questions by state: ``3 decided, 2 undecided``."""
+    found = Counter(each.state for each in asked)
+    return ", ".join(f"{found[word]} {word}" for word in WORDS if found[word])

@@ -1,0 +1,141 @@
+"""``run --until decided``: look after look, with the next seeds for settings in an open question alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from gan_bench.bench import Preparation
+from gan_bench.config.trial import setting_key
+from gan_bench.core.errors import UserError
+from gan_bench.core.text import duration, plural
+from gan_bench.report.findings.questions import Question, counted, questions
+from gan_bench.report.study.studies import read_studies
+from gan_bench.report.study.study import Study
+from gan_bench.run_options import RunOptions
+from gan_bench.terminal.console import PlainConsole, StopRequest
+
+NAMED = 5
+"""Open questions that are named; the report has them all."""
+
+Part = TypeVar("Part")
+
+
+class Budget:
+    """The time that a run may take, from now on.
+
+    Args:
+        seconds: How much, or None for any.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds, self._start = seconds, time.monotonic()
+
+    @property
+    def deadline(self) -> float | None:
+        """When it ends, on the monotonic clock."""
+        return None if self._seconds is None else self._start + self._seconds
+
+    def is_less_than(self, seconds: float | None) -> bool:
+        """Whether less is left."""
+        return self.deadline is not None and seconds is not None and time.monotonic() + seconds > self.deadline
+
+    def __str__(self) -> str:
+        """Return it."""
+        return duration(self._seconds or 0.0)
+
+
+def look_by_look(
+    options: RunOptions,
+    stop: StopRequest,
+    console: PlainConsole,
+    train: Callable[[Mapping[str, int], Budget], tuple[Preparation, Part | None]],
+) -> Part | None:
+    """Train one look after another until no question is open.
+
+    Everything follows from the records: a run that was stopped finds the same questions, and goes on at the same look.
+
+    Args:
+        options: What is asked for.
+        stop: Whether it should stop.
+        console: Where it is said how far it is.
+        train: Trains settings up to the looks that they are to reach, by ``setting_key``; returns None as its second
+            part where the budget does not suffice for it.
+
+    Returns:
+        What the last training came to, or None where the budget did not suffice for any.
+
+    Raises:
+        UserError: Fewer seeds are allowed than the first look takes.
+    """
+    budget, targets, last = Budget(options.seconds), dict[str, int](), None
+    stop.deadline = budget.deadline
+    while True:
+        prepared, made = train(targets, budget)
+        if made is None:
+            return last
+        last = made
+        if options.dry_run or stop():
+            return last
+        first = prepared.plan.design.looks[0]
+        if options.max_seeds is not None and options.max_seeds < first:
+            raise UserError(f"--max-seeds must be at least {first}, the first look of {prepared.plan.suite}")
+        studies = _studies(options, prepared)
+        asked = [question for study in studies for question in questions(study)]
+        planned = {setting_key(trial.config.to_json()) for trial in prepared.plan.trials}
+        most = options.max_seeds or prepared.plan.design.looks[-1]
+        going_on = [each for each in asked if each.next is not None and each.next <= most and each.settings <= planned]
+        wanted = dict(targets)
+        for question in going_on:
+            for setting in question.settings:
+                wanted[setting] = max(wanted.get(setting, first), question.next or 0)
+        _say_how_far(asked, going_on, studies, prepared, most, console)
+        if wanted == targets:
+            return last
+        targets = wanted
+
+
+def _studies(options: RunOptions, prepared: Preparation) -> list[Study]:
+    """Read the studies that a plan's trials are of."""
+    profiles = {str(trial.config.profile) for trial in prepared.plan.trials}
+    found = read_studies(options.folder / prepared.plan.suite)[1]
+    return [study for study in found if study.profile in profiles]
+
+
+def _say_how_far(
+    asked: list[Question],
+    going_on: list[Question],
+    studies: list[Study],
+    prepared: Preparation,
+    most: int,
+    console: PlainConsole,
+) -> None:
+    """Print what is decided, what is open, and what the rest costs at most."""
+    console.say(f"{plural(len(asked), 'question')}: {counted(asked)}; {len(going_on) or 'none'} open")
+    for question in going_on[:NAMED]:
+        console.say(f"  open: {question.text} (next look at {question.next} seeds)")
+    if len(going_on) > NAMED:
+        console.say(f"  and {len(going_on) - NAMED} more")
+    later = [each for each in asked if each.next is not None and each not in going_on]
+    if later:
+        console.say(f"{plural(len(later), 'question')} would need more seeds than are allowed", style="yellow")
+    if going_on:
+        settings = frozenset[str]().union(*(each.settings for each in going_on))
+        trials, seconds = _rest(studies, settings, most)
+        jobs = len(prepared.pool.devices) if prepared.pool else 1
+        console.say(f"the rest takes at most {plural(trials, 'trial')}, about {duration(seconds / jobs)}")
+
+
+def _rest(studies: list[Study], settings: frozenset[str], most: int) -> tuple[int, float]:
+    """Return how many trials are left up to the last look, and how long they take one after another."""
+    count, seconds = 0, 0.0
+    for study in studies:
+        of = study.trials[study.trials["group"].isin(settings)]
+        each = of[["train_seconds", "evaluate_seconds"]].dropna().sum(axis=1)
+        for group, members in of.groupby("group"):
+            left = max(0, most - members["seed"].nunique())
+            mean = each[of["group"] == group].median()
+            count += left
+            seconds += left * float(mean if mean == mean else each.mean())  # noqa: PLR0124 - NaN where none has ended
+    return count, seconds

@@ -1,0 +1,90 @@
+"""Studies of trials that never ran: their records in memory and on disk, with the scores that a test gives them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from gan_bench.records import writer
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import StoredTrial
+from gan_bench.records.record import Status, TrialRecord
+
+
+def stored(trial, fid=None, status="done", reason=None, early=None, samples=100):
+    config = trial.config
+    score = {"metric": "fid", "name": f"fid[lenet-mnist-v1,train,{samples}]"}
+    evaluations = [
+        {"epoch": epoch, "scores": [{**score, "value": value}]}
+        for epoch, value in ((0, 300.0), (1, early), (config.epochs, fid))
+        if value is not None
+    ]
+    final = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
+    record = {"status": status, "reason": reason, "epochs": config.epochs, "images": 600, "final": final}
+    return StoredTrial(
+        path=Path("x"),
+        trial={"id": trial.id, "name": trial.name, "setting": trial.setting, "config": config.to_json()},
+        environment={"device": "cpu"},
+        history=[],
+        evaluations=evaluations,
+        record={**record, "train_seconds": 2.0, "evaluate_seconds": 1.0},
+    )
+
+
+def with_lr(trial, lr):
+    return replace(
+        trial,
+        setting=f"{trial.setting},lr={lr}",
+        config=replace(trial.config, lr_g=lr, lr_d=lr),
+    )
+
+
+def write(results, trial, fid, *, setting=None, status=Status.DONE, draw_std=0.5, metric="fid", gain=50.0, **more):
+    """Write the record of a trial that never ran."""
+    directory = RecordDirectory.of(results, trial)
+    shown = replace(trial, setting=setting or trial.setting)
+    writer.begin(directory, shown, {"schema": 1, "started": "2026-01-01T00:00:00+00:00", "device": "cpu"})
+    values = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
+    epochs = trial.config.epochs
+    writer.append(
+        directory.history,
+        [
+            {
+                "kind": "epoch",
+                "epoch": e,
+                "step": e,
+                "images": e,
+                "train_seconds": float(e),
+                "mean": values,
+                "last": values,
+            }
+            for e in range(1, epochs + 1)
+        ],
+    )
+    score = {
+        "name": f"{metric}[lenet-mnist-v1,train,64]", "metric": metric, "extractor": "lenet-mnist-v1",
+        "split": "train", "real": 64, "generated": 64, "std": None, "draw_std": draw_std,
+    }  # fmt: skip
+    others = [
+        {**score, "name": f"{name}[lenet-mnist-v1,train,64]", "metric": name, "value": value}
+        for name, value in more.items()
+    ]
+    lines = [
+        {"epoch": e, "train_seconds": float(e), "scores": [{**score, "value": fid + gain * (epochs - e)}, *others]}
+        for e in range(epochs + 1)
+    ]
+    writer.append(directory.evaluations, lines)
+    for epoch in range(epochs + 1):
+        writer.save_sample(directory, epoch, np.full((242, 242, 3), 30 * epoch, np.uint8))
+    writer.finish(
+        directory,
+        TrialRecord(status=status, reason=None if status is Status.DONE else "loss_d is not finite at step 3",
+                    epochs=epochs, images=600, final=values, train_seconds=2.0, evaluate_seconds=1.0)
+    )  # fmt: skip
+
+
+def table(tables, part):
+    (found,) = [t for t in tables if part in t.name]
+    return found

@@ -1,0 +1,213 @@
+"""Which seeds verdicts are made at: declared in suites before the first seed, kept in plans, and held to afterwards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from conftest import digits_trial, reseed
+from support.records import change
+
+from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.design import Design
+from gan_bench.config.suite import find_suite, make_plan
+from gan_bench.core.errors import SuiteError
+from gan_bench.records.shared import design_so_far, read_designs, write_plan
+
+LOOKS = Design.of_looks()
+SUITE = """
+suite: mine
+version: 1
+trials:
+  - recipe: mnist-mlp-z100
+    set: {{dataset: digits, epochs: 1}}
+{more}
+"""
+
+
+def plan(tmp_path, more="", **options):
+    path = tmp_path / "mine.yaml"
+    path.write_text(SUITE.format(more=more))
+    return make_plan(path, PlanOptions(**options))
+
+
+def seeds_of(found):
+    return sorted({trial.config.seed for trial in found.trials})
+
+
+# ------------------------------------------------------------------------------------------- as a value
+
+
+def test_looks_take_the_first_seeds_in_their_order():
+    assert LOOKS.seeds == tuple(range(12))
+    assert LOOKS.looks == (5, 8, 12)
+    assert LOOKS.margin == 0.1
+    mixed = Design.of_looks((3, 5), (7, 1))
+    assert mixed.seeds == (7, 1, 0, 2, 3)
+    assert mixed.first(3) == (7, 1, 0)
+
+
+def test_a_look_is_complete_when_all_its_seeds_have_ended():
+    at = [LOOKS.at(range(n)) for n in (0, 4, 5, 7, 8, 11, 12)]
+    assert [(look.number, look.next) for look in at] == [
+        (0, 5), (0, 5), (5, 8), (5, 8), (8, 12), (8, 12), (12, None),
+    ]  # fmt: skip
+    assert [len(look.seeds) for look in at] == [0, 0, 5, 5, 8, 8, 12]
+    assert LOOKS.at({0, 1, 2, 3, 5, 6, 7}).number == 0, "seed 4 is missing: no other takes its place"
+    assert LOOKS.at({0, 1, 2, 3, 4, 5, 6, 11}).seeds == (0, 1, 2, 3, 4)
+
+
+def test_a_fixed_list_has_one_look():
+    fixed = Design.fixed([3, 1, 2, 1])
+    assert (fixed.seeds, fixed.looks, fixed.is_fixed, fixed.margin) == ((3, 1, 2), (3,), True, None)
+    assert fixed.at([1, 2]).number == 0
+    assert fixed.at([1, 2, 3]).next is None
+
+
+def test_seeds_that_were_not_declared_extend_a_study():
+    assert not LOOKS.with_seeds(range(8)).extended
+    assert LOOKS.with_seeds(range(13)).extended
+    extended = Design.fixed(range(5)).with_seeds(range(9))
+    assert extended.extended
+    assert extended.at([0, 1, 7]).next is None
+    assert extended.with_seeds(range(3)).extended, "nothing takes it back"
+
+
+def test_what_was_declared_first_counts():
+    assert Design.of_looks((5, 9)).following(LOOKS, range(5)) == LOOKS
+    assert LOOKS.following(Design.fixed(range(5)), range(8)).extended
+    assert LOOKS.following(Design.fixed(range(5)), range(5)) == Design.fixed(range(5))
+    assert LOOKS.following(Design.fixed([0, 1]), range(5)) == LOOKS, "two seeds decided nothing"
+    assert LOOKS.following(None, range(5)) == LOOKS
+
+
+def test_seeds_that_are_asked_for():
+    assert LOOKS.asked_for([3, 1]) is LOOKS
+    assert LOOKS.asked_for([40, 41]).seeds[:4] == (40, 41, 0, 1)
+    assert Design.fixed(range(5)).asked_for(range(8)) == Design.fixed(range(8))
+
+
+@pytest.mark.parametrize("looks", [(), (0, 5), (5, 5), (8, 5), (5, 13)])
+def test_looks_that_are_none(looks):
+    with pytest.raises(ValueError, match="no looks at 12 different seeds"):
+        Design(seeds=tuple(range(12)), looks=looks)
+
+
+# --------------------------------------------------------------------------------------------- in suites
+
+
+def test_a_suite_that_says_nothing_of_seeds_has_looks(tmp_path):
+    found = plan(tmp_path)
+    assert found.design == LOOKS
+    assert seeds_of(found) == [0, 1, 2, 3, 4]
+
+
+def test_a_list_of_seeds_is_a_fixed_plan(tmp_path):
+    found = plan(tmp_path, "seeds: [0, 1, 2]")
+    assert found.design == Design.fixed(range(3))
+    assert plan(tmp_path, "seeds: [0, 1, 2]\nequivalence: 0.05").design.margin == 0.05
+
+
+def test_looks_margin_and_first_seeds_can_be_set(tmp_path):
+    found = plan(tmp_path, "looks: [5, 8, 12, 18]\nseeds: [10, 11]\nequivalence: 0").design
+    assert (found.looks, found.margin, found.seeds[:4]) == ((5, 8, 12, 18), None, (10, 11, 0, 1))
+    assert plan(tmp_path, "equivalence: 0.25").design.margin == 0.25
+
+
+def test_the_command_line_and_profiles_choose_among_declared_seeds(tmp_path):
+    assert plan(tmp_path, seeds=(0, 1)).design == LOOKS
+    assert plan(tmp_path, seeds=(20,)).design.seeds[0] == 20
+    quick = plan(tmp_path, "profiles: {quick: {seeds: [0, 1], samples: 100}}", profile="quick")
+    assert (quick.design, seeds_of(quick)) == (LOOKS, [0, 1])
+    fixed = plan(tmp_path, "seeds: [0, 1, 2]\nprofiles: {quick: {seeds: [0], samples: 100}}", profile="quick")
+    assert fixed.design == Design.fixed([0])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("looks: [2, 5]", "growing numbers of seeds from 3 on"),
+        ("looks: [8, 5]", "growing numbers of seeds from 3 on"),
+        ("looks: [5, 5]", "growing numbers of seeds from 3 on"),
+        ("looks: 5", "looks"),
+        ("looks: []", "looks"),
+        ("looks: [5.5]", "looks"),
+        ("looks: [5, 100000]", "looks"),
+        ("equivalence: -1", "equivalence"),
+        ("equivalence: yes", "equivalence"),
+    ],
+)
+def test_looks_that_no_suite_can_have(tmp_path, line, message):
+    with pytest.raises(SuiteError, match=message) as error:
+        plan(tmp_path, line)
+    assert f"mine.yaml:{SUITE.count(chr(10))}:" in str(error.value), "the place"
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "cats", "digits", "losses", "ttur"])
+def test_suites_that_ask_a_question_declare_looks(name):
+    assert make_plan(find_suite(name), PlanOptions()).design == LOOKS
+
+
+# ---------------------------------------------------------------------------------------------- in plans
+
+
+def write(tmp_path, seeds, design=None, profile="full"):
+    trials = [
+        replace(trial, config=replace(trial.config, profile=profile))
+        for trial in (reseed(digits_trial(), seed) for seed in seeds)
+    ]
+    write_plan(tmp_path, "test", 1, trials, design=design)
+
+
+def test_a_plan_keeps_what_was_declared_first(tmp_path):
+    write(tmp_path, range(5), LOOKS)
+    write(tmp_path, range(8), Design.of_looks((5, 9, 20), margin=0.5))
+    assert read_designs(tmp_path) == {("test", "full"): LOOKS}
+    stored = json.loads((tmp_path / "test/plan.json").read_text())["designs"]
+    assert stored == {"full": {"seeds": list(range(12)), "looks": [5, 8, 12], "margin": 0.1}}
+
+
+def test_every_profile_has_its_own(tmp_path):
+    write(tmp_path, range(2), LOOKS, "quick")
+    write(tmp_path, range(5), Design.fixed(range(5)))
+    assert read_designs(tmp_path) == {("test", "quick"): LOOKS, ("test", "full"): Design.fixed(range(5))}
+
+
+def test_a_fixed_list_that_grew_is_extended(tmp_path):
+    write(tmp_path, range(5), Design.fixed(range(5)))
+    write(tmp_path, range(9), LOOKS)
+    assert design_so_far(tmp_path, "test", "full").extended
+
+
+def test_another_version_of_a_suite_declares_anew(tmp_path):
+    write(tmp_path, range(5), Design.fixed(range(5)))
+    write_plan(tmp_path, "test", 2, [digits_trial()], design=LOOKS)
+    assert read_designs(tmp_path) == {("test", "full"): LOOKS}
+
+
+def test_plans_of_before_there_were_looks_are_fixed_lists(tmp_path):
+    write(tmp_path, range(5))
+    path = tmp_path / "test/plan.json"
+    change(path, lambda content: content.pop("designs"))
+    assert read_designs(tmp_path) == {}
+    assert design_so_far(tmp_path, "test", "full") == Design.fixed(range(5))
+    assert design_so_far(tmp_path, "test", "quick") is None
+    write(tmp_path, range(8), LOOKS)
+    assert design_so_far(tmp_path, "test", "full").extended
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"seeds": [0, 1, 2], "looks": [5]},
+        {"seeds": [0, 0, 0, 0, 0], "looks": [5]},
+        {"seeds": [0, 1, 2], "looks": [3, 2]},
+        {"seeds": [0, 1, 2], "looks": [0]},
+    ],
+)
+def test_what_are_no_looks_declares_nothing(tmp_path, stored):
+    write(tmp_path, range(5), LOOKS)
+    change(tmp_path / "test/plan.json", lambda content: content["designs"].update(full=stored))
+    assert read_designs(tmp_path) == {}
+    assert design_so_far(tmp_path, "test", "full") == Design.fixed(range(5))

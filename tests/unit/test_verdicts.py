@@ -1,0 +1,301 @@
+"""Verdicts at looks: what decides, what does not yet, what never will, and the few words in which people read it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import digits_trial
+from scipy import stats
+from support.studies import stored, table, with_lr
+
+from gan_bench.config.design import Design
+from gan_bench.report.build import ReportTables
+from gan_bench.report.findings.leaders import leaders
+from gan_bench.report.findings.questions import counted, questions
+from gan_bench.report.findings.verdicts import corrected
+from gan_bench.report.study.frame import build_frames
+from gan_bench.report.study.looks import level, repeated_p
+from gan_bench.report.study.stats import holm
+
+LOOKS = Design.of_looks()
+WITHOUT_MARGIN = Design.of_looks(margin=None)
+COMMAND = "gan-bench run test --profile full"
+NOISE = np.array([0.6, -1.1, 0.3, 1.3, -1.0, 0.7, -0.4, -0.5, 0.9, -0.7, 0.2, -0.3])
+"""Of mean zero over the first 5, 8 and 12, nearly, with a spread of about 0.8."""
+
+
+def trial(seed, lr, fid, collapsed=None, status="done"):
+    """A record with its FID, and whether its generator collapsed."""
+    item = stored(with_lr(digits_trial(seed), lr), fid=fid, status=status)
+    if collapsed is not None:
+        name = "collapsed[lenet-mnist-v1,train,100]"
+        item.evaluations[-1]["scores"].append({"metric": "collapsed", "name": name, "value": float(collapsed)})
+    return item
+
+
+def pair(seeds, gap, spread=0.1, rates=(1e-4, 2e-4), collapsed=(0, 0)):
+    """Two settings over seeds: the second one's log FID is ``gap`` higher, give or take ``spread``."""
+    items = []
+    for seed in range(seeds):
+        logs = 4 + 0.2 * NOISE[(5 * seed + 3) % 12], gap + spread * NOISE[seed % 12]
+        items.append(trial(seed, rates[0], np.exp(logs[0]), seed < collapsed[0]))
+        items.append(trial(seed, rates[1], np.exp(sum(logs)), seed < collapsed[1]))
+    return items
+
+
+def answered(items, design=LOOKS):
+    made = ReportTables.of(build_frames(items), commands={"test": COMMAND}, designs={("test", "full"): design})
+    ((study, tables, (answer,)),) = made.studies
+    found = table(tables, "factor-learning-rate").rows
+    return study, found[found["key"] == "fid"].to_dict("records"), answer
+
+
+def row_of(items, design=LOOKS):
+    _, rows, answer = answered(items, design)
+    (row,) = rows
+    (sentence,) = (each for each in answer.factors if each.startswith("learning rate"))
+    return row, sentence, answer
+
+
+# -------------------------------------------------------------------------------------- what a look says
+
+
+def test_a_large_difference_is_decided_at_the_first_look():
+    row, sentence, answer = row_of(pair(5, np.log(2)))
+    p = stats.ttest_1samp(np.log(2) + 0.1 * NOISE[:5], 0).pvalue
+    assert row["p"] == pytest.approx(max(p, 2 / 4**5))
+    assert row["repeated"] == pytest.approx(row["p"] * 12 / 5)
+    assert (row["found"], row["winner"], row["open"]) == ("decided", "0.0001", False)
+    assert "decided early, so the ratio is probably overstated" in sentence
+    assert answer.proposal is None
+
+
+def test_the_last_look_overstates_nothing():
+    _, sentence, _ = row_of(pair(12, np.log(2)))
+    assert "1 decided" in sentence
+    assert "overstated" not in sentence
+
+
+@pytest.mark.parametrize("seeds", [5, 6, 7])
+def test_seeds_between_looks_decide_nothing(seeds):
+    """What six and seven seeds would decide by themselves, they do not: their p is that of the first five."""
+    row, sentence, answer = row_of(pair(seeds, 0.1, 0.1))
+    assert row["seeds"] == 5
+    assert (row["found"], row["next"], row["open"]) == ("undecided", 8, True)
+    assert row["verdict"] == "undecided (next look at 8 seeds)"
+    assert sentence.startswith("learning rate: undecided between 0.0001 and 0.0002 in 1 recipe; next look at 8 seeds")
+    assert answer.proposal.startswith(f"Next: the look at 8 seeds, `{COMMAND} --until decided --max-seeds 8`, about ")
+
+
+def test_before_the_first_look_nothing_is_judged():
+    row, sentence, answer = row_of(pair(4, np.log(2)))
+    assert (row["found"], row["p"], row["repeated"], row["next"]) == ("not judged", None, None, 5)
+    assert row["ratio_low"] is None, "no look, no interval that would hold"
+    assert "not judged before the look at 5 seeds" in sentence
+    assert "not judged before the look at 5 seeds" in answer.headline
+
+
+def test_a_trial_under_way_holds_its_look_up():
+    items = pair(5, np.log(2))
+    items[0] = trial(0, 1e-4, None, status="interrupted")
+    row, _, answer = row_of(items)
+    assert row["found"] == "not judged"
+    assert answer.proposal == f"Next: `{COMMAND}` continues; 1 trial left."
+
+
+def test_a_missing_seed_is_not_replaced_by_a_later_one():
+    items = [item for item in pair(8, np.log(2)) if item.trial["config"]["seed"] != 4]
+    row, _, _ = row_of(items)
+    assert row["found"] == "not judged"
+
+
+def test_the_interval_at_a_look_is_a_repeated_one():
+    for seeds, reach in ((5, 3.70), (8, 3.09), (12, 2.60)):
+        row, _, _ = row_of(pair(seeds, 0.5, 0.1))
+        gaps = 0.5 + 0.1 * NOISE[:seeds]
+        half = reach * gaps.std(ddof=1) / np.sqrt(seeds)
+        ends = [np.log(row["ratio_low"]), np.log(row["ratio_high"])]
+        assert ends == pytest.approx([gaps.mean() - half, gaps.mean() + half], abs=0.002)
+    fixed, _, _ = row_of(pair(5, 0.5, 0.1), Design.fixed(range(5)))
+    half = stats.t.ppf(0.975, 4) * (0.1 * NOISE[:5]).std(ddof=1) / np.sqrt(5)
+    assert np.log(fixed["ratio_high"]) - np.log(fixed["ratio_low"]) == pytest.approx(2 * half)
+
+
+def test_a_fixed_list_keeps_its_test_and_is_judged_when_all_its_seeds_have_ended():
+    p = stats.ttest_1samp(0.135 + 0.1 * NOISE[:5], 0).pvalue
+    assert 0.0208 < p < 0.05, "decided by a fixed list alone"
+    row, _, _ = row_of(pair(5, 0.135), Design.fixed(range(5)))
+    assert (row["found"], row["corrected"]) == ("decided", pytest.approx(p))
+    assert row_of(pair(5, 0.135))[0]["found"] == "undecided"
+    assert row_of(pair(4, 0.135), Design.fixed(range(5)))[0]["found"] == "not judged"
+
+
+def test_a_list_that_grew_is_at_most_probable_and_told_why():
+    row, sentence, answer = row_of(pair(9, np.log(2)), Design.fixed(range(5)))
+    assert (row["found"], row["verdict"]) == ("probable", "probably 0.0001")
+    assert "1 probable" in sentence
+    assert "Seeds were added that were not declared before the first: nothing is decided." in answer.headline
+    assert answer.proposal is None
+
+
+# ------------------------------------------------------------------------------------ several comparisons
+
+
+def many(settings, seeds, gap=0.7):
+    """One setting that is better than all others, which are equal but for noise."""
+    items = []
+    for i in range(settings):
+        for seed in range(seeds):
+            level = 3.0 if i == 0 else 3.0 + gap
+            items.append(trial(seed, 1e-4 * (i + 1), np.exp(level + 0.05 * NOISE[(7 * i + 5 * seed) % 12])))
+    return items
+
+
+def test_from_eleven_comparisons_on_five_seeds_do_not_decide():
+    """Beside Holm's steps in tables that claim equivalence, and the doubling for the choice of the best."""
+    for settings, can in ((6, True), (7, False)):
+        _, _, answer = answered(many(settings, 5))
+        assert ("decidedly better than all" in answer.headline) is can
+        assert ("not judged before the look at 8 seeds" in answer.headline) is not can
+    _, _, answer = answered(many(7, 8))
+    assert "decidedly better than all 6 others" in answer.headline
+    _, rows, _ = answered(many(6, 5))  # 15 pairs of 6 levels
+    first = [row for row in rows if "0.0001" in (row["first_level"], row["second_level"])]
+    assert {row["found"] for row in first} == {"not judged"}
+    assert {row["verdict"] for row in first} == {"not judged (next look at 8 seeds)"}
+    _, rows, _ = answered(many(6, 8))
+    assert {row["found"] for row in rows if "0.0001" in (row["first_level"], row["second_level"])} == {"decided"}
+
+
+def test_the_best_is_corrected_for_all_settings_and_for_having_been_chosen():
+    """Of three settings: Holm's steps of two and one, each times 1.5 for the choice."""
+    differs = []
+    for gap in np.linspace(0.06, 0.2, 15):
+        items = []
+        for i, rate in enumerate((1e-4, 2e-4, 3e-4)):
+            logs = [3 + (gap if i else 0) + 0.05 * NOISE[(7 * i + 5 * seed) % 12] for seed in range(5)]
+            items += [trial(seed, rate, np.exp(log)) for seed, log in enumerate(logs)]
+        study, _, _ = answered(items)
+        found = leaders(study.scored[0])
+        p = sorted(
+            repeated_p((5, 8, 12), 5, max(2 / 4**5, stats.ttest_rel(_logs(items, 1e-4), _logs(items, rate)).pvalue))
+            for rate in (2e-4, 3e-4)
+        )
+        wanted = 0 if 3 * p[0] > 0.05 else 1 if 1.5 * p[1] > 0.05 else 2
+        assert len(found.behind) == wanted
+        assert (found.best, len(found.tied)) == ("lr 1e-4", 2 - wanted)
+        differs.append(wanted < sum(each <= 0.05 for each in p))
+    assert any(differs), "else the correction is not seen"
+
+
+def _logs(items, rate):
+    return [np.log(i.evaluations[-1]["scores"][0]["value"]) for i in items if i.trial["config"]["lr_g"] == rate]
+
+
+def test_p_values_are_multiplied_where_equivalence_may_be_claimed_and_stepped_down_elsewhere():
+    p = [0.001, 0.02, None, 0.5]
+    assert corrected(p, LOOKS) == [0.004, 0.08, 1.0, 1.0]
+    assert corrected(p, WITHOUT_MARGIN) == holm([0.001, 0.02, 1.0, 0.5])
+    assert corrected([], LOOKS) == []
+
+
+def test_a_comparison_whose_look_is_to_come_counts_among_the_tests():
+    """Else a verdict could be lost when the others arrive."""
+    items = [*pair(5, np.log(2)), *[trial(seed, 3e-4, 50.0 + seed) for seed in range(3)]]
+    _, rows, _ = answered(items)
+    by = {(row["first_level"], row["second_level"]): row for row in rows}
+    assert len(by) == 3
+    one = by["0.0001", "0.0002"]
+    assert one["corrected"] == pytest.approx(3 * one["repeated"])
+
+
+# ------------------------------------------------------------------------------- futility and equivalence
+
+
+def test_what_is_futile_is_given_up():
+    row, sentence, answer = row_of(pair(5, 0.01, 0.3))
+    assert row["p"] > 0.5
+    assert (row["found"], row["open"], row["too_noisy"]) == ("undecided", False, True)
+    assert row["verdict"] == "undecided, given up"
+    assert (
+        "; given up, as more seeds are unlikely to decide it; the spread is too large to show equivalence" in sentence
+    )
+    assert answer.proposal is None
+    assert row_of(pair(8, 0.07, 0.3))[0]["open"] is False
+    assert row_of(pair(5, 0.2, 0.3))[0]["open"] is True
+
+
+def test_what_may_be_equivalent_is_not_given_up():
+    row, _, _ = row_of(pair(5, 0.001, 0.03))
+    assert row["p"] > 0.5
+    assert row["open"]
+    assert not row_of(pair(5, 0.001, 0.03), WITHOUT_MARGIN)[0]["open"]
+
+
+def test_equivalence_is_said_at_the_last_look_with_the_share_of_collapses_that_is_possible():
+    for seeds in (5, 8):
+        assert row_of(pair(seeds, 0.02, 0.03, collapsed=(0, 0)))[0]["found"] == "undecided"
+    row, sentence, _ = row_of(pair(12, 0.02, 0.03))
+    assert (row["found"], row["verdict"]) == ("equivalent", "equivalent within 10%")
+    assert "0.0001 and 0.0002 are equivalent in 1 of 1 recipe: no difference above the margin" in sentence
+    assert "collapses in up to 22% of runs are possible though none was seen" in sentence
+    assert row_of(pair(12, 0.02, 0.03), WITHOUT_MARGIN)[0]["found"] != "equivalent"
+    assert row_of(pair(12, 0.02, 0.03), Design.of_looks(margin=0.01))[0]["found"] != "equivalent"
+
+
+def test_a_fixed_list_claims_equivalence_where_its_suite_sets_a_margin():
+    row, _, _ = row_of(pair(12, 0.01, 0.03), Design.fixed(range(12), 0.1))
+    assert row["found"] == "equivalent"
+
+
+# ------------------------------------------------------------------------------------ collapses, failures
+
+
+@pytest.mark.parametrize("design", [LOOKS, Design.fixed(range(5))])
+def test_where_one_side_collapses_more_often_nothing_is_decided(design):
+    row, sentence, answer = row_of(pair(5, np.log(8), collapsed=(0, 2)), design)
+    assert row["corrected"] < 0.05, "the test alone would"
+    assert row["found"] == "undecided"
+    assert row["verdict"] == "undecided: 0.0001 collapsed in none, 0.0002 in 2 of 5"
+    assert "0.0001 collapsed in none, 0.0002 in 2 of 5" in sentence
+    assert "given up" not in sentence
+    assert not row["open"], "no seed is spent on it"
+    assert answer.proposal is None
+    assert "No test judges lr 2e-4: lr 1e-4 collapsed in none, lr 2e-4 in 2 of 5." in answer.headline
+
+
+def test_where_both_collapse_as_often_the_test_stands():
+    assert row_of(pair(5, np.log(2), collapsed=(2, 2)))[0]["found"] == "decided"
+
+
+def test_where_one_side_fails_more_often_nothing_is_decided():
+    items = pair(5, np.log(2))
+    items[1] = trial(0, 2e-4, None, status="failed")
+    row, _, _ = row_of(items)
+    assert (row["found"], row["why"]) == ("undecided", "0.0001 failed in none, 0.0002 in 1 of 5")
+
+
+# ---------------------------------------------------------------------------------------------- questions
+
+
+def test_questions_name_what_is_open_and_what_it_takes():
+    study, _, _ = answered(pair(5, 0.12))
+    asked = list(questions(study))
+    assert [(each.state, each.next) for each in asked] == [("undecided", 8)] * 2
+    assert asked[0].text == "learning rate, mnist-mlp-z100: 0.0001 or 0.0002"
+    assert asked[0].settings == asked[1].settings == frozenset(study.trials["group"])
+    assert counted(asked) == "2 undecided"
+
+
+def test_no_question_is_open_after_the_last_look():
+    for gap in (0.0, 0.05, 0.12, np.log(2)):
+        study, _, _ = answered(pair(12, gap))
+        assert all(each.next is None for each in questions(study))
+
+
+def test_levels_and_repeated_p_say_the_same():
+    for seeds in (5, 8, 12):
+        for gap in (0.05, 0.1, 0.15, 0.2, 0.3):
+            row, _, _ = row_of(pair(seeds, gap, 0.2), WITHOUT_MARGIN)
+            assert row["repeated"] == pytest.approx(repeated_p((5, 8, 12), seeds, row["p"]))
+            assert (row["found"] == "decided") == (row["p"] <= level((5, 8, 12), seeds))
