@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import io
 import os
+import re
 import signal
 import socket
 import sys
@@ -16,12 +17,16 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import IO
 
+from rich.cells import cell_len
 from rich.console import Console
 
 from gan_bench.core.text import printable
 
 PIPE_WIDTH = 400
-"""Columns of tables where no terminal folds lines: a file or a pipe has no width."""
+"""Columns of tables where no terminal folds lines: a file or a pipe has no width, unless ``COLUMNS`` gives it one."""
+HANGING = 2
+"""Blanks before the further lines of a line that is wrapped, beside its own."""
+_WORD = re.compile(r"(?:`[^`]*`|[^\s`])+")
 
 
 _ASCII = {
@@ -49,10 +54,37 @@ def _spell(error: UnicodeError) -> tuple[str, int]:
 class PlainConsole(Console):
     """A console to which text from files and exceptions can be printed as it is: it commands nothing."""
 
+    @property
+    def has_width(self) -> bool:
+        """Whether lines end somewhere: in a terminal, and where ``COLUMNS`` says so."""
+        return self.is_terminal or os.environ.get("COLUMNS", "").isdigit()
+
     def say(self, text: str, style: str | None = None) -> None:
-        """Print one line without markup; only its own line breaks break it."""
-        lines = "\n".join(printable(line) for line in text.split("\n"))
-        self.print(lines, style=style, markup=False, highlight=False, soft_wrap=True)
+        """Print one line without markup, wrapped at words where lines end somewhere."""
+        lines = [printable(line) for line in text.split("\n")]
+        if self.has_width:
+            lines = [part for line in lines for part in wrapped(line, self.width)]
+        self.print("\n".join(lines), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """Break a line at blanks, further lines set in; a command in backticks stays whole, so that it can be copied.
+
+    Args:
+        line: Without line breaks.
+        width: Columns; a word that is longer is left whole.
+    """
+    start = len(line) - len(line.lstrip(" "))
+    if cell_len(line) <= width or not line.strip():
+        return [line]
+    lines, indent = [" " * start], start
+    for index, word in enumerate(_WORD.findall(line)):
+        if index and cell_len(lines[-1]) + 1 + cell_len(word) > width and len(lines[-1]) > indent:
+            indent = start + HANGING
+            lines.append(" " * indent + word)
+        else:
+            lines[-1] += f"{' ' if index else ''}{word}"
+    return lines
 
 
 def console(*, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> PlainConsole:
@@ -61,8 +93,8 @@ def console(*, stderr: bool = False, file: IO[str] | None = None, width: int | N
 
 
 def table_console(lines: PlainConsole) -> PlainConsole:
-    """Return a console for tables, wide where there is no terminal."""
-    return lines if lines.is_terminal else PlainConsole(width=PIPE_WIDTH, file=lines.file)
+    """Return a console for tables, wide where lines end nowhere."""
+    return lines if lines.has_width else PlainConsole(width=PIPE_WIDTH, file=lines.file)
 
 
 PLAIN_SECONDS = 15.0

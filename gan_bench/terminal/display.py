@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
-from gan_bench.config.measures import MEASURES, measures_with
+from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.text import duration, plural
 from gan_bench.execution.trial.events import Progress
@@ -26,10 +26,20 @@ ENOUGH = 0.02
 SLOW = 0.5
 """Share of the measured pace below which a trial is called slow."""
 WIDE = 130
-"""Columns from which a terminal's live line has a bar and everything a trial tells."""
+"""Columns from which lines tell everything of a trial; narrower ones tell its primary score and its pace."""
 MANY = 4
 """Trials that run at a time up to which plain lines show each; beyond, the suite's line stands alone."""
 _STYLE = {Status.DONE: "green", Status.FAILED: "red"}
+
+
+def short_names(trials: Iterable[Trial]) -> dict[str, str]:
+    """Return the names of trials by id, without the values that all of them share; the seed always stays."""
+    names = {trial.id: trial.name.split(",") for trial in trials}
+    shared = set.intersection(*map(set, names.values())) if len(names) > 1 else set[str]()
+    return {
+        key: ",".join(part for i, part in enumerate(parts) if i in (0, len(parts) - 1) or part not in shared)
+        for key, parts in names.items()
+    }
 
 
 class SuiteClock:
@@ -95,6 +105,7 @@ class ProgressDisplay:
         expected: Gives the images per second that were measured for a trial before the start, or None.
         work: Expected seconds of what is left of every trial, by id.
         seconds: Expected seconds of all of them.
+        names: What trials are called, by id; their own names when None.
     """
 
     def __init__(
@@ -106,7 +117,9 @@ class ProgressDisplay:
         expected: Callable[[TrialConfig], float | None] = lambda _: None,
         work: Mapping[str, float] | None = None,
         seconds: float | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
+        self._names, self._is_wide = names or {}, not console.has_width or console.width >= WIDE
         self.console, self.total, self.several, self._expected = console, total, several, expected
         self._clock = SuiteClock(work or {}, seconds)
         self._pace: dict[str, float] = {}
@@ -127,7 +140,7 @@ class ProgressDisplay:
             name = Column(ratio=1, no_wrap=True, overflow="ellipsis")
             columns = (
                 TextColumn("{task.description}", markup=False, table_column=name),
-                *([BarColumn(20)] if self.console.width >= WIDE else []),
+                *([BarColumn(20)] if self._is_wide else []),
                 TextColumn("{task.percentage:.0f}%"),
                 TextColumn("{task.fields[now]}", table_column=Column(no_wrap=True)),
             )
@@ -149,9 +162,9 @@ class ProgressDisplay:
         self._pace[trial.id] = 0.0
         resumed = f", resumed after epoch {resumed_at}" if resumed_at is not None else ""
         self._clock.resume(trial.id, (resumed_at or 0) / trial.config.epochs)
-        self._say(f"[{self._count}/{self.total}] {trial.name}: {plural(trial.config.epochs, 'epoch')}{resumed}")
+        self._say(f"[{self._count}/{self.total}] {self._name(trial)}: {plural(trial.config.epochs, 'epoch')}{resumed}")
         if self._bar:
-            self._tasks[trial.id] = self._bar.add_task(trial.name, total=1.0, now="")
+            self._tasks[trial.id] = self._bar.add_task(self._name(trial), total=1.0, now="")
 
     def progress(self, trial: Trial, progress: Progress) -> None:
         """Show where a trial stands."""
@@ -161,15 +174,13 @@ class ProgressDisplay:
         v = progress.values
         pace = f"{progress.images_per_second:,.0f} images/s"
         where = f"epoch {progress.epoch}/{trial.config.epochs}"
-        now = (
+        everything = (
             f"{where}  loss D {number(v['loss_d'])} G {number(v['loss_g'])}  "
             f"D(real) {v['d_real']:.3f} D(fake) {v['d_fake']:.3f}  {pace}"
         )
+        now = everything if self._is_wide else f"{where}  {pace}"
         if self._bar and trial.id in self._tasks:
-            wide = self.console.width >= WIDE
-            self._bar.update(
-                self._tasks[trial.id], completed=progress.fraction, now=now if wide else f"{where}  {pace}"
-            )
+            self._bar.update(self._tasks[trial.id], completed=progress.fraction, now=now)
             self._show_suite()
         elif not self._bar:
             self._say_suite()
@@ -199,7 +210,7 @@ class ProgressDisplay:
             return
         self._slow.add(trial.id)
         self._say(
-            f"{trial.name} runs at {pace:,.0f} images/s, {pace / expected:.0%} of the {expected:,.0f} measured "
+            f"{self._name(trial)} runs at {pace:,.0f} images/s, {pace / expected:.0%} of the {expected:,.0f} measured "
             "before the start: other work competes for the machine; stop it, or run with --executor processes",
             style="yellow",
         )
@@ -207,14 +218,15 @@ class ProgressDisplay:
     def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
         """Show what an evaluation found."""
         by_extractor: dict[str, list[str]] = {}
-        shown = measures_with("summary")
+        shown = measures_with("summary") if self._is_wide else (primary_measure(),)
         for name, value in scores.items():
             metric, protocol = split_name(name)
             if metric in shown:
                 text = "no value" if value is None else number(value)
                 by_extractor.setdefault(str(protocol), []).append(f"{MEASURES[metric].title} {text}")
         for under, texts in by_extractor.items():
-            self._say(f"    {self._which(trial)}epoch {epoch}: {'  '.join(texts)}  ({under})")
+            of = f"  ({under})" if self._is_wide or len(by_extractor) > 1 else ""
+            self._say(f"    {self._which(trial)}epoch {epoch}: {'  '.join(texts)}{of}")
 
     def finished(self, trial: Trial, record: TrialRecord) -> None:
         """Show how a trial ended."""
@@ -233,7 +245,10 @@ class ProgressDisplay:
 
     def _which(self, trial: Trial) -> str:
         """Name the trial where several run."""
-        return f"{trial.name}: " if self.several else ""
+        return f"{self._name(trial)}: " if self.several else ""
+
+    def _name(self, trial: Trial) -> str:
+        return self._names.get(trial.id, trial.name)
 
     def _say(self, text: str, style: str | None = None) -> None:
         self.console.say(text, style=style)

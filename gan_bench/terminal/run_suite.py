@@ -32,7 +32,7 @@ from gan_bench.terminal.console import (
     StopRequest,
     table_console,
 )
-from gan_bench.terminal.display import ProgressDisplay
+from gan_bench.terminal.display import ProgressDisplay, short_names
 from gan_bench.terminal.tables import print_answers, print_tables
 from gan_bench.terminal.until import Budget, look_by_look
 from gan_bench.tracking.sync_process import MirrorResult
@@ -161,6 +161,7 @@ def _carry_out(
             expected=prepared.estimate.images_per_second,
             work=prepared.estimate.work,
             seconds=prepared.estimate.seconds,
+            names=short_names(prepared.plan.trials),
         ) as display,
     ):
         outcome = carry_out(prepared, options, display, report)

@@ -9,13 +9,15 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from gan_bench.core.text import printable
 from gan_bench.report.build import Report
 from gan_bench.report.study.render import cells, filled, note_of
 from gan_bench.report.study.table import Column, Table
+from gan_bench.terminal.console import PlainConsole
 
 PRINTED = 100
 """Rows of a table that are printed."""
+_BREAK = re.compile(r"(?<=,)(?!\d)|\s")
+_PART = re.compile(r"(?:[^,\s]|,(?=\d))*[,\s]?")
 TEXT = 24
 """Width to which a column of text may shrink in a terminal."""
 
@@ -32,7 +34,7 @@ def print_table(table: Table, console: Console, *, filed: bool = True, details: 
         filed: Whether the whole table lies in the report's files, which is said where something is left out.
         details: Whether columns of details are shown too.
     """
-    everything = cells(table)
+    everything = _labelled(table, cells(table), details=details)
     rows, known = everything[:PRINTED], filled(table, everything)
     wanted = [i for i in known if details or not table.columns[i].detail]
     if len(wanted) < 2:
@@ -60,13 +62,26 @@ def print_table(table: Table, console: Console, *, filed: bool = True, details: 
     console.print()
 
 
+def _labelled(table: Table, rows: list[list[str]], *, details: bool) -> list[list[str]]:
+    """Name the rows that are no settings in the remarks, where the column that names them is a detail."""
+    places = {column.key: i for i, column in enumerate(table.columns)}
+    recipe, remarks = places.get("recipe"), places.get("remarks")
+    if details or recipe is None or remarks is None or not table.columns[recipe].detail or "setting" in places:
+        return rows
+    flags = table.rows.get("baseline")
+    for row, is_baseline in zip(rows, [] if flags is None else flags, strict=False):
+        if is_baseline is True:
+            row[remarks] = row[recipe]
+    return rows
+
+
 def _widths(column: Column, texts: list[str]) -> tuple[int, int]:
     """Return the least and the most width a column can use."""
     head = max((cell_len(word) for word in column.title.split()), default=1)
     most = max([cell_len(text) for text in texts] + [head])
     if column.kind != "text":
         return most, most
-    word = max((cell_len(part) for text in texts for part in re.split(r"(?<=,)|\s", text)), default=1)
+    word = max((cell_len(part) for text in texts for part in re.split(_BREAK, text)), default=1)
     return max(head, min(word, TEXT)), most
 
 
@@ -81,15 +96,15 @@ def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int) -> dict
         plain = [i for i in found if not table.columns[i].vital and not table.columns[i].essential]
         others = plain or [i for i in found if not table.columns[i].essential]
         del found[max(others or found)]
-    for i, least in list(found.items()):
-        found[i] += max(0, min(widths[i][1] - least, spare()))
+    while spare() > 0 and (short := [i for i in found if found[i] < widths[i][1]]):
+        found[max(short, key=lambda i: widths[i][1] / found[i])] += 1  # where most lines are saved
     return found
 
 
 def broken(text: str, width: int) -> list[str]:
-    """Break text into lines, after commas and blanks, or anywhere in what is longer than a line."""
+    """Break text into lines after blanks and commas, not within numbers, or anywhere in what is longer than a line."""
     lines = [""]
-    for part in re.findall(r"[^,\s]*[,\s]?", text):
+    for part in _PART.findall(text):
         left = part
         if lines[-1] and cell_len(lines[-1] + left.rstrip()) > width:
             lines.append("")
@@ -107,15 +122,15 @@ def print_tables(report: Report, console: Console, suite: str | None = None, *, 
             print_table(table, console, details=everything)
 
 
-def print_answers(report: Report, console: Console, suite: str | None = None) -> None:
+def print_answers(report: Report, console: PlainConsole, suite: str | None = None) -> None:
     """Print what could not be read, where the report lies, and last the few sentences that the records come to."""
     for message in report.unreadable:
-        console.print(printable(message), style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.say(message, style="yellow")
     shown = [answer for name, answer in report.answers if suite in (None, name)]
     for answer in shown:
-        console.print(answer.title, style="bold", markup=False, highlight=False)
+        console.say(answer.title, style="bold")
         for sentence in answer.sentences:
-            console.print(f"  {sentence}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"Tables: {report.folder / 'tables'} (--tables all prints them)", markup=False, soft_wrap=True)
+            console.say(f"  {sentence}")
+    console.say(f"Tables: {report.folder / 'tables'} (--tables all prints them)")
     if report.page:
-        console.print(f"Page: {report.page}", markup=False, soft_wrap=True)
+        console.say(f"Page: {report.page}")

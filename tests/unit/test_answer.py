@@ -182,9 +182,21 @@ def test_what_shares_too_few_seeds_is_not_claimed():
     assert "better than the other; nothing can be said yet of 1." in answer(items).headline
 
 
-def test_an_interval_that_ends_at_a_bound_is_no_plus_minus():
-    found = answer(trials(2e-4, (5, 10, 50)))
-    assert found.score == "FID 21.67 (0 to 82.94)"
+@pytest.mark.parametrize(
+    ("fids", "score"),
+    [
+        ((5,), "FID 5"),
+        ((5, 10), "FID 5 to 10"),
+        ((5, 50, 10), "FID 10 (5 to 50)"),
+        ((5, 6, 7, None, 8), "FID 7 (5 to \N{INFINITY})"),
+        ((9, 1, 2, 3, 4, 5, 6, 7, 8), "FID 5 (2 to 8)"),
+    ],
+)
+def test_the_score_is_what_ranks(fids, score):
+    """The median with its lowest and highest seed, from six seeds on with its interval; a lost seed is the worst."""
+    found = answer(trials(2e-4, fids))
+    assert found.score == score
+    assert score in found.headline
 
 
 def test_a_quick_study_is_told_to_run_quickly_and_whole():

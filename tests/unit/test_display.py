@@ -8,11 +8,14 @@ import warnings
 
 import pytest
 from conftest import digits_trial
+from hypothesis import given
+from hypothesis import strategies as st
+from support.studies import with_lr
 
 from gan_bench.execution.trial.events import Progress
 from gan_bench.records.record import Status, TrialRecord
-from gan_bench.terminal.console import PreparationLines, console
-from gan_bench.terminal.display import ProgressDisplay, SuiteClock
+from gan_bench.terminal.console import PreparationLines, console, wrapped
+from gan_bench.terminal.display import ProgressDisplay, SuiteClock, short_names
 
 VALUES = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
 
@@ -117,3 +120,50 @@ def test_preparation_is_said_once_and_again_when_it_takes_long(monkeypatch):
     say("measuring", 0.0)
     assert lines.file.getvalue().split("\n") == ["  reading", "  reading: 31%", "  reading: 62%", "  reading: 93%",
                                                  "  measuring", ""]  # fmt: skip
+
+
+def test_names_leave_out_what_all_trials_share():
+    trials = [with_lr(digits_trial(seed), lr) for lr in (2e-4, 3e-4) for seed in (0, 1)]
+    assert list(short_names(trials).values()) == [
+        f"mnist-mlp-z100,lr={lr},seed={seed}" for lr in (2e-4, 3e-4) for seed in (0, 1)
+    ]
+    assert list(short_names(trials[:1]).values()) == [trials[0].name]
+    assert list(short_names(trials[:2]).values()) == ["mnist-mlp-z100,seed=0", "mnist-mlp-z100,seed=1"]
+
+
+@pytest.mark.parametrize(("width", "everything"), [(80, False), (160, True)])
+def test_a_line_about_a_trial_fits(monkeypatch, width, everything):
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = console(file=io.StringIO())
+    trial = digits_trial()
+    scores = {f"{name}[lenet-mnist-v1,train,64]": 123.456 for name in ("fid", "kid", "is", "precision", "recall")}
+    with ProgressDisplay(lines, 1, several=True, names={trial.id: "mlp,seed=0"}) as display:
+        display.started(trial, None)
+        display.scored(trial, 1, scores)
+    said = lines.file.getvalue().splitlines()
+    assert max(map(len, said)) <= width
+    assert said[0] == "[1/1] mlp,seed=0: 2 epochs"
+    assert said[1].startswith("    mlp,seed=0: epoch 1: FID 123.5")
+    assert ("precision" in said[1]) == ("lenet" in said[1]) == everything
+    assert len(said) == 2
+
+
+def test_lines_are_wrapped_at_words_where_they_end_and_commands_stay_whole(monkeypatch):
+    command = "`gan-bench run mnist-cpu --profile full --until decided --max-seeds 8`"
+    text = f"  Next: the look at 8 seeds, {command}, about 7.7 h of one core."
+    lines = wrapped(text, 40)
+    assert lines == ["  Next: the look at 8 seeds,", f"    {command},", "    about 7.7 h of one core."]
+    assert wrapped("short", 40) == ["short"]
+    assert wrapped("", 3) == [""]
+    piped = console(file=io.StringIO())
+    monkeypatch.delenv("COLUMNS", raising=False)
+    piped.say(text)
+    assert piped.file.getvalue() == f"{text}\n", "a pipe has no width"
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), max_size=80), st.integers(5, 40))
+def test_wrapping_loses_nothing_and_breaks_no_word(text, width):
+    lines = wrapped(text, width)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    words = {word for line in lines for word in line.split()}
+    assert "`" in text or words <= set(text.split())

@@ -126,7 +126,7 @@ def test_answers_on_the_page_come_with_their_interval(tmp_path):
             write(tmp_path, with_lr(digits_trial(seed), lr), fid, gain=-9.0)
     build_report(tmp_path)
     page = (tmp_path / "report" / "report.html").read_text()
-    assert "FID 44 ± 3.926" in page
+    assert "FID 44 (40 to 48)" in page
     (answer,) = re.findall(r"<li><bdi>(learning rate: .*?)</bdi>", page)
     assert answer == (
         "learning rate: 0.0003 is better than 0.0002 in 1 of 1 recipe (1 decided, FID \N{MULTIPLICATION SIGN} 0.71)."
@@ -301,7 +301,7 @@ def test_columns_are_chosen_for_latex(tmp_path):
             write(tmp_path, replace(trial, config=replace(trial.config, suite=suite)), 50.0)
     build_report(tmp_path, html=False, columns=["recipe", "lr", "fid"])
     (first,) = (tmp_path / "report" / "tables").glob("one-*-settings-*.tex")
-    assert "{recipe} & {lr} & {FID $\\downarrow$}" in first.read_text()
+    assert "{recipe} & {lr} & {mean FID $\\downarrow$}" in first.read_text()
     with pytest.raises(UserError, match='no column "lrr"'):
         build_report(tmp_path, html=False, columns=["lrr"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -203,11 +204,34 @@ def test_the_first_screen_is_what_tells_settings_apart(study, width):
     print_table(found, console, details=False)
     said = console.file.getvalue()
     head = next(line for line in said.splitlines() if line[:1] == "┃")
-    assert [part.strip() for part in head.strip("┃").split("┃")] == ["#", "lr", "seeds", "FID ↓"]
+    assert [part.strip() for part in head.strip("┃").split("┃")] == ["#", "lr", "seeds", "FID ↓", "remarks"]
+    assert "untrained generators" in said, "in the remarks, as there is no recipe to name it"
     assert "--tables all also shows" in said
     console = Console(file=io.StringIO(), width=width)
     print_table(found, console)
     assert "train s" in console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_fid_and_remarks_stay_whatever_the_width(width):
+    """Networks with rates of their own, collapses, many values: what tells how good a setting is goes last."""
+    items = []
+    for i, (g, d) in enumerate(((2e-4, 2e-4), (3e-4, 2e-4), (3e-4, 3e-4))):
+        for beta in (0.5, 0.9):
+            for seed in range(5):
+                trial = digits_trial(seed, lr_g=g, lr_d=d, betas_g=(beta, 0.999), betas_d=(beta, 0.999))
+                items.append(stored(trial, fid=50.0 + 10 * i + seed, early=400.0 if i else 300.0))
+    found = table(ReportTables.of(build_frames(items)).all, "settings")
+    console = Console(file=io.StringIO(), width=width)
+    print_table(found, console, details=False)
+    said = console.file.getvalue()
+    assert max(map(cell_len, said.splitlines())) <= width
+    head = next(line for line in said.splitlines() if line[:1] == "┃")
+    titles = [part.strip() for part in head.strip("┃").split("┃")]
+    assert {"#", "FID ↓", "remarks"} <= set(titles)
+    assert width < 80 or {"lr", "β₁"} <= set(titles)
+    assert "3e-4/2e-4" in said or width < 80
+    assert "52 (50 to 54)" in said
 
 
 def test_a_narrow_terminal_keeps_the_verdict(study):
@@ -248,8 +272,9 @@ def test_csv_has_all_digits(study):
 
 def test_interval_is_written_for_people(study):
     found = table(ReportTables.of(build_frames(study)).all, "settings")
-    column = [c.title for c in found.columns].index("FID ↓")
-    assert "±" in cells(found)[0][column]
+    titles = [column.title for column in found.columns]
+    assert "±" in cells(found)[0][titles.index("mean FID ↓")]
+    assert re.fullmatch(r"[\d.]+ \([\d.]+ to [\d.]+\)", cells(found)[0][titles.index("FID ↓")])
 
 
 @given(st.floats(-1e300, 1e300))

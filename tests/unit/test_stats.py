@@ -19,6 +19,7 @@ from gan_bench.report.study.stats import (
     holm,
     improvement_probability,
     mean_interval,
+    median_interval,
     paired_test,
     prediction_interval,
     seeds_needed,
@@ -221,3 +222,27 @@ def test_t_is_scipy_s():
 def test_unequal_sides_are_refused():
     with pytest.raises(ValueError, match="equal lengths"):
         differences([1.0], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("n", range(6, 40))
+def test_the_interval_of_a_median_holds_it_in_95_of_100_studies(n):
+    """Against the binomial distribution: the median lies outside when too few values are on one side of it."""
+    found = median_interval(np.arange(n))
+    k = int(found.low)
+    assert found.high == n - 1 - k
+    assert 1 - 2 * scipy_stats.binom.cdf(k, n, 0.5) >= 0.95 > 1 - 2 * scipy_stats.binom.cdf(k + 1, n, 0.5)
+    assert found.estimate == np.median(np.arange(n))
+    assert median_interval(np.arange(n)[::-1]) == found
+
+
+def test_the_interval_of_a_median_assumes_no_distribution():
+    values = np.exp(np.random.default_rng(0).normal(0, 2, (20_000, 9)))
+    holds = [each.low <= 1 <= each.high for each in map(median_interval, values)]
+    assert np.mean(holds) == pytest.approx(1 - 2 * scipy_stats.binom.cdf(1, 9, 0.5), abs=0.005)
+
+
+def test_below_six_values_the_ends_are_the_lowest_and_the_highest():
+    assert median_interval([4, 1, 3, 2, 9]) == Interval(3.0, 1.0, 9.0, 5)
+    assert median_interval([4.0]) == Interval(4.0, None, None, 1)
+    assert median_interval([4, np.inf]) == Interval(np.inf, 4.0, np.inf, 2)
+    assert median_interval([1, 2, 3, np.inf]) == Interval(2.5, 1.0, np.inf, 4)

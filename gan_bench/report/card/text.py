@@ -271,7 +271,7 @@ def _metadata(card: Card, license_name: str | None) -> dict[str, Any]:
                                 "type": row.metric,
                                 "name": f"{MEASURES[row.metric].title} [{row.protocol}], mean of "
                                 f"{plural(row.interval.n, 'seed')}",
-                                "value": float(f"{row.interval.mean:.6g}"),
+                                "value": float(f"{row.interval.estimate:.6g}"),
                             }
                             for row in rows
                         ],

@@ -215,9 +215,9 @@ def _judge(row: Mapping[str, Any], tests: int) -> tuple[str, str]:
         return "worse", row["always"]
     if not pair.values.any():
         return "identical", ""
-    bad = (pair.interval.mean > 0) == MEASURES[pair.metric].lower_is_better
+    bad = (pair.interval.estimate > 0) == MEASURES[pair.metric].lower_is_better
     way = "worse" if bad else "better"
-    beyond_noise = abs(pair.interval.mean) > row["noise"]
+    beyond_noise = abs(pair.interval.estimate) > row["noise"]
     if row["key"] != primary_measure():
         return ("exploratory", way) if pair.p <= ALPHA and beyond_noise else ("no change", "")
     if row["always"]:
@@ -230,9 +230,9 @@ def _judge(row: Mapping[str, Any], tests: int) -> tuple[str, str]:
 def _judge_by_tolerance(row: Mapping[str, Any], pair: Paired, way: str, tests: int) -> tuple[str, str]:
     """Return the verdict of a change that no test decides."""
     change = (
-        math.expm1(min(abs(pair.interval.mean), FARTHEST))
+        math.expm1(min(abs(pair.interval.estimate), FARTHEST))
         if pair.ratio
-        else abs(pair.interval.mean) / max(abs(pair.first), 1e-12)
+        else abs(pair.interval.estimate) / max(abs(pair.first), 1e-12)
     )
     if change <= row["tolerance"]:
         return "within tolerance", ""

@@ -102,12 +102,12 @@ def answers_markdown(found: list[Answer]) -> str:
 
 
 def score_text(score: Interval, metric: str | None = None) -> str:
-    """Write a score with its interval: ``FID 91.5 ± 10.7``."""
+    """Write a median score with its interval: ``FID 91.5 (80.8 to 102)``."""
     title = MEASURES[metric or primary_measure()].title
     if score.low is None or score.high is None:
-        return f"{title} {number(score.mean)}"
-    row = {"score": score.mean, "score_low": score.low, "score_high": score.high, "score_n": score.n}
-    return f"{title} {cell(row, Column('score', title, 'interval'))}"
+        return f"{title} {number(score.estimate)}"
+    row = {"score": score.estimate, "score_low": score.low, "score_high": score.high, "score_n": score.n}
+    return f"{title} {cell(row, Column('score', title, 'range'))}"
 
 
 # ---------------------------------------------------------------------------------------------- the best
@@ -205,7 +205,7 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
     by_label = {row["setting"]: (row, done) for row, done in scored.study.settings()}
     row, done = by_label[found.best]
     untrained = scored.untrained(primary, row["recipe"])
-    if untrained is not None and found.score.mean >= untrained:
+    if untrained is not None and found.score.estimate >= untrained:
         yield f"It is no better than untrained generators ({title} {number(untrained)})."
     if COLLAPSED in scored.study.metrics and (collapsed := int((values_of(done, final, COLLAPSED) > 0).sum())):
         yield f"{collapsed} of {len(done)} of its generators collapsed: few classes, or one over and over."

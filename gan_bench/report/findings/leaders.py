@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from gan_bench.config.design import Design
-from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
+from gan_bench.config.measures import COLLAPSED, primary_measure
 from gan_bench.report.findings.verdicts import Comparison, compared, unequal
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.stats import ALPHA, Interval, holm
 from gan_bench.report.study.study import Scored, values_of
-from gan_bench.report.study.table import interval_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +21,7 @@ class Leaders:
 
     Attributes:
         best: Its label.
-        score: Its primary score over finished seeds.
+        score: The median of its primary score over all planned seeds, failed and diverged ones as worst.
         behind: Labels of settings that are decidedly worse: paired over the seeds of the last complete look, corrected
             over all settings and for the choice of the best from the same data.
         tied: Labels of the other settings that were compared with it.
@@ -59,7 +58,7 @@ def correct_for_choice(p_values: Sequence[float]) -> list[float]:
 
 def leaders(scored: Scored) -> Leaders | None:
     """Compare every setting with the best one; None where no setting has a score."""
-    ranking, primary, design = scored.ranking(), primary_measure(), scored.study.design
+    ranking, design = scored.ranking(), scored.study.design
     if not ranking:
         return None
     best, *others = ranking
@@ -80,11 +79,9 @@ def leaders(scored: Scored) -> Leaders | None:
         for label, found in judged.items()
         if label not in apart and not design.extended and corrected[label] <= ALPHA and not found.pair.second_is_better
     ]
-    score = interval_of(values_of(frames[best], scored.final(), primary), MEASURES[primary].bounds)
-    assert score is not None  # noqa: S101 - it is ranked
     return Leaders(
         best=best,
-        score=score,
+        score=scored.score(best),
         behind=tuple(behind),
         tied=tuple(label for label in judged if label not in behind and label not in apart),
         unequal=apart,

@@ -41,7 +41,7 @@ class Paired:
     @property
     def second_is_better(self) -> bool:
         """Whether B is ahead."""
-        return (self.interval.mean < 0) == MEASURES[self.metric].lower_is_better
+        return (self.interval.estimate < 0) == MEASURES[self.metric].lower_is_better
 
     @property
     def shown(self) -> Interval:
@@ -49,7 +49,7 @@ class Paired:
         i, back = self.interval, np.exp if self.ratio else np.asarray
         ends = (None, None) if i.n < FEW else (i.low, i.high)
         low, high = (None if end is None else float(back(end)) for end in ends)
-        return Interval(float(back(i.mean)), low, high, i.n)
+        return Interval(float(back(i.estimate)), low, high, i.n)
 
 
 def paired(

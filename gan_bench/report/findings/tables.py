@@ -18,7 +18,16 @@ from gan_bench.report.findings.tuning import tuning_table
 from gan_bench.report.study import settings
 from gan_bench.report.study.frame import COSTS
 from gan_bench.report.study.study import Scored, Study, values_of
-from gan_bench.report.study.table import Column, Table, arrow, interval_of, median_of, put_interval, score_column
+from gan_bench.report.study.table import (
+    RANKED,
+    Column,
+    Table,
+    arrow,
+    interval_of,
+    median_of,
+    put_interval,
+    score_column,
+)
 
 SATURATED = 0.99
 """A discriminator is saturated when D(real) exceeds this and D(fake) falls below its complement."""
@@ -91,7 +100,7 @@ def setting_table(scored: Scored) -> Table:
         values = {name: values_of(done, final, name) for name in scored.study.shown(quality)}
         for name, series in values.items():
             put_interval(row, name, interval_of(series, MEASURES[name].bounds))
-        row["median"] = medians.get(row["setting"]) if row["planned"] > 1 else None
+        put_interval(row, RANKED, scored.score(row["setting"]) if row["setting"] in medians else None)
         known = values.get(primary, pd.Series(dtype=float)).dropna()
         row["sd_seeds"] = known.std() if len(known) > 1 else None
         row["sd_draws"] = values_of(done, draws, primary).mean()
@@ -107,10 +116,15 @@ def setting_table(scored: Scored) -> Table:
     frame.insert(0, "rank", frame["setting"].map(place))
     frame = frame.sort_values("rank", na_position="last", kind="stable")
     frame = pd.concat([frame, pd.DataFrame(scored.baseline_rows(quality))], ignore_index=True)
-    many = len(scored.study.values.columns) > MANY_VALUES  # then a name comes first, and its values last
-    fields = [
-        Column(f"value_{name}", settings.title(name), "value", vital=not many) for name in scored.study.values.columns
+    known_values = scored.study.values.columns
+    fields = list(_value_columns(known_values, frame))
+    apart = [
+        Column(f"value_{name}", settings.title(name), "value", detail=True)
+        for name in known_values
+        if f"value_{name}" not in {column.key for column in fields}
     ]
+    many = len(fields) > MANY_VALUES  # then a name comes first, and its values last
+    fields = [replace(column, vital=not many) for column in fields]
     recipe = Column("recipe", "recipe", essential=True, detail=bool(fields) and _one(rows, "recipe"))
     columns = [
         Column("rank", "#", "count", essential=True),
@@ -121,21 +135,40 @@ def setting_table(scored: Scored) -> Table:
             else [Column("epochs", "epochs", "count", detail=_one(rows, "epochs"))]
         ),
         Column("seeds", "seeds"),
-        *[replace(score_column(name), essential=True) for name in scored.study.shown((primary,))],
+        *[Column(RANKED, arrow(name), "range", essential=True) for name in scored.study.shown((primary,))],
         Column("remarks", "remarks", essential=True),
-        *[replace(score_column(name), detail=True) for name in scored.study.shown(quality) if name != primary],
-        Column("median", f"{title} median ↓", "number", detail=True),
+        *[replace(_mean_column(name), detail=True) for name in scored.study.shown(quality)],
         Column("sd_seeds", f"{title} sd seeds", "number", "sd seeds: between trainings.", detail=True),
         Column("sd_draws", f"{title} sd draws", "number", "sd draws: between scorings of one generator.", detail=True),
         Column("train_seconds", "train s", "seconds", "train s: median over finished seeds.", detail=True),
         *([Column("recipe", "recipe", detail=True), *(replace(each, detail=True) for each in fields)] if many else []),
+        *apart,
     ]
     note = (
         f"All settings: {scored.study.values.shared}. Scores {scored}: extractor, reference split, generated images. "
-        "Ranked by the median over all seeds, where failed and diverged ones count as worst; otherwise mean ± 95 % CI "
-        "half-width over finished seeds, of two seeds both values."
+        f"Ranked by the median {title} over all seeds, failed and diverged ones as worst; in brackets the lowest and "
+        "the highest seed, from six seeds on its 95 % interval. Means ± 95 % CI half-width are over finished seeds."
     )
     return scored.study.table("settings", "settings", columns, frame, note, scored.protocol)
+
+
+def _value_columns(known: Sequence[str], frame: pd.DataFrame) -> Iterator[Column]:
+    """Yield the columns of what differs between settings; of both networks' values they have one, filled here."""
+    pairs = {g: (short, d) for short, g, d in settings.PAIRS if g in known and d in known}
+    for name in known:
+        if name in pairs:
+            short, other = pairs[name]
+            both = zip(frame[f"value_{name}"], frame[f"value_{other}"], strict=True)
+            frame[f"value_{short}"] = [None if pd.isna(g) else settings.of_both(g, d) for g, d in both]
+            yield Column(f"value_{short}", settings.title(short), note="A/B: of G and of D.")
+        elif name not in {d for _, d in pairs.values()}:
+            yield Column(f"value_{name}", settings.title(name), "value")
+
+
+def _mean_column(metric: str) -> Column:
+    """Return the column of a measure's means; that of the primary one stands beside its medians."""
+    column = score_column(metric)
+    return replace(column, title=f"mean {column.title}") if metric == primary_measure() else column
 
 
 def _one(rows: Sequence[Mapping[str, Any]], key: str) -> bool:

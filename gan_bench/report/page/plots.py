@@ -294,7 +294,7 @@ def _cost_plot(scored: Scored) -> Iterator[Plot]:
         )
         if score is None or seconds is None:
             continue
-        mean, low, high = score.mean, score.low, score.high
+        mean, low, high = score.estimate, score.low, score.high
         reach = [[mean - low], [high - mean]] if low is not None and high is not None else None
         axis.errorbar(
             [seconds],

@@ -8,14 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from gan_bench.config.measures import primary_measure
 from gan_bench.core.errors import UserError
 from gan_bench.report.study.render import cell, cells, filled, note_of, number, records
-from gan_bench.report.study.table import Column, Table
+from gan_bench.report.study.table import RANKED, Column, Table
 
 TIED = r"$^{\dagger}$"
 MARKS = "Best in bold; dagger: not decidedly worse (paired t test over seeds, corrected over all settings, 0.05)."
-_LEFT_OUT = ("rank", "median", "sd_seeds", "sd_draws", "train_seconds", "remarks", "fid_inf", "precision", "recall")
+_LEFT_OUT = ("rank", "fid", "sd_seeds", "sd_draws", "train_seconds", "remarks", "fid_inf", "precision", "recall")
 """Columns of a ranking that a paper seldom has room for; ``--columns`` brings them back."""
 
 _ESCAPES = {
@@ -61,16 +60,14 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
     an asymmetric interval, stands in braces.
 
     Args:
-        table: The table; rows flagged ``best`` and ``tied`` are marked in the column of the primary measure.
+        table: The table; rows flagged ``best`` and ``tied`` are marked in the column that ranks them.
         columns: Keys of the columns to show, in order, those that the table lacks left out; None takes those that fit
             a page.
     """
     shown = _chosen(table, columns)
     rows = records(table)
     written = [[_written(row, column) for column in shown] for row in rows]
-    marked = any(row.get("best") is True for row in rows) and any(
-        row.get(f"{primary_measure()}_n", 0) > 1 for row in rows
-    )
+    marked = any(row.get("best") is True for row in rows) and any(row.get(f"{RANKED}_n", 0) > 1 for row in rows)
     form = "".join(_alignment(column, [row[i] for row in written]) for i, column in enumerate(shown))
     head = " & ".join(f"{{{escape_latex(_one_line(column.title))}}}" for column in shown)
     caption = f"{table.title}. {note_of(table, [table.columns.index(c) for c in shown])}{f' {MARKS}' if marked else ''}"
@@ -83,7 +80,7 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
         body.append(f"{' & '.join(texts)} \\\\")
     return "\n".join(
         [
-            r"% needs \usepackage{booktabs,siunitx}, and \usepackage{etoolbox} \robustify\bfseries for bold numbers",
+            r"% needs \usepackage{booktabs,siunitx}",
             r"\begin{table}",
             r"\centering\small",
             rf"\caption{{{escape_latex(_one_line(caption))}}}",
@@ -116,20 +113,23 @@ def check_columns(tables: Sequence[Table], columns: Sequence[str]) -> None:
 def _chosen(table: Table, columns: Sequence[str] | None) -> list[Column]:
     if columns is None:
         some = [table.columns[i] for i in filled(table, cells(table))]
-        return [column for column in some if not table.ranking or column.key not in _LEFT_OUT]
+        return [column for column in some if not table.ranking or not (column.key in _LEFT_OUT or _is_aside(column))]
     by_key = {column.key.removeprefix("value_"): column for column in table.columns}
     return [by_key[name] for name in columns if name in by_key]
 
 
+def _is_aside(column: Column) -> bool:
+    """Whether it is a setting's value that stands elsewhere in other words."""
+    return column.detail and column.key.startswith("value_")
+
+
 def _written(row: Mapping[str, Any], column: Column) -> str:
     """Write one cell: a number for an ``S`` column, or text that cannot do anything."""
-    if not _is_numeric(column):
-        return escape_latex(_one_line(cell(row, column)))
-    text = _number(row, column)
-    if column.key != primary_measure() or not text:
+    text = _number(row, column) if _is_numeric(column) else escape_latex(_one_line(cell(row, column)))
+    if column.key != RANKED or not text:
         return text
     if row.get("best") is True:
-        return rf"\bfseries {text}"
+        return rf"\textbf{{{text}}}"
     return f"{text} {TIED}" if row.get("tied") is True else text
 
 
@@ -168,7 +168,7 @@ def _alignment(column: Column, texts: list[str]) -> str:
     for text in texts:
         if not text or text.startswith("{"):
             continue
-        mean, _, half = text.removeprefix(r"\bfseries ").removesuffix(f" {TIED}").partition(" +- ")
+        mean, _, half = text.partition(" +- ")
         mantissa, _, power = mean.partition("e")
         whole, _, digits = mantissa.partition(".")
         before, after = max(before, len(whole.lstrip("-"))), max(after, len(digits))
@@ -177,8 +177,7 @@ def _alignment(column: Column, texts: list[str]) -> str:
     sign = "-" if any(t.startswith("-") for t in texts) else ""
     form = f"{sign}{max(before, 1)}.{after}{f'({uncertain})' if uncertain else ''}"
     form += f"e{'-' if any('e-' in t for t in texts) else ''}{exponent}" if exponent else ""
-    post = f", table-space-text-post={{{TIED}}}" if any(TIED in t for t in texts) else ""
-    return f"S[mode=text, separate-uncertainty, table-format={form}{post}]"
+    return f"S[mode=text, separate-uncertainty, table-format={form}]"
 
 
 def _one_line(text: str) -> str:

@@ -40,9 +40,11 @@ def cell(row: Mapping[str, Any], column: Column) -> str:
     value = float(value)
 
     def write(x: float) -> str:
+        if x == math.inf:
+            return "∞"
         return number(x) if column.decimals is None else f"{x:.{column.decimals}f}"
 
-    text = "∞" if value == math.inf else write(value)
+    text = write(value)
     low, high = row.get(f"{column.key}_low"), row.get(f"{column.key}_high")
     if column.kind not in ("interval", "range") or low is None or high is None or pd.isna(low):
         return text

@@ -53,7 +53,8 @@ TITLES: Mapping[str, str] = {
     "evaluation.epochs": "evaluated at",
 }
 """What people read for a value; other fields are called by their names."""
-_PAIRS = (
+PAIRS = (
+    # of both networks, of G, of D
     ("lr", "lr_g", "lr_d"),
     ("beta1", "beta1_g", "beta1_d"),
     ("beta2", "beta2_g", "beta2_d"),
@@ -131,6 +132,12 @@ def title(field: str) -> str:
     return TITLES.get(field, field.replace("_", " ").replace("evaluation.", ""))
 
 
+def of_both(g: Any, d: Any) -> str:  # noqa: ANN401 - any value of a config
+    """Write what two networks have of a value: once where it is the same, else that of G and that of D."""
+    first, second = value_text(g), value_text(d)
+    return first if first == second else f"{first}/{second}"
+
+
 def value_text(value: Any) -> str:  # noqa: ANN401 - any value of a config
     """Write a value as short as it is exact enough: ``2e-4``, ``0.5``, ``300``."""
     if isinstance(value, bool):
@@ -155,7 +162,7 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _merged(flat: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Give what both networks share in every setting one name."""
-    for short, g, d in _PAIRS:
+    for short, g, d in PAIRS:
         if all(g in values and values.get(g) == values.get(d) for values in flat.values()):
             for key, values in flat.items():
                 flat[key] = {short if name == g else name: value for name, value in values.items() if name != d}
@@ -176,11 +183,9 @@ def _key(value: object) -> str:
 def _label(recipe: str, values: Mapping[str, Any], columns: Iterable[str], *, several: bool) -> str:
     parts: list[str] = []
     left = [name for name in columns if values.get(name) not in (_OFF.get(name, _NOTHING), _NONE)]
-    for short, g, d in _PAIRS:
+    for short, g, d in PAIRS:
         if g in left and d in left:
-            same = values.get(g) == values.get(d)
-            both = value_text(values.get(g)) if same else f"{value_text(values.get(g))}/{value_text(values.get(d))}"
-            parts.append(f"{title(short)} {both}")
+            parts.append(f"{title(short)} {of_both(values.get(g), values.get(d))}")
         parts += [f"{title(name)} {value_text(values.get(name))}" for name in left
                   if name in (short, g, d) and not (g in left and d in left)]  # fmt: skip
         left = [name for name in left if name not in (short, g, d)]

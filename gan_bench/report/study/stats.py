@@ -34,16 +34,16 @@ FEW = 3
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over seeds with its confidence interval.
+    """A mean or a median over seeds with its confidence interval.
 
     Attributes:
-        mean: The mean.
+        estimate: The mean or the median.
         low: Lower end, or None for fewer than two values.
         high: Upper end, or None for fewer than two values.
         n: Number of values.
     """
 
-    mean: float
+    estimate: float
     low: float | None
     high: float | None
     n: int
@@ -96,6 +96,30 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     quantile = float(special.stdtrit(array.size - 1, (1 + confidence) / 2))
     half = quantile * float(array.std(ddof=1)) / np.sqrt(array.size)
     return Interval(mean, mean - half, mean + half, int(array.size))
+
+
+def median_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Median with its order-statistic interval (Conover 1999, section 3.2), which assumes nothing of the distribution.
+
+    Below six values no two of them enclose the median in 95 % of studies; the ends are then the lowest and the highest.
+
+    Args:
+        values: (n,) values, n >= 1; infinite ones are seeds that were lost.
+        confidence: Share of studies whose interval holds the true median, at least.
+
+    Returns:
+        The interval; without ends when n = 1.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    n, middle = ordered.size, ordered.size // 2
+    known = np.isfinite(ordered[[middle - (n + 1) % 2, middle]]).all()
+    median = float(ordered[[middle - (n + 1) % 2, middle]].mean()) if known else float(ordered[middle])
+    if n == 1:
+        return Interval(median, None, None, 1)
+    outside = special.bdtr(np.arange(middle), n, 0.5) * 2  # that the median lies beyond the k + 1 outermost values
+    enough = np.flatnonzero(outside <= 1 - confidence)
+    k = int(enough[-1]) if enough.size else 0
+    return Interval(median, float(ordered[k]), float(ordered[n - 1 - k]), int(n))
 
 
 def prediction_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
@@ -251,7 +275,7 @@ def verdict_of(interval: Interval, noise: float, p: float, *, may_decide: bool) 
         return "not judged"
     if max(-interval.low, interval.high) < noise or interval.low == interval.high == 0:
         return "tie"
-    if abs(interval.mean) < noise or p > ALPHA:
+    if abs(interval.estimate) < noise or p > ALPHA:
         return "undecided"
     return "decided" if may_decide else "probable"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -14,7 +14,8 @@ from gan_bench.records.record import Protocol
 from gan_bench.records.schema import STATISTICS, Baseline, ScoreLine
 from gan_bench.report.study.frame import BAD, COSTS, FAULTY
 from gan_bench.report.study.settings import settings_of
-from gan_bench.report.study.table import Column, Table, name_table, profile_mark, slug
+from gan_bench.report.study.stats import Interval, median_interval
+from gan_bench.report.study.table import RANKED, Column, Table, name_table, profile_mark, slug
 
 _SETTING_COLUMNS = [
     "trial",
@@ -191,21 +192,27 @@ class Scored:
 
         return self._once("by_epoch", make)
 
+    def _medians(self) -> dict[str, Interval]:
+        def make() -> dict[str, Interval]:
+            final, found = self.final(), {}
+            for row, done in self.study.settings():
+                values = values_of(done, final, primary_measure()).dropna().tolist()
+                if values or row["bad"]:
+                    found[row["setting"]] = median_interval([*values, *[math.inf] * row["bad"]])
+            return found
+
+        return self._once("medians", make)
+
+    def score(self, label: str) -> Interval:
+        """Return what ranks a setting: see ``medians``, with the interval of ``median_interval``."""
+        return self._medians()[label]
+
     def medians(self) -> dict[str, float]:
         """Return by label the median of the primary score over a setting's seeds, failed and diverged ones as worst.
 
         Settings none of whose trials has ended are left out. Infinity says that half of the seeds or more were lost.
         """
-
-        def make() -> dict[str, float]:
-            final, found = self.final(), {}
-            for row, done in self.study.settings():
-                values = values_of(done, final, primary_measure()).dropna().tolist()
-                if values or row["bad"]:
-                    found[row["setting"]] = _median([*values, *[math.inf] * row["bad"]])
-            return found
-
-        return self._once("medians", make)
+        return {label: each.estimate for label, each in self._medians().items()}
 
     def ranking(self) -> list[str]:
         """Return the labels of settings with a final primary score, the best median over all their seeds first."""
@@ -279,7 +286,7 @@ class Scored:
                 "setting": text,
                 "recipe": text,
                 "baseline": True,
-                **{name: scores[name]["value"] for name in self.study.shown(names) if name in scores},
+                **_with_median({name: scores[name]["value"] for name in self.study.shown(names) if name in scores}),
             }
         start = self.study.scores[(self.study.scores["epoch"] == 0) & (self.study.scores["protocol"] == self.protocol)]
         means = start.groupby("metric")["value"].mean()
@@ -288,14 +295,13 @@ class Scored:
             "recipe": UNTRAINED,
             "baseline": True,
             "epochs": 0,
-            **{name: means.get(name) for name in self.study.shown(names)},
+            **_with_median({name: means.get(name) for name in self.study.shown(names)}),
         }
 
 
-def _median(values: Sequence[float]) -> float:
-    """Return the median; infinity where a middle value is infinite."""
-    ordered, middle = sorted(values), len(values) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+def _with_median(scores: dict[str, Any]) -> dict[str, Any]:
+    """Let a row of one value have it where settings have their median."""
+    return {**scores, RANKED: scores.get(primary_measure())}
 
 
 def values_of(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[float]:

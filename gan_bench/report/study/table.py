@@ -13,6 +13,8 @@ from gan_bench.config.measures import MEASURES
 from gan_bench.report.study.stats import FEW, Interval, mean_interval
 
 MAX_SLUG = 150
+RANKED = "median"
+"""Column of a ranking that says what ranks: the median of the primary measure."""
 _PLAIN = str.maketrans({"β": "beta", "₁": "1", "₂": "2", "·": "-"})
 Kind = Literal["text", "count", "number", "seconds", "share", "p", "interval", "range", "value"]
 
@@ -87,7 +89,7 @@ def score_column(metric: str) -> Column:
 
 def put_interval(row: dict[str, Any], key: str, interval: Interval | None) -> None:
     """Lay an interval into a row, as the columns an ``interval`` column reads."""
-    row[key] = interval.mean if interval else None
+    row[key] = interval.estimate if interval else None
     row[f"{key}_low"] = interval.low if interval else None
     row[f"{key}_high"] = interval.high if interval else None
     row[f"{key}_n"] = interval.n if interval else 0
@@ -115,10 +117,10 @@ def interval_of(values: pd.Series[Any], bounds: tuple[float | None, float | None
     if found.low is None or found.high is None:
         return found
     if found.n < FEW:
-        return Interval(found.mean, float(known.min()), float(known.max()), found.n)
+        return Interval(found.estimate, float(known.min()), float(known.max()), found.n)
     low, high = bounds
     return Interval(
-        found.mean,
+        found.estimate,
         found.low if low is None else max(found.low, low),
         found.high if high is None else min(found.high, high),
         found.n,
