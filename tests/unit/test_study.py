@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import config_of
-from support.studies import table
+from conftest import config_of, digits_trial
+from support.studies import stored, table
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig, Trial
@@ -16,6 +16,7 @@ from gan_bench.records.record import Protocol
 from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.published import published_rows, references
 from gan_bench.report.study.frame import build_frames
+from gan_bench.report.study.studies import studies
 
 
 def own_trial(recipe, seed=0, **changes):
@@ -171,3 +172,15 @@ def test_lost_pairs_are_counted():
     rows = table(ReportTables.of(build_frames([*stored[:-1], broken])).all, "factor-learning-rate").rows
     assert rows["pairs"].tolist() == [2]
     assert rows["lost"].tolist() == [1]
+
+
+def test_rows_are_named_by_the_networks_that_were_trained():
+    """A recipe gives its training; where all of its trials have other networks, those are what was trained."""
+    own = [stored(digits_trial(seed, architecture="resnet28"), fid=50.0) for seed in range(2)]
+    (study,) = studies(build_frames(own))
+    assert set(study.trials["recipe"]) == {"resnet28 (trained as mnist-mlp-z100)"}
+    assert table(ReportTables.of(build_frames(own)).all, "settings").rows["recipe"].iloc[0].startswith("resnet28 (")
+    swept = [*own, *(stored(digits_trial(seed), fid=60.0) for seed in range(2))]
+    (study,) = studies(build_frames(swept))
+    assert set(study.trials["recipe"]) == {"mnist-mlp-z100"}, "then networks are a factor"
+    assert {"resnet28", "mlp"} <= {part for label in study.trials["label"] for part in label.split()}

@@ -5,7 +5,6 @@ The block is that of https://huggingface.co/docs/hub/model-cards, with the score
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -17,7 +16,6 @@ import yaml
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.recipes import RECIPES, Article
 from gan_bench.config.trial import LATER_DEFAULTS
-from gan_bench.core.errors import UserError
 from gan_bench.core.text import duration, markdown_cell, plain_markdown, plural, printable
 from gan_bench.records.layout import WEIGHTS, RecordDirectory
 from gan_bench.records.reader import StoredTrial
@@ -28,7 +26,7 @@ from gan_bench.report.findings.find_setting import FinishedSetting
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.tables import remarks
 from gan_bench.report.study.render import cell, number
-from gan_bench.report.study.settings import value_text
+from gan_bench.report.study.settings import architecture_of, value_text
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import values_of
 from gan_bench.report.study.table import arrow, interval_of, put_interval, score_column
@@ -103,7 +101,7 @@ def card_of(setting: FinishedSetting, stored: StoredTrial) -> Card:
     """
     config = stored.trial["config"]
     article = None
-    with contextlib.suppress(UserError, KeyError):  # a recipe of a package that is not here
+    if architecture_of(config["recipe"]) == config["architecture"]:  # other networks are no article's
         article = RECIPES[config["recipe"]].article
     final = setting.scored.final()[primary_measure()]
     return Card(

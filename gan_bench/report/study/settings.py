@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gan_bench.config.changes import flat_values
+from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import LATER_DEFAULTS
+from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
 
 SEPARATOR = " · "
@@ -90,16 +92,45 @@ class Settings:
     shared: str
 
 
-def settings_of(configs: Mapping[str, Mapping[str, Any]]) -> Settings:
+def recipe_names(configs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what recipes are called, by recipe: where all trials have other networks than the recipe's, by those.
+
+    Args:
+        configs: Of trials.
+    """
+    used: dict[str, set[str]] = {}
+    for config in configs:
+        used.setdefault(str(config.get("recipe", "")), set()).add(str(config.get("architecture", "")))
+    return {name: _recipe_name(name, networks) for name, networks in used.items()}
+
+
+def _recipe_name(name: str, networks: set[str]) -> str:
+    own = architecture_of(name)
+    if own is None or len(networks) != 1 or own in networks:
+        return printable(name)
+    return printable(f"{next(iter(networks))} (trained as {name})")
+
+
+def architecture_of(recipe: str) -> str | None:
+    """Return the networks of a recipe; None where it cannot be had here."""
+    try:
+        return RECIPES[recipe].architecture.value
+    except (UserError, KeyError):
+        return None
+
+
+def settings_of(configs: Mapping[str, Mapping[str, Any]], names: Mapping[str, str] | None = None) -> Settings:
     """Take settings apart.
 
     A value that follows from the recipe, such as its batch size, tells no settings apart and is left to the recipe.
 
     Args:
         configs: Config of one trial of every setting, by group key.
+        names: What recipes are called.
     """
     flat = _merged({key: _flat(config) for key, config in configs.items()})
-    recipes = {key: printable(str(config.get("recipe", ""))) for key, config in configs.items()}
+    called = {key: str(config.get("recipe", "")) for key, config in configs.items()}
+    recipes = {key: (names or {}).get(name, printable(name)) for key, name in called.items()}
     known = list(TITLES)
     fields = sorted(
         {name for values in flat.values() for name in values},

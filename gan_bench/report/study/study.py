@@ -13,7 +13,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import STATISTICS, Baseline, ScoreLine
 from gan_bench.report.study.frame import BAD, COSTS, FAULTY
-from gan_bench.report.study.settings import settings_of
+from gan_bench.report.study.settings import recipe_names, settings_of
 from gan_bench.report.study.stats import Interval, median_interval
 from gan_bench.report.study.table import RANKED, Column, Table, name_table, profile_mark, slug
 
@@ -65,8 +65,12 @@ class Study:
         beside: tuple[str, ...] = (),
         design: Design | None = None,
     ) -> None:
-        self.values = settings_of(dict(zip(trials["group"], trials["config"], strict=True)))
-        trials = trials.assign(label=trials["group"].map(self.values.labels))
+        names = recipe_names(trials["config"])
+        self.values = settings_of(dict(zip(trials["group"], trials["config"], strict=True)), names)
+        trials = trials.assign(
+            label=trials["group"].map(self.values.labels),
+            recipe=trials["recipe"].map(lambda name: names.get(name, name)),
+        )
         self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
         self.trials, self.history, self.steps, self.baselines = trials, history, steps, baselines
         self.command, self.beside = command, beside
