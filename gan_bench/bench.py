@@ -167,20 +167,30 @@ def _of_looks(plan: Plan, options: RunOptions, targets: Mapping[str, int]) -> Pl
     """Give settings the seeds of the looks that they are to reach, in the order that was declared.
 
     Raises:
-        UserError: The suite has no looks, or seeds were added that were not declared.
+        UserError: The suite has no looks, seeds were added that were not declared, or the first look has more seeds
+            than are allowed.
     """
-    known = design_so_far(options.folder, plan.suite, str(plan.trials[0].config.profile))
-    design = plan.design.following(known, ())
+    profile, where = str(plan.trials[0].config.profile), options.folder / plan.suite
+    datasets = dict.fromkeys(trial.config.dataset for trial in plan.trials)
+    begun = [design_so_far(options.folder, plan.suite, plan.version, profile, dataset) for dataset in datasets]
+    designs = {plan.design.following(each, ()) for each in begun}
+    if len(designs) > 1:
+        raise UserError(f"the datasets of {where} were begun with different seeds; run them one by one with --only")
+    (design,), known = designs, next((each for each in begun if each), None)
     if design.extended:
         raise UserError(
-            f"{options.folder / plan.suite} has seeds that were not declared before the first, so nothing can be "
-            "decided there; choose another folder with --results"
+            f"{where} has seeds that were not declared before the first, so nothing can be decided there; choose "
+            "another folder with --results"
         )
     if design.is_fixed:
+        fresh = [max(design.seeds) + 1 + i for i in range(LOOKS[-1])]
+        begun_with = f" and `seeds: {fresh}`, which were not looked at, and choose another folder with --results"
         raise UserError(
-            f"{plan.suite} has a fixed list of {plural(len(design.seeds), 'seed')}, which nothing may be added to; "
-            f"write `looks: {list(LOOKS)}` in place of `seeds` in the suite, and choose another folder with --results"
+            f"{plan.suite} has a fixed list of {plural(len(design.seeds), 'seed')}, which is judged once and may not "
+            f"grow; write `looks: {list(LOOKS)}`{begun_with if known else ' in place of `seeds`'} in the suite"
         )
+    if options.max_seeds is not None and options.max_seeds < design.looks[0]:
+        raise UserError(f"--max-seeds must be at least {design.looks[0]}, the first look of {plan.suite}")
     most = max(design.looks[0], *targets.values(), 0)
     asked = replace(options.plan, profile=plan.profile, seeds=design.first(most))
     whole = make_plan(find_suite(str(options.suite)), asked)

@@ -108,6 +108,7 @@ class RunOptions:
         Literal["look", "decided"],
         Option(
             "decided goes on from look to look, with the next seeds for settings in an open question alone.",
+            same_trials=True,
             panel=_WHAT,
         ),
     ] = "look"
@@ -119,7 +120,9 @@ class RunOptions:
             parsed=True,
         ),
     ] = None
-    max_seeds: Annotated[int | None, Option("Seeds at which --until decided ends.", least=FEWEST)] = None
+    max_seeds: Annotated[int | None, Option("Seeds at which --until decided ends.", least=FEWEST, same_trials=True)] = (
+        None
+    )
     only: Annotated[
         str | None, Option("Run only trials whose names match this glob or contain it.", same_trials=True, panel=_WHAT)
     ] = None
@@ -206,6 +209,8 @@ class RunOptions:
             object.__setattr__(self, "seeds", tuple(_whole("seed", seed) for seed in self.seeds))
         if self.until == "decided" and self.seeds is not None:
             raise UserError("--seeds and --until decided do not go together: looks say which seeds come next")
+        if self.until == "decided" and self.fresh:
+            raise UserError("--fresh and --until decided do not go together; choose another folder with --results")
         if self.until != "decided" and (self.budget, self.max_seeds) != (None, None):
             raise UserError("--budget and --max-seeds need --until decided")
         object.__setattr__(self, "extractors", tuple(self.extractors))

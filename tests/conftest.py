@@ -18,6 +18,9 @@ os.environ.setdefault("GAN_BENCH_NO_ESTIMATE", "1")
 to 0 (``support.commands.measuring``)."""
 
 
+os.environ.pop("COLUMNS", None)  # lines of commands end nowhere, however narrow the terminal is that tests start from
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory, monkeypatch):
     """Share one cache of reference statistics over the test session, apart from the user's."""

@@ -36,13 +36,17 @@ class Design:
     Attributes:
         seeds: Seeds in the order in which they count.
         looks: Numbers of seeds at which verdicts are made, increasing; one, all of them, for a fixed list.
-        extended: Whether seeds were added that were not declared: then no level holds, and nothing is decided.
+        extended: Whether there are seeds that are not known to have been declared: then no level holds, and nothing is
+            decided.
+        inferred: Whether nothing was declared and it is what trials have: then every comparison is a fixed list of
+            what its own trials have.
         margin: Largest relative difference of the primary score that counts as none; None claims no equivalence.
     """
 
     seeds: tuple[int, ...]
     looks: tuple[int, ...]
     extended: bool = False
+    inferred: bool = False
     margin: float | None = None
 
     def __post_init__(self) -> None:
@@ -93,6 +97,10 @@ class Design:
         later = next((each for each in self.looks if each > number), None)
         return Look(seeds=self.first(number), number=number, next=later)
 
+    def of(self, seeds: Collection[int]) -> Design:
+        """Return the design of a comparison that has these seeds: where nothing was declared a fixed list of them."""
+        return Design.fixed(sorted(set(seeds)), self.margin) if self.inferred and not self.extended and seeds else self
+
     def asked_for(self, seeds: Sequence[int]) -> Design:
         """Return the design of a first run that trains these seeds.
 
@@ -114,3 +122,7 @@ class Design:
     def with_seeds(self, seeds: Collection[int]) -> Design:
         """Return the design of a study that has these seeds: extended where some were not declared."""
         return replace(self, extended=self.extended or not set(seeds) <= set(self.seeds))
+
+
+UNKNOWN = Design(seeds=(0,), looks=(1,), extended=True)
+"""Of trials whose declaration was lost: nothing is decided."""

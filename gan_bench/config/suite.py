@@ -26,6 +26,9 @@ from gan_bench.core.text import matches
 
 MAX_TRIALS = 100_000
 
+SET_MARK = "+set"
+"""Ends the names that trials with values from the command line are recorded under."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -122,7 +125,7 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
 
 def results_name(suite: str, options: PlanOptions) -> str:
     """Return the name that a suite's trials are recorded under: values from the command line mark it."""
-    return f"{suite}+set" if options.changes else suite
+    return f"{suite}{SET_MARK}" if options.changes else suite
 
 
 def _run_plugins(suite: SuiteFile, document: YamlDocument, *, allowed: bool) -> tuple[Source, ...]:

@@ -334,7 +334,7 @@ class PlannedMeasure(TypedDict):
 
 @with_config(_FORM)
 class PlannedDesign(TypedDict):
-    """Which seeds the verdicts of a profile are made at, in ``SUITE/plan.json``, as it was before the first seed."""
+    """Which seeds verdicts are made at, in ``SUITE/plan.json``, as it was declared before the first seed."""
 
     seeds: Annotated[list[Count], doc("seeds in the order in which they count")]
     looks: Annotated[list[Count], Field(min_length=1), doc("numbers of seeds at which verdicts are made")]
@@ -350,7 +350,9 @@ class PlanFile(TypedDict):
     version: Annotated[Count, doc("version of the suite")]
     command: NotRequired[Annotated[str, doc("what the suite was last run with; locations of data and tracking apart")]]
     trials: Annotated[list[PlannedTrial], doc("its trials")]
-    designs: NotRequired[Annotated[dict[str, PlannedDesign], doc("which seeds verdicts are made at, by profile")]]
+    designs: NotRequired[
+        Annotated[dict[str, dict[str, PlannedDesign]], doc("which seeds verdicts are made at, by profile and dataset")]
+    ]
     measures: NotRequired[Annotated[dict[str, PlannedMeasure], doc("measures of other packages and files, by name")]]
     sha256: NotRequired[Digest]
 

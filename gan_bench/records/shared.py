@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import shlex
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from gan_bench.config.design import Design
+from gan_bench.config.design import UNKNOWN, Design
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import move_aside, remove_leftovers, write_atomically
@@ -104,45 +105,58 @@ def write_plan(
         said: dict[str, Any] = {} if command is None else {"command": command}
         measures = {**earlier.get("measures", {}), **_foreign_measures()}
         said |= {"measures": measures} if measures else {}
-        said["designs"] = _joined_designs(earlier if is_same else cast("schema.PlanFile", {}), trials, design)
+        designs = _joined_designs(earlier if is_same else cast("schema.PlanFile", {}), fresh, design)
+        said |= {"designs": designs} if designs else {}
         content = {"schema": SCHEMA_VERSION, "suite": suite, "version": version, **said, "trials": [*rows, *fresh]}
         write_object(path, content)
 
 
+Place = tuple[str, str]
+"""A profile and a dataset: within them trials are compared."""
+
+
+def _places(trials: Iterable[Mapping[str, Any]]) -> dict[Place, list[int]]:
+    """Return the seeds of planned trials by where they are compared; a row of a config that is none is left out."""
+    found: dict[Place, list[int]] = {}
+    for row in trials:
+        config = row["config"]
+        if isinstance(seed := config.get("seed"), int):
+            found.setdefault((str(config.get("profile")), str(config.get("dataset"))), []).append(seed)
+    return found
+
+
 def _joined_designs(
-    earlier: schema.PlanFile, trials: Sequence[Trial], design: Design | None
-) -> dict[str, schema.PlannedDesign]:
-    """Add the designs of a plan's profiles to those that were declared before."""
-    found = _designs_of(earlier)
-    for profile in dict.fromkeys(str(trial.config.profile) for trial in trials):
-        seeds = list(dict.fromkeys(trial.config.seed for trial in trials if trial.config.profile == profile))
-        asked = Design.fixed(seeds) if design is None else design
-        found[profile] = asked.following(found.get(profile), seeds)
-    stored = dict[str, schema.PlannedDesign]()
-    for profile, each in found.items():
-        stored[profile] = {"seeds": list(each.seeds), "looks": list(each.looks)}
+    earlier: schema.PlanFile, fresh: Sequence[Mapping[str, Any]], design: Design | None
+) -> dict[str, dict[str, schema.PlannedDesign]]:
+    """Add the designs of new trials to those that were declared before.
+
+    Trials that were planned before designs were declared stay fixed lists without one, unless seeds are added.
+    """
+    found, before = _declared(earlier), _places(earlier.get("trials", ()))
+    for place, seeds in _places(fresh).items():
+        asked = Design.fixed(sorted(set(seeds))) if design is None else design
+        inferred = Design.fixed(before[place]) if place in before and place not in found else None
+        made = asked.following(found.get(place, inferred), seeds)
+        if inferred is None or made.extended or made.seeds != inferred.seeds:
+            found[place] = made
+    stored: dict[str, dict[str, schema.PlannedDesign]] = {}
+    for (profile, dataset), each in found.items():
+        row: schema.PlannedDesign = {"seeds": list(each.seeds), "looks": list(each.looks)}
         if each.margin is not None:
-            stored[profile]["margin"] = each.margin
+            row["margin"] = each.margin
+        stored.setdefault(profile, {})[dataset] = row
     return stored
 
 
-def _designs_of(plan: schema.PlanFile) -> dict[str, Design]:
-    """Return the designs of a plan by profile; a plan of before there were any has those that its trials are of."""
-    seeds: dict[str, list[int]] = {}
-    for row in plan.get("trials", ()):
-        seeds.setdefault(str(row["config"]["profile"]), []).append(int(row["config"]["seed"]))
-    found = {profile: Design.fixed(each) for profile, each in seeds.items()} | _declared(plan)
-    return {profile: each.with_seeds(seeds.get(profile, ())) for profile, each in found.items()}
-
-
-def _declared(plan: schema.PlanFile) -> dict[str, Design]:
-    """Return the designs that a plan declares, by profile; what are no looks at its seeds declares nothing."""
+def _declared(plan: schema.PlanFile) -> dict[Place, Design]:
+    """Return the designs that a plan declares; what are no looks at its seeds declares nothing."""
     found = {}
-    for profile, stored in plan.get("designs", {}).items():
-        with contextlib.suppress(ValueError):
-            found[profile] = Design(
-                seeds=tuple(stored["seeds"]), looks=tuple(stored["looks"]), margin=stored.get("margin")
-            )
+    for profile, by_dataset in plan.get("designs", {}).items():
+        for dataset, stored in by_dataset.items():
+            with contextlib.suppress(ValueError):
+                found[profile, dataset] = Design(
+                    seeds=tuple(stored["seeds"]), looks=tuple(stored["looks"]), margin=stored.get("margin")
+                )
     return found
 
 
@@ -228,18 +242,46 @@ def declare_foreign_measures(results: Path) -> None:
                 MEASURES.declare(name, Measure.from_json(plain))
 
 
-def read_designs(results: Path) -> dict[tuple[str, str], Design]:
-    """Read which seeds the verdicts of every suite and profile under a results folder are declared to be made at."""
-    return {
-        (suite.resolve().name, profile): design
-        for suite in suite_folders(results)
-        for profile, design in _declared(_plan_of(suite)).items()
-    }
+@dataclass(frozen=True)
+class Designs:
+    """Which seeds the verdicts of a results folder are declared to be made at.
+
+    Attributes:
+        declared: Designs by suite, profile and dataset.
+        unknown: Suites whose plan is there and cannot be read: what they declared is not known.
+    """
+
+    declared: Mapping[tuple[str, str, str], Design] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
+
+    def of(self, suite: str, profile: str, dataset: str) -> Design | None:
+        """Return a design; None where nothing was declared, as in plans of before there were designs."""
+        return UNKNOWN if suite in self.unknown else self.declared.get((suite, profile, dataset))
 
 
-def design_so_far(results: Path, suite: str, profile: str) -> Design | None:
-    """Return the design that the trials of a suite were planned for until now, or None where there are none."""
-    return _designs_of(_plan_of(results / suite)).get(profile)
+def read_designs(results: Path) -> Designs:
+    """Read which seeds the verdicts of every suite under a results folder are declared to be made at."""
+    declared, unknown = dict[tuple[str, str, str], Design](), set[str]()
+    for suite in suite_folders(results):
+        name = suite.resolve().name
+        try:
+            plan = read_known(suite / PLAN, schema.PLAN)
+        except RecordError:
+            if (suite / PLAN).exists():
+                unknown.add(name)
+            continue
+        declared |= {(name, *place): design for place, design in _declared(plan).items()}
+    return Designs(declared, frozenset(unknown))
+
+
+def design_so_far(results: Path, suite: str, version: int, profile: str, dataset: str) -> Design | None:
+    """Return the design that a suite's trials were planned for until now; None where there are none of its version."""
+    plan = _plan_of(results / suite)
+    if plan.get("version") != version:
+        return None
+    place, seeds = (profile, dataset), _places(plan["trials"])
+    known = _declared(plan).get(place) or (Design.fixed(seeds[place]) if place in seeds else None)
+    return known and known.with_seeds(seeds.get(place, ()))
 
 
 def read_commands(results: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.records.reader import existing
-from gan_bench.records.shared import declare_foreign_measures, read_baselines, read_commands, read_designs
+from gan_bench.records.shared import Designs, declare_foreign_measures, read_baselines, read_commands, read_designs
 from gan_bench.report.findings.answer import Answer, answers, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables
 from gan_bench.report.findings.tables import study_tables
@@ -19,7 +19,7 @@ from gan_bench.report.page.collect import Collected, collect, with_histories
 from gan_bench.report.study.frame import Frames
 from gan_bench.report.study.latex import check_columns, to_latex
 from gan_bench.report.study.render import table_markdown, to_csv
-from gan_bench.report.study.studies import Baselines, Designs, studies
+from gan_bench.report.study.studies import Baselines, studies
 from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import Table, slug
 
@@ -52,7 +52,7 @@ class ReportTables:
             frames: What ``build_frames`` made of the records.
             baselines: Scores of held-out real images, by suite.
             commands: What each suite was last run with.
-            designs: Which seeds verdicts are made at, by suite and profile.
+            designs: Which seeds verdicts are made at.
         """
         return cls.of_studies(studies(frames, baselines, commands, designs), frames)
 

@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -83,13 +84,11 @@ def _run_on_cluster(options: RunOptions, console: PlainConsole, *, all_tables: b
 
 def _run(options: RunOptions, stop: StopRequest, console: PlainConsole, *, all_tables: bool) -> int:
     with told_to(PreparationLines(console)), cluster_of(options) as cluster, ExitStack() as whole:
-        if cluster:
-            stop.grace = CLUSTER_GRACE_SECONDS
         if options.until == "decided":
             whole.enter_context(stop.listening())  # also between looks
             last = look_by_look(options, stop, console, partial(_train, options, stop, console, cluster))
         else:
-            _, last = _train(options, stop, console, cluster)
+            _, last, _ = _train(options, stop, console, cluster)
     if last is None:
         return 0
     return _conclude(*last, options, console, stop, all_tables=all_tables)
@@ -105,26 +104,31 @@ def _train(
     cluster: Cluster | None,
     targets: Mapping[str, int] | None = None,
     budget: Budget | None = None,
-) -> tuple[Preparation, _Part | None]:
+) -> tuple[Preparation, _Part | None, bool]:
     """Plan and train what is asked for, or of a run until all is decided what a look takes.
 
     Returns:
-        What was planned, and what came of it; None for a dry run, and where the budget is less than the estimate.
+        What was planned, what came of it, None for a dry run and where the budget is less than the estimate, and
+        whether another look may follow.
     """
+    if targets and options.retry_failed:  # they were, at the first look
+        options = replace(options, retry_failed=False)
     while True:
         planned = partial(_announce_plan, asked=options.plan, console=console)
         prepared = prepare(options, stop, planned, cluster, targets)
         _announce_work(prepared, options, console)
         if options.dry_run:
             _list(prepared, console)
-            return prepared, None
+            return prepared, None, False
         expected = prepared.estimate.seconds if prepared.estimate and prepared.todo else None
         if budget and budget.is_less_than(expected):
             console.say(f"the budget of {budget} does not suffice for it: nothing more is trained", style="yellow")
-            return prepared, None
+            return prepared, None, False
+        if cluster:
+            stop.grace = CLUSTER_GRACE_SECONDS  # from here on something can be lost
         outcome, report = _carry_out(prepared, options, stop, console)
         if not (options.join and options.until == "decided") or not _wait_for_others(prepared, options, stop):
-            return prepared, (prepared, outcome, report)
+            return prepared, (prepared, outcome, report), not outcome.results.enough(prepared.policy)
 
 
 def _wait_for_others(prepared: Preparation, options: RunOptions, stop: StopRequest) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from gan_bench.bench import Preparation
 from gan_bench.config.trial import setting_key
-from gan_bench.core.errors import UserError
 from gan_bench.core.text import duration, plural
 from gan_bench.report.findings.questions import Question, counted, questions
+from gan_bench.report.study.frame import ENDED
 from gan_bench.report.study.studies import read_studies
 from gan_bench.report.study.study import Study
 from gan_bench.run_options import RunOptions
@@ -50,7 +51,7 @@ def look_by_look(
     options: RunOptions,
     stop: StopRequest,
     console: PlainConsole,
-    train: Callable[[Mapping[str, int], Budget], tuple[Preparation, Part | None]],
+    train: Callable[[Mapping[str, int], Budget], tuple[Preparation, Part | None, bool]],
 ) -> Part | None:
     """Train one look after another until no question is open.
 
@@ -60,32 +61,32 @@ def look_by_look(
         options: What is asked for.
         stop: Whether it should stop.
         console: Where it is said how far it is.
-        train: Trains settings up to the looks that they are to reach, by ``setting_key``; returns None as its second
-            part where the budget does not suffice for it.
+        train: Trains settings up to the looks that they are to reach, by ``setting_key``; returns what was planned,
+            what came of it, None where the budget does not suffice, and whether to go on.
 
     Returns:
         What the last training came to, or None where the budget did not suffice for any.
-
-    Raises:
-        UserError: Fewer seeds are allowed than the first look takes.
     """
     budget, targets, last = Budget(options.seconds), dict[str, int](), None
     stop.deadline = budget.deadline
     while True:
-        prepared, made = train(targets, budget)
+        prepared, made, goes_on = train(targets, budget)
         if made is None:
             return last
         last = made
-        if options.dry_run or stop():
+        if options.dry_run or stop() or not goes_on:
             return last
         first = prepared.plan.design.looks[0]
-        if options.max_seeds is not None and options.max_seeds < first:
-            raise UserError(f"--max-seeds must be at least {first}, the first look of {prepared.plan.suite}")
         studies = _studies(options, prepared)
-        asked = [question for study in studies for question in questions(study)]
         planned = {setting_key(trial.config.to_json()) for trial in prepared.plan.trials}
+        found = [
+            replace(question, text=f"{study.dataset}: {question.text}") if len(studies) > 1 else question
+            for study in studies
+            for question in questions(study)
+        ]
+        asked = [question for question in found if question.settings <= planned]
         most = options.max_seeds or prepared.plan.design.looks[-1]
-        going_on = [each for each in asked if each.next is not None and each.next <= most and each.settings <= planned]
+        going_on = [each for each in asked if each.next is not None and each.next <= most]
         wanted = dict(targets)
         for question in going_on:
             for setting in question.settings:
@@ -112,6 +113,9 @@ def _say_how_far(
     console: PlainConsole,
 ) -> None:
     """Print what is decided, what is open, and what the rest costs at most."""
+    if not asked:
+        console.say("nothing to compare: one setting, or none with a score")
+        return
     console.say(f"{plural(len(asked), 'question')}: {counted(asked)}; {len(going_on) or 'none'} open")
     for question in going_on[:NAMED]:
         console.say(f"  open: {question.text} (next look at {question.next} seeds)")
@@ -134,7 +138,7 @@ def _rest(studies: list[Study], settings: frozenset[str], most: int) -> tuple[in
         of = study.trials[study.trials["group"].isin(settings)]
         each = of[["train_seconds", "evaluate_seconds"]].dropna().sum(axis=1)
         for group, members in of.groupby("group"):
-            left = max(0, most - members["seed"].nunique())
+            left = max(0, most - members["seed"][members["status"].isin(ENDED)].nunique())
             mean = each[of["group"] == group].median()
             count += left
             seconds += left * float(mean if mean == mean else each.mean())  # noqa: PLR0124 - NaN where none has ended

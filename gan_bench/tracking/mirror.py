@@ -13,12 +13,11 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_bench.config.design import Design
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
 from gan_bench.records.json_files import REMEDY, unreadable
@@ -27,7 +26,7 @@ from gan_bench.records.lock import Lock, trial_lock
 from gan_bench.records.reader import StoredTrial, read_header, read_or_error, trial_folders
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.records.schema import NO_RECORD
-from gan_bench.records.shared import read_commands, read_designs
+from gan_bench.records.shared import Designs, read_commands, read_designs
 from gan_bench.tracking import entities, server
 from gan_bench.tracking.store import ALTERED_TAG, MirroredRun, TrackingStore
 from gan_bench.tracking.tail import TAG, TrialTail
@@ -56,7 +55,7 @@ class _Suite:
     runs: dict[str, MirroredRun]
     colours: dict[str, str]
     command: str | None
-    designs: Mapping[str, Design]
+    designs: Designs
     tails: dict[Path, TrialTail] = field(default_factory=dict)
     extractors: set[str] = field(default_factory=set)
 
@@ -101,7 +100,7 @@ class Mirror:
         if suite not in self._suites:
             folder, experiment = self.results / suite, self._store.experiment(suite)
             command = read_commands(folder).get(suite) if folder.is_dir() else None
-            designs = {profile: each for (_, profile), each in read_designs(folder).items()} if folder.is_dir() else {}
+            designs = read_designs(folder) if folder.is_dir() else Designs()
             runs = self._store.runs(experiment)
             self._suites[suite] = _Suite(experiment, runs, colours_of(folder), command, designs)
         return self._suites[suite]
@@ -188,7 +187,8 @@ class Mirror:
         return run
 
     def _tags(self, stored: StoredTrial, shade: str, known: _Suite) -> dict[str, str]:
-        design = known.designs.get(str(stored.trial["config"]["profile"]))
+        config = stored.trial["config"]
+        design = known.designs.of(stored.path.parent.name, str(config["profile"]), str(config["dataset"]))
         return entities.tags_of(stored, self.identity, shade, known.command, design)
 
     def _describe(self, run: MirroredRun, stored: StoredTrial, known: _Suite) -> None:

@@ -56,7 +56,7 @@ def test_run_report_skip_and_mirror(tmp_path, suite):
     lines = first.stdout.rstrip().splitlines()
     (start,) = [i for i, line in enumerate(lines) if line.strip().startswith("Best setting: lr ")]
     end = "".join(lines[start:])
-    assert "learning rate: one seed cannot say" in end
+    assert "learning rate: one seed: not judged" in end
     assert f"gan-bench run {suite} --results {results} --device cpu --profile quick --seeds 0,1,2,3,4`, about " in end
     answer = (results / "report" / "answer.md").read_text()
     assert "Best setting: lr " in answer

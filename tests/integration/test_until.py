@@ -45,6 +45,31 @@ trials:
 looks: [3, 4, 6]
 evaluate: {epochs: [1], samples: 64}
 """
+BROKEN = """
+from pathlib import Path
+
+import gan_bench as gb
+from torch import nn
+
+
+class Generator(nn.Sequential):
+    def __init__(self, latent_dim):
+        super().__init__(nn.Linear(latent_dim, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28)))
+
+
+class Discriminator(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 1), nn.Flatten(0))
+
+    def forward(self, images):
+        if any(Path("results").glob("*/*/trial.json")):
+            raise RuntimeError("it works before a trial begins")
+        return super().forward(images)
+
+
+gb.ARCHITECTURES.register("broken", gb.Architecture(
+    description="broken", image_shape=(1, 28, 28), generator=Generator, discriminator=Discriminator))
+"""
 NOISE = np.array([0.6, -1.1, 0.3, 1.3, -1.0, 0.7, -0.4, -0.5, 0.9, -0.7, 0.2, -0.3])
 
 
@@ -71,7 +96,7 @@ class Recorded:
         write_plan(self.options.folder, plan.suite, 1, plan.trials, "gan-bench run recorded.yaml", plan.design)
         for trial in prepared.todo:
             write(self.options.folder, trial, self.fid(trial.config.lr_g, trial.config.seed), status=Status.DONE)
-        return prepared, prepared
+        return prepared, prepared, True
 
     def run(self):
         console = SimpleNamespace(say=lambda text, style=None: self.lines.append(text))
@@ -174,13 +199,16 @@ def test_seeds_that_were_declared_otherwise_end_it_with_what_to_do(tmp_path):
     plan = prepare(fixed, lambda: False).plan
     write_plan(tmp_path / "results", "recorded", 1, plan.trials, design=plan.design)
     grown = Recorded(tmp_path, apart(0, 1))  # the file has looks now; the records were planned without
-    with pytest.raises(UserError, match="a fixed list of 5 seeds"):
+    with pytest.raises(
+        UserError, match=r"a fixed list of 5 seeds.*and `seeds: \[5, 6, 7, .*16\]`, which were not looked"
+    ):
         grown.run()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"fresh": True}, "--fresh and --until decided do not go together"),
         ({"seeds": [0, 1]}, "--seeds and --until decided do not go together"),
         ({"max_seeds": 2}, "max_seeds"),
         ({"budget": "soon"}, "budget must be a time such as 2h, 90min or 3600, not 'soon'"),
@@ -192,6 +220,34 @@ def test_options_that_do_not_fit(tmp_path, options, message):
         Recorded(tmp_path, apart(0, 1), **options).run()
     with pytest.raises(UserError, match="--budget and --max-seeds need --until decided"):
         RunOptions("digits", budget="2h")
+
+
+def test_too_few_seeds_are_refused_before_anything_is_trained(tmp_path):
+    run = Recorded(tmp_path, apart(0.02, 0.035), max_seeds=4)
+    with pytest.raises(UserError, match="--max-seeds must be at least 5"):
+        run.run()
+    assert run.looks == []
+
+
+def test_what_is_left_out_of_the_plan_is_no_question_of_it(tmp_path):
+    Recorded(tmp_path, apart(0.12, 0.1), RECORDED, max_seeds=5).run()
+    part = Recorded(tmp_path, apart(0.12, 0.1), RECORDED, only="lr=0.0001")
+    part.run()
+    assert part.lines == ["nothing to compare: one setting, or none with a score"]
+
+
+def test_the_proposed_command_goes_on_where_a_look_was_cut(tmp_path):
+    """The plan keeps `--until decided`: without it the command would plan the first look alone."""
+    run = Recorded(tmp_path, apart(0.02, 0.035), TWO, max_seeds=8)
+    assert "--until decided" in run.options.command()
+    assert "--max-seeds 8" in run.options.command()
+    assert "--budget" not in Recorded(tmp_path, apart(0, 1), budget="2h").options.command()
+
+
+def test_a_new_version_declares_for_itself(tmp_path):
+    Recorded(tmp_path, apart(np.log(2), 0.1)).run()
+    raised = Recorded(tmp_path, apart(np.log(2), 0.1), TWO.replace("version: 1", "version: 2") + "looks: [6, 9]\n")
+    assert prepare(raised.options, raised.stop).plan.design.looks == (6, 9)
 
 
 # --------------------------------------------------------------------------------------- as users run it
@@ -224,7 +280,7 @@ def test_the_command_says_what_is_open_and_ends_with_the_answer(real):
     assert again.returncode == 0
     assert "to run" not in again.stdout.replace("0 to run", "")
     (stored,) = json.loads((real / "results/real/plan.json").read_text())["designs"].values()
-    assert stored == {"seeds": [0, 1, 2, 3, 4, 5], "looks": [3, 4, 6], "margin": 0.1}
+    assert stored == {"digits": {"seeds": [0, 1, 2, 3, 4, 5], "looks": [3, 4, 6], "margin": 0.1}}
 
 
 def test_killed_at_any_look_it_goes_on_there(real):
@@ -268,6 +324,20 @@ def test_a_budget_below_the_estimate_trains_nothing(real):
     assert done.returncode == 0
     assert "the budget of 60 s does not suffice for it: nothing more is trained" in done.stdout
     assert trials_of(real / "results") == []
+
+
+def test_a_bad_trial_ends_it_where_that_is_asked_for(real):
+    (real / "parts.py").write_text(BROKEN)
+    own = "set: {architecture: broken, dataset"
+    (real / "real.yaml").write_text(
+        REAL.replace("trials:", "plugins: [./parts.py]\ntrials:").replace("set: {dataset", own)
+    )
+    command = ("run", "real.yaml", "--until", "decided", "--fail-fast", "--allow-plugins")
+    done = gan_bench(*command, *OPTIONS, cwd=real)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "open" not in done.stdout.split("settings (full")[0].replace("opened", "")
+    seeds = {json.loads(p.read_text())["config"]["seed"] for p in real.glob("results/real/*/trial.json")}
+    assert seeds <= {0, 1, 2}, "no further look"
 
 
 def test_two_processes_that_join_end_with_one_study(real):

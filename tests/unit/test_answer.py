@@ -174,7 +174,10 @@ def test_a_level_that_fails_in_every_seed_is_a_row():
     items = [*trials(2e-4, (50, 52, 49)), *trials(1e-1, (None, None, None))]
     (row,) = table(ReportTables.of(build_frames(items)).all, "factor-learning-rate").rows.to_dict("records")
     assert row["verdict"] == "undecided: 0.1 failed in every seed"
-    assert "learning rate: undecided between 0.0002 and 0.1 in 1 recipe; 3 pairs lost." in answer(items).factors
+    sentence = (
+        "learning rate: undecided between 0.0002 and 0.1 in 1 recipe; 3 pairs lost; mnist-mlp-z100: 0.1 failed in "
+    )
+    assert f"{sentence}every seed." in answer(items).factors
 
 
 def test_what_shares_too_few_seeds_is_not_claimed():

@@ -160,41 +160,78 @@ def write(tmp_path, seeds, design=None, profile="full"):
     write_plan(tmp_path, "test", 1, trials, design=design)
 
 
+def so_far(tmp_path, profile, version=1):
+    return design_so_far(tmp_path, "test", version, profile, "digits")
+
+
 def test_a_plan_keeps_what_was_declared_first(tmp_path):
     write(tmp_path, range(5), LOOKS)
     write(tmp_path, range(8), Design.of_looks((5, 9, 20), margin=0.5))
-    assert read_designs(tmp_path) == {("test", "full"): LOOKS}
+    assert read_designs(tmp_path).declared == {("test", "full", "digits"): LOOKS}
     stored = json.loads((tmp_path / "test/plan.json").read_text())["designs"]
-    assert stored == {"full": {"seeds": list(range(12)), "looks": [5, 8, 12], "margin": 0.1}}
+    assert stored == {"full": {"digits": {"seeds": list(range(12)), "looks": [5, 8, 12], "margin": 0.1}}}
 
 
 def test_every_profile_has_its_own(tmp_path):
     write(tmp_path, range(2), LOOKS, "quick")
     write(tmp_path, range(5), Design.fixed(range(5)))
-    assert read_designs(tmp_path) == {("test", "quick"): LOOKS, ("test", "full"): Design.fixed(range(5))}
+    assert read_designs(tmp_path).declared == {
+        ("test", "quick", "digits"): LOOKS,
+        ("test", "full", "digits"): Design.fixed(range(5)),
+    }
 
 
 def test_a_fixed_list_that_grew_is_extended(tmp_path):
     write(tmp_path, range(5), Design.fixed(range(5)))
     write(tmp_path, range(9), LOOKS)
-    assert design_so_far(tmp_path, "test", "full").extended
+    assert so_far(tmp_path, "full").extended
+
+
+def test_datasets_declare_for_themselves(tmp_path):
+    write(tmp_path, range(5), Design.fixed(range(5)))
+    other = [digits_trial(seed, dataset="mnist") for seed in range(3)]
+    write_plan(tmp_path, "test", 1, other, design=Design.fixed(range(3)))
+    assert {place[2]: len(each.seeds) for place, each in read_designs(tmp_path).declared.items()} == {
+        "digits": 5,
+        "mnist": 3,
+    }
+    assert not any(each.extended for each in read_designs(tmp_path).declared.values())
 
 
 def test_another_version_of_a_suite_declares_anew(tmp_path):
     write(tmp_path, range(5), Design.fixed(range(5)))
+    assert so_far(tmp_path, "full", version=2) is None, "what the old one declared binds it not"
     write_plan(tmp_path, "test", 2, [digits_trial()], design=LOOKS)
-    assert read_designs(tmp_path) == {("test", "full"): LOOKS}
+    assert read_designs(tmp_path).declared == {("test", "full", "digits"): LOOKS}
 
 
 def test_plans_of_before_there_were_looks_are_fixed_lists(tmp_path):
     write(tmp_path, range(5))
     path = tmp_path / "test/plan.json"
     change(path, lambda content: content.pop("designs"))
-    assert read_designs(tmp_path) == {}
-    assert design_so_far(tmp_path, "test", "full") == Design.fixed(range(5))
-    assert design_so_far(tmp_path, "test", "quick") is None
+    assert read_designs(tmp_path).declared == {}
+    assert so_far(tmp_path, "full") == Design.fixed(range(5))
+    assert so_far(tmp_path, "quick") is None
+    write(tmp_path, range(5), LOOKS)
+    assert read_designs(tmp_path).declared == {}, "the same trials again declare nothing"
     write(tmp_path, range(8), LOOKS)
-    assert design_so_far(tmp_path, "test", "full").extended
+    assert so_far(tmp_path, "full").extended
+
+
+def test_a_damaged_plan_has_declared_what_nobody_knows(tmp_path):
+    write(tmp_path, range(5), LOOKS)
+    path = tmp_path / "test/plan.json"
+    path.write_text(path.read_text().replace("12", "13"))
+    assert read_designs(tmp_path).of("test", "full", "digits").extended
+    path.unlink()
+    assert read_designs(tmp_path).of("test", "full", "digits") is None
+
+
+def test_where_nothing_was_declared_every_comparison_is_a_list_of_its_own():
+    inferred = replace(Design.fixed(range(5)), inferred=True)
+    assert inferred.of({2, 0, 1}) == Design.fixed([0, 1, 2])
+    assert Design.fixed(range(5)).of({0, 1}) == Design.fixed(range(5))
+    assert inferred.with_seeds(range(9)).of({0, 1}).extended
 
 
 @pytest.mark.parametrize(
@@ -208,6 +245,6 @@ def test_plans_of_before_there_were_looks_are_fixed_lists(tmp_path):
 )
 def test_what_are_no_looks_declares_nothing(tmp_path, stored):
     write(tmp_path, range(5), LOOKS)
-    change(tmp_path / "test/plan.json", lambda content: content["designs"].update(full=stored))
-    assert read_designs(tmp_path) == {}
-    assert design_so_far(tmp_path, "test", "full") == Design.fixed(range(5))
+    change(tmp_path / "test/plan.json", lambda content: content["designs"]["full"].update(digits=stored))
+    assert read_designs(tmp_path).declared == {}
+    assert so_far(tmp_path, "full") == Design.fixed(range(5))

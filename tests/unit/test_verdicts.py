@@ -9,6 +9,7 @@ from scipy import stats
 from support.studies import stored, table, with_lr
 
 from gan_bench.config.design import Design
+from gan_bench.records.shared import Designs
 from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.questions import counted, questions
@@ -44,7 +45,9 @@ def pair(seeds, gap, spread=0.1, rates=(1e-4, 2e-4), collapsed=(0, 0)):
 
 
 def answered(items, design=LOOKS):
-    made = ReportTables.of(build_frames(items), commands={"test": COMMAND}, designs={("test", "full"): design})
+    made = ReportTables.of(
+        build_frames(items), commands={"test": COMMAND}, designs=Designs({("test", "full", "digits"): design})
+    )
     ((study, tables, (answer,)),) = made.studies
     found = table(tables, "factor-learning-rate").rows
     return study, found[found["key"] == "fid"].to_dict("records"), answer
@@ -134,7 +137,10 @@ def test_a_list_that_grew_is_at_most_probable_and_told_why():
     row, sentence, answer = row_of(pair(9, np.log(2)), Design.fixed(range(5)))
     assert (row["found"], row["verdict"]) == ("probable", "probably 0.0001")
     assert "1 probable" in sentence
-    assert "Seeds were added that were not declared before the first: nothing is decided." in answer.headline
+    assert (
+        "Not all of these seeds are known to have been declared before the first: nothing is decided."
+        in answer.headline
+    )
     assert answer.proposal is None
 
 
@@ -273,6 +279,109 @@ def test_where_one_side_fails_more_often_nothing_is_decided():
     items[1] = trial(0, 2e-4, None, status="failed")
     row, _, _ = row_of(items)
     assert (row["found"], row["why"]) == ("undecided", "0.0001 failed in none, 0.0002 in 1 of 5")
+
+
+def test_equal_collapses_are_named_beside_an_equivalence():
+    _, sentence, _ = row_of(pair(12, 0.02, 0.03, collapsed=(1, 1)))
+    assert "2 runs collapsed, as many on either side" in sentence
+    assert "none was seen" not in sentence
+
+
+# ------------------------------------------------------------------------------- what a later look may not do
+
+
+def test_a_level_that_is_added_does_not_make_others_easier_to_decide():
+    """Nine levels are compared with their neighbours alone, and still count as the 28 tests of eight."""
+
+    def decided(levels):
+        items = []
+        for i in range(levels):
+            for seed in range(8):
+                gap = 0.35 if i == 0 else 0.0
+                items.append(trial(seed, 1e-4 * (i + 1), np.exp(4 - gap + 0.2 * NOISE[(5 * i + 7 * seed) % 12])))
+        _, rows, _ = answered(items)
+        (row,) = (r for r in rows if {r["first_level"], r["second_level"]} == {"0.0001", "0.0002"})
+        return len(rows), row["corrected"] / row["repeated"]
+
+    assert decided(8) == (28, pytest.approx(28))
+    assert decided(9) == (8, pytest.approx(28))
+
+
+def test_an_average_counts_a_seed_only_when_all_that_it_averages_have_it():
+    """Seeds 5 to 7 of one of two betas: the learning rate's average stays at the look of five."""
+    items = []
+    for beta in (0.5, 0.9):
+        for seed in range(8 if beta == 0.5 else 5):
+            for rate, gap in ((1e-4, 0.0), (2e-4, 0.1 if beta == 0.5 else -0.1)):
+                changed = digits_trial(seed, betas_g=(beta, 0.999), betas_d=(beta, 0.999))
+                fid = np.exp(4 + gap + 0.05 * NOISE[(5 * seed + int(1e5 * rate)) % 12])
+                items.append(stored(with_lr(changed, rate), fid=fid))
+    made = ReportTables.of(build_frames(items), designs=Designs({("test", "full", "digits"): LOOKS})).all
+    average = table(made, "factor-learning-rate-lenet").rows
+    assert average[average["key"] == "fid"]["seeds"].tolist() == [5]
+    held = table(made, "factor-learning-rate-other-values-held").rows
+    assert sorted(held[held["key"] == "fid"]["seeds"]) == [5, 8]
+
+
+def test_a_setting_left_at_an_earlier_look_does_not_hold_others_back():
+    """Of three, one was far behind at five seeds; the next look of the other two, at eight, is that at twelve."""
+    items = many(2, 8, gap=0.05) + [trial(seed, 9e-4, np.exp(6 + 0.05 * NOISE[seed])) for seed in range(5)]
+    study, _, answer = answered(items)
+    (asked,) = [each for each in questions(study) if each.text == "best setting: lr 1e-4 or lr 2e-4"]
+    assert asked.next == 12
+    assert "next look is at 12 seeds" in answer.headline
+    assert answer.proposal.startswith(f"Next: the look at 12 seeds, `{COMMAND} --until decided --max-seeds 12`")
+
+
+def test_what_is_given_up_before_it_could_be_judged_is_said():
+    """So many tests that five seeds cannot decide, and no difference: neither a look to come nor a decision."""
+    items = []
+    for i in range(8):
+        items += [trial(seed, 1e-4 * (i + 1), np.exp(4 + 0.3 * NOISE[(5 * i + 7 * seed) % 12])) for seed in range(5)]
+    study, rows, answer = answered(items)
+    closed = [row for row in rows if row["found"] == "not judged" and not row["open"]]
+    assert closed
+    assert {row["verdict"] for row in closed} == {"not judged, given up"}
+    if not any(row["open"] for row in rows):
+        assert "given up" in " ".join(answer.factors)
+    open_ = [each for each in questions(study) if each.next]
+    assert all(each.state == "not judged" for each in open_)
+
+
+def test_a_tie_asks_for_no_more_seeds():
+    """Both differ by less than scoring the same generator twice does."""
+    items = pair(5, 0.0005, 0.0005)
+    for item in items:
+        for line in item.evaluations:
+            for score in line["scores"]:
+                score["draw_std"] = 0.05 * score["value"] if score["value"] else None
+    study, (row,), _ = answered(items)
+    assert row["found"] == "tie"
+    assert [each.next for each in questions(study)] == [None, None]
+
+
+def test_the_best_is_not_asked_for_an_equivalence_that_nobody_claims():
+    study, (row,), _ = answered(pair(5, 0.001, 0.03))
+    assert row["open"], "the factor may turn out equivalent"
+    (best,) = (each for each in questions(study) if each.text.startswith("best"))
+    assert best.next is None
+
+
+def test_a_fixed_list_that_was_run_in_part_is_completed_by_the_suite_s_own_command():
+    _, _, answer = answered(pair(3, np.log(2)), Design.fixed(range(5)))
+    assert answer.proposal.startswith(f"Next: all 5 seeds of the suite's list, which can decide, `{COMMAND}`, about ")
+
+
+def test_an_older_version_of_a_suite_extends_nothing():
+    items = [
+        stored(with_lr(digits_trial(seed, suite_version=2), rate), fid=50.0 + seed)
+        for rate in (1e-4, 2e-4)
+        for seed in range(5)
+    ]
+    items += [stored(with_lr(digits_trial(seed), 1e-4), fid=70.0 + seed) for seed in range(10, 13)]
+    made = ReportTables.of(build_frames(items), designs=Designs({("test", "full", "digits"): Design.fixed(range(5))}))
+    ((study, _, _),) = made.studies
+    assert not study.design.extended
 
 
 # ---------------------------------------------------------------------------------------------- questions

@@ -106,7 +106,9 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         yield _lost_scores(earlier, members, metric, gone)
                     if not known.any():
                         continue
-                    look = _look(old.design, new.design, members["seed"][known])
+                    there = members["seed"][members["status_new"].notna()]
+                    designs = old.design.of(set(members["seed"])), new.design.of(set(there))
+                    look = _look(*designs, members["seed"][known])
                     if look.number:
                         known &= members["seed"].isin(look.seeds)
                     pair = paired(metric, a[known], b[known])
@@ -122,12 +124,13 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         "seeds": int(known.sum()),
                         "pair": pair,
                         "noise": noise,
-                        "repeated": partial(_repeated, old.design, look) if look.number else None,
+                        "repeated": partial(_repeated, designs[0], look) if look.number else None,
                         "tested": metric == primary and not same and int(known.sum()) > 1 and look.number > 0,
                         "corrected": None,
                         "tolerance": None,
                         "certain": True,
                         "always": "",
+                        "untested": _untested(old.design, new.design, look),
                     }
                     if metric == primary:
                         row["tolerance"], row["certain"] = _tolerance(tolerance, spread, noise, int(known.sum()))
@@ -137,10 +140,20 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
 
 def _look(old: Design, new: Design, shared: pd.Series[int]) -> Look:
     """Return the look that a setting's shared seeds come to; none where seeds were added that were not declared."""
-    seeds = tuple(int(seed) for seed in shared)
+    seeds = {int(seed) for seed in shared}
     if old.extended or new.extended:
         return Look(seeds=(), number=0, next=None)
-    return Look(seeds=seeds, number=len(seeds), next=None) if old.is_fixed else old.at(seeds)
+    if not old.is_fixed:
+        return old.at(seeds)
+    both = [seed for seed in old.seeds if seed in new.seeds]
+    return Design.fixed(both).at(seeds) if both else Look(seeds=(), number=0, next=None)
+
+
+def _untested(old: Design, new: Design, look: Look) -> str:
+    """Return why no test decides."""
+    if old.extended or new.extended:
+        return "no test, as not all seeds are known to have been declared"
+    return "too few seeds for a test" if look.number else "no test before all seeds of the next look have ended"
 
 
 def _repeated(design: Design, look: Look, p: float) -> float:
@@ -239,8 +252,8 @@ def _judge_by_tolerance(row: Mapping[str, Any], pair: Paired, way: str, tests: i
     if row["repeated"] and row["repeated"](float(coincidence(row["seeds"]))) * max(tests, 1) <= ALPHA:
         return "cannot judge", "beyond the tolerance, and the test does not decide"
     if row["certain"] or change > GROSS:
-        return way, f"beyond the tolerance of {row['tolerance']:.0%}; too few seeds for a test"
-    return "cannot judge", "too few seeds for a test, and nothing is known of the spread over seeds"
+        return way, f"beyond the tolerance of {row['tolerance']:.0%}; {row['untested']}"
+    return "cannot judge", f"{row['untested']}, and nothing is known of the spread over seeds"
 
 
 def sentence(row: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from gan_bench.records.json_files import REMEDY, is_regular
 from gan_bench.records.layout import PLAN
 from gan_bench.records.reader import StoredTrial, existing, scan, suite_folders
 from gan_bench.records.schema import Baseline
-from gan_bench.records.shared import declare_foreign_measures, read_baselines, read_designs
+from gan_bench.records.shared import Designs, declare_foreign_measures, read_baselines, read_designs
 from gan_bench.report.compare.changes import (
     SETTING_COLUMNS,
     Studies,
@@ -29,7 +29,7 @@ from gan_bench.report.compare.changes import (
 )
 from gan_bench.report.compare.equivalence import MARGIN, equivalence_table, same_settings
 from gan_bench.report.study.frame import build_frames, group_key
-from gan_bench.report.study.studies import Designs, studies
+from gan_bench.report.study.studies import studies
 from gan_bench.report.study.table import Column, Table
 
 MISSING = "missing"
@@ -199,7 +199,7 @@ class _Folder:
         faults: What is wrong with the other records, by name of their directories, or of their suite's folder.
         baselines: Scores of real images, by suite.
         planned: Names of the suites whose plan is there.
-        designs: Which seeds verdicts are made at, by suite and profile.
+        designs: Which seeds verdicts are made at.
     """
 
     trials: list[StoredTrial]

@@ -25,7 +25,7 @@ EPOCHS = "epochs"
 """The factor whose levels are epochs of the same trials."""
 MANY_SEEDS = 30
 """More seeds than these are not named: a difference so small beside its spread is as good as none."""
-_EXTENDED = "Seeds were added that were not declared before the first"
+_EXTENDED = "Not all of these seeds are known to have been declared before the first"
 NAMED = 3
 """Settings that a sentence names; the ranking has them all."""
 
@@ -87,9 +87,9 @@ def answers(study: Study, tables: list[Table]) -> Iterator[Answer]:
         )
 
 
-def _rivals(found: Leaders | None) -> tuple[str, ...]:
-    """Return the best setting and those that another look may tell apart from it."""
-    return (found.best, *found.open) if found and found.open else ()
+def _rivals(found: Leaders | None) -> dict[str, int]:
+    """Return the best setting and those that another look may tell apart from it, each with that look."""
+    return {found.best: found.next or 0, **found.open} if found and found.open else {}
 
 
 def answers_markdown(found: list[Answer]) -> str:
@@ -175,6 +175,8 @@ def _alone(found: Leaders, waiting: int) -> str:
         return "" if waiting else " There is no other setting to compare it with."
     if found.next:
         return f" Which setting is best is not judged before the look at {found.next} seeds."
+    if found.given_up:
+        return " Which setting is best is not judged: so few seeds cannot decide so many tests; given up."
     why = "with one seed" if found.score.n == 1 else "as no other shares two seeds with it"
     return f" Which setting is best cannot be said {why}."
 
@@ -275,7 +277,7 @@ def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, An
     sure = [*by["decided"], *by["probable"]]
     lost = sum(row["lost"] for row in rows)
     tail = f"; {plural(lost, 'pair')} lost" if lost else ""
-    tail += "".join(f"; {row['recipe']}: {row['why']}" for row in rows if row["why"] and not row["lost"])
+    tail += "".join(f"; {row['recipe']}: {row['why']}" for row in rows if row["why"])
     if any(not pd.isna(row["next"]) for row in by["decided"]):
         tail += "; decided early, so the ratio is probably overstated"
     unit = "setting" if factor == AVERAGE_FACTOR else "comparison" if factor.endswith(HELD) else "recipe"
@@ -290,7 +292,8 @@ def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, An
         loser = second if winner == first else first
         degree = ", ".join(f"{len(by[k])} {k}" for k in ("decided", "probable") if by[k])
         same = len(by["equivalent"])
-        open_ = "undecided or tied" if by["tie"] else "undecided"
+        others = {"tied": by["tie"], "not judged": by["not judged"]}
+        open_ = " or ".join(["undecided", *(word for word, some in others.items() if some)])
         rest = f", {open_} in {count - len(sure) - same}" if count > len(sure) + same else ""
         rest += f", equivalent in {same}" if same else ""
         gain = _gain(sure)
@@ -305,17 +308,25 @@ def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, An
     if by["equivalent"]:
         left = count - len(by["equivalent"])
         rest = f"; {left} undecided" if left else ""
+        collapses = sum(int(row["collapses"]) for row in by["equivalent"])
         share = f"{1 - ALPHA ** (1 / min(row['seeds'] for row in by['equivalent'])):.0%}"
+        seen = f"; collapses in up to {share} of runs are possible though none was seen"
+        seen = f"; {collapses} runs collapsed, as many on either side" if collapses else seen
         return (
             f"{factor}: {first} and {second} are equivalent in {len(by['equivalent'])} of {where}: no difference above "
-            f"the margin{rest}; collapses in up to {share} of runs are possible though none was seen{tail}."
+            f"the margin{rest}{seen}{tail}."
         )
     return f"{factor}: undecided between {first} and {second} in {where}{_needs(rows)}{tail}."
 
 
 def _not_judged(rows: Iterable[Mapping[str, Any]]) -> str:
-    following = [int(row["next"]) for row in rows if not pd.isna(row["next"])]
-    return f"not judged before the look at {min(following)} seeds" if following else "one seed: not judged"
+    known = list(rows)
+    following = [int(row["next"]) for row in known if row["open"]]
+    if following:
+        return f"not judged before the look at {min(following)} seeds"
+    if any(row["pairs"] > 1 for row in known):
+        return "not judged, as so few seeds cannot decide so many tests, and given up"
+    return "one seed: not judged"
 
 
 def _needs(rows: Sequence[Mapping[str, Any]]) -> str:

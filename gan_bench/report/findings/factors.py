@@ -112,8 +112,22 @@ def factor_rows(
         held: Whether settings that differ in other values are compared one by one, not averaged: where betas help at
             one learning rate alone, the average hides it. Their names are what both levels share.
     """
-    sides = _sides(trials, fields, scores, metrics, apart=apart)
-    return verdict_rows(_one_by_one(sides) if held else sides, metrics, noise, design)
+    sides = list(_sides(trials, fields, scores, metrics, apart=apart))
+    beside = sum(
+        max(0, MANY_LEVELS * (MANY_LEVELS - 1) // 2 - count)
+        for recipe, count in Counter(side[0] for side in sides).items()
+        if len({level for side in sides if side[0] == recipe for level in side[1:3]}) > MANY_LEVELS
+    )
+    shown = _one_by_one(sides) if held else sides if design.is_fixed else map(_of_whole_seeds, sides)
+    return verdict_rows(shown, metrics, noise, design, beside)
+
+
+def _of_whole_seeds(side: Sides) -> Sides:
+    """Count a seed only when all settings that are averaged have it: a later look must not judge a part of them."""
+    recipe, first, second, pairs = side
+    whole = pairs["rest"].nunique()
+    there = pairs.groupby("seed")["rest"].transform("nunique")
+    return recipe, first, second, pairs.assign(open=pairs["open"] | (there < whole))
 
 
 def _one_by_one(sides: Iterable[Sides]) -> Iterator[Sides]:
@@ -234,6 +248,7 @@ def _sides(
         ).dropna(subset=["level"])
         by_level = {str(level): side for level, side in frame.groupby("level")}
         levels = sorted(by_level, key=_natural)
+        # Beyond MANY_LEVELS neighbours alone are compared; a level that is added must not make the others' tests fewer.
         for first, second in combinations(levels, 2) if len(levels) <= MANY_LEVELS else pairwise(levels):
             pairs = by_level[first].merge(by_level[second], on=["seed", "rest"], suffixes=("_a", "_b"))
             pairs["open"] = pairs["left_a"] | pairs["left_b"]

@@ -11,7 +11,7 @@ from gan_bench.config.design import Design
 from gan_bench.config.measures import COLLAPSED, primary_measure
 from gan_bench.report.findings.verdicts import Comparison, compared, unequal
 from gan_bench.report.study.frame import BAD, ENDED
-from gan_bench.report.study.stats import ALPHA, Interval, holm
+from gan_bench.report.study.stats import ALPHA, Interval, Verdict, holm, verdict_of
 from gan_bench.report.study.study import Scored, values_of
 
 
@@ -28,8 +28,9 @@ class Leaders:
         unequal: Labels of settings that collapsed or failed more or less often, with the sentence that says so: no test
             judges them.
         unknown: Labels of settings of which nothing is known yet.
-        open: Labels of settings that another look may tell apart from it.
-        next: The next look, or None.
+        given_up: Labels of those of ``unknown`` that were tested over seeds too few to decide, and that no further look
+            is likely to decide.
+        open: Labels of settings that another look may tell apart from it, each with that look.
     """
 
     best: str
@@ -38,8 +39,13 @@ class Leaders:
     tied: tuple[str, ...]
     unequal: dict[str, str]
     unknown: tuple[str, ...]
-    open: tuple[str, ...]
-    next: int | None
+    given_up: tuple[str, ...]
+    open: dict[str, int]
+
+    @property
+    def next(self) -> int | None:
+        """The first look that may tell more, or None."""
+        return min(self.open.values(), default=None)
 
 
 def correct_for_choice(p_values: Sequence[float]) -> list[float]:
@@ -79,20 +85,36 @@ def leaders(scored: Scored) -> Leaders | None:
         for label, found in judged.items()
         if label not in apart and not design.extended and corrected[label] <= ALPHA and not found.pair.second_is_better
     ]
+    still_open = {
+        label: found.look.next
+        for label, found in family.items()
+        if label not in behind
+        and found.look.next
+        and found.is_open(_standing(found, scored), tests, with_equivalence=False)
+    }
+    unknown = tuple(label for label in others if label not in judged)
     return Leaders(
         best=best,
         score=scored.score(best),
         behind=tuple(behind),
         tied=tuple(label for label in judged if label not in behind and label not in apart),
         unequal=apart,
-        unknown=tuple(label for label in others if label not in judged),
-        open=tuple(
+        unknown=unknown,
+        given_up=tuple(
             label
-            for label, found in family.items()
-            if found.is_open("decided" if label in behind else "undecided", tests)
+            for label in unknown
+            if label not in still_open and label in family and family[label].repeated is not None
         ),
-        next=min((found.look.next for found in made.values() if found and found.look.next), default=None),
+        open=still_open,
     )
+
+
+def _standing(found: Comparison, scored: Scored) -> Verdict:
+    """Return the verdict on a comparison with the best that does not decide: a tie takes no further seeds."""
+    if found.repeated is None:
+        return "not judged"
+    noise = scored.measurement_sd(primary_measure())
+    return verdict_of(found.pair.interval, noise, 1.0, may_decide=False)
 
 
 def _frame(scored: Scored) -> pd.DataFrame:

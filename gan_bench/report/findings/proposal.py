@@ -12,18 +12,21 @@ import pandas as pd
 
 from gan_bench.config.changes import Several, parse_change
 from gan_bench.config.design import FEWEST, LOOKS
+from gan_bench.config.suite import SET_MARK
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import duration, matches, plural
 from gan_bench.report.study.study import Study
 
 
-def proposal(study: Study, factors: list[pd.DataFrame], rivals: Collection[str] = (), *, scored: bool) -> str | None:
+def proposal(
+    study: Study, factors: list[pd.DataFrame], rivals: Mapping[str, int] | None = None, *, scored: bool
+) -> str | None:
     """Propose the run that would settle most, with its expected time.
 
     Args:
         study: The study.
         factors: The comparisons of each factor.
-        rivals: Labels of the best setting and of those that another look may tell apart from it.
+        rivals: Labels of the best setting and of those that another look may tell apart from it, each with that look.
         scored: Whether any trial has a score.
 
     Returns:
@@ -40,23 +43,33 @@ def proposal(study: Study, factors: list[pd.DataFrame], rivals: Collection[str] 
     whole = f"Next: the suite's whole protocol, `{full}`." if study.profile == "quick" else None
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
         return whole
-    return _next_look(study, factors, rivals, command) or whole
+    return _next_look(study, factors, rivals or {}, command) or whole
 
 
-def _next_look(study: Study, factors: list[pd.DataFrame], rivals: Collection[str], command: str) -> str | None:
+def _next_look(study: Study, factors: list[pd.DataFrame], rivals: Mapping[str, int], command: str) -> str | None:
     """Propose the next look where a question is open; of a study of one or two seeds, in which none can be, five."""
-    have, design = {int(seed) for seed in study.trials["seed"]}, study.design
-    if design.is_fixed and len(design.seeds) < FEWEST:
-        seeds = [*design.seeds, *(seed for seed in range(LOOKS[0]) if seed not in have)][: LOOKS[0]]
-        wanted, settings = _with(command, "--seeds", ",".join(map(str, seeds))), set(study.trials["label"])
-        return _with_time(study, settings, seeds, f"{LOOKS[0]} seeds, which can decide", wanted)
-    rows = [row for each in factors for row in each.to_dict("records") if row["open"]]
-    settings = {label for row in rows for label in row["settings"]} | set(rivals)
-    look = design.at(have).next if not design.extended else None
-    if look is None or not settings:
+    design, everything = study.design, set(study.trials["label"])
+    if design.extended:
         return None
+    if design.is_fixed:
+        have = {int(seed) for seed in study.trials["seed"]}
+        if len(design.seeds) >= FEWEST and not set(design.seeds) <= have:
+            what = f"all {len(design.seeds)} seeds of the suite's list, which can decide"
+            return _with_time(study, everything, design.seeds, what, command)
+        if len(design.seeds) >= FEWEST:
+            return None
+        seeds = [*design.seeds, *(seed for seed in range(LOOKS[0]) if seed not in have)][: LOOKS[0]]
+        wanted = _with(_without(command, *_LOOKING), "--seeds", ",".join(map(str, seeds)))
+        return _with_time(study, everything, seeds, f"{LOOKS[0]} seeds, which can decide", wanted)
+    looks = dict(rivals)
+    for row in (row for each in factors for row in each.to_dict("records") if row["open"]):
+        looks |= {label: int(row["next"]) for label in row["settings"]}
+    if not looks:
+        return None
+    look = min(looks.values())
     wanted = _with(_with(command, "--until", "decided"), "--max-seeds", str(look))
-    return _with_time(study, settings, design.first(look), f"the look at {look} seeds", wanted)
+    asked = [label for label, following in looks.items() if following == look]
+    return _with_time(study, asked, design.first(look), f"the look at {look} seeds", wanted)
 
 
 def _with_time(study: Study, settings: Collection[str], seeds: Sequence[int], what: str, command: str) -> str:
@@ -82,6 +95,8 @@ _CAPS = ("--epochs", "--train-limit", "--samples")
 """Options that cut a suite's protocol down."""
 _CHOOSING = ("--only", "--seeds", "--profile")
 """Options that choose trials: those of the study are chosen by what they are."""
+_LOOKING = ("--until", "--max-seeds")
+"""Options that a fixed list does not have."""
 
 
 def own_command(study: Study) -> str | None:
@@ -104,8 +119,14 @@ def own_command(study: Study) -> str | None:
         if name not in _CHOOSING and (fits is None or _all(fits, configs, value)):
             kept += option
     kept += ["--profile", study.profile]
-    if study.beside and (pattern := _pattern(list(study.trials["name"]), study.beside)):
+    names = list(study.trials["name"])
+    only = next((option[1] for option in options if option[0] == "--only" and len(option) > 1), None)
+    if only and all(matches(name, only) for name in names):
+        kept += ["--only", only]
+    elif study.beside and (pattern := _pattern(names, study.beside)):
         kept += ["--only", pattern]
+    if study.suite.endswith(SET_MARK) and "--set" not in kept:
+        return None  # it was made by several commands, with other values each
     return shlex.join(kept)
 
 

@@ -68,11 +68,10 @@ def _of_the_best(scored: Scored, group: dict[str, str]) -> Iterator[Question]:
         return
     states = dict.fromkeys(found.behind, "decided") | dict.fromkeys(found.unknown, "not judged")
     for label in (*found.behind, *found.tied, *found.unequal, *found.unknown):
-        is_open = label in found.open and found.next is not None
         yield Question(
             text=f"best setting: {found.best} or {label}",
             state=states.get(label, "undecided"),
-            next=found.next if is_open else None,
+            next=found.open.get(label),
             settings=frozenset((group[found.best], group[label])),
         )
 

@@ -61,11 +61,16 @@ class Comparison:
         least = float(coincidence(self.look.number))
         return tests * repeated_p(self.design.looks, self.look.number, least) <= ALPHA
 
-    def is_open(self, found: Verdict, tests: int) -> bool:
+    def is_open(self, found: Verdict, tests: int, *, with_equivalence: bool = True) -> bool:
         """Whether another look is worth its seeds.
 
         A comparison is given up when p exceeds 0.5 at the first look or 0.2 at the second and equivalence is out of
         reach; 98 of 100 differences that all looks would find are found nevertheless. Nothing binds to it.
+
+        Args:
+            found: The verdict on it.
+            tests: Comparisons that it is corrected for.
+            with_equivalence: Whether equivalence would be an answer.
         """
         if self.look.next is None or found in ("decided", "tie", "equivalent"):
             return False
@@ -75,7 +80,7 @@ class Comparison:
             return False
         index = self.design.looks.index(self.look.number)
         is_futile = index < len(FUTILE) and self.pair.p > FUTILE[index]
-        margin = self.margin
+        margin = self.margin if with_equivalence else None
         return not is_futile or (
             margin is not None and may_be_equivalent(self.design.looks, self.pair.values, margin, tests)
         )
@@ -101,6 +106,7 @@ def compared(pairs: pd.DataFrame, metric: str, design: Design) -> Comparison | N
     a, b = f"{metric}_a", f"{metric}_b"
     if a not in pairs or b not in pairs:
         return None
+    design = design.of(set(pairs["seed"]))
     look = design.at(set(pairs["seed"]) - set(pairs["seed"][pairs["open"]]))
     counted = pairs[pairs["seed"].isin(look.seeds)] if look.number else pairs
     known = counted[["seed", a, b]].dropna()
@@ -141,7 +147,11 @@ def unequal(pairs: pd.DataFrame, first: str, second: str) -> str:
 
 
 def verdict_rows(
-    sides: Iterable[Sides], metrics: Sequence[str], noise: Callable[[str], float], design: Design
+    sides: Iterable[Sides],
+    metrics: Sequence[str],
+    noise: Callable[[str], float],
+    design: Design,
+    beside: int = 0,
 ) -> list[dict[str, Any]]:
     """Judge comparisons that share a table.
 
@@ -151,6 +161,7 @@ def verdict_rows(
             exploratory.
         noise: The noise of scoring, by measure; smaller differences are ties.
         design: Which seeds verdicts are made at.
+        beside: Tests that count though they are not shown.
 
     Returns:
         Rows for ``factors.COLUMNS``; also ``found``, the verdict as one word, ``why`` a test is withheld, ``open``,
@@ -160,9 +171,10 @@ def verdict_rows(
     known = list(sides)
     made = [(side, found) for side in known for each in metrics if (found := compared(side[3], each, design))]
     family = [found for _, found in made if found.in_family]
-    values = corrected([found.repeated for found in family], design)
-    by_test = {id(found): p for found, p in zip(family, values, strict=True)}
-    rows = [_row(side, found, by_test.get(id(found)), len(family), noise(found.pair.metric)) for side, found in made]
+    values = corrected([*(found.repeated for found in family), *[None] * (beside if family else 0)], design)
+    by_test = {id(found): p for found, p in zip(family, values, strict=False)}
+    tests = len(values)
+    rows = [_row(side, found, by_test.get(id(found)), tests, noise(found.pair.metric)) for side, found in made]
     return [*rows, *(row for side in known if (row := _all_failed(*side)) is not None)]
 
 
@@ -178,6 +190,7 @@ def _all_failed(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> di
         **{"recipe": recipe, "key": metric, "metric": arrow(metric), "first_level": first, "second_level": second},
         **{"found": "undecided", "winner": "", "more": "", "pairs": 0, "seeds": 0, "open": False, "too_noisy": False},
         "settings": (),
+        "collapses": 0,
         "why": f"{' and '.join(failed)} failed in every seed",
         "lost": len(pairs),
     }
@@ -218,6 +231,7 @@ def _row(side: Sides, made: Comparison, corrected_p: float | None, tests: int, n
         "corrected": corrected_p if tested else None,
         "permutation": pair.permutation_p,
         "needed": needed,
+        "collapses": int(pairs["collapsed_a"].sum() + pairs["collapsed_b"].sum()),
         "next": look.next,
         "more": "" if not wanted else str(needed) if needed else "over 1000" if design.is_fixed else "no look",
         "pairs": known,
@@ -277,7 +291,7 @@ def _words(row: Mapping[str, Any], design: Design, *, confirmatory: bool) -> str
     if found == "not judged" and not row["next"]:
         return "not judged: one seed"
     if found in ("undecided", "not judged"):
-        return f"{found}{following if row['open'] or found == 'not judged' else ', given up' if row['next'] else ''}"
+        return f"{found}{following if row['open'] else ', given up' if row['next'] else ''}"
     if found == "equivalent":
         return f"equivalent within {design.margin:.0%}"
     return {"decided": str(row["winner"]), "probable": f"probably {row['winner']}"}.get(found, str(found))

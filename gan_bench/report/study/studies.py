@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gan_bench.config.design import Design
 from gan_bench.records.reader import StoredTrial, existing, scan
 from gan_bench.records.schema import Baseline
-from gan_bench.records.shared import declare_foreign_measures, read_baselines, read_commands, read_designs
+from gan_bench.records.shared import (
+    Designs,
+    declare_foreign_measures,
+    read_baselines,
+    read_commands,
+    read_designs,
+)
 from gan_bench.report.study.frame import Frames, build_frames
 from gan_bench.report.study.study import Study
 
 Baselines = Mapping[str, list[Baseline]]
-Designs = Mapping[tuple[str, str], Design]
 
 
 def studies(
@@ -28,7 +32,7 @@ def studies(
         frames: What ``build_frames`` made of the records.
         baselines: Scores of held-out real images, by suite.
         commands: What each suite was last run with.
-        designs: Which seeds verdicts are made at, by suite and profile.
+        designs: Which seeds verdicts are made at.
     """
     if frames.trials.empty:
         return []
@@ -49,7 +53,7 @@ def studies(
                 steps=frames.steps[frames.steps["trial"].isin(names)],
                 baselines=(baselines or {}).get(str(suite), []),
                 command=(commands or {}).get(str(suite)),
-                design=(designs or {}).get((str(suite), str(profile))),
+                design=designs.of(str(suite), str(profile), str(dataset)) if designs else None,
                 beside=tuple(suites.get_group((suite, profile))["name"].drop(trials.index)),
             )
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -74,8 +75,9 @@ class Study:
         self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
         self.trials, self.history, self.steps, self.baselines = trials, history, steps, baselines
         self.command, self.beside = command, beside
-        seeds = sorted({int(seed) for seed in trials["seed"]})
-        self.design = (design or Design.fixed(seeds)).with_seeds(seeds)
+        newest = trials[trials["suite_version"] == trials["suite_version"].max()]  # it declares for itself
+        seeds = sorted({int(seed) for seed in newest["seed"]})
+        self.design = (design or replace(Design.fixed(seeds), inferred=True)).with_seeds(seeds)
         self.sized = False
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
         self.scores = scores.merge(known, on="trial")
