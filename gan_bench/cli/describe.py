@@ -22,6 +22,7 @@ from gan_bench.core.text import plural
 
 if TYPE_CHECKING:
     from gan_bench.config.data_root import DataRoot
+    from gan_bench.config.image_folder import ImageFolder
     from gan_bench.data.datasets import Dataset
 
 
@@ -150,7 +151,13 @@ def _describe_suite(name: str, *, allow_plugins: bool = False) -> RenderableType
     for setting, configs in settings.items():
         at = ", ".join(map(str, configs[0].evaluation.epochs))
         table.add_row(Text(setting), str(configs[0].epochs), at, ", ".join(str(config.seed) for config in configs))
-    return table
+    return Group(table, *(_describe_dataset(_registered(folder)) for folder in plan.folders))
+
+
+def _registered(folder: ImageFolder) -> str:
+    from gan_bench.data.own_images import register_folder
+
+    return register_folder(folder).name
 
 
 def _describe_dataset(name: str) -> RenderableType:
@@ -159,7 +166,8 @@ def _describe_dataset(name: str) -> RenderableType:
     dataset = DATASETS[name]
     counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
     classes = f"; {dataset.classes} classes" if dataset.classes else ""
-    return Text(f"{name}: {dataset.description}; {counts}{classes}; {how_fetched(dataset)}")
+    text = f"{name}: {dataset.description}; {counts}{classes}; {how_fetched(dataset)}"
+    return Text("\n  ".join([text, *dataset.contents]))
 
 
 def how_fetched(dataset: Dataset) -> str:

@@ -17,12 +17,14 @@ class Transform:
         channels: 1 for grey, 3 for colour.
         crop: ``none`` refuses images of any other size instead.
         unreadable: Whether an image that cannot be read stops the preparation or is skipped and counted.
+        range: Values of greys of more than 8 bits that become black and white; None takes what files declare.
     """
 
     size: int
     channels: int
     crop: Literal["center", "none"] = "center"
     unreadable: Literal["stop", "skip"] = "stop"
+    range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,4 +48,9 @@ class ImageFolder:
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> ImageFolder:
         """Build the folder that ``to_json`` described."""
-        return cls(name=plain["name"], path=Path(plain["path"]), transform=Transform(**plain["transform"]))
+        return cls(name=plain["name"], path=Path(plain["path"]), transform=_transform(plain["transform"]))
+
+
+def _transform(plain: Mapping[str, Any]) -> Transform:
+    limits = plain.get("range")
+    return Transform(**{**plain, "range": None if limits is None else (limits[0], limits[1])})

@@ -213,7 +213,9 @@ def _check_betas(values: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
 
 
 def _folder(document: YamlDocument, name: str, entry: FolderEntry) -> ImageFolder:
-    transform = Transform(size=entry.size, channels=entry.channels, crop=entry.crop, unreadable=entry.unreadable)
+    transform = Transform(
+        size=entry.size, channels=entry.channels, crop=entry.crop, unreadable=entry.unreadable, range=entry.range
+    )
     return ImageFolder(name=name, path=_path(document, ("datasets", name, "path"), entry.path), transform=transform)
 
 

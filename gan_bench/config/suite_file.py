@@ -100,6 +100,12 @@ class Profiles(Strict):
     quick: ProfileCuts = ProfileCuts()
 
 
+def _grows(limits: tuple[float, float]) -> tuple[float, float]:
+    if not limits[0] < limits[1] < float("inf"):
+        raise PydanticCustomError("range", "a range is two numbers, the lower first")
+    return limits
+
+
 class FolderEntry(Strict):
     """A user's folder or zip file of images; a relative path starts at the suite file."""
 
@@ -108,6 +114,7 @@ class FolderEntry(Strict):
     channels: Literal[1, 3] = 3
     crop: Literal["center", "none"] = "center"
     unreadable: Literal["stop", "skip"] = "stop"
+    range: Annotated[tuple[float, float], AfterValidator(_grows)] | None = None
 
 
 class SuiteFile(Strict):

@@ -20,7 +20,6 @@ from gan_bench.core.registry import Registry
 from gan_bench.core.sources import calling
 from gan_bench.data.readers import (
     CATS_HANDLE,
-    Split,
     fetch_cats,
     fetch_cifar10,
     fetch_mnist,
@@ -29,6 +28,7 @@ from gan_bench.data.readers import (
     read_digits,
     read_mnist,
 )
+from gan_bench.data.splits import Split
 
 _SPLITS: tuple[Split, ...] = ("train", "test")
 
@@ -65,6 +65,7 @@ class Dataset:
         files: What to bring where it cannot be downloaded, for errors.
         read: Reads (images, labels) of a split from the data folder; raises DataError.
         fetch: Downloads the files into a folder, or None when there is nothing to download.
+        contents: What a user's images are: how many of which class, and what is left out and why, a line each.
         fetch_needs: Module that ``fetch`` needs beside what gan_bench installs, or nothing.
     """
 
@@ -80,6 +81,7 @@ class Dataset:
     prepared_size: int | None = None
     folder: ImageFolder | None = None
     files: str = "its files"
+    contents: tuple[str, ...] = ()
     fetch_needs: str = ""
 
     @property

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +18,19 @@ from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import printable
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-"""What PIL may open. Its other formats include programs, such as EPS, which it gives to Ghostscript to run."""
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000", "TGA")
+"""What PIL may open, where it is built with them. Its other formats include programs, such as EPS, which it gives to
+Ghostscript to run."""
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 32_768
 _PIXELS_AT_A_TIME = 2 * MAX_PIXELS
 _MAX_TAG_VALUES = 2**20
-_SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L")
+_WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N", "I;16S", "F")
 _WITH_ALPHA = ("P", "PA", "LA", "La", "RGBA", "RGBa")
+_KEYED = ("1", "L", "RGB")
+"""Modes in which a file may name one colour that is transparent, beside wide greys."""
+_BITS, _FORMAT, _LEAST, _MOST = 258, 339, (340, 280), (341, 281)
+"""Tags of TIFF: bits of a sample, whether it has a sign or is a float, and the least and greatest value it declares."""
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -37,24 +43,28 @@ _UPRIGHT = {
 }
 
 
-def decode(data: bytes, name: str, channels: int) -> Image.Image:
-    """Decode an image as people see it: EXIF rotation applied, any colour mode, 16 bits and floats scaled to 8.
+def decode(data: bytes, name: str, channels: int, limits: tuple[float, float] | None = None) -> Image.Image:
+    """Decode an image as people see it: EXIF rotation applied, any colour mode, wide greys scaled to 8 bits.
 
-    Floats (TIFF, PFM) are taken as [0, 1] when none is above 1, else as [0, 255]; values outside are clipped.
+    Wide greys have the range that their file declares: the bits of a PNG, a PGM or a TIFF of whole numbers without a
+    sign, and what a TIFF's tags say. Floats that declare none are taken as [0, 1] when none is above 1, else as
+    [0, 255].
 
     Args:
         data: Bytes of the file.
         name: Named in errors.
         channels: 1 for grey, 3 for colour.
+        limits: Values of wide greys that become black and white, in place of what files declare; others are clipped.
 
     Returns:
         A PIL image of mode L or RGB. Transparency is laid over white. Of several frames it is the first.
 
     Raises:
-        DataError: It cannot be decoded, or is larger than ``MAX_PIXELS`` or ``MAX_SIDE``.
+        DataError: It cannot be decoded, is larger than ``MAX_PIXELS`` or ``MAX_SIDE``, or holds numbers whose range is
+            not known.
     """
     with _opened(data, name) as image:
-        return _eight_bit(image, channels)
+        return _eight_bit(image, name, channels, limits)
 
 
 def decode_square(data: bytes, name: str, transform: Transform) -> NDArray[np.uint8]:
@@ -72,7 +82,7 @@ def decode_square(data: bytes, name: str, transform: Transform) -> NDArray[np.ui
         DataError: It cannot be decoded, is too large or too long, or has another size and may not be cropped.
     """
     with _opened(data, name, transform.size) as opened:
-        image = _eight_bit(opened, transform.channels)
+        image = _eight_bit(opened, name, transform.channels, transform.range)
         _check_size(image, name, transform)
         array = np.array(fit(image, transform.size))
     return array[None] if transform.channels == 1 else array.transpose(2, 0, 1)
@@ -93,6 +103,12 @@ def _scaled(width: int, height: int, size: int) -> tuple[int, int]:
     return (size, int(size * height / width)) if width <= height else (int(size * width / height), size)
 
 
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
 @contextmanager
 def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.Image]:
     """Open an image whose header keeps the limits, and turn any error of decoding it into a DataError.
@@ -106,7 +122,7 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
         _check_tags(data)
         with (
             _quiet,
-            Image.open(io.BytesIO(data), formats=FORMATS) as image,
+            Image.open(io.BytesIO(data), formats=_formats()) as image,
             _budget.take(_pixels(image, name, size)),
         ):
             yield image
@@ -177,28 +193,67 @@ def _check_size(image: Image.Image, name: str, transform: Transform) -> None:
         )
 
 
-def _eight_bit(image: Image.Image, channels: int) -> Image.Image:
+def _eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float, float] | None) -> Image.Image:
     image.load()
+    key = image.info.get("transparency")
     method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    known = _declared_range(image) if limits is None and image.mode in _WIDE else limits
     if method is not None:
         image = image.transpose(method)
-    if image.mode == "F":
-        image = Image.fromarray(_from_floats(np.array(image)))
-    if image.mode in _SIXTEEN_BIT:
+    if image.mode in _WIDE:
         wide = np.array(image)
-        wide //= 257
-        image = Image.fromarray(wide.clip(0, 255).astype(np.uint8))
-    if image.mode in _WITH_ALPHA:
+        clear = wide == key if isinstance(key, int) else None
+        grey = _scaled_to_bytes(wide, known, name)
+        image = Image.fromarray(grey if clear is None else np.where(clear, np.uint8(255), grey))
+    elif image.mode in _WITH_ALPHA or (image.mode in _KEYED and key is not None):
         over = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
+    if channels == 1 and image.mode not in ("1", "L", "RGB", "RGBA"):
+        image = image.convert("RGB")  # not every colour space has a way to grey
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def _from_floats(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    if not np.isfinite(values).all():
+def _declared_range(image: Image.Image) -> tuple[float, float] | None:
+    """Return the values that are black and white in a wide grey, where the file says or its format does."""
+    tags = getattr(image, "tag_v2", None)
+    if tags is None:
+        return None if image.mode == "F" else (0, 65_535)  # of a PNG; PGM files are scaled to 16 bits when opened
+    least, most = (next((_number(tags[tag]) for tag in both if tag in tags), None) for both in (_LEAST, _MOST))
+    if most is not None and most > (least or 0):
+        return (least or 0, most)
+    bits, sample = _number(tags.get(_BITS, 0)) or 0, _number(tags.get(_FORMAT, 1))
+    return (0, 2.0**bits - 1) if sample == 1 and bits <= 16 and image.mode != "F" else None
+
+
+def _number(value: object) -> float | None:
+    first = value[0] if isinstance(value, tuple) and value else value
+    try:
+        return float(first)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+
+
+def _scaled_to_bytes(values: NDArray[np.generic], limits: tuple[float, float] | None, name: str) -> NDArray[np.uint8]:
+    """Scale wide greys to 8 bits.
+
+    Raises:
+        DataError: Their range is not known.
+    """
+    wide = values.astype(np.float64)
+    if not np.isfinite(wide).all():
         raise ValueError("NaN or infinite pixels")
-    scaled = values.clip(0, 1) * 255 if values.max() <= 1 else values.clip(0, 255)
-    return scaled.round().astype(np.uint8)
+    if limits is None and values.dtype.kind == "f" and wide.min() >= 0 and wide.max() <= 255:
+        limits = (0, 1) if wide.max() <= 1 else (0, 255)
+    if limits is None:
+        raise DataError(
+            f"the image {printable(name)} holds numbers from {wide.min():g} to {wide.max():g} and does not say which "
+            "are black and white; write range: [LOW, HIGH] where a suite names the images, or save them with 8 bits"
+        )
+    low, high = limits
+    if limits == (0, 65_535) and values.dtype.kind in "iu":
+        found: NDArray[np.uint8] = (values.clip(0, 65_535).astype(np.int64) // 257).astype(np.uint8)
+        return found
+    return np.asarray(((wide - low) / (high - low) * 255).clip(0, 255).round(), dtype=np.uint8)
 
 
 class _PixelBudget:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,19 @@ from gan_bench.core.cache import cache_folder
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DataError
 from gan_bench.core.preparing import tell
-from gan_bench.core.text import printable
+from gan_bench.core.text import plural, printable
 from gan_bench.data.image_files import decode_square
 from gan_bench.data.image_source import ENDINGS, ImageSource, check_regular, image_tree, open_source
+from gan_bench.data.splits import Split, layout_of
 
 CHUNK = 512
 """Most images decoded at a time."""
+CLASSES = 20
+"""Most classes that are counted one by one where the contents are told."""
 CHUNK_BYTES = 2**28
 """Bytes, of files or of what is made of them, after which no more are decoded at a time."""
 
-_FORM = 2
+_FORM = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,7 @@ class Prepared:
         copies: Of these, nested copies left out (``cats/cats/1.jpg`` beside ``cats/1.jpg``).
         skipped: Of these, images that could not be decoded.
         distinct: Different files among those kept.
+        left_out: How many other files of the source are left out, by reason.
     """
 
     images: NDArray[np.uint8]
@@ -55,14 +59,29 @@ class Prepared:
     copies: int
     skipped: int
     distinct: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def contents(self) -> Iterator[str]:
+        """Yield what there is of it, and what is not: ``32 images: boat 8, bus 8``, ``2 left out: nested copies``."""
+        text = f"{len(self.images):,} images of {plural(self.distinct, 'different file')}"
+        if self.labels is not None:
+            counts = np.bincount(self.labels, minlength=len(self.classes))
+            per_class = [f"{printable(name)} {count:,}" for name, count in zip(self.classes, counts, strict=True)]
+            more = f" and {len(per_class) - CLASSES} classes more" if len(per_class) > CLASSES else ""
+            text += f": {', '.join(per_class[:CLASSES])}{more}"
+        yield text
+        reasons = {**self.left_out, "nested copies": self.copies, "images that cannot be decoded": self.skipped}
+        for reason, count in reasons.items():
+            if count:
+                yield f"{count:,} left out: {reason}"
 
 
-def prepare_images(source: Path, split: str | None, transform: Transform) -> Prepared:
+def prepare_images(source: Path, split: Split | None, transform: Transform) -> Prepared:
     """Prepare the images of a folder or zip file, from the cache when it has them.
 
     Args:
         source: The folder or zip file; only read.
-        split: Take only images below a folder of this name; None takes all.
+        split: Take only images of this split, as ``layout_of`` finds it; None takes all.
         transform: How they become an array.
 
     Raises:
@@ -140,14 +159,18 @@ def _from_cache(stem: Path) -> Prepared | None:
         return None
 
 
-def _prepare(source: Path, split: str | None, transform: Transform, target: Path | None) -> Prepared:
+def _prepare(source: Path, split: Split | None, transform: Transform, target: Path | None) -> Prepared:
     with open_source(source) as opened:
-        names, copies = _without_copies(
-            source, opened, [n for n in opened.names if split is None or split in n.split("/")[:-1]]
-        )
+        layout = layout_of(opened.names, str(source)) if split else None
+        found = layout.names(opened.names, split) if layout and split else opened.names
+        names, copies = _without_copies(source, opened, found)
         if not names:
             where = f"{source} below a folder {split}" if split else str(source)
-            raise DataError(f"{where} holds no images ({', '.join(sorted(ENDINGS))})")
+            there = ", ".join(f"{count} {reason}" for reason, count in opened.left_out.items())
+            raise DataError(
+                f"{where} holds no images{f', only {there}' if there else ''}; name a folder of images "
+                f"({', '.join(sorted(ENDINGS))})"
+            )
         empty = opened.empty_folder()
         if empty is not None:
             raise DataError(f"the folder {source}/{empty} holds no images though its neighbours do; fill or remove it")
@@ -185,6 +208,7 @@ def _prepare(source: Path, split: str | None, transform: Transform, target: Path
         copies=copies,
         skipped=len(names) - len(kept),
         distinct=len(digests),
+        left_out={**opened.left_out, **(layout.left_out if layout else {})} if split in (None, "train") else {},
     )
 
 
@@ -223,8 +247,10 @@ def _decoded(
                 raise data
             return decode_square(data, f"{source}/{name}", transform), hashlib.sha256(data).digest()
         except DataError as error:
-            if transform.unreadable == "stop" or isinstance(error.__cause__, MemoryError):
+            if isinstance(error.__cause__, MemoryError):
                 raise
+            if transform.unreadable == "stop":
+                raise DataError(f"{error}; or write unreadable: skip where a suite names the images") from None
             return None, b""
 
     done, what = 0, f"preparing {len(names):,} images of {printable(source.name)}"

@@ -5,15 +5,27 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import printable
 
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+ENDINGS = frozenset(
+    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".ppm"}
+    | {".pgm", ".pbm", ".pnm", ".pfm", ".avif", ".avifs", ".jp2", ".j2k", ".jpx", ".jpf", ".tga"}
+)
+SYSTEM = frozenset(
+    {
+        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin", "recycler"),
+        *("system volume information", "lost+found", "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@__thumb"),
+        *("network trash folder", "temporary items", "__pycache__"),
+    }
+)
+"""Names, in small letters, of what operating systems and network storage leave beside people's files."""
 MAX_BYTES = 128 * 2**20
 """Most bytes of one image file, in a folder or unpacked from an archive."""
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -28,11 +40,13 @@ class ImageSource:
         names: Names of its images with forward slashes, sorted.
         folders: Names of its folders, as far as they are listed.
         read: Gives the bytes of one; raises DataError.
+        left_out: How many files are left out, by reason.
     """
 
     names: list[str]
     folders: list[str]
     read: Callable[[str], bytes]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def empty_folder(self) -> str | None:
         """Return a folder without images beside folders with some: a class that would silently be missing."""
@@ -53,16 +67,22 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         DataError: It is neither, is damaged, or holds names that point outside.
     """
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
-        names, folders = image_tree(path)
-        yield ImageSource(names, folders, lambda name: _read_file(path, name))
+        left_out = Counter[str]()
+        names, folders = image_tree(path, left_out)
+        yield ImageSource(names, folders, lambda name: _read_file(path, name), left_out)
         return
     with _open_archive(path) as archive:
-        members = list(dict.fromkeys(archive.namelist()))
-        for name in members:
-            if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts:
-                raise DataError(f"{path} holds {name!r}, a name that leaves its folder; do not use this file")
+        members: dict[str, str] = {}
+        for own in dict.fromkeys(archive.namelist()):
+            name = own.replace("\\", "/")  # archives made on Windows may have them
+            if name.startswith("/") or ".." in PurePosixPath(name).parts:
+                raise DataError(f"{path} holds {own!r}, a name that leaves its folder; do not use this file")
+            members.setdefault(name, own)
         below = sorted(name.rstrip("/") for name in members if name.endswith("/"))
-        yield ImageSource(_images(members), _visible(below), lambda name: _read_member(path, archive, name))
+        left_out = Counter(reason for name in members if not name.endswith("/") and (reason := _why_not(name)))
+        yield ImageSource(
+            _images(members), _visible(below), lambda name: _read_member(path, archive, members[name]), left_out
+        )
 
 
 def check_regular(path: Path) -> None:
@@ -76,8 +96,14 @@ def check_regular(path: Path) -> None:
         raise DataError(f"{path} is neither a folder nor a file; name a folder or zip file of images")
 
 
-def image_tree(top: Path) -> tuple[list[str], list[str]]:
-    """List the images and folders below a folder, hidden ones left out; links to folders are not followed.
+def image_tree(top: Path, left_out: Counter[str] | None = None) -> tuple[list[str], list[str]]:
+    """List the images and folders below a folder, without hidden ones and what systems leave behind.
+
+    Links to folders are followed, unless they lead back to where they stand below.
+
+    Args:
+        top: The folder.
+        left_out: Counts files that are left out, by reason.
 
     Returns:
         Names of images and of folders, relative with forward slashes, sorted. An image may be a dangling link.
@@ -87,9 +113,10 @@ def image_tree(top: Path) -> tuple[list[str], list[str]]:
     """
     images: list[str] = []
     folders: list[str] = []
-    left = [""]
+    skipped = Counter[str]() if left_out is None else left_out
+    left = [("", frozenset({os.path.realpath(top)}))]
     while left:
-        folder = left.pop()
+        folder, above = left.pop()
         where = top / folder
         try:
             with os.scandir(where) as entries:
@@ -100,24 +127,25 @@ def image_tree(top: Path) -> tuple[list[str], list[str]]:
             ) from None
         for entry in listed:
             name = f"{folder}/{entry.name}" if folder else entry.name
-            if not _visible([entry.name]):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                left.append(name)
+            if os.path.isdir(entry.path):  # noqa: PTH112 - see open_source
+                if not _visible([entry.name]):
+                    continue
+                real = os.path.realpath(entry.path)
+                if real in above or _is_above(real, above):
+                    skipped["links that lead back to their own folder"] += 1
+                    continue
+                left.append((name, above | {real}))
                 folders.append(name)
-            elif _leads_to_folder(entry):
-                folders.append(name)
+            elif reason := _why_not(entry.name):
+                skipped[reason] += 1
             elif _is_readable_kind(entry):
-                images.extend(_images([name]))
+                images.append(name)
     return sorted(images), sorted(folders)
 
 
-def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
-    """True if a link leads to a folder outside its own parents: a loop holds nothing new."""
-    if not entry.is_symlink() or not os.path.isdir(entry.path):  # noqa: PTH112 - see open_source
-        return False
-    target = Path(os.path.realpath(entry.path))
-    return not Path(os.path.realpath(os.path.dirname(entry.path))).is_relative_to(target)  # noqa: PTH120
+def _is_above(real: str, folders: Iterable[str]) -> bool:
+    """Whether a folder holds one of these, so that what it holds would be found again and again."""
+    return any(Path(each).is_relative_to(real) for each in folders)
 
 
 def _is_readable_kind(entry: os.DirEntry[str]) -> bool:
@@ -176,9 +204,21 @@ def _too_large(path: Path, name: str) -> DataError:
 
 
 def _images(names: Iterable[str]) -> list[str]:
-    return sorted(_visible([name for name in names if PurePosixPath(name).suffix.lower() in ENDINGS]))
+    return sorted(name for name in names if not name.endswith("/") and not _why_not(name))
+
+
+def _why_not(name: str) -> str:
+    """Return why a file is no image of the set, or nothing."""
+    if not _visible([name]):
+        return "hidden files and what systems leave behind"
+    ending = PurePosixPath(name).suffix.lower()
+    return "" if ending in ENDINGS else f"files of other kinds ({ending or 'without an ending'})"
 
 
 def _visible(names: list[str]) -> list[str]:
-    """Leave out what systems hide in folders and archives."""
-    return [n for n in names if not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(n).parts)]
+    """Leave out what is hidden, and what systems leave in folders and archives."""
+    return [
+        name
+        for name in names
+        if not any(part.startswith(".") or part.lower() in SYSTEM for part in PurePosixPath(name).parts)
+    ]

@@ -17,15 +17,15 @@ from gan_bench.core.text import printable
 from gan_bench.data.datasets import DATASETS, Dataset
 from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.image_source import open_source
-from gan_bench.data.readers import Split, from_images
+from gan_bench.data.readers import from_images
+from gan_bench.data.splits import Split, layout_of
 
-_SPLITS: tuple[Split, ...] = ("train", "test")
 LEAST_DISTINCT = 4
 """Distinct images that a split needs: precision and recall look at the third neighbour of every image."""
 
 
 def register_folder(folder: ImageFolder) -> Dataset:
-    """Make a user's images a dataset: with ``train`` and ``test`` folders if it has them, else all for training.
+    """Make a user's images a dataset: with a training split and a held-out one if it has them, else all for training.
 
     Registering the same folder again returns the dataset that is there; the images are prepared here, so mistakes
     show at once.
@@ -40,17 +40,12 @@ def register_folder(folder: ImageFolder) -> Dataset:
         _check_same(known, folder)
         return known
     with open_source(folder.path) as opened:
-        tops = {part for name in opened.names for part in name.split("/")[:-1]}
-    splits: list[Split] = [split for split in _SPLITS if split in tops]
-    whole = "train" not in splits
+        layout = layout_of(opened.names, str(folder.path))
 
     def read(data: Path, split: Split) -> tuple[Tensor, Tensor | None]:
-        return from_images(folder.name, folder.path, folder.transform, None if whole else split, data)
+        return from_images(folder.name, folder.path, folder.transform, split, data)
 
-    prepared = {
-        split: prepare_images(folder.path, None if whole else split, folder.transform)
-        for split in (["train"] if whole else splits)
-    }
+    prepared = {split: prepare_images(folder.path, split, folder.transform) for split in layout.splits}
     for split, found in prepared.items():
         _check_distinct(found.images, split, folder)
     dataset = Dataset(
@@ -60,8 +55,9 @@ def register_folder(folder: ImageFolder) -> Dataset:
         size=folder.transform.size,
         prepared_size=folder.transform.size,
         folder=folder,
-        counts={split: len(p.images) for split, p in prepared.items()},  # type: ignore[misc]
+        counts={split: len(p.images) for split, p in prepared.items()},
         classes=len(prepared["train"].classes),
+        contents=tuple(f"{split}: {line}" for split, found in prepared.items() for line in found.contents()),
         read=read,
         fetch=None,
     )

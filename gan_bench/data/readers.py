@@ -6,7 +6,6 @@ import hashlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,8 +14,7 @@ from torch.nn import functional as F
 from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
 from gan_bench.data.image_folders import prepare_images
-
-Split = Literal["train", "test"]
+from gan_bench.data.splits import Split
 
 MNIST_FILES: dict[Split, dict[str, str]] = {
     "train": {
@@ -85,7 +83,7 @@ def from_images(
         name: Dataset name.
         path: The folder or zip file; None looks for ``<name>`` and ``<name>*.zip`` in the data folder.
         transform: How images become an array.
-        split: Folder name of the split inside; None takes all images.
+        split: The split, by the names of folders inside; None takes all images.
         folder: The data folder.
 
     Raises:

@@ -17,6 +17,7 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.errors import UnreadableError, UserError
 from gan_bench.core.preparing import told_to
 from gan_bench.core.text import duration, plural
+from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.cluster.connection import Cluster
 from gan_bench.execution.cluster.share import RayOptions
 from gan_bench.records.earlier import Earlier
@@ -199,6 +200,9 @@ def _announce_work(prepared: Preparation, options: RunOptions, console: PlainCon
         console.say(
             "--ray-address, --gpus-per-trial and --cpus-per-trial have no effect without --executor ray", style="yellow"
         )
+    for folder in plan.folders:
+        for line in DATASETS[folder.name].contents:
+            console.say(f"  {folder.name} {line}")
     unreadable = f", {len(prepared.blocked)} unreadable" if prepared.blocked else ""
     finished = len(plan.trials) - len(todo) - len(prepared.blocked)
     if finished or unreadable:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import EpsImagePlugin, Image
+from PIL import EpsImagePlugin, Image, TiffImagePlugin
 
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.image_folder import ImageFolder, Transform
@@ -105,7 +105,7 @@ def registered():
 # ---------------------------------------------------------------------------------------------- formats
 
 
-@pytest.mark.parametrize("form", ["EPS", "ICO", "TGA", "PCX", "DDS", "JPEG2000"])
+@pytest.mark.parametrize("form", ["EPS", "ICO", "PCX", "DDS", "SGI"])
 def test_only_raster_formats_are_opened_whatever_the_name_says(form, monkeypatch):
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("a program was started"))
     data = EPS if form == "EPS" else encode(Image.fromarray(noise(16, 16, 3)), form)
@@ -308,11 +308,14 @@ def test_float_images_are_scaled_by_their_range():
     for values, expected in [
         (unit, np.round(unit * 255)),
         (unit * 255, np.round(unit * 255)),
-        (unit * 600 - 100, np.round((unit * 600 - 100).clip(0, 255))),
-        (np.full((8, 8), -3e38, np.float32), np.zeros((8, 8))),
     ]:
         data = encode(Image.fromarray(values), "TIFF")
         assert np.array_equal(np.asarray(decode(data, "a.tif", 1)), expected.astype(np.uint8))
+    for values in (unit * 600 - 100, np.full((8, 8), -3e38, np.float32), unit * 65_535):
+        data = encode(Image.fromarray(values), "TIFF")
+        with pytest.raises(DataError, match=r"a\.tif holds numbers from .* write range: \[LOW, HIGH\]"):
+            decode(data, "a.tif", 1)
+        assert np.asarray(decode(data, "a.tif", 1, (0, 255))).max() in (0, 255), "what lies beyond is clipped"
     unit[3, 3] = np.nan
     with pytest.raises(DataError, match="NaN or infinite pixels"):
         decode(encode(Image.fromarray(unit), "TIFF"), "a.tif", 1)
@@ -353,6 +356,73 @@ def test_names_that_are_not_utf_8(tmp_path, registered):
     assert ImageFolder.from_json(json.loads(json.dumps(own.to_json()))).path == folder
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("kind", ["int32", "int16 with a range", "float with a range", "16-bit TIFF", "16-bit PNG"])
+def test_wide_greys_keep_their_picture(bits, kind):
+    """A ramp over all values that so many bits have is a ramp from black to white, or is refused with what was found."""
+    top = 2**bits - 1
+    ramp = np.linspace(0, top, 64).round().reshape(8, 8)
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    if "with a range" in kind:
+        tags[340], tags[341] = 0, top
+        tags.tagtype[340] = tags.tagtype[341] = 12 if "float" in kind else 3
+    wide = {"int32": np.int32, "int16 with a range": np.uint16, "float with a range": np.float32}.get(kind, np.uint16)
+    image = Image.fromarray(ramp.astype(wide))
+    if kind == "16-bit PNG":
+        data = encode(image, "PNG")
+    else:
+        out = io.BytesIO()
+        image.save(out, "TIFF", tiffinfo=tags)
+        data = out.getvalue()
+    expected = np.round(ramp / top * 255)
+    if kind == "int32":
+        with pytest.raises(DataError, match=f"holds numbers from 0 to {top}"):
+            decode(data, "a.tif", 1)
+        assert np.abs(np.asarray(decode(data, "a.tif", 1, (0, top))) - expected).max() <= 1
+    elif "with a range" in kind:
+        assert np.abs(np.asarray(decode(data, "a.tif", 1)) - expected).max() <= 1
+    else:  # sixteen bits are declared, however few are used
+        assert np.abs(np.asarray(decode(data, "a.png", 1)) - ramp / 65_535 * 255).max() <= 1
+        assert np.abs(np.asarray(decode(data, "a.png", 1, (0, top))) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "I;16", "P"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_colour_that_is_transparent_is_laid_over_white(mode, channels):
+    """PNG's tRNS names one colour of files without an alpha channel."""
+    key = {"RGB": (0, 0, 0), "L": 0, "1": 0, "I;16": 0, "P": 0}[mode]
+    pixels = np.zeros((8, 8), np.uint16 if mode == "I;16" else np.uint8)
+    pixels[:, 4:] = {"I;16": 40_000, "1": 255, "P": 1}.get(mode, 150)
+    image = Image.fromarray(pixels) if mode == "I;16" else Image.fromarray(pixels, "P" if mode == "P" else "L")
+    if mode == "P":
+        image.putpalette([0, 0, 0, 150, 150, 150])
+    elif mode != "I;16":
+        image = image.convert(mode)
+    out = io.BytesIO()
+    image.save(out, "PNG", transparency=key)
+    found = np.asarray(decode(out.getvalue(), "a.png", channels)).reshape(8, 8, -1)[..., 0]
+    assert (found[:, :4] == 255).all()
+    assert abs(int(found[0, 7]) - {"1": 255, "I;16": 155}.get(mode, 150)) <= 1
+
+
+@pytest.mark.parametrize("form", ["AVIF", "JPEG2000", "TGA", "DIB"])
+def test_further_formats_are_read(form):
+    if form not in Image.OPEN:
+        pytest.skip(f"this build of Pillow reads no {form}")
+    flat = Image.new("RGB", (16, 16), (200, 100, 50))
+    found = np.asarray(decode(encode(flat, form), "a.bin", 3)).reshape(-1, 3)
+    assert np.abs(found.astype(int) - (200, 100, 50)).max() <= 6
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LAB", "YCbCr"])
+def test_every_colour_space_has_a_grey(mode):
+    tiff, half = io.BytesIO(), (128, 128, 128)
+    (Image.new("LAB", (8, 8), half) if mode == "LAB" else Image.new("RGB", (8, 8), half).convert(mode)).save(
+        tiff, "TIFF"
+    )
+    assert 90 <= np.asarray(decode(tiff.getvalue(), "a.tif", 1)).mean() <= 160
+
+
 def test_links_that_lead_round_are_passed_by(tmp_path):
     folder = folder_of(tmp_path / "f" / "a").parent
     (folder / "a" / "up").symlink_to(folder)
@@ -362,8 +432,10 @@ def test_links_that_lead_round_are_passed_by(tmp_path):
     assert len(prepare_images(folder, None, COLOUR).images) == 5
     folder_of(tmp_path / "class")
     (folder / "b").symlink_to(tmp_path / "class")
-    with pytest.raises(DataError, match="f/b holds no images though its neighbours do"):
-        prepare_images(folder, None, COLOUR)
+    (tmp_path / "class" / "back").symlink_to(folder)  # two that lead to each other
+    found = prepare_images(folder, None, COLOUR)
+    assert (len(found.images), found.classes) == (9, ("a", "b"))
+    assert found.left_out == {"links that lead back to their own folder": 3}
 
 
 def test_a_dangling_link_is_an_unreadable_image(tmp_path):

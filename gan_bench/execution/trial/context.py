@@ -15,7 +15,7 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.preparing import tell
 from gan_bench.core.registry import foreign_sources
 from gan_bench.data.datasets import DATASETS, ImageSet, load
-from gan_bench.data.readers import Split
+from gan_bench.data.splits import Split
 from gan_bench.metrics.evaluator import Evaluator
 from gan_bench.metrics.extractors import load_extractor, resolve
 from gan_bench.metrics.features import Extractor

@@ -1,0 +1,110 @@
+"""Which images of a folder or archive are for training and which are held out, by the names of their folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gan_bench.core.errors import DataError
+from gan_bench.core.text import plural, printable
+
+Split = Literal["train", "test"]
+
+TRAINING = frozenset({"train", "training", "trainset", "train_set", "training_set"})
+TEST = frozenset({"test", "testing", "testset", "test_set", "tests"})
+HELD_OUT = TEST | {"val", "valid", "validation", "validate", "dev", "eval", "holdout", "held_out", "heldout"}
+"""Names of folders that are splits, in small letters; blanks and hyphens count as underscores."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the images of a source are split.
+
+    Attributes:
+        folders: The folder of every split; empty where all images are for training.
+        left_out: How many images are in no split, by reason.
+    """
+
+    folders: Mapping[Split, str] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits there are."""
+        return ("train", "test") if "test" in self.folders else ("train",)
+
+    def names(self, names: Iterable[str], split: Split) -> list[str]:
+        """Return those of the images that are in a split."""
+        if not self.folders:
+            return list(names) if split == "train" else []
+        folder = self.folders.get(split)
+        return [] if folder is None else [name for name in names if name.startswith(f"{folder}/")]
+
+
+def layout_of(names: Iterable[str], source: str) -> Layout:
+    """Find the splits of a source: the folders of its first level, or of that below a single folder that holds all.
+
+    They are splits when one is for training and all others are held out; a folder ``train`` among classes is a class.
+
+    Args:
+        names: Its images, with forward slashes.
+        source: Named in errors.
+
+    Raises:
+        DataError: It cannot be told whether folders are splits or classes.
+    """
+    listed = list(names)
+    within = ""
+    while True:
+        tops: dict[str, int] = {}
+        loose = 0
+        for name in listed:
+            first, slash, _ = name[len(within) :].partition("/")
+            if slash:
+                tops[first] = tops.get(first, 0) + 1
+            else:
+                loose += 1
+        kinds = {top: _plain(top) for top in tops}
+        training = [top for top, plain in kinds.items() if plain in TRAINING]
+        held_out = [top for top, plain in kinds.items() if plain in HELD_OUT]
+        if training or len(tops) != 1 or loose or held_out:
+            return _layout(tops, loose, training, held_out, within, source)
+        within += f"{next(iter(tops))}/"
+
+
+def _layout(
+    tops: Mapping[str, int], loose: int, training: list[str], held_out: list[str], within: str, source: str
+) -> Layout:
+    others = [top for top in tops if top not in training and top not in held_out]
+    if not training and not others and len(held_out) > 1:
+        raise DataError(
+            f"{printable(f'{source}/{within}'.rstrip('/'))} holds {' and '.join(map(printable, held_out))} and no "
+            "training images; name a folder of them train"
+        )
+    if not training or (others and not held_out):
+        return Layout()  # no split, or classes one of which has such a name
+    where = f"{source}/{within}".rstrip("/")
+    if others or loose or len(training) > 1:
+        beside = [*(f"{top}" for top in (*others, *training[1:])), *([plural(loose, "image")] if loose else [])]
+        raise DataError(
+            f"{printable(where)} holds {', '.join(map(printable, (training[0], *held_out)))} beside "
+            f"{', '.join(map(printable, beside[:3]))}: these may be splits or classes; keep splits alone in a folder, "
+            "or rename them"
+        )
+    named_test = [top for top in held_out if _plain(top) in TEST]
+    tests = named_test or held_out
+    if len(tests) > 1:
+        raise DataError(
+            f"{printable(where)} holds {' and '.join(map(printable, tests))}, and it cannot be told which is held out; "
+            "keep one of them"
+        )
+    folders: dict[Split, str] = {"train": within + training[0]}
+    if tests:
+        folders["test"] = within + tests[0]
+    unused = {f"images of {top}, as {tests[0]} is held out": tops[top] for top in held_out if top not in tests}
+    return Layout(folders, unused)
+
+
+def _plain(name: str) -> str:
+    return name.lower().strip().replace(" ", "_").replace("-", "_")
