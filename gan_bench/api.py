@@ -35,6 +35,7 @@ import pandas as pd
 
 from gan_bench.config.data_root import data_root
 from gan_bench.core.errors import UserError
+from gan_bench.core.text import at_home
 from gan_bench.records.reader import StoredTrial, existing, fault_of, scan
 from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS
@@ -86,7 +87,7 @@ def load(results: PathLike) -> ResultTables:
     Raises:
         UserError: There is no such folder.
     """
-    folder = existing(Path(results))
+    folder = existing(_path(results))
     declare_foreign_measures(folder)
     found = list(scan(folder))
     stored = [item for item in found if isinstance(item, StoredTrial)]
@@ -218,7 +219,7 @@ def compare(old: PathLike, new: PathLike, tolerance: float | None = None) -> Com
     Raises:
         UserError: They have no trial in common.
     """
-    return compare_folders(Path(old), Path(new), tolerance)
+    return compare_folders(_path(old), _path(new), tolerance)
 
 
 def generator(path: PathLike, *, average: bool = False, allow_plugins: bool = False, device: str = "cpu") -> Generator:
@@ -235,13 +236,15 @@ def generator(path: PathLike, *, average: bool = False, allow_plugins: bool = Fa
     """
     from gan_bench.sampling import load_generator
 
-    return load_generator(Path(path), average=average, allow_plugins=allow_plugins, device=device)
+    return load_generator(_path(path), average=average, allow_plugins=allow_plugins, device=device)
 
 
 def score(
-    generated: PathLike | NDArray[Any] | torch.Tensor | nn.Module,
+    generated: PathLike | NDArray[Any] | torch.Tensor | Sequence[Any] | nn.Module,
     reference: str,
     *,
+    value_range: tuple[float, float] | None = None,
+    size: int | None = None,
     extractors: Sequence[str] = (),
     samples: int = 10_000,
     data: PathLike | None = None,
@@ -251,10 +254,14 @@ def score(
     """Score images that were made anywhere, as ``gan-bench score`` does.
 
     Args:
-        generated: A folder or zip of images; a ``generator.safetensors`` in its record; images (N, C, H, W), uint8 or
-            float in [-1, 1]; or a generator that ``gan_bench.generator`` returned.
+        generated: A folder or zip of images; a ``generator.safetensors`` in its record; images (N, C, H, W), or a list
+            of them or of PIL images: uint8, other whole numbers from 0 to 255, truth values, or floats in [-1, 1]; or
+            a generator that ``gan_bench.generator`` returned.
         reference: A dataset with or without its split (``mnist``, ``mnist:test``), a folder or zip of images, or an
             ``.npz`` with ``mu`` and ``sigma``.
+        value_range: Values of numbers that are black and white, such as (0, 1) or (0, 65535); None for the above.
+        size: Height and width to which images of files are scaled and cropped, as ``run`` does; None takes them as
+            they are, all of one size.
         extractors: Names; when empty, the shipped one for the images' channels.
         samples: Images to draw from a generator, of the noise that its trial was scored on.
         data: Folder of the datasets; None for ``$GAN_BENCH_DATA``, else ``data``.
@@ -272,34 +279,34 @@ def score(
 
     where = choose_device(device)
     fix_bits(where)
-    given = str(generated) if isinstance(generated, (str, Path)) else _images(generated)
+    given = at_home(str(generated)) if isinstance(generated, (str, Path)) else _images(generated, value_range)
     root = data_root(None if data is None else Path(data))
-    found = scoring.score(given, reference, list(extractors), root, where, samples, allow_plugins=allow_plugins)
+    against = at_home(str(reference))
+    found = scoring.score(
+        given, against, list(extractors), root, where, samples, size=size, allow_plugins=allow_plugins
+    )
     rows = [each.to_json() for each in found]
     columns = ["metric", "value", "std", "extractor", "split", "real", "generated", "note"]
     return pd.DataFrame(rows)[columns].astype({"value": float, "std": float})
 
 
-def _images(generated: NDArray[Any] | torch.Tensor | nn.Module) -> torch.Tensor | Generator:
+def _path(given: PathLike) -> Path:
+    return Path(at_home(str(given)))
+
+
+def _images(generated: Any, value_range: tuple[float, float] | None) -> torch.Tensor | Generator:  # noqa: ANN401
     """Return images as (N, C, H, W) uint8, or a generator as it is.
 
     Raises:
-        UserError: They are no images.
+        UserError: They are no images, or it cannot be told which of their values are black and white.
     """
     import torch
 
-    from gan_bench.metrics.evaluator import to_uint8
+    from gan_bench.data.arrays import as_uint8
     from gan_bench.sampling import Generator
 
     if isinstance(generated, Generator):
         return generated
     if isinstance(generated, torch.nn.Module):
         raise UserError("a module of your own does not say what it draws from; pass its images, (N, C, H, W)")
-    images = torch.as_tensor(generated)
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.shape[2] != images.shape[3]:
-        raise UserError(f"images must be (N, 1 or 3, size, size), got {tuple(images.shape)}")
-    if images.dtype == torch.uint8:
-        return images
-    if not images.is_floating_point() or float(images.abs().max()) > 1:
-        raise UserError(f"images must be uint8, or float in [-1, 1], got {images.dtype} up to {images.abs().max():g}")
-    return to_uint8(images)
+    return as_uint8(generated, value_range)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 from gan_bench.config.design import FEWEST
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import fits
-from gan_bench.core.text import seconds_of
+from gan_bench.core.text import at_home, seconds_of
 
 if TYPE_CHECKING:
     from gan_bench.config.cuts import PlanOptions
@@ -219,7 +219,7 @@ class RunOptions:
     @cached_property
     def folder(self) -> Path:
         """The results folder."""
-        return Path(self.results)
+        return Path(at_home(str(self.results)))
 
     @cached_property
     def plan(self) -> PlanOptions:

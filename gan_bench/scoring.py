@@ -17,7 +17,7 @@ from gan_bench.core.text import plural, printable
 from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import prepare_images
-from gan_bench.data.image_source import open_source
+from gan_bench.data.image_source import ImageSource, open_source
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
 from gan_bench.metrics.features import Extractor
@@ -35,6 +35,7 @@ def score(
     device: torch.device,
     samples: int,
     *,
+    size: int | None = None,
     allow_plugins: bool = False,
 ) -> list[Score]:
     """Score images made anywhere.
@@ -48,6 +49,7 @@ def score(
         root: The data folder.
         device: What computes.
         samples: Images to draw from a generator, of the noise that its trial was scored on.
+        size: Height and width to which files are scaled and cropped; None takes them as they are, all of one size.
         allow_plugins: Whether the local file that a generator's architecture is of may run.
 
     Raises:
@@ -55,10 +57,14 @@ def score(
     """
     if isinstance(generated, str) and Path(generated).suffix == ".safetensors":
         generated = load_generator(Path(generated), allow_plugins=allow_plugins)
-    drawn = _generated(generated, extractors, device, samples)
+    if not against.strip():
+        raise UserError(
+            f"name what the images are compared with: a dataset ({', '.join(DATASETS)}), a folder, zip or .npz"
+        )
+    drawn = _generated(generated, extractors, device, samples, size)
     names = extractors or [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.channels]
     loaded = [load_extractor(name, device) for name in names]
-    references, class_extractor = _references(against, loaded, root, drawn)
+    references, class_extractor = _references(against, loaded, root, drawn, size)
     return Evaluator(loaded, references, class_extractor).score(drawn.chunks, drawn.count, drawn.seed)
 
 
@@ -101,6 +107,7 @@ def scoring_remarks(generated: str, against: str, extractors: list[str]) -> Iter
     for path in map(Path, (generated,) if found else (generated, against)):
         if path.is_dir() or path.suffix.lower() == ".zip":
             found[printable(path.name)] = 3 if _has_colours(path) else 1
+    yield from _size_remarks(generated, against)
     for each in extractors:
         channels = EXTRACTORS[each].channels
         for what, there in found.items():
@@ -109,6 +116,24 @@ def scoring_remarks(generated: str, against: str, extractors: list[str]) -> Iter
                     f"{each} is made for images of {plural(channels or 0, 'channel')}, and {what} has {there}: these "
                     "scores say little; name another one with --extractor"
                 )
+
+
+def _size_remarks(generated: str, against: str) -> Iterator[str]:
+    """Yield that two sides are of different sizes: the larger one's detail counts as a difference."""
+    sides = {}
+    for text in (generated, against):
+        path, name = Path(text), text.partition(":")[0]
+        if name in DATASETS:
+            sides[text] = (DATASETS[name].size,) * 2
+        elif path.is_dir() or path.suffix.lower() == ".zip":
+            with open_source(path) as opened:
+                sides[text] = next(_sizes(path, opened, 3), (0, 0))
+    if len(sides) == 2 and len(set(sides.values())) == 2:
+        (first, a), (second, b) = sides.items()
+        yield (
+            f"{printable(Path(first).name)} is {a[0]}x{a[1]} and {printable(Path(second).name)} {b[0]}x{b[1]}: a "
+            "difference in size counts as one in what they show; bring both to one size, for example with --size"
+        )
 
 
 def _has_colours(path: Path) -> bool:
@@ -151,7 +176,7 @@ class _Drawn:
 
 
 def _generated(
-    generated: str | Tensor | Generator, extractors: list[str], device: torch.device, samples: int
+    generated: str | Tensor | Generator, extractors: list[str], device: torch.device, samples: int, size: int | None
 ) -> _Drawn:
     if isinstance(generated, Generator):
         config = generated.config
@@ -159,28 +184,44 @@ def _generated(
         return _Drawn(drawn, samples, generated.image_shape[0], config.image_size, config.seed)
     if isinstance(generated, Tensor):
         return _Drawn(chunks(shuffled(generated)), len(generated), generated.shape[1], generated.shape[2])
+    if not generated.strip():
+        raise UserError("name the images to score: a folder, a zip file or a generator.safetensors")
     path = Path(generated)
     channels = EXTRACTORS[extractors[0]].channels or 3 if extractors else 3
-    images = _images_of(path, channels).images
+    images = _images_of(path, channels, size).images
     if not extractors and bool((images == images[:, :1]).all()):
         images, channels = images[:, :1].contiguous(), 1
     return _Drawn(chunks(shuffled(images)), len(images), channels)
 
 
-def _images_of(path: Path, channels: int) -> ImageSet:
-    """Prepare a folder or zip whose images all have the size of the first."""
+def _images_of(path: Path, channels: int, size: int | None) -> ImageSet:
+    """Prepare a folder or zip: to a size, or images that all have that of the first."""
     with open_source(path) as opened:
+        sizes = dict.fromkeys(_sizes(path, opened, channels)) if size is None else {}
         if not opened.names:
             raise DataError(f"{path} holds no images")
-        width, height = decode(opened.read(opened.names[0]), f"{path}/{opened.names[0]}", channels).size
-    if width != height:
-        raise DataError(f"the images of {path} are {width}x{height}; scale or cut them to squares of one size")
-    prepared = prepare_images(path, None, Transform(size=width, channels=channels, crop="none"))
+    if len(sizes) > 1 or any(width != height for width, height in sizes):
+        found = ", ".join(f"{width}x{height}" for width, height in list(sizes)[:3])
+        raise DataError(
+            f"the images of {path} are {found}; --size {min(map(min, sizes))} scales and crops them to squares"
+        )
+    side, crop = (size, "center") if size else (next(iter(sizes))[0], "none")
+    try:
+        prepared = prepare_images(path, None, Transform(size=side, channels=channels, crop=crop))  # type: ignore[arg-type]
+    except DataError as error:
+        hint = f"; --size {side} scales and crops all of them" if "pixels, not" in str(error) else ""
+        raise DataError(f"{str(error).partition(';')[0]}{hint}" if hint else str(error)) from None
     return ImageSet(torch.from_numpy(prepared.images), None, prepared.sha256)
 
 
+def _sizes(path: Path, opened: ImageSource, channels: int) -> Iterator[tuple[int, int]]:
+    """Yield the sizes of the first images."""
+    for name in opened.names[:LOOKED_AT]:
+        yield decode(opened.read(name), f"{path}/{name}", channels).size
+
+
 def _references(
-    against: str, extractors: list[Extractor], root: DataRoot, drawn: _Drawn
+    against: str, extractors: list[Extractor], root: DataRoot, drawn: _Drawn, size: int | None
 ) -> tuple[dict[str, Reference], str | None]:
     name = against.partition(":")[0]
     if name in DATASETS:
@@ -188,12 +229,14 @@ def _references(
             name
         ].class_extractor
     path = Path(against)
+    if path.suffix == ".npy":
+        raise UserError(f"{path} is one array; statistics are an .npz with the arrays mu and sigma")
     if path.suffix == ".npz":
         moments = {e.name: import_moments(path, e.feature_dim) for e in extractors}
         return {e.name: Reference(printable(path.stem), moments[e.name]).to(e.device) for e in extractors}, None
     if not path.exists():
         raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
-    images = _images_of(path, drawn.channels)
+    images = _images_of(path, drawn.channels, size)
     return {e.name: compute(images.images, None, printable(path.stem), e) for e in extractors}, None
 
 

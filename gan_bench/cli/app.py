@@ -29,7 +29,7 @@ from gan_bench.config.data_root import data_root
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import told_to
-from gan_bench.core.text import plural
+from gan_bench.core.text import at_home, plural
 from gan_bench.core.version import __version__
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import PreparationLines, console, table_console, write_any_text
@@ -232,6 +232,9 @@ def score(
     reference: Annotated[str, typer.Argument(help="Dataset[:split], folder or zip of images, or .npz (mu, sigma).")],
     extractor: Annotated[list[str] | None, typer.Option(help="Score with this extractor; may be repeated.")] = None,
     samples: Annotated[int, typer.Option(min=2, help="Images to draw from a generator.")] = 10_000,
+    size: Annotated[
+        int | None, typer.Option(min=8, max=1024, help="Scale and crop the images of files to this size, as run does.")
+    ] = None,
     data: Data = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per score.")] = False,
@@ -251,6 +254,7 @@ def score(
         console(),
         where=where,
         samples=samples,
+        size=size,
         as_json=as_json,
         allow_plugins=allow_plugins,
     )
@@ -342,7 +346,7 @@ def main(arguments: list[str] | None = None) -> None:
     ensure_home()
     try:
         with told_to(PreparationLines(console(stderr=True))):
-            app(arguments)
+            app([at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)])
     except UserError as error:
         console(stderr=True).say(f"error: {error}", style="red")
         sys.exit(2)

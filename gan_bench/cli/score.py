@@ -24,6 +24,7 @@ def write_scores(
     *,
     where: torch.device,
     samples: int,
+    size: int | None,
     as_json: bool,
     allow_plugins: bool,
 ) -> None:
@@ -37,13 +38,16 @@ def write_scores(
         out: Where it is said.
         where: The device.
         samples: Images to draw from a generator.
+        size: Height and width to which files are scaled and cropped, or None.
         as_json: Print one line of JSON per score, without the real images.
         allow_plugins: Whether the local file that the architecture is of may run.
 
     Raises:
         UserError: Something of it cannot be read or scored.
     """
-    found = scoring.score(generated, reference, extractors, data, where, samples, allow_plugins=allow_plugins)
+    found = scoring.score(
+        generated, reference, extractors, data, where, samples, size=size, allow_plugins=allow_plugins
+    )
     if as_json:
         for each in found:
             sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")

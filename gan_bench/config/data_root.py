@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gan_bench.core.errors import UserError
+from gan_bench.core.text import at_home
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ def data_root(given: Path | None) -> DataRoot:
     Raises:
         UserError: The folder that was given does not exist.
     """
-    folder = given or (Path(found) if (found := os.environ.get("GAN_BENCH_DATA")) else None)
+    named = str(given) if given else os.environ.get("GAN_BENCH_DATA")
+    folder = Path(at_home(named)) if named else None
     if folder is not None and not folder.is_dir():
         where = "--data" if given else "GAN_BENCH_DATA"
         raise UserError(f"the data folder {folder} does not exist; name another with {where} or leave it out")

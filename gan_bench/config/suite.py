@@ -22,7 +22,7 @@ from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted,
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.sources import Source
-from gan_bench.core.text import matches
+from gan_bench.core.text import at_home, matches
 
 MAX_TRIALS = 100_000
 
@@ -71,7 +71,7 @@ def find_suite(name: str) -> Path:
         SuiteError: There is none.
     """
     if name.endswith((".yaml", ".yml")) or "/" in name:
-        return Path(name)
+        return Path(at_home(name))
     folders = [Path("benchmarks"), suites_folder()]
     for folder in folders:
         path = folder / f"{name}.yaml"

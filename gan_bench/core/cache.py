@@ -9,6 +9,8 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
+from gan_bench.core.text import at_home
+
 
 def cache_folder() -> Path:
     """Return the user's cache folder: ``$GAN_BENCH_CACHE``, else ``$XDG_CACHE_HOME/gan_bench``.
@@ -17,9 +19,9 @@ def cache_folder() -> Path:
     """
     given = os.environ.get("GAN_BENCH_CACHE")
     if given:
-        return Path(given)
+        return Path(at_home(given))
     if base := os.environ.get("XDG_CACHE_HOME"):
-        return Path(base) / "gan_bench"
+        return Path(at_home(base)) / "gan_bench"
     home = _home()
     return home / ".cache" / "gan_bench" if home and os.access(home, os.W_OK | os.X_OK) else _private_folder()
 

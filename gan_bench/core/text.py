@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from fnmatch import fnmatchcase
 
@@ -81,3 +82,10 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def at_home(text: str) -> str:
+    """Expand a leading ``~`` that no shell has expanded: of ``--results=~/here``, an environment, a Python call."""
+    option, equals, value = text.partition("=") if text.startswith("--") else ("", "", text)
+    is_home = value == "~" or value.startswith(("~/", f"~{os.sep}"))
+    return f"{option}{equals}{os.path.expanduser(value)}" if is_home else text  # noqa: PTH111 - text, of options too

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from gan_bench.core.errors import DataError
+from gan_bench.core.text import at_home
 from gan_bench.metrics.features import Features
 
 WEIGHTS_FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -31,7 +32,7 @@ def weights_path() -> Path | None:
     """Return where the weights lie: ``$GAN_BENCH_INCEPTION``, else torch's hub cache, else None."""
     given = os.environ.get(VARIABLE)
     if given:
-        return Path(given)
+        return Path(at_home(given))
     cached = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_FILE
     return cached if cached.exists() else None
 

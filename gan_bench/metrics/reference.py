@@ -228,12 +228,32 @@ def import_moments(path: Path, dim: int) -> Moments:
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
-            mean, covariance = torch.from_numpy(data["mu"]).double(), torch.from_numpy(data["sigma"]).double()
+            mu, sigma = data["mu"], data["sigma"]
             count = int(data["count"]) if "count" in data.files else 0
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; name a dataset, images, or an .npz with mu and sigma") from None
     except Exception:  # numpy and zipfile raise many kinds on what is damaged, encrypted or of another form
         raise DataError(f"{path} is no .npz with the arrays mu and sigma") from None
-    if mean.shape != (dim,) or covariance.shape != (dim, dim):
-        raise DataError(f"{path} holds moments of {tuple(mean.shape)} features, the extractor has {dim}; name another")
-    return Moments(count, mean, covariance)
+    if mu.dtype.kind not in "fiu" or sigma.dtype.kind not in "fiu":
+        raise DataError(f"{path} holds {mu.dtype} and {sigma.dtype}, not the real numbers of a mean and a covariance")
+    if mu.shape != (dim,) or sigma.shape != (dim, dim):
+        raise DataError(f"{path} holds moments of {mu.shape} features, the extractor has {dim}; name another")
+    if fault := _not_a_covariance(mu, sigma):
+        of = f" of {count:,} images" if count else ""
+        raise DataError(f"the sigma in {path} ({dim} features{of}) is no covariance: {fault}; make it again")
+    return Moments(count, torch.from_numpy(np.asarray(mu, float)), torch.from_numpy(np.asarray(sigma, float)))
+
+
+ROUNDING = 1e-4
+"""Share of the largest value that rounding may explain: statistics are often kept in float32."""
+
+
+def _not_a_covariance(mean: NDArray[Any], sigma: NDArray[Any]) -> str:
+    """Return why a matrix cannot be the covariance of features, or nothing."""
+    if not (np.isfinite(mean).all() and np.isfinite(sigma).all()):
+        return "NaN or infinite values"
+    scale = float(np.abs(sigma).max())
+    if np.abs(sigma - sigma.T).max() > ROUNDING * scale:
+        return "it is not symmetric"
+    least = float(np.linalg.eigvalsh(sigma.astype(np.float64))[0])
+    return f"its least eigenvalue is {least:.3g}" if least < -ROUNDING * scale else ""

@@ -1,0 +1,125 @@
+"""Images that somebody has in memory -> (N, C, H, W) uint8, or one sentence about what they are."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from gan_bench.core.errors import UserError
+
+_WHAT = "images must be (N, 1 or 3, size, size): uint8, or float in [-1, 1]"
+
+
+def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tensor:  # noqa: ANN401 - of anybody's
+    """Convert what has one meaning.
+
+    Args:
+        given: An array or tensor (N, C, H, W), or a sequence of arrays and tensors (C, H, W) or of PIL images.
+        value_range: Values that are black and white; None takes whole numbers and truth values as they are, and floats
+            as [-1, 1].
+
+    Returns:
+        (N, C, H, W) uint8.
+
+    Raises:
+        UserError: It is none of these, holds NaN, or does not say which values are black and white.
+    """
+    array = _array(given)
+    if array.ndim != 4 or array.shape[1] not in (1, 3) or array.shape[2] != array.shape[3] or not len(array):
+        last = array.ndim == 4 and array.shape[3] in (1, 3)
+        hint = "; channels come before height and width" if last else ""
+        raise UserError(f"{_WHAT}, got {tuple(array.shape)}{hint}")
+    if array.dtype.kind not in "buif":
+        raise UserError(f"{_WHAT}, got {array.dtype}")
+    if array.dtype.kind == "f" and (bad := int((~np.isfinite(array)).any(axis=(1, 2, 3)).sum())):
+        raise UserError(
+            f"{bad} of {len(array)} images hold NaN or infinite values, as those of a generator that diverged do; "
+            "leave them out or train it again"
+        )
+    if value_range is not None:
+        low, high = value_range
+        if not low < high:
+            raise UserError(f"value_range is two numbers, the lower first, not {value_range}")
+        return _scaled(array, low, high)
+    if array.dtype.kind == "b":
+        return torch.from_numpy(np.ascontiguousarray(array).astype(np.uint8) * np.uint8(255))
+    if array.dtype.kind in "ui":
+        return _of_whole_numbers(array)
+    least, most = float(array.min()), float(array.max())
+    if max(-least, most) > 1:
+        raise UserError(
+            f"{_WHAT}, got {array.dtype} from {least:g} to {most:g}; name what is black and white with "
+            "value_range=(LOW, HIGH)"
+        )
+    if least >= 0 and most > 0:
+        warnings.warn(
+            "no value of the images is below 0, and they are taken to be in [-1, 1]; if they are in [0, 1], pass "
+            "value_range=(0, 1)",
+            stacklevel=4,
+        )
+    return _scaled(array, -1.0, 1.0)
+
+
+def _of_whole_numbers(array: NDArray[Any]) -> Tensor:
+    if array.dtype == np.uint8:
+        return torch.from_numpy(np.ascontiguousarray(array))
+    least, most = int(array.min()), int(array.max())
+    if array.dtype.itemsize == 2 or least < 0 or most > 255 or most <= 1:  # sixteen bits, or ones that may be white
+        raise UserError(
+            f"{_WHAT}, got {array.dtype} from {least} to {most}; name what is black and white with "
+            "value_range=(LOW, HIGH)"
+        )
+    return torch.from_numpy(array.astype(np.uint8))
+
+
+def _scaled(array: NDArray[Any], low: float, high: float) -> Tensor:
+    wide = array.astype(np.float64)
+    return torch.from_numpy(((wide - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8))
+
+
+def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of anybody's
+    if given is None or isinstance(given, (bytes, dict, set, int, float)):
+        raise UserError(f"{_WHAT}, got {type(given).__name__}")
+    if isinstance(given, Image.Image):
+        given = [given]
+    if isinstance(given, Tensor):
+        tensor = given.detach().cpu()
+        return np.asarray(tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor)
+    if isinstance(given, np.ndarray):
+        return _native(given)
+    try:
+        parts = list(given)
+    except TypeError:
+        raise UserError(f"{_WHAT}, got {type(given).__name__}") from None
+    return _stacked(parts)
+
+
+def _native(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array in the byte order of this machine, which torch asks for."""
+    return array.astype(array.dtype.newbyteorder("=")) if not array.dtype.isnative else array
+
+
+def _stacked(parts: Sequence[Any]) -> NDArray[Any]:
+    if not parts:
+        raise UserError(f"{_WHAT}, got none")
+    if all(isinstance(part, Image.Image) for part in parts):
+        grey = all(part.mode in ("1", "L") for part in parts)
+        parts = [np.asarray(part.convert("L" if grey else "RGB")) for part in parts]
+        parts = [part[None] if grey else part.transpose(2, 0, 1) for part in parts]
+    elif all(isinstance(part, (Tensor, np.ndarray)) for part in parts):
+        parts = [_array(part) if isinstance(part, Tensor) else _native(part) for part in parts]
+    else:
+        kinds = sorted({type(part).__name__ for part in parts})
+        raise UserError(f"{_WHAT}, got a {type(parts).__name__} of {', '.join(kinds[:3])}")
+    shapes = dict.fromkeys(part.shape for part in parts)
+    if len(shapes) > 1:
+        first, second = list(shapes)[:2]
+        raise UserError(f"images must have one size, got {first} and {second}; scale or cut them")
+    return np.stack(parts)

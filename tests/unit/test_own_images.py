@@ -1,0 +1,349 @@
+"""What people have as images: splits by folder names, what is left out, arrays of any kind, statistics, homes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import gan_bench as gb
+from gan_bench.config.image_folder import ImageFolder, Transform
+from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.text import at_home
+from gan_bench.data.arrays import as_uint8
+from gan_bench.data.own_images import register_folder
+from gan_bench.data.splits import layout_of
+from gan_bench.metrics.evaluator import to_uint8
+from gan_bench.metrics.reference import import_moments
+
+# ------------------------------------------------------------------------------------------------ splits
+
+
+def names(*folders, each=4):
+    return [f"{folder}/{i}.png" for folder in folders for i in range(each)]
+
+
+@pytest.mark.parametrize("around", ["", "data/", "a/b/"])
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train", "test"),
+        ("Train", "Test"),
+        ("TRAIN", "TEST"),
+        ("training", "testing"),
+        ("Training Set", "Test-Set"),
+        ("train", "val"),
+        ("train", "valid"),
+        ("train", "Validation"),
+        ("train", "dev"),
+        ("train", "Test"),
+    ],
+)
+def test_splits_are_found_under_their_usual_names(around, train, test):
+    listed = names(f"{around}{train}/cat", f"{around}{train}/dog", f"{around}{test}/cat")
+    layout = layout_of(listed, "source")
+    assert layout.folders == {"train": f"{around}{train}", "test": f"{around}{test}"}
+    assert layout.names(listed, "train") == listed[:8]
+    assert layout.names(listed, "test") == listed[8:]
+
+
+@pytest.mark.parametrize(
+    ("folders", "train"),
+    [
+        (("boat", "bus", "car", "train"), 16),  # a class of VOC and COCO
+        (("cat", "dog", "test"), 12),
+        (("train/a", "train/b", "train/test"), 12),  # a class below the split
+        (("x/train", "y/train"), 8),  # not the first level
+        (("cat",), 4),
+        (("test/cat", "test/dog"), 8),
+    ],
+)
+def test_a_folder_among_classes_is_a_class(folders, train):
+    layout = layout_of(names(*folders), "source")
+    assert len(layout.names(names(*folders), "train")) == train
+    assert layout.names(names(*folders), "test") == []
+
+
+def test_a_second_held_out_folder_is_said_to_be_left_out():
+    layout = layout_of(names("train", "val", "test"), "source")
+    assert layout.folders == {"train": "train", "test": "test"}
+    assert layout.left_out == {"images of val, as test is held out": 4}
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        (names("train", "test", "cat"), "source holds train, test beside cat: these may be splits or classes"),
+        ([*names("train", "val"), "loose.png"], "source holds train, val beside 1 image"),
+        (names("in/train", "in/Training", "in/test"), "source/in holds train, test beside Training"),
+        (names("train", "val", "dev"), "source holds val and dev, and it cannot be told which is held out"),
+        (names("val", "test"), "source holds val and test and no training images"),
+    ],
+)
+def test_what_may_be_either_is_asked(listed, message):
+    with pytest.raises(DataError, match=message):
+        layout_of(listed, "source")
+
+
+@given(st.lists(st.lists(st.sampled_from(["train", "test", "val", "cat", "dog", "x"]), max_size=3), max_size=12))
+def test_no_image_is_in_two_splits_and_each_is_somewhere_or_said(paths):
+    listed = [f"{'/'.join([*path, str(i)])}.png" for i, path in enumerate(paths)]
+    try:
+        layout = layout_of(listed, "source")
+    except DataError:
+        return
+    split = [layout.names(listed, each) for each in ("train", "test")]
+    assert not set(split[0]) & set(split[1])
+    assert len(split[0]) + len(split[1]) + sum(layout.left_out.values()) == len(listed)
+
+
+# ------------------------------------------------------------------------------------------- what there is
+
+
+def picture(path, seed=0, size=32):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, "PNG")
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Two splits of two classes, with what systems and people leave beside them."""
+    top = tmp_path / "pets"
+    for i, name in enumerate([*["train/cat"] * 5, *["train/dog"] * 6, *["val/cat"] * 4, *["val/dog"] * 4]):
+        picture(top / name / f"{i}.png", i)
+    picture(top / "train" / "cat" / "more.JFIF", 90)
+    for i, junk in enumerate(
+        ("@eaDir", "#recycle", ".hidden", "$RECYCLE.BIN", "__MACOSX", "System Volume Information")
+    ):
+        picture(top / "train" / "cat" / junk / "thumb.png", 100 + i)
+    (top / "train" / "notes.txt").write_text("x")
+    (top / "train" / "raw.heic").write_text("x")
+    return top
+
+
+def registered(path, name, **changes):
+    return register_folder(ImageFolder(name=name, path=path, transform=Transform(size=16, channels=3, **changes)))
+
+
+def test_what_a_folder_holds_is_said_by_split_and_class(pets):
+    found = registered(pets, "pets-folder")
+    assert found.counts == {"train": 12, "test": 8}
+    assert set(found.contents) == {
+        "train: 12 images of 12 different files: cat 6, dog 6",
+        "train: 1 left out: files of other kinds (.heic)",
+        "train: 1 left out: files of other kinds (.txt)",
+        "test: 8 images of 8 different files: cat 4, dog 4",
+    }
+
+
+def test_a_zip_file_with_backslashes_is_read_as_a_folder_is(pets, tmp_path):
+    for separator in ("/", "\\"):
+        path = tmp_path / f"pets-{ord(separator)}.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted(p for p in pets.rglob("*") if p.is_file()):
+                archive.writestr(str(file.relative_to(pets)).replace("/", separator), file.read_bytes())
+        found = registered(path, f"pets-{ord(separator)}")
+        assert (found.counts, found.classes) == ({"train": 12, "test": 8}, 2)
+
+
+def test_one_file_that_cannot_be_read_names_the_way_out_and_is_counted(pets):
+    (pets / "train" / "cat" / "0.png").write_bytes(b"\x89PNG broken")
+    with pytest.raises(DataError, match=r"0\.png cannot be decoded .*; or write unreadable: skip where a suite names"):
+        registered(pets, "pets-broken")
+    found = registered(pets, "pets-skipped", unreadable="skip")
+    assert "train: 1 left out: images that cannot be decoded" in found.contents
+
+
+def test_show_and_a_dry_run_say_what_there_is(pets, tmp_path):
+    (tmp_path / "pets.yaml").write_text(
+        "suite: pets\nversion: 1\ndatasets: {mypets: {path: pets, size: 64}}\ntrials:\n"
+        "  - recipe: cats-dcgan\n    set: {dataset: mypets, dataset_repeats: 1, epochs: 1}\n"
+    )
+    for words in (("show", "pets.yaml"), ("run", "pets.yaml", "--dry-run")):
+        command = [sys.executable, "-m", "gan_bench", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "train: 12 images of 12 different files: cat 6, dog 6" in done.stdout
+        assert "train: 1 left out: files of other kinds (.heic)" in done.stdout
+
+
+# ------------------------------------------------------------------------------------------------- arrays
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, 3, 8, 8), dtype=np.uint8)
+KINDS = {
+    "uint8": (PIXELS, PIXELS),
+    "a flipped view": (PIXELS[..., ::-1], PIXELS[..., ::-1]),
+    "channels turned": (PIXELS[:, ::-1], PIXELS[:, ::-1]),
+    "another order in memory": (np.asfortranarray(PIXELS), PIXELS),
+    "int64": (PIXELS.astype(np.int64), PIXELS),
+    "big-endian int": (PIXELS.astype(">i4"), PIXELS),
+    "bool": (PIXELS > 127, (PIXELS > 127) * np.uint8(255)),
+    "torch bool": (torch.from_numpy(PIXELS > 127), (PIXELS > 127) * np.uint8(255)),
+    "big-endian float": ((PIXELS / 127.5 - 1).astype(">f4"), PIXELS),
+    "float64": (PIXELS / 127.5 - 1, PIXELS),
+    "with a gradient": (torch.from_numpy(PIXELS / 127.5 - 1).float().requires_grad_(), PIXELS),
+    "list of arrays": (list(PIXELS), PIXELS),
+    "tuple of tensors": (tuple(torch.from_numpy(PIXELS)), PIXELS),
+    "PIL images": ([Image.fromarray(p.transpose(1, 2, 0)) for p in PIXELS], PIXELS),
+    "grey PIL images": ([Image.fromarray(p[0]) for p in PIXELS], PIXELS[:, :1]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_has_one_meaning_is_converted(kind):
+    given_, expected = KINDS[kind]
+    found = as_uint8(given_)
+    assert found.dtype == torch.uint8
+    assert np.array_equal(found.numpy(), expected)
+
+
+def test_floats_are_rounded_as_generators_images_are():
+    images = torch.rand(5, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert torch.equal(as_uint8(images), to_uint8(images))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.uint16, np.int32])
+def test_a_range_that_is_named_is_taken(dtype):
+    top = 1 if np.dtype(dtype).kind == "f" else 4095
+    wide = (PIXELS.astype(np.float64) / 255 * top).astype(dtype)
+    found = as_uint8(wide, (0, top)).numpy().astype(int)
+    assert np.abs(found - PIXELS).max() <= 1
+
+
+def test_floats_none_of_which_is_below_zero_are_asked_about():
+    with pytest.warns(UserWarning, match=r"if they are in \[0, 1\], pass value_range=\(0, 1\)"):
+        as_uint8((PIXELS / 255).astype(np.float32))
+
+
+NAN = np.full((4, 1, 8, 8), np.nan, np.float32)
+NONE = {
+    "got NoneType": None,
+    "got bytes": b"x",
+    "got int": 3,
+    "name the images to score": "",
+    "got none": [],
+    "got a list of int": [1, 2],
+    "got a list of NoneType, ndarray": [PIXELS[0], None],
+    r"one size, got \(3, 8, 8\) and \(3, 4, 4\)": [PIXELS[0], PIXELS[1][:, :4, :4]],
+    "channels come before height and width": PIXELS.transpose(0, 2, 3, 1),
+    r"got \(0, 3, 8, 8\)": PIXELS[:0],
+    "got uint16 from 0 to 255; name what is black and white with value_range": PIXELS.astype(np.uint16),
+    "got int32 from 0 to 25500; .*value_range": PIXELS.astype(np.int32) * 100,
+    "got int64 from 0 to 1;": PIXELS.astype(np.int64) // 255,
+    "got float32 from 0 to 255": PIXELS.astype(np.float32),
+    "got complex64": PIXELS.astype(np.complex64),
+    "got object": PIXELS.astype(object),
+    "4 of 4 images hold NaN": NAN,
+    "1 of 4 images hold NaN": np.concatenate([NAN[:1], np.zeros((3, 1, 8, 8), np.float32)]),
+    "a module of your own does not say": torch.nn.Linear(2, 2),
+}
+
+
+@pytest.mark.parametrize("message", NONE)
+def test_what_is_no_images_is_one_sentence(message):
+    with pytest.raises(UserError, match=message):
+        gb.score(NONE[message], "digits")
+
+
+def test_no_reference_is_not_the_current_folder():
+    with pytest.raises(UserError, match="name what the images are compared with"):
+        gb.score(PIXELS, " ")
+
+
+# ------------------------------------------------------------------------------------------------ statistics
+
+
+def test_statistics_that_are_no_covariance_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(50, 8))
+    mean, sigma = features.mean(0), np.cov(features.T)
+    path = tmp_path / "s.npz"
+
+    def read(mu, s, **more):
+        np.savez(path, mu=mu, sigma=s, **more)
+        return import_moments(path, 8)
+
+    for dtype in (np.float64, np.float32):
+        found = read(mean.astype(dtype), sigma.astype(dtype)).covariance
+        assert torch.equal(found, torch.from_numpy(sigma.astype(dtype)).double())
+    few = rng.normal(size=(3, 8))
+    read(few.mean(0), np.cov(few.T))  # of low rank, and a covariance
+    for broken, message in [
+        (np.triu(sigma), "not symmetric"),
+        (2 * np.tril(sigma), "not symmetric"),
+        (-sigma, "least eigenvalue is -"),
+        (sigma - 2 * np.diag(np.diag(sigma)), "least eigenvalue is -"),
+        (np.where(np.eye(8) > 0, np.nan, sigma), "NaN or infinite"),
+        (sigma * (1 + 1j), "complex128"),
+        (sigma.astype(str), "not the real numbers"),
+        (sigma[:4, :4], "the extractor has 8"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            read(mean, broken)
+    with pytest.raises(DataError, match=r"\(8 features of 50 images\)"):
+        read(mean, -sigma, count=50)
+
+
+def test_an_array_given_for_statistics_is_named(tmp_path):
+    np.save(tmp_path / "s.npy", np.zeros(3))
+    with pytest.raises(UserError, match=r"statistics are an \.npz with the arrays mu and sigma"):
+        gb.score(PIXELS[:, :1].repeat(4, 2).repeat(4, 3), str(tmp_path / "s.npy"))
+
+
+# -------------------------------------------------------------------------------------------- sizes, homes
+
+
+def test_sizes_that_differ_are_said_and_scaled_where_asked(tmp_path):
+    for i in range(30):
+        picture(tmp_path / "large" / f"{i}.png", i, 48)
+        picture(tmp_path / "small" / f"{i}.png", i, 24)
+        picture(tmp_path / "mixed" / f"{i}.png", i, 40 + i % 2)
+
+    def score(*words):
+        command = [sys.executable, "-m", "gan_bench", "score", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    differ = score("small", "large")
+    assert "small is 24x24 and large 48x48" in differ.stderr
+    assert "24x24" not in score("small", "small").stderr
+    mixed = score("mixed", "large")
+    assert (mixed.returncode, "--size 40 scales and crops them" in mixed.stderr) == (2, True)
+    assert score("mixed", "large", "--size", "40").returncode == 0
+    with pytest.raises(UserError, match="--size 40"):
+        gb.score(str(tmp_path / "mixed"), str(tmp_path / "large"))
+    assert len(gb.score(str(tmp_path / "mixed"), str(tmp_path / "large"), size=32))
+
+
+def test_a_tilde_that_no_shell_expanded_is_the_home_folder(tmp_path, monkeypatch):
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GAN_BENCH_CACHE", "~/cache")
+    monkeypatch.chdir(here)
+    command = [sys.executable, "-m", "gan_bench", "run", "digits", "--only", "mlp", "--seeds", "0", "--epochs", "1"]
+    command += ["--samples", "64", "--executor", "inline", "--no-tracking", "--results=~/res", "--profile", "full"]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    gb.run("digits", results="~/res2", only="mlp", seeds=[0], epochs=1, samples=64, executor="inline", tracking=False)
+    assert (home / "res" / "digits").is_dir()
+    assert list((home / "res2").glob("digits*"))
+    assert (home / "cache").is_dir()
+    assert list(here.iterdir()) == []
+    assert len(gb.load("~/res").trials) == 1
+    monkeypatch.setenv("GAN_BENCH_DATA", "~/nowhere")
+    with pytest.raises(UserError, match=str(home / "nowhere")):
+        gb.run("mnist", results="~/res3", executor="inline")
+
+
+@pytest.mark.parametrize("text", ["a~", "~user/x", "--x=a~/b", "x/~/y", "", "--", "a=~/b"])
+def test_other_tildes_stay(text):
+    assert at_home(text) == text
