@@ -18,7 +18,7 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import Registry, did_you_mean
 from gan_bench.core.sources import calling
-from gan_bench.core.text import plural
+from gan_bench.core.text import plural, printable
 
 if TYPE_CHECKING:
     from gan_bench.config.data_root import DataRoot
@@ -151,13 +151,18 @@ def _describe_suite(name: str, *, allow_plugins: bool = False) -> RenderableType
     for setting, configs in settings.items():
         at = ", ".join(map(str, configs[0].evaluation.epochs))
         table.add_row(Text(setting), str(configs[0].epochs), at, ", ".join(str(config.seed) for config in configs))
-    return Group(table, *(_describe_dataset(_registered(folder)) for folder in plan.folders))
+    return Group(table, *map(_describe_folder, plan.folders))
 
 
-def _registered(folder: ImageFolder) -> str:
+def _describe_folder(folder: ImageFolder) -> RenderableType:
+    """Describe a suite's own images, or say why they cannot be looked at: the file alone can be shown without them."""
+    from gan_bench.core.errors import DataError
     from gan_bench.data.own_images import register_folder
 
-    return register_folder(folder).name
+    try:
+        return _describe_dataset(register_folder(folder).name)
+    except DataError as error:
+        return Text(f"{folder.name}: {printable(str(error))}")
 
 
 def _describe_dataset(name: str) -> RenderableType:

@@ -14,7 +14,8 @@ HANG = 1800
 def gan_bench(*arguments, **options):
     """Run a command to its end."""
     command = [sys.executable, "-m", "gan_bench", *map(str, arguments)]
-    given = {"capture_output": True, "text": True, "timeout": HANG, **options}
+    # Named, as readline writes the width of a terminal into what processes inherit, past os.environ.
+    given = {"capture_output": True, "text": True, "timeout": HANG, "env": dict(os.environ), **options}
     return subprocess.run(command, check=False, **given)
 
 
