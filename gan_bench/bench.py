@@ -6,12 +6,13 @@ outcome = carry_out(plan, options, listener)
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -39,8 +40,15 @@ from gan_bench.execution.workers.results import Results
 from gan_bench.execution.workers.site import Site
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import REMEDY
-from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.shared import design_so_far, has_damaged_baselines, write_baselines, write_plan, write_suite_text
+from gan_bench.records.layout import RECORD, RecordDirectory
+from gan_bench.records.shared import (
+    design_so_far,
+    has_damaged_baselines,
+    planned_before,
+    write_baselines,
+    write_plan,
+    write_suite_text,
+)
 from gan_bench.run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -203,6 +211,28 @@ def _of_looks(plan: Plan, options: RunOptions, targets: Mapping[str, int]) -> Pl
     return replace(whole, trials=tuple(kept), design=design)
 
 
+def _other_lengths(results: Path, plan: Plan, todo: list[Trial]) -> Iterator[str]:
+    """Yield that shorter trials are finished, which people may expect to be continued."""
+
+    def key(config: Mapping[str, Any]) -> tuple[str, object]:
+        return setting_key(config, ("epochs", "evaluation", "profile")), config.get("seed")
+
+    finished: dict[tuple[str, object], int] = {}
+    for row in planned_before(results, plan.suite):
+        epochs = row["config"].get("epochs")
+        ended = os.path.isfile(results / plan.suite / row["directory"] / RECORD)  # noqa: PTH113 - no error where closed
+        if ended and isinstance(epochs, int):
+            finished[key(row["config"])] = max(epochs, finished.get(key(row["config"]), 0))
+    longer = [trial for trial in todo if 0 < finished.get(key(trial.config.to_json()), 0) < trial.config.epochs]
+    if longer:
+        first, epochs = longer[0], finished[key(longer[0].config.to_json())]
+        more = f"; the same holds for {plural(len(longer) - 1, 'more trial')}" if len(longer) > 1 else ""
+        yield (
+            f"{first.name} trains from the start, though a training of {plural(epochs, 'epoch')} is finished beside "
+            f"it: the state of a finished training is not kept{more}"
+        )
+
+
 def _has_ended(directory: RecordDirectory, policy: Policy) -> bool:
     try:
         return policy.is_terminal(Earlier(directory))
@@ -250,7 +280,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
             if states[trial.id].retrain
         },
         pool=pool,
-        remarks=[*found.remarks, *locks_remark(options.folder)],
+        remarks=[*found.remarks, *locks_remark(options.folder), *_other_lengths(options.folder, plan, todo)],
         estimate=place.call(estimate, todo, workers=workers, group=group, done=kept, beside=beside)
         if not options.no_estimate
         else unmeasured(todo, group, kept),

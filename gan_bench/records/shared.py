@@ -267,11 +267,22 @@ def read_designs(results: Path) -> Designs:
         try:
             plan = read_known(suite / PLAN, schema.PLAN)
         except RecordError:
-            if (suite / PLAN).exists():
+            if not _is_absent(suite / PLAN):
                 unknown.add(name)
             continue
         declared |= {(name, *place): design for place, design in _declared(plan).items()}
     return Designs(declared, frozenset(unknown))
+
+
+def _is_absent(path: Path) -> bool:
+    """Whether a file is known not to be there; in a folder that may not be entered nothing is known."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def design_so_far(results: Path, suite: str, version: int, profile: str, dataset: str) -> Design | None:
@@ -282,6 +293,11 @@ def design_so_far(results: Path, suite: str, version: int, profile: str, dataset
     place, seeds = (profile, dataset), _places(plan["trials"])
     known = _declared(plan).get(place) or (Design.fixed(seeds[place]) if place in seeds else None)
     return known and known.with_seeds(seeds.get(place, ()))
+
+
+def planned_before(results: Path, suite: str) -> list[schema.PlannedTrial]:
+    """Return the trials that were ever planned of a suite; none where its plan cannot be read."""
+    return list(_plan_of(results / suite).get("trials", ()))
 
 
 def read_commands(results: Path) -> dict[str, str]:
