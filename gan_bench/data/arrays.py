@@ -1,4 +1,4 @@
-"""Images that somebody has in memory -> (N, C, H, W) uint8, or one sentence about what they are."""
+"""Images in memory, of any kind -> (N, C, H, W) uint8, or one sentence about what they are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gan_bench.core.errors import UserError
 _WHAT = "images must be (N, 1 or 3, size, size): uint8, or float in [-1, 1]"
 
 
-def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tensor:  # noqa: ANN401 - of anybody's
+def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tensor:  # noqa: ANN401 - of any kind
     """Convert what has one meaning.
 
     Args:
@@ -84,7 +84,7 @@ def _scaled(array: NDArray[Any], low: float, high: float) -> Tensor:
     return torch.from_numpy(((wide - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8))
 
 
-def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of anybody's
+def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of any kind
     if given is None or isinstance(given, (bytes, dict, set, int, float)):
         raise UserError(f"{_WHAT}, got {type(given).__name__}")
     if isinstance(given, Image.Image):

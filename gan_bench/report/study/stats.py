@@ -264,7 +264,7 @@ def verdict_of(interval: Interval, noise: float, p: float, *, may_decide: bool) 
         interval: Its mean and interval over seeds.
         noise: Differences below this are noise of scoring.
         p: What the test says, as it has to be read: repeated and corrected where it may decide.
-        may_decide: Whether it may: not where it is exploratory, nor where seeds were added that nobody declared.
+        may_decide: Whether it may: not where it is exploratory, nor where seeds were added that were not declared.
 
     Returns:
         ``not judged`` with one seed; ``tie``, when the whole interval lies within the noise or there is no
