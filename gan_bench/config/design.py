@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import count, pairwise
+from itertools import count, islice, pairwise
 
 LOOKS = (5, 8, 12)
 """Numbers of seeds at which a suite that declares nothing is judged."""
@@ -67,10 +67,9 @@ class Design:
     @classmethod
     def of_looks(cls, looks: Sequence[int] = LOOKS, seeds: Sequence[int] = (), margin: float | None = MARGIN) -> Design:
         """Declare looks, with the first seeds in their order; the others are the least numbers that are left."""
-        order = list(dict.fromkeys(seeds))
-        others = (seed for seed in count() if seed not in order[: len(seeds)])
-        order += [next(others) for _ in range(looks[-1] - len(order))]
-        return cls(seeds=tuple(order), looks=tuple(looks), margin=margin)
+        first = tuple(dict.fromkeys(seeds))
+        others = (seed for seed in count() if seed not in first)
+        return cls(seeds=(*first, *islice(others, max(0, looks[-1] - len(first)))), looks=tuple(looks), margin=margin)
 
     @property
     def is_fixed(self) -> bool:

@@ -97,7 +97,7 @@ def test_a_mirror_that_dies_is_not_waited_for(mirror):
         ("http://me:sec?r#t@host", "http://me:***@host"),
         ("me:secret@host", "me:***@host"),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
-        ("sqlite:////home/a@b/x:y.db", "sqlite:////home/a@b/x:y.db"),
+        ("sqlite:////srv/a@b/x:y.db", "sqlite:////srv/a@b/x:y.db"),
         ("http://[::1]:5000/a@b", "http://[::1]:5000/a@b"),
         ("http://host:5000/a@b", "http://host:5000/a@b"),
         ("runs@home", "runs@home"),

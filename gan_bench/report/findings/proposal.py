@@ -63,7 +63,8 @@ def _next_look(study: Study, factors: list[pd.DataFrame], rivals: Mapping[str, i
         return _with_time(study, everything, seeds, f"{LOOKS[0]} seeds, which can decide", wanted)
     looks = dict(rivals)
     for row in (row for each in factors for row in each.to_dict("records") if row["open"]):
-        looks |= {label: int(row["next"]) for label in row["settings"]}
+        for label in row["settings"]:  # one that is in several questions has the look of the first
+            looks[label] = min(int(row["next"]), looks.get(label, int(row["next"])))
     if not looks:
         return None
     look = min(looks.values())
