@@ -196,7 +196,9 @@ def run(options: RunOptions) -> RunResult:
     continues: trials under way from their last checkpoint, at most a minute old where checkpoints are cheap.
 
     Args:
-        suite: Name of a suite, or path of its file.
+        suite: Name of a suite, path of its file, or what would stand in it, as a dict: ``{"suite": "mine",
+            "version": 1, "trials": [{"recipe": "mnist-dcgan", "sweep": {"lr": [1e-4, 2e-4]}}]}``. Relative paths in
+            a dict start at the current folder.
         options: Them.
 
     Raises:
@@ -209,7 +211,7 @@ def run(options: RunOptions) -> RunResult:
     from gan_bench.terminal.run_suite import run_suite
 
     code = run_suite(options, console(file=io.StringIO()) if options.quiet else console(), signals=False)
-    name = results_name(read(find_suite(str(options.suite)))[0].suite, options.plan)
+    name = results_name(read(find_suite(options.suite))[0].suite, options.plan)
     return RunResult(code, options.folder / name)
 
 

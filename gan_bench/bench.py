@@ -38,6 +38,9 @@ from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.execution.workers.results import Results
 from gan_bench.execution.workers.site import Site
+from gan_bench.metrics.extractors import EXTRACTORS
+from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.models.losses import LOSSES
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import RECORD, RecordDirectory
@@ -148,14 +151,14 @@ def prepare(
     context = RunContext(root, device, stop, options.engine)
     place: Place = OnCluster.of(cluster, _site(context, cluster), stop) if cluster else ThisProcess(context)
     profile = options.profile if options.profile != "auto" else "quick" if place.device == "cpu" else "full"
-    plan = make_plan(find_suite(str(options.suite)), replace(options.plan, profile=profile))
+    plan = make_plan(find_suite(options.suite), replace(options.plan, profile=profile))
     if options.until == "decided":
         plan = _of_looks(plan, options, targets or {})
     place = place.for_plan(plan)
+    own = {folder.name for folder in plan.folders}
+    _check_names(plan, own)  # before images are read, which may take minutes
     for folder in plan.folders:
         register_folder(folder)
-    for name in dict.fromkeys(trial.config.dataset for trial in plan.trials):
-        DATASETS[name]
     _check_writable(options.folder, make=not options.dry_run)
     policy = options.policy
     if options.fresh:
@@ -169,6 +172,23 @@ def prepare(
             raise
         left = [trial for trial in plan.trials if not _has_ended(RecordDirectory.of(options.folder, trial), policy)]
         return replace(prepared, todo=left, problem=str(error))
+
+
+def _check_names(plan: Plan, own: set[str]) -> None:
+    """Look every part up that a plan names, but a suite's own images, which are no parts yet.
+
+    Raises:
+        UserError: There is none of that name.
+    """
+    for config in (trial.config for trial in plan.trials):
+        asked = config.evaluation.extractors
+        for registry, name in (
+            *(() if config.dataset in own else [(DATASETS, config.dataset)]),
+            (ARCHITECTURES, config.architecture),
+            (LOSSES, config.loss),
+            *((EXTRACTORS, each) for each in asked if each != "auto"),
+        ):
+            registry[name]
 
 
 def _of_looks(plan: Plan, options: RunOptions, targets: Mapping[str, int]) -> Plan:
@@ -201,7 +221,7 @@ def _of_looks(plan: Plan, options: RunOptions, targets: Mapping[str, int]) -> Pl
         raise UserError(f"--max-seeds must be at least {design.looks[0]}, the first look of {plan.suite}")
     most = max(design.looks[0], *targets.values(), 0)
     asked = replace(options.plan, profile=plan.profile, seeds=design.first(most))
-    whole = make_plan(find_suite(str(options.suite)), asked)
+    whole = make_plan(find_suite(options.suite), asked)
     order = {seed: place for place, seed in enumerate(design.seeds)}
     kept = [
         trial

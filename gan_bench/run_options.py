@@ -18,6 +18,7 @@ from gan_bench.config.design import FEWEST
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import fits
 from gan_bench.core.text import at_home, seconds_of
+from gan_bench.records.layout import SUITE
 
 if TYPE_CHECKING:
     from gan_bench.config.cuts import PlanOptions
@@ -73,7 +74,7 @@ class RunOptions:
         UserError: A value is none of its choices, or no whole number where one is needed.
     """
 
-    suite: str | Path
+    suite: str | Path | Mapping[str, Any]
     _: KW_ONLY
     results: Annotated[str | Path, Option("Folder for records.", same_trials=True, panel=_WHERE)] = "results"
     data: Annotated[
@@ -278,7 +279,7 @@ class RunOptions:
 
     def command(self) -> str:
         """Return the command that runs the same trials again; where data and MLflow lie is left out."""
-        words = ["gan-bench", "run", str(self.suite)]
+        words = ["gan-bench", "run", self._suite_word()]
         defaults = {each.name: each.default for each in fields(self)}
         for name, (_, option) in declared().items():
             value = getattr(self, name)
@@ -288,6 +289,15 @@ class RunOptions:
             flag = option.flag or f"--{name.replace('_', '-')}"
             words += [flag] if value is True else [word for text in _texts(value) for word in (flag, text)]
         return shlex.join(words)
+
+    def _suite_word(self) -> str:
+        """Return what names the suite on the command line: of one that a program made, the file that a run keeps."""
+        if not isinstance(self.suite, Mapping):
+            return str(self.suite)
+        from gan_bench.config.suite import results_name
+
+        kept = results_name(str(self.suite.get("suite")), self.plan)
+        return str(self.folder / kept / SUITE)
 
 
 def declared() -> dict[str, tuple[Any, Option]]:

@@ -22,6 +22,13 @@ os.environ.pop("COLUMNS", None)  # lines of commands end nowhere, however narrow
 
 
 @pytest.fixture(autouse=True)
+def _no_width():
+    """Keep the terminal's width from commands: readline, which pytest imports, writes it past ``os.environ``."""
+    os.unsetenv("COLUMNS")
+    os.unsetenv("LINES")
+
+
+@pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory, monkeypatch):
     """Share one cache of reference statistics over the test session, apart from the user's."""
     monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

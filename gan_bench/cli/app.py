@@ -12,7 +12,6 @@ import typer
 from gan_bench.cli.data_commands import data_app
 from gan_bench.cli.options import (
     AllowArchitecture,
-    AllowPlugins,
     Data,
     ExperimentPrefix,
     FormatChoice,
@@ -207,12 +206,14 @@ def show(
     name: Annotated[
         str, typer.Argument(help="Name of a suite, recipe, dataset, architecture, loss, extractor or measure.")
     ],
-    allow_plugins: AllowPlugins = False,
+    allow_plugins: Annotated[
+        bool, typer.Option("--allow-plugins", hidden=True, help="Not needed any more: no plug-in runs.")
+    ] = False,
 ) -> None:
     """Describe one thing: a recipe with the provenance of its values, a suite with its trials, and so on."""
     from gan_bench.cli.describe import describe
 
-    console().print(describe(name, allow_plugins=allow_plugins), highlight=False)
+    console().print(describe(name), highlight=False)
 
 
 @app.command()

@@ -44,8 +44,8 @@ def _suites() -> Iterator[tuple[str, str]]:
 
 
 def _suite_line(path: Path) -> str:
-    plan = make_plan(path, PlanOptions())
-    quick = make_plan(path, PlanOptions(profile="quick"))
+    plan = make_plan(path, PlanOptions(), run_plugins=False)
+    quick = make_plan(path, PlanOptions(profile="quick"), run_plugins=False)
     return f"{plural(len(plan.trials), 'trial')} ({len(quick.trials)} quick): {plan.description.strip()}"
 
 
@@ -106,19 +106,18 @@ _LISTS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
 }
 
 
-def describe(name: str, kind: str | None = None, *, allow_plugins: bool = False) -> RenderableType:
-    """Describe the thing of that name.
+def describe(name: str, kind: str | None = None) -> RenderableType:
+    """Describe the thing of that name; no file of a user's own parts runs for it.
 
     Args:
         name: Its name.
         kind: Look only among these; among all kinds when None.
-        allow_plugins: Whether the Python files that a suite names may run.
 
     Raises:
         UserError: There is none.
     """
     if kind is None and name.endswith((".yaml", ".yml")):
-        return _describe_suite(name, allow_plugins=allow_plugins)
+        return _describe_suite(name)
     kinds = [kind] if kind else list(_LISTS)
     known: list[str] = []
     for each in kinds:
@@ -140,8 +139,8 @@ def _describe_recipe(name: str) -> RenderableType:
     return Group(table, Text(recipe.remarks))
 
 
-def _describe_suite(name: str, *, allow_plugins: bool = False) -> RenderableType:
-    plan = make_plan(find_suite(name), PlanOptions(allow_plugins=allow_plugins))
+def _describe_suite(name: str) -> RenderableType:
+    plan = make_plan(find_suite(name), PlanOptions(), run_plugins=False)
     table = Table(title=Text(f"{name}, version {plan.version}: {plan.description.strip()}"))
     for title in ("setting", "epochs", "evaluated at", "seeds"):
         table.add_column(title, overflow="fold")
@@ -151,7 +150,8 @@ def _describe_suite(name: str, *, allow_plugins: bool = False) -> RenderableType
     for setting, configs in settings.items():
         at = ", ".join(map(str, configs[0].evaluation.epochs))
         table.add_row(Text(setting), str(configs[0].epochs), at, ", ".join(str(config.seed) for config in configs))
-    return Group(table, *map(_describe_folder, plan.folders))
+    files = [Text(f"It runs the Python file {printable(str(path))}, which did not run now.") for path in plan.files]
+    return Group(table, *files, *map(_describe_folder, plan.folders))
 
 
 def _describe_folder(folder: ImageFolder) -> RenderableType:

@@ -60,11 +60,6 @@ AllowArchitecture = Annotated[
 ]
 
 
-AllowPlugins = Annotated[
-    bool, typer.Option("--allow-plugins", help="Run the Python files that the suite names under plugins.")
-]
-
-
 def _refuse_password(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
     """Refuse a location with a password on the command line; the environment may hold one."""
     from gan_bench.tracking.uri import check_no_password

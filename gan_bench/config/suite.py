@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from gan_bench.config.design import Design
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
-from gan_bench.config.suite_file import FolderEntry, SuiteFile, TrialEntry, read
+from gan_bench.config.suite_file import FolderEntry, SuiteFile, SuiteSource, TrialEntry, read
 from gan_bench.config.trial import LIMITS, EvaluationConfig, Profile, Trial, TrialConfig
 from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, quoted
 from gan_bench.core.errors import SuiteError, UserError
@@ -42,7 +43,8 @@ class Plan:
         trials: Trials without repeats, in the order of the file, seed by seed.
         design: Which seeds verdicts are made at.
         folders: The user's own folders of images that the suite names.
-        plugins: The user's own files of parts, which have run.
+        files: The user's own files of parts.
+        plugins: The same, once they have run.
         text: The suite file, as it was read.
     """
 
@@ -53,6 +55,7 @@ class Plan:
     trials: tuple[Trial, ...]
     design: Design
     folders: tuple[ImageFolder, ...] = ()
+    files: tuple[Path, ...] = ()
     plugins: tuple[Source, ...] = ()
     text: str = field(default="", repr=False)
 
@@ -64,12 +67,17 @@ def suites_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "benchmarks"
 
 
-def find_suite(name: str) -> Path:
+def find_suite(suite: str | SuiteSource) -> SuiteSource:
     """Find a suite by name in ``benchmarks/`` of the current folder, then among those of gan_bench, or take a path.
+
+    A suite that a program made is returned as it is.
 
     Raises:
         SuiteError: There is none.
     """
+    if isinstance(suite, Mapping):
+        return suite
+    name = os.fspath(suite)
     if name.endswith((".yaml", ".yml")) or "/" in name:
         return Path(at_home(name))
     folders = [Path("benchmarks"), suites_folder()]
@@ -88,15 +96,25 @@ def find_suite(name: str) -> Path:
     raise SuiteError(f'unknown suite "{name}" ({did_you_mean(name, known)}); a path to a YAML file works too')
 
 
-def make_plan(path: Path, options: PlanOptions) -> Plan:
+def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = True) -> Plan:
     """Read a suite and expand it.
+
+    Args:
+        source: The suite.
+        options: What the command line adds.
+        run_plugins: Whether the plug-ins that the suite names run, if they may; a plan to look at needs none.
 
     Raises:
         SuiteError: The file is not a suite, a value cannot be, or there are too many trials.
         UserError: Nothing is left to run.
     """
-    suite, document = read(path)
-    plugins = _run_plugins(suite, document, allowed=options.allow_plugins)
+    suite, document = read(source)
+    files = tuple(_path(document, ("plugins", index), name) for index, name in enumerate(suite.plugins))
+    plugins: tuple[Source, ...] = ()
+    if run_plugins:
+        _check_allowed(suite, document, allowed=options.allow_plugins)
+        keep_plugins(files)
+        plugins = tuple(map(load_plugin, files))
     frame = Frame.of(suite, options, document)
     _check_count(suite, len(frame.seeds) * sum(1 for _ in combinations_of(options.changes)), document)
     templates = list(_templates(suite, frame, options, document))
@@ -106,7 +124,9 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
         known = trials.setdefault(trial.id, trial)
         if known is not trial and known.config != trial.config:
             names = f'"{clip(known.name, 200)}" and "{clip(trial.name, 200)}"'
-            raise SuiteError(f"{path}: the trials {names} have the same id {trial.id}; change a value or the version")
+            raise SuiteError(
+                f"{document.path}: the trials {names} have the same id {trial.id}; change a value or the version"
+            )
     chosen = [t for t in trials.values() if options.only is None or matches(t.name, options.only)]
     if not chosen:
         raise UserError(f'no trial of {suite.suite} matches --only "{options.only}"; --dry-run lists the names')
@@ -118,6 +138,7 @@ def make_plan(path: Path, options: PlanOptions) -> Plan:
         trials=tuple(chosen),
         design=frame.design,
         folders=tuple(_folder(document, name, entry) for name, entry in suite.datasets.items()),
+        files=files,
         plugins=plugins,
         text=document.text,
     )
@@ -128,12 +149,11 @@ def results_name(suite: str, options: PlanOptions) -> str:
     return f"{suite}{SET_MARK}" if options.changes else suite
 
 
-def _run_plugins(suite: SuiteFile, document: YamlDocument, *, allowed: bool) -> tuple[Source, ...]:
-    """Run the files of parts that a suite names; parts of other suites' files are forgotten.
+def _check_allowed(suite: SuiteFile, document: YamlDocument, *, allowed: bool) -> None:
+    """Refuse a suite that would run Python files unasked.
 
     Raises:
-        SuiteError: That was not allowed.
-        UserError: One of them fails.
+        SuiteError: It was not allowed.
     """
     if suite.plugins and not allowed:
         at = document.nearest(("plugins", 0), key=False)
@@ -141,9 +161,6 @@ def _run_plugins(suite: SuiteFile, document: YamlDocument, *, allowed: bool) -> 
             f"{at}: plugins[0]: the suite runs the Python file {quoted(suite.plugins[0])}; read it, then allow it with "
             "--allow-plugins"
         )
-    files = [_path(document, ("plugins", index), name) for index, name in enumerate(suite.plugins)]
-    keep_plugins(files)
-    return tuple(load_plugin(file) for file in files)
 
 
 def _check_count(suite: SuiteFile, seeds: int, document: YamlDocument) -> None:

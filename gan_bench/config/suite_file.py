@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag, ValidationError
 from pydantic_core import PydanticCustomError
@@ -26,7 +27,7 @@ from gan_bench.config.changes import (
 )
 from gan_bench.config.design import FEWEST, LOOKS, MARGIN, Design
 from gan_bench.config.trial import RESERVED_NAMES
-from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, quoted
+from gan_bench.config.yaml_document import MAX_DEPTH, Location, Plain, YamlDocument, as_yaml, clip, dotted, quoted
 from gan_bench.core.errors import SuiteError
 
 MAX_BYTES = 1 << 19
@@ -141,31 +142,41 @@ class SuiteFile(Strict):
         return Design.of_looks(self.looks or LOOKS, self.seeds or (), MARGIN if self.equivalence is None else margin)
 
 
-def parse(path: Path, text: str) -> tuple[SuiteFile, YamlDocument]:
+def parse(path: Path, text: str, *, is_file: bool = True) -> tuple[SuiteFile, YamlDocument]:
     """Validate the text of a suite file.
 
     Args:
         path: Named in errors.
         text: YAML.
+        is_file: Whether the text stands in that file, so that errors name line and column.
 
     Raises:
         SuiteError: It is not YAML, or not a suite.
     """
-    document = YamlDocument(path, text)
+    document = YamlDocument(path, text, is_file=is_file)
     if not isinstance(document.content, dict):
-        raise SuiteError(f"{path}:1:1: a suite is a mapping with the keys suite, version and trials")
+        raise SuiteError(
+            f"{document.nearest((), key=False)}: a suite is a mapping with the keys suite, version and trials"
+        )
     try:
         return SuiteFile.model_validate(document.content), document
     except ValidationError as error:
         raise SuiteError("\n".join(_messages(document, error))) from None
 
 
-def read(path: Path) -> tuple[SuiteFile, YamlDocument]:
-    """Read and validate a suite file.
+SuiteSource = Path | Mapping[str, Any]
+"""A suite: its file, or what would stand in it."""
+
+
+def read(source: SuiteSource) -> tuple[SuiteFile, YamlDocument]:
+    """Read and validate a suite.
 
     Raises:
         SuiteError: It cannot be read or is not valid.
     """
+    if isinstance(source, Mapping):
+        return _read_mapping(source)
+    path = source
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -180,6 +191,40 @@ def read(path: Path) -> tuple[SuiteFile, YamlDocument]:
         at = f"{path}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
         raise SuiteError(f"{at}: byte {error.start} is not UTF-8 text; save the file as UTF-8") from None
     return parse(path, text)
+
+
+def _read_mapping(source: Mapping[str, Any]) -> tuple[SuiteFile, YamlDocument]:
+    """Validate a suite that a program made; its relative paths start at the current folder.
+
+    Raises:
+        SuiteError: It is not valid.
+    """
+    return parse(Path("suite"), as_yaml(_plain(source, ())), is_file=False)
+
+
+def _plain(value: Any, place: Location) -> Plain:  # noqa: ANN401 - anything of a program
+    """Return a value of a program as YAML has it; paths are absolute, to mean the same wherever the suite is kept.
+
+    Raises:
+        SuiteError: YAML has no such value, or the values are too deep.
+    """
+    if len(place) > MAX_DEPTH:
+        raise SuiteError(f"suite: {dotted(place[:2])}: more than {MAX_DEPTH} levels; a suite needs 4")
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each, (*place, str(key))) for key, each in value.items()}
+    if hasattr(value, "tolist"):  # an array, or a number of one
+        return _plain(value.tolist(), place)
+    if isinstance(value, (list, tuple, range, set, frozenset)):
+        return [_plain(each, (*place, i)) for i, each in enumerate(value)]
+    if isinstance(value, (str, Path)):
+        is_path = place[:1] == ("plugins",) or (place[:1] == ("datasets",) and place[2:] == ("path",))
+        is_relative = is_path and str(value) and not str(value).startswith("~")
+        return os.path.abspath(value) if is_relative else str(value)  # noqa: PTH100 - a link stays one
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    raise SuiteError(
+        f"suite: {dotted(place)}: {quoted(value)} cannot stand in a suite; use numbers, text, lists and dicts"
+    )
 
 
 def _messages(document: YamlDocument, error: ValidationError) -> Iterator[str]:

@@ -105,13 +105,14 @@ class YamlDocument:
     Args:
         path: Named in errors.
         text: YAML.
+        is_file: Whether the text stands in that file, so that errors name line and column.
 
     Raises:
         SuiteError: The text is not YAML, is too large, or holds what the core schema does not have.
     """
 
-    def __init__(self, path: Path, text: str) -> None:
-        self.path, self.text = path, text
+    def __init__(self, path: Path, text: str, *, is_file: bool = True) -> None:
+        self.path, self.text, self._is_file = path, text, is_file
         self.keys: dict[Location, Mark] = {}
         self.values: dict[Location, Mark] = {}
         self._nodes = 0
@@ -123,7 +124,7 @@ class YamlDocument:
 
     def at(self, mark: Mark | None) -> str:
         """Return ``file:line:column`` of a mark."""
-        return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self.path)
+        return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark and self._is_file else str(self.path)
 
     def nearest(self, place: Location, *, key: bool) -> str:
         """Return ``file:line:column`` of a place, or of the closest thing around it that stands in the file."""
@@ -219,6 +220,23 @@ class YamlDocument:
 def _short_tag(node: yaml.Node) -> str:
     tag = str(node.tag)
     return quoted(f"!!{tag.removeprefix(_TAG)}" if tag.startswith(_TAG) else tag).strip("'\"")
+
+
+class _Dumper(yaml.SafeDumper):
+    """A dumper that quotes texts which the core schema would read as something else, such as ``1e-4``."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    kind = next(name for name, kind in _KINDS.items() if kind.pattern.match(text))
+    return dumper.represent_scalar(_TAG + "str", text, style=None if kind == "str" else '"')
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def as_yaml(content: Plain) -> str:
+    """Write plain values as YAML that ``YamlDocument`` reads back."""
+    return str(yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110))
 
 
 def dotted(place: Location) -> str:

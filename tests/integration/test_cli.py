@@ -143,6 +143,7 @@ BAD_CALLS = {
     "no data folder": (["run", "mnist", "--data", "{tmp}/nowhere"], "does not exist"),
     "empty data folder": (["run", "mnist", "--data", "{tmp}"], "cannot be read (No such file or directory)"),
     "unknown extractor": (["run", "digits", "--extractor", "lenet"], 'unknown extractor "lenet"'),
+    "unknown loss": (["run", "digits", "--set", "loss=hing"], 'unknown loss "hing" (did you mean "hinge"?)'),
     "unknown device": (["run", "digits", "--device", "tpu"], 'device "tpu" is unknown'),
     "unwritable results": (["run", "digits", "--results", "/proc/results"], "cannot be written"),
     "results is a file": (["run", "digits", "--results", "{tmp}/file"], "cannot be written"),

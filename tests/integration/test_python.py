@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -152,3 +153,29 @@ def test_runs_that_cannot_be(options, said, tmp_path):
     with pytest.raises(gb.UserError, match=said):
         gb.run("digits", results=tmp_path / "r", **options)
     assert not (tmp_path / "r").exists()
+
+
+def test_a_suite_can_be_a_dict_and_its_command_runs_the_same_trials(tmp_path):
+    suite = {
+        "suite": "mine",
+        "version": 1,
+        "trials": [{"recipe": "mnist-mlp-z100", "set": {"dataset": "digits"}, "sweep": {"lr": np.array([1e-4, 3e-4])}}],
+        "seeds": range(1),
+    }
+    run = gb.run(suite, results=tmp_path / "r", epochs=1, samples=16, executor="inline", no_estimate=True)
+    assert run.statuses() == {"done": 2}
+    command = json.loads((run.folder / "plan.json").read_text())["command"]
+    again = gan_bench(*shlex.split(command)[1:], "--no-tracking")
+    assert "2 finished, 0 to run" in again.stdout
+
+
+def test_a_wrong_name_is_found_before_a_folder_of_images_is_read(tmp_path):
+    """Reading may take minutes: here the folder is not even there."""
+    suite = {
+        "suite": "mine",
+        "version": 1,
+        "datasets": {"tiles": {"path": tmp_path / "nowhere", "size": 64}},
+        "trials": [{"recipe": "cats-dcgan", "set": {"dataset": "tiles", "loss": "hing"}}],
+    }
+    with pytest.raises(gb.UserError, match='unknown loss "hing"'):
+        gb.run(suite, results=tmp_path / "r")

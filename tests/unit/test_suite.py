@@ -16,6 +16,7 @@ from gan_bench.config.changes import parse_change
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.suite_file import parse
+from gan_bench.config.yaml_document import YamlDocument, as_yaml
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.run_options import RunOptions
 
@@ -465,3 +466,73 @@ def test_a_plug_in_in_nobody_s_home(tmp_path):
     path.write_text(RANDOM.replace("SWEEP", "lr: [1e-4]") + 'plugins: ["~nobody-of-that-name/x.py"]\n')
     with pytest.raises(SuiteError, match=r"plugins\[0\]: the home folder of"):
         make_plan(path, PlanOptions(allow_plugins=True))
+
+
+def a_suite(**changes):
+    return {
+        "suite": "mine",
+        "version": 1,
+        "trials": [{"recipe": "mnist-dcgan", "sweep": {"lr": (1e-4, 1e-5), "loss": ["hinge", "wgan"]}}],
+        "seeds": range(2),
+        **changes,
+    }
+
+
+def test_a_suite_as_a_dict_is_the_suite_of_its_file(tmp_path):
+    made = make_plan(a_suite(), PlanOptions())
+    kept = tmp_path / "suite.yaml"
+    kept.write_text(made.text)
+    read = make_plan(kept, PlanOptions())
+    assert [trial.id for trial in made.trials] == [trial.id for trial in read.trials]
+    assert len(made.trials) == 8
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), st.lists))
+def test_values_written_as_yaml_are_read_back(value):
+    text = as_yaml({"value": value})
+    try:
+        content = YamlDocument(Path("x"), text).content
+    except SuiteError as error:  # a character that no suite may have
+        assert "is not allowed" in str(error) or "too large or too deep" in str(error)
+        return
+    assert repr(content["value"]) == repr(value)
+
+
+@pytest.mark.parametrize("text", ["1e-4", "0.5", "12", "true", "null", "~", "", ".inf", "yes", "a: b", "- x", "# y"])
+def test_texts_stay_texts(text):
+    assert YamlDocument(Path("x"), as_yaml({"value": text})).content == {"value": text}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"version": "1"}, "suite: version: must be a whole number"),
+        ({"trials": [{"recipe": "nope"}]}, 'suite: trials[0].recipe: unknown recipe "nope"'),
+        ({"trials": [{"recipe": object()}]}, "cannot stand in a suite"),
+        ({"trials": [{"recipe": "mnist-dcgan", "sweep": {"learning_rate": [1]}}]}, 'did you mean "lr"?'),
+        ({"suite": "../x"}, "suite: suite: "),
+    ],
+)
+def test_a_dict_that_is_no_suite_is_refused_without_lines_and_columns(changes, said):
+    with pytest.raises(SuiteError) as caught:
+        make_plan(a_suite(**changes), PlanOptions())
+    assert said in str(caught.value)
+
+
+def test_paths_of_a_dict_start_at_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = make_plan(
+        a_suite(datasets={"mine": {"path": "tiles", "size": 28}, "home": {"path": "~/tiles", "size": 28}}, plugins=[]),
+        PlanOptions(),
+    ).text
+    content = YamlDocument(Path("x"), text).content
+    assert content["datasets"]["mine"]["path"] == str(tmp_path / "tiles")
+    assert content["datasets"]["home"]["path"] == "~/tiles"
+
+
+def test_a_plan_to_look_at_runs_no_plugin(tmp_path):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("raise SystemExit('it ran')")
+    made = make_plan(a_suite(plugins=[plugin]), PlanOptions(), run_plugins=False)
+    assert made.files == (plugin,)
+    assert made.plugins == ()
