@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -108,6 +109,40 @@ def test_the_ranking_shows_fid_and_nothing_scrolls_sideways(open_page, width):
         assert page.locator(".ranking th:visible").count() == 4
         page.get_by_role("button", name="All columns").click()
         assert page.locator(".ranking th:visible").count() > 8
+
+
+def test_on_a_phone_every_letter_of_a_plot_is_ten_pixels_high(open_page):
+    page = open_page(390)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    sizes = page.eval_on_selector_all(
+        "figure [role=img] > svg",
+        "all => all.flatMap(svg => [...svg.querySelectorAll('text')].map(text =>"
+        " parseFloat(getComputedStyle(text).fontSize) * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width))",
+    )
+    assert len(sizes) > 50
+    assert min(sizes) >= 9.95
+
+
+@pytest.mark.parametrize("width", [700, 1000, 1366, 1920])
+def test_columns_that_do_not_fit_are_behind_a_switch(open_page, width):
+    page = open_page(width)
+    box = page.locator(".ranking").first
+    fits = "box => box.scrollWidth <= box.clientWidth"
+    assert box.evaluate(fits)
+    few, switch = page.locator(".ranking th:visible").count(), page.get_by_role("button", name="All columns")
+    every = page.locator(".ranking th:not(.small)").count()
+    if few < every:
+        switch.click()
+        assert page.locator(".ranking th:visible").count() == every
+        assert switch.get_attribute("aria-pressed") == "true"
+        switch.click()
+        assert page.locator(".ranking th:visible").count() == few
+        page.set_viewport_size({"width": 2600, "height": 900})
+        page.wait_for_function(
+            "few => [...document.querySelectorAll('.ranking th')].filter(h => h.offsetWidth).length > few", arg=few
+        )
+    else:
+        assert not switch.is_visible()
 
 
 def test_the_answer_stands_first_with_where_it_comes_from(open_page):
@@ -232,6 +267,28 @@ def test_curves_can_be_explored(open_page):
     explorer.get_by_role("button", name="All settings").click()
     explorer.locator("select").nth(1).select_option(label="seconds of training")
     assert explorer.locator("[role=img]").get_attribute("aria-label").count("lr ") == 8
+
+
+def test_a_curve_has_no_value_beyond_its_end(chromium, report, tmp_path):
+    before, start, rest = report.read_text().partition('<script type="application/json" id="curves">')
+    text, end, after = rest.partition("</script>")
+    curves = json.loads(text)
+    for found in next(iter(curves.values()))["curves"].values():
+        found[0][1:] = [values[:2] for values in found[0][1:]]
+    shorter = tmp_path / "shorter.html"
+    shorter.write_text(before + start + json.dumps(curves) + end + after)
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(shorter.as_uri())
+    explorer = page.locator(".explorer")
+    explorer.scroll_into_view_if_needed()
+    over = explorer.locator(".u-over").bounding_box()
+    for share, ended in ((0.01, False), (0.99, True)):
+        page.mouse.move(over["x"] + share * over["width"], over["y"] + over["height"] / 2)
+        shown = [text for text in explorer.locator("fieldset output").all_inner_texts() if text]
+        assert len(shown) == 6
+        assert (shown[0] == "\N{EN DASH}") is ended
+        assert "\N{EN DASH}" not in shown[1:]
+    page.close()
 
 
 def test_a_trial_shows_grids_curves_and_scores(open_page):

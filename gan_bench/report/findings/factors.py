@@ -122,6 +122,21 @@ def factor_rows(
     return verdict_rows(shown, metrics, noise, design, beside)
 
 
+def leading_level(rows: pd.DataFrame, key: str) -> str:
+    """Return which of two levels is ahead over all recipes: that of the decided comparisons, else of most.
+
+    Args:
+        rows: Comparisons of the same two levels of a factor.
+        key: ``ratio`` or ``difference``, of the second level against the first.
+    """
+    first, second = str(rows["first_level"].iloc[0]), str(rows["second_level"].iloc[0])
+    sure = set(rows["winner"][rows["found"].isin(["decided", "probable"])])
+    if len(sure) == 1:
+        return str(sure.pop())
+    middle = 1 if key == "ratio" else 0
+    return second if 2 * int((rows[key] < middle).sum()) > len(rows) else first
+
+
 def _of_whole_seeds(side: Sides) -> Sides:
     """Count a seed only when all settings that are averaged have it: a later look must not judge a part of them."""
     recipe, first, second, pairs = side

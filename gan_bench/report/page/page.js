@@ -37,10 +37,26 @@ for (const input of document.querySelectorAll("[data-filter]")) {
   });
 }
 for (const button of document.querySelectorAll("[data-widen]")) {
-  button.addEventListener("click", () => {
-    const all = document.getElementById(button.dataset.widen).classList.toggle("all");
+  // the columns that fit: of those that nobody must see, the last are hidden first
+  const table = document.getElementById(button.dataset.widen), box = table.parentElement;
+  const rows = [...table.rows], heads = [...table.tHead.rows[0].cells];
+  const extra = heads.flatMap((head, i) => head.classList.contains("extra") ? [i] : []).reverse();
+  const show = (i, there) => { for (const row of rows) row.cells[i].hidden = !there; };
+  const narrow = matchMedia("(max-width:640px)");
+  let width = 0;
+  const fit = () => {
+    const all = table.classList.contains("all");
+    width = box.clientWidth;
+    for (const i of extra) show(i, true);
+    let left = 0;
+    if (!all && !narrow.matches) for (const i of extra) { if (table.offsetWidth <= box.clientWidth) break; show(i, false); left++; }
+    button.hidden = !(all || left || narrow.matches);
     button.setAttribute("aria-pressed", all);
-  });
+  };
+  button.addEventListener("click", () => { table.classList.toggle("all"); fit(); });
+  new ResizeObserver(() => { if (box.clientWidth && box.clientWidth !== width) fit(); }).observe(box);
+  addEventListener("beforeprint", () => { for (const i of extra) show(i, true); });
+  addEventListener("afterprint", fit);
 }
 
 // samples by epoch
@@ -131,9 +147,10 @@ function explorer(place) {
       where.textContent = i === null || i === undefined ? "" : `${x.selectedOptions[0].text}: ${number(u.data[0][i])}`;
       u.series.forEach((s, j) => {
         if (s.setting === undefined) return;
-        let value = null;
-        for (let k = i ?? -1; k >= 0 && value === null; k--) value = u.data[j][k];
-        outputs[s.setting].textContent = i === null || i === undefined || value === null ? "" : number(value);
+        if (i === null || i === undefined) { outputs[s.setting].textContent = ""; return; }
+        const values = u.data[j], there = v => v !== null, value = values.slice(0, i + 1).findLast(there);
+        const ended = !values.slice(i).some(there);  // between two looks the last one counts, beyond the end none
+        outputs[s.setting].textContent = value === undefined || ended ? "\u2013" : number(value);
       });
     }]}}) : undefined;
   }

@@ -223,6 +223,7 @@ def _table(table: Table) -> dict[str, Any]:
             "title": table.columns[i].title,
             "number": table.columns[i].kind != "text",
             "minor": table.columns[i].key not in NARROW,
+            "extra": not table.columns[i].vital,
         }
         for i in shown
     ]

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.report.findings.factors import AVERAGE_FACTOR, FACTORS, HELD
+from gan_bench.report.findings.factors import AVERAGE_FACTOR, FACTORS, HELD, leading_level
 from gan_bench.report.findings.tuning import HIGH, LOW, arms, best_of
 from gan_bench.report.page.curves import ACCENT, Style, best_first, style, styles, training_curves
 from gan_bench.report.study.study import Scored, Study, values_of
@@ -27,8 +27,10 @@ PANELS = 12
 """Most settings in one plot; the best by the primary measure are shown, and the plot says so."""
 LINES = 8
 ROWS = 30
-WRAP = 60
+WRAP = 26
 """Characters of a line beside a factor plot."""
+WIDTH = 4.25
+"""Inches of a plot. On a page 390 pixels wide its text of 9 points is then 10 pixels high."""
 _INK = "#010203"
 """Stands for the colour of text, and is replaced by the page's own."""
 _STYLE: dict[str, Any] = {
@@ -104,10 +106,10 @@ def _training_plots(study: Study) -> Iterator[Plot]:
                 if label in curves:
                     style = Style(known[label].colour, dash, "")
                     _band(axis, curves[label].groupby("epoch")[column], style, text)
-            axis.set_title(label, fontsize=8)
+            axis.set_title("\n".join(textwrap.wrap(label, WRAP + 8)), fontsize=9)
             if what == "outputs" and study.trials["probabilities"].all():
                 axis.set_ylim(-0.02, 1.02)
-        axes[0].legend(fontsize=8)
+        axes[0].legend()
         figure.supxlabel("epoch", fontsize=9)
         source = "epoch means; of up to 10 epochs, single steps"
         text = f"{title}, {source}; lines are means over seeds, bands their range. {_which(study, labels)}"
@@ -125,7 +127,7 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
 
     columns = min(3, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(3.2 * columns, 2.0 * rows + 0.3))
+    figure = Figure(figsize=(2.9 * columns, 2.1 * rows + 0.3))
     axes = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten()
     for unused in axes[count:]:
         unused.set_visible(False)
@@ -160,7 +162,7 @@ def _score_plots(scored: Scored) -> Iterator[Plot]:
         ("epochs", f"{measure} over epochs", "epoch"),
         ("seconds", f"{measure} over training time", "s"),
     ):
-        figure = _figure(6.4, 3.6)
+        figure = _figure(3.4)
         axis = figure.subplots()
         for label in labels:
             mine = found[found["label"] == label]
@@ -179,15 +181,13 @@ def _score_plots(scored: Scored) -> Iterator[Plot]:
                 )
         if real and min(real) > 0:
             axis.axhline(min(real), color=_INK, linewidth=0.8, linestyle=(0, (2, 2)))
-            axis.annotate(
-                "real", (1, min(real)), xycoords=("axes fraction", "data"), fontsize=8, ha="right", va="bottom"
-            )
+            axis.annotate("real", (1, min(real)), xycoords=("axes fraction", "data"), ha="right", va="bottom")
         axis.set_yscale("log")
         for level in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
             level(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
         axis.set_xlabel("epoch" if column == "epoch" else "seconds of training")
         axis.set_ylabel(f"{measure} (lower is better)")
-        figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
+        _legend(figure)
         text = f"{title}, {scored}; means over seeds{', bands their range' if column == 'epoch' else ''}."
         yield _finish(
             figure, scored.study, f"{primary}-{what}-{scored}", title, f"{text} {_which(scored.study, labels)}"
@@ -199,7 +199,7 @@ def _tuning_plot(scored: Scored) -> Iterator[Plot]:
     if not found or max(len(arm.values) for arm in found) < 2:
         return
     measure = MEASURES[primary_measure()].title
-    figure = _figure(6.4, 3.6)
+    figure = _figure(3.4)
     axis = figure.subplots()
     for place, arm in enumerate(found[:LINES]):
         mine = style(place)
@@ -214,7 +214,7 @@ def _tuning_plot(scored: Scored) -> Iterator[Plot]:
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_xlabel("random settings tried")
     axis.set_ylabel(f"lowest {measure}")
-    figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
+    _legend(figure)
     text = f"Lowest {measure} {scored} of so many random settings: median, and 10 % to 90 %."
     yield _finish(figure, scored.study, f"tuning-{scored}", "Best of k random settings", text)
 
@@ -232,33 +232,63 @@ def _factor_plots(scored: Scored, tables: list[Table]) -> Iterator[Plot]:
             continue
         of = f" The first {ROWS} of {len(rows)} comparisons." if len(rows) > ROWS else ""
         rows = rows.head(ROWS)
-        figure = _figure(6.4, 0.9 + 0.42 * len(rows))
-        axis = figure.subplots()
         key = "difference" if rows["ratio"].isna().any() else "ratio"
-        rows = rows.dropna(subset=[key])
-        places = np.arange(len(rows))[::-1]
-        for place, (_, row) in zip(places, rows.iterrows(), strict=True):
-            known = row[f"{key}_low"] is not None and not pd.isna(row[f"{key}_low"])
-            if known:
-                axis.plot([row[f"{key}_low"], row[f"{key}_high"]], [place, place], color=ACCENT, linewidth=2)
-            axis.plot([row[key]], [place], marker="o" if known else "x", color=ACCENT, markersize=5)
+        shown = list(_directed(rows.dropna(subset=[key]), key, turned=factor != "epochs"))
+        against = [each.levels for each in shown]
+        alike = len(set(against)) == 1  # then the axis names the levels, and leaves the rows their width
+        names = [each.recipe if alike else f"{each.recipe}: {each.levels}" for each in shown]
+        names = ["\n".join(textwrap.wrap(name, WRAP)) for name in names]
+        figure = _figure(0.9 + 0.12 * len(names) + 0.2 * sum(name.count("\n") + 1 for name in names))
+        axis = figure.subplots()
+        places = np.arange(len(shown))[::-1]
+        for place, each in zip(places, shown, strict=True):
+            if each.low is not None:
+                axis.plot([each.low, each.high], [place, place], color=ACCENT, linewidth=2)
+            axis.plot([each.value], [place], marker="x" if each.low is None else "o", color=ACCENT, markersize=5)
         axis.axvline(1 if key == "ratio" else 0, color=_INK, linewidth=0.8)
         if key == "ratio":
             _log_ratio(axis)
-        against = [f"{r['second_level']} against {r['first_level']}" for _, r in rows.iterrows()]
-        alike = len(set(against)) == 1  # then the axis names the levels, and leaves the rows their width
-        names = [r if alike else f"{r}: {levels}" for r, levels in zip(rows["recipe"], against, strict=True)]
-        long = max(map(len, names)) > WRAP
-        axis.set_yticks(places, ["\n".join(textwrap.wrap(name, WRAP)) for name in names], fontsize=6 if long else None)
-        axis.set_ylim(-0.6, len(rows) - 0.4)
+        axis.set_yticks(places, names)
+        axis.set_ylim(-0.6, len(shown) - 0.4)
         what, middle = ("ratio of", 1) if key == "ratio" else ("difference in", 0)
-        which = f", {against[0]}" if alike else ""
-        axis.set_xlabel(f"{what} {measure}{which} (left of {middle}: the first is better)")
+        which = against[0] if alike else "the first against the second"
+        figure.supxlabel(f"{what} {measure} (left of {middle}: better)\n{which}", fontsize=9)
         text = (
             f"Paired {measure} by {factor}, {scored}: {what} {measure}, with 95 % intervals over seeds; a cross has "
             f"fewer than three seeds.{of}"
         )
         yield _finish(figure, scored.study, f"factor-{factor}-{scored}", f"Effect of {factor} on {measure}", text)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """A comparison as it is drawn: the level that is ahead against the other, as the answer says it."""
+
+    recipe: str
+    levels: str
+    value: float
+    low: float | None
+    high: float | None
+
+
+def _directed(rows: pd.DataFrame, key: str, *, turned: bool) -> Iterator[_Compared]:
+    """Yield comparisons in the direction of the answer's sentence, each factor's levels the same way round.
+
+    Args:
+        rows: Comparisons of the second level with the first.
+        key: ``ratio`` or ``difference``.
+        turned: Whether the level that is ahead comes first; of epochs, the later does.
+    """
+    for (first, second), group in rows.groupby(["first_level", "second_level"], sort=False):
+        turn = turned and leading_level(group, key) == first
+        for _, row in group.iterrows():
+            known = row[f"{key}_low"] is not None and not pd.isna(row[f"{key}_low"])
+            seen = [row[key], row[f"{key}_low"], row[f"{key}_high"]] if known else [row[key]]
+            if turn:
+                seen = [1 / value if key == "ratio" else -value for value in seen]
+            low, high = sorted(seen[1:]) if known else (None, None)
+            levels = f"{first} against {second}" if turn else f"{second} against {first}"
+            yield _Compared(str(row["recipe"]), levels, seen[0], low, high)
 
 
 def _log_ratio(axis: Axes) -> None:
@@ -282,7 +312,7 @@ def _cost_plot(scored: Scored) -> Iterator[Plot]:
     if not labels:
         return
     known = styles(scored.study)
-    figure = _figure(6.4, 3.6)
+    figure = _figure(3.4)
     axis = figure.subplots()
     for row, done in scored.study.settings():
         if row["setting"] not in labels:
@@ -311,7 +341,7 @@ def _cost_plot(scored: Scored) -> Iterator[Plot]:
         axis.set_ylim(bottom=0)  # an interval may reach below, a distance does not
     axis.set_xlabel("seconds of training")
     axis.set_ylabel(f"{measure} at the end (lower is better)")
-    figure.legend(fontsize=7.5, loc="outside lower center", ncols=2)
+    _legend(figure)
     text = f"Final {measure} against training time, {scored}; bars are 95 % intervals over seeds, seconds are medians."
     yield _finish(
         figure,
@@ -325,10 +355,16 @@ def _cost_plot(scored: Scored) -> Iterator[Plot]:
 # -------------------------------------------------------------------------------------------------- drawing
 
 
-def _figure(width: float, height: float) -> Figure:
+def _figure(height: float) -> Figure:
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height))
+    return Figure(figsize=(WIDTH, height))
+
+
+def _legend(figure: Figure) -> None:
+    """Put what lines mean below the plot, in two columns where they fit."""
+    names = [text for axis in figure.axes for text in axis.get_legend_handles_labels()[1]]
+    figure.legend(loc="outside lower center", ncols=1 if max(map(len, names), default=0) > WRAP else 2)
 
 
 def _finish(figure: Figure, study: Study, what: str, title: str, description: str) -> Plot:
