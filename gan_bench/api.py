@@ -3,7 +3,7 @@
 >>> import tempfile
 >>> import gan_bench as gb
 >>> folder = tempfile.mkdtemp()
->>> run = gb.run("digits", results=folder, only="mlp", seeds=[0], epochs=2, samples=64, executor="inline")
+>>> run = gb.run("digits", results=folder, only="lr=0.0005", seeds=[0], epochs=2, samples=64, executor="inline")
 >>> run.statuses()
 {'done': 1}
 >>> tables = run.load()
@@ -215,13 +215,22 @@ def run(options: RunOptions) -> RunResult:
     return RunResult(code, options.folder / name)
 
 
-def compare(old: PathLike, new: PathLike, tolerance: float | None = None) -> Comparison:
+def compare(
+    old: PathLike, new: PathLike, tolerance: float | None = None, *, match: str = "auto", margin: float = 0.1
+) -> Comparison:
     """Compare two results folders, as ``gan-bench compare`` does.
 
+    Args:
+        old: The older folder.
+        new: The folder that may be worse.
+        tolerance: Relative change of FID that passes where seeds are too few for a test; by default by their spread.
+        match: ``trials``, ``settings``, fields of trials such as ``recipe,lr``, or ``auto``.
+        margin: Of settings: relative difference of FID that counts as none.
+
     Raises:
-        UserError: They have no trial in common.
+        UserError: They have nothing in common, or a field is unknown or does not tell settings apart.
     """
-    return compare_folders(_path(old), _path(new), tolerance)
+    return compare_folders(_path(old), _path(new), tolerance, match, margin)
 
 
 def generator(path: PathLike, *, average: bool = False, allow_plugins: bool = False, device: str = "cpu") -> Generator:

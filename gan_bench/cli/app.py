@@ -16,7 +16,6 @@ from gan_bench.cli.options import (
     ExperimentPrefix,
     FormatChoice,
     Kind,
-    MatchChoice,
     Results,
     Tables,
     TablesChoice,
@@ -125,11 +124,14 @@ def compare(
         ),
     ] = None,
     match: Annotated[
-        MatchChoice,
-        typer.Option(help="trials: the same suites again; settings: the same recipes, whatever suite or machine."),
-    ] = MatchChoice.TRIALS,
+        str,
+        typer.Option(
+            help="trials: the same suites again; settings: whatever suite, length or machine; or fields in which "
+            "settings must be equal, such as recipe,lr; auto: trials where there are any in common, else settings."
+        ),
+    ] = "auto",
     margin: Annotated[
-        float, typer.Option(min=0.001, max=10, help="With --match settings: relative difference that counts as none.")
+        float, typer.Option(min=0.001, max=10, help="Of settings: relative difference that counts as none.")
     ] = 0.1,
     form: Annotated[FormatChoice, typer.Option("--format", help="How the comparison is written.")] = FormatChoice.TEXT,
     out: Annotated[Path | None, typer.Option(help="File it is written to instead of the terminal.")] = None,
@@ -137,11 +139,8 @@ def compare(
     """Compare two results folders; exit code 1 when something got worse, 3 when something cannot be judged."""
     from gan_bench.cli.comparison import write_comparison
     from gan_bench.report.compare.comparison import compare as compare_folders
-    from gan_bench.report.compare.comparison import compare_settings
 
-    found = (
-        compare_settings(old, new, margin) if match is MatchChoice.SETTINGS else compare_folders(old, new, tolerance)
-    )
+    found = compare_folders(old, new, tolerance, match, margin)
     write_comparison(found, form, out)
     raise typer.Exit(found.exit_code)
 

@@ -30,13 +30,6 @@ class FormatChoice(StrEnum):
     MARKDOWN = "markdown"
 
 
-class MatchChoice(StrEnum):
-    """Values of ``compare --match``."""
-
-    TRIALS = "trials"
-    SETTINGS = "settings"
-
-
 class Kind(StrEnum):
     """What ``list`` can list."""
 

@@ -305,15 +305,16 @@ def setting_name(recipe: str, values: Mapping[str, Any], config: TrialConfig, *,
     for short, (g, d) in BOTH.items():
         if g in differs or d in differs:
             same = shown[g] == shown[d]
-            parts += [f"{short}={_text(shown[g])}"] if same else [f"{n}={_text(shown[n])}" for n in (g, d)]
+            parts += [f"{short}={plain(shown[g])}"] if same else [f"{n}={plain(shown[n])}" for n in (g, d)]
             differs = {name: value for name, value in differs.items() if name not in (g, d)}
-    parts += [f"{name}={_text(value)}" for name, value in differs.items()]
+    parts += [f"{name}={plain(value)}" for name, value in differs.items()]
     return ",".join([recipe, *parts])
 
 
-def _text(value: object) -> str:
-    if isinstance(value, tuple):
-        return "-".join(_text(item) for item in value)
+def plain(value: object) -> str:
+    """Write a value as names of settings have it: betas as ``0.5-0.999``."""
+    if isinstance(value, (tuple, list)):
+        return "-".join(plain(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

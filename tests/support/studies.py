@@ -41,7 +41,19 @@ def with_lr(trial, lr):
     )
 
 
-def write(results, trial, fid, *, setting=None, status=Status.DONE, draw_std=0.5, metric="fid", gain=50.0, **more):
+def write(
+    results,
+    trial,
+    fid,
+    *,
+    setting=None,
+    status=Status.DONE,
+    draw_std=0.5,
+    metric="fid",
+    gain=50.0,
+    generated=64,
+    **more,
+):
     """Write the record of a trial that never ran."""
     directory = RecordDirectory.of(results, trial)
     shown = replace(trial, setting=setting or trial.setting)
@@ -64,8 +76,8 @@ def write(results, trial, fid, *, setting=None, status=Status.DONE, draw_std=0.5
         ],
     )
     score = {
-        "name": f"{metric}[lenet-mnist-v1,train,64]", "metric": metric, "extractor": "lenet-mnist-v1",
-        "split": "train", "real": 64, "generated": 64, "std": None, "draw_std": draw_std,
+        "name": f"{metric}[lenet-mnist-v1,train,{generated}]", "metric": metric, "extractor": "lenet-mnist-v1",
+        "split": "train", "real": 64, "generated": generated, "std": None, "draw_std": draw_std,
     }  # fmt: skip
     others = [
         {**score, "name": f"{name}[lenet-mnist-v1,train,64]", "metric": name, "value": value}

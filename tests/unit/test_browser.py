@@ -116,8 +116,8 @@ def test_on_a_phone_every_letter_of_a_plot_is_ten_pixels_high(open_page):
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     sizes = page.eval_on_selector_all(
         "figure [role=img] > svg",
-        "all => all.flatMap(svg => [...svg.querySelectorAll('text')].map(text =>"
-        " parseFloat(getComputedStyle(text).fontSize) * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width))",
+        "all => all.flatMap(svg => [...svg.querySelectorAll('text')].map(text => parseFloat("
+        "getComputedStyle(text).fontSize) * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width))",
     )
     assert len(sizes) > 50
     assert min(sizes) >= 9.95

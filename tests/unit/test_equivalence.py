@@ -12,6 +12,8 @@ from scipy import stats
 from support.commands import gan_bench
 from support.studies import stored, with_lr, write
 
+from gan_bench.core.errors import UserError
+from gan_bench.report.compare.comparison import compare
 from gan_bench.report.compare.equivalence import equivalence_table, same_settings, welch
 
 FIRST = (3.9, 4.4, 4.1, 4.6, 4.0)
@@ -97,6 +99,61 @@ def test_scores_of_other_protocols_are_not_compared():
     assert same_settings(side((50.0, 51.0, 52.0)), fewer) == []
 
 
+def test_settings_that_are_equal_in_named_fields_are_compared_and_the_rest_is_listed():
+    changed = {"lr_g": 9e-4, "betas_g": (0.5, 0.999), "betas_d": (0.5, 0.999), "loss": "hinge"}
+    (row,) = same_settings(side((50.0, 51.0, 52.0)), side((60.0, 61.0, 62.0), **changed), fields=["recipe"])
+    assert set(row["differs"].split("; ")) == {
+        "lr_g: 0.0003 / 0.0009",
+        "betas_g: 0.9-0.999 / 0.5-0.999",
+        "betas_d: 0.9-0.999 / 0.5-0.999",
+        "loss: non_saturating / hinge",
+    }
+    assert row["verdict"] == "different"
+    assert same_settings(side((50.0, 51.0)), side((60.0, 61.0), lr_g=9e-4), fields=["recipe", "lr"]) == []
+    assert len(same_settings(side((50.0, 51.0)), side((60.0, 61.0), lr_d=3e-4), fields=["lr"])) == 1
+
+
+def test_named_fields_need_no_common_epoch():
+    (row,) = same_settings(side((50.0, 51.0, 52.0)), side((60.0, 61.0, 62.0), epochs=9), fields=["recipe"])
+    assert row["epochs"] is None or row["epochs"] > 0
+    assert "epochs trained: 2 / 9" in row["differs"]
+
+
+def test_fields_that_do_not_tell_settings_apart_are_refused_with_those_that_do():
+    two = [*side((50.0, 51.0)), *side((60.0, 61.0), lr_g=9e-4)]
+    with pytest.raises(
+        UserError, match=r"the newer folder has 2 settings that are equal in recipe;.*--match recipe,lr$"
+    ):
+        same_settings(side((50.0, 51.0)), two, fields=["recipe"])
+    assert len(same_settings(two, two, fields=["recipe", "lr_g"])) == 2
+    with pytest.raises(UserError, match='did you mean "lr"'):
+        same_settings(two, two, fields=["learning_rate"])
+
+
+def test_folders_without_a_common_trial_are_compared_by_setting(tmp_path):
+    for seed in range(3):
+        write(tmp_path / "old", digits_trial(seed), 50.0 + seed)
+        other = replace(digits_trial(seed), config=replace(digits_trial(seed).config, suite="another"))
+        write(tmp_path / "new", other, 50.2 + seed)
+    found = compare(tmp_path / "old", tmp_path / "new")
+    assert found.exit_code == 3, "a regression cannot be ruled out"
+    assert "no trial is in both folders" in found.unsure[0]
+    assert found.settings == {"equivalent": 1}
+    assert "suite: test / another" in found.tables[0].rows["differs"][0]
+    assert compare(tmp_path / "old", tmp_path / "new", match="settings").exit_code == 0
+    with pytest.raises(UserError, match="no trial in common"):
+        compare(tmp_path / "old", tmp_path / "new", match="trials")
+
+
+def test_settings_that_were_scored_otherwise_are_said_to_be(tmp_path):
+    for seed in range(2):
+        write(tmp_path / "old", digits_trial(seed), 50.0)
+        config = replace(digits_trial(seed).config, suite="another")
+        write(tmp_path / "new", replace(digits_trial(seed), config=config), 50.0, generated=50)
+    with pytest.raises(UserError, match="they were scored otherwise"):
+        compare(tmp_path / "old", tmp_path / "new")
+
+
 def test_the_table_says_which_margin_it_was_made_with():
     rows = same_settings(side((50.0, 51.0, 52.0)), side((50.0, 51.0, 52.0)), margin=0.25)
     assert "within a factor of 1.25" in equivalence_table(rows, 0.25).note
@@ -108,7 +165,7 @@ def test_the_command_says_how_many_are_the_same(tmp_path):
         other = replace(digits_trial(seed), config=replace(digits_trial(seed).config, suite="another"))
         write(tmp_path / "new", other, 50.2 + seed)
         write(tmp_path / "new", with_lr(digits_trial(seed), 9e-4), 20.0)
-    alone = gan_bench("compare", tmp_path / "old", tmp_path / "new")
+    alone = gan_bench("compare", tmp_path / "old", tmp_path / "new", "--match", "trials")
     matched = gan_bench("compare", tmp_path / "old", tmp_path / "new", "--match", "settings")
     assert "1 setting in common: 1 equivalent" in matched.stdout, matched.stderr
     assert matched.returncode == 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from gan_bench.report.compare.changes import (
     sentence,
     setting_changes,
 )
-from gan_bench.report.compare.equivalence import MARGIN, equivalence_table, same_settings
+from gan_bench.report.compare.equivalence import AUTO, EXACT, MARGIN, SETTINGS, equivalence_table, same_settings
 from gan_bench.report.study.frame import build_frames, group_key
 from gan_bench.report.study.studies import studies
 from gan_bench.report.study.table import Column, Table
@@ -79,7 +80,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as plain data; tables as rows of all digits."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "tables"}
+        plain = {f.name: getattr(self, f.name) for f in dataclass_fields(self) if f.name != "tables"}
         tables = {table.name: table.rows.astype(object).where(table.rows.notna(), None).to_dict("records")
                   for table in self.tables}  # fmt: skip
         counts = {"unchanged": dict(self.unchanged), "settings": self.settings and dict(self.settings)}
@@ -104,8 +105,53 @@ class Comparison:
             yield "verdict", "some changes cannot be judged" if self.unsure else "nothing got worse beyond noise"
 
 
-def compare(old: Path, new: Path, tolerance: float | None = None) -> Comparison:
+def compare(
+    old: Path, new: Path, tolerance: float | None = None, match: str = AUTO, margin: float = MARGIN
+) -> Comparison:
     """Compare two results folders.
+
+    Args:
+        old: The older folder.
+        new: The folder that may be worse.
+        tolerance: Relative change of the primary score that is tolerated where seeds are too few for a test; by default
+            what the spread over seeds says.
+        match: ``trials``, ``settings``, or fields of trials with commas between them, in which settings must be
+            equal; ``auto`` compares trials where the folders have any in common, else settings.
+        margin: Of settings: largest relative difference of the primary score that counts as none.
+
+    Raises:
+        UserError: One of them is no results folder, or they have nothing in common.
+    """
+    before, after = _Folder.read(old), _Folder.read(new)
+    if match in (EXACT, AUTO):
+        found = _compare_trials(before, after, tolerance)
+        if found:
+            return found
+        if match == EXACT:
+            raise UserError(f"{old} and {new} have no trial in common; compare results of the same suites")
+    fields = () if match in (AUTO, SETTINGS) else tuple(name.strip() for name in match.split(","))
+    compared = _compare_settings(before, after, margin, fields)
+    if not compared.tables and not compared.unsure:
+        raise UserError(f"{old} and {new} have no finished setting in common{_apart(before, after, fields)}")
+    if match != AUTO:
+        return compared
+    said = "no trial is in both folders, so settings were compared, of which none can be called worse"
+    return replace(compared, unsure=[said, *compared.unsure])
+
+
+def _apart(before: _Folder, after: _Folder, fields: tuple[str, ...]) -> str:
+    """Return how settings that both folders have were scored, where that is what separates them, or what to do."""
+    ways = [
+        sorted({str(name) for name in build_frames(side.trials).scores.get("protocol", ())})[:3]
+        for side in (before, after)
+    ]
+    if ways[0] and ways[1] and not set(ways[0]) & set(ways[1]):
+        return f": they were scored otherwise ({', '.join(ways[0])} / {', '.join(ways[1])})"
+    return "; name fewer fields with --match" if fields else "; --match recipe compares settings that differ in more"
+
+
+def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) -> Comparison | None:
+    """Compare the trials that two folders have in common; None where there are none.
 
     Trials are the same by suite, profile, and config without the suite's version. A setting got worse
 
@@ -118,17 +164,13 @@ def compare(old: Path, new: Path, tolerance: float | None = None) -> Comparison:
     the newer folder's plan does not have, as after a run with ``--only``, is named and is not worse.
 
     Args:
-        old: The older folder.
-        new: The folder that may be worse.
+        before: The older folder.
+        after: The folder that may be worse.
         tolerance: Relative change of the primary score that is tolerated where seeds are too few for a test. By
             default ``REACH`` standard errors of a difference, from the spread over seeds in the older folder and the
             noise of scoring, at least ``TOLERANCE``; where no setting has two seeds, changes up to a factor of two
             cannot be judged.
-
-    Raises:
-        UserError: One of them is no results folder, or they have no trial in common.
     """
-    before, after = _Folder.read(old), _Folder.read(new)
     left_out = [*before.faults.values(), *after.faults.values()]
     before, after = before.without(after.faults), after.without(before.faults)
     old_studies, new_studies = before.studies, after.studies
@@ -137,7 +179,7 @@ def compare(old: Path, new: Path, tolerance: float | None = None) -> Comparison:
     if not common and left_out:
         return Comparison([], worse=[], unsure=[_left_out(fault) for fault in left_out])
     if not common:
-        raise UserError(f"{old} and {new} have no trial in common; compare results of the same suites")
+        return None
     settings = setting_changes(old_studies, new_studies, tolerance)
     ended = [row for row in trials if row["verdict"]]
     shown = [row for row in settings if row["key"] == primary_measure() or row["verdict"] not in _UNCHANGED]
@@ -163,25 +205,23 @@ def compare(old: Path, new: Path, tolerance: float | None = None) -> Comparison:
     )
 
 
-def compare_settings(old: Path, new: Path, margin: float = MARGIN) -> Comparison:
+def _compare_settings(before: _Folder, after: _Folder, margin: float, fields: tuple[str, ...]) -> Comparison:
     """Compare the settings that two folders have in common, whatever their suites and machines are.
 
-    It asks another question than ``compare``: not what became worse of the same trials, but whether another machine, or
-    another suite, comes to the same. Nothing is worse then; what differs is listed.
+    It asks another question than ``_compare_trials``: not what became worse of the same trials, but whether another
+    machine, or another suite, comes to the same. Nothing is worse then; what differs is listed.
 
     Args:
-        old: One folder.
-        new: The other.
+        before: One folder.
+        after: The other.
         margin: Largest relative difference of the primary score that counts as none.
+        fields: In which settings must be equal; none for all that matter.
 
     Raises:
-        UserError: One of them is no results folder, or they have no setting in common.
+        UserError: A field is unknown, or does not tell settings apart.
     """
-    before, after = _Folder.read(old), _Folder.read(new)
     left_out = [_left_out(fault) for fault in (*before.faults.values(), *after.faults.values())]
-    rows = same_settings(before.trials, after.trials, margin)
-    if not rows and not left_out:
-        raise UserError(f"{old} and {new} have no finished setting in common; compare results of the same recipes")
+    rows = same_settings(before.trials, after.trials, margin, fields)
     counted = Counter(str(row["verdict"]) for row in rows)
     tables = [equivalence_table(rows, margin)] if rows else []
     return Comparison(tables, worse=[], unsure=left_out, settings=counted)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields as dataclass_fields
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from gan_bench.config.changes import BOTH, field_hint, plain
 from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.trial import LATER_DEFAULTS, TrialConfig
+from gan_bench.core.canonical import canonical_json
+from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.study.frame import build_frames, group_key
@@ -21,6 +26,10 @@ MARGIN = 0.1
 """Largest relative difference of the primary score that counts as none."""
 UNMATCHED = ("suite", "suite_version", "profile", "evaluation", "epochs")
 """Fields that the same training may differ in: what it is part of, when it was looked at, and how long it went on."""
+EXACT, SETTINGS, AUTO = "trials", "settings", "auto"
+"""Ways of matching: the same trials of the same suites; settings; the first where there are any, else the second."""
+_NAMED = 3
+"""Fields that an error proposes."""
 
 Judgement = Literal["equivalent", "different", "undecided", "not judged"]
 
@@ -58,31 +67,43 @@ def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, fl
 
 
 def same_settings(
-    before: Iterable[StoredTrial], after: Iterable[StoredTrial], margin: float = MARGIN
+    before: Iterable[StoredTrial], after: Iterable[StoredTrial], margin: float = MARGIN, fields: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """Compare the primary scores of settings that two folders have in common, at the last epoch both were scored at.
 
     Settings are the same when everything of their configs is but ``UNMATCHED``: a shorter training is the exact
-    beginning of a longer one. Seeds of two machines draw different noise, so they are not paired. Scores are compared
-    under the same protocol only.
+    beginning of a longer one. Where fields are named, settings are the same when these are, and what else differs is
+    listed; without a common epoch their last ones are compared. Seeds of two machines draw different noise, so they
+    are not paired. Scores are compared under the same protocol only.
+
+    Args:
+        before: Trials of one folder.
+        after: Trials of the other.
+        margin: Largest relative difference that counts as none.
+        fields: Names of fields, as suites have them; none for all but ``UNMATCHED``.
+
+    Raises:
+        UserError: A field is unknown, or a folder has several settings that are equal in the named fields.
 
     Returns:
         One row per setting and protocol: recipe, epoch, protocol, both sides' mean and number of seeds, the ratio of
         geometric means with its 95 % interval, the judgement, and what differs.
     """
-    first, second = _by_setting(before), _by_setting(after)
+    names = _expanded(fields)
+    first, second = (_by_setting(side, names, which) for side, which in ((before, "older"), (after, "newer")))
     rows = []
     for key in sorted(first.keys() & second.keys()):
         old, new = first[key], second[key]
         shared = old["values"].keys() & new["values"].keys()
-        if not shared:
+        if not shared and not names:
             continue
-        epoch = max(shared)
-        values = [np.array(list(side["values"][epoch].values())) for side in (old, new)]
+        ends = [max(shared or side["values"]) for side in (old, new)]
+        values = [np.array(list(side["values"][end].values())) for side, end in zip((old, new), ends, strict=True)]
+        apart = [] if shared else [f"scored at epoch: {ends[0]} / {ends[1]}"]
         row = {
             "recipe": printable(str(old["config"]["recipe"])),
             "dataset": printable(str(old["config"]["dataset"])),
-            "epochs": epoch,
+            "epochs": ends[0] if shared else None,
             "protocol": key[1],
             "old": float(values[0].mean()),
             "old_n": len(values[0]),
@@ -90,7 +111,7 @@ def same_settings(
             "new": float(values[1].mean()),
             "new_n": len(values[1]),
             "new_sd": float(values[1].std(ddof=1)) if len(values[1]) > 1 else None,
-            "differs": "; ".join(_differences(old, new)),
+            "differs": "; ".join([*apart, *_differences(old, new, named=bool(names))]),
         }
         rows.append(row | _judged(values[0], values[1], margin))
     return rows
@@ -104,8 +125,44 @@ def _judged(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], margin: f
     return {"ratio": ratio, "ratio_low": ratio_low, "ratio_high": ratio_high, "ratio_n": FEW, "verdict": verdict}
 
 
-def _by_setting(trials: Iterable[StoredTrial]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Gather primary scores of done trials by setting and protocol, then by epoch and seed."""
+def _expanded(fields: Sequence[str]) -> tuple[str, ...]:
+    """Return the fields of a config that names of suites stand for: ``lr`` is that of both networks.
+
+    Raises:
+        UserError: One is no field.
+    """
+    known = (*BOTH, *(field.name for field in dataclass_fields(TrialConfig) if field.name != "seed"))
+    for name in fields:
+        if name not in known:
+            hint = field_hint(name, known)
+            raise UserError(f'--match: "{name}" is neither trials, settings nor a field of trials ({hint})')
+    return tuple(field for name in fields for field in BOTH.get(name, (name,)))
+
+
+def _ambiguous(configs: list[Mapping[str, Any]], names: tuple[str, ...], which: str) -> UserError:
+    """Say that settings are told apart by fields that were not named."""
+    short = {field: name for name, both in BOTH.items() for field in both}
+    differ = [
+        short.get(field, field)
+        for field in configs[0]
+        if field not in ("seed", *UNMATCHED) and len({str(config.get(field)) for config in configs}) > 1
+    ]
+    named = ",".join(dict.fromkeys(short.get(name, name) for name in names))
+    more = ",".join([named, *list(dict.fromkeys(differ))[:_NAMED]])
+    return UserError(
+        f"the {which} folder has {len(configs)} settings that are equal in {named.replace(',', ', ')}; name what tells "
+        f"them apart, --match {more}"
+    )
+
+
+def _by_setting(
+    trials: Iterable[StoredTrial], names: tuple[str, ...], which: str
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Gather primary scores of done trials by setting and protocol, then by epoch and seed.
+
+    Raises:
+        UserError: Several settings are equal in the named fields.
+    """
     sound = [trial for trial in trials if trial.record and trial.record["status"] == "done"]
     frames = build_frames(sound)
     if frames.scores.empty:
@@ -116,9 +173,14 @@ def _by_setting(trials: Iterable[StoredTrial]) -> dict[tuple[str, str], dict[str
     for _, score in last.iterrows():
         trial = known[score["trial"]]
         config = trial.trial["config"]
+        whole = group_key(config, UNMATCHED)
+        key = canonical_json({name: config.get(name, LATER_DEFAULTS.get(name)) for name in names}) if names else whole
         entry = found.setdefault(
-            (group_key(config, UNMATCHED), str(score["protocol"])), {"config": config, "values": {}, "trials": {}}
+            (key, str(score["protocol"])), {"config": config, "values": {}, "trials": {}, "settings": {}}
         )
+        entry["settings"].setdefault(whole, config)
+        if len(entry["settings"]) > 1:
+            raise _ambiguous(list(entry["settings"].values()), names, which)
         if score["epoch"]:
             entry["values"].setdefault(int(score["epoch"]), {})[config["seed"]] = float(score["value"])
             entry["trials"][trial.trial["id"]] = trial
@@ -132,8 +194,14 @@ _ASKED: Mapping[str, Callable[[StoredTrial], object]] = {
 }
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the differences between two sides of a setting: suites, devices, lengths."""
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], *, named: bool) -> Iterator[str]:
+    """Yield the differences between two sides of a setting: suites, devices, lengths; of named fields, the others."""
+    a, b = (
+        side["config"] | {k: v for k, v in LATER_DEFAULTS.items() if k not in side["config"]} for side in (old, new)
+    )
+    for field in a if named else ():
+        if field not in ("seed", *UNMATCHED) and a[field] != b.get(field):
+            yield f"{field}: {printable(plain(a[field]))} / {printable(plain(b.get(field)))}"
     for what, of in _ASKED.items():
         sides = [
             " and ".join(dict.fromkeys(printable(str(of(trial))) for trial in side["trials"].values()))

@@ -242,7 +242,7 @@ def _factor_plots(scored: Scored, tables: list[Table]) -> Iterator[Plot]:
         axis = figure.subplots()
         places = np.arange(len(shown))[::-1]
         for place, each in zip(places, shown, strict=True):
-            if each.low is not None:
+            if each.low is not None and each.high is not None:
                 axis.plot([each.low, each.high], [place, place], color=ACCENT, linewidth=2)
             axis.plot([each.value], [place], marker="x" if each.low is None else "o", color=ACCENT, markersize=5)
         axis.axvline(1 if key == "ratio" else 0, color=_INK, linewidth=0.8)
