@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import matches
+from gan_bench.core.text import matches, without_places
 from gan_bench.records import schema
 from gan_bench.records.json_files import SEAL, object_text, read_file, read_known
 from gan_bench.records.layout import (
@@ -261,19 +260,5 @@ def _plan_text(suite: Path) -> bytes:
     """Return the plan with a command that says what was run and not where."""
     plan = read_known(suite / PLAN, schema.PLAN)
     if "command" in plan:
-        plan["command"] = _without_places(plan["command"])
+        plan["command"] = without_places(plan["command"])
     return object_text({key: value for key, value in plan.items() if key != SEAL}).encode()
-
-
-def _without_places(command: str) -> str:
-    """Return a ``gan-bench run`` command without its results folder, and with its suite's file for its path."""
-    try:
-        words, kept = iter(shlex.split(command)), list[str]()
-    except ValueError:  # no command of ours
-        return ""
-    for word in words:
-        if word == "--results":
-            next(words, None)
-        else:
-            kept.append(Path(word).name if word.endswith((".yaml", ".yml")) else word)
-    return shlex.join(kept)

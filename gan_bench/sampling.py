@@ -144,7 +144,12 @@ def _require_plugins(stored: _Stored, *, allowed: bool) -> None:
     name = stored.config.architecture
     part = stored.parts.get(f"architectures/{name}", {})
     if name not in ARCHITECTURES and part.get("path"):
-        file = Path(part["path"])
+        file = stored.record.path / part["path"]  # of a card beside it, else absolute
+        if not file.is_file():
+            raise UserError(
+                f"{stored.record.path} needs the code of the architecture {name}, {part['name']} with the SHA-256 "
+                f"{part['sha256'][:12]}; put it at {file}"
+            )
         if not allowed:
             raise UserError(
                 f"the architecture {name} is of the file {file}; read it, then allow it with --allow-plugins "

@@ -155,10 +155,13 @@ def card(
     license_name: Annotated[
         str | None, typer.Option("--license", help="Licence of the generator, for the metadata: mit, cc-by-4.0, ….")
     ] = None,
+    push: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="Upload it to this repository of a model hub.")
+    ] = None,
 ) -> None:
     """Write a setting's card for a model hub or a paper: scores with protocol, samples, generator, loading code."""
     from gan_bench.records.layout import WEIGHTS
-    from gan_bench.report.card.card import CARD, write_card
+    from gan_bench.report.card.card import CARD, CODE, missing_code, push_card, write_card
 
     folder = write_card(results, setting, out, license_name)
     has_generator = (folder / WEIGHTS).is_file()
@@ -166,6 +169,11 @@ def card(
         "its samples and its generator lie beside it" if has_generator else "these records hold no generator for it"
     )
     console().say(f"{folder / CARD}: the card; {beside}")
+    if file := missing_code(folder):
+        said = f"{file}, the code of its network, is gone or changed since: put what it was into {folder / CODE}"
+        console().say(said, style="yellow")
+    if push is not None:
+        console().say(f"uploaded to {push_card(folder, push)}")
 
 
 @app.command()

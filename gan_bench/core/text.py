@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from gan_bench.core.errors import UserError
 
@@ -89,3 +91,17 @@ def at_home(text: str) -> str:
     option, equals, value = text.partition("=") if text.startswith("--") else ("", "", text)
     is_home = value == "~" or value.startswith(("~/", f"~{os.sep}"))
     return f"{option}{equals}{os.path.expanduser(value)}" if is_home else text  # noqa: PTH111 - text, of options too
+
+
+def without_places(command: str) -> str:
+    """Return a ``gan-bench run`` command without its results folder, and with its suite's file for its path."""
+    try:
+        words, kept = iter(shlex.split(command)), list[str]()
+    except ValueError:  # no command of ours
+        return ""
+    for word in words:
+        if word == "--results":
+            next(words, None)
+        else:
+            kept.append(Path(word).name if word.endswith((".yaml", ".yml")) else word)
+    return shlex.join(kept)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from huggingface_hub import ModelCard
 from PIL import Image
+from support.commands import gan_bench
 from support.records import edit, reseal
 from support.suites import SMALL, train_small
 from typer.testing import CliRunner
@@ -145,3 +151,142 @@ def test_without_weights_it_shows_no_code(results, tmp_path):
     assert "hold no weights" in text
     assert "\n# no heading" not in text
     assert sorted(file.name for file in folder.iterdir()) == ["README.md", "samples.png"]
+
+
+OWN = """\
+import gan_bench as gb
+from torch import nn
+
+
+def generator(latent):
+    return nn.Sequential(nn.Linear(latent, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28)))
+
+
+def discriminator():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.Flatten(0))
+
+
+gb.ARCHITECTURES.register(
+    "tiny-of-a-card",
+    gb.Architecture(description="", image_shape=(1, 28, 28), generator=generator, discriminator=discriminator),
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Results of a network of one's own: the folder, the file, the results."""
+    folder = tmp_path_factory.mktemp("own-network")
+    (folder / "mine.py").write_text(OWN)
+    suite = {
+        "suite": "own",
+        "version": 1,
+        "plugins": [folder / "mine.py"],
+        "trials": [{"recipe": "mnist-mlp-z100", "set": {"architecture": "tiny-of-a-card", "dataset": "digits"}}],
+        "seeds": [0],
+        "evaluate": {"samples": 16, "epochs": [1]},
+    }
+    gb.run(suite, results=folder / "r", epochs=1, train_limit=64, allow_plugins=True, executor="inline")
+    return folder, folder / "mine.py", folder / "r"
+
+
+def test_a_card_of_an_own_network_carries_its_code_and_loads_elsewhere(own, tmp_path):
+    folder, file, results = own
+    moved = tmp_path / "elsewhere"
+    shutil.move(write_card(results, "best", tmp_path / "made"), moved)
+    for each in moved.iterdir():
+        assert str(folder).encode() not in each.read_bytes(), f"{each.name} names no place of this machine"
+    assert (moved / "architecture.py").read_bytes() == file.read_bytes()
+    refused = gan_bench("sample", moved, "--out", tmp_path / "images")
+    assert refused.returncode == 2
+    assert "--allow-plugins" in refused.stderr
+    hidden = file.rename(folder / "hidden.py")
+    try:
+        done = gan_bench("sample", moved, "--allow-plugins", "--images", "4", "--out", tmp_path / "images")
+    finally:
+        hidden.rename(file)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "images").glob("*.png"))) >= 4
+
+
+@pytest.mark.parametrize("change", ["edited", "removed"])
+def test_code_that_is_not_what_it_was_does_not_go_along_and_that_is_said(own, tmp_path, change):
+    _, file, results = own
+    file.unlink() if change == "removed" else file.write_text(OWN + "# another\n")
+    try:
+        done = gan_bench("card", "best", "--results", results, "--out", tmp_path / "card")
+    finally:
+        file.write_text(OWN)
+    assert "mine.py, the code of its network, is gone or changed" in done.stdout
+    assert not (tmp_path / "card" / "architecture.py").exists()
+    assert "is not here" in (tmp_path / "card" / "README.md").read_text()
+    with pytest.raises(UserError, match=r"needs the code of the architecture tiny-of-a-card, mine\.py"):
+        subprocess_load(tmp_path / "card")
+    (tmp_path / "card" / "architecture.py").write_text(OWN)
+    assert gan_bench("sample", tmp_path / "card", "--allow-plugins", "--out", tmp_path / "x").returncode == 0
+
+
+def subprocess_load(card):
+    """Load a card where its network is not known yet."""
+    done = gan_bench("sample", card, "--allow-plugins", "--out", card / "x")
+    if done.returncode:
+        raise UserError(done.stderr)
+
+
+def test_the_code_of_a_card_that_was_edited_does_not_run(own, tmp_path):
+    card = write_card(own[2], "best", tmp_path / "card")
+    (card / "architecture.py").write_text("raise SystemExit('it ran')\n")
+    done = gan_bench("sample", card, "--allow-plugins", "--out", tmp_path / "x")
+    assert done.returncode == 2
+    assert "is not what it was" in done.stderr
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of a model hub's interface as an upload of small files takes."""
+
+    taken: dict[str, bytes]
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/api/repos/create":
+            owner = json.loads(body).get("organization") or "me"
+            answer = {"url": f"http://{self.headers['Host']}/{owner}/digits-gan", "id": f"{owner}/digits-gan"}
+        elif self.path.endswith("/preupload/main"):
+            names = [each["path"] for each in json.loads(body)["files"]]
+            answer = {"files": [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]}
+        elif "/commit/" in self.path:
+            for line in map(json.loads, body.splitlines()):
+                if line["key"] == "file":
+                    self.taken[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+            answer = {"commitUrl": f"http://{self.headers['Host']}/me/digits-gan/commit/1", "commitOid": "1"}
+        else:  # it checks the metadata of a README
+            answer = {"errors": [], "warnings": []}
+        text = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+
+def test_a_card_is_pushed_to_a_hub(results, tmp_path):
+    Hub.taken = {}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    folder = tmp_path / "card"
+    folder.mkdir()
+    (folder / "secret.txt").write_text("a file of the user's own")
+    there = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_TOKEN": "hf_a_token"}
+    words = ("card", "lr=0.0002", "--results", results, "--out", folder, "--push", "me/digits-gan")
+    done = gan_bench(*words, env=there)
+    server.shutdown()
+    server.server_close()
+    assert done.returncode == 0, done.stderr
+    assert f"uploaded to http://127.0.0.1:{server.server_port}/me/digits-gan" in done.stdout
+    assert Hub.taken == {each.name: each.read_bytes() for each in folder.iterdir() if each.name != "secret.txt"}
+    away = gan_bench(*words, env=there)
+    assert away.returncode == 2
+    assert "was not uploaded to me/digits-gan" in away.stderr

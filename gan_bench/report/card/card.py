@@ -1,14 +1,18 @@
-"""A folder with the card of a setting, ready for a model hub: card, samples, generator."""
+"""A folder with the card of a setting, ready for a model hub: card, samples, generator, and the code of its network."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gan_bench.core.atomic import write_atomically
-from gan_bench.core.errors import UserError
-from gan_bench.records.json_files import read_file
-from gan_bench.records.layout import RECORD, RecordDirectory
-from gan_bench.records.reader import read_saved
+from gan_bench.core.errors import UserError, brief
+from gan_bench.core.text import plural, printable
+from gan_bench.records.json_files import SEAL, object_text, parse_object, read_file
+from gan_bench.records.layout import AVERAGE_WEIGHTS, ENVIRONMENT, RECORD, TRIAL, WEIGHTS, RecordDirectory
+from gan_bench.records.reader import StoredTrial, read_saved
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.card.text import MARK, SAMPLES, card_markdown, card_of
 from gan_bench.report.findings.find_setting import find_setting, require_sound
@@ -16,6 +20,10 @@ from gan_bench.report.study.studies import read_studies
 
 CARD = "README.md"
 """Hubs show a folder's README."""
+CODE = "architecture.py"
+"""What a card calls the file of a user's own network."""
+_GENERATOR = (WEIGHTS, AVERAGE_WEIGHTS, TRIAL, ENVIRONMENT, RECORD)
+"""What a generator is loaded from."""
 
 
 def write_card(results: Path, setting: str, out: Path | None = None, license_name: str | None = None) -> Path:
@@ -44,22 +52,110 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
     names = [file.name for file in _generator_files(record) if file.is_file()] if record.weights.is_file() else []
     shown = [f"{record.samples.name}/{grids[-1].name}"] if grids else []
     read_saved(stored.path, [*(name for name in names if name != RECORD), *shown])
+    files = _portable({name: read_file(stored.path / name) for name in names})
+    code = _code_of(stored) if names else None
+    if code is not None:
+        files[CODE] = code
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _make_room(folder, record)
         if grids:
             read_sample_grid(grids[-1]).save(folder / SAMPLES)
-        for name in names:
-            write_atomically(folder / name, read_file(stored.path / name))
-        write_atomically(folder / CARD, card_markdown(card_of(chosen, stored), license_name))
+        for name, content in files.items():
+            write_atomically(folder / name, content)
+        card = card_markdown(card_of(chosen, stored), license_name, CODE if code is not None else None)
+        write_atomically(folder / CARD, card)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out") from None
     return folder
 
 
+def missing_code(folder: Path) -> str:
+    """Return what the code of a card's network was called when it was trained, if the card needs it and has it not."""
+    if not (folder / ENVIRONMENT).is_file() or (folder / CODE).is_file():
+        return ""
+    parts = parse_object(folder / ENVIRONMENT, read_file(folder / ENVIRONMENT)).get("parts", {})
+    gone = [part["name"] for name, part in parts.items() if name.startswith("architectures/") and part.get("path")]
+    return printable(gone[0]) if gone else ""
+
+
+def push_card(folder: Path, repository: str) -> str:
+    """Upload a card to a repository of a model hub, which is made where it is not there.
+
+    The hub is huggingface.co, or what ``HF_ENDPOINT`` names; the token is that of ``hf auth login`` or ``HF_TOKEN``.
+
+    Args:
+        folder: The card.
+        repository: Its name there, ``owner/name``.
+
+    Returns:
+        Address of the repository.
+
+    Raises:
+        UserError: The library is not installed, or the hub does not take it.
+    """
+    try:
+        from huggingface_hub import CommitOperationAdd, HfApi
+    except ImportError:
+        raise UserError('--push needs huggingface_hub, which is not installed: pip install "gan_bench[hub]"') from None
+    files = [folder / name for name in (CARD, SAMPLES, CODE, *_GENERATOR) if (folder / name).is_file()]
+    api = HfApi(library_name="gan_bench")
+    try:
+        made = api.create_repo(repository, exist_ok=True)
+        operations = [CommitOperationAdd(path_in_repo=file.name, path_or_fileobj=file) for file in files]
+        api.create_commit(made.repo_id, operations, commit_message=f"Add {plural(len(files), 'file')} of a generator")
+    except Exception as error:  # of the network, of its libraries, or what the hub answers
+        raise UserError(
+            f"the card was not uploaded to {repository} ({brief(error)}); it stays in {folder}, try --push again"
+        ) from None
+    return str(made)
+
+
 def _generator_files(record: RecordDirectory) -> tuple[Path, ...]:
     """Return what a generator is loaded from; the end of its trial has the digests of the others."""
-    return record.weights, record.average_weights, record.trial, record.environment, record.record
+    return tuple(record.path / name for name in _GENERATOR)
+
+
+def _code_of(stored: StoredTrial) -> bytes | None:
+    """Return the file of a user's own network as it was trained with; None where none is needed, or it is gone."""
+    name = stored.trial["config"]["architecture"]
+    part: Mapping[str, Any] = stored.environment.get("parts", {}).get(f"architectures/{name}", {})
+    if not part.get("path"):
+        return None
+    try:
+        content = read_file(Path(str(part["path"])))
+    except (OSError, UserError):
+        return None
+    return content if hashlib.sha256(content).hexdigest() == part["sha256"] else None
+
+
+def _portable(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the files of a generator with names in the place of this machine's paths; the digests fit again."""
+    if ENVIRONMENT not in files or RECORD not in files:
+        return files
+    environment = parse_object(Path(ENVIRONMENT), files[ENVIRONMENT])
+    placeless = _without_paths(environment)
+    if placeless == environment:
+        return files
+    text = _sealed(placeless)
+    record = parse_object(Path(RECORD), files[RECORD])
+    if ENVIRONMENT in (record.get("files") or {}):
+        record["files"][ENVIRONMENT] = hashlib.sha256(text).hexdigest()
+    return {**files, ENVIRONMENT: text, RECORD: _sealed(record)}
+
+
+def _without_paths(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return JSON in which the sources of parts name no place of this machine."""
+    if isinstance(value, list):
+        return [_without_paths(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    is_file = {"path", "sha256"} <= value.keys() and isinstance(value["path"], str)
+    return {key: CODE if is_file and key == "path" else _without_paths(each) for key, each in value.items()}
+
+
+def _sealed(content: dict[str, Any]) -> bytes:
+    return object_text({key: value for key, value in content.items() if key != SEAL}).encode()
 
 
 def _make_room(folder: Path, record: RecordDirectory) -> None:
@@ -69,7 +165,7 @@ def _make_room(folder: Path, record: RecordDirectory) -> None:
         UserError: There are files of such names and no card: a record, or a user's README.
     """
     card = folder / CARD
-    names = (CARD, SAMPLES, *(file.name for file in _generator_files(record)))
+    names = (CARD, SAMPLES, CODE, *(file.name for file in _generator_files(record)))
     there = [name for name in names if (folder / name).exists()]
     is_card = card.exists() and MARK in card.read_text(encoding="utf-8", errors="replace")
     if there and not is_card:

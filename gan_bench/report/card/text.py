@@ -16,7 +16,7 @@ import yaml
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.recipes import RECIPES, Article
 from gan_bench.config.trial import LATER_DEFAULTS
-from gan_bench.core.text import duration, markdown_cell, plain_markdown, plural, printable
+from gan_bench.core.text import duration, markdown_cell, plain_markdown, plural, printable, without_places
 from gan_bench.records.layout import WEIGHTS, RecordDirectory
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
@@ -165,12 +165,13 @@ def _cost(setting: FinishedSetting, stored: StoredTrial) -> str:
 # ------------------------------------------------------------------------------------------- as Markdown
 
 
-def card_markdown(card: Card, license_name: str | None = None) -> str:
+def card_markdown(card: Card, license_name: str | None = None, code: str | None = None) -> str:
     """Write a card as Markdown behind its metadata.
 
     Args:
         card: The card.
         license_name: Licence of the generator; None leaves it out.
+        code: Name of the file beside it that holds a user's own network, if there is one.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -189,7 +190,8 @@ def card_markdown(card: Card, license_name: str | None = None) -> str:
         has_environment=record.environment.is_file(),
         samples_file=SAMPLES,
         weights_file=WEIGHTS,
-        plugin=part.get("path") if part else None,
+        plugin=part if part and part.get("path") else None,
+        code=code,
         rows=[_row(row) for row in card.scores],
         values=list(_values(card)),
         quick=card.setting.study.profile == "quick",
@@ -198,7 +200,7 @@ def card_markdown(card: Card, license_name: str | None = None) -> str:
         epochs=int(card.stored.record["epochs"]) if card.stored.record else 0,
         version=card.stored.environment.get("gan_bench", ""),
         year=str(card.stored.environment.get("started", ""))[:4],
-        command=card.setting.study.command,
+        command=without_places(card.setting.study.command or ""),
     )
     metadata = yaml.safe_dump(_metadata(card, license_name), sort_keys=False, allow_unicode=True)
     return f"---\n{metadata}---\n\n{text}"
