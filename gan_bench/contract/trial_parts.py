@@ -131,7 +131,7 @@ def loss_checks(entry: Loss, _name: str, _data: DataRoot) -> Iterator[tuple[str,
 
     def values() -> None:
         real, fake = (outputs(count).requires_grad_() for count in (8, 6))
-        losses = {"D": entry.discriminator(real, fake), "G": entry.generator(fake)}
+        losses = {"D": entry.discriminator(real, fake), "G": entry.of_generator(fake, lambda: real)}
         for role, loss in losses.items():
             require(tuple(loss.shape) == (3,), f"{role}'s loss of three trials is {tuple(loss.shape)}, not (3,)")
             require(bool(loss.isfinite().all()), f"{role}'s loss is not finite")
@@ -144,8 +144,9 @@ def loss_checks(entry: Loss, _name: str, _data: DataRoot) -> Iterator[tuple[str,
     def own() -> None:
         real, fake = outputs(8), outputs(6)
         for index in range(3):
-            pairs = ((entry.discriminator(real, fake)[index], entry.discriminator(real[index], fake[index])),
-                     (entry.generator(fake)[index], entry.generator(fake[index])))  # fmt: skip
+            r, f = real[index], fake[index]
+            both = entry.of_generator(fake, lambda: real)[index], entry.of_generator(f, lambda r=r: r)  # type: ignore[misc]
+            pairs = ((entry.discriminator(real, fake)[index], entry.discriminator(r, f)), both)
             require(all(torch.allclose(a, b) for a, b in pairs), "the loss of a trial depends on others beside it")
 
     def smooth() -> None:

@@ -27,7 +27,9 @@ class Loss:
         description: One line for people.
         source: Who proposed it.
         discriminator: D's loss from its outputs (..., N) for real and (..., M) for fake images.
-        generator: G's loss from D's outputs (..., M) for fake images.
+        generator: G's loss from D's outputs (..., M) for fake images; None where ``generator_of_both`` stands for it.
+        generator_of_both: G's loss from D's outputs (..., N) for real and (..., M) for fake images, as relativistic
+            losses need it. D looks at the real images once more then, so the reference engine trains it.
         smoothed: The same as ``discriminator`` with a third argument, the target of real images (below 1), or None
             where real images have no target.
         output: What D's output is: the ``logit`` of a probability, or a ``score`` without bounds. The record's
@@ -37,16 +39,36 @@ class Loss:
     description: str
     source: str
     discriminator: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor] | None = None
+    generator_of_both: Callable[[Tensor, Tensor], Tensor] | None = None
     smoothed: Callable[[Tensor, Tensor, float], Tensor] | None = None
     output: Literal["logit", "score"] = "logit"
+
+    def of_generator(self, outputs_fake: Tensor, outputs_real: Callable[[], Tensor]) -> Tensor:
+        """Return G's loss.
+
+        Args:
+            outputs_fake: (..., M) outputs of D for fake images.
+            outputs_real: Gives those for real images, (..., N); asked only by losses of both.
+        """
+        if self.generator_of_both is not None:
+            return self.generator_of_both(outputs_real(), outputs_fake)
+        assert self.generator is not None  # noqa: S101 - the registry refuses a loss without
+        return self.generator(outputs_fake)
 
     def mean_output(self, outputs: Tensor) -> Tensor:
         """Return the mean of D's output as people read it, (...) without gradient."""
         return mean_probability(outputs) if self.output == "logit" else outputs.detach().mean(-1)
 
 
-LOSSES: Registry[Loss] = Registry("loss", "losses", Loss)
+def _refusal(loss: Loss) -> str | None:
+    """Return what is wrong with a loss of somebody's own, or None."""
+    if (loss.generator is None) == (loss.generator_of_both is None):
+        return "G's loss is either generator, of fake outputs, or generator_of_both, of real and fake ones; give one"
+    return None
+
+
+LOSSES: Registry[Loss] = Registry("loss", "losses", Loss, refuse=_refusal)
 
 
 def discriminator_loss(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
@@ -114,6 +136,12 @@ def _wasserstein(scores_real: Tensor, scores_fake: Tensor) -> Tensor:
     return scores_fake.mean(-1) - scores_real.mean(-1)
 
 
+def _relativistic(outputs: Tensor, others: Tensor) -> Tensor:
+    """How much less real the first look than the others, pair by pair; where one side has fewer, so many pairs."""
+    n = min(outputs.shape[-1], others.shape[-1])
+    return F.softplus(others[..., :n] - outputs[..., :n]).mean(-1)
+
+
 def _minus_mean(scores_fake: Tensor) -> Tensor:
     return -scores_fake.mean(-1)
 
@@ -166,6 +194,16 @@ LOSSES.register(
         source="Arjovsky et al. 2017, algorithm 1",
         discriminator=_wasserstein,
         generator=_minus_mean,
+        output="score",
+    ),
+)
+LOSSES.register(
+    "relativistic",
+    Loss(
+        description="binary cross-entropy of the difference of D's outputs for a real and a fake image",
+        source="Jolicoeur-Martineau 2018, RSGAN, section 4.1; the base of R3GAN, Huang et al. 2024",
+        discriminator=_relativistic,
+        generator_of_both=lambda real, fake: _relativistic(fake, real),
         output="score",
     ),
 )

@@ -119,12 +119,12 @@ def update(pair: GANPairLike, batch: Batch, objective: Objective = ARTICLES, *, 
         with _frozen(discriminator.parameters()):
             if batch.z_g is not None:
                 fake = generator(batch.z_g)
-            loss_g = loss.generator(discriminator(fake))
+            loss_g = loss.of_generator(discriminator(fake), lambda: discriminator(batch.real))
             pair.optimizer_g.zero_grad()
             loss_g.sum().backward()  # type: ignore[no-untyped-call]
         pair.optimizer_g.step()
     else:
-        loss_g = loss.generator(outputs_fake)
+        loss_g = loss.of_generator(outputs_fake, lambda: outputs_real)
 
     statistics = (loss_d, loss_g, loss.mean_output(outputs_real), loss.mean_output(outputs_fake))
     return torch.stack([value.detach() for value in statistics], -1).double()

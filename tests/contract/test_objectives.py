@@ -29,6 +29,7 @@ VARIANTS = {
     "wgan": WGAN,
     "wgan-gp": {"loss": "wasserstein", "d_steps": 2, "gradient_penalty": 10, "betas_g": (0, 0.9), "betas_d": (0, 0.9)},
     "r1": {"r1_gamma": 10},
+    "relativistic": {"loss": "relativistic", "d_steps": 2},
     "smoothed": {"label_smoothing": 0.1},
     "smoothed least squares": {"loss": "least_squares", "label_smoothing": 0.2},
     "sgd": {"optimizer_g": "sgd", "optimizer_d": "sgd", "momentum": 0.9, "lr_g": 0.01, "lr_d": 0.01},
@@ -59,6 +60,10 @@ def paper_losses(name, target):
             lambda fake: -fake.mean(),
         ),
         "wasserstein": (lambda real, fake: -(real.mean() - fake.mean()), lambda fake: -fake.mean()),
+        "relativistic": (
+            lambda real, fake: -log(sigmoid(real - fake)).mean(),
+            lambda fake, real: -log(sigmoid(fake - real)).mean(),
+        ),
     }[name]
 
 
@@ -106,12 +111,13 @@ def transcription(config, engine, steps):
                 weight.data.clamp_(-config.weight_clip, config.weight_clip)
         if (step + 1) % config.d_steps == 0:
             made = fake if z_g is None else g(z_g)
-            loss_g = loss_of_g(d(made).squeeze(1))
+            seen_real = [d(x).squeeze(1).detach()] if config.loss == "relativistic" else []
+            loss_g = loss_of_g(d(made).squeeze(1), *seen_real)
             opt_g.zero_grad()
             loss_g.backward()
             opt_g.step()
         else:
-            loss_g = loss_of_g(out_fake)
+            loss_g = loss_of_g(out_fake, *([out_real] if config.loss == "relativistic" else []))
         row[1] = loss_g.item()
         seen.append(row)
     return torch.tensor(seen), g, d
@@ -151,6 +157,7 @@ def test_what_the_fast_engine_cannot_do_is_named():
         "wgan-gp": "gradient_penalty",
         "r1": "r1_gamma",
         "sgd": "optimizer_g=sgd",
+        "relativistic": "loss=relativistic",
     }
     assert unsupported(config_of("mnist-mlp-z100", spectral_norm=True)) == "spectral_norm"
 
@@ -251,8 +258,8 @@ def test_what_its_author_froze_stays_frozen(kind, monkeypatch):
 def test_a_loss_is_of_each_trial_and_scores_what_it_says(name):
     loss, source = LOSSES[name], torch.Generator().manual_seed(0)
     real, fake = torch.randn(3, 8, generator=source), torch.randn(3, 6, generator=source)
-    stacked = loss.discriminator(real, fake), loss.generator(fake)
-    alone = [[loss.discriminator(r, f), loss.generator(f)] for r, f in zip(real, fake, strict=True)]
+    stacked = loss.discriminator(real, fake), loss.of_generator(fake, lambda: real)
+    alone = [[loss.discriminator(r, f), loss.of_generator(f, lambda r=r: r)] for r, f in zip(real, fake, strict=True)]
     torch.testing.assert_close(torch.stack(stacked, 1), torch.tensor(alone))
     if loss.smoothed:
         torch.testing.assert_close(loss.smoothed(real, fake, 1.0), loss.discriminator(real, fake))

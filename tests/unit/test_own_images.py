@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from support.commands import gan_bench
 
 import gan_bench as gb
 from gan_bench.config.image_folder import ImageFolder, Transform
@@ -375,3 +376,33 @@ def test_a_longer_training_says_that_a_shorter_one_is_not_continued(tmp_path, ca
     assert "the same holds for 1 more trial" in said
     assert "from the start" not in run(2), "nothing is left to train"
     assert "from the start" not in run(1, (0, 1, 2)), "a shorter one is no continuation"
+
+
+def test_a_run_says_what_own_images_are_scored_with_and_so_do_its_tables(tmp_path):
+    """The extractor was chosen without a word, and a caption that says FID is read as Inception's."""
+    for name in ("a", "b"):
+        for i in range(24):
+            path = tmp_path / "tiles" / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.random.default_rng(i + 100 * (name == "b")).integers(0, 255, (28, 28), "uint8")).save(
+                path
+            )
+    suite = tmp_path / "s.yaml"
+    suite.write_text(
+        "suite: own\nversion: 1\ndatasets: {tiles: {path: ./tiles, size: 28, channels: 1}}\n"
+        "trials: [{recipe: mnist-mlp-z100, set: {dataset: tiles}}]\nevaluate: {samples: 16}\n"
+    )
+    words = ("run", suite, "--epochs", "1", "--seeds", "0,1", "--results", tmp_path / "r", "--no-tracking")
+    done = gan_bench(*words, "--executor", "inline")
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert said.count("tiles is scored with lenet-mnist-v1, a small classifier of MNIST digits") == 1
+    assert "is not that of papers" in said
+    (caption,) = [
+        line
+        for path in (tmp_path / "r" / "report" / "tables").glob("*settings*.tex")
+        for line in path.read_text().splitlines()
+        if line.startswith("\\caption")
+    ]
+    assert "papers report those of Inception{-}v3" in caption
+    assert "papers report those of Inception-v3" in (tmp_path / "r" / "report" / "report.html").read_text()

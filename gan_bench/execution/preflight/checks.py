@@ -19,7 +19,7 @@ from gan_bench.core.text import plural
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.metrics.evaluator import GRID
-from gan_bench.metrics.extractors import resolve
+from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.models.architectures import ARCHITECTURES, without_memory
 from gan_bench.models.losses import LOSSES
 from gan_bench.training.draws import steps_per_epoch
@@ -92,7 +92,7 @@ def _try_loss(config: TrialConfig) -> None:
         return
     real, fake = torch.zeros(2, requires_grad=True), torch.zeros(2, requires_grad=True)
     with calling(f'loss "{name}"'):
-        for what, value in (("D", loss.discriminator(real, fake)), ("G", loss.generator(fake))):
+        for what, value in (("D", loss.discriminator(real, fake)), ("G", loss.of_generator(fake, lambda: real))):
             if not isinstance(value, Tensor):
                 raise TypeError(f"{what}'s loss is a {type(value).__name__}, and must be a tensor")
             if value.shape != () or not value.is_floating_point():
@@ -100,7 +100,14 @@ def _try_loss(config: TrialConfig) -> None:
 
 
 def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
-    """Yield which trials the reference engine trains and why, and penalties that batch-norm makes doubtful."""
+    """Yield what own images are scored with, which trials the reference engine trains, and doubtful penalties."""
+    for name in dict.fromkeys(config.dataset for config in configs if config.evaluation.extractors == ("auto",)):
+        chosen = resolve(("auto",), DATASETS[name].channels, context.device)
+        if DATASETS[name].folder is not None and "inception" not in chosen:
+            yield (
+                f"{name} is scored with {chosen[0]}, a {EXTRACTORS[chosen[0]].description}: its FID ranks settings and "
+                "is not that of papers (extractors: [inception] in the suite, where its weights are)"
+            )
     if context.engine_choice == "auto":
         for why, count in Counter(filter(None, map(unsupported, configs))).items():
             yield f"{plural(count, 'trial')} by the reference engine: the fast one has no {why}"

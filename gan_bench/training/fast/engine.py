@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from gan_bench.config.trial import TrialConfig
 from gan_bench.models.dcgan import SequentialDiscriminator, SequentialGenerator
+from gan_bench.models.losses import LOSSES
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast import conv_layers
 from gan_bench.training.fast.flat_adam import FlatAdam
@@ -29,14 +30,20 @@ from gan_bench.training.step import Batch, GANPair, update
 def unsupported(config: TrialConfig) -> str | None:
     """Name what of a trial this engine cannot do, so that the reference engine trains it; None when it can do all.
 
-    Penalties differentiate gradients, which the replaced layers cannot; its Adam is the only optimizer it has; and
-    spectral norms replace the layers themselves.
+    Penalties differentiate gradients, which the replaced layers cannot; its Adam is the only optimizer it has;
+    spectral norms replace the layers themselves; and its G step shows D no real images.
     """
     for name, off in (("gradient_penalty", 0), ("r1_gamma", 0), ("spectral_norm", False),
                       ("optimizer_g", "adam"), ("optimizer_d", "adam")):  # fmt: skip
         if getattr(config, name) != off:
             return name if off in (0, False) else f"{name}={getattr(config, name)}"
+    if LOSSES[config.loss].generator is None:
+        return f"loss={config.loss}"
     return None
+
+
+def _no_real_images() -> Tensor:
+    raise AssertionError("losses that look at real images in the G step are the reference engine's")
 
 
 class FastStep(Protocol):
@@ -118,7 +125,7 @@ class LinearStep:
         outputs = self._d.forward(images)
         statistics, slope = self._slope_d(outputs, n)
         if not g_step:
-            statistics[1] = loss.generator(outputs[n:, 0])
+            statistics[1] = loss.of_generator(outputs[n:, 0], lambda: outputs[:n, 0])
         self._d.backward(slope, weights=True, inputs=False)
         self._adam_d.step()
         self._objective.clip([self._adam_d.weights])
@@ -154,7 +161,7 @@ class LinearStep:
         if not self._bce:
             with torch.enable_grad():
                 leaf = outputs.detach().clone().requires_grad_()
-                loss_g = self._objective.loss.generator(leaf[:, 0])
+                loss_g = self._objective.loss.of_generator(leaf[:, 0], _no_real_images)
                 (slope,) = torch.autograd.grad(loss_g, leaf)
             return loss_g.detach(), slope
         slope = torch.sub(torch.sigmoid(outputs), 1, out=self._slope[: len(outputs)]).div_(len(outputs))
