@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from gan_bench.cli.app import app
+from gan_bench.cli.new import skeleton
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.recipes import RECIPES
@@ -254,6 +255,11 @@ def suite_list() -> str:
     return table(["suite", "trials (quick)", "what it asks"], rows)
 
 
+def skeleton_block(kind: str) -> str:
+    """Return what ``gan-bench new`` writes for a part of a kind."""
+    return f'```python title="my_{kind}.py"\n{skeleton(kind, f"my_{kind}")}```\n'
+
+
 def used_in(recipe: str) -> str:
     """Return the recipe of an article with the suites that train it."""
     suites = [
@@ -270,7 +276,13 @@ PAGES = {
     "reference/commands.md": commands_page,
 }
 _PART = re.compile(r"(<!-- generated: ([a-z]+)(?: ([\w-]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
-_PARTS = {"articles": article_list, "recipe": recipe_table, "suites": suite_list, "used": used_in}
+_PARTS = {
+    "skeleton": skeleton_block,
+    "articles": article_list,
+    "recipe": recipe_table,
+    "suites": suite_list,
+    "used": used_in,
+}
 
 
 def generated() -> Iterator[tuple[Path, str]]:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from gan_bench.data.datasets import Dataset as Dataset
     from gan_bench.metrics.extractors import EXTRACTORS as EXTRACTORS
     from gan_bench.metrics.extractors import ExtractorEntry as ExtractorEntry
+    from gan_bench.metrics.features import Features as Features
+    from gan_bench.metrics.measures.base import Estimate as Estimate
+    from gan_bench.metrics.measures.base import FeatureMetric as FeatureMetric
+    from gan_bench.metrics.measures.base import MeasureSetup as MeasureSetup
     from gan_bench.models.architectures import ARCHITECTURES as ARCHITECTURES
     from gan_bench.models.architectures import Architecture as Architecture
     from gan_bench.models.dcgan import SequentialDiscriminator as SequentialDiscriminator
@@ -47,6 +51,8 @@ _HOMES = {
     "gan_bench.core.errors": ("UserError",),
     "gan_bench.data.datasets": ("DATASETS", "Dataset"),
     "gan_bench.metrics.extractors": ("EXTRACTORS", "ExtractorEntry"),
+    "gan_bench.metrics.features": ("Features",),
+    "gan_bench.metrics.measures.base": ("FeatureMetric", "Estimate", "MeasureSetup"),
     "gan_bench.models.architectures": ("ARCHITECTURES", "Architecture"),
     "gan_bench.models.dcgan": ("SequentialGenerator", "SequentialDiscriminator"),
     "gan_bench.models.losses": ("LOSSES", "Loss"),

@@ -16,6 +16,7 @@ from gan_bench.cli.options import (
     ExperimentPrefix,
     FormatChoice,
     Kind,
+    NewKind,
     Results,
     Tables,
     TablesChoice,
@@ -221,6 +222,24 @@ def show(
     from gan_bench.cli.describe import describe
 
     console().print(describe(name), highlight=False)
+
+
+@app.command()
+def new(
+    kind: Annotated[NewKind, typer.Argument(help="What it is.")],
+    name: Annotated[str, typer.Argument(help="What it will be called, such as wide-hinge.")],
+    out: Annotated[Path, typer.Option(help="Folder it goes to.")] = Path(),
+) -> None:
+    """Write a file to begin a part or a suite of your own with; it passes check and runs as it is."""
+    from gan_bench.cli.new import write_new
+
+    lines, written = console(), write_new(kind.value, name, out)
+    for path in written:
+        lines.say(f"{path}: written")
+    allow = "" if kind is NewKind.SUITE else " --allow-plugins"
+    if kind is not NewKind.SUITE:
+        lines.say(f"check it with `gan-bench check {written[0]}`")
+    lines.say(f"train with it: `gan-bench run {written[-1]}{allow}`")
 
 
 @app.command()

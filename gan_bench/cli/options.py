@@ -30,6 +30,17 @@ class FormatChoice(StrEnum):
     MARKDOWN = "markdown"
 
 
+class NewKind(StrEnum):
+    """What ``new`` writes."""
+
+    ARCHITECTURE = "architecture"
+    LOSS = "loss"
+    DATASET = "dataset"
+    MEASURE = "measure"
+    EXTRACTOR = "extractor"
+    SUITE = "suite"
+
+
 class Kind(StrEnum):
     """What ``list`` can list."""
 

@@ -206,6 +206,9 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
         ]
         drawn = tuple(name for name in _both(_drawn(entry)) if name not in asked[0])
         for changes in ({**each, **given} for each in _expand(entry, where) for given in asked):
+            folder = suite.datasets.get({**values, **changes}["dataset"])
+            if folder and "image_size" not in changes:
+                changes["image_size"] = folder.size
             try:
                 _check_betas({**values, **changes}, changes)
                 config = _config(suite, results_name(suite.suite, options), recipe.name, {**values, **changes}, frame)

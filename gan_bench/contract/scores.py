@@ -22,6 +22,8 @@ def extractor_checks(entry: ExtractorEntry, name: str, _data: DataRoot) -> Itera
         extractor = entry.load(CPU)
         require(extractor.name == name, f'it calls itself "{extractor.name}"')
         require(len(extractor.sha256) == 64, "its sha256 has not 64 digits")
+        where = getattr(extractor, "device", None)
+        require(where == CPU, f"its device is {where}, and not the one it was loaded for")
         source = torch.Generator().manual_seed(0)
         for shape in ((5, 1, 28, 28), (5, 3, 32, 32), (2, 3, 64, 64)):
             images = torch.randint(0, 256, shape, generator=source, dtype=torch.uint8)

@@ -15,7 +15,8 @@ from gan_bench.config.recipes import RECIPES, chosen
 from gan_bench.contract.check import check_part
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.data.datasets import DATASETS
-from gan_bench.metrics.extractors import EXTRACTORS
+from gan_bench.metrics.extractors import EXTRACTORS, ExtractorEntry
+from gan_bench.metrics.features import Features
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.models.losses import LOSSES
 
@@ -123,6 +124,18 @@ def test_mistakes_of_losses(changes, said, part):
     assert any(said in fault for fault in part("losses", replace(LOSSES["non_saturating"], **changes)))
 
 
+def test_an_extractor_says_where_it_is(part):
+    class Lost:
+        name, sha256, feature_dim, classes = "mine", "0" * 64, 2, 2
+
+        def __call__(self, images):
+            flat = images.flatten(1).float()
+            return Features(flat[:, :2], flat[:, 2:4])
+
+    made = ExtractorEntry(description="", channels=None, load=lambda device: Lost())
+    assert any("its device is None" in fault for fault in part("extractors", made))
+
+
 def growing():
     reads = iter(range(100))
 
@@ -156,6 +169,7 @@ def test_mistakes_of_extractors(part):
 
         class Normalising:
             name, sha256, feature_dim, classes = "mine", inner.sha256, inner.feature_dim, inner.classes
+            device = inner.device
 
             def __call__(self, images):
                 seen = inner(images)

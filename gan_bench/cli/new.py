@@ -1,0 +1,77 @@
+"""``new``: a file to begin a part or a suite of one's own with, which passes ``check`` and runs as it is."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+
+from gan_bench.core.errors import UserError
+
+_SUITE = """\
+suite: NAME
+version: 1
+plugins: [./FILE]
+trials:
+  - recipe: mnist-mlp-z100
+    set: {SET}
+evaluate: {EVALUATE}
+"""
+_USED = {
+    "architecture": "architecture: NAME, dataset: digits",
+    "loss": "loss: NAME, dataset: digits",
+    "dataset": "dataset: NAME",
+    "measure": "dataset: digits",
+    "extractor": "dataset: digits",
+}
+"""How a suite uses a part of each kind."""
+
+
+def skeleton(kind: str, name: str) -> str:
+    """Return the file that a part or a suite begins with.
+
+    Args:
+        kind: architecture, loss, dataset, measure, extractor or suite.
+        name: What it will be called.
+    """
+    text = (resources.files("gan_bench.cli") / "skeletons" / f"{kind}.txt").read_text(encoding="utf-8")
+    return text.replace("NAME", name)
+
+
+def suite_for(kind: str, name: str, file: str) -> str:
+    """Return a suite that trains with a part."""
+    samples = "epochs: [1], samples: 1000"
+    evaluate = f"{samples}, extractors: [{name}]" if kind == "extractor" else samples
+    text = _SUITE.replace("SET", _USED.get(kind, "")).replace("EVALUATE", evaluate)
+    return text.replace("NAME", name).replace("FILE", file)
+
+
+def write_new(kind: str, name: str, folder: Path) -> list[Path]:
+    """Write what a part begins with, and a suite that trains with it; of a suite, the suite alone.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: The name is none, or a file is there.
+    """
+    pattern = r"[a-z][a-z0-9_]*" if kind == "measure" else r"[a-z][a-z0-9_-]*"
+    if not re.fullmatch(pattern, name) or len(name) > 64:
+        may = "letters, digits and _" if kind == "measure" else "letters, digits, - and _"
+        raise UserError(f'"{name}" cannot name a {kind}; begin with a small letter, and use small {may}')
+    file = folder / f"{name.replace('-', '_')}.py"
+    suite = folder / f"{name}.yaml"
+    if kind == "suite":
+        texts = {suite: skeleton(kind, name)}
+    else:
+        texts = {file: skeleton(kind, name), suite: suite_for(kind, name, file.name)}
+    there = [path for path in texts if path.exists()]
+    if there:
+        raise UserError(f"{there[0]} is there already, and stays as it is; choose another name")
+    try:
+        for path, text in texts.items():
+            with path.open("x", encoding="utf-8") as out:
+                out.write(text)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out") from None
+    return list(texts)

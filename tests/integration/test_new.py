@@ -1,0 +1,58 @@
+"""What ``new`` writes keeps the contract of its kind and trains as it is."""
+
+from __future__ import annotations
+
+import pytest
+from support.commands import gan_bench
+
+KINDS = ("architecture", "loss", "dataset", "measure", "extractor")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_part_begins_with_passes_its_checks_and_trains(kind, tmp_path):
+    name = f"my_{kind}"
+    made = gan_bench("new", kind, name, "--out", tmp_path)
+    assert made.returncode == 0, made.stderr
+    checked = gan_bench("check", tmp_path / f"{name}.py")
+    assert checked.returncode == 0, checked.stdout
+    assert "every part keeps its contract" in checked.stdout
+    words = ("--epochs", "1", "--samples", "40", "--train-limit", "128", "--seeds", "0", "--no-tracking")
+    suite = tmp_path / f"{name}.yaml"
+    done = gan_bench("run", suite, "--allow-plugins", "--results", tmp_path / "r", *words, "--executor", "inline")
+    assert done.returncode == 0, done.stderr + done.stdout
+    (evaluations,) = (tmp_path / "r").glob("*/*/evaluations.jsonl")
+    if kind in ("measure", "extractor"):
+        assert name in evaluations.read_text()
+
+
+def test_a_new_suite_is_one(tmp_path):
+    assert gan_bench("new", "suite", "mine", "--out", tmp_path).returncode == 0
+    shown = gan_bench("run", tmp_path / "mine.yaml", "--dry-run", "--no-estimate", "--results", tmp_path / "r")
+    assert shown.returncode == 0, shown.stderr
+    assert "10 trials" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("loss", "../x"), 'error: "../x" cannot name a loss'),
+        (("measure", "my-measure"), 'error: "my-measure" cannot name a measure'),
+        (("suite", "Mine"), 'error: "Mine" cannot name a suite'),
+        (("nothing", "mine"), "nothing"),
+    ],
+)
+def test_names_that_cannot_be(words, said, tmp_path):
+    done = gan_bench("new", *words, "--out", tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_there_stays(tmp_path):
+    kept = tmp_path / "mine.py"
+    kept.write_text("mine = 1\n")
+    done = gan_bench("new", "loss", "mine", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "stays as it is" in done.stderr
+    assert kept.read_text() == "mine = 1\n"
+    assert list(tmp_path.iterdir()) == [kept]
