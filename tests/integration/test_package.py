@@ -103,7 +103,24 @@ def test_the_package_works_where_no_checkout_is(wheel, tmp_path):
     assert run("-c", "import gan_bench; print(gan_bench.__file__)").startswith(str(tmp_path / "site"))
     listed = run("-m", "gan_bench", "list", "suites")
     assert all(path.stem in listed for path in (ROOT / "benchmarks").glob("*.yaml"))
-    run("-m", "gan_bench", "run", "digits", "--only", "lr=0.0005", "--epochs", 1, "--seeds", 0, "--no-tracking")
+    run("-m", "gan_bench", "run", "digits", "--only", "lr=0.001", "--epochs", 1, "--seeds", 0, "--no-tracking")
     assert (tmp_path / "elsewhere" / "results" / "report" / "report.html").exists()
     assert "digits" in run("-m", "gan_bench.report", "results", "--no-html")
     run("-m", "gan_bench", "verify", "results")
+
+
+def test_a_container_does_not_run_as_root_and_takes_nothing_along_unasked():
+    lines = (ROOT / "Containerfile").read_text().splitlines()
+    last = max(i for i, line in enumerate(lines) if line.startswith("FROM"))
+    (user,) = [line.split()[1] for line in lines[last:] if line.startswith("USER")]
+    assert user.split(":")[0] not in ("0", "root")
+    copied = {
+        name
+        for line in lines[:last]
+        if line.startswith("COPY")
+        for name in line.split()[1:-1]
+        if not name.startswith("-")
+    }
+    kept = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert kept[0] == "*", "what is not named stays outside: records, data, .git, environments"
+    assert {line[1:] for line in kept if line.startswith("!")} == copied
