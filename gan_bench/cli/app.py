@@ -93,6 +93,33 @@ def run(
     raise typer.Exit(run_suite(options, console(), all_tables=tables is TablesChoice.ALL))
 
 
+@app.command(name="try")
+def try_(
+    images: Annotated[Path, typer.Argument(help="Folder or zip file of images.")],
+    out: Annotated[Path | None, typer.Option(help="The suite to write \\[default: NAME.yaml here].")] = None,
+    results: Results = Path("results"),
+    look: Annotated[bool, typer.Option("--look", help="Look and propose; train nothing.")] = False,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the page in the browser.")] = False,
+    no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Leave MLflow out.")] = False,
+) -> None:
+    """From a folder of images to a first answer: look at it, propose a suite with reasons, train a little, show."""
+    from gan_bench.cli.try_folder import open_page, try_folder
+
+    lines = console()
+    suite, _ = try_folder(images, out, lines)
+    if look:
+        lines.say(f"train with it: `gan-bench run {suite}`")
+        return
+    from gan_bench.terminal.run_suite import run_suite
+
+    options = RunOptions(str(suite), results=results, profile="quick", tracking=not no_tracking)
+    code = run_suite(options, lines)
+    lines.say(f"the whole of it: `gan-bench run {suite} --profile full`, best on a GPU; the suite is yours to change")
+    if not no_open:
+        open_page(results / "report" / "report.html")
+    raise typer.Exit(code)
+
+
 @app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],

@@ -414,7 +414,7 @@ def test_folders_without_a_common_trial_are_refused(tmp_path):
     old = folder(tmp_path, "old", OLD)
     write(tmp_path / "new", digits_trial(9), 1.0)
     with pytest.raises(UserError, match="no trial in common"):
-        compare(old, tmp_path / "new")
+        compare(old, tmp_path / "new", match="trials")
 
 
 def test_the_newest_of_two_versions_is_compared(tmp_path):

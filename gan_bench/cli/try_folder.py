@@ -1,0 +1,253 @@
+"""``try``: from a folder of images to a first answer: it is looked at, and a suite is proposed with reasons."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+import webbrowser
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan_bench.config.recipes import RECIPES
+from gan_bench.config.trial import RESERVED_NAMES
+from gan_bench.config.yaml_document import as_yaml
+from gan_bench.core.errors import UserError
+from gan_bench.core.text import at_home, plural, printable
+from gan_bench.data.datasets import DATASETS
+from gan_bench.data.inspection import Inspection, inspect_images
+from gan_bench.data.own_images import LEAST_DISTINCT
+from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.terminal.console import PlainConsole
+
+STEPS = 6_000
+"""Steps of a proposed full training: about what the articles' DCGANs take."""
+LEAST_STEPS = 4
+"""Steps that an epoch should have at least."""
+QUICK_IMAGES = {"cats-dcgan": 2_560, "mnist-dcgan": 26_000}
+"""Images that a quick trial trains on, over all its epochs: half a minute of one core of an AMD EPYC."""
+FEW = 1_000
+"""Training images below which a caution is said: FID against fewer is mostly the bias of their number."""
+SHOWN = 12
+"""Most classes, and most files that cannot be used, that are named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A suite for somebody's images.
+
+    Attributes:
+        name: What the suite and its dataset are called.
+        recipe: The recipe whose networks fit.
+        size: Height and width that images are brought to.
+        channels: 1 for grey, 3 for colour.
+        batch_size: Images of a step.
+        epochs: Of the full profile.
+        quick_epochs: Of the quick one.
+        quick_limit: Training images of the quick one.
+        samples: Images that are generated for a score.
+        skip: Whether files that cannot be used are left out.
+        reasons: Why each of these, by field.
+    """
+
+    name: str
+    recipe: str
+    size: int
+    channels: int
+    batch_size: int
+    epochs: int
+    quick_epochs: int
+    quick_limit: int
+    samples: int
+    skip: bool
+    reasons: dict[str, str]
+
+
+def try_folder(source: Path, out: Path | None, console: PlainConsole) -> tuple[Path, bool]:
+    """Look at images, say what they are, and write a suite for them, unless one is there.
+
+    Args:
+        source: The folder or zip file.
+        out: The suite's file; None names it after the source, in the current folder.
+        console: Where it is said.
+
+    Returns:
+        The suite's file, and whether it was written now.
+
+    Raises:
+        UserError: Nothing can be trained on it.
+    """
+    source = Path(at_home(str(source)))
+    found = inspect_images(source)
+    for line in report(found):
+        console.say(line)
+    proposal = propose(found, source)
+    file = out or Path(f"{proposal.name}.yaml")
+    if file.exists():
+        console.say(f"{file} is there and is used as it is; --out names another", style="yellow")
+        return file, False
+    text = suite_text(proposal, source, file)
+    try:
+        with file.open("x", encoding="utf-8") as target:
+            target.write(text)
+    except OSError as error:
+        raise UserError(f"{file} cannot be written ({error.strerror}); choose another with --out") from None
+    console.say(f"{file}: a suite for them")
+    for field, why in proposal.reasons.items():
+        console.say(f"  {field}: {why}")
+    return file, True
+
+
+def report(found: Inspection) -> Iterator[str]:
+    """Yield what was found, a line each."""
+    for split, classes in found.classes.items():
+        named = [f"{printable(name)} {count:,}" for name, count in sorted(classes.items())]
+        more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+        folders = f" in {plural(len(named), 'folder')}: {', '.join(named[:SHOWN])}{more}" if len(named) > 1 else ""
+        yield f"{'training' if split == 'train' else 'held out'}: {plural(found.count(split), 'image')}{folders}"
+    if found.sides:
+        low, high = min(found.sides), max(found.sides)
+        sizes = f"all {low}" if low == high else f"{low} to {high}, median {found.median_side}"
+        kinds = ", ".join(f"{count:,} {kind.removeprefix('.')}" for kind, count in sorted(found.kinds.items()))
+        yield f"shorter side in pixels: {sizes}; {found.square:,} of {found.usable:,} are square; files: {kinds}"
+        yield f"colour: {found.coloured:,} of {found.usable:,} have some"
+    yield from _doubts(found)
+
+
+def _doubts(found: Inspection) -> Iterator[str]:
+    """Yield what speaks against training on the images as they are."""
+    for reason, count in found.left_out.items():
+        yield f"left out: {count:,} {reason}"
+    if found.copies:
+        yield f"copies: {found.copies:,} have the very pixels of another; they count twice in training and in scores"
+    if found.shared:
+        pairs = ", ".join(f"{printable(a)} is {printable(b)}" for a, b in found.shared[:3])
+        of = found.count("test")
+        yield (
+            f"held out and trained on: {len(found.shared):,} of {of:,} held-out images are, nearly, training images "
+            f"({pairs}{', …' if len(found.shared) > 3 else ''}); scores against them say little about new images"
+        )
+    if 0 < found.count("train") < FEW:
+        yield (
+            f"few: GANs learn from thousands of images; of {found.count('train'):,} expect copies, and scores that say "
+            "little"
+        )
+    if "test" in found.classes and not found.compared:
+        yield "of the splits, the first 5,000 images each were compared"
+    if found.unreadable:
+        yield f"cannot be used: {plural(len(found.unreadable), 'file')}"
+        for why in list(found.unreadable.values())[:SHOWN]:
+            yield f"  {printable(why)}"
+        if len(found.unreadable) > SHOWN:
+            yield f"  and {len(found.unreadable) - SHOWN} more"
+
+
+def propose(found: Inspection, source: Path) -> Proposal:
+    """Choose networks, size and lengths for images.
+
+    Raises:
+        UserError: No image can be used.
+    """
+    if not found.count("train"):
+        raise UserError(f"no training image of {source} can be used; what is wrong with them is said above")
+    if (distinct := found.count("train") - found.copies) < LEAST_DISTINCT:
+        raise UserError(f"{source} has {plural(distinct, 'different image')}; training needs at least {LEAST_DISTINCT}")
+    is_colour = 20 * found.coloured > found.usable
+    recipe = RECIPES["cats-dcgan" if is_colour else "mnist-dcgan"]
+    values = recipe.values()
+    channels, size, _ = ARCHITECTURES[values["architecture"]].image_shape
+    count, median = found.count("train"), found.median_side
+    batch = int(values["batch_size"])
+    while batch > 4 and count < LEAST_STEPS * batch:
+        batch //= 2
+    per_epoch = max(1, count // batch) * int(values["dataset_repeats"])
+    epochs = min(400, max(10, round(STEPS / per_epoch)))
+    limit = min(count, 1_280 if is_colour else 13_000)
+    seen = limit * int(values["dataset_repeats"])
+    quick_epochs = min(epochs, max(1, round(QUICK_IMAGES[recipe.name] / seen)))
+    own = values["batch_size"]
+    why = "" if batch == own else f" in the place of {own}, so that an epoch has {LEAST_STEPS} steps"
+    kind = "colour" if is_colour else "grey"
+    turned = "enlarged from" if median < size else "scaled down from" if median > size else "as they are:"
+    reasons = {
+        "recipe": f"{recipe.name}, the articles' DCGAN for {kind} images at {size}x{size}",
+        "size": f"{size}, which these networks make; yours are {turned} {median} pixels (median)",
+        "channels": f"{channels}, as {found.coloured:,} of {found.usable:,} have colour",
+        "batch_size": f"{batch}{why}",
+        "epochs": f"{epochs}, about {epochs * per_epoch:,} steps; the quick profile {quick_epochs} of {limit:,} images",
+        "sweep": "the articles' two learning rates: a question to begin with",
+    }
+    if found.unreadable:
+        reasons["unreadable"] = f"skip, as {plural(len(found.unreadable), 'file')} cannot be used"
+    return Proposal(
+        name=name_for(source),
+        recipe=recipe.name,
+        size=size,
+        channels=channels,
+        batch_size=batch,
+        epochs=epochs,
+        quick_epochs=quick_epochs,
+        quick_limit=limit,
+        samples=min(10_000, max(64, count)),
+        skip=bool(found.unreadable),
+        reasons=reasons,
+    )
+
+
+def name_for(source: Path) -> str:
+    """Return a name for a suite and its dataset that no shipped one has."""
+    stem = re.sub(r"[^a-z0-9_-]+", "-", source.resolve().stem.lower()).strip("-_")[:40] or "images"
+    return f"my-{stem}" if stem in RESERVED_NAMES or stem in DATASETS.shipped() or not stem[0].isalnum() else stem
+
+
+def suite_text(proposal: Proposal, source: Path, file: Path) -> str:
+    """Write a proposal as a suite file, each choice with its reason."""
+    where = source.resolve()
+    folder = file.resolve().parent
+    path = f"./{where.relative_to(folder).as_posix()}" if where.is_relative_to(folder) else str(where)
+    why = proposal.reasons
+    quick = (
+        f"epochs: {proposal.quick_epochs}, train_limit: {max(2, proposal.quick_limit)}, "
+        f"samples: {min(500, proposal.samples)}, seeds: [0]"
+    )
+    lines = [
+        f"suite: {proposal.name}",
+        "version: 1",
+        f"description: {_scalar(f'The two learning rates of the articles, on the images of {printable(where.name)}.')}",
+        "datasets:",
+        f"  {proposal.name}:",
+        f"    path: {_scalar(path)}",
+        *_remark(why["size"], 4),
+        f"    size: {proposal.size}",
+        *_remark(why["channels"], 4),
+        f"    channels: {proposal.channels}",
+        *([*_remark(why["unreadable"], 4), "    unreadable: skip"] if proposal.skip else []),
+        "trials:",
+        *_remark(why["recipe"], 2),
+        f"  - recipe: {proposal.recipe}",
+        *_remark(f"batch_size {why['batch_size']}", 4),
+        *_remark(f"epochs {why['epochs']}", 4),
+        f"    set: {{dataset: {proposal.name}, batch_size: {proposal.batch_size}, epochs: {proposal.epochs}}}",
+        *_remark(why["sweep"], 4),
+        "    sweep: {lr: [2.0e-4, 3.0e-4]}",
+        "looks: [5, 8, 12]",
+        f"evaluate: {{epochs: [{max(1, proposal.epochs // 4)}, {max(1, proposal.epochs // 2)}], "
+        f"samples: {proposal.samples}, extractors: auto}}",
+        f"profiles: {{quick: {{{quick}}}}}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _scalar(text: str) -> str:
+    return as_yaml(text).removesuffix("...\n").strip()
+
+
+def _remark(text: str, indent: int) -> list[str]:
+    return [f"{' ' * indent}# {line}" for line in textwrap.wrap(text, 100 - indent)]
+
+
+def open_page(page: Path) -> None:
+    """Open a page in the browser, where somebody sits at a terminal."""
+    if sys.stdout.isatty() and page.is_file():
+        webbrowser.open(page.resolve().as_uri())

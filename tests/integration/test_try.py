@@ -1,0 +1,177 @@
+"""``try`` on six folders: what it finds, the suite it proposes, and a first answer."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.commands import gan_bench
+
+from gan_bench.cli.try_folder import name_for
+from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.suite import make_plan
+from gan_bench.data.inspection import inspect_images
+
+
+def photo(seed, side=48, *, grey=False):
+    """A smooth picture of its own with some noise, as photographs have it."""
+    source = np.random.default_rng(seed)
+    y, x = np.mgrid[0:side, 0:side] / side
+    waves = [
+        127 + 90 * np.sin(source.uniform(2, 9) * x + source.uniform(2, 9) * y + source.uniform(0, 6)) for _ in "rgb"
+    ]
+    values = (np.stack(waves, -1) + source.normal(0, 6, (side, side, 3))).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(values[..., 0] if grey else values)
+
+
+def photos(top):
+    """Two classes in two splits; five held-out images are training images at another size and quality."""
+    for split, seeds in (("train", range(40)), ("Validation", [*range(5), *range(100, 107)])):
+        for i in seeds:
+            path = top / split / "ab"[i % 2] / f"{i}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made = photo(i) if split == "train" else photo(i).resize((64, 64))
+            made.save(path, quality=90 if split == "train" else 55)
+
+
+def scans(top):
+    top.mkdir()
+    for i in range(20):
+        photo(i, 40, grey=True).save(top / f"{i}.png")
+    (top / "broken.png").write_bytes(b"nothing")
+    (top / "half.png").write_bytes((top / "1.png").read_bytes()[:200])
+    (top / "notes.txt").write_text("a text")
+
+
+def tiles(top):
+    with zipfile.ZipFile(top.with_suffix(".zip"), "w") as archive:
+        for i in range(12):
+            data = io.BytesIO()
+            photo(i, 32).save(data, "PNG")
+            archive.writestr(f"c{i % 3}\\{i}.png", data.getvalue())
+
+
+def mixed(top):
+    top.mkdir()
+    for i in range(30):
+        photo(i % 25, 40 + i % 25).save(top / f"{i}.webp", lossless=True)
+
+
+def wide(top):
+    top.mkdir()
+    for i in range(16):
+        values = np.random.default_rng(i).random((30, 30)) * 60_000
+        Image.fromarray(values.astype(np.uint16)).save(top / f"{i}.png")
+
+
+def one_of_few_in_colour(top):
+    top.mkdir()
+    for i in range(60):
+        photo(i, 30, grey=i > 0).convert("RGB").save(top / f"{i}.jpg", quality=40)
+
+
+FOLDERS = {
+    "photos": (photos, "cats-dcgan", 40, "held out: 12 images in 2 folders: a 7, b 5"),
+    "scans": (scans, "mnist-dcgan", 20, "cannot be used: 2 files"),
+    "tiles.zip": (tiles, "cats-dcgan", 12, "training: 12 images in 3 folders: c0 4, c1 4, c2 4"),
+    "mixed": (mixed, "cats-dcgan", 30, "copies: 5 have the very pixels of another"),
+    "cats": (wide, "mnist-dcgan", 16, "colour: 0 of 16 have some"),
+    "mostly-grey": (one_of_few_in_colour, "mnist-dcgan", 60, "colour: 1 of 60 have some"),
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_is_looked_at_and_a_suite_proposed_that_trains(name, tmp_path, monkeypatch):
+    make, recipe, count, said = FOLDERS[name]
+    make(tmp_path / name.partition(".")[0])
+    before = sorted(path for path in tmp_path.rglob("*"))
+    done = gan_bench("try", tmp_path / name, "--look", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+    (suite,) = tmp_path.glob("*.yaml")
+    assert sorted(path for path in tmp_path.rglob("*") if path != suite) == before, "nothing else is written"
+    plan = make_plan(suite, PlanOptions(profile="quick"))
+    assert {trial.config.recipe for trial in plan.trials} == {recipe}
+    assert len(plan.trials) == 2
+    (folder,) = plan.folders
+    assert inspect_images(folder.path).count("train") == count
+    words = ("--profile", "quick", "--epochs", "1", "--samples", "8", "--train-limit", "8", "--executor", "inline")
+    ran = gan_bench("run", suite, *words, "--results", tmp_path / "r", "--no-tracking")
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+
+
+def test_held_out_images_that_are_trained_on_are_found_at_another_size_and_quality(tmp_path):
+    photos(tmp_path / "photos")
+    found = inspect_images(tmp_path / "photos")
+    assert sorted(a.rpartition("/")[2] for a, _ in found.shared) == [f"{i}.jpg" for i in range(5)]
+    assert all(a.rpartition("/")[2] == b.rpartition("/")[2] for a, b in found.shared)
+
+
+def test_different_images_of_one_kind_are_no_copies(real_data):
+    """Handwritten ones are as near as different pictures come."""
+    from gan_bench.data.datasets import DATASETS, read_split
+    from gan_bench.data.inspection import SIDE, _Seen, shared_images
+
+    def seen(split, count):
+        images, labels = read_split(DATASETS["mnist"], real_data.path, split)
+        ones = images[labels == 1][:count]
+        for index, one in enumerate(ones):
+            small = Image.fromarray(one[0].numpy()).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
+            yield _Seen(str(index), pixels=one.numpy().tobytes(), small=np.asarray(small, np.float32).reshape(-1))
+
+    training = list(seen("train", 2000))
+    assert len(list(shared_images(list(seen("test", 200)), training))) <= 6
+    again = list(shared_images(training[:50], training))
+    assert [a == b for a, b in again].count(True) == 50, "those that are there are found"
+
+
+def test_a_first_answer_and_an_edited_suite_is_kept(tmp_path):
+    scans(tmp_path / "scans")
+    suite = tmp_path / "scans.yaml"
+    gan_bench("try", tmp_path / "scans", "--look", cwd=tmp_path)
+    suite.write_text(
+        suite.read_text()
+        .replace("seeds: [0]", "seeds: [3]")
+        .replace("epochs: 400, train_limit", "epochs: 1, train_limit")
+    )
+    done = gan_bench("try", tmp_path / "scans", "--no-tracking", "--no-open", "--results", tmp_path / "r", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "is used as it is" in done.stdout
+    assert "Best setting: " in done.stdout
+    assert (tmp_path / "r" / "report" / "report.html").is_file()
+    assert {path.name.partition("seed=")[2][:1] for path in (tmp_path / "r" / "scans").glob("mnist-dcgan*")} == {"3"}
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda top: None, "does not exist"),
+        (lambda top: top.mkdir(), "holds no images"),
+        (lambda top: (top.mkdir(), [photo(0).save(top / f"{i}.png") for i in range(9)]), "has 1 different image"),
+        (lambda top: (top.mkdir(), (top / "a.png").write_bytes(b"x")), "no training image of"),
+    ],
+)
+def test_folders_that_cannot_be_trained_on(make, said, tmp_path):
+    make(tmp_path / "images")
+    done = gan_bench("try", tmp_path / "images", cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.glob("*.yaml")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("Tiles \u00e4.zip", "tiles"),
+        ("cats", "my-cats"),
+        ("report", "my-report"),
+        ("2024 pictures", "2024-pictures"),
+        ("\u732b", "images"),
+    ],
+)
+def test_names_of_suites_come_from_folders(name, wanted, tmp_path):
+    assert name_for(tmp_path / name) == wanted
