@@ -29,8 +29,9 @@ OF_CONTRAST = 0.2
 ALONE, OTHERS = 0.5, 5
 """A copy is nearer than half the distance of the fifth nearest: many handwritten ones are as near as the first.
 
-Of 500 cats, copies at half the size and JPEG quality 50 were found in 99 %, at quality 30 in 99.6 %, larger ones in all;
-of CIFAR-10 40 %, 86 % and all. Of 1,000 images of either none was called a copy of another; of handwritten ones 1.5 %.
+Of 500 cats, copies at half the size and JPEG quality 50 were found in 99 %, at quality 30 in 99.6 %, larger ones in
+all; of CIFAR-10 40 %, 86 % and all. Of 1,000 images of either none was called a copy of another; of handwritten ones
+1.5 %.
 """
 COMPARED = 5_000
 """Most images of a split that are compared with the other."""
