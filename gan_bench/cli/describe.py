@@ -21,12 +21,16 @@ from gan_bench.core.sources import calling
 from gan_bench.core.text import plural, printable
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gan_bench.config.data_root import DataRoot
     from gan_bench.config.image_folder import ImageFolder
     from gan_bench.data.datasets import Dataset
 
 
 T = TypeVar("T")
+_CLASSES = 20
+"""Most classes that are counted one by one."""
 
 
 def listing(kind: str) -> list[tuple[str, str]]:
@@ -242,7 +246,7 @@ _DESCRIPTIONS: dict[str, Callable[[str], RenderableType]] = {
 
 
 def present(name: str, data: DataRoot) -> Iterator[str]:
-    """Describe the files of a dataset: images per split, how many are distinct, and what was left out."""
+    """Describe the files of a dataset: images per split and class, and how many are distinct."""
     import hashlib
 
     from gan_bench.core.errors import DataError
@@ -251,9 +255,18 @@ def present(name: str, data: DataRoot) -> Iterator[str]:
     dataset = DATASETS[name]
     for split in dataset.counts:
         try:
-            images, _ = read_split(dataset, data.path, split)
+            images, labels = read_split(dataset, data.path, split)
         except DataError as error:
             yield f"{split}: not there: {error}"
             continue
         distinct = len({hashlib.sha256(image.numpy().tobytes()).digest() for image in images})
-        yield f"{split}: {len(images):,} images, {distinct:,} distinct"
+        yield f"{split}: {len(images):,} images, {distinct:,} distinct{_by_class(labels)}"
+
+
+def _by_class(labels: Tensor | None) -> str:
+    """Return how many images each class has; their own folders' names are said where they are described."""
+    if labels is None:
+        return ""
+    counts = [f"{label} {count:,}" for label, count in enumerate(labels.bincount().tolist())]
+    more = f" and {len(counts) - _CLASSES} classes more" if len(counts) > _CLASSES else ""
+    return f"; by class: {', '.join(counts[:_CLASSES])}{more}"
