@@ -14,6 +14,7 @@ from gan_bench.cli.options import (
     AllowArchitecture,
     Data,
     ExperimentPrefix,
+    ExportKind,
     FormatChoice,
     Kind,
     NewKind,
@@ -222,6 +223,23 @@ def publish(
             f"{made.folder}: {plural(made.trials, 'trial')}, {plural(made.generators, 'generator')}, "
             f"{made.size / 1e6:.1f} MB{left}"
         )
+
+
+@app.command()
+def export(
+    kind: Annotated[ExportKind, typer.Argument(help="What for.")],
+    results: Annotated[Path, typer.Argument(help="Results folder.")] = Path("results"),
+    out: Annotated[
+        Path | None, typer.Option(help="Where it goes \\[default: RESULTS.parquet, or the folder RESULTS-KIND].")
+    ] = None,
+) -> None:
+    """Write records as TensorBoard event files, Weights & Biases offline runs, or one tidy Parquet file."""
+    from gan_bench.cli.export import export as export_records
+
+    name = results.resolve().name
+    place = out or Path(f"{name}.parquet" if kind is ExportKind.PARQUET else f"{name}-{kind.value}")
+    lines = console()
+    lines.say(export_records(kind.value, results, place, lambda trial: lines.say(f"  {trial}")))
 
 
 @app.command(name="list")

@@ -30,6 +30,14 @@ class FormatChoice(StrEnum):
     MARKDOWN = "markdown"
 
 
+class ExportKind(StrEnum):
+    """What ``export`` writes."""
+
+    PARQUET = "parquet"
+    TENSORBOARD = "tensorboard"
+    WANDB = "wandb"
+
+
 class NewKind(StrEnum):
     """What ``new`` writes."""
 

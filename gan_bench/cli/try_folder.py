@@ -169,10 +169,13 @@ def propose(found: Inspection, source: Path) -> Proposal:
     own = values["batch_size"]
     why = "" if batch == own else f" in the place of {own}, so that an epoch has {LEAST_STEPS} steps"
     kind = "colour" if is_colour else "grey"
-    turned = "enlarged from" if median < size else "scaled down from" if median > size else "as they are:"
+    if median == size:
+        turned = "as yours have"
+    else:
+        turned = f"yours are {'enlarged' if median < size else 'scaled down'} from {median} pixels (median)"
     reasons = {
         "recipe": f"{recipe.name}, the articles' DCGAN for {kind} images at {size}x{size}",
-        "size": f"{size}, which these networks make; yours are {turned} {median} pixels (median)",
+        "size": f"{size}, which these networks make; {turned}",
         "channels": f"{channels}, as {found.coloured:,} of {found.usable:,} have colour",
         "batch_size": f"{batch}{why}",
         "epochs": f"{epochs}, about {epochs * per_epoch:,} steps; the quick profile {quick_epochs} of {limit:,} images",

@@ -1,0 +1,246 @@
+"""``export``: records as other trackers keep them. Thin adapters over the frames of ``gan_bench.load``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from gan_bench.api import ResultTables, load
+from gan_bench.config.changes import flat_values
+from gan_bench.config.trial import TrialConfig
+from gan_bench.core.errors import UserError
+from gan_bench.core.text import printable
+from gan_bench.records.reader import read_header
+from gan_bench.records.schema import STATISTICS
+
+
+class Value(NamedTuple):
+    """A number of a trial: its epoch, what it is called, and the seconds of training by then."""
+
+    epoch: int
+    name: str
+    value: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedTrial:
+    """A trial as every adapter takes it.
+
+    Attributes:
+        name: Its name, unique with the id.
+        trial: Its id.
+        suite: Name of the suite.
+        setting: Name of the setting, which seeds share.
+        config: Its values, flat.
+        status: How it ended.
+        started: When it began, in seconds since 1970.
+        values: Its numbers, by epoch and name.
+        images: Sample grids by epoch.
+    """
+
+    name: str
+    trial: str
+    suite: str
+    setting: str
+    config: Mapping[str, Any]
+    status: str
+    started: float
+    values: tuple[Value, ...]
+    images: Mapping[int, Path]
+
+
+def tidy(tables: ResultTables) -> pd.DataFrame:
+    """Return every score and curve of records as one long frame.
+
+    Returns:
+        One row per value: suite, setting, seed, trial, status, kind (``score``, ``epoch`` or ``step``), epoch, step,
+        metric, value, std, protocol, and every field of the trial's config as ``config.NAME``.
+    """
+    known = tables.trials.set_index("trial")
+    scores = tables.scores.assign(kind="score")
+    curves = []
+    for kind, frame, names in (
+        ("epoch", tables.epochs, [f"mean_{name}" for name in STATISTICS]),
+        ("step", tables.steps, list(STATISTICS)),
+    ):
+        at = [name for name in ("trial", "epoch", "step") if name in frame]
+        curves.append(frame.melt(id_vars=at, value_vars=names, var_name="metric").assign(kind=kind))
+    columns = ["trial", "kind", "epoch", "step", "metric", "value", "std", "protocol"]
+    parts = [part.reindex(columns=columns) for part in (scores, *curves) if len(part)]
+    long = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    long = long.astype({"epoch": "int64", "step": "Int64", "value": float, "std": float})
+    about = known[["suite", "setting", "seed", "status"]]
+    config = pd.DataFrame({f"config.{name}": known[name].map(_plain) for name in _config_fields(known)})
+    return long.join(about.join(config), on="trial")
+
+
+def _config_fields(known: pd.DataFrame) -> list[str]:
+    skipped = {"suite", "seed", "evaluation"}
+    return [field.name for field in fields(TrialConfig) if field.name in known and field.name not in skipped]
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - of any field
+    return str(list(value)) if isinstance(value, (list, tuple)) else value
+
+
+def trials_of(tables: ResultTables) -> Iterator[ExportedTrial]:
+    """Yield the trials that have begun, each with its numbers in the order of training."""
+    scores = tables.scores.dropna(subset=["value"])
+    average = scores["weights"].eq("ema").map({True: ".ema", False: ""})
+    names = "eval/" + scores["metric"] + "." + scores["extractor"] + average
+    scores = scores.assign(name=names)[["trial", "epoch", "name", "value"]]
+    means = [f"mean_{name}" for name in STATISTICS]
+    epochs = tables.epochs.melt(id_vars=["trial", "epoch"], value_vars=means, var_name="name")
+    epochs["name"] = "train/" + epochs["name"].str.removeprefix("mean_")
+    seconds = tables.epochs.set_index(["trial", "epoch"])["train_seconds"]
+    numbers = pd.concat([epochs, scores], ignore_index=True).dropna(subset=["value"])
+    keys = pd.MultiIndex.from_frame(numbers[["trial", "epoch"]])
+    numbers["seconds"] = seconds.reindex(keys).fillna(0.0).to_numpy()
+    numbers = numbers.sort_values(["epoch", "name"], kind="stable")
+    grids: dict[str, dict[int, Path]] = {}
+    for trial, epoch, path in zip(*(tables.images[name].tolist() for name in ("trial", "epoch", "path")), strict=True):
+        grids.setdefault(trial, {})[int(epoch)] = path
+    mine: dict[str, list[Value]] = {}
+    columns = [numbers[name].tolist() for name in ("trial", *Value._fields)]
+    for trial, epoch, name, value, at in zip(*columns, strict=True):
+        mine.setdefault(trial, []).append(Value(int(epoch), str(name), float(value), float(at)))
+    for row in tables.trials.to_dict("records"):
+        if row["trial"] in mine:
+            stored = read_header(Path(row["path"]))
+            yield ExportedTrial(
+                name=str(row["name"]),
+                trial=str(row["trial"]),
+                suite=str(row["suite"]),
+                setting=str(row["setting"]),
+                config=flat_values(stored.trial["config"]),
+                status=str(row["status"]),
+                started=datetime.fromisoformat(stored.environment["started"]).timestamp(),
+                values=tuple(mine[row["trial"]]),
+                images=grids.get(row["trial"], {}),
+            )
+
+
+def write_parquet(tables: ResultTables, out: Path) -> int:
+    """Write one Parquet file of all trials, scores and curves, ``tidy``'s rows.
+
+    Returns:
+        The number of rows.
+    """
+    frame = tidy(tables)
+    frame.to_parquet(out, index=False)
+    return len(frame)
+
+
+def write_tensorboard(trial: ExportedTrial, out: Path) -> None:
+    """Write a trial's event file into ``OUT/SUITE/TRIAL``: scalars by epoch, sample grids, and its hyperparameters.
+
+    Raises:
+        UserError: tensorboard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard.summary import hparams
+    except ImportError:
+        raise _missing("tensorboard") from None
+    import numpy as np
+
+    from gan_bench.records.sample_grid import read_sample_grid
+
+    folder = out / trial.suite / f"{trial.name}--{trial.trial}"
+    with SummaryWriter(str(folder)) as writer:
+        for each in trial.values:
+            writer.add_scalar(each.name, each.value, each.epoch, walltime=trial.started + each.seconds)
+        for epoch, path in trial.images.items():
+            grid = np.asarray(read_sample_grid(path))
+            writer.add_image("samples", grid, epoch, dataformats="HW" if grid.ndim == 2 else "HWC")
+        scores = {each.name: each.value for each in trial.values if each.name.startswith("eval/")}  # the last stays
+        config = {name: value if isinstance(value, (bool, int, float)) else str(value)
+                  for name, value in trial.config.items()}  # fmt: skip
+        named = {f"hparam/{name}": value for name, value in scores.items()}
+        for summary in hparams(config, named):  # type: ignore[no-untyped-call]
+            writer.file_writer.add_summary(summary)
+        for name, value in scores.items():
+            writer.add_scalar(f"hparam/{name}", value)
+
+
+def write_wandb(trial: ExportedTrial, out: Path) -> None:
+    """Write a trial as an offline run of Weights & Biases, which ``wandb sync OUT/wandb/offline-run-*`` uploads.
+
+    The suite is the project, the setting the group, so that its seeds are averaged there.
+
+    Raises:
+        UserError: wandb is not installed.
+    """
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    try:
+        import wandb
+    except ImportError:
+        raise _missing("wandb") from None
+    out.mkdir(parents=True, exist_ok=True)
+    quiet = wandb.Settings(silent=True, x_disable_stats=True, x_disable_meta=True, console="off")
+    run = wandb.init(
+        mode="offline",
+        dir=str(out),
+        project=trial.suite,
+        group=trial.setting[:128],
+        name=trial.name[:128],
+        id=trial.trial,
+        config=dict(trial.config),
+        tags=[trial.status],
+        settings=quiet,
+    )
+    run.define_metric("epoch")
+    run.define_metric("*", step_metric="epoch")
+    for epoch, values in groupby(trial.values, lambda each: each.epoch):
+        logged: dict[str, Any] = {each.name: each.value for each in values}
+        if epoch in trial.images:
+            logged["samples"] = wandb.Image(str(trial.images[epoch]))
+        run.log({"epoch": epoch, **logged})
+    run.summary["status"] = trial.status
+    run.finish()
+
+
+def _missing(package: str) -> UserError:
+    return UserError(f'this export needs {package}, which is not installed: pip install "gan_bench[{package}]"')
+
+
+def export(kind: str, results: Path, out: Path, progress: Callable[[str], None] = lambda _: None) -> str:
+    """Write records in another tracker's form.
+
+    Args:
+        kind: parquet, tensorboard or wandb.
+        results: The results folder.
+        out: The Parquet file, or the folder of the others.
+        progress: Called with the name of every trial.
+
+    Returns:
+        A sentence about what was written, and how to look at it.
+
+    Raises:
+        UserError: There is nothing to export, a package is missing, or the place cannot be written.
+    """
+    tables = load(results)
+    if tables.trials.empty:
+        raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
+    if kind != "parquet" and out.exists() and any(out.iterdir() if out.is_dir() else [out]):
+        raise UserError(f"{out} is not empty, and what is there would be mixed with this; choose another with --out")
+    try:
+        if kind == "parquet":
+            return f"{out}: {write_parquet(tables, out):,} values"
+        write, count = {"tensorboard": write_tensorboard, "wandb": write_wandb}[kind], 0
+        for trial in trials_of(tables):
+            progress(printable(trial.name))
+            write(trial, out)
+            count += 1
+    except OSError as error:
+        raise UserError(f"{out} cannot be written ({error.strerror}); choose another place with --out") from None
+    look = f"tensorboard --logdir {out}" if kind == "tensorboard" else f"wandb sync {out}/wandb/offline-run-*"
+    return f"{out}: {count:,} trials; look at them with `{look}`"

@@ -1,0 +1,137 @@
+"""Exports, read back by the libraries that they are for."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from support.commands import gan_bench
+from support.suites import SMALL, train_small
+
+import gan_bench as gb
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Two settings of two seeds, two epochs."""
+    return train_small(tmp_path_factory.mktemp("export"), SMALL)
+
+
+@pytest.fixture(scope="module")
+def tables(results):
+    return gb.load(results)
+
+
+def final(tables, metric="fid"):
+    """Return the last score of every trial by its id."""
+    found = tables.scores.query(f"metric == '{metric}'").sort_values("epoch")
+    return found.groupby("trial")["value"].last()
+
+
+def test_one_tidy_parquet_file(results, tables, tmp_path):
+    out = tmp_path / "all.parquet"
+    done = gan_bench("export", "parquet", results, "--out", out)
+    assert done.returncode == 0, done.stderr
+    found = pd.read_parquet(out)
+    assert f"{len(found):,} values" in done.stdout
+    assert len(found) == len(tables.scores) + 4 * len(tables.epochs) + 4 * len(tables.steps)
+    assert set(found["kind"]) == {"score", "epoch", *["step"] * (len(tables.steps) > 0)}
+    fid = found.query("kind == 'score' and metric == 'fid'").sort_values("epoch").groupby("trial")["value"].last()
+    pd.testing.assert_series_equal(fid, final(tables), check_names=False)
+    mean = found.query("kind == 'score' and metric == 'fid' and epoch == 2").groupby("config.lr_g")["value"].mean()
+    assert len(mean) == tables.trials["lr_g"].nunique() == 2
+
+
+def test_event_files_of_tensorboard(results, tables, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    done = gan_bench("export", "tensorboard", results, "--out", tmp_path / "tb")
+    assert done.returncode == 0, done.stderr
+    assert f"tensorboard --logdir {tmp_path / 'tb'}" in done.stdout
+    runs = {path.name.rpartition("--")[2]: path for path in (tmp_path / "tb").glob("*/*--*")}
+    assert set(runs) == set(tables.trials["trial"])
+    for trial, folder in runs.items():
+        events = EventAccumulator(str(folder), size_guidance={"images": 0})
+        events.Reload()
+        fids = events.Scalars("eval/fid.lenet-mnist-v1")
+        wanted = tables.scores.query(f"trial == '{trial}' and metric == 'fid'").sort_values("epoch")
+        assert [each.step for each in fids] == list(wanted["epoch"])
+        np.testing.assert_allclose([each.value for each in fids], wanted["value"], rtol=1e-6)
+        assert [each.step for each in events.Scalars("train/loss_d")] == [1, 2]
+        assert [each.step for each in events.Images("samples")] == [0, 1, 2]
+        times = [each.wall_time for each in events.Scalars("train/loss_d")]
+        assert times == sorted(times)
+        assert "_hparams_/session_start_info" in events.PluginTagToContent("hparams")
+
+
+def wandb_records(content):
+    """Yield the messages of a run's file: a log of LevelDB, blocks of parts with a head of 7 bytes each."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    at, parts = 7, b""
+    while at + 7 <= len(content):
+        if 32768 - at % 32768 < 7:  # no head fits into the rest of a block
+            at += 32768 - at % 32768
+            continue
+        size, kind = int.from_bytes(content[at + 4 : at + 6], "little"), content[at + 6]
+        parts += content[at + 7 : at + 7 + size]
+        at += 7 + size
+        if kind in (1, 4):  # whole, or the last part
+            yield Record.FromString(parts)
+            parts = b""
+
+
+def test_offline_runs_of_wandb(results, tables, tmp_path):
+    done = gan_bench("export", "wandb", results, "--out", tmp_path / "wb")
+    assert done.returncode == 0, done.stderr
+    files = sorted((tmp_path / "wb").glob("wandb/offline-run-*/*.wandb"))
+    found = {}
+    for file in files:
+        history, run = [], None
+        for record in wandb_records(file.read_bytes()):
+            if record.WhichOneof("record_type") == "run":
+                run = record.run
+            if record.WhichOneof("record_type") == "history":
+                items = record.history.item
+                history.append({each.key or "/".join(each.nested_key): json.loads(each.value_json) for each in items})
+        found[run.run_id] = run, history
+    assert set(found) == set(tables.trials["trial"])
+    settings = tables.trials.set_index("trial")["setting"]
+    for trial, (run, history) in found.items():
+        assert run.project == "small"
+        assert run.run_group == settings[trial][:128]
+        config = {each.key: json.loads(each.value_json) for each in run.config.update}
+        assert config["lr_g"] == tables.trials.set_index("trial")["lr_g"][trial]
+        assert [row["epoch"] for row in history] == [0, 1, 2]
+        assert history[-1]["eval/fid.lenet-mnist-v1"] == pytest.approx(final(tables)[trial])
+        assert history[-1]["samples/_type"] == "image-file"
+
+
+def test_what_cannot_be_exported(results, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    mixed = gan_bench("export", "tensorboard", results, "--out", tmp_path / "full")
+    assert mixed.returncode == 2
+    assert "is not empty" in mixed.stderr
+    (tmp_path / "none").mkdir()
+    nothing = gan_bench("export", "parquet", tmp_path / "none", "--out", tmp_path / "x.parquet")
+    assert nothing.returncode == 2
+    assert "holds no trial records" in nothing.stderr
+    assert not (tmp_path / "x.parquet").exists()
+    away = gan_bench("export", "parquet", results, "--out", tmp_path / "no" / "such" / "x.parquet")
+    assert away.returncode == 2
+    assert "cannot be written" in away.stderr
+
+
+@pytest.mark.parametrize("package", ["tensorboard", "wandb"])
+def test_a_missing_package_is_named_with_its_extra(results, tmp_path, package):
+    (tmp_path / "hide").mkdir()
+    (tmp_path / "hide" / "sitecustomize.py").write_text(f"import sys\nsys.modules['{package}'] = None\n")
+    import os
+
+    paths = os.pathsep.join([str(tmp_path / "hide"), os.environ.get("PYTHONPATH", "")])
+    done = gan_bench("export", package, results, "--out", tmp_path / "x", env={**os.environ, "PYTHONPATH": paths})
+    assert done.returncode == 2
+    assert f'pip install "gan_bench[{package}]"' in done.stderr
