@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +55,31 @@ def started_ms(stored: StoredTrial) -> int:
 
 
 def run_name(stored: StoredTrial) -> str:
-    """Name a run so that what tells it from others comes first: lists cut names at their end."""
+    """Name a run for people, what tells it from others first: ``dcgan · lr 3e-4 · β₁ 0.5 · seed 0``."""
+    config = stored.trial["config"]
     recipe, _, differs = str(stored.trial["setting"]).partition(",")
-    return printable(" ".join(part for part in (differs, f"seed={stored.trial['config']['seed']}", recipe) if part))
+    parts = [recipe.removeprefix(f"{config['dataset']}-"), f"lr {_both(config, 'lr', _rate)}"]
+    if "adam" in (config.get("optimizer_g", "adam"), config.get("optimizer_d", "adam")):
+        parts.append(f"β₁ {_both(config, 'betas', lambda betas: f'{betas[0]:g}')}")
+    parts += [each.replace("=", " ", 1) for each in differs.split(",") if each and not each.startswith(_NAMED)]
+    return printable(SEPARATOR.join([*parts, f"seed {config['seed']}"]))
+
+
+SEPARATOR = " \N{MIDDLE DOT} "
+_NAMED = ("lr=", "lr_g=", "lr_d=", "betas=", "betas_g=", "betas_d=", "dataset=")
+"""Changes of a recipe that a run's name has anyway, or that its experiment says."""
+
+
+def _both(config: Mapping[str, Any], name: str, text: Callable[[Any], str]) -> str:
+    """Write a value of both networks once where it is the same."""
+    return "/".join(dict.fromkeys(text(config[f"{name}_{net}"]) for net in "gd"))
+
+
+def _rate(value: float) -> str:
+    """Write a learning rate as people say it: 3e-4."""
+    mantissa, _, exponent = f"{value:.3e}".partition("e")
+    short = mantissa.rstrip("0").rstrip(".")
+    return f"{short}e{int(exponent)}" if value < 0.01 else f"{value:g}"
 
 
 def values_of(config: Mapping[str, Any]) -> dict[str, object]:

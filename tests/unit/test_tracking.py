@@ -9,7 +9,12 @@ import sys
 from dataclasses import replace
 
 import pytest
+from conftest import config_of
+from support.studies import stored
 
+from gan_bench.config.changes import setting_name
+from gan_bench.config.recipes import RECIPES
+from gan_bench.config.trial import Trial
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_lines import read_new_lines
@@ -17,7 +22,7 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.records.shared import results_identity
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import point_into
-from gan_bench.tracking.entities import metrics_of
+from gan_bench.tracking.entities import metrics_of, run_name
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
 from gan_bench.tracking.tail import Position
 from gan_bench.tracking.uri import check_no_password, default_uri, server_page, shown
@@ -302,3 +307,21 @@ def test_files_have_more_time_than_answers(monkeypatch):
     with server.uploading():
         assert int(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]) == server.UPLOAD_SECONDS
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "dcgan · lr 3e-4/2e-4 · β₁ 0.9 · seed 3"),
+        ({"lr_d": 3e-4, "betas_g": (0.5, 0.999), "betas_d": (0.5, 0.999)}, "dcgan · lr 3e-4 · β₁ 0.5 · seed 3"),
+        ({"lr_g": 0.05, "lr_d": 1.25e-5}, "dcgan · lr 0.05/1.25e-5 · β₁ 0.9 · seed 3"),
+        ({"optimizer_g": "sgd", "optimizer_d": "sgd"}, "dcgan · lr 3e-4/2e-4 · optimizer sgd · seed 3"),
+        ({"loss": "hinge"}, "dcgan · lr 3e-4/2e-4 · β₁ 0.9 · loss hinge · seed 3"),
+    ],
+)
+def test_runs_are_called_by_what_people_compare(changes, name):
+    """The list cuts names at their end: before, it showed betas and cut the recipe off."""
+    recipe = RECIPES["mnist-dcgan"]
+    config = config_of("mnist-dcgan", seed=3, **changes)
+    setting = setting_name(recipe.name, recipe.values(), config, cut=True)
+    assert run_name(stored(Trial(setting=setting, config=config, provenance={}), fid=1.0)) == name
