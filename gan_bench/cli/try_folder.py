@@ -168,6 +168,7 @@ def propose(found: Inspection, source: Path) -> Proposal:
     quick_epochs = min(epochs, max(1, round(QUICK_IMAGES[recipe.name] / seen)))
     own = values["batch_size"]
     why = "" if batch == own else f" in the place of {own}, so that an epoch has {LEAST_STEPS} steps"
+    quick_steps = quick_epochs * max(1, seen // batch)
     kind = "colour" if is_colour else "grey"
     if median == size:
         turned = "as yours have"
@@ -178,7 +179,8 @@ def propose(found: Inspection, source: Path) -> Proposal:
         "size": f"{size}, which these networks make; {turned}",
         "channels": f"{channels}, as {found.coloured:,} of {found.usable:,} have colour",
         "batch_size": f"{batch}{why}",
-        "epochs": f"{epochs}, about {epochs * per_epoch:,} steps; the quick profile {quick_epochs} of {limit:,} images",
+        "epochs": f"{epochs}, about {epochs * per_epoch:,} steps; the quick profile takes {quick_steps:,}, which show "
+        "that all works and not what it can do",
         "sweep": "the articles' two learning rates: a question to begin with",
     }
     if found.unreadable:
