@@ -158,7 +158,7 @@ def prepare(
     own = {folder.name for folder in plan.folders}
     _check_names(plan, own)  # before images are read, which may take minutes
     for folder in plan.folders:
-        register_folder(folder)
+        register_folder(folder, anew=True)
     _check_writable(options.folder, make=not options.dry_run)
     policy = options.policy
     if options.fresh:

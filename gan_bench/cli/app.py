@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -109,13 +111,14 @@ def try_(
     lines = console()
     suite, _ = try_folder(images, out, lines)
     if look:
-        lines.say(f"train with it: `gan-bench run {suite}`")
+        lines.say(f"train with it: `{shlex.join(['gan-bench', 'run', str(suite)])}`")
         return
     from gan_bench.terminal.run_suite import run_suite
 
     options = RunOptions(str(suite), results=results, profile="quick", tracking=not no_tracking)
     code = run_suite(options, lines)
-    lines.say(f"the whole of it: `gan-bench run {suite} --profile full`, best on a GPU; the suite is yours to change")
+    whole = replace(options, profile="full").command()
+    lines.say(f"the whole of it: `{whole}`, best on a GPU; the suite is yours to change")
     if not no_open:
         open_page(results / "report" / "report.html")
     raise typer.Exit(code)
@@ -155,8 +158,9 @@ def compare(
     match: Annotated[
         str,
         typer.Option(
-            help="trials: the same suites again; settings: whatever suite, length or machine; or fields in which "
-            "settings must be equal, such as recipe,lr; auto: trials where there are any in common, else settings."
+            help="trials: the same suites again; settings: of whatever suite or machine, at an epoch that both were "
+            "scored at; or fields in which settings must be equal, such as recipe,lr; auto: trials where there are any "
+            "in common, else settings."
         ),
     ] = "auto",
     margin: Annotated[
@@ -281,10 +285,10 @@ def new(
     lines, written = console(), write_new(kind.value, name, out)
     for path in written:
         lines.say(f"{path}: written")
-    allow = "" if kind is NewKind.SUITE else " --allow-plugins"
+    allow = [] if kind is NewKind.SUITE else ["--allow-plugins"]
     if kind is not NewKind.SUITE:
-        lines.say(f"check it with `gan-bench check {written[0]}`")
-    lines.say(f"train with it: `gan-bench run {written[-1]}{allow}`")
+        lines.say(f"check it with `{shlex.join(['gan-bench', 'check', str(written[0])])}`")
+    lines.say(f"train with it: `{shlex.join(['gan-bench', 'run', str(written[-1]), *allow])}`")
 
 
 @app.command()

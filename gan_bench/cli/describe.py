@@ -164,7 +164,7 @@ def _describe_folder(folder: ImageFolder) -> RenderableType:
     from gan_bench.data.own_images import register_folder
 
     try:
-        return _describe_dataset(register_folder(folder).name)
+        return _describe_dataset(register_folder(folder, anew=True).name)
     except DataError as error:
         return Text(f"{folder.name}: {printable(str(error))}")
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 
+from gan_bench.config.suite import suites_folder
+from gan_bench.config.yaml_document import scalar
 from gan_bench.core.errors import UserError
+from gan_bench.core.registry import REGISTRIES
 
 _SUITE = """\
 suite: NAME
@@ -25,6 +28,21 @@ _USED = {
     "extractor": "dataset: digits",
 }
 """How a suite uses a part of each kind."""
+_HOMES = {
+    "architecture": "gan_bench.models.architectures",
+    "loss": "gan_bench.models.losses",
+    "dataset": "gan_bench.data.datasets",
+    "measure": "gan_bench.config.measures",
+    "extractor": "gan_bench.metrics.extractors",
+}
+
+
+def _taken(kind: str, name: str) -> bool:
+    """True if gan_bench ships a part or a suite of that name."""
+    if kind == "suite":
+        return (suites_folder() / f"{name}.yaml").exists()
+    import_module(_HOMES[kind])
+    return REGISTRIES["losses" if kind == "loss" else f"{kind}s"].is_shipped(name)
 
 
 def skeleton(kind: str, name: str) -> str:
@@ -35,15 +53,15 @@ def skeleton(kind: str, name: str) -> str:
         name: What it will be called.
     """
     text = (resources.files("gan_bench.cli") / "skeletons" / f"{kind}.txt").read_text(encoding="utf-8")
-    return text.replace("NAME", name)
+    return text.replace("NAME", scalar(name) if kind == "suite" else name)
 
 
 def suite_for(kind: str, name: str, file: str) -> str:
     """Return a suite that trains with a part."""
     samples = "epochs: [1], samples: 1000"
-    evaluate = f"{samples}, extractors: [{name}]" if kind == "extractor" else samples
+    evaluate = f"{samples}, extractors: [NAME]" if kind == "extractor" else samples
     text = _SUITE.replace("SET", _USED.get(kind, "")).replace("EVALUATE", evaluate)
-    return text.replace("NAME", name).replace("FILE", file)
+    return text.replace("NAME", scalar(name)).replace("FILE", file)
 
 
 def write_new(kind: str, name: str, folder: Path) -> list[Path]:
@@ -55,10 +73,13 @@ def write_new(kind: str, name: str, folder: Path) -> list[Path]:
     Raises:
         UserError: The name is none, or a file is there.
     """
+    name = name.replace("-", "_") if kind == "measure" else name
     pattern = r"[a-z][a-z0-9_]*" if kind == "measure" else r"[a-z][a-z0-9_-]*"
     if not re.fullmatch(pattern, name) or len(name) > 64:
         may = "letters, digits and _" if kind == "measure" else "letters, digits, - and _"
         raise UserError(f'"{name}" cannot name a {kind}; begin with a small letter, and use small {may}')
+    if _taken(kind, name):
+        raise UserError(f'gan_bench ships a {kind} "{name}"; choose another name')
     file = folder / f"{name.replace('-', '_')}.py"
     suite = folder / f"{name}.yaml"
     if kind == "suite":
@@ -69,6 +90,7 @@ def write_new(kind: str, name: str, folder: Path) -> list[Path]:
     if there:
         raise UserError(f"{there[0]} is there already, and stays as it is; choose another name")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for path, text in texts.items():
             with path.open("x", encoding="utf-8") as out:
                 out.write(text)

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gan_bench.config.recipes import RECIPES
+from gan_bench.config.suite import suites_folder
+from gan_bench.config.suite_file import read
 from gan_bench.config.trial import RESERVED_NAMES
-from gan_bench.config.yaml_document import as_yaml
+from gan_bench.config.yaml_document import scalar
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import at_home, plural, printable
 from gan_bench.data.datasets import DATASETS
@@ -82,13 +84,17 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> tuple[P
     found = inspect_images(source)
     for line in report(found):
         console.say(line)
-    proposal = propose(found, source)
+    if out is not None and out.suffix not in (".yaml", ".yml"):
+        raise UserError(f"{out} is no name of a suite; end it in .yaml")
+    proposal = propose(found, source, name_for(source if out is None else out))
     file = out or Path(f"{proposal.name}.yaml")
     if file.exists():
+        _check_of(file, source)
         console.say(f"{file} is there and is used as it is; --out names another", style="yellow")
         return file, False
     text = suite_text(proposal, source, file)
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as target:
             target.write(text)
     except OSError as error:
@@ -97,6 +103,19 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> tuple[P
     for field, why in proposal.reasons.items():
         console.say(f"  {field}: {why}")
     return file, True
+
+
+def _check_of(file: Path, source: Path) -> None:
+    """Refuse a suite that is of other images: what was said of these would not be what is trained on.
+
+    Raises:
+        UserError: It is, or it is no suite.
+    """
+    suite, _ = read(file)
+    there = [(file.parent / at_home(entry.path)).resolve() for entry in suite.datasets.values()]
+    if source.resolve() not in there:
+        of = f"of {printable(str(there[0]))}" if there else "of no images of one's own"
+        raise UserError(f"{file} is there and is a suite {of}, not of {source}; name another with --out")
 
 
 def report(found: Inspection) -> Iterator[str]:
@@ -117,6 +136,11 @@ def report(found: Inspection) -> Iterator[str]:
 
 def _doubts(found: Inspection) -> Iterator[str]:
     """Yield what speaks against training on the images as they are."""
+    if found.elongated:
+        yield (
+            f"long: {found.elongated:,} are more than twice as long as wide or as wide as long, and only their middle "
+            "squares are kept"
+        )
     for reason, count in found.left_out.items():
         yield f"left out: {count:,} {reason}"
     if found.copies:
@@ -143,8 +167,13 @@ def _doubts(found: Inspection) -> Iterator[str]:
             yield f"  and {len(found.unreadable) - SHOWN} more"
 
 
-def propose(found: Inspection, source: Path) -> Proposal:
+def propose(found: Inspection, source: Path, name: str) -> Proposal:
     """Choose networks, size and lengths for images.
+
+    Args:
+        found: What they are.
+        source: Named in errors.
+        name: What suite and dataset are called.
 
     Raises:
         UserError: No image can be used.
@@ -167,7 +196,7 @@ def propose(found: Inspection, source: Path) -> Proposal:
     seen = limit * int(values["dataset_repeats"])
     quick_epochs = min(epochs, max(1, round(QUICK_IMAGES[recipe.name] / seen)))
     own = values["batch_size"]
-    why = "" if batch == own else f" in the place of {own}, so that an epoch has {LEAST_STEPS} steps"
+    why = "" if batch == own else f" in the place of {own}, so that an epoch has {plural(per_epoch, 'step')}"
     quick_steps = quick_epochs * max(1, seen // batch)
     kind = "colour" if is_colour else "grey"
     if median == size:
@@ -186,7 +215,7 @@ def propose(found: Inspection, source: Path) -> Proposal:
     if found.unreadable:
         reasons["unreadable"] = f"skip, as {plural(len(found.unreadable), 'file')} cannot be used"
     return Proposal(
-        name=name_for(source),
+        name=name,
         recipe=recipe.name,
         size=size,
         channels=channels,
@@ -202,8 +231,9 @@ def propose(found: Inspection, source: Path) -> Proposal:
 
 def name_for(source: Path) -> str:
     """Return a name for a suite and its dataset that no shipped one has."""
+    taken = {*RESERVED_NAMES, *DATASETS.shipped(), *(path.stem for path in suites_folder().glob("*.yaml"))}
     stem = re.sub(r"[^a-z0-9_-]+", "-", source.resolve().stem.lower()).strip("-_")[:40] or "images"
-    return f"my-{stem}" if stem in RESERVED_NAMES or stem in DATASETS.shipped() or not stem[0].isalnum() else stem
+    return f"my-{stem}" if stem in taken else stem
 
 
 def suite_text(proposal: Proposal, source: Path, file: Path) -> str:
@@ -211,18 +241,18 @@ def suite_text(proposal: Proposal, source: Path, file: Path) -> str:
     where = source.resolve()
     folder = file.resolve().parent
     path = f"./{where.relative_to(folder).as_posix()}" if where.is_relative_to(folder) else str(where)
-    why = proposal.reasons
+    why, name = proposal.reasons, scalar(proposal.name)
     quick = (
         f"epochs: {proposal.quick_epochs}, train_limit: {max(2, proposal.quick_limit)}, "
         f"samples: {min(500, proposal.samples)}, seeds: [0]"
     )
     lines = [
-        f"suite: {proposal.name}",
+        f"suite: {name}",
         "version: 1",
-        f"description: {_scalar(f'The two learning rates of the articles, on the images of {printable(where.name)}.')}",
+        f"description: {scalar(f'The two learning rates of the articles, on the images of {printable(where.name)}.')}",
         "datasets:",
-        f"  {proposal.name}:",
-        f"    path: {_scalar(path)}",
+        f"  {name}:",
+        f"    path: {scalar(path)}",
         *_remark(why["size"], 4),
         f"    size: {proposal.size}",
         *_remark(why["channels"], 4),
@@ -233,7 +263,7 @@ def suite_text(proposal: Proposal, source: Path, file: Path) -> str:
         f"  - recipe: {proposal.recipe}",
         *_remark(f"batch_size {why['batch_size']}", 4),
         *_remark(f"epochs {why['epochs']}", 4),
-        f"    set: {{dataset: {proposal.name}, batch_size: {proposal.batch_size}, epochs: {proposal.epochs}}}",
+        f"    set: {{dataset: {name}, batch_size: {proposal.batch_size}, epochs: {proposal.epochs}}}",
         *_remark(why["sweep"], 4),
         "    sweep: {lr: [2.0e-4, 3.0e-4]}",
         "looks: [5, 8, 12]",
@@ -242,10 +272,6 @@ def suite_text(proposal: Proposal, source: Path, file: Path) -> str:
         f"profiles: {{quick: {{{quick}}}}}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _scalar(text: str) -> str:
-    return as_yaml(text).removesuffix("...\n").strip()
 
 
 def _remark(text: str, indent: int) -> list[str]:

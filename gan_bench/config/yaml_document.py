@@ -234,9 +234,14 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def as_yaml(content: Plain) -> str:
-    """Write plain values as YAML that ``YamlDocument`` reads back."""
-    return str(yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110))
+def as_yaml(content: Plain, width: int = 110) -> str:
+    """Write plain values as YAML that ``YamlDocument`` reads back, in lines of about a width."""
+    return str(yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width))
+
+
+def scalar(text: str) -> str:
+    """Write a text as it can stand behind a key, quoted where it would be read as something else."""
+    return as_yaml(text, 1 << 20).removesuffix("...\n").strip()
 
 
 def dotted(place: Location) -> str:

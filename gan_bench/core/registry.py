@@ -205,6 +205,12 @@ class Registry(Mapping[str, T], Generic[T]):
         for name in self.of_file(path):
             del self._sources[name], self._entries[name]
 
+    def drop(self, name: str) -> None:
+        """Remove an entry that gan_bench does not ship; the name is free again."""
+        if name not in self._shipped:
+            self._entries.pop(name, None)
+            self._sources.pop(name, None)
+
     def points(self) -> Mapping[str, list[EntryPoint]]:
         """Return what installed packages offer, by name; nothing is imported."""
         if self._found is None:

@@ -51,6 +51,7 @@ class Inspection:
         kinds: Usable images by the ending of their names.
         sides: Shorter sides of usable images in pixels, with how many have each.
         square: How many are square.
+        elongated: How many are more than twice as long as wide, or as wide as long.
         coloured: How many have colour.
         copies: Usable images whose pixels are those of an earlier one of their split.
         shared: Held-out images that are also among the training images, or nearly so: their name, and the other's.
@@ -63,6 +64,7 @@ class Inspection:
     kinds: Mapping[str, int]
     sides: Mapping[int, int]
     square: int
+    elongated: int
     coloured: int
     copies: int
     shared: tuple[tuple[str, str], ...]
@@ -121,6 +123,7 @@ def inspect_images(source: Path) -> Inspection:
         kinds=Counter(os.path.splitext(each.name)[1].lower() for each in images),  # noqa: PTH122 - a name in a zip
         sides=Counter(min(each.size) for each in images),
         square=sum(each.size[0] == each.size[1] for each in images),
+        elongated=sum(max(each.size) > 2 * min(each.size) for each in images),
         coloured=sum(each.coloured for each in images),
         copies=sum(len(found) - len({each.pixels for each in found}) for found in usable.values()),
         shared=tuple(shared_images(usable.get("test", [])[:COMPARED], usable.get("train", [])[:COMPARED])),

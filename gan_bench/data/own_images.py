@@ -24,17 +24,24 @@ LEAST_DISTINCT = 4
 """Distinct images that a split needs: precision and recall look at the third neighbour of every image."""
 
 
-def register_folder(folder: ImageFolder) -> Dataset:
+def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
     """Make a user's images a dataset: with a training split and a held-out one if it has them, else all for training.
 
     Registering the same folder again returns the dataset that is there; the images are prepared here, so mistakes
     show at once.
+
+    Args:
+        folder: The folder.
+        anew: Whether it takes the place of another of the user's folders that has its name: that of an earlier run in
+            this process.
 
     Raises:
         DataError: There are fewer than ``LEAST_DISTINCT`` different images, or one cannot be used.
         UserError: The name belongs to another dataset; nothing was prepared.
     """
     folder = replace(folder, path=Path(os.path.realpath(folder.path)))
+    if anew and folder.name in DATASETS and DATASETS[folder.name].folder not in (None, folder):
+        DATASETS.drop(folder.name)
     if folder.name in DATASETS:
         known = DATASETS[folder.name]
         _check_same(known, folder)

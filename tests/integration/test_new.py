@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 from support.commands import gan_bench
 
+from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.suite import make_plan
+
+KEYWORDS = ("true", "null", "on")
 KINDS = ("architecture", "loss", "dataset", "measure", "extractor")
 
 
@@ -36,7 +40,9 @@ def test_a_new_suite_is_one(tmp_path):
     ("words", "said"),
     [
         (("loss", "../x"), 'error: "../x" cannot name a loss'),
-        (("measure", "my-measure"), 'error: "my-measure" cannot name a measure'),
+        (("loss", "hinge"), 'error: gan_bench ships a loss "hinge"'),
+        (("dataset", "mnist"), 'error: gan_bench ships a dataset "mnist"'),
+        (("suite", "digits"), 'error: gan_bench ships a suite "digits"'),
         (("suite", "Mine"), 'error: "Mine" cannot name a suite'),
         (("nothing", "mine"), "nothing"),
     ],
@@ -56,3 +62,17 @@ def test_a_file_that_is_there_stays(tmp_path):
     assert "stays as it is" in done.stderr
     assert kept.read_text() == "mine = 1\n"
     assert list(tmp_path.iterdir()) == [kept]
+
+
+@pytest.mark.parametrize("name", KEYWORDS)
+def test_names_that_yaml_reads_as_something_else_stay_names(name, tmp_path):
+    for kind in ("suite", "loss"):
+        folder = tmp_path / "a new" / kind
+        assert gan_bench("new", kind, name, "--out", folder).returncode == 0
+        planned = make_plan(folder / f"{name}.yaml", PlanOptions(), run_plugins=False)
+        assert planned.suite == name
+
+
+def test_a_measure_s_name_has_no_dash(tmp_path):
+    assert gan_bench("new", "measure", "mean-shift", "--out", tmp_path).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mean_shift.py", "mean_shift.yaml"]

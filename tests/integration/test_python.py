@@ -180,3 +180,23 @@ def test_a_wrong_name_is_found_before_a_folder_of_images_is_read(tmp_path):
     }
     with pytest.raises(gb.UserError, match='unknown loss "hing"'):
         gb.run(suite, results=tmp_path / "r")
+
+
+def test_another_call_may_have_other_images_under_the_same_name(tmp_path):
+    """In a notebook every correction would need a new name."""
+    for count, side in ((8, 28), (12, 40)):
+        folder = tmp_path / f"{count}"
+        folder.mkdir()
+        for i in range(count):
+            Image.fromarray(np.random.default_rng(i).integers(0, 255, (side, side), "uint8")).save(folder / f"{i}.png")
+        suite = {
+            "suite": "mine",
+            "version": 1,
+            "datasets": {"own": {"path": folder, "size": 28, "channels": 1}},
+            "trials": [{"recipe": "mnist-mlp-z100", "set": {"dataset": "own"}}],
+            "seeds": [0],
+            "evaluate": {"samples": 16},
+        }
+        run = gb.run(suite, results=tmp_path / f"r{count}", epochs=1, executor="inline", no_estimate=True)
+        assert run.statuses() == {"done": 1}
+        assert set(run.load().scores.query("metric == 'fid'")["real"]) == {count}

@@ -170,8 +170,42 @@ def test_folders_that_cannot_be_trained_on(make, said, tmp_path):
         ("cats", "my-cats"),
         ("report", "my-report"),
         ("2024 pictures", "2024-pictures"),
+        ("losses", "my-losses"),
         ("\u732b", "images"),
     ],
 )
 def test_names_of_suites_come_from_folders(name, wanted, tmp_path):
     assert name_for(tmp_path / name) == wanted
+
+
+@pytest.mark.parametrize("name", ["true", "null", "0123", "1e5", "a: b # c", 'it\'s "x"', "on", "long " * 30])
+def test_any_name_of_a_folder_makes_a_suite(name, tmp_path):
+    top = tmp_path / name
+    top.mkdir()
+    for i in range(5):
+        photo(i, 28, grey=True).save(top / f"{i}.png")
+    done = gan_bench("try", top, "--look", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (suite,) = tmp_path.glob("*.yaml")
+    (folder,) = make_plan(suite, PlanOptions()).folders
+    assert folder.path.resolve() == top.resolve()
+
+
+def test_a_suite_of_other_images_is_not_trained(tmp_path):
+    for parent, grey in (("a", True), ("b", False)):
+        for i in range(5):
+            path = tmp_path / parent / "pics" / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            photo(i, 28, grey=grey).save(path)
+    assert gan_bench("try", tmp_path / "a" / "pics", "--look", cwd=tmp_path).returncode == 0
+    done = gan_bench("try", tmp_path / "b" / "pics", "--look", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is a suite of " in done.stderr
+    assert "not of " in done.stderr
+    named = gan_bench("try", tmp_path / "b" / "pics", "--look", "--out", tmp_path / "new" / "b pics.yaml", cwd=tmp_path)
+    assert named.returncode == 0, named.stderr
+    assert "b pics.yaml'`" in named.stdout
+    assert make_plan(tmp_path / "new" / "b pics.yaml", PlanOptions()).suite == "b-pics"
+    odd = gan_bench("try", tmp_path / "b" / "pics", "--look", "--out", "digits", cwd=tmp_path)
+    assert odd.returncode == 2
+    assert "end it in .yaml" in odd.stderr

@@ -102,7 +102,7 @@ def test_axe_finds_nothing(open_page, scheme, width):
 def test_the_ranking_shows_fid_and_nothing_scrolls_sideways(open_page, width):
     page = open_page(width)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    head = page.locator(".ranking th:visible", has_text="FID ↓").first
+    head = page.get_by_role("columnheader", name="FID ↓", exact=True).first
     box = head.bounding_box()
     assert box["x"] + box["width"] <= width, "FID is seen without scrolling"
     if width == 390:
@@ -127,6 +127,8 @@ def test_on_a_phone_every_letter_of_a_plot_is_ten_pixels_high(open_page):
 def test_columns_that_do_not_fit_are_behind_a_switch(open_page, width):
     page = open_page(width)
     box = page.locator(".ranking").first
+    for vital in ("FID ↓", "remarks"):
+        assert page.get_by_role("columnheader", name=vital, exact=True).first.is_visible()
     fits = "box => box.scrollWidth <= box.clientWidth"
     assert box.evaluate(fits)
     few, switch = page.locator(".ranking th:visible").count(), page.get_by_role("button", name="All columns")

@@ -241,6 +241,17 @@ def test_the_code_of_a_card_that_was_edited_does_not_run(own, tmp_path):
     assert "is not what it was" in done.stderr
 
 
+def test_an_earlier_card_may_have_the_only_copy_of_the_code(own, tmp_path):
+    _, file, results = own
+    write_card(results, "best", tmp_path / "card")
+    file.write_text(OWN + "# another\n")
+    try:
+        write_card(results, "best", tmp_path / "card")
+    finally:
+        file.write_text(OWN)
+    assert (tmp_path / "card" / "architecture.py").read_text() == OWN
+
+
 class Hub(BaseHTTPRequestHandler):
     """As much of a model hub's interface as an upload of small files takes."""
 

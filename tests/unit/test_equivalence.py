@@ -14,7 +14,7 @@ from support.studies import stored, with_lr, write
 
 from gan_bench.core.errors import UserError
 from gan_bench.report.compare.comparison import compare
-from gan_bench.report.compare.equivalence import equivalence_table, same_settings, welch
+from gan_bench.report.compare.equivalence import common_settings, equivalence_table, same_settings, welch
 
 FIRST = (3.9, 4.4, 4.1, 4.6, 4.0)
 
@@ -115,7 +115,6 @@ def test_settings_that_are_equal_in_named_fields_are_compared_and_the_rest_is_li
 
 def test_named_fields_need_no_common_epoch():
     (row,) = same_settings(side((50.0, 51.0, 52.0)), side((60.0, 61.0, 62.0), epochs=9), fields=["recipe"])
-    assert row["epochs"] is None or row["epochs"] > 0
     assert "epochs trained: 2 / 9" in row["differs"]
 
 
@@ -170,3 +169,25 @@ def test_the_command_says_how_many_are_the_same(tmp_path):
     assert "1 setting in common: 1 equivalent" in matched.stdout, matched.stderr
     assert matched.returncode == 0
     assert "equivalent" not in alone.stdout
+
+
+def test_rows_say_which_setting_they_are_of(tmp_path):
+    two = [*side((50.0, 51.0, 52.0)), *side((60.0, 61.0, 62.0), lr_g=9e-4)]
+    named = same_settings(two, two, fields=["recipe", "lr"])
+    assert [row["setting"] for row in named] == [
+        "recipe=mnist-mlp-z100, lr=0.0003",
+        "recipe=mnist-mlp-z100, lr=0.0009/0.0003",
+    ]
+    table = equivalence_table(named, fields=["recipe", "lr"])
+    assert table.title == "settings with equal recipe, lr"
+    assert "the last of each" in table.note
+
+
+def test_the_same_setting_without_a_common_epoch_is_told_from_another_one():
+    short, long = side((50.0, 51.0)), side((60.0, 61.0), epochs=9)
+    assert same_settings(short, long) == []
+    (row,) = same_settings(short, long, fields=["recipe", "lr", "betas"])
+    assert "scored at epoch: 2 / 9" in row["differs"]
+    assert row["epochs"] is None
+    assert common_settings(short, long)
+    assert not common_settings(short, side((60.0, 61.0), lr_g=9e-4))

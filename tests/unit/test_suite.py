@@ -536,3 +536,10 @@ def test_a_plan_to_look_at_runs_no_plugin(tmp_path):
     made = make_plan(a_suite(plugins=[plugin]), PlanOptions(), run_plugins=False)
     assert made.files == (plugin,)
     assert made.plugins == ()
+
+
+def test_short_floats_of_a_dict_are_what_they_print():
+    rates = np.array([2e-4, 3e-4], np.float32)
+    trials = [{"recipe": "mnist-dcgan", "set": {"ema_decay": np.float16(0.5)}, "sweep": {"lr": rates}}]
+    made = make_plan(a_suite(trials=trials), PlanOptions())
+    assert {trial.config.lr_g for trial in made.trials} == {2e-4, 3e-4}

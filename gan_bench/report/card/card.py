@@ -53,7 +53,7 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
     shown = [f"{record.samples.name}/{grids[-1].name}"] if grids else []
     read_saved(stored.path, [*(name for name in names if name != RECORD), *shown])
     files = _portable({name: read_file(stored.path / name) for name in names})
-    code = _code_of(stored) if names else None
+    code = _code_of(stored, folder / CODE) if names else None
     if code is not None:
         files[CODE] = code
     try:
@@ -116,17 +116,25 @@ def _generator_files(record: RecordDirectory) -> tuple[Path, ...]:
     return tuple(record.path / name for name in _GENERATOR)
 
 
-def _code_of(stored: StoredTrial) -> bytes | None:
-    """Return the file of a user's own network as it was trained with; None where none is needed, or it is gone."""
+def _code_of(stored: StoredTrial, earlier: Path) -> bytes | None:
+    """Return the file of a user's own network as it was trained with; None where none is needed, or it is gone.
+
+    Args:
+        stored: The trial.
+        earlier: Where an earlier card has it, perhaps the only copy.
+    """
     name = stored.trial["config"]["architecture"]
     part: Mapping[str, Any] = stored.environment.get("parts", {}).get(f"architectures/{name}", {})
     if not part.get("path"):
         return None
-    try:
-        content = read_file(Path(str(part["path"])))
-    except (OSError, UserError):
-        return None
-    return content if hashlib.sha256(content).hexdigest() == part["sha256"] else None
+    for place in (Path(str(part["path"])), earlier):
+        try:
+            content = read_file(place)
+        except (OSError, UserError):
+            continue
+        if hashlib.sha256(content).hexdigest() == part["sha256"]:
+            return content
+    return None
 
 
 def _portable(files: dict[str, bytes]) -> dict[str, bytes]:

@@ -28,7 +28,15 @@ from gan_bench.report.compare.changes import (
     sentence,
     setting_changes,
 )
-from gan_bench.report.compare.equivalence import AUTO, EXACT, MARGIN, SETTINGS, equivalence_table, same_settings
+from gan_bench.report.compare.equivalence import (
+    AUTO,
+    EXACT,
+    MARGIN,
+    SETTINGS,
+    common_settings,
+    equivalence_table,
+    same_settings,
+)
 from gan_bench.report.study.frame import build_frames, group_key
 from gan_bench.report.study.studies import studies
 from gan_bench.report.study.table import Column, Table
@@ -147,7 +155,10 @@ def _apart(before: _Folder, after: _Folder, fields: tuple[str, ...]) -> str:
     ]
     if ways[0] and ways[1] and not set(ways[0]) & set(ways[1]):
         return f": they were scored otherwise ({', '.join(ways[0])} / {', '.join(ways[1])})"
-    return "; name fewer fields with --match" if fields else "; --match recipe compares settings that differ in more"
+    if not fields and common_settings(before.trials, after.trials):
+        return ": they were scored at no common epoch; --match recipe,lr,betas compares the last of each"
+    more = "fewer" if fields else "the"
+    return f"; name {more} fields that must be equal with --match, such as recipe,lr"
 
 
 def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) -> Comparison | None:
@@ -223,7 +234,7 @@ def _compare_settings(before: _Folder, after: _Folder, margin: float, fields: tu
     left_out = [_left_out(fault) for fault in (*before.faults.values(), *after.faults.values())]
     rows = same_settings(before.trials, after.trials, margin, fields)
     counted = Counter(str(row["verdict"]) for row in rows)
-    tables = [equivalence_table(rows, margin)] if rows else []
+    tables = [equivalence_table(rows, margin, fields)] if rows else []
     return Comparison(tables, worse=[], unsure=left_out, settings=counted)
 
 

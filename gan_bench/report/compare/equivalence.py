@@ -102,6 +102,7 @@ def same_settings(
         apart = [] if shared else [f"scored at epoch: {ends[0]} / {ends[1]}"]
         row = {
             "recipe": printable(str(old["config"]["recipe"])),
+            "setting": _called(old, fields) + (", EMA of G" if key[1].endswith(",ema") else ""),
             "dataset": printable(str(old["config"]["dataset"])),
             "epochs": ends[0] if shared else None,
             "protocol": key[1],
@@ -115,6 +116,21 @@ def same_settings(
         }
         rows.append(row | _judged(values[0], values[1], margin))
     return rows
+
+
+def _called(side: Mapping[str, Any], fields: Sequence[str]) -> str:
+    """Return what tells a row from others: the setting's name, or its values of the named fields."""
+    if not fields:
+        return printable(str(side["setting"]))
+    config = {**LATER_DEFAULTS, **side["config"]}
+    values = {name: list(dict.fromkeys(plain(config.get(each)) for each in BOTH.get(name, (name,)))) for name in fields}
+    return printable(", ".join(f"{name}={'/'.join(found)}" for name, found in values.items()))
+
+
+def common_settings(before: Iterable[StoredTrial], after: Iterable[StoredTrial], fields: Sequence[str] = ()) -> bool:
+    """True if two folders have a setting in common that was scored in the same way, at whatever epochs."""
+    names = _expanded(fields)
+    return bool(_by_setting(before, names, "older").keys() & _by_setting(after, names, "newer").keys())
 
 
 def _judged(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], margin: float) -> dict[str, Any]:
@@ -173,10 +189,11 @@ def _by_setting(
     for _, score in last.iterrows():
         trial = known[score["trial"]]
         config = trial.trial["config"]
-        whole = group_key(config, UNMATCHED)
-        key = canonical_json({name: config.get(name, LATER_DEFAULTS.get(name)) for name in names}) if names else whole
+        whole, name = group_key(config, UNMATCHED), trial.trial["setting"]
+        key = canonical_json({each: config.get(each, LATER_DEFAULTS.get(each)) for each in names}) if names else whole
         entry = found.setdefault(
-            (key, str(score["protocol"])), {"config": config, "values": {}, "trials": {}, "settings": {}}
+            (key, str(score["protocol"])),
+            {"config": config, "setting": name, "values": {}, "trials": {}, "settings": {}},
         )
         entry["settings"].setdefault(whole, config)
         if len(entry["settings"]) > 1:
@@ -211,12 +228,12 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], *, named: bool)
             yield f"{what}: {sides[0]} / {sides[1]}"
 
 
-def equivalence_table(rows: list[dict[str, Any]], margin: float = MARGIN) -> Table:
-    """Make the table of settings that two folders have in common."""
+def equivalence_table(rows: list[dict[str, Any]], margin: float = MARGIN, fields: Sequence[str] = ()) -> Table:
+    """Make the table of settings that two folders have in common, or that are equal in some fields."""
     title = MEASURES[primary_measure()].title
     columns = (
         Column("dataset", "dataset"),
-        Column("recipe", "recipe", essential=True),
+        Column("setting", "setting", essential=True),
         Column("epochs", "epoch", "count", vital=True),
         Column("old", f"old {title}", "number", vital=True),
         Column("old_sd", "sd", "number"),
@@ -226,13 +243,19 @@ def equivalence_table(rows: list[dict[str, Any]], margin: float = MARGIN) -> Tab
         Column("new_n", "seeds", "count"),
         Column("ratio", "new / old", "range", essential=True),
         Column("verdict", "verdict", essential=True),
-        Column("protocol", "protocol"),
-        Column("differs", "what differs (old / new)"),
+        Column("protocol", "protocol", vital=True),
+        Column("differs", "what differs (old / new)", essential=bool(fields)),
+    )
+    named = ", ".join(fields)
+    what = (
+        f"Settings that are equal in {named}, at the last epoch that both were scored at, or at the last of each. "
+        if fields
+        else "The same settings of whatever suite, at the last epoch that both were scored at. "
     )
     note = (
-        "The same settings in both folders, whatever suite they are of, at the last epoch that both were scored at. "
-        "New / old: ratio of geometric means with its 95 % interval (Welch, unpaired: two machines draw "
+        f"{what}New / old: ratio of geometric means with its 95 % interval (Welch, unpaired: two machines draw "
         f"different noise). Equivalent: its 90 % interval lies within a factor of {1 + margin:g}. Different: its "
         f"95 % interval excludes 1. Fewer than {FEW} seeds of a side are not judged."
     )
-    return Table("same-settings", "the same settings, trained twice", columns, pd.DataFrame(rows), note)
+    head = f"settings with equal {named}" if fields else "the same settings, trained twice"
+    return Table("same-settings", head, columns, pd.DataFrame(rows), note)

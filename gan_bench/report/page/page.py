@@ -26,7 +26,7 @@ from gan_bench.report.page.trial_details import trial_details
 from gan_bench.report.study.frame import status_shown
 from gan_bench.report.study.render import cells, filled, note_of, records
 from gan_bench.report.study.study import Study
-from gan_bench.report.study.table import Table
+from gan_bench.report.study.table import RANKED, Table
 
 PARTS = {
     "answer": "Answer",
@@ -41,7 +41,7 @@ PARTS = {
     "published": "Published values",
 }
 """Sections of a study, in order."""
-NARROW = ("rank", "fid")
+NARROW = ("rank", RANKED)
 """Columns of a ranking that a narrow screen shows, beside the setting's short name."""
 
 
@@ -223,7 +223,7 @@ def _table(table: Table) -> dict[str, Any]:
             "title": table.columns[i].title,
             "number": table.columns[i].kind != "text",
             "minor": table.columns[i].key not in NARROW,
-            "extra": not table.columns[i].vital,
+            "extra": not (table.columns[i].vital or table.columns[i].essential),
         }
         for i in shown
     ]
