@@ -1,5 +1,5 @@
 # make bench SUITE=mnist ARGS="--profile full --seeds 0"   each target makes the environment first if it is missing
-SUITE   ?= digits
+SUITE   ?= quickstart
 ARGS    ?=
 RESULTS ?= results
 PYTHON  ?= python3

@@ -3,7 +3,7 @@
 >>> import tempfile
 >>> import gan_bench as gb
 >>> folder = tempfile.mkdtemp()
->>> run = gb.run("digits", results=folder, only="lr=0.001", seeds=[0], epochs=2, samples=64, executor="inline")
+>>> run = gb.run("digits", results=folder, only="mlp", seeds=[0], epochs=2, samples=64, executor="inline")
 >>> run.statuses()
 {'done': 1}
 >>> tables = run.load()

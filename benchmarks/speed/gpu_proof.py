@@ -92,7 +92,7 @@ def parts(out: Path, data: Path | None, *, rehearse: bool) -> list[Part]:
     test = [PYTHON, "-m", "pytest", "-m", "cuda", "-q", "-W", "default", "-p", "no:randomly", "-p", "no:cacheprovider"]
     test += ["tests/integration/test_gpu.py", "-k"]
     suite = out / "suite"
-    chosen = ["digits", "--only", "lr=0.001", "--epochs", "2"] if rehearse else ["mnist", "--profile", "full"]
+    chosen = ["digits", "--only", "mlp", "--epochs", "2"] if rehearse else ["mnist", "--profile", "full"]
     small = ["--rehearse", "--seconds", "0.3", "--rounds", "1"] if rehearse else ["--seconds", "1.5", "--rounds", "3"]
     run = [*bench, "run", *chosen, "--seeds", "0-4", "--device", device, "--results", str(suite), "--no-tracking"]
     return [

@@ -48,7 +48,7 @@ app.add_typer(data_app, name="data")
 _EXAMPLES = "\n\n".join(
     [
         "Examples:",
-        "gan-bench run digits: the articles' question on small digits, in minutes",
+        "gan-bench run quickstart: a first answer on small digits, in two minutes",
         "gan-bench run mnist --only dcgan --seeds 0-4 --dry-run: what would be trained, and how long it takes",
         "gan-bench run digits --until decided --budget 2h: seeds for what is still open, look by look",
         "gan-bench run mnist --set lr=1e-4,3e-4 --set loss=hinge: other values in every trial, swept where several",

@@ -26,7 +26,7 @@ PIPE_WIDTH = 400
 """Columns of tables where no terminal folds lines: a file or a pipe has no width, unless ``COLUMNS`` gives it one."""
 HANGING = 2
 """Blanks before the further lines of a line that is wrapped, beside its own."""
-_WORD = re.compile(r"(?:`[^`]*`|[^\s`])+")
+_WORD = re.compile(r"(?:`[^`]*`|\S)+")
 
 
 _ASCII = {

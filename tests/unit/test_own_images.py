@@ -338,7 +338,7 @@ def test_a_tilde_that_no_shell_expanded_is_the_home_folder(tmp_path, monkeypatch
         "run",
         "digits",
         "--only",
-        "lr=0.001",
+        "mlp",
         "--seeds",
         "0",
         "--epochs",
@@ -346,9 +346,7 @@ def test_a_tilde_that_no_shell_expanded_is_the_home_folder(tmp_path, monkeypatch
     ]
     command += ["--samples", "64", "--executor", "inline", "--no-tracking", "--results=~/res", "--profile", "full"]
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
-    gb.run(
-        "digits", results="~/res2", only="lr=0.001", seeds=[0], epochs=1, samples=64, executor="inline", tracking=False
-    )
+    gb.run("digits", results="~/res2", only="mlp", seeds=[0], epochs=1, samples=64, executor="inline", tracking=False)
     assert (home / "res" / "digits").is_dir()
     assert list((home / "res2").glob("digits*"))
     assert (home / "cache").is_dir()
@@ -366,7 +364,7 @@ def test_other_tildes_stay(text):
 
 def test_a_longer_training_says_that_a_shorter_one_is_not_continued(tmp_path, capsys):
     def run(epochs, seeds=(0, 1)):
-        gb.run("digits", results=tmp_path / "r", only="lr=0.001", seeds=list(seeds), epochs=epochs, samples=64,
+        gb.run("digits", results=tmp_path / "r", only="mlp", seeds=list(seeds), epochs=epochs, samples=64,
                executor="inline", tracking=False, profile="full", quiet=False)  # fmt: skip
         return capsys.readouterr().out
 
