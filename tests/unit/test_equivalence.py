@@ -191,3 +191,12 @@ def test_the_same_setting_without_a_common_epoch_is_told_from_another_one():
     assert row["epochs"] is None
     assert common_settings(short, long)
     assert not common_settings(short, side((60.0, 61.0), lr_g=9e-4))
+
+
+def test_a_side_without_a_score_of_a_trained_generator_is_left_out():
+    """Only its untrained generators were scored: there is no last epoch to compare."""
+    known, unknown = side((50.0, 51.0)), side((60.0, 61.0))
+    for item in unknown:
+        del item.evaluations[1:]
+    assert same_settings(known, unknown, fields=["recipe"]) == []
+    assert same_settings(known, unknown) == []

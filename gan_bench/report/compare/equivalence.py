@@ -95,7 +95,7 @@ def same_settings(
     for key in sorted(first.keys() & second.keys()):
         old, new = first[key], second[key]
         shared = old["values"].keys() & new["values"].keys()
-        if not shared and not names:
+        if not shared and not (names and old["values"] and new["values"]):  # a last score may be none
             continue
         ends = [max(shared or side["values"]) for side in (old, new)]
         values = [np.array(list(side["values"][end].values())) for side, end in zip((old, new), ends, strict=True)]
@@ -127,10 +127,9 @@ def _called(side: Mapping[str, Any], fields: Sequence[str]) -> str:
     return printable(", ".join(f"{name}={'/'.join(found)}" for name, found in values.items()))
 
 
-def common_settings(before: Iterable[StoredTrial], after: Iterable[StoredTrial], fields: Sequence[str] = ()) -> bool:
+def common_settings(before: Iterable[StoredTrial], after: Iterable[StoredTrial]) -> bool:
     """True if two folders have a setting in common that was scored in the same way, at whatever epochs."""
-    names = _expanded(fields)
-    return bool(_by_setting(before, names, "older").keys() & _by_setting(after, names, "newer").keys())
+    return bool(_by_setting(before, (), "older").keys() & _by_setting(after, (), "newer").keys())
 
 
 def _judged(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], margin: float) -> dict[str, Any]:
