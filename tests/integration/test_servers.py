@@ -121,7 +121,7 @@ def test_a_run_has_what_people_look_for(folders, tmp_path):
         assert run["rows"] == 6, "of two epochs the single steps are there too"
         assert {"lr_g", "beta1_d", "batch_size", "epochs", "evaluation_samples"} <= set(run["params"])
         assert float(run["params"]["lr_g"]) in (2e-4, 3e-4)
-        assert run["name"].endswith(" mnist-mlp-z100"), "what differs comes first"
+        assert run["name"].startswith("mnist-mlp-z100 · lr "), "the recipe comes first, then what differs"
         assert {"mlflow.source.name", "mlflow.source.type", "mlflow.user", "mlflow.runColor"} <= set(run["tags"])
         assert run["tags"]["mlflow.source.name"] == "gan-bench run tiny.yaml"
         assert run["datasets"] == ["digits train", "digits train (reference)"]
