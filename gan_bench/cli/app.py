@@ -168,13 +168,22 @@ def compare(
     ] = 0.1,
     form: Annotated[FormatChoice, typer.Option("--format", help="How the comparison is written.")] = FormatChoice.TEXT,
     out: Annotated[Path | None, typer.Option(help="File it is written to instead of the terminal.")] = None,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Keep it in NEW/report/compared too: `gan-bench sync` shows it in MLflow, linked to OLD.",
+        ),
+    ] = False,
 ) -> None:
     """Compare two results folders; exit code 1 when something got worse, 3 when something cannot be judged."""
-    from gan_bench.cli.comparison import write_comparison
+    from gan_bench.cli.comparison import keep_beside, write_comparison
     from gan_bench.report.compare.comparison import compare as compare_folders
 
     found = compare_folders(old, new, tolerance, match, margin)
     write_comparison(found, form, out)
+    if keep:
+        keep_beside(found, old, new)
     raise typer.Exit(found.exit_code)
 
 

@@ -11,6 +11,7 @@ from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plain_markdown
 from gan_bench.records.json_files import finite
+from gan_bench.records.summary import keep_comparison
 from gan_bench.report.compare.comparison import Comparison
 from gan_bench.report.study.render import table_markdown
 from gan_bench.terminal.console import PlainConsole, console, table_console
@@ -46,6 +47,20 @@ def write_comparison(found: Comparison, form: FormatChoice, out: Path | None) ->
             raise UserError(f"{out} cannot be written ({error.strerror}); choose another file with --out") from None
 
 
+def keep_beside(found: Comparison, old: Path, new: Path) -> None:
+    """Keep a comparison beside the report of the newer folder.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    *_, (_, verdict) = found.sentences()
+    counts = [f"{len(said)} {word}" for word, said in (("better", found.better), ("worse", found.worse)) if said]
+    try:
+        keep_comparison(new, old, ", ".join([*counts, verdict]), _markdown(found, old))
+    except OSError as error:
+        raise UserError(f"the comparison cannot be kept in {new / 'report'} ({error.strerror})") from None
+
+
 def _print(found: Comparison, lines: PlainConsole) -> None:
     tables = table_console(lines) if not lines.record else lines
     for table in found.tables:
@@ -55,9 +70,10 @@ def _print(found: Comparison, lines: PlainConsole) -> None:
         lines.say(f"{word}{sentence}", style=_STYLE.get(kind))
 
 
-def _markdown(found: Comparison) -> str:
+def _markdown(found: Comparison, old: Path | None = None) -> str:
+    with_what = f" with {plain_markdown(str(old))}" if old else ""
     lines = [
         f"- **{_WORDS[kind]}**: {plain_markdown(sentence)}" if kind in _WORDS else f"- {plain_markdown(sentence)}"
         for kind, sentence in found.sentences()
     ]
-    return "\n".join(["## gan_bench comparison", "", *lines, "", *map(table_markdown, found.tables)])
+    return "\n".join([f"## gan_bench comparison{with_what}", "", *lines, "", *map(table_markdown, found.tables)])

@@ -34,6 +34,7 @@ def sync_results(
     Raises:
         UserError: There are no records, or MLflow cannot be reached or refuses.
     """
+    from gan_bench.report.build import refresh_summaries
     from gan_bench.tracking.replay import replay
 
     if (existing(results) / PLAN).exists():  # one suite's folder: the database lies beside it
@@ -41,8 +42,9 @@ def sync_results(
     if not suite_folders(results):
         raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
     uri = tracking_uri or default_uri(results)
+    said = refresh_summaries(results)
     answer = replay(results, uri, prefix)
-    for notice in answer.notices:
+    for notice in (*said, *answer.notices):
         console.say(notice, style="yellow")
     for suite in answer.busy:
         console.say(f"{suite}: left to the run that mirrors it right now", style="yellow")

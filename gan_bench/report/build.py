@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError
-from gan_bench.records.reader import existing
+from gan_bench.core.text import slug
+from gan_bench.records.reader import existing, suite_folders
 from gan_bench.records.shared import Designs, declare_foreign_measures, read_baselines, read_commands, read_designs
+from gan_bench.records.summary import SettingSummary, is_outdated, write_summary
 from gan_bench.report.findings.answer import Answer, answers, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables
+from gan_bench.report.findings.summaries import summaries
 from gan_bench.report.findings.tables import study_tables
 from gan_bench.report.page.collect import Collected, collect, with_histories
 from gan_bench.report.study.frame import Frames
@@ -21,7 +24,7 @@ from gan_bench.report.study.latex import check_columns, to_latex
 from gan_bench.report.study.render import table_markdown, to_csv
 from gan_bench.report.study.studies import Baselines, studies
 from gan_bench.report.study.study import Study
-from gan_bench.report.study.table import Table, slug
+from gan_bench.report.study.table import Table
 
 
 @dataclass(frozen=True)
@@ -138,10 +141,7 @@ def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str
     try:
         _write_tables(tables, folder, columns)
         write_atomically(folder / "answer.md", answers_markdown([answer for _, answer in found_answers]))
-        for suite in dict.fromkeys(suite for suite, _ in found_answers):
-            (folder / "answers").mkdir(exist_ok=True)
-            text = answers_markdown([answer for name, answer in found_answers if name == suite])
-            write_atomically(folder / "answers" / f"{slug(suite)}.md", text)
+        _write_answers(tables, folder)
         page = _write_page(folder, tables, collected, results) if html else None
     except OSError as error:
         raise UserError(
@@ -149,6 +149,56 @@ def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str
             "folder with --out"
         ) from None
     return Report(tables.all, found_answers, collected.unreadable, folder, page)
+
+
+def refresh_summaries(results: Path) -> list[str]:
+    """Write again what the report says of suites where a trial has ended since, without tables, plots and page.
+
+    Args:
+        results: A results folder.
+
+    Returns:
+        Why that was not possible, as a sentence, or nothing.
+    """
+    outdated = list(_outdated(results))
+    if not outdated:
+        return []
+    declare_foreign_measures(results)
+    with _collector_off():
+        collected = collect(results)
+        designs = read_designs(results)
+        found = studies(collected.frames, read_baselines(results), read_commands(results), designs)
+        collected = with_histories(collected, found)
+        made = ReportTables.of_studies([study for study in found if study.suite in outdated], collected.frames)
+    try:
+        (results / "report").mkdir(exist_ok=True)
+        _write_answers(made, results / "report")
+    except OSError as error:
+        why = f"the report in {results / 'report'} cannot be written ({error.strerror})"
+        return [f"{why}; MLflow shows settings as the last report has them"]
+    return []
+
+
+def _outdated(results: Path) -> Iterator[str]:
+    for folder in suite_folders(results):
+        with suppress(UserError):  # a folder without rights is named where its runs are made
+            if is_outdated(results, folder.name):
+                yield folder.name
+
+
+def _settings(made: ReportTables, suite: str) -> list[SettingSummary]:
+    return [each for study, tables, _ in made.studies if study.suite == suite for each in summaries(study, tables)]
+
+
+def _write_answers(made: ReportTables, folder: Path) -> None:
+    """Write what the studies of each suite say: sentences for people, numbers for the tracking mirror."""
+    for suite in dict.fromkeys(study.suite for study, _, _ in made.studies):
+        path = folder / "answers" / f"{slug(suite)}.md"
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(
+            path, answers_markdown([a for study, _, own in made.studies if study.suite == suite for a in own])
+        )
+        write_summary(path.with_suffix(".json"), suite, _settings(made, suite))
 
 
 def _remove_earlier(folder: Path, made: ReportTables, *kinds: str) -> None:

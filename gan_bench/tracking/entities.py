@@ -12,6 +12,8 @@ from gan_bench.config.design import Design
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
+from gan_bench.records.schema import STATISTICS, EpochLine, HistoryLine
+from gan_bench.records.summary import SettingSummary, piece_of, setting_id
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric, Param, RunTag
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
 TRIAL_TAG = "gan_bench.trial"
 STARTED_TAG = "gan_bench.started"
 RESULTS_TAG = "gan_bench.results"
-STEP_VALUES = ("loss_d", "loss_g", "d_real", "d_fake")
+SETTING_TAG = "gan_bench.setting"
+"""Marks the parent run of a setting, and says which: no trial's run has it."""
+PARENT_TAG = "mlflow.parentRunId"
+FINAL = ("done", "diverged")
+"""Ends of a trial after which nothing of it changes: others may be resumed."""
 FEW_EPOCHS = 10
 """Trials of so few epochs have their single steps in MLflow as well: their epochs alone are no curve."""
 FIRST = (
@@ -56,13 +62,18 @@ def started_ms(stored: StoredTrial) -> int:
 
 def run_name(stored: StoredTrial) -> str:
     """Name a run for people, what tells it from others first: ``dcgan · lr 3e-4 · β₁ 0.5 · seed 0``."""
+    return f"{setting_name(stored)}{SEPARATOR}seed {stored.trial['config']['seed']}"
+
+
+def setting_name(stored: StoredTrial) -> str:
+    """Name a trial's setting for people: ``dcgan · lr 3e-4 · β₁ 0.5``."""
     config = stored.trial["config"]
     recipe, _, differs = str(stored.trial["setting"]).partition(",")
     parts = [recipe.removeprefix(f"{config['dataset']}-"), f"lr {_both(config, 'lr', _rate)}"]
     if "adam" in (config.get("optimizer_g", "adam"), config.get("optimizer_d", "adam")):
         parts.append(f"β₁ {_both(config, 'betas', lambda betas: f'{betas[0]:g}')}")
     parts += [each.replace("=", " ", 1) for each in differs.split(",") if each and not each.startswith(_NAMED)]
-    return printable(SEPARATOR.join([*parts, f"seed {config['seed']}"]))
+    return printable(SEPARATOR.join(parts))
 
 
 SEPARATOR = " \N{MIDDLE DOT} "
@@ -90,9 +101,14 @@ def values_of(config: Mapping[str, Any]) -> dict[str, object]:
 
 def params_of(config: Mapping[str, Any]) -> list[Param]:
     """Return every value of a config as a parameter."""
+    return [param(name, value) for name, value in values_of(config).items()]
+
+
+def param(name: str, value: object) -> Param:
+    """Return a value as MLflow keeps parameters."""
     from mlflow.entities import Param
 
-    return [Param(name, printable(str(value))[:500]) for name, value in values_of(config).items()]
+    return Param(name, printable(str(value))[:500])
 
 
 def tags_of(
@@ -126,6 +142,52 @@ def tags_of(
         **{name: facts.get(name, "unknown") for name in ("device", "device_name", "engine")},
     }
     return {name: printable(str(value)) for name, value in tags.items() if value != ""}
+
+
+def setting_tags_of(stored: StoredTrial, identity: str, colour: str) -> dict[str, str]:
+    """Return the tags of the parent run of a trial's setting.
+
+    Args:
+        stored: One of its trials.
+        identity: That of its results folder.
+        colour: Of the setting.
+    """
+    config, trial = stored.trial["config"], stored.trial
+    tags = {
+        SETTING_TAG: setting_id(config),
+        RESULTS_TAG: identity,
+        "mlflow.source.name": "gan-bench report",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": _user(),
+        "mlflow.runColor": colour,
+        "setting": trial["setting"],
+        **{name: config[name] for name in ("recipe", "dataset", "architecture", "profile")},
+    }
+    return {name: printable(str(value)) for name, value in tags.items() if value != ""}
+
+
+def setting_metrics(found: SettingSummary, now_ms: int) -> list[Metric]:
+    """Return what a report says of a setting as metrics: four significant digits, which columns can show.
+
+    Args:
+        found: The setting.
+        now_ms: Time of the values, in milliseconds: of two of one step MLflow shows the newer.
+    """
+    from mlflow.entities import Metric
+
+    made = [Metric(name, _short(value), now_ms, 0) for name, value in found["numbers"].items()]
+    for name, points in found["curves"].items():
+        key = f"eval/{metric_key(name)}" if "[" in name else name
+        end = f"interval/{key.partition('/')[2]}"  # a prefix of their own: the page makes a section of each
+        for epoch, *values in points:
+            for each, value in zip((key, f"{end}.low", f"{end}.high"), values, strict=True):
+                if value is not None:
+                    made.append(Metric(each, _short(value), now_ms, epoch))
+    return made
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def _short_command(command: str | None) -> str:
@@ -165,11 +227,26 @@ def datasets_of(stored: StoredTrial) -> list[DatasetInput]:
     ]
 
 
+def whole_pieces(stored: StoredTrial) -> tuple[list[HistoryLine], list[HistoryLine]]:
+    """Split lines of a history into those that can be sent, and those of a piece of the curve that is not whole yet.
+
+    A training of many epochs is thinned to pieces of so many epochs, each of which gives one point.
+    """
+    epochs = stored.trial["config"]["epochs"]
+    ended = stored.record is not None and stored.record["status"] in FINAL
+    if ended or not (lines := [line["epoch"] for line in stored.history if line["kind"] == "epoch"]):
+        return stored.history, []
+    last = lines[-1]
+    whole = last if piece_of(last, epochs) == last else max((e for e in lines if piece_of(e, epochs) == e), default=0)
+    ready = [line for line in stored.history if line["kind"] == "step" or line["epoch"] <= whole]
+    return ready, [line for line in stored.history if line["kind"] == "epoch" and line["epoch"] > whole]
+
+
 def metrics_of(stored: StoredTrial, seconds: float = 0.0, images: int = 0) -> list[Metric]:
     """Turn lines of a record into metrics, with the time each was made.
 
     Args:
-        stored: The record, with the lines that are to be turned.
+        stored: The record, with the lines that are to be turned; of epochs, whole pieces.
         seconds: Seconds of training after the epoch before the first of them.
         images: Real images shown by then.
     """
@@ -179,7 +256,7 @@ def metrics_of(stored: StoredTrial, seconds: float = 0.0, images: int = 0) -> li
     return [
         Metric(key, value, start + int(1000 * seconds), step)
         for key, value, seconds, step in (
-            *_training(stored.history, seconds, images, steps=stored.trial["config"]["epochs"] <= FEW_EPOCHS),
+            *_training(stored.history, seconds, images, stored.trial["config"]["epochs"]),
             *_scores(stored.evaluations),
             *_end(stored.record),
         )
@@ -190,17 +267,25 @@ def metrics_of(stored: StoredTrial, seconds: float = 0.0, images: int = 0) -> li
 Row = tuple[str, float | None, float, int]
 
 
-def _training(history: Iterable[Mapping[str, Any]], seconds: float, images: int, *, steps: bool) -> Iterator[Row]:
-    for line in history:
+def _training(history: Iterable[HistoryLine], seconds: float, images: int, epochs: int) -> Iterator[Row]:
+    piece: list[EpochLine] = []
+    lines = list(history)
+    last = max((line["epoch"] for line in lines if line["kind"] == "epoch"), default=0)
+    for line in lines:
         if line["kind"] == "epoch":
-            for name, value in line["mean"].items():
-                yield f"train/{name}", value, line["train_seconds"], line["epoch"]
+            piece.append(line)
+            if line["epoch"] not in (last, piece_of(line["epoch"], epochs)):
+                continue
+            for name in STATISTICS:
+                values = [value for each in piece if (value := each["mean"][name]) is not None]
+                mean = sum(values) / len(values) if values else None
+                yield f"train/{name}", mean, line["train_seconds"], line["epoch"]
             if seconds and line["train_seconds"] > seconds:
                 pace = (line["images"] - images) / (line["train_seconds"] - seconds)
                 yield "system/images_per_second", pace, line["train_seconds"], line["epoch"]
-            seconds, images = line["train_seconds"], line["images"]
-        elif steps:  # the time of the epoch before: a step has none of its own
-            for name in STEP_VALUES:
+            seconds, images, piece = line["train_seconds"], line["images"], []
+        elif epochs <= FEW_EPOCHS:  # the time of the epoch before: a step has none of its own
+            for name in STATISTICS:
                 yield f"step/{name}", line[name], seconds, line["step"]
 
 
@@ -211,7 +296,7 @@ def _scores(evaluations: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
 
 
 def _end(record: Mapping[str, Any] | None) -> Iterator[Row]:
-    if record is None or record["status"] not in ("done", "diverged"):  # others may be resumed, which changes them
+    if record is None or record["status"] not in FINAL:  # others may be resumed, which changes them
         return
     seconds, epochs = record["train_seconds"], record["epochs"]
     yield "cost/train_seconds", seconds, seconds, epochs

@@ -13,7 +13,8 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,21 +24,20 @@ from gan_bench.core.text import printable
 from gan_bench.records.json_files import REMEDY, unreadable
 from gan_bench.records.layout import LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
-from gan_bench.records.reader import StoredTrial, read_header, read_or_error, trial_folders
-from gan_bench.records.sample_grid import read_sample_grid
-from gan_bench.records.schema import NO_RECORD
+from gan_bench.records.reader import StoredTrial, read_header, read_or_error, read_trial, trial_folders
+from gan_bench.records.schema import NO_RECORD, HistoryLine
 from gan_bench.records.shared import Designs, read_commands, read_designs
-from gan_bench.tracking import entities, server
-from gan_bench.tracking.store import ALTERED_TAG, MirroredRun, TrackingStore
+from gan_bench.records.summary import setting_id
+from gan_bench.tracking import entities, images, server
+from gan_bench.tracking.store import ALTERED_TAG, MirroredRun, SettingRun, TrackingStore
 from gan_bench.tracking.tail import TAG, TrialTail
-from gan_bench.tracking.views import colour, colours_of
+from gan_bench.tracking.views import colour, colours_of, differing_params
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
-SAMPLES_KEY = "eval/samples"
-LAST_KEY = "eval/last_samples"
-_CHUNK = 1000
+_CHUNK = 900
+"""Metrics of one request: MLflow takes 1,000 values of all kinds."""
 _RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 _FILES = ("trial.json", "environment.json", "record.json", "history.jsonl", "evaluations.jsonl")
 
@@ -49,11 +49,13 @@ def mirror_lock(suite_folder: Path, uri: str) -> Lock:
 
 @dataclass
 class _Suite:
-    """What this process knows of a suite: its experiment, its runs by trial, and the colours of its settings."""
+    """What this process knows of a suite: its experiment, its runs by trial and by setting, and colours of settings."""
 
     experiment: str
     runs: dict[str, MirroredRun]
+    settings: dict[str, SettingRun]
     colours: dict[str, str]
+    columns: tuple[str, ...]
     command: str | None
     designs: Designs
     tails: dict[Path, TrialTail] = field(default_factory=dict)
@@ -101,9 +103,22 @@ class Mirror:
             folder, experiment = self.results / suite, self._store.experiment(suite)
             command = read_commands(folder).get(suite) if folder.is_dir() else None
             designs = read_designs(folder) if folder.is_dir() else Designs()
-            runs = self._store.runs(experiment)
-            self._suites[suite] = _Suite(experiment, runs, colours_of(folder), command, designs)
+            runs, settings = self._store.runs(experiment)
+            columns = differing_params(folder)
+            self._suites[suite] = _Suite(experiment, runs, settings, colours_of(folder), columns, command, designs)
         return self._suites[suite]
+
+    def columns(self, suite: str) -> tuple[str, ...]:
+        """Return the parameters that tell the settings of a suite apart."""
+        return self._known(suite).columns
+
+    def settings(self, suite: str) -> dict[str, SettingRun]:
+        """Return the runs of a suite's settings, by what ``setting_id`` calls them."""
+        return self._known(suite).settings
+
+    def trials_of(self, suite: str, parent: str) -> list[MirroredRun]:
+        """Return the runs of the trials of a setting, by the id of its run."""
+        return [run for run in self._known(suite).runs.values() if run.parent == parent]
 
     def run_id(self, path: Path) -> str:
         """Return the run of a trial that was synced."""
@@ -140,12 +155,13 @@ class Mirror:
         end = _end_of(header)
         if not end or run.position.end != end:
             stored = tail.read(header, live=live)
-            self._send(run, stored, known, end, live=live)
+            kept = self._send(run, stored, known, end, live=live)
         else:
             known.extractors |= _scored_with(header)
+            kept = []
         if end:
             self._mark_if_altered(run, path)
-        tail.commit(live=live)
+        tail.commit(live=live, kept=kept)
         return True
 
     def is_complete(self, path: Path) -> bool:
@@ -160,7 +176,7 @@ class Mirror:
         fault = found if isinstance(found, RecordError) else found.fault
         text = "" if fault is None else printable(str(fault).removesuffix(f"; {REMEDY}"))
         if text != run.altered:
-            self._tag(run, {ALTERED_TAG: text})
+            self.tag(run.run_id, {ALTERED_TAG: text})
             run.altered = text
         if fault is not None:
             self.unreadable.append(fault.line)
@@ -172,118 +188,173 @@ class Mirror:
         if run is not None and run.started not in ("", started):
             self.client.delete_run(run.run_id)
             run = None
+        parent = self._setting_of(stored, known).run_id
+        is_new = run is None
         if run is None:
-            shade = known.colours.get(stored.trial["setting"]) or colour(stored.trial["setting"])
-            tags = self._tags(stored, shade, known)
             made = self.client.create_run(
                 known.experiment,
                 start_time=entities.started_ms(stored),
-                tags=tags,
+                tags={**self._tags(stored, known), entities.PARENT_TAG: parent},
                 run_name=entities.run_name(stored),
             )
-            run = known.runs[trial_id] = MirroredRun(made.info.run_id, started)
+            run = known.runs[trial_id] = MirroredRun(made.info.run_id, started, parent=parent, running=True)
         if not run.described:
-            self._describe(run, stored, known)
+            self._describe(run, stored, {} if is_new else self._tags(stored, known))
+        if run.parent != parent:  # of an earlier version, or the setting's run was deleted or made again
+            self.tag(run.run_id, {entities.PARENT_TAG: parent})
+            run.parent = parent
         return run
 
-    def _tags(self, stored: StoredTrial, shade: str, known: _Suite) -> dict[str, str]:
+    def _setting_of(self, stored: StoredTrial, known: _Suite) -> SettingRun:
+        """Find the run of a trial's setting, or create it."""
+        key = setting_id(stored.trial["config"])
+        found = known.settings.get(key)
+        if found is None:
+            made = self.client.create_run(
+                known.experiment,
+                start_time=entities.started_ms(stored),
+                tags=entities.setting_tags_of(stored, self.identity, self._colour(stored, known)),
+                run_name=entities.setting_name(stored),
+            )
+            found = known.settings[key] = SettingRun(made.info.run_id)
+        lacking = [name for name in known.columns if name not in found.params]
+        if lacking:  # its page shows all of them beside every image, so they are few
+            values = entities.values_of(stored.trial["config"])
+            params = [entities.param(name, values[name]) for name in lacking if name in values]
+            self.client.log_batch(found.run_id, params=params)
+            found.params |= set(lacking)
+        return found
+
+    @staticmethod
+    def _colour(stored: StoredTrial, known: _Suite) -> str:
+        return known.colours.get(stored.trial["setting"]) or colour(stored.trial["setting"])
+
+    def _tags(self, stored: StoredTrial, known: _Suite) -> dict[str, str]:
         config = stored.trial["config"]
         design = known.designs.of(stored.path.parent.name, str(config["profile"]), str(config["dataset"]))
-        return entities.tags_of(stored, self.identity, shade, known.command, design)
+        return entities.tags_of(stored, self.identity, self._colour(stored, known), known.command, design)
 
-    def _describe(self, run: MirroredRun, stored: StoredTrial, known: _Suite) -> None:
+    def _describe(self, run: MirroredRun, stored: StoredTrial, tags: dict[str, str]) -> None:
         """Give a run what does not change: also one that a kill, or an earlier version, left without it."""
-        shade = known.colours.get(stored.trial["setting"]) or colour(stored.trial["setting"])
-        tags = self._tags(stored, shade, known)
         params = entities.params_of(stored.trial["config"])
         with contextlib.suppress(Exception):  # parameters of an earlier version cannot be changed
             self.client.log_batch(run.run_id, params=params)
-        named = {**tags, "mlflow.runName": entities.run_name(stored), TAG: run.position.to_tag()}
-        self.client.log_batch(run.run_id, tags=entities.run_tags(named))
+        if tags:
+            self.tag(run.run_id, {**tags, "mlflow.runName": entities.run_name(stored), TAG: run.position.to_tag()})
         with contextlib.suppress(Exception):  # servers before 2.4 know no datasets
             self.client.log_inputs(run.run_id, entities.datasets_of(stored))
         run.described = True
 
-    def _send(self, run: MirroredRun, stored: StoredTrial, known: _Suite, end: str, *, live: bool) -> None:
+    def _send(self, run: MirroredRun, stored: StoredTrial, known: _Suite, end: str, *, live: bool) -> list[HistoryLine]:
+        """Send what is new of a trial, its files before the tag that says so.
+
+        Returns:
+            Lines of its history that are left for the next time.
+        """
         known.extractors |= {s["extractor"] for line in stored.evaluations for s in line["scores"]}
         before = run.position
-        new = replace(
+        lacking = replace(
             stored,
             history=[line for line in stored.history if before.lacks(line)],
             evaluations=[line for line in stored.evaluations if before.lacks(line)],
         )
-        self._log_metrics(run.run_id, entities.metrics_of(new, before.seconds, before.images))
-        epochs = [line for line in new.history if line["kind"] == "epoch"]
-        steps = [line["step"] for line in new.history if line["kind"] == "step"]
-        evaluated = {line["epoch"] for line in new.evaluations}
-        sent = self._send_samples(run.run_id, stored, before.samples)
+        ready, kept = entities.whole_pieces(lacking)
+        new = replace(lacking, history=ready)
+        epochs = [line for line in ready if line["kind"] == "epoch"]
+        steps = [line["step"] for line in ready if line["kind"] == "step"]
+        closed = stored.record is not None or not live
+        with self.artifacts(run.run_id) as folder:
+            sent = self._stage_samples(folder, stored, before.samples)
+            if closed:
+                self._stage_record(folder, stored)
         run.position = replace(
             before,
             step=max(steps, default=before.step),
-            evaluated=before.evaluated | evaluated,
+            evaluated=before.evaluated | {line["epoch"] for line in new.evaluations},
             samples=before.samples | sent,
+            end=end if closed else before.end,
         )
         if epochs:
             last = epochs[-1]
             run.position = replace(
                 run.position, epoch=last["epoch"], seconds=last["train_seconds"], images=last["images"]
             )
-        self._close(run, stored, end, live=live)
+        tags = {TAG: run.position.to_tag(), **({images.LOGGED_TAG: "True"} if run.position.samples else {})}
+        status = (stored.record["status"] if stored.record else "killed") if closed else ""
+        if closed:
+            tags |= {"status": status, "reason": printable(str((stored.record or NO_RECORD).get("reason") or ""))}
+        self.log(run.run_id, entities.metrics_of(new, before.seconds, before.images), tags)
+        self._set_status(run, stored, status)
+        return kept
 
-    def _log_metrics(self, run_id: str, metrics: list[Metric]) -> None:
-        for start in range(0, len(metrics), _CHUNK):
+    def log(self, run_id: str, metrics: Sequence[Metric], tags: dict[str, str]) -> None:
+        """Log metrics in as few requests as MLflow takes, and tags with the last of them."""
+        for start in range(0, len(metrics) - _CHUNK, _CHUNK):
             self.client.log_batch(run_id, metrics=metrics[start : start + _CHUNK])
+        rest = len(metrics) - (len(metrics) - 1) // _CHUNK * _CHUNK if metrics else 0
+        self.client.log_batch(run_id, metrics=metrics[len(metrics) - rest :], tags=entities.run_tags(tags))
 
-    def _send_samples(self, run_id: str, stored: StoredTrial, known: frozenset[int]) -> set[int]:
-        """Send the sample grids of evaluations that the run does not have, and say of which epochs they are."""
-        import numpy as np
+    @contextlib.contextmanager
+    def artifacts(self, run_id: str) -> Iterator[Path]:
+        """Send what is put into a folder as artifacts of a run, in one call."""
+        with tempfile.TemporaryDirectory(prefix="gan_bench-") as name:
+            yield Path(name)
+            if any(Path(name).iterdir()):
+                with server.uploading():
+                    self.client.log_artifacts(run_id, name)
 
+    def _stage_samples(self, folder: Path, stored: StoredTrial, known: frozenset[int]) -> set[int]:
+        """Stage the sample grids of evaluations that the run does not have, and say of which epochs they are."""
         sent = set()
         for line in stored.evaluations:
             epoch = line["epoch"]
             path = stored.path / SAMPLES / f"epoch-{epoch:04d}.png"
             if epoch in known or not path.exists():
                 continue
+            time_ms = entities.started_ms(stored) + int(1000 * line.get("train_seconds", 0.0))
             try:
-                grid = np.asarray(read_sample_grid(path))
+                images.stage(path, folder, epoch, time_ms, last=epoch == stored.trial["config"]["epochs"])
             except RecordError as error:
                 self.unreadable.append(error.line)
-            else:
-                with server.uploading():
-                    self.client.log_image(run_id, grid, key=SAMPLES_KEY, step=epoch)
-                    if epoch == stored.trial["config"]["epochs"]:
-                        self.client.log_image(run_id, grid, key=LAST_KEY, step=epoch)
             sent.add(epoch)
         return sent
 
-    def _close(self, run: MirroredRun, stored: StoredTrial, end: str, *, live: bool) -> None:
-        record = stored.record
-        run.closed = record is not None or not live
-        if not run.closed:
-            self._tag(run, {TAG: run.position.to_tag()})
-            self.client.update_run(run.run_id, status="RUNNING")
-            return
-        status = record["status"] if record else "killed"
+    def send_samples(self, run_id: str, path: Path) -> None:
+        """Send every sample grid of a trial to another run, that of its setting.
+
+        Raises:
+            RecordError: The record is damaged, or may not be read.
+        """
+        with self.artifacts(run_id) as folder:
+            self._stage_samples(folder, read_trial(path, history=False), frozenset())
+
+    def _stage_record(self, folder: Path, stored: StoredTrial) -> None:
+        """Stage the files of a record; a link may lead anywhere, and what may not be read is a fault of the record."""
         directory = RecordDirectory(stored.path)
-        with server.uploading():
-            for weights in (directory.weights, directory.average_weights):
-                self._log_file(run.run_id, weights)
-            for name in _FILES:
-                self._log_file(run.run_id, stored.path / name, "record")
+        (folder / "record").mkdir()
+        wanted = [(path, folder) for path in (directory.weights, directory.average_weights)]
+        wanted += [(stored.path / name, folder / "record") for name in _FILES]
+        for path, place in wanted:
+            if may_be_copied(path):
+                (place / path.name).symlink_to(path.resolve())
+
+    def _set_status(self, run: MirroredRun, stored: StoredTrial, status: str) -> None:
+        run.closed = bool(status)
+        if not run.closed:
+            if not run.running:
+                self.client.update_run(run.run_id, status="RUNNING")
+            run.running = True
+            return
+        record = stored.record
         seconds = (record["train_seconds"] + record["evaluate_seconds"]) if record else 0
-        run.position = replace(run.position, end=end)
-        reason = printable(str((record or NO_RECORD).get("reason") or ""))
-        self._tag(run, {"status": status, "reason": reason, TAG: run.position.to_tag()})
         finished = entities.started_ms(stored) + int(1000 * seconds)
-        self.client.set_terminated(run.run_id, status=_RUN_STATUS.get(status, "KILLED"), end_time=finished)
+        word = _RUN_STATUS.get(status, "KILLED")
+        self.client.set_terminated(run.run_id, status=word, end_time=finished)
+        run.running, run.failed, run.ended_ms = False, word == "FAILED", finished
 
-    def _tag(self, run: MirroredRun, tags: dict[str, str]) -> None:
-        self.client.log_batch(run.run_id, tags=entities.run_tags(tags))
-
-    def _log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
-        """Copy a file of a record; a link may lead anywhere, and what may not be read is a fault of the record."""
-        if may_be_copied(path):
-            self.client.log_artifact(run_id, str(path), folder)
+    def tag(self, run_id: str, tags: dict[str, str]) -> None:
+        """Set tags of a run in one request."""
+        self.client.log_batch(run_id, tags=entities.run_tags(tags))
 
 
 def may_be_copied(path: Path) -> bool:

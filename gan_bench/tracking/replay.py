@@ -1,14 +1,14 @@
-"""Bring MLflow up to the records of a results folder."""
+"""Bring MLflow up to the records of a results folder, or of one suite while it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records.reader import suite_folders, trial_folders
-from gan_bench.tracking.answer_run import publish_answer, save_views
+from gan_bench.tracking.answer import publish_answer, publish_settings, save_views
 from gan_bench.tracking.database import repair
 from gan_bench.tracking.mirror import Mirror, mirror_lock, sync_suite
 from gan_bench.tracking.server import describe_error, hint
@@ -35,6 +35,31 @@ class Replay:
     busy: tuple[str, ...] = ()
     views: Mapping[str, list[View]] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+
+
+def bring_up(
+    mirror: Mirror, suite_folder: Path, report: Callable[[str], None] = lambda _: None, *, last: bool = True
+) -> int:
+    """Bring a suite's runs up to its records: trials, and with the last pass its settings and its answer.
+
+    The live mirror of a run and ``gan-bench sync`` are this, once or again and again.
+
+    Args:
+        mirror: The mirror.
+        suite_folder: ``RESULTS/<suite>``.
+        report: Called with the name of every record whose run is complete now, and in the last pass with an empty one
+            after every file and setting.
+        last: Whether trials that are under way elsewhere are reported too, and settings and answer are brought along.
+
+    Returns:
+        The number of the runs of trials.
+    """
+    mirror.experiment(suite_folder.name)
+    count = sync_suite(mirror, suite_folder, report, last=last)
+    if last and count:
+        publish_settings(mirror, suite_folder.name, lambda: report(""))
+        publish_answer(mirror, suite_folder.name, lambda: report(""))
+    return count
 
 
 def replay(results: Path, uri: str, prefix: str = "") -> Replay:
@@ -80,10 +105,9 @@ def _replay(results: Path, uri: str, prefix: str) -> Replay:
             if is_held:
                 busy.append(folder.name)
                 continue
-            found = sync_suite(mirror, folder)
+            found = bring_up(mirror, folder)
             count += found
             if found:
-                publish_answer(mirror, folder.name)
                 made[folder.name] = save_views(mirror, folder.name)
     unreadable = (*closed, *dict.fromkeys(mirror.unreadable))
     return Replay(count, mirror.experiments, unreadable, tuple(busy), made, tuple(mirror.notices))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _PAGE = 1000
 LOG = ".mlflow.log"
 """File in a results folder that takes what the mirror's process and its libraries say."""
+SHOWN_TAG, CURVES_TAG = "gan_bench.shown", "gan_bench.curves"
+"""Digests of what the run of a setting shows."""
 ALTERED_TAG = "gan_bench.altered"
 """Says which file of a record is not what was saved: then its run is not to be believed. Empty where all are."""
 
@@ -54,6 +56,10 @@ class MirroredRun:
         described: Whether it has its parameters, tags and datasets.
         closed: Whether it has the end of its trial, or is known not to be trained any more.
         altered: Its tag that says which file of the record is not what was saved.
+        parent: The run of its setting.
+        failed: Whether its trial failed or diverged.
+        running: Whether MLflow says that it is running.
+        ended_ms: When its trial ended, in milliseconds, where this process sent that; else 0.
     """
 
     run_id: str
@@ -62,6 +68,30 @@ class MirroredRun:
     described: bool = False
     closed: bool = False
     altered: str = ""
+    parent: str = ""
+    failed: bool = False
+    running: bool = False
+    ended_ms: int = 0
+
+
+@dataclass
+class SettingRun:
+    """The parent run of a setting.
+
+    Attributes:
+        run_id: Its id in MLflow.
+        shown: Digest of what it shows: numbers and words.
+        curves: Digest of its curves and of whose images it has; MLflow keeps every value that a metric ever had, so
+            others need a new run.
+        status: MLflow's word for how it stands.
+        params: Names of its parameters.
+    """
+
+    run_id: str
+    shown: str = ""
+    curves: str = ""
+    status: str = "RUNNING"
+    params: set[str] = field(default_factory=set)
 
 
 class TrackingStore:
@@ -133,15 +163,18 @@ class TrackingStore:
             made = found.experiment_id
         return made
 
-    def runs(self, experiment: str) -> dict[str, MirroredRun]:
-        """Return the runs of this results folder by trial; of a run made twice, one stays."""
-        found: dict[str, list[Run]] = {}
+    def runs(self, experiment: str) -> tuple[dict[str, MirroredRun], dict[str, SettingRun]]:
+        """Return the runs of this results folder by trial, and by setting; of a run made twice, one stays."""
+        trials: dict[str, list[Run]] = {}
+        settings: dict[str, list[Run]] = {}
         for run in self._own(experiment):
-            found.setdefault(run.data.tags[entities.TRIAL_TAG], []).append(run)
+            if trial := run.data.tags.get(entities.TRIAL_TAG):
+                trials.setdefault(trial, []).append(run)
+            elif setting := run.data.tags.get(entities.SETTING_TAG):
+                settings.setdefault(setting, []).append(run)
         known = {}
-        for trial, (first, *others) in found.items():
-            for run in others:
-                self.client.delete_run(run.info.run_id)
+        for trial, found in trials.items():
+            first = self._only(found)
             tags = first.data.tags
             known[trial] = MirroredRun(
                 first.info.run_id,
@@ -150,8 +183,24 @@ class TrackingStore:
                 bool(first.data.params) and TAG in tags and tags.get(entities.RESULTS_TAG) == self.identity,
                 first.info.status != "RUNNING",
                 tags.get(ALTERED_TAG, ""),
+                tags.get(entities.PARENT_TAG, ""),
+                first.info.status == "FAILED",
+                first.info.status == "RUNNING",
             )
-        return known
+        parents = {}
+        for setting, found in settings.items():
+            first = self._only(found)
+            tags = first.data.tags
+            digests = tags.get(SHOWN_TAG, ""), tags.get(CURVES_TAG, "")
+            parents[setting] = SettingRun(first.info.run_id, *digests, first.info.status, set(first.data.params))
+        return known, parents
+
+    def _only(self, found: list[Run]) -> Run:
+        """Delete all but the newest of runs that are one: a kill while one was made again leaves two."""
+        newest, *others = sorted(found, key=lambda run: run.info.start_time, reverse=True)
+        for run in others:
+            self.client.delete_run(run.info.run_id)
+        return newest
 
     def _own(self, experiment: str) -> Iterator[Run]:
         """Yield this folder's runs, found page by page. In the database beside it, there are no others'."""
@@ -161,8 +210,7 @@ class TrackingStore:
         while True:
             page = self.client.search_runs([experiment], filter_string=mine, max_results=_PAGE, page_token=token)
             for run in page:
-                tags = run.data.tags
-                if entities.TRIAL_TAG in tags and (default or tags.get(entities.RESULTS_TAG) == self.identity):
+                if default or run.data.tags.get(entities.RESULTS_TAG) == self.identity:
                     yield run
             token = page.token
             if not token:

@@ -27,9 +27,10 @@ from gan_bench.core.text import plural
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Lock
 from gan_bench.records.reader import trial_folders
-from gan_bench.tracking.answer_run import publish_answer, save_views
+from gan_bench.tracking.answer import save_views
 from gan_bench.tracking.database import repair
-from gan_bench.tracking.mirror import Mirror, mirror_lock, sync_suite
+from gan_bench.tracking.mirror import Mirror, mirror_lock
+from gan_bench.tracking.replay import bring_up
 from gan_bench.tracking.server import UPLOAD_SECONDS, Backoff, describe_error, hint
 from gan_bench.tracking.store import LOG, open_log
 from gan_bench.tracking.uri import DATABASE, default_uri, is_default
@@ -120,11 +121,8 @@ def follow(
                 try:
                     mirror = mirror or Mirror(uri, suite_folder.parent, prefix)
                     notices |= dict.fromkeys(mirror.notices)
-                    mirror.experiment(suite_folder.name)
-                    sync_suite(mirror, suite_folder, report, last=last)
-                    if last:
-                        publish_answer(mirror, suite_folder.name, lambda: report(""))
-                        answered = True
+                    bring_up(mirror, suite_folder, report, last=last)
+                    answered = answered or last
                     error = None
                     pause.succeeded()
                 except Exception as problem:

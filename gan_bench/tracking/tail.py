@@ -14,6 +14,7 @@ from gan_bench.records import schema
 from gan_bench.records.json_lines import read_new_lines
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial, read_header
+from gan_bench.records.schema import HistoryLine
 
 TAG = "gan_bench.synced"
 
@@ -86,6 +87,7 @@ class TrialTail:
         self._started: object = None
         self._offsets = (0, 0)
         self._next: tuple[object, object, tuple[int, int]] | None = None
+        self._kept: list[HistoryLine] = []
 
     def changed(self, *, live: bool) -> bool:
         """True if anything is new since the last ``commit``: looks at sizes and times only."""
@@ -110,14 +112,18 @@ class TrialTail:
         try:
             history, first = read_new_lines(self._directory.history, schema.HISTORY, offsets[0])
             evaluations, second = read_new_lines(self._directory.evaluations, schema.EVALUATIONS, offsets[1])
+            known = {line["epoch"] for line in history if line["kind"] == "epoch"}
+            history = [*(line for line in self._kept if offsets[0] and line["epoch"] not in known), *history]
         except RecordError:  # a resumed trial cuts its files back, and may have gone on past the old place
             history, first = read_new_lines(self._directory.history, schema.HISTORY, 0)
             evaluations, second = read_new_lines(self._directory.evaluations, schema.EVALUATIONS, 0)
         self._next = (signature, started, (first, second))
         return replace(header, history=history, evaluations=evaluations)
 
-    def commit(self, *, live: bool) -> None:
-        """Take what was read last as seen: it has been sent."""
+    def commit(self, *, live: bool, kept: list[HistoryLine] | None = None) -> None:
+        """Take what was read last as seen: it has been sent, but for the lines that are kept for the next time."""
+        if self._next:
+            self._kept = kept or []
         self._seen, self._started, self._offsets = self._next or (
             self._signature(live=live), self._started, self._offsets
         )  # fmt: skip

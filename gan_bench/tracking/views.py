@@ -11,7 +11,7 @@ import colorsys
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,19 @@ from gan_bench.core.errors import RecordError
 from gan_bench.core.text import markdown_cell
 from gan_bench.records.reader import read_plan
 from gan_bench.tracking import server
-from gan_bench.tracking.entities import TRIAL_TAG
+from gan_bench.tracking.entities import SETTING_TAG, TRIAL_TAG, values_of
+from gan_bench.tracking.images import LAST_KEY, SAMPLES_KEY
 
-PARAMS = ("recipe", "lr_g", "lr_d", "beta1_g", "beta1_d", "epochs", "seed")
+PARAMS = ("recipe", "lr_g", "lr_d", "beta1_g", "beta1_d", "epochs")
 VIEW_TAG = "mlflow.sharedViewState."
 TRIALS_ONLY = f"tags.`{TRIAL_TAG}` LIKE '%'"
-"""Leaves out the run that carries the suite's answer."""
+SETTINGS_ONLY = f"tags.`{SETTING_TAG}` LIKE '%'"
+"""These leave out the run that carries the suite's answer, and each the other."""
 _GOLDEN = 0.618034
+NOTE = 4900
+"""Most characters of a note: a tag is cut at 5,000."""
+MOST_COLUMNS = 7
+"""Parameters that a leaderboard shows; a run has them all."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +55,70 @@ class View:
     chart: bool = False
 
 
-def views(extractor: str, now_ms: int) -> tuple[View, View, View]:
-    """Make the views of an experiment: leaderboard, settings averaged over seeds, curves.
+def views(
+    extractor: str, now_ms: int, studies: Sequence[str] = (), differing: Sequence[str] = PARAMS
+) -> tuple[View, ...]:
+    """Make the views of an experiment: for every ranking its settings as a leaderboard and as curves, and all trials.
 
     Args:
         extractor: Name of the extractor whose scores are shown.
         now_ms: Time of making, in milliseconds.
+        studies: The rankings of the suite's last report; ranks of different ones do not compare.
+        differing: Parameters that tell settings apart, the columns of a leaderboard.
     """
-    keys = [{"mode": "tag", "groupByData": "setting"}]
-    group = {"aggregateFunction": "average", "groupByKeys": keys}
-    return (
-        _view("Leaderboard", extractor, now_ms, {}),
-        _view("Settings", extractor, now_ms, {"groupBy": group}),
-        _view("Curves", extractor, now_ms, {"groupBy": group, **_charts(extractor)}, chart=True),
-    )
+    names = studies if len(studies) > 1 else ("",)
+    made, shown = [], _setting_columns(differing)
+    for study in names:
+        mark = f"{study}, " if study else ""
+        only = f"{SETTINGS_ONLY} AND tags.study = '{study}'" if study else SETTINGS_ONLY
+        made += [
+            _view(f"Leaderboard ({mark}{extractor})", now_ms, only, shown, f"{primary_measure()}.rank"),
+            _view(f"Curves ({mark}{extractor})", now_ms, only, shown, f"{primary_measure()}.rank", _charts(extractor)),
+        ]
+    columns = [f"metrics.`eval/{metric}.{extractor}`" for metric in measures_with("summary")]
+    trials = [*columns, *(f"params.`{name}`" for name in (*PARAMS, "seed")), "attributes.`Duration`"]
+    key = f"eval/{primary_measure()}.{extractor}"
+    up = MEASURES[primary_measure()].lower_is_better
+    return (*made, _view(f"Trials ({extractor})", now_ms, TRIALS_ONLY, trials, key, ascending=up))
+
+
+def _setting_columns(differing: Sequence[str]) -> list[str]:
+    """Return the columns of a leaderboard: what differs, what ranks, the verdict, and how certain all that is."""
+    primary = primary_measure()
+    others = [name for name in measures_with("summary") if name != primary]
+    return [
+        *(f"params.`{name}`" for name in differing),
+        f"metrics.`{primary}.median`",
+        "tags.`verdict`",
+        *(f"metrics.`{primary}.{end}`" for end in ("ci_low", "ci_high", "n", "rank", "best", "best_epoch")),
+        *(f"metrics.`{name}.mean`" for name in others),
+    ]
+
+
+def differing_params(folder: Path) -> tuple[str, ...]:
+    """Return the parameters that tell a suite's planned settings apart, what D shares with G once.
+
+    Args:
+        folder: The suite's folder; without a readable plan they are ``PARAMS``.
+    """
+    try:
+        found = [values_of(row["config"]) for row in read_plan(folder)]
+    except RecordError:
+        return PARAMS
+    recipes: dict[object, list[dict[str, object]]] = {}
+    for values in found:
+        recipes.setdefault(values["recipe"], []).append(values)
+    names = [name for name in dict.fromkeys(name for values in found for name in values) if name != "seed"]
+
+    def several(name: str, rows: list[dict[str, object]]) -> bool:
+        return len({str(values.get(name)) for values in rows}) > 1
+
+    def is_twin(name: str) -> bool:
+        return name.endswith("_d") and all(values.get(name) == values.get(f"{name[:-1]}g") for values in found)
+
+    within = {name for name in names for rows in recipes.values() if several(name, rows)}
+    shown = [name for name in names if name in within or (name in ("recipe", "epochs") and several(name, found))]
+    return tuple(name for name in shown if not is_twin(name))[:MOST_COLUMNS] or PARAMS
 
 
 def colour(setting: str, place: int | None = None) -> str:
@@ -92,42 +148,59 @@ def colours_of(folder: Path) -> dict[str, str]:
 
 
 def note(suite: str, answer: str = "") -> str:
-    """Return the text above an experiment's runs, in Markdown; the answer first where there is one."""
-    rows = "\n".join(
-        f"| `{name}` | {markdown_cell(m.title)} | {'lower' if m.lower_is_better else 'higher'} | "
-        f"{markdown_cell(m.description)} |"
-        for name, m in MEASURES.items()
-    )
+    """Return the text above an experiment's runs, in Markdown, as MLflow takes it: at most 5,000 characters.
+
+    The answer comes first where there is one; a long one takes the place of what measures mean.
+    """
     text = (
-        f"Suite **{suite}** of gan_bench: one run per trial, a mirror of the records on disk.\n\n"
-        "`train/...` are means over each epoch, `step/...` single steps, `eval/MEASURE.EXTRACTOR` scores at evaluated "
-        "epochs (the step is the epoch, the last is the final score). Runs of one colour share a setting; the tag "
-        "`setting` groups seeds. `eval/samples` shows images of the same noise, from step 0, the untrained "
-        "generator.\n\n"
-        f"| metric | name | better | meaning |\n|---|---|---|---|\n{rows}\n"
+        f"Suite **{suite}** of gan_bench, a mirror of the records on disk: one run per setting, and in it one per "
+        "trial.\n\n"
+        "A setting has `fid.median` over its seeds with `ci_low` and `ci_high`, `n`, `rank`, `best` (at `best_epoch`), "
+        "the tags `verdict` and `verdict.FACTOR`, mean curves, and the images of its best seed. "
+        "`train/...` are means over epochs, `step/...` single steps, `eval/MEASURE.EXTRACTOR` scores at evaluated "
+        "epochs (the step is the epoch, the last is the final score), `interval/...` 95 % intervals over seeds. "
+        "`eval/samples` shows images of the same noise, from step 0, the untrained generator.\n\n"
     )
-    return f"{answer[: 4900 - len(text)].rstrip()}\n\n{text}" if answer else text
+    start = f"{answer.rstrip()}\n\n" if answer else ""
+    for table in (_measures(meaning=True), _measures(meaning=False)):
+        if len(start) + len(text) + len(table) <= NOTE:
+            return start + text + table
+    return f"{answer[: NOTE - len(text) - 2].rstrip()}\n\n{text}"
 
 
-def _view(name: str, extractor: str, now_ms: int, more: Mapping[str, Any], *, chart: bool = False) -> View:
-    columns = [f"metrics.`eval/{metric}.{extractor}`" for metric in measures_with("summary")]
-    shown = [*columns, *(f"params.`{param}`" for param in PARAMS), "attributes.`Duration`"]
-    primary = primary_measure()
+def _measures(*, meaning: bool) -> str:
+    rows = [("metric", "name", "better", "meaning"), ("---",) * 4]
+    rows += [
+        (f"`{name}`", markdown_cell(m.title), "lower" if m.lower_is_better else "higher", markdown_cell(m.description))
+        for name, m in MEASURES.items()
+    ]
+    return "".join(f"| {' | '.join(row if meaning else row[:3])} |\n" for row in rows)
+
+
+def _view(
+    title: str,
+    now_ms: int,
+    only: str,
+    columns: Sequence[str],
+    order: str,
+    charts: Mapping[str, Any] | None = None,
+    *,
+    ascending: bool = True,
+) -> View:
     state: dict[str, Any] = {
-        "searchFilter": TRIALS_ONLY,
-        "orderByKey": f"metrics.`eval/{primary}.{extractor}`",
-        "orderByAsc": MEASURES[primary].lower_is_better,
-        "selectedColumns": shown,
-        "columnOrder": shown,
+        "searchFilter": only,
+        "orderByKey": f"metrics.`{order}`",
+        "orderByAsc": ascending,
+        "selectedColumns": list(columns),
+        "columnOrder": list(columns),
         "runsHiddenMode": "SHOW_ALL",
         "groupBy": None,
-        **more,
+        **(charts or {}),
     }
-    packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
-    share_key = hashlib.sha256(f"{name}/{extractor}".lower().encode()).hexdigest()[:16]
-    title = f"{name} ({extractor})"
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
+    share_key = hashlib.sha256(title.lower().encode()).hexdigest()[:16]
     value = {"name": title, "createdAt": now_ms, "updatedAt": now_ms, "state": f"deflate;{packed}"}
-    return View(title, f"{VIEW_TAG}{share_key}", json.dumps(value), share_key, chart)
+    return View(title, f"{VIEW_TAG}{share_key}", json.dumps(value), share_key, charts is not None)
 
 
 def _charts(extractor: str) -> dict[str, Any]:
@@ -162,8 +235,8 @@ def _charts(extractor: str) -> dict[str, Any]:
         }
         for section, key, log in lines
     ]
-    images = {"type": "IMAGE", "uuid": "gan_bench-samples", "metricSectionId": "samples", "imageKeys": ["eval/samples"]}
-    charts.append({**common, **images, "step": 0})
+    images = {**common, "type": "IMAGE", "metricSectionId": "samples", "step": 0}
+    charts += [{**images, "uuid": f"gan_bench-{key}", "imageKeys": [key]} for key in (LAST_KEY, SAMPLES_KEY)]
     return {
         "compareRunCharts": charts,
         "compareRunSections": [
@@ -209,5 +282,5 @@ def _name(value: str) -> str:
 
 def _order(value: str) -> tuple[int, str]:
     name = _name(value)
-    kinds = ("Leaderboard", "Curves", "Settings")
+    kinds = ("Leaderboard", "Curves", "Trials")
     return next((i for i, kind in enumerate(kinds) if name.startswith(kind)), len(kinds)), name

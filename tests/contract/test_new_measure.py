@@ -85,5 +85,5 @@ def test_one_registration_is_all_that_a_new_measure_needs():
 
     state = json.loads(views("recorded", 0)[0].value)["state"].partition(";")[2]
     columns = json.loads(zlib.decompress(base64.b64decode(state)))["selectedColumns"]
-    assert "metrics.`eval/brightness.recorded`" in columns
+    assert "metrics.`brightness.mean`" in columns
     assert "| `brightness` | brightness | higher | mean of all features |" in note("test")

@@ -9,9 +9,10 @@ from itertools import combinations
 
 import pytest
 
-from gan_bench.tracking.views import colour, link, note, views
+from gan_bench.tracking import views as tracking_views
+from gan_bench.tracking.views import colour, differing_params, link, note, views
 
-LEADERBOARD, SETTINGS, CURVES = views("lenet-mnist-v1", 5)
+LEADERBOARD, CURVES, TRIALS = views("lenet-mnist-v1", 5)
 
 
 def state_of(view):
@@ -22,18 +23,54 @@ def state_of(view):
     return json.loads(zlib.decompress(base64.b64decode(packed)))
 
 
-def test_the_leaderboard_sorts_by_fid_and_shows_scores_and_numbers():
+def test_the_leaderboard_has_a_row_for_each_setting_with_its_verdict_beside_its_fid():
     state = state_of(LEADERBOARD)
-    assert state["orderByKey"] == "metrics.`eval/fid.lenet-mnist-v1`"
+    assert state["searchFilter"] == "tags.`gan_bench.setting` LIKE '%'"
+    assert state["orderByKey"] == "metrics.`fid.rank`"
     assert state["orderByAsc"] is True
-    columns = {"metrics.`eval/kid.lenet-mnist-v1`", "params.`lr_g`", "params.`beta1_d`"}
-    assert columns <= set(state["selectedColumns"])
     assert state["runsHiddenMode"] == "SHOW_ALL"
+    shown = state["selectedColumns"]
+    assert shown == state["columnOrder"]
+    assert shown[:3] == ["params.`recipe`", "params.`lr_g`", "params.`lr_d`"], "what differs comes first"
+    assert shown.index("tags.`verdict`") == shown.index("metrics.`fid.median`") + 1
+    assert "metrics.`kid.mean`" in shown
 
 
-def test_settings_and_curves_are_averaged_over_seeds():
-    group = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "setting"}]}
-    assert state_of(SETTINGS)["groupBy"] == state_of(CURVES)["groupBy"] == group
+def test_trials_have_a_view_that_sorts_by_fid():
+    state = state_of(TRIALS)
+    assert state["searchFilter"] == "tags.`gan_bench.trial` LIKE '%'"
+    assert state["orderByKey"] == "metrics.`eval/fid.lenet-mnist-v1`"
+    assert {"metrics.`eval/kid.lenet-mnist-v1`", "params.`lr_g`", "params.`seed`"} <= set(state["selectedColumns"])
+
+
+def test_rankings_that_do_not_compare_have_leaderboards_of_their_own():
+    found = views("lenet-mnist-v1", 5, ("mnist-full", "mnist-quick"))
+    boards = [view for view in found if view.name.startswith("Leaderboard")]
+    assert [view.name for view in boards] == [
+        "Leaderboard (mnist-full, lenet-mnist-v1)",
+        "Leaderboard (mnist-quick, lenet-mnist-v1)",
+    ]
+    assert [state_of(view)["searchFilter"].rpartition(" AND ")[2] for view in boards] == [
+        "tags.study = 'mnist-full'",
+        "tags.study = 'mnist-quick'",
+    ]
+    assert len({view.share_key for view in found}) == len(found) == 5
+
+
+def plan_of(tmp_path, monkeypatch, *configs):
+    monkeypatch.setattr(tracking_views, "read_plan", lambda folder: [{"config": each} for each in configs])
+    return differing_params(tmp_path)
+
+
+def test_columns_are_what_differs_within_a_recipe(tmp_path, monkeypatch):
+    first = {"recipe": "a", "lr_g": 2e-4, "lr_d": 2e-4, "batch_size": 64, "epochs": 10, "seed": 0}
+    second = {**first, "lr_g": 3e-4, "lr_d": 3e-4, "seed": 1}
+    other = {**first, "recipe": "b", "batch_size": 128, "epochs": 60}
+    assert plan_of(tmp_path, monkeypatch, first, second) == ("lr_g",), "D's learning rate is G's"
+    assert plan_of(tmp_path, monkeypatch, first, {**second, "lr_d": 2e-4}) == ("lr_g",)
+    assert plan_of(tmp_path, monkeypatch, first, second, {**second, "lr_d": 2e-4}) == ("lr_g", "lr_d")
+    assert plan_of(tmp_path, monkeypatch, first, second, other) == ("recipe", "lr_g", "epochs"), "recipes fix the rest"
+    assert plan_of(tmp_path, monkeypatch, first) == tracking_views.PARAMS, "nothing differs"
 
 
 def test_curves_begin_with_fid_then_losses():
@@ -42,18 +79,18 @@ def test_curves_begin_with_fid_then_losses():
     assert keys[0] == "eval/fid.lenet-mnist-v1"
     assert charts[0]["scaleType"] == "log"
     assert keys[4:8] == ["train/loss_d", "train/loss_g", "train/d_real", "train/d_fake"]
-    assert charts[-1]["imageKeys"] == ["eval/samples"]
+    assert [chart["imageKeys"] for chart in charts[-2:]] == [["eval/last_samples"], ["eval/samples"]]
     sections = {section["uuid"] for section in state_of(CURVES)["compareRunSections"]}
     assert {chart["metricSectionId"] for chart in charts} <= sections
 
 
-@pytest.mark.parametrize("view", [LEADERBOARD, SETTINGS, CURVES], ids=lambda view: view.name)
+@pytest.mark.parametrize("view", [LEADERBOARD, CURVES, TRIALS], ids=lambda view: view.name)
 def test_every_view_fits_a_tag(view):
     assert len(view.value) < 5000, "tags are cut at 5,000 characters"
 
 
 def test_views_are_told_apart():
-    assert len({view.share_key for view in (LEADERBOARD, SETTINGS, CURVES)}) == 3
+    assert len({view.share_key for view in (LEADERBOARD, CURVES, TRIALS)}) == 3
 
 
 def test_the_note_explains_every_measure_and_fits_a_tag():
@@ -61,6 +98,9 @@ def test_the_note_explains_every_measure_and_fits_a_tag():
     assert len(note("m" * 100)) < 5000
     assert note("mnist", "- Best setting: x").startswith("- Best setting: x\n\nSuite **mnist**")
     assert len(note("mnist", "y" * 9000)) < 5000
+    long = "y" * (4900 - len(note("mnist")))
+    assert "| `kid` | KID | lower |\n" in note("mnist", long), "shorter, beside a long answer"
+    assert note("mnist", long).startswith(long)
 
 
 def distance(a, b):

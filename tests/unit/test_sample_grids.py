@@ -55,14 +55,22 @@ def test_a_bad_sample_grid_is_left_out_of_the_report_and_the_mirror(tmp_path, da
         read_sample_grid(bad)
     assert _frame(bad) is None
     assert _frame(good)[0] == 2
-    sent, mirror = [], Mirror.__new__(Mirror)
+    mirror, folder = Mirror.__new__(Mirror), tmp_path / "staged"
     mirror.unreadable = []
-    mirror.client = SimpleNamespace(log_image=lambda run, grid, key, step: sent.append((key, step, grid.shape)))
-    stored = SimpleNamespace(path=tmp_path, evaluations=[{"epoch": 1}, {"epoch": 2}], trial={"config": {"epochs": 2}})
-    done = mirror._send_samples("run", stored, frozenset())
+    stored = SimpleNamespace(
+        path=tmp_path,
+        evaluations=[{"epoch": 1}, {"epoch": 2}],
+        trial={"config": {"epochs": 2}},
+        environment={"started": "2026-01-01T00:00:00+00:00"},
+    )
+    done = mirror._stage_samples(folder, stored, frozenset())
     assert done == {1, 2}
-    assert mirror._send_samples("run", stored, frozenset(done)) == set()
-    assert sent == [("eval/samples", 2, (242, 242, 3)), ("eval/last_samples", 2, (242, 242, 3))]
+    staged = sorted((folder / "images").iterdir())
+    assert mirror._stage_samples(folder, stored, frozenset(done)) == set()
+    assert [path.suffix for path in staged] == [".webp", ".png"] * 2
+    for path in staged:
+        with Image.open(path) as image:
+            assert image.size == (242, 242)
     assert len(mirror.unreadable) == 1, "told once"
 
 

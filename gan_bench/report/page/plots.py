@@ -368,7 +368,7 @@ def _legend(figure: Figure) -> None:
 
 
 def _finish(figure: Figure, study: Study, what: str, title: str, description: str) -> Plot:
-    from gan_bench.report.study.table import slug
+    from gan_bench.core.text import slug
 
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
+from gan_bench.core.text import slug
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.study.frame import FAULTY
 from gan_bench.report.study.study import Study
-from gan_bench.report.study.table import slug
 
 if TYPE_CHECKING:
     from PIL.Image import Image

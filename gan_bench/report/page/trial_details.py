@@ -11,13 +11,13 @@ from gan_bench.config.measures import MEASURES
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS, Statistics
+from gan_bench.records.summary import CURVE_POINTS
 from gan_bench.report.page.curves import TITLES
 from gan_bench.report.study.frame import status_shown
 from gan_bench.report.study.table import arrow
 
-CURVE_POINTS = 40
-"""Most points of a trial's curve in its details; half of them beyond ``MANY`` trials."""
 MANY = 500
+"""Beyond so many trials their curves have half of ``CURVE_POINTS``."""
 
 
 class _Pool:

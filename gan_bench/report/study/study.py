@@ -11,12 +11,13 @@ import pandas as pd
 
 from gan_bench.config.design import Design
 from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.core.text import slug
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import STATISTICS, Baseline, ScoreLine
 from gan_bench.report.study.frame import BAD, COSTS, FAULTY
 from gan_bench.report.study.settings import recipe_names, settings_of
 from gan_bench.report.study.stats import Interval, median_interval
-from gan_bench.report.study.table import RANKED, Column, Table, name_table, profile_mark, slug
+from gan_bench.report.study.table import RANKED, Column, Table, name_table, profile_mark
 
 _SETTING_COLUMNS = [
     "trial",

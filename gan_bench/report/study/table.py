@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES
+from gan_bench.core.text import slug
 from gan_bench.report.study.stats import FEW, Interval, mean_interval
 
-MAX_SLUG = 150
 RANKED = "median"
 """Column of a ranking that says what ranks: the median of the primary measure."""
-_PLAIN = str.maketrans({"β": "beta", "₁": "1", "₂": "2", "·": "-"})
 Kind = Literal["text", "count", "number", "seconds", "share", "p", "interval", "range", "value"]
 
 
@@ -125,15 +122,6 @@ def interval_of(values: pd.Series[Any], bounds: tuple[float | None, float | None
         found.high if high is None else min(found.high, high),
         found.n,
     )
-
-
-def slug(*parts: str) -> str:
-    """Join names into one that is safe as a file's and as a link's target; long ones are cut and marked."""
-    text = "-".join(parts).translate(_PLAIN)
-    safe = re.sub(r"-{2,}", "-", "".join(c if c.isascii() and (c.isalnum() or c in "-._") else "-" for c in text))
-    if len(safe) <= MAX_SLUG:
-        return safe
-    return f"{safe[: MAX_SLUG - 9]}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
 
 
 def profile_mark(profile: str) -> str:

@@ -1,0 +1,199 @@
+"""Every setting of a study in numbers, words and mean curves: what the tracking mirror shows of it in one run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from gan_bench.config.measures import MEASURES, measures_with, primary_measure
+from gan_bench.core.text import printable
+from gan_bench.records.schema import STATISTICS
+from gan_bench.records.summary import SettingSummary, piece_of, setting_id
+from gan_bench.report.findings.factors import HELD
+from gan_bench.report.findings.leaders import Leaders, leaders
+from gan_bench.report.study.frame import MEANS
+from gan_bench.report.study.render import number
+from gan_bench.report.study.study import Scored, Study, values_of
+from gan_bench.report.study.table import Table, interval_of
+
+Curves = dict[str, list[tuple[int, float, float | None, float | None]]]
+
+
+def summaries(study: Study, tables: Sequence[Table]) -> Iterator[SettingSummary]:
+    """Yield what a study says of each of its settings.
+
+    Args:
+        study: The study.
+        tables: Its tables, from which decided comparisons are taken.
+    """
+    ranked = study.scored[0] if study.scored else None
+    numbers: dict[str, dict[str, float]] = {label: {} for label in study.values.labels.values()}
+    for scored in study.scored:
+        _add_numbers(numbers, scored, "" if scored is ranked else f".{_plain(scored.protocol)}")
+    words = _verdicts(study, ranked, tables)
+    curves = _curves(study)
+    configs = dict(zip(study.trials["group"], study.trials["config"], strict=True))
+    for group, label in study.values.labels.items():
+        decided = sum(name.startswith("verdict.") for name in words[label])
+        yield SettingSummary(
+            setting=setting_id(configs[group]),
+            label=printable(label),
+            study=study.slug,
+            protocol=str(ranked.protocol) if ranked else "",
+            numbers={**numbers[label], "verdicts.decided": float(decided)},
+            words=words[label],
+            curves=curves.get(label, {}),
+            best_trial=_best_trial(study, ranked, label),
+        )
+
+
+# --------------------------------------------------------------------------------------------- numbers
+
+
+def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: str) -> None:
+    """Add what a ranking says of every setting; ``mark`` tells protocols beside the ranking's apart."""
+    final, primary = scored.final(), primary_measure()
+    place = {label: rank for rank, label in enumerate(scored.ranking(), 1)}
+    medians = {
+        str(label): each.groupby("epoch")["value"].median()
+        for label, each in scored.by_epoch()[["label", "epoch", "value"]].groupby("label")
+    }
+    for row, done in scored.study.settings():
+        label, found = row["setting"], numbers[row["setting"]]
+        start = f"{primary}{mark}."
+        for name in scored.study.shown(measures_with("quality")):
+            mean = interval_of(values_of(done, final, name), MEASURES[name].bounds)
+            if mean is not None:
+                found[f"{name}{mark}.mean"] = mean.estimate
+        if label in scored.medians():
+            score = scored.score(label)
+            ends = {"median": score.estimate, "ci_low": score.low, "ci_high": score.high, "n": score.n}
+            found.update({f"{start}{key}": float(v) for key, v in ends.items() if v is not None and np.isfinite(v)})
+        if label in place:
+            found[f"{start}rank"] = float(place[label])
+        if label in medians:
+            mine = medians[label]
+            at = _best_of(mine)
+            found |= {f"{start}best": float(mine.iloc[at]), f"{start}best_epoch": float(mine.index[at])}
+
+
+def _best_trial(study: Study, scored: Scored | None, label: str) -> str | None:
+    """Return the finished trial of a setting with the best final primary score."""
+    if scored is None:
+        return None
+    mine = study.trials[(study.trials["label"] == label) & (study.trials["status"] == "done")]
+    values = values_of(mine, scored.final(), primary_measure())
+    return str(mine["trial"].iloc[_best_of(values)]) if values.notna().any() else None
+
+
+def _best_of(values: pd.Series[float]) -> int:
+    """Return the place of the best primary score; NaN stands for none."""
+    array = values.to_numpy(dtype=float)
+    return int(np.nanargmin(array) if MEASURES[primary_measure()].lower_is_better else np.nanargmax(array))
+
+
+# ----------------------------------------------------------------------------------------------- words
+
+
+def _verdicts(study: Study, scored: Scored | None, tables: Sequence[Table]) -> dict[str, dict[str, str]]:
+    """Return by label how a setting stands against the best, and every decided comparison that it takes part in."""
+    found = {label: {"verdict": "no score yet"} for label in study.values.labels.values()}
+    if scored is None:
+        return found
+    ahead = leaders(scored)
+    for label, words in found.items():
+        words["verdict"] = _against_the_best(ahead, label, extended=study.design.extended)
+    recipes = dict(zip(study.trials["label"], study.trials["recipe"], strict=True))
+    for table in tables:
+        if table.kind != "factor" or table.about[1] != scored.protocol or "found" not in table.rows:
+            continue
+        rows = table.rows[
+            (table.rows["key"] == primary_measure()) & table.rows["found"].isin(["decided", "equivalent"])
+        ]
+        name = f"verdict.{_plain(table.about[0].replace(f', {HELD}', '.held'))}"
+        for row in rows.to_dict("records"):
+            within = [label for label, recipe in recipes.items() if row["recipe"] in (label, recipe)]
+            for label in row["settings"] or within:
+                known = found[label].get(name)
+                text = _comparison(row)  # type: ignore[arg-type]
+                found[label][name] = f"{known}; {text}" if known else text
+    return found
+
+
+def _against_the_best(ahead: Leaders | None, label: str, *, extended: bool) -> str:
+    if ahead is None:
+        return "no score yet"
+    others = len(ahead.behind) + len(ahead.tied) + len(ahead.unequal)
+    best = f"best: decidedly better than {len(ahead.behind)} of {others + len(ahead.unknown)} others"
+    undecided = "seeds were added undeclared" if extended else f"may be as good as {ahead.best}"
+    return {
+        ahead.best: best if others else "best so far: not judged",
+        **dict.fromkeys(ahead.behind, f"worse: decidedly, than {ahead.best}"),
+        **dict.fromkeys(ahead.tied, f"undecided: {undecided}"),
+        **dict.fromkeys(ahead.unknown, "not judged yet"),
+        **{each: f"not judged: {why}" for each, why in ahead.unequal.items()},
+    }.get(label, "no score yet")
+
+
+def _comparison(row: Mapping[str, Any]) -> str:
+    """Write a decided comparison: ``decided: 3e-4 is better than 2e-4 (mnist-dcgan, 5 seeds, FID 0.847 times)``."""
+    first, second = str(row["first_level"]), str(row["second_level"])
+    title, ratio = MEASURES[str(row["key"])].title, float(row["ratio"])
+    if row["found"] == "equivalent":
+        return printable(f"equivalent: {first} and {second} ({row['recipe']}, {row['seeds']} seeds)")
+    swapped = row["winner"] == first
+    loser = second if swapped else first
+    if np.isfinite(ratio):
+        size = f"{title} {number(1 / ratio if swapped else ratio)} times"
+    else:
+        size = f"{title} {number(abs(float(row['difference'])))} apart"
+    return printable(f"decided: {row['winner']} is better than {loser} ({row['recipe']}, {row['seeds']} seeds, {size})")
+
+
+def _plain(text: str) -> str:
+    """Keep to the characters that MLflow takes in names."""
+    return re.sub(r"[^\w.\- /]+", "-", text)
+
+
+# ---------------------------------------------------------------------------------------------- curves
+
+
+def _curves(study: Study) -> dict[str, Curves]:
+    """Return by label the mean over seeds of every score and training value by epoch, with Student's interval."""
+    found: dict[str, Curves] = {}
+    done = study.scores[study.scores["status"] == "done"].dropna(subset=["value"])
+    done = done.assign(name=done["metric"] + "[" + done["protocol"].astype(str) + "]")
+    _add_curves(found, done[["label", "name", "epoch", "value"]], done["metric"])
+    members = study.trials.loc[study.trials["status"] == "done", ["trial", "label", "epochs"]]
+    history = study.history.merge(members, on="trial")
+    if len(history):
+        pieces = [piece_of(*each) for each in zip(history["epoch"], history["epochs"], strict=True)]
+        history = history.assign(epoch=pieces)
+        per_seed = history.groupby(["label", "trial", "epoch"], as_index=False)[list(MEANS)].mean()
+        for column, name in zip(MEANS, STATISTICS, strict=True):
+            rows = per_seed[["label", "epoch"]].assign(name=f"train/{name}", value=per_seed[column])
+            _add_curves(found, rows.dropna(subset=["value"]))
+    return found
+
+
+def _add_curves(found: dict[str, Curves], rows: pd.DataFrame, metric: pd.Series[str] | None = None) -> None:
+    if not len(rows):
+        return
+    bounds = (
+        {} if metric is None else {str(n): MEASURES[str(m)].bounds for n, m in zip(rows["name"], metric, strict=True)}
+    )
+    grouped = rows.groupby(["label", "name", "epoch"], sort=True)["value"].agg(["mean", "std", "count"]).reset_index()
+    for label, name, epoch, mean, sd, count in grouped.itertuples(index=False, name=None):
+        low = high = None
+        if count > 1:
+            half = float(special.stdtrit(count - 1, 0.975)) * float(sd) / float(np.sqrt(count))
+            least, most = bounds.get(str(name), (None, None))
+            low = mean - half if least is None else max(mean - half, least)
+            high = mean + half if most is None else min(mean + half, most)
+        point = (int(epoch), float(mean), low, high)
+        found.setdefault(str(label), {}).setdefault(str(name), []).append(point)

@@ -1,0 +1,217 @@
+"""What a report says of a suite, in MLflow: numbers and verdicts of settings, the answer, and saved views of them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gan_bench.core.errors import RecordError
+from gan_bench.core.text import plain_markdown, slug
+from gan_bench.records.layout import PLAN, SUITE
+from gan_bench.records.reader import trial_folders
+from gan_bench.records.summary import ComparedFile, SettingSummary, answer_file, kept_comparisons, read_summary
+from gan_bench.tracking import entities
+from gan_bench.tracking.entities import PARENT_TAG, RESULTS_TAG
+from gan_bench.tracking.images import LOGGED_TAG
+from gan_bench.tracking.mirror import Mirror, may_be_copied
+from gan_bench.tracking.store import CURVES_TAG, SHOWN_TAG, MirroredRun, SettingRun
+from gan_bench.tracking.views import View, note, views
+
+ANSWER_TAG = "gan_bench.answer"
+_NOTE = "mlflow.note.content"
+
+
+def save_views(mirror: Mirror, suite: str) -> list[View]:
+    """Give an experiment its views, and a note with the answer and what its columns mean.
+
+    Returns:
+        The views; none when no score is known yet or MLflow refuses: a view is a courtesy.
+    """
+    found = read_summary(mirror.results, suite)
+    ranked = {each["protocol"].partition(",")[0]: None for each in found if each["protocol"]}
+    extractors = list(ranked) or mirror.extractors(suite)
+    if not extractors:
+        return []
+    studies = tuple(dict.fromkeys(each["study"] for each in found))
+    made = views(extractors[0], int(time.time() * 1000), studies, mirror.columns(suite))
+    try:
+        experiment = mirror.experiment(suite)
+        for view in made:
+            mirror.client.set_experiment_tag(experiment, view.tag, view.value)
+        mirror.client.set_experiment_tag(experiment, _NOTE, note(suite, _answer_text(mirror, suite)))
+    except Exception:
+        return []
+    return list(made)
+
+
+def publish_settings(mirror: Mirror, suite: str, progress: Callable[[], None] = lambda: None) -> None:
+    """Bring the runs of a suite's settings up to what the last report says of them, and up to their trials.
+
+    Args:
+        mirror: The mirror, which has synced the suite's trials.
+        suite: Name of the suite.
+        progress: Called after every setting.
+    """
+    summaries = {each["setting"]: each for each in read_summary(mirror.results, suite)}
+    places = {path.name.rpartition("--")[2]: path for path in trial_folders(mirror.results / suite)}
+    for key, run in mirror.settings(suite).items():
+        found = summaries.get(key)
+        if found is not None:
+            _show(mirror, suite, key, run, found, places.get(found["best_trial"] or ""))
+        _end(mirror, run, mirror.trials_of(suite, run.run_id))
+        progress()
+
+
+def _show(mirror: Mirror, suite: str, key: str, run: SettingRun, found: SettingSummary, best: Path | None) -> None:
+    shown = _digest([found["numbers"], found["words"], found["label"], found["study"], found["protocol"]])
+    curves = _digest([found["curves"], found["best_trial"]])
+    if (shown, curves) == (run.shown, run.curves):
+        return
+    if run.curves not in ("", curves):
+        _make_again(mirror, suite, key, run)
+    tags = {
+        **found["words"],
+        "label": found["label"],
+        "study": found["study"],
+        "protocol": found["protocol"],
+        SHOWN_TAG: shown,
+        CURVES_TAG: curves,
+    }
+    wanted = found if run.curves != curves else SettingSummary(**{**found, "curves": {}})
+    if run.curves != curves and best is not None:
+        with contextlib.suppress(RecordError):  # named where its own run is made
+            mirror.send_samples(run.run_id, best)
+            tags[LOGGED_TAG] = "True"
+    mirror.log(
+        run.run_id, entities.setting_metrics(wanted, int(time.time() * 1000)), _without_earlier(mirror, run, tags)
+    )
+    run.shown, run.curves = shown, curves
+
+
+def _without_earlier(mirror: Mirror, run: SettingRun, tags: dict[str, str]) -> dict[str, str]:
+    """Add empty values for verdicts that a run has and no report makes any more."""
+    if not run.shown:
+        return tags
+    known = mirror.client.get_run(run.run_id).data.tags
+    return {**{name: "" for name in known if name.startswith("verdict.")}, **tags}
+
+
+def _make_again(mirror: Mirror, suite: str, key: str, run: SettingRun) -> None:
+    """Replace the run of a setting whose curves are others now; what users wrote on it goes along.
+
+    MLflow keeps every value that a metric ever had and draws them all: a second curve would cross the first.
+    """
+    client = mirror.client
+    old = client.get_run(run.run_id)
+    ours = (SHOWN_TAG, CURVES_TAG, LOGGED_TAG)
+    tags = {name: value for name, value in old.data.tags.items() if name not in ours and not name.startswith("verdict")}
+    made = client.create_run(
+        old.info.experiment_id, start_time=old.info.start_time + 1, tags=tags, run_name=old.info.run_name
+    )
+    params = [entities.param(name, value) for name, value in old.data.params.items()]
+    client.log_batch(made.info.run_id, params=params)
+    children = mirror.trials_of(suite, run.run_id)
+    for child in children:
+        mirror.tag(child.run_id, {PARENT_TAG: made.info.run_id})
+        child.parent = made.info.run_id
+    client.delete_run(run.run_id)
+    mirror.settings(suite)[key] = run
+    run.run_id, run.shown, run.curves, run.status = made.info.run_id, "", "", "RUNNING"
+
+
+def _end(mirror: Mirror, run: SettingRun, trials: Sequence[MirroredRun]) -> None:
+    """Let the run of a setting stand as its trials do."""
+    if any(not trial.closed for trial in trials):
+        status = "RUNNING"
+    else:
+        status = "FAILED" if trials and all(trial.failed for trial in trials) else "FINISHED"
+    if status == run.status:
+        return
+    if status == "RUNNING":
+        mirror.client.update_run(run.run_id, status=status)
+    else:
+        ended = max((trial.ended_ms for trial in trials), default=0) or int(time.time() * 1000)
+        mirror.client.set_terminated(run.run_id, status=status, end_time=ended)
+    run.status = status
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None] = lambda: None) -> None:
+    """Keep one run for a suite's answer, with the report as far as it is there, suite file and plan; replaced when new.
+
+    Comparisons that ``gan-bench compare --keep`` left beside the report are there too, by tags ``baseline.NAME``.
+
+    Args:
+        mirror: The mirror.
+        suite: Name of the suite; nothing happens where no report says anything of it.
+        progress: Called after every file.
+    """
+    report = mirror.results / "report"
+    page, text = report / "report.html", _answer_text(mirror, suite)
+    if not text:
+        return
+    named = re.compile(rf"{re.escape(slug(suite))}-(full|quick)-")
+    tables = sorted(path for path in (report / "tables").glob("*") if named.match(path.name) and path.is_file())
+    kept = kept_comparisons(mirror.results)
+    files = {path.name: path for path in (page, mirror.results / suite / SUITE, mirror.results / suite / PLAN)}
+    files |= {f"tables/{path.name}": path for path in tables} | {f"compared/{path.name}": path for _, path in kept}
+    there = {name: path for name, path in files.items() if may_be_copied(path)}
+    contents = [path.read_bytes() for path in there.values() if path.parent != mirror.results / suite]
+    digest = hashlib.sha256(b"".join([text.encode(), *contents])).hexdigest()[:16]
+    experiment, client = mirror.experiment(suite), mirror.client
+    found = list(client.search_runs([experiment], filter_string=_answer_of(suite, mirror.identity)))
+    if found and found[0].data.tags.get("gan_bench.report") == digest:
+        return
+    now = int(time.time() * 1000)
+    tags = {
+        ANSWER_TAG: suite,
+        RESULTS_TAG: mirror.identity,
+        _NOTE: text[:5000],
+        "mlflow.source.name": "gan-bench report",
+        **{f"baseline.{path.stem}": each["verdict"][:5000] for each, path in kept},
+    }
+    run = client.create_run(experiment, start_time=now, tags=tags, run_name="answer")
+    with mirror.artifacts(run.info.run_id) as folder:
+        for name, path in there.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).symlink_to(path.resolve())
+    progress()
+    client.set_tag(run.info.run_id, "gan_bench.report", digest)
+    client.set_terminated(run.info.run_id, status="FINISHED", end_time=now)
+    for old in found:
+        client.delete_run(old.info.run_id)
+
+
+def _answer_of(suite: str, identity: str) -> str:
+    return f"tags.`{ANSWER_TAG}` = '{suite}' AND tags.`{RESULTS_TAG}` = '{identity}'"
+
+
+def _answer_text(mirror: Mirror, suite: str) -> str:
+    """Return the sentences of a suite's answer, the best setting first: MLflow shows one line before it is opened."""
+    try:
+        lines = answer_file(mirror.results, suite, "md").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    said = [line for line in lines if line.startswith("- ")]
+    return "\n".join([*said, *(_compared(mirror, suite, each) for each, _ in kept_comparisons(mirror.results))])
+
+
+def _compared(mirror: Mirror, suite: str, kept: ComparedFile) -> str:
+    """Say what a results folder was compared with, as a link where that is on the same tracking server."""
+    name, client = plain_markdown(kept["baseline"]), mirror.client
+    if kept["results"]:
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        mine = f"tags.`{RESULTS_TAG}` = '{kept['results']}'"
+        answers = list(client.search_runs(experiments, f"{mine} AND tags.`{ANSWER_TAG}` LIKE '%'", max_results=100))
+        found = [run for run in answers if run.data.tags[ANSWER_TAG] == suite] or answers
+        if found:
+            name = f"[{name}](#/experiments/{found[0].info.experiment_id}/runs/{found[0].info.run_id})"
+    return f"- Compared with {name}: {plain_markdown(kept['verdict'])}."

@@ -1,0 +1,247 @@
+"""MLflow has one run for every setting, and in it those of its trials: whatever happened to either before."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import replace
+
+import pytest
+from conftest import digits_trial
+from mlflow import MlflowClient
+from scipy import stats
+from support.commands import gan_bench
+from support.studies import with_lr, write
+
+from gan_bench.records.shared import write_plan
+from gan_bench.records.summary import is_outdated
+from gan_bench.report.build import refresh_summaries
+from gan_bench.tracking import entities, mirror, replay
+from gan_bench.tracking.entities import PARENT_TAG, SETTING_TAG, TRIAL_TAG
+from gan_bench.tracking.store import CURVES_TAG, SHOWN_TAG
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+"""Of MLflow, in this process: what it warns of is its own affair."""
+
+FID = {0: (20.0, 22.0, 24.0), 1: (60.0, 66.0, 63.0)}
+"""By setting, one score for every seed."""
+
+
+def trials(seeds=range(3)):
+    return {(lr, seed): with_lr(digits_trial(seed), [2e-4, 3e-4][lr]) for lr in (0, 1) for seed in seeds}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Two settings of three seeds, synced once, with a folder to copy."""
+    results = tmp_path_factory.mktemp("settings") / "results"
+    planned = trials()
+    write_plan(results, "test", 1, list(planned.values()))
+    for (lr, seed), trial in planned.items():
+        write(results, trial, FID[lr][seed])
+    sync(results)
+    return results
+
+
+@pytest.fixture
+def results(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "results")
+
+
+def sync(results):
+    refresh_summaries(results)
+    return replay.replay(results, f"sqlite:///{results / 'mlflow.db'}")
+
+
+def client(results):
+    return MlflowClient(f"sqlite:///{results / 'mlflow.db'}")
+
+
+def runs(results):
+    """Return settings' runs by rank, and trials' runs."""
+    found = client(results).search_runs(["1"], order_by=["metrics.`fid.rank` ASC"], max_results=1000)
+    settings = [run for run in found if SETTING_TAG in run.data.tags]
+    return settings, [run for run in found if TRIAL_TAG in run.data.tags]
+
+
+def assert_one_parent_each(results, seeds=3):
+    settings, children = runs(results)
+    assert len(settings) == 2
+    assert [run.data.metrics["fid.n"] for run in settings] == [seeds, seeds]
+    assert len(children) == 2 * seeds
+    parents = {run.info.run_id: run.data.params["lr_g"] for run in settings}
+    assert all(parents[run.data.tags[PARENT_TAG]] == run.data.params["lr_g"] for run in children)
+    return settings, children
+
+
+def curve(results, run, key):
+    return [(m.step, m.value) for m in client(results).get_metric_history(run.info.run_id, key)]
+
+
+def test_a_setting_has_its_numbers_with_four_digits_its_verdict_and_its_mean_curve(results):
+    (best, other), _ = assert_one_parent_each(results)
+    assert best.info.run_name == "mnist-mlp-z100 · lr 2e-4 · β₁ 0.9"
+    assert set(best.data.params) == {"lr_g"}, "images show all parameters of a run, so it has those that differ"
+    numbers = best.data.metrics
+    assert [numbers[f"fid.{end}"] for end in ("median", "mean", "ci_low", "ci_high", "rank")] == [22, 22, 20, 24, 1]
+    assert other.data.metrics["fid.rank"] == 2
+    steps = dict(curve(results, best, "eval/fid.lenet-mnist-v1"))
+    last = max(steps)
+    assert steps[last] == 22
+    (low,) = [v for step, v in curve(results, best, "interval/fid.lenet-mnist-v1.low") if step == last]
+    reference = stats.t.interval(0.95, 2, loc=22.0, scale=2.0 / math.sqrt(3))[0]
+    assert low == pytest.approx(reference, rel=5e-4)
+    assert best.data.tags["verdict"].startswith("best")
+    assert other.data.tags["verdict"].split(":")[0] in ("worse", "undecided", "not judged")
+    assert {run.info.status for run in (best, other)} == {"FINISHED"}
+    assert all(float(f"{value:.4g}") == value for value in numbers.values())
+    pictures = client(results).list_artifacts(best.info.run_id, "images")
+    assert pictures, "the best seed's grids"
+    assert best.data.tags["mlflow.loggedImages"] == "True"
+
+
+def test_decided_comparisons_are_found_by_one_query(results):
+    found = client(results).search_runs(["1"], "metrics.`verdicts.decided` > 0")
+    wanted = client(results).search_runs(["1"], "tags.`verdict.learning rate` LIKE 'decided: 0.0002 is better%'")
+    assert {run.info.run_id for run in found} == {run.info.run_id for run in wanted}
+    assert len(wanted) == 2
+    ratio = stats.gmean(FID[0]) / stats.gmean(FID[1])
+    assert f"3 seeds, FID {ratio:.4f} times)" in wanted[0].data.tags["verdict.learning rate"]
+
+
+def test_nothing_happens_to_what_is_up_to_date(results):
+    before = [(run.info.run_id, run.data.tags, run.data.metrics) for each in runs(results) for run in each]
+    sync(results)
+    assert [(run.info.run_id, run.data.tags, run.data.metrics) for each in runs(results) for run in each] == before
+
+
+def test_another_seed_makes_new_curves_and_keeps_what_users_wrote(results):
+    (best, _), _ = runs(results)
+    client(results).set_tag(best.info.run_id, "mine", "keep this")
+    client(results).set_tag(best.info.run_id, "mlflow.note.content", "a note")
+    for (lr, _), trial in trials([3]).items():
+        write(results, trial, FID[lr][0] + 10)
+    assert is_outdated(results, "test")
+    sync(results)
+    (best, other), _ = assert_one_parent_each(results, seeds=4)
+    assert best.data.metrics["fid.median"] == 23
+    assert best.data.tags["mine"] == "keep this"
+    assert best.data.tags["mlflow.note.content"] == "a note"
+    assert best.data.params == {"lr_g": "0.0002"}
+    for run in (best, other):
+        steps = [step for step, _ in curve(results, run, "eval/fid.lenet-mnist-v1")]
+        assert len(steps) == len(set(steps)), "MLflow would draw the earlier curve too"
+
+
+def test_runs_of_an_earlier_version_become_children(results):
+    there = client(results)
+    settings, children = runs(results)
+    for run in settings:
+        there.delete_run(run.info.run_id)
+    for run in children:
+        there.delete_tag(run.info.run_id, PARENT_TAG)
+    sync(results)
+    _, after = assert_one_parent_each(results)
+    assert {run.info.run_id for run in after} == {run.info.run_id for run in children}, "none was made again"
+
+
+def test_a_setting_made_twice_is_one_again(results):
+    there = client(results)
+    (best, _), _ = runs(results)
+    tags = {name: value for name, value in best.data.tags.items() if name.startswith("gan_bench.")}
+    unfinished = {name: value for name, value in tags.items() if name not in (SHOWN_TAG, CURVES_TAG)}
+    there.create_run("1", start_time=best.info.start_time + 1, tags=unfinished, run_name="twice")
+    sync(results)
+    assert_one_parent_each(results)
+
+
+@pytest.mark.parametrize("after", range(1, 9))
+def test_a_replay_that_is_cut_off_anywhere_is_completed_by_the_next(tmp_path, made, after, monkeypatch):
+    results = tmp_path / "results"
+    shutil.copytree(made, results, ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
+    calls, real = [], mirror.TrackingStore.__init__
+
+    class CutError(Exception):
+        pass
+
+    def counting(store, *arguments):
+        real(store, *arguments)
+        for name in ("create_run", "log_batch", "log_artifacts", "set_terminated"):
+            whole = getattr(store.client, name)
+
+            def cut(*given, whole=whole, **named):
+                calls.append(1)
+                if len(calls) == 5 * after:
+                    raise CutError
+                return whole(*given, **named)
+
+            setattr(store.client, name, cut)
+
+    monkeypatch.setattr(mirror.TrackingStore, "__init__", counting)
+    with pytest.raises(Exception, match="could not be written"):
+        sync(results)
+    monkeypatch.setattr(mirror.TrackingStore, "__init__", real)
+    sync(results)
+    settings, children = assert_one_parent_each(results)
+    for run in (*settings, *children):
+        history = curve(results, run, "eval/fid.lenet-mnist-v1")
+        assert len(history) == len({step for step, _ in history})
+        assert run.info.status == "FINISHED"
+
+
+def test_a_kept_comparison_is_shown_and_linked(results, tmp_path):
+    baseline = shutil.copytree(results, tmp_path / "last year")
+    for folder in (baseline, results):  # a copy has the identity of what it is a copy of
+        (folder / ".gan_bench-results").unlink()
+        (folder / "mlflow.db").unlink()
+    shared = f"sqlite:///{tmp_path / 'shared.db'}"
+    for folder in (baseline, results):
+        refresh_summaries(folder)
+        replay.replay(folder, shared)
+    done = gan_bench("compare", baseline, results, "--keep")
+    assert "compared" in {path.name for path in (results / "report").iterdir()}, done.stderr
+    replay.replay(results, shared)
+    there = MlflowClient(shared)
+    found = there.search_runs(["1"], "tags.`baseline.last-year` LIKE '%nothing got worse%'")
+    (answer,) = [run for run in found if "gan_bench.answer" in run.data.tags]
+    assert [each.path for each in there.list_artifacts(answer.info.run_id, "compared")] == ["compared/last-year.md"]
+    note = there.get_experiment("1").tags["mlflow.note.content"]
+    (other,) = [
+        run
+        for run in there.search_runs(["1"], "tags.gan_bench.answer = 'test'")
+        if run.info.run_id != answer.info.run_id
+    ]
+    assert f"](#/experiments/1/runs/{other.info.run_id}): " in note
+    replay.replay(results, shared)
+    assert there.get_run(answer.info.run_id).info.lifecycle_stage == "active", "nothing is new"
+
+
+def lines(epochs):
+    values = [{"loss_d": 1.0 * e, "loss_g": 2.0 * e, "d_real": 0.5, "d_fake": None} for e in range(1, epochs + 1)]
+    return [
+        {"kind": "epoch", "epoch": e, "step": e, "images": 10 * e, "train_seconds": 2.0 * e, "mean": each, "last": each}
+        for e, each in enumerate(values, 1)
+    ]
+
+
+def at(stored, history, *, ended):
+    return replace(stored, history=history, record=stored.record if ended else None)
+
+
+@pytest.mark.parametrize("cuts", [[300], [1, 7, 8, 100, 101, 299, 300], [150, 300], list(range(1, 301))])
+def test_a_long_training_is_thinned_to_the_same_curve_however_it_arrives(made, cuts):
+    stored = mirror.read_header(next(path for path in (made / "test").iterdir() if "--" in path.name))
+    stored.trial["config"] = {**stored.trial["config"], "epochs": 300}
+    kept, sent, seconds, images, seen = [], [], 0.0, 0, 0
+    for cut in cuts:
+        arrived = at(stored, [*kept, *lines(300)[seen:cut]], ended=cut == 300)
+        ready, kept = entities.whole_pieces(arrived)
+        sent += entities.metrics_of(at(stored, ready, ended=cut == 300), seconds, images)
+        if epochs := [line for line in ready if line["kind"] == "epoch"]:
+            seconds, images = epochs[-1]["train_seconds"], epochs[-1]["images"]
+        seen = cut
+    points = [(m.step, m.value) for m in sent if m.key == "train/loss_d"]
+    assert [step for step, _ in points] == [*range(8, 300, 8), 300]
+    assert points[0][1] == 4.5, "the mean of epochs 1 to 8"
+    assert points[-1][1] == 298.5, "the mean of epochs 297 to 300"
+    assert not [m for m in sent if m.key == "train/d_fake"]
