@@ -24,6 +24,8 @@ from gan_bench.config.design import Design
 from gan_bench.records.shared import write_plan
 
 SEEDS = "0-5"
+RUNS = 12 + 2 + 1
+"""Trials, settings, and the answer."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def test_a_run_that_mirrors_over_http_ends_with_every_run(results, tmp_path):
             identity = (results / ".gan_bench-results").read_text().strip()
             mine = [tags for tags in tagged_runs(uri) if tags["gan_bench.results"] == identity]
             assert len({tags["gan_bench.trial"] for tags in mine if "gan_bench.trial" in tags}) == 12, attempt
-            assert len(mine) == 13, "and the answer"
+            assert len(mine) == RUNS
 
 
 NOISY = """\
@@ -81,7 +83,7 @@ def test_no_library_can_write_into_a_channel(results, tmp_path):
     done = run(results, "--executor", "processes", environment={"PYTHONPATH": str(tmp_path / "site")})
     assert done.returncode == 0, done.stdout + done.stderr
     assert "MLflow lacks" not in done.stdout
-    assert len(tagged_runs(f"sqlite:///{results / 'mlflow.db'}")) == 13
+    assert len(tagged_runs(f"sqlite:///{results / 'mlflow.db'}")) == RUNS
     assert b"a library says hello" in (results / ".mlflow.log").read_bytes()
 
 
@@ -200,7 +202,7 @@ def test_a_broken_database_is_set_aside_by_name_and_made_again(results, damage):
     assert "it is kept as mlflow.db.broken-1, and made again from the records" in done.stdout
     assert "12 runs up to date" in done.stdout
     assert (results / "mlflow.db.broken-1").read_bytes()[:4096] == before[:4096]
-    assert len(tagged_runs(f"sqlite:///{results / 'mlflow.db'}")) == 13
+    assert len(tagged_runs(f"sqlite:///{results / 'mlflow.db'}")) == RUNS
     assert "was broken" not in gan_bench("sync", results).stdout
 
 
@@ -210,7 +212,7 @@ def test_a_run_mends_it_too(results):
     assert done.returncode == 0
     assert "it is kept as mlflow.db.broken-1" in done.stdout
     assert "MLflow lacks" not in done.stdout
-    assert len(tagged_runs(f"sqlite:///{results / 'mlflow.db'}")) == 13
+    assert len(tagged_runs(f"sqlite:///{results / 'mlflow.db'}")) == RUNS
 
 
 def test_a_broken_database_of_somebody_else_s_stays(results, tmp_path):
@@ -231,7 +233,7 @@ def test_two_folders_make_one_new_database_at_the_same_time(results, tmp_path):
     ]
     said = [process.communicate(timeout=HANG)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0, 0], said
-    assert len(tagged_runs(uri)) == 3 * 13
+    assert len(tagged_runs(uri)) == 3 * RUNS
     assert sqlite3.connect(tmp_path / "shared.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 

@@ -91,7 +91,7 @@ def test_two_results_folders_share_a_server_with_postgresql(folders, tmp_path):
         first = trials_of(found)
         assert len(first) == 8, "four of each folder"
         assert len({run["tags"]["gan_bench.results"] for run in first}) == 2
-        assert len(found) - len(first) == 2, "an answer of each"
+        assert len(found) - len(first) == 2 * (2 + 1), "two settings and an answer of each"
         assert f"tiny: Leaderboard (lenet-mnist-v1): {uri}/#/experiments/1/runs" in said[0]
 
         again = gan_bench("sync", folders[0], env=environment)
@@ -191,7 +191,7 @@ def test_the_mirror_comes_back_when_the_server_does(folders, tmp_path, monkeypat
         over.set()
         thread.join(HANG)
         assert answers[0].error is None
-        assert [name.partition(" ")[0] for name, _ in answers[0].views] == ["Leaderboard", "Settings", "Curves"]
+        assert [name.partition(" ")[0] for name, _ in answers[0].views] == ["Leaderboard", "Curves", "Trials"]
 
 
 def test_a_decided_setting_becomes_a_model(folders, tmp_path):
