@@ -271,6 +271,7 @@ def _training(history: Iterable[HistoryLine], seconds: float, images: int, epoch
     piece: list[EpochLine] = []
     lines = list(history)
     last = max((line["epoch"] for line in lines if line["kind"] == "epoch"), default=0)
+    before = seconds, images
     for line in lines:
         if line["kind"] == "epoch":
             piece.append(line)
@@ -280,13 +281,12 @@ def _training(history: Iterable[HistoryLine], seconds: float, images: int, epoch
                 values = [value for each in piece if (value := each["mean"][name]) is not None]
                 mean = sum(values) / len(values) if values else None
                 yield f"train/{name}", mean, line["train_seconds"], line["epoch"]
-            if seconds and line["train_seconds"] > seconds:
-                pace = (line["images"] - images) / (line["train_seconds"] - seconds)
-                yield "system/images_per_second", pace, line["train_seconds"], line["epoch"]
             seconds, images, piece = line["train_seconds"], line["images"], []
         elif epochs <= FEW_EPOCHS:  # the time of the epoch before: a step has none of its own
             for name in STATISTICS:
                 yield f"step/{name}", line[name], seconds, line["step"]
+    if seconds > before[0]:  # one value for all that is new: while a trial runs, that is a few seconds
+        yield "system/images_per_second", (images - before[1]) / (seconds - before[0]), seconds, last
 
 
 def _scores(evaluations: Iterable[Mapping[str, Any]]) -> Iterator[Row]:

@@ -172,7 +172,7 @@ class Mirror:
 
     def _mark_if_altered(self, run: MirroredRun, path: Path) -> None:
         """Tag a run whose record is not what was saved, and take the tag back when it is again."""
-        found = read_or_error(path)
+        found = read_or_error(path, steps=False)  # digests are of whole files
         fault = found if isinstance(found, RecordError) else found.fault
         text = "" if fault is None else printable(str(fault).removesuffix(f"; {REMEDY}"))
         if text != run.altered:
