@@ -219,6 +219,55 @@ MEASURES.register(
     ),
 )
 MEASURES.register(
+    "density",
+    Measure(
+        title="density",
+        lower_is_better=False,
+        description="real images that a generated one is among, over those expected",
+        metric=f"{_SAMPLED}:PrecisionRecall",
+        roles=frozenset({"quality"}),
+        bounds=(0, None),
+        explanation=(
+            "Mean number of real images within whose distance to their fifth-nearest other real image a generated "
+            "image lies, divided by five (Naeem et al. 2020): about 1 for real images, above 1 where generated ones "
+            "crowd where real ones are dense. Unlike precision it does not rise by a single outlier."
+        ),
+    ),
+)
+MEASURES.register(
+    "coverage",
+    Measure(
+        title="coverage",
+        lower_is_better=False,
+        description="share of real images with a generated one among their neighbours",
+        metric=f"{_SAMPLED}:PrecisionRecall",
+        roles=frozenset({"quality"}),
+        bounds=(0, 1),
+        explanation=(
+            "Share of real images that have a generated image within the distance to their fifth-nearest other real "
+            "image (Naeem et al. 2020): 1 - 2^-5 = 0.97 for as many real images, 0 when variety is missing. It grows "
+            "with the number of generated images."
+        ),
+    ),
+)
+MEASURES.register(
+    "sw2",
+    Measure(
+        title="SW₂²",
+        lower_is_better=True,
+        description="sliced Wasserstein distance of features",
+        metric=f"{_SAMPLED}:SlicedWasserstein",
+        roles=frozenset({"quality"}),
+        log_scale=True,
+        bounds=(0, None),
+        explanation=(
+            "Squared 2-Wasserstein distance of features projected onto a line, the mean over 256 random directions "
+            "(Bonneel et al. 2015). It compares whole distributions where FID compares means and covariances; its "
+            "unit is the square of a feature's."
+        ),
+    ),
+)
+MEASURES.register(
     "classes",
     Measure(
         title="classes",
@@ -257,6 +306,22 @@ MEASURES.register(
         explanation=(
             "Share of generated images whose nearest training image is nearer than that of 99 % of held-out "
             "images: about 0.01 for real images, more when a generator memorises."
+        ),
+    ),
+)
+MEASURES.register(
+    "authentic",
+    Measure(
+        title="authentic",
+        lower_is_better=False,
+        description="share farther from its nearest training image than that is from its nearest other",
+        metric=f"{_SAMPLED}:PrecisionRecall",
+        roles=frozenset({"health"}),
+        bounds=(0, 1),
+        explanation=(
+            "Share of generated images that are farther from their nearest training image than that image is from the "
+            "training image nearest to it (AuthPct, Alaa et al. 2022). Held-out real images give what is normal, in "
+            "the row of real data; less is memorising. A generator of nothing but noise has 1."
         ),
     ),
 )

@@ -191,6 +191,50 @@ def frechet_at_infinity(features: Tensor, real: Moments, generator: torch.Genera
     return float(value.mean() - slope * inverse.mean())
 
 
+DIRECTIONS = 256
+"""Random directions of a sliced distance; its value has a standard error of a few per cent of itself."""
+
+
+def sliced_wasserstein(x: Tensor, y: Tensor, directions: Tensor) -> float:
+    """Squared 2-Wasserstein distance of two samples, averaged over one-dimensional projections (Bonneel et al. 2015).
+
+    On a line the distance is exact: the mean squared difference of the sorted values. Of two samples of different size
+    as many are taken of each.
+
+    Args:
+        x: (N, D) features of one set, in random order.
+        y: (M, D) features of the other, in random order.
+        directions: (K, D) unit vectors.
+
+    Returns:
+        The mean over directions, at least 0, in squared units of features.
+
+    Raises:
+        NotFiniteError: A feature is not finite.
+    """
+    for values in (x, y):
+        require_finite(values, "features")
+    size, axes = min(len(x), len(y)), directions.double().T
+    first, second = ((values[:size].double() @ axes).sort(dim=0).values for values in (x, y))
+    return float((first - second).square().mean())
+
+
+def random_directions(dim: int, generator: torch.Generator, count: int = DIRECTIONS) -> Tensor:
+    """Draw unit vectors, evenly over the sphere.
+
+    Args:
+        dim: Their length.
+        generator: CPU source.
+        count: How many.
+
+    Returns:
+        (count, dim) float64.
+    """
+    drawn = torch.randn(count, dim, dtype=torch.float64, generator=generator)
+    unit: Tensor = drawn / drawn.norm(dim=1, keepdim=True)
+    return unit
+
+
 def class_divergence(counts: Tensor, reference: Tensor) -> float:
     """Kullback-Leibler divergence of a class histogram from a reference histogram, in nats.
 

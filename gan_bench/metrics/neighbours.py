@@ -1,4 +1,4 @@
-"""Nearest neighbours among two sets of features: precision, recall, and how close copies are."""
+"""Nearest neighbours among two sets of features: precision, recall, density, coverage, and how close copies are."""
 
 from __future__ import annotations
 
@@ -9,22 +9,31 @@ from torch import Tensor
 
 from gan_bench.metrics.distances import require_finite
 
+RADIUS_K = 3
+"""The neighbour whose distance is a ball's radius for precision and recall (Kynkäänniemi et al. 2019)."""
+DENSITY_K = 5
+"""The same for density and coverage (Naeem et al. 2020)."""
 
-def neighbour_radii(features: Tensor, k: int = 3, chunk: int = 1000) -> Tensor:
-    """Distance of every feature to its k-th nearest other one.
+
+def nearest_others(features: Tensor, k: int = DENSITY_K, chunk: int = 1000) -> Tensor:
+    """Distances of every feature to its nearest other ones.
 
     Args:
-        features: (N, D), N > k.
-        k: 3 as in Kynkäänniemi et al. 2019.
+        features: (N, D), N at least 2.
+        k: How many; fewer where there are no more others.
         chunk: Rows per distance matrix; bounds memory to chunk x N.
 
     Returns:
-        (N,) float64.
+        (N, min(k, N - 1)) float64, ascending.
+
+    Raises:
+        NotFiniteError: A feature is not finite.
     """
     require_finite(features, "features")
     wide = features.double()
-    parts = [torch.cdist(rows, wide).topk(k + 1, dim=1, largest=False) for rows in torch.split(wide, chunk)]
-    return torch.cat([part.values[:, k] for part in parts])
+    wanted = min(k + 1, len(wide))  # itself is the nearest
+    parts = [torch.cdist(rows, wide).topk(wanted, dim=1, largest=False) for rows in torch.split(wide, chunk)]
+    return torch.cat([part.values[:, 1:] for part in parts])
 
 
 @dataclass(frozen=True)
@@ -34,39 +43,60 @@ class Neighbours:
     Attributes:
         precision: Share of generated features inside a ball around a real one.
         recall: Share of real features inside a ball around a generated one.
+        density: Mean number of balls around real features that hold a generated one, by ``DENSITY_K``; None where the
+            real ones are too few for such balls.
+        coverage: Share of real features whose ball holds a generated one; None likewise.
+        authentic: Share of generated features that are farther from their nearest real one than that one is from the
+            nearest other real one.
         nearest: (N,) float64, distance of every generated feature to its nearest real one.
     """
 
     precision: float
     recall: float
+    density: float | None
+    coverage: float | None
+    authentic: float
     nearest: Tensor
 
 
-def neighbours(generated: Tensor, real: Tensor, real_radii: Tensor, k: int = 3, chunk: int = 1000) -> Neighbours:
-    """Precision and recall (Kynkäänniemi et al. 2019) and nearest distances, from one pass over all pairs.
+def neighbours(generated: Tensor, real: Tensor, real_nearest: Tensor, chunk: int = 1000) -> Neighbours:
+    """Take every measure of neighbours from one pass over all pairs.
+
+    Precision and recall follow Kynkäänniemi et al. 2019, density and coverage Naeem et al. 2020, the authentic share
+    Alaa et al. 2022.
 
     Args:
-        generated: (N, D) features, N > k.
-        real: (M, D) features.
-        real_radii: (M,) from ``neighbour_radii(real, k)``.
-        k: The neighbour whose distance is a ball's radius.
+        generated: (N, D) features, N > ``RADIUS_K``.
+        real: (M, D) features, M > ``RADIUS_K``.
+        real_nearest: What ``nearest_others(real)`` gives.
         chunk: Rows per distance matrix; bounds memory to chunk x max(N, M).
 
     Raises:
         NotFiniteError: A generated feature is not finite.
     """
-    radii = neighbour_radii(generated, k, chunk)
+    radii = nearest_others(generated, RADIUS_K, chunk)[:, RADIUS_K - 1]
     wide, centres = generated.double(), real.double()
+    balls = real_nearest[:, RADIUS_K - 1]
+    wide_balls = real_nearest[:, DENSITY_K - 1] if real_nearest.shape[1] >= DENSITY_K else None
     reached = torch.zeros(len(centres), dtype=torch.bool, device=centres.device)
-    inside, nearest = [], []
+    closest = torch.full((len(centres),), torch.inf, dtype=torch.float64, device=centres.device)
+    inside, nearest, authentic, holding = [], [], [], 0
     for rows, row_radii in zip(torch.split(wide, chunk), torch.split(radii, chunk), strict=True):
         distances = torch.cdist(rows, centres)
-        inside.append((distances <= real_radii).any(1))
-        nearest.append(distances.amin(1))
+        inside.append((distances <= balls).any(1))
         reached |= (distances <= row_radii[:, None]).any(0)
+        least = distances.min(1)
+        nearest.append(least.values)
+        authentic.append(least.values > real_nearest[least.indices, 0])
+        if wide_balls is not None:
+            holding += int((distances <= wide_balls).sum())
+            closest = torch.minimum(closest, distances.amin(0))
     return Neighbours(
         precision=float(torch.cat(inside).double().mean()),
         recall=float(reached.double().mean()),
+        density=None if wide_balls is None else holding / (DENSITY_K * len(wide)),
+        coverage=None if wide_balls is None else float((closest <= wide_balls).double().mean()),
+        authentic=float(torch.cat(authentic).double().mean()),
         nearest=torch.cat(nearest),
     )
 

@@ -22,7 +22,7 @@ from gan_bench.data.datasets import ImageSet
 from gan_bench.metrics.distances import Moments, add_to_sums, moments_of_sums
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.features import Extractor, full_precision
-from gan_bench.metrics.neighbours import nearest_distances, neighbour_radii
+from gan_bench.metrics.neighbours import RADIUS_K, nearest_distances, nearest_others
 from gan_bench.randomness import generator_for
 
 CHUNK = 500
@@ -46,7 +46,7 @@ class Reference:
         moments: Moments of all their features.
         features: (n, D) float32, at most ``MAX_PAIRWISE_FEATURES`` of them in random order, or None when only moments
             are known.
-        radii: (n,) float64, distances to their third neighbours, or None.
+        nearest: (n, 5) float64, distances to their five nearest others, ascending, or None where they are too few.
         classes: (K,) counts by predicted class, or None.
         copy_distance: Distance to the nearest of ``features`` that 1 % of held-out images fall below, or None.
     """
@@ -54,9 +54,14 @@ class Reference:
     split: str
     moments: Moments
     features: Tensor | None = None
-    radii: Tensor | None = None
+    nearest: Tensor | None = None
     classes: Tensor | None = None
     copy_distance: float | None = None
+
+    @property
+    def radii(self) -> Tensor | None:
+        """(n,) float64, distances to their third neighbours, or None."""
+        return None if self.nearest is None else self.nearest[:, RADIUS_K - 1]
 
     def to(self, device: torch.device) -> Reference:
         """Return the same statistics on a device."""
@@ -69,7 +74,7 @@ class Reference:
             self,
             moments=moments,
             features=move(self.features),
-            radii=move(self.radii),
+            nearest=move(self.nearest),
             classes=move(self.classes),
         )
 
@@ -95,6 +100,9 @@ def reference(
     """
     path = _cache_path(images, held_out, extractor)
     found = _read_cache(path, split, extractor)
+    if found is not None and found.nearest is None and found.features is not None:  # of an earlier version
+        found = replace(found, nearest=_nearest(found.features))
+        _write_cache(path, found)
     if found is None:
         found = compute(images.images, None if held_out is None else held_out.images, split, extractor, progress)
         _write_cache(path, found)
@@ -154,12 +162,15 @@ def compute(
         place = rank[start : start + len(chunk)]
         chosen = place < len(kept)
         kept[place[chosen].to(device)] = seen.features[chosen.to(device)].float()
-    radii = neighbour_radii(kept) if len(kept) > 3 else None
     copy_distance = None
     if held_out is not None:
         sample = [extractor(chunk).features.float() for chunk in chunks(held_out[:MAX_PAIRWISE_FEATURES])]
         copy_distance = float(nearest_distances(torch.cat(sample), kept).quantile(COPY_QUANTILE))
-    return Reference(split, moments_of_sums(total, sums, outer), kept, radii, classes, copy_distance)
+    return Reference(split, moments_of_sums(total, sums, outer), kept, _nearest(kept), classes, copy_distance)
+
+
+def _nearest(features: Tensor) -> Tensor | None:
+    return nearest_others(features) if len(features) > RADIUS_K else None
 
 
 def _read_cache(path: Path, split: str, extractor: Extractor) -> Reference | None:
@@ -170,7 +181,7 @@ def _read_cache(path: Path, split: str, extractor: Extractor) -> Reference | Non
             split,
             Moments(int(found["count"]), found["mu"], found["sigma"]),
             found["features"],
-            found["radii"] if len(found["radii"]) else None,
+            found["nearest"] if len(found.get("nearest", ())) else None,
             found["classes"],
             float(found["copy_distance"]) if found["copy_distance"] == found["copy_distance"] else None,
         )
@@ -188,7 +199,8 @@ def _write_cache(path: Path, found: Reference) -> None:
         "mu": found.moments.mean.cpu().numpy(),
         "sigma": found.moments.covariance.cpu().numpy(),
         "features": found.features.cpu().numpy(),
-        "radii": np.zeros(0) if found.radii is None else found.radii.cpu().numpy(),
+        "radii": np.zeros(0) if found.radii is None else found.radii.cpu().numpy(),  # earlier versions read it
+        "nearest": np.zeros(0) if found.nearest is None else found.nearest.cpu().numpy(),
         "classes": found.classes.cpu().numpy(),
         "copy_distance": np.float64("nan" if found.copy_distance is None else found.copy_distance),
     }

@@ -20,11 +20,11 @@ from gan_bench.metrics.measures import sampled
 from gan_bench.metrics.measures.base import FeatureMetric, MeasureSetup, collect_metrics
 from gan_bench.metrics.measures.sampled import FrechetDistanceAtInfinity, KernelDistance
 from gan_bench.metrics.measures.sums import FrechetDistance, InceptionScore
-from gan_bench.metrics.neighbours import neighbour_radii
+from gan_bench.metrics.neighbours import nearest_others
 from gan_bench.metrics.reference import MAX_PAIRWISE_FEATURES, Reference
 
 DIM, CLASSES, COUNT = 12, 5, 700
-SAMPLED = {"kid", "fid_inf", "precision", "recall", "copies"}
+SAMPLED = {"kid", "fid_inf", "sw2", "precision", "recall", "density", "coverage", "copies", "authentic"}
 PATHS = sorted({measure.metric for measure in MEASURES.values()})
 
 
@@ -40,7 +40,7 @@ def real(count=900):
         "train",
         moments_of(features),
         features,
-        neighbour_radii(features),
+        nearest_others(features),
         torch.bincount(logits.argmax(1), minlength=CLASSES),
         copy_distance=1.0,
     )
@@ -73,8 +73,18 @@ def test_every_measure_is_given_by_its_class():
 
 def test_roles_list_measures_in_the_order_of_registration():
     assert primary_measure() == "fid"
-    assert measures_with("quality") == ("fid", "fid_inf", "kid", "is", "precision", "recall")
-    assert measures_with("health") == ("classes", "class_kl", "copies", "collapsed")
+    assert measures_with("quality") == (
+        "fid",
+        "fid_inf",
+        "kid",
+        "is",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "sw2",
+    )
+    assert measures_with("health") == ("classes", "class_kl", "copies", "authentic", "collapsed")
     assert measures_with("compared") == ("fid", "kid", "is")
     assert measures_with("summary") == ("fid", "kid", "is", "precision", "recall", "classes")
 
@@ -166,10 +176,10 @@ def test_a_sum_can_be_merged():
 def test_metrics_of_one_sample_gather_it_once():
     metrics = collect_metrics(setup())
     sharing = sorted(len(group) for group in metrics.compute_groups.values())
-    assert sharing == [1, 1, 1, 3]
+    assert sharing == [1, 1, 1, 4]
     metrics.update(*seen())
     kept = [m.features for m in metrics.values(copy_state=False) if isinstance(m, sampled.FeatureSample)]
-    assert len(kept) == 3
+    assert len(kept) == 4
     assert all(each is kept[0] for each in kept)
 
 
@@ -259,13 +269,14 @@ def test_features_that_are_not_finite_have_a_note_and_no_value():
 
 @pytest.mark.parametrize("bad", [None, math.nan])
 def test_what_the_reference_does_not_allow_is_left_out(bad):
-    full, sampled_only = set(MEASURES), {"kid", "precision", "recall", "copies"}
+    neighbours = {"precision", "recall", "density", "coverage", "copies", "authentic"}
+    full, sampled_only = set(MEASURES), {"kid", "sw2", *neighbours}
     of_classes = {"classes", "class_kl", "collapsed"}
     moments_only = Reference("npz", real().moments)
     assert set(score(bad=bad, reference=moments_only)) == full - sampled_only - of_classes
     assert set(score(bad=bad, reference=replace(real(), copy_distance=None))) == full - {"copies"}
     assert set(score(bad=bad, class_extractor=None)) == full - of_classes
-    assert set(score(3, bad=bad)) == full - {"precision", "recall", "copies"}
+    assert set(score(3, bad=bad)) == full - neighbours
 
 
 def test_few_images_have_a_note():

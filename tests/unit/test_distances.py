@@ -22,8 +22,10 @@ from gan_bench.metrics.distances import (
     kernel_distance,
     moments_of,
     moments_of_sums,
+    random_directions,
+    sliced_wasserstein,
 )
-from gan_bench.metrics.neighbours import nearest_distances, neighbour_radii, neighbours
+from gan_bench.metrics.neighbours import nearest_distances, nearest_others, neighbours
 
 
 def features(count, dim, seed=0, shift=0.0):
@@ -184,7 +186,7 @@ def test_precision_and_recall_equal_torch_fidelity():
     generated, real = features(400, 8, 1), features(300, 8, 2, shift=0.4)
     theirs = prc_features_to_metric(generated, real, prc_neighborhood=3, prc_batch_size=100, save_cpu_ram=False,
                                     verbose=False)  # fmt: skip
-    found = neighbours(generated, real, neighbour_radii(real, chunk=77), chunk=64)
+    found = neighbours(generated, real, nearest_others(real, chunk=77), chunk=64)
     assert found.precision == pytest.approx(theirs["precision"], abs=1e-6)
     assert found.recall == pytest.approx(theirs["recall"], abs=1e-6)
     brute = torch.stack([(real - point).norm(dim=1).min() for point in generated])
@@ -194,13 +196,70 @@ def test_precision_and_recall_equal_torch_fidelity():
 
 def test_precision_and_recall_tell_collapse_from_blur():
     real = features(500, 4, 1)
-    radii = neighbour_radii(real)
+    balls = nearest_others(real)
     one_mode = real[:1] + 0.01 * features(500, 4, 3)
-    collapsed = neighbours(one_mode, real, radii)
+    collapsed = neighbours(one_mode, real, balls)
     assert collapsed.precision > 0.9
     assert collapsed.recall < 0.1
-    scattered = neighbours(features(500, 4, 4) * 20, real, radii)
+    scattered = neighbours(features(500, 4, 4) * 20, real, balls)
     assert scattered.precision < 0.2
+
+
+@pytest.mark.parametrize(("many", "few", "dim", "shift"), [(400, 300, 8, 0.4), (250, 900, 3, 0.0), (60, 7, 2, 2.0)])
+def test_density_and_coverage_equal_the_package_of_their_authors(many, few, dim, shift, capsys):
+    from prdc import compute_prdc
+
+    generated, real = features(many, dim, 1), features(few, dim, 2, shift=shift)
+    theirs = compute_prdc(real_features=real.numpy(), fake_features=generated.numpy(), nearest_k=5)
+    found = neighbours(generated, real, nearest_others(real), chunk=64)
+    assert found.density == pytest.approx(theirs["density"], abs=1e-6)
+    assert found.coverage == pytest.approx(theirs["coverage"], abs=1e-6)
+    assert "Num real" in capsys.readouterr().out
+
+
+def test_authentic_is_what_it_says_one_by_one():
+    generated, real = features(90, 4, 1), features(120, 4, 2)
+    wanted = []
+    for point in generated:
+        to_real = (real - point).norm(dim=1)
+        neighbour = int(to_real.argmin())
+        others = (real - real[neighbour]).norm(dim=1)
+        others[neighbour] = math.inf
+        wanted.append(bool(to_real[neighbour] > others.min()))
+    found = neighbours(generated, real, nearest_others(real), chunk=7)
+    assert 0.2 < found.authentic < 0.99
+    assert found.authentic == sum(wanted) / len(wanted)
+    assert neighbours(real + 1e-9, real, nearest_others(real)).authentic == 0, "copies are not"
+
+
+def test_too_few_real_features_have_no_density():
+    real = features(5, 3, 1)
+    found = neighbours(features(20, 3, 2), real, nearest_others(real))
+    assert (found.density, found.coverage) == (None, None)
+    assert 0 <= found.precision <= 1
+
+
+def test_sliced_wasserstein_on_a_line_is_scipys():
+    x, y = features(300, 1, 1), features(300, 1, 2, shift=0.7)
+    line = torch.ones(1, 1)
+    found = sliced_wasserstein(x, y, line)
+    assert found == pytest.approx(float((x.sort(0).values - y.sort(0).values).square().mean()))
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
+    assert sliced_wasserstein(x[order], y, line) == pytest.approx(found, rel=1e-12)
+    from scipy.optimize import linear_sum_assignment
+
+    costs = torch.cdist(x, y).square().numpy()
+    assert found == pytest.approx(costs[linear_sum_assignment(costs)].mean(), rel=1e-9)
+
+
+def test_sliced_wasserstein_of_shifted_clouds_is_the_shift():
+    """In D dimensions a shift s gives |s|² / D over all directions, whatever the cloud."""
+    x, shift = features(500, 6, 1), torch.tensor([3.0, 0, 0, 0, 0, 0])
+    directions = random_directions(6, torch.Generator().manual_seed(0), 4000)
+    torch.testing.assert_close(directions.norm(dim=1), torch.ones(4000).double())
+    assert sliced_wasserstein(x, x + shift, directions) == pytest.approx(9 / 6, rel=0.05)
+    assert sliced_wasserstein(x, x, directions) == 0
+    assert sliced_wasserstein(x, x[:100], directions) == 0, "as many of each"
 
 
 def test_extrapolation_removes_the_bias_of_few_samples():
@@ -223,7 +282,7 @@ def test_class_measures():
     assert covered_classes(torch.tensor([90, 5, 5, 0]), real) == 3
 
 
-@pytest.mark.parametrize("measure", [lambda x: kernel_distance(x, x), neighbour_radii])
+@pytest.mark.parametrize("measure", [lambda x: kernel_distance(x, x), nearest_others])
 def test_pair_measures_refuse_nan(measure):
     values = features(20, 3)
     values[3, 1] = math.nan

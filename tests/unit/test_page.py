@@ -314,7 +314,8 @@ def test_suites_are_never_mixed_up(tmp_path):
     page = (tmp_path / "report" / "report.html").read_text()
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(set(ids)) == len(ids)
-    assert sorted(path.name for path in (tmp_path / "report" / "answers").iterdir()) == ["a-b.md", "a_b.md"]
+    said = sorted(path.name for path in (tmp_path / "report" / "answers").iterdir())
+    assert said == ["a-b.json", "a-b.md", "a_b.json", "a_b.md"]
 
 
 def test_other_measures_decide_nothing(tmp_path):

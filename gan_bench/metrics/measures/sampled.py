@@ -1,4 +1,4 @@
-"""Metrics of a bounded sample of features: KID, FID at infinity, precision, recall and copies."""
+"""Metrics of a bounded sample of features: kernel and sliced distances, FID at infinity, measures of neighbours."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-from gan_bench.metrics.distances import frechet_at_infinity, kernel_distance
+from gan_bench.metrics.distances import (
+    frechet_at_infinity,
+    kernel_distance,
+    random_directions,
+    sliced_wasserstein,
+)
 from gan_bench.metrics.measures.base import Estimate, FeatureMetric, MeasureSetup
-from gan_bench.metrics.neighbours import neighbours
+from gan_bench.metrics.neighbours import DENSITY_K, RADIUS_K, neighbours
 from gan_bench.metrics.reference import MAX_PAIRWISE_FEATURES
 from gan_bench.randomness import generator_for
 
@@ -69,23 +74,40 @@ class FrechetDistanceAtInfinity(FeatureSample):
 
 
 class PrecisionRecall(FeatureSample):
-    """Precision and recall (Kynkäänniemi et al. 2019), and the share of copies, from one pass over all pairs."""
+    """Precision, recall, density, coverage, copies and the authentic share, from one pass over all pairs."""
 
     @property
     def gives(self) -> tuple[str, ...]:
-        """``precision`` and ``recall`` from four images on, and ``copies`` where held-out images were."""
-        known = self.reference.features is not None and self.reference.radii is not None
-        if not known or self.setup.samples <= 3:
+        """All from four images on; density and coverage need six real ones, ``copies`` held-out ones."""
+        nearest = self.reference.nearest
+        if self.reference.features is None or nearest is None or self.setup.samples <= RADIUS_K:
             return ()
-        return ("precision", "recall") if self.reference.copy_distance is None else ("precision", "recall", "copies")
+        dense = ("density", "coverage") if nearest.shape[1] >= DENSITY_K else ()
+        copies = ("copies",) if self.reference.copy_distance is not None else ()
+        return ("precision", "recall", *dense, *copies, "authentic")
 
     def compute(self) -> dict[str, Estimate]:
-        """Return ``precision``, ``recall`` and ``copies``, shares from 0 to 1."""
-        real, radii = self.reference.features, self.reference.radii
-        assert real is not None and radii is not None  # noqa: S101, PT018 - `gives` looked
-        found = neighbours(self.sample(), real, radii)
-        estimates = {"precision": Estimate(found.precision), "recall": Estimate(found.recall)}
+        """Return the measures, all of them shares from 0 to 1 but ``density``, which may exceed 1."""
+        real, nearest = self.reference.features, self.reference.nearest
+        assert real is not None and nearest is not None  # noqa: S101, PT018 - `gives` looked
+        found = neighbours(self.sample(), real, nearest)
+        values = {**vars(found), "copies": None}
         if self.reference.copy_distance is not None:
-            share = float((found.nearest < self.reference.copy_distance).double().mean())
-            estimates["copies"] = Estimate(share)
-        return estimates
+            values["copies"] = float((found.nearest < self.reference.copy_distance).double().mean())
+        return {name: Estimate(values[name]) for name in self.gives}
+
+
+class SlicedWasserstein(FeatureSample):
+    """Sliced 2-Wasserstein distance of features, along directions that are the same for every generator."""
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """``sw2``, where features of real images are known."""
+        return () if self.reference.features is None else ("sw2",)
+
+    def compute(self) -> dict[str, Estimate]:
+        """Return ``sw2``, at least 0."""
+        real = self.reference.features
+        assert real is not None  # noqa: S101 - `gives` looked
+        directions = random_directions(self.setup.feature_dim, generator_for(0, "measure/sw2")).to(real.device)
+        return {"sw2": Estimate(sliced_wasserstein(self.sample(), real, directions))}
