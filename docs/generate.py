@@ -38,6 +38,7 @@ FILES: dict[str, tuple[type, ...]] = {
     "record.json": (schema.RecordFile, schema.Best),
     "plan.json": (schema.PlanFile, schema.PlannedTrial, schema.PlannedDesign, schema.PlannedMeasure),
     "anchors.json": (schema.Baselines, schema.Baseline),
+    "added.json": (schema.AddedFile, schema.AddedScores),
     "left-out.json": (schema.LeftOut,),
 }
 """The files of a results folder, with the forms of their objects."""

@@ -27,7 +27,7 @@ from gan_bench.data.own_images import register_folder
 from gan_bench.execution.cluster.connection import Cluster, connected
 from gan_bench.execution.cluster.executor import OnCluster, run_ray
 from gan_bench.execution.preflight.baselines import real_baselines
-from gan_bench.execution.preflight.checks import Survey, check_space, locks_remark, survey
+from gan_bench.execution.preflight.checks import Survey, check_space, kept_remark, locks_remark, survey
 from gan_bench.execution.preflight.estimate import TimeEstimate, estimate, unmeasured
 from gan_bench.execution.preflight.placement import Place, ThisProcess, check_known, choose_pool
 from gan_bench.execution.trial.claim import Policy, State, state_of
@@ -300,7 +300,12 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
             if states[trial.id].retrain
         },
         pool=pool,
-        remarks=[*found.remarks, *locks_remark(options.folder), *_other_lengths(options.folder, plan, todo)],
+        remarks=[
+            *found.remarks,
+            *kept_remark(todo),
+            *locks_remark(options.folder),
+            *_other_lengths(options.folder, plan, todo),
+        ],
         estimate=place.call(estimate, todo, workers=workers, group=group, done=kept, beside=beside)
         if not options.no_estimate
         else unmeasured(todo, group, kept),

@@ -13,10 +13,12 @@ from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import matches, without_places
 from gan_bench.records import schema
-from gan_bench.records.json_files import SEAL, object_text, read_file, read_known
+from gan_bench.records.json_files import SEAL, is_regular, object_text, read_file, read_known
 from gan_bench.records.layout import (
+    ADDED,
     AVERAGE_WEIGHTS,
     BASELINES,
+    KEPT,
     LEFT_OUT,
     PLAN,
     RECORD,
@@ -250,10 +252,13 @@ def _lowest_seeds(trials: Iterable[StoredTrial]) -> set[str]:
 def _copied(stored: StoredTrial, *, weights: bool, samples: bool) -> Iterator[str]:
     """Yield the names of a record's files that are published."""
     for name in digests(RecordDirectory(stored.path)):
-        is_weights, is_sample = name in (WEIGHTS, AVERAGE_WEIGHTS), name.startswith(f"{SAMPLES}/")
+        is_weights = name in (WEIGHTS, AVERAGE_WEIGHTS) or name.startswith(f"{KEPT}/")
+        is_sample = name.startswith(f"{SAMPLES}/")
         if (weights or not is_weights) and (samples or not is_sample):
             yield name
     yield RECORD
+    if is_regular(stored.path / ADDED):
+        yield ADDED
 
 
 def _plan_text(suite: Path) -> bytes:

@@ -20,7 +20,7 @@ from gan_bench.core.sources import calling
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.randomness import draw_latent, generator_for
-from gan_bench.records.layout import AVERAGE_WEIGHTS, WEIGHTS, RecordDirectory
+from gan_bench.records.layout import AVERAGE_WEIGHTS, KEPT, WEIGHTS, RecordDirectory
 from gan_bench.records.reader import read_saved
 from gan_bench.records.sample_grid import read_sample_grid
 
@@ -85,7 +85,7 @@ def load_generator(
     """Load the generator of a finished trial.
 
     Args:
-        path: A record directory, or a ``generator.safetensors`` in one.
+        path: A record directory, or a ``generator.safetensors`` or ``weights/epoch-NNNN.safetensors`` in one.
         average: Whether the moving average of G is wanted.
         allow_plugins: Whether the local file that the architecture is of may run.
         device: Where it will run.
@@ -113,10 +113,12 @@ def load_generator(
 
 
 def _find(path: Path, *, average: bool) -> _Stored:
-    record = RecordDirectory(path.parent if path.suffix == ".safetensors" else path)
-    file = record.average_weights if average else path if path.suffix == ".safetensors" else record.weights
+    is_file = path.suffix == ".safetensors"
+    is_kept = is_file and path.parent.name == KEPT
+    record = RecordDirectory(path.parent.parent if is_kept else path.parent if is_file else path)
+    file = record.average_weights if average and not is_kept else path if is_file else record.weights
     try:
-        stored = read_saved(record.path, [file.name])
+        stored = read_saved(record.path, [f"{KEPT}/{file.name}" if is_kept else file.name])
     except UnreadableError:
         raise
     except RecordError as error:

@@ -313,8 +313,19 @@ def check(
 
 @app.command()
 def score(
-    generated: Annotated[str, typer.Argument(help="Folder or zip of images, or a generator.safetensors.")],
-    reference: Annotated[str, typer.Argument(help="Dataset[:split], folder or zip of images, or .npz (mu, sigma).")],
+    generated: Annotated[
+        str,
+        typer.Argument(help="Folder or zip of images, or a generator.safetensors; with --add a results folder."),
+    ],
+    reference: Annotated[
+        str | None, typer.Argument(help="Dataset[:split], folder or zip of images, or .npz (mu, sigma).")
+    ] = None,
+    add: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Add this measure, or all scores under this extractor, to what finished trials have; may be repeated."
+        ),
+    ] = None,
     extractor: Annotated[list[str] | None, typer.Option(help="Score with this extractor; may be repeated.")] = None,
     samples: Annotated[int, typer.Option(min=2, help="Images to draw from a generator.")] = 10_000,
     size: Annotated[
@@ -326,11 +337,18 @@ def score(
     allow_plugins: AllowArchitecture = False,
 ) -> None:
     """Score images that were made anywhere, with the scores of a benchmark run."""
-    from gan_bench.cli.score import write_scores
+    from gan_bench.cli.score import write_added, write_scores
     from gan_bench.execution.trial.environment import choose_device, fix_bits
 
     where = choose_device(device)
     fix_bits(where)
+    if add:
+        if reference is not None or extractor:
+            raise UserError("with --add, name a results folder alone: each trial is scored as it was")
+        whole = write_added(Path(generated), add, data_root(data), console(), where=where, allow_plugins=allow_plugins)
+        raise typer.Exit(0 if whole else 1)
+    if reference is None:
+        raise UserError("name what the images are compared with: a dataset, a folder, a zip or an .npz")
     write_scores(
         generated,
         reference,

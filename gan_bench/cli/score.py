@@ -4,15 +4,44 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import torch
 
 from gan_bench import scoring
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.measures import MEASURES
+from gan_bench.core.text import plural
 from gan_bench.records.json_files import finite
 from gan_bench.records.record import Score
+from gan_bench.rescoring import add_scores
 from gan_bench.terminal.console import PlainConsole, console
+
+
+def write_added(
+    results: Path, names: list[str], data: DataRoot, out: PlainConsole, *, where: torch.device, allow_plugins: bool
+) -> bool:
+    """Add scores to finished trials, and say of each what was added or why not.
+
+    Returns:
+        Whether every trial could be scored.
+
+    Raises:
+        UserError: A name is unknown, or there is no finished trial.
+    """
+    whole, added = True, 0
+    for each in add_scores(results, names, data, where, allow_plugins=allow_plugins):
+        if each.fault:
+            out.say(f"{each.trial}: {each.fault}", style="yellow")
+        elif each.scores:
+            epochs = ", ".join(map(str, each.epochs))
+            out.say(f"{each.trial}: {plural(each.scores, 'score')} added, of epochs {epochs}")
+        if each.without:
+            kept = "evaluate: {keep: weights} in a suite keeps them"
+            out.say(f"{each.trial}: no weights of epochs {', '.join(map(str, each.without))}; {kept}", style="yellow")
+        whole, added = whole and not each.fault, added + each.scores
+    out.say(f"{plural(added, 'score')} added; `gan-bench report {results}` shows them")
+    return whole
 
 
 def write_scores(

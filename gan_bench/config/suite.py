@@ -314,7 +314,11 @@ def _config(suite: SuiteFile, name: str, recipe: str, values: Mapping[str, Any],
     epochs = min(values["epochs"], cuts.epochs or values["epochs"])
     at = {0, epochs, *(e for e in suite.evaluate.epochs if e <= epochs)}
     evaluation = EvaluationConfig(
-        epochs=tuple(sorted(at)), samples=frame.samples, extractors=frame.extractors, draws=suite.evaluate.draws
+        epochs=tuple(sorted(at)),
+        samples=frame.samples,
+        extractors=frame.extractors,
+        draws=suite.evaluate.draws,
+        keep=suite.evaluate.keep,
     )
     cut = frame.quick or cuts.train_limit is not None or epochs < values["epochs"]
     profile: Profile = "quick" if cut else "full"

@@ -26,7 +26,7 @@ from gan_bench.config.changes import (
     field_hint,
 )
 from gan_bench.config.design import FEWEST, LOOKS, MARGIN, Design
-from gan_bench.config.trial import RESERVED_NAMES
+from gan_bench.config.trial import RESERVED_NAMES, Keep
 from gan_bench.config.yaml_document import MAX_DEPTH, Location, Plain, YamlDocument, as_yaml, clip, dotted, quoted
 from gan_bench.core.errors import SuiteError
 
@@ -61,6 +61,7 @@ class Evaluate(Strict):
     samples: Samples = 10_000
     extractors: Literal["auto"] | Annotated[list[Name], Field(min_length=1)] = "auto"
     draws: Annotated[int, BeforeValidator(Whole("draws"))] = 1
+    keep: Keep = "nothing"
 
 
 def _looks(found: list[int]) -> list[int]:

@@ -18,6 +18,7 @@ StepFakes = Literal["fresh", "reuse"]
 Init = Literal["default", "dcgan"]
 OptimizerName = Literal["adam", "rmsprop", "sgd"]
 Profile = Literal["full", "quick"]
+Keep = Literal["nothing", "weights"]
 
 RESERVED_NAMES = frozenset({"report", "published", "mlartifacts"})
 """Folders of a results folder that are no suite's."""
@@ -70,7 +71,10 @@ def check_limits(values: Mapping[str, int | None]) -> None:
 
 def setting_key(config: Mapping[str, Any], without: Collection[str] = ()) -> str:
     """Return what trials of one setting share: a config as plain data without the seed and some more fields."""
-    return canonical_json({name: value for name, value in config.items() if name != "seed" and name not in without})
+    kept = {name: value for name, value in config.items() if name != "seed" and name not in without}
+    if "evaluation" in kept:
+        kept["evaluation"] = {name: value for name, value in kept["evaluation"].items() if name != "keep"}
+    return canonical_json(kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +87,19 @@ class EvaluationConfig:
         extractors: Names of feature extractors, or ``("auto",)``.
         draws: Evaluations of the finished generator, each with noise of its own; their spread is the noise of
             evaluating.
+        keep: What stays of every evaluated epoch beside its scores: with the generator's weights, measures can be added
+            later. It changes no number, so it is no part of a trial's identity.
     """
 
     epochs: tuple[int, ...]
     samples: int
     extractors: tuple[str, ...] = ("auto",)
     draws: int = 1
+    keep: Keep = "nothing"
 
     def __post_init__(self) -> None:
+        if self.keep not in get_args(Keep):
+            raise ValueError(f"keep must be one of {', '.join(get_args(Keep))}, got {self.keep!r}")
         object.__setattr__(self, "epochs", tuple(self.epochs))
         object.__setattr__(self, "extractors", tuple(self.extractors))
         if list(self.epochs) != sorted(set(self.epochs)) or (self.epochs and self.epochs[0] < 0):
@@ -225,6 +234,8 @@ class TrialConfig:
     def _plain(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in _FIELDS}
         plain["evaluation"] = {name: getattr(self.evaluation, name) for name in _EVALUATION_FIELDS}
+        if self.evaluation.keep == "nothing":  # as all trials were written before there was a choice
+            del plain["evaluation"]["keep"]
         return plain
 
     @classmethod
@@ -246,6 +257,7 @@ class TrialConfig:
     def id(self) -> str:
         """The trial's identity: eight hex digits of the SHA-256 of its canonical JSON without later defaults."""
         known = {name: value for name, value in self._plain().items() if value != LATER_DEFAULTS.get(name, _NOTHING)}
+        known["evaluation"].pop("keep", None)
         return hashlib.sha256(canonical_json(known).encode()).hexdigest()[:8]
 
 

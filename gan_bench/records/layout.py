@@ -12,6 +12,7 @@ from gan_bench.core.errors import UserError
 TRIAL, ENVIRONMENT, RECORD = "trial.json", "environment.json", "record.json"
 HISTORY, EVALUATIONS = "history.jsonl", "evaluations.jsonl"
 SAMPLES, CHECKPOINT, WEIGHTS = "samples", "checkpoint.pt", "generator.safetensors"
+KEPT, ADDED = "weights", "added.json"
 AVERAGE_WEIGHTS = "generator-ema.safetensors"
 PLAN, BASELINES, LOCKS, SUITE = "plan.json", "anchors.json", ".locks", "suite.yaml"
 LEFT_OUT = "left-out.json"
@@ -114,6 +115,20 @@ class RecordDirectory:
     def average_weights(self) -> Path:
         """The moving average of the generator, where the trial keeps one."""
         return self.path / AVERAGE_WEIGHTS
+
+    @property
+    def added(self) -> Path:
+        """Scores that were added after the trial had ended."""
+        return self.path / ADDED
+
+    @property
+    def kept(self) -> Path:
+        """Folder of the weights of G at evaluated epochs, where a suite keeps them."""
+        return self.path / KEPT
+
+    def kept_weights(self, epoch: int, *, average: bool = False) -> Path:
+        """Where the weights of G, or of its moving average, at an evaluated epoch lie."""
+        return self.kept / f"epoch-{epoch:04d}{'-ema' if average else ''}.safetensors"
 
     def sample(self, epoch: int) -> Path:
         """Where the sample grid of an epoch lies."""

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -17,10 +17,12 @@ from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, is_link, known, parse_object, read_file, read_known, unreadable
 from gan_bench.records.json_lines import parse_lines
 from gan_bench.records.layout import (
+    ADDED,
     BASELINES,
     ENVIRONMENT,
     EVALUATIONS,
     HISTORY,
+    KEPT,
     LEFT_OUT,
     PLAN,
     RECORD,
@@ -47,9 +49,10 @@ class StoredTrial:
         trial: ``trial.json``.
         environment: ``environment.json``, empty when there is none.
         history: Lines of ``history.jsonl``.
-        evaluations: Lines of ``evaluations.jsonl``.
+        evaluations: Lines of ``evaluations.jsonl``, with the scores that were added later.
         record: ``record.json``, or None while the trial has not ended.
         fault: What is wrong with it, or None: nothing of it is to be believed.
+        added: Names of the scores that were added later, by epoch.
     """
 
     path: Path
@@ -59,6 +62,17 @@ class StoredTrial:
     evaluations: list[schema.EvaluationLine]
     record: schema.RecordFile | None
     fault: RecordError | None = None
+    added: Mapping[int, frozenset[str]] = field(default_factory=dict)
+
+    def as_recorded(self) -> StoredTrial:
+        """Return it as it was when it ended, without the scores that were added later."""
+        if not self.added:
+            return self
+        lines: list[schema.EvaluationLine] = []
+        for line in self.evaluations:
+            later = self.added.get(line["epoch"], frozenset())
+            lines.append({**line, "scores": [score for score in line["scores"] if score["name"] not in later]})
+        return replace(self, evaluations=lines, added={})
 
 
 # ------------------------------------------------------------------------------------------- one record
@@ -96,7 +110,7 @@ def _texts(path: Path, *, history: bool) -> dict[str, bytes]:
         UnreadableError: The system does not let this process read it.
     """
     refuse_links(path)
-    names = (RECORD, TRIAL, ENVIRONMENT, EVALUATIONS, *((HISTORY,) if history else ()))
+    names = (RECORD, TRIAL, ENVIRONMENT, EVALUATIONS, ADDED, *((HISTORY,) if history else ()))
     found = {name: _optional(path / name) for name in names}
     return {name: text for name, text in found.items() if text is not None}
 
@@ -118,7 +132,7 @@ def refuse_links(path: Path) -> None:
     if is_link(path):
         raise RecordError(f"{path} is a link, and records have none; {REMEDY}")
     try:
-        for folder in (path, path / SAMPLES):
+        for folder in (path, path / SAMPLES, path / KEPT):
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.is_symlink():
@@ -135,7 +149,7 @@ def _parsed(path: Path, texts: Mapping[str, bytes], steps: Steps) -> StoredTrial
     trial = _parsed_trial(directory, texts.get(TRIAL))
     wanted = steps if isinstance(steps, bool) else steps(trial["config"])
     skipped = b"" if wanted else STEP_LINE
-    return StoredTrial(
+    stored = StoredTrial(
         path=path,
         trial=trial,
         environment=_known(directory.environment, texts, schema.ENVIRONMENT) or schema.NO_ENVIRONMENT,
@@ -143,6 +157,23 @@ def _parsed(path: Path, texts: Mapping[str, bytes], steps: Steps) -> StoredTrial
         evaluations=parse_lines(directory.evaluations, texts.get(EVALUATIONS, b""), schema.EVALUATIONS),
         record=_known(directory.record, texts, schema.RECORD),
     )
+    added = _known(directory.added, texts, schema.ADDED)
+    return stored if added is None else _with_added(stored, added)
+
+
+def _with_added(stored: StoredTrial, added: schema.AddedFile) -> StoredTrial:
+    """Add the scores of ``added.json`` to evaluations that have none of that name."""
+    more: dict[int, dict[str, schema.ScoreLine]] = {}
+    for each in added["additions"]:
+        more.setdefault(each["epoch"], {}).update({score["name"]: score for score in each["scores"]})
+    lines: list[schema.EvaluationLine] = []
+    names: dict[int, frozenset[str]] = {}
+    for line in stored.evaluations:
+        known = {score["name"] for score in line["scores"]}
+        new = [score for name, score in more.get(line["epoch"], {}).items() if name not in known]
+        lines.append({**line, "scores": [*line["scores"], *new]})
+        names[line["epoch"]] = frozenset(score["name"] for score in new)
+    return replace(stored, evaluations=lines, added=names)
 
 
 def _known(path: Path, texts: Mapping[str, bytes], form: schema.Form[T]) -> T | None:

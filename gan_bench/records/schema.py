@@ -382,6 +382,26 @@ class LeftOut(TypedDict):
     sha256: NotRequired[Digest]
 
 
+@with_config(_FORM)
+class AddedScores(TypedDict):
+    """Scores of one evaluated epoch that were added later."""
+
+    epoch: Annotated[Count, doc("evaluated epoch that they are of")]
+    at: Annotated[Moment, doc("when they were added, ISO 8601 with zone")]
+    version: Annotated[str, doc("version of gan_bench that added them")]
+    device: Annotated[str, doc("what computed them")]
+    scores: Annotated[list[ScoreLine], doc("the scores, none of which evaluations.jsonl has")]
+
+
+@with_config(_FORM)
+class AddedFile(TypedDict):
+    """``added.json``, written by ``gan-bench score --add``; no other file of the record changes."""
+
+    schema: Schema
+    additions: Annotated[list[AddedScores], doc("what was added, oldest first")]
+    sha256: NotRequired[Digest]
+
+
 T = TypeVar("T")
 
 
@@ -411,6 +431,7 @@ RECORD = Form(RecordFile)
 PLAN = Form(PlanFile)
 BASELINES = Form(Baselines)
 LEFT_OUT = Form(LeftOut)
+ADDED = Form(AddedFile)
 HistoryLine = StepLine | EpochLine
 """A line of ``history.jsonl``."""
 HISTORY: TypeAdapter[list[HistoryLine]] = TypeAdapter(

@@ -19,11 +19,13 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import CLEARED, move_aside, open_own, remove_leftovers, write_atomically
 from gan_bench.records.json_files import finite, read_file, write_object
 from gan_bench.records.layout import (
+    ADDED,
     AVERAGE_WEIGHTS,
     CHECKPOINT,
     ENVIRONMENT,
     EVALUATIONS,
     HISTORY,
+    KEPT,
     RECORD,
     SAMPLES,
     TRIAL,
@@ -53,9 +55,11 @@ def foreign_files(directory: RecordDirectory) -> list[str]:
     """Return the names of what is in a record and no run writes there, hidden files apart."""
     if not directory.path.is_dir():
         return []
-    names = {TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, WEIGHTS, AVERAGE_WEIGHTS, RECORD, CHECKPOINT, SAMPLES}
+    names = {TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, WEIGHTS, AVERAGE_WEIGHTS, RECORD, CHECKPOINT}
+    names |= {SAMPLES, KEPT, ADDED}
     ours = (f"{CHECKPOINT}.", "epoch-", ".")
-    files = [path for folder in (directory.path, directory.samples) if folder.is_dir() for path in folder.iterdir()]
+    folders = (directory.path, directory.samples, directory.kept)
+    files = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
     return sorted(path.name for path in files if path.name not in names and not path.name.startswith(ours))
 
 
@@ -124,6 +128,12 @@ def save_sample(directory: RecordDirectory, epoch: int, grid: NDArray[np.uint8])
     write_atomically(directory.sample(epoch), buffer.getvalue())
 
 
+def keep_weights(directory: RecordDirectory, epoch: int, data: bytes, *, average: bool = False) -> None:
+    """Write the packed weights of G, or of its moving average, at an evaluated epoch."""
+    directory.kept.mkdir(exist_ok=True)
+    write_atomically(directory.kept_weights(epoch, average=average), data)
+
+
 def finish(directory: RecordDirectory, record: TrialRecord) -> TrialRecord:
     """Write the end of the trial, atomically and last, with the digests of its other files.
 
@@ -161,6 +171,8 @@ def digests(directory: RecordDirectory) -> dict[str, str]:
     files = [directory.path / name for name in (TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, WEIGHTS, AVERAGE_WEIGHTS)]
     if not directory.samples.is_symlink():
         files += sorted(directory.samples.glob("epoch-*.png"))
+    if not directory.kept.is_symlink():
+        files += sorted(directory.kept.glob("epoch-*.safetensors"))
     return {
         file.relative_to(directory.path).as_posix(): hashlib.sha256(read_file(file)).hexdigest()
         for file in files
@@ -170,7 +182,7 @@ def digests(directory: RecordDirectory) -> dict[str, str]:
 
 def _remove_temporary_files(directory: RecordDirectory) -> None:
     """Remove what killed processes were writing; the directory has one owner, who calls this."""
-    for folder in (directory.path, directory.samples):
+    for folder in (directory.path, directory.samples, directory.kept):
         remove_leftovers(folder, idle=0)
 
 

@@ -12,7 +12,7 @@ from gan_bench.config.design import Design
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
-from gan_bench.records.schema import STATISTICS, EpochLine, HistoryLine
+from gan_bench.records.schema import STATISTICS, AddedFile, EpochLine, HistoryLine
 from gan_bench.records.summary import SettingSummary, piece_of, setting_id
 
 if TYPE_CHECKING:
@@ -262,6 +262,14 @@ def metrics_of(stored: StoredTrial, seconds: float = 0.0, images: int = 0) -> li
         )
         if value is not None
     ]
+
+
+def added_metrics(stored: StoredTrial, added: AddedFile) -> list[Metric]:
+    """Turn scores that were added after a trial had ended into metrics; sent twice, they are there once."""
+    from mlflow.entities import Metric
+
+    start, found = started_ms(stored), _scores(added["additions"])
+    return [Metric(key, value, start, step) for key, value, _, step in found if value is not None]
 
 
 Row = tuple[str, float | None, float, int]

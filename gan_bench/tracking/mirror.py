@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
+from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, unreadable
-from gan_bench.records.layout import LOCKS, SAMPLES, RecordDirectory
+from gan_bench.records.layout import ADDED, LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
-from gan_bench.records.reader import StoredTrial, read_header, read_or_error, read_trial, trial_folders
+from gan_bench.records.reader import StoredTrial, read_header, read_optional, read_or_error, read_trial, trial_folders
 from gan_bench.records.schema import NO_RECORD, HistoryLine
 from gan_bench.records.shared import Designs, read_commands, read_designs
 from gan_bench.records.summary import setting_id
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _CHUNK = 900
 """Metrics of one request: MLflow takes 1,000 values of all kinds."""
 _RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
-_FILES = ("trial.json", "environment.json", "record.json", "history.jsonl", "evaluations.jsonl")
+_FILES = ("trial.json", "environment.json", "record.json", "history.jsonl", "evaluations.jsonl", ADDED)
 
 
 def mirror_lock(suite_folder: Path, uri: str) -> Lock:
@@ -283,7 +284,10 @@ class Mirror:
         status = (stored.record["status"] if stored.record else "killed") if closed else ""
         if closed:
             tags |= {"status": status, "reason": printable(str((stored.record or NO_RECORD).get("reason") or ""))}
-        self.log(run.run_id, entities.metrics_of(new, before.seconds, before.images), tags)
+        metrics = entities.metrics_of(new, before.seconds, before.images)
+        if closed and (added := read_optional(RecordDirectory(stored.path).added, schema.ADDED)):
+            metrics += entities.added_metrics(stored, added)
+        self.log(run.run_id, metrics, tags)
         self._set_status(run, stored, status)
         return kept
 
@@ -395,7 +399,9 @@ def _end_of(stored: StoredTrial) -> str:
     """Return what tells one end of a trial from another; nothing for a trial without one."""
     if stored.record is None:
         return ""
-    text = json.dumps([stored.environment["started"], stored.record], sort_keys=True)
+    added = read_optional(RecordDirectory(stored.path).added, schema.ADDED)
+    parts = [stored.environment["started"], stored.record, *([added.get("sha256")] if added else [])]
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 

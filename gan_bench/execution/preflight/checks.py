@@ -169,6 +169,7 @@ def check_space(trials: list[Trial], at_a_time: int, results: Path) -> None:
         sizes[0] *= 2 if config.ema_decay else 1  # the moving average is another generator
         pixels = GRID * architecture.image_shape[0] * config.image_size**2
         lasting += 2 * (sizes[0] + len(config.evaluation.epochs) * pixels) + _LINE * config.epochs * 4
+        lasting += kept_bytes(config)
         passing = max(passing, 3 * 3 * sum(sizes))  # Adam keeps two moments beside each weight
     needed = lasting + at_a_time * passing + _SPARE
     free = shutil.disk_usage(results).free
@@ -176,6 +177,25 @@ def check_space(trials: list[Trial], at_a_time: int, results: Path) -> None:
         raise UserError(
             f"the suite will write about {needed / 1e6:,.0f} MB to {results}, where {free / 1e6:,.0f} MB are free; "
             "free some space or choose another folder with --results"
+        )
+
+
+def kept_bytes(config: TrialConfig) -> int:
+    """Return the bytes of the weights that a trial keeps of its evaluated epochs, beside the last."""
+    if config.evaluation.keep != "weights":
+        return 0
+    generator, _ = without_memory(ARCHITECTURES[config.architecture], config.latent_dim)
+    each = _weight_bytes(generator) * (2 if config.ema_decay else 1)
+    return each * sum(epoch < config.epochs for epoch in config.evaluation.epochs)
+
+
+def kept_remark(trials: list[Trial]) -> Iterator[str]:
+    """Say how much the weights take that trials keep of their evaluated epochs."""
+    sizes = [kept_bytes(trial.config) for trial in trials]
+    if total := sum(sizes):
+        yield (
+            f"the weights of every evaluated epoch are kept (evaluate: keep: weights): {total / 1e6:,.0f} MB in all, "
+            f"at most {max(sizes) / 1e6:,.0f} MB a trial"
         )
 
 

@@ -240,6 +240,11 @@ class _TrialRun:
         finally:
             seconds = time.perf_counter() - started
             self.meter.evaluate_seconds += seconds
+        if self.config.evaluation.keep == "weights" and epoch < self.config.epochs:  # the last are kept anyway
+            writer.keep_weights(self.directory, epoch, self._packed(engine.state.generator))
+            if engine.state.average is not None:
+                packed = self._packed(engine.state.average.module)
+                writer.keep_weights(self.directory, epoch, packed, average=True)
         values = {score.name: score.value for score in scores}
         self.scores.append((epoch, values))
         self.log.evaluation(engine, scores, self.meter.train_seconds, seconds)

@@ -19,7 +19,7 @@ from gan_bench.records.schema import NO_RECORD, STATISTICS
 
 MEANS = tuple(f"mean_{name}" for name in STATISTICS)
 _EPOCH_COLUMNS = ("trial", "epoch", *STATISTICS, *MEANS, "train_seconds")
-_SCORE_COLUMNS = ["trial", "epoch", "metric", "protocol", "value", "draw_std", "train_seconds"]
+_SCORE_COLUMNS = ["trial", "epoch", "metric", "protocol", "value", "draw_std", "train_seconds", "added"]
 BAD = ("diverged", "failed")
 """Statuses of trials that ended without a generator to score."""
 FAULTY = ("damaged", "altered", "unreadable")
@@ -189,6 +189,7 @@ def _score_rows(item: StoredTrial) -> list[dict[str, Any]]:
                     "value": score["value"],
                     "draw_std": score.get("draw_std"),
                     "train_seconds": line.get("train_seconds"),
+                    "added": score["name"] in item.added.get(line["epoch"], ()),
                 }
             )
     return rows

@@ -82,7 +82,8 @@ class Study:
         self.sized = False
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
         self.scores = scores.merge(known, on="trial")
-        found = sorted(map(Protocol, self.scores["protocol"].unique()))  # pandas keeps plain text
+        later = self.scores.groupby("protocol")["added"].all()  # pandas keeps plain text
+        found = sorted(map(Protocol, later.index), key=lambda protocol: (bool(later[protocol]), protocol))
         self.scored = [Scored(self, protocol) for protocol in found if not protocol.average]
         self.averages = [Scored(self, protocol) for protocol in found if protocol.average]
         there = set(self.scores["metric"])

@@ -1,0 +1,186 @@
+"""``score --add``: measures and extractors for trials that have ended, from the weights that they kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from gan_bench.config.data_root import DataRoot
+from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.trial import TrialConfig
+from gan_bench.core.errors import RecordError, UserError
+from gan_bench.core.registry import did_you_mean
+from gan_bench.core.text import printable
+from gan_bench.core.version import __version__
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.metrics.extractors import EXTRACTORS
+from gan_bench.records import schema
+from gan_bench.records.json_files import finite, write_object
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import trial_lock
+from gan_bench.records.reader import StoredTrial, existing, read_optional, scan
+from gan_bench.records.record import SCHEMA_VERSION, Score
+from gan_bench.sampling import load_generator
+
+SAME_DEVICE, OTHER_DEVICE = 0.01, 0.1
+"""Relative difference that a primary score may have when it is taken again: rounding on the same kind of device, other
+noise on another, as CPU and CUDA draw other numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """What was added to one trial.
+
+    Attributes:
+        trial: Its name.
+        scores: How many scores.
+        epochs: At which epochs.
+        without: Evaluated epochs that lack something and have no weights.
+        fault: Why nothing was added, as a sentence without its end, or nothing.
+    """
+
+    trial: str
+    scores: int = 0
+    epochs: tuple[int, ...] = ()
+    without: tuple[int, ...] = ()
+    fault: str = ""
+
+
+def add_scores(
+    results: Path, names: Sequence[str], data: DataRoot, device: torch.device, *, allow_plugins: bool = False
+) -> Iterator[Added]:
+    """Fill in what finished trials lack of some measures, or of all under some extractors.
+
+    Each trial is scored as it was: the same noise, images and reference. Of its record only ``added.json`` changes.
+
+    Args:
+        results: A results folder, or one suite's folder in it.
+        names: Measures and extractors.
+        data: The data folder.
+        device: What computes.
+        allow_plugins: Whether the local files that architectures are of may run.
+
+    Yields:
+        What came of every finished trial, and of every record that cannot be read.
+
+    Raises:
+        UserError: A name is unknown, or there is no finished trial.
+    """
+    known = {**dict(MEASURES.items()), **dict(EXTRACTORS.items())}
+    for name in names:
+        if name not in known:
+            raise UserError(f'unknown measure or extractor "{printable(name)}" ({did_you_mean(name, known)})')
+    context = RunContext(data=data, device=device, stop=lambda: False)
+    count = 0
+    for stored in scan(existing(results), history=False):
+        if isinstance(stored, RecordError):
+            yield Added(trial=stored.folder or str(results), fault=str(stored))
+        elif stored.record and stored.record["status"] == "done":
+            count += 1
+            yield _of_trial(stored, names, context, allow_plugins=allow_plugins)
+    if not count:
+        raise UserError(f"{results} holds no finished trial; run a suite first")
+
+
+def _of_trial(stored: StoredTrial, names: Sequence[str], context: RunContext, *, allow_plugins: bool) -> Added:
+    name, directory = printable(stored.trial["name"]), RecordDirectory(stored.path)
+    if stored.fault:
+        return Added(trial=name, fault=str(stored.fault))
+    with trial_lock(directory) as lock:
+        if (holder := lock.acquire()) is not None:
+            return Added(trial=name, fault=f"it is being trained by {holder}")
+        try:
+            return _fill(stored, names, context, allow_plugins=allow_plugins)
+        except RecordError as error:
+            return Added(trial=name, fault=str(error))
+
+
+def _fill(stored: StoredTrial, names: Sequence[str], context: RunContext, *, allow_plugins: bool) -> Added:
+    """Score every epoch that lacks something and has weights, and write what is new."""
+    name, directory = printable(stored.trial["name"]), RecordDirectory(stored.path)
+    config = TrialConfig.from_json(stored.trial["config"])
+    extractors = [each for each in names if each in EXTRACTORS]
+    had = list(dict.fromkeys(score["extractor"] for line in stored.evaluations for score in line["scores"]))
+    asked = replace(config, evaluation=replace(config.evaluation, extractors=tuple(dict.fromkeys([*had, *extractors]))))
+    lacking = [line for line in stored.evaluations if _lacks(line, names, asked.evaluation.extractors)]
+    found: dict[int, list[Score]] = {}
+    without = []
+    for line in lacking:
+        epoch = line["epoch"]
+        last = epoch == config.epochs
+        weights = {
+            average: path
+            for average in (False, True)
+            if (path := _weights(directory, epoch, last=last, average=average)).is_file()
+        }
+        if False not in weights:
+            without.append(epoch)
+            continue
+        if not found and (why := _other_images(stored, config, context)):
+            return Added(trial=name, fault=why)
+        scores: list[Score] = []
+        for average, path in weights.items():
+            network = load_generator(path, average=average, allow_plugins=allow_plugins, device=context.device).network
+            made = context.evaluator(asked).evaluate(network, asked, config.evaluation.draws if last else 1)
+            scores += [replace(score, weights="ema") for score in made] if average else made
+        if why := _differs(line, scores, same=stored.environment.get("device") == context.device.type):
+            return Added(trial=name, fault=why)
+        has = {score["name"] for score in line["scores"]}
+        new = [score for score in scores if score.name not in has and {score.metric, score.extractor} & set(names)]
+        if new:
+            found[epoch] = new
+    if found:
+        _write(directory, found, context.device)
+    return Added(trial=name, scores=sum(map(len, found.values())), epochs=tuple(found), without=tuple(without))
+
+
+def _weights(directory: RecordDirectory, epoch: int, *, last: bool, average: bool) -> Path:
+    if last:
+        return directory.average_weights if average else directory.weights
+    return directory.kept_weights(epoch, average=average)
+
+
+def _lacks(line: schema.EvaluationLine, names: Sequence[str], extractors: Sequence[str]) -> bool:
+    """True if an evaluation has no score of a measure under one of its extractors, or none under an extractor."""
+    has = {(score["metric"], score["extractor"]) for score in line["scores"]}
+    measures = [name for name in names if name in MEASURES]
+    return any((measure, each) not in has for measure in measures for each in extractors) or any(
+        not any(found == name for _, found in has) for name in names if name in EXTRACTORS
+    )
+
+
+def _other_images(stored: StoredTrial, config: TrialConfig, context: RunContext) -> str:
+    """Return that the images are not those that the trial was trained on, or nothing."""
+    here = context.images(config.dataset, "train", config.image_size).sha256
+    then = stored.environment.get("data_sha256")
+    if then is None or then == here:
+        return ""
+    return f"the images of {config.dataset} are not those that it was scored against; name their folder with --data"
+
+
+def _differs(line: schema.EvaluationLine, scores: Sequence[Score], *, same: bool) -> str:
+    """Return that a score which the trial has comes out otherwise here, or nothing."""
+    known = {score["name"]: score["value"] for score in line["scores"]}
+    for score in scores:
+        before = known.get(score.name)
+        if score.metric != primary_measure() or before is None or score.value is None:
+            continue
+        if abs(score.value - before) > (SAME_DEVICE if same else OTHER_DEVICE) * max(before, 1.0):
+            return (
+                f"{score.name} at epoch {line['epoch']} is {score.value:.4g} here and {before:.4g} in the record: its "
+                "weights, images or extractor are not what they were"
+            )
+    return ""
+
+
+def _write(directory: RecordDirectory, found: dict[int, list[Score]], device: torch.device) -> None:
+    earlier = read_optional(directory.added, schema.ADDED)
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    how = {"at": at, "version": __version__, "device": device.type}
+    new = [{"epoch": epoch, **how, "scores": [score.to_json() for score in scores]} for epoch, scores in found.items()]
+    content = {"schema": SCHEMA_VERSION, "additions": [*(earlier["additions"] if earlier else ()), *new]}
+    write_object(directory.added, finite(content))

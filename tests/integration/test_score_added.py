@@ -1,0 +1,195 @@
+"""Measures and extractors that are added to finished trials, from the weights that they kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from support.commands import gan_bench
+from support.records import reseal
+
+from gan_bench.config.trial import TrialConfig
+from gan_bench.records.json_files import SEAL
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import read_trial, scan
+from gan_bench.report.build import build_report
+
+SUITE = """
+suite: kept
+version: 1
+trials:
+  - recipe: mnist-mlp-z100
+    set: {dataset: digits, image_size: 28, epochs: 3, ema_decay: 0.9}
+seeds: [0, 1]
+evaluate: {epochs: [1, 3], samples: 64, draws: 2, keep: KEEP}
+"""
+
+
+def run(folder, keep):
+    folder.mkdir(exist_ok=True)
+    suite = folder / "kept.yaml"
+    suite.write_text(SUITE.replace("KEEP", keep))
+    done = gan_bench(
+        "run", suite, "--results", folder / "results", "--profile", "full", "--no-tracking", "--device", "cpu"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "results", done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("kept"), "weights")
+
+
+@pytest.fixture
+def results(trained, tmp_path):
+    return shutil.copytree(trained[0], tmp_path / "results")
+
+
+def records(results):
+    return sorted((results / "kept").glob("*--*"))
+
+
+def files(path):
+    return {each.relative_to(path): each.read_bytes() for each in path.rglob("*") if each.is_file()}
+
+
+def without(results, *measures):
+    """Take measures out of records, as if they had been made before there were any."""
+    taken = {}
+    for path in records(results):
+        directory = RecordDirectory(path)
+        lines = [json.loads(line) for line in directory.evaluations.read_text().splitlines()]
+        taken[path] = {
+            (s["name"], line["epoch"]): s for line in lines for s in line["scores"] if s["metric"] in measures
+        }
+        for line in lines:
+            line["scores"] = [score for score in line["scores"] if score["metric"] not in measures]
+        directory.evaluations.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+        content = json.loads(directory.record.read_text())
+        content.pop(SEAL)
+        for part in ("final", "best"):
+            kept = {k: v for k, v in content[part].items() if not k.startswith(tuple(f"{m}[" for m in measures))}
+            content[part] = kept
+        directory.record.write_text(json.dumps(content))
+        reseal(directory)
+    return taken
+
+
+def scores_of(path):
+    return {(s["name"], line["epoch"]): s for line in read_trial(path).evaluations for s in line["scores"]}
+
+
+def test_weights_of_every_evaluated_epoch_are_kept_and_change_nothing_else(trained, tmp_path):
+    assert "weights of every evaluated epoch are kept" in " ".join(trained[1].split())
+    plain, said = run(tmp_path / "plain", "nothing")
+    assert "are kept" not in said
+    for kept, other in zip(records(trained[0]), records(plain), strict=True):
+        assert kept.name == other.name, "the same trial"
+        weights = sorted(path.name for path in (kept / "weights").iterdir())
+        assert weights == [f"epoch-000{e}{mark}.safetensors" for e in (0, 1) for mark in ("-ema", "")]
+        assert not (other / "weights").exists()
+        assert scores_of(kept) == scores_of(other)
+        for name in ("generator.safetensors", "samples/epoch-0001.png"):
+            assert (kept / name).read_bytes() == (other / name).read_bytes()
+    config = json.loads((records(plain)[0] / "trial.json").read_text())["config"]
+    assert "keep" not in config["evaluation"], "records are written as they were"
+    with pytest.raises(ValueError, match="keep must be one of nothing, weights"):
+        TrialConfig.from_json({**config, "evaluation": {**config["evaluation"], "keep": "all"}})
+
+
+def test_a_measure_is_added_with_the_values_that_it_would_have_had(results):
+    taken = without(results, "density", "sw2")
+    before = {path: files(path) for path in records(results)}
+    done = gan_bench("score", results, "--add", "density", "--add", "sw2", "--device", "cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "24 scores added" in done.stdout, "two measures, three looks, G and its average, two trials"
+    for path in records(results):
+        after = files(path)
+        (new,) = set(after) - set(before[path])
+        assert str(new) == "added.json"
+        assert {name: after[name] for name in before[path]} == before[path], "other bytes stay"
+        found = scores_of(path)
+        for key, score in taken[path].items():
+            for name in ("value", "draw_std", "generated", "kept"):
+                wanted = None if score[name] is None else pytest.approx(score[name], rel=1e-5, abs=1e-7)
+                assert found[key][name] == wanted, (key, name)
+        for each in json.loads((path / "added.json").read_text())["additions"]:
+            assert each["version"]
+            assert each["device"] == "cpu"
+            assert each["at"].startswith("20")
+    assert gan_bench("verify", results).returncode == 0
+    again = gan_bench("score", results, "--add", "density", "--device", "cpu")
+    assert "0 scores added" in again.stdout
+
+
+def test_an_added_extractor_stands_beside_the_ranking_and_does_not_rank_first(results):
+    done = gan_bench("score", results, "--add", "cifar-v1", "--device", "cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = build_report(results, html=False)
+    protocols = [answer.protocol.split(",")[0] for _, answer in made.answers]
+    assert protocols == ["lenet-mnist-v1", "cifar-v1"], "though cifar comes first in the alphabet"
+    published = gan_bench("publish", results, "--out", results.parent / "published")
+    assert published.returncode == 0, published.stdout + published.stderr
+    copied = results.parent / "published"
+    assert all((path / "added.json").is_file() and not (path / "weights").exists() for path in records(copied))
+    assert gan_bench("verify", copied).returncode == 0
+    assert [len(s.evaluations[0]["scores"]) for s in scan(copied)] == [
+        len(s.evaluations[0]["scores"]) for s in scan(results)
+    ]
+
+
+def test_what_has_no_weights_any_more_is_said(results):
+    without(results, "density")
+    for path in records(results):
+        shutil.rmtree(path / "weights")
+        reseal(RecordDirectory(path))
+    done = gan_bench("score", results, "--add", "density", "--device", "cpu")
+    said = " ".join(done.stdout.split())
+    assert "added, of epochs 3" in said
+    assert "no weights of epochs 0, 1; evaluate: {keep: weights} in a suite keeps them" in said
+
+
+def test_weights_that_are_not_what_was_saved_are_refused(results):
+    without(results, "density")
+    first, second = records(results)
+    (first / "weights" / "epoch-0001.safetensors").write_bytes(
+        (second / "weights" / "epoch-0001.safetensors").read_bytes()
+    )
+    done = gan_bench("score", results, "--add", "density", "--device", "cpu")
+    assert done.returncode == 1
+    assert "epoch-0001.safetensors is not what was saved" in " ".join(done.stdout.split())
+    assert not (first / "added.json").exists()
+    assert (second / "added.json").exists(), "the others go on"
+
+
+def test_weights_that_score_otherwise_are_refused_though_their_digests_fit(results):
+    without(results, "density")
+    first, second = records(results)
+    (first / "weights" / "epoch-0001.safetensors").write_bytes((second / "generator.safetensors").read_bytes())
+    reseal(RecordDirectory(first))
+    done = gan_bench("score", results, "--add", "density", "--device", "cpu")
+    assert done.returncode == 1
+    assert "not what they were" in " ".join(done.stdout.split())
+    assert not (first / "added.json").exists()
+
+
+def test_a_damaged_file_of_added_scores_is_a_fault_of_its_record(results):
+    without(results, "density")
+    assert gan_bench("score", results, "--add", "density", "--device", "cpu").returncode == 0
+    first, _ = records(results)
+    (first / "added.json").write_text((first / "added.json").read_text().replace('"value": ', '"value": 1', 1))
+    done = gan_bench("verify", results)
+    assert done.returncode == 1
+    assert "added.json" in done.stdout
+
+
+def test_names_that_are_none_and_folders_without_trials(results, tmp_path):
+    wrong = gan_bench("score", results, "--add", "dnsity")
+    assert wrong.returncode == 2
+    assert 'unknown measure or extractor "dnsity" (did you mean "density"?)' in " ".join(wrong.stderr.split())
+    (tmp_path / "empty").mkdir()
+    none = gan_bench("score", tmp_path / "empty", "--add", "density")
+    assert none.returncode == 2
+    assert "holds no finished trial" in none.stderr
