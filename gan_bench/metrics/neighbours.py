@@ -89,7 +89,7 @@ def neighbours(generated: Tensor, real: Tensor, real_nearest: Tensor, chunk: int
         nearest.append(least.values)
         authentic.append(least.values > real_nearest[least.indices, 0])
         if wide_balls is not None:
-            holding += int((distances <= wide_balls).sum())
+            holding += int(torch.count_nonzero(distances <= wide_balls))
             closest = torch.minimum(closest, distances.amin(0))
     return Neighbours(
         precision=float(torch.cat(inside).double().mean()),
