@@ -21,6 +21,7 @@ from gan_bench.core.sources import calling
 from gan_bench.metrics.classifiers import CifarNet, LeNet28
 from gan_bench.metrics.features import Extractor, Features
 from gan_bench.metrics.inception import Inception, weights_path
+from gan_bench.metrics.natural import Natural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +177,14 @@ EXTRACTORS.register(
         description="TensorFlow-compatible Inception-v3, 2048 features, weights fetched or $GAN_BENCH_INCEPTION",
         channels=None,
         load=Inception,
+    ),
+)
+EXTRACTORS.register(
+    "efficientnet-lite0",
+    ExtractorEntry(
+        description="EfficientNet-Lite0 of ImageNet, 1280 features, weights with gan_bench[natural]",
+        channels=None,
+        load=Natural,
     ),
 )
 EXTRACTORS.close_shipped()
