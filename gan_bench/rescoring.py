@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
+from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.text import printable
 from gan_bench.core.version import __version__
+from gan_bench.data.own_images import register_folder
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.records import schema
 from gan_bench.records.json_files import finite, write_object
-from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.layout import KEPT, SUITE, RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.reader import StoredTrial, existing, read_optional, scan
+from gan_bench.records.reader import StoredTrial, existing, read_optional, scan, suite_folders
 from gan_bench.records.record import SCHEMA_VERSION, Score
+from gan_bench.records.shared import read_commands
 from gan_bench.sampling import load_generator
 
 SAME_DEVICE, OTHER_DEVICE = 0.01, 0.1
@@ -40,6 +46,7 @@ class Added:
         scores: How many scores.
         epochs: At which epochs.
         without: Evaluated epochs that lack something and have no weights.
+        kept: Whether the trial kept weights of them, which are not here.
         fault: Why nothing was added, as a sentence without its end, or nothing.
     """
 
@@ -47,6 +54,7 @@ class Added:
     scores: int = 0
     epochs: tuple[int, ...] = ()
     without: tuple[int, ...] = ()
+    kept: bool = False
     fault: str = ""
 
 
@@ -75,6 +83,11 @@ def add_scores(
         if name not in known:
             raise UserError(f'unknown measure or extractor "{printable(name)}" ({did_you_mean(name, known)})')
     context = RunContext(data=data, device=device, stop=lambda: False)
+    for extractor in names:
+        if extractor in EXTRACTORS:
+            context.extractor(extractor)  # what is not installed is said once
+    for folder in suite_folders(results):
+        _register_images(folder)
     count = 0
     for stored in scan(existing(results), history=False):
         if isinstance(stored, RecordError):
@@ -86,17 +99,33 @@ def add_scores(
         raise UserError(f"{results} holds no finished trial; run a suite first")
 
 
+def _register_images(suite: Path) -> None:
+    """Register the images that a suite's file names, as a run of it does; what is wrong with them its trials say.
+
+    The file that was run comes first: paths in it are relative to its own folder.
+    """
+    words = shlex.split(read_commands(suite).get(suite.resolve().name, ""))
+    for file in (*(Path(word) for word in words if word.endswith((".yaml", ".yml"))), suite / SUITE):
+        if file.is_file():
+            with suppress(UserError):
+                for folder in make_plan(find_suite(str(file)), PlanOptions(), run_plugins=False).folders:
+                    register_folder(folder, anew=True)
+                return
+
+
 def _of_trial(stored: StoredTrial, names: Sequence[str], context: RunContext, *, allow_plugins: bool) -> Added:
     name, directory = printable(stored.trial["name"]), RecordDirectory(stored.path)
     if stored.fault:
         return Added(trial=name, fault=str(stored.fault))
-    with trial_lock(directory) as lock:
-        if (holder := lock.acquire()) is not None:
-            return Added(trial=name, fault=f"it is being trained by {holder}")
-        try:
+    try:
+        with trial_lock(directory) as lock:
+            if (holder := lock.acquire()) is not None:
+                return Added(trial=name, fault=f"it is being trained by {holder}")
             return _fill(stored, names, context, allow_plugins=allow_plugins)
-        except RecordError as error:
-            return Added(trial=name, fault=str(error))
+    except UserError as error:  # its data, its code or its weights: those of other trials may be there
+        return Added(trial=name, fault=str(error))
+    except OSError as error:
+        return Added(trial=name, fault=f"{directory.added} cannot be written ({error.strerror})")
 
 
 def _fill(stored: StoredTrial, names: Sequence[str], context: RunContext, *, allow_plugins: bool) -> Added:
@@ -135,7 +164,13 @@ def _fill(stored: StoredTrial, names: Sequence[str], context: RunContext, *, all
             found[epoch] = new
     if found:
         _write(directory, found, context.device)
-    return Added(trial=name, scores=sum(map(len, found.values())), epochs=tuple(found), without=tuple(without))
+    return Added(
+        trial=name,
+        scores=sum(map(len, found.values())),
+        epochs=tuple(found),
+        without=tuple(without),
+        kept=any(path.startswith(f"{KEPT}/") for path in (stored.record or schema.NO_RECORD).get("files") or {}),
+    )
 
 
 def _weights(directory: RecordDirectory, epoch: int, *, last: bool, average: bool) -> Path:

@@ -56,7 +56,8 @@ def keep_beside(found: Comparison, old: Path, new: Path) -> None:
     *_, (_, verdict) = found.sentences()
     counts = [f"{len(said)} {word}" for word, said in (("better", found.better), ("worse", found.worse)) if said]
     try:
-        keep_comparison(new, old, ", ".join([*counts, verdict]), _markdown(found, old))
+        kept = keep_comparison(new, old, ", ".join([*counts, verdict]), _markdown(found, old))
+        console(stderr=True).say(f"kept in {kept}; `gan-bench sync` shows it in MLflow")
     except OSError as error:
         raise UserError(f"the comparison cannot be kept in {new / 'report'} ({error.strerror})") from None
 

@@ -37,10 +37,11 @@ def write_added(
             epochs = ", ".join(map(str, each.epochs))
             out.say(f"{each.trial}: {plural(each.scores, 'score')} added, of epochs {epochs}")
         if each.without:
-            kept = "evaluate: {keep: weights} in a suite keeps them"
-            out.say(f"{each.trial}: no weights of epochs {', '.join(map(str, each.without))}; {kept}", style="yellow")
+            why = "evaluate: {keep: weights} in a suite keeps them"
+            why = "they were kept, and are not in this folder" if each.kept else why
+            out.say(f"{each.trial}: no weights of epochs {', '.join(map(str, each.without))}; {why}", style="yellow")
         whole, added = whole and not each.fault, added + each.scores
-    out.say(f"{plural(added, 'score')} added; `gan-bench report {results}` shows them")
+    out.say(f"{plural(added, 'score')} added" + (f"; `gan-bench report {results}` shows them" if added else ""))
     return whole
 
 

@@ -33,7 +33,7 @@ from gan_bench.records.layout import (
     RecordDirectory,
     check_name,
 )
-from gan_bench.records.record import SCHEMA_VERSION
+from gan_bench.records.record import SCHEMA_VERSION, split_name
 
 STEP_LINE = b'{"kind":"step"'
 TRIES = 3
@@ -53,6 +53,7 @@ class StoredTrial:
         record: ``record.json``, or None while the trial has not ended.
         fault: What is wrong with it, or None: nothing of it is to be believed.
         added: Names of the scores that were added later, by epoch.
+        added_fault: Why scores that were added later are left out, or None: the trial itself is whole.
     """
 
     path: Path
@@ -63,6 +64,7 @@ class StoredTrial:
     record: schema.RecordFile | None
     fault: RecordError | None = None
     added: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    added_fault: RecordError | None = None
 
     def as_recorded(self) -> StoredTrial:
         """Return it as it was when it ended, without the scores that were added later."""
@@ -131,17 +133,17 @@ def refuse_links(path: Path) -> None:
     """
     if is_link(path):
         raise RecordError(f"{path} is a link, and records have none; {REMEDY}")
-    try:
-        for folder in (path, path / SAMPLES, path / KEPT):
+    for folder in (path, path / SAMPLES, path / KEPT):
+        try:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.is_symlink():
                         raise RecordError(f"{entry.path} is a link, and records have none; {REMEDY}")
-    except (FileNotFoundError, NotADirectoryError):  # a record may have no samples yet
-        if not os.path.isdir(path):  # noqa: PTH112 - see is_link
-            raise RecordError(f"{path} is no directory; {REMEDY}") from None
-    except OSError as error:
-        raise unreadable(path, error) from None
+        except (FileNotFoundError, NotADirectoryError):  # a record may have no samples yet
+            if not os.path.isdir(path):  # noqa: PTH112 - see is_link
+                raise RecordError(f"{path} is no directory; {REMEDY}") from None
+        except OSError as error:
+            raise unreadable(path, error) from None
 
 
 def _parsed(path: Path, texts: Mapping[str, bytes], steps: Steps) -> StoredTrial:
@@ -157,8 +159,51 @@ def _parsed(path: Path, texts: Mapping[str, bytes], steps: Steps) -> StoredTrial
         evaluations=parse_lines(directory.evaluations, texts.get(EVALUATIONS, b""), schema.EVALUATIONS),
         record=_known(directory.record, texts, schema.RECORD),
     )
-    added = _known(directory.added, texts, schema.ADDED)
-    return stored if added is None else _with_added(stored, added)
+    if ADDED not in texts:
+        return stored
+    try:
+        return _with_added(stored, _parsed_added(directory, texts[ADDED], stored))
+    except RecordError as error:
+        return replace(stored, added_fault=error)
+
+
+ADD_AGAIN = "delete it, and add the scores again with `gan-bench score --add`"
+
+
+def read_added(stored: StoredTrial) -> schema.AddedFile | None:
+    """Return the scores that were added to a trial, or None where there are none that can be believed.
+
+    Args:
+        stored: The trial, with the lines of its evaluations or without.
+    """
+    directory = RecordDirectory(stored.path)
+    try:
+        text = _optional(directory.added)
+        return None if text is None else _parsed_added(directory, text, stored)
+    except RecordError:
+        return None
+
+
+def _parsed_added(directory: RecordDirectory, text: bytes, stored: StoredTrial) -> schema.AddedFile:
+    """Return what was added, which must be scores of this trial.
+
+    Raises:
+        RecordError: It is damaged, or of something else.
+    """
+    try:
+        found = known(directory.added, parse_object(directory.added, text), schema.ADDED)
+    except RecordError as error:
+        raise RecordError(f"{str(error).partition(';')[0]}; {ADD_AGAIN}") from None
+    config = stored.trial["config"]["evaluation"]
+    for each in found["additions"]:
+        for score in each["scores"]:
+            metric, protocol = split_name(score["name"])
+            fits = protocol is not None and (metric, protocol.extractor, protocol.generated) == (
+                score["metric"], score["extractor"], config["samples"]
+            )  # fmt: skip
+            if not fits or each["epoch"] not in config["epochs"]:
+                raise RecordError(f"{directory.added} has scores that are not of this trial; {ADD_AGAIN}")
+    return found
 
 
 def _with_added(stored: StoredTrial, added: schema.AddedFile) -> StoredTrial:

@@ -399,7 +399,7 @@ class AddedFile(TypedDict):
 
     schema: Schema
     additions: Annotated[list[AddedScores], doc("what was added, oldest first")]
-    sha256: NotRequired[Digest]
+    sha256: Digest
 
 
 T = TypeVar("T")

@@ -10,34 +10,39 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field, FiniteFloat
 from typing_extensions import TypedDict
 
 from gan_bench.config.trial import setting_key
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import slug
+from gan_bench.core.version import __version__
 from gan_bench.records.json_files import read_file, read_known, write_object
-from gan_bench.records.layout import IDENTITY, RECORD
+from gan_bench.records.layout import ADDED, ENVIRONMENT, IDENTITY, PLAN, RECORD
 from gan_bench.records.reader import trial_folders
 from gan_bench.records.schema import Form
+
+Key = Annotated[str, Field(pattern=r"^[/\w.\- :]+$")]
+"""A name that MLflow takes for a metric."""
 
 
 class SettingSummary(TypedDict):
     """What a report says of one setting: a recipe with its values, over all its seeds."""
 
-    setting: str
+    setting: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     """What ``setting_id`` makes of the config of its trials."""
     label: str
     """Its short name in tables."""
-    study: str
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
     """The ranking that it stands in: suite, profile and dataset. Ranks of different studies do not compare."""
     protocol: str
     """What the ranking's scores were taken with: extractor, reference split and generated images."""
-    numbers: dict[str, float]
+    numbers: dict[Key, FiniteFloat]
     """Numbers over seeds by name, such as ``fid.median``."""
-    words: dict[str, str]
+    words: dict[Annotated[str, Field(pattern=r"^verdict(\.[\w.\- /]+)?$")], str]
     """``verdict``, and one for every comparison that was decided."""
     curves: dict[str, list[tuple[int, float, float | None, float | None]]]
     """By score or training value: epoch, mean over seeds and both ends of its 95 % interval."""
@@ -50,6 +55,9 @@ class SuiteSummary(TypedDict):
 
     suite: str
     settings: list[SettingSummary]
+    made_from: str
+    """What ``state_of`` said of the suite's records when they were read."""
+    sha256: str
 
 
 class ComparedFile(TypedDict):
@@ -57,10 +65,11 @@ class ComparedFile(TypedDict):
 
     baseline: str
     """The results folder that this one was compared with, as it was named."""
-    results: str
+    results: Annotated[str, Field(pattern=r"^([0-9a-f-]{36})?$")]
     """Its identity, which its runs in MLflow carry; empty where it has none."""
     verdict: str
     """What the comparison comes to, in a sentence."""
+    sha256: str
 
 
 _FORM, _COMPARED = Form(SuiteSummary), Form(ComparedFile)
@@ -95,23 +104,34 @@ def answer_file(results: Path, suite: str, kind: str) -> Path:
     return results / "report" / "answers" / f"{slug(suite)}.{kind}"
 
 
-def write_summary(path: Path, suite: str, settings: Iterable[SettingSummary]) -> None:
+def write_summary(path: Path, suite: str, settings: Iterable[SettingSummary], made_from: str) -> None:
     """Write what a report says of the settings of a suite.
+
+    Args:
+        path: The file.
+        suite: The suite.
+        settings: Its settings.
+        made_from: What ``state_of`` said before the records were read.
 
     Raises:
         OSError: The file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_object(path, {"suite": suite, "settings": list(settings)})
+    write_object(path, {"suite": suite, "settings": list(settings), "made_from": made_from})
 
 
 def read_summary(results: Path, suite: str) -> list[SettingSummary]:
     """Return what the last report said of the settings of a suite; nothing where there is none that can be read."""
+    found = _read(results, suite)
+    return found["settings"] if found else []
+
+
+def _read(results: Path, suite: str) -> SuiteSummary | None:
     try:
         found = read_known(answer_file(results, suite, "json"), _FORM)
     except RecordError:
-        return []
-    return found["settings"] if found["suite"] == suite else []
+        return None
+    return found if found["suite"] == suite else None
 
 
 def keep_comparison(results: Path, baseline: Path, verdict: str, markdown: str) -> Path:
@@ -129,7 +149,12 @@ def keep_comparison(results: Path, baseline: Path, verdict: str, markdown: str) 
     Raises:
         OSError: It cannot be written.
     """
-    path = results / "report" / "compared" / f"{slug(baseline.resolve().name) or 'baseline'}.md"
+    results, baseline = (folder.parent if (folder / PLAN).exists() else folder
+                         for folder in (results.resolve(), baseline.resolve()))  # fmt: skip
+    path = results / "report" / "compared" / f"{slug(baseline.name) or 'baseline'}.md"
+    earlier = [each["baseline"] for each, file in kept_comparisons(results) if file == path]
+    if earlier and earlier != [str(baseline)]:  # another folder of that name: results, as most are called
+        path = path.with_name(f"{path.stem}-{hashlib.sha256(str(baseline).encode()).hexdigest()[:6]}.md")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, markdown)
     try:
@@ -150,16 +175,22 @@ def kept_comparisons(results: Path) -> list[tuple[ComparedFile, Path]]:
 
 
 def is_outdated(results: Path, suite: str) -> bool:
-    """Return whether a trial of a suite has ended since the last report, or there was none."""
-    try:
-        written = answer_file(results, suite, "json").stat().st_mtime_ns
-    except OSError:
-        return True
-    return any(_ended(path) > written for path in trial_folders(results / suite))
+    """Return whether a suite's records are not those that the last report was made from, or there was none."""
+    found = _read(results, suite)
+    return found is None or found["made_from"] != state_of(results, suite)
 
 
-def _ended(path: Path) -> int:
+def state_of(results: Path, suite: str) -> str:
+    """Return a digest of which records a suite has, and of the sizes and times of what tells their ends and scores."""
+    folder, parts = results / suite, [__version__, _stat(results / suite / PLAN)]
+    for path in trial_folders(folder):
+        parts += [path.name, *(_stat(path / name) for name in (ENVIRONMENT, RECORD, ADDED))]
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _stat(path: Path) -> str:
     try:
-        return (path / RECORD).stat().st_mtime_ns
+        found = path.lstat()
     except OSError:
-        return 0
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns}"

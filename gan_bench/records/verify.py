@@ -94,6 +94,8 @@ def verified_suite(suite: Path) -> Iterator[tuple[Verdict, StoredTrial | None]]:
 
 def _faults(stored: StoredTrial, left_out: frozenset[str]) -> Iterator[str]:
     directory, config = RecordDirectory(stored.path), TrialConfig.from_json(stored.trial["config"])
+    if stored.added_fault:
+        yield str(stored.added_fault)
     stored = stored.as_recorded()  # its end vouches for what was there when it ended
     if not stored.path.name.endswith(f"--{config.id}"):
         yield f"its directory is not that of its config, {config.id}"

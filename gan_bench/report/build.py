@@ -13,7 +13,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import slug
 from gan_bench.records.reader import existing, suite_folders
 from gan_bench.records.shared import Designs, declare_foreign_measures, read_baselines, read_commands, read_designs
-from gan_bench.records.summary import SettingSummary, is_outdated, write_summary
+from gan_bench.records.summary import SettingSummary, is_outdated, state_of, write_summary
 from gan_bench.report.findings.answer import Answer, answers, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables
 from gan_bench.report.findings.summaries import summaries
@@ -128,6 +128,7 @@ def _collector_off() -> Iterator[None]:
 
 
 def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str] | None) -> Report:
+    states = _states(results)
     collected = collect(results)
     if not collected.trials and not collected.unreadable:
         raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
@@ -141,7 +142,7 @@ def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str
     try:
         _write_tables(tables, folder, columns)
         write_atomically(folder / "answer.md", answers_markdown([answer for _, answer in found_answers]))
-        _write_answers(tables, folder)
+        _write_answers(tables, folder, states)
         page = _write_page(folder, tables, collected, results) if html else None
     except OSError as error:
         raise UserError(
@@ -165,6 +166,7 @@ def refresh_summaries(results: Path) -> list[str]:
         return []
     declare_foreign_measures(results)
     with _collector_off():
+        states = _states(results)
         collected = collect(results)
         designs = read_designs(results)
         found = studies(collected.frames, read_baselines(results), read_commands(results), designs)
@@ -172,7 +174,7 @@ def refresh_summaries(results: Path) -> list[str]:
         made = ReportTables.of_studies([study for study in found if study.suite in outdated], collected.frames)
     try:
         (results / "report").mkdir(exist_ok=True)
-        _write_answers(made, results / "report")
+        _write_answers(made, results / "report", states)
     except OSError as error:
         why = f"the report in {results / 'report'} cannot be written ({error.strerror})"
         return [f"{why}; MLflow shows settings as the last report has them"]
@@ -190,7 +192,16 @@ def _settings(made: ReportTables, suite: str) -> list[SettingSummary]:
     return [each for study, tables, _ in made.studies if study.suite == suite for each in summaries(study, tables)]
 
 
-def _write_answers(made: ReportTables, folder: Path) -> None:
+def _states(results: Path) -> dict[str, str]:
+    """Return what tells, of every suite, whether its records have changed since."""
+    found = {}
+    for folder in suite_folders(results):
+        with suppress(UserError):
+            found[folder.resolve().name] = state_of(folder.resolve().parent, folder.resolve().name)
+    return found
+
+
+def _write_answers(made: ReportTables, folder: Path, states: Mapping[str, str]) -> None:
     """Write what the studies of each suite say: sentences for people, numbers for the tracking mirror."""
     for suite in dict.fromkeys(study.suite for study, _, _ in made.studies):
         path = folder / "answers" / f"{slug(suite)}.md"
@@ -198,7 +209,7 @@ def _write_answers(made: ReportTables, folder: Path) -> None:
         write_atomically(
             path, answers_markdown([a for study, _, own in made.studies if study.suite == suite for a in own])
         )
-        write_summary(path.with_suffix(".json"), suite, _settings(made, suite))
+        write_summary(path.with_suffix(".json"), suite, _settings(made, suite), states.get(suite, ""))
 
 
 def _remove_earlier(folder: Path, made: ReportTables, *kinds: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import plain_markdown, slug
+from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import PLAN, SUITE
 from gan_bench.records.reader import trial_folders
 from gan_bench.records.summary import ComparedFile, SettingSummary, answer_file, kept_comparisons, read_summary
@@ -20,7 +21,7 @@ from gan_bench.tracking.entities import PARENT_TAG, RESULTS_TAG
 from gan_bench.tracking.images import LOGGED_TAG
 from gan_bench.tracking.mirror import Mirror, may_be_copied
 from gan_bench.tracking.store import CURVES_TAG, SHOWN_TAG, MirroredRun, SettingRun
-from gan_bench.tracking.views import View, note, views
+from gan_bench.tracking.views import View, note, stale_views, views
 
 ANSWER_TAG = "gan_bench.answer"
 _NOTE = "mlflow.note.content"
@@ -33,14 +34,16 @@ def save_views(mirror: Mirror, suite: str) -> list[View]:
         The views; none when no score is known yet or MLflow refuses: a view is a courtesy.
     """
     found = read_summary(mirror.results, suite)
-    ranked = {each["protocol"].partition(",")[0]: None for each in found if each["protocol"]}
-    extractors = list(ranked) or mirror.extractors(suite)
+    studies = {each["study"]: each["protocol"].partition(",")[0] for each in found if each["protocol"]}
+    extractors = list(dict.fromkeys(studies.values())) or mirror.extractors(suite)
     if not extractors:
         return []
-    studies = tuple(dict.fromkeys(each["study"] for each in found))
-    made = views(extractors[0], int(time.time() * 1000), studies, mirror.columns(suite))
+    made = views(extractors, int(time.time() * 1000), studies, mirror.columns(suite))
     try:
         experiment = mirror.experiment(suite)
+        known = mirror.client.get_experiment(experiment).tags
+        for tag in stale_views(known, made):
+            mirror.client.delete_experiment_tag(experiment, tag)
         for view in made:
             mirror.client.set_experiment_tag(experiment, view.tag, view.value)
         mirror.client.set_experiment_tag(experiment, _NOTE, note(suite, _answer_text(mirror, suite)))
@@ -63,13 +66,16 @@ def publish_settings(mirror: Mirror, suite: str, progress: Callable[[], None] = 
         found = summaries.get(key)
         if found is not None:
             _show(mirror, suite, key, run, found, places.get(found["best_trial"] or ""))
+        elif summaries and run.shown:
+            mirror.tag(run.run_id, {"verdict": "not in the last report", SHOWN_TAG: ""})
+            run.shown = ""
         _end(mirror, run, mirror.trials_of(suite, run.run_id))
         progress()
 
 
 def _show(mirror: Mirror, suite: str, key: str, run: SettingRun, found: SettingSummary, best: Path | None) -> None:
     shown = _digest([found["numbers"], found["words"], found["label"], found["study"], found["protocol"]])
-    curves = _digest([found["curves"], found["best_trial"]])
+    curves = _digest([found["curves"], found["best_trial"], sorted(found["numbers"])])
     if (shown, curves) == (run.shown, run.curves):
         return
     if run.curves not in ("", curves):
@@ -82,6 +88,8 @@ def _show(mirror: Mirror, suite: str, key: str, run: SettingRun, found: SettingS
         SHOWN_TAG: shown,
         CURVES_TAG: curves,
     }
+    if run.curves != curves:  # a kill from here on leaves values that another curve would cross
+        mirror.tag(run.run_id, {CURVES_TAG: "partial"})
     wanted = found if run.curves != curves else SettingSummary(**{**found, "curves": {}})
     if run.curves != curves and best is not None:
         with contextlib.suppress(RecordError):  # named where its own run is made
@@ -109,7 +117,11 @@ def _make_again(mirror: Mirror, suite: str, key: str, run: SettingRun) -> None:
     client = mirror.client
     old = client.get_run(run.run_id)
     ours = (SHOWN_TAG, CURVES_TAG, LOGGED_TAG)
-    tags = {name: value for name, value in old.data.tags.items() if name not in ours and not name.startswith("verdict")}
+    tags = {
+        name: value
+        for name, value in old.data.tags.items()
+        if name not in ours and name != "verdict" and not name.startswith("verdict.")
+    }
     made = client.create_run(
         old.info.experiment_id, start_time=old.info.start_time + 1, tags=tags, run_name=old.info.run_name
     )
@@ -129,7 +141,8 @@ def _end(mirror: Mirror, run: SettingRun, trials: Sequence[MirroredRun]) -> None
     if any(not trial.closed for trial in trials):
         status = "RUNNING"
     else:
-        status = "FAILED" if trials and all(trial.failed for trial in trials) else "FINISHED"
+        ends = {trial.status for trial in trials}
+        status = next((each for each in ("FINISHED", "KILLED", "FAILED") if each in ends), "FINISHED")
     if status == run.status:
         return
     if status == "RUNNING":
@@ -176,7 +189,7 @@ def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None] = la
         RESULTS_TAG: mirror.identity,
         _NOTE: text[:5000],
         "mlflow.source.name": "gan-bench report",
-        **{f"baseline.{path.stem}": each["verdict"][:5000] for each, path in kept},
+        **{f"baseline.{slug(path.stem)}": each["verdict"][:5000] for each, path in kept},
     }
     run = client.create_run(experiment, start_time=now, tags=tags, run_name="answer")
     with mirror.artifacts(run.info.run_id) as folder:
@@ -197,8 +210,8 @@ def _answer_of(suite: str, identity: str) -> str:
 def _answer_text(mirror: Mirror, suite: str) -> str:
     """Return the sentences of a suite's answer, the best setting first: MLflow shows one line before it is opened."""
     try:
-        lines = answer_file(mirror.results, suite, "md").read_text(encoding="utf-8").splitlines()
-    except OSError:
+        lines = read_file(answer_file(mirror.results, suite, "md")).decode(errors="replace").splitlines()
+    except (OSError, RecordError):
         return ""
     said = [line for line in lines if line.startswith("- ")]
     return "\n".join([*said, *(_compared(mirror, suite, each) for each, _ in kept_comparisons(mirror.results))])

@@ -187,6 +187,8 @@ def setting_metrics(found: SettingSummary, now_ms: int) -> list[Metric]:
 
 
 def _short(value: float) -> float:
+    if value == round(value):  # a count
+        return value
     return float(f"{value:.4g}")
 
 

@@ -21,11 +21,10 @@ from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
-from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, unreadable
 from gan_bench.records.layout import ADDED, LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
-from gan_bench.records.reader import StoredTrial, read_header, read_optional, read_or_error, read_trial, trial_folders
+from gan_bench.records.reader import StoredTrial, read_added, read_header, read_or_error, read_trial, trial_folders
 from gan_bench.records.schema import NO_RECORD, HistoryLine
 from gan_bench.records.shared import Designs, read_commands, read_designs
 from gan_bench.records.summary import setting_id
@@ -181,6 +180,8 @@ class Mirror:
             run.altered = text
         if fault is not None:
             self.unreadable.append(fault.line)
+        elif isinstance(found, StoredTrial) and found.added_fault:
+            self.unreadable.append(found.added_fault.line)
 
     def _run_of(self, stored: StoredTrial, known: _Suite) -> MirroredRun:
         """Find the trial's run or create it. A run of an earlier start, taken back by --fresh, is deleted."""
@@ -285,7 +286,7 @@ class Mirror:
         if closed:
             tags |= {"status": status, "reason": printable(str((stored.record or NO_RECORD).get("reason") or ""))}
         metrics = entities.metrics_of(new, before.seconds, before.images)
-        if closed and (added := read_optional(RecordDirectory(stored.path).added, schema.ADDED)):
+        if closed and (added := read_added(stored)):
             metrics += entities.added_metrics(stored, added)
         self.log(run.run_id, metrics, tags)
         self._set_status(run, stored, status)
@@ -354,7 +355,7 @@ class Mirror:
         finished = entities.started_ms(stored) + int(1000 * seconds)
         word = _RUN_STATUS.get(status, "KILLED")
         self.client.set_terminated(run.run_id, status=word, end_time=finished)
-        run.running, run.failed, run.ended_ms = False, word == "FAILED", finished
+        run.running, run.status, run.ended_ms = False, word, finished
 
     def tag(self, run_id: str, tags: dict[str, str]) -> None:
         """Set tags of a run in one request."""
@@ -399,8 +400,8 @@ def _end_of(stored: StoredTrial) -> str:
     """Return what tells one end of a trial from another; nothing for a trial without one."""
     if stored.record is None:
         return ""
-    added = read_optional(RecordDirectory(stored.path).added, schema.ADDED)
-    parts = [stored.environment["started"], stored.record, *([added.get("sha256")] if added else [])]
+    added = read_added(stored)
+    parts = [stored.environment["started"], stored.record, *([added["sha256"]] if added else [])]
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 

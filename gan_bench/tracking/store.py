@@ -57,7 +57,7 @@ class MirroredRun:
         closed: Whether it has the end of its trial, or is known not to be trained any more.
         altered: Its tag that says which file of the record is not what was saved.
         parent: The run of its setting.
-        failed: Whether its trial failed or diverged.
+        status: MLflow's word for how it ended or stands.
         running: Whether MLflow says that it is running.
         ended_ms: When its trial ended, in milliseconds, where this process sent that; else 0.
     """
@@ -69,7 +69,7 @@ class MirroredRun:
     closed: bool = False
     altered: str = ""
     parent: str = ""
-    failed: bool = False
+    status: str = "RUNNING"
     running: bool = False
     ended_ms: int = 0
 
@@ -184,7 +184,7 @@ class TrackingStore:
                 first.info.status != "RUNNING",
                 tags.get(ALTERED_TAG, ""),
                 tags.get(entities.PARENT_TAG, ""),
-                first.info.status == "FAILED",
+                first.info.status,
                 first.info.status == "RUNNING",
             )
         parents = {}

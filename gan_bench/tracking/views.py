@@ -29,6 +29,7 @@ VIEW_TAG = "mlflow.sharedViewState."
 TRIALS_ONLY = f"tags.`{TRIAL_TAG}` LIKE '%'"
 SETTINGS_ONLY = f"tags.`{SETTING_TAG}` LIKE '%'"
 """These leave out the run that carries the suite's answer, and each the other."""
+KINDS = ("Leaderboard", "Curves", "Trials")
 _GOLDEN = 0.618034
 NOTE = 4900
 """Most characters of a note: a tag is cut at 5,000."""
@@ -56,30 +57,41 @@ class View:
 
 
 def views(
-    extractor: str, now_ms: int, studies: Sequence[str] = (), differing: Sequence[str] = PARAMS
+    extractors: Sequence[str],
+    now_ms: int,
+    studies: Mapping[str, str] | None = None,
+    differing: Sequence[str] = PARAMS,
 ) -> tuple[View, ...]:
     """Make the views of an experiment: for every ranking its settings as a leaderboard and as curves, and all trials.
 
     Args:
-        extractor: Name of the extractor whose scores are shown.
+        extractors: Names of the extractors whose scores are shown, at least one.
         now_ms: Time of making, in milliseconds.
-        studies: The rankings of the suite's last report; ranks of different ones do not compare.
+        studies: The rankings of the suite's last report with their extractors; ranks of different ones do not compare.
         differing: Parameters that tell settings apart, the columns of a leaderboard.
     """
-    names = studies if len(studies) > 1 else ("",)
-    made, shown = [], _setting_columns(differing)
-    for study in names:
-        mark = f"{study}, " if study else ""
+    several = studies if studies and len(studies) > 1 else {"": extractors[0]}
+    made, shown, rank = [], _setting_columns(differing), f"{primary_measure()}.rank"
+    for study, extractor in several.items():
+        name = f"{study}, {extractor}" if study else extractor
         only = f"{SETTINGS_ONLY} AND tags.study = '{study}'" if study else SETTINGS_ONLY
-        made += [
-            _view(f"Leaderboard ({mark}{extractor})", now_ms, only, shown, f"{primary_measure()}.rank"),
-            _view(f"Curves ({mark}{extractor})", now_ms, only, shown, f"{primary_measure()}.rank", _charts(extractor)),
-        ]
-    columns = [f"metrics.`eval/{metric}.{extractor}`" for metric in measures_with("summary")]
-    trials = [*columns, *(f"params.`{name}`" for name in (*PARAMS, "seed")), "attributes.`Duration`"]
-    key = f"eval/{primary_measure()}.{extractor}"
+        made.append(_view(f"{KINDS[0]} ({name})", now_ms, only, shown, rank))
+        made.append(_view(f"{KINDS[1]} ({name})", now_ms, only, shown, rank, _charts(extractor)))
     up = MEASURES[primary_measure()].lower_is_better
-    return (*made, _view(f"Trials ({extractor})", now_ms, TRIALS_ONLY, trials, key, ascending=up))
+    for extractor in extractors:
+        columns = [f"metrics.`eval/{metric}.{extractor}`" for metric in measures_with("summary")]
+        trials = [*columns, *(f"params.`{name}`" for name in (*PARAMS, "seed")), "attributes.`Duration`"]
+        key = f"eval/{primary_measure()}.{extractor}"
+        made.append(_view(f"{KINDS[2]} ({extractor})", now_ms, TRIALS_ONLY, trials, key, ascending=up))
+    return tuple(made)
+
+
+def stale_views(tags: Mapping[str, str], made: Sequence[View]) -> list[str]:
+    """Return the tags of views that an earlier report made and this one does not: their rankings are others now."""
+    ours = tuple(f"{kind} (" for kind in (*KINDS, "Settings"))
+    current = {view.tag for view in made}
+    return [tag for tag, value in tags.items()
+            if tag.startswith(VIEW_TAG) and tag not in current and _name(value).startswith(ours)]  # fmt: skip
 
 
 def _setting_columns(differing: Sequence[str]) -> list[str]:
@@ -282,5 +294,4 @@ def _name(value: str) -> str:
 
 def _order(value: str) -> tuple[int, str]:
     name = _name(value)
-    kinds = ("Leaderboard", "Curves", "Trials")
-    return next((i for i, kind in enumerate(kinds) if name.startswith(kind)), len(kinds)), name
+    return next((i for i, kind in enumerate(KINDS) if name.startswith(kind)), len(KINDS)), name

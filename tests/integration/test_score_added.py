@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 from support.commands import gan_bench
 from support.records import reseal
 
 from gan_bench.config.trial import TrialConfig
-from gan_bench.records.json_files import SEAL
+from gan_bench.core.errors import RecordError
+from gan_bench.records.json_files import SEAL, write_object
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial, scan
+from gan_bench.records.verify import verify
 from gan_bench.report.build import build_report
 
 SUITE = """
@@ -175,14 +179,74 @@ def test_weights_that_score_otherwise_are_refused_though_their_digests_fit(resul
     assert not (first / "added.json").exists()
 
 
-def test_a_damaged_file_of_added_scores_is_a_fault_of_its_record(results):
-    without(results, "density")
-    assert gan_bench("score", results, "--add", "density", "--device", "cpu").returncode == 0
+def doctored(path, by):
+    content = json.loads(path.read_text())
+    content.pop(SEAL)
+    by(content)
+    return content
+
+
+FOREIGN = {"name": "fid[lenet-mnist-v1,train,9]", "metric": "fid", "extractor": "lenet-mnist-v1"}
+BROKEN = {
+    "another value": lambda path: path.write_text(path.read_text().replace('"value": ', '"value": 1', 1)),
+    "no digest": lambda path: path.write_text(json.dumps(doctored(path, lambda content: None))),
+    "other counts": lambda path: write_object(
+        path, doctored(path, lambda content: content["additions"][0]["scores"][0].update(FOREIGN))
+    ),
+    "an epoch that was not evaluated": lambda path: write_object(
+        path, doctored(path, lambda content: content["additions"][0].update(epoch=2))
+    ),
+    "no JSON": lambda path: path.write_text("{"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_added_scores_that_cannot_be_believed_are_left_out_and_the_trial_stays(trained, tmp_path, broken):
+    results = shutil.copytree(trained[0], tmp_path / "results")
     first, _ = records(results)
-    (first / "added.json").write_text((first / "added.json").read_text().replace('"value": ', '"value": 1', 1))
-    done = gan_bench("verify", results)
-    assert done.returncode == 1
-    assert "added.json" in done.stdout
+    before = scores_of(first)
+    score = {**next(iter(before.values())), "name": "density[cifar-v1,train,64]", "metric": "density", "value": 0.5,
+             "extractor": "cifar-v1"}  # fmt: skip
+    addition = {"epoch": 3, "at": "2026-01-01T00:00:00+00:00", "version": "0.1.0", "device": "cpu", "scores": [score]}
+    write_object(first / "added.json", {"schema": 1, "additions": [addition]})
+    assert len(scores_of(first)) == len(before) + 1
+    BROKEN[broken](first / "added.json")
+    assert scores_of(first) == before
+    assert read_trial(first).fault is None, "hours of training are not done again for it"
+    assert "delete it, and add the scores again" in str(read_trial(first).added_fault)
+    (verdict,) = [each for each in verify(results) if each.faults]
+    assert "added.json" in verdict.faults[0]
+    made = build_report(results, html=False)
+    assert len(made.unreadable) == 1
+    assert "added.json" in made.unreadable[0]
+
+
+def test_scores_are_added_where_the_images_are_a_users(tmp_path):
+    source = np.random.default_rng(0)
+    for number in range(40):
+        folder = tmp_path / "mine" / "own" / ("train" if number < 30 else "test")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(source.integers(0, 255, (28, 28), dtype=np.uint8)).save(folder / f"{number}.png")
+    suite = SUITE.replace("KEEP", "weights").replace("dataset: digits, image_size: 28", "dataset: mine")
+    suite = suite.replace("samples: 64", "samples: 16")
+    (tmp_path / "mine" / "own.yaml").write_text(f"{suite}\ndatasets: {{mine: {{path: own, size: 28, channels: 1}}}}\n")
+    place = ("--results", tmp_path / "results", "--profile", "full", "--no-tracking", "--device", "cpu", "--seeds", "0")
+    done = gan_bench("run", "mine/own.yaml", *place, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    added = gan_bench("score", "results", "--add", "cifar-v1", "--device", "cpu", cwd=tmp_path)
+    assert added.returncode == 0, added.stdout + added.stderr
+    assert "added, of epochs 0, 1, 3" in added.stdout
+    shutil.rmtree(tmp_path / "mine")
+    gone = gan_bench("score", "results", "--add", "efficientnet-lite0", "--device", "cpu", cwd=tmp_path)
+    assert gone.returncode == 1, "a fault of its trials, and no end of all"
+
+
+def test_links_among_kept_weights_are_refused(results):
+    first, _ = records(results)
+    shutil.rmtree(first / "samples")
+    (first / "weights" / "more.safetensors").symlink_to("/etc/passwd")
+    with pytest.raises(RecordError, match="is a link"):
+        read_trial(first)
 
 
 def test_names_that_are_none_and_folders_without_trials(results, tmp_path):

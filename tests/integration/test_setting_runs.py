@@ -14,7 +14,7 @@ from support.commands import gan_bench
 from support.studies import with_lr, write
 
 from gan_bench.records.shared import write_plan
-from gan_bench.records.summary import is_outdated
+from gan_bench.records.summary import is_outdated, kept_comparisons
 from gan_bench.report.build import refresh_summaries
 from gan_bench.tracking import entities, mirror, replay
 from gan_bench.tracking.entities import PARENT_TAG, SETTING_TAG, TRIAL_TAG
@@ -131,6 +131,49 @@ def test_another_seed_makes_new_curves_and_keeps_what_users_wrote(results):
     for run in (best, other):
         steps = [step for step, _ in curve(results, run, "eval/fid.lenet-mnist-v1")]
         assert len(steps) == len(set(steps)), "MLflow would draw the earlier curve too"
+
+
+def test_a_trial_that_is_moved_in_with_an_older_time_is_noticed(made, tmp_path):
+    results = tmp_path / "results"
+    shutil.copytree(made, results, ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts", "report"))
+    trial = sorted((results / "test").glob("*seed=2*"))[0]
+    aside = tmp_path / trial.name
+    trial.rename(aside)
+    sync(results)
+    assert sorted(run.data.metrics["fid.n"] for run in runs(results)[0]) == [2, 3]
+    aside.rename(trial)
+    sync(results)
+    assert_one_parent_each(results)
+
+
+def test_a_damaged_summary_is_made_again(results):
+    path = results / "report" / "answers" / "test.json"
+    path.write_text("{")
+    assert is_outdated(results, "test")
+    sync(results)
+    assert_one_parent_each(results)
+    assert not is_outdated(results, "test")
+    whole = path.read_text()
+    path.write_text(whole.replace('"fid.median": 22.0', '"fid.median": 1.0'))
+    assert is_outdated(results, "test"), "it was edited"
+
+
+def test_answers_that_are_no_text_do_not_stop_a_sync(results):
+    (results / "report" / "answers" / "test.md").write_bytes(b"- \xff\xfe")
+    (results / "report" / "compared").mkdir()
+    odd = '{"baseline": "x", "results": "x\' OR \'a", "verdict": "y"}'
+    (results / "report" / "compared" / "a.json").write_text(odd)
+    replay.replay(results, f"sqlite:///{results / 'mlflow.db'}")
+    assert_one_parent_each(results)
+
+
+def test_two_baselines_of_one_name_are_both_kept(results, tmp_path):
+    for year in ("2024", "2025"):
+        shutil.copytree(results / "test", tmp_path / year / "results" / "test")
+        done = gan_bench("compare", tmp_path / year / "results" / "test", results, "--keep")
+        assert "kept in" in done.stderr, done.stdout
+    kept = [each["baseline"] for each, _ in kept_comparisons(results)]
+    assert sorted(kept) == [str(tmp_path / year / "results") for year in ("2024", "2025")]
 
 
 def test_runs_of_an_earlier_version_become_children(results):

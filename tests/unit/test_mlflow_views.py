@@ -10,9 +10,9 @@ from itertools import combinations
 import pytest
 
 from gan_bench.tracking import views as tracking_views
-from gan_bench.tracking.views import colour, differing_params, link, note, views
+from gan_bench.tracking.views import VIEW_TAG, colour, differing_params, link, note, stale_views, views
 
-LEADERBOARD, CURVES, TRIALS = views("lenet-mnist-v1", 5)
+LEADERBOARD, CURVES, TRIALS = views(["lenet-mnist-v1"], 5)
 
 
 def state_of(view):
@@ -44,7 +44,7 @@ def test_trials_have_a_view_that_sorts_by_fid():
 
 
 def test_rankings_that_do_not_compare_have_leaderboards_of_their_own():
-    found = views("lenet-mnist-v1", 5, ("mnist-full", "mnist-quick"))
+    found = views(["lenet-mnist-v1"], 5, dict.fromkeys(("mnist-full", "mnist-quick"), "lenet-mnist-v1"))
     boards = [view for view in found if view.name.startswith("Leaderboard")]
     assert [view.name for view in boards] == [
         "Leaderboard (mnist-full, lenet-mnist-v1)",
@@ -55,6 +55,22 @@ def test_rankings_that_do_not_compare_have_leaderboards_of_their_own():
         "tags.study = 'mnist-quick'",
     ]
     assert len({view.share_key for view in found}) == len(found) == 5
+
+
+def test_each_ranking_shows_the_scores_of_its_extractor_and_earlier_views_go():
+    studies = {"all-full-digits": "lenet-mnist-v1", "all-full-cifar10": "cifar-v1"}
+    found = views(["lenet-mnist-v1", "cifar-v1"], 5, studies)
+    assert [view.name for view in found if view.name.startswith(("Curves", "Trials"))] == [
+        "Curves (all-full-digits, lenet-mnist-v1)",
+        "Curves (all-full-cifar10, cifar-v1)",
+        "Trials (lenet-mnist-v1)",
+        "Trials (cifar-v1)",
+    ]
+    keys = {view.name: state_of(view)["compareRunCharts"][0]["metricKey"] for view in found if view.chart}
+    assert list(keys.values()) == ["eval/fid.lenet-mnist-v1", "eval/fid.cifar-v1"]
+    mine = json.dumps({"name": "Leaderboard of my own"})
+    tags = {view.tag: view.value for view in (LEADERBOARD, CURVES, TRIALS)} | {f"{VIEW_TAG}mine": mine, "other": "x"}
+    assert stale_views(tags, found) == [LEADERBOARD.tag, CURVES.tag], "they would rank what does not compare"
 
 
 def plan_of(tmp_path, monkeypatch, *configs):

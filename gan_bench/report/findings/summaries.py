@@ -60,7 +60,7 @@ def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: 
     final, primary = scored.final(), primary_measure()
     place = {label: rank for rank, label in enumerate(scored.ranking(), 1)}
     medians = {
-        str(label): each.groupby("epoch")["value"].median()
+        str(label): _of_all_seeds(each).groupby("epoch")["value"].median()
         for label, each in scored.by_epoch()[["label", "epoch", "value"]].groupby("label")
     }
     for row, done in scored.study.settings():
@@ -80,6 +80,13 @@ def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: 
             mine = medians[label]
             at = _best_of(mine)
             found |= {f"{start}best": float(mine.iloc[at]), f"{start}best_epoch": float(mine.index[at])}
+
+
+def _of_all_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out epochs that fewer seeds were scored at, as after scores were added: others would not compare."""
+    counts = rows.groupby("epoch")["value"].transform("count")
+    kept: pd.DataFrame = rows[counts == counts.max()]
+    return kept
 
 
 def _best_trial(study: Study, scored: Scored | None, label: str) -> str | None:
@@ -188,6 +195,7 @@ def _add_curves(found: dict[str, Curves], rows: pd.DataFrame, metric: pd.Series[
         {} if metric is None else {str(n): MEASURES[str(m)].bounds for n, m in zip(rows["name"], metric, strict=True)}
     )
     grouped = rows.groupby(["label", "name", "epoch"], sort=True)["value"].agg(["mean", "std", "count"]).reset_index()
+    grouped = grouped[grouped["count"] == grouped.groupby(["label", "name"])["count"].transform("max")]
     for label, name, epoch, mean, sd, count in grouped.itertuples(index=False, name=None):
         low = high = None
         if count > 1:

@@ -50,6 +50,8 @@ def collect(results: Path) -> Collected:
             trials.append(gathered.take(item))
             if isinstance(item.fault, AlteredError):
                 unreadable.append(item.fault.line)
+            elif item.added_fault:
+                unreadable.append(item.added_fault.line)
     history, steps = gathered.histories.frames()
     frames = replace(build_frames(trials), history=history, steps=steps)
     return Collected(trials, frames, gathered.curves, unreadable, whole)
