@@ -13,6 +13,7 @@ from scipy import stats
 from support.commands import gan_bench
 from support.studies import with_lr, write
 
+from gan_bench.records.record import Status
 from gan_bench.records.shared import write_plan
 from gan_bench.records.summary import is_outdated, kept_comparisons
 from gan_bench.report.build import refresh_summaries
@@ -131,6 +132,20 @@ def test_another_seed_makes_new_curves_and_keeps_what_users_wrote(results):
     for run in (best, other):
         steps = [step for step, _ in curve(results, run, "eval/fid.lenet-mnist-v1")]
         assert len(steps) == len(set(steps)), "MLflow would draw the earlier curve too"
+
+
+def test_settings_that_failed_say_so(tmp_path):
+    results = tmp_path / "results"
+    planned = {(rate, seed): with_lr(digits_trial(seed), rate) for rate in (2e-4, 3e-4, 5e-4) for seed in range(3)}
+    write_plan(results, "test", 1, list(planned.values()))
+    for (rate, seed), trial in planned.items():
+        failed = Status.DIVERGED if rate == 5e-4 else Status.FAILED if (rate, seed) == (3e-4, 1) else Status.DONE
+        write(results, trial, 20.0 + seed, status=failed)
+    sync(results)
+    said = {run.data.params["lr_g"]: (run.info.status, run.data.tags["verdict"]) for run in runs(results)[0]}
+    assert said["0.0002"] == ("FINISHED", "best: decidedly better than none of 1 others")
+    assert said["0.0003"] == ("FINISHED", "not judged: lr 2e-4 failed in none, lr 3e-4 in 1 of 3")
+    assert said["0.0005"] == ("FAILED", "failed: 3 of 3 failed or diverged")
 
 
 def test_a_trial_that_is_moved_in_with_an_older_time_is_noticed(made, tmp_path):

@@ -21,6 +21,7 @@ from gan_bench.report.study.render import number
 from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import Table, interval_of
 
+NO_SCORE = "no score yet"
 Curves = dict[str, list[tuple[int, float, float | None, float | None]]]
 
 
@@ -109,12 +110,15 @@ def _best_of(values: pd.Series[float]) -> int:
 
 def _verdicts(study: Study, scored: Scored | None, tables: Sequence[Table]) -> dict[str, dict[str, str]]:
     """Return by label how a setting stands against the best, and every decided comparison that it takes part in."""
-    found = {label: {"verdict": "no score yet"} for label in study.values.labels.values()}
+    found = {label: {"verdict": NO_SCORE} for label in study.values.labels.values()}
     if scored is None:
         return found
     ahead = leaders(scored)
     for label, words in found.items():
         words["verdict"] = _against_the_best(ahead, label, extended=study.design.extended)
+    for row, _ in study.settings():
+        if row["bad"] and found[row["setting"]]["verdict"] == NO_SCORE:
+            found[row["setting"]]["verdict"] = f"failed: {row['bad']} of {row['planned']} failed or diverged"
     recipes = dict(zip(study.trials["label"], study.trials["recipe"], strict=True))
     for table in tables:
         if table.kind != "factor" or table.about[1] != scored.protocol or "found" not in table.rows:
@@ -134,9 +138,9 @@ def _verdicts(study: Study, scored: Scored | None, tables: Sequence[Table]) -> d
 
 def _against_the_best(ahead: Leaders | None, label: str, *, extended: bool) -> str:
     if ahead is None:
-        return "no score yet"
+        return NO_SCORE
     others = len(ahead.behind) + len(ahead.tied) + len(ahead.unequal)
-    best = f"best: decidedly better than {len(ahead.behind)} of {others + len(ahead.unknown)} others"
+    best = f"best: decidedly better than {len(ahead.behind) or 'none'} of {others + len(ahead.unknown)} others"
     undecided = "seeds were added undeclared" if extended else f"may be as good as {ahead.best}"
     return {
         ahead.best: best if others else "best so far: not judged",
@@ -144,7 +148,7 @@ def _against_the_best(ahead: Leaders | None, label: str, *, extended: bool) -> s
         **dict.fromkeys(ahead.tied, f"undecided: {undecided}"),
         **dict.fromkeys(ahead.unknown, "not judged yet"),
         **{each: f"not judged: {why}" for each, why in ahead.unequal.items()},
-    }.get(label, "no score yet")
+    }.get(label, NO_SCORE)
 
 
 def _comparison(row: Mapping[str, Any]) -> str:
