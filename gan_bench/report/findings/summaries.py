@@ -116,9 +116,9 @@ def _verdicts(study: Study, scored: Scored | None, tables: Sequence[Table]) -> d
     ahead = leaders(scored)
     for label, words in found.items():
         words["verdict"] = _against_the_best(ahead, label, extended=study.design.extended)
-    for row, _ in study.settings():
-        if row["bad"] and found[row["setting"]]["verdict"] == NO_SCORE:
-            found[row["setting"]]["verdict"] = f"failed: {row['bad']} of {row['planned']} failed or diverged"
+    for start, _ in study.settings():
+        if start["bad"] and found[start["setting"]]["verdict"] == NO_SCORE:
+            found[start["setting"]]["verdict"] = f"failed: {start['bad']} of {start['planned']} failed or diverged"
     recipes = dict(zip(study.trials["label"], study.trials["recipe"], strict=True))
     for table in tables:
         if table.kind != "factor" or table.about[1] != scored.protocol or "found" not in table.rows:
