@@ -144,6 +144,15 @@ def test_an_added_extractor_stands_beside_the_ranking_and_does_not_rank_first(re
     ]
 
 
+def test_an_added_extractor_that_some_trials_lack_ranks_nothing(results):
+    assert gan_bench("score", results, "--add", "cifar-v1", "--device", "cpu").returncode == 0
+    (records(results)[0] / "added.json").unlink()
+    made = build_report(results, html=False)
+    assert [answer.protocol.split(",")[0] for _, answer in made.answers] == ["lenet-mnist-v1"]
+    (trials,) = [table for table in made.tables if table.kind == "trials"]
+    assert any(column.key == "fid[cifar-v1,train,64]" for column in trials.columns), "its scores are shown there"
+
+
 def test_what_has_no_weights_any_more_is_said(results):
     without(results, "density")
     for path in records(results):

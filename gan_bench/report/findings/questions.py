@@ -43,7 +43,7 @@ def questions(study: Study) -> Iterator[Question]:
     they ask for no seeds of their own.
     """
     group = {label: key for key, label in study.values.labels.items()}
-    for scored in study.scored:
+    for scored in (each for each in study.scored if each.protocol not in study.added):  # new seeds will not have them
         yield from _of_factors(scored, group)
         yield from _of_the_best(scored, group)
 

@@ -66,7 +66,7 @@ def trial_table(study: Study) -> Table:
         Column("d_real", "D(real)", "number"),
         Column("d_fake", "D(fake)", "number"),
     ]
-    shown = [*study.scored, *study.averages]
+    shown = [*study.scored, *study.averages, *study.partial]
     for scored in shown:
         final = scored.final()
         for metric in study.shown(measures_with("trial")):

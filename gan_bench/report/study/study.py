@@ -84,11 +84,19 @@ class Study:
         self.scores = scores.merge(known, on="trial")
         later = self.scores.groupby("protocol")["added"].all()  # pandas keeps plain text
         found = sorted(map(Protocol, later.index), key=lambda protocol: (bool(later[protocol]), protocol))
-        self.scored = [Scored(self, protocol) for protocol in found if not protocol.average]
+        self.added = frozenset(protocol for protocol in found if later[protocol])
+        ranks = {protocol: protocol not in self.added or self._all_have(protocol) for protocol in found}
+        self.scored = [Scored(self, protocol) for protocol in found if not protocol.average and ranks[protocol]]
+        self.partial = [Scored(self, protocol) for protocol in found if not protocol.average and not ranks[protocol]]
         self.averages = [Scored(self, protocol) for protocol in found if protocol.average]
         there = set(self.scores["metric"])
         self.metrics = [name for name in MEASURES if name in there]
         self._settings: list[tuple[dict[str, Any], pd.DataFrame]] | None = None
+
+    def _all_have(self, protocol: Protocol) -> bool:
+        """True if every finished trial has a final score of a protocol."""
+        kept = self.scores[(self.scores["protocol"] == protocol) & (self.scores["epoch"] == self.scores["epochs_done"])]
+        return set(self.trials.loc[self.trials["status"] == "done", "trial"]) <= set(kept["trial"])
 
     def draw(self, history: pd.DataFrame, steps: pd.DataFrame) -> None:
         """Take histories that were read later, for what is drawn; tables are made without."""
