@@ -101,7 +101,8 @@ class Drawn:
                 for metric, number in known_values.items():
                     self._scores.append(
                         {"trial": name, "epoch": start["epochs_done"], "metric": metric, "protocol": scored.protocol,
-                         "value": number, "draw_std": number * 0.005, "train_seconds": row["train_seconds"], "added": False}
+                         "value": number, "draw_std": number * 0.005, "train_seconds": row["train_seconds"],
+                         "added": False}
                     )  # fmt: skip
 
     def study(self, seeds: Mapping[str, int]) -> Study:

@@ -42,6 +42,9 @@ def test_real_trained_noise(tmp_path, real_data):
     for name, measure in MEASURES.items():
         if name in ("copies", "authentic"):  # untrained generators copy nothing: they claim no such order
             continue
+        if name == "density":  # all images of an untrained generator are one, and that one lies in one ball of five
+            assert max(trained[name], noise[name]) < real[name]
+            continue
         sign = 1 if measure.lower_is_better else -1
         in_order = sign * real[name] < sign * trained[name] < sign * noise[name]
         at_its_bound = name in ("collapsed", "classes") and real[name] == trained[name] != noise[name]
