@@ -61,7 +61,8 @@ def shows_what_it_says(names, shown):
 def frames_are_tidy(tables):
     assert set(tables.steps["trial"]) == set(tables.trials["trial"]) == set(tables.images["trial"])
     assert list(tables.steps.columns) == ["trial", "epoch", "step", "loss_d", "loss_g", "d_real", "d_fake"]
-    assert tables.steps["step"].is_monotonic_increasing or len(tables.trials) > 1
+    steps = tables.steps.groupby("trial")["step"]
+    assert steps.apply(lambda each: each.is_monotonic_increasing and each.is_unique).all()
     assert len(tables.epochs) == 8
     assert all(path.exists() for path in tables.images["path"])
     assert set(tables.scores["epoch"]) == set(tables.images["epoch"])
