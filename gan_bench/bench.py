@@ -302,7 +302,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
         pool=pool,
         remarks=[
             *found.remarks,
-            *kept_remark(todo),
+            *kept_remark(todo, (trial for trial in plan.trials if states[trial.id].finished), options.folder),
             *locks_remark(options.folder),
             *_other_lengths(options.folder, plan, todo),
         ],

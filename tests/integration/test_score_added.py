@@ -97,6 +97,11 @@ def test_weights_of_every_evaluated_epoch_are_kept_and_change_nothing_else(train
         assert scores_of(kept) == scores_of(other)
         for name in ("generator.safetensors", "samples/epoch-0001.png"):
             assert (kept / name).read_bytes() == (other / name).read_bytes()
+    asked = tmp_path / "plain" / "kept.yaml"
+    asked.write_text(SUITE.replace("KEEP", "weights"))
+    later = gan_bench("run", asked, "--results", plain, "--profile", "full", "--no-tracking", "--device", "cpu")
+    assert "2 finished trials kept no weights of evaluated epochs" in " ".join(later.stdout.split())
+    assert not any((path / "weights").exists() for path in records(plain)), "none was trained again"
     config = json.loads((records(plain)[0] / "trial.json").read_text())["config"]
     assert "keep" not in config["evaluation"], "records are written as they were"
     with pytest.raises(ValueError, match="keep must be one of nothing, weights"):

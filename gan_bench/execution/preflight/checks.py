@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from gan_bench.metrics.evaluator import GRID
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.models.architectures import ARCHITECTURES, without_memory
 from gan_bench.models.losses import LOSSES
+from gan_bench.records.layout import RecordDirectory
 from gan_bench.training.draws import steps_per_epoch
 from gan_bench.training.fast.engine import unsupported
 
@@ -189,8 +190,20 @@ def kept_bytes(config: TrialConfig) -> int:
     return each * sum(epoch < config.epochs for epoch in config.evaluation.epochs)
 
 
-def kept_remark(trials: list[Trial]) -> Iterator[str]:
-    """Say how much the weights take that trials keep of their evaluated epochs."""
+def kept_remark(trials: list[Trial], finished: Iterable[Trial] = (), results: Path = Path()) -> Iterator[str]:
+    """Say how much the weights take that trials keep of their evaluated epochs, and which finished ones kept none.
+
+    Args:
+        trials: What is left to run.
+        finished: What was run before.
+        results: The results folder.
+    """
+    before = [RecordDirectory.of(results, trial) for trial in finished if kept_bytes(trial.config)]
+    if without := [each for each in before if each.weights.is_file() and not each.kept.is_dir()]:
+        yield (
+            f"{plural(len(without), 'finished trial')} kept no weights of evaluated epochs but the last, before the "
+            "suite said evaluate: keep: weights; --fresh trains them again"
+        )
     sizes = [kept_bytes(trial.config) for trial in trials]
     if total := sum(sizes):
         yield (
