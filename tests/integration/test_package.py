@@ -63,7 +63,8 @@ def test_its_metadata_say_what_it_is(wheel):
     assert metadata["License-Expression"] == "MIT"
     assert f"## {metadata['Version']}" in (ROOT / "CHANGELOG.md").read_text()
     assert {"LICENSE", "gan_bench/report/page/vendor/LICENSE-uplot"} <= set(metadata.get_all("License-File"))
-    assert set(metadata.get_all("Provides-Extra")) == {"dev", "hub", "kaggle", "ray", "tensorboard", "wandb"}
+    extras = {"dev", "hub", "kaggle", "natural", "ray", "tensorboard", "wandb"}
+    assert set(metadata.get_all("Provides-Extra")) == extras
     assert "Two commands" in metadata.get_payload()
 
 
