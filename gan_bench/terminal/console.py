@@ -168,22 +168,26 @@ class StopRequest:
         if self.asked:
             self._abort()
         self.asked = True
-        self._start_timer()
-        self._console.say(
-            f"\nstopping after a checkpoint, within {self.grace:.0f} s; press Ctrl-C again to abort", style="yellow"
-        )
+        self._begin()
 
-    def _start_timer(self) -> None:
-        """Begin the grace period, if it has not begun."""
+    def _begin(self) -> None:
+        """Begin the grace period and say so, if it has not begun."""
         with self._starting:
             if self._timer is None:
                 self._timer = threading.Timer(self.grace, self._abort)
                 self._timer.daemon = True
                 self._timer.start()
+                self._console.say(
+                    f"\nstopping after a checkpoint, within {self.grace:.0f} s; press Ctrl-C again to abort",
+                    style="yellow",
+                )
 
     @contextmanager
     def _hearing_at_once(self) -> Iterator[None]:
-        """Begin the grace period though the main thread may be in a library's call, where Python takes no signal."""
+        """Begin the grace period though the main thread may be in a library's call, where Python takes no signal.
+
+        Such a call may outlast the period: then this thread alone has said what happens.
+        """
         ear, mouth = socket.socketpair()
         mouth.setblocking(False)
         before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
@@ -191,7 +195,7 @@ class StopRequest:
         def hear() -> None:
             while numbers := ear.recv(16):
                 if {signal.SIGINT, signal.SIGTERM} & set(numbers):
-                    self._start_timer()
+                    self._begin()
 
         thread = threading.Thread(target=hear, daemon=True)
         thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import time
 import pytest
 import torch
 from conftest import digits_trial
+from support.commands import HANG
 from support.runs import context
 
 from gan_bench.core.sources import Source
@@ -151,3 +153,22 @@ def test_nothing_changes_the_umask_of_other_threads(tmp_path, monkeypatch):
     for thread in threads:
         thread.join()
     assert len(list(tmp_path.iterdir())) == 4
+
+
+BUSY = """
+import hashlib
+from gan_bench.terminal.console import StopRequest, console
+with StopRequest(console(), grace=1.0).listening():
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"x", b"y", 2**31 - 1)
+"""
+
+
+def test_a_stop_is_announced_and_kept_though_the_main_thread_is_in_a_library():
+    """Python takes no signal there: a thread says it, and ends the process when the time is over."""
+    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=HANG)
+    assert process.returncode == 130
+    assert "stopping after a checkpoint, within 1 s" in said
