@@ -67,10 +67,6 @@ def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: 
     for row, done in scored.study.settings():
         label, found = row["setting"], numbers[row["setting"]]
         start = f"{primary}{mark}."
-        for name in scored.study.shown(measures_with("quality")):
-            mean = interval_of(values_of(done, final, name), MEASURES[name].bounds)
-            if mean is not None:
-                found[f"{name}{mark}.mean"] = mean.estimate
         if label in scored.medians():
             score = scored.score(label)
             ends = {"median": score.estimate, "ci_low": score.low, "ci_high": score.high, "n": score.n}
@@ -81,6 +77,10 @@ def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: 
             mine = medians[label]
             at = _best_of(mine)
             found |= {f"{start}best": float(mine.iloc[at]), f"{start}best_epoch": float(mine.index[at])}
+        for name in scored.study.shown(measures_with("quality")):
+            mean = interval_of(values_of(done, final, name), MEASURES[name].bounds)
+            if mean is not None:
+                found[f"{name}{mark}.mean"] = mean.estimate
 
 
 def _of_all_seeds(rows: pd.DataFrame) -> pd.DataFrame:
