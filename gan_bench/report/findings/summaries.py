@@ -140,7 +140,11 @@ def _against_the_best(ahead: Leaders | None, label: str, *, extended: bool) -> s
     if ahead is None:
         return NO_SCORE
     others = len(ahead.behind) + len(ahead.tied) + len(ahead.unequal)
-    best = f"best: decidedly better than {len(ahead.behind) or 'none'} of {others + len(ahead.unknown)} others"
+    of = others + len(ahead.unknown)
+    better = (
+        f"decidedly better than {len(ahead.behind)} of {of} others" if ahead.behind else "no other is decidedly worse"
+    )
+    best = f"best: {'decidedly better than the other' if ahead.behind and of == 1 else better}"
     undecided = "seeds were added undeclared" if extended else f"may be as good as {ahead.best}"
     return {
         ahead.best: best if others else "best so far: not judged",
