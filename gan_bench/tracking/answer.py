@@ -65,7 +65,7 @@ def publish_settings(mirror: Mirror, suite: str, progress: Callable[[], None] = 
     for key, run in mirror.settings(suite).items():
         found = summaries.get(key)
         if found is not None:
-            _show(mirror, suite, key, run, found, places.get(found["best_trial"] or ""))
+            _show(mirror, suite, run, found, places.get(found["best_trial"] or ""))
         elif summaries and run.shown:
             mirror.tag(run.run_id, {"verdict": "not in the last report", SHOWN_TAG: ""})
             run.shown = ""
@@ -73,13 +73,13 @@ def publish_settings(mirror: Mirror, suite: str, progress: Callable[[], None] = 
         progress()
 
 
-def _show(mirror: Mirror, suite: str, key: str, run: SettingRun, found: SettingSummary, best: Path | None) -> None:
+def _show(mirror: Mirror, suite: str, run: SettingRun, found: SettingSummary, best: Path | None) -> None:
     shown = _digest([found["numbers"], found["words"], found["label"], found["study"], found["protocol"]])
     curves = _digest([found["curves"], found["best_trial"], sorted(found["numbers"])])
     if (shown, curves) == (run.shown, run.curves):
         return
     if run.curves not in ("", curves):
-        _make_again(mirror, suite, key, run)
+        _make_again(mirror, suite, run)
     tags = {
         **found["words"],
         "label": found["label"],
@@ -109,7 +109,7 @@ def _without_earlier(mirror: Mirror, run: SettingRun, tags: dict[str, str]) -> d
     return {**{name: "" for name in known if name.startswith("verdict.")}, **tags}
 
 
-def _make_again(mirror: Mirror, suite: str, key: str, run: SettingRun) -> None:
+def _make_again(mirror: Mirror, suite: str, run: SettingRun) -> None:
     """Replace the run of a setting whose curves are others now; what users wrote on it goes along.
 
     MLflow keeps every value that a metric ever had and draws them all: a second curve would cross the first.
@@ -132,7 +132,6 @@ def _make_again(mirror: Mirror, suite: str, key: str, run: SettingRun) -> None:
         mirror.tag(child.run_id, {PARENT_TAG: made.info.run_id})
         child.parent = made.info.run_id
     client.delete_run(run.run_id)
-    mirror.settings(suite)[key] = run
     run.run_id, run.shown, run.curves, run.status = made.info.run_id, "", "", "RUNNING"
 
 

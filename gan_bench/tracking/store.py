@@ -59,7 +59,7 @@ class MirroredRun:
         parent: The run of its setting.
         status: MLflow's word for how it ended or stands.
         running: Whether MLflow says that it is running.
-        ended_ms: When its trial ended, in milliseconds, where this process sent that; else 0.
+        ended_ms: When its trial ended, in milliseconds, or 0.
     """
 
     run_id: str
@@ -186,6 +186,7 @@ class TrackingStore:
                 tags.get(entities.PARENT_TAG, ""),
                 first.info.status,
                 first.info.status == "RUNNING",
+                first.info.end_time or 0,
             )
         parents = {}
         for setting, found in settings.items():

@@ -129,6 +129,7 @@ def test_another_seed_makes_new_curves_and_keeps_what_users_wrote(results):
     assert best.data.tags["mine"] == "keep this"
     assert best.data.tags["mlflow.note.content"] == "a note"
     assert best.data.params == {"lr_g": "0.0002"}
+    assert best.info.end_time == max(run.info.end_time for run in runs(results)[1]), "as its trials, not as this sync"
     for run in (best, other):
         steps = [step for step, _ in curve(results, run, "eval/fid.lenet-mnist-v1")]
         assert len(steps) == len(set(steps)), "MLflow would draw the earlier curve too"
