@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,10 @@ import torch
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
+from gan_bench.core.registry import REGISTRIES
+from gan_bench.data import datasets  # noqa: F401 - with the imports below, every registry is there and filled
+from gan_bench.metrics import extractors  # noqa: F401
+from gan_bench.models import architectures, losses  # noqa: F401
 
 os.environ.setdefault("GAN_BENCH_NO_ESTIMATE", "1")
 """Runs of tests last seconds, and nobody reads how long they will take. Tests that are about the measurement set this
@@ -32,6 +37,18 @@ def _no_width():
 def _own_cache(tmp_path_factory, monkeypatch):
     """Share one cache of reference statistics over the test session, apart from the user's."""
     monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def registries():
+    """Take back what a test registers: names of its datasets or parts are another's too. Yields one to override with.
+
+    ``registries(ARCHITECTURES, mlp=other)`` lets another entry stand under a name until the test ends.
+    """
+    with ExitStack() as stack:
+        for registry in REGISTRIES.values():
+            stack.enter_context(registry.temporary())
+        yield lambda registry, **entries: stack.enter_context(registry.temporary(**entries))
 
 
 @pytest.fixture(autouse=True)

@@ -92,11 +92,11 @@ def faults(plural, name):
 
 
 @pytest.fixture
-def part(monkeypatch):
+def part(registries):
     """Registers a part for one test, and returns what is wrong with it."""
 
     def wrong(plural, entry):
-        monkeypatch.setitem(REGISTRIES[plural]._entries, "mine", entry)
+        registries(REGISTRIES[plural], mine=entry)
         return faults(plural, "mine")
 
     return wrong

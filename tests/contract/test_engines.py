@@ -84,10 +84,10 @@ class Odd(nn.Module):
 
 
 @pytest.mark.parametrize("pair", [(None, Biased), (Doubled, Odd), (Doubled, Biased)])
-def test_unknown_networks_are_trained_as_they_are(pair, monkeypatch):
+def test_unknown_networks_are_trained_as_they_are(pair, registries):
     dcgan = ARCHITECTURES["dcgan28"]
     made = replace(dcgan, generator=pair[0] or dcgan.generator, discriminator=pair[1])
-    monkeypatch.setitem(ARCHITECTURES._entries, "dcgan28", made)
+    registries(ARCHITECTURES, dcgan28=made)
     reference, fast = engines("mnist-dcgan", init="default")
     train(reference, 5)
     train(fast, 5)
@@ -194,9 +194,9 @@ def test_measuring_a_group_changes_nothing():
         assert apart(engine.state, member.state) < 1e-10
 
 
-def test_what_cannot_be_stacked_is_not_grouped(monkeypatch):
+def test_what_cannot_be_stacked_is_not_grouped(registries):
     dcgan = ARCHITECTURES["dcgan28"]
-    monkeypatch.setitem(ARCHITECTURES._entries, "dcgan28", replace(dcgan, generator=Doubled))
+    registries(ARCHITECTURES, dcgan28=replace(dcgan, generator=Doubled))
     assert not can_group(engines("mnist-dcgan", (FastEngine, FastEngine), init="default"))
     assert not can_group(engines("mnist-mlp-z64", BOTH))
 
@@ -226,9 +226,9 @@ class WithScaled(SequentialDiscriminator):
         self.layers = nn.Sequential(nn.Conv2d(1, 4, 4, 2, 1), nn.LeakyReLU(0.2), Scaled(4, 1, 14))
 
 
-def test_layers_of_a_user_s_own_are_not_stacked(monkeypatch):
+def test_layers_of_a_user_s_own_are_not_stacked(registries):
     dcgan = ARCHITECTURES["dcgan28"]
-    monkeypatch.setitem(ARCHITECTURES._entries, "dcgan28", replace(dcgan, discriminator=WithScaled))
+    registries(ARCHITECTURES, dcgan28=replace(dcgan, discriminator=WithScaled))
     assert not can_group(engines("mnist-dcgan", (FastEngine, FastEngine), init="default"))
 
 

@@ -52,8 +52,6 @@ def _brightness():
             roles=frozenset({"quality", "compared", "summary"}),
         ),
     )
-    yield
-    del MEASURES._entries["brightness"]
 
 
 @pytest.mark.usefixtures("_brightness")

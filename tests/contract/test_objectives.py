@@ -240,13 +240,13 @@ class HalfFrozen(nn.Module):
 
 
 @pytest.mark.parametrize("kind", [ReferenceEngine, FastEngine])
-def test_what_its_author_froze_stays_frozen(kind, monkeypatch):
+def test_what_its_author_froze_stays_frozen(kind, registries):
     from dataclasses import replace
 
     from gan_bench.models.architectures import ARCHITECTURES
 
     made = replace(ARCHITECTURES["mlp"], discriminator=HalfFrozen)
-    monkeypatch.setitem(ARCHITECTURES._entries, "mlp", made)
+    registries(ARCHITECTURES, mlp=made)
     (engine,) = engines("mnist-mlp-z100", (kind,))
     before = engine.state.discriminator.fixed.weight.clone()
     train(engine, 3)

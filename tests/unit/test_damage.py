@@ -331,7 +331,7 @@ def test_two_names_of_one_checkpoint_leave_no_third(tmp_path):
 
 
 @pytest.fixture
-def earlier(tmp_path, monkeypatch):
+def earlier(tmp_path, registries):
     """What version 0.1.0 left: a finished trial, an interrupted one, and a planned one, of a small own network."""
     from torch import nn
 
@@ -354,7 +354,7 @@ def earlier(tmp_path, monkeypatch):
             return self.layers(images.flatten(1)).flatten()
 
     entry = Architecture(description="", image_shape=(1, 28, 28), generator=G, discriminator=D)
-    monkeypatch.setitem(ARCHITECTURES._entries, "tiny", entry)
+    registries(ARCHITECTURES, tiny=entry)
     with zipfile.ZipFile(Path(__file__).parents[1] / "golden" / "records-0.1.0.zip") as archive:
         archive.extractall(tmp_path)
     return tmp_path / "results"

@@ -37,11 +37,9 @@ from gan_bench.records.verify import verify
 @contextmanager
 def registered(registry, name, entry):
     """An entry that this program registers, for as long as the block runs."""
-    registry.register(name, entry)
-    try:
+    with registry.temporary():
+        registry.register(name, entry)
         yield
-    finally:
-        del registry._entries[name]
 
 
 class SilentError(Exception):

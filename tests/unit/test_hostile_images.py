@@ -93,15 +93,6 @@ def _cache(tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def registered():
-    """Take back the datasets that a test registers."""
-    before = set(DATASETS)
-    yield
-    for name in set(DATASETS) - before:
-        del DATASETS._entries[name]
-
-
 # ---------------------------------------------------------------------------------------------- formats
 
 
@@ -334,7 +325,7 @@ def test_a_damaged_cache_is_made_again(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX only")
-def test_names_that_are_not_utf_8(tmp_path, registered):
+def test_names_that_are_not_utf_8(tmp_path):
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     for label in (b"\xe4", b"b\n"):
         folder_of(folder / os.fsdecode(label), 4, start=label[0])
@@ -489,7 +480,7 @@ def test_new_files_have_the_mode_of_the_process_without_touching_it(tmp_path, mo
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_fewer_than_four_distinct_images_are_refused(tmp_path, split, registered):
+def test_fewer_than_four_distinct_images_are_refused(tmp_path, split):
     folder_of(tmp_path / "f" / ("test" if split == "train" else "train"))
     folder = folder_of(tmp_path / "f" / split, 3)
     Image.open(folder / "2.png").save(folder / "3.bmp")  # another file of the same pixels
@@ -501,7 +492,7 @@ def test_fewer_than_four_distinct_images_are_refused(tmp_path, split, registered
     assert register_folder(mine).counts == {"train": 5 if split == "train" else 4, "test": 5 if split == "test" else 4}
 
 
-def test_a_name_stands_for_one_folder_and_one_transform(tmp_path, registered, monkeypatch):
+def test_a_name_stands_for_one_folder_and_one_transform(tmp_path, monkeypatch):
     folder_of(tmp_path / "f")
     mine = ImageFolder(name="own", path=tmp_path / "f", transform=COLOUR)
     dataset = register_folder(mine)
@@ -517,7 +508,7 @@ def test_a_name_stands_for_one_folder_and_one_transform(tmp_path, registered, mo
             register_folder(ImageFolder(name=shipped, path=tmp_path / "f", transform=COLOUR))
 
 
-def test_a_dataset_is_read_once_and_fetched_only_when_it_is_not_there(tmp_path, registered):
+def test_a_dataset_is_read_once_and_fetched_only_when_it_is_not_there(tmp_path):
     import torch
 
     calls = []

@@ -55,12 +55,12 @@ class Several(nn.Linear):
 
 
 @pytest.fixture
-def tiny(monkeypatch):
+def tiny(registries):
     """Registers a pair of networks under the name ``tiny``."""
 
     def register(generator, discriminator):
         entry = Architecture(description="", image_shape=(1, 28, 28), generator=generator, discriminator=discriminator)
-        monkeypatch.setitem(ARCHITECTURES._entries, "tiny", entry)
+        registries(ARCHITECTURES, tiny=entry)
         return digits_trial(architecture="tiny")
 
     return register
@@ -122,9 +122,9 @@ def test_an_interrupted_trial_with_changed_networks_starts_again(tiny, tmp_path)
     assert mixed.weights_sha256 == resumed.weights_sha256
 
 
-def test_a_folder_of_another_size_than_the_networks_take(monkeypatch):
+def test_a_folder_of_another_size_than_the_networks_take(registries):
     sized = replace(DATASETS["digits"], prepared_size=32)
-    monkeypatch.setitem(DATASETS._entries, "digits", sized)
+    registries(DATASETS, digits=sized)
     with pytest.raises(UserError, match="digits is prepared at 32x32, and .* takes 28x28; write size: 28"):
         check_plan((digits_trial(),), context())
 
