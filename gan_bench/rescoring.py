@@ -183,7 +183,8 @@ def _lacks(line: schema.EvaluationLine, names: Sequence[str], extractors: Sequen
     """True if an evaluation has no score of a measure under one of its extractors, or none under an extractor."""
     has = {(score["metric"], score["extractor"]) for score in line["scores"]}
     measures = [name for name in names if name in MEASURES]
-    return any((measure, each) not in has for measure in measures for each in extractors) or any(
+    wanted = ((measure, each) for measure in measures for each in extractors if MEASURES[measure].is_for(each))
+    return any(pair not in has for pair in wanted) or any(
         not any(found == name for _, found in has) for name in names if name in EXTRACTORS
     )
 

@@ -109,7 +109,6 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
     from gan_bench.data.datasets import DATASETS, read_split
     from gan_bench.execution.trial.environment import choose_device, describe_environment
     from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
-    from gan_bench.metrics.inception import weights_path
 
     facts = describe_environment(choose_device("auto"), "reference")
     needed = {trial.config.dataset for trial in make_plan(find_suite(suite), PlanOptions()).trials} if suite else set()
@@ -128,13 +127,14 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
             yield Finding(f"dataset {name}: {how}", fatal=name in needed and not (known and known.can_fetch))
     for name in EXTRACTORS:
         try:
-            if name != "inception":
-                load_extractor(name, torch.device("cpu"))
-                yield Finding(f"extractor {name}: ready")
+            if weights := EXTRACTORS[name].weights:
+                yield Finding(f"extractor {name}: {weights.state()}")
+                continue
+            load_extractor(name, torch.device("cpu"))
+            yield Finding(f"extractor {name}: ready")
         except UserError as error:
-            yield Finding(f"extractor {name}: not ready: {error}", fatal=name in EXTRACTORS.shipped())
-    found = weights_path()
-    yield Finding(f"extractor inception: weights {found}" if found else "extractor inception: fetched when first named")
+            needed_here = name in EXTRACTORS.shipped() and EXTRACTORS[name].extra is None
+            yield Finding(f"extractor {name}: not ready: {error}", fatal=needed_here)
     yield _space(results)
 
 

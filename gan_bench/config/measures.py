@@ -44,6 +44,7 @@ class Measure:
             one class may give several measures. Empty where only its scores are at hand, in records.
         roles: Where it is shown.
         explanation: Formula, source, and how to read it, for ``gan-bench show`` and the documentation.
+        extractors: How the names of the extractors begin that it is given under, or None for any.
     """
 
     title: str
@@ -54,6 +55,11 @@ class Measure:
     log_scale: bool = False
     bounds: tuple[float | None, float | None] = (None, None)
     explanation: str = ""
+    extractors: str | None = None
+
+    def is_for(self, extractor: str) -> bool:
+        """True if the measure is given under an extractor of this name."""
+        return extractor.startswith(self.extractors or "")
 
     def __post_init__(self) -> None:
         """Make texts of other packages and files safe to show."""
@@ -64,7 +70,7 @@ class Measure:
     def to_json(self) -> dict[str, Any]:
         """Return what reports must know of the measure as a JSON-able dict."""
         plain = {**asdict(self), "roles": sorted(self.roles), "bounds": list(self.bounds), "metric": ""}
-        del plain["explanation"]  # reports do not show it
+        del plain["explanation"], plain["extractors"]  # reports do not show them
         return plain
 
     @classmethod
@@ -264,6 +270,39 @@ MEASURES.register(
             "Squared 2-Wasserstein distance of features projected onto a line, the mean over 256 random directions "
             "(Bonneel et al. 2015). It compares whole distributions where FID compares means and covariances; its "
             "unit is the square of a feature's."
+        ),
+    ),
+)
+MEASURES.register(
+    "fd_dinov2",
+    Measure(
+        title="FD-DINOv2",
+        lower_is_better=True,
+        description="Fréchet distance of DINOv2 features",
+        metric=f"{_SUMS}:FrechetDistanceDinoV2",
+        roles=frozenset({"quality"}),
+        log_scale=True,
+        bounds=(0, None),
+        extractors="dinov2-",
+        explanation=(
+            "The formula of FID with features of DINOv2 (Stein et al. 2023, who propose ViT-L/14 and find it closer to "
+            "people's judgement than Inception's). Given under DINOv2 alone, where `fid` is the same number."
+        ),
+    ),
+)
+MEASURES.register(
+    "clip_mmd",
+    Measure(
+        title="CLIP MMD",
+        lower_is_better=True,
+        description="maximum mean discrepancy of CLIP features, times 1,000",
+        metric=f"{_SAMPLED}:ClipDistance",
+        roles=frozenset({"quality"}),
+        extractors="clip-",
+        explanation=(
+            "1,000 times the squared maximum mean discrepancy of CLIP features of unit length under a Gaussian kernel "
+            "of width 10, without bias: it can fall below 0 by chance. Kernel and scale are those of CMMD (Jayasumana "
+            "et al. 2024), which takes ViT-L/14 at 336 pixels and a biased estimate: another number and name."
         ),
     ),
 )

@@ -59,7 +59,10 @@ def measure_checks(entry: Measure, name: str, _data: DataRoot) -> Iterator[tuple
         held_out = torch.randint(0, 256, (200, 1, 4, 4), generator=source, dtype=torch.uint8)
         reference = compute(real, held_out, "train", Fixed())
         fake = torch.rand(120, 10, generator=source, dtype=torch.float64) * 255
-        return MeasureSetup(reference=reference, samples=120, logits=4, seed=0), fake[:, :6], fake[:, 6:]
+        given = MeasureSetup(
+            reference=reference, samples=120, logits=4, seed=0, extractor=entry.extractors or Fixed.name
+        )
+        return given, fake[:, :6], fake[:, 6:]
 
     def scores() -> None:
         from pkgutil import resolve_name

@@ -138,9 +138,11 @@ class Evaluator:
         collections = []
         for extractor in self.extractors:
             reference = self.references[extractor.name]
-            if extractor.name != self.class_extractor:
+            if extractor.name != self.class_extractor or not extractor.classes:
                 reference = replace(reference, classes=None)
-            setup = MeasureSetup(reference=reference, samples=count, logits=extractor.classes, seed=seed)
+            setup = MeasureSetup(
+                reference=reference, samples=count, logits=extractor.classes, seed=seed, extractor=extractor.name
+            )
             collections.append((extractor, reference, MetricSet(setup)))
         with full_precision():
             for chunk in images:

@@ -20,8 +20,8 @@ from gan_bench.core.registry import Registry
 from gan_bench.core.sources import calling
 from gan_bench.metrics.classifiers import CifarNet, LeNet28
 from gan_bench.metrics.features import Extractor, Features
-from gan_bench.metrics.inception import Inception, weights_path
 from gan_bench.metrics.natural import Natural
+from gan_bench.metrics.published import INCEPTION, NETWORKS, WeightsFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,17 @@ class ExtractorEntry:
         description: One line for people.
         channels: Channels for which ``auto`` takes it, or None.
         load: Loads it onto a device.
+        slow: Whether a CPU needs minutes for a thousand images.
+        weights: The published file that it needs, or None.
+        extra: The extra of gan_bench that it needs, or None.
     """
 
     description: str
     channels: int | None
     load: Callable[[torch.device], Extractor]
+    slow: bool = False
+    weights: WeightsFile | None = None
+    extra: str | None = None
 
 
 EXTRACTORS: Registry[ExtractorEntry] = Registry("extractor", "extractors", ExtractorEntry)
@@ -151,7 +157,7 @@ def resolve(names: tuple[str, ...], channels: int, device: torch.device) -> tupl
     if names != ("auto",):
         return tuple(name for name in names if EXTRACTORS[name])
     shipped = [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == channels]
-    inception = ["inception"] if device.type == "cuda" and weights_path() is not None else []
+    inception = ["inception"] if device.type == "cuda" and INCEPTION.weights.path() is not None else []
     return (*shipped, *inception)
 
 
@@ -172,19 +178,24 @@ EXTRACTORS.register(
     ),
 )
 EXTRACTORS.register(
-    "inception",
-    ExtractorEntry(
-        description="TensorFlow-compatible Inception-v3, 2048 features, weights fetched or $GAN_BENCH_INCEPTION",
-        channels=None,
-        load=Inception,
-    ),
-)
-EXTRACTORS.register(
     "efficientnet-lite0",
     ExtractorEntry(
         description="EfficientNet-Lite0 of ImageNet, 1280 features, weights with gan_bench[natural]",
         channels=None,
         load=Natural,
+        extra="natural",
     ),
 )
+for _line, _network in NETWORKS:
+    EXTRACTORS.register(
+        _network.weights.extractor,
+        ExtractorEntry(
+            description=f"{_line}, weights fetched or ${_network.weights.variable}",
+            channels=None,
+            load=_network.load,
+            slow=True,
+            weights=_network.weights,
+            extra=_network.extra,
+        ),
+    )
 EXTRACTORS.close_shipped()

@@ -17,7 +17,7 @@ class Features:
 
     Attributes:
         features: (N, D) float.
-        logits: (N, classes) float.
+        logits: (N, classes) float; (N, 0) of a network that knows no classes.
     """
 
     features: Tensor
@@ -31,7 +31,7 @@ class Extractor(Protocol):
         name: Name with its version, as scores carry it.
         sha256: Digest of the weights.
         feature_dim: Length of a feature.
-        classes: Number of classes of the logits.
+        classes: Number of classes of the logits, 0 where it knows none; it then has no inception score.
         device: Where it runs and its answers lie.
     """
 

@@ -158,7 +158,8 @@ def compute(
         progress(start / total)
         seen = extractor(chunk)
         add_to_sums(sums, outer, seen.features)
-        classes += torch.bincount(seen.logits.argmax(1), minlength=extractor.classes)
+        if extractor.classes:
+            classes += torch.bincount(seen.logits.argmax(1), minlength=extractor.classes)
         place = rank[start : start + len(chunk)]
         chosen = place < len(kept)
         kept[place[chosen].to(device)] = seen.features[chosen.to(device)].float()

@@ -25,7 +25,9 @@ from gan_bench.metrics.reference import MAX_PAIRWISE_FEATURES, Reference
 
 DIM, CLASSES, COUNT = 12, 5, 700
 SAMPLED = {"kid", "fid_inf", "sw2", "precision", "recall", "density", "coverage", "copies", "authentic"}
-PATHS = sorted({measure.metric for measure in MEASURES.values()})
+PATHS = {measure.metric: measure.extractors or "recorded" for measure in MEASURES.values()}
+"""The class of every measure, with an extractor that it is given under."""
+ANYWHERE = {name for name, measure in MEASURES.items() if measure.extractors is None}
 
 
 def seen(count=COUNT, seed=0, scale=1.0):
@@ -46,13 +48,14 @@ def real(count=900):
     )
 
 
-def setup(samples=COUNT, reference=None, seed=3):
-    return MeasureSetup(reference=reference or real(), samples=samples, logits=CLASSES, seed=seed)
+def setup(samples=COUNT, reference=None, seed=3, extractor="recorded"):
+    given = reference or real()
+    return MeasureSetup(reference=given, samples=samples, logits=CLASSES, seed=seed, extractor=extractor)
 
 
 @pytest.fixture(params=PATHS)
 def metric(request) -> FeatureMetric:
-    return resolve_name(request.param)(setup())
+    return resolve_name(request.param)(setup(extractor=PATHS[request.param]))
 
 
 def feed(metric, features, logits, size=COUNT):
@@ -68,7 +71,9 @@ def states(metric):
 
 def test_every_measure_is_given_by_its_class():
     for name, measure in MEASURES.items():
-        assert name in resolve_name(measure.metric)(setup()).gives
+        made = resolve_name(measure.metric)
+        assert name in made(setup(extractor=measure.extractors or "recorded")).gives
+        assert (name in made(setup()).gives) == (measure.extractors is None)
 
 
 def test_roles_list_measures_in_the_order_of_registration():
@@ -83,6 +88,8 @@ def test_roles_list_measures_in_the_order_of_registration():
         "density",
         "coverage",
         "sw2",
+        "fd_dinov2",
+        "clip_mmd",
     )
     assert measures_with("health") == ("classes", "class_kl", "copies", "authentic", "collapsed")
     assert measures_with("compared") == ("fid", "kid", "is")
@@ -252,9 +259,9 @@ def test_kept_is_of_the_sampled_measures_alone(bad):
     assert {s.kept for s in few.values()} == {None}
     many = replace(reference, moments=replace(reference.moments, count=MAX_PAIRWISE_FEATURES + 1))
     found = score(bad=bad, reference=many)
-    assert set(found) == set(MEASURES)
+    assert set(found) == ANYWHERE
     assert {name: s.kept for name, s in found.items()} == {
-        name: MAX_PAIRWISE_FEATURES if name in SAMPLED else None for name in MEASURES
+        name: MAX_PAIRWISE_FEATURES if name in SAMPLED else None for name in ANYWHERE
     }
     exact = replace(reference, moments=replace(reference.moments, count=MAX_PAIRWISE_FEATURES))
     assert {s.kept for s in score(reference=exact).values()} == {None}
@@ -270,7 +277,7 @@ def test_features_that_are_not_finite_have_a_note_and_no_value():
 @pytest.mark.parametrize("bad", [None, math.nan])
 def test_what_the_reference_does_not_allow_is_left_out(bad):
     neighbours = {"precision", "recall", "density", "coverage", "copies", "authentic"}
-    full, sampled_only = set(MEASURES), {"kid", "sw2", *neighbours}
+    full, sampled_only = ANYWHERE, {"kid", "sw2", *neighbours}
     of_classes = {"classes", "class_kl", "collapsed"}
     moments_only = Reference("npz", real().moments)
     assert set(score(bad=bad, reference=moments_only)) == full - sampled_only - of_classes

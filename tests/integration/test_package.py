@@ -63,7 +63,7 @@ def test_its_metadata_say_what_it_is(wheel):
     assert metadata["License-Expression"] == "MIT"
     assert f"## {metadata['Version']}" in (ROOT / "CHANGELOG.md").read_text()
     assert {"LICENSE", "gan_bench/report/page/vendor/LICENSE-uplot"} <= set(metadata.get_all("License-File"))
-    extras = {"dev", "hub", "kaggle", "natural", "ray", "tensorboard", "wandb"}
+    extras = {"dev", "dinov2", "hub", "kaggle", "natural", "ray", "tensorboard", "wandb"}
     assert set(metadata.get_all("Provides-Extra")) == extras
     assert "Two commands" in metadata.get_payload()
 

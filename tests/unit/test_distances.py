@@ -19,6 +19,7 @@ from gan_bench.metrics.distances import (
     covered_classes,
     frechet_at_infinity,
     frechet_distance,
+    gaussian_distance,
     kernel_distance,
     moments_of,
     moments_of_sums,
@@ -153,6 +154,34 @@ def test_kernel_distance_equals_torch_fidelity():
     )  # fmt: skip
     ours, _ = kernel_distance(x, y)
     assert ours == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-9)
+
+
+def unit(x):
+    return x / x.norm(dim=1, keepdim=True)
+
+
+@pytest.mark.parametrize("width", [0.5, 10.0])
+def test_gaussian_distance_equals_torch_fidelity(width):
+    from torch_fidelity.metric_kid import kernel_rbf, mmd2
+
+    x, y = unit(features(60, 8, 1)), unit(features(60, 8, 2, shift=1.0))
+    kernels = [kernel_rbf(a.numpy(), b.numpy(), kid_kernel_rbf_sigma=width) for a, b in ((x, x), (x, y), (y, y))]
+    assert gaussian_distance(3 * x, y / 7, width) == pytest.approx(mmd2(*kernels), rel=1e-6, abs=1e-12)
+
+
+def test_gaussian_distance_depends_neither_on_order_nor_on_rows_and_is_unbiased():
+    x, y = features(70, 8, 1), features(50, 8, 2, shift=1.0)
+    whole = gaussian_distance(x, y)
+    assert whole > 0
+    assert gaussian_distance(x.flip(0), y, rows=7) == pytest.approx(whole, rel=1e-9)
+    draws = [torch.randn(2, 60, 8, generator=torch.Generator().manual_seed(s)) for s in range(80)]
+    null = torch.tensor([gaussian_distance(a, b) for a, b in draws])
+    assert (null < 0).any()
+    assert abs(float(null.mean())) < 4 * float(null.std()) / 80**0.5
+    with pytest.raises(ValueError, match="at least 2"):
+        gaussian_distance(x[:1], y)
+    with pytest.raises(NotFiniteError):
+        gaussian_distance(x * torch.nan, y)
 
 
 def test_kernel_distance_equals_torchmetrics():

@@ -19,10 +19,9 @@ from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.cache import cache_folder
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data.datasets import ImageSet, load
-from gan_bench.metrics import inception
 from gan_bench.metrics import reference as reference_module
 from gan_bench.metrics.evaluator import Evaluator, sample_grid, to_uint8
-from gan_bench.metrics.extractors import EXTRACTORS, resolve
+from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.reference import compute, export_moments, import_moments, reference
 from gan_bench.training.fast.engine import make_step
 from gan_bench.training.state import TrainState
@@ -52,7 +51,7 @@ def values(scores):
 
 def test_every_registered_measure_is_scored(evaluator, digits):
     found = evaluator.score_images(digits[1].images)
-    assert {score.metric for score in found} == set(MEASURES)
+    assert {score.metric for score in found} == {name for name, each in MEASURES.items() if each.extractors is None}
     assert all(score.value is not None for score in found)
     few = evaluator.score_images(digits[1].images, 200)
     assert {s.metric: s.note for s in few if s.value is None} == {"fid_inf": "needs 256 generated images"}
@@ -64,7 +63,7 @@ def test_real_before_noise_for_every_measure(evaluator, digits):
     noise = torch.randint(0, 256, (359, 1, 28, 28), generator=generator, dtype=torch.uint8)
     noise = values(evaluator.score([noise], 359))
     for name, measure in MEASURES.items():
-        if name in ("fid_inf", "copies", "authentic"):  # noise copies nothing
+        if name in ("fid_inf", "copies", "authentic") or measure.extractors:  # noise copies nothing
             continue
         assert (real[name] < noise[name]) == measure.lower_is_better, name
 
@@ -232,110 +231,6 @@ def _packed_badly(path):
     for i in range(60, 80):
         content[i] ^= 0xFF
     return bytes(content)
-
-
-# ------------------------------------------------------------------------------------------- Inception
-
-
-@pytest.fixture(scope="module")
-def random_weights(tmp_path_factory):
-    """A file with Inception's 566 keys and random values, and its SHA-256."""
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    build = FeatureExtractorInceptionV3.__init__.__globals__
-    original, build["load_state_dict_from_url"] = build["load_state_dict_from_url"], lambda *_, **__: {}
-    plain_load = FeatureExtractorInceptionV3.load_state_dict
-    FeatureExtractorInceptionV3.load_state_dict = lambda self, state: None
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"])
-    finally:
-        build["load_state_dict_from_url"] = original
-        FeatureExtractorInceptionV3.load_state_dict = plain_load
-    state = network.state_dict()
-    assert len(state) == 566
-    path = tmp_path_factory.mktemp("weights") / inception.WEIGHTS_FILE
-    torch.save(state, path)
-    return path, hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def test_inception_loads_and_equals_torch_fidelity(random_weights, monkeypatch):
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    path, digest = random_weights
-    monkeypatch.setenv(inception.VARIABLE, str(path))
-    monkeypatch.setattr(inception, "SHA256_HEAD", digest[:8])
-    extractor = EXTRACTORS["inception"].load(CPU)
-    assert extractor.sha256 == digest
-    grey = torch.randint(0, 256, (2, 1, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    seen = extractor(grey)
-    theirs = FeatureExtractorInceptionV3("x", ["2048", "logits_unbiased"], str(path))
-    features, logits = theirs(grey.expand(-1, 3, -1, -1))
-    assert seen.features.shape == (2, 2048)
-    assert seen.logits.shape == (2, 1008)
-    assert torch.equal(seen.features, features)
-    assert torch.equal(seen.logits, logits)
-
-
-def test_inception_with_the_wrong_file(random_weights, monkeypatch):
-    monkeypatch.setenv(inception.VARIABLE, str(random_weights[0]))
-    with pytest.raises(DataError, match="its SHA-256 begins with"):
-        EXTRACTORS["inception"].load(CPU)
-
-
-def test_inception_with_a_truncated_file(random_weights, monkeypatch, tmp_path):
-    broken = tmp_path / "w.pth"
-    broken.write_bytes(random_weights[0].read_bytes()[:-1000])
-    monkeypatch.setenv(inception.VARIABLE, str(broken))
-    with pytest.raises(DataError, match="its SHA-256 begins with"):
-        EXTRACTORS["inception"].load(CPU)
-    monkeypatch.setattr(inception, "SHA256_HEAD", hashlib.sha256(broken.read_bytes()).hexdigest()[:8])
-    with pytest.raises(DataError, match="does not hold plain tensors"):
-        EXTRACTORS["inception"].load(CPU)
-
-
-def test_inception_never_runs_code_from_its_file(monkeypatch, tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return (Path.touch, (tmp_path / "ran",))
-
-    path = tmp_path / "w.pth"
-    torch.save({"a": Evil()}, path)
-    monkeypatch.setenv(inception.VARIABLE, str(path))
-    monkeypatch.setattr(inception, "SHA256_HEAD", hashlib.sha256(path.read_bytes()).hexdigest()[:8])
-    with pytest.raises(DataError, match="does not hold plain tensors"):
-        EXTRACTORS["inception"].load(CPU)
-    assert not (tmp_path / "ran").exists()
-
-
-def test_inception_with_other_keys(monkeypatch, tmp_path):
-    path = tmp_path / "w.pth"
-    torch.save({"a": torch.zeros(1)}, path)
-    monkeypatch.setenv(inception.VARIABLE, str(path))
-    monkeypatch.setattr(inception, "SHA256_HEAD", hashlib.sha256(path.read_bytes()).hexdigest()[:8])
-    with pytest.raises(DataError, match="does not fit Inception-v3"):
-        EXTRACTORS["inception"].load(CPU)
-
-
-def test_inception_without_a_file(monkeypatch, tmp_path):
-    monkeypatch.delenv(inception.VARIABLE, raising=False)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(inception, "WEIGHTS_URL", "http://127.0.0.1:9/none")
-    with pytest.raises(DataError, match="cannot be downloaded.*--extractor lenet-mnist-v1"):
-        EXTRACTORS["inception"].load(CPU)
-    monkeypatch.setenv(inception.VARIABLE, str(tmp_path / "none.pth"))
-    with pytest.raises(DataError, match="cannot be read"):
-        EXTRACTORS["inception"].load(CPU)
-
-
-def test_auto_takes_inception_only_with_weights_and_a_gpu(monkeypatch, random_weights):
-    monkeypatch.setenv(inception.VARIABLE, str(random_weights[0]))
-    assert resolve(("auto",), 1, CPU) == ("lenet-mnist-v1",)
-    assert resolve(("auto",), 1, torch.device("cuda")) == ("lenet-mnist-v1", "inception")
-    monkeypatch.delenv(inception.VARIABLE)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: "/nonexistent")
-    assert resolve(("auto",), 3, torch.device("cuda")) == ("cifar-v1",)
 
 
 def test_sorted_images_are_shuffled_before_blocks_and_splits(evaluator, digits):

@@ -13,6 +13,7 @@ from gan_bench.core.preparing import tell
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.metrics.evaluator import Evaluator
+from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.reference import compute
 from gan_bench.randomness import generator_for, shuffled
 from gan_bench.records.record import Score
@@ -41,7 +42,7 @@ def real_baselines(trials: tuple[Trial, ...], context: RunContext) -> list[Basel
             count, what = min(len(held_out.images), config.evaluation.samples), "held-out images"
             evaluator = context.evaluator(config)
             found = evaluator.score_images(held_out.images, count)
-            if context.device.type == "cuda" or all(e.name != "inception" for e in evaluator.extractors):
+            if context.device.type == "cuda" or not any(EXTRACTORS[each.name].slow for each in evaluator.extractors):
                 found = _with_resampling_sd(found, held_out.images, count, evaluator)
         else:
             count, found = _halves(config, context)

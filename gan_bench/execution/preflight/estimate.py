@@ -17,6 +17,7 @@ from gan_bench.core.preparing import tell
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.workers.scheduler import group_trials, shape_key
 from gan_bench.metrics.evaluator import generated_chunks
+from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.reference import CHUNK
 from gan_bench.training.draws import steps_per_epoch
 from gan_bench.training.fast.engine import FastEngine
@@ -239,7 +240,7 @@ def _seconds_per_image(config: TrialConfig, context: RunContext) -> float:
     their way through it are timed, which is most of it.
     """
     generator, extractors = context.engine(config).state.generator, context.extractors(config)
-    slow = context.device.type == "cpu" and any(extractor.name == "inception" for extractor in extractors)
+    slow = context.device.type == "cpu" and any(EXTRACTORS[extractor.name].slow for extractor in extractors)
     if slow or not context.has_references(config):
         started = time.perf_counter()
         for images in generated_chunks(generator, config, CHUNK, "calibration"):

@@ -29,14 +29,16 @@ class MeasureSetup:
     Attributes:
         reference: Statistics of the real images; without ``classes`` unless the extractor knows the dataset's classes.
         samples: Number of generated images that will come, at least 2.
-        logits: Number of classes of the extractor.
+        logits: Number of classes of the extractor, 0 where it knows none.
         seed: Seed of the metric's own draws.
+        extractor: Name of the extractor.
     """
 
     reference: Reference
     samples: int
     logits: int
     seed: int
+    extractor: str = ""
 
     @property
     def feature_dim(self) -> int:

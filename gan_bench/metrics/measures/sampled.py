@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gan_bench.metrics.distances import (
     frechet_at_infinity,
+    gaussian_distance,
     kernel_distance,
     random_directions,
     sliced_wasserstein,
@@ -56,6 +57,21 @@ class KernelDistance(FeatureSample):
         assert self.reference.features is not None  # noqa: S101 - `gives` looked
         value, error = kernel_distance(self.sample(), self.reference.features)
         return {"kid": Estimate(value, None if math.isnan(error) else error)}
+
+
+class ClipDistance(FeatureSample):
+    """Maximum mean discrepancy of CLIP features with a Gaussian kernel, times 1,000 (after Jayasumana et al. 2024)."""
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """``clip_mmd``, under CLIP alone, where features of real images are known."""
+        known = self.reference.features is not None and self.setup.extractor.startswith("clip-")
+        return ("clip_mmd",) if known else ()
+
+    def compute(self) -> dict[str, Estimate]:
+        """Return ``clip_mmd``; it is unbiased, so it may be negative."""
+        assert self.reference.features is not None  # noqa: S101 - `gives` looked
+        return {"clip_mmd": Estimate(1000 * gaussian_distance(self.sample(), self.reference.features))}
 
 
 class FrechetDistanceAtInfinity(FeatureSample):

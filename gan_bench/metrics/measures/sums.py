@@ -25,7 +25,6 @@ class FrechetDistance(FeatureMetric):
     count: Tensor
     total: Tensor
     outer: Tensor
-    gives = ("fid",)
 
     def __init__(self, setup: MeasureSetup) -> None:
         super().__init__(setup)
@@ -33,6 +32,11 @@ class FrechetDistance(FeatureMetric):
         self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("total", torch.zeros(dim, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("outer", torch.zeros(dim, dim, dtype=torch.float64), dist_reduce_fx="sum")
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """``fid``, always."""
+        return ("fid",)
 
     def update(self, features: Tensor, logits: Tensor) -> None:
         """Add (N, D) features to their first and second moments."""
@@ -46,13 +50,25 @@ class FrechetDistance(FeatureMetric):
         return {"fid": Estimate(frechet_distance(moments, self.reference.moments), None, few)}
 
 
+class FrechetDistanceDinoV2(FrechetDistance):
+    """The same distance under its own name, for features of DINOv2 (Stein et al. 2023)."""
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """``fd_dinov2``, under DINOv2 alone."""
+        return ("fd_dinov2",) if self.setup.extractor.startswith("dinov2-") else ()
+
+    def compute(self) -> dict[str, Estimate]:
+        """Return ``fd_dinov2``, at least 0; with a note where the covariance cannot have full rank."""
+        return {"fd_dinov2": super().compute()["fid"]}
+
+
 class InceptionScore(FeatureMetric):
     """Inception score (Salimans et al. 2016) over consecutive, nearly equal splits; no logits are stored."""
 
     count: Tensor
     probabilities: Tensor
     negentropy: Tensor
-    gives = ("is",)
 
     def __init__(self, setup: MeasureSetup, splits: int = SPLITS) -> None:
         super().__init__(setup)
@@ -60,6 +76,11 @@ class InceptionScore(FeatureMetric):
         self.add_state("count", torch.zeros((), dtype=torch.float64))
         self.add_state("probabilities", torch.zeros(self.splits, setup.logits, dtype=torch.float64))
         self.add_state("negentropy", torch.zeros(self.splits, dtype=torch.float64))
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """``is``, where the extractor knows classes."""
+        return ("is",) if self.setup.logits else ()
 
     def update(self, features: Tensor, logits: Tensor) -> None:
         """Add (N, classes) logits of the next N images to the splits they fall into."""

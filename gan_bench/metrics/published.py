@@ -1,0 +1,323 @@
+"""Extractors whose weights somebody published: which file it is, how it is had and checked, and features from it.
+
+Graphs and resizes are those of torch-fidelity (Obukhov et al.), for whose Inception-v3 the literature's FID, KID and IS
+are defined (Heusel et al. 2017); DINOv2 is built in ``dinov2``. A file is read only when its SHA-256 is that of the
+published one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gan_bench.core.errors import DataError
+from gan_bench.core.text import at_home
+from gan_bench.metrics.features import Features
+
+PART = 50
+"""Images of 224x224 in one pass: 500 of them would take gigabytes in VGG16 and DINOv2."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsFile:
+    """A published file of weights.
+
+    Attributes:
+        extractor: Name of the extractor that needs it.
+        file: Its name.
+        url: Where it is fetched from.
+        sha256: Its SHA-256, or as many leading digits as its publisher gives.
+        megabytes: Its size.
+    """
+
+    extractor: str
+    file: str
+    url: str
+    sha256: str
+    megabytes: int
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that names a file at hand."""
+        return f"GAN_BENCH_{self.extractor.upper().replace('-', '_')}"
+
+    def path(self) -> Path | None:
+        """Return where the file lies: where the environment variable says, else in torch's hub cache, else None."""
+        given = os.environ.get(self.variable)
+        if given:
+            return Path(at_home(given))
+        cached = self._cached()
+        return cached if cached.exists() else None
+
+    def state(self) -> str:
+        """Say where the file is, for ``gan-bench doctor``."""
+        found = self.path()
+        if found and not found.is_file():
+            return f"weights {found} do not exist; set ${self.variable} to {self.file}"
+        return f"weights {found}" if found else f"weights ({self.megabytes} MB) are fetched when it is first named"
+
+    def _cached(self) -> Path:
+        return Path(torch.hub.get_dir()) / "checkpoints" / self.file
+
+    def _fetch(self) -> Path:
+        """Fetch the file into torch's hub cache; nothing but the file is fetched, and nothing of it is run.
+
+        Raises:
+            DataError: It cannot be had, or is another file.
+        """
+        path = self._cached()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(self.url, str(path), hash_prefix=self.sha256, progress=sys.stderr.isatty())
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"the weights of the extractor {self.extractor} cannot be downloaded ({error}); put {self.file} "
+                f"somewhere and set ${self.variable} to it, or choose a shipped extractor with --extractor "
+                "lenet-mnist-v1 or cifar-v1"
+            ) from None
+        return path
+
+    def read(self) -> tuple[bytes, str]:
+        """Return the published file's content and its whole SHA-256; it is fetched where it is not at hand.
+
+        Raises:
+            DataError: It cannot be had or read, or is another file.
+        """
+        path = self.path() or self._fetch()
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DataError(
+                f"the weights {path} of the extractor {self.extractor} cannot be read ({error.strerror}); set "
+                f"${self.variable} to {self.file}"
+            ) from None
+        digest = hashlib.sha256(data).hexdigest()
+        if not digest.startswith(self.sha256):
+            raise DataError(
+                f"{path} is not {self.file} (its SHA-256 begins with {digest[:8]}, not {self.sha256[:8]}); get it from "
+                f"{self.url} and set ${self.variable} to it"
+            )
+        return data, digest
+
+    def tensors(self) -> tuple[dict[str, Tensor], str]:
+        """Return the tensors of the file by key, and its SHA-256; nothing in the file is run.
+
+        Raises:
+            DataError: The file cannot be had, is another one, or holds something else.
+        """
+        data, digest = self.read()
+        try:
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
+            content = None
+        if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+            raise DataError(
+                f"{self.file} of the extractor {self.extractor} does not hold plain tensors; get {self.url}"
+            )
+        return content, digest
+
+    def unfit(self, error: Exception) -> DataError:
+        """Return the error of a file with the right digest whose tensors do not fit the network."""
+        return DataError(
+            f"{self.file} does not fit the extractor {self.extractor} ({str(error).splitlines()[0]}); "
+            f"get it again from {self.url}"
+        )
+
+
+Build = Callable[[WeightsFile], tuple[nn.Module, str]]
+"""Makes the network of a file, and says the file's SHA-256. From (N, 3, H, W) uint8 images the network makes (N, D)
+features, or features and (N, classes) logits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network with published weights.
+
+    Attributes:
+        weights: Its file.
+        feature_dim: Length of a feature.
+        classes: Number of classes of its logits, 0 where it gives none.
+        part: Images in one pass, or None for as many as come.
+        build: Makes it.
+        extra: The extra of gan_bench that it needs, or None.
+    """
+
+    weights: WeightsFile
+    feature_dim: int
+    classes: int = 0
+    part: int | None = PART
+    build: Build
+    extra: str | None = None
+
+    def load(self, device: torch.device) -> PublishedExtractor:
+        """Load it onto a device.
+
+        Raises:
+            DataError: Its weights cannot be had or are not the right ones, or a package that it needs is missing.
+        """
+        return PublishedExtractor(self, device)
+
+
+class PublishedExtractor:
+    """A network with published weights as a feature extractor, in float32.
+
+    Args:
+        network: Which one.
+        device: Where it runs.
+
+    Raises:
+        DataError: Its weights cannot be had or are not the right ones, or a package that it needs is missing.
+    """
+
+    def __init__(self, network: Network, device: torch.device) -> None:
+        self.name, self.feature_dim, self.classes = network.weights.extractor, network.feature_dim, network.classes
+        built, self.sha256 = network.build(network.weights)
+        self._network, self._part, self.device = built.eval().requires_grad_(False).to(device), network.part, device
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Features:
+        """Extract from uint8 images of any size, grey or colour; resized as the network's publishers do."""
+        colour = images.to(self.device)
+        if colour.shape[1] == 1:
+            colour = colour.expand(-1, 3, -1, -1)
+        seen = [self._network(part) for part in torch.split(colour, self._part or max(len(colour), 1))]
+        features = torch.cat([each[0] for each in seen])
+        logits = torch.cat([each[1] for each in seen]) if self.classes else features.new_zeros(len(features), 0)
+        return Features(features, logits)
+
+
+def _inception(weights: WeightsFile) -> tuple[nn.Module, str]:
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    tensors, digest = weights.tensors()
+    return _of_tensors(weights, tensors, FeatureExtractorInceptionV3, ["2048", "logits_unbiased"]), digest
+
+
+def _vgg16(weights: WeightsFile) -> tuple[nn.Module, str]:
+    from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
+
+    tensors, digest = weights.tensors()
+    return _of_tensors(weights, tensors, FeatureExtractorVGG16, ["fc2_relu"]), digest
+
+
+def _of_tensors(
+    weights: WeightsFile, tensors: dict[str, Tensor], graph: Callable[..., nn.Module], features: list[str]
+) -> nn.Module:
+    """Build a graph of torch-fidelity. It insists on reading a file, so it gets our own copy of the checked tensors."""
+    copy = io.BytesIO()
+    torch.save(tensors, copy)
+    copy.seek(0)
+    try:
+        with torch.random.fork_rng(devices=[]):  # its constructor draws weights before it reads the file
+            return graph(weights.extractor, features, copy)
+    except RuntimeError as error:
+        raise weights.unfit(error) from None
+
+
+def _clip(weights: WeightsFile) -> tuple[nn.Module, str]:
+    """Build CLIP's image half. Its file is TorchScript, which is code, so it is read only with the published digest."""
+    from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP
+
+    data, digest = weights.read()
+    try:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*torch.jit.load", category=FutureWarning)
+            built: nn.Module = FeatureExtractorCLIP(weights.extractor, ["clip"], io.BytesIO(data))
+    except (RuntimeError, KeyError) as error:
+        raise weights.unfit(error) from None
+    return built, digest
+
+
+def _dinov2(weights: WeightsFile) -> tuple[nn.Module, str]:
+    from gan_bench.metrics.dinov2 import DinoV2
+
+    tensors, digest = weights.tensors()
+    try:
+        return DinoV2(weights.extractor, tensors), digest
+    except (RuntimeError, KeyError) as error:
+        raise weights.unfit(error) from None
+
+
+def _dinov2_network(size: str, feature_dim: int, sha256: str, megabytes: int) -> Network:
+    file = f"dinov2_vit{size}14_pretrain.pth"
+    weights = WeightsFile(
+        extractor=f"dinov2-vit-{size}-14",
+        file=file,
+        url=f"https://dl.fbaipublicfiles.com/dinov2/dinov2_vit{size}14/{file}",
+        sha256=sha256,
+        megabytes=megabytes,
+    )
+    return Network(weights=weights, feature_dim=feature_dim, build=_dinov2, extra="dinov2")
+
+
+_CLIP_SHA256 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
+
+INCEPTION = Network(
+    weights=WeightsFile(
+        extractor="inception",
+        file="weights-inception-2015-12-05-6726825d.pth",
+        url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+        sha256="6726825d",
+        megabytes=95,
+    ),
+    feature_dim=2048,
+    classes=1008,
+    part=None,  # its features have been of whole chunks since the first version
+    build=_inception,
+)
+NETWORKS: tuple[tuple[str, Network], ...] = (
+    ("TensorFlow-compatible Inception-v3, 2048 features", INCEPTION),
+    (
+        "VGG16 of ImageNet, 4096 features",
+        Network(
+            weights=WeightsFile(
+                extractor="vgg16",
+                file="vgg16-397923af.pth",
+                url="https://download.pytorch.org/models/vgg16-397923af.pth",
+                sha256="397923af",
+                megabytes=528,
+            ),
+            feature_dim=4096,
+            build=_vgg16,
+        ),
+    ),
+    (
+        "CLIP ViT-B/32, 512 features",
+        Network(
+            weights=WeightsFile(
+                extractor="clip-vit-b-32",
+                file=f"clip-vit-b-32-{_CLIP_SHA256}.pt",
+                url=f"https://openaipublic.azureedge.net/clip/models/{_CLIP_SHA256}/ViT-B-32.pt",
+                sha256=_CLIP_SHA256,
+                megabytes=338,
+            ),
+            feature_dim=512,
+            build=_clip,
+        ),
+    ),
+    (
+        "DINOv2 ViT-S/14, 384 features, gan_bench[dinov2]",
+        _dinov2_network("s", 384, "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9", 84),
+    ),
+    (
+        "DINOv2 ViT-B/14, 768 features, gan_bench[dinov2]",
+        _dinov2_network("b", 768, "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73", 330),
+    ),
+    (
+        "DINOv2 ViT-L/14, 1024 features, gan_bench[dinov2]",
+        _dinov2_network("l", 1024, "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428", 1161),
+    ),
+)
+"""The networks with a line for people. DINOv2's digests are those that users of the files report: its authors publish
+none."""
