@@ -1,4 +1,4 @@
-"""The command line in processes of its own."""
+"""The command line in processes of their own: forked from a warm one where that is the same, else started."""
 
 from __future__ import annotations
 
@@ -7,15 +7,36 @@ import subprocess
 import sys
 import time
 
+from support import warm
+
 HANG = 1800
 """Seconds from which a test counts as hanging. Tests wait for events; below that, a machine may be as slow as it is."""
 
 
-def gan_bench(*arguments, **options):
-    """Run a command to its end."""
-    command = [sys.executable, "-m", "gan_bench", *map(str, arguments)]
+COLD = ("sync", "ui")
+"""Commands that import MLflow, whose threads no fork takes along."""
+
+
+def gan_bench(*arguments, cold=False, **options):
+    """Run a command to its end.
+
+    Args:
+        arguments: Of the command line.
+        cold: Whether the way Python starts matters, so that the process is started and not forked.
+        options: Of ``subprocess.run``; other ones than ``env``, ``cwd`` and ``timeout`` start the process as well.
+    """
+    return python_module("gan_bench", *arguments, cold=cold or str(arguments[0]) in COLD, **options)
+
+
+def python_module(module, *arguments, cold=False, **options):
+    """Run ``python -m MODULE`` to its end, as ``gan_bench`` does."""
+    words = [str(each) for each in arguments]
     # Named, as readline writes the width of a terminal into what processes inherit, past os.environ.
-    given = {"capture_output": True, "text": True, "timeout": HANG, "env": dict(os.environ), **options}
+    env = dict(options.pop("env", None) or os.environ)
+    if not cold and not set(options) - {"cwd", "timeout"} and "ray" not in words and warm.is_same_start(env):
+        return warm.run(module, words, env=env, **{"timeout": HANG, **options})
+    command = [sys.executable, "-m", module, *words]
+    given = {"capture_output": True, "text": True, "timeout": HANG, "env": env, **options}
     return subprocess.run(command, check=False, **given)
 
 

@@ -1,0 +1,221 @@
+"""Commands in processes that are forked from one which has imported what they import: seconds of start-up less each.
+
+``run`` behaves as ``subprocess.run`` with captured text does: a command has a process, a working folder, an
+environment, signals and random states of its own. Imports are all that it shares with others. Commands that depend on
+how Python starts (``PYTHON...`` variables) and those that import MLflow are not for it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import json
+import os
+import pkgutil
+import random
+import runpy
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+_COLD = ("gan_bench.tracking", "gan_bench.execution.cluster", "gan_bench.__main__", "gan_bench.report.__main__")
+"""Import MLflow or Ray, whose threads no fork survives, or run when they are imported."""
+_LAZY = ("torchmetrics", "scipy.stats", "matplotlib.backends.backend_svg", "sklearn.datasets", "safetensors.torch",
+         "torchvision.utils", "PIL.PngImagePlugin", "rich.progress")  # fmt: skip
+"""What modules of gan_bench import where they use it."""
+
+
+# ------------------------------------------------------------------------------------------- the server
+
+
+def _preload():
+    import gan_bench
+
+    for found in pkgutil.walk_packages(gan_bench.__path__, "gan_bench.", onerror=lambda _: None):
+        if not found.name.startswith(_COLD):
+            importlib.import_module(found.name)
+    for name in _LAZY:
+        importlib.import_module(name)
+
+
+def _receive(connection):
+    """Return a request and the two file descriptors that its output goes to."""
+    head, outputs, _, _ = socket.recv_fds(connection, 4, 2)
+    size, text = struct.unpack("!I", head)[0], b""
+    while len(text) < size:
+        text += connection.recv(size - len(text))
+    return json.loads(text), outputs
+
+
+def _become(request, outputs):
+    """Be the command of a request, for good."""
+    for number, action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGCHLD, signal.SIG_DFL)):
+        signal.signal(number, action)
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), 0)
+    for target, given in enumerate(outputs, start=1):
+        os.dup2(given, target)
+        os.close(given)
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.__stderr__ = open(2, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
+    os.environ.clear()
+    os.environ.update(request["env"])
+    time.tzset()
+    os.chdir(request["cwd"])
+    random.seed()
+    sys.modules["numpy"].random.seed()
+    sys.path[0] = str(Path.cwd())
+    sys.argv = ["", *request["arguments"]]
+    code = 1
+    try:
+        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        code = 0
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+        if isinstance(stop.code, str):
+            sys.stderr.write(f"{stop.code}\n")
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        threading._shutdown()  # as the interpreter does: threads that are no daemons end first
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
+def _supervise(connection):
+    """Fork the command, and answer with its exit status."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    request, outputs = _receive(connection)
+    pid = os.fork()
+    if not pid:
+        connection.close()
+        _become(request, outputs)
+    for given in outputs:
+        os.close(given)
+    connection.sendall(struct.pack("!i", pid))
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with suppress(OSError):
+        connection.sendall(struct.pack("!i", code))
+    os._exit(0)
+
+
+def serve(place):
+    """Answer requests until standard input ends."""
+    import gc
+
+    _preload()
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    assert threads == 1, f"{threads} threads run, and no fork takes them along"
+    gc.collect()
+    gc.freeze()  # collections in children need not copy what they never free
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(place)
+    listener.listen()
+    while True:
+        ready, _, _ = select.select([listener, sys.stdin], [], [])
+        if sys.stdin in ready:
+            os._exit(0)  # what was loaded has nothing to say at its end
+        connection, _ = listener.accept()
+        if not os.fork():
+            listener.close()
+            _supervise(connection)
+        connection.close()
+
+
+# ------------------------------------------------------------------------------------------- the client
+
+
+class _Server:
+    """The warm process of this test process, started with the first command."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="warm")
+        self.place = str(Path(self.folder.name) / "socket")
+        threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+        threads["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # of pyarrow, which pandas imports
+        self.env = {**_environ_at_start, **threads, "PYTHONPATH": os.pathsep.join(filter(None, _paths()))}
+        command = [sys.executable, "-c", "from support.warm import serve; import sys; serve(sys.argv[1])", self.place]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, env=self.env)
+        atexit.register(self.stop)
+        while not Path(self.place).exists():
+            assert self.process.poll() is None, "the warm process ended"
+            time.sleep(0.02)
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.folder.cleanup()
+
+
+_AT_START = ("PYTHON", "LANG", "LC_", "LD_", "OMP_", "MKL_", "OPENBLAS_", "CUDA", "TRITON", "TORCH", "ARROW", "JE_")
+"""Variables that Python or a library reads once, when it starts."""
+
+
+def is_same_start(env):
+    """True if a process with this environment would start as the warm one did."""
+
+    def read_at_start(variables):
+        return {name: value for name, value in variables.items() if name.startswith(_AT_START)}
+
+    return read_at_start(env) == read_at_start(_environ_at_start) and sys.platform == "linux"
+
+
+_environ_at_start = dict(os.environ)
+
+
+def _paths():
+    return [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+
+
+_server = None
+
+
+def run(module, arguments, *, cwd=None, env, timeout):
+    """Run ``python -m MODULE ARGUMENTS`` in a forked process.
+
+    Returns:
+        What ``subprocess.run`` returns, with text.
+    """
+    global _server  # noqa: PLW0603 - one a process
+    _server = _server or _Server()
+    request = {"module": module, "arguments": list(arguments), "cwd": str(cwd or Path.cwd()), "env": dict(env)}
+    text = json.dumps(request).encode()
+    pipes = [os.pipe(), os.pipe()]
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(_server.place)
+        socket.send_fds(connection, [struct.pack("!I", len(text))], [pipes[0][1], pipes[1][1]])
+        connection.sendall(text)
+        for _, written in pipes:
+            os.close(written)
+        found = ["", ""]
+
+        def read(index):
+            with os.fdopen(pipes[index][0], encoding="utf-8") as stream:
+                found[index] = stream.read()
+
+        readers = [threading.Thread(target=read, args=(index,), daemon=True) for index in range(2)]
+        for reader in readers:
+            reader.start()
+        pid = struct.unpack("!i", connection.recv(4))[0]
+        connection.settimeout(timeout)
+        try:
+            code = struct.unpack("!i", connection.recv(4))[0]
+        except TimeoutError:
+            os.kill(pid, signal.SIGKILL)
+            raise subprocess.TimeoutExpired([module, *arguments], timeout) from None
+        for reader in readers:
+            reader.join()
+    return subprocess.CompletedProcess([sys.executable, "-m", module, *arguments], code, *found)
