@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from support.needs import NEEDS
 
 from gan_bench.config.data_root import DataRoot
-from gan_bench.config.recipes import RECIPES
-from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.data import datasets  # noqa: F401 - with the imports below, every registry is there and filled
 from gan_bench.metrics import extractors  # noqa: F401
 from gan_bench.models import architectures, losses  # noqa: F401
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Skip a test whose machine lacks what its marker needs; where every change is tested, that fails."""
+    for name, need in NEEDS.items():
+        if item.get_closest_marker(name) and not need.found():
+            assert not (need.in_ci and os.environ.get("CI")), f"tests of {need.what} must run here, and {need.missing}"
+            pytest.skip(need.missing)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say in a line what this machine could not test."""
+    skipped = [report.keywords for report in terminalreporter.stats.get("skipped", ())]
+    counts = {name: sum(name in keywords for keywords in skipped) for name in NEEDS}
+    untested = [f"{NEEDS[name].what}: {count} ({NEEDS[name].missing})" for name, count in counts.items() if count]
+    if others := len(skipped) - sum(counts.values()):
+        untested.append(f"others: {others} (reasons above)")
+    if untested:
+        terminalreporter.write_line(f"Not tested on this machine: {'; '.join(untested)}")
+
 
 os.environ.setdefault("GAN_BENCH_NO_ESTIMATE", "1")
 """Runs of tests last seconds, and nobody reads how long they will take. Tests that are about the measurement set this
@@ -75,34 +94,3 @@ def stranger():
         assert not os.environ.get("CI"), "permissions are tested with a second user"
         pytest.skip("only root can be a second user")
     return as_stranger
-
-
-def config_of(recipe: str, **changes) -> TrialConfig:
-    """A trial of a recipe, small unless told otherwise."""
-    values = {
-        "suite": "test",
-        "suite_version": 1,
-        "recipe": recipe,
-        "seed": 0,
-        "profile": "full",
-        "evaluation": EvaluationConfig(epochs=(0,), samples=2),
-        **RECIPES[recipe].values(),
-    }
-    return TrialConfig(**{**values, **changes})
-
-
-def digits_trial(seed: int = 0, **changes) -> Trial:
-    """A fully connected trial on 300 digits, two epochs."""
-    small = {
-        "dataset": "digits",
-        "epochs": 2,
-        "train_limit": 300,
-        "log_every": 2,
-        "seed": seed,
-        "evaluation": EvaluationConfig(epochs=(0, 1, 2), samples=64, extractors=("lenet-mnist-v1",)),
-    }
-    return Trial(setting="mnist-mlp-z100,dataset=digits", config=config_of("mnist-mlp-z100", **{**small, **changes}))
-
-
-def reseed(trial: Trial, seed: int) -> Trial:
-    return replace(trial, config=replace(trial.config, seed=seed))

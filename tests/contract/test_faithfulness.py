@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import config_of
+from support.trials import config_of
 from torch import nn
 
 from gan_bench.training.draws import EpochDraws

@@ -11,41 +11,20 @@ from pkgutil import resolve_name
 import numpy as np
 import pytest
 import torch
+from support.scoring import CLASSES, COUNT, DIM, real, score, seen
 
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
-from gan_bench.metrics.distances import NotFiniteError, moments_of
-from gan_bench.metrics.evaluator import Evaluator
-from gan_bench.metrics.features import Features
+from gan_bench.metrics.distances import NotFiniteError
 from gan_bench.metrics.measures import sampled
 from gan_bench.metrics.measures.base import FeatureMetric, MeasureSetup, collect_metrics
 from gan_bench.metrics.measures.sampled import FrechetDistanceAtInfinity, KernelDistance
 from gan_bench.metrics.measures.sums import FrechetDistance, InceptionScore
-from gan_bench.metrics.neighbours import nearest_others
 from gan_bench.metrics.reference import MAX_PAIRWISE_FEATURES, Reference
 
-DIM, CLASSES, COUNT = 12, 5, 700
 SAMPLED = {"kid", "fid_inf", "sw2", "precision", "recall", "density", "coverage", "copies", "authentic"}
 PATHS = {measure.metric: measure.extractors or "recorded" for measure in MEASURES.values()}
 """The class of every measure, with an extractor that it is given under."""
 ANYWHERE = {name for name, measure in MEASURES.items() if measure.extractors is None}
-
-
-def seen(count=COUNT, seed=0, scale=1.0):
-    source = torch.Generator().manual_seed(seed)
-    features = torch.randn(count, DIM, generator=source).mul(scale).relu()
-    return features, torch.randn(count, CLASSES, generator=source) * 2
-
-
-def real(count=900):
-    features, logits = seen(count, seed=1, scale=1.2)
-    return Reference(
-        "train",
-        moments_of(features),
-        features,
-        nearest_others(features),
-        torch.bincount(logits.argmax(1), minlength=CLASSES),
-        copy_distance=1.0,
-    )
 
 
 def setup(samples=COUNT, reference=None, seed=3, extractor="recorded"):
@@ -230,27 +209,6 @@ def test_inception_score_needs_all_images():
 
 
 # ----------------------------------------------------------------------------------------------- evaluation
-
-
-class Recorded:
-    """An extractor whose images are the indices of recorded features."""
-
-    name, sha256, feature_dim, classes, device = "recorded", "0", DIM, CLASSES, torch.device("cpu")
-
-    def __init__(self, features, logits):
-        self.features, self.logits = features, logits
-
-    def __call__(self, images):
-        chosen = images.flatten().long()
-        return Features(self.features[chosen], self.logits[chosen])
-
-
-def score(count=200, *, bad=None, reference=None, class_extractor="recorded"):
-    features, logits = seen(count)
-    if bad is not None:
-        features[1, 2] = bad
-    evaluator = Evaluator([Recorded(features, logits)], {"recorded": reference or real()}, class_extractor)
-    return {s.metric: s for s in evaluator.score(torch.arange(count).view(-1, 1, 1, 1).split(64), count)}
 
 
 @pytest.mark.parametrize("bad", [None, math.nan, math.inf])

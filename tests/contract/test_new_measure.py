@@ -9,8 +9,8 @@ import zlib
 
 import pytest
 import torch
-from conftest import config_of, digits_trial
-from test_measures import score, seen
+from support.scoring import score, seen
+from support.trials import config_of, digits_trial
 
 from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.trial import EvaluationConfig, Trial

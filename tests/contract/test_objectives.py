@@ -8,8 +8,8 @@ import io
 
 import pytest
 import torch
-from conftest import config_of
 from support.engines import CPU, apart, engines, tensors, train, train_together
+from support.trials import config_of
 from torch import nn
 
 from gan_bench.config.trial import LATER_DEFAULTS

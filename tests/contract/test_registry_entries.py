@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import config_of
+from support.trials import config_of
 from torch import nn
 
 from gan_bench.config.data_root import DataRoot

@@ -28,6 +28,9 @@ evaluate: {{samples: 64, epochs: [{EPOCHS // 2}, {EPOCHS}], extractors: [lenet-m
 ENVIRONMENT = {**os.environ, "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
 
 
+pytestmark = pytest.mark.ray
+
+
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
     path = tmp_path_factory.mktemp("suite") / "far.yaml"

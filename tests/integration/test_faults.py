@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import digits_trial
 from support import runs
 from support.commands import HANG, gan_bench, wait_for
 from support.records import assert_whole, bits, edit
 from support.runs import stop_after
 from support.tracking import mlflow_runs
+from support.trials import digits_trial
 
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import EvaluationConfig

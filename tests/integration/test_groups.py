@@ -9,10 +9,10 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import digits_trial
 from support.commands import gan_bench, measuring
 from support.records import bits
 from support.runs import CPU, context
+from support.trials import digits_trial
 
 from gan_bench.config.data_root import DataRoot
 from gan_bench.execution.preflight.estimate import estimate

@@ -6,9 +6,9 @@ import os
 from dataclasses import replace
 
 import pytest
-from conftest import digits_trial
 from support.commands import gan_bench
 from support.records import edit
+from support.trials import digits_trial
 
 from gan_bench.config.trial import Trial
 from gan_bench.core.text import printable

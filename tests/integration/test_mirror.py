@@ -13,12 +13,12 @@ import threading
 import time
 
 import pytest
-from conftest import digits_trial
 from support.commands import HANG, gan_bench, wait_for
 from support.servers import free_port, mlflow_server
 from support.studies import write
 from support.suites import SMALL, train_small
 from support.tracking import tagged_runs
+from support.trials import digits_trial
 
 from gan_bench.config.design import Design
 from gan_bench.records.shared import write_plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import config_of
+from support.trials import config_of
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig, Trial

@@ -13,11 +13,11 @@ import warnings
 from contextlib import contextmanager
 
 import pytest
-from conftest import digits_trial
 from support.commands import HANG, gan_bench
 from support.records import bits
 from support.runs import context, run, stop_after
 from support.suites import SMALL, train_small
+from support.trials import digits_trial
 from typer.testing import CliRunner
 
 import gan_bench as gb

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import digits_trial
 from safetensors.torch import load_file
 from support.records import bits, edit
 from support.runs import CPU, context, run
+from support.trials import digits_trial
 
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import EvaluationConfig

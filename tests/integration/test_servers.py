@@ -78,6 +78,7 @@ def folders(trained, tmp_path):
     return [shutil.copytree(trained, tmp_path / name) for name in ("a", "b")]
 
 
+@pytest.mark.postgres
 def test_two_results_folders_share_a_server_with_postgresql(folders, tmp_path):
     with postgres() as database, mlflow_server(tmp_path / "server", backend=database) as (uri, _):
         environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}

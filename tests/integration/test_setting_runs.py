@@ -7,11 +7,11 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from conftest import digits_trial
 from mlflow import MlflowClient
 from scipy import stats
 from support.commands import gan_bench
 from support.studies import with_lr, write
+from support.trials import digits_trial
 
 from gan_bench.records.record import Status
 from gan_bench.records.shared import write_plan

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from conftest import config_of
 
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group.group import WARM_UP
 from gan_bench.training.state import TrainState
+from support.trials import config_of
 
 CPU = torch.device("cpu")
 BOTH = (ReferenceEngine, FastEngine)

@@ -12,9 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pytest
-
 from support.commands import wait_for
+from support.needs import postgres_program
 
 QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
@@ -67,14 +66,6 @@ def mlflow_server(folder, *, backend=None, port=None, arguments=(), environment=
         process.wait()
 
 
-def _postgres_program(name):
-    found = shutil.which(name) or next(iter(sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
-    if found is None:
-        assert not os.environ.get("CI"), "the mirror is tested with PostgreSQL, and it is not installed"
-        pytest.skip("PostgreSQL is not installed")
-    return str(found)
-
-
 @contextlib.contextmanager
 def postgres():
     """Run PostgreSQL in a folder of its own.
@@ -82,7 +73,7 @@ def postgres():
     Yields:
         The location of an empty database.
     """
-    initdb, program = _postgres_program("initdb"), _postgres_program("postgres")
+    initdb, program = postgres_program("initdb"), postgres_program("postgres")
     port, data = free_port(), Path(tempfile.mkdtemp(prefix="gan_bench-pg-"))
     as_other = []
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root, and others may not enter pytest's folders

@@ -11,6 +11,8 @@ from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Status, TrialRecord
+from gan_bench.report.build import build_report
+from support.trials import digits_trial
 
 
 def stored(trial, fid=None, status="done", reason=None, early=None, samples=100):
@@ -100,3 +102,28 @@ def write(
 def table(tables, part):
     (found,) = [t for t in tables if part in t.name]
     return found
+
+
+HOSTILE = {
+    "script": "<script>alert(1)</script><img src=x onerror=alert(2)>",
+    "end": "</script></bdi></table><svg onload=alert(3)>",
+    "latex": r"100%_$x^2 & #1 ~ \input{/etc/passwd} {a}",
+    "formula": '=cmd|"/c calc"!A1',
+    "rtl": "\u202eevil \u05d0\u05d1\u05d2",
+    "long": "x" * 200,
+    "markdown": "| [a](javascript:alert(4)) `b` |",
+}
+"""Names that are code somewhere."""
+
+
+def hostile_results(folder):
+    """Write records whose settings have hostile names, and their report."""
+    for i, name in enumerate(HOSTILE.values()):
+        for seed in range(2):
+            lr = 1e-4 * (i + 1)
+            trial = with_lr(digits_trial(seed), lr)
+            write(folder, replace(trial, setting=f"safe{i}"), 50.0 + i + seed, setting=name)
+    bad = with_lr(digits_trial(7), 5e-3)
+    write(folder, replace(bad, setting="bad"), 90.0, status=Status.DIVERGED)
+    build_report(folder)
+    return folder

@@ -6,8 +6,8 @@ import shlex
 from dataclasses import replace
 
 import pytest
-from conftest import digits_trial
 from support.studies import stored, table, with_lr
+from support.trials import digits_trial
 
 from gan_bench.core.text import matches
 from gan_bench.report.build import ReportTables

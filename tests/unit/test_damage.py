@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import digits_trial
 from support.commands import HANG
 from support.records import bits, edit
 from support.runs import context, run, stop_after
+from support.trials import digits_trial
 
 from gan_bench.core.errors import RecordError
 from gan_bench.execution.trial.claim import Policy, claim_and_run, state_of
@@ -282,7 +282,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
-from conftest import digits_trial
+from support.trials import digits_trial
 from gan_bench.records.shared import write_plan
 for seed in range(int(sys.argv[2]), int(sys.argv[2]) + 10):
     write_plan(Path(sys.argv[1]), "test", 1, [digits_trial(seed)])

@@ -6,8 +6,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from conftest import digits_trial, reseed
 from support.records import change
+from support.trials import digits_trial, reseed
 
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.design import Design

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
-from conftest import digits_trial
 from hypothesis import given
 from hypothesis import strategies as st
 from support.commands import HANG, wait_for
 from support.runs import stop_after
+from support.trials import digits_trial
 
 from gan_bench.core.errors import UserError
 from gan_bench.execution.cluster import connection, dispatcher, task
@@ -241,17 +241,22 @@ def test_a_broken_lock_is_a_new_one(tmp_path):
         assert lock.acquire() is None
 
 
+@pytest.mark.ray
 def test_a_task_waits_in_another_thread(monkeypatch):
     """Ray lends the CPU of a task whose own thread waits: three trials ran on two cores."""
-    ray = pytest.importorskip("ray")
+    import ray
+
     waited = []
     monkeypatch.setattr(ray, "get", lambda answer: (waited.append(threading.get_ident()), answer)[1])
     assert ask("answer") == "answer"
     assert waited != [threading.get_ident()]
 
 
+@pytest.mark.ray
 def test_a_task_that_loses_its_driver_for_a_moment_hears_it_again(monkeypatch):
-    ray, exceptions = pytest.importorskip("ray"), pytest.importorskip("ray.exceptions")
+    import ray
+    from ray import exceptions
+
     heard = []
 
     def get(_):
@@ -275,9 +280,9 @@ task._Process(types.SimpleNamespace(stopping=types.SimpleNamespace(remote=lambda
 """
 
 
-def test_a_process_that_listens_for_the_stop_can_end(tmp_path):
+@pytest.mark.ray
+def test_a_process_that_listens_for_the_stop_can_end():
     """On a GPU every task has its own; one that waited for ever at its exit kept the GPU's memory."""
-    pytest.importorskip("ray")
     assert subprocess.run([sys.executable, "-c", LISTENS], timeout=HANG, check=False).returncode == 0
 
 

@@ -7,10 +7,10 @@ import time
 import warnings
 
 import pytest
-from conftest import digits_trial
 from hypothesis import given
 from hypothesis import strategies as st
 from support.studies import with_lr
+from support.trials import digits_trial
 
 from gan_bench.execution.trial.events import Progress
 from gan_bench.records.record import Status, TrialRecord

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import digits_trial
 from scipy import stats
 from support.commands import gan_bench
 from support.studies import stored, with_lr, write
+from support.trials import digits_trial
 
 from gan_bench.core.errors import UserError
 from gan_bench.report.compare.comparison import compare

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import config_of, digits_trial
 from support.commands import HANG
+from support.trials import config_of, digits_trial
 
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.measures import MEASURES

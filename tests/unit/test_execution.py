@@ -10,9 +10,9 @@ import time
 
 import pytest
 import torch
-from conftest import digits_trial
 from support.commands import HANG
 from support.runs import context
+from support.trials import digits_trial
 
 from gan_bench.core.sources import Source
 from gan_bench.execution.trial import environment
@@ -74,41 +74,6 @@ def test_a_job_travels(tmp_path):
 
 
 PLUGIN = Source(name="nets.py", version="", sha256="5" * 64, path="/nets.py")
-
-
-@pytest.fixture
-def started(monkeypatch):
-    """Counts the worker processes that are started."""
-    processes = []
-
-    class Counted(subprocess.Popen):
-        def __init__(self, *arguments, **options):
-            super().__init__(*arguments, **options)
-            processes.append(self)
-
-    monkeypatch.setattr(worker_pool.subprocess, "Popen", Counted)
-    return processes
-
-
-def test_a_worker_takes_job_after_job_and_ends_with_the_last(tmp_path, started):
-    trials = [digits_trial(seed, architecture=a) for seed in (0, 1) for a in ("mlp", "dcgan28")]
-    trials = [trial for trial in trials if trial.config.architecture == "mlp"] + trials[1::2]
-    records = run_processes(tmp_path, trials, context(), NullListener(), Policy(), ONE).records
-    assert {record.status for record in records.values()} == {Status.DONE}
-    assert len(started) == 1
-    assert started[0].poll() == 0
-
-
-class Fails(NullListener):
-    def scored(self, trial, epoch, scores):
-        raise ZeroDivisionError("a listener's own fault")
-
-
-def test_an_exception_of_a_listener_is_raised_and_leaves_no_worker(tmp_path, started):
-    with pytest.raises(ZeroDivisionError):
-        run_processes(tmp_path, [digits_trial()], context(), Fails(), Policy(), ONE)
-    assert started[0].poll() is not None
-    assert not worker_pool._living
 
 
 def test_a_line_that_is_no_event_is_not_swallowed(tmp_path, monkeypatch):

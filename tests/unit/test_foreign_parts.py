@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from conftest import digits_trial
+from support.parts import registered
 from support.runs import CPU, context, run
+from support.trials import digits_trial
 from torch import nn
 
 import gan_bench as gb
@@ -32,14 +32,6 @@ from gan_bench.models.losses import LOSSES, Loss
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
 from gan_bench.records.verify import verify
-
-
-@contextmanager
-def registered(registry, name, entry):
-    """An entry that this program registers, for as long as the block runs."""
-    with registry.temporary():
-        registry.register(name, entry)
-        yield
 
 
 class SilentError(Exception):

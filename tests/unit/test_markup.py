@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import digits_trial
 from markdown_it import MarkdownIt
+from support.parts import registered
 from support.studies import write
-from test_foreign_parts import registered
+from support.trials import digits_trial
 
 from gan_bench.cli.comparison import _markdown
 from gan_bench.config.measures import MEASURES, Measure

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import digits_trial
 from scipy import stats
 from support.records import edit, reseal
-from support.studies import with_lr, write
+from support.studies import HOSTILE, hostile_results, with_lr, write
+from support.trials import digits_trial
 
 from gan_bench.cli.comparison import write_comparison
 from gan_bench.cli.options import FormatChoice
@@ -34,29 +34,10 @@ from gan_bench.report.compare.comparison import compare
 from gan_bench.report.page import collect
 from gan_bench.report.study.latex import escape_latex
 
-HOSTILE = {
-    "script": "<script>alert(1)</script><img src=x onerror=alert(2)>",
-    "end": "</script></bdi></table><svg onload=alert(3)>",
-    "latex": r"100%_$x^2 & #1 ~ \input{/etc/passwd} {a}",
-    "formula": '=cmd|"/c calc"!A1',
-    "rtl": "\u202eevil \u05d0\u05d1\u05d2",
-    "long": "x" * 200,
-    "markdown": "| [a](javascript:alert(4)) `b` |",
-}
-
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hostile") / "results"
-    for i, name in enumerate(HOSTILE.values()):
-        for seed in range(2):
-            lr = 1e-4 * (i + 1)
-            trial = with_lr(digits_trial(seed), lr)
-            write(folder, replace(trial, setting=f"safe{i}"), 50.0 + i + seed, setting=name)
-    bad = with_lr(digits_trial(7), 5e-3)
-    write(folder, replace(bad, setting="bad"), 90.0, status=Status.DIVERGED)
-    build_report(folder)
-    return folder
+    return hostile_results(tmp_path_factory.mktemp("hostile") / "results")
 
 
 def test_hostile_names_come_out_harmless_in_every_format(results):
@@ -138,19 +119,6 @@ def test_twice_is_the_same_bytes(results, tmp_path):
     build_report(results, tmp_path / "again")
     for old in (results / "report").rglob("*.*"):
         assert (tmp_path / "again" / old.relative_to(results / "report")).read_bytes() == old.read_bytes(), old
-
-
-def test_latex_compiles(results, tmp_path):
-    if not shutil.which("pdflatex"):
-        assert not os.environ.get("CI"), "LaTeX tables are compiled in a test, and no pdflatex is installed"
-        pytest.skip("pdflatex is not installed")
-    inputs = "\n".join(rf"\input{{{path.as_posix()}}}\clearpage" for path in (results / "report/tables").glob("*.tex"))
-    packages = r"\usepackage[T1]{fontenc}\usepackage[utf8]{inputenc}\usepackage{booktabs,siunitx,etoolbox}"
-    packages += r"\robustify\bfseries"
-    (tmp_path / "all.tex").write_text(rf"\documentclass{{article}}{packages}\begin{{document}}{inputs}\end{{document}}")
-    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout.decode(errors="replace")[-1500:]
 
 
 def test_every_printable_letter_has_a_latex_form():

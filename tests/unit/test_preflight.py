@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import digits_trial
 from support.runs import context
+from support.trials import digits_trial
 from torch import nn
 
 from gan_bench.config.trial import EvaluationConfig

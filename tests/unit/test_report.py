@@ -11,13 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import digits_trial
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 from scipy import stats as scipy_stats
 from support.studies import stored, table, with_lr
+from support.trials import digits_trial
 
 from gan_bench.report.build import ReportTables
 from gan_bench.report.study.frame import build_frames

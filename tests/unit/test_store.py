@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import digits_trial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.trials import digits_trial
 
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import remove_leftovers, write_atomically

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import config_of, digits_trial
 from support.studies import stored, table
+from support.trials import config_of, digits_trial
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig, Trial

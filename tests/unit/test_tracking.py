@@ -9,8 +9,8 @@ import sys
 from dataclasses import replace
 
 import pytest
-from conftest import config_of
 from support.studies import stored
+from support.trials import config_of
 
 from gan_bench.config.changes import setting_name
 from gan_bench.config.recipes import RECIPES

@@ -5,9 +5,9 @@ import json
 from dataclasses import replace
 
 import pytest
-from conftest import config_of
 from hypothesis import given
 from hypothesis import strategies as st
+from support.trials import config_of
 
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import LATER_DEFAULTS, EvaluationConfig, Trial, TrialConfig

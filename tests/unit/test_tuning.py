@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import config_of
 from hypothesis import given
 from hypothesis import strategies as st
+from support.trials import config_of
 
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.recipes import RECIPES

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import digits_trial
 from scipy import stats
 from support.studies import stored, table, with_lr
+from support.trials import digits_trial
 
 from gan_bench.config.design import Design
 from gan_bench.records.shared import Designs

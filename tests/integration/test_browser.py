@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import replace
 
 import pytest
-from conftest import digits_trial
+from support import needs
 from support.studies import with_lr, write
+from support.trials import digits_trial
 
 from gan_bench.records.record import Status
 from gan_bench.records.shared import write_baselines, write_plan
 from gan_bench.report.build import build_report
 
+pytestmark = pytest.mark.browser
 COMMAND = "gan-bench run test --profile full"
-
-
-def browser_path():
-    found = next((p for p in ("chromium", "chromium-browser", "google-chrome") if shutil.which(p)), None)
-    if found is None:
-        assert not os.environ.get("CI"), "the page is tested in a browser, and no Chromium is installed"
-        pytest.skip("no Chromium is installed")
-    return shutil.which(found)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +47,7 @@ def report(tmp_path_factory):
 def chromium():
     from playwright.sync_api import sync_playwright
 
-    path = browser_path()
+    path = needs.chromium()
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield browser

@@ -1,0 +1,58 @@
+"""What tests need beside Python: programs and devices that a machine may lack."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+REHEARSED = bool(os.environ.get("GAN_BENCH_REHEARSE"))
+"""Tests of CUDA run on the CPU, with captures and kernels that it can do."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that tests with its marker need.
+
+    Attributes:
+        what: What it is, for people.
+        missing: Why it is not there, when it is not.
+        found: Returns where it is, or None.
+        in_ci: Whether a machine that tests every change must have it.
+    """
+
+    what: str
+    missing: str
+    found: Callable[[], object]
+    in_ci: bool = True
+
+
+def chromium() -> str | None:
+    """Return the installed browser."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+def postgres_program(name: str) -> str | None:
+    """Return a program of PostgreSQL; Debian keeps them away from the search path."""
+    return shutil.which(name) or next(map(str, sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
+
+
+def cuda() -> bool:
+    """True if there is a CUDA device, or its tests are rehearsed."""
+    import torch
+
+    return torch.cuda.is_available() or REHEARSED
+
+
+NEEDS = {
+    "browser": Need("the page in a browser", "no Chromium is installed", chromium),
+    "postgres": Need("the mirror on PostgreSQL", "PostgreSQL is not installed", lambda: postgres_program("initdb")),
+    "latex": Need("LaTeX tables", "pdflatex is not installed", lambda: shutil.which("pdflatex")),
+    "ray": Need("Ray clusters", "Ray is not installed", lambda: importlib.util.find_spec("ray")),
+    "cuda": Need("CUDA", "this machine has no CUDA device", cuda, in_ci=False),
+}
+"""Needs by the name of their marker."""
