@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.commands import HANG, gan_bench, measuring, wait_for
+from support.commands import HANG, gan_bench, measuring, python_module, wait_for
 
 from gan_bench.cli.app import main
 
@@ -66,8 +66,8 @@ def test_run_report_skip_and_mirror(tmp_path, suite):
     assert "2 finished, 0 to run" in again.stdout
 
     (results / "report" / "tables" / "tiny-quick-digits-trials.csv").unlink()
-    module = [sys.executable, "-m", "gan_bench.report", str(results), "--tables", "all"]
-    report = subprocess.run(module, capture_output=True, text=True, check=True)
+    report = python_module("gan_bench.report", results, "--tables", "all")
+    assert report.returncode == 0, report.stderr
     assert "mnist-mlp-z100,lr=0.0002,dataset=digits,epochs=2,seed=0" in report.stdout
     assert (results / "report" / "tables" / "tiny-quick-digits-trials.csv").exists()
 

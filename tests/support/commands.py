@@ -13,10 +13,6 @@ HANG = 1800
 """Seconds from which a test counts as hanging. Tests wait for events; below that, a machine may be as slow as it is."""
 
 
-COLD = ("sync", "ui")
-"""Commands that import MLflow, whose threads no fork takes along."""
-
-
 def gan_bench(*arguments, cold=False, **options):
     """Run a command to its end.
 
@@ -25,7 +21,7 @@ def gan_bench(*arguments, cold=False, **options):
         cold: Whether the way Python starts matters, so that the process is started and not forked.
         options: Of ``subprocess.run``; other ones than ``env``, ``cwd`` and ``timeout`` start the process as well.
     """
-    return python_module("gan_bench", *arguments, cold=cold or str(arguments[0]) in COLD, **options)
+    return python_module("gan_bench", *arguments, cold=cold, **options)
 
 
 def python_module(module, *arguments, cold=False, **options):

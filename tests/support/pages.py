@@ -10,29 +10,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from support import warm
 from support.commands import HANG
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 _FENCE = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-_GAN_BENCH = """\
-import sys
-from typer.main import get_command
-from gan_bench.cli.app import app, main
-
-words = sys.argv[1:]
-if words[0] == "ui" or "ray" in words:  # a server, a cluster: they have tests of their own
-    get_command(app).commands[words[0]].make_context(words[0], words[1:])
-    sys.exit()
-if words[0] == "run":
-    words += ["--epochs", "1", "--train-limit", "200", "--samples", "64", "--no-tracking"]
-    if not words[1].endswith(".yaml") and "--only" not in words:
-        words += ["--only", "mlp"]
-    if "--executor" not in words:
-        words += ["--executor", "inline"]
-main(words)
-"""
 _PIP = """\
 import sys
 from importlib.metadata import metadata, version
@@ -99,7 +83,9 @@ class Shell:
             target = self.folder / name
             target.write_bytes((ROOT / name).read_bytes())
             os.utime(target, (0, 0))
-        self._program(bin_ / "gan-bench", _GAN_BENCH, sys.executable)
+        client = Path(__file__).with_name("warm_client.py")
+        forked = f'exec {sys.executable} -I -S {client} {warm.place()} support.page_command "$@"\n'
+        self._program(bin_ / "gan-bench", forked)
         self._program(bin_ / "pip", _PIP, sys.executable)
         self._program(bin_ / "python", f'exec {sys.executable} "$@"\n')
         make = 'case "$1" in bench|report) set -- "$@";; *) set -- -n "$@";; esac\n'

@@ -10,6 +10,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from support import warm
 from support.commands import HANG
 
 STRANGER = 54321
@@ -23,7 +24,7 @@ def _closed(path):
     return next((folder for folder in reversed(path.parents) if not folder.stat().st_mode & 0o001), None)
 
 
-def _script(as_user):
+def _mounts():
     """Open, in mounts of its own, what stands between a stranger and the interpreter; outside nothing changes."""
     lines, closed = ["set -e", "mount --make-rprivate /"], {_closed(path) for path in _REACHED} - {None}
     apart = [
@@ -36,16 +37,18 @@ def _script(as_user):
     lines += [f"mount -t tmpfs -o mode=755 tmpfs '{folder}'" for folder in sorted(closed)]
     for path, place in apart:
         lines += [f"mkdir -p '{path}'", f"mount --bind {place} '{path}'"]
-    return "\n".join([*lines, f'exec setpriv --reuid {as_user} --regid {as_user} --clear-groups "$@"'])
+    return "\n".join(lines)
 
 
 def as_stranger(*arguments, module="gan_bench", environment=None, user=STRANGER):
     """Run a command as a user without a name and a home; only PATH and what is given are in its environment."""
-    python = [sys.executable, *(["-m", module] if module else []), *map(str, arguments)]
     found = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "GAN_BENCH_NO_ESTIMATE": "1", **(environment or {})}
-    command = ["unshare", "--mount", "sh", "-c", _script(user), "sh", *python]
-    options = {"capture_output": True, "encoding": "utf-8", "errors": "replace", "cwd": "/"}
-    return subprocess.run(command, env=found, timeout=HANG, check=False, **options)
+    if module:
+        words = list(map(str, arguments))
+        return warm.run(module, words, cwd="/", env=found, timeout=HANG, user=user, mounts=_mounts())
+    become = f'exec setpriv --reuid {user} --regid {user} --clear-groups "$@"'
+    command = ["unshare", "--mount", "sh", "-c", f"{_mounts()}\n{become}", "sh", sys.executable, *arguments]
+    return subprocess.run(command, env=found, timeout=HANG, check=False, capture_output=True, text=True, cwd="/")
 
 
 @cache

@@ -8,6 +8,7 @@ how Python starts (``PYTHON...`` variables) and those that import MLflow are not
 from __future__ import annotations
 
 import atexit
+import ctypes
 import importlib
 import json
 import os
@@ -47,26 +48,39 @@ def _preload():
 
 
 def _receive(connection):
-    """Return a request and the two file descriptors that its output goes to."""
-    head, outputs, _, _ = socket.recv_fds(connection, 4, 2)
+    """Return a request and the three file descriptors that are its standard streams."""
+    head, streams, _, _ = socket.recv_fds(connection, 4, 3)
     size, text = struct.unpack("!I", head)[0], b""
     while len(text) < size:
         text += connection.recv(size - len(text))
-    return json.loads(text), outputs
+    return json.loads(text), streams
 
 
-def _become(request, outputs):
+_NEW_MOUNTS = 0x00020000
+"""CLONE_NEWNS of ``unshare(2)``."""
+
+
+def _be_another(user, mounts):
+    """Be a user without groups, in mounts of its own."""
+    assert ctypes.CDLL(None, use_errno=True).unshare(_NEW_MOUNTS) == 0, os.strerror(ctypes.get_errno())
+    subprocess.run(["sh", "-c", mounts], check=True)
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+
+
+def _become(request, streams):
     """Be the command of a request, for good."""
     for number, action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGCHLD, signal.SIG_DFL)):
         signal.signal(number, action)
-    with Path(os.devnull).open() as nothing:
-        os.dup2(nothing.fileno(), 0)
-    for target, given in enumerate(outputs, start=1):
+    for target, given in enumerate(streams):
         os.dup2(given, target)
         os.close(given)
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = sys.__stderr__ = open(2, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
+    if request["user"]:
+        _be_another(request["user"], request["mounts"])
     os.environ.clear()
     os.environ.update(request["env"])
     time.tzset()
@@ -97,12 +111,12 @@ def _become(request, outputs):
 def _supervise(connection):
     """Fork the command, and answer with its exit status."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    request, outputs = _receive(connection)
+    request, streams = _receive(connection)
     pid = os.fork()
     if not pid:
         connection.close()
-        _become(request, outputs)
-    for given in outputs:
+        _become(request, streams)
+    for given in streams:
         os.close(given)
     connection.sendall(struct.pack("!i", pid))
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -183,27 +197,45 @@ def _paths():
 _server = None
 
 
-def run(module, arguments, *, cwd=None, env, timeout):
+def place():
+    """Return where the warm process of this test process listens; it is started where there is none."""
+    global _server  # noqa: PLW0603 - one a process
+    _server = _server or _Server()
+    return _server.place
+
+
+def run(module, arguments, *, cwd=None, env, timeout, user=0, mounts=""):
     """Run ``python -m MODULE ARGUMENTS`` in a forked process.
+
+    Args:
+        module: Of Python.
+        arguments: Of its command line.
+        cwd: Working folder; that of this process where none is given.
+        env: Its whole environment.
+        timeout: Seconds after which it is killed.
+        user: Number of the user that it becomes, or 0.
+        mounts: Shell commands that are done before, as root and in mounts of their own.
 
     Returns:
         What ``subprocess.run`` returns, with text.
     """
-    global _server  # noqa: PLW0603 - one a process
-    _server = _server or _Server()
-    request = {"module": module, "arguments": list(arguments), "cwd": str(cwd or Path.cwd()), "env": dict(env)}
+    request = {
+        "module": module, "arguments": list(arguments), "cwd": str(cwd or Path.cwd()), "env": dict(env),
+        "user": user, "mounts": mounts,
+    }  # fmt: skip
     text = json.dumps(request).encode()
     pipes = [os.pipe(), os.pipe()]
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(_server.place)
-        socket.send_fds(connection, [struct.pack("!I", len(text))], [pipes[0][1], pipes[1][1]])
+    with socket.socket(socket.AF_UNIX) as connection, Path(os.devnull).open() as nothing:
+        connection.connect(place())
+        streams = [nothing.fileno(), pipes[0][1], pipes[1][1]]
+        socket.send_fds(connection, [struct.pack("!I", len(text))], streams)
         connection.sendall(text)
         for _, written in pipes:
             os.close(written)
         found = ["", ""]
 
         def read(index):
-            with os.fdopen(pipes[index][0], encoding="utf-8") as stream:
+            with os.fdopen(pipes[index][0], encoding="utf-8", errors="replace") as stream:
                 found[index] = stream.read()
 
         readers = [threading.Thread(target=read, args=(index,), daemon=True) for index in range(2)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
@@ -169,8 +167,7 @@ def test_show_and_a_dry_run_say_what_there_is(pets, tmp_path):
         "  - recipe: cats-dcgan\n    set: {dataset: mypets, dataset_repeats: 1, epochs: 1}\n"
     )
     for words in (("show", "pets.yaml"), ("run", "pets.yaml", "--dry-run")):
-        command = [sys.executable, "-m", "gan_bench", *words]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = gan_bench(*words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "train: 12 images of 12 different files: cat 6, dog 6" in done.stdout
         assert "train: 1 left out: files of other kinds (.heic)" in done.stdout
@@ -310,8 +307,7 @@ def test_sizes_that_differ_are_said_and_scaled_where_asked(tmp_path):
         picture(tmp_path / "mixed" / f"{i}.png", i, 40 + i % 2)
 
     def score(*words):
-        command = [sys.executable, "-m", "gan_bench", "score", *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return gan_bench("score", *words, cwd=tmp_path)
 
     differ = score("small", "large")
     assert "small is 24x24 and large 48x48" in differ.stderr
@@ -331,21 +327,10 @@ def test_a_tilde_that_no_shell_expanded_is_the_home_folder(tmp_path, monkeypatch
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GAN_BENCH_CACHE", "~/cache")
     monkeypatch.chdir(here)
-    command = [
-        sys.executable,
-        "-m",
-        "gan_bench",
-        "run",
-        "digits",
-        "--only",
-        "mlp",
-        "--seeds",
-        "0",
-        "--epochs",
-        "1",
-    ]
-    command += ["--samples", "64", "--executor", "inline", "--no-tracking", "--results=~/res", "--profile", "full"]
-    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    words = (
+        "--only mlp --seeds 0 --epochs 1 --samples 64 --executor inline --no-tracking --results=~/res --profile full"
+    )
+    assert gan_bench("run", "digits", *words.split()).returncode == 0
     gb.run("digits", results="~/res2", only="mlp", seeds=[0], epochs=1, samples=64, executor="inline", tracking=False)
     assert (home / "res" / "digits").is_dir()
     assert list((home / "res2").glob("digits*"))
