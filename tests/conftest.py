@@ -54,8 +54,10 @@ def _no_width():
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory, monkeypatch):
-    """Share one cache of reference statistics over the test session, apart from the user's."""
-    monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    """Share one cache of reference statistics over the test session and its workers, apart from the user's."""
+    base = tmp_path_factory.getbasetemp()
+    session = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    monkeypatch.setenv("GAN_BENCH_CACHE", str(session / "cache"))
 
 
 @pytest.fixture(autouse=True)
