@@ -36,7 +36,8 @@ import pandas as pd
 from gan_bench.config.data_root import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import at_home
-from gan_bench.records.reader import StoredTrial, existing, fault_of, scan
+from gan_bench.records.folders import existing, fault_of, scan
+from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS
 from gan_bench.records.shared import declare_foreign_measures

@@ -13,6 +13,7 @@ from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import matches, without_places
 from gan_bench.records import schema
+from gan_bench.records.folders import existing, read_left_out, read_publication, suite_folders, trial_folders
 from gan_bench.records.json_files import SEAL, is_regular, object_text, read_file, read_known
 from gan_bench.records.layout import (
     ADDED,
@@ -27,14 +28,7 @@ from gan_bench.records.layout import (
     WEIGHTS,
     RecordDirectory,
 )
-from gan_bench.records.reader import (
-    StoredTrial,
-    existing,
-    read_left_out,
-    read_publication,
-    suite_folders,
-    trial_folders,
-)
+from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import SCHEMA_VERSION, Status
 from gan_bench.records.shared import declare_foreign_measures
 from gan_bench.records.verify import verified_suite

@@ -17,8 +17,9 @@ from gan_bench.core.registry import REGISTRIES
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, describe_environment, fix_bits
 from gan_bench.execution.workers.scheduler import run_alone, steps_until
+from gan_bench.records.folders import scan
 from gan_bench.records.json_files import finite
-from gan_bench.records.reader import StoredTrial, scan
+from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import NO_RECORD, STATISTICS, Statistics
 from gan_bench.records.verify import Verdict
 

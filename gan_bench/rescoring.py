@@ -24,10 +24,11 @@ from gan_bench.data.own_images import register_folder
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.records import schema
+from gan_bench.records.folders import existing, scan, suite_folders
 from gan_bench.records.json_files import finite, write_object
 from gan_bench.records.layout import KEPT, SUITE, RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.reader import StoredTrial, existing, read_optional, scan, suite_folders
+from gan_bench.records.reader import StoredTrial, read_optional
 from gan_bench.records.record import SCHEMA_VERSION, Score
 from gan_bench.records.shared import read_commands
 from gan_bench.sampling import load_generator

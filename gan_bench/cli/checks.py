@@ -50,7 +50,7 @@ def verify_records(
     Raises:
         UserError: if the folder holds no trial records.
     """
-    from gan_bench.records.reader import existing
+    from gan_bench.records.folders import existing
     from gan_bench.records.verify import verify
 
     bad = count = planned = 0

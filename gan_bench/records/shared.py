@@ -18,10 +18,10 @@ from gan_bench.core.atomic import move_aside, remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.core.text import printable
 from gan_bench.records import schema
+from gan_bench.records.folders import check_planned, suite_folders
 from gan_bench.records.json_files import read_file, read_known, write_object
 from gan_bench.records.layout import BASELINES, DAMAGED, IDENTITY, LOCKS, PLAN, SUITE, check_name
 from gan_bench.records.lock import Lock, suite_lock
-from gan_bench.records.reader import check_planned, suite_folders
 from gan_bench.records.record import SCHEMA_VERSION
 
 Rows = list[schema.Baseline]

@@ -20,9 +20,9 @@ from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import slug
 from gan_bench.core.version import __version__
+from gan_bench.records.folders import trial_folders
 from gan_bench.records.json_files import read_file, read_known, write_object
 from gan_bench.records.layout import ADDED, ENVIRONMENT, IDENTITY, PLAN, RECORD
-from gan_bench.records.reader import trial_folders
 from gan_bench.records.schema import Form
 
 Key = Annotated[str, Field(pattern=r"^[/\w.\- :]+$")]

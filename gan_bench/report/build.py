@@ -11,7 +11,7 @@ from pathlib import Path
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import slug
-from gan_bench.records.reader import existing, suite_folders
+from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.shared import Designs, declare_foreign_measures, read_baselines, read_commands, read_designs
 from gan_bench.records.summary import SettingSummary, is_outdated, state_of, write_summary
 from gan_bench.report.findings.answer import Answer, answers, answers_markdown

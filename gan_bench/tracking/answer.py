@@ -12,9 +12,9 @@ from pathlib import Path
 
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import plain_markdown, slug
+from gan_bench.records.folders import trial_folders
 from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import PLAN, SUITE
-from gan_bench.records.reader import trial_folders
 from gan_bench.records.summary import ComparedFile, SettingSummary, answer_file, kept_comparisons, read_summary
 from gan_bench.tracking import entities
 from gan_bench.tracking.entities import PARENT_TAG, RESULTS_TAG

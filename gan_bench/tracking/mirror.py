@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
+from gan_bench.records.folders import read_or_error, trial_folders
 from gan_bench.records.json_files import REMEDY, unreadable
 from gan_bench.records.layout import ADDED, LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
-from gan_bench.records.reader import StoredTrial, read_added, read_header, read_or_error, read_trial, trial_folders
+from gan_bench.records.reader import StoredTrial, read_added, read_header, read_trial
 from gan_bench.records.schema import NO_RECORD, HistoryLine
 from gan_bench.records.shared import Designs, read_commands, read_designs
 from gan_bench.records.summary import setting_id

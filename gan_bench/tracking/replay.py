@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gan_bench.core.errors import RecordError, UserError
-from gan_bench.records.reader import suite_folders, trial_folders
+from gan_bench.records.folders import suite_folders, trial_folders
 from gan_bench.tracking.answer import publish_answer, publish_settings, save_views
 from gan_bench.tracking.database import repair
 from gan_bench.tracking.mirror import Mirror, mirror_lock, sync_suite

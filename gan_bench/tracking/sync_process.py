@@ -24,9 +24,9 @@ from typing import IO, Any
 from gan_bench.core.channel import Sender, spawn
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import plural
+from gan_bench.records.folders import trial_folders
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Lock
-from gan_bench.records.reader import trial_folders
 from gan_bench.tracking.answer import save_views
 from gan_bench.tracking.database import repair
 from gan_bench.tracking.mirror import Mirror, mirror_lock

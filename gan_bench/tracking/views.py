@@ -19,7 +19,7 @@ from typing import Any
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import markdown_cell
-from gan_bench.records.reader import read_plan
+from gan_bench.records.folders import read_plan
 from gan_bench.tracking import server
 from gan_bench.tracking.entities import SETTING_TAG, TRIAL_TAG, values_of
 from gan_bench.tracking.images import LAST_KEY, SAMPLES_KEY

@@ -37,9 +37,10 @@ from gan_bench.execution.workers.results import FinishedElsewhere
 from gan_bench.execution.workers.site import Site
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
+from gan_bench.records.folders import scan
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.reader import StoredTrial, scan
+from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Failure, Status
 from gan_bench.records.verify import verify
 from gan_bench.rerun import rerun

@@ -11,7 +11,7 @@ from PIL import Image
 from support.commands import gan_bench
 
 import gan_bench as gb
-from gan_bench.records.reader import suite_folders
+from gan_bench.records.folders import suite_folders
 from gan_bench.records.verify import verify
 from gan_bench.report.build import build_report
 

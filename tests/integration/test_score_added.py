@@ -13,9 +13,10 @@ from support.records import reseal
 
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import RecordError
+from gan_bench.records.folders import scan
 from gan_bench.records.json_files import SEAL, write_object
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import read_trial, scan
+from gan_bench.records.reader import read_trial
 from gan_bench.records.verify import verify
 from gan_bench.report.build import build_report
 

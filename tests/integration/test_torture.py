@@ -14,8 +14,9 @@ from support.commands import HANG, gan_bench
 from support.records import bits
 from support.tracking import mlflow_runs
 
+from gan_bench.records.folders import scan
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import StoredTrial, scan
+from gan_bench.records.reader import StoredTrial
 
 KILLS = 50
 SUITE = """\

@@ -28,8 +28,9 @@ from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.execution.workers.scheduler import run_alone
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
+from gan_bench.records.folders import scan
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import StoredTrial, read_trial, scan
+from gan_bench.records.reader import StoredTrial, read_trial
 from gan_bench.records.record import Status
 from gan_bench.records.shared import read_baselines, write_baselines, write_plan
 from gan_bench.records.verify import verify

@@ -18,9 +18,10 @@ from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema, writer
 from gan_bench.records.earlier import Earlier
+from gan_bench.records.folders import scan
 from gan_bench.records.json_lines import read_lines
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import read_trial, scan
+from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.records.shared import read_baselines, write_baselines, write_plan
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gan_bench.core.errors import AlteredError, RecordError
-from gan_bench.records.reader import StoredTrial, count_records, read_or_error, scan
+from gan_bench.records.folders import count_records, read_or_error, scan
+from gan_bench.records.reader import StoredTrial
 from gan_bench.report.findings.reproduction import own_trials
 from gan_bench.report.page.curves import SETTINGS, best_first
 from gan_bench.report.page.trial_details import Curve, thin_curve

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gan_bench.records.reader import StoredTrial, existing, scan
+from gan_bench.records.folders import existing, scan
+from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import Baseline
 from gan_bench.records.shared import (
     Designs,

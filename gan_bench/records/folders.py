@@ -1,0 +1,253 @@
+"""Results folders: their suites, the trials of each, and the files that are a suite's own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from gan_bench.config.trial import RESERVED_NAMES
+from gan_bench.core.errors import CopiedError, RecordError, UnreadableError, UserError
+from gan_bench.records import schema
+from gan_bench.records.json_files import REMEDY, read_known, unreadable
+from gan_bench.records.layout import (
+    BASELINES,
+    LEFT_OUT,
+    PLAN,
+    TRIALS,
+    check_name,
+)
+from gan_bench.records.reader import Steps, StoredTrial, read_optional, read_trial, with_config
+
+
+def existing(results: Path) -> Path:
+    """Return a results folder that must be there.
+
+    Raises:
+        UserError: It is not.
+    """
+    if not results.is_dir():
+        raise UserError(f"{results} is no folder; name the results folder of an earlier run")
+    return results
+
+
+def suite_folders(results: Path) -> list[Path]:
+    """Return the suites under a results folder, or the folder itself when it is one suite's."""
+    try:
+        if (results / PLAN).exists():
+            return [results]
+        folders = [path for path in sorted(results.iterdir()) if path.name not in RESERVED_NAMES]
+    except OSError as error:
+        raise unreadable(results, error) from None
+    return [path for path in folders if not path.name.startswith(".") and _is_suite(path)]
+
+
+def _is_suite(folder: Path) -> bool:
+    """True if a folder holds a plan, baselines or a record, or does not let this process see what it holds."""
+    try:
+        if not folder.is_dir():
+            return False
+        return (folder / PLAN).exists() or (folder / BASELINES).exists() or bool(trial_folders(folder))
+    except (OSError, UnreadableError):
+        return True
+
+
+def trial_folders(suite: Path) -> list[Path]:
+    """Return the record directories of a suite's folder, sorted by name.
+
+    Raises:
+        UnreadableError: The system does not let this process look into the folder.
+    """
+    try:
+        with os.scandir(suite) as entries:
+            names = [each.name for each in entries if fnmatchcase(each.name, TRIALS) and not each.is_file()]
+    except OSError as error:
+        raise unreadable(suite, error) from None
+    return [suite / name for name in sorted(names) if not name.startswith(".")]
+
+
+def count_records(results: Path) -> int:
+    """Count the record directories under a results folder, without a look into them."""
+    count = 0
+    for suite in suite_folders(results):
+        with contextlib.suppress(UnreadableError):  # reading it says so
+            count += len(trial_folders(suite))
+    return count
+
+
+def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterator[StoredTrial | RecordError]:
+    """Read every trial under a results folder, planned ones that never started included.
+
+    Args:
+        results: A results folder, or one suite's folder in it.
+        steps: Whether the ``step`` lines of histories are read; without them a long history takes a fraction of the
+            time.
+        history: Whether histories are read at all.
+
+    Yields:
+        Trials in the order of their paths, and an error for every directory that is damaged or cannot be read, for a
+        suite's folder, or for its baselines. Folders that are not called as their suite come last, so that a copy,
+        which may be older or edited, never stands for the trial itself. Planned trials without a record follow all
+        others, and one whose directory is faulty has its ``fault``.
+    """
+    seen: dict[str, Path] = {}
+    planned: list[StoredTrial] = []
+    for suite in sorted(suite_folders(results), key=_is_elsewhere):  # stable
+        if fault := _baselines_fault(suite):
+            yield fault
+        for item in scan_suite(suite, steps=steps, history=history):
+            if isinstance(item, RecordError):
+                yield item
+            elif not item.record and not item.environment:
+                planned.append(item)
+            elif (first := seen.setdefault(item.trial["id"], item.path)) == item.path:
+                yield item
+            else:
+                yield CopiedError(f"{item.path} is a copy of {first}, and a trial counts once; move it elsewhere")
+    for item in planned:
+        if seen.setdefault(item.trial["id"], item.path) == item.path:
+            yield item
+
+
+def _baselines_fault(suite: Path) -> RecordError | None:
+    """Return why the scores of real images of a suite cannot be believed; there may be none."""
+    try:
+        read_optional(suite / BASELINES, schema.BASELINES)
+    except RecordError as error:
+        return error
+    return None
+
+
+def _is_elsewhere(suite: Path) -> bool:
+    """True if a folder's plan is that of a suite of another name."""
+    try:
+        named = read_known(suite / PLAN, schema.PLAN)["suite"]
+    except (RecordError, OSError):
+        return False
+    return named != suite.resolve().name
+
+
+def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Iterator[StoredTrial | RecordError]:
+    """Read every trial of one suite's folder, as ``scan`` does."""
+    seen: set[str] = set()
+    faults: dict[str, RecordError] = {}
+    try:
+        folders = trial_folders(suite)
+    except UnreadableError as error:
+        error.folder = suite.name
+        yield error
+        return
+    for path in folders:
+        found = read_or_error(path, steps=steps, history=history)
+        if isinstance(found, StoredTrial):
+            seen.add(path.name)
+        else:
+            faults[path.name] = found
+        yield found
+    yield from _without_record(suite, seen, faults)
+
+
+def read_or_error(path: Path, *, steps: Steps = True, history: bool = True) -> StoredTrial | RecordError:
+    """Read a record directory, or return what is wrong with it."""
+    try:
+        return read_trial(path, steps=steps, history=history)
+    except RecordError as error:
+        found = error
+    except OSError as error:
+        found = unreadable(path, error)
+    found.folder = path.name
+    return found
+
+
+def fault_of(found: StoredTrial | RecordError) -> RecordError | None:
+    """Return what is wrong with something that ``scan`` found, or None."""
+    return found if isinstance(found, RecordError) else found.fault
+
+
+def _without_record(
+    suite: Path, seen: set[str], faults: Mapping[str, RecordError]
+) -> Iterator[StoredTrial | RecordError]:
+    try:
+        rows = read_plan(suite) if (suite / PLAN).exists() else []
+    except RecordError as error:
+        yield error
+        return
+    except OSError as error:
+        yield unreadable(suite / PLAN, error)
+        return
+    for row in rows:
+        if row["directory"] not in seen:
+            yield StoredTrial(
+                path=suite / row["directory"],
+                trial=row,
+                environment=schema.NO_ENVIRONMENT,
+                history=[],
+                evaluations=[],
+                record=None,
+                fault=faults.get(row["directory"]),
+            )
+
+
+def read_plan(suite: Path) -> list[schema.PlannedTrial]:
+    """Read the trials that were planned of a suite.
+
+    Raises:
+        RecordError: The plan is damaged.
+    """
+    path = suite / PLAN
+    return [check_planned(path, row) for row in read_known(path, schema.PLAN)["trials"]]
+
+
+def check_planned(path: Path, row: schema.PlannedTrial) -> schema.PlannedTrial:
+    """Return a planned trial with all fields of its config.
+
+    Raises:
+        RecordError: Its directory or config is damaged.
+    """
+    try:
+        check_name(row["directory"], "trial")
+    except UserError as error:
+        raise RecordError(f"{path} is damaged: {error}") from None
+    return with_config(path, row)
+
+
+def read_left_out(suite: Path) -> dict[str, dict[str, str]]:
+    """Read which files a published suite does without.
+
+    Returns:
+        Digests of these files by record directory and name; empty for records that were not published.
+
+    Raises:
+        RecordError: The list is damaged.
+    """
+    found = read_publication(suite)
+    return found["files"] if found else {}
+
+
+def read_publication(suite: Path) -> schema.LeftOut | None:
+    """Read ``left-out.json`` of a published suite: what it does without, and what was copied; None for other records.
+
+    Raises:
+        RecordError: It is damaged.
+        UnreadableError: The system does not let this process read it.
+    """
+    try:
+        return read_optional(suite / LEFT_OUT, schema.LEFT_OUT)
+    except UnreadableError:
+        raise
+    except RecordError as error:
+        remedy = "no run writes it; fetch the publication again, or publish again"
+        raise RecordError(str(error).replace(REMEDY, remedy)) from None
+
+
+def excused(left_out: Mapping[str, str], record: schema.RecordFile | None) -> frozenset[str]:
+    """Return which files of a trial may be missing: those that were left out of the record that is there.
+
+    Args:
+        left_out: What ``read_left_out`` returned of the trial's directory.
+        record: ``record.json``; of a trial that was trained again since, it has other digests.
+    """
+    files = record.get("files", {}) if record else {}
+    return frozenset(name for name, digest in left_out.items() if files.get(name) == digest)
