@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 
 from gan_bench.config.design import FEWEST
 from gan_bench.core.errors import UserError
-from gan_bench.core.registry import fits
+from gan_bench.core.fields import fits
 from gan_bench.core.text import at_home, seconds_of
 from gan_bench.records.layout import SUITE
 

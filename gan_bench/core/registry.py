@@ -11,12 +11,11 @@ import difflib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from importlib.metadata import EntryPoint
-from types import UnionType
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar
 
 from gan_bench.core.errors import UserError
+from gan_bench.core.fields import wrong_fields
 from gan_bench.core.sources import Source, current_source, distribution_of, load_point, points_of
 
 T = TypeVar("T")
@@ -36,56 +35,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     lower = {each.lower(): each for each in names}
     near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
     return f'did you mean "{lower[near[0]]}"?' if near else f"known: {', '.join(names)}"
-
-
-def wrong_fields(entry: object) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a dataclass whose values are of another type than declared, as far as that can be told.
-
-    Yields:
-        Name of the field, and what is wrong.
-    """
-    if not is_dataclass(entry) or isinstance(entry, type):
-        return
-    hints = get_type_hints(type(entry))
-    for each in fields(entry):
-        value, wanted = getattr(entry, each.name), hints[each.name]
-        if not fits(value, wanted):
-            yield each.name, f"it must be {_spelled(wanted)}, not {value!r:.60}"
-
-
-def _spelled(wanted: Any) -> str:  # noqa: ANN401 - any annotation
-    return (
-        wanted.__name__
-        if isinstance(wanted, type)
-        else str(wanted).replace("typing.", "").replace("collections.abc.", "")
-    )
-
-
-def fits(value: object, wanted: Any) -> bool:  # noqa: ANN401 - any annotation
-    """True unless a value clearly is not of an annotated type; whole numbers count as floats, truth values not."""
-    origin, arguments = get_origin(wanted), get_args(wanted)
-    if wanted is Any:
-        return True
-    if origin in (Union, UnionType):
-        return any(fits(value, each) for each in arguments)
-    if origin is Literal:
-        return value in arguments
-    if wanted in (int, float):
-        return isinstance(value, (int, wanted)) and not isinstance(value, bool)
-    checked = origin or wanted
-    if isinstance(checked, type) and not isinstance(value, checked):
-        return False
-    return _members_fit(value, origin, arguments)
-
-
-def _members_fit(value: Any, origin: Any, arguments: tuple[Any, ...]) -> bool:  # noqa: ANN401 - any value and annotation
-    if origin in (dict, Mapping):
-        return all(fits(key, arguments[0]) and fits(item, arguments[1]) for key, item in value.items())
-    if origin is tuple and arguments[-1] is not Ellipsis:
-        return len(value) == len(arguments) and all(map(fits, value, arguments))
-    if origin in (frozenset, set, list, tuple):
-        return all(fits(each, arguments[0]) for each in value)
-    return True
 
 
 REGISTRIES: dict[str, Registry[Any]] = {}
