@@ -149,7 +149,7 @@ def measures_page() -> str:
             ),
             "## Extractors",
             table(["name", "what it is", "trained"], extractors),
-            "`gan-bench show NAME` prints an extractor's card: layers, data, accuracy, digest.",
+            "`gan-bench show NAME` prints the card of a shipped classifier: layers, data, accuracy, digest.",
             "## Losses",
             table(["name", "what it is", "source", "D's output"], losses),
         ]

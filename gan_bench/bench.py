@@ -166,12 +166,26 @@ def prepare(
     prepared = Preparation(plan=plan, place=place, context=context, policy=policy, todo=[], cluster=cluster)
     planned(prepared)
     try:
+        if options.dry_run:
+            _refuse_to_fetch(plan)
         return _with_work(prepared, options)
     except DataError as error:
         if not options.dry_run:
             raise
         left = [trial for trial in plan.trials if not _has_ended(RecordDirectory.of(options.folder, trial), policy)]
         return replace(prepared, todo=left, problem=str(error))
+
+
+def _refuse_to_fetch(plan: Plan) -> None:
+    """Keep a look at the plan from fetching weights, which may be a gigabyte.
+
+    Raises:
+        DataError: An extractor's weights are not here.
+    """
+    for name in dict.fromkeys(each for trial in plan.trials for each in trial.config.evaluation.extractors):
+        weights = EXTRACTORS[name].weights if name in EXTRACTORS else None
+        if weights and not weights.path():
+            raise DataError(f"the {weights.megabytes:,} MB of weights of {name} are not here yet; the run fetches them")
 
 
 def _check_names(plan: Plan, own: set[str]) -> None:

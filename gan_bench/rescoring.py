@@ -20,6 +20,7 @@ from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.text import printable
 from gan_bench.core.version import __version__
+from gan_bench.data.datasets import DATASETS
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.metrics.extractors import EXTRACTORS
@@ -88,7 +89,7 @@ def add_scores(
         if extractor in EXTRACTORS:
             context.extractor(extractor)  # what is not installed is said once
     for folder in suite_folders(results):
-        _register_images(folder)
+        _register_parts(folder, allow_plugins=allow_plugins)
     count = 0
     for stored in scan(existing(results), history=False):
         if isinstance(stored, RecordError):
@@ -100,8 +101,10 @@ def add_scores(
         raise UserError(f"{results} holds no finished trial; run a suite first")
 
 
-def _register_images(suite: Path) -> None:
-    """Register the images that a suite's file names, as a run of it does; what is wrong with them its trials say.
+def _register_parts(suite: Path, *, allow_plugins: bool) -> None:
+    """Register what a suite's file names, as a run of it does: images, and parts where their files may run.
+
+    What is wrong with them its trials say.
 
     The file that was run comes first: paths in it are relative to its own folder.
     """
@@ -109,7 +112,8 @@ def _register_images(suite: Path) -> None:
     for file in (*(Path(word) for word in words if word.endswith((".yaml", ".yml"))), suite / SUITE):
         if file.is_file():
             with suppress(UserError):
-                for folder in make_plan(find_suite(str(file)), PlanOptions(), run_plugins=False).folders:
+                options = PlanOptions(allow_plugins=allow_plugins)
+                for folder in make_plan(find_suite(str(file)), options, run_plugins=allow_plugins).folders:
                     register_folder(folder, anew=True)
                 return
 
@@ -136,7 +140,9 @@ def _fill(stored: StoredTrial, names: Sequence[str], context: RunContext, *, all
     extractors = [each for each in names if each in EXTRACTORS]
     had = list(dict.fromkeys(score["extractor"] for line in stored.evaluations for score in line["scores"]))
     asked = replace(config, evaluation=replace(config.evaluation, extractors=tuple(dict.fromkeys([*had, *extractors]))))
-    lacking = [line for line in stored.evaluations if _lacks(line, names, asked.evaluation.extractors)]
+    if why := _given_nowhere(names, asked.evaluation.extractors):
+        return Added(trial=name, fault=why)
+    lacking = [line for line in stored.evaluations if _lacks(line, names, asked, context)]
     found: dict[int, list[Score]] = {}
     without = []
     for line in lacking:
@@ -180,12 +186,29 @@ def _weights(directory: RecordDirectory, epoch: int, *, last: bool, average: boo
     return directory.kept_weights(epoch, average=average)
 
 
-def _lacks(line: schema.EvaluationLine, names: Sequence[str], extractors: Sequence[str]) -> bool:
-    """True if an evaluation has no score of a measure under one of its extractors, or none under an extractor."""
+def _given_nowhere(names: Sequence[str], extractors: Sequence[str]) -> str:
+    """Return that a measure is given under none of a trial's extractors, or nothing."""
+    for name in names:
+        if name in MEASURES and not any(map(MEASURES[name].is_for, extractors)):
+            fitting = ", ".join(each for each in EXTRACTORS if MEASURES[name].is_for(each))
+            return f"{name} is not given under {', '.join(extractors)}; add one that it is given under: {fitting}"
+    return ""
+
+
+def _can_give(measure: str, extractor: str, config: TrialConfig, context: RunContext) -> bool:
+    """True if a trial can have a measure under an extractor."""
+    entry = MEASURES[measure]
+    if entry.sees == "classes":
+        return entry.is_for(extractor) and extractor == DATASETS[config.dataset].class_extractor
+    return entry.is_for(extractor) and (entry.sees == "features" or context.extractor(extractor).classes > 1)
+
+
+def _lacks(line: schema.EvaluationLine, names: Sequence[str], config: TrialConfig, context: RunContext) -> bool:
+    """True if an evaluation lacks a score that it can have: a measure's, or any under an extractor."""
     has = {(score["metric"], score["extractor"]) for score in line["scores"]}
     measures = [name for name in names if name in MEASURES]
-    wanted = ((measure, each) for measure in measures for each in extractors if MEASURES[measure].is_for(each))
-    return any(pair not in has for pair in wanted) or any(
+    missing = ((m, each) for m in measures for each in config.evaluation.extractors if (m, each) not in has)
+    return any(_can_give(measure, each, config, context) for measure, each in missing) or any(
         not any(found == name for _, found in has) for name in names if name in EXTRACTORS
     )
 

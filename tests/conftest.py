@@ -28,10 +28,12 @@ def pytest_runtest_setup(item):
 
 def pytest_terminal_summary(terminalreporter):
     """Say in a line what this machine could not test."""
-    skipped = [report.keywords for report in terminalreporter.stats.get("skipped", ())]
-    counts = {name: sum(name in keywords for keywords in skipped) for name in NEEDS}
-    untested = [f"{NEEDS[name].what}: {count} ({NEEDS[name].missing})" for name, count in counts.items() if count]
-    if others := len(skipped) - sum(counts.values()):
+    reasons = [
+        str(report.longrepr[2]).removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", ())
+    ]
+    counts = {need.what: (reasons.count(need.missing), need.missing) for need in NEEDS.values()}
+    untested = [f"{what}: {count} ({missing})" for what, (count, missing) in counts.items() if count]
+    if others := len(reasons) - sum(count for count, _ in counts.values()):
         untested.append(f"others: {others} (reasons above)")
     if untested:
         terminalreporter.write_line(f"Not tested on this machine: {'; '.join(untested)}")

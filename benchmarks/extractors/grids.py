@@ -70,12 +70,13 @@ def main() -> None:
     parser.add_argument("record", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--extractor", action="append", default=[])
-    parser.add_argument("--real", type=int, default=4000, help="real images that grids are compared with")
+    parser.add_argument("--real", type=int, default=2000, help="real images that grids are compared with, at most half")
     options = parser.parse_args()
     stored = read_trial(options.record)
     config = TrialConfig.from_json(stored.trial["config"])
     real = shuffled(load(config.dataset, DataRoot(options.data, given=True), "train", config.image_size).images)
-    compared, held_out = real[: options.real], real[options.real : 2 * options.real]
+    count = min(options.real, len(real) // 2)
+    compared, held_out = real[:count], real[count : 2 * count]
     scored = {line["epoch"]: line["scores"] for line in stored.evaluations}
     lines = {
         epoch: {s["metric"]: round(s["value"], 4) for s in scores if s["value"] is not None and s["metric"] in SHOWN}

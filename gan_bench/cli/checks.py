@@ -108,7 +108,7 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
     from gan_bench.config.suite import find_suite, make_plan
     from gan_bench.data.datasets import DATASETS, read_split
     from gan_bench.execution.trial.environment import choose_device, describe_environment
-    from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
+    from gan_bench.metrics.extractors import EXTRACTORS, has_extra, load_extractor
 
     facts = describe_environment(choose_device("auto"), "reference")
     needed = {trial.config.dataset for trial in make_plan(find_suite(suite), PlanOptions()).trials} if suite else set()
@@ -128,7 +128,9 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
     for name in EXTRACTORS:
         try:
             if weights := EXTRACTORS[name].weights:
-                yield Finding(f"extractor {name}: {weights.state()}")
+                extra = EXTRACTORS[name].extra
+                lacks = f"; it needs gan_bench[{extra}]" if extra and not has_extra(extra) else ""
+                yield Finding(f"extractor {name}: {weights.state()}{lacks}")
                 continue
             load_extractor(name, torch.device("cpu"))
             yield Finding(f"extractor {name}: ready")

@@ -45,6 +45,8 @@ class Measure:
         roles: Where it is shown.
         explanation: Formula, source, and how to read it, for ``gan-bench show`` and the documentation.
         extractors: How the names of the extractors begin that it is given under, or None for any.
+        sees: What it is made of: ``features``; ``logits``, which not every extractor gives; or ``classes``, which the
+            extractor that knows the dataset's classes gives alone.
     """
 
     title: str
@@ -56,9 +58,10 @@ class Measure:
     bounds: tuple[float | None, float | None] = (None, None)
     explanation: str = ""
     extractors: str | None = None
+    sees: Literal["features", "logits", "classes"] = "features"
 
     def is_for(self, extractor: str) -> bool:
-        """True if the measure is given under an extractor of this name."""
+        """True if the measure may be given under an extractor of this name."""
         return extractor.startswith(self.extractors or "")
 
     def __post_init__(self) -> None:
@@ -70,7 +73,8 @@ class Measure:
     def to_json(self) -> dict[str, Any]:
         """Return what reports must know of the measure as a JSON-able dict."""
         plain = {**asdict(self), "roles": sorted(self.roles), "bounds": list(self.bounds), "metric": ""}
-        del plain["explanation"], plain["extractors"]  # reports do not show them
+        for name in ("explanation", "extractors", "sees"):  # reports do not show them
+            del plain[name]
         return plain
 
     @classmethod
@@ -183,6 +187,7 @@ MEASURES.register(
         title="IS",
         lower_is_better=False,
         description="inception score over ten splits, with their standard deviation",
+        sees="logits",
         metric=f"{_SUMS}:InceptionScore",
         roles=frozenset({"compared", "trial", "quality", "summary"}),
         bounds=(1, None),
@@ -312,6 +317,7 @@ MEASURES.register(
         title="classes",
         lower_is_better=False,
         description="classes that appear at least a tenth as often as among real images",
+        sees="classes",
         metric=f"{_SUMS}:ClassHistogram",
         roles=frozenset({"health", "summary"}),
         bounds=(0, None),
@@ -324,6 +330,7 @@ MEASURES.register(
         title="class KL",
         lower_is_better=True,
         description="divergence of the class histogram from the real one, in nats",
+        sees="classes",
         metric=f"{_SUMS}:ClassHistogram",
         roles=frozenset({"health"}),
         bounds=(0, None),
@@ -370,6 +377,7 @@ MEASURES.register(
         title="collapsed",
         lower_is_better=True,
         description="1 when half of the classes or fewer appear, or one class holds over half",
+        sees="classes",
         metric=f"{_SUMS}:ClassHistogram",
         roles=frozenset({"health"}),
         bounds=(0, 1),

@@ -41,10 +41,9 @@ class DinoV2(nn.Module):
 
     def __init__(self, name: str, weights: dict[str, Tensor]) -> None:
         super().__init__()
-        try:
-            import timm
-        except ModuleNotFoundError:
-            raise DataError(f'the extractor {name} needs timm; pip install "gan_bench[dinov2]"') from None
+        require_timm(name)
+        import timm
+
         fitting = {key: value.float() for key, value in weights.items() if key != "mask_token"}
         fitting["pos_embed"] = positions(fitting["pos_embed"], SIZE // _PATCH)
         with torch.device("meta"):  # no weights are drawn, so the global generator stays where it is
@@ -67,6 +66,18 @@ class DinoV2(nn.Module):
         if x.shape[2:] != (SIZE, SIZE):
             x = F.interpolate(x, size=(SIZE, SIZE), mode="bicubic", antialias=True, align_corners=False).clamp_(0, 255)
         return (self.network((x / 255 - self.mean) / self.std),)
+
+
+def require_timm(name: str) -> None:
+    """Make sure that timm is installed.
+
+    Raises:
+        DataError: It is not.
+    """
+    try:
+        import timm  # noqa: F401
+    except ModuleNotFoundError:
+        raise DataError(f'the extractor {name} needs timm; pip install "gan_bench[dinov2]"') from None
 
 
 def positions(table: Tensor, side: int) -> Tensor:

@@ -189,8 +189,12 @@ def gaussian_distance(x: Tensor, y: Tensor, width: float = GAUSSIAN_WIDTH, rows:
         )  # |a - b|² = 2 - 2 ab
         return torch.stack(list(parts)).sum()
 
-    m, n = len(x), len(y)  # pairs of a feature with itself add nothing but rounding: their kernel is 1
-    return float(excess(x, x) / (m * (m - 1)) + excess(y, y) / (n * (n - 1)) - 2 * excess(x, y) / (m * n))
+    def within(a: Tensor) -> Tensor:
+        """Mean over pairs of different features."""
+        own = a.square().sum(1).sub_(1).div_(width**2).expm1_().sum()
+        return (excess(a, a) - own) / (len(a) * (len(a) - 1))
+
+    return float(within(x) + within(y) - 2 * excess(x, y) / (len(x) * len(y)))
 
 
 def frechet_at_infinity(features: Tensor, real: Moments, generator: torch.Generator, points: int = 10) -> float:

@@ -138,7 +138,7 @@ class Evaluator:
         collections = []
         for extractor in self.extractors:
             reference = self.references[extractor.name]
-            if extractor.name != self.class_extractor or not extractor.classes:
+            if extractor.name != self.class_extractor or extractor.classes < 2:
                 reference = replace(reference, classes=None)
             setup = MeasureSetup(
                 reference=reference, samples=count, logits=extractor.classes, seed=seed, extractor=extractor.name

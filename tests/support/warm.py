@@ -1,8 +1,8 @@
 """Commands in processes that are forked from one which has imported what they import: seconds of start-up less each.
 
 ``run`` behaves as ``subprocess.run`` with captured text does: a command has a process, a working folder, an
-environment, signals and random states of its own. Imports are all that it shares with others. Commands that depend on
-how Python starts (``PYTHON...`` variables) and those that import MLflow are not for it.
+environment, signals and random states of its own. Imports are all that it shares with others, and the seed of
+hashes. Commands that depend on how Python starts (``PYTHON...`` variables) are not for it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-_COLD = ("gan_bench.tracking", "gan_bench.execution.cluster", "gan_bench.__main__", "gan_bench.report.__main__")
-"""Import MLflow or Ray, whose threads no fork survives, or run when they are imported."""
-_LAZY = ("torchmetrics", "scipy.stats", "matplotlib.backends.backend_svg", "sklearn.datasets", "safetensors.torch",
-         "torchvision.utils", "PIL.PngImagePlugin", "rich.progress")  # fmt: skip
+_COLD = ("gan_bench.execution.cluster", "gan_bench.__main__", "gan_bench.report.__main__")
+"""Import Ray, whose threads no fork survives, or run when they are imported."""
+_LAZY = (
+    "torchmetrics", "scipy.stats", "matplotlib.backends.backend_svg", "sklearn.datasets", "safetensors.torch",
+    "torchvision.utils", "PIL.PngImagePlugin", "rich.progress", "mlflow.tracking",
+    "mlflow.store.tracking.sqlalchemy_store",
+)  # fmt: skip
 """What modules of gan_bench import where they use it."""
 
 
@@ -159,6 +162,7 @@ class _Server:
         self.folder = tempfile.TemporaryDirectory(prefix="warm")
         self.place = str(Path(self.folder.name) / "socket")
         threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+        threads["MLFLOW_DISABLE_TELEMETRY"] = "true"  # whose thread starts with the first import
         threads["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # of pyarrow, which pandas imports
         self.env = {**_environ_at_start, **threads, "PYTHONPATH": os.pathsep.join(filter(None, _paths()))}
         command = [sys.executable, "-c", "from support.warm import serve; import sys; serve(sys.argv[1])", self.place]
@@ -174,7 +178,7 @@ class _Server:
         self.folder.cleanup()
 
 
-_AT_START = ("PYTHON", "LANG", "LC_", "LD_", "OMP_", "MKL_", "OPENBLAS_", "CUDA", "TRITON", "TORCH", "ARROW", "JE_")
+_AT_START = ("PYTHON", "LANG", "LC_", "LD_", "OMP_", "MKL_", "OPENBLAS_", "CUDA_", "TRITON_INTERPRET", "ARROW_", "JE_")
 """Variables that Python or a library reads once, when it starts."""
 
 

@@ -174,6 +174,8 @@ def test_gaussian_distance_depends_neither_on_order_nor_on_rows_and_is_unbiased(
     whole = gaussian_distance(x, y)
     assert whole > 0
     assert gaussian_distance(x.flip(0), y, rows=7) == pytest.approx(whole, rel=1e-9)
+    nothing = torch.zeros(5, 8, dtype=torch.float64)
+    assert gaussian_distance(nothing, nothing) == pytest.approx(0, abs=1e-15)
     draws = [torch.randn(2, 60, 8, generator=torch.Generator().manual_seed(s)) for s in range(80)]
     null = torch.tensor([gaussian_distance(a, b) for a, b in draws])
     assert (null < 0).any()

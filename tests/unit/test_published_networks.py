@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.commands import gan_bench, measuring
 from torch import nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import normalize
@@ -347,13 +348,13 @@ def test_every_dinov2_has_the_graph_and_the_width_that_it_announces(name):
     assert DinoV2(name, weights).network.num_features == BY_NAME[name].feature_dim
 
 
-def test_without_timm_its_remedy_is_named(dinov2_file, monkeypatch):
+def test_without_timm_its_remedy_is_named_and_nothing_fetched(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "timm", None)
-    network = published(BY_NAME["dinov2-vit-s-14"], dinov2_file, monkeypatch)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("fetched"))
     with pytest.raises(DataError, match=r'pip install "gan_bench\[dinov2\]"'):
-        network.load(CPU)
+        BY_NAME["dinov2-vit-l-14"].load(CPU)
 
 
 def test_an_image_has_the_features_that_it_has_among_others(dinov2, monkeypatch):
@@ -483,7 +484,41 @@ def test_a_file_that_cannot_be_had_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv(INCEPTION.weights.variable, str(tmp_path / "none.pth"))
     with pytest.raises(DataError, match="cannot be read"):
         gone.read()
-    assert "do not exist; set $GAN_BENCH_INCEPTION" in gone.state()
+    assert "are no file; set $GAN_BENCH_INCEPTION" in gone.state()
+    monkeypatch.setenv(INCEPTION.weights.variable, "x" * 5000)
+    assert "cannot be read" in gone.state()
+
+
+@pytest.mark.parametrize("answer", [b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nx"])
+def test_a_server_that_answers_nonsense_is_an_error_of_the_download(answer, monkeypatch, tmp_path):
+    import socket
+    import threading
+
+    monkeypatch.delenv(INCEPTION.weights.variable, raising=False)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        other = replace(INCEPTION.weights, url=f"http://127.0.0.1:{server.getsockname()[1]}/w")
+        with pytest.raises(DataError, match="cannot be downloaded"):
+            other.read()
+        thread.join()
+
+
+def test_an_estimate_fetches_no_weights(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    words = ["--extractor", "vgg16", "--dry-run", "--results", tmp_path / "r"]
+    done = gan_bench("run", "digits", *words, env=measuring())
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "the 528 MB of weights of vgg16 are not here yet; the run fetches them" in said
 
 
 def test_measures_of_one_network_are_given_under_no_other():

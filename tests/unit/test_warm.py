@@ -95,6 +95,7 @@ def test_one_that_hangs_is_killed(tmp_path):
 def test_other_starts_are_not_forked():
     here = dict(os.environ)
     assert warm.is_same_start(here)
+    assert warm.is_same_start({**here, "TORCHINDUCTOR_CACHE_DIR": "set by torch", "MLFLOW_TRACKING_URI": "x"})
     for name in ("PYTHONPATH", "PYTHONHASHSEED", "LC_ALL", "OMP_NUM_THREADS"):
         assert not warm.is_same_start({**here, name: "another"})
 

@@ -145,7 +145,7 @@ class MetricSet:
             if not path.startswith("gan_bench.") and (made := metric_class(path)):
                 with self._keeping(path):
                     metric = made(setup)
-                    if metric.gives:
+                    if _given(metric):
                         self._others[path] = metric.to(self._device)
 
     @contextmanager
@@ -179,11 +179,17 @@ class MetricSet:
         for path, metric in list(self._others.items()):
             with self._keeping(path):
                 given, most = metric.compute(), metric.max_pairwise
-                found |= {name: (checked(given.get(name)), most) for name in metric.gives if name in MEASURES}
+                found |= {name: (checked(given.get(name)), most) for name in _given(metric)}
         for path, why in self._faults.items():
             missing = Estimate(None, note=why)
             found |= {name: (missing, None) for name, measure in MEASURES.items() if measure.metric == path}
         return {name: found[name] for name in MEASURES if name in found}
+
+
+def _given(metric: FeatureMetric) -> tuple[str, ...]:
+    """Return the registered measures that a metric gives under its extractor."""
+    extractor = metric.setup.extractor
+    return tuple(name for name in metric.gives if name in MEASURES and MEASURES[name].is_for(extractor))
 
 
 def checked(given: object) -> Estimate:
@@ -223,7 +229,7 @@ def collect_metrics(setup: MeasureSetup) -> MetricCollection:
     for path in dict.fromkeys(measure.metric for measure in MEASURES.values()):
         made = metric_class(path) if path.startswith("gan_bench.") else None
         metric = made(setup) if made else None
-        if metric is not None and metric.gives:
+        if metric is not None and _given(metric):
             key = path.replace(".", "_")  # a module's name has no dots
             metrics[key] = metric
             groups.setdefault((type(metric).update, tuple(metric.metric_state)), []).append(key)

@@ -64,9 +64,8 @@ class ClipDistance(FeatureSample):
 
     @property
     def gives(self) -> tuple[str, ...]:
-        """``clip_mmd``, under CLIP alone, where features of real images are known."""
-        known = self.reference.features is not None and self.setup.extractor.startswith("clip-")
-        return ("clip_mmd",) if known else ()
+        """``clip_mmd``, where features of real images are known; its entry says under which extractors."""
+        return () if self.reference.features is None else ("clip_mmd",)
 
     def compute(self) -> dict[str, Estimate]:
         """Return ``clip_mmd``; it is unbiased, so it may be negative."""

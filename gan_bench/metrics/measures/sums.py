@@ -55,8 +55,8 @@ class FrechetDistanceDinoV2(FrechetDistance):
 
     @property
     def gives(self) -> tuple[str, ...]:
-        """``fd_dinov2``, under DINOv2 alone."""
-        return ("fd_dinov2",) if self.setup.extractor.startswith("dinov2-") else ()
+        """``fd_dinov2``; its entry says under which extractors."""
+        return ("fd_dinov2",)
 
     def compute(self) -> dict[str, Estimate]:
         """Return ``fd_dinov2``, at least 0; with a note where the covariance cannot have full rank."""
@@ -79,8 +79,8 @@ class InceptionScore(FeatureMetric):
 
     @property
     def gives(self) -> tuple[str, ...]:
-        """``is``, where the extractor knows classes."""
-        return ("is",) if self.setup.logits else ()
+        """``is``, where the extractor tells classes apart."""
+        return ("is",) if self.setup.logits > 1 else ()
 
     def update(self, features: Tensor, logits: Tensor) -> None:
         """Add (N, classes) logits of the next N images to the splits they fall into."""

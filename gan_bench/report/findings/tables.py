@@ -147,7 +147,7 @@ def setting_table(scored: Scored) -> Table:
     is_of_papers = scored.protocol.extractor == "inception"
     note = (
         f"All settings: {scored.study.values.shared}. Scores {scored}: extractor, reference split, generated images"
-        f"{'' if is_of_papers else '; papers report those of Inception-v3, which are other numbers'}. "
+        f"{'' if is_of_papers else '; the FID of papers is that of Inception-v3, another number'}. "
         f"Ranked by the median {title} over all seeds, failed and diverged ones as worst; in brackets the lowest and "
         "the highest seed, from six seeds on its 95 % interval. Means ± 95 % CI half-width are over finished seeds."
     )
