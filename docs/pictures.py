@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -15,6 +15,7 @@ import gan_bench as gb
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "results" / "published" / "amd-epyc-2-cores" / "mnist-cpu"
 CATS = ROOT / "results" / "published" / "nvidia-h200" / "articles"
+CATS_CPU = ROOT / "results" / "published" / "amd-epyc-2-cores" / "cats-cpu"
 STATISTICS = ROOT / "results" / "published" / "statistics"
 IMAGES = Path(__file__).parent / "images"
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
@@ -64,12 +65,13 @@ def samples_by_epoch() -> Image.Image:
     return sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.NEAREST)
 
 
-def cats_by_epoch() -> Image.Image:
-    """Lay samples of the same noise after 1, 10 and 20 epochs above those after 25, 40 and 60."""
-    (folder,) = CATS.glob("cats-dcgan,seed=0--*")
+def cats_by_epoch(records: Path, epochs: Sequence[int]) -> Image.Image:
+    """Lay samples of the same noise after some epochs beside each other, three in a row."""
+    (folder,) = records.glob("cats-dcgan*seed=0--*")
     size, gap = 4 * 66, 14
-    sheet = Image.new("RGB", (3 * size + 2 * gap, 2 * size + gap), (255, 255, 255))
-    for place, epoch in enumerate((1, 10, 20, 25, 40, 60)):
+    rows = -(-len(epochs) // 3)
+    sheet = Image.new("RGB", (3 * size + 2 * gap, rows * (size + gap) - gap), (255, 255, 255))
+    for place, epoch in enumerate(epochs):
         with Image.open(folder / "samples" / f"epoch-{epoch:04}.png") as grid:
             part = grid.convert("RGB").crop((1, 1, size + 1, size + 1))
         sheet.paste(part, (place % 3 * (size + gap), place // 3 * (size + gap)))
@@ -147,7 +149,8 @@ def main() -> None:
     """Write the pictures."""
     epochs, scores = tables()
     samples_by_epoch().save(IMAGES / "a1-by-epoch.png", optimize=True)
-    cats_by_epoch().save(IMAGES / "cats-by-epoch.webp", quality=80)
+    cats_by_epoch(CATS, (1, 10, 20, 25, 40, 60)).save(IMAGES / "cats-by-epoch.webp", quality=80)
+    cats_by_epoch(CATS_CPU, (1, 2, 3)).save(IMAGES / "cats-first-epochs.webp", quality=80)
     drawn: dict[str, Callable[[], Figure]] = {
         "a1-outputs": lambda: outputs(epochs),
         "a1-fid": lambda: fid_by_epoch(scores),
