@@ -38,7 +38,7 @@ def save_views(mirror: Mirror, suite: str) -> list[View]:
     extractors = list(dict.fromkeys(studies.values())) or mirror.extractors(suite)
     if not extractors:
         return []
-    made = views(extractors, int(time.time() * 1000), studies, mirror.columns(suite))
+    made = views(extractors, int(time.time() * 1000), studies, mirror.columns(suite), mirror.scores(suite))
     try:
         experiment = mirror.experiment(suite)
         known = mirror.client.get_experiment(experiment).tags

@@ -60,7 +60,8 @@ class _Suite:
     command: str | None
     designs: Designs
     tails: dict[Path, TrialTail] = field(default_factory=dict)
-    extractors: set[str] = field(default_factory=set)
+    scores: set[str] = field(default_factory=set)
+    """What was logged, as ``METRIC.EXTRACTOR``."""
 
 
 class Mirror:
@@ -93,7 +94,11 @@ class Mirror:
 
     def extractors(self, suite: str) -> list[str]:
         """Return the names of the extractors that a suite's trials were scored with."""
-        return sorted(self._suites[suite].extractors)
+        return sorted({score.partition(".")[2] for score in self.scores(suite)})
+
+    def scores(self, suite: str) -> frozenset[str]:
+        """Return the scores that a suite's trials have, as ``METRIC.EXTRACTOR``."""
+        return frozenset(self._suites[suite].scores)
 
     def experiment(self, suite: str) -> str:
         """Return the id of a suite's experiment, created if missing."""
@@ -158,7 +163,7 @@ class Mirror:
             stored = tail.read(header, live=live)
             kept = self._send(run, stored, known, end, live=live)
         else:
-            known.extractors |= _scored_with(header)
+            known.scores |= _scores_of(header)
             kept = []
         if end:
             self._mark_if_altered(run, path)
@@ -254,7 +259,7 @@ class Mirror:
         Returns:
             Lines of its history that are left for the next time.
         """
-        known.extractors |= {s["extractor"] for line in stored.evaluations for s in line["scores"]}
+        known.scores |= {f"{s['metric']}.{s['extractor']}" for line in stored.evaluations for s in line["scores"]}
         before = run.position
         lacking = replace(
             stored,
@@ -407,7 +412,7 @@ def _end_of(stored: StoredTrial) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
-def _scored_with(stored: StoredTrial) -> set[str]:
-    """Return the extractors that the scores of a record's end are of, as the keys of metrics name them."""
+def _scores_of(stored: StoredTrial) -> set[str]:
+    """Return the scores of a record's end, as ``METRIC.EXTRACTOR``."""
     names = (stored.record or NO_RECORD).get("final") or {}
-    return {entities.metric_key(name).partition(".")[2] for name in names if "[" in name}
+    return {entities.metric_key(name) for name in names if "[" in name}

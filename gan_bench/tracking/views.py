@@ -11,7 +11,7 @@ import colorsys
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ def views(
     now_ms: int,
     studies: Mapping[str, str] | None = None,
     differing: Sequence[str] = PARAMS,
+    scores: Container[str] | None = None,
 ) -> tuple[View, ...]:
     """Make the views of an experiment: for every ranking its settings as a leaderboard and as curves, and all trials.
 
@@ -69,17 +70,24 @@ def views(
         now_ms: Time of making, in milliseconds.
         studies: The rankings of the suite's last report with their extractors; ranks of different ones do not compare.
         differing: Parameters that tell settings apart, the columns of a leaderboard.
+        scores: What was logged, as ``METRIC.EXTRACTOR``; not every extractor gives every score. None shows all.
     """
+
+    def shown_of(extractor: str) -> list[str]:
+        names = measures_with("summary")
+        return [name for name in names if scores is None or f"{name}.{extractor}" in scores]
+
     several = studies if studies and len(studies) > 1 else {"": extractors[0]}
-    made, shown, rank = [], _setting_columns(differing), f"{primary_measure()}.rank"
+    made, rank = [], f"{primary_measure()}.rank"
     for study, extractor in several.items():
         name = f"{study}, {extractor}" if study else extractor
+        shown = _setting_columns(differing, shown_of(extractor))
         only = f"{SETTINGS_ONLY} AND tags.study = '{study}'" if study else SETTINGS_ONLY
         made.append(_view(f"{KINDS[0]} ({name})", now_ms, only, shown, rank))
-        made.append(_view(f"{KINDS[1]} ({name})", now_ms, only, shown, rank, _charts(extractor)))
+        made.append(_view(f"{KINDS[1]} ({name})", now_ms, only, shown, rank, _charts(extractor, shown_of(extractor))))
     up = MEASURES[primary_measure()].lower_is_better
     for extractor in extractors:
-        columns = [f"metrics.`eval/{metric}.{extractor}`" for metric in measures_with("summary")]
+        columns = [f"metrics.`eval/{metric}.{extractor}`" for metric in shown_of(extractor)]
         trials = [*columns, *(f"params.`{name}`" for name in (*PARAMS, "seed")), "attributes.`Duration`"]
         key = f"eval/{primary_measure()}.{extractor}"
         made.append(_view(f"{KINDS[2]} ({extractor})", now_ms, TRIALS_ONLY, trials, key, ascending=up))
@@ -94,10 +102,10 @@ def stale_views(tags: Mapping[str, str], made: Sequence[View]) -> list[str]:
             if tag.startswith(VIEW_TAG) and tag not in current and _name(value).startswith(ours)]  # fmt: skip
 
 
-def _setting_columns(differing: Sequence[str]) -> list[str]:
+def _setting_columns(differing: Sequence[str], measures: Sequence[str]) -> list[str]:
     """Return the columns of a leaderboard: what differs, what ranks, the verdict, and how certain all that is."""
     primary = primary_measure()
-    others = [name for name in measures_with("summary") if name != primary]
+    others = [name for name in measures if name != primary]
     return [
         *(f"params.`{name}`" for name in differing),
         f"metrics.`{primary}.median`",
@@ -215,10 +223,10 @@ def _view(
     return View(title, f"{VIEW_TAG}{share_key}", json.dumps(value), share_key, charts is not None)
 
 
-def _charts(extractor: str) -> dict[str, Any]:
+def _charts(extractor: str, measures: Sequence[str]) -> dict[str, Any]:
     """Lay out charts: scores first, then losses and D's outputs, then sample grids."""
     primary = primary_measure()
-    scores = [primary, *(name for name in measures_with("summary") if name != primary)][:4]
+    scores = [primary, *(name for name in measures if name != primary)][:4]
     sections = {"Scores": "scores", "Training": "training", "Samples": "samples"}
     lines = [
         *(("Scores", f"eval/{name}.{extractor}", MEASURES[name].log_scale) for name in scores),

@@ -36,6 +36,18 @@ def test_the_leaderboard_has_a_row_for_each_setting_with_its_verdict_beside_its_
     assert "metrics.`kid.mean`" in shown
 
 
+def test_scores_that_an_extractor_does_not_give_have_no_columns_and_no_chart():
+    some = frozenset(f"{name}.dinov2-vit-s-14" for name in ("fid", "kid", "precision", "recall"))
+    leaderboard, curves, trials = (json.dumps(state_of(view)) for view in views(["dinov2-vit-s-14"], 5, scores=some))
+    everything = "".join(json.dumps(state_of(view)) for view in views(["dinov2-vit-s-14"], 5))
+    for key in ("eval/is.dinov2-vit-s-14", "eval/classes.dinov2-vit-s-14", "metrics.`is.mean`"):
+        assert key in everything
+        assert key not in leaderboard + curves + trials
+    assert "metrics.`kid.mean`" in leaderboard
+    assert "eval/kid.dinov2-vit-s-14" in curves
+    assert "eval/kid.dinov2-vit-s-14" in trials
+
+
 def test_trials_have_a_view_that_sorts_by_fid():
     state = state_of(TRIALS)
     assert state["searchFilter"] == "tags.`gan_bench.trial` LIKE '%'"
