@@ -144,10 +144,10 @@ def setting_table(scored: Scored) -> Table:
         *([Column("recipe", "recipe", detail=True), *(replace(each, detail=True) for each in fields)] if many else []),
         *apart,
     ]
-    is_of_papers = scored.protocol.extractor == "inception"
+    is_of_papers = scored.protocol.extractor.startswith(("inception", "dinov2-"))  # FID, and FD-DINOv2
     note = (
         f"All settings: {scored.study.values.shared}. Scores {scored}: extractor, reference split, generated images"
-        f"{'' if is_of_papers else '; the FID of papers is that of Inception-v3, another number'}. "
+        f"{'' if is_of_papers else '; papers report those of Inception-v3, which are other numbers'}. "
         f"Ranked by the median {title} over all seeds, failed and diverged ones as worst; in brackets the lowest and "
         "the highest seed, from six seeds on its 95 % interval. Means ± 95 % CI half-width are over finished seeds."
     )
