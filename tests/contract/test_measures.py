@@ -17,7 +17,7 @@ from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.metrics.distances import NotFiniteError
 from gan_bench.metrics.measures import sampled
 from gan_bench.metrics.measures.base import FeatureMetric, MeasureSetup, MetricSet, collect_metrics
-from gan_bench.metrics.measures.sampled import FrechetDistanceAtInfinity, KernelDistance
+from gan_bench.metrics.measures.sampled import ClipDistance, FrechetDistanceAtInfinity, KernelDistance
 from gan_bench.metrics.measures.sums import FrechetDistance, InceptionScore
 from gan_bench.metrics.reference import MAX_PAIRWISE_FEATURES, Reference
 
@@ -206,6 +206,16 @@ def test_inception_score_of_sure_and_even_classes_is_their_number():
     logits = torch.eye(CLASSES).repeat(50, 1) * 1000
     count = len(logits)
     assert feed(InceptionScore(setup(count)), torch.zeros(count, DIM), logits)["is"].value == pytest.approx(CLASSES)
+
+
+def test_clip_mmd_is_a_thousand_times_the_distance_with_the_kernel_of_cmmd():
+    from torch_fidelity.metric_kid import kernel_rbf, mmd2
+
+    features, logits = seen(900, seed=4)
+    found = feed(ClipDistance(setup(900)), features, logits)["clip_mmd"]
+    x, y = (torch.nn.functional.normalize(each.double()) for each in (features, real().features))
+    kernels = [kernel_rbf(a.numpy(), b.numpy(), kid_kernel_rbf_sigma=10.0) for a, b in ((x, x), (x, y), (y, y))]
+    assert found.value == pytest.approx(1000 * mmd2(*kernels), rel=1e-6)
 
 
 def test_inception_score_needs_all_images():
