@@ -314,6 +314,9 @@ def test_dinov2_equals_its_paper_in_the_class_of_torch_fidelity(dinov2, monkeypa
     assert seen.logits.shape == (2, 0)
     assert float(wanted.std()) > 0.1
     torch.testing.assert_close(seen.features, wanted, rtol=1e-4, atol=1e-5)
+    exact = dinov2._network.double()(images)[0]
+    ready = normalize(images.double() / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    torch.testing.assert_close(exact, Written(dinov2_weights())(ready), rtol=0, atol=1e-6 * float(wanted.abs().max()))
 
 
 @pytest.mark.parametrize("size", [32, 64, 300])
