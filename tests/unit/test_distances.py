@@ -302,6 +302,9 @@ def test_extrapolation_removes_the_bias_of_few_samples():
     assert abs(endless) < 0.3 * plain
     assert endless == frechet_at_infinity(samples, real, torch.Generator().manual_seed(0))
     assert endless != frechet_at_infinity(samples, real, torch.Generator().manual_seed(1))
+    assert math.isfinite(frechet_at_infinity(samples[:50], real, torch.Generator().manual_seed(0)))
+    with pytest.raises(ValueError, match="at least 50"):
+        frechet_at_infinity(samples[:49], real, torch.Generator().manual_seed(0))
 
 
 def test_class_measures():

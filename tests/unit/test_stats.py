@@ -69,6 +69,27 @@ def test_the_bootstrap_is_close_to_scipy_s_where_n_is_large():
     assert (mine.low, mine.high) == pytest.approx((theirs.low, theirs.high), rel=0.01)
 
 
+def test_the_bootstrap_corrects_for_skewness_as_scipy_s_does():
+    """Within 3 % of the interval's width of scipy's, where the correction moves its ends by 5 and 13 %."""
+    values = np.random.default_rng(0).exponential(1, 300) ** 2
+    mine = bca_interval(values, np.random.default_rng(1), resamples=40_000)
+    theirs, plain = (
+        scipy_stats.bootstrap((values,), np.mean, n_resamples=40_000, method=method, rng=2).confidence_interval
+        for method in ("BCa", "percentile")
+    )
+    width = theirs.high - theirs.low
+    assert abs(mine.low - theirs.low) < 0.03 * width
+    assert abs(mine.high - theirs.high) < 0.03 * width
+    assert mine.low - plain.low > 0.03 * width
+    assert mine.high - plain.high > 0.08 * width
+
+
+def test_differences_are_of_the_second_from_the_first_seed_by_seed():
+    assert differences([1.0, 2.0], [4.0, 1.5]).tolist() == [3.0, -0.5]
+    with pytest.raises(ValueError, match="equal lengths"):
+        differences([1.0], [1.0, 2.0])
+
+
 def test_the_generator_is_used():
     values = np.arange(20.0) ** 2
     first, second, again = (mean_interval(values, generator=np.random.default_rng(s)) for s in (1, 2, 1))
