@@ -29,7 +29,13 @@ def python_module(module, *arguments, cold=False, **options):
     words = [str(each) for each in arguments]
     # Named, as readline writes the width of a terminal into what processes inherit, past os.environ.
     env = dict(options.pop("env", None) or os.environ)
-    if not cold and not set(options) - {"cwd", "timeout"} and "ray" not in words and warm.is_same_start(env):
+    if (
+        not cold
+        and not set(options) - {"cwd", "timeout"}
+        and "ray" not in words
+        and warm.is_same_start(env)
+        and warm.place()
+    ):
         return warm.run(module, words, env=env, **{"timeout": HANG, **options})
     command = [sys.executable, "-m", module, *words]
     given = {"capture_output": True, "text": True, "timeout": HANG, "env": env, **options}

@@ -84,8 +84,8 @@ class Shell:
             target.write_bytes((ROOT / name).read_bytes())
             os.utime(target, (0, 0))
         client = Path(__file__).with_name("warm_client.py")
-        forked = f'exec {sys.executable} -I -S {client} {warm.place()} support.page_command "$@"\n'
-        self._program(bin_ / "gan-bench", forked)
+        how = f"-I -S {client} {warm.place()}" if warm.place() else "-m"
+        self._program(bin_ / "gan-bench", f'exec {sys.executable} {how} support.page_command "$@"\n')
         self._program(bin_ / "pip", _PIP, sys.executable)
         self._program(bin_ / "python", f'exec {sys.executable} "$@"\n')
         make = 'case "$1" in bench|report) set -- "$@";; *) set -- -n "$@";; esac\n'
@@ -97,7 +97,7 @@ class Shell:
         self.environment = {
             **os.environ,
             "PATH": f"{bin_}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
             "OMP_NUM_THREADS": "1",
             "COLUMNS": "200",
         }

@@ -43,11 +43,12 @@ def _mounts():
 def as_stranger(*arguments, module="gan_bench", environment=None, user=STRANGER):
     """Run a command as a user without a name and a home; only PATH and what is given are in its environment."""
     found = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "GAN_BENCH_NO_ESTIMATE": "1", **(environment or {})}
-    if module:
-        words = list(map(str, arguments))
+    words = list(map(str, arguments))
+    if module and warm.place():
         return warm.run(module, words, cwd="/", env=found, timeout=HANG, user=user, mounts=_mounts())
     become = f'exec setpriv --reuid {user} --regid {user} --clear-groups "$@"'
-    command = ["unshare", "--mount", "sh", "-c", f"{_mounts()}\n{become}", "sh", sys.executable, *arguments]
+    python = [sys.executable, *(["-m", module] if module else []), *words]
+    command = ["unshare", "--mount", "sh", "-c", f"{_mounts()}\n{become}", "sh", *python]
     return subprocess.run(command, env=found, timeout=HANG, check=False, capture_output=True, text=True, cwd="/")
 
 

@@ -59,6 +59,18 @@ def test_a_forked_process_is_as_a_started_one(script, probe):
     assert forked.stderr.splitlines()[-1:] == started.stderr.splitlines()[-1:]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="commands are forked on Linux alone")
+def test_commands_are_forked_here():
+    assert warm.place()
+
+
+def test_where_nothing_can_be_forked_commands_are_started(monkeypatch, tmp_path):
+    monkeypatch.setattr(warm, "place", lambda: None)
+    monkeypatch.setattr(warm, "run", lambda *_, **__: pytest.fail("forked"))
+    (tmp_path / "probe.py").write_text("print('here')")
+    assert python_module("probe", cwd=tmp_path).stdout == "here\n"
+
+
 def test_commands_share_no_random_numbers_and_keep_nothing_of_each_other(script):
     text = "import os, random, numpy\nprint(random.random(), numpy.random.rand())\nos.environ['LEFT'] = '1'"
     first, second = script(text)[0], script(text)[0]
