@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,8 +41,11 @@ _LAZY = (
 # ------------------------------------------------------------------------------------------- the server
 
 
+@warnings.catch_warnings()
 def _preload():
     import gan_bench
+
+    warnings.simplefilter("ignore")  # what imports warn of is no test's
 
     for found in pkgutil.walk_packages(gan_bench.__path__, "gan_bench.", onerror=lambda _: None):
         if not found.name.startswith(_COLD):
