@@ -41,17 +41,16 @@ _LAZY = (
 # ------------------------------------------------------------------------------------------- the server
 
 
-@warnings.catch_warnings()
 def _preload():
     import gan_bench
 
-    warnings.simplefilter("ignore")  # what imports warn of is no test's
-
-    for found in pkgutil.walk_packages(gan_bench.__path__, "gan_bench.", onerror=lambda _: None):
-        if not found.name.startswith(_COLD):
-            importlib.import_module(found.name)
-    for name in _LAZY:
-        importlib.import_module(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what imports warn of is no test's
+        for found in pkgutil.walk_packages(gan_bench.__path__, "gan_bench.", onerror=lambda _: None):
+            if not found.name.startswith(_COLD):
+                importlib.import_module(found.name)
+        for name in _LAZY:
+            importlib.import_module(name)
 
 
 def _receive(connection):
