@@ -25,6 +25,7 @@ class FrechetDistance(FeatureMetric):
     count: Tensor
     total: Tensor
     outer: Tensor
+    gives: tuple[str, ...] = ("fid",)
 
     def __init__(self, setup: MeasureSetup) -> None:
         super().__init__(setup)
@@ -33,34 +34,22 @@ class FrechetDistance(FeatureMetric):
         self.add_state("total", torch.zeros(dim, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("outer", torch.zeros(dim, dim, dtype=torch.float64), dist_reduce_fx="sum")
 
-    @property
-    def gives(self) -> tuple[str, ...]:
-        """``fid``, always."""
-        return ("fid",)
-
     def update(self, features: Tensor, logits: Tensor) -> None:
         """Add (N, D) features to their first and second moments."""
         self.count += len(features)
         add_to_sums(self.total, self.outer, features)
 
     def compute(self) -> dict[str, Estimate]:
-        """Return ``fid``, at least 0; with a note where the covariance cannot have full rank."""
+        """Return the distance, at least 0; with a note where the covariance cannot have full rank."""
         moments = moments_of_sums(int(self.count), self.total, self.outer)
         few = "fewer images than feature dimensions" if moments.count <= self.setup.feature_dim else None
-        return {"fid": Estimate(frechet_distance(moments, self.reference.moments), None, few)}
+        return {self.gives[0]: Estimate(frechet_distance(moments, self.reference.moments), None, few)}
 
 
 class FrechetDistanceDinoV2(FrechetDistance):
     """The same distance under its own name, for features of DINOv2 (Stein et al. 2023)."""
 
-    @property
-    def gives(self) -> tuple[str, ...]:
-        """``fd_dinov2``; its entry says under which extractors."""
-        return ("fd_dinov2",)
-
-    def compute(self) -> dict[str, Estimate]:
-        """Return ``fd_dinov2``, at least 0; with a note where the covariance cannot have full rank."""
-        return {"fd_dinov2": super().compute()["fid"]}
+    gives = ("fd_dinov2",)
 
 
 class InceptionScore(FeatureMetric):
