@@ -40,6 +40,7 @@ FILES: dict[str, tuple[type, ...]] = {
     "anchors.json": (schema.Baselines, schema.Baseline),
     "added.json": (schema.AddedFile, schema.AddedScores),
     "left-out.json": (schema.LeftOut,),
+    "audit.json": (schema.AuditFile, schema.Audit, schema.AuditMachine, schema.AuditFinding),
 }
 """The files of a results folder, with the forms of their objects."""
 

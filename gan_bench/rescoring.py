@@ -89,7 +89,7 @@ def add_scores(
         if extractor in EXTRACTORS:
             context.extractor(extractor)  # what is not installed is said once
     for folder in suite_folders(results):
-        _register_parts(folder, allow_plugins=allow_plugins)
+        register_parts(folder, allow_plugins=allow_plugins)
     count = 0
     for stored in scan(existing(results), history=False):
         if isinstance(stored, RecordError):
@@ -101,7 +101,7 @@ def add_scores(
         raise UserError(f"{results} holds no finished trial; run a suite first")
 
 
-def _register_parts(suite: Path, *, allow_plugins: bool) -> None:
+def register_parts(suite: Path, *, allow_plugins: bool) -> None:
     """Register what a suite's file names, as a run of it does: images, and parts where their files may run.
 
     What is wrong with them its trials say.

@@ -31,7 +31,7 @@ from gan_bench.config.data_root import data_root
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import told_to
-from gan_bench.core.text import at_home, plural
+from gan_bench.core.text import at_home, plural, seconds_of
 from gan_bench.core.version import __version__
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import PreparationLines, console, table_console, write_any_text
@@ -415,6 +415,73 @@ def verify(
     from gan_bench.cli.checks import verify_records
 
     raise typer.Exit(0 if verify_records(results, rerun, data_root(data), console(), verbose=verbose) else 1)
+
+
+@app.command()
+def audit(
+    results: Annotated[Path, typer.Argument(help="Results folder, or one suite's folder in it, that others made.")],
+    levels: Annotated[
+        str | None,
+        typer.Option(
+            help="With commas: consistent, rescored, begun, repeated, drawn again \\[default: the first three, which "
+            "train no whole trial; with --budget all]."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time that it may cost, such as 30m; the most telling first.")
+    ] = None,
+    nonce: Annotated[
+        str | None,
+        typer.Option(help="Text that chooses trials and seeds, given after publication \\[default: a random one]."),
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="Glob or part of the names of trials.")] = None,
+    further: Annotated[int, typer.Option(min=1, max=100, help="Seeds of each setting that are drawn again.")] = 1,
+    data: Data = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do and cost.")] = False,
+    allow_plugins: AllowArchitecture = False,
+) -> None:
+    """Train and score records of others again, level by level; exit code 1 when something does not follow."""
+    from gan_bench.audit.plan import AuditOptions, plan_audit
+    from gan_bench.cli.audit import draw_nonce, levels_of, say_plan, write_audit
+    from gan_bench.execution.trial.environment import choose_device, fix_bits
+
+    where = choose_device(device)
+    fix_bits(where)
+    options = AuditOptions(
+        results=results,
+        data=data_root(data),
+        device=where,
+        nonce=nonce or draw_nonce(),
+        levels=levels_of(levels),
+        budget=seconds_of(budget, "--budget") if budget else None,
+        only=only,
+        further=further,
+        allow_plugins=allow_plugins,
+    )
+    plan, lines = plan_audit(options), console()
+    say_plan(plan, options, lines)
+    if not dry_run:
+        raise typer.Exit(0 if write_audit(plan, options, lines) else 1)
+
+
+@app.command()
+def board(
+    folders: Annotated[list[Path], typer.Argument(help="Published results folders, or a folder of such.")],
+    out: Annotated[Path, typer.Option(help="Folder of the site.")] = Path("board"),
+) -> None:
+    """Write a static site of published settings, side by side: groups, machines, costs, audits, cards."""
+    from gan_bench.report.board.site import build_board
+
+    made, lines = build_board(folders, out), console()
+    for table in made.tables:
+        lines.say(f"{table.table.title}: {plural(len(table.entries), 'setting')}")
+        for text in table.said:
+            lines.say(f"  {text}")
+    for each in made.left:
+        lines.say(f"left out: {each.folder}: {each.why}", style="yellow")
+    lines.say(f"Board: {made.page}")
+    raise typer.Exit(1 if made.left else 0)
 
 
 @app.command()

@@ -70,7 +70,7 @@ def verify_records(
     if not count:
         raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
     if rerun:
-        from gan_bench.rerun import rerun as rerun_trials
+        from gan_bench.audit.rerun import rerun as rerun_trials
 
         for verdict in rerun_trials(results, rerun, data):
             bad += bool(verdict.faults)

@@ -17,6 +17,8 @@ AVERAGE_WEIGHTS = "generator-ema.safetensors"
 PLAN, BASELINES, LOCKS, SUITE = "plan.json", "anchors.json", ".locks", "suite.yaml"
 LEFT_OUT = "left-out.json"
 """Lists the files that a published copy of a suite's records does without."""
+AUDIT = "audit.json"
+"""What auditors found out about a suite's records."""
 
 IDENTITY = ".gan_bench-results"
 """Names a results folder for good, so that others on a shared server can be told from it."""

@@ -402,6 +402,55 @@ class AddedFile(TypedDict):
     sha256: Digest
 
 
+AuditLevel = Literal["consistent", "rescored", "begun", "repeated", "drawn again"]
+"""What an audit checks, the cheapest level first."""
+AuditVerdict = Literal["holds", "doubtful", "contradicted", "not audited"]
+
+
+@with_config(_FORM)
+class AuditFinding(TypedDict):
+    """What an audit found out about one trial on one level."""
+
+    trial: Annotated[str, doc("identity of its config")]
+    name: Annotated[str, doc("setting and seed; of drawn seeds the setting and the seed that was drawn")]
+    record_sha256: Annotated[str, doc("SHA-256 of the record.json that was audited; of another one this says nothing")]
+    level: Annotated[AuditLevel, doc("consistent, rescored, begun, repeated or drawn again")]
+    verdict: Annotated[AuditVerdict, doc("holds, doubtful, contradicted or not audited")]
+    text: Annotated[str, doc("what was compared, and how far apart it is")]
+    seconds: Annotated[Seconds, doc("seconds that it took [timing]")]
+
+
+@with_config(_FORM)
+class AuditMachine(TypedDict):
+    """What an audit ran on."""
+
+    device: Annotated[str, doc("what computed: cpu or cuda:N")]
+    device_name: Annotated[str, doc("name of the processor or graphics card")]
+    platform: Annotated[str, doc("operating system and machine")]
+    libraries: Annotated[dict[str, str], doc("versions of torch, torchvision, numpy and scipy")]
+    cpu_capability: Annotated[str, doc("instruction set of PyTorch's kernels on the CPU")]
+
+
+@with_config(_FORM)
+class Audit(TypedDict):
+    """One audit of a suite's records."""
+
+    at: Annotated[Moment, doc("when it began, ISO 8601 with zone")]
+    version: Annotated[str, doc("version of gan_bench that audited")]
+    machine: Annotated[AuditMachine, doc("what it ran on")]
+    nonce: Annotated[str, doc("text that chose the trials and the seeds, given after publication")]
+    findings: Annotated[list[AuditFinding], doc("what it found out, trial by trial and level by level")]
+
+
+@with_config(_FORM)
+class AuditFile(TypedDict):
+    """``SUITE/audit.json``, written by ``gan-bench audit``; a later audit adds to it, and no record changes."""
+
+    schema: Schema
+    audits: Annotated[list[Audit], doc("the audits, oldest first")]
+    sha256: Digest
+
+
 T = TypeVar("T")
 
 
@@ -432,6 +481,7 @@ PLAN = Form(PlanFile)
 BASELINES = Form(Baselines)
 LEFT_OUT = Form(LeftOut)
 ADDED = Form(AddedFile)
+AUDIT = Form(AuditFile)
 HistoryLine = StepLine | EpochLine
 """A line of ``history.jsonl``."""
 HISTORY: TypeAdapter[list[HistoryLine]] = TypeAdapter(

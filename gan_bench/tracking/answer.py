@@ -43,7 +43,8 @@ def save_views(mirror: Mirror, suite: str) -> list[View]:
         experiment = mirror.experiment(suite)
         known = mirror.client.get_experiment(experiment).tags
         for tag in stale_views(known, made):
-            mirror.client.delete_experiment_tag(experiment, tag)
+            with contextlib.suppress(Exception):  # another results folder on the same server has just deleted it
+                mirror.client.delete_experiment_tag(experiment, tag)
         for view in made:
             mirror.client.set_experiment_tag(experiment, view.tag, view.value)
         mirror.client.set_experiment_tag(experiment, _NOTE, note(suite, _answer_text(mirror, suite)))

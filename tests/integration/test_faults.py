@@ -23,6 +23,7 @@ from support.runs import stop_after
 from support.tracking import mlflow_runs
 from support.trials import digits_trial
 
+from gan_bench.audit.rerun import rerun
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.channel import spawn
@@ -43,7 +44,6 @@ from gan_bench.records.lock import trial_lock
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Failure, Status
 from gan_bench.records.verify import verify
-from gan_bench.rerun import rerun
 from gan_bench.training import checkpoint, engine
 
 ONE_WORKER, TWO_WORKERS = (WorkerPoolConfig(devices=("cpu",) * n, threads=1) for n in (1, 2))

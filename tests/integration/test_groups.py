@@ -14,6 +14,7 @@ from support.records import bits
 from support.runs import CPU, context
 from support.trials import digits_trial
 
+from gan_bench.audit.rerun import rerun
 from gan_bench.config.data_root import DataRoot
 from gan_bench.execution.preflight.estimate import estimate
 from gan_bench.execution.trial.claim import Policy
@@ -27,7 +28,6 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
 from gan_bench.records.verify import verify
-from gan_bench.rerun import rerun
 from gan_bench.terminal.console import console
 from gan_bench.terminal.display import ProgressDisplay
 from gan_bench.training.fast.engine import FastEngine

@@ -193,7 +193,7 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
         plugin=part if part and part.get("path") else None,
         code=code,
         rows=[_row(row) for row in card.scores],
-        values=list(_values(card)),
+        values=list(card_values(card)),
         quick=card.setting.study.profile == "quick",
         inception=any(row.protocol.extractor == "inception" for row in card.scores),
         seeds=plural(len(card.setting.done), "seed"),
@@ -226,7 +226,8 @@ def _row(row: ScoreRow) -> dict[str, str]:
     }
 
 
-def _values(card: Card) -> Iterator[tuple[str, str, str]]:
+def card_values(card: Card) -> Iterator[tuple[str, str, str]]:
+    """Yield every field of a setting that says something about training: its name, its value, where that is from."""
     trial = cast("TrialFile", card.stored.trial)  # what a card is of has ended
     provenance, config = trial["provenance"], trial["config"]
     for name, value in config.items():

@@ -59,7 +59,7 @@ def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
     Raises:
         UserError: None is meant, or several are.
     """
-    settings = [setting for study in found if study.scored for setting in _settings(study)]
+    settings = [setting for study in found if study.scored for setting in finished_settings(study)]
     if not settings:
         raise UserError("no trial here is finished and scored; run a suite first, for example `gan-bench run digits`")
     matching: list[FinishedSetting] = []
@@ -97,7 +97,8 @@ def require_sound(study: Study, label: str | None = None) -> None:
         raise RecordError(f"{faulty['name'].iloc[0]} is {faulty['status'].iloc[0]}: {faulty['reason'].iloc[0]}{more}")
 
 
-def _settings(study: Study) -> Iterator[FinishedSetting]:
+def finished_settings(study: Study) -> Iterator[FinishedSetting]:
+    """Yield the settings of a study that have a finished trial with a score."""
     names = dict(zip(study.trials["label"], study.trials["suite_setting"], strict=True))
     for row, done in study.settings():
         if any(scored.median_trial(done) for scored in study.scored):

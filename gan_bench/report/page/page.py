@@ -95,9 +95,10 @@ def page(chapters: list[Chapter], articles: list[Table], collected: Collected, r
         frames=_json({s.name: s.data_uris for chapter in chapters for s in chapter.strips}),
         curves=_json(drawn),
         **{
-            name: _own(_text(file))
+            name: own_text(file)
             for name, file in (
                 ("css", "page.css"),
+                ("tables", "tables.js"),
                 ("script", "page.js"),
                 ("library", "vendor/uplot.js"),
                 ("library_css", "vendor/uplot.css"),
@@ -262,6 +263,11 @@ def _json(value: Any) -> Any:  # noqa: ANN401 - jinja2's Markup
     """Write JSON that can stand in a script element: nothing in it can end the element."""
     text = json.dumps(value, separators=(",", ":"))
     return _own(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def own_text(file: str) -> Any:  # noqa: ANN401 - jinja2's Markup
+    """Return a file of the page's folder, to stand in a page as it is."""
+    return _own(_text(file))
 
 
 def _own(text: str) -> Any:  # noqa: ANN401 - jinja2's Markup

@@ -77,6 +77,12 @@ def strips(study: Study, labels: list[str]) -> Iterator[Strip]:
                 break
 
 
+def thumbnail(file: Path) -> str | None:
+    """Return a few images of a stored grid as a data URI for a page; None where it cannot be read."""
+    frame = _frame(file)
+    return f"data:image/webp;base64,{_encode(frame[1])}" if frame else None
+
+
 def _spread(files: list[Path]) -> list[Path]:
     """Keep the first, the last, and some between."""
     if len(files) <= EPOCHS:

@@ -59,7 +59,7 @@ def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[Verdict]:
 
 def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     config, before = TrialConfig.from_json(stored.trial["config"]), stored.environment
-    if missing := _missing(config, before):
+    if missing := missing_part(config, before):
         return Verdict(stored.trial["name"], (), (f"not trained again: {missing}",))
     if not {"threads", "device", "engine"} <= set(before):
         return Verdict(stored.trial["name"], ("environment.json does not say on what it ran",))
@@ -97,8 +97,8 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     return Verdict(name, (f"{text} on the same machine",))
 
 
-def _missing(config: TrialConfig, before: Mapping[str, Any]) -> str | None:
-    """Name a part of a trial that is not here, or return None."""
+def missing_part(config: TrialConfig, before: Mapping[str, Any]) -> str | None:
+    """Return which part of a trial is not here and what it is of, or None."""
     named = (("datasets", config.dataset), ("architectures", config.architecture), ("losses", config.loss))
     for plural, name in named:
         if name in REGISTRIES[plural]:

@@ -1,0 +1,335 @@
+"""One recorded trial, trained or scored again: what each level of an audit does. Leaves the record as it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from gan_bench.audit import standards
+from gan_bench.audit.standards import Noise, apart, drift, score_gaps
+from gan_bench.config.measures import primary_measure
+from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.errors import UserError
+from gan_bench.core.preparing import tell
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.events import NullListener, Progress
+from gan_bench.execution.trial.run import run_trial
+from gan_bench.execution.workers.scheduler import run_alone, steps_until
+from gan_bench.metrics.evaluator import sample_grid
+from gan_bench.records.earlier import Earlier
+from gan_bench.records.json_files import finite
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import StoredTrial, read_trial
+from gan_bench.records.record import Score
+from gan_bench.records.sample_grid import read_sample_grid
+from gan_bench.records.schema import (
+    NO_RECORD,
+    STATISTICS,
+    TIMING,
+    AuditVerdict,
+    EvaluationLine,
+    HistoryLine,
+    ScoreLine,
+    Statistics,
+    StepLine,
+)
+from gan_bench.sampling import load_generator
+
+MOST_STEPS = standards.ROUNDING[-1][0]
+"""Steps up to which beginnings are compared."""
+GRID_LEVELS = 2.0
+"""Mean difference of the sample grid's pixels, in 256 levels, that rounding may make."""
+
+Judgement = tuple[AuditVerdict, str]
+"""A verdict, and the sentence that says what was compared."""
+
+
+class CannotAuditError(UserError):
+    """Nothing can be said about a trial here: its images, its code or its weights are not at hand."""
+
+
+# ------------------------------------------------------------------------------------------------- begun
+
+
+def first_logged(stored: StoredTrial) -> StepLine | None:
+    """Return the first step of a trial's history that is compared, or None where it comes too late."""
+    line = next((line for line in stored.history if line["kind"] == "step"), None)
+    return line if line is not None and line["kind"] == "step" and line["step"] <= MOST_STEPS else None
+
+
+def begun(stored: StoredTrial, context: RunContext) -> Judgement:
+    """Train the first logged steps again from the seed, and score the untrained generator again.
+
+    Raises:
+        CannotAuditError: The images are others, or neither was recorded.
+    """
+    config, noise = _config(stored), standards.noise_between(stored.environment, context.device.type)
+    _require_images(stored, config, context)
+    engine, line, said = context.engine(config), first_logged(stored), list[Judgement]()
+    start = next((line for line in stored.evaluations if line["epoch"] == 0), None)
+    if start is not None:
+        draws = standards.DRAWS if noise == "other" else 1
+        scores = context.evaluator(config).evaluate(engine.state.generator, config, draws)
+        said.append(_scores_judged(start, scores, noise, "untrained generator"))
+        if noise == "same" and (grid := _grid_judged(stored, engine.state.generator, 0)):
+            said.append(grid)
+    if line is not None:
+        now = finite(run_alone(steps_until(engine, line["step"])).last)
+        said.append(_steps_judged(line, now, noise))
+    if not said:
+        raise CannotAuditError(f"neither a step up to {MOST_STEPS} nor the untrained generator was recorded")
+    return _worst(said)
+
+
+def _steps_judged(line: StepLine, now: Statistics, noise: Noise) -> Judgement:
+    before: Statistics = {name: line[name] for name in STATISTICS}  # type: ignore[assignment]
+    if before == now:
+        return "holds", f"step {line['step']}: the same to the bit"
+    gap, allowed = apart(before, now), drift(line["step"], noise)
+    what = "machines that round otherwise" if noise == "same" else "a CPU and a GPU"
+    if allowed is None:
+        return "not audited", f"step {line['step']}: beyond those that were measured between machines"
+    if gap <= allowed:
+        return "holds", f"step {line['step']}: {gap:.2g} apart, {what} come up to {allowed:.2g}"
+    return "contradicted", f"step {line['step']}: {gap:.2g} apart, {what} come up to {allowed:.2g}"
+
+
+# ----------------------------------------------------------------------------------------------- rescored
+
+
+def has_weights(stored: StoredTrial) -> bool:
+    """True if a finished trial's generator lies in its record."""
+    return RecordDirectory(stored.path).weights.is_file()
+
+
+def rescored(stored: StoredTrial, context: RunContext, *, allow_plugins: bool) -> Judgement:
+    """Score published weights again, and draw the last sample grid from them.
+
+    Raises:
+        UserError: They cannot be loaded, or the images are others.
+    """
+    config, noise = _config(stored), standards.noise_between(stored.environment, context.device.type)
+    _require_images(stored, config, context)
+    line = stored.evaluations[-1] if stored.evaluations else None
+    if line is None or line["epoch"] != config.epochs:
+        raise CannotAuditError("no score of the last epoch was recorded")
+    loaded = load_generator(stored.path, allow_plugins=allow_plugins, device=context.device)
+    draws = standards.DRAWS if noise == "other" else 1
+    scores = context.evaluator(config).evaluate(loaded.network, config, draws)
+    if RecordDirectory(stored.path).average_weights.is_file():
+        average = load_generator(stored.path, average=True, allow_plugins=allow_plugins, device=context.device)
+        found = context.evaluator(config).evaluate(average.network, config, draws)
+        scores += [replace(score, weights="ema") for score in found]
+    said = [_scores_judged(line, scores, noise, "published generator")]
+    if noise == "same" and (grid := _grid_judged(stored, loaded.network, config.epochs)):
+        said.append(grid)
+    return _worst(said)
+
+
+def _scores_judged(line: EvaluationLine, now: Sequence[Score], noise: Noise, what: str) -> Judgement:
+    gaps = score_gaps(line["scores"], now, noise)
+    if not gaps:
+        return "not audited", f"no score of {what} is of an extractor that is here"
+    worst = gaps[0]
+    if worst.share > 1:
+        return "contradicted", f"{what}: {worst.name} is {worst.now:.4g} here and {worst.before:.4g} in the record"
+    how = "as recorded" if noise == "same" else "as recorded within the noise of scoring"
+    shown = next((gap for gap in gaps if gap.name.startswith(f"{primary_measure()}[")), worst)
+    return "holds", f"{what}: {shown.name} {shown.now:.4g} {how}"
+
+
+def _grid_judged(stored: StoredTrial, network: torch.nn.Module, epoch: int) -> Judgement | None:
+    """Compare a sample grid with what a generator draws from the trial's fixed noise; None where there is no grid."""
+    path = RecordDirectory(stored.path).sample(epoch)
+    if not path.is_file():
+        return None
+    before = np.asarray(read_sample_grid(path), dtype=np.float64)
+    now = sample_grid(network, _config(stored)).astype(np.float64)
+    gap = float(np.abs(before - now).mean()) if before.shape == now.shape else float("inf")
+    if gap > GRID_LEVELS:
+        return (
+            "contradicted",
+            f"the sample grid of epoch {epoch} is not drawn by this generator ({gap:.3g} levels apart)",
+        )
+    return "holds", f"the sample grid of epoch {epoch} is its own"
+
+
+# ----------------------------------------------------------------------------------------- whole trainings
+
+
+def train_whole(stored: StoredTrial, seed: int, context: RunContext, folder: Path) -> StoredTrial:
+    """Train a trial of a setting from its seed to its end, in a folder of its own.
+
+    Args:
+        stored: A trial of the setting.
+        seed: The seed.
+        context: Where.
+        folder: Where the record goes.
+
+    Raises:
+        CannotAuditError: The images are others.
+        KeyboardInterrupt: As it comes.
+    """
+    config = _config(stored)
+    _require_images(stored, config, context)
+    evaluation = replace(config.evaluation, keep="nothing")
+    trial = Trial(setting=stored.trial["setting"], config=replace(config, seed=seed, evaluation=evaluation))
+    directory = RecordDirectory.of(folder, trial)
+    directory.path.mkdir(parents=True, exist_ok=True)
+    run_alone(run_trial(trial, Earlier(directory), context, _Told()))
+    return read_trial(directory.path)
+
+
+class _Told(NullListener):
+    """Says how far a training is, as what is being prepared."""
+
+    def progress(self, trial: Trial, progress: Progress) -> None:
+        """Say it."""
+        tell(f"training {trial.name} from its seed", progress.fraction)
+
+
+def repeated(stored: StoredTrial, again: StoredTrial, published: Sequence[float]) -> Judgement:
+    """Compare a record with the whole training of the same trial here.
+
+    Machines that round alike stay alike: after an epoch of equal bits every shape of a step has been computed, and a
+    difference that begins later is none of machines. Where bits differ from the beginning, late training amplifies it,
+    and the end is held against the spread of the setting's seeds.
+
+    Args:
+        stored: The record.
+        again: The training of the same trial.
+        published: Final primary scores of all seeds of the setting that were published.
+    """
+    before, now = (each.record or NO_RECORD for each in (stored, again))
+    recorded = stored.as_recorded()
+    alike, since = _equal_until(recorded.history, again.history)
+    if since is None:
+        return _worst([("holds", "every step and epoch is the same to the bit"), *_ends_judged(recorded, again)])
+    if alike and not stored.environment.get("changes"):
+        why = "machines that round alike stay alike"
+        return "contradicted", f"the same to the bit for {alike} steps, and other from step {since} on: {why}"
+    if before["status"] != now["status"]:
+        return "doubtful", f"it ended {before['status']} in the record and {now['status']} here"
+    noise = standards.noise_between(stored.environment, str(again.environment["device"]).partition(":")[0])
+    start = list[Judgement]()
+    if (line := first_logged(stored)) is not None and (there := first_logged(again)) is not None:
+        start.append(_steps_judged(line, {name: there[name] for name in STATISTICS}, noise))  # type: ignore[arg-type]
+    end = _end_expected(final_score(stored), final_score(again), published)
+    verdict, text = _worst([*start, end])
+    if verdict == "holds" and end[0] == "not audited":  # its beginning alone says little of its end
+        verdict = "not audited"
+    return verdict, f"not the same to the bit; {text}"
+
+
+def _equal_until(before: Sequence[HistoryLine], now: Sequence[HistoryLine]) -> tuple[int, int | None]:
+    """Return the steps that are the same to the bit, 0 below an epoch and a line more, and the first that is not."""
+    for index, (a, b) in enumerate(zip_longest(before, now)):
+        other = b if a is None else a
+        if other is None or a is None or b is None or _plain([a]) != _plain([b]):
+            whole = any(line["kind"] == "epoch" for line in before[: max(index - 1, 0)])
+            return before[index - 1]["step"] if whole else 0, other["step"] if other else 0
+    return before[-1]["step"] if before else 0, None
+
+
+def _ends_judged(recorded: StoredTrial, again: StoredTrial) -> list[Judgement]:
+    """Compare scores and weights of trainings that are the same to the bit."""
+    there, said = {line["epoch"]: line for line in again.evaluations}, list[Judgement]()
+    for line in recorded.evaluations:
+        scores = [_score_of(each) for each in there[line["epoch"]]["scores"]] if line["epoch"] in there else []
+        said.append(_scores_judged(line, scores, "same", f"epoch {line['epoch']}"))
+    if has_weights(recorded) and has_weights(again):
+        a, b = (load_file(RecordDirectory(each.path).weights) for each in (recorded, again))
+        same = a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+        said.append(("holds", "") if same else ("contradicted", "its weights are of another training"))
+    if all(verdict == "holds" for verdict, _ in said):
+        return [("holds", "its scores and weights too" if has_weights(recorded) else "its scores too")]
+    return said
+
+
+def _score_of(line: ScoreLine) -> Score:
+    names = ("metric", "value", "std", "extractor", "split", "real", "generated", "weights")
+    return Score(**{name: line.get(name) for name in names})  # type: ignore[arg-type]
+
+
+def _end_expected(before: float | None, now: float | None, published: Sequence[float]) -> Judgement:
+    """Hold the final score of a training that rounds otherwise against the spread of the setting's seeds."""
+    expected = standards.repetition(before, published) if before is not None else None
+    if before is None or now is None or expected is None:
+        return "not audited", f"fewer than {standards.FEW} seeds of it were published, so its end is not judged"
+    text = f"its final score is {now:.4g} here and {before:.4g} in the record"
+    ends = f"rounding may lead from {expected.low:.4g} to {expected.high:.4g}"
+    return "holds" if expected.holds(now) else "contradicted", f"{text}; {ends}"
+
+
+def drawn(values: Sequence[float], published: Sequence[float]) -> Judgement:
+    """Hold further seeds of a setting, trained here, against those that were published.
+
+    Args:
+        values: Final primary scores of the further seeds.
+        published: Those of the published ones.
+    """
+    expected = standards.further(published, len(values))
+    if expected is None:
+        return "not audited", f"fewer than {standards.FEW} seeds of the setting were published"
+    mean = float(np.exp(np.log(values).mean()))
+    of = f"{len(values)} further seed{'s' if len(values) > 1 else ''}"
+    ends = f"{expected.low:.4g} to {expected.high:.4g}, by the {len(published)} published ones"
+    inside = expected.holds(mean)
+    return "holds" if inside else "doubtful", f"{of}: {mean:.4g}, {'expected' if inside else 'outside'} {ends}"
+
+
+def final_score(stored: StoredTrial) -> float | None:
+    """Return the last primary score of a finished trial under its first extractor, or None."""
+    config = stored.trial["config"]
+    if (stored.record or NO_RECORD).get("status") != "done" or not stored.evaluations:
+        return None
+    line = stored.evaluations[-1]
+    values = [s["value"] for s in line["scores"] if s["metric"] == primary_measure() and not s.get("weights")]
+    found = values[0] if values and line["epoch"] == config["epochs"] else None
+    return found if found is not None and found > 0 else None
+
+
+# ------------------------------------------------------------------------------------------------- shared
+
+
+def _config(stored: StoredTrial) -> TrialConfig:
+    return TrialConfig.from_json(stored.trial["config"])
+
+
+def _require_images(stored: StoredTrial, config: TrialConfig, context: RunContext) -> None:
+    """Make sure that the images are those that the record names.
+
+    Raises:
+        CannotAuditError: They are others.
+    """
+    here = context.images(config.dataset, "train", config.image_size).sha256
+    then = stored.environment.get("data_sha256")
+    if then is not None and then != here:
+        raise CannotAuditError(
+            f"the images of {config.dataset} here are not those of the record ({here[:12]}, not {then[:12]}); name "
+            "their folder with --data"
+        )
+
+
+def _plain(lines: Sequence[HistoryLine] | Sequence[EvaluationLine]) -> str:
+    """Return lines as text without what differs between two runs of a trial."""
+
+    def kept(line: Mapping[str, object]) -> dict[str, object]:
+        return {name: value for name, value in line.items() if name not in TIMING}
+
+    return json.dumps([kept(line) for line in lines], sort_keys=True)
+
+
+def _worst(said: Sequence[Judgement]) -> Judgement:
+    """Join judgements: the worst verdict, with its sentences and those that say what could not be judged."""
+    order: tuple[AuditVerdict, ...] = ("contradicted", "doubtful", "holds", "not audited")
+    verdict = min((each for each, _ in said), key=order.index)
+    shown = {verdict, "not audited"}
+    return verdict, "; ".join(text for each, text in said if each in shown)

@@ -1,0 +1,102 @@
+"""A plan -> findings, written beside the records as they come."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from gan_bench.audit import again
+from gan_bench.audit.plan import AuditOptions, AuditPlan, Check, finding_of
+from gan_bench.core.errors import UserError, brief, is_stop
+from gan_bench.core.version import __version__
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.records.audits import write_audit
+from gan_bench.records.reader import StoredTrial
+from gan_bench.records.schema import Audit, AuditFinding
+
+
+def carry_out(plan: AuditPlan, options: AuditOptions) -> Iterator[AuditFinding]:
+    """Do what was planned, and write every finding beside the records as it comes: an interruption loses none.
+
+    Yields:
+        Findings, those of ``verify`` first.
+
+    Raises:
+        RecordError: An earlier ``audit.json`` is damaged; it stays.
+        UserError: A suite's folder cannot be written.
+    """
+    begun_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    found: dict[Path, list[AuditFinding]] = {}
+
+    def write(suite: Path) -> None:
+        audit: Audit = {
+            "at": begun_at,
+            "version": __version__,
+            "machine": plan.machine,
+            "nonce": options.nonce,
+            "findings": found[suite],
+        }
+        write_audit(suite, audit)
+
+    for suite, finding in plan.consistent:
+        found.setdefault(suite, []).append(finding)
+    for suite in found:
+        write(suite)
+    yield from (finding for _, finding in plan.consistent)
+    context, threads = RunContext(options.data, options.device, lambda: False), torch.get_num_threads()
+    started = time.monotonic()
+    for check in plan.checks:
+        if options.budget and time.monotonic() - started + check.seconds > options.budget:
+            plan.left.append(check)  # the machine has become slower
+            continue
+        engine = "reference" if check.stored.environment.get("engine") == "reference" else "auto"
+        try:
+            finding = _carried_out(check, replace(context, engine_choice=engine), options)
+        finally:
+            torch.set_num_threads(threads)
+        found.setdefault(check.suite, []).append(finding)
+        write(check.suite)
+        yield finding
+
+
+def _carried_out(check: Check, context: RunContext, options: AuditOptions) -> AuditFinding:
+    started, stored = time.perf_counter(), check.stored
+    before = stored.environment.get("threads")
+    if before and options.device.type == "cpu" and stored.environment.get("device") == "cpu":
+        torch.set_num_threads(before)
+    try:
+        verdict, text = _ask(check, context, options)
+    except Exception as error:  # of data, weights or code that is not gan_bench's own
+        if is_stop(error):
+            raise
+        verdict, text = "not audited", str(error) if isinstance(error, UserError) else brief(error)
+    return finding_of(check.level, stored, check.name, verdict, text, time.perf_counter() - started)
+
+
+def _ask(check: Check, context: RunContext, options: AuditOptions) -> again.Judgement:
+    if check.cannot:
+        return "not audited", check.cannot
+    stored = check.stored
+    if check.level == "begun":
+        return again.begun(stored, context)
+    if check.level == "rescored":
+        return again.rescored(stored, context, allow_plugins=options.allow_plugins)
+    with tempfile.TemporaryDirectory(prefix="gan-bench-audit-") as folder:
+
+        def train(seed: int) -> StoredTrial:
+            return again.train_whole(stored, seed, context, Path(folder))
+
+        if check.level == "repeated":
+            return again.repeated(stored, train(stored.trial["config"]["seed"]), check.published)
+        trained = list(map(train, check.seeds))
+    scores = [score for score in map(again.final_score, trained) if score is not None]
+    if len(scores) < len(trained):
+        ends = ", ".join(str(each.record["status"]) for each in trained if each.record)
+        return "doubtful", f"of {len(trained)} further seeds {len(trained) - len(scores)} have no final score ({ends})"
+    return again.drawn(scores, check.published)

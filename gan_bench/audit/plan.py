@@ -1,0 +1,301 @@
+"""Records -> checks, the most telling first, each with its cost here -> those that fit a budget."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from gan_bench.audit import again, standards
+from gan_bench.audit.rerun import missing_part
+from gan_bench.config.data_root import DataRoot
+from gan_bench.config.trial import Trial, TrialConfig, setting_key
+from gan_bench.core.errors import UserError, brief, is_stop
+from gan_bench.core.text import matches, printable
+from gan_bench.execution.preflight.estimate import estimate
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.environment import describe_environment
+from gan_bench.execution.workers.scheduler import shape_key
+from gan_bench.records.audits import LEVELS, record_digest
+from gan_bench.records.folders import existing, suite_folders
+from gan_bench.records.reader import StoredTrial
+from gan_bench.records.schema import AuditFinding, AuditLevel, AuditMachine, AuditVerdict
+from gan_bench.records.shared import declare_foreign_measures
+from gan_bench.records.verify import verified_suite
+from gan_bench.rescoring import register_parts
+from gan_bench.training.draws import steps_per_epoch
+
+CHEAP: tuple[AuditLevel, ...] = ("consistent", "rescored", "begun")
+"""Levels that an audit without a budget has: all others train whole trials."""
+TRAINED = ("done", "diverged")
+"""How trials ended that are trained again; failures of a machine are its own."""
+SEEDS = 2**31
+"""Seeds lie below."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditOptions:
+    """What is audited, and how.
+
+    Attributes:
+        results: A results folder, or one suite's folder in it.
+        data: Where the images are.
+        device: What computes.
+        nonce: Text that chooses trials and seeds; it must not have been known when the records were published.
+        levels: Which levels; None takes those that train no whole trial, and with a budget all.
+        budget: Most seconds that checks may cost together, or None.
+        only: Glob or part of the names of trials; None takes all.
+        further: Seeds of a setting that are drawn again.
+        allow_plugins: Whether the local files that parts are of may run.
+    """
+
+    results: Path
+    data: DataRoot
+    device: torch.device
+    nonce: str
+    levels: tuple[AuditLevel, ...] | None = None
+    budget: float | None = None
+    only: str | None = None
+    further: int = 1
+    allow_plugins: bool = False
+
+    @property
+    def asked(self) -> tuple[AuditLevel, ...]:
+        """Return the levels that are asked for, the cheapest first."""
+        wanted = self.levels or (LEVELS if self.budget else CHEAP)
+        return tuple(level for level in LEVELS if level in wanted)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One level for one trial.
+
+    Attributes:
+        level: The level.
+        suite: Folder of its suite.
+        stored: Its record.
+        name: What it is called.
+        seconds: What it is expected to cost here.
+        seeds: Seeds that are trained, where it is of a setting.
+        published: Final primary scores of all published seeds of its setting.
+        cannot: Why it cannot be done here, or nothing.
+    """
+
+    level: AuditLevel
+    suite: Path
+    stored: StoredTrial
+    name: str
+    seconds: float
+    seeds: tuple[int, ...] = ()
+    published: tuple[float, ...] = ()
+    cannot: str = ""
+
+
+@dataclass(frozen=True)
+class AuditPlan:
+    """What an audit will do.
+
+    Attributes:
+        checks: In the order in which they are done.
+        left: Those that the budget does not buy.
+        consistent: What ``verify`` found, already.
+        machine: What it runs on.
+    """
+
+    checks: list[Check]
+    left: list[Check]
+    consistent: list[tuple[Path, AuditFinding]]
+    machine: AuditMachine = field(repr=False)
+
+
+def plan_audit(options: AuditOptions) -> AuditPlan:
+    """Check that records are consistent, which is free, and lay out the other levels with their costs.
+
+    Raises:
+        UserError: There is no trial that has ended.
+    """
+    declare_foreign_measures(existing(options.results))
+    consistent: list[tuple[Path, AuditFinding]] = []
+    trained: dict[Path, list[StoredTrial]] = {}
+    for suite in suite_folders(options.results):
+        for verdict, stored in verified_suite(suite):
+            if not verdict.checked or (stored is not None and stored.record is None):
+                continue
+            if stored is not None and stored.record and not stored.fault and stored.record["status"] in TRAINED:
+                trained.setdefault(suite, []).append(stored)
+            if options.only and not (stored and _is_asked(options, stored)):
+                continue
+            faults = "; ".join(verdict.faults)
+            judged: AuditVerdict = "contradicted" if faults else "holds"
+            if "consistent" in options.asked:
+                text = faults or "digests, history, scores and end agree"
+                consistent.append((suite, finding_of("consistent", stored, verdict.name, judged, text, 0.0)))
+    if not consistent and not any(_is_asked(options, stored) for mine in trained.values() for stored in mine):
+        raise UserError(f"{options.results} holds no trial that has ended" + (" and matches" if options.only else ""))
+    for suite in trained:
+        register_parts(suite, allow_plugins=options.allow_plugins)
+    checks = list(_laid_out(options, trained)) if set(options.asked) - {"consistent"} else []
+    bought, left = _bought(checks, options.budget)
+    return AuditPlan(bought, left, consistent, _machine(options.device))
+
+
+def _is_asked(options: AuditOptions, stored: StoredTrial) -> bool:
+    return options.only is None or matches(stored.trial["name"], options.only)
+
+
+def _machine(device: torch.device) -> AuditMachine:
+    facts = describe_environment(device, "auto")
+    return {
+        "device": facts["device"],
+        "device_name": facts["device_name"],
+        "platform": facts["platform"],
+        "libraries": facts["libraries"],
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+# ---------------------------------------------------------------------------------------- what it may do
+
+
+def _rank(nonce: str, *what: str) -> str:
+    """Return what trials are sorted by: nobody can choose a place in it who does not know the nonce."""
+    return hashlib.sha256("\0".join([nonce, *what]).encode()).hexdigest()
+
+
+def _laid_out(options: AuditOptions, trained: Mapping[Path, list[StoredTrial]]) -> Iterator[Check]:
+    """Yield all checks, the most telling first: a beginning of every setting, weights, then whole trainings in turn."""
+    everything = [(suite, stored) for suite, mine in trained.items() for stored in mine if _is_asked(options, stored)]
+    everything.sort(key=lambda each: _rank(options.nonce, each[1].trial["id"]))
+    costs = _Costs(options)
+    first: dict[tuple[Path, str], StoredTrial] = {}
+    for suite, stored in everything:
+        first.setdefault((suite, setting_key(stored.trial["config"])), stored)
+    of_settings = {stored.path for stored in first.values()}
+    is_first = [(suite, stored) for suite, stored in everything if stored.path in of_settings]
+    others = [(suite, stored) for suite, stored in everything if stored.path not in of_settings]
+    if "begun" in options.asked:
+        yield from (costs.check("begun", suite, stored) for suite, stored in is_first)
+    if "rescored" in options.asked:
+        for suite, stored in everything:
+            if again.has_weights(stored):
+                yield costs.check("rescored", suite, stored)
+    if "begun" in options.asked:
+        yield from (costs.check("begun", suite, stored) for suite, stored in others)
+    further = [costs.drawn(suite, stored, trained[suite]) for suite, stored in is_first]
+    again_whole = [costs.repeated(suite, stored, trained[suite]) for suite, stored in everything]
+    for index in range(max(len(further), len(again_whole))):
+        if "drawn again" in options.asked and index < len(further):
+            yield further[index]
+        if "repeated" in options.asked and index < len(again_whole):
+            yield again_whole[index]
+
+
+def _bought(checks: Iterable[Check], budget: float | None) -> tuple[list[Check], list[Check]]:
+    """Take checks in their order as long as they fit; a dearer one is passed over for cheaper ones after it."""
+    bought, left, rest = list[Check](), list[Check](), budget
+    for check in checks:
+        if rest is None or check.seconds <= rest:
+            bought.append(check)
+            rest = None if rest is None else rest - check.seconds
+        else:
+            left.append(check)
+    return bought, left
+
+
+class _Costs:
+    """Expects what checks cost here, from a short measurement of every kind of step."""
+
+    def __init__(self, options: AuditOptions) -> None:
+        self._options = options
+        self._context = RunContext(options.data, options.device, lambda: False)
+        self._known: dict[object, tuple[float, float] | str] = {}
+
+    def check(self, level: AuditLevel, suite: Path, stored: StoredTrial) -> Check:
+        """Return a check of one trial."""
+        config = TrialConfig.from_json(stored.trial["config"])
+        name = printable(stored.trial["name"])
+        cost = self._cost(stored, config)
+        if isinstance(cost, str):
+            return Check(level=level, suite=suite, stored=stored, name=name, seconds=0.0, cannot=cost)
+        step, evaluation = cost
+        other = standards.noise_between(stored.environment, self._options.device.type) == "other"
+        if level == "begun":
+            line, scored = again.first_logged(stored), any(line["epoch"] == 0 for line in stored.evaluations)
+            draws = (standards.DRAWS if other else 1) if scored else 0
+            seconds = step * (line["step"] if line else 0) + evaluation * draws
+        elif level == "rescored":
+            seconds = evaluation * (standards.DRAWS if other else 1)
+        else:
+            seconds = self._whole(config, step, evaluation)
+        return Check(level=level, suite=suite, stored=stored, name=name, seconds=seconds)
+
+    def repeated(self, suite: Path, stored: StoredTrial, mine: Sequence[StoredTrial]) -> Check:
+        """Return the check of one trial by training it whole."""
+        scores = map(again.final_score, _alike(stored, mine))
+        known = tuple(score for score in scores if score is not None)
+        return replace(self.check("repeated", suite, stored), published=known)
+
+    def drawn(self, suite: Path, stored: StoredTrial, mine: Sequence[StoredTrial]) -> Check:
+        """Return the check of a setting by further seeds."""
+        whole, options = self.repeated(suite, stored, mine), self._options
+        key = setting_key(stored.trial["config"])
+        taken = {trial.trial["config"]["seed"] for trial in _alike(stored, mine)}
+        seeds = list[int]()
+        for index in range(options.further + len(taken)):
+            seed = int(_rank(options.nonce, key, str(index))[:16], 16) % SEEDS
+            if seed not in taken and len(seeds) < options.further:
+                seeds.append(seed)
+        name = f"{printable(stored.trial['setting'])}, seed {', '.join(map(str, seeds))}"
+        return replace(whole, level="drawn again", seeds=tuple(seeds), name=name, seconds=whole.seconds * len(seeds))
+
+    def _whole(self, config: TrialConfig, step: float, evaluation: float) -> float:
+        images = len(self._context.training_images(config))
+        evaluations = len(config.evaluation.epochs) + config.evaluation.draws - 1
+        return step * config.epochs * steps_per_epoch(config, images) + evaluation * evaluations
+
+    def _cost(self, stored: StoredTrial, config: TrialConfig) -> tuple[float, float] | str:
+        """Return seconds of a step and of an evaluation, or why nothing of this kind can be done here."""
+        key = (shape_key(config), config.evaluation.samples, config.evaluation.extractors)
+        if key not in self._known:
+            self._known[key] = self._measured(stored, config)
+        return self._known[key]
+
+    def _measured(self, stored: StoredTrial, config: TrialConfig) -> tuple[float, float] | str:
+        if why := missing_part(config, stored.environment):
+            return why
+        short = replace(config, epochs=1, evaluation=replace(config.evaluation, epochs=(1,), draws=1))
+        trial = Trial(setting="audit", config=short)
+        try:
+            found = estimate([trial], self._context, group=1)
+            step = found.step_seconds[shape_key(short)]
+            steps = steps_per_epoch(short, len(self._context.training_images(short)))
+        except Exception as error:  # of data, weights or code that is not gan_bench's own
+            if is_stop(error):
+                raise
+            return str(error) if isinstance(error, UserError) else brief(error)
+        return step, max(found.work[trial.id] - step * steps, 0.0)
+
+
+def _alike(stored: StoredTrial, mine: Iterable[StoredTrial]) -> list[StoredTrial]:
+    """Return the trials of a trial's setting, itself included."""
+    key = setting_key(stored.trial["config"])
+    return [trial for trial in mine if setting_key(trial.trial["config"]) == key]
+
+
+def finding_of(
+    level: AuditLevel, stored: StoredTrial | None, name: str, verdict: AuditVerdict, text: str, seconds: float
+) -> AuditFinding:
+    """Return a finding as it is written; of something that is no trial it names none."""
+    digest = record_digest(stored.path) if stored is not None and stored.record is not None else ""
+    return {
+        "trial": stored.trial["id"] if stored else "",
+        "name": printable(name),
+        "record_sha256": digest,
+        "level": level,
+        "verdict": verdict,
+        "text": printable(text),
+        "seconds": round(seconds, 1),
+    }

@@ -1,0 +1,176 @@
+"""How far an honest record may lie from what an auditor's machine comes to. Pure functions; constants were measured.
+
+``benchmarks/audit/drift.py`` measures how far the first steps of the same trial drift apart between machines, and
+``benchmarks/audit/forgeries.py`` how often honest records are called wrong and forged ones are found; the results are
+in ``results/published/audit``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import special
+
+from gan_bench.config.measures import MEASURES, measures_with
+from gan_bench.records.record import Score
+from gan_bench.records.schema import STATISTICS, EnvironmentFile, ScoreLine, Statistics
+
+Noise = Literal["same", "other"]
+"""Whether the audited machine and the auditor's draw the same random numbers, as those of one kind of device do."""
+
+ROUNDING: tuple[tuple[int, float], ...] = ((100, 0.1), (200, 0.2), (400, 0.4))
+"""Largest difference up to a step that processors of one kind were seen to come to, doubled; see ``apart``."""
+OTHER_NOISE: tuple[tuple[int, float], ...] = ((200, 4.0),)
+"""The same of a CPU against a GPU, which begin with the same weights and order of images, and draw other noise."""
+FURTHER_LEVEL = 0.05
+"""Chance that further seeds of an honest setting lie outside: that makes a setting doubtful, and no more."""
+REPEATED_LEVEL = 0.01
+"""The same of a trial that is trained again on a machine that rounds otherwise."""
+SCORING_LEVEL = 1e-4
+"""Chance that a score of honest weights, taken with other noise, lies outside."""
+ROUNDED = 0.005
+"""Relative difference of a score that rounding makes with the same noise; of a share or a count absolute."""
+DRAWS = 8
+"""Evaluations with noise of their own, where that of the record cannot be drawn again."""
+FEW = 3
+"""Below so many seeds there is no spread to hold anything against."""
+
+
+def noise_between(before: EnvironmentFile, device_type: str) -> Noise:
+    """Return whether a machine draws the noise of a record's: CPUs draw one, GPUs another."""
+    return "same" if str(before.get("device", "cpu")).partition(":")[0] == device_type else "other"
+
+
+def apart(before: Statistics, now: Statistics) -> float:
+    """Return the largest difference of the four statistics, of losses relative to 1 + their size.
+
+    Infinite where one of them is no number and the other is.
+    """
+    found = 0.0
+    for name in STATISTICS:
+        a, b = before[name], now[name]
+        if a is None or b is None:
+            found = found if a is b else math.inf
+        else:
+            found = max(found, abs(a - b) / (1 + abs(a) if name.startswith("loss") else 1.0))
+    return found
+
+
+def drift(step: int, noise: Noise) -> float | None:
+    """Return how far honest machines may lie apart at a step, or None beyond the steps that were measured."""
+    table = ROUNDING if noise == "same" else OTHER_NOISE
+    return next((bound for last, bound in table if step <= last), None)
+
+
+@dataclass(frozen=True)
+class ScoreGap:
+    """How far a recorded score lies from the auditor's.
+
+    Attributes:
+        name: The score.
+        before: The record's value.
+        now: The auditor's.
+        share: Their difference as a share of what is allowed; above 1 is too far.
+    """
+
+    name: str
+    before: float
+    now: float
+    share: float
+
+
+def score_gaps(before: Iterable[ScoreLine], now: Sequence[Score], noise: Noise) -> list[ScoreGap]:
+    """Compare the scores that both have, the furthest first.
+
+    Measures of the game's health are left out: they are counts of few classes, or 1 and 0.
+
+    Args:
+        before: Those of the record.
+        now: Those of the auditor; with other noise each needs ``draw_std``, the spread over ``DRAWS`` evaluations.
+        noise: Whether they were taken with the same noise.
+    """
+    judged = set(measures_with("quality"))
+    known = {score["name"]: score["value"] for score in before if score["metric"] in judged}
+    found = []
+    for score in now:
+        value = known.get(score.name)
+        if value is None or score.value is None:
+            continue
+        gap = abs(value - score.value)
+        allowed = _allowed(score, noise)
+        found.append(ScoreGap(score.name, value, score.value, gap / allowed if gap else 0.0))
+    return sorted(found, key=lambda gap: -gap.share)
+
+
+def _allowed(score: Score, noise: Noise) -> float:
+    assert score.value is not None  # noqa: S101 - the caller has looked
+    scale = abs(score.value) if MEASURES[score.metric].log_scale or MEASURES[score.metric].bounds[1] is None else 1.0
+    rounded = ROUNDED * scale + 1e-4
+    if noise == "same":
+        return rounded
+    quantile = float(special.stdtrit(DRAWS - 1, 1 - SCORING_LEVEL / 2))
+    return rounded + quantile * math.sqrt(2) * (score.draw_std or 0.0)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Where values of further seeds are expected.
+
+    Attributes:
+        low: Lower end.
+        high: Upper end.
+    """
+
+    low: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        """True if a value lies inside."""
+        return self.low <= value <= self.high
+
+
+def further(values: Sequence[float], count: int = 1, level: float = FURTHER_LEVEL) -> Expected | None:
+    """Return where the mean of further seeds lies, on the scale of logarithms, exact for log-normal scores.
+
+    Hahn and Meeker (1991), section 4.4: mean +- t * sd * sqrt(1 / count + 1 / n). Its geometric mean is returned.
+
+    Args:
+        values: Positive final scores of the seeds that were published.
+        count: Further seeds.
+        level: Chance that it lies outside.
+
+    Returns:
+        None for fewer than ``FEW`` values or values that are not positive.
+    """
+    if len(values) < FEW or min(values) <= 0:
+        return None
+    logs = np.log(np.asarray(values, dtype=np.float64))
+    half = _quantile(len(values), level) * float(logs.std(ddof=1)) * math.sqrt(1 / count + 1 / len(values))
+    mean = float(logs.mean())
+    return Expected(math.exp(mean - half), math.exp(mean + half))
+
+
+def repetition(value: float, values: Sequence[float], level: float = REPEATED_LEVEL) -> Expected | None:
+    """Return where the same seed ends on a machine that rounds otherwise.
+
+    Late training amplifies rounding: the two are taken to lie no further apart than two seeds of the setting,
+    t * sd * sqrt(2) of logarithms.
+
+    Args:
+        value: The record's final score.
+        values: Those of all published seeds of its setting, its own included.
+        level: Chance that an honest one lies outside.
+    """
+    if len(values) < FEW or min(values) <= 0 or value <= 0:
+        return None
+    sd = float(np.log(np.asarray(values, dtype=np.float64)).std(ddof=1))
+    half = _quantile(len(values), level) * sd * math.sqrt(2)
+    return Expected(value * math.exp(-half), value * math.exp(half))
+
+
+def _quantile(n: int, level: float) -> float:
+    return float(special.stdtrit(n - 1, 1 - level / 2))

@@ -1,0 +1,103 @@
+"""``audit``: what it will do and what that costs, then what it finds out."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+from gan_bench.audit.carry_out import carry_out
+from gan_bench.audit.plan import AuditOptions, AuditPlan
+from gan_bench.core.errors import UserError
+from gan_bench.core.registry import did_you_mean
+from gan_bench.core.text import duration, plural, printable
+from gan_bench.records.audits import LEVELS
+from gan_bench.records.schema import AuditFinding, AuditLevel, AuditVerdict
+from gan_bench.terminal.console import PlainConsole
+
+WHAT = {
+    "consistent": "digests, history, scores and end agree with each other",
+    "rescored": "published weights give the published scores",
+    "begun": "the first logged step and the untrained generator's scores follow from the seed",
+    "repeated": "whole trainings, chosen by the nonce, end as published",
+    "drawn again": "further seeds, chosen by the nonce, lie where the published ones let them be expected",
+}
+STYLES: Mapping[AuditVerdict, str | None] = {
+    "holds": None,
+    "not audited": "dim",
+    "doubtful": "yellow",
+    "contradicted": "red",
+}
+
+
+def levels_of(text: str | None) -> tuple[AuditLevel, ...] | None:
+    """Read ``--levels``.
+
+    Raises:
+        UserError: One is unknown.
+    """
+    if text is None:
+        return None
+    known = {name: level for level in LEVELS for name in (level, level.replace(" ", "-"))}
+    names = [part.strip().lower() for part in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise UserError(f'--levels: unknown level "{printable(name)}" ({did_you_mean(name, known)})')
+    return tuple(dict.fromkeys(known[name] for name in names))
+
+
+def draw_nonce() -> str:
+    """Return a nonce that nobody knew before."""
+    return secrets.token_hex(8)
+
+
+def say_plan(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> None:
+    """Say every level with its cost."""
+    machine = plan.machine
+    out.say(f"auditing {options.results} on {machine['device_name']} ({machine['device']}), nonce {options.nonce}")
+    for level in options.asked:
+        if level == "consistent":
+            out.say(f"  {level}: {plural(len(plan.consistent), 'record')}, free ({WHAT[level]})")
+            continue
+        mine, left = ([each for each in checks if each.level == level] for checks in (plan.checks, plan.left))
+        what = "setting" if level == "drawn again" else "trial"
+        cost = f"about {duration(sum(each.seconds for each in mine))}"
+        passed = f"; {len(left)} more for {duration(sum(each.seconds for each in left))}" if left else ""
+        out.say(f"  {level}: {plural(len(mine), what)}, {cost}{passed} ({WHAT[level]})")
+
+
+def write_audit(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> bool:
+    """Carry an audit out, say what is found, and sum it up.
+
+    Returns:
+        Whether nothing was contradicted or doubtful.
+    """
+    found, started, left = list[AuditFinding](), time.monotonic(), len(plan.left)
+    for finding in carry_out(plan, options):
+        found.append(finding)
+        if finding["level"] != "consistent" or finding["verdict"] != "holds":
+            _say(finding, out)
+    if len(plan.left) > left:
+        out.say(f"{plural(len(plan.left) - left, 'check')} did not fit the budget after all", style="yellow")
+    _sum_up(found, time.monotonic() - started, out)
+    return not any(finding["verdict"] in ("doubtful", "contradicted") for finding in found)
+
+
+def _say(finding: AuditFinding, out: PlainConsole) -> None:
+    text = f"{finding['verdict']:<12} {finding['level']}: {finding['name']}: {finding['text']}"
+    out.say(f"{text} ({duration(finding['seconds'])})", style=STYLES[finding["verdict"]])
+
+
+def _sum_up(found: list[AuditFinding], seconds: float, out: PlainConsole) -> None:
+    for level in LEVELS:
+        counts = Counter(finding["verdict"] for finding in found if finding["level"] == level)
+        if counts:
+            out.say(f"{level}: " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in STYLES if counts[verdict]))
+    if any(finding["level"] == "drawn again" and finding["verdict"] == "doubtful" for finding in found):
+        out.say(
+            "further seeds of an honest setting lie outside in one audit of twenty: ask for more of them with "
+            "`--further 5` and another nonce",
+            style="yellow",
+        )
+    out.say(f"audit.json beside the records says all of it; it took {duration(seconds)}")

@@ -1,0 +1,229 @@
+"""Published folders -> the rows of a board: every setting with its seeds, its machine, its cost and its audits."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan_bench.config.measures import COLLAPSED, primary_measure
+from gan_bench.core.errors import RecordError, UserError
+from gan_bench.core.text import plural, printable
+from gan_bench.records.audits import LEVELS, read_audits, record_digest, standing
+from gan_bench.records.folders import existing, suite_folders
+from gan_bench.records.reader import StoredTrial
+from gan_bench.records.record import Protocol
+from gan_bench.records.schema import Audit
+from gan_bench.records.verify import verify
+from gan_bench.report.card.text import Card, card_of
+from gan_bench.report.findings.find_setting import FinishedSetting, finished_settings
+from gan_bench.report.findings.tables import remarks
+from gan_bench.report.study.stats import Interval
+from gan_bench.report.study.studies import read_studies
+from gan_bench.report.study.study import Scored, values_of
+from gan_bench.report.study.table import median_of
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """What settings of one table of a board share: only such scores may be compared.
+
+    Attributes:
+        dataset: The dataset.
+        image_size: Height and width of its images.
+        profile: ``full`` or ``quick``.
+        protocol: Extractor, split and number of generated images.
+    """
+
+    dataset: str
+    image_size: int
+    profile: str
+    protocol: Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One row: a setting that one machine trained.
+
+    Attributes:
+        key: Its table.
+        folder: The folder that it was published in, as it was named.
+        setting: Its name in suites.
+        machine: Names of its processors or graphics cards.
+        versions: Versions of torch.
+        values: Final primary scores of its finished seeds.
+        score: Their median over all seeds, lost ones as worst, with its interval.
+        steady: Whether it is known that none of its generators collapsed.
+        lost: Trials that failed or diverged.
+        epochs: Epochs that it was trained.
+        seconds: Median seconds of a training.
+        kilojoules: Median energy of a training, or None where no card told it.
+        remarks: What a reader must know of it.
+        audits: What auditors found: level by level, how many trials hold, of how many.
+        contradicted: Sentences of audits that contradict it or doubt it.
+        baselines: Scores of held-out real images and of untrained generators.
+        card: What its card says.
+        records: Digests of the ends of its finished trials.
+    """
+
+    key: Key
+    folder: str
+    setting: str
+    machine: str
+    versions: str
+    values: tuple[float, ...]
+    score: Interval
+    steady: bool
+    lost: int
+    epochs: int
+    seconds: float | None
+    kilojoules: float | None
+    remarks: str
+    audits: str
+    contradicted: tuple[str, ...]
+    baselines: tuple[tuple[str, float], ...]
+    card: Card
+    records: frozenset[str]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A folder that is not on the board.
+
+    Attributes:
+        folder: The folder.
+        why: Why.
+    """
+
+    folder: str
+    why: str
+
+
+def published_folders(folders: Sequence[Path]) -> list[Path]:
+    """Return results folders: those given, and where one holds none of its own, the results folders in it.
+
+    Raises:
+        UserError: One is not there or holds no records.
+    """
+    found = list[Path]()
+    for folder in folders:
+        inside = [folder] if suite_folders(existing(folder)) else []
+        if not inside:
+            inside = [each for each in sorted(folder.iterdir()) if each.is_dir() and suite_folders(each)]
+        if not inside:
+            raise UserError(f"{folder} holds no records; name folders that `gan-bench publish` wrote")
+        found += [each for each in inside if each not in found]
+    return found
+
+
+def entries(folder: Path) -> Iterator[Entry | LeftOut]:
+    """Yield the settings of a published folder; one whose records do not verify is left out as a whole."""
+    name = printable(str(folder))
+    try:
+        faults = [f"{verdict.name}: {fault}" for verdict in verify(folder) for fault in verdict.faults]
+        if faults:
+            more = f", and {plural(len(faults) - 1, 'fault')} more" if len(faults) > 1 else ""
+            yield LeftOut(name, f"it does not verify: {faults[0]}{more}")
+            return
+        found, made = read_studies(folder, history=False)
+        audits = [audit for suite in suite_folders(folder) for audit in read_audits(suite)]
+    except UserError as error:
+        yield LeftOut(name, str(error))
+        return
+    by_id = {stored.trial["id"]: stored for stored in found}
+    counted = 0
+    for study in made:
+        for setting in finished_settings(study):
+            for scored in study.scored:
+                if scored.median_trial(setting.done):
+                    counted += 1
+                    yield _entry(name, setting, scored, by_id, audits)
+    if not counted:
+        yield LeftOut(name, "none of its trials is finished and scored")
+
+
+def _entry(
+    folder: str, setting: FinishedSetting, scored: Scored, by_id: Mapping[str, StoredTrial], audits: list[Audit]
+) -> Entry:
+    study, done = setting.study, setting.done
+    mine = [by_id[trial] for trial in done["trial"]]
+    values = values_of(done, scored.final(), primary_measure()).dropna()
+    collapsed = values_of(done, scored.final(), COLLAPSED)
+    shown = str(scored.median_trial(done))
+    said, against = _audited(mine, audits)
+    return Entry(
+        key=Key(study.dataset, study.image_size, study.profile, scored.protocol),
+        folder=folder,
+        setting=printable(setting.name),
+        machine=_all_of(mine, "device_name"),
+        versions=", ".join(dict.fromkeys(str(t.environment.get("libraries", {}).get("torch", "")) for t in mine)),
+        values=tuple(float(value) for value in values),
+        score=scored.score(setting.label),
+        steady=bool(len(collapsed) and collapsed.notna().all() and (collapsed == 0).all()),
+        lost=int(setting.row["bad"]),
+        epochs=int(setting.row["epochs"]),
+        seconds=median_of(done["train_seconds"]),
+        kilojoules=median_of(done["kilojoules"]),
+        remarks="; ".join(remarks(scored, dict(setting.row), done)),
+        audits=said,
+        contradicted=against,
+        baselines=tuple(_baselines(scored)),
+        card=card_of(setting, by_id[shown]),
+        records=frozenset(map(record_digest, (trial.path for trial in mine))),
+    )
+
+
+def _all_of(trials: Sequence[StoredTrial], key: str) -> str:
+    return printable(", ".join(dict.fromkeys(str(t.environment.get(key) or "unknown") for t in trials)))
+
+
+def _baselines(scored: Scored) -> Iterator[tuple[str, float]]:
+    for row in scored.baseline_rows((primary_measure(),)):
+        value = row.get(primary_measure())
+        if value is not None and math.isfinite(float(value)):
+            yield str(row["setting"]), float(value)
+
+
+def _audited(trials: Sequence[StoredTrial], audits: list[Audit]) -> tuple[str, tuple[str, ...]]:
+    """Return what auditors found of a setting's trials, level by level, and what speaks against it."""
+    digests = {trial.trial["id"]: record_digest(trial.path) for trial in trials}
+    found = standing(audits, digests)
+    counts: Counter[str] = Counter()
+    for levels in found.values():
+        counts.update(level for level, verdict in levels.items() if verdict == "holds")
+    said = [
+        "drawn again" if level == "drawn again" else f"{level} {counts[level]} of {len(trials)}"
+        for level in LEVELS
+        if counts[level] and level != "consistent"  # a board checks that itself
+    ]
+    against = [
+        f"{finding['verdict']} ({finding['level']}): {finding['name']}: {finding['text']}"
+        for audit in audits
+        for finding in audit["findings"]
+        if finding["verdict"] in ("doubtful", "contradicted")
+        and digests.get(finding["trial"]) == finding["record_sha256"]
+    ]
+    return ", ".join(said), tuple(dict.fromkeys(against))
+
+
+def read_board(folders: Sequence[Path]) -> tuple[list[Entry], list[LeftOut]]:
+    """Read the rows of a board; a setting whose records two folders hold stands once.
+
+    Raises:
+        UserError: A folder is not there, or none holds a setting that can be shown.
+    """
+    shown, left = list[Entry](), list[LeftOut]()
+    for folder in published_folders(folders):
+        try:
+            for each in entries(folder):
+                if isinstance(each, LeftOut):
+                    left.append(each)
+                elif not any(each.key == other.key and each.records == other.records for other in shown):
+                    shown.append(each)
+        except RecordError as error:
+            left.append(LeftOut(printable(str(folder)), str(error)))
+    if not shown:
+        raise UserError("; ".join(f"{each.folder}: {each.why}" for each in left) or "there is nothing to show")
+    return shown, left

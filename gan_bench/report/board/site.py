@@ -1,0 +1,289 @@
+"""The rows of a board -> a static site: one page, a page for every setting's card, and the rows as CSV and Markdown."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.core.atomic import write_atomically
+from gan_bench.core.errors import RecordError, UserError
+from gan_bench.core.text import plural, slug
+from gan_bench.core.version import __version__
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.sample_grid import read_sample_grid
+from gan_bench.report.board.entries import Entry, Key, LeftOut, read_board
+from gan_bench.report.board.tiers import Sample, tiers
+from gan_bench.report.card.text import card_values
+from gan_bench.report.page.page import own_text
+from gan_bench.report.page.samples import thumbnail
+from gan_bench.report.study.render import cells, filled, number, table_markdown, to_csv
+from gan_bench.report.study.table import Column, Table, arrow, put_interval
+
+NOTE = (
+    "Ranked by groups, and in them by the median over seeds, lost ones as worst; in brackets the lowest and the "
+    "highest seed, from six on its 95 % interval. A group is its first setting and all that are not decidedly worse: "
+    "Welch's test of unpaired seeds, corrected over the table and for the choice of the best. Without a number fewer "
+    "than three seeds, or lost ones, leave nothing to test. Seconds and energy are medians of one training. Audited: "
+    "how many trials an auditor trained or scored again; every folder's digests were checked when this page was made."
+)
+CARDS = "cards"
+NARROW = ("group", "setting", "median")
+"""Columns that a narrow screen shows."""
+
+
+@dataclass(frozen=True)
+class BoardTable:
+    """One table of a board.
+
+    Attributes:
+        key: What its settings share.
+        table: Its rows, as they are written for people and programs.
+        entries: The settings, row by row.
+        said: Sentences about its groups.
+    """
+
+    key: Key
+    table: Table
+    entries: tuple[Entry, ...]
+    said: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Board:
+    """What was written.
+
+    Attributes:
+        page: Its page.
+        tables: Its tables.
+        left: Folders that are not on it.
+    """
+
+    page: Path
+    tables: tuple[BoardTable, ...]
+    left: tuple[LeftOut, ...]
+
+
+def build_board(folders: Sequence[Path], out: Path) -> Board:
+    """Read published folders and write the board of them.
+
+    Args:
+        folders: Results folders, or folders of such.
+        out: Folder of the site; its own files are replaced.
+
+    Raises:
+        UserError: A folder holds nothing that can be shown, or the site cannot be written.
+    """
+    rows, left = read_board(folders)
+    keys = sorted({entry.key for entry in rows}, key=lambda key: (key.profile == "quick", key))
+    made = tuple(_table(key, [entry for entry in rows if entry.key == key]) for key in keys)
+    try:
+        (out / CARDS).mkdir(parents=True, exist_ok=True)
+        for entry in rows:
+            write_atomically(out / CARDS / f"{card_name(entry)}.html", _card_page(entry))
+        for each in made:
+            write_atomically(out / f"{each.table.name}.csv", to_csv(each.table))
+        text = "\n".join([*(_markdown(each) for each in made), *(f"- left out: {x.folder}: {x.why}" for x in left)])
+        write_atomically(out / "board.md", f"# Board\n\n{text}\n")
+        write_atomically(out / "index.html", _page(made, left))
+    except OSError as error:
+        raise UserError(f"the board cannot be written to {out} ({error.strerror}); choose another --out") from None
+    return Board(out / "index.html", made, tuple(left))
+
+
+def card_name(entry: Entry) -> str:
+    """Return the name of a setting's page: two machines and protocols of one setting have their own."""
+    return slug(
+        entry.setting, entry.machine, Path(entry.folder).name, *map(str, (entry.key.profile, entry.key.protocol))
+    )
+
+
+# ------------------------------------------------------------------------------------------------ tables
+
+
+def _table(key: Key, rows: Sequence[Entry]) -> BoardTable:
+    ordered = sorted(rows, key=lambda entry: (entry.score.estimate, entry.setting))
+    groups = tiers([Sample(() if entry.lost else entry.values, entry.steady) for entry in ordered])
+    together = sorted(zip(groups, ordered, strict=True), key=lambda each: (each[0] is None, each[0] or 0))
+    frame = pd.DataFrame([*(_row(group, entry) for group, entry in together), *_baseline_rows(rows)])
+    columns = (
+        Column("group", "group", "count"),
+        Column("setting", "setting", essential=True),
+        Column("median", f"median {arrow(primary_measure())}", "range", essential=True),
+        Column("machine", "machine", vital=True),
+        Column("seeds", "seeds", "count"),
+        Column("lost", "lost", "count"),
+        Column("epochs", "epochs", "count"),
+        Column("seconds", "train s", "seconds"),
+        Column("kilojoules", "kJ", "number"),
+        Column("audits", "audited", vital=True),
+        Column("remarks", "remarks", essential=True),
+    )
+    quick = " (QUICK profile, cut down)" if key.profile == "quick" else ""
+    title = f"{key.dataset}, {key.image_size}x{key.image_size}, {key.protocol}{quick}"
+    name = slug(key.dataset, str(key.image_size), key.profile, str(key.protocol))
+    table = Table(name, title, columns, frame, NOTE, kind="board")
+    return BoardTable(key, table, tuple(entry for _, entry in together), tuple(_said(together)))
+
+
+def _row(group: int | None, entry: Entry) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "group": group,
+        "setting": entry.setting,
+        "machine": entry.machine,
+        "seeds": len(entry.values) + entry.lost,
+        "lost": entry.lost or None,
+        "epochs": entry.epochs,
+        "seconds": entry.seconds,
+        "kilojoules": entry.kilojoules,
+        "audits": entry.audits,
+        "remarks": "; ".join([*entry.contradicted, *([entry.remarks] if entry.remarks else [])]),
+    }
+    put_interval(row, "median", entry.score)
+    return row
+
+
+def _baseline_rows(rows: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+    """Yield what real images and untrained generators come to, each text once: machines agree on them."""
+    known: dict[str, float] = {}
+    for entry in rows:
+        for text, value in entry.baselines:
+            known.setdefault(text, value)
+    for text, value in known.items():
+        yield {"setting": text, "median": value, "baseline": True}
+
+
+def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
+    """Yield a sentence for every group of several settings."""
+    for group in sorted({group for group, _ in together if group is not None}):
+        members = [entry for each, entry in together if each == group]
+        if len(members) > 1:
+            best = members[0]
+            yield (
+                f"Group {group}: {plural(len(members), 'setting')} that cannot be told apart from the first, "
+                f"{best.setting} on {best.machine}."
+            )
+
+
+def _markdown(made: BoardTable) -> str:
+    return "\n".join([table_markdown(made.table), *made.said, ""])
+
+
+# ------------------------------------------------------------------------------------------------- pages
+
+
+def _environment() -> Any:  # noqa: ANN401 - jinja2's
+    from jinja2 import Environment, StrictUndefined
+
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def _template(name: str) -> str:
+    return (resources.files("gan_bench.report.board") / name).read_text(encoding="utf-8")
+
+
+def _page(made: Sequence[BoardTable], left: Sequence[LeftOut]) -> str:
+    settings = [entry for each in made for entry in each.entries]
+    return str(
+        _environment()
+        .from_string(_template("board.html"))
+        .render(
+            version=__version__,
+            css=own_text("page.css"),
+            script=own_text("tables.js"),
+            tables=[_shown(each) for each in made],
+            left=left,
+            settings=len(settings),
+            folders=sorted({entry.folder for entry in settings}),
+            note=NOTE,
+            measure=MEASURES[primary_measure()].title,
+        )
+    )
+
+
+def _shown(made: BoardTable) -> dict[str, Any]:
+    """Return a table as its template takes it."""
+    texts = cells(made.table)
+    kept = filled(made.table, texts)
+    rows = []
+    for index, written in enumerate(texts):
+        entry = made.entries[index] if index < len(made.entries) else None
+        grid = _last_grid(entry) if entry else None
+        record = made.table.rows.iloc[index]
+        rows.append(
+            {
+                "cells": [(written[i], _sort_key(record.get(made.table.columns[i].key))) for i in kept],
+                "card": f"{CARDS}/{card_name(entry)}.html" if entry else None,
+                "image": thumbnail(grid) if grid else None,
+                "label": written[1],
+                "against": bool(entry and entry.contradicted),
+            }
+        )
+    columns = [
+        {
+            "title": c.title,
+            "number": c.kind != "text",
+            "key": c.key,
+            "minor": c.key not in NARROW,
+            "extra": not (c.vital or c.essential),
+        }
+        for c in (made.table.columns[i] for i in kept)
+    ]
+    return {"name": made.table.name, "title": made.table.title, "said": made.said, "columns": columns, "rows": rows}
+
+
+def _sort_key(value: object) -> str:
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return ""
+    return f"{float(value)!r}" if isinstance(value, (int, float)) else str(value)
+
+
+def _last_grid(entry: Entry) -> Path | None:
+    """Return the last sample grid of the lowest seed of a setting that has one: publications hold those."""
+    trials = entry.card.setting.study.trials
+    mine = trials[trials["trial"].isin(entry.card.setting.done["trial"])].sort_values("seed")
+    grids = (sorted(RecordDirectory(Path(path)).samples.glob("epoch-*.png")) for path in mine["path"])
+    return next((files[-1] for files in grids if files), None)
+
+
+def _encoded(file: Path | None) -> str | None:
+    """Return a grid for a page, or None where there is none that can be read."""
+    if file is None:
+        return None
+    buffer = io.BytesIO()
+    try:
+        read_sample_grid(file).save(buffer, "WEBP", quality=85)
+    except RecordError:
+        return None
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _card_page(entry: Entry) -> str:
+    card = entry.card
+    return str(
+        _environment()
+        .from_string(_template("card.html"))
+        .render(
+            version=__version__,
+            css=own_text("page.css"),
+            entry=entry,
+            card=card,
+            scores=[
+                (arrow(row.metric), row.score, _number(row.real), _number(row.untrained), str(row.protocol))
+                for row in card.scores
+            ],
+            values=list(card_values(card)),
+            samples=_encoded(_last_grid(entry)),
+        )
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or pd.isna(value) else number(value)

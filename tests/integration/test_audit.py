@@ -1,0 +1,243 @@
+"""Records of others, trained and scored again from the command line; forged ones are found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+from support.commands import gan_bench, wait_for
+from support.records import edit, reseal
+
+from gan_bench.records.audits import read_audits
+from gan_bench.records.layout import AUDIT, RecordDirectory
+from gan_bench.records.record import best_scores
+from gan_bench.records.verify import verify
+
+SUITE = """
+suite: small
+version: 1
+trials:
+  - recipe: mnist-mlp-z100
+    set: {dataset: digits, epochs: 3, log_every: 5}
+seeds: [0, 1, 2]
+evaluate: {epochs: [1, 3], samples: 200, draws: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audited")
+    (folder / "small.yaml").write_text(SUITE)
+    done = gan_bench("run", folder / "small.yaml", "--results", folder / "results", "--no-tracking", "--device", "cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "results"
+
+
+@pytest.fixture
+def results(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "results")
+
+
+def records(results):
+    return [RecordDirectory(path) for path in sorted((results / "small").glob("*--????????"))]
+
+
+def audit(results, *asked, code=0, **options):
+    done = gan_bench("audit", results, "--device", "cpu", "--nonce", "test", *asked, **options)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def found(results):
+    """By level and name of the trial."""
+    return {(each["level"], each["name"]): each for each in read_audits(results / "small")[-1]["findings"]}
+
+
+def files(path: Path):
+    return {each.relative_to(path): each.read_bytes() for each in path.rglob("*") if each.is_file()}
+
+
+def test_honest_records_hold_on_every_level_and_stay_as_they_are(results):
+    before = files(results)
+    said = audit(results, "--levels", "consistent,rescored,begun,repeated,drawn-again")
+    assert {each["verdict"] for each in found(results).values()} == {"holds"}
+    levels = [level for level, _ in found(results)]
+    counts = {level: levels.count(level) for level in levels}
+    assert counts == {"consistent": 3, "rescored": 3, "begun": 3, "repeated": 3, "drawn again": 1}
+    assert "repeated: 3 trials, about" in said
+    assert "every step and epoch is the same to the bit" in said
+    after = files(results)
+    after.pop(Path("small") / AUDIT)
+    assert after == before, "only audit.json is new"
+    assert not [verdict for verdict in verify(results) if verdict.faults]
+    (only,) = read_audits(results / "small")
+    assert only["nonce"] == "test"
+    assert only["machine"]["device"] == "cpu"
+    assert only["machine"]["libraries"]["torch"]
+
+
+def test_a_dry_run_says_costs_and_writes_nothing(results):
+    said = audit(results, "--dry-run", "--budget", "1h")
+    assert "begun: 3 trials, about" in said
+    assert "drawn again: 1 setting, about" in said
+    assert not (results / "small" / AUDIT).exists()
+
+
+def test_a_small_budget_buys_the_most_telling_checks(results):
+    said = audit(results, "--budget", "1s")
+    assert "begun" in {level for level, _ in found(results)}
+    assert "more for" in said
+    assert "drawn again" not in {level for level, _ in found(results)}
+
+
+def test_a_later_audit_adds_to_the_first(results):
+    audit(results, "--levels", "consistent")
+    audit(results, "--levels", "begun", "--only", "seed=1")
+    first, second = read_audits(results / "small")
+    assert [each["level"] for each in first["findings"]] == ["consistent"] * 3
+    assert [each["name"].rpartition("=")[2] for each in second["findings"]] == ["1"]
+
+
+def test_the_nonce_chooses_and_the_same_one_chooses_the_same(results):
+    seeds = []
+    for nonce in ("a", "b", "a"):
+        audit(results, "--levels", "drawn again", "--nonce", nonce)
+        ((_, name),) = found(results)
+        seeds.append(name)
+    assert seeds[0] == seeds[2] != seeds[1]
+
+
+# ----------------------------------------------------------------------------------------------- forgeries
+
+
+def scores_edited(record):
+    """Make the last FID lower, and the end fit."""
+    lines = [json.loads(line) for line in record.evaluations.read_text().splitlines()]
+    lines[-1]["scores"][0]["value"] *= 0.9
+    record.evaluations.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    reseal(record)
+    end = json.loads(record.record.read_text())
+    scores = [(line["epoch"], {score["name"]: score["value"] for score in line["scores"]}) for line in lines]
+    edit(record.record, final={**end["final"], **scores[-1][1]}, best=best_scores(scores))
+
+
+def history_edited(record):
+    lines = [json.loads(line) for line in record.history.read_text().splitlines()]
+    for line in (line for line in lines if line["kind"] == "step" and line["epoch"] == 3):
+        line["d_real"] = 0.5
+    record.history.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    reseal(record)
+
+
+def beginning_edited(record):
+    lines = [json.loads(line) for line in record.history.read_text().splitlines()]
+    lines[0]["loss_g"] += 0.3
+    record.history.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    reseal(record)
+
+
+def weights_swapped(record):
+    weights = {name: tensor + 0.01 for name, tensor in load_file(record.weights).items()}
+    save_file(weights, record.weights, metadata={"trial": record.path.name[-8:]})
+    end = reseal(record)
+    edit(record.record, weights_sha256=end.files[record.weights.name])
+
+
+@pytest.mark.parametrize(
+    ("forge", "levels"),
+    [
+        (scores_edited, {"rescored", "repeated"}),
+        (history_edited, {"repeated"}),
+        (beginning_edited, {"begun", "repeated"}),
+        (weights_swapped, {"rescored", "repeated"}),
+    ],
+)
+def test_a_forgery_with_digests_that_fit_is_found(results, forge, levels):
+    forged, *_ = records(results)
+    forge(forged)
+    name = json.loads(forged.trial.read_text())["name"]
+    said = audit(results, "--levels", "consistent,rescored,begun,repeated", code=1)
+    verdicts = {key: each["verdict"] for key, each in found(results).items()}
+    assert {level for (level, _), verdict in verdicts.items() if verdict == "contradicted"} == levels, said
+    assert {who for (_, who), verdict in verdicts.items() if verdict == "contradicted"} == {name}
+    assert verdicts["consistent", forged.path.name] == "holds", "its digests fit"
+
+
+def test_a_changed_file_is_found_for_nothing(results):
+    forged, *_ = records(results)
+    forged.evaluations.write_text(forged.evaluations.read_text().replace("0", "1", 1))
+    said = audit(results, "--levels", "consistent", code=1)
+    assert "contradicted consistent" in " ".join(said.split())
+
+
+# --------------------------------------------------------------------------------------- what can go wrong
+
+
+def test_images_that_are_others_are_said_and_contradict_nothing(results):
+    record, *_ = records(results)
+    edit(record.environment, data_sha256="0" * 64)
+    reseal(record)
+    said = audit(results, "--levels", "begun", "--only", "seed=0")
+    assert "not audited" in said
+    assert "name their folder with --data" in " ".join(said.split())
+
+
+def test_without_weights_there_is_nothing_to_score(results, tmp_path):
+    done = gan_bench("publish", results, "--out", tmp_path / "published")
+    assert done.returncode == 0, done.stderr
+    said = audit(tmp_path / "published", "--levels", "rescored,begun")
+    assert "rescored: 0 trials" in said
+    assert {each["verdict"] for each in found(tmp_path / "published").values()} == {"holds"}
+
+
+def test_an_audit_goes_along_when_records_are_published_again(results, tmp_path):
+    published = tmp_path / "published"
+    assert gan_bench("publish", results, "--out", published).returncode == 0
+    audit(published, "--levels", "begun")
+    assert gan_bench("publish", results, "--out", published).returncode == 0
+    assert read_audits(published / "small")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--levels", "begunn"), 'unknown level "begunn" (did you mean "begun"'),
+        (("--budget", "soon"), "--budget must be a time such as 2h"),
+        (("--only", "nothing"), "holds no trial that has ended and matches"),
+        (("--device", "tpu"), 'device "tpu" is unknown'),
+    ],
+)
+def test_what_is_asked_wrongly_is_said_in_a_sentence(results, asked, said):
+    done = gan_bench("audit", results, *asked)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_audit_is_no_reason_to_lose_it(results):
+    (results / "small" / AUDIT).write_text("{}x")
+    done = gan_bench("audit", results, "--levels", "consistent")
+    assert done.returncode == 2
+    assert "fetch it again, or move it away and audit again" in " ".join(done.stderr.split())
+    assert (results / "small" / AUDIT).read_text() == "{}x"
+
+
+def test_an_interrupted_audit_keeps_what_it_found(results):
+    import os
+    import signal
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "gan_bench", "audit", str(results), "--levels", "begun,repeated", "--nonce", "x"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
+    )
+    wait_for((results / "small" / AUDIT).exists, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    assert process.returncode in (130, 0), output  # it may have been over
+    assert read_audits(results / "small")[-1]["findings"]
+    assert "Traceback" not in output
