@@ -2,12 +2,13 @@
 SUITE   ?= quickstart
 ARGS    ?=
 RESULTS ?= results
+PUBLISHED ?= results/published
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report ui speed gpu-proof test test-fast fuzz lint docs dist clean-env
+.PHONY: help bench report board ui speed gpu-proof test test-fast fuzz lint docs dist clean-env
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +30,9 @@ bench: $(VENV)/.installed ## run a suite: make bench SUITE=mnist ARGS="--seeds 0
 
 report: $(VENV)/.installed ## make the tables again from the records
 	@exec $(BIN)/gan-bench report $(RESULTS) $(ARGS)
+
+board: $(VENV)/.installed ## put published results on a static page: make board PUBLISHED=results/published
+	@exec $(BIN)/gan-bench board $(PUBLISHED) --out board $(ARGS)
 
 ui: $(VENV)/.installed ## serve the MLflow page of the results
 	@exec $(BIN)/gan-bench ui --results $(RESULTS) $(ARGS)

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 from support import needs
-from support.studies import with_lr, write
+from support.studies import EPYC, H200, publish, with_lr, write
 from support.trials import digits_trial
 
 from gan_bench.records.record import Status
 from gan_bench.records.shared import write_baselines, write_plan
+from gan_bench.report.board.site import build_board
 from gan_bench.report.build import build_report
 
 pytestmark = pytest.mark.browser
@@ -325,3 +326,49 @@ def test_print_cuts_no_table(open_page):
     assert cut == []
     assert page.locator("nav").is_hidden()
     assert page.locator(".explorer").is_hidden()
+
+
+# ------------------------------------------------------------------------------------------------ the board
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory):
+    """Two machines with three settings of five seeds each."""
+    folder = tmp_path_factory.mktemp("board")
+    folders = [publish(folder / "epyc", EPYC), publish(folder / "h200", H200, start=44.0)]
+    return build_board(folders, folder / "site").page
+
+
+@pytest.mark.parametrize("width", [390, 800, 1400])
+def test_the_board_is_read_sorted_and_filtered_at_any_width(chromium, board, width):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = chromium.new_page(viewport={"width": width, "height": 900})
+    wrong, asked = [], []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(board.as_uri())
+    shown = page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert shown, "nothing is wider than the screen"
+    assert page.get_by_role("columnheader", name="setting").is_visible()
+    assert page.get_by_role("columnheader", name="median FID").is_visible()
+    assert page.get_by_role("columnheader", name="machine").is_visible() == (width > 640)
+    page.get_by_role("columnheader", name="median FID").get_by_role("button").click()
+    page.get_by_role("columnheader", name="median FID").get_by_role("button").click()
+    numbers = page.locator("tbody tr:not(.baseline) td.n[data-sort]").filter(has_text="(").all_inner_texts()
+    values = [float(text.split()[0]) for text in numbers]
+    assert values == sorted(values, reverse=True)
+    assert len(values) == 6
+    page.get_by_role("searchbox").fill("H200")
+    assert page.locator("tbody tr:visible").count() == 3
+    page.get_by_role("searchbox").fill("")
+    assert (found := Axe().run(page)).violations_count == 0, found.generate_report()
+    page.locator("tbody a").first.click()
+    page.wait_for_load_state()
+    assert page.get_by_role("heading", name="Scores").is_visible()
+    assert (found := Axe().run(page)).violations_count == 0, found.generate_report()
+    page.get_by_role("link", name="The board").click()
+    page.wait_for_url(board.as_uri())
+    assert wrong == []
+    assert all(url.startswith(("data:", board.parent.as_uri())) for url in asked), "nothing from elsewhere"
+    page.close()

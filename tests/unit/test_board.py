@@ -1,0 +1,177 @@
+"""The board: groups that cannot be told apart, rows of several machines, folders that are left out, its files."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from support.commands import gan_bench
+from support.studies import EPYC, H200, HOSTILE, publish, with_lr
+from support.trials import digits_trial
+
+from gan_bench.core.errors import UserError
+from gan_bench.records.audits import record_digest, write_audit
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.record import Status
+from gan_bench.report.board.entries import read_board
+from gan_bench.report.board.site import build_board
+from gan_bench.report.board.tiers import Sample, tiers, unpaired_p
+
+
+class TestTiers:
+    def sample(self, *values, steady=True):
+        return Sample(values, steady)
+
+    def test_the_test_is_welch_s_on_logarithms(self):
+        a, b = (20.0, 21.0, 22.0), (25.0, 27.0, 24.0, 26.0)
+        expected = stats.ttest_ind(np.log(a), np.log(b), equal_var=False).pvalue
+        assert unpaired_p(Sample(a), Sample(b)) == pytest.approx(expected)
+        assert unpaired_p(Sample(b), Sample(a)) == pytest.approx(expected)
+
+    def test_where_generators_may_collapse_few_seeds_decide_nothing_alone(self):
+        a, b = (20.0, 20.1, 20.2), (500.0, 500.1, 500.2)
+        assert unpaired_p(Sample(a), Sample(b)) < 1e-6
+        assert unpaired_p(Sample(a, steady=False), Sample(b)) == 2 / 4**3
+
+    def test_equal_values_are_equal(self):
+        assert unpaired_p(self.sample(2.0, 2.0, 2.0), self.sample(2.0, 2.0, 2.0)) == 1
+
+    def test_groups_begin_where_a_setting_is_decidedly_worse(self):
+        rng = np.random.default_rng(0)
+        made = [tuple(centre * np.exp(rng.normal(0, 0.01, 5))) for centre in (20, 20, 20, 30, 30, 60)]
+        assert tiers([Sample(values) for values in made]) == [1, 1, 1, 2, 2, 3]
+
+    def test_few_seeds_and_lost_ones_have_no_group(self):
+        assert tiers([self.sample(20.0, 21.0), self.sample(30.0, 31.0, 32.0), self.sample()]) == [None, 1, None]
+        assert tiers([]) == []
+
+    def test_equal_settings_are_rarely_parted(self):
+        rng = np.random.default_rng(1)
+        parted = 0
+        for _ in range(400):
+            made = np.exp(rng.normal(3, 0.1, (8, 5)))
+            ordered = made[np.argsort(np.median(made, axis=1))]
+            parted += max(tiers([Sample(tuple(each)) for each in ordered])) > 1
+        assert parted / 400 < 0.08
+
+
+class TestBoard:
+    @pytest.fixture
+    def folders(self, tmp_path):
+        return [
+            publish(tmp_path / "epyc", EPYC),
+            publish(tmp_path / "h200", H200, start=44.0),
+        ]
+
+    def test_settings_of_two_machines_stand_side_by_side(self, folders, tmp_path):
+        made = build_board(folders, tmp_path / "site")
+        (table,) = made.tables
+        assert made.left == ()
+        settings = table.table.rows.dropna(subset=["machine"])
+        assert list(settings["machine"]) == [EPYC, H200] * 3
+        assert list(settings["median"]) == sorted(settings["median"])
+        assert set(settings["seeds"]) == {5}
+        frame = pd.read_csv(tmp_path / "site" / f"{table.table.name}.csv")
+        assert list(frame["machine"].dropna()) == [EPYC, H200] * 3
+        page = (tmp_path / "site" / "index.html").read_text()
+        cards = re.findall(r'href="(cards/[^"]+)"', page)
+        assert len(cards) == len(set(cards)) == 6
+        for card in cards:
+            text = (tmp_path / "site" / card).read_text()
+            assert "lr_g" in text
+            assert "data:image/webp" in text
+        assert "http" not in page.replace("http-equiv", ""), "nothing is loaded from elsewhere"
+
+    def test_the_same_records_in_two_folders_stand_once(self, folders, tmp_path):
+        import shutil
+
+        copy = shutil.copytree(folders[0], tmp_path / "copy")
+        rows, left = read_board([*folders, copy])
+        assert (len(rows), left) == (6, [])
+
+    def test_a_folder_of_folders_is_taken_apart(self, folders, tmp_path):
+        rows, _ = read_board([tmp_path])
+        assert len(rows) == 6
+
+    def test_what_does_not_verify_is_named_and_left_out(self, folders, tmp_path):
+        record = next((folders[0] / "test").glob("*--????????"))
+        (record / "evaluations.jsonl").write_text("{}\n")
+        made = build_board(folders, tmp_path / "site")
+        (left,) = made.left
+        assert left.folder == str(folders[0])
+        assert left.why.startswith("it does not verify: ")
+        page = (tmp_path / "site" / "index.html").read_text()
+        assert "Left out" in page
+        assert EPYC not in page
+        assert f"left out: {folders[0]}" in (tmp_path / "site" / "board.md").read_text()
+
+    def test_a_damaged_audit_leaves_its_folder_out(self, folders, tmp_path):
+        (folders[1] / "test" / "audit.json").write_text("{")
+        made = build_board(folders, tmp_path / "site")
+        assert [each.folder for each in made.left] == [str(folders[1])]
+
+    def test_what_auditors_found_is_shown_and_what_is_against_it_first(self, folders, tmp_path):
+        machine = {"device": "cpu", "device_name": "x", "platform": "x", "libraries": {}, "cpu_capability": "AVX2"}
+        findings = []
+        for seed, verdict in ((0, "holds"), (1, "holds"), (2, "contradicted")):
+            trial = with_lr(digits_trial(seed), 1e-4)
+            digest = record_digest(RecordDirectory.of(folders[0], trial).path)
+            findings.append({"trial": trial.id, "name": trial.name, "record_sha256": digest, "level": "begun",
+                             "verdict": verdict, "text": "step 2: 0.9 apart", "seconds": 1.0})  # fmt: skip
+        audit = {"at": "2026-01-01T00:00:00+00:00", "version": "0.1.0", "machine": machine, "nonce": "n",
+                 "findings": findings}  # fmt: skip
+        write_audit(folders[0] / "test", audit)
+        (table,) = build_board(folders, tmp_path / "site").tables
+        row = table.table.rows.iloc[0]
+        assert row["audits"] == "begun 2 of 5"
+        assert row["remarks"].startswith("contradicted (begun): ")
+        assert "step 2: 0.9 apart" in (tmp_path / "site" / "index.html").read_text()
+
+    def test_lost_seeds_are_counted_and_leave_no_group(self, tmp_path):
+        folder = publish(tmp_path / "a", EPYC, status=Status.DIVERGED)
+        (table,) = build_board([folder], tmp_path / "site").tables
+        lost = table.table.rows[table.table.rows["lost"] == 1]
+        assert len(lost) == 1
+        assert lost["group"].isna().all()
+
+    def test_other_protocols_have_tables_of_their_own(self, tmp_path):
+        folders = [publish(tmp_path / "a", EPYC), publish(tmp_path / "b", H200, generated=128)]
+        made = build_board(folders, tmp_path / "site")
+        assert len(made.tables) == 2
+
+    def test_a_setting_that_is_untrained_here_has_its_baseline_once(self, folders, tmp_path):
+        (table,) = build_board(folders, tmp_path / "site").tables
+        assert list(table.table.rows["setting"]).count("untrained generators") == 1
+
+    @pytest.mark.parametrize("name", sorted(HOSTILE))
+    def test_names_are_text_wherever_they_stand(self, tmp_path, name):
+        folder = publish(tmp_path / "a", HOSTILE[name])
+        build_board([folder], tmp_path / "site")
+        for page in (tmp_path / "site").rglob("*.html"):
+            text = page.read_text()
+            assert "<script>alert" not in text
+            assert "<svg onload" not in text
+            assert "<img src=x" not in text
+
+    def test_a_folder_without_records_is_said(self, tmp_path):
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(UserError, match="holds no records"):
+            build_board([tmp_path / "empty"], tmp_path / "site")
+
+    def test_a_site_that_cannot_be_written_is_said(self, folders, tmp_path):
+        (tmp_path / "site").write_text("in the way")
+        with pytest.raises(UserError, match="choose another --out"):
+            build_board(folders, tmp_path / "site")
+
+    def test_from_the_command_line(self, folders, tmp_path):
+        done = gan_bench("board", *folders, "--out", tmp_path / "site")
+        assert done.returncode == 0, done.stderr
+        assert "6 settings" in done.stdout
+        assert str(tmp_path / "site" / "index.html") in done.stdout
+        next((folders[0] / "test").glob("*--*/record.json")).write_text("{")
+        done = gan_bench("board", *folders, "--out", tmp_path / "site")
+        assert done.returncode == 1
+        assert "left out" in done.stdout
