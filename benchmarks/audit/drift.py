@@ -1,6 +1,6 @@
 """How far honest machines drift apart over the first steps of the same trial: the constants of ``gan_bench.audit``.
 
-    python benchmarks/audit/drift.py [--data DIR] [--seeds 0-2] [--recipes NAMES] [--out results/published/audit]
+    python benchmarks/audit/drift.py [--data DIR] [--seeds 0-2] [--recipes NAMES] [--out DIR]
 
 The same trials take their first steps again on what stands for other processors: PyTorch's kernels and oneDNN's held
 to older instruction sets, other numbers of threads, the other engine. Every step's four statistics are set beside those
@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the datasets")
     parser.add_argument("--seeds", default="0-2")
     parser.add_argument("--recipes", default=",".join(RECIPES), help="names with commas")
+    parser.add_argument("--machines", default=";".join(MACHINES), help="names with semicolons, the first as it is")
     parser.add_argument("--out", type=Path, default=Path("results/published/audit"))
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -109,7 +110,11 @@ def main() -> None:
         for line in curves(data, list(seeds_of(asked.seeds) or ()), asked.recipes.split(",")):
             print(line, flush=True)
         return
-    found = {name: on(machine, data, asked.seeds, asked.recipes) for name, machine in MACHINES.items()}
+    found = {
+        name: on(machine, data, asked.seeds, asked.recipes)
+        for name, machine in MACHINES.items()
+        if name in asked.machines.split(";")
+    }
     here, rows = found["as it is"], list[dict[str, object]]()
     for name, there in found.items():
         for recipe in asked.recipes.split(",") if name != "as it is" else ():

@@ -82,23 +82,32 @@ def begun(stored: StoredTrial, context: RunContext) -> Judgement:
             said.append(grid)
     if line is not None:
         now = finite(run_alone(steps_until(engine, line["step"])).last)
-        said.append(_steps_judged(line, now, noise))
+        said.append(_steps_judged(line, now, noise, context, config))
     if not said:
         raise CannotAuditError(f"neither a step up to {MOST_STEPS} nor the untrained generator was recorded")
     return _worst(said)
 
 
-def _steps_judged(line: StepLine, now: Statistics, noise: Noise) -> Judgement:
+def _steps_judged(line: StepLine, now: Statistics, noise: Noise, context: RunContext, config: TrialConfig) -> Judgement:
     before: Statistics = {name: line[name] for name in STATISTICS}  # type: ignore[assignment]
     if before == now:
         return "holds", f"step {line['step']}: the same to the bit"
-    gap, allowed = apart(before, now), drift(line["step"], noise)
+    own = _own_drift(line["step"], context, config) if noise == "same" else None
+    gap, allowed = apart(before, now), drift(line["step"], noise, own)
     what = "machines that round otherwise" if noise == "same" else "a CPU and a GPU"
     if allowed is None:
         return "not audited", f"step {line['step']}: beyond those that were measured between machines"
-    if gap <= allowed:
-        return "holds", f"step {line['step']}: {gap:.2g} apart, {what} come up to {allowed:.2g}"
-    return "contradicted", f"step {line['step']}: {gap:.2g} apart, {what} come up to {allowed:.2g}"
+    verdict: AuditVerdict = "holds" if gap <= allowed else "contradicted"
+    return verdict, f"step {line['step']}: {gap:.2g} apart, {what} come up to {allowed:.2g}"
+
+
+def _own_drift(step: int, context: RunContext, config: TrialConfig) -> float | None:
+    """Return how far this machine's two engines lie apart at a step of a trial; None where there is one only."""
+    engines = [replace(context, engine_choice=choice).engine(config) for choice in ("auto", "reference")]
+    if type(engines[0]) is type(engines[1]):
+        return None
+    first, second = (finite(run_alone(steps_until(engine, step)).last) for engine in engines)
+    return apart(first, second)
 
 
 # ----------------------------------------------------------------------------------------------- rescored
@@ -195,7 +204,7 @@ class _Told(NullListener):
         tell(f"training {trial.name} from its seed", progress.fraction)
 
 
-def repeated(stored: StoredTrial, again: StoredTrial, published: Sequence[float]) -> Judgement:
+def repeated(stored: StoredTrial, again: StoredTrial, published: Sequence[float], context: RunContext) -> Judgement:
     """Compare a record with the whole training of the same trial here.
 
     Machines that round alike stay alike: after an epoch of equal bits every shape of a step has been computed, and a
@@ -206,6 +215,7 @@ def repeated(stored: StoredTrial, again: StoredTrial, published: Sequence[float]
         stored: The record.
         again: The training of the same trial.
         published: Final primary scores of all seeds of the setting that were published.
+        context: Where it was trained again.
     """
     before, now = (each.record or NO_RECORD for each in (stored, again))
     recorded = stored.as_recorded()
@@ -220,7 +230,8 @@ def repeated(stored: StoredTrial, again: StoredTrial, published: Sequence[float]
     noise = standards.noise_between(stored.environment, str(again.environment["device"]).partition(":")[0])
     start = list[Judgement]()
     if (line := first_logged(stored)) is not None and (there := first_logged(again)) is not None:
-        start.append(_steps_judged(line, {name: there[name] for name in STATISTICS}, noise))  # type: ignore[arg-type]
+        found: Statistics = {name: there[name] for name in STATISTICS}  # type: ignore[assignment]
+        start.append(_steps_judged(line, found, noise, context, _config(stored)))
     end = _end_expected(final_score(stored), final_score(again), published)
     verdict, text = _worst([*start, end])
     if verdict == "holds" and end[0] == "not audited":  # its beginning alone says little of its end

@@ -93,7 +93,7 @@ def _ask(check: Check, context: RunContext, options: AuditOptions) -> again.Judg
             return again.train_whole(stored, seed, context, Path(folder))
 
         if check.level == "repeated":
-            return again.repeated(stored, train(stored.trial["config"]["seed"]), check.published)
+            return again.repeated(stored, train(stored.trial["config"]["seed"]), check.published, context)
         trained = list(map(train, check.seeds))
     scores = [score for score in map(again.final_score, trained) if score is not None]
     if len(scores) < len(trained):

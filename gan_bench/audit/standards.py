@@ -22,10 +22,17 @@ from gan_bench.records.schema import STATISTICS, EnvironmentFile, ScoreLine, Sta
 Noise = Literal["same", "other"]
 """Whether the audited machine and the auditor's draw the same random numbers, as those of one kind of device do."""
 
-ROUNDING: tuple[tuple[int, float], ...] = ((100, 0.1), (200, 0.2), (400, 0.4))
-"""Largest difference up to a step that processors of one kind were seen to come to, doubled; see ``apart``."""
-OTHER_NOISE: tuple[tuple[int, float], ...] = ((200, 4.0),)
+ROUNDING: tuple[tuple[int, float], ...] = (
+    (1, 1e-5), (2, 2e-4), (5, 1.2e-3), (10, 5e-3), (20, 0.01), (50, 0.05), (100, 0.3), (200, 0.65), (400, 1.0)
+)  # fmt: skip
+"""Largest difference up to a step that machines with the same noise were seen to come to, doubled; see ``apart``."""
+OTHER_NOISE: tuple[tuple[int, float], ...] = ((400, 4.0),)
 """The same of a CPU against a GPU, which begin with the same weights and order of images, and draw other noise."""
+OWN_DRIFT = 10.0
+"""How many times further than this machine's two engines from each other an honest machine may lie from it: the two
+round as differently as processors do, and each network and seed amplifies that in its own way."""
+OWN_LEAST = 1e-6
+"""Drift below which nothing is told apart."""
 FURTHER_LEVEL = 0.05
 """Chance that further seeds of an honest setting lie outside: that makes a setting doubtful, and no more."""
 REPEATED_LEVEL = 0.01
@@ -60,10 +67,19 @@ def apart(before: Statistics, now: Statistics) -> float:
     return found
 
 
-def drift(step: int, noise: Noise) -> float | None:
-    """Return how far honest machines may lie apart at a step, or None beyond the steps that were measured."""
+def drift(step: int, noise: Noise, own: float | None = None) -> float | None:
+    """Return how far honest machines may lie apart at a step, or None beyond the steps that were measured.
+
+    Args:
+        step: Update steps done.
+        noise: Whether they draw the same noise.
+        own: How far this machine's two engines lie apart there, on the same trial; None where it has one only.
+    """
     table = ROUNDING if noise == "same" else OTHER_NOISE
-    return next((bound for last, bound in table if step <= last), None)
+    bound = next((bound for last, bound in table if step <= last), None)
+    if bound is None or noise == "other" or own is None:
+        return bound
+    return min(bound, max(OWN_DRIFT * own, OWN_LEAST))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from support.records import change, reseal
+from support.runs import context
 from support.studies import with_lr, write
 from support.trials import digits_trial
 
@@ -51,6 +52,12 @@ class TestDrift:
         assert known == sorted(known)
         assert known
         assert standards.drift(10**6, noise) is None
+
+    def test_what_this_machine_s_engines_come_to_narrows_the_bound(self):
+        assert standards.drift(100, "same", 1e-4) == pytest.approx(1e-3)
+        assert standards.drift(100, "same", 0.1) == standards.drift(100, "same")
+        assert standards.drift(100, "same", 0.0) == standards.OWN_LEAST
+        assert standards.drift(100, "other", 1e-4) == standards.drift(100, "other")
 
     def test_devices_of_one_kind_draw_the_same_noise(self):
         assert standards.noise_between({"device": "cuda:1"}, "cuda") == "same"
@@ -172,7 +179,7 @@ class TestRepeated:
         return found
 
     def judge(self, pair, published=(40.0, 41.0, 39.0)):
-        return again.repeated(read_trial(pair[0].path), read_trial(pair[1].path), published)
+        return again.repeated(read_trial(pair[0].path), read_trial(pair[1].path), published, context())
 
     def alter(self, directory, line, **values):
         text = [json.loads(each) for each in directory.history.read_text().splitlines()]
@@ -219,7 +226,7 @@ class TestRepeated:
         last = read_trial(pair[0].path).evaluations[-1]
         changed = {**last, "scores": [{**last["scores"][0], "value": 20.0}]}
         far = replace(far, evaluations=[*far.evaluations, changed])
-        assert again.repeated(far, read_trial(pair[1].path), (40.0, 40.1, 39.9))[0] == "contradicted"
+        assert again.repeated(far, read_trial(pair[1].path), (40.0, 40.1, 39.9), context())[0] == "contradicted"
 
 
 class TestAuditFile:
