@@ -102,12 +102,19 @@ def _steps_judged(line: StepLine, now: Statistics, noise: Noise, context: RunCon
 
 
 def _own_drift(step: int, context: RunContext, config: TrialConfig) -> float | None:
-    """Return how far this machine's two engines lie apart at a step of a trial; None where there is one only."""
+    """Return how far this machine's two engines lie apart on a trial, at most, in the epoch up to a step.
+
+    None where it has one engine only.
+    """
     engines = [replace(context, engine_choice=choice).engine(config) for choice in ("auto", "reference")]
     if type(engines[0]) is type(engines[1]):
         return None
-    first, second = (finite(run_alone(steps_until(engine, step)).last) for engine in engines)
-    return apart(first, second)
+    seen = []
+    for engine in engines:
+        run_alone(steps_until(engine, step))
+        seen.append(engine.state.step_stats[: engine.state.batch].tolist())
+    rows = ((dict(zip(STATISTICS, row, strict=True)) for row in each) for each in seen)
+    return max((apart(a, b) for a, b in zip(*rows, strict=True)), default=None)  # type: ignore[arg-type]
 
 
 # ----------------------------------------------------------------------------------------------- rescored

@@ -28,9 +28,11 @@ ROUNDING: tuple[tuple[int, float], ...] = (
 """Largest difference up to a step that machines with the same noise were seen to come to, doubled; see ``apart``."""
 OTHER_NOISE: tuple[tuple[int, float], ...] = ((400, 4.0),)
 """The same of a CPU against a GPU, which begin with the same weights and order of images, and draw other noise."""
-OWN_DRIFT = 10.0
+OWN_DRIFT = 30.0
 """How many times further than this machine's two engines from each other an honest machine may lie from it: the two
-round as differently as processors do, and each network and seed amplifies that in its own way."""
+round as differently as processors do, and each network and seed amplifies that in its own way. With the same noise
+processors were seen to come to 25 times what the engines came to at that step, and to a few times of what they came to
+up to it, which is what is taken."""
 OWN_LEAST = 1e-6
 """Drift below which nothing is told apart."""
 FURTHER_LEVEL = 0.05
@@ -73,7 +75,7 @@ def drift(step: int, noise: Noise, own: float | None = None) -> float | None:
     Args:
         step: Update steps done.
         noise: Whether they draw the same noise.
-        own: How far this machine's two engines lie apart there, on the same trial; None where it has one only.
+        own: How far this machine's two engines lie apart up to there, on the same trial; None where it has one only.
     """
     table = ROUNDING if noise == "same" else OTHER_NOISE
     bound = next((bound for last, bound in table if step <= last), None)
