@@ -114,7 +114,7 @@ def _own_drift(step: int, context: RunContext, config: TrialConfig) -> float | N
         run_alone(steps_until(engine, step))
         seen.append(engine.state.step_stats[: engine.state.batch].tolist())
     rows = ((dict(zip(STATISTICS, row, strict=True)) for row in each) for each in seen)
-    return max((apart(a, b) for a, b in zip(*rows, strict=True)), default=None)  # type: ignore[arg-type]
+    return max((apart(a, b) for a, b in zip(*rows, strict=True)), default=None)
 
 
 # ----------------------------------------------------------------------------------------------- rescored
