@@ -28,11 +28,10 @@ ROUNDING: tuple[tuple[int, float], ...] = (
 """Largest difference up to a step that machines with the same noise were seen to come to, doubled; see ``apart``."""
 OTHER_NOISE: tuple[tuple[int, float], ...] = ((400, 4.0),)
 """The same of a CPU against a GPU, which begin with the same weights and order of images, and draw other noise."""
-OWN_DRIFT = 30.0
+OWN_DRIFT = 300.0
 """How many times further than this machine's two engines from each other an honest machine may lie from it: the two
-round as differently as processors do, and each network and seed amplifies that in its own way. With the same noise
-processors were seen to come to 25 times what the engines came to at that step, and to a few times of what they came to
-up to it, which is what is taken."""
+round differently, as processors do, and each network and seed amplifies that in its own way. Processors with the same
+noise were seen to come to 25 times of it."""
 OWN_LEAST = 1e-6
 """Drift below which nothing is told apart."""
 FURTHER_LEVEL = 0.05
