@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -44,6 +45,8 @@ from gan_bench.sampling import load_generator
 
 MOST_STEPS = standards.ROUNDING[-1][0]
 """Steps up to which beginnings are compared."""
+ALIKE = 100
+"""Steps of equal bits after which machines are taken to round alike: those that do not were all apart by then."""
 GRID_LEVELS = 2.0
 """Mean difference of the sample grid's pixels, in 256 levels, that rounding may make."""
 
@@ -214,9 +217,9 @@ class _Told(NullListener):
 def repeated(stored: StoredTrial, again: StoredTrial, published: Sequence[float], context: RunContext) -> Judgement:
     """Compare a record with the whole training of the same trial here.
 
-    Machines that round alike stay alike: after an epoch of equal bits every shape of a step has been computed, and a
-    difference that begins later is none of machines. Where bits differ from the beginning, late training amplifies it,
-    and the end is held against the spread of the setting's seeds.
+    Machines that round alike stay alike: after an epoch and ``ALIKE`` steps of equal bits every shape of a step has
+    been computed, and a difference that begins later is none of machines. One that begins earlier must begin small,
+    as rounding does. Late training amplifies it, and the end is held against the spread of the setting's seeds.
 
     Args:
         stored: The record.
@@ -226,12 +229,11 @@ def repeated(stored: StoredTrial, again: StoredTrial, published: Sequence[float]
     """
     before, now = (each.record or NO_RECORD for each in (stored, again))
     recorded = stored.as_recorded()
-    alike, since = _equal_until(recorded.history, again.history)
-    if since is None:
+    parted = _parting(recorded.history, again.history)
+    if parted is None:
         return _worst([("holds", "every step and epoch is the same to the bit"), *_ends_judged(recorded, again)])
-    if alike and not stored.environment.get("changes"):
-        why = "machines that round alike stay alike"
-        return "contradicted", f"the same to the bit for {alike} steps, and other from step {since} on: {why}"
+    if not stored.environment.get("changes") and (why := _why_no_rounding(parted, recorded.history)):
+        return "contradicted", why
     if before["status"] != now["status"]:
         return "doubtful", f"it ended {before['status']} in the record and {now['status']} here"
     noise = standards.noise_between(stored.environment, str(again.environment["device"]).partition(":")[0])
@@ -246,14 +248,49 @@ def repeated(stored: StoredTrial, again: StoredTrial, published: Sequence[float]
     return verdict, f"not the same to the bit; {text}"
 
 
-def _equal_until(before: Sequence[HistoryLine], now: Sequence[HistoryLine]) -> tuple[int, int | None]:
-    """Return the steps that are the same to the bit, 0 below an epoch and a line more, and the first that is not."""
-    for index, (a, b) in enumerate(zip_longest(before, now)):
+@dataclass(frozen=True)
+class _Parting:
+    """Where two histories of one trial part.
+
+    Attributes:
+        alike: Steps up to which they are the same to the bit.
+        step: The first logged step at which they are not.
+        gap: How far apart they lie there; infinite where one has no such line.
+    """
+
+    alike: int
+    step: int
+    gap: float
+
+
+def _parting(before: Sequence[HistoryLine], now: Sequence[HistoryLine]) -> _Parting | None:
+    """Return where two histories part, or None where they do not."""
+    alike = 0
+    for a, b in zip_longest(before, now):
         other = b if a is None else a
-        if other is None or a is None or b is None or _plain([a]) != _plain([b]):
-            whole = any(line["kind"] == "epoch" for line in before[: max(index - 1, 0)])
-            return before[index - 1]["step"] if whole else 0, other["step"] if other else 0
-    return before[-1]["step"] if before else 0, None
+        if a is None or b is None or a["kind"] != b["kind"] or a["step"] != b["step"]:
+            return _Parting(alike, other["step"] if other else 0, math.inf)
+        if _plain([a]) != _plain([b]):
+            pairs = zip(_statistics(a), _statistics(b), strict=True)
+            return _Parting(alike, a["step"], max(apart(first, second) for first, second in pairs))
+        alike = a["step"]
+    return None
+
+
+def _statistics(line: HistoryLine) -> tuple[Statistics, ...]:
+    return (line["mean"], line["last"]) if line["kind"] == "epoch" else (line,)
+
+
+def _why_no_rounding(parted: _Parting, history: Sequence[HistoryLine]) -> str:
+    """Return why a parting of two histories is none of machines that round otherwise, or nothing."""
+    text = f"the same to the bit for {parted.alike} steps, and other from step {parted.step} on"
+    epoch = next((line["step"] for line in history if line["kind"] == "epoch"), parted.alike)
+    if parted.alike >= max(ALIKE, epoch + 1):
+        return f"{text}: machines that round alike stay alike"
+    allowed = drift(max(parted.step - parted.alike, 1), "same")
+    if parted.alike and allowed is not None and parted.gap > allowed:
+        return f"{text}, there {parted.gap:.2g} apart: rounding comes to {allowed:.2g} in so few steps"
+    return ""
 
 
 def _ends_judged(recorded: StoredTrial, again: StoredTrial) -> list[Judgement]:

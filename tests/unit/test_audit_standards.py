@@ -194,11 +194,35 @@ class TestRepeated:
             "every step and epoch is the same to the bit; its scores too",
         )
 
-    def test_bits_that_part_after_an_epoch_are_no_rounding(self, pair):
+    @pytest.mark.parametrize(("steps", "expected"), [(100, "contradicted"), (10, "holds")])
+    def test_bits_that_part_after_an_epoch_and_many_steps_are_no_rounding(self, pair, steps, expected):
+        for directory in pair:
+            text = [json.loads(each) for each in directory.history.read_text().splitlines()]
+            for line in text:
+                line["step"] *= steps
+            directory.history.write_text("".join(json.dumps(each) + "\n" for each in text))
+            reseal(directory)
         self.alter(pair[0], 4, d_real=0.5000001)
         verdict, text = self.judge(pair)
+        assert verdict == expected
+        assert (f"for {4 * steps} steps, and other from step {5 * steps} on" in text) == (expected == "contradicted")
+
+    def test_rounding_begins_small(self, pair):
+        self.alter(pair[0], 4, d_real=0.52)
+        verdict, text = self.judge(pair)
         assert verdict == "contradicted"
-        assert "for 4 steps, and other from step 5 on" in text
+        assert "for 4 steps, and other from step 5 on, there 0.02 apart" in text
+
+    @pytest.mark.parametrize("part", ["mean", "last"])
+    def test_an_epoch_s_line_is_compared_whole(self, pair, part):
+        self.alter(pair[0], 3, **{part: {**VALUES, "loss_g": 2.0}})
+        assert self.judge(pair)[0] == "contradicted"
+
+    def test_a_history_that_is_shorter_is_another(self, pair):
+        text = pair[0].history.read_text().splitlines(keepends=True)
+        pair[0].history.write_text("".join(text[:-1]))
+        reseal(pair[0])
+        assert self.judge(pair)[0] == "contradicted"
 
     def test_bits_that_part_in_the_first_epoch_may_be(self, pair):
         self.alter(pair[0], 0, d_real=0.5000001)
@@ -207,7 +231,7 @@ class TestRepeated:
 
     def test_a_trial_that_was_resumed_elsewhere_may_part_later(self, pair):
         change(pair[0].environment, lambda content: content.update(changes=[{"threads": 2}]))
-        self.alter(pair[0], 4, d_real=0.5000001)
+        self.alter(pair[0], 4, d_real=0.6)
         assert self.judge(pair)[0] == "holds"
 
     def test_a_score_of_equal_bits_must_be_equal(self, pair):
