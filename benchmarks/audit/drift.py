@@ -96,6 +96,46 @@ def rows_of(
         yield {"what differs": what, "recipe": recipe, "step": step, "pairs": len(values), "apart": found}
 
 
+def between_devices(published: Path) -> Iterator[dict[str, object]]:
+    """Yield how far trials of one setting and seed lie apart that a CPU and a GPU trained, at their first logged steps."""
+    curves: dict[tuple[object, ...], dict[str, dict[int, dict[str, float]]]] = {}
+    for file in sorted(published.glob("*/*/*--????????/trial.json")):
+        config = json.loads(file.read_text())["config"]
+        kind = json.loads((file.parent / "environment.json").read_text())["device"].partition(":")[0]
+        values = tuple(str(config[name]) for name in ("recipe", "lr_g", "lr_d", "betas_g", "betas_d", "seed"))
+        lines = (json.loads(line) for line in (file.parent / "history.jsonl").read_text().splitlines())
+        logged = {line["step"]: line for line in lines if line["kind"] == "step" and line["step"] <= max(AT)}
+        curves.setdefault(values, {})[kind] = logged
+    gaps: dict[tuple[str, int], list[float]] = {}
+    for (recipe, *_), kinds in curves.items():
+        for step in kinds["cpu"].keys() & kinds["cuda"].keys() if kinds.keys() == {"cpu", "cuda"} else ():
+            a, b = (np.array([[kinds[kind][step][name] for name in STATISTICS]]) for kind in ("cpu", "cuda"))
+            gaps.setdefault((str(recipe), step), []).append(float(apart(a, b)[0]))
+    for (recipe, step), found in sorted(gaps.items()):
+        if step in AT:
+            yield {
+                "what differs": "CPU against GPU",
+                "recipe": recipe,
+                "step": step,
+                "pairs": len(found),
+                "apart": max(found),
+            }
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Return the rows as Markdown, a column per step."""
+    wide = rows.pivot_table(index=["recipe", "what differs"], columns="step", values="apart", aggfunc="max")
+    text = wide.map(lambda value: "" if pd.isna(value) else f"{value:.1e}").reset_index()
+    return str(text.to_markdown(index=False, disable_numparse=True))
+
+
+NOTE = (
+    "Largest difference of the four logged statistics up to a step (losses relative to 1 + their size), over the seeds that "
+    "were trained on both. Same weights, same order of images; against a GPU other noise, at that step alone. "
+    "The last row of a recipe is no drift: it is the least of two seeds."
+)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of the datasets")
@@ -103,6 +143,7 @@ def main() -> None:
     parser.add_argument("--recipes", default=",".join(RECIPES), help="names with commas")
     parser.add_argument("--machines", default=";".join(MACHINES), help="names with semicolons, the first as it is")
     parser.add_argument("--out", type=Path, default=Path("results/published/audit"))
+    parser.add_argument("--published", type=Path, default=Path("results/published"), help="records of CPUs and GPUs")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     data = data_root(asked.data).path
@@ -125,13 +166,15 @@ def main() -> None:
         rows += rows_of("another seed (least)", recipe, pairs, least=True) if pairs else ()
     asked.out.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(rows)
+    frame = pd.concat([frame, pd.DataFrame(between_devices(asked.published))], ignore_index=True)
     file = asked.out / "drift.csv"
     if file.exists():  # of other recipes
         earlier = pd.read_csv(file)
-        frame = pd.concat([earlier[~earlier["recipe"].isin(set(frame["recipe"]))], frame], ignore_index=True)
+        earlier = earlier[earlier["what differs"] != "CPU against GPU"]
+        frame = pd.concat([earlier[~earlier["recipe"].isin(asked.recipes.split(","))], frame], ignore_index=True)
     frame.to_csv(file, index=False, float_format="%.3g")
-    wide = frame.pivot(index=["recipe", "what differs"], columns="step", values="apart")
-    print(wide.to_string(float_format=lambda value: f"{value:.1e}"))
+    (asked.out / "drift.md").write_text(f"{table(frame)}\n\n{NOTE}\n")
+    print(table(frame))
 
 
 if __name__ == "__main__":

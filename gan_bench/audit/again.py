@@ -232,7 +232,9 @@ def repeated(stored: StoredTrial, again: StoredTrial, published: Sequence[float]
     parted = _parting(recorded.history, again.history)
     if parted is None:
         return _worst([("holds", "every step and epoch is the same to the bit"), *_ends_judged(recorded, again)])
-    if not stored.environment.get("changes") and (why := _why_no_rounding(parted, recorded.history)):
+    if not stored.environment.get("changes") and (
+        why := _why_no_rounding(parted, recorded.history, context, _config(stored))
+    ):
         return "contradicted", why
     if before["status"] != now["status"]:
         return "doubtful", f"it ended {before['status']} in the record and {now['status']} here"
@@ -281,15 +283,17 @@ def _statistics(line: HistoryLine) -> tuple[Statistics, ...]:
     return (line["mean"], line["last"]) if line["kind"] == "epoch" else (line,)
 
 
-def _why_no_rounding(parted: _Parting, history: Sequence[HistoryLine]) -> str:
+def _why_no_rounding(parted: _Parting, history: Sequence[HistoryLine], context: RunContext, config: TrialConfig) -> str:
     """Return why a parting of two histories is none of machines that round otherwise, or nothing."""
     text = f"the same to the bit for {parted.alike} steps, and other from step {parted.step} on"
     epoch = next((line["step"] for line in history if line["kind"] == "epoch"), parted.alike)
     if parted.alike >= max(ALIKE, epoch + 1):
         return f"{text}: machines that round alike stay alike"
-    allowed = drift(max(parted.step - parted.alike, 1), "same")
-    if parted.alike and allowed is not None and parted.gap > allowed:
-        return f"{text}, there {parted.gap:.2g} apart: rounding comes to {allowed:.2g} in so few steps"
+    steps = max(parted.step - parted.alike, 1)
+    if parted.alike and steps <= MOST_STEPS:
+        allowed = drift(steps, "same", _own_drift(steps, context, config))
+        if allowed is not None and parted.gap > allowed:
+            return f"{text}, there {parted.gap:.2g} apart: rounding comes to {allowed:.2g} in so few steps"
     return ""
 
 
