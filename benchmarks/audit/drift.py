@@ -97,7 +97,7 @@ def rows_of(
 
 
 def between_devices(published: Path) -> Iterator[dict[str, object]]:
-    """Yield how far trials of one setting and seed lie apart that a CPU and a GPU trained, at their first logged steps."""
+    """Yield how far trials of one setting and seed lie apart that a CPU and a GPU trained, at first logged steps."""
     curves: dict[tuple[object, ...], dict[str, dict[int, dict[str, float]]]] = {}
     for file in sorted(published.glob("*/*/*--????????/trial.json")):
         config = json.loads(file.read_text())["config"]
@@ -130,8 +130,8 @@ def table(rows: pd.DataFrame) -> str:
 
 
 NOTE = (
-    "Largest difference of the four logged statistics up to a step (losses relative to 1 + their size), over the seeds that "
-    "were trained on both. Same weights, same order of images; against a GPU other noise, at that step alone. "
+    "Largest difference of the four logged statistics up to a step (losses relative to 1 + their size), over the seeds "
+    "that were trained on both. Same weights, same order of images; against a GPU other noise, at that step alone. "
     "The last row of a recipe is no drift: it is the least of two seeds."
 )
 
