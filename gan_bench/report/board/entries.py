@@ -63,6 +63,7 @@ class Entry:
         remarks: What a reader must know of it.
         audits: What auditors found: level by level, how many trials hold, of how many.
         contradicted: Sentences of audits that contradict it or doubt it.
+        auditors: When and on what it was audited.
         baselines: Scores of held-out real images and of untrained generators.
         card: What its card says.
         records: Digests of the ends of its finished trials.
@@ -83,6 +84,7 @@ class Entry:
     remarks: str
     audits: str
     contradicted: tuple[str, ...]
+    auditors: tuple[str, ...]
     baselines: tuple[tuple[str, float], ...]
     card: Card
     records: frozenset[str]
@@ -152,7 +154,8 @@ def _entry(
     values = values_of(done, scored.final(), primary_measure()).dropna()
     collapsed = values_of(done, scored.final(), COLLAPSED)
     shown = str(scored.median_trial(done))
-    said, against = _audited(mine, audits)
+    digests = {trial.trial["id"]: record_digest(trial.path) for trial in mine}
+    said, against = _audited(digests, audits)
     return Entry(
         key=Key(study.dataset, study.image_size, study.profile, scored.protocol),
         folder=folder,
@@ -169,9 +172,10 @@ def _entry(
         remarks="; ".join(remarks(scored, dict(setting.row), done)),
         audits=said,
         contradicted=against,
+        auditors=tuple(_auditors(digests, audits)),
         baselines=tuple(_baselines(scored)),
         card=card_of(setting, by_id[shown]),
-        records=frozenset(map(record_digest, (trial.path for trial in mine))),
+        records=frozenset(digests.values()),
     )
 
 
@@ -186,15 +190,28 @@ def _baselines(scored: Scored) -> Iterator[tuple[str, float]]:
             yield str(row["setting"]), float(value)
 
 
-def _audited(trials: Sequence[StoredTrial], audits: list[Audit]) -> tuple[str, tuple[str, ...]]:
-    """Return what auditors found of a setting's trials, level by level, and what speaks against it."""
-    digests = {trial.trial["id"]: record_digest(trial.path) for trial in trials}
+def _auditors(digests: Mapping[str, str], audits: list[Audit]) -> Iterator[str]:
+    """Yield when and on what the audits ran that found something out about a setting's records."""
+    for audit in audits:
+        if any(digests.get(each["trial"]) == each["record_sha256"] for each in audit["findings"]):
+            machine = audit["machine"]
+            on = f"{machine['device_name']} ({machine['device']}, {machine['cpu_capability']})"
+            yield printable(f"{audit['at'][:10]} on {on} with torch {machine['libraries'].get('torch', '')}")
+
+
+def _audited(digests: Mapping[str, str], audits: list[Audit]) -> tuple[str, tuple[str, ...]]:
+    """Return what auditors found of a setting's trials, level by level, and what speaks against it.
+
+    Args:
+        digests: ``record_digest`` of its trials, by id.
+        audits: The audits of its folder.
+    """
     found = standing(audits, digests)
     counts: Counter[str] = Counter()
     for levels in found.values():
         counts.update(level for level, verdict in levels.items() if verdict == "holds")
     said = [
-        "drawn again" if level == "drawn again" else f"{level} {counts[level]} of {len(trials)}"
+        "drawn again" if level == "drawn again" else f"{level} {counts[level]} of {len(digests)}"
         for level in LEVELS
         if counts[level] and level != "consistent"  # a board checks that itself
     ]

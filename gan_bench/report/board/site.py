@@ -32,7 +32,8 @@ NOTE = (
     "highest seed, from six on its 95 % interval. A group is its first setting and all that are not decidedly worse: "
     "Welch's test of unpaired seeds, corrected over the table and for the choice of the best. Without a number fewer "
     "than three seeds, or lost ones, leave nothing to test. Seconds and energy are medians of one training. Audited: "
-    "how many trials an auditor trained or scored again; every folder's digests were checked when this page was made."
+    "how many trials were trained or scored again, as the folder's audit.json says, which nobody signs: anybody can "
+    "repeat it. Every folder's digests were checked when this page was made."
 )
 CARDS = "cards"
 NARROW = ("group", "setting", "median")
