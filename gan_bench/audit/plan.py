@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count, islice, zip_longest
 from pathlib import Path
 
 import torch
@@ -165,32 +166,56 @@ def _rank(nonce: str, *what: str) -> str:
     return hashlib.sha256("\0".join([nonce, *what]).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class _Setting:
+    """The trials of a setting in one suite's folder that may be trained again.
+
+    Attributes:
+        suite: The folder.
+        key: What its trials share.
+        trials: All of them, those that are not audited too: their scores say what is to be expected.
+    """
+
+    suite: Path
+    key: str
+    trials: list[StoredTrial]
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """Return the final primary scores of its seeds."""
+        return tuple(score for score in map(again.final_score, self.trials) if score is not None)
+
+
+def _settings(trained: Mapping[Path, list[StoredTrial]]) -> list[_Setting]:
+    found: dict[tuple[Path, str], _Setting] = {}
+    for suite, mine in trained.items():
+        for stored in mine:
+            key = setting_key(stored.trial["config"])
+            found.setdefault((suite, key), _Setting(suite, key, [])).trials.append(stored)
+    return list(found.values())
+
+
 def _laid_out(options: AuditOptions, trained: Mapping[Path, list[StoredTrial]]) -> Iterator[Check]:
     """Yield all checks, the most telling first: a beginning of every setting, weights, then whole trainings in turn."""
-    everything = [(suite, stored) for suite, mine in trained.items() for stored in mine if _is_asked(options, stored)]
+    everything = [
+        (setting, stored) for setting in _settings(trained) for stored in setting.trials if _is_asked(options, stored)
+    ]
     everything.sort(key=lambda each: _rank(options.nonce, each[1].trial["id"]))
-    costs = _Costs(options)
-    first: dict[tuple[Path, str], StoredTrial] = {}
-    for suite, stored in everything:
-        first.setdefault((suite, setting_key(stored.trial["config"])), stored)
-    of_settings = {stored.path for stored in first.values()}
-    is_first = [(suite, stored) for suite, stored in everything if stored.path in of_settings]
-    others = [(suite, stored) for suite, stored in everything if stored.path not in of_settings]
+    costs, first = _Costs(options), dict[int, tuple[_Setting, StoredTrial]]()
+    for setting, stored in everything:
+        first.setdefault(id(setting), (setting, stored))
+    others = [each for each in everything if first[id(each[0])][1] is not each[1]]
     if "begun" in options.asked:
-        yield from (costs.check("begun", suite, stored) for suite, stored in is_first)
+        yield from (costs.check("begun", *each) for each in first.values())
     if "rescored" in options.asked:
-        for suite, stored in everything:
-            if again.has_weights(stored):
-                yield costs.check("rescored", suite, stored)
+        yield from (costs.check("rescored", *each) for each in everything if again.has_weights(each[1]))
     if "begun" in options.asked:
-        yield from (costs.check("begun", suite, stored) for suite, stored in others)
-    further = [costs.drawn(suite, stored, trained[suite]) for suite, stored in is_first]
-    again_whole = [costs.repeated(suite, stored, trained[suite]) for suite, stored in everything]
-    for index in range(max(len(further), len(again_whole))):
-        if "drawn again" in options.asked and index < len(further):
-            yield further[index]
-        if "repeated" in options.asked and index < len(again_whole):
-            yield again_whole[index]
+        yield from (costs.check("begun", *each) for each in others)
+    for further, whole in zip_longest(first.values(), everything):
+        if "drawn again" in options.asked and further:
+            yield costs.drawn(*further)
+        if "repeated" in options.asked and whole:
+            yield replace(costs.check("repeated", *whole), published=whole[0].scores)
 
 
 def _bought(checks: Iterable[Check], budget: float | None) -> tuple[list[Check], list[Check]]:
@@ -211,10 +236,12 @@ class _Costs:
     def __init__(self, options: AuditOptions) -> None:
         self._options = options
         self._context = RunContext(options.data, options.device, lambda: False)
+        self._facts = describe_environment(options.device, "auto")
         self._known: dict[object, tuple[float, float] | str] = {}
 
-    def check(self, level: AuditLevel, suite: Path, stored: StoredTrial) -> Check:
+    def check(self, level: AuditLevel, setting: _Setting, stored: StoredTrial) -> Check:
         """Return a check of one trial."""
+        suite = setting.suite
         config = TrialConfig.from_json(stored.trial["config"])
         name = printable(stored.trial["name"])
         cost = self._cost(stored, config)
@@ -225,31 +252,28 @@ class _Costs:
         if level == "begun":
             line, scored = again.first_logged(stored), any(line["epoch"] == 0 for line in stored.evaluations)
             draws = (standards.DRAWS if other else 1) if scored else 0
-            seconds = step * (line["step"] if line else 0) + evaluation * draws
+            trainings = 1 if self._rounds_alike(stored) else 3  # the own drift is trained twice
+            seconds = step * (line["step"] * trainings if line else 0) + evaluation * draws
         elif level == "rescored":
             seconds = evaluation * (standards.DRAWS if other else 1)
         else:
             seconds = self._whole(config, step, evaluation)
         return Check(level=level, suite=suite, stored=stored, name=name, seconds=seconds)
 
-    def repeated(self, suite: Path, stored: StoredTrial, mine: Sequence[StoredTrial]) -> Check:
-        """Return the check of one trial by training it whole."""
-        scores = map(again.final_score, _alike(stored, mine))
-        known = tuple(score for score in scores if score is not None)
-        return replace(self.check("repeated", suite, stored), published=known)
-
-    def drawn(self, suite: Path, stored: StoredTrial, mine: Sequence[StoredTrial]) -> Check:
+    def drawn(self, setting: _Setting, stored: StoredTrial) -> Check:
         """Return the check of a setting by further seeds."""
-        whole, options = self.repeated(suite, stored, mine), self._options
-        key = setting_key(stored.trial["config"])
-        taken = {trial.trial["config"]["seed"] for trial in _alike(stored, mine)}
-        seeds = list[int]()
-        for index in range(options.further + len(taken)):
-            seed = int(_rank(options.nonce, key, str(index))[:16], 16) % SEEDS
-            if seed not in taken and len(seeds) < options.further:
-                seeds.append(seed)
+        whole, options = self.check("repeated", setting, stored), self._options
+        taken = {trial.trial["config"]["seed"] for trial in setting.trials}
+        drawn = (int(_rank(options.nonce, setting.key, str(index))[:16], 16) % SEEDS for index in count())
+        seeds = tuple(islice((seed for seed in drawn if seed not in taken), options.further))
         name = f"{printable(stored.trial['setting'])}, seed {', '.join(map(str, seeds))}"
-        return replace(whole, level="drawn again", seeds=tuple(seeds), name=name, seconds=whole.seconds * len(seeds))
+        seconds = whole.seconds * len(seeds)
+        return replace(whole, level="drawn again", seeds=seeds, published=setting.scores, name=name, seconds=seconds)
+
+    def _rounds_alike(self, stored: StoredTrial) -> bool:
+        """True if a record names a machine and a version as they are here; they may round otherwise all the same."""
+        here, before = self._facts, stored.environment
+        return all(before.get(name) == here[name] for name in ("device_name", "libraries"))
 
     def _whole(self, config: TrialConfig, step: float, evaluation: float) -> float:
         images = len(self._context.training_images(config))
@@ -277,12 +301,6 @@ class _Costs:
                 raise
             return str(error) if isinstance(error, UserError) else brief(error)
         return step, max(found.work[trial.id] - step * steps, 0.0)
-
-
-def _alike(stored: StoredTrial, mine: Iterable[StoredTrial]) -> list[StoredTrial]:
-    """Return the trials of a trial's setting, itself included."""
-    key = setting_key(stored.trial["config"])
-    return [trial for trial in mine if setting_key(trial.trial["config"]) == key]
 
 
 def finding_of(
