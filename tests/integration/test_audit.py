@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from safetensors.torch import load_file, save_file
 from support.commands import gan_bench, wait_for
+from support.pages import ROOT
 from support.records import edit, reseal
 
 from gan_bench.records.audits import read_audits
@@ -226,11 +233,6 @@ def test_a_damaged_audit_is_no_reason_to_lose_it(results):
 
 
 def test_an_interrupted_audit_keeps_what_it_found(results):
-    import os
-    import signal
-    import subprocess
-    import sys
-
     command = [sys.executable, "-m", "gan_bench", "audit", str(results), "--levels", "begun,repeated", "--nonce", "x"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
@@ -241,3 +243,66 @@ def test_an_interrupted_audit_keeps_what_it_found(results):
     assert process.returncode in (130, 0), output  # it may have been over
     assert read_audits(results / "small")[-1]["findings"]
     assert "Traceback" not in output
+
+
+def test_the_workflow_checks_what_a_pull_request_adds(results, tmp_path):
+    """Its steps, in a repository whose branch publishes a second machine; the third one forges a score."""
+    root, temporary = tmp_path / "repository", tmp_path / "temporary"
+    published = root / "results" / "published"
+    temporary.mkdir()
+    (root / ".venv" / "bin").mkdir(parents=True)
+    program = root / ".venv" / "bin" / "gan-bench"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m gan_bench "$@"\n')
+    program.chmod(0o755)
+
+    def git(*words):
+        subprocess.run(["git", "-C", root, *words], check=True, capture_output=True)
+
+    def publish(name):
+        mine = shutil.copytree(results, tmp_path / name)
+        for record in records(mine):  # another machine's records are other records
+            edit(record.environment, device_name=name)
+            reseal(record)
+        done = gan_bench("publish", mine, "--out", published / name, "--generator", "seed=0")
+        assert done.returncode == 0, done.stderr
+
+    (root / ".gitignore").write_text(".venv/\n")
+    publish("here")
+    git("init", "--quiet", "--initial-branch", "main")
+    for key, value in (("user.name", "test"), ("user.email", "test@example.org")):
+        git("config", key, value)
+    git("add", "-A")
+    git("commit", "--quiet", "-m", "published")
+    git("update-ref", "refs/remotes/origin/main", "main")
+    publish("there")
+    git("add", "-A")
+    git("commit", "--quiet", "-m", "added")
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "results.yml").read_text())
+    steps = {step["name"]: step["run"] for step in workflow["jobs"]["audit"]["steps"] if "name" in step}
+
+    def follow(name):
+        text = steps[name].replace("${{ github.base_ref }}", "main").replace("--budget 15m", "--levels rescored,begun")
+        variables = {"GITHUB_WORKSPACE": str(root), "RUNNER_TEMP": str(temporary), "PYTHONPATH": str(ROOT)}
+        variables["GITHUB_STEP_SUMMARY"] = str(temporary / "summary.md")
+        environment = {**os.environ, **variables, "OMP_NUM_THREADS": "1"}
+        shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", text]
+        return subprocess.run(shell, cwd=root, env=environment, capture_output=True, text=True, check=False)
+
+    check, audited, board = steps
+    done = follow(check)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("every record is whole") == 2
+    done = follow(audited)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "auditing results/published/there/small" in done.stdout
+    assert "auditing results/published/here" not in done.stdout, "only what the branch adds"
+    done = follow(board)
+    assert done.returncode == 0, done.stderr
+    summary = (temporary / "summary.md").read_text()
+    assert re.search(r"^\+.*\| there \|", summary, re.MULTILINE), summary
+
+    forged = next(RecordDirectory(path) for path in (published / "there" / "small").glob("*seed=0--*"))
+    scores_edited(forged)
+    done = follow(audited)
+    assert done.returncode == 1
+    assert "contradicted rescored" in done.stdout

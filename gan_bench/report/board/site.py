@@ -15,7 +15,7 @@ import pandas as pd
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import RecordError, UserError
-from gan_bench.core.text import plural, slug
+from gan_bench.core.text import markdown_cell, plain_markdown, plural, slug
 from gan_bench.core.version import __version__
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.sample_grid import read_sample_grid
@@ -24,7 +24,7 @@ from gan_bench.report.board.tiers import Sample, tiers
 from gan_bench.report.card.text import card_values
 from gan_bench.report.page.page import own_text
 from gan_bench.report.page.samples import thumbnail
-from gan_bench.report.study.render import cells, filled, number, table_markdown, to_csv
+from gan_bench.report.study.render import cells, filled, number, to_csv
 from gan_bench.report.study.table import Column, Table, arrow, put_interval
 
 NOTE = (
@@ -91,7 +91,9 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
             write_atomically(out / CARDS / f"{card_name(entry)}.html", _card_page(entry))
         for each in made:
             write_atomically(out / f"{each.table.name}.csv", to_csv(each.table))
-        text = "\n".join([*(_markdown(each) for each in made), *(f"- left out: {x.folder}: {x.why}" for x in left)])
+        text = "\n".join(
+            [*(_markdown(each) for each in made), *(plain_markdown(f"left out: {x.folder}: {x.why}") for x in left)]
+        )
         write_atomically(out / "board.md", f"# Board\n\n{text}\n")
         write_atomically(out / "index.html", _page(made, left))
     except OSError as error:
@@ -174,7 +176,11 @@ def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
 
 
 def _markdown(made: BoardTable) -> str:
-    return "\n".join([table_markdown(made.table), *made.said, ""])
+    """Return a table whose lines change only where a setting does: all columns, and none of them padded."""
+    columns = made.table.columns
+    lines = [[c.title for c in columns], ["--:" if c.kind != "text" else ":--" for c in columns], *cells(made.table)]
+    rows = [f"| {' | '.join(markdown_cell(text) for text in line)} |" for line in lines]
+    return "\n".join([f"## {markdown_cell(made.table.title)}", "", *rows, "", *map(plain_markdown, made.said), ""])
 
 
 # ------------------------------------------------------------------------------------------------- pages
