@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -17,7 +17,7 @@ from gan_bench.audit import standards
 from gan_bench.audit.standards import Noise, apart, drift, score_gaps
 from gan_bench.config.measures import primary_measure
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.preparing import tell
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import NullListener, Progress
@@ -52,6 +52,8 @@ GRID_LEVELS = 2.0
 
 Judgement = tuple[AuditVerdict, str]
 """A verdict, and the sentence that says what was compared."""
+Published = Mapping[int, Sequence[float]]
+"""Primary scores of the published seeds of a setting, by epoch."""
 
 
 class CannotAuditError(UserError):
@@ -139,7 +141,10 @@ def rescored(stored: StoredTrial, context: RunContext, *, allow_plugins: bool) -
     line = stored.evaluations[-1] if stored.evaluations else None
     if line is None or line["epoch"] != config.epochs:
         raise CannotAuditError("no score of the last epoch was recorded")
-    loaded = load_generator(stored.path, allow_plugins=allow_plugins, device=context.device)
+    try:
+        loaded = load_generator(stored.path, allow_plugins=allow_plugins, device=context.device)
+    except DataError as error:
+        return "contradicted", str(error).partition(";")[0]
     draws = standards.DRAWS if noise == "other" else 1
     scores = context.evaluator(config).evaluate(loaded.network, config, draws)
     if RecordDirectory(stored.path).average_weights.is_file():
@@ -154,14 +159,14 @@ def rescored(stored: StoredTrial, context: RunContext, *, allow_plugins: bool) -
 
 def _scores_judged(line: EvaluationLine, now: Sequence[Score], noise: Noise, what: str) -> Judgement:
     gaps = score_gaps(line["scores"], now, noise)
-    if not gaps:
-        return "not audited", f"no score of {what} is of an extractor that is here"
+    ranks = next((gap for gap in gaps if gap.name.startswith(f"{primary_measure()}[")), None)
+    if ranks is None:
+        return "not audited", f"{what}: its scores are not those that its config gives here"
     worst = gaps[0]
     if worst.share > 1:
         return "contradicted", f"{what}: {worst.name} is {worst.now:.4g} here and {worst.before:.4g} in the record"
     how = "as recorded" if noise == "same" else "as recorded within the noise of scoring"
-    shown = next((gap for gap in gaps if gap.name.startswith(f"{primary_measure()}[")), worst)
-    return "holds", f"{what}: {shown.name} {shown.now:.4g} {how}"
+    return "holds", f"{what}: {ranks.name} {ranks.now:.4g} {how}"
 
 
 def _grid_judged(stored: StoredTrial, network: torch.nn.Module, epoch: int) -> Judgement | None:
@@ -214,7 +219,7 @@ class _Told(NullListener):
         tell(f"training {trial.name} from its seed", progress.fraction)
 
 
-def repeated(stored: StoredTrial, again: StoredTrial, published: Sequence[float], context: RunContext) -> Judgement:
+def repeated(stored: StoredTrial, again: StoredTrial, published: Published, context: RunContext) -> Judgement:
     """Compare a record with the whole training of the same trial here.
 
     Machines that round alike stay alike: after an epoch and ``ALIKE`` steps of equal bits every shape of a step has
@@ -224,7 +229,7 @@ def repeated(stored: StoredTrial, again: StoredTrial, published: Sequence[float]
     Args:
         stored: The record.
         again: The training of the same trial.
-        published: Final primary scores of all seeds of the setting that were published.
+        published: Primary scores of all seeds of the setting that were published, by epoch.
         context: Where it was trained again.
     """
     before, now = (each.record or NO_RECORD for each in (stored, again))
@@ -232,9 +237,8 @@ def repeated(stored: StoredTrial, again: StoredTrial, published: Sequence[float]
     parted = _parting(recorded.history, again.history)
     if parted is None:
         return _worst([("holds", "every step and epoch is the same to the bit"), *_ends_judged(recorded, again)])
-    if not stored.environment.get("changes") and (
-        why := _why_no_rounding(parted, recorded.history, context, _config(stored))
-    ):
+    resumed = bool(stored.environment.get("changes"))
+    if not resumed and (why := _why_no_rounding(parted, recorded.history, context, _config(stored))):
         return "contradicted", why
     if before["status"] != now["status"]:
         return "doubtful", f"it ended {before['status']} in the record and {now['status']} here"
@@ -243,11 +247,12 @@ def repeated(stored: StoredTrial, again: StoredTrial, published: Sequence[float]
     if (line := first_logged(stored)) is not None and (there := first_logged(again)) is not None:
         found: Statistics = {name: there[name] for name in STATISTICS}  # type: ignore[assignment]
         start.append(_steps_judged(line, found, noise, context, _config(stored)))
-    end = _end_expected(final_score(stored), final_score(again), published)
-    verdict, text = _worst([*start, end])
-    if verdict == "holds" and end[0] == "not audited":  # its beginning alone says little of its end
-        verdict = "not audited"
-    return verdict, f"not the same to the bit; {text}"
+    ends = list(_ends_expected(recorded, again, published))
+    verdict, text = _worst([*start, *ends])
+    if verdict == "holds" and (resumed or any(each == "not audited" for each, _ in ends)):
+        verdict = "not audited"  # its beginning alone says little of its end
+    why = "; it says that it was resumed elsewhere, where nobody can follow its bits" if resumed else ""
+    return verdict, f"not the same to the bit{why}; {text}"
 
 
 @dataclass(frozen=True)
@@ -317,23 +322,39 @@ def _score_of(line: ScoreLine) -> Score:
     return Score(**{name: line.get(name) for name in names})  # type: ignore[arg-type]
 
 
-def _end_expected(before: float | None, now: float | None, published: Sequence[float]) -> Judgement:
-    """Hold the final score of a training that rounds otherwise against the spread of the setting's seeds."""
-    expected = standards.repetition(before, published) if before is not None else None
-    if before is None or now is None or expected is None:
-        return "not audited", f"fewer than {standards.FEW} seeds of it were published, so its end is not judged"
-    text = f"its final score is {now:.4g} here and {before:.4g} in the record"
-    ends = f"rounding may lead from {expected.low:.4g} to {expected.high:.4g}"
-    return "holds" if expected.holds(now) else "contradicted", f"{text}; {ends}"
+def _ends_expected(recorded: StoredTrial, again: StoredTrial, published: Published) -> Iterator[Judgement]:
+    """Hold the primary scores of a training that rounds otherwise against the spread of the setting's seeds."""
+    before, now = primary_scores(recorded), primary_scores(again)
+    looks = [epoch for epoch in before if epoch in now and epoch]
+    if not looks or looks[-1] != _config(recorded).epochs:
+        yield "not audited", "it has no final score here or there"
+        return
+    level = standards.REPEATED_LEVEL / len(looks)
+    for epoch in looks:
+        expected = standards.repetition(before[epoch], published.get(epoch, ()), level)
+        if expected is None:
+            yield "not audited", f"fewer than {standards.FEW} seeds of it were published, so its end is not judged"
+            return
+        text = f"epoch {epoch}: {now[epoch]:.4g} here and {before[epoch]:.4g} in the record"
+        ends = f"rounding may lead from {expected.low:.4g} to {expected.high:.4g}"
+        if not expected.holds(now[epoch]):
+            yield "contradicted", f"{text}; {ends}"
+        elif epoch == looks[-1]:
+            yield "holds", f"{text}; {ends}"
 
 
-def drawn(values: Sequence[float], published: Sequence[float]) -> Judgement:
+def drawn(values: Sequence[float], published: Sequence[float], lost: str = "") -> Judgement:
     """Hold further seeds of a setting, trained here, against those that were published.
 
     Args:
-        values: Final primary scores of the further seeds.
+        values: Final primary scores of the further seeds that have one.
         published: Those of the published ones.
+        lost: How further seeds ended that have none, where all published ones have.
     """
+    if lost:
+        return "doubtful", f"further seeds have no final score ({lost}), and every published one has"
+    if not values:
+        return "not audited", "no further seed has a final score, and not every published one has"
     expected = standards.further(published, len(values))
     if expected is None:
         return "not audited", f"fewer than {standards.FEW} seeds of the setting were published"
@@ -344,15 +365,19 @@ def drawn(values: Sequence[float], published: Sequence[float]) -> Judgement:
     return "holds" if inside else "doubtful", f"{of}: {mean:.4g}, {'expected' if inside else 'outside'} {ends}"
 
 
+def primary_scores(stored: StoredTrial) -> dict[int, float]:
+    """Return by epoch the primary scores of a finished trial under its first extractor, those that are positive."""
+    found: dict[int, float] = {}
+    for line in stored.evaluations if (stored.record or NO_RECORD).get("status") == "done" else ():
+        values = [s["value"] for s in line["scores"] if s["metric"] == primary_measure() and not s.get("weights")]
+        if values and values[0] is not None and values[0] > 0:
+            found[line["epoch"]] = values[0]
+    return found
+
+
 def final_score(stored: StoredTrial) -> float | None:
     """Return the last primary score of a finished trial under its first extractor, or None."""
-    config = stored.trial["config"]
-    if (stored.record or NO_RECORD).get("status") != "done" or not stored.evaluations:
-        return None
-    line = stored.evaluations[-1]
-    values = [s["value"] for s in line["scores"] if s["metric"] == primary_measure() and not s.get("weights")]
-    found = values[0] if values and line["epoch"] == config["epochs"] else None
-    return found if found is not None and found > 0 else None
+    return primary_scores(stored).get(stored.trial["config"]["epochs"])
 
 
 # ------------------------------------------------------------------------------------------------- shared

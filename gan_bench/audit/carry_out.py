@@ -13,7 +13,9 @@ import torch
 
 from gan_bench.audit import again
 from gan_bench.audit.plan import AuditOptions, AuditPlan, Check, finding_of
+from gan_bench.audit.rerun import use_threads_of
 from gan_bench.core.errors import UserError, brief, is_stop
+from gan_bench.core.text import printable
 from gan_bench.core.version import __version__
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.records.audits import write_audit
@@ -21,11 +23,11 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import Audit, AuditFinding
 
 
-def carry_out(plan: AuditPlan, options: AuditOptions) -> Iterator[AuditFinding]:
+def carry_out(plan: AuditPlan, options: AuditOptions) -> Iterator[tuple[str, AuditFinding]]:
     """Do what was planned, and write every finding beside the records as it comes: an interruption loses none.
 
     Yields:
-        Findings, those of ``verify`` first.
+        Findings with their suites, those of ``verify`` first.
 
     Raises:
         RecordError: An earlier ``audit.json`` is damaged; it stays.
@@ -39,7 +41,8 @@ def carry_out(plan: AuditPlan, options: AuditOptions) -> Iterator[AuditFinding]:
             "at": begun_at,
             "version": __version__,
             "machine": plan.machine,
-            "nonce": options.nonce,
+            "command": printable(options.command()),
+            "nonce": printable(options.nonce),
             "findings": found[suite],
         }
         write_audit(suite, audit)
@@ -48,7 +51,7 @@ def carry_out(plan: AuditPlan, options: AuditOptions) -> Iterator[AuditFinding]:
         found.setdefault(suite, []).append(finding)
     for suite in found:
         write(suite)
-    yield from (finding for _, finding in plan.consistent)
+    yield from ((suite.resolve().name, finding) for suite, finding in plan.consistent)
     context, threads = RunContext(options.data, options.device, lambda: False), torch.get_num_threads()
     started = time.monotonic()
     for check in plan.checks:
@@ -62,21 +65,19 @@ def carry_out(plan: AuditPlan, options: AuditOptions) -> Iterator[AuditFinding]:
             torch.set_num_threads(threads)
         found.setdefault(check.suite, []).append(finding)
         write(check.suite)
-        yield finding
+        yield check.suite.resolve().name, finding
 
 
 def _carried_out(check: Check, context: RunContext, options: AuditOptions) -> AuditFinding:
     started, stored = time.perf_counter(), check.stored
-    before = stored.environment.get("threads")
-    if before and options.device.type == "cpu" and stored.environment.get("device") == "cpu":
-        torch.set_num_threads(before)
     try:
+        use_threads_of(stored, options.device)
         verdict, text = _ask(check, context, options)
     except Exception as error:  # of data, weights or code that is not gan_bench's own
         if is_stop(error):
             raise
         verdict, text = "not audited", str(error) if isinstance(error, UserError) else brief(error)
-    return finding_of(check.level, stored, check.name, verdict, text, time.perf_counter() - started)
+    return finding_of(check.level, stored, check.name, verdict, text, time.perf_counter() - started, check.seeds)
 
 
 def _ask(check: Check, context: RunContext, options: AuditOptions) -> again.Judgement:
@@ -96,7 +97,5 @@ def _ask(check: Check, context: RunContext, options: AuditOptions) -> again.Judg
             return again.repeated(stored, train(stored.trial["config"]["seed"]), check.published, context)
         trained = list(map(train, check.seeds))
     scores = [score for score in map(again.final_score, trained) if score is not None]
-    if len(scores) < len(trained):
-        ends = ", ".join(str(each.record["status"]) for each in trained if each.record)
-        return "doubtful", f"of {len(trained)} further seeds {len(trained) - len(scores)} have no final score ({ends})"
-    return again.drawn(scores, check.published)
+    ends = [str(each.record["status"]) for each in trained if each.record and each.record["status"] != "done"]
+    return again.drawn(scores, check.final, "" if check.lost else ", ".join(ends))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice, zip_longest
 from pathlib import Path
@@ -63,6 +64,15 @@ class AuditOptions:
     further: int = 1
     allow_plugins: bool = False
 
+    def command(self) -> str:
+        """Return what repeats the audit on a folder of that name, without places of this machine."""
+        words = ["gan-bench", "audit", self.results.resolve().name, "--levels", ",".join(self.asked)]
+        words += ["--nonce", self.nonce, "--device", self.device.type]
+        words += ["--budget", f"{self.budget:g}"] if self.budget else []
+        words += ["--only", self.only] if self.only else []
+        words += ["--further", str(self.further)] if self.further > 1 else []
+        return shlex.join([*words, *(["--allow-plugins"] if self.allow_plugins else [])])
+
     @property
     def asked(self) -> tuple[AuditLevel, ...]:
         """Return the levels that are asked for, the cheapest first."""
@@ -81,7 +91,8 @@ class Check:
         name: What it is called.
         seconds: What it is expected to cost here.
         seeds: Seeds that are trained, where it is of a setting.
-        published: Final primary scores of all published seeds of its setting.
+        published: Primary scores of all published seeds of its setting, by epoch.
+        lost: Whether a published seed of its setting has no final score.
         cannot: Why it cannot be done here, or nothing.
     """
 
@@ -91,8 +102,14 @@ class Check:
     name: str
     seconds: float
     seeds: tuple[int, ...] = ()
-    published: tuple[float, ...] = ()
+    published: again.Published = field(default_factory=dict)
+    lost: bool = False
     cannot: str = ""
+
+    @property
+    def final(self) -> Sequence[float]:
+        """Return the final primary scores of the published seeds."""
+        return self.published.get(self.stored.trial["config"]["epochs"], ())
 
 
 @dataclass(frozen=True)
@@ -133,7 +150,14 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
             judged: AuditVerdict = "contradicted" if faults else "holds"
             if "consistent" in options.asked:
                 text = faults or "digests, history, scores and end agree"
-                consistent.append((suite, finding_of("consistent", stored, verdict.name, judged, text, 0.0)))
+                consistent.append(
+                    (
+                        suite,
+                        finding_of(
+                            "consistent", stored, stored.trial["name"] if stored else verdict.name, judged, text, 0.0
+                        ),
+                    )
+                )
     if not consistent and not any(_is_asked(options, stored) for mine in trained.values() for stored in mine):
         raise UserError(f"{options.results} holds no trial that has ended" + (" and matches" if options.only else ""))
     for suite in trained:
@@ -181,9 +205,18 @@ class _Setting:
     trials: list[StoredTrial]
 
     @property
-    def scores(self) -> tuple[float, ...]:
-        """Return the final primary scores of its seeds."""
-        return tuple(score for score in map(again.final_score, self.trials) if score is not None)
+    def scores(self) -> dict[int, list[float]]:
+        """Return the primary scores of its seeds, by epoch."""
+        found: dict[int, list[float]] = {}
+        for stored in self.trials:
+            for epoch, value in again.primary_scores(stored).items():
+                found.setdefault(epoch, []).append(value)
+        return found
+
+    @property
+    def lost(self) -> bool:
+        """Whether a seed has no final score."""
+        return any(again.final_score(stored) is None for stored in self.trials)
 
 
 def _settings(trained: Mapping[Path, list[StoredTrial]]) -> list[_Setting]:
@@ -267,8 +300,11 @@ class _Costs:
         drawn = (int(_rank(options.nonce, setting.key, str(index))[:16], 16) % SEEDS for index in count())
         seeds = tuple(islice((seed for seed in drawn if seed not in taken), options.further))
         name = f"{printable(stored.trial['setting'])}, seed {', '.join(map(str, seeds))}"
-        seconds = whole.seconds * len(seeds)
-        return replace(whole, level="drawn again", seeds=seeds, published=setting.scores, name=name, seconds=seconds)
+        check = replace(whole, level="drawn again", seeds=seeds, published=setting.scores, lost=setting.lost, name=name)
+        if len(check.final) < standards.FEW:
+            why = f"fewer than {standards.FEW} seeds of the setting were published"
+            return replace(check, seconds=0.0, cannot=check.cannot or why)
+        return replace(check, seconds=whole.seconds * len(seeds))
 
     def _rounds_alike(self, stored: StoredTrial) -> bool:
         """True if a record names a machine and a version as they are here; they may round otherwise all the same."""
@@ -304,11 +340,17 @@ class _Costs:
 
 
 def finding_of(
-    level: AuditLevel, stored: StoredTrial | None, name: str, verdict: AuditVerdict, text: str, seconds: float
+    level: AuditLevel,
+    stored: StoredTrial | None,
+    name: str,
+    verdict: AuditVerdict,
+    text: str,
+    seconds: float,
+    seeds: tuple[int, ...] = (),
 ) -> AuditFinding:
     """Return a finding as it is written; of something that is no trial it names none."""
     digest = record_digest(stored.path) if stored is not None and stored.record is not None else ""
-    return {
+    found: AuditFinding = {
         "trial": stored.trial["id"] if stored else "",
         "name": printable(name),
         "record_sha256": digest,
@@ -317,3 +359,6 @@ def finding_of(
         "text": printable(text),
         "seconds": round(seconds, 1),
     }
+    if seeds:
+        found["seeds"] = list(seeds)
+    return found

@@ -25,6 +25,8 @@ from gan_bench.records.verify import Verdict
 
 RERUN_STEPS = 200
 """Most steps that are trained again to compare the first logged one."""
+MOST_THREADS = 1024
+"""More threads than a record may ask for: a library that starts too many ends the process."""
 
 
 def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[Verdict]:
@@ -63,9 +65,9 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
         return Verdict(stored.trial["name"], (), (f"not trained again: {missing}",))
     if not {"threads", "device", "engine"} <= set(before):
         return Verdict(stored.trial["name"], ("environment.json does not say on what it ran",))
-    torch.set_num_threads(before["threads"])
     try:
         device = choose_device(before["device"])
+        use_threads_of(stored, device)
     except UserError as error:
         raise UserError(f"{stored.trial['name']} ran on {before['device'][:20]}: {error}") from None
     fix_bits(device)
@@ -95,6 +97,19 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     if others:
         return Verdict(name, (), (f"{text}, as it may: other {', '.join(others)}",))
     return Verdict(name, (f"{text} on the same machine",))
+
+
+def use_threads_of(stored: StoredTrial, device: torch.device) -> None:
+    """Take as many threads as a record says, where both are of a CPU: bits depend on them.
+
+    Raises:
+        UserError: No machine has so many.
+    """
+    threads = stored.environment.get("threads", 1)
+    if threads > MOST_THREADS:
+        raise UserError(f"{stored.trial['name']} says that {threads:,} threads trained it, more than any machine has")
+    if device.type == "cpu" and stored.environment.get("device") == "cpu":
+        torch.set_num_threads(threads)
 
 
 def missing_part(config: TrialConfig, before: Mapping[str, Any]) -> str | None:

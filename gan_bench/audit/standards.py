@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from gan_bench.config.measures import MEASURES, measures_with
+from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with
 from gan_bench.records.record import Score
 from gan_bench.records.schema import STATISTICS, EnvironmentFile, ScoreLine, Statistics
 
@@ -42,6 +42,8 @@ SCORING_LEVEL = 1e-4
 """Chance that a score of honest weights, taken with other noise, lies outside."""
 ROUNDED = 0.005
 """Relative difference of a score that rounding makes with the same noise; of a share or a count absolute."""
+COUNTS = {"classes": 1.0, COLLAPSED: 0.5}
+"""Differences of counts: an image on the edge of a class may be one of another."""
 DRAWS = 8
 """Evaluations with noise of their own, where that of the record cannot be drawn again."""
 FEW = 3
@@ -103,14 +105,14 @@ class ScoreGap:
 def score_gaps(before: Iterable[ScoreLine], now: Sequence[Score], noise: Noise) -> list[ScoreGap]:
     """Compare the scores that both have, the furthest first.
 
-    Measures of the game's health are left out: they are counts of few classes, or 1 and 0.
+    With other noise measures of the game's health are left out: they are counts of few classes, or 1 and 0.
 
     Args:
         before: Those of the record.
         now: Those of the auditor; with other noise each needs ``draw_std``, the spread over ``DRAWS`` evaluations.
         noise: Whether they were taken with the same noise.
     """
-    judged = set(measures_with("quality"))
+    judged = set(MEASURES) if noise == "same" else set(measures_with("quality"))
     known = {score["name"]: score["value"] for score in before if score["metric"] in judged}
     found = []
     for score in now:
@@ -125,7 +127,10 @@ def score_gaps(before: Iterable[ScoreLine], now: Sequence[Score], noise: Noise) 
 
 def _allowed(score: Score, noise: Noise) -> float:
     assert score.value is not None  # noqa: S101 - the caller has looked
-    scale = abs(score.value) if MEASURES[score.metric].log_scale or MEASURES[score.metric].bounds[1] is None else 1.0
+    measure = MEASURES[score.metric]
+    if score.metric in COUNTS:
+        return COUNTS[score.metric]
+    scale = abs(score.value) if measure.log_scale or measure.bounds[1] is None else 1.0
     rounded = ROUNDED * scale + 1e-4
     if noise == "same":
         return rounded

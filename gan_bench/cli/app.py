@@ -423,7 +423,7 @@ def audit(
     levels: Annotated[
         str | None,
         typer.Option(
-            help="With commas: consistent, rescored, begun, repeated, drawn again \\[default: the first three, which "
+            help="With commas: consistent, rescored, begun, repeated, drawn-again \\[default: the first three, which "
             "train no whole trial; with --budget all]."
         ),
     ] = None,
@@ -446,13 +446,15 @@ def audit(
     from gan_bench.cli.audit import draw_nonce, levels_of, say_plan, write_audit
     from gan_bench.execution.trial.environment import choose_device, fix_bits
 
+    if nonce is not None and not nonce.strip():
+        raise UserError("--nonce is empty; give a text that nobody knew before, or leave it out")
     where = choose_device(device)
     fix_bits(where)
     options = AuditOptions(
         results=results,
         data=data_root(data),
         device=where,
-        nonce=nonce or draw_nonce(),
+        nonce=draw_nonce() if nonce is None else nonce,
         levels=levels_of(levels),
         budget=seconds_of(budget, "--budget") if budget else None,
         only=only,

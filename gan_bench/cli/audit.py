@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections import Counter
@@ -39,8 +40,11 @@ def levels_of(text: str | None) -> tuple[AuditLevel, ...] | None:
     """
     if text is None:
         return None
-    known = {name: level for level in LEVELS for name in (level, level.replace(" ", "-"))}
-    names = [part.strip().lower() for part in text.split(",")]
+    known = {level.replace(" ", "-"): level for level in LEVELS}
+    parts = [part.strip().lower() for part in text.split(",")]
+    names = [re.sub(r"[\s_]+", "-", part) for part in parts if part]
+    if not names:
+        raise UserError(f"--levels names none; there are {', '.join(known)}")
     for name in names:
         if name not in known:
             raise UserError(f'--levels: unknown level "{printable(name)}" ({did_you_mean(name, known)})')
@@ -74,18 +78,19 @@ def write_audit(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> bo
         Whether nothing was contradicted or doubtful.
     """
     found, started, left = list[AuditFinding](), time.monotonic(), len(plan.left)
-    for finding in carry_out(plan, options):
+    several = len({each.suite for each in plan.checks} | {suite for suite, _ in plan.consistent}) > 1
+    for suite, finding in carry_out(plan, options):
         found.append(finding)
         if finding["level"] != "consistent" or finding["verdict"] != "holds":
-            _say(finding, out)
+            _say(finding, f"{suite}: " if several else "", out)
     if len(plan.left) > left:
         out.say(f"{plural(len(plan.left) - left, 'check')} did not fit the budget after all", style="yellow")
     _sum_up(found, time.monotonic() - started, out)
     return not any(finding["verdict"] in ("doubtful", "contradicted") for finding in found)
 
 
-def _say(finding: AuditFinding, out: PlainConsole) -> None:
-    text = f"{finding['verdict']:<12} {finding['level']}: {finding['name']}: {finding['text']}"
+def _say(finding: AuditFinding, suite: str, out: PlainConsole) -> None:
+    text = f"{finding['verdict']:<12} {finding['level']}: {suite}{finding['name']}: {finding['text']}"
     out.say(f"{text} ({duration(finding['seconds'])})", style=STYLES[finding["verdict"]])
 
 
@@ -93,7 +98,7 @@ def _sum_up(found: list[AuditFinding], seconds: float, out: PlainConsole) -> Non
     for level in LEVELS:
         counts = Counter(finding["verdict"] for finding in found if finding["level"] == level)
         if counts:
-            out.say(f"{level}: " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in STYLES if counts[verdict]))
+            out.say(f"{level}: " + ", ".join(f"{verdict} {counts[verdict]}" for verdict in STYLES if counts[verdict]))
     if any(finding["level"] == "drawn again" and finding["verdict"] == "doubtful" for finding in found):
         out.say(
             "further seeds of an honest setting lie outside in one audit of twenty: ask for more of them with "

@@ -58,18 +58,33 @@ def write_audit(suite: Path, audit: schema.Audit) -> None:
         ) from None
 
 
-def standing(audits: list[schema.Audit], digests: Mapping[str, str]) -> dict[str, dict[schema.AuditLevel, str]]:
-    """Return by trial and level what stands of audits: the worst verdict on the record that is there.
+Standing = dict[str, dict[schema.AuditLevel, schema.AuditFinding]]
+"""By trial and level the finding that stands."""
+
+
+def standing(audits: list[schema.Audit], digests: Mapping[str, str]) -> Standing:
+    """Return what stands of audits of the records that are there.
+
+    The worst finding of a level stands; of further seeds, where chance alone makes one of twenty doubtful, that of the
+    most seeds, and of as many the latest.
 
     Args:
-        audits: The audits of a suite.
+        audits: The audits of a suite, oldest first.
         digests: ``record_digest`` of its trials, by id; what was found out about other records is left out.
     """
     order = ("not audited", "holds", "doubtful", "contradicted")
-    found: dict[str, dict[schema.AuditLevel, str]] = {}
+    found: Standing = {}
     for finding in (finding for audit in audits for finding in audit["findings"]):
-        if digests.get(finding["trial"]) == finding["record_sha256"]:
-            mine = found.setdefault(finding["trial"], {})
-            worst = max(mine.get(finding["level"], "not audited"), finding["verdict"], key=order.index)
-            mine[finding["level"]] = worst
+        if digests.get(finding["trial"]) != finding["record_sha256"]:
+            continue
+        mine, level = found.setdefault(finding["trial"], {}), finding["level"]
+        known = mine.get(level)
+        if known is None or known["verdict"] == "not audited":
+            mine[level] = finding
+        elif finding["verdict"] == "not audited":
+            continue
+        elif level == "drawn again":
+            mine[level] = max(known, finding, key=lambda each: (len(each.get("seeds", [])), each is finding))
+        else:
+            mine[level] = max(known, finding, key=lambda each: order.index(each["verdict"]))
     return found

@@ -418,6 +418,7 @@ class AuditFinding(TypedDict):
     verdict: Annotated[AuditVerdict, doc("holds, doubtful, contradicted or not audited")]
     text: Annotated[str, doc("what was compared, and how far apart it is")]
     seconds: Annotated[Seconds, doc("seconds that it took [timing]")]
+    seeds: NotRequired[Annotated[list[Count], doc("seeds that were drawn again")]]
 
 
 @with_config(_FORM)
@@ -438,6 +439,7 @@ class Audit(TypedDict):
     at: Annotated[Moment, doc("when it began, ISO 8601 with zone")]
     version: Annotated[str, doc("version of gan_bench that audited")]
     machine: Annotated[AuditMachine, doc("what it ran on")]
+    command: Annotated[str, doc("what was asked, without the places of the auditor's machine")]
     nonce: Annotated[str, doc("text that chose the trials and the seeds, given after publication")]
     findings: Annotated[list[AuditFinding], doc("what it found out, trial by trial and level by level")]
 

@@ -124,6 +124,7 @@ def _history_faults(stored: StoredTrial, config: TrialConfig, left_out: frozense
     seconds = [line["train_seconds"] for line in stored.history if line["kind"] == "epoch"]
     if seconds != sorted(seconds):
         yield "history.jsonl has seconds that run backwards"
+    yield from _score_faults(stored, config)
     scored = [line["epoch"] for line in stored.evaluations]
     if scored != [epoch for epoch in config.evaluation.epochs if epoch in set(scored)]:
         yield f"evaluations.jsonl has epochs {_short(scored)}, not those of the config in order"
@@ -131,6 +132,21 @@ def _history_faults(stored: StoredTrial, config: TrialConfig, left_out: frozense
     missing = [e for e, grid in grids.items() if not grid.exists() and f"{SAMPLES}/{grid.name}" not in left_out]
     if missing:
         yield f"samples of epochs {_short(missing)} are missing"
+
+
+def _score_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
+    """Yield what is wrong with the names of scores, which say under which protocol they may be compared."""
+    for line in stored.evaluations:
+        names = [score["name"] for score in line["scores"]]
+        for score in line["scores"]:
+            average = f",{score['weights']}" if score.get("weights") else ""
+            name = f"{score['metric']}[{score['extractor']},{score['split']},{score['generated']}{average}]"
+            if score["name"] != name or score["generated"] != config.evaluation.samples:
+                yield f"a score of epoch {line['epoch']} is called {score['name'][:60]} and is another"
+                return
+        if len(set(names)) < len(names):
+            yield f"evaluations.jsonl has a score of epoch {line['epoch']} twice"
+            return
 
 
 def _digest_faults(directory: RecordDirectory, record: TrialRecord, left_out: frozenset[str]) -> Iterator[str]:

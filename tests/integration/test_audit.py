@@ -16,7 +16,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 from support.commands import gan_bench, wait_for
 from support.pages import ROOT
-from support.records import edit, reseal
+from support.records import change, edit, reseal
 
 from gan_bench.records.audits import read_audits
 from gan_bench.records.layout import AUDIT, RecordDirectory
@@ -153,10 +153,45 @@ def weights_swapped(record):
     edit(record.record, weights_sha256=end.files[record.weights.name])
 
 
+def scores_renamed(record):
+    """Let a score say that it is of more images than its config draws."""
+    record.evaluations.write_text(record.evaluations.read_text().replace(",200]", ",10000]"))
+    reseal(record)
+    change(record.record, lambda end: end.update({k: {n.replace(",200]", ",10000]"): v for n, v in end[k].items()}
+                                                  for k in ("final", "best")}))  # fmt: skip
+
+
+def score_doubled(record):
+    """Put a better score of the same name before the last one."""
+    lines = [json.loads(line) for line in record.evaluations.read_text().splitlines()]
+    lines[-1]["scores"].insert(0, {**lines[-1]["scores"][0], "value": 1.0})
+    record.evaluations.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    reseal(record)
+
+
+@pytest.mark.parametrize(("forge", "said"), [(scores_renamed, "and is another"), (score_doubled, "twice")])
+def test_names_of_scores_follow_from_what_they_are(results, forge, said):
+    forge(records(results)[0])
+    assert said in " ".join(audit(results, "--levels", "consistent", code=1).split())
+
+
+def collapse_denied(record):
+    """Let all ten classes be there."""
+    lines = [json.loads(line) for line in record.evaluations.read_text().splitlines()]
+    for score in lines[-1]["scores"]:
+        score["value"] = {"collapsed": 0.0, "classes": 10}.get(score["metric"], score["value"])
+    record.evaluations.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    reseal(record)
+    end = json.loads(record.record.read_text())
+    scores = [(line["epoch"], {score["name"]: score["value"] for score in line["scores"]}) for line in lines]
+    edit(record.record, final={**end["final"], **scores[-1][1]}, best=best_scores(scores))
+
+
 @pytest.mark.parametrize(
     ("forge", "levels"),
     [
         (scores_edited, {"rescored", "repeated"}),
+        (collapse_denied, {"rescored", "repeated"}),
         (history_edited, {"repeated"}),
         (beginning_edited, {"begun", "repeated"}),
         (weights_swapped, {"rescored", "repeated"}),
@@ -170,7 +205,7 @@ def test_a_forgery_with_digests_that_fit_is_found(results, forge, levels):
     verdicts = {key: each["verdict"] for key, each in found(results).items()}
     assert {level for (level, _), verdict in verdicts.items() if verdict == "contradicted"} == levels, said
     assert {who for (_, who), verdict in verdicts.items() if verdict == "contradicted"} == {name}
-    assert verdicts["consistent", forged.path.name] == "holds", "its digests fit"
+    assert verdicts["consistent", name] == "holds", "its digests fit"
 
 
 def test_a_changed_file_is_found_for_nothing(results):
@@ -212,6 +247,8 @@ def test_an_audit_goes_along_when_records_are_published_again(results, tmp_path)
     ("asked", "said"),
     [
         (("--levels", "begunn"), 'unknown level "begunn" (did you mean "begun"'),
+        (("--levels", ","), "--levels names none; there are consistent, rescored"),
+        (("--nonce", " "), "--nonce is empty"),
         (("--budget", "soon"), "--budget must be a time such as 2h"),
         (("--only", "nothing"), "holds no trial that has ended and matches"),
         (("--device", "tpu"), 'device "tpu" is unknown'),
@@ -306,3 +343,41 @@ def test_the_workflow_checks_what_a_pull_request_adds(results, tmp_path):
     done = follow(audited)
     assert done.returncode == 1
     assert "contradicted rescored" in done.stdout
+
+
+def test_a_number_of_threads_that_no_machine_has_ends_no_process(results):
+    record, *_ = records(results)
+    edit(record.environment, threads=2**20)
+    reseal(record)
+    for words in (
+        ("audit", results, "--levels", "begun", "--only", "seed=0"),
+        ("verify", results, "--rerun", "*seed=0"),
+    ):
+        done = gan_bench(*words)
+        assert done.returncode in (0, 2), done.stderr
+        assert "threads trained it, more than any machine has" in " ".join((done.stdout + done.stderr).split())
+
+
+def test_weights_that_cannot_be_read_are_none_of_this_trial(results):
+    record, *_ = records(results)
+    record.weights.write_bytes(b"nothing")
+    end = reseal(record)
+    edit(record.record, weights_sha256=end.files[record.weights.name])
+    said = audit(results, "--levels", "rescored", "--only", "seed=0", code=1)
+    assert "contradicted rescored" in " ".join(said.split())
+
+
+def test_two_suites_are_told_apart(results, tmp_path):
+    shutil.copytree(results / "small", results / "other")
+    said = audit(results, "--levels", "begun", "--only", "seed=1")
+    assert "begun: small: " in " ".join(said.split())
+    assert "begun: other: " in " ".join(said.split())
+
+
+def test_of_too_few_seeds_none_is_drawn_again(results):
+    for record in records(results)[1:]:
+        shutil.rmtree(record.path)
+    (results / "small" / "plan.json").unlink()
+    said = audit(results, "--levels", "drawn again")
+    assert "fewer than 3 seeds of the setting were published" in " ".join(said.split())
+    assert "(0 s)" in said

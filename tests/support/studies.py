@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gan_bench.config.trial import EvaluationConfig
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial
@@ -88,7 +89,7 @@ def write(
         "split": "train", "real": 64, "generated": generated, "std": None, "draw_std": draw_std,
     }  # fmt: skip
     others = [
-        {**score, "name": f"{name}[lenet-mnist-v1,train,64]", "metric": name, "value": value}
+        {**score, "name": f"{name}[lenet-mnist-v1,train,{generated}]", "metric": name, "value": value}
         for name, value in more.items()
     ]
     lines = [
@@ -105,16 +106,17 @@ def write(
     )  # fmt: skip
 
 
-def publish(results, machine, start=40.0, settings=3, seeds=5, status=Status.DONE, **scores):
+def publish(results, machine, start=40.0, settings=3, seeds=5, status=Status.DONE, generated=64, **scores):
     """Write a folder of settings whose scores lie 20 % apart, as a machine would have trained them."""
     trials = []
     for i in range(settings):
         for seed in range(seeds):
-            trial = with_lr(digits_trial(seed), 1e-4 * (i + 1))
+            looks = EvaluationConfig(epochs=(0, 1, 2), samples=generated, extractors=("lenet-mnist-v1",))
+            trial = with_lr(digits_trial(seed, evaluation=looks), 1e-4 * (i + 1))
             trials.append(trial)
             value = start * 1.2**i * (1 + 0.01 * ((seed * 7) % 5 - 2))
             ends = status if (i, seed) == (0, 0) else Status.DONE
-            write(results, trial, value, status=ends, gain=1.0, collapsed=0.0, **scores)
+            write(results, trial, value, status=ends, gain=1.0, collapsed=0.0, generated=generated, **scores)
             end_as_a_run_does(RecordDirectory.of(results, trial), machine, ends)
     write_plan(results, "test", 1, trials, "gan-bench run test")
     return results

@@ -89,10 +89,16 @@ class TestScores:
         assert gap.share == pytest.approx(10 / (0.3 + 1e-4 + allowed))
         assert wrong.mean() <= 2e-4
 
-    def test_the_furthest_comes_first_and_counts_of_health_are_left_out(self):
+    @pytest.mark.parametrize(("noise", "expected"), [("same", ["kid", "classes", "fid"]), ("other", ["kid", "fid"])])
+    def test_the_furthest_comes_first_and_with_other_noise_counts_are_left_out(self, noise, expected):
         before = lines(score(value=10.0), score("kid", 2.0), score("classes", 9.0))
-        gaps = standards.score_gaps(before, [score(value=10.01), score("kid", 3.0), score("classes", 2.0)], "same")
-        assert [gap.name.partition("[")[0] for gap in gaps] == ["kid", "fid"]
+        gaps = standards.score_gaps(before, [score(value=10.01), score("kid", 3.0), score("classes", 2.0)], noise)
+        assert [gap.name.partition("[")[0] for gap in gaps] == expected
+
+    def test_a_class_more_or_less_may_be_rounding_and_a_collapse_is_none(self):
+        (classes,) = standards.score_gaps(lines(score("classes", 9.0)), [score("classes", 10.0)], "same")
+        (collapsed,) = standards.score_gaps(lines(score("collapsed", 0.0)), [score("collapsed", 1.0)], "same")
+        assert classes.share <= 1 < collapsed.share
 
 
 class TestFurtherSeeds:
@@ -125,6 +131,11 @@ class TestFurtherSeeds:
         }
         assert found[1] > 0.5
         assert found[5] > 0.9
+
+    def test_seeds_that_are_lost_are_doubtful_only_where_no_published_one_is(self):
+        assert again.drawn([20.0], self.VALUES, "diverged")[0] == "doubtful"
+        assert again.drawn([20.0], self.VALUES)[0] == "holds"
+        assert again.drawn([], self.VALUES)[0] == "not audited"
 
     def test_two_seeds_say_nothing(self):
         assert standards.further(self.VALUES[:2]) is None
@@ -179,7 +190,8 @@ class TestRepeated:
         return found
 
     def judge(self, pair, published=(40.0, 41.0, 39.0)):
-        return again.repeated(read_trial(pair[0].path), read_trial(pair[1].path), published, context())
+        seeds = {1: [90.0, 91.0, 89.0], 2: published}
+        return again.repeated(read_trial(pair[0].path), read_trial(pair[1].path), seeds, context())
 
     def alter(self, directory, line, **values):
         text = [json.loads(each) for each in directory.history.read_text().splitlines()]
@@ -232,7 +244,9 @@ class TestRepeated:
     def test_a_trial_that_was_resumed_elsewhere_may_part_later(self, pair):
         change(pair[0].environment, lambda content: content.update(changes=[{"threads": 2}]))
         self.alter(pair[0], 4, d_real=0.6)
-        assert self.judge(pair)[0] == "holds"
+        verdict, text = self.judge(pair)
+        assert verdict == "not audited"
+        assert "resumed elsewhere" in text
 
     def test_a_score_of_equal_bits_must_be_equal(self, pair):
         text = [json.loads(each) for each in pair[0].evaluations.read_text().splitlines()]
@@ -243,6 +257,16 @@ class TestRepeated:
         assert verdict == "contradicted"
         assert "is 40 here and 35 in the record" in text
 
+    def test_so_must_those_on_the_way(self, pair):
+        self.alter(pair[0], 0, d_real=0.5000001)
+        text = [json.loads(each) for each in pair[0].evaluations.read_text().splitlines()]
+        text[1]["scores"][0]["value"] = 45.0
+        pair[0].evaluations.write_text("".join(json.dumps(each) + "\n" for each in text))
+        reseal(pair[0])
+        verdict, text = self.judge(pair)
+        assert verdict == "contradicted"
+        assert "epoch 1: 90 here and 45 in the record" in text
+
     def test_an_end_that_lies_too_far_is_none_of_rounding(self, pair):
         self.alter(pair[0], 0, d_real=0.5000001)
         assert self.judge(pair, published=(40.0, 40.001, 39.999))[0] == "holds"
@@ -250,7 +274,10 @@ class TestRepeated:
         last = read_trial(pair[0].path).evaluations[-1]
         changed = {**last, "scores": [{**last["scores"][0], "value": 20.0}]}
         far = replace(far, evaluations=[*far.evaluations, changed])
-        assert again.repeated(far, read_trial(pair[1].path), (40.0, 40.1, 39.9), context())[0] == "contradicted"
+        assert (
+            again.repeated(far, read_trial(pair[1].path), {1: [90.0, 91.0, 89.0], 2: [40.0, 40.1, 39.9]}, context())[0]
+            == "contradicted"
+        )
 
 
 class TestAuditFile:
@@ -258,7 +285,8 @@ class TestAuditFile:
         machine = {"device": "cpu", "device_name": "x", "platform": "x", "libraries": {}, "cpu_capability": "AVX2"}
         finding = {"trial": trial.id, "name": trial.name, "record_sha256": digest, "level": level,
                    "verdict": verdict, "text": "as it is", "seconds": 1.0}  # fmt: skip
-        return {"at": at, "version": "0.1.0", "machine": machine, "nonce": "n", "findings": [finding]}
+        return {"at": at, "version": "0.1.0", "machine": machine, "command": "gan-bench audit", "nonce": "n",
+                "findings": [finding]}  # fmt: skip
 
     def test_a_later_audit_adds_and_one_under_way_replaces_itself(self, tmp_path):
         trial = digits_trial()
@@ -275,8 +303,20 @@ class TestAuditFile:
             self.audit(trial, digest, "doubtful"),
             self.audit(trial, "other", "contradicted"),
         ]
-        assert standing(audits, {trial.id: digest}) == {trial.id: {"begun": "doubtful"}}
+        assert standing(audits, {trial.id: digest})[trial.id]["begun"]["verdict"] == "doubtful"
         assert standing(audits, {trial.id: "changed since"}) == {}
+
+    def test_of_further_seeds_the_most_stand_and_then_the_latest(self, tmp_path):
+        write(tmp_path / "results", trial := digits_trial(), 40.0)
+        digest = record_digest(RecordDirectory.of(tmp_path / "results", trial).path)
+        audits = []
+        for seeds, verdict in (([7], "doubtful"), ([1, 2, 3], "holds"), ([8], "doubtful")):
+            audits.append(self.audit(trial, digest, verdict, level="drawn again"))
+            audits[-1]["findings"][0]["seeds"] = seeds
+        assert standing(audits, {trial.id: digest})[trial.id]["drawn again"]["verdict"] == "holds"
+        audits.append(self.audit(trial, digest, "doubtful", level="drawn again"))
+        audits[-1]["findings"][0]["seeds"] = [4, 5, 6]
+        assert standing(audits, {trial.id: digest})[trial.id]["drawn again"]["verdict"] == "doubtful"
 
     def test_a_damaged_one_is_said_and_stays(self, tmp_path):
         trial = digits_trial()

@@ -129,7 +129,8 @@ class TestBoard:
             digest = record_digest(RecordDirectory.of(folders[0], trial).path)
             findings.append({"trial": trial.id, "name": trial.name, "record_sha256": digest, "level": "begun",
                              "verdict": verdict, "text": "step 2: 0.9 apart", "seconds": 1.0})  # fmt: skip
-        audit = {"at": "2026-01-01T00:00:00+00:00", "version": "0.1.0", "machine": machine, "nonce": "n",
+        audit = {"at": "2026-01-01T00:00:00+00:00", "version": "0.1.0", "machine": machine,
+                 "command": "gan-bench audit", "nonce": "n",
                  "findings": findings}  # fmt: skip
         write_audit(folders[0] / "test", audit)
         (table,) = build_board(folders, tmp_path / "site").tables
@@ -150,9 +151,45 @@ class TestBoard:
         made = build_board(folders, tmp_path / "site")
         assert len(made.tables) == 2
 
-    def test_a_setting_that_is_untrained_here_has_its_baseline_once(self, folders, tmp_path):
+    @pytest.mark.parametrize(("start", "expected"), [(40.1, [""]), (44.0, ["epyc/test", "other/test"])])
+    def test_baselines_stand_once_where_folders_agree(self, tmp_path, start, expected):
+        folders = [publish(tmp_path / "epyc", EPYC), publish(tmp_path / "other", H200, start=start)]
         (table,) = build_board(folders, tmp_path / "site").tables
-        assert list(table.table.rows["setting"]).count("untrained generators") == 1
+        rows = table.table.rows
+        assert list(rows.loc[rows["setting"] == "untrained generators", "from"]) == expected
+
+    def test_two_suites_with_a_setting_have_pages_of_their_own(self, folders, tmp_path):
+        inner = tmp_path / "both"
+        publish(inner / "a" / "same", EPYC)
+        publish(inner / "b" / "same", EPYC, start=50.0)
+        build_board([inner / "a" / "same", inner / "b" / "same"], tmp_path / "site")
+        cards = re.findall(r'href="(cards/[^"]+)"', (tmp_path / "site" / "index.html").read_text())
+        assert len(set(cards)) == 6
+        assert all((tmp_path / "site" / card).is_file() for card in cards)
+
+    def test_it_is_not_written_among_records(self, folders):
+        with pytest.raises(UserError, match="holds records; choose another folder with --out"):
+            build_board(folders, folders[0] / "test")
+
+    def test_the_words_of_an_audit_are_text(self, folders, tmp_path):
+        trial = with_lr(digits_trial(0), 1e-4)
+        digest = record_digest(RecordDirectory.of(folders[0], trial).path)
+        machine = {"device": "cpu", "device_name": HOSTILE["script"], "platform": "x", "libraries": {},
+                   "cpu_capability": "\x1b[31m"}  # fmt: skip
+        text = "\x1b[31m\n# H1 " + "x" * 1000 + HOSTILE["end"]
+        finding = {"trial": trial.id, "name": HOSTILE["markdown"], "record_sha256": digest, "level": "begun",
+                   "verdict": "contradicted", "text": text, "seconds": 1.0}  # fmt: skip
+        audit = {"at": "2026-01-01T00:00:00+00:00", "version": "0.1.0", "machine": machine,
+                 "command": "x", "nonce": "n",
+                 "findings": [finding]}  # fmt: skip
+        write_audit(folders[0] / "test", audit)
+        build_board(folders, tmp_path / "site")
+        for file in (tmp_path / "site").rglob("*.*"):
+            written = file.read_text()
+            assert "\x1b" not in written
+            assert "<script>alert" not in written
+            assert "x" * 400 not in written
+            assert "\n# H1" not in written
 
     @pytest.mark.parametrize("name", sorted(HOSTILE))
     def test_names_are_text_wherever_they_stand(self, tmp_path, name):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gan_bench.config.measures import COLLAPSED, primary_measure
+from gan_bench.config.yaml_document import clip
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.text import plural, printable
 from gan_bench.records.audits import LEVELS, read_audits, record_digest, standing
@@ -24,6 +25,9 @@ from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.studies import read_studies
 from gan_bench.report.study.study import Scored, values_of
 from gan_bench.report.study.table import median_of
+
+LONGEST = 300
+"""Characters of a sentence of an audit that is shown; strangers write them."""
 
 
 @dataclass(frozen=True, order=True)
@@ -50,6 +54,7 @@ class Entry:
     Attributes:
         key: Its table.
         folder: The folder that it was published in, as it was named.
+        suite: Its suite.
         setting: Its name in suites.
         machine: Names of its processors or graphics cards.
         versions: Versions of torch.
@@ -71,6 +76,7 @@ class Entry:
 
     key: Key
     folder: str
+    suite: str
     setting: str
     machine: str
     versions: str
@@ -159,6 +165,7 @@ def _entry(
     return Entry(
         key=Key(study.dataset, study.image_size, study.profile, scored.protocol),
         folder=folder,
+        suite=printable(study.suite),
         setting=printable(setting.name),
         machine=_all_of(mine, "device_name"),
         versions=", ".join(dict.fromkeys(str(t.environment.get("libraries", {}).get("torch", "")) for t in mine)),
@@ -206,21 +213,17 @@ def _audited(digests: Mapping[str, str], audits: list[Audit]) -> tuple[str, tupl
         digests: ``record_digest`` of its trials, by id.
         audits: The audits of its folder.
     """
-    found = standing(audits, digests)
-    counts: Counter[str] = Counter()
-    for levels in found.values():
-        counts.update(level for level, verdict in levels.items() if verdict == "holds")
+    found = [finding for levels in standing(audits, digests).values() for finding in levels.values()]
+    counts = Counter(finding["level"] for finding in found if finding["verdict"] == "holds")
     said = [
         "drawn again" if level == "drawn again" else f"{level} {counts[level]} of {len(digests)}"
         for level in LEVELS
         if counts[level] and level != "consistent"  # a board checks that itself
     ]
     against = [
-        f"{finding['verdict']} ({finding['level']}): {finding['name']}: {finding['text']}"
-        for audit in audits
-        for finding in audit["findings"]
+        clip(printable(f"{finding['verdict']} ({finding['level']}): {finding['name']}: {finding['text']}"), LONGEST)
+        for finding in found
         if finding["verdict"] in ("doubtful", "contradicted")
-        and digests.get(finding["trial"]) == finding["record_sha256"]
     ]
     return ", ".join(said), tuple(dict.fromkeys(against))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -14,10 +16,11 @@ import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.atomic import write_atomically
+from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.text import markdown_cell, plain_markdown, plural, slug
 from gan_bench.core.version import __version__
-from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.layout import PLAN, RECORD, RecordDirectory
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.board.entries import Entry, Key, LeftOut, read_board
 from gan_bench.report.board.tiers import Sample, tiers
@@ -36,6 +39,8 @@ NOTE = (
     "repeat it. Every folder's digests were checked when this page was made."
 )
 CARDS = "cards"
+AGREED = 0.02
+"""Relative difference that baselines of machines may have: they draw other noise, and round otherwise."""
 NARROW = ("group", "setting", "median")
 """Columns that a narrow screen shows."""
 
@@ -82,6 +87,8 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
     Raises:
         UserError: A folder holds nothing that can be shown, or the site cannot be written.
     """
+    if (out / PLAN).exists() or (out / RECORD).exists():
+        raise UserError(f"{out} holds records; choose another folder with --out")
     rows, left = read_board(folders)
     keys = sorted({entry.key for entry in rows}, key=lambda key: (key.profile == "quick", key))
     made = tuple(_table(key, [entry for entry in rows if entry.key == key]) for key in keys)
@@ -102,10 +109,15 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
 
 
 def card_name(entry: Entry) -> str:
-    """Return the name of a setting's page: two machines and protocols of one setting have their own."""
-    return slug(
-        entry.setting, entry.machine, Path(entry.folder).name, *map(str, (entry.key.profile, entry.key.protocol))
-    )
+    """Return the name of a setting's page; what differs in anything that a row is made of has another."""
+    key = entry.key
+    whole = (entry.folder, entry.suite, entry.setting, entry.machine, key.dataset, key.image_size, key.profile)
+    digest = hashlib.sha256(canonical_json([*whole, str(key.protocol), sorted(entry.records)]).encode()).hexdigest()
+    return f"{slug(entry.setting, entry.machine)[:120]}-{digest[:8]}"
+
+
+def _from(entry: Entry) -> str:
+    return f"{Path(entry.folder).name}/{entry.suite}"
 
 
 # ------------------------------------------------------------------------------------------------ tables
@@ -121,6 +133,7 @@ def _table(key: Key, rows: Sequence[Entry]) -> BoardTable:
         Column("setting", "setting", essential=True),
         Column("median", f"median {arrow(primary_measure())}", "range", essential=True),
         Column("machine", "machine", vital=True),
+        Column("from", "published in"),
         Column("seeds", "seeds", "count"),
         Column("lost", "lost", "count"),
         Column("epochs", "epochs", "count"),
@@ -141,6 +154,7 @@ def _row(group: int | None, entry: Entry) -> dict[str, Any]:
         "group": group,
         "setting": entry.setting,
         "machine": entry.machine,
+        "from": _from(entry),
         "seeds": len(entry.values) + entry.lost,
         "lost": entry.lost or None,
         "epochs": entry.epochs,
@@ -154,13 +168,16 @@ def _row(group: int | None, entry: Entry) -> dict[str, Any]:
 
 
 def _baseline_rows(rows: Sequence[Entry]) -> Iterator[dict[str, Any]]:
-    """Yield what real images and untrained generators come to, each text once: machines agree on them."""
-    known: dict[str, float] = {}
+    """Yield what real images and untrained generators come to: once where folders agree, else folder by folder."""
+    known: dict[str, dict[str, float]] = {}
     for entry in rows:
         for text, value in entry.baselines:
-            known.setdefault(text, value)
-    for text, value in known.items():
-        yield {"setting": text, "median": value, "baseline": True}
+            known.setdefault(text, {}).setdefault(_from(entry), value)
+    for text, values in known.items():
+        first = next(iter(values.values()))
+        agree = all(math.isclose(value, first, rel_tol=AGREED) for value in values.values())
+        for place, value in [("", first)] if agree else values.items():
+            yield {"setting": text, "median": value, "from": place, "baseline": True}
 
 
 def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
@@ -171,7 +188,7 @@ def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
             best = members[0]
             yield (
                 f"Group {group}: {plural(len(members), 'setting')} that cannot be told apart from the first, "
-                f"{best.setting} on {best.machine}."
+                f"{best.setting} on {best.machine} ({_from(best)})."
             )
 
 
