@@ -3,8 +3,8 @@
     python benchmarks/audit/forgeries.py [--out results/published/audit] [--work DIR]
 
 The forger has the audit's source: every digest is recomputed, and what can be made to fit is. Records are of small
-trainings on the digits that scikit-learn ships, so that whole levels can be repeated hundreds of times. Each is audited on what stands for other processors too (see ``drift.py``), since equal bits alone
-would find any change.
+trainings on the digits that scikit-learn ships, so that whole levels can be repeated hundreds of times. Each is audited
+on what stands for other processors too (see ``drift.py``), since equal bits alone would find any change.
 """
 
 from __future__ import annotations
