@@ -77,14 +77,12 @@ def write_audit(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> bo
     Returns:
         Whether nothing was contradicted or doubtful.
     """
-    found, started, left = list[AuditFinding](), time.monotonic(), len(plan.left)
+    found, started = list[AuditFinding](), time.monotonic()
     several = len({each.suite for each in plan.checks} | {suite for suite, _ in plan.consistent}) > 1
     for suite, finding in carry_out(plan, options):
         found.append(finding)
         if finding["level"] != "consistent" or finding["verdict"] != "holds":
             _say(finding, f"{suite}: " if several else "", out)
-    if len(plan.left) > left:
-        out.say(f"{plural(len(plan.left) - left, 'check')} did not fit the budget after all", style="yellow")
     _sum_up(found, time.monotonic() - started, out)
     return not any(finding["verdict"] in ("doubtful", "contradicted") for finding in found)
 
