@@ -47,6 +47,10 @@ MOST_STEPS = standards.ROUNDING[-1][0]
 """Steps up to which beginnings are compared."""
 ALIKE = 100
 """Steps of equal bits after which machines are taken to round alike: those that do not were all apart by then."""
+PERTURBED = 3
+"""Trainings from perturbed weights."""
+HALF_A_UNIT = 6e-8
+"""Relative standard deviation of the perturbation: half the distance of float32 numbers, 2**-24."""
 GRID_LEVELS = 2.0
 """Mean difference of the sample grid's pixels, in 256 levels, that rounding may make."""
 
@@ -106,20 +110,29 @@ def _steps_judged(line: StepLine, now: Statistics, noise: Noise, context: RunCon
     return verdict, f"step {line['step']}: {gap:.2g} apart, {what} come up to {allowed:.2g}"
 
 
-def _own_drift(step: int, context: RunContext, config: TrialConfig) -> float | None:
-    """Return how far this machine's two engines lie apart on a trial, at most, in the epoch up to a step.
+def _own_drift(step: int, context: RunContext, config: TrialConfig) -> float:
+    """Return how far rounding leads this trial up to a step: the most that trainings from perturbed weights come to.
 
-    None where it has one engine only.
+    Every initial weight is changed by about half a unit in its last place, ``PERTURBED`` times anew; how that grows is
+    this network's and this seed's own.
     """
-    engines = [replace(context, engine_choice=choice).engine(config) for choice in ("auto", "reference")]
-    if type(engines[0]) is type(engines[1]):
-        return None
-    seen = []
-    for engine in engines:
-        run_alone(steps_until(engine, step))
-        seen.append(engine.state.step_stats[: engine.state.batch].tolist())
-    rows = ((dict(zip(STATISTICS, row, strict=True)) for row in each) for each in seen)
-    return max((apart(a, b) for a, b in zip(*rows, strict=True)), default=None)
+    plain, *others = (_statistics_of(step, index, context, config) for index in range(1 + PERTURBED))
+    return max(apart(a, b) for other in others for a, b in zip(plain, other, strict=True))
+
+
+def _statistics_of(step: int, perturbation: int, context: RunContext, config: TrialConfig) -> list[Statistics]:
+    """Train up to a step, from weights that are perturbed but for perturbation 0, and return the epoch's statistics."""
+    engine = context.engine(config)
+    if perturbation:
+        source = torch.Generator().manual_seed(perturbation)
+        with torch.no_grad():
+            for network in (engine.state.generator, engine.state.discriminator):
+                for weights in network.parameters():
+                    change = torch.randn(weights.shape, generator=source).mul_(HALF_A_UNIT).add_(1)
+                    weights.mul_(change.to(weights.device))
+    run_alone(steps_until(engine, step))
+    rows = engine.state.step_stats[: engine.state.batch].tolist()
+    return [finite(dict(zip(STATISTICS, row, strict=True))) for row in rows]
 
 
 # ----------------------------------------------------------------------------------------------- rescored

@@ -285,7 +285,7 @@ class _Costs:
         if level == "begun":
             line, scored = again.first_logged(stored), any(line["epoch"] == 0 for line in stored.evaluations)
             draws = (standards.DRAWS if other else 1) if scored else 0
-            trainings = 1 if self._rounds_alike(stored) else 3  # the own drift is trained twice
+            trainings = 1 if other or self._rounds_alike(stored) else 2 + again.PERTURBED
             seconds = step * (line["step"] * trainings if line else 0) + evaluation * draws
         elif level == "rescored":
             seconds = evaluation * (standards.DRAWS if other else 1)

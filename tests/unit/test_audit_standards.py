@@ -53,7 +53,7 @@ class TestDrift:
         assert known
         assert standards.drift(10**6, noise) is None
 
-    def test_what_this_machine_s_engines_come_to_narrows_the_bound(self):
+    def test_what_perturbed_weights_come_to_narrows_the_bound(self):
         assert standards.drift(100, "same", 1e-5) == pytest.approx(standards.OWN_DRIFT * 1e-5)
         assert standards.drift(100, "same", 0.1) == standards.drift(100, "same")
         assert standards.drift(100, "same", 0.0) == standards.OWN_LEAST
