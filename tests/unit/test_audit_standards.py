@@ -55,7 +55,7 @@ class TestDrift:
 
     def test_what_perturbed_weights_come_to_narrows_the_bound(self):
         assert standards.drift(100, "same", 1e-5) == pytest.approx(standards.OWN_DRIFT * 1e-5)
-        assert standards.drift(100, "same", 0.1) == standards.drift(100, "same")
+        assert standards.drift(100, "same", 1.0) == standards.drift(100, "same")
         assert standards.drift(100, "same", 0.0) == standards.OWN_LEAST
         assert standards.drift(100, "other", 1e-4) == standards.drift(100, "other")
 
