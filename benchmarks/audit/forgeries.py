@@ -334,7 +334,6 @@ def lucky(work: Path) -> Iterator[dict[str, object]]:
     suite = train(work / "lucky", list(range(3000, 3000 + LUCKY)), only="mnist-mlp-z100")
     for path in sorted(records(suite), key=final_fid)[5:]:
         shutil.rmtree(path)
-    (suite / "plan.json").unlink()
     for further in (1, 5):
         for nonce in range(10):
             asked = ("--levels", "drawn again", "--further", str(further), "--nonce", f"lucky {nonce}")
