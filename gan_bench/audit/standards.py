@@ -31,7 +31,8 @@ OTHER_NOISE: tuple[tuple[int, float], ...] = ((400, 4.0),)
 OWN_DRIFT = 30.0
 """How many times further an honest machine may lie than the same training from perturbed weights comes to here. Of 20
 trainings of fully connected networks at 100 and 200 steps, another instruction set came to 8.8 times at most, and to
-0.2 times in the median; how far the two engines lie apart says nothing of it."""
+0.2 times in the median; how far the two engines lie apart says nothing of it
+(``results/published/audit/perturbed.csv``)."""
 OWN_LEAST = 1e-3
 """Drift below which nothing is told apart: a unit that one machine switches on and another off makes a leap, which
 trainings from perturbed weights need not show. 6e-5 was seen; other seeds lie at least 0.035 apart."""

@@ -25,7 +25,7 @@ from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.board.entries import Entry, Key, LeftOut, read_board
 from gan_bench.report.board.tiers import Sample, tiers
 from gan_bench.report.card.text import card_values
-from gan_bench.report.page.page import own_text
+from gan_bench.report.page.page import own_text, sort_key
 from gan_bench.report.page.samples import thumbnail
 from gan_bench.report.study.render import cells, filled, number, to_csv
 from gan_bench.report.study.table import Column, Table, arrow, put_interval
@@ -243,7 +243,7 @@ def _shown(made: BoardTable) -> dict[str, Any]:
         record = made.table.rows.iloc[index]
         rows.append(
             {
-                "cells": [(written[i], _sort_key(record.get(made.table.columns[i].key))) for i in kept],
+                "cells": [(written[i], sort_key(record.get(made.table.columns[i].key))) for i in kept],
                 "card": f"{CARDS}/{card_name(entry)}.html" if entry else None,
                 "image": thumbnail(grid) if grid else None,
                 "label": written[1],
@@ -261,12 +261,6 @@ def _shown(made: BoardTable) -> dict[str, Any]:
         for c in (made.table.columns[i] for i in kept)
     ]
     return {"name": made.table.name, "title": made.table.title, "said": made.said, "columns": columns, "rows": rows}
-
-
-def _sort_key(value: object) -> str:
-    if value is None or (isinstance(value, float) and pd.isna(value)):
-        return ""
-    return f"{float(value)!r}" if isinstance(value, (int, float)) else str(value)
 
 
 def _last_grid(entry: Entry) -> Path | None:

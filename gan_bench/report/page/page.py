@@ -213,7 +213,7 @@ def _table(table: Table) -> dict[str, Any]:
         made = [
             {
                 "text": written[i],
-                "sort": _sort_key(row.get(table.columns[i].key)),
+                "sort": sort_key(row.get(table.columns[i].key)),
                 "link": row.get("trial") if table.columns[i].key == "name" else None,
             }
             for i in shown
@@ -253,7 +253,8 @@ def _ranking(table: Table, chapter: Chapter) -> dict[str, Any]:
     return made
 
 
-def _sort_key(value: Any) -> str:  # noqa: ANN401 - a cell
+def sort_key(value: Any) -> str:  # noqa: ANN401 - a cell
+    """Return what the page's script sorts a cell by: a number with all its digits, or text."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return ""
     return f"{float(value)!r}" if isinstance(value, (int, float)) else str(value)
