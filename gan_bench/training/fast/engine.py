@@ -77,9 +77,9 @@ class FastEngine(ReferenceEngine):
         """True if every step does the same, so that it can be recorded, and taken together with other trials'."""
         return self.objective.d_steps == 1 and self.state.average is None
 
-    def step(self) -> FastStep:
+    def step(self, *, anew: bool = False) -> FastStep:
         """Return what does one update; made at the first one, because a checkpoint may be loaded until then."""
-        if self._step is None:
+        if self._step is None or anew:
             self._step = make_step(self.state, self.config.batch_size, self.objective)
         return self._step
 

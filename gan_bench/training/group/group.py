@@ -11,6 +11,7 @@ launched one by one.
 from __future__ import annotations
 
 import gc
+import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -23,7 +24,8 @@ from gan_bench.core.errors import brief, is_out_of_memory
 from gan_bench.training.draws import EpochDraws
 from gan_bench.training.engine import normalise
 from gan_bench.training.fast.engine import Body, Capture, FastEngine
-from gan_bench.training.group.stacked import StackedStep, can_stack
+from gan_bench.training.group.stacked import can_stack
+from gan_bench.training.group.ways import GAIN, Step, make, ways
 from gan_bench.training.state import STATISTICS, TrainState
 from gan_bench.training.step import Batch
 
@@ -31,8 +33,15 @@ WARM_UP = 3
 TOLERANCE = 1e-2
 """Mean difference of weights after one step, in learning rates, that rounding may explain: Adam's first step moves
 every weight by one learning rate, and one with a gradient of almost zero either way."""
+AGREEMENT = 5e-2
+"""The same between two ways to compute a step. Where products round their factors (TF32), gradients differ by a
+thousandth of their size, and more of them than in a replay lie so close to zero that Adam moves them the other way; a
+step that is wrong is off by about 1."""
 STRIDE = 16
 """Steps between two checks for a request to stop on a GPU, where steps are launched faster than they are done."""
+
+_CHOSEN: dict[tuple[object, ...], dict[int, str]] = {}
+"""The way that a rehearsal chose, by device and shape of trials, and by how many stepped together."""
 
 
 def cuda_capture(body: Body) -> Body:
@@ -58,9 +67,13 @@ class Group:
         members: Their engines; several must be of networks that ``can_stack``. Their tensors are moved into one
             memory, and each remains an engine of its own trial: what it holds is always up to date.
         capture: What records an iteration, or None to launch its operations one by one.
+        way: How they take a step (``ways``); None to rehearse the ways of the device and take the best one.
+
+    Attributes:
+        way: How they take a step, once they are prepared.
     """
 
-    def __init__(self, members: Sequence[FastEngine], capture: Capture | None = None) -> None:
+    def __init__(self, members: Sequence[FastEngine], capture: Capture | None = None, way: str | None = None) -> None:
         self.members = tuple(sorted(members, key=_setting))  # equal settings side by side share a call of Adam
         self._states = [member.state for member in self.members]
         self._images, self._dtype = members[0].images, next(self._states[0].generator.parameters()).dtype
@@ -68,7 +81,8 @@ class Group:
             for member in members:
                 member.moved()  # what they built to step alone
         self._capture = capture
-        self._step: Callable[..., Tensor] | None = None
+        self.way = way
+        self._step: Step | None = None
         self._repeat: Body | None = None
         self._loaded = 0
         self._tails: list[Batch] = []
@@ -121,8 +135,7 @@ class Group:
             return
         self._at.fill_(self._states[0].batch % self._whole)
         if self._repeat is None:
-            self._make_step()
-            self._repeat = self._record(self._capture) if self._capture else self._iteration
+            self._repeat = self._best() if self.way is None else self._ready(self.way)
 
     def seconds_per_step(self, steps: int = 20) -> float:
         """Measure a step of all members, on their own images; their state is not changed."""
@@ -138,19 +151,71 @@ class Group:
         self._restore(before)
         return seconds
 
-    def _make_step(self) -> Callable[..., Tensor]:
-        """Choose the update; not before the first one, because checkpoints may be loaded until then."""
+    def _make_step(self) -> Step:
+        """Return the update; not made before the first one, because checkpoints may be loaded until then."""
         if self._step is None:
-            if len(self.members) == 1:
-                self.members[0].step()
-                self._step = self._alone
-            else:
-                self._step = StackedStep(self._states, self.members[0].objective)
+            if self.way is None:
+                self.way = ways(self.members, self._images.device)[0]
+            self._step = make(self.way, self.members)
         return self._step
 
-    def _alone(self, batch: Batch) -> Tensor:
-        z_g = None if batch.z_g is None else batch.z_g[0]
-        return self.members[0].step()(Batch(batch.real[0], batch.z_d[0], z_g))[None]
+    def _ready(self, way: str) -> Body:
+        """Take a way, and record it where something records."""
+        self.way, self._step = way, make(way, self.members)
+        return self._record(self._capture) if self._capture else self._iteration
+
+    def _best(self) -> Body:
+        """Rehearse the ways of this device, once in a process for such trials, and take the best one."""
+        device = self._images.device
+        possible, config = ways(self.members, device), self.members[0].config
+        shapes = config.architecture, config.latent_dim, config.batch_size, config.loss, config.step_fakes
+        known = _CHOSEN.setdefault((str(device), self._dtype, *self._images.shape[1:], *shapes), {})
+        k = len(self.members)
+        near = [size for size in known if (size == 1) == (k == 1) and max(size, k) <= 2 * min(size, k)]
+        size = min(near, key=lambda size: abs(size - k), default=k)
+        if len(possible) == 1:
+            return self._ready(possible[0])
+        if size not in known:
+            known[size] = self._rehearse(possible)
+        return self._ready(known[size])
+
+    def _rehearse(self, possible: Sequence[str]) -> str:
+        """Try ways from where the trials stand, which is not changed.
+
+        Returns:
+            The fastest of those whose step is the first one's, within rounding.
+        """
+        seconds: dict[str, float] = {}
+        wanted = None
+        for way in possible:
+            try:
+                self._repeat = self._ready(way)
+                before = self._snapshot()
+                self._repeat()
+                made = self._weights()
+                self._restore(before)
+                wanted = made if wanted is None else wanted
+                apart = self._apart(made, wanted)
+                if not apart <= AGREEMENT:
+                    raise RuntimeError(f"its step is off by {apart:.3g} learning rates")
+                seconds[way] = self.seconds_per_step()
+            except Exception as error:  # compilers, drivers and cards raise many kinds
+                if way == possible[0]:
+                    raise
+                if not is_out_of_memory(error):
+                    text = f"the way {way!r} of training is not used ({brief(error)})"
+                    warnings.warn(text, RuntimeWarning, stacklevel=2)
+            finally:
+                self._repeat = None
+        best = min(seconds, key=lambda way: seconds[way])
+        return best if seconds[best] * GAIN < seconds[possible[0]] else possible[0]
+
+    def _apart(self, weights: Tensor, wanted: Tensor) -> float:
+        """Mean difference of weights, in learning rates; those of a diverged trial are no numbers in both."""
+        if not torch.equal(weights.isnan(), wanted.isnan()):
+            return math.inf
+        config = self.members[0].config
+        return float((weights - wanted).abs().nanmean()) / max(config.lr_g, config.lr_d)
 
     def _load_draws(self) -> None:
         """Copy the epoch's orders and noise to where iterations read them."""
@@ -188,14 +253,14 @@ class Group:
 
     def _record(self, capture: Capture) -> Body:
         """Record the iteration and rehearse it; return what repeats it, which is itself when that fails."""
-        before, config = self._snapshot(), self.members[0].config
+        before = self._snapshot()
         try:
             self._iteration()  # once without recording: what a replay must give
             wanted = self._weights()
             replay = capture(self._iteration)
             self._restore(before)
             replay()
-            apart = float((self._weights() - wanted).abs().nanmean()) / max(config.lr_g, config.lr_d)
+            apart = self._apart(self._weights(), wanted)
             if not apart <= TOLERANCE:
                 raise RuntimeError(f"its first replay is off by {apart:.3g} learning rates")
             if self._tails:

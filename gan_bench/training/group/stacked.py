@@ -60,8 +60,8 @@ class StackedStep:
 
     def __init__(self, states: Sequence[TrainState], objective: Objective = ARTICLES) -> None:
         generators, discriminators = [s.generator for s in states], [s.discriminator for s in states]
-        adam_g = _StackedAdam(generators, [s.optimizer_g for s in states])
-        adam_d = _StackedAdam(discriminators, [s.optimizer_d for s in states])
+        adam_g = StackedAdam(generators, [s.optimizer_g for s in states])
+        adam_d = StackedAdam(discriminators, [s.optimizer_d for s in states])
         self._pair = GANPair(
             _StackedNetwork(generators, adam_g.weights, adam_g.gradients),
             _StackedNetwork(discriminators, adam_d.weights, adam_d.gradients),
@@ -79,7 +79,7 @@ class StackedStep:
         return update(self._pair, batch, self._objective)
 
 
-class _StackedAdam:
+class StackedAdam:
     """The optimizers of K equal networks; neighbours with equal settings step in one fused call.
 
     Parameters, gradients and moments become views of stacks, in place: every module and optimizer keeps its own.
@@ -143,6 +143,17 @@ class _StackedAdam:
             )
 
 
+def stack_buffers(networks: Sequence[nn.Module]) -> dict[str, Tensor]:
+    """Move the buffers of equal networks into stacks, of which the networks hold views; return the stacks by name."""
+    stacks = {}
+    for name, _ in networks[0].named_buffers():
+        stacks[name] = together = torch.stack([network.get_buffer(name) for network in networks])
+        path, _, last = name.rpartition(".")
+        for network, row in zip(networks, together, strict=True):
+            setattr(network.get_submodule(path), last, row)
+    return stacks
+
+
 class _StackedNetwork:
     """K equal networks as one function of (K, N, ...) inputs.
 
@@ -158,12 +169,7 @@ class _StackedNetwork:
         for leaf, gradient in zip(self._leaves, gradients, strict=True):
             leaf.grad = gradient
         self._own: dict[str, Tensor] = dict(zip(dict(networks[0].named_parameters()), self._leaves, strict=True))
-        for name, _ in networks[0].named_buffers():
-            together = torch.stack([network.get_buffer(name) for network in networks])
-            path, _, last = name.rpartition(".")
-            for network, row in zip(networks, together, strict=True):
-                setattr(network.get_submodule(path), last, row)
-            self._own[name] = together
+        self._own |= stack_buffers(networks)
         self._layers = _layers(networks[0])
         self._convolutional = not isinstance(self._layers[0], nn.Linear)
 

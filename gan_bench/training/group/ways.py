@@ -1,0 +1,145 @@
+"""The ways in which trials can take a step together, and which of them is taken: the fastest that agrees.
+
+Nobody knows beforehand which way pays on a card. Each one is rehearsed there, from the state that the trials are in:
+a way that cannot be compiled or recorded, runs out of memory or computes another step than the first way is left out,
+and the first way stays unless another one is clearly faster. What was found holds for the process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from gan_bench.training.fast.engine import FastEngine, is_sequential
+from gan_bench.training.fast.linear_stack import LinearStack
+from gan_bench.training.group.stacked import StackedStep
+from gan_bench.training.group.written import LinearStacks, Stack, WrittenStep
+from gan_bench.training.step import Batch
+
+if TYPE_CHECKING:
+    from gan_bench.training.state import TrainState
+
+Step = Callable[[Batch], Tensor]
+"""Trains every trial on a batch of its own, which stand along a leading axis; (K, 4) statistics."""
+STACKED, WRITTEN, KERNELS, BRANCHES = "stacked", "written out", "kernels", "branches"
+ALONE, LAST = "alone", ", channels last"
+GAIN = 1.1
+"""How many times faster another way must be than the first one: measurements of equal ways differ by less, and a trial
+that is resumed should find the same way again."""
+ASKED = "GAN_BENCH_KERNELS"
+"""Set to 1, our own kernels are rehearsed too. They have not run on a card yet, where a fault of theirs could end the
+process rather than the rehearsal."""
+STREAMS = 16
+"""Branches of a graph that may run beside each other; on an H200 32 were slower than 16."""
+
+
+def ways(members: Sequence[FastEngine], device: torch.device) -> list[str]:
+    """List the ways for such trials on a device, the one that all others must agree with first."""
+    state = members[0].state
+    cuda, convolutional = device.type == "cuda", is_sequential(state)
+    if len(members) == 1:
+        return [ALONE, ALONE + LAST] if cuda and convolutional else [ALONE]
+    found = [STACKED]
+    if not cuda:  # what a graph and a card gain is nothing here
+        return found
+    if LinearStack.fits(state.generator) and LinearStack.fits(state.discriminator):
+        found.append(WRITTEN)
+    if _kernels_fit(members):
+        found.append(KERNELS)
+    found.append(BRANCHES)
+    return [*found, BRANCHES + LAST] if convolutional else found
+
+
+def make(way: str, members: Sequence[FastEngine]) -> Step:
+    """Make the step of a way. Tensors of the trials are moved to where it wants them; a step made before is void."""
+    states, objective = [member.state for member in members], members[0].objective
+    for member in members:
+        if len(members) > 1:
+            member.moved()  # what they built to step alone
+        _lay_out(member.state, last=way.endswith(LAST))
+    if way == STACKED:
+        return StackedStep(states, objective)
+    if way == WRITTEN:
+        return WrittenStep(states, LinearStacks, objective)
+    if way == KERNELS:
+        return WrittenStep(states, partial(_conv_stack, members), objective)
+    return _Branches(members)
+
+
+def _lay_out(state: TrainState, *, last: bool) -> None:
+    """Order the memory of convolutional networks: pixels or channels last."""
+    if is_sequential(state) and next(state.generator.parameters()).device.type == "cuda":
+        for network in (state.generator, state.discriminator):
+            network.to(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
+class _Branches:
+    """Every trial's own step, each in a branch of the graph: the operations of a lone trial, so also its bits.
+
+    Args:
+        members: The trials.
+    """
+
+    def __init__(self, members: Sequence[FastEngine]) -> None:
+        self._steps = [member.step(anew=True) for member in members]
+        device = members[0].images.device
+        several = device.type == "cuda" and len(members) > 1
+        count = min(len(members), STREAMS) if several else 0
+        self._streams = [torch.cuda.Stream(device) for _ in range(count)]  # type: ignore[no-untyped-call]
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Train every trial on its batch."""
+        batches = [
+            Batch(batch.real[i], batch.z_d[i], None if batch.z_g is None else batch.z_g[i])
+            for i in range(len(self._steps))
+        ]
+        if not self._streams:
+            return torch.stack([step(each) for step, each in zip(self._steps, batches, strict=True)])
+        current = torch.cuda.current_stream()
+        for stream in self._streams:
+            stream.wait_stream(current)
+        made = []
+        for index, (step, each) in enumerate(zip(self._steps, batches, strict=True)):
+            with torch.cuda.stream(self._streams[index % len(self._streams)]):
+                made.append(step(each))
+        for stream in self._streams:
+            current.wait_stream(stream)
+        return torch.stack(made)
+
+
+def _kernels_fit(members: Sequence[FastEngine]) -> bool:
+    """True if the kernels are asked for, Triton is there, and both networks are layers that the kernels know."""
+    state = members[0].state
+    if not (os.environ.get(ASKED) and is_sequential(state)):
+        return False
+    try:
+        from gan_bench.training.kernels.conv_stack import ConvStack
+    except ImportError:  # Triton comes with PyTorch on Linux alone
+        return False
+    networks = (state.generator, (1, 1)), (state.discriminator, _image_size(members[0]))
+    return all(ConvStack.fits(network, size) for network, size in networks)
+
+
+def _image_size(member: FastEngine) -> tuple[int, int]:
+    rows, columns = member.images.shape[2:]
+    return rows, columns
+
+
+def _conv_stack(
+    members: Sequence[FastEngine],
+    networks: Sequence[nn.Module],
+    weights: dict[str, Tensor],
+    gradients: dict[str, Tensor],
+    buffers: dict[str, Tensor],
+) -> Stack:
+    from gan_bench.training.kernels.conv_stack import ConvStack
+
+    is_generator = networks[0] is members[0].state.generator
+    size = (1, 1) if is_generator else _image_size(members[0])
+    precision = "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"  # what PyTorch's own convolutions would take
+    return ConvStack.of(networks[0], size, weights, gradients, buffers, precision)

@@ -1,0 +1,134 @@
+"""The Triton kernels, without a card: interpreted, compiled for cards that are not there, and left out when wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from support.engines import apart, fake_capture, members, train, train_together
+
+from gan_bench.training.engine import ReferenceEngine
+from gan_bench.training.fast.engine import FastEngine
+from gan_bench.training.group import group as groups
+from gan_bench.training.group.group import Group
+from gan_bench.training.group.ways import BRANCHES, STACKED, WRITTEN, make
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*command, **environment):
+    kept = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    call = [sys.executable, *command]
+    return subprocess.run(
+        call, cwd=ROOT, env={**kept, **environment}, capture_output=True, text=True, timeout=1800, check=False
+    )
+
+
+def test_interpreted_kernels_are_autograd():
+    pytest.importorskip("triton", reason="Triton comes with PyTorch on Linux alone")
+    options = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist")
+    done = run("-m", "pytest", *options, "tests/support/interpreted_kernels.py", TRITON_INTERPRET="1")
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert re.search(r"(\d+) passed", done.stdout)
+
+
+def test_kernels_compile_for_cards_without_one():
+    """For sm_80 and sm_90, every launch of a small pair, and none spills registers."""
+    pytest.importorskip("triton", reason="Triton comes with PyTorch on Linux alone")
+    done = run("benchmarks/speed/kernels.py", "--small")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("| `")]
+    assert {line.split("|")[2].strip() for line in lines} == {"sm_80", "sm_90"}
+    assert {"`convolve`", "`weight_gradient`", "`add_parts`", "`norm_forward`", "`norm_backward`"} == {
+        line.split("|")[1].strip() for line in lines
+    }
+    assert all(line.split("|")[5].strip() == "0" for line in lines), done.stdout
+
+
+@pytest.mark.parametrize("way", [WRITTEN, BRANCHES])
+@pytest.mark.parametrize("name", ["mnist-mlp-z64", "mnist-mlp-z100"])
+def test_ways_of_linear_networks_are_the_reference(name, way):
+    alone, together = members(name, ReferenceEngine), members(name, FastEngine)
+    train_together(Group(together, fake_capture, way), 20)  # past the partial batch at an epoch's end
+    for reference, member in zip(alone, together, strict=True):
+        train(reference, 20)
+        assert apart(reference.state, member.state) < 1e-12
+        assert member.snapshot().mean == pytest.approx(reference.snapshot().mean, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["mnist-dcgan", "mnist-mlp-z100"])
+def test_branches_have_the_bits_of_trials_trained_alone(name):
+    alone, together = members(name, FastEngine, torch.float32), members(name, FastEngine, torch.float32)
+    train_together(Group(together, None, BRANCHES), 6)
+    for engine, member in zip(alone, together, strict=True):
+        train(engine, 6)
+        assert apart(engine.state, member.state) == 0
+
+
+@pytest.fixture
+def rehearsed(monkeypatch):
+    """Rehearse on the CPU, with given ways and given times, and forget what was chosen."""
+
+    def prepare(found, seconds, made=make):
+        monkeypatch.setattr(groups, "_CHOSEN", {})
+        monkeypatch.setattr(groups, "ways", lambda members, device: found)
+        monkeypatch.setattr(groups, "make", made)
+        monkeypatch.setattr(Group, "seconds_per_step", lambda self: seconds[self.way])
+
+    return prepare
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [(0.5, WRITTEN), (0.95, STACKED), (2.0, STACKED)])
+def test_another_way_is_taken_where_it_is_clearly_faster(rehearsed, seconds, chosen):
+    rehearsed([STACKED, WRITTEN], {STACKED: 1.0, WRITTEN: seconds})
+    alone, together = members("mnist-mlp-z100", ReferenceEngine), members("mnist-mlp-z100", FastEngine)
+    group = Group(together, fake_capture)
+    train_together(group, 4)
+    assert group.way == chosen
+    for reference, member in zip(alone, together, strict=True):  # rehearsing changed nothing
+        train(reference, 4)
+        assert apart(reference.state, member.state) < 1e-12
+
+
+def test_a_way_that_computes_something_else_is_left_out_with_a_sentence(rehearsed):
+    def wrong(way, engines):
+        step = make(way, engines)
+        if way == STACKED:
+            return step
+        return lambda batch: step(batch._replace(real=-batch.real))
+
+    rehearsed([STACKED, WRITTEN], {STACKED: 1.0, WRITTEN: 0.1}, wrong)
+    group = Group(members("mnist-mlp-z100", FastEngine))
+    with pytest.warns(RuntimeWarning, match="'written out' of training is not used .*its step is off by"):
+        group.prepare()
+    assert group.way == STACKED
+
+
+def test_a_way_that_cannot_be_made_is_left_out_with_a_sentence(rehearsed):
+    def refused(way, engines):
+        if way == WRITTEN:
+            raise RuntimeError("no compiler was found")
+        return make(way, engines)
+
+    rehearsed([STACKED, WRITTEN], {STACKED: 1.0, WRITTEN: 0.1}, refused)
+    group = Group(members("mnist-mlp-z100", FastEngine))
+    with pytest.warns(RuntimeWarning, match="no compiler was found"):
+        group.prepare()
+    assert group.way == STACKED
+
+
+def test_groups_of_about_the_same_size_rehearse_once(rehearsed):
+    rehearsed([STACKED, WRITTEN], {STACKED: 1.0, WRITTEN: 0.1})
+    Group(members("mnist-mlp-z100", FastEngine)).prepare()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        smaller = Group(members("mnist-mlp-z100", FastEngine)[:2])
+        smaller._rehearse = None  # calling it would fail
+        smaller.prepare()
+    assert smaller.way == WRITTEN
