@@ -11,6 +11,8 @@ Each part is a process with a time limit of its own, so that a failure in one lo
 - trials: the tests of whole commands there: a trial that is stopped, killed and resumed to the same bits, groups,
   worker processes.
 - speed: article loop, reference, fast, captured, groups of 4, 16 and 64, with the limits of arithmetic and launches.
+- ways: the tests of how groups take a step, our own kernels among them, against the reference in float64.
+- kernels: as speed, where our own kernels are rehearsed too (`GAN_BENCH_KERNELS=1`); they have not run on a card yet.
 - scores: how long all measures take.
 - suite: `mnist`, profile full, five seeds, as far as the time allows, then its report and `verify`.
 
@@ -97,16 +99,32 @@ def parts(out: Path, data: Path | None, *, rehearse: bool) -> list[Part]:
     run = [*bench, "run", *chosen, "--seeds", "0-4", "--device", device, "--results", str(suite), "--no-tracking"]
     return [
         Part("steps", 2, [*test, "engine or recorded or features"]),
-        Part("trials", 4, [*test, "not engine and not recorded and not features"]),
+        Part("trials", 4, [*test, "not engine and not recorded and not features and not ways"]),
         Part(
             "speed",
             4,
             [PYTHON, "benchmarks/speed/training.py", "--device", device, *small, "--out", str(out / "speed")],
         ),
+        Part("ways", 1, [*test, "ways"]),
+        Part(
+            "kernels",
+            2,
+            [
+                "env",
+                "GAN_BENCH_KERNELS=1",
+                PYTHON,
+                "benchmarks/speed/training.py",
+                "--device",
+                device,
+                *small,
+                "--out",
+                str(out / "speed-kernels"),
+            ],
+        ),
         *([Part("scores", 1, [PYTHON, "benchmarks/speed/scores.py", *given])] if data and not rehearse else []),
         Part(
             "suite",
-            9,
+            6,
             [*run, *given],
             may_stop=True,
             then=[[*bench, "report", str(suite)], [*bench, "verify", str(suite)]],
