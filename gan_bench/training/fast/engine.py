@@ -42,7 +42,8 @@ def unsupported(config: TrialConfig) -> str | None:
     return None
 
 
-def _no_real_images() -> Tensor:
+def no_real_images() -> Tensor:
+    """Stand for D's outputs for real images in the G step, which no loss of this engine asks for."""
     raise AssertionError("losses that look at real images in the G step are the reference engine's")
 
 
@@ -161,7 +162,7 @@ class LinearStep:
         if not self._bce:
             with torch.enable_grad():
                 leaf = outputs.detach().clone().requires_grad_()
-                loss_g = self._objective.loss.of_generator(leaf[:, 0], _no_real_images)
+                loss_g = self._objective.loss.of_generator(leaf[:, 0], no_real_images)
                 (slope,) = torch.autograd.grad(loss_g, leaf)
             return loss_g.detach(), slope
         slope = torch.sub(torch.sigmoid(outputs), 1, out=self._slope[: len(outputs)]).div_(len(outputs))

@@ -14,6 +14,28 @@ from gan_bench.training.fast.matmul import product
 _aten = torch.ops.aten
 
 
+def activate_(activation: nn.Module | None, values: Tensor) -> None:
+    """Apply ReLU, LeakyReLU, Tanh or nothing, in place."""
+    match activation:
+        case nn.LeakyReLU(negative_slope=slope):
+            nn.functional.leaky_relu_(values, slope)
+        case nn.ReLU():
+            values.relu_()
+        case nn.Tanh():
+            values.tanh_()
+
+
+def carry_back_(activation: nn.Module | None, gradient: Tensor, output: Tensor) -> None:
+    """Turn the gradient of an activation's output into that of its input, in place."""
+    match activation:
+        case nn.LeakyReLU(negative_slope=slope):
+            _aten.leaky_relu_backward.grad_input(gradient, output, slope, True, grad_input=gradient)
+        case nn.ReLU():
+            _aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
+        case nn.Tanh():
+            _aten.tanh_backward.grad_input(gradient, output, grad_input=gradient)
+
+
 class LinearStack:
     """Runs an ``nn.Sequential`` of linear layers, each followed by ReLU, LeakyReLU, Tanh or nothing.
 
@@ -66,13 +88,7 @@ class LinearStack:
         rows = len(inputs)
         for linear, activation, buffer in zip(self._linears, self._activations, self._outputs, strict=True):
             inputs = product(inputs, linear.weight.t(), linear.bias, buffer[:rows])
-            match activation:
-                case nn.LeakyReLU(negative_slope=slope):
-                    nn.functional.leaky_relu_(inputs, slope)
-                case nn.ReLU():
-                    inputs.relu_()
-                case nn.Tanh():
-                    inputs.tanh_()
+            activate_(activation, inputs)
             self._made.append(inputs)
         return inputs
 
@@ -90,13 +106,7 @@ class LinearStack:
         rows = len(gradient)
         for i in range(len(self._linears) - 1, -1, -1):
             linear, below, output = self._linears[i], self._made[i], self._made[i + 1]
-            match self._activations[i]:
-                case nn.LeakyReLU(negative_slope=slope):
-                    _aten.leaky_relu_backward.grad_input(gradient, output, slope, True, grad_input=gradient)
-                case nn.ReLU():
-                    _aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
-                case nn.Tanh():
-                    _aten.tanh_backward.grad_input(gradient, output, grad_input=gradient)
+            carry_back_(self._activations[i], gradient, output)
             if weights:
                 assert linear.weight.grad is not None and linear.bias.grad is not None  # noqa: S101, PT018 - ours
                 made = product(gradient.t(), below, out=linear.weight.grad)

@@ -12,12 +12,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from gan_bench.training.fast.engine import no_real_images
+from gan_bench.training.fast.linear_stack import activate_, carry_back_
 from gan_bench.training.group.stacked import StackedAdam, stack_buffers
 from gan_bench.training.objective import ARTICLES, Objective
 from gan_bench.training.state import TrainState
 from gan_bench.training.step import Batch
-
-_aten = torch.ops.aten
 
 
 class Stack(Protocol):
@@ -80,7 +80,7 @@ class WrittenStep:
             fake = self._g.forward(_noise(batch.z_g), self._counts(batch.z_g.shape[1]))
         count = fake.shape[2]
         logits = self._d.forward(fake.view(k, 1, count, *real.shape[2:]), self._counts(count)).view(k, 1, -1)
-        statistics[1], slope = _slope(lambda leaf: loss.of_generator(leaf[:, 0], _no_real_images), logits)
+        statistics[1], slope = _slope(lambda leaf: loss.of_generator(leaf[:, 0], no_real_images), logits)
         gradient = self._d.backward(slope, weights=False, inputs=True)
         assert gradient is not None  # noqa: S101 - it was asked for
         self._g.backward(gradient.view(fake.shape), weights=True, inputs=False)
@@ -116,10 +116,6 @@ def _slope(loss: Callable[[Tensor], Tensor], outputs: Tensor) -> tuple[Tensor, T
         value = loss(leaf)
         (slope,) = torch.autograd.grad(value.sum(), leaf)
     return value.detach(), slope
-
-
-def _no_real_images() -> Tensor:
-    raise AssertionError("losses that look at real images in the G step are the reference engine's")
 
 
 class LinearStacks:
@@ -160,13 +156,7 @@ class LinearStacks:
         self._made = [x]
         for (weight, bias, _, _), activation in zip(self._linears, self._activations, strict=True):
             x = torch.baddbmm(bias[:, None], x, weight.mT)
-            match activation:
-                case nn.LeakyReLU(negative_slope=slope):
-                    nn.functional.leaky_relu_(x, slope)
-                case nn.ReLU():
-                    x.relu_()
-                case nn.Tanh():
-                    x.tanh_()
+            activate_(activation, x)
             self._made.append(x)
         return x.view(k, sets, n, -1)
 
@@ -176,13 +166,7 @@ class LinearStacks:
         gradient = gradient.reshape(k, sets * n, -1)
         for i in range(len(self._linears) - 1, -1, -1):
             (weight, _, of_weight, of_bias), below, output = self._linears[i], self._made[i], self._made[i + 1]
-            match self._activations[i]:
-                case nn.LeakyReLU(negative_slope=slope):
-                    _aten.leaky_relu_backward.grad_input(gradient, output, slope, True, grad_input=gradient)
-                case nn.ReLU():
-                    _aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
-                case nn.Tanh():
-                    _aten.tanh_backward.grad_input(gradient, output, grad_input=gradient)
+            carry_back_(self._activations[i], gradient, output)
             if weights:
                 torch.bmm(gradient.mT, below, out=of_weight)
                 torch.sum(gradient, 1, out=of_bias)
