@@ -15,6 +15,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from gan_bench.config.design import FEWEST
+from gan_bench.config.trial import Precision
 from gan_bench.core.errors import UserError
 from gan_bench.core.fields import fits
 from gan_bench.core.text import at_home, seconds_of
@@ -137,6 +138,12 @@ class RunOptions:
             panel=_WHAT,
         ),
     ] = field(default_factory=dict)
+    precision: Annotated[
+        Precision,
+        Option(
+            "Of a GPU's products; tf32 and bf16 are faster, and trials of their own.", same_trials=True, panel=_WHAT
+        ),
+    ] = "default"
     extractors: Annotated[
         Sequence[str],
         Option(
@@ -214,6 +221,8 @@ class RunOptions:
             raise UserError("--fresh and --until decided do not go together; choose another folder with --results")
         if self.until != "decided" and (self.budget, self.max_seeds) != (None, None):
             raise UserError("--budget and --max-seeds need --until decided")
+        if "precision" in self.changes and self.precision != "default":
+            raise UserError("--precision and --set precision do not go together: they set the same value")
         object.__setattr__(self, "extractors", tuple(self.extractors))
         object.__setattr__(self, "changes", dict(self.changes))
 
@@ -237,10 +246,14 @@ class RunOptions:
             samples=self.samples,
             seeds=None if self.seeds is None else tuple(self.seeds),
             only=self.only,
-            changes=self.changes,
+            changes={**self.changes, **self._precision},
             extractors=tuple(self.extractors) or None,
             allow_plugins=self.allow_plugins,
         )
+
+    @property
+    def _precision(self) -> Mapping[str, str]:
+        return {} if self.precision == "default" else {"precision": self.precision}
 
     @cached_property
     def policy(self) -> Policy:

@@ -31,6 +31,7 @@ from gan_bench.config.trial import (
     LastBatch,
     Latent,
     OptimizerName,
+    Precision,
     StepFakes,
     TrialConfig,
 )
@@ -119,6 +120,7 @@ class Changes(Strict):
     r1_gamma: _switch("r1_gamma") | None = None  # type: ignore[valid-type]
     spectral_norm: bool | None = None
     ema_decay: _switch("ema_decay") | None = None  # type: ignore[valid-type]
+    precision: Precision | None = None
 
 
 Number = Annotated[float, Field(allow_inf_nan=False)]

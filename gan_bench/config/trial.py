@@ -17,6 +17,7 @@ FakeBatch = Literal["real", "full"]
 StepFakes = Literal["fresh", "reuse"]
 Init = Literal["default", "dcgan"]
 OptimizerName = Literal["adam", "rmsprop", "sgd"]
+Precision = Literal["default", "tf32", "bf16"]
 Profile = Literal["full", "quick"]
 Keep = Literal["nothing", "weights"]
 
@@ -150,6 +151,7 @@ class TrialConfig:
         r1_gamma: Half of it weighs |grad D|^2 at real images (Mescheder et al. 2018).
         spectral_norm: Whether D's layers are divided by their spectral norm (Miyato et al. 2018).
         ema_decay: Decay, per G step, of an exponential moving average of G that is scored beside G.
+        precision: In which a GPU multiplies: PyTorch's default, TensorFloat-32 in all products, or bfloat16.
 
     Raises:
         ValueError: A value is outside its range.
@@ -191,6 +193,7 @@ class TrialConfig:
     r1_gamma: float = field(default=0.0, metadata=LATER)
     spectral_norm: bool = field(default=False, metadata=LATER)
     ema_decay: float = field(default=0.0, metadata=LATER)
+    precision: Precision = field(default="default", metadata=LATER)
 
     def __post_init__(self) -> None:
         for name in ("lr_g", "lr_d", "adam_eps", *BELOW):
@@ -276,6 +279,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "optimizer_g": get_args(OptimizerName),
     "optimizer_d": get_args(OptimizerName),
     "profile": get_args(Profile),
+    "precision": get_args(Precision),
 }
 
 

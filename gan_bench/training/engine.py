@@ -12,6 +12,7 @@ from torch import Tensor
 from gan_bench.config.trial import TrialConfig
 from gan_bench.training.draws import EpochDraws, steps_per_epoch
 from gan_bench.training.objective import Objective
+from gan_bench.training.precision import pair_in, tf32_flags
 from gan_bench.training.state import STATISTICS, TrainState
 from gan_bench.training.step import Batch, update
 
@@ -93,6 +94,7 @@ class ReferenceEngine:
         self.steps = steps_per_epoch(config, len(images))
         state.reserve(self.steps)
         self._dtype = next(state.generator.parameters()).dtype
+        self._pair = pair_in(config.precision, state)
         self._draws: tuple[int, EpochDraws] | None = None
 
     @property
@@ -108,18 +110,19 @@ class ReferenceEngine:
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
         """Do at most this many steps, ending early at an epoch's end or when ``stop`` says so."""
         draws, state = self.draws_of(self.state.epoch + 1), self.state
-        for _ in range(min(most, self.steps - state.batch)):
-            if stop():
-                return
-            g_step = self.objective.is_g_step(state.step + 1)
-            state.step_stats[state.batch] = self._update(self.batch_of(draws, state.batch), g_step=g_step)
-            if g_step:
-                state.follow()
-            state.batch += 1
-            state.step += 1
+        with tf32_flags(self.config.precision):
+            for _ in range(min(most, self.steps - state.batch)):
+                if stop():
+                    return
+                g_step = self.objective.is_g_step(state.step + 1)
+                state.step_stats[state.batch] = self._update(self.batch_of(draws, state.batch), g_step=g_step)
+                if g_step:
+                    state.follow()
+                state.batch += 1
+                state.step += 1
 
     def _update(self, batch: Batch, *, g_step: bool) -> Tensor:
-        return update(self.state, batch, self.objective, g_step=g_step)
+        return update(self._pair, batch, self.objective, g_step=g_step)
 
     def finish_epoch(self) -> None:
         """Close the epoch under way."""

@@ -37,7 +37,7 @@ def test_every_field_moves_the_id():
         "train_limit": 10, "log_every": 7, "seed": 9, "profile": "quick",
         "evaluation": EvaluationConfig(epochs=(1,), samples=2), "loss": "hinge", "d_steps": 2, "optimizer_g": "sgd",
         "optimizer_d": "sgd", "momentum": 0.5, "label_smoothing": 0.1, "weight_clip": 0.1, "gradient_penalty": 1,
-        "r1_gamma": 1, "spectral_norm": True, "ema_decay": 0.9,
+        "r1_gamma": 1, "spectral_norm": True, "ema_decay": 0.9, "precision": "bf16",
     }  # fmt: skip
     assert set(other) == set(config.to_json())
     beside = {"momentum": {"optimizer_d": "rmsprop"}}  # Adam has none

@@ -25,6 +25,7 @@ from gan_bench.models.losses import LOSSES
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.training.draws import steps_per_epoch
 from gan_bench.training.fast.engine import unsupported
+from gan_bench.training.precision import why_not
 
 _LINE = 250
 _SPARE = 16_000_000
@@ -69,7 +70,7 @@ def check_plan(trials: tuple[Trial, ...], context: RunContext) -> list[str]:
 
 
 def _check_objective(config: TrialConfig, context: RunContext) -> None:
-    """Refuse an objective that cannot be, or that the engine that was asked for does not have.
+    """Refuse an objective that cannot be, or that the engine or the device that was asked for does not have.
 
     Raises:
         UserError: It cannot be trained.
@@ -80,6 +81,8 @@ def _check_objective(config: TrialConfig, context: RunContext) -> None:
     why = unsupported(config)
     if why and context.engine_choice == "fast":
         raise UserError(f"{config.recipe}: the fast engine has no {why}; use --engine auto")
+    if why := why_not(config.precision, context.device):
+        raise UserError(f"{config.recipe}: {why}; leave the precision at its default")
 
 
 def _try_loss(config: TrialConfig) -> None:

@@ -16,9 +16,11 @@ from typing import Any
 
 import torch
 
+from gan_bench.config.trial import Precision
 from gan_bench.core.errors import UserError
 from gan_bench.core.version import __version__
 from gan_bench.records.record import SCHEMA_VERSION
+from gan_bench.training.precision import tf32_of
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Names of glibc's malloc.h."""
@@ -109,7 +111,7 @@ def power_watts(device: torch.device) -> float | None:
 
 
 def describe_environment(
-    device: torch.device, engine: str, identity: Mapping[str, Any] | None = None
+    device: torch.device, engine: str, identity: Mapping[str, Any] | None = None, precision: Precision = "default"
 ) -> dict[str, Any]:
     """Describe this process for ``environment.json``; keys are documented in ``gan_bench.records.schema``.
 
@@ -117,6 +119,7 @@ def describe_environment(
         device: What computes.
         engine: Training engine.
         identity: What a trial is made of, as ``RunContext.identity`` gives it.
+        precision: In which a trial's products are computed.
     """
     made_of = identity or {}
     commit, dirty = _git()
@@ -142,14 +145,15 @@ def describe_environment(
             "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "flush_denormal": True,
-            **(_precision() if device.type == "cuda" else {}),
+            **(_tf32(precision) if device.type == "cuda" else {}),
         },
     }
 
 
-def _precision() -> dict[str, bool]:
-    """Return what a GPU computes in TensorFloat-32 during training: PyTorch's defaults, as in the articles."""
-    return {"cudnn_tf32": torch.backends.cudnn.allow_tf32, "matmul_tf32": torch.backends.cuda.matmul.allow_tf32}
+def _tf32(precision: Precision) -> dict[str, bool]:
+    """Return what a GPU computes in TensorFloat-32 during training."""
+    flags = tf32_of(precision)
+    return {"cudnn_tf32": flags.convolutions, "matmul_tf32": flags.products}
 
 
 def _processor() -> str:

@@ -127,7 +127,7 @@ class _TrialRun:
             torch.cuda.reset_peak_memory_stats(self.context.device)
         prepared = self.context.prepare(self.config)
         engine, identity, self.evaluator = prepared.engine, prepared.identity, prepared.evaluator
-        described = environment.describe_environment(self.context.device, engine.name, identity)
+        described = environment.describe_environment(self.context.device, engine.name, identity, self.config.precision)
         if not checkpoint.exists(self.directory):
             writer.clear(self.directory)  # nothing can be resumed of what was trained before the first checkpoint
         elif why := why_not_resumed(self.earlier, described, identity):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gan_bench.config.trial import TrialConfig
+from gan_bench.config.trial import Precision, TrialConfig
 from gan_bench.models.dcgan import SequentialDiscriminator, SequentialGenerator
 from gan_bench.models.losses import LOSSES
 from gan_bench.training.engine import ReferenceEngine
@@ -23,8 +23,9 @@ from gan_bench.training.fast import conv_layers
 from gan_bench.training.fast.flat_adam import FlatAdam
 from gan_bench.training.fast.linear_stack import LinearStack
 from gan_bench.training.objective import ARTICLES, Objective
+from gan_bench.training.precision import pair_in
 from gan_bench.training.state import TrainState
-from gan_bench.training.step import Batch, GANPair, update
+from gan_bench.training.step import Batch, GANPair, GANPairLike, update
 
 
 def unsupported(config: TrialConfig) -> str | None:
@@ -81,7 +82,7 @@ class FastEngine(ReferenceEngine):
     def step(self, *, anew: bool = False) -> FastStep:
         """Return what does one update; made at the first one, because a checkpoint may be loaded until then."""
         if self._step is None or anew:
-            self._step = make_step(self.state, self.config.batch_size, self.objective)
+            self._step = make_step(self.state, self.config.batch_size, self.objective, self.config.precision)
         return self._step
 
     def moved(self) -> None:
@@ -89,8 +90,12 @@ class FastEngine(ReferenceEngine):
         self._step = None
 
 
-def make_step(state: TrainState, batch_size: int, objective: Objective = ARTICLES) -> FastStep:
+def make_step(
+    state: TrainState, batch_size: int, objective: Objective = ARTICLES, precision: Precision = "default"
+) -> FastStep:
     """Choose the fast update for a pair of networks; any pair has one, and an unknown one at least one Adam call."""
+    if precision == "bf16":
+        return ModuleStep(state, objective, precision)
     if LinearStack.fits(state.generator) and LinearStack.fits(state.discriminator):
         return LinearStep(state, batch_size, objective)
     return ModuleStep(state, objective)
@@ -175,24 +180,26 @@ class ModuleStep:
     Args:
         state: The trial; its networks and optimisers are changed in place.
         objective: What is minimised.
+        precision: In which products are computed; the faster layers are float32's.
     """
 
-    def __init__(self, state: TrainState, objective: Objective) -> None:
+    def __init__(self, state: TrainState, objective: Objective, precision: Precision = "default") -> None:
         generator, discriminator = state.generator, state.discriminator
-        replaced = next(generator.parameters()).device.type == "cpu" and is_sequential(state)
+        cpu = next(generator.parameters()).device.type == "cpu"
+        replaced = cpu and precision != "bf16" and is_sequential(state)
         if replaced:
             for network in (generator, discriminator):
                 network.to(memory_format=torch.channels_last)
         adams = FlatAdam(state.optimizer_g), FlatAdam(state.optimizer_d)
         if replaced:
             through_g, through_d = (conv_layers.forward(network.layers) for network in (generator, discriminator))  # type: ignore[arg-type]
-            self._pair = GANPair(
+            self._pair: GANPairLike = GANPair(
                 _Computed(generator, lambda noise: through_g(noise[:, :, None, None])),
                 _Computed(discriminator, lambda images: through_d(images).flatten()),
                 *adams,
             )
         else:
-            self._pair = GANPair(generator, discriminator, *adams)
+            self._pair = pair_in(precision, GANPair(generator, discriminator, *adams))
         self._objective = objective
 
     def __call__(self, batch: Batch, *, g_step: bool = True) -> Tensor:

@@ -15,9 +15,11 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.adam import adam
 
+from gan_bench.config.trial import Precision
 from gan_bench.models import mlp
 from gan_bench.training.fast.engine import is_sequential
 from gan_bench.training.objective import ARTICLES, Objective
+from gan_bench.training.precision import pair_in
 from gan_bench.training.state import TrainState
 from gan_bench.training.step import Batch, GANPair, update
 
@@ -56,18 +58,22 @@ class StackedStep:
     Args:
         states: Trials of equal networks that stand at the same step; their tensors are moved into one memory.
         objective: What all of them minimise.
+        precision: In which products are computed.
     """
 
-    def __init__(self, states: Sequence[TrainState], objective: Objective = ARTICLES) -> None:
+    def __init__(
+        self, states: Sequence[TrainState], objective: Objective = ARTICLES, precision: Precision = "default"
+    ) -> None:
         generators, discriminators = [s.generator for s in states], [s.discriminator for s in states]
         adam_g = StackedAdam(generators, [s.optimizer_g for s in states])
         adam_d = StackedAdam(discriminators, [s.optimizer_d for s in states])
-        self._pair = GANPair(
+        pair = GANPair(
             _StackedNetwork(generators, adam_g.weights, adam_g.gradients),
             _StackedNetwork(discriminators, adam_d.weights, adam_d.gradients),
             adam_g,
             adam_d,
         )
+        self._pair = pair_in(precision, pair)
         self._objective = objective
 
     def __call__(self, batch: Batch) -> Tensor:

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from gan_bench.config.trial import Precision
 from gan_bench.training.fast.engine import FastEngine, is_sequential
 from gan_bench.training.fast.linear_stack import LinearStack
 from gan_bench.training.group.stacked import StackedStep
 from gan_bench.training.group.written import LinearStacks, Stack, WrittenStep
+from gan_bench.training.precision import tf32_of
 from gan_bench.training.step import Batch
 
 if TYPE_CHECKING:
@@ -40,13 +42,13 @@ STREAMS = 16
 def ways(members: Sequence[FastEngine], device: torch.device) -> list[str]:
     """List the ways for such trials on a device, the one that all others must agree with first."""
     state = members[0].state
-    cuda, convolutional = device.type == "cuda", is_sequential(state)
+    cuda, convolutional, precision = device.type == "cuda", is_sequential(state), _precision(members)
     if len(members) == 1:  # resumed, it must find the same bits, so nothing that is timed decides
         return [ALONE]
     found = [STACKED]
     if not cuda:  # what a graph and a card gain is nothing here
         return found
-    if LinearStack.fits(state.generator) and LinearStack.fits(state.discriminator):
+    if LinearStack.fits(state.generator) and LinearStack.fits(state.discriminator) and precision != "bf16":
         found.append(WRITTEN)
     if _kernels_fit(members):
         found.append(KERNELS)
@@ -56,13 +58,13 @@ def ways(members: Sequence[FastEngine], device: torch.device) -> list[str]:
 
 def make(way: str, members: Sequence[FastEngine]) -> Step:
     """Make the step of a way. Tensors of the trials are moved to where it wants them; a step made before is void."""
-    states, objective = [member.state for member in members], members[0].objective
+    states, objective, precision = [member.state for member in members], members[0].objective, _precision(members)
     for member in members:
         if len(members) > 1:
             member.moved()  # what they built to step alone
         _lay_out(member.state, last=way.endswith(LAST))
     if way == STACKED:
-        return StackedStep(states, objective)
+        return StackedStep(states, objective, precision)
     if way == WRITTEN:
         return WrittenStep(states, LinearStacks, objective)
     if way == KERNELS:
@@ -111,6 +113,10 @@ class _Branches:
         return torch.stack(made)
 
 
+def _precision(members: Sequence[FastEngine]) -> Precision:
+    return members[0].config.precision
+
+
 def _kernels_fit(members: Sequence[FastEngine]) -> bool:
     """True if the kernels are asked for, Triton is there, and both networks are layers that the kernels know."""
     state = members[0].state
@@ -140,5 +146,7 @@ def _conv_stack(
 
     is_generator = networks[0] is members[0].state.generator
     size = (1, 1) if is_generator else _image_size(members[0])
-    precision = "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"  # what PyTorch's own convolutions would take
+    asked = _precision(members)
+    rounded = "tf32" if tf32_of(asked).convolutions else "ieee"  # what PyTorch's own convolutions would take
+    precision = "bf16" if asked == "bf16" else rounded
     return ConvStack.of(networks[0], size, weights, gradients, buffers, precision)

@@ -1,0 +1,98 @@
+"""The precision in which a GPU multiplies, as a choice.
+
+``default`` is what an article's loop gets from PyTorch: TensorFloat-32 in convolutions, float32 in matrix products.
+``tf32`` takes TensorFloat-32 in both. ``bf16`` rounds the factors of both to bfloat16, as ``torch.autocast`` does;
+weights, their gradients, batch-norm's statistics, losses and Adam stay float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gan_bench.config.trial import Precision
+from gan_bench.training.step import GANPair, GANPairLike, Network
+
+
+class Tf32(NamedTuple):
+    """Where a GPU rounds factors to TensorFloat-32, ten bits of mantissa instead of 23.
+
+    Attributes:
+        convolutions: In cuDNN's convolutions.
+        products: In matrix products.
+    """
+
+    convolutions: bool
+    products: bool
+
+
+def tf32_of(precision: Precision) -> Tf32:
+    """Return where trials of a precision use TensorFloat-32, given PyTorch's flags as they are."""
+    asked = precision == "tf32"
+    return Tf32(torch.backends.cudnn.allow_tf32 or asked, torch.backends.cuda.matmul.allow_tf32 or asked)
+
+
+@contextmanager
+def tf32_flags(precision: Precision) -> Iterator[None]:
+    """Set PyTorch's flags for steps of a precision. A CUDA graph keeps what it was recorded with."""
+    if precision != "tf32":
+        yield
+        return
+    before = tf32_of("default")
+    _set_tf32(Tf32(convolutions=True, products=True))
+    try:
+        yield
+    finally:
+        _set_tf32(before)
+
+
+def _set_tf32(flags: Tf32) -> None:
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = flags
+
+
+class Bf16Network:
+    """A network whose products are computed in bfloat16, from float32 to float32.
+
+    Args:
+        network: The network; it keeps its float32 weights, and gets float32 gradients.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        """Compute images or logits."""
+        # no cache of rounded weights: one that a recorded graph filled would be read after its memory was reused
+        with torch.autocast(inputs.device.type, torch.bfloat16, cache_enabled=False):
+            outputs = self._network(inputs)
+        return outputs.to(inputs.dtype)
+
+    def parameters(self) -> Iterable[Tensor]:
+        """Return what is trained."""
+        return self._network.parameters()
+
+
+def pair_in(precision: Precision, pair: GANPairLike) -> GANPairLike:
+    """Return a pair of networks as a precision computes them."""
+    if precision != "bf16":
+        return pair
+    return GANPair(Bf16Network(pair.generator), Bf16Network(pair.discriminator), pair.optimizer_g, pair.optimizer_d)
+
+
+def why_not(precision: Precision, device: torch.device) -> str | None:
+    """Say why a device does not have a precision; None where it does."""
+    if precision == "default":
+        return None
+    if device.type != "cuda":
+        return f"{precision} is a precision of GPUs, and this runs on {device.type}"
+    if torch.cuda.get_device_capability(device) < _AMPERE:
+        return f"{torch.cuda.get_device_name(device)} is older than Ampere and has no {precision}"
+    return None
+
+
+_AMPERE = (8, 0)
+"""The compute capability that brought both TensorFloat-32 and bfloat16."""

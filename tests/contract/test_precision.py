@@ -1,0 +1,168 @@
+"""The precision of a trial's products: what is rounded, what is not, and who refuses it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from support.commands import gan_bench
+from support.engines import engines, fake_capture, members, train, train_together
+from support.trials import config_of
+
+from gan_bench.core.errors import UserError
+from gan_bench.execution.trial.environment import describe_environment
+from gan_bench.execution.workers.scheduler import shape_key
+from gan_bench.run_options import RunOptions
+from gan_bench.training.engine import ReferenceEngine
+from gan_bench.training.fast.engine import FastEngine
+from gan_bench.training.group.group import AGREEMENT, Group
+from gan_bench.training.group.ways import BRANCHES, STACKED
+from gan_bench.training.precision import tf32_flags, tf32_of, why_not
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+ROUNDING = 2.0**-8
+"""Half the distance of two bfloat16 numbers, relative to them: they have eight bits of mantissa."""
+
+
+def weights(engine):
+    networks = engine.state.generator, engine.state.discriminator
+    return torch.cat([p.detach().flatten() for network in networks for p in network.parameters()])
+
+
+def off(first, second):
+    """Mean difference of weights, in learning rates."""
+    return float((weights(first) - weights(second)).abs().mean()) / first.config.lr_g
+
+
+@pytest.mark.parametrize("name", ["mnist-mlp-z100", "mnist-dcgan"])
+def test_a_step_in_bf16_rounds_products_and_nothing_that_lasts(name):
+    (exact,) = engines(name, (ReferenceEngine,), torch.float32)
+    rounded = engines(name, dtype=torch.float32, precision="bf16")
+    for engine in (exact, *rounded):
+        train(engine, 1)
+        assert all(
+            t.dtype == torch.float32 for t in engine.state.generator.state_dict().values() if t.is_floating_point()
+        )
+        assert all(p.grad is None or p.grad.dtype == torch.float32 for p in engine.state.discriminator.parameters())
+        moments = [m for state in engine.state.optimizer_d.state.values() for m in state.values()]
+        assert {m.dtype for m in moments} == {torch.float32}
+    for engine in rounded:
+        assert 0 < off(engine, exact) < AGREEMENT["bf16"]
+        for mine, wanted in zip(engine.snapshot().last.values(), exact.snapshot().last.values(), strict=True):
+            assert mine == pytest.approx(wanted, abs=8 * ROUNDING)
+    batch_norm = [t for n, t in rounded[0].state.generator.named_buffers() if "running_mean" in n]
+    assert all((t.bfloat16().float() != t).any() for t in batch_norm)  # statistics are not rounded
+
+
+@pytest.mark.parametrize("way", [STACKED, BRANCHES])
+@pytest.mark.parametrize("name", ["mnist-mlp-z100", "mnist-dcgan"])
+def test_groups_in_bf16_are_the_reference(name, way):
+    alone = members(name, ReferenceEngine, torch.float32, precision="bf16")
+    together = members(name, FastEngine, torch.float32, precision="bf16")
+    train_together(Group(together, fake_capture, way), 1)
+    for reference, member in zip(alone, together, strict=True):
+        train(reference, 1)
+        assert off(reference, member) < AGREEMENT["bf16"]
+
+
+def test_float64_is_not_rounded():
+    """The reference in float64, against which everything is measured, stays what it is."""
+    exact, rounded = (engines("mnist-dcgan", (ReferenceEngine,), precision=each)[0] for each in ("default", "bf16"))
+    train(exact, 2)
+    train(rounded, 2)
+    assert off(exact, rounded) == 0
+
+
+@pytest.mark.parametrize("name", ["gradient_penalty", "r1_gamma"])
+def test_penalties_can_be_computed_in_bf16(name):
+    (exact,) = engines("mnist-dcgan", (ReferenceEngine,), torch.float32, **{name: 1.0})
+    (rounded,) = engines("mnist-dcgan", (ReferenceEngine,), torch.float32, precision="bf16", **{name: 1.0})
+    for engine in (exact, rounded):
+        train(engine, 1)
+    assert 0 < off(exact, rounded) < AGREEMENT["bf16"]
+
+
+def test_spectral_norms_can_be_computed_in_bf16():
+    (exact,) = engines("mnist-dcgan", (ReferenceEngine,), torch.float32, spectral_norm=True)
+    (rounded,) = engines("mnist-dcgan", (ReferenceEngine,), torch.float32, precision="bf16", spectral_norm=True)
+    for engine in (exact, rounded):
+        train(engine, 1)
+    vectors = [t for n, t in rounded.state.discriminator.named_buffers() if n.endswith(("_u", "_v"))]
+    assert vectors
+    assert all(t.dtype == torch.float32 and float(t.norm()) == pytest.approx(1, abs=ROUNDING) for t in vectors)
+    assert 0 < off(exact, rounded) < AGREEMENT["bf16"]
+
+
+class Seen(ReferenceEngine):
+    """Notes PyTorch's flags in every step."""
+
+    def _update(self, batch, *, g_step):
+        self.flags = tf32_of("default")
+        return super()._update(batch, g_step=g_step)
+
+
+@pytest.mark.parametrize(("precision", "products"), [("default", False), ("tf32", True), ("bf16", False)])
+def test_flags_hold_during_steps_alone(precision, products):
+    (engine,) = engines("mnist-mlp-z100", (Seen,), precision=precision)
+    before = tf32_of("default")
+    assert not before.products
+    train(engine, 1)
+    assert engine.flags == (True, products)
+    assert tf32_of("default") == before
+
+    group = Group(members("mnist-mlp-z100", FastEngine, precision=precision), fake_capture)
+    seen, made = [], group._make_step
+    group._make_step = lambda: seen.append(tf32_of("default").products) or made()
+    group.advance(1, lambda: False)
+    assert products in seen  # the others are of snapshots, between two steps
+    assert tf32_of("default") == before
+
+
+def test_flags_are_put_back_after_a_fault():
+    before = tf32_of("default")
+    with pytest.raises(RuntimeError), tf32_flags("tf32"):
+        raise RuntimeError
+    assert tf32_of("default") == before
+
+
+def test_environment_says_what_was_rounded(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a card")
+    for precision, wanted in (("default", (True, False)), ("tf32", (True, True)), ("bf16", (True, False))):
+        found = describe_environment(CUDA, "fast", precision=precision)["determinism"]
+        assert (found["cudnn_tf32"], found["matmul_tf32"]) == wanted
+    assert "cudnn_tf32" not in describe_environment(CPU, "fast")["determinism"]
+
+
+def test_precision_names_a_trial_unless_it_is_the_default():
+    plain, default, tf32 = config_of("mnist-mlp-z100"), config_of("mnist-mlp-z100", precision="default"), "tf32"
+    other = config_of("mnist-mlp-z100", precision=tf32)
+    assert plain.id == default.id != other.id
+    assert shape_key(plain) != shape_key(other)  # they do not train together
+    with pytest.raises(ValueError, match="precision must be one of default, tf32, bf16"):
+        config_of("mnist-mlp-z100", precision="fp16")
+
+
+def test_a_run_is_asked_for_a_precision():
+    options = RunOptions("quickstart", precision="bf16")
+    assert options.plan.changes == {"precision": "bf16"}
+    assert "--precision bf16" in options.command()
+    assert RunOptions("quickstart").plan.changes == {}
+    assert "precision" not in RunOptions("quickstart").command()
+    with pytest.raises(UserError, match="do not go together"):
+        RunOptions("quickstart", precision="bf16", changes={"precision": "tf32"})
+
+
+@pytest.mark.parametrize("asked", [("--precision", "bf16"), ("--set", "precision=tf32")])
+def test_a_cpu_refuses_it(tmp_path, asked):
+    done = gan_bench("run", "quickstart", *asked, "--device", "cpu", "--results", tmp_path)
+    assert done.returncode == 2
+    assert "is a precision of GPUs, and this runs on cpu; leave the precision at its default" in done.stderr
+    assert not list(tmp_path.rglob("trial.json"))
+
+
+def test_an_old_card_refuses_it(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla V100")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
+    assert why_not("bf16", CUDA) == "Tesla V100 is older than Ampere and has no bf16"
+    assert why_not("default", CUDA) is None
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    assert why_not("tf32", CUDA) is None
