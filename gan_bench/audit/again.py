@@ -81,7 +81,8 @@ def begun(stored: StoredTrial, context: RunContext) -> Judgement:
     """
     config, noise = _config(stored), standards.noise_between(stored.environment, context.device.type)
     _require_images(stored, config, context)
-    engine, line, said = context.engine(config), first_logged(stored), list[Judgement]()
+    engine = context.engine(config, (stored.record or NO_RECORD).get("way"))
+    line, said = first_logged(stored), list[Judgement]()
     start = next((line for line in stored.evaluations if line["epoch"] == 0), None)
     if start is not None:
         draws = standards.DRAWS if noise == "other" else 1

@@ -74,7 +74,8 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     context = RunContext(data, device, lambda: False, before["engine"])
     now = describe_environment(device, before["engine"], context.identity(config))
     logged = next((line for line in stored.history if line["step"] <= RERUN_STEPS), stored.history[0])
-    seen = finite(run_alone(steps_until(context.engine(config), logged["step"])).last)
+    engine = context.engine(config, (stored.record or NO_RECORD).get("way"))
+    seen = finite(run_alone(steps_until(engine, logged["step"])).last)
     line: Statistics = logged["last"] if logged["kind"] == "epoch" else logged
     wanted = {name: line[name] for name in STATISTICS}
     watched = ("device", "device_name", "libraries", "data_sha256", "networks_sha256", "engine", "threads")

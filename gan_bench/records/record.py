@@ -54,12 +54,15 @@ class TrialRecord:
     weights_sha256: str | None = None
     group: int = 1
     captured: bool = False
+    way: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON-able dict."""
         plain = {"schema": self.schema, **asdict(self), "status": str(self.status)}
+        if self.way is None:  # as all records were written before there was a choice
+            del plain["way"]
         return {**plain, "failure": self.failure and str(self.failure)}
 
     @classmethod

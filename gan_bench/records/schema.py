@@ -295,6 +295,11 @@ class RecordFile(TypedDict):
         ]
     ]
     captured: NotRequired[Annotated[bool, doc("whether steps were replayed from a CUDA graph [timing]")]]
+    way: NotRequired[
+        Annotated[
+            str, doc("how the last steps were taken, where there are several ways: `stacked`, `kernels`, … [timing]")
+        ]
+    ]
     files: NotRequired[
         Annotated[
             dict[str, str],
@@ -498,7 +503,7 @@ NO_RECORD = cast("RecordFile", {})
 TIMING = frozenset(
     {
         *("started", "train_seconds", "evaluate_seconds", "seconds", "files", "sha256"),
-        *("peak_memory_bytes", "energy_joules", "group", "captured"),
+        *("peak_memory_bytes", "energy_joules", "group", "captured", "way"),
     }
 )
 """Keys whose values differ between two runs of the same trial; all others are the same bits."""

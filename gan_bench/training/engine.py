@@ -39,11 +39,19 @@ class Snapshot:
 
 
 class Engine(Protocol):
-    """What the runner needs of an engine."""
+    """What the runner needs of an engine.
+
+    Attributes:
+        name: ``reference`` or ``fast``.
+        state: Where the trial stands.
+        steps: Steps of an epoch.
+        way: Which of several ways it takes its steps in, where there are several; resumed, a trial keeps its way.
+    """
 
     name: str
     state: TrainState
     steps: int
+    way: str | None
 
     @property
     def shown(self) -> int:
@@ -85,6 +93,7 @@ class ReferenceEngine:
     """
 
     name = "reference"
+    way: str | None = None
 
     def __init__(self, config: TrialConfig, images: Tensor, state: TrainState) -> None:
         self.config = config

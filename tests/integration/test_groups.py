@@ -11,7 +11,7 @@ import pytest
 import torch
 from support.commands import gan_bench, measuring
 from support.records import bits
-from support.runs import CPU, context
+from support.runs import CPU, context, stop_after
 from support.trials import digits_trial
 
 from gan_bench.audit.rerun import rerun
@@ -31,7 +31,9 @@ from gan_bench.records.verify import verify
 from gan_bench.terminal.console import console
 from gan_bench.terminal.display import ProgressDisplay
 from gan_bench.training.fast.engine import FastEngine
+from gan_bench.training.group import group as groups
 from gan_bench.training.group.group import CapturedEngine, Group
+from gan_bench.training.group.ways import ALONE, LAST, STACKED
 from gan_bench.training.state import TrainState
 
 
@@ -150,6 +152,30 @@ def test_records_say_whether_a_graph_was_replayed(tmp_path, monkeypatch, size):
     monkeypatch.setattr(RunContext, "engine", engine)
     captured = run(tmp_path / "captured", trials()[:2], size)
     assert {(record.captured, record.group) for record in captured.values()} == {(True, size)}
+    assert {record.way for record in captured.values()} == {ALONE if size == 1 else STACKED}
+    assert {record.way for record in plain.values()} == {None if size == 1 else STACKED}
+
+
+@pytest.mark.parametrize("other", [ALONE, ALONE + LAST])
+def test_a_trial_that_is_resumed_keeps_the_way_it_began_with(tmp_path, monkeypatch, other):
+    """Other measurements of another process must not change its bits."""
+
+    def engine(where, config):
+        state = TrainState.start(config, CPU)
+        return CapturedEngine(config, where.training_images(config), state, capture=partial)
+
+    monkeypatch.setattr(RunContext, "engine", engine)
+    monkeypatch.setattr(groups, "ways", lambda members, device: [ALONE, ALONE + LAST])
+    began = ({ALONE, ALONE + LAST} - {other}).pop()
+    for stop, fastest in ((stop_after(5), began), (lambda: False, other)):
+        monkeypatch.setattr(groups, "_CHOSEN", {})  # as in another process
+        monkeypatch.setattr(Group, "seconds_per_step", lambda self, best=fastest: 0.1 if self.way == best else 1.0)
+        records = run(tmp_path, trials()[:1], 1, context(stop))
+        if fastest == began:
+            assert [read_trial(path).record["status"] for path in tmp_path.glob("*/*--*")] == ["interrupted"]
+    ((trial, record),) = [(t, records[t.id]) for t in trials()[:1]]
+    assert (record.status, record.way) == (Status.DONE, began)
+    assert read_trial(RecordDirectory.of(tmp_path, trial).path).record["way"] == began
 
 
 def test_the_reference_engine_trains_alone(tmp_path):

@@ -164,15 +164,24 @@ class RunContext:
             "parts": {key: source.to_json() for key, source in foreign_sources(self.parts(config)).items()},
         }
 
-    def engine(self, config: TrialConfig) -> Engine:
-        """Make the engine of a trial at its very beginning."""
+    def engine(self, config: TrialConfig, way: str | None = None) -> Engine:
+        """Make the engine of a trial at its very beginning.
+
+        Args:
+            config: The trial.
+            way: The way it took its steps in before, where the same bits are wanted.
+        """
         key = ("on the device", config.dataset, config.image_size, config.train_limit)
         images = self._once(key, lambda: self.training_images(config).to(self.device))
         state = TrainState.start(config, self.device)
         if self.engine_choice == "reference" or unsupported(config):
             return ReferenceEngine(config, images, state)
         fast = FastEngine(config, images, state)
-        return CapturedEngine(config, images, state) if self.capture and fast.repeats else fast
+        if not (self.capture and fast.repeats):
+            return fast
+        captured = CapturedEngine(config, images, state)
+        captured.way = way
+        return captured
 
     @property
     def capture(self) -> Capture | None:

@@ -85,11 +85,13 @@ class StepResult:
         seconds: What they took; of runs that take their steps together, an equal share.
         group: How many runs took them together.
         captured: Whether they were replayed from a CUDA graph.
+        way: Which of several ways they were taken in.
     """
 
     seconds: float
     group: int = 1
     captured: bool = False
+    way: str | None = None
 
 
 Run = Generator[StepRequest, StepResult, T]

@@ -74,6 +74,7 @@ class Meter:
         energy_joules: Energy of the GPU while training, or None where it reports none.
         group: Most trials that took their steps together.
         captured: Whether steps were replayed from a CUDA graph.
+        way: Which of several ways the last steps were taken in.
 
     Args:
         device: Where the trial trains.
@@ -86,6 +87,7 @@ class Meter:
         self.energy_joules: float | None = None
         self.group = 1
         self.captured = False
+        self.way: str | None = None
         self.limit = limit
         self._device = device
         self._sharing = 1
@@ -102,6 +104,7 @@ class Meter:
         """
         self.group, self._sharing = max(self.group, result.group), result.group
         self.captured = self.captured or result.captured
+        self.way = result.way
         self.train_seconds += result.seconds
         if at_tick and (watts := environment.power_watts(self._device)) is not None:
             self.energy_joules = (self.energy_joules or 0.0) + watts * (self.train_seconds - self._metered)
@@ -129,11 +132,12 @@ class Meter:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
-        names = ("train_seconds", "evaluate_seconds", "energy_joules", "group", "captured")
+        names = ("train_seconds", "evaluate_seconds", "energy_joules", "group", "captured", "way")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a checkpoint; earlier versions kept no ``group`` and ``captured``."""
+        """Continue from a checkpoint; earlier versions kept no ``group``, ``captured`` and ``way``."""
         self.train_seconds = self._metered = state["train_seconds"]
         self.evaluate_seconds, self.energy_joules = state["evaluate_seconds"], state["energy_joules"]
         self.group, self.captured = state.get("group", 1), state.get("captured", False)
+        self.way = state.get("way")

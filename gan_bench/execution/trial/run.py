@@ -138,6 +138,7 @@ class _TrialRun:
         progress = self.checkpointer.resume(engine)
         if progress is not None:
             self._load_progress(progress)
+            engine.way = self.meter.way
         elif had_checkpoint:
             self._set_aside("no checkpoint fits its record", DAMAGED)
             writer.begin(self.directory, self.trial, described)
@@ -304,6 +305,7 @@ class _TrialRun:
             weights_sha256=self.weights_sha256,
             group=self.meter.group,
             captured=self.meter.captured,
+            way=self.meter.way,
         )
 
 

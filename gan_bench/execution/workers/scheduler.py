@@ -173,20 +173,20 @@ class _Stepper:
         def stop() -> bool:
             return any(request.stop() for request in requests)
 
-        captured = False
+        took: Engine | Group | None = None
         if size == 1:
-            self._group = None
-            engines[0].advance(most, stop)
-            captured = engines[0].captured
+            self._group, took = None, engines[0]
         elif group := self._group_of(engines):
-            group.advance(most, stop)
-            captured = group.captured
+            took = group
         else:
             size = 1
+        if took:
+            took.advance(most, stop)
         device = engines[0].state.step_stats.device
         self._cuda = device.type == "cuda"
         wait(device)  # the run reads the statistics next; here the wait counts as training
-        return StepResult((time.perf_counter() - started) / len(engines), size, captured)
+        seconds = (time.perf_counter() - started) / len(engines)
+        return StepResult(seconds, size, took.captured, took.way) if took else StepResult(seconds)
 
     def _group_of(self, engines: Sequence[Engine]) -> Group | None:
         """Return the group of engines, or None when it cannot be formed; then fewer take part from now on."""

@@ -25,7 +25,7 @@ from gan_bench.training.draws import EpochDraws
 from gan_bench.training.engine import normalise
 from gan_bench.training.fast.engine import Body, Capture, FastEngine
 from gan_bench.training.group.stacked import can_stack
-from gan_bench.training.group.ways import GAIN, Step, make, ways
+from gan_bench.training.group.ways import GAIN, GAIN_ALONE, Step, make, ways
 from gan_bench.training.precision import tf32_flags
 from gan_bench.training.state import STATISTICS, TrainState
 from gan_bench.training.step import Batch
@@ -215,7 +215,8 @@ class Group:
             finally:
                 self._repeat = None
         best = min(seconds, key=lambda way: seconds[way])
-        return best if seconds[best] * GAIN < seconds[possible[0]] else possible[0]
+        gain = GAIN_ALONE if len(self.members) == 1 else GAIN
+        return best if seconds[best] * gain < seconds[possible[0]] else possible[0]
 
     def _apart(self, weights: Tensor, wanted: Tensor) -> float:
         """Mean difference of weights, in learning rates; those of a diverged trial are no numbers in both."""
@@ -314,6 +315,9 @@ class CapturedEngine(FastEngine):
         images: (N, C, H, W) uint8 training images on the device that computes.
         state: Where the trial stands; changed in place.
         capture: What records an iteration.
+
+    Attributes:
+        way: How it takes its steps (``ways``): found at the first one, unless it is set before.
     """
 
     def __init__(self, config: TrialConfig, images: Tensor, state: TrainState, capture: Capture = cuda_capture) -> None:
@@ -329,8 +333,10 @@ class CapturedEngine(FastEngine):
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
         """Do at most this many steps, ending early at an epoch's end or when ``stop`` says so."""
         if self._group is None:
-            self._group = Group([self], self.capture)
+            known = self.way in ways([self], self.images.device)  # one that was found in a group may not be
+            self._group = Group([self], self.capture, self.way if known else None)
         self._group.advance(most, stop)
+        self.way = self._group.way
 
     def moved(self) -> None:
         """Forget views of the state's tensors, which lie elsewhere now."""
