@@ -385,6 +385,10 @@ def carry_out(
             answer = MirrorResult(error=str(error))
     expected, policy = prepared.estimate, prepared.policy
     group = expected.group
+
+    def seconds(trial: Trial) -> float:
+        return expected.work[trial.id]
+
     try:
         if prepared.cluster:
             found = run_ray(
@@ -395,14 +399,14 @@ def carry_out(
                 listener,
                 policy,
                 context.stop,
-                lambda trial: expected.work[trial.id],
+                seconds,
                 group,
                 options.workers,
             )
         elif prepared.pool:
-            found = run_processes(results, todo, context, listener, policy, prepared.pool, group)
+            found = run_processes(results, todo, context, listener, policy, prepared.pool, group, seconds)
         else:
-            found = run_inline(results, todo, context, listener, policy, group)
+            found = run_inline(results, todo, context, listener, policy, group, seconds)
         ended()
     finally:
         answer = mirror.close() if mirror else answer

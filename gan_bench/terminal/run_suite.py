@@ -20,6 +20,7 @@ from gan_bench.core.text import duration, plural
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.cluster.connection import Cluster
 from gan_bench.execution.cluster.share import RayOptions
+from gan_bench.execution.preflight.estimate import GroupLimit, TimeEstimate
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
@@ -239,7 +240,7 @@ def _announce_time(prepared: Preparation, options: RunOptions, console: PlainCon
     how = f", threads: {threads}" if prepared.place.device == "cpu" else ""
     how += f", processes: {len(pool.devices)}" if pool else ""
     how += ", were this process alone" if options.join else ""
-    how += f", trials that train together: up to {max(estimate.groups.values())}" if estimate.groups else ""
+    how += f", trials that train together: {_together(estimate)}" if estimate.groups else ""
     if (options.group or 1) > 1 and not estimate.groups:
         console.say("--group has no effect: none of these trials can train together here", style="yellow")
     place = "a node of the cluster" if cluster else "this machine"
@@ -250,6 +251,21 @@ def _announce_time(prepared: Preparation, options: RunOptions, console: PlainCon
             "stop the other work, or use --executor processes or OMP_NUM_THREADS=1",
             style="yellow",
         )
+
+
+_LIMITS: Mapping[GroupLimit, str] = {
+    "trials": "all of a kind",
+    "rate": "larger groups are no faster",
+    "memory": "more do not fit",
+    "asked": "as asked for",
+}
+
+
+def _together(estimate: TimeEstimate) -> str:
+    """Say how many trials train together at most, and what limits them."""
+    most = max(estimate.groups.values())
+    why = {estimate.limits[key] for key, size in estimate.groups.items() if size == most and key in estimate.limits}
+    return f"up to {most}" + (f" ({' or '.join(sorted(_LIMITS[each] for each in why))})" if why else "")
 
 
 def _list(prepared: Preparation, console: PlainConsole) -> None:

@@ -217,10 +217,36 @@ def test_groups_from_the_command_line(tmp_path):
     environment = {**measuring(), "OMP_NUM_THREADS": "1"}
     done = gan_bench("run", suite, "--results", tmp_path / "r", "--group", 4, "--profile", "full", env=environment)
     assert done.returncode == 0, done.stderr
-    assert "trials that train together: up to 4" in " ".join(done.stdout.split())
+    assert "trials that train together: up to 4 (as asked for)" in " ".join(done.stdout.split())
     records = [json.loads(path.read_text()) for path in (tmp_path / "r" / "tiny").glob("*/record.json")]
     assert [record["group"] for record in records] == [4] * 4
     assert "4 runs up to date" in gan_bench("sync", tmp_path / "r").stdout
+
+
+class Ends(NullListener):
+    """Notes the recipes' batch sizes in the order in which trials end."""
+
+    def __init__(self):
+        self.sizes = []
+
+    def finished(self, trial, record):
+        self.sizes.append(trial.config.batch_size)
+
+
+def test_the_shortest_group_goes_first_and_the_longest_where_others_wait(tmp_path):
+    """On one device most have ended whenever somebody looks; of several none is waited for in the end."""
+    which = [*trials(epochs=4), *trials(epochs=2)]
+    which = [replace(t, config=replace(t.config, batch_size=32 + 32 * (t.config.epochs == 4))) for t in which]
+
+    def seconds(trial):
+        return float(trial.config.epochs)
+
+    seen = Ends()
+    run_inline(tmp_path / "one", which, context(), seen, sizes=lambda _: 4, seconds=seconds)
+    assert seen.sizes == [32] * 4 + [64] * 4
+    seen, one = Ends(), WorkerPoolConfig(devices=("cpu",), threads=1)
+    run_processes(tmp_path / "pool", which[::-1], context(), seen, Policy(), one, lambda _: 4, seconds)
+    assert seen.sizes == [64] * 4 + [32] * 4
 
 
 def test_groups_in_worker_processes(tmp_path):

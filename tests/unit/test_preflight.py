@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from support.runs import context
 from support.trials import digits_trial
 from torch import nn
@@ -16,16 +20,18 @@ from gan_bench.core.errors import DataError, UserError
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.preflight import estimate as module
 from gan_bench.execution.preflight.checks import check_plan, locks_remark
-from gan_bench.execution.preflight.estimate import estimate, unmeasured
+from gan_bench.execution.preflight.estimate import WORTH, estimate, group_size, unmeasured
 from gan_bench.execution.trial.claim import Policy, state_of
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers.executors import run_inline
+from gan_bench.execution.workers.scheduler import group_trials
 from gan_bench.models import mlp
 from gan_bench.models.architectures import ARCHITECTURES, Architecture, fingerprint
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
+from gan_bench.training.draws import steps_per_epoch
 
 
 class Flat(nn.Module):
@@ -191,3 +197,62 @@ def test_a_file_system_whose_locks_stay_on_one_machine_is_named(place, kind):
     found = list(locks_remark(Path(place), MOUNTS))
     assert [f"lies on {kind}" in remark for remark in found] == [True] * bool(kind)
     assert list(locks_remark(Path(place), "nonsense\n\n")) == []
+
+
+LEVEL = {1: 1.0, 4: 0.4, 16: 0.2, 25: 0.19}
+
+
+@pytest.mark.parametrize(
+    ("measured", "count", "workers", "size"),
+    [
+        (LEVEL, 25, 1, 25),  # 13 and then 12 would do fewer images per second, and 12 would wait for 13
+        ({**LEVEL, 25: 0.3}, 25, 1, 13),
+        (LEVEL, 25, 2, 13),  # both processes have some
+        (LEVEL, 3, 1, 3),
+        ({1: 1.0, 4: 1.0}, 8, 1, 1),  # nothing is gained
+        ({1: 1.0, 4: 0.99}, 8, 1, 1),  # nor enough for the memory
+        ({1: 1.0}, 8, 1, 1),
+        ({1: 0.0, 4: 0.1}, 8, 1, 1),  # one alone could not be measured
+    ],
+)
+def test_groups_end_soonest(measured, count, workers, size):
+    assert group_size(measured, count, workers) == size
+
+
+@given(
+    st.lists(st.floats(0.05, 1.0), min_size=3, max_size=3), st.integers(1, 60), st.integers(1, 5), st.integers(1, 60)
+)
+def test_no_other_size_ends_much_sooner(gains, count, workers, other):
+    """Against the groups that are really cut, dealt to processes one by one."""
+    measured = {1: 1.0, **{size: math.prod(gains[: i + 1]) for i, size in enumerate((4, 16, 64))}}
+
+    def end(size):
+        groups = group_trials([digits_trial(seed) for seed in range(count)], lambda _: size)
+        each = sorted(float(np.interp(len(g), [*measured], [k * v for k, v in measured.items()])) for g in groups)
+        return max(sum(each[first::workers]) for first in range(workers))
+
+    best = group_size(measured, count, workers)
+    assert end(best) * WORTH <= end(min(other, 64)) * 1.0000001
+
+
+@pytest.mark.parametrize(
+    ("seconds", "asked", "size", "limit"),
+    [
+        ({4: 0.4, 6: 0.3}, None, 6, "trials"),
+        ({4: 0.4, 6: 0.9}, None, 3, "rate"),
+        ({4: 0.4, 6: None}, None, 3, "memory"),
+        ({4: 0.9}, 4, 3, "asked"),
+    ],
+)
+def test_an_estimate_says_what_limits_groups(monkeypatch, seconds, asked, size, limit):
+    trials = [digits_trial(seed) for seed in range(6)]
+    monkeypatch.setattr(module, "_sizes", lambda *_: [*seconds])
+    monkeypatch.setattr(module, "_seconds_per_step", lambda *_, **__: 1.0)
+    monkeypatch.setattr(module, "_seconds_per_image", lambda *_: 0.0)
+    monkeypatch.setattr(module, "_seconds_per_group_step", lambda config, context, size: seconds[size])
+    found = estimate(trials, context(), group=asked)
+    (kind,) = found.groups
+    assert (found.groups[kind], found.limits[kind]) == (size if asked is None else asked, limit)
+    config = trials[0].config
+    steps = found.step_seconds[kind] * steps_per_epoch(config, len(context().training_images(config)))
+    assert found.seconds == pytest.approx(steps * sum(trial.config.epochs for trial in trials), rel=0.1)

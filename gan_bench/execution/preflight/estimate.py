@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
+import numpy as np
 import torch
 
 from gan_bench.config.trial import Trial, TrialConfig
@@ -30,8 +33,10 @@ WORKER_START = 4.0
 an AMD EPYC, and other machines are slower."""
 GROUPS = (4, 16, 64)
 """Sizes of groups that are tried on a GPU."""
-WORTH = 0.9
-"""Share of the time of a smaller group that a larger one may take."""
+WORTH = 0.97
+"""Share of the time until all trials of a kind have ended that one group less may take, to be worth the memory."""
+GroupLimit = Literal["trials", "rate", "memory", "asked"]
+"""Why no more trials train together: there are no more, more end later, more do not fit, or so many were asked for."""
 GROUP_STEPS = 20
 LONG = 0.5
 """Seconds of a step from which it is not measured again with one thread."""
@@ -44,6 +49,7 @@ class TimeEstimate:
     Attributes:
         seconds: Seconds of training and evaluation until all is done; None where nothing was measured.
         groups: How many trials of a kind should train together, by ``shape_key``; those of one only are left out.
+        limits: What limits these numbers, by ``shape_key``.
         one_thread: How many times as fast as with all threads a step was with one: far above 1 on a machine that is
             busy with other work, where threads wait for each other.
         step_seconds: Seconds of a step, by ``shape_key``.
@@ -52,6 +58,7 @@ class TimeEstimate:
 
     seconds: float | None
     groups: Mapping[Hashable, int] = field(default_factory=dict)
+    limits: Mapping[Hashable, GroupLimit] = field(default_factory=dict)
     one_thread: float = 1.0
     step_seconds: Mapping[Hashable, float] = field(default_factory=dict)
     work: Mapping[str, float] = field(default_factory=dict)
@@ -91,7 +98,7 @@ def estimate(
         paces = _paces(trials, context, group)
         each = {trial.id: _seconds(trial, context, paces, done) for trial in trials}
         one_thread = _one_thread(trials, context, paces)
-        return TimeEstimate(sum(each.values()), _groups(paces), one_thread, _steps(paces), each)
+        return TimeEstimate(sum(each.values()), _groups(paces), _limits(paces), one_thread, _steps(paces), each)
     threads = torch.get_num_threads()
     cpu = context.device.type == "cpu"
     try:
@@ -107,7 +114,7 @@ def estimate(
     finally:
         torch.set_num_threads(threads)
     seconds = WORKER_START + max(sum(jobs) / workers, max(jobs, default=0.0))
-    return TimeEstimate(seconds, _groups(paces), step_seconds=_steps(paces), work=each)
+    return TimeEstimate(seconds, _groups(paces), _limits(paces), step_seconds=_steps(paces), work=each)
 
 
 def unmeasured(trials: list[Trial], group: int | None = None, done: Mapping[str, int] | None = None) -> TimeEstimate:
@@ -148,10 +155,15 @@ class _Pace:
     step: float
     image: float
     group: int = 1
+    limit: GroupLimit = "rate"
 
 
 def _steps(paces: Mapping[Hashable, _Pace]) -> dict[Hashable, float]:
     return {key: pace.step for key, pace in paces.items()}
+
+
+def _limits(paces: Mapping[Hashable, _Pace]) -> dict[Hashable, GroupLimit]:
+    return {key: pace.limit for key, pace in paces.items() if pace.group > 1}
 
 
 def _groups(paces: Mapping[Hashable, _Pace]) -> dict[Hashable, int]:
@@ -169,14 +181,70 @@ def _paces(trials: list[Trial], context: RunContext, group: int | None, workers:
         tell(f"measuring how fast {config.recipe} trains and is scored here", 0.0)
         step = _unless_too_large(lambda c=config: _seconds_per_step(c, context)) or 0.0  # type: ignore[misc]
         image = _unless_too_large(lambda c=config: _seconds_per_image(c, context)) or 0.0  # type: ignore[misc]
-        best = _Pace(step, image)
+        measured, full = {1: step}, False
         for size in _sizes(-(-counts[key] // workers), context, group):
             seconds = _seconds_per_group_step(config, context, size)
-            if seconds is None or (group is None and seconds > WORTH * best.step):
+            if full := seconds is None:
                 break
-            best = _Pace(seconds, image, size)
-        paces[key] = best
+            measured[size] = seconds
+            if group is None and seconds > min(measured.values()):
+                break  # from there on groups are slower
+        paces[key] = _pace(measured, image, counts[key], workers, asked=group is not None, full=full)
     return paces
+
+
+def _pace(measured: Mapping[int, float], image: float, count: int, workers: int, *, asked: bool, full: bool) -> _Pace:
+    """Return the pace of trials of one kind in groups of the best size.
+
+    Args:
+        measured: Seconds of a step for each member, by the size of its group.
+        image: Seconds of one image's evaluation.
+        count: How many there are.
+        workers: Processes that share them.
+        asked: Whether the size was asked for, not measured.
+        full: Whether a larger group was tried that cannot be.
+    """
+    most = max(measured)
+    size = most if asked else group_size(measured, count, workers)
+    limit: GroupLimit = "asked" if asked else "memory" if full else "rate"
+    if not asked and size >= -(-count // workers):
+        limit = "trials"
+    return _Pace(_interpolated(measured, size) / size, image, size, limit)
+
+
+def group_size(measured: Mapping[int, float], count: int, workers: int = 1) -> int:
+    """Choose how many trials of one kind train together, so that all of them have ended soonest.
+
+    Larger groups do more images per second, and fewer trials wait; but what is left over for the last group may be
+    slower than an even cut, and several processes must all have some.
+
+    Args:
+        measured: Seconds of a step for each member, by the size of its group; 1 is one of them.
+        count: Trials.
+        workers: Processes that share them.
+
+    Returns:
+        The most trials of a group, when they are cut evenly as ``group_trials`` does.
+    """
+    best, soonest = 1, math.inf
+    for groups in range(count, 0, -1):
+        size = -(-count // groups)
+        if size > max(measured):
+            break
+        small, larger = divmod(count, groups)
+        rounds, of_larger = -(-groups // workers), -(-larger // workers)  # of the process that has most to do
+        end = of_larger * _interpolated(measured, small + 1) + (rounds - of_larger) * _interpolated(measured, small)
+        if end <= WORTH * soonest:
+            best, soonest = size, end
+    return best
+
+
+def _interpolated(measured: Mapping[int, float], size: int) -> float:
+    """Return the seconds of a whole group's step, which between two measured sizes grow evenly."""
+    if size <= 0:
+        return 0.0
+    sizes = sorted(measured)
+    return float(np.interp(size, sizes, [measured[each] * each for each in sizes]))
 
 
 def _sizes(count: int, context: RunContext, group: int | None) -> list[int]:

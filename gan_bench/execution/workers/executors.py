@@ -25,6 +25,7 @@ def run_inline(
     listener: Listener,
     policy: Policy | None = None,
     sizes: Callable[[TrialConfig], int] = lambda _: 1,
+    seconds: Callable[[Trial], float] = lambda _: 0.0,
 ) -> Results:
     """Run trials in this process; a failed one does not stop the rest, a request to stop does.
 
@@ -35,12 +36,17 @@ def run_inline(
         listener: Receives progress events.
         policy: What becomes of trials that ended before or end badly.
         sizes: Says how many trials like this one train together at most.
+        seconds: Says what a trial is expected to take. Of groups the shortest goes first: then most trials have ended
+            whenever somebody looks.
     """
     policy, listed = policy or Policy(), list(trials)
     meanwhile = FinishedElsewhere(results, listed, policy)
 
     def carry_out(left: list[Trial], into: Results) -> None:
-        for group in _left_of(group_trials(left, sizes), meanwhile, into):
+        groups = group_trials(left, sizes)
+        if any(len(group) > 1 for group in groups):
+            groups.sort(key=lambda group: sum(map(seconds, group)))
+        for group in _left_of(groups, meanwhile, into):
             if context.stop() or into.enough(policy):
                 return
             claims = schedule(claim_and_run(trial, results, context, listener, policy) for trial in group)
@@ -68,6 +74,7 @@ def run_processes(
     policy: Policy,
     pool: WorkerPoolConfig,
     sizes: Callable[[TrialConfig], int] = lambda _: 1,
+    seconds: Callable[[Trial], float] = lambda _: 0.0,
 ) -> Results:
     """Run trials in worker processes, one job at a time in each; a lost process loses the job it had.
 
@@ -79,6 +86,7 @@ def run_processes(
         policy: What becomes of trials that ended before or end badly.
         pool: The workers.
         sizes: Says how many trials like this one train together at most, in one process.
+        seconds: Says what a trial is expected to take. The longest goes first, so that none is waited for in the end.
     """
     listening = threading.Lock()
     workers = [(device, Worker(pool.threads, listener, listening)) for device in pool.devices]
@@ -86,7 +94,8 @@ def run_processes(
     meanwhile = FinishedElsewhere(results, listed, policy)
 
     def carry_out(left: list[Trial], into: Results) -> None:
-        jobs = _left_of(group_trials(left, sizes), meanwhile, into)
+        groups = sorted(group_trials(left, sizes), key=lambda group: -sum(map(seconds, group)))
+        jobs = _left_of(groups, meanwhile, into)
         failed = threading.Event()
 
         def stop() -> bool:
