@@ -39,6 +39,7 @@ ui: $(VENV)/.installed ## serve the MLflow page of the results
 
 speed: $(VENV)/.installed-dev ## measure the training loops against an article-style loop
 	$(BIN)/python benchmarks/speed/training.py --out $(RESULTS)/speed $(ARGS)
+	$(BIN)/python benchmarks/speed/ways.py --out $(RESULTS)/speed
 
 gpu-proof: $(VENV)/.installed-dev ## on a GPU: tests, speed, the suite mnist, all in one folder, within 20 minutes
 	$(BIN)/python benchmarks/speed/gpu_proof.py --out $(RESULTS)/gpu-proof $(ARGS)

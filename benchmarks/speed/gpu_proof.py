@@ -12,7 +12,8 @@ Each part is a process with a time limit of its own, so that a failure in one lo
   worker processes.
 - speed: article loop, reference, fast, captured, groups of 4, 16 and 64, with the limits of arithmetic and launches.
 - ways: the tests of how groups take a step, our own kernels among them, against the reference in float64.
-- kernels: as speed, where our own kernels are rehearsed too (`GAN_BENCH_KERNELS=1`); they have not run on a card yet.
+- tricks: what every way to take a step gains, in every precision, alone and in groups of 64.
+- kernels: the same of our own kernels (`GAN_BENCH_KERNELS=1`), which have not run on a card yet.
 - scores: how long all measures take.
 - suite: `mnist`, profile full, five seeds, as far as the time allows, then its report and `verify`.
 
@@ -86,6 +87,11 @@ class Part:
     then: list[list[str]] = field(default_factory=list)
 
 
+def script(name: str) -> list[str]:
+    """Return the command of a script beside this one."""
+    return [PYTHON, f"benchmarks/speed/{name}"]
+
+
 def parts(out: Path, data: Path | None, *, rehearse: bool) -> list[Part]:
     """Return the parts in their order, the cheapest proof first."""
     device = "cpu" if rehearse else "cuda"
@@ -96,35 +102,21 @@ def parts(out: Path, data: Path | None, *, rehearse: bool) -> list[Part]:
     suite = out / "suite"
     chosen = ["digits", "--only", "mlp", "--epochs", "2"] if rehearse else ["mnist", "--profile", "full"]
     small = ["--rehearse", "--seconds", "0.3", "--rounds", "1"] if rehearse else ["--seconds", "1.5", "--rounds", "3"]
+    brief = ["--rehearse", "--seconds", "0.1", "--rounds", "1", "--network", "mnist-mlp-z100"] if rehearse else []
+    measured = ["--device", device, "--out"]
+    ours = ["env", "GAN_BENCH_KERNELS=1", *script("ways.py"), *brief]
     run = [*bench, "run", *chosen, "--seeds", "0-4", "--device", device, "--results", str(suite), "--no-tracking"]
     return [
-        Part("steps", 2, [*test, "engine or recorded or features"]),
-        Part("trials", 4, [*test, "not engine and not recorded and not features and not ways"]),
-        Part(
-            "speed",
-            4,
-            [PYTHON, "benchmarks/speed/training.py", "--device", device, *small, "--out", str(out / "speed")],
-        ),
+        Part("steps", 1.5, [*test, "engine or recorded or features"]),
+        Part("trials", 2.5, [*test, "not engine and not recorded and not features and not ways"]),
+        Part("speed", 3, [*script("training.py"), *small, *measured, str(out / "speed")]),
         Part("ways", 1, [*test, "ways"]),
-        Part(
-            "kernels",
-            2,
-            [
-                "env",
-                "GAN_BENCH_KERNELS=1",
-                PYTHON,
-                "benchmarks/speed/training.py",
-                "--device",
-                device,
-                *small,
-                "--out",
-                str(out / "speed-kernels"),
-            ],
-        ),
-        *([Part("scores", 1, [PYTHON, "benchmarks/speed/scores.py", *given])] if data and not rehearse else []),
+        Part("tricks", 4, [*script("ways.py"), *brief, *measured, str(out / "speed")], may_stop=True),
+        Part("kernels", 2, [*ours, "--way", "kernels", *measured, str(out / "kernels")], may_stop=True),
+        *([Part("scores", 1, [*script("scores.py"), *given])] if data and not rehearse else []),
         Part(
             "suite",
-            6,
+            5,
             [*run, *given],
             may_stop=True,
             then=[[*bench, "report", str(suite)], [*bench, "verify", str(suite)]],
@@ -205,11 +197,14 @@ def machine(out: Path, environment: dict[str, str]) -> None:
                 file.flush()
 
 
+_TABLES = "speed/training.md", "speed/ways.md", "kernels/ways.md"
+
+
 def summary(outcomes: list[Outcome], out: Path) -> str:
     """Say what holds, with the tables that were measured."""
     lines = ["# Proof on a GPU", "", "| part | verdict | seconds |", "|:--|:--|--:|"]
     lines += [f"| [{each.name}]({each.name}.log) | {each.verdict} | {each.seconds:.0f} |" for each in outcomes]
-    for path in (out / "speed" / "training.md", out / "suite" / "report" / "answer.md"):
+    for path in (*(out / each for each in _TABLES), out / "suite" / "report" / "answer.md"):
         if path.exists():
             lines += ["", path.read_text(encoding="utf-8").replace("\n# ", "\n## ").replace("# Answer", "## Answer", 1)]
     for each in outcomes:

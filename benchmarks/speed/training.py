@@ -6,7 +6,8 @@ For each of the three networks, in turn and several times: (a) a loop as the art
 transforms every image and an ``.item()`` for every printed number, (b) the reference engine, (c) the fast engine, on a
 GPU also (d) recorded as a CUDA graph, (e) trials that train together, and on a CPU (f) as many worker processes of the
 fast engine as there are cores, with one thread each. Images are random: speed does not depend on what they show. On a
-CPU a small suite then goes through both executors, start-up and scoring included.
+CPU a small suite then goes through both executors, start-up and scoring included. What different ways to take a step
+and other precisions gain on a GPU is measured by ``ways.py``.
 
 No step can take less time than its arithmetic at the rate of a large matrix product, nor than the launches of its
 kernels. The share of the greater of both limits says what is left to gain.
@@ -35,7 +36,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.recipes import RECIPES
-from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
+from gan_bench.config.trial import EvaluationConfig, Precision, Trial, TrialConfig
 from gan_bench.core.errors import is_out_of_memory
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
@@ -119,9 +120,15 @@ def article_loop(recipe: str, device: torch.device) -> Iterator[int]:
             yield n
 
 
-def engines(recipe: str, kind: Callable[..., ReferenceEngine], device: torch.device, count: int) -> list:
+def engines(
+    recipe: str,
+    kind: Callable[..., ReferenceEngine],
+    device: torch.device,
+    count: int,
+    precision: Precision = "default",
+) -> list:
     """Make engines of ours, each with a seed of its own."""
-    configs = [config_of(recipe, seed) for seed in range(count)]
+    configs = [replace(config_of(recipe, seed), precision=precision) for seed in range(count)]
     size, channels = configs[0].image_size, 3 if recipe.startswith("cifar10") else 1
     images = images_of(recipe, size, channels).to(device)
     return [kind(config, images, TrainState.start(config, device)) for config in configs]
@@ -133,11 +140,13 @@ def engine_loop(
     device: torch.device = CPU,
     together: int = 1,
     capture: Capture | None = None,
+    way: str | None = None,
+    precision: Precision = "default",
 ) -> Iterator[int]:
     """Train with an engine of ours, or several together; yield the images shown between two looks at the clock."""
-    members = engines(recipe, kind, device, together)
+    members = engines(recipe, kind, device, together, precision)
     first = members[0]
-    runner = first if together == 1 else Group(members, capture)
+    runner = first if together == 1 and way is None else Group(members, capture, way)
     while True:
         before = first.state.step
         runner.advance(STRIDE[device.type], lambda: False)
@@ -246,6 +255,10 @@ def peaks(device: torch.device) -> dict[str, float]:
         torch.backends.cuda.matmul.allow_tf32 = True
         rates["tf32_gflops"] = gflops()
         torch.backends.cuda.matmul.allow_tf32 = False
+    if device.type == "cuda":
+        a, b = a.bfloat16(), b.bfloat16()
+        best_of(done(lambda: a @ b), 1)
+        rates["bf16_gflops"] = 2 * n**3 / best_of(done(lambda: a @ b)) / 1e9
     return {
         **rates,
         "copy_gbytes": 2 * big.numel() * 4 / best_of(done(lambda: other.copy_(big))) / 1e9,

@@ -112,6 +112,18 @@ class TestProofOnAGpu:
         assert not list(tmp_path.rglob("checkpoint.pt*"))
         assert {path.parent.name.split("seed=")[1][0] for path in tmp_path.rglob("generator.safetensors")} == {"0"}
 
+    def test_every_way_is_measured_beside_an_article_loop(self, proof, tmp_path):
+        script("benchmarks/speed/gpu_proof.py", "--rehearse", "--only", "tricks", "--out", tmp_path)
+        text = (tmp_path / "summary.md").read_text()
+        assert "| [tricks](tricks.log) | holds |" in text
+        rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith("| MLP")]
+        ways = {(trials, precision, way) for _, _, trials, precision, way, *_ in rows}
+        assert ways == {(n, p, w) for n, w in (("1", "alone"), ("4", "stacked")) for p in ("default", "tf32", "bf16")}
+        assert all(int(row[5].replace(",", "")) > 0 and row[7].endswith("%") for row in rows)
+
+    def test_parts_fit_into_twenty_minutes(self, proof, tmp_path):
+        assert sum(part.minutes for part in proof.parts(tmp_path, tmp_path, rehearse=False)) <= 20
+
     def test_the_pack_leaves_the_published_results_out(self, proof, tmp_path):
         if subprocess.run(["git", "rev-parse", "--git-dir"], capture_output=True, check=False).returncode:
             pytest.skip("this is no git checkout")

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import copy
 import os
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
+
+from gan_bench.models import dcgan
 
 DOWN = nn.Sequential(
     *(nn.Conv2d(1, 5, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)),
@@ -84,22 +87,45 @@ def images(tensor):
     return tensor.permute(0, 3, 1, 2)
 
 
-@pytest.mark.parametrize(("layers", "size"), [(DOWN, (11, 11)), (UP, (1, 1))], ids=["down", "up"])
-@pytest.mark.parametrize(("k", "counts"), [(1, (3,)), (3, (3, 2)), (2, (1, 5))])
-def test_kernels_are_autograd(conv_stack, layers, size, k, counts):
+def assert_autograd(conv_stack, layers, size, k, counts):
+    """Compare with autograd, within a trillionth of the largest value of each tensor, or of 1."""
     made, inputs, slope, outputs, of_inputs, gradients, buffers = passes(conv_stack, layers, size, k, counts)
-    near = {"rtol": 0, "atol": 1e-12}
+
+    def near(found, wanted):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12 * max(1.0, float(wanted.detach().abs().max())))
+
     for trial, network in enumerate(made):
         for index, count in enumerate(counts):  # real images first, as the kernels move running statistics
             given = images(inputs[trial, index, :count]).clone().requires_grad_()
             wanted = network.layers(given)
             wanted.backward(images(slope[trial, index, :count]))
-            torch.testing.assert_close(images(outputs[trial, index, :count]), wanted, **near)
-            torch.testing.assert_close(images(of_inputs[trial, index, :count]), given.grad, **near)
+            near(images(outputs[trial, index, :count]), wanted)
+            near(images(of_inputs[trial, index, :count]), given.grad)
         for name, parameter in network.named_parameters():
-            torch.testing.assert_close(gradients[name][trial], parameter.grad, **near)
+            near(gradients[name][trial], parameter.grad)
         for name, buffer in network.named_buffers():
-            torch.testing.assert_close(buffers[name][trial], buffer, **near)
+            near(buffers[name][trial], buffer)
+
+
+@pytest.mark.parametrize(("layers", "size"), [(DOWN, (11, 11)), (UP, (1, 1))], ids=["down", "up"])
+@pytest.mark.parametrize(("k", "counts"), [(1, (3,)), (3, (3, 2)), (2, (1, 5))])
+def test_kernels_are_autograd(conv_stack, layers, size, k, counts):
+    assert_autograd(conv_stack, layers, size, k, counts)
+
+
+@pytest.mark.skipif("GAN_BENCH_ALL_SHAPES" not in os.environ, reason="takes an hour; set GAN_BENCH_ALL_SHAPES=1")
+@pytest.mark.parametrize(
+    ("network", "size", "k", "counts"),
+    [
+        (dcgan.Discriminator28, (28, 28), 16, (3, 2)),
+        (partial(dcgan.Generator28, 100), (1, 1), 16, (3,)),
+        (dcgan.Discriminator64, (64, 64), 1, (3, 2)),
+        (partial(dcgan.Generator64, 100), (1, 1), 1, (3,)),
+    ],
+    ids=["D28", "G28", "D64", "G64"],
+)
+def test_the_articles_networks_are_autograd(conv_stack, network, size, k, counts):
+    assert_autograd(conv_stack, network().layers, size, k, counts)
 
 
 @pytest.mark.parametrize(("layers", "size"), [(DOWN, (11, 11)), (UP, (1, 1))], ids=["down", "up"])
