@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -42,6 +43,11 @@ def pytest_terminal_summary(terminalreporter):
 os.environ.setdefault("GAN_BENCH_NO_ESTIMATE", "1")
 """Runs of tests last seconds, and nobody reads how long they will take. Tests that are about the measurement set this
 to 0 (``support.commands.measuring``)."""
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # of `make test &` in a script; the commands that tests interrupt would inherit it, and go on
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 os.environ.pop("COLUMNS", None)  # lines of commands end nowhere, however narrow the terminal is that tests start from

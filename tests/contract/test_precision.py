@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from support.commands import gan_bench
-from support.engines import engines, fake_capture, members, train, train_together
+from support.engines import engines, fake_capture, members, off, train, train_together
 from support.trials import config_of
 
 from gan_bench.core.errors import UserError
@@ -21,16 +21,6 @@ from gan_bench.training.precision import tf32_flags, tf32_of, why_not
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 ROUNDING = 2.0**-8
 """Half the distance of two bfloat16 numbers, relative to them: they have eight bits of mantissa."""
-
-
-def weights(engine):
-    networks = engine.state.generator, engine.state.discriminator
-    return torch.cat([p.detach().flatten() for network in networks for p in network.parameters()])
-
-
-def off(first, second):
-    """Mean difference of weights, in learning rates."""
-    return float((weights(first) - weights(second)).abs().mean()) / first.config.lr_g
 
 
 @pytest.mark.parametrize("name", ["mnist-mlp-z100", "mnist-dcgan"])

@@ -11,15 +11,17 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from typing import get_args
 
 import pytest
 import torch
 from support.commands import gan_bench, measuring, wait_for
-from support.engines import apart, engines, fake_capture, members, train, train_together
+from support.engines import apart, engines, fake_capture, members, off, train, train_together
 from support.needs import REHEARSED
 from support.records import bits
 
 from gan_bench.config.recipes import RECIPES
+from gan_bench.config.trial import Precision
 from gan_bench.execution.trial.environment import fix_bits
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.metrics.extractors import EXTRACTORS
@@ -30,7 +32,7 @@ from gan_bench.training import draws
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group.group import CapturedEngine, Group, cuda_capture
-from gan_bench.training.group.ways import BRANCHES, KERNELS, LAST, WRITTEN
+from gan_bench.training.group.ways import BRANCHES, KERNELS, LAST, STACKED, WRITTEN, ways
 
 pytestmark = [
     pytest.mark.cuda,
@@ -126,6 +128,31 @@ def test_ways_of_a_group_are_the_reference(name, way, device, capture):
     for reference, member in zip(alone, together, strict=True):
         train(reference, 7)
         assert apart(reference.state, member.state) < 1e-8
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+@pytest.mark.parametrize("way", [WRITTEN, KERNELS, BRANCHES, BRANCHES + LAST])
+@pytest.mark.parametrize("name", STEPPED)
+def test_ways_err_at_most_twice_as_much_as_the_library(name, way, precision, device, capture):
+    """After one step in float32, against one in float64: beside the stacked step, whose products are the library's."""
+    exact = members(name, ReferenceEngine, device=device)
+    library, other = (members(name, FastEngine, torch.float32, device, precision=precision) for _ in range(2))
+    if (way == KERNELS and REHEARSED) or (way not in ways(other, device) and not (REHEARSED and way == BRANCHES)):
+        pytest.skip(f"{way!r} is no way for these networks here")
+    for reference in exact:
+        train(reference, 1)
+    train_together(Group(library, capture, STACKED), 1)
+    train_together(Group(other, capture, way), 1)
+
+    def error(engines):
+        return sum(off(a, b) for a, b in zip(engines, exact, strict=True)) / len(exact)
+
+    assert error(other) <= 2 * error(library) + NEGLIGIBLE
+
+
+NEGLIGIBLE = 1e-3
+"""Learning rates by which a step may be off in any case: some gradients lie so close to zero that all rounding decides
+their sign."""
 
 
 @pytest.mark.parametrize("name", [name for name, entry in EXTRACTORS.shipped().items() if not entry.weights])

@@ -51,6 +51,15 @@ def apart(first, second):
     return float(torch.stack([(a - b).abs().max() for a, b in pairs if a.numel()]).max())  # NaN where one is
 
 
+def off(first, second):
+    """How far the weights of two engines are apart: the mean difference, in learning rates."""
+    made = [
+        torch.cat([p.detach().double().flatten() for n in (s.generator, s.discriminator) for p in n.parameters()])
+        for s in (first.state, second.state)
+    ]
+    return float((made[0] - made[1]).abs().mean()) / first.config.lr_g
+
+
 def memory(group):
     """Where everything lies that a graph reads and writes."""
     buffers = [group._orders, group._z_d, group._z_g, group._rows, group._images, *group._tensors()]
