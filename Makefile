@@ -8,7 +8,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report board ui speed gpu-proof test test-fast fuzz lint docs dist clean-env
+.PHONY: help bench report board ui speed gpu-proof test test-all test-fast fuzz lint docs dist clean-env
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ gpu-proof: $(VENV)/.installed-dev ## on a GPU: tests, speed, the suite mnist, al
 
 test: $(VENV)/.installed-dev ## run the tests on all cores
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal $(ARGS)
+
+test-all: $(VENV)/.installed-dev ## run the tests, those that take long too
+	GAN_BENCH_SLOW=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 test-fast: $(VENV)/.installed-dev ## run the unit and contract tests, a minute on two cores
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal tests/unit tests/contract $(ARGS)

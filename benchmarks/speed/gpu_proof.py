@@ -266,7 +266,12 @@ def main() -> int:
     os.chdir(ROOT)
     if out.is_relative_to(ROOT):  # what is written of the commands names no machine
         out = out.relative_to(ROOT)
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
+    environment = {
+        **os.environ,
+        "GAN_BENCH_SLOW": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}",
+    }
     if options.rehearse:
         environment["GAN_BENCH_REHEARSE"] = "1"
     machine(out, environment)

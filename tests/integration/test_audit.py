@@ -282,6 +282,7 @@ def test_an_interrupted_audit_keeps_what_it_found(results):
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_the_workflow_checks_what_a_pull_request_adds(results, tmp_path):
     """Its steps, in a repository whose branch publishes a second machine; the third one forges a score."""
     root, temporary = tmp_path / "repository", tmp_path / "temporary"

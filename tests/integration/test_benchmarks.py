@@ -19,6 +19,7 @@ def script(*arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_report_s_cost_is_measured(tmp_path):
     out = script("benchmarks/speed/report.py", "--settings", 2, "--seeds", 2, "--epochs", 12, "--out", tmp_path)
     measured = json.loads(out.strip().splitlines()[-1])
@@ -65,6 +66,7 @@ def _check_looks(folder, slack):
     assert (holds >= 0.95 - slack).all()
 
 
+@pytest.mark.slow
 def test_the_simulation_of_our_records(tmp_path):
     records = Path("results/published/amd-epyc-2-cores")
     if not any(records.glob("*/*/record.json")):
@@ -89,6 +91,7 @@ def test_the_published_simulation_holds_what_is_promised():
     assert (until["with the true sign"] >= 0.99).all()
 
 
+@pytest.mark.slow
 def test_the_mirror_s_cost_is_measured():
     out = script("benchmarks/speed/mirror.py", "--trials", 3, "--epochs", 3)
     measured = json.loads(out.strip().splitlines()[-1])
@@ -104,6 +107,7 @@ class TestProofOnAGpu:
         monkeypatch.syspath_prepend("benchmarks/speed")
         return importlib.import_module("gpu_proof")
 
+    @pytest.mark.slow
     def test_the_suite_is_run_and_summed_up(self, tmp_path):
         script("benchmarks/speed/gpu_proof.py", "--rehearse", "--only", "suite", "--out", tmp_path)
         text = (tmp_path / "summary.md").read_text()
@@ -112,6 +116,7 @@ class TestProofOnAGpu:
         assert not list(tmp_path.rglob("checkpoint.pt*"))
         assert {path.parent.name.split("seed=")[1][0] for path in tmp_path.rglob("generator.safetensors")} == {"0"}
 
+    @pytest.mark.slow
     def test_every_way_is_measured_beside_an_article_loop(self, proof, tmp_path):
         script("benchmarks/speed/gpu_proof.py", "--rehearse", "--only", "tricks", "--out", tmp_path)
         text = (tmp_path / "summary.md").read_text()

@@ -117,6 +117,7 @@ def checkpoints(results):
     return list(results.glob("*/*/checkpoint.pt"))
 
 
+@pytest.mark.slow
 def test_lost_processes_nodes_and_drivers_cost_no_trial(cluster, start, tmp_path, undisturbed):
     results = tmp_path / "results"
     nodes = [cluster.add(), cluster.add()]
@@ -143,6 +144,7 @@ def test_lost_processes_nodes_and_drivers_cost_no_trial(cluster, start, tmp_path
     assert_same(results, undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_stand_alone(), reason="this system lets nobody unshare its mounts")
 def test_a_node_that_does_not_see_the_results_folder_is_named(cluster, start, tmp_path):
     """Its trials' records would lie on that machine alone, and nobody would report them."""
@@ -155,7 +157,7 @@ def test_a_node_that_does_not_see_the_results_folder_is_named(cluster, start, tm
     assert ends(results) == []
 
 
-@pytest.mark.parametrize("phase", ["full profile", "[2/3]"])
+@pytest.mark.parametrize("phase", ["full profile", pytest.param("[2/3]", marks=pytest.mark.slow)])
 def test_a_signal_to_a_driver_and_its_cluster_ends_all_of_it(suite, tmp_path, phase):
     """As Slurm, systemd and containers send it: to every process, so that parts of the cluster are gone at once.
 

@@ -275,6 +275,7 @@ runpy.run_module("gan_bench", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_what_a_kill_leaves_aside_is_cleared_away(tmp_path):
     """A process killed between writing a file aside and renaming it cannot clean up after itself."""
     results, whole_results = tmp_path / "results", tmp_path / "whole"
@@ -316,7 +317,7 @@ def running(pid):
         return False
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_no_worker_outlives_its_parent(tmp_path, how):
     results = tmp_path / "results"
     process = start(tmp_path, "--executor", "processes", "--workers", "2", "--no-tracking")
@@ -353,6 +354,7 @@ def test_a_worker_that_nobody_listens_to_stops_as_asked(tmp_path):
     assert (record.status, record.failure) == (Status.INTERRUPTED, None)
 
 
+@pytest.mark.slow
 def test_the_tasks_of_an_array_share_a_suite(tmp_path):
     """As a queue starts them, one of them killed: the others go on, and a second array does the rest."""
     suite, results = tmp_path / "tiny.yaml", tmp_path / "results"
@@ -543,6 +545,7 @@ def server(tmp_path):
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_and_one_that_dies_cost_training_nothing(tmp_path, server):
     uri, kill = server
     results = tmp_path / "results"

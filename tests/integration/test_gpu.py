@@ -225,6 +225,7 @@ def epochs(results):
     return sum(path.read_text().count('"kind":"epoch"') for path in results.glob("gpu/*/history.jsonl"))
 
 
+@pytest.mark.slow
 def test_groups_leave_the_records_of_lone_trials(suite, device, undisturbed, tmp_path):
     done = gan_bench(*command(suite, tmp_path / "results", device, "--group", "4"))
     assert done.returncode == 0, done.stdout + done.stderr

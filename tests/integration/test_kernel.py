@@ -83,7 +83,7 @@ CALL = f"made = gb.run('waits.yaml', results='results', {OPTIONS})"
 CHECK = "handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]"
 
 
-@pytest.mark.parametrize("executor", ["inline", "processes"])
+@pytest.mark.parametrize("executor", ["inline", pytest.param("processes", marks=pytest.mark.slow)])
 def test_an_interrupt_reaches_the_caller_and_the_same_call_continues(here, kernel, executor, monkeypatch):
     manager, client = kernel
     call = CALL.format(executor=executor)

@@ -14,6 +14,7 @@ import time
 
 import pytest
 from support.commands import HANG, gan_bench, wait_for
+from support.needs import slow
 from support.servers import free_port, mlflow_server
 from support.studies import write
 from support.suites import SMALL, train_small
@@ -73,6 +74,7 @@ print("a library says hello")
 """
 
 
+@pytest.mark.slow
 def test_no_library_can_write_into_a_channel(results, tmp_path):
     """Whatever is printed at the start of every Python, in the mirror and in the workers."""
     (tmp_path / "site").mkdir()
@@ -130,6 +132,7 @@ def test_a_mirror_that_is_killed_is_said_with_the_number_of_runs(results):
 # ------------------------------------------------------------------------------------------------- databases
 
 
+@pytest.mark.slow
 def test_a_new_database_is_whole_or_not_there_whenever_its_maker_is_killed(tmp_path, results):
     for kill in range(4):
         shutil.rmtree(tmp_path / "copy", ignore_errors=True)
@@ -189,7 +192,7 @@ def punched(path):
         file.write(b"\xff" * (size // 2 // 4096 * 4096))
 
 
-@pytest.mark.parametrize("damage", [half_made(8), half_made(60), half_made(160), random_bytes, cut, punched])
+@pytest.mark.parametrize("damage", [half_made(60), punched, *slow(half_made(8), half_made(160), random_bytes, cut)])
 def test_a_broken_database_is_set_aside_by_name_and_made_again(results, damage):
     damage(results / "mlflow.db")
     before = (results / "mlflow.db").read_bytes()

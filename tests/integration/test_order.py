@@ -19,6 +19,7 @@ from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status
 
 
+@pytest.mark.slow
 def test_real_trained_noise(tmp_path, real_data):
     config = config_of(
         "mnist-dcgan",

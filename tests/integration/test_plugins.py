@@ -41,6 +41,7 @@ def environments(results):
     return {path.parent.name: json.loads(path.read_text()) for path in results.glob("mine/*/environment.json")}
 
 
+@pytest.mark.slow
 def test_a_package_of_parts(tmp_path, installed):
     folder, there = installed
     checked = gan_bench("check", "my_parts", env=there)
@@ -180,6 +181,7 @@ except gb.UserError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_script_s_own_part_is_trained_by_the_script(tmp_path):
     """Workers would not know it: by itself a run stays in this process, and asked for them it says what to do."""
     (tmp_path / "my_nets.py").write_text(FILE)

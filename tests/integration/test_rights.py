@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from support.needs import slow
 from support.suites import SMALL, train_small
 from support.users import STRANGER
 
@@ -116,7 +117,9 @@ def test_a_lock_of_another_user_stops_that_trial_alone(stranger, shared):
     assert json.loads(record(shared, 1).record.read_text())["status"] == "done"
 
 
-@pytest.mark.parametrize("closed", ["results/small", "results/small/*lr=0.0002*seed=0--*", "results/small/plan.json"])
+@pytest.mark.parametrize(
+    "closed", ["results/small", *slow("results/small/*lr=0.0002*seed=0--*", "results/small/plan.json")]
+)
 def test_one_closed_folder_stops_no_command(stranger, shared, closed):
     other = shared / "results" / "other"
     gb.run(
@@ -147,6 +150,7 @@ def test_one_closed_folder_stops_no_command(stranger, shared, closed):
         assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_user_without_a_name_and_a_home(stranger, shared):
     """As in a container that is started with a number for a user."""
     shutil.rmtree(record(shared, 0).path)
@@ -169,7 +173,7 @@ def test_a_user_without_a_name_and_a_home(stranger, shared):
     assert not [verdict for verdict in verify(shared / "results") if verdict.faults]
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-16"])
+@pytest.mark.parametrize("encoding", ["ascii", *slow("latin-1", "cp1252", "utf-16")])
 def test_output_that_is_not_utf_8(trained, encoding):
     from support.commands import gan_bench
 
@@ -198,7 +202,7 @@ def test_a_file_of_the_folder_that_is_another_s_is_not_replaced(stranger, shared
     assert file.read_bytes() == before
 
 
-@pytest.mark.parametrize("mode", [0o000, 0o111, 0o444])
+@pytest.mark.parametrize("mode", [0o000, *slow(0o111, 0o444)])
 def test_a_suite_s_folder_that_is_closed_stops_no_other(stranger, shared, mode):
     """One that may be listed and not entered used to end the command."""
     other_suite(shared)

@@ -254,6 +254,7 @@ def test_training_moves_towards_the_data(tmp_path):
     assert fids[1] < 0.5 * fids[0]
 
 
+@pytest.mark.slow
 def test_engines_score_alike_over_seeds(tmp_path):
     """Single precision takes engines and groups apart step by step; the scores they end with must not be."""
     fids = {}

@@ -141,6 +141,7 @@ def test_a_measure_that_no_extractor_of_a_trial_gives_says_which_do(results):
     assert "clip_mmd is not given under lenet-mnist-v1; add one that it is given under: clip-vit-b-32" in said
 
 
+@pytest.mark.slow
 def test_what_an_extractor_cannot_give_is_not_lacking(results):
     """EfficientNet does not know the classes of digits, and nothing says that weights are missing."""
     gan_bench("score", results, "--add", "efficientnet-lite0")

@@ -138,6 +138,7 @@ def test_a_run_has_what_people_look_for(folders, tmp_path):
     assert {"report.html", "suite.yaml", "plan.json", "tables"} <= set(answer["artifacts"])
 
 
+@pytest.mark.slow
 def test_passwords_and_permissions(folders, tmp_path):
     secret = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "x", "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD}
     with mlflow_server(tmp_path / "server", arguments=["--app-name", "basic-auth"], environment=secret) as (uri, _):
@@ -180,6 +181,7 @@ def test_a_password_on_the_command_line_is_refused(folders):
         assert "secret" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_mirror_comes_back_when_the_server_does(folders, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     port, over, answers = free_port(), threading.Event(), []

@@ -1,4 +1,4 @@
-"""Fifty SIGKILLs at random instants: the bits of an undisturbed run, whole records, one MLflow run per trial."""
+"""SIGKILLs at random instants: the bits of an undisturbed run, whole records, one MLflow run per trial."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from support.commands import HANG, gan_bench
+from support.needs import SLOW
 from support.records import bits
 from support.tracking import mlflow_runs
 
@@ -18,7 +19,7 @@ from gan_bench.records.folders import scan
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial
 
-KILLS = 50
+KILLS, OF_GROUPS = (50, 15) if SLOW else (8, 4)
 SUITE = """\
 suite: torture
 version: 1
@@ -43,13 +44,14 @@ def torture(suite, results, kills, tracked=0, group=1):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_fifty_kills_lose_nothing(tmp_path):
+def test_kills_lose_nothing(tmp_path):
     suite = tmp_path / "torture.yaml"
     suite.write_text(SUITE)
-    told = torture(suite, tmp_path / "tortured" / "results", KILLS, tracked=10)
+    told = torture(suite, tmp_path / "tortured" / "results", KILLS, tracked=KILLS // 5)
     assert len(told["struck"]) == KILLS
     spread = Counter(re.split("[.-]", place.split()[-1].lstrip("."))[0] for place in told["struck"])
-    assert {"checkpoint", "history", "evaluations", "epoch", "time"} <= set(spread), spread
+    if SLOW:
+        assert {"checkpoint", "history", "evaluations", "epoch", "time"} <= set(spread), spread
 
     whole = tmp_path / "whole" / "results"
     for seed in range(1, told["seeds"] + 1):
@@ -85,7 +87,7 @@ def test_kills_of_groups_lose_nothing(tmp_path):
     """One that is behind catches up alone, which may round differently; all else is as it would have been."""
     suite = tmp_path / "torture.yaml"
     suite.write_text(SUITE)
-    told = torture(suite, tmp_path / "results", kills=15, group=2)
+    told = torture(suite, tmp_path / "results", kills=OF_GROUPS, group=2)
     verified = gan_bench("verify", tmp_path / "results")
     assert verified.returncode == 0, verified.stdout
     assert list(tmp_path.glob("results/torture/*--*/**/.*")) == []

@@ -283,6 +283,7 @@ def test_the_command_says_what_is_open_and_ends_with_the_answer(real):
     assert stored == {"digits": {"seeds": [0, 1, 2, 3, 4, 5], "looks": [3, 4, 6], "margin": 0.1}}
 
 
+@pytest.mark.slow
 def test_killed_at_any_look_it_goes_on_there(real):
     """SIGKILL as soon as a trial of the second look has begun."""
     (real / "real.yaml").write_text(REAL.replace("[3, 4, 6]", "[3, 12]"))
@@ -340,6 +341,7 @@ def test_a_bad_trial_ends_it_where_that_is_asked_for(real):
     assert seeds <= {0, 1, 2}, "no further look"
 
 
+@pytest.mark.slow
 def test_two_processes_that_join_end_with_one_study(real):
     command = [sys.executable, "-m", "gan_bench", "run", "real.yaml", "--until", "decided", "--join", *OPTIONS]
     both = [subprocess.Popen(command, cwd=real, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]

@@ -8,7 +8,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+SLOW = bool(os.environ.get("GAN_BENCH_SLOW"))
+"""Tests that take long run, and others with all that they can try."""
 REHEARSED = bool(os.environ.get("GAN_BENCH_REHEARSE"))
 """Tests of CUDA run on the CPU, with captures and kernels that it can do."""
 
@@ -48,11 +53,17 @@ def cuda() -> bool:
     return torch.cuda.is_available() or REHEARSED
 
 
+def slow(*values: object) -> list[Any]:
+    """Return values of a parameter that are tried where tests may take long."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
 NEEDS = {
     "browser": Need("the page in a browser", "no Chromium is installed", chromium),
     "postgres": Need("the mirror on PostgreSQL", "PostgreSQL is not installed", lambda: postgres_program("initdb")),
     "latex": Need("LaTeX tables", "pdflatex is not installed", lambda: shutil.which("pdflatex")),
     "ray": Need("Ray clusters", "Ray is not installed", lambda: importlib.util.find_spec("ray")),
+    "slow": Need("what takes long", "`make test-all` runs it", lambda: SLOW, in_ci=False),
     "cuda": Need("CUDA", "this machine has no CUDA device", cuda, in_ci=False),
 }
 """Needs by the name of their marker."""

@@ -347,6 +347,7 @@ def test_other_tildes_stay(text):
     assert at_home(text) == text
 
 
+@pytest.mark.slow
 def test_a_longer_training_says_that_a_shorter_one_is_not_continued(tmp_path, capsys):
     def run(epochs, seeds=(0, 1)):
         gb.run("digits", results=tmp_path / "r", only="mlp", seeds=list(seeds), epochs=epochs, samples=64,
