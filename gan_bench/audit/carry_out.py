@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from gan_bench.audit import again
+from gan_bench.audit import again, whole
 from gan_bench.audit.plan import AuditOptions, AuditPlan, Check, finding_of
 from gan_bench.audit.rerun import use_threads_of
 from gan_bench.core.errors import UserError, brief, is_stop
@@ -92,11 +92,11 @@ def _ask(check: Check, context: RunContext, options: AuditOptions) -> again.Judg
     with tempfile.TemporaryDirectory(prefix="gan-bench-audit-") as folder:
 
         def train(seed: int) -> StoredTrial:
-            return again.train_whole(stored, seed, context, Path(folder))
+            return whole.train_whole(stored, seed, context, Path(folder))
 
         if check.level == "repeated":
-            return again.repeated(stored, train(stored.trial["config"]["seed"]), check.published, context)
+            return whole.repeated(stored, train(stored.trial["config"]["seed"]), check.published, context)
         trained = list(map(train, check.seeds))
-    scores = [score for score in map(again.final_score, trained) if score is not None]
+    scores = [score for score in map(whole.final_score, trained) if score is not None]
     ends = [str(each.record["status"]) for each in trained if each.record and each.record["status"] != "done"]
-    return again.drawn(scores, check.final, "" if check.lost else ", ".join(ends))
+    return whole.drawn(scores, check.final, "" if check.lost else ", ".join(ends))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from gan_bench.audit import again, standards
+from gan_bench.audit import again, standards, whole
 from gan_bench.audit.rerun import missing_part
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import Trial, TrialConfig, setting_key
@@ -102,7 +102,7 @@ class Check:
     name: str
     seconds: float
     seeds: tuple[int, ...] = ()
-    published: again.Published = field(default_factory=dict)
+    published: whole.Published = field(default_factory=dict)
     lost: bool = False
     cannot: str = ""
 
@@ -209,14 +209,14 @@ class _Setting:
         """Return the primary scores of its seeds, by epoch."""
         found: dict[int, list[float]] = {}
         for stored in self.trials:
-            for epoch, value in again.primary_scores(stored).items():
+            for epoch, value in whole.primary_scores(stored).items():
                 found.setdefault(epoch, []).append(value)
         return found
 
     @property
     def lost(self) -> bool:
         """Whether a seed has no final score."""
-        return any(again.final_score(stored) is None for stored in self.trials)
+        return any(whole.final_score(stored) is None for stored in self.trials)
 
 
 def _settings(trained: Mapping[Path, list[StoredTrial]]) -> list[_Setting]:
@@ -244,11 +244,11 @@ def _laid_out(options: AuditOptions, trained: Mapping[Path, list[StoredTrial]]) 
         yield from (costs.check("rescored", *each) for each in everything if again.has_weights(each[1]))
     if "begun" in options.asked:
         yield from (costs.check("begun", *each) for each in others)
-    for further, whole in zip_longest(first.values(), everything):
+    for further, of_one in zip_longest(first.values(), everything):
         if "drawn again" in options.asked and further:
             yield costs.drawn(*further)
-        if "repeated" in options.asked and whole:
-            yield replace(costs.check("repeated", *whole), published=whole[0].scores)
+        if "repeated" in options.asked and of_one:
+            yield replace(costs.check("repeated", *of_one), published=of_one[0].scores)
 
 
 def _bought(checks: Iterable[Check], budget: float | None) -> tuple[list[Check], list[Check]]:
@@ -295,16 +295,16 @@ class _Costs:
 
     def drawn(self, setting: _Setting, stored: StoredTrial) -> Check:
         """Return the check of a setting by further seeds."""
-        whole, options = self.check("repeated", setting, stored), self._options
+        one, options = self.check("repeated", setting, stored), self._options
         taken = {trial.trial["config"]["seed"] for trial in setting.trials}
         drawn = (int(_rank(options.nonce, setting.key, str(index))[:16], 16) % SEEDS for index in count())
         seeds = tuple(islice((seed for seed in drawn if seed not in taken), options.further))
         name = f"{printable(stored.trial['setting'])}, seed {', '.join(map(str, seeds))}"
-        check = replace(whole, level="drawn again", seeds=seeds, published=setting.scores, lost=setting.lost, name=name)
+        check = replace(one, level="drawn again", seeds=seeds, published=setting.scores, lost=setting.lost, name=name)
         if len(check.final) < standards.FEW:
             why = f"fewer than {standards.FEW} seeds of the setting were published"
             return replace(check, seconds=0.0, cannot=check.cannot or why)
-        return replace(check, seconds=whole.seconds * len(seeds))
+        return replace(check, seconds=one.seconds * len(seeds))
 
     def _rounds_alike(self, stored: StoredTrial) -> bool:
         """True if a record names a machine and a version as they are here; they may round otherwise all the same."""

@@ -14,7 +14,7 @@ from support.runs import context
 from support.studies import with_lr, write
 from support.trials import digits_trial
 
-from gan_bench.audit import again, standards
+from gan_bench.audit import standards, whole
 from gan_bench.audit.plan import Check, _bought
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records.audits import read_audits, record_digest, standing, write_audit
@@ -114,7 +114,7 @@ class TestFurtherSeeds:
     @pytest.mark.parametrize("count", [1, 4])
     def test_honest_ones_lie_outside_as_often_as_is_said(self, count):
         draws = np.exp(np.random.default_rng(1).normal(3, 0.2, (4_000, 5 + count)))
-        outside = [again.drawn(each[5:].tolist(), each[:5].tolist())[0] == "doubtful" for each in draws]
+        outside = [whole.drawn(each[5:].tolist(), each[:5].tolist())[0] == "doubtful" for each in draws]
         assert np.mean(outside) == pytest.approx(standards.FURTHER_LEVEL, abs=0.012)
 
     def test_lucky_seeds_are_found_by_more_of_them(self):
@@ -123,7 +123,7 @@ class TestFurtherSeeds:
         found = {
             count: np.mean(
                 [
-                    again.drawn(b[:count].tolist(), a.tolist())[0] == "doubtful"
+                    whole.drawn(b[:count].tolist(), a.tolist())[0] == "doubtful"
                     for a, b in zip(lucky, further, strict=True)
                 ]
             )
@@ -133,13 +133,13 @@ class TestFurtherSeeds:
         assert found[5] > 0.9
 
     def test_seeds_that_are_lost_are_doubtful_only_where_no_published_one_is(self):
-        assert again.drawn([20.0], self.VALUES, "diverged")[0] == "doubtful"
-        assert again.drawn([20.0], self.VALUES)[0] == "holds"
-        assert again.drawn([], self.VALUES)[0] == "not audited"
+        assert whole.drawn([20.0], self.VALUES, "diverged")[0] == "doubtful"
+        assert whole.drawn([20.0], self.VALUES)[0] == "holds"
+        assert whole.drawn([], self.VALUES)[0] == "not audited"
 
     def test_two_seeds_say_nothing(self):
         assert standards.further(self.VALUES[:2]) is None
-        assert again.drawn([20.0], self.VALUES[:2])[0] == "not audited"
+        assert whole.drawn([20.0], self.VALUES[:2])[0] == "not audited"
 
     def test_a_repetition_may_lie_as_far_as_two_seeds(self):
         found = standards.repetition(20.0, self.VALUES)
@@ -191,7 +191,7 @@ class TestRepeated:
 
     def judge(self, pair, published=(40.0, 41.0, 39.0)):
         seeds = {1: [90.0, 91.0, 89.0], 2: published}
-        return again.repeated(read_trial(pair[0].path), read_trial(pair[1].path), seeds, context())
+        return whole.repeated(read_trial(pair[0].path), read_trial(pair[1].path), seeds, context())
 
     def alter(self, directory, line, **values):
         text = [json.loads(each) for each in directory.history.read_text().splitlines()]
@@ -275,7 +275,7 @@ class TestRepeated:
         changed = {**last, "scores": [{**last["scores"][0], "value": 20.0}]}
         far = replace(far, evaluations=[*far.evaluations, changed])
         assert (
-            again.repeated(far, read_trial(pair[1].path), {1: [90.0, 91.0, 89.0], 2: [40.0, 40.1, 39.9]}, context())[0]
+            whole.repeated(far, read_trial(pair[1].path), {1: [90.0, 91.0, 89.0], 2: [40.0, 40.1, 39.9]}, context())[0]
             == "contradicted"
         )
 
