@@ -15,7 +15,6 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from gan_bench.config.design import FEWEST
-from gan_bench.config.trial import Precision
 from gan_bench.core.errors import UserError
 from gan_bench.core.fields import fits
 from gan_bench.core.text import at_home, seconds_of
@@ -139,11 +138,13 @@ class RunOptions:
         ),
     ] = field(default_factory=dict)
     precision: Annotated[
-        Precision,
+        Literal["auto", "default", "tf32", "bf16"],
         Option(
-            "Of a GPU's products; tf32 and bf16 are faster, and trials of their own.", same_trials=True, panel=_WHAT
+            "Number format in which a GPU multiplies; auto is the suite's. Such trials are kept as SUITE+set.",
+            same_trials=True,
+            panel=_WHAT,
         ),
-    ] = "default"
+    ] = "auto"
     extractors: Annotated[
         Sequence[str],
         Option(
@@ -221,7 +222,7 @@ class RunOptions:
             raise UserError("--fresh and --until decided do not go together; choose another folder with --results")
         if self.until != "decided" and (self.budget, self.max_seeds) != (None, None):
             raise UserError("--budget and --max-seeds need --until decided")
-        if "precision" in self.changes and self.precision != "default":
+        if "precision" in self.changes and self.precision != "auto":
             raise UserError("--precision and --set precision do not go together: they set the same value")
         object.__setattr__(self, "extractors", tuple(self.extractors))
         object.__setattr__(self, "changes", dict(self.changes))
@@ -253,7 +254,7 @@ class RunOptions:
 
     @property
     def _precision(self) -> Mapping[str, str]:
-        return {} if self.precision == "default" else {"precision": self.precision}
+        return {} if self.precision == "auto" else {"precision": self.precision}
 
     @cached_property
     def policy(self) -> Policy:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from gan_bench.audit.standards import lone_way
 from gan_bench.config.data_root import DataRoot
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
@@ -74,7 +75,7 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     context = RunContext(data, device, lambda: False, before["engine"])
     now = describe_environment(device, before["engine"], context.identity(config))
     logged = next((line for line in stored.history if line["step"] <= RERUN_STEPS), stored.history[0])
-    engine = context.engine(config, (stored.record or NO_RECORD).get("way"))
+    engine = context.engine(config, lone_way(stored.record or NO_RECORD))
     seen = finite(run_alone(steps_until(engine, logged["step"])).last)
     line: Statistics = logged["last"] if logged["kind"] == "epoch" else logged
     wanted = {name: line[name] for name in STATISTICS}

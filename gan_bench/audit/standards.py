@@ -17,7 +17,8 @@ from scipy import special
 
 from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with
 from gan_bench.records.record import Score
-from gan_bench.records.schema import STATISTICS, EnvironmentFile, ScoreLine, Statistics
+from gan_bench.records.schema import STATISTICS, EnvironmentFile, RecordFile, ScoreLine, Statistics
+from gan_bench.training.group.ways import ALONE
 
 Noise = Literal["same", "other"]
 """Whether the audited machine and the auditor's draw the same random numbers, as those of one kind of device do."""
@@ -55,6 +56,12 @@ FEW = 3
 def noise_between(before: EnvironmentFile, device_type: str) -> Noise:
     """Return whether a machine draws the noise of a record's: CPUs draw one, GPUs another."""
     return "same" if str(before.get("device", "cpu")).partition(":")[0] == device_type else "other"
+
+
+def lone_way(record: RecordFile) -> str:
+    """Return the way in which a trial that trains alone takes the steps of a record; earlier versions knew but one."""
+    way = record.get("way", ALONE)
+    return way if way.startswith(ALONE) else ALONE
 
 
 def apart(before: Statistics, now: Statistics) -> float:

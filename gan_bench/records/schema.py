@@ -297,7 +297,7 @@ class RecordFile(TypedDict):
     captured: NotRequired[Annotated[bool, doc("whether steps were replayed from a CUDA graph [timing]")]]
     way: NotRequired[
         Annotated[
-            str, doc("how the last steps were taken, where there are several ways: `stacked`, `kernels`, … [timing]")
+            str, doc("how the last steps were taken, in a group or on a GPU: `stacked`, `kernels`, `alone`, … [timing]")
         ]
     ]
     files: NotRequired[

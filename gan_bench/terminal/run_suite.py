@@ -256,7 +256,8 @@ def _announce_time(prepared: Preparation, options: RunOptions, console: PlainCon
 _LIMITS: Mapping[GroupLimit, str] = {
     "trials": "all of a kind",
     "rate": "larger groups are no faster",
-    "memory": "more do not fit",
+    "failed": "more failed when they were tried",
+    "tried": "more were not tried",
     "asked": "as asked for",
 }
 

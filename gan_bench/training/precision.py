@@ -1,8 +1,8 @@
 """The precision in which a GPU multiplies, as a choice.
 
 ``default`` is what an article's loop gets from PyTorch: TensorFloat-32 in convolutions, float32 in matrix products.
-``tf32`` takes TensorFloat-32 in both. ``bf16`` rounds the factors of both to bfloat16, as ``torch.autocast`` does;
-weights, their gradients, batch-norm's statistics, losses and Adam stay float32.
+``tf32`` takes TensorFloat-32 in both. ``bf16`` computes both in bfloat16, as ``torch.autocast`` does, so what passes
+from layer to layer is rounded too; weights, their gradients, batch-norm's statistics, losses and Adam stay float32.
 """
 
 from __future__ import annotations

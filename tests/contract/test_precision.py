@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 from support.commands import gan_bench
 from support.engines import engines, fake_capture, members, off, train, train_together
-from support.trials import config_of
+from support.studies import stored, table
+from support.trials import config_of, digits_trial
 
+from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.suite import make_plan
 from gan_bench.core.errors import UserError
 from gan_bench.execution.trial.environment import describe_environment
 from gan_bench.execution.workers.scheduler import shape_key
+from gan_bench.report.build import ReportTables
+from gan_bench.report.findings.factors import FACTORS
+from gan_bench.report.study.frame import build_frames
 from gan_bench.run_options import RunOptions
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
@@ -133,6 +142,7 @@ def test_precision_names_a_trial_unless_it_is_the_default():
 
 def test_a_run_is_asked_for_a_precision():
     options = RunOptions("quickstart", precision="bf16")
+    assert RunOptions("precision", precision="default").plan.changes == {"precision": "default"}  # in all its trials
     assert options.plan.changes == {"precision": "bf16"}
     assert "--precision bf16" in options.command()
     assert RunOptions("quickstart").plan.changes == {}
@@ -145,7 +155,7 @@ def test_a_run_is_asked_for_a_precision():
 def test_a_cpu_refuses_it(tmp_path, asked):
     done = gan_bench("run", "quickstart", *asked, "--device", "cpu", "--results", tmp_path)
     assert done.returncode == 2
-    assert "is a precision of GPUs, and this runs on cpu; leave the precision at its default" in done.stderr
+    assert "is a precision of GPUs, and this runs on cpu; use --precision default" in done.stderr
     assert not list(tmp_path.rglob("trial.json"))
 
 
@@ -156,3 +166,32 @@ def test_an_old_card_refuses_it(monkeypatch):
     assert why_not("default", CUDA) is None
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     assert why_not("tf32", CUDA) is None
+
+
+def test_what_suites_sweep_is_a_factor_of_their_reports():
+    """Or a report says nothing of what its suite asks."""
+    known = {name for fields in FACTORS.values() for name in fields}
+    for path in Path("benchmarks").glob("*.yaml"):
+        swept: dict[str, set[str]] = {}
+        for trial in make_plan(path, PlanOptions()).trials:
+            for name, value in trial.config.to_json().items():
+                swept.setdefault(name, set()).add(f"{trial.config.recipe} {value}")
+        recipes = {trial.config.recipe for trial in make_plan(path, PlanOptions()).trials}
+        of_settings = {
+            name
+            for name, values in swept.items()
+            if any(sum(value.startswith(f"{recipe} ") for value in values) > 1 for recipe in recipes)
+        }
+        assert of_settings - known <= {"seed", "epochs", "evaluation", "ema_decay", "momentum", "lr_g", "lr_d"}, path
+
+
+def test_a_report_compares_number_formats():
+    items = []
+    for each, worse in (("default", 0.0), ("bf16", 30.0)):
+        for seed in range(5):
+            trial = digits_trial(seed, precision=each)
+            items.append(stored(replace(trial, setting=f"mlp,precision={each}"), fid=20 + seed + worse))
+    ((_, tables, _),) = ReportTables.of(build_frames(items)).studies
+    (row,) = table(tables, "factor-number-format").rows.to_dict("records")
+    assert {row["first_level"], row["second_level"]} == {"default", "bf16"}
+    assert row["verdict"] == "default"

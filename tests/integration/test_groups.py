@@ -15,11 +15,14 @@ from support.runs import CPU, context, stop_after
 from support.trials import digits_trial
 
 from gan_bench.audit.rerun import rerun
+from gan_bench.audit.standards import lone_way
 from gan_bench.config.data_root import DataRoot
 from gan_bench.execution.preflight.estimate import estimate
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.log import Meter
+from gan_bench.execution.workers import executors
 from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.execution.workers.scheduler import group_trials, schedule
@@ -33,7 +36,7 @@ from gan_bench.terminal.display import ProgressDisplay
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group import group as groups
 from gan_bench.training.group.group import CapturedEngine, Group
-from gan_bench.training.group.ways import ALONE, LAST, STACKED
+from gan_bench.training.group.ways import ALONE, BRANCHES, LAST, STACKED
 from gan_bench.training.state import TrainState
 
 
@@ -178,6 +181,39 @@ def test_a_trial_that_is_resumed_keeps_the_way_it_began_with(tmp_path, monkeypat
     assert read_trial(RecordDirectory.of(tmp_path, trial).path).record["way"] == began
 
 
+def test_a_group_that_is_resumed_keeps_its_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(groups, "ways", lambda members, device: [STACKED, BRANCHES] if members[1:] else [ALONE])
+    for stop, fastest in ((stop_after(40), BRANCHES), (lambda: False, STACKED)):
+        monkeypatch.setattr(groups, "_CHOSEN", {})  # as in another process
+        monkeypatch.setattr(Group, "seconds_per_step", lambda self, best=fastest: 0.1 if self.way == best else 1.0)
+        records = run(tmp_path, trials(epochs=4)[:2], 2, context(stop))
+    assert {(record.status, record.group, record.way) for record in records.values()} == {(Status.DONE, 2, BRANCHES)}
+
+
+def test_steps_that_are_taken_alone_on_a_cpu_have_no_way(tmp_path):
+    run(tmp_path, trials()[:2], 2, context(stop_after(5)))
+    records = run(tmp_path, trials()[:2], 1)
+    assert {(record.status, record.way) for record in records.values()} == {(Status.DONE, None)}
+
+
+@pytest.mark.parametrize(
+    ("record", "way"),
+    [
+        ({}, ALONE),  # of an earlier version
+        ({"way": ALONE + LAST}, ALONE + LAST),
+        ({"way": "kernels"}, ALONE),  # of a group: its steps are taken alone in an audit
+    ],
+)
+def test_an_audit_takes_the_steps_of_a_record_as_it_was_made(record, way):
+    assert lone_way(record) == way
+
+
+def test_a_checkpoint_of_an_earlier_version_goes_on_as_it_began():
+    meter = Meter(CPU, None)
+    meter.load_state_dict({"train_seconds": 1.0, "evaluate_seconds": 0.0, "energy_joules": None})
+    assert meter.way == ALONE
+
+
 def test_the_reference_engine_trains_alone(tmp_path):
     records = run(tmp_path, trials(), there=replace(context(), engine_choice="reference"))
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 1)}
@@ -233,7 +269,21 @@ class Ends(NullListener):
         self.sizes.append(trial.config.batch_size)
 
 
-def test_the_shortest_group_goes_first_and_the_longest_where_others_wait(tmp_path):
+class InThisProcess:
+    """Stands for a worker of a GPU, and runs its jobs here."""
+
+    def __init__(self, threads, listener, listening):
+        self.listener = listener
+
+    def run(self, job, stop):
+        done = run_inline(job.results, job.trials, context(), self.listener, sizes=lambda _: len(job.trials))
+        return {trial.id: done.records[trial.id] for trial in job.trials}
+
+    def dismiss(self):
+        pass
+
+
+def test_the_shortest_group_goes_first_and_the_longest_where_others_wait(tmp_path, monkeypatch):
     """On one device most have ended whenever somebody looks; of several none is waited for in the end."""
     which = [*trials(epochs=4), *trials(epochs=2)]
     which = [replace(t, config=replace(t.config, batch_size=32 + 32 * (t.config.epochs == 4))) for t in which]
@@ -244,8 +294,10 @@ def test_the_shortest_group_goes_first_and_the_longest_where_others_wait(tmp_pat
     seen = Ends()
     run_inline(tmp_path / "one", which, context(), seen, sizes=lambda _: 4, seconds=seconds)
     assert seen.sizes == [32] * 4 + [64] * 4
-    seen, one = Ends(), WorkerPoolConfig(devices=("cpu",), threads=1)
-    run_processes(tmp_path / "pool", which[::-1], context(), seen, Policy(), one, lambda _: 4, seconds)
+    seen = Ends()
+    monkeypatch.setattr(executors, "Worker", InThisProcess)
+    pool = WorkerPoolConfig(devices=("cuda:0",), threads=None)
+    run_processes(tmp_path / "pool", which[::-1], context(), seen, Policy(), pool, lambda _: 4, seconds)
     assert seen.sizes == [64] * 4 + [32] * 4
 
 

@@ -299,6 +299,8 @@ def own(command, names, beside=(), **changes):
         ("gan-bench run test --set lr=3e-4", ""),
         ("gan-bench run test --set lr=2e-4", "--set lr=2e-4"),
         ("gan-bench run test --set batch_size=x", ""),
+        ("gan-bench run test --precision bf16", ""),
+        ("gan-bench run test --precision default", "--precision default"),
     ],
 )
 def test_a_proposal_is_made_of_the_study_s_own_trials(command, own_options):
@@ -326,6 +328,15 @@ def test_trials_of_other_datasets_are_left_out_by_a_glob(names, beside, only):
     if only is not None:
         assert all(matches(f"{name},seed=0", only) for name in names)
         assert not any(matches(f"{name},seed=0", only) for name in beside)
+
+
+@pytest.mark.parametrize("options", ["--set precision=bf16", "--precision bf16"])
+def test_what_one_command_set_can_be_proposed_again(options):
+    made = stored(digits_trial(0, suite="test+set", precision="bf16"), fid=1.0)
+    for command, wanted in ((f"gan-bench run test {options}", options), ("gan-bench run test --set lr=1e-9", None)):
+        (study,) = studies(build_frames([made]), commands={"test+set": command})
+        found = own_command(study)
+        assert found == wanted or (wanted and f" {wanted} " in found)
 
 
 def test_records_without_a_command_have_none():

@@ -240,8 +240,10 @@ def test_no_other_size_ends_much_sooner(gains, count, workers, other):
     [
         ({4: 0.4, 6: 0.3}, None, 6, "trials"),
         ({4: 0.4, 6: 0.9}, None, 3, "rate"),
-        ({4: 0.4, 6: None}, None, 3, "memory"),
-        ({4: 0.9}, 4, 3, "asked"),
+        ({4: 0.4, 6: None}, None, 3, "failed"),
+        ({3: 0.4}, None, 3, "tried"),
+        ({4: 0.9}, 4, 4, "asked"),
+        ({6: 0.9}, 64, 6, "trials"),
     ],
 )
 def test_an_estimate_says_what_limits_groups(monkeypatch, seconds, asked, size, limit):
@@ -252,7 +254,7 @@ def test_an_estimate_says_what_limits_groups(monkeypatch, seconds, asked, size, 
     monkeypatch.setattr(module, "_seconds_per_group_step", lambda config, context, size: seconds[size])
     found = estimate(trials, context(), group=asked)
     (kind,) = found.groups
-    assert (found.groups[kind], found.limits[kind]) == (size if asked is None else asked, limit)
+    assert (found.groups[kind], found.limits[kind]) == (size, limit)
     config = trials[0].config
     steps = found.step_seconds[kind] * steps_per_epoch(config, len(context().training_images(config)))
     assert found.seconds == pytest.approx(steps * sum(trial.config.epochs for trial in trials), rel=0.1)

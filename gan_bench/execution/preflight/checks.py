@@ -82,7 +82,7 @@ def _check_objective(config: TrialConfig, context: RunContext) -> None:
     if why and context.engine_choice == "fast":
         raise UserError(f"{config.recipe}: the fast engine has no {why}; use --engine auto")
     if why := why_not(config.precision, context.device):
-        raise UserError(f"{config.recipe}: {why}; leave the precision at its default")
+        raise UserError(f"{config.recipe}: {why}; use --precision default")
 
 
 def _try_loss(config: TrialConfig) -> None:

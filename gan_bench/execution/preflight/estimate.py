@@ -35,8 +35,9 @@ GROUPS = (4, 16, 64)
 """Sizes of groups that are tried on a GPU."""
 WORTH = 0.97
 """Share of the time until all trials of a kind have ended that one group less may take, to be worth the memory."""
-GroupLimit = Literal["trials", "rate", "memory", "asked"]
-"""Why no more trials train together: there are no more, more end later, more do not fit, or so many were asked for."""
+GroupLimit = Literal["trials", "rate", "failed", "tried", "asked"]
+"""Why no more trials train together: there are no more, more would end later, more failed when they were tried, no more
+were tried, or so many were asked for."""
 GROUP_STEPS = 20
 LONG = 0.5
 """Seconds of a step from which it is not measured again with one thread."""
@@ -181,19 +182,19 @@ def _paces(trials: list[Trial], context: RunContext, group: int | None, workers:
         tell(f"measuring how fast {config.recipe} trains and is scored here", 0.0)
         step = _unless_too_large(lambda c=config: _seconds_per_step(c, context)) or 0.0  # type: ignore[misc]
         image = _unless_too_large(lambda c=config: _seconds_per_image(c, context)) or 0.0  # type: ignore[misc]
-        measured, full = {1: step}, False
+        measured, failed = {1: step}, False
         for size in _sizes(-(-counts[key] // workers), context, group):
             seconds = _seconds_per_group_step(config, context, size)
-            if full := seconds is None:
+            if failed := seconds is None:
                 break
             measured[size] = seconds
             if group is None and seconds > min(measured.values()):
                 break  # from there on groups are slower
-        paces[key] = _pace(measured, image, counts[key], workers, asked=group is not None, full=full)
+        paces[key] = _pace(measured, image, counts[key], workers, asked=group is not None, failed=failed)
     return paces
 
 
-def _pace(measured: Mapping[int, float], image: float, count: int, workers: int, *, asked: bool, full: bool) -> _Pace:
+def _pace(measured: Mapping[int, float], image: float, count: int, workers: int, *, asked: bool, failed: bool) -> _Pace:
     """Return the pace of trials of one kind in groups of the best size.
 
     Args:
@@ -202,13 +203,15 @@ def _pace(measured: Mapping[int, float], image: float, count: int, workers: int,
         count: How many there are.
         workers: Processes that share them.
         asked: Whether the size was asked for, not measured.
-        full: Whether a larger group was tried that cannot be.
+        failed: Whether a larger group was tried in vain.
     """
     most = max(measured)
     size = most if asked else group_size(measured, count, workers)
-    limit: GroupLimit = "asked" if asked else "memory" if full else "rate"
-    if not asked and size >= -(-count // workers):
-        limit = "trials"
+    each = -(-count // workers)
+    one_less = -(-each // max(-(-each // size) - 1, 1))  # the size that a process would need for one group less
+    limit: GroupLimit = "trials" if size >= each else "asked" if asked else "failed" if failed else "tried"
+    if limit in ("failed", "tried") and (one_less <= most or measured[most] > min(measured.values())):
+        limit = "rate"
     return _Pace(_interpolated(measured, size) / size, image, size, limit)
 
 

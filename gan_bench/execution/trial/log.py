@@ -15,6 +15,7 @@ from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Score
 from gan_bench.training.engine import Engine, Snapshot
+from gan_bench.training.group.ways import ALONE
 
 
 class TrialLog:
@@ -140,4 +141,4 @@ class Meter:
         self.train_seconds = self._metered = state["train_seconds"]
         self.evaluate_seconds, self.energy_joules = state["evaluate_seconds"], state["energy_joules"]
         self.group, self.captured = state.get("group", 1), state.get("captured", False)
-        self.way = state.get("way")
+        self.way = state.get("way", ALONE if self.group == 1 else None)

@@ -45,7 +45,7 @@ def run_inline(
     def carry_out(left: list[Trial], into: Results) -> None:
         groups = group_trials(left, sizes)
         if any(len(group) > 1 for group in groups):
-            groups.sort(key=lambda group: sum(map(seconds, group)))
+            groups = _by_length(groups, seconds)[::-1]
         for group in _left_of(groups, meanwhile, into):
             if context.stop() or into.enough(policy):
                 return
@@ -54,6 +54,10 @@ def run_inline(
                 into.note(trial, claim)
 
     return until_nothing_moves(results, listed, policy, context.stop, carry_out)
+
+
+def _by_length(groups: list[list[Trial]], seconds: Callable[[Trial], float]) -> list[list[Trial]]:
+    return sorted(groups, key=lambda group: sum(map(seconds, group)), reverse=True)
 
 
 def _left_of(groups: Iterable[list[Trial]], meanwhile: FinishedElsewhere, into: Results) -> Iterator[list[Trial]]:
@@ -86,7 +90,8 @@ def run_processes(
         policy: What becomes of trials that ended before or end badly.
         pool: The workers.
         sizes: Says how many trials like this one train together at most, in one process.
-        seconds: Says what a trial is expected to take. The longest goes first, so that none is waited for in the end.
+        seconds: Says what a trial is expected to take. On GPUs the longest goes first, so that none is waited for in
+            the end.
     """
     listening = threading.Lock()
     workers = [(device, Worker(pool.threads, listener, listening)) for device in pool.devices]
@@ -94,8 +99,8 @@ def run_processes(
     meanwhile = FinishedElsewhere(results, listed, policy)
 
     def carry_out(left: list[Trial], into: Results) -> None:
-        groups = sorted(group_trials(left, sizes), key=lambda group: -sum(map(seconds, group)))
-        jobs = _left_of(groups, meanwhile, into)
+        groups = group_trials(left, sizes)
+        jobs = _left_of(_by_length(groups, seconds) if pool.devices[0] != "cpu" else groups, meanwhile, into)
         failed = threading.Event()
 
         def stop() -> bool:

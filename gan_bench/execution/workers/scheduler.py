@@ -38,7 +38,7 @@ from gan_bench.core.errors import brief, is_out_of_memory, is_stop
 from gan_bench.execution.trial.events import Run, StepRequest, StepResult
 from gan_bench.training.engine import Engine, Snapshot
 from gan_bench.training.fast.engine import FastEngine
-from gan_bench.training.group.group import Group, can_group, wait
+from gan_bench.training.group.group import CapturedEngine, Group, can_group, kept_way, wait
 
 T = TypeVar("T")
 
@@ -186,7 +186,9 @@ class _Stepper:
         self._cuda = device.type == "cuda"
         wait(device)  # the run reads the statistics next; here the wait counts as training
         seconds = (time.perf_counter() - started) / len(engines)
-        return StepResult(seconds, size, took.captured, took.way) if took else StepResult(seconds)
+        if took is None:
+            return StepResult(seconds)
+        return StepResult(seconds, size, took.captured, took.way if isinstance(took, Group | CapturedEngine) else None)
 
     def _group_of(self, engines: Sequence[Engine]) -> Group | None:
         """Return the group of engines, or None when it cannot be formed; then fewer take part from now on."""
@@ -195,8 +197,10 @@ class _Stepper:
             return self._group
         self.leave()  # before more memory is taken
         try:
-            group = Group(members, members[0].capture)
+            group = Group(members, members[0].capture, kept_way(members))
             group.prepare()
+            for member in members:
+                member.way = group.way  # which a smaller group keeps, here and in a process that resumes it
         except Exception as error:  # CUDA raises many kinds
             self.most = len(members) // 2 if is_out_of_memory(error) else 1
             text = f"{len(members)} trials do not train together ({brief(error)})"

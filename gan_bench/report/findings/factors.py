@@ -33,6 +33,7 @@ FACTORS: Mapping[str, tuple[str, ...]] = {
     "gradient penalty": ("gradient_penalty",),
     "R1": ("r1_gamma",),
     "spectral norm": ("spectral_norm",),
+    "number format": ("precision",),
     "learning rates G and D": ("lr_g", "lr_d"),
 }
 """Factors by name, with the config fields whose common value is the level."""

@@ -89,6 +89,7 @@ _OF_PLAN = {
     "--train-limit": lambda config, value: (config["train_limit"] or 0) <= int(value),
     "--samples": lambda config, value: config["evaluation"]["samples"] == int(value),
     "--extractor": lambda config, value: value in config["evaluation"]["extractors"],
+    "--precision": lambda config, value: config["precision"] == value,
     "--set": lambda config, value: _is_set(config, value),  # noqa: PLW0108 - defined below
 }
 """Options that change trials, with what says whether a trial has their value."""
@@ -126,7 +127,7 @@ def own_command(study: Study) -> str | None:
         kept += ["--only", only]
     elif study.beside and (pattern := _pattern(names, study.beside)):
         kept += ["--only", pattern]
-    if study.suite.endswith(SET_MARK) and "--set" not in kept:
+    if study.suite.endswith(SET_MARK) and not {"--set", "--precision"} & set(kept):
         return None  # it was made by several commands, with other values each
     return shlex.join(kept)
 

@@ -104,7 +104,7 @@ def check_columns(tables: Sequence[Table], columns: Sequence[str]) -> None:
     Raises:
         UserError: There is no such column.
     """
-    known = dict.fromkeys(c.key.removeprefix("value_") for table in tables if table.ranking for c in table.columns)
+    known = dict.fromkeys(name for table in tables if table.ranking for name in _names(table))
     for name in columns:
         if name not in known:
             raise UserError(f'--columns: no column "{name}"; there are {", ".join(known)}')
@@ -114,8 +114,15 @@ def _chosen(table: Table, columns: Sequence[str] | None) -> list[Column]:
     if columns is None:
         some = [table.columns[i] for i in filled(table, cells(table))]
         return [column for column in some if not table.ranking or not (column.key in _LEFT_OUT or _is_aside(column))]
-    by_key = {column.key.removeprefix("value_"): column for column in table.columns}
+    by_key = _names(table)
     return [by_key[name] for name in columns if name in by_key]
+
+
+def _names(table: Table) -> dict[str, Column]:
+    """Return what columns are asked for by: a setting's value by its field, but where a measure is called so."""
+    keys = {column.key for column in table.columns}
+    short = {column.key: column.key.removeprefix("value_") for column in table.columns}
+    return {column.key if short[column.key] in keys else short[column.key]: column for column in table.columns}
 
 
 def _is_aside(column: Column) -> bool:

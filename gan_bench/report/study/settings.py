@@ -41,7 +41,7 @@ TITLES: Mapping[str, str] = {
     "r1_gamma": "R1",
     "spectral_norm": "spectral norm",
     "ema_decay": "EMA",
-    "precision": "precision",
+    "precision": "number format",
     "dataset_repeats": "passes",
     "train_limit": "images",
     "image_size": "size",

@@ -195,6 +195,7 @@ class Group:
         seconds: dict[str, float] = {}
         wanted = None
         for way in possible:
+            before = None
             try:
                 self._repeat = self._ready(way)
                 before = self._snapshot()
@@ -207,6 +208,8 @@ class Group:
                     raise RuntimeError(f"its step is off by {apart:.3g} learning rates")
                 seconds[way] = self.seconds_per_step()
             except Exception as error:  # compilers, drivers and cards raise many kinds
+                if before is not None:
+                    self._restore(before)
                 if way == possible[0]:
                     raise
                 if not is_out_of_memory(error):
@@ -333,8 +336,7 @@ class CapturedEngine(FastEngine):
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
         """Do at most this many steps, ending early at an epoch's end or when ``stop`` says so."""
         if self._group is None:
-            known = self.way in ways([self], self.images.device)  # one that was found in a group may not be
-            self._group = Group([self], self.capture, self.way if known else None)
+            self._group = Group([self], self.capture, kept_way([self]))
         self._group.advance(most, stop)
         self.way = self._group.way
 
@@ -352,6 +354,15 @@ def _setting(member: FastEngine) -> tuple[object, ...]:
 def can_group(engines: Sequence[object]) -> bool:
     """True if engines can step together."""
     return all(isinstance(e, FastEngine) and e.repeats and can_stack(e.state) for e in engines)
+
+
+def kept_way(members: Sequence[FastEngine]) -> str | None:
+    """Return the way that trials took their steps in before, where all had the same and still can take it; else None.
+
+    A trial that was in a group, and trains alone now, has other ways.
+    """
+    (way, *others) = {member.way for member in members}
+    return way if not others and way in ways(members, members[0].images.device) else None
 
 
 def wait(device: torch.device) -> None:
