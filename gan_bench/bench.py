@@ -387,7 +387,7 @@ def carry_out(
     group = expected.group
 
     def seconds(trial: Trial) -> float:
-        return expected.work[trial.id]
+        return expected.work.get(trial.id, 0.0)
 
     try:
         if prepared.cluster:

@@ -125,7 +125,7 @@ def test_the_record_holds_the_documented_keys_and_no_others(tmp_path):
 
     assert set(read("trial.json")) == set(schema.TrialFile.__annotations__)
     assert set(read("environment.json")) == set(schema.EnvironmentFile.__annotations__)
-    assert set(read("record.json")) == set(schema.RecordFile.__annotations__)
+    assert set(read("record.json")) == set(schema.RecordFile.__annotations__) - {"way"}  # alone on a CPU there is one
     for line in lines(HISTORY):
         assert set(line) == set((schema.StepLine if line["kind"] == "step" else schema.EpochLine).__annotations__)
     for line in lines(EVALUATIONS):
