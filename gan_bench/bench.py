@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -248,7 +248,7 @@ def _of_looks(plan: Plan, options: RunOptions, targets: Mapping[str, int]) -> Pl
 def _other_lengths(results: Path, plan: Plan, todo: list[Trial]) -> Iterator[str]:
     """Yield that shorter trials are finished, which people may expect to be continued."""
 
-    def key(config: Mapping[str, Any]) -> tuple[str, object]:
+    def key(config: Mapping[str, object]) -> tuple[str, object]:
         return setting_key(config, ("epochs", "evaluation", "profile")), config.get("seed")
 
     finished: dict[tuple[str, object], int] = {}

@@ -203,7 +203,7 @@ class Several(tuple[Any, ...]):
     __slots__ = ()
 
 
-def combinations_of(changes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def combinations_of(changes: Mapping[str, object]) -> Iterator[dict[str, Any]]:
     """Yield every combination of changes whose values are swept."""
     names = list(changes)
     for values in product(*(each if isinstance(each, Several) else (each,) for each in changes.values())):
@@ -290,7 +290,7 @@ BOTH = {"lr": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d"), "optimizer": ("
 """Shorthands that set a value of both networks."""
 
 
-def setting_name(recipe: str, values: Mapping[str, Any], config: TrialConfig, *, cut: bool) -> str:
+def setting_name(recipe: str, values: Mapping[str, object], config: TrialConfig, *, cut: bool) -> str:
     """Return the name of a setting.
 
     Args:

@@ -220,7 +220,7 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
             yield Trial(setting=name, config=config, provenance=marks, drawn=drawn)
 
 
-def _check_betas(values: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+def _check_betas(values: Mapping[str, object], changes: Mapping[str, object]) -> None:
     """Refuse betas for an optimizer that has none: trials would differ in nothing but their names.
 
     Raises:
@@ -300,7 +300,7 @@ def _expand(entry: TrialEntry, where: str) -> Iterator[dict[str, Any]]:
         yield _both({**fixed, **dict(zip(swept, values, strict=True)), **drawn})
 
 
-def _both(changes: Mapping[str, Any]) -> dict[str, Any]:
+def _both(changes: Mapping[str, object]) -> dict[str, Any]:
     return {field: value for name, value in changes.items() for field in BOTH.get(name, (name,))}
 
 

@@ -194,7 +194,7 @@ def read(source: SuiteSource) -> tuple[SuiteFile, YamlDocument]:
     return parse(path, text)
 
 
-def _read_mapping(source: Mapping[str, Any]) -> tuple[SuiteFile, YamlDocument]:
+def _read_mapping(source: Mapping[str, object]) -> tuple[SuiteFile, YamlDocument]:
     """Validate a suite that a program made; its relative paths start at the current folder.
 
     Raises:

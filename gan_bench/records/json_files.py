@@ -108,13 +108,13 @@ def finite(value: Any) -> Any:  # noqa: ANN401 - any JSON-able value
     return value
 
 
-def _digest(content: Mapping[str, Any]) -> str:
+def _digest(content: Mapping[str, object]) -> str:
     """Return the SHA-256 of a JSON object without its own digest."""
     rest = {key: value for key, value in content.items() if key != SEAL}
     return hashlib.sha256(canonical_json(rest).encode(errors="surrogatepass")).hexdigest()
 
 
-def write_object(path: Path, content: Mapping[str, Any]) -> None:
+def write_object(path: Path, content: Mapping[str, object]) -> None:
     """Write a JSON object atomically, with its digest.
 
     Raises:
@@ -123,7 +123,7 @@ def write_object(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, object_text(content))
 
 
-def object_text(content: Mapping[str, Any]) -> str:
+def object_text(content: Mapping[str, object]) -> str:
     """Return a JSON object as text, with its digest."""
     plain: dict[str, Any] = json.loads(json.dumps(finite(content), allow_nan=False))
     return json.dumps({**plain, SEAL: _digest(plain)}, indent=2) + "\n"

@@ -126,7 +126,7 @@ def _places(trials: Iterable[Mapping[str, Any]]) -> dict[Place, list[int]]:
 
 
 def _joined_designs(
-    earlier: schema.PlanFile, fresh: Sequence[Mapping[str, Any]], design: Design | None
+    earlier: schema.PlanFile, fresh: Sequence[Mapping[str, object]], design: Design | None
 ) -> dict[str, dict[str, schema.PlannedDesign]]:
     """Add the designs of new trials to those that were declared before.
 

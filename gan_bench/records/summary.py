@@ -10,7 +10,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, FiniteFloat
 from typing_extensions import TypedDict
@@ -88,7 +88,7 @@ def piece_of(epoch: int, epochs: int) -> int:
     return min(epochs, -(-epoch // width) * width)
 
 
-def setting_id(config: Mapping[str, Any]) -> str:
+def setting_id(config: Mapping[str, object]) -> str:
     """Name a setting in 16 hexadecimal digits: what the configs of its trials share, all but the seed."""
     return hashlib.sha256(setting_key(config).encode(errors="surrogatepass")).hexdigest()[:16]
 

@@ -93,7 +93,7 @@ def write_trial(directory: RecordDirectory, trial: Trial) -> None:
     write_object(directory.trial, description)
 
 
-def begin(directory: RecordDirectory, trial: Trial, environment: Mapping[str, Any]) -> None:
+def begin(directory: RecordDirectory, trial: Trial, environment: Mapping[str, object]) -> None:
     """Write what is known before training, and take back an earlier end; an environment that is there stays."""
     directory.samples.mkdir(parents=True, exist_ok=True)
     _remove_temporary_files(directory)
@@ -111,7 +111,7 @@ def note_change(directory: RecordDirectory, environment: Mapping[str, Any], chan
     write_object(directory.environment, {**environment, "changes": listed})
 
 
-def append(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+def append(path: Path, lines: Iterable[Mapping[str, object]]) -> None:
     """Append lines to the history or the evaluations, in one write."""
     text = "".join(json.dumps(finite(line), separators=(",", ":"), allow_nan=False) + "\n" for line in lines)
     if text:

@@ -81,7 +81,7 @@ _NAMED = ("lr=", "lr_g=", "lr_d=", "betas=", "betas_g=", "betas_d=", "dataset=")
 """Changes of a recipe that a run's name has anyway, or that its experiment says."""
 
 
-def _both(config: Mapping[str, Any], name: str, text: Callable[[Any], str]) -> str:
+def _both(config: Mapping[str, object], name: str, text: Callable[[Any], str]) -> str:
     """Write a value of both networks once where it is the same."""
     return "/".join(dict.fromkeys(text(config[f"{name}_{net}"]) for net in "gd"))
 
@@ -93,13 +93,13 @@ def _rate(value: float) -> str:
     return f"{short}e{int(exponent)}" if value < 0.01 else f"{value:g}"
 
 
-def values_of(config: Mapping[str, Any]) -> dict[str, object]:
+def values_of(config: Mapping[str, object]) -> dict[str, object]:
     """Lay out a config as single values, numbers as numbers, those that runs are compared by first."""
     flat = flat_values(config, "_")
     return {name: flat[name] for name in (*(n for n in FIRST if n in flat), *(n for n in flat if n not in FIRST))}
 
 
-def params_of(config: Mapping[str, Any]) -> list[Param]:
+def params_of(config: Mapping[str, object]) -> list[Param]:
     """Return every value of a config as a parameter."""
     return [param(name, value) for name, value in values_of(config).items()]
 

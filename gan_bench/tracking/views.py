@@ -203,7 +203,7 @@ def _view(
     only: str,
     columns: Sequence[str],
     order: str,
-    charts: Mapping[str, Any] | None = None,
+    charts: Mapping[str, object] | None = None,
     *,
     ascending: bool = True,
 ) -> View:

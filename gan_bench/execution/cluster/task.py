@@ -181,6 +181,6 @@ def _process(driver: Driver) -> _Process:
     return _processes[driver.folder.token]
 
 
-def claims_of(answer: Mapping[str, Mapping[str, Any]]) -> dict[str, Claim]:
+def claims_of(answer: Mapping[str, Mapping[str, object]]) -> dict[str, Claim]:
     """Return what came of claims, as a task returned it."""
     return {trial_id: claim_from_json(claim) for trial_id, claim in answer.items()}

@@ -32,7 +32,7 @@ class Checkpointer:
         self,
         trial: Trial,
         directory: RecordDirectory,
-        progress: Callable[[], Mapping[str, Any]],
+        progress: Callable[[], Mapping[str, object]],
     ) -> None:
         self._trial, self._directory, self._progress = trial, directory, progress
         self._saved, self._cost = time.monotonic(), 0.0
@@ -77,7 +77,7 @@ def why_kept(earlier: Earlier) -> str | None:
     return None
 
 
-def why_not_resumed(earlier: Earlier, described: Mapping[str, Any], identity: Mapping[str, Any]) -> str | None:
+def why_not_resumed(earlier: Earlier, described: Mapping[str, object], identity: Mapping[str, object]) -> str | None:
     """Return why an earlier part cannot be resumed: other images or networks, or another kind of device.
 
     CPU and CUDA draw different noise. Other thread counts and library versions only round differently; the

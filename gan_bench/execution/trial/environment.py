@@ -111,7 +111,7 @@ def power_watts(device: torch.device) -> float | None:
 
 
 def describe_environment(
-    device: torch.device, engine: str, identity: Mapping[str, Any] | None = None, precision: Precision = "default"
+    device: torch.device, engine: str, identity: Mapping[str, object] | None = None, precision: Precision = "default"
 ) -> dict[str, Any]:
     """Describe this process for ``environment.json``; keys are documented in ``gan_bench.records.schema``.
 

@@ -154,7 +154,7 @@ def _expanded(fields: Sequence[str]) -> tuple[str, ...]:
     return tuple(field for name in fields for field in BOTH.get(name, (name,)))
 
 
-def _ambiguous(configs: list[Mapping[str, Any]], names: tuple[str, ...], which: str) -> UserError:
+def _ambiguous(configs: list[Mapping[str, object]], names: tuple[str, ...], which: str) -> UserError:
     """Say that settings are told apart by fields that were not named."""
     short = {field: name for name, both in BOTH.items() for field in both}
     differ = [

@@ -271,13 +271,13 @@ def _sides(
             yield str(recipe), first, second, pairs
 
 
-def _unequal(configs: Iterable[Mapping[str, Any]], fields: tuple[str, ...]) -> set[str]:
+def _unequal(configs: Iterable[Mapping[str, object]], fields: tuple[str, ...]) -> set[str]:
     """Return the levels whose values are not all equal."""
     texts = [[_text(config[name]) for name in fields] for config in configs]
     return {" / ".join(each) for each in texts if len(set(each)) > 1}
 
 
-def _level(config: Mapping[str, Any], fields: tuple[str, ...], *, apart: bool) -> str | None:
+def _level(config: Mapping[str, object], fields: tuple[str, ...], *, apart: bool) -> str | None:
     """Name the level of a factor: the common value, or where they may differ those of G and D; else None."""
     texts = [_text(config[name]) for name in fields]
     if apart:

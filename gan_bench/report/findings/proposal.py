@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -142,14 +141,14 @@ def _options(words: list[str]) -> list[list[str]]:
     return cut
 
 
-def _all(fits: Callable[[Mapping[str, Any], str], bool], configs: list[Mapping[str, Any]], value: str) -> bool:
+def _all(fits: Callable[[Mapping[str, object], str], bool], configs: list[Mapping[str, object]], value: str) -> bool:
     try:
         return all(fits(config, value) for config in configs)
     except (ValueError, KeyError, TypeError, UserError):
         return False
 
 
-def _is_set(config: Mapping[str, Any], change: str) -> bool:
+def _is_set(config: Mapping[str, object], change: str) -> bool:
     """True if a trial has a value that ``--set NAME=VALUE`` gives; of both networks where it names both."""
     name, given = parse_change(change)
     if isinstance(given, Several):

@@ -173,7 +173,7 @@ def _mean_column(metric: str) -> Column:
     return replace(column, title=f"mean {column.title}") if metric == primary_measure() else column
 
 
-def _one(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
+def _one(rows: Sequence[Mapping[str, object]], key: str) -> bool:
     """True if a column says the same of all settings: it is no part of what tells them apart."""
     return len({row[key] for row in rows}) == 1
 

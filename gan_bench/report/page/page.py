@@ -114,7 +114,7 @@ def _text(name: str) -> str:
 # ------------------------------------------------------------------------------------------------ a study
 
 
-def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, Any]) -> dict[str, Any]:
+def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object]) -> dict[str, Any]:
     study = chapter.study
     made: dict[str, list[dict[str, Any]]] = {}
     for table in chapter.tables:

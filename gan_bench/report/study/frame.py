@@ -132,7 +132,7 @@ def _numeric(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     return frame.astype({column: float for column in columns if column in frame})
 
 
-def group_key(config: Mapping[str, Any], factor: tuple[str, ...] = ()) -> str:
+def group_key(config: Mapping[str, object], factor: tuple[str, ...] = ()) -> str:
     """Name what trials of one setting share: the whole config without the seed and without a factor's fields."""
     return setting_key(config, factor)
 

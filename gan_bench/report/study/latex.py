@@ -130,7 +130,7 @@ def _is_aside(column: Column) -> bool:
     return column.detail and column.key.startswith("value_")
 
 
-def _written(row: Mapping[str, Any], column: Column) -> str:
+def _written(row: Mapping[str, object], column: Column) -> str:
     """Write one cell: a number for an ``S`` column, or text that cannot do anything."""
     text = _number(row, column) if _is_numeric(column) else escape_latex(_one_line(cell(row, column)))
     if column.key != RANKED or not text:

@@ -93,7 +93,7 @@ class Settings:
     shared: str
 
 
-def recipe_names(configs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def recipe_names(configs: Iterable[Mapping[str, object]]) -> dict[str, str]:
     """Return what recipes are called, by recipe: where all trials have other networks than the recipe's, by those.
 
     Args:
@@ -120,7 +120,7 @@ def architecture_of(recipe: str) -> str | None:
         return None
 
 
-def settings_of(configs: Mapping[str, Mapping[str, Any]], names: Mapping[str, str] | None = None) -> Settings:
+def settings_of(configs: Mapping[str, Mapping[str, object]], names: Mapping[str, str] | None = None) -> Settings:
     """Take settings apart.
 
     A value that follows from the recipe, such as its batch size, tells no settings apart and is left to the recipe.
@@ -184,7 +184,7 @@ def value_text(value: Any) -> str:  # noqa: ANN401 - any value of a config
     return f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(config: Mapping[str, object]) -> dict[str, Any]:
     """Lay a config out as the values that may name a setting; only Adam has betas."""
     others = [net for net in "gd" if config.get(f"optimizer_{net}", "adam") != "adam"]
     idle = {f"beta{i}_{net}" for net in others for i in (1, 2)}
@@ -201,7 +201,7 @@ def _merged(flat: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return flat
 
 
-def _differs_within(name: str, flat: Mapping[str, Mapping[str, Any]], recipes: Mapping[str, str]) -> bool:
+def _differs_within(name: str, flat: Mapping[str, Mapping[str, object]], recipes: Mapping[str, str]) -> bool:
     seen: dict[str, set[str]] = {}
     for key, values in flat.items():
         seen.setdefault(recipes[key], set()).add(_key(values.get(name)))
@@ -212,7 +212,7 @@ def _key(value: object) -> str:
     return repr(value)
 
 
-def _label(recipe: str, values: Mapping[str, Any], columns: Iterable[str], *, several: bool) -> str:
+def _label(recipe: str, values: Mapping[str, object], columns: Iterable[str], *, several: bool) -> str:
     parts: list[str] = []
     left = [name for name in columns if values.get(name) not in (_OFF.get(name, _NOTHING), _NONE)]
     for short, g, d in PAIRS:
