@@ -55,6 +55,9 @@ MAX_DIRECTORY = 200
 LATER: Mapping[str, bool] = {"later": True}
 """Marks a field that the first trials did not have: at its default it is no part of a trial's identity, so that trials
 keep their ids when configs grow."""
+UNWRITTEN: Mapping[str, bool] = {**LATER, "unwritten": True}
+"""Marks a later field that is not written at its default either: earlier versions read such trials, and what is named
+by a whole config, such as a setting in MLflow, keeps its name."""
 
 
 def check_limits(values: Mapping[str, int | None]) -> None:
@@ -72,7 +75,12 @@ def check_limits(values: Mapping[str, int | None]) -> None:
 
 def setting_key(config: Mapping[str, Any], without: Collection[str] = ()) -> str:
     """Return what trials of one setting share: a config as plain data without the seed and some more fields."""
-    kept = {name: value for name, value in config.items() if name != "seed" and name not in without}
+    left_out = {"seed", *without}
+    kept = {
+        name: value
+        for name, value in config.items()
+        if name not in left_out and value != UNWRITTEN_DEFAULTS.get(name, _NOTHING)
+    }
     if "evaluation" in kept:
         kept["evaluation"] = {name: value for name, value in kept["evaluation"].items() if name != "keep"}
     return canonical_json(kept)
@@ -193,7 +201,7 @@ class TrialConfig:
     r1_gamma: float = field(default=0.0, metadata=LATER)
     spectral_norm: bool = field(default=False, metadata=LATER)
     ema_decay: float = field(default=0.0, metadata=LATER)
-    precision: Precision = field(default="default", metadata=LATER)
+    precision: Precision = field(default="default", metadata=UNWRITTEN)
 
     def __post_init__(self) -> None:
         for name in ("lr_g", "lr_d", "adam_eps", *BELOW):
@@ -236,6 +244,7 @@ class TrialConfig:
 
     def _plain(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in _FIELDS}
+        plain = {name: value for name, value in plain.items() if value != UNWRITTEN_DEFAULTS.get(name, _NOTHING)}
         plain["evaluation"] = {name: getattr(self.evaluation, name) for name in _EVALUATION_FIELDS}
         if self.evaluation.keep == "nothing":  # as all trials were written before there was a choice
             del plain["evaluation"]["keep"]
@@ -268,6 +277,8 @@ _FIELDS = tuple(f.name for f in fields(TrialConfig))
 _NOTHING = object()
 LATER_DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in fields(TrialConfig) if f.metadata.get("later")}
 """Fields that the first trials did not have, with the values that leave them out of a trial's identity."""
+UNWRITTEN_DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in fields(TrialConfig) if "unwritten" in f.metadata}
+"""Those that are not written either."""
 _EVALUATION_FIELDS = tuple(f.name for f in fields(EvaluationConfig))
 _LIMITED = tuple(name for name in _FIELDS if name in LIMITS)
 _CHOICES: Mapping[str, tuple[str, ...]] = {

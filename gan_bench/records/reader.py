@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from gan_bench.config.trial import TrialConfig
+from gan_bench.config.trial import UNWRITTEN_DEFAULTS, TrialConfig
 from gan_bench.core.errors import AlteredError, RecordError
 from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, is_link, known, parse_object, read_file, unreadable
@@ -282,7 +282,7 @@ def with_config(path: Path, trial: P) -> P:
     """
     try:
         config = TrialConfig.from_json(trial["config"])
-        found, complete = config.id, config.to_json()
+        found, complete = config.id, {**UNWRITTEN_DEFAULTS, **config.to_json()}
     except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
         raise RecordError(f"{path} is damaged: its config is not valid ({error}); {REMEDY}") from None
     if found != trial["id"]:

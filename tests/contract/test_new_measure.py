@@ -10,6 +10,7 @@ import zlib
 import pytest
 import torch
 from support.scoring import score, seen
+from support.studies import as_read
 from support.trials import config_of, digits_trial
 
 from gan_bench.config.measures import MEASURES, Measure
@@ -65,7 +66,7 @@ def test_one_registration_is_all_that_a_new_measure_needs():
     last = {"loss_d": 1.0, "loss_g": 1.0, "d_real": 0.5, "d_fake": 0.5}
     stored = StoredTrial(
         path=None,
-        trial={"id": trial.id, "name": "a", "setting": "a", "config": config.to_json()},
+        trial={"id": trial.id, "name": "a", "setting": "a", "config": as_read(config)},
         environment={"device": "cpu"},
         history=[{"kind": "epoch", "epoch": 1, "step": 1, "train_seconds": 1.0, "last": last, "mean": last}],
         evaluations=[{"epoch": 1, "scores": scores}],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_bench.config.trial import EvaluationConfig
+from gan_bench.config.trial import UNWRITTEN_DEFAULTS, EvaluationConfig
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial
@@ -20,6 +20,11 @@ from support.records import edit
 from support.trials import digits_trial
 
 H200, EPYC = "NVIDIA H200", "AMD EPYC"
+
+
+def as_read(config):
+    """A config as the reader gives it: with all fields."""
+    return {**UNWRITTEN_DEFAULTS, **config.to_json()}
 
 
 def stored(trial, fid=None, status="done", reason=None, early=None, samples=100):
@@ -34,7 +39,7 @@ def stored(trial, fid=None, status="done", reason=None, early=None, samples=100)
     record = {"status": status, "reason": reason, "epochs": config.epochs, "images": 600, "final": final}
     return StoredTrial(
         path=Path("x"),
-        trial={"id": trial.id, "name": trial.name, "setting": trial.setting, "config": config.to_json()},
+        trial={"id": trial.id, "name": trial.name, "setting": trial.setting, "config": as_read(config)},
         environment={"device": "cpu"},
         history=[],
         evaluations=evaluations,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.studies import stored, table
+from support.studies import as_read, stored, table
 from support.trials import config_of, digits_trial
 
 from gan_bench.config.measures import MEASURES
@@ -35,7 +35,7 @@ def finished(trial, fid, last=None, extractor="cifar-v1"):
     score = {"metric": "fid", "name": f"fid[{extractor},train,100]", "value": fid}
     return StoredTrial(
         path=Path("x"),
-        trial={"id": trial.id, "name": trial.name, "setting": trial.setting, "config": trial.config.to_json()},
+        trial={"id": trial.id, "name": trial.name, "setting": trial.setting, "config": as_read(trial.config)},
         environment={"device": "cpu"},
         history=history,
         evaluations=[{"epoch": 0, "scores": [{**score, "value": 99.0}]}, {"epoch": epochs, "scores": [score]}],
