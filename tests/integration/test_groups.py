@@ -253,7 +253,7 @@ def test_groups_from_the_command_line(tmp_path):
     environment = {**measuring(), "OMP_NUM_THREADS": "1"}
     done = gan_bench("run", suite, "--results", tmp_path / "r", "--group", 4, "--profile", "full", env=environment)
     assert done.returncode == 0, done.stderr
-    assert "trials that train together: up to 4 (as asked for)" in " ".join(done.stdout.split())
+    assert "trials that train together: up to 4 (all of a kind)" in " ".join(done.stdout.split())
     records = [json.loads(path.read_text()) for path in (tmp_path / "r" / "tiny").glob("*/record.json")]
     assert [record["group"] for record in records] == [4] * 4
     assert "4 runs up to date" in gan_bench("sync", tmp_path / "r").stdout

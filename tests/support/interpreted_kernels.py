@@ -117,9 +117,9 @@ def test_kernels_are_autograd(conv_stack, layers, size, k, counts):
 @pytest.mark.parametrize(
     ("network", "size", "k", "counts"),
     [
-        (dcgan.Discriminator28, (28, 28), 16, (3, 2)),
-        (partial(dcgan.Generator28, 100), (1, 1), 16, (3,)),
-        (dcgan.Discriminator64, (64, 64), 1, (3, 2)),
+        (dcgan.Discriminator28, (28, 28), 16, (1, 1)),
+        (partial(dcgan.Generator28, 100), (1, 1), 16, (1,)),
+        (dcgan.Discriminator64, (64, 64), 1, (2, 1)),
         (partial(dcgan.Generator64, 100), (1, 1), 1, (3,)),
     ],
     ids=["D28", "G28", "D64", "G64"],
