@@ -45,7 +45,7 @@ def run_inline(
     def carry_out(left: list[Trial], into: Results) -> None:
         groups = group_trials(left, sizes)
         if any(len(group) > 1 for group in groups):
-            groups = _by_length(groups, seconds)[::-1]
+            groups = _by_length(groups, seconds)
         for group in _left_of(groups, meanwhile, into):
             if context.stop() or into.enough(policy):
                 return
@@ -56,8 +56,9 @@ def run_inline(
     return until_nothing_moves(results, listed, policy, context.stop, carry_out)
 
 
-def _by_length(groups: list[list[Trial]], seconds: Callable[[Trial], float]) -> list[list[Trial]]:
-    return sorted(groups, key=lambda group: sum(map(seconds, group)), reverse=True)
+def _by_length(groups: list[list[Trial]], seconds: Callable[[Trial], float], sign: int = 1) -> list[list[Trial]]:
+    """Sort groups from short to long, or with a sign of -1 from long to short; equal ones stay in the suite's order."""
+    return sorted(groups, key=lambda group: sign * sum(map(seconds, group)))
 
 
 def _left_of(groups: Iterable[list[Trial]], meanwhile: FinishedElsewhere, into: Results) -> Iterator[list[Trial]]:
@@ -100,7 +101,7 @@ def run_processes(
 
     def carry_out(left: list[Trial], into: Results) -> None:
         groups = group_trials(left, sizes)
-        jobs = _left_of(_by_length(groups, seconds) if pool.devices[0] != "cpu" else groups, meanwhile, into)
+        jobs = _left_of(_by_length(groups, seconds, -1) if pool.devices[0] != "cpu" else groups, meanwhile, into)
         failed = threading.Event()
 
         def stop() -> bool:
