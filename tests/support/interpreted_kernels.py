@@ -113,7 +113,7 @@ def test_kernels_are_autograd(conv_stack, layers, size, k, counts):
     assert_autograd(conv_stack, layers, size, k, counts)
 
 
-@pytest.mark.skipif("GAN_BENCH_ALL_SHAPES" not in os.environ, reason="takes an hour; set GAN_BENCH_ALL_SHAPES=1")
+@pytest.mark.skipif("GAN_BENCH_ALL_SHAPES" not in os.environ, reason="takes long; set GAN_BENCH_ALL_SHAPES=1")
 @pytest.mark.parametrize(
     ("network", "size", "k", "counts"),
     [
