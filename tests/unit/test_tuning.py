@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.studies import as_read
 from support.trials import config_of
 
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
@@ -38,6 +39,11 @@ def test_best_of_k_is_the_quantile_over_all_subsets(values, k, share):
     assert best_of(values, k, share) == wanted
 
 
+def trial_row(trial):
+    """``trial.json`` as the reader gives it."""
+    return {"id": trial.id, "name": trial.name, **trial.to_json(), "config": as_read(trial.config)}
+
+
 def test_more_settings_never_look_worse():
     values = list(np.random.default_rng(0).lognormal(5, 1, 30))
     medians = [best_of(values, k, 0.5) for k in range(1, 31)]
@@ -62,7 +68,7 @@ def stored(loss, lr, seed, fid, *, drawn=("lr_g", "lr_d"), weights=""):
     record = {"status": "done" if fid else "diverged", "reason": None, "epochs": 4, "images": 9, "final": final}
     return StoredTrial(
         path=Path("x"),
-        trial={"id": trial.id, "name": trial.name, **trial.to_json()},
+        trial=trial_row(trial),
         environment={"device": "cpu"},
         history=[],
         evaluations=[{"epoch": 4, "scores": scores}] if fid else [],
@@ -128,7 +134,7 @@ def test_a_moving_average_is_set_beside_g_and_ranked_nowhere():
 
 def test_another_objective_is_no_reproduction_of_an_article():
     recipe = RECIPES["mnist-mlp-z100"]
-    own = config_of("mnist-mlp-z100").to_json()
+    own = as_read(config_of("mnist-mlp-z100"))
     assert follows(own, recipe)
     for name, value in {"loss": "hinge", "d_steps": 5, "spectral_norm": True, "ema_decay": 0.9}.items():
         assert not follows({**own, name: value}, recipe), name
@@ -152,7 +158,7 @@ def test_optimizers_are_compared_although_others_have_no_betas():
             }
             plain = TrialConfig.from_json(config)
             trial = Trial(setting=name, config=plain)
-            trials.append(replace(item, trial={"id": trial.id, "name": trial.name, **trial.to_json()}))
+            trials.append(replace(item, trial=trial_row(trial)))
     (study,) = studies(build_frames(trials))
     (table,) = (table for table in study_tables(study) if "factor-optimizer" in table.name)
     (row,) = table.rows.to_dict("records")

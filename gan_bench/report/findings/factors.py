@@ -11,7 +11,6 @@ import pandas as pd
 
 from gan_bench.config.design import Design
 from gan_bench.config.measures import COLLAPSED
-from gan_bench.config.trial import UNWRITTEN_DEFAULTS
 from gan_bench.report.findings.verdicts import Sides, verdict_rows
 from gan_bench.report.study.frame import BAD, ENDED, group_key
 from gan_bench.report.study.settings import SEPARATOR
@@ -274,20 +273,16 @@ def _sides(
 
 def _unequal(configs: Iterable[Mapping[str, object]], fields: tuple[str, ...]) -> set[str]:
     """Return the levels whose values are not all equal."""
-    texts = [[_text(_value(config, name)) for name in fields] for config in configs]
+    texts = [[_text(config[name]) for name in fields] for config in configs]
     return {" / ".join(each) for each in texts if len(set(each)) > 1}
 
 
 def _level(config: Mapping[str, object], fields: tuple[str, ...], *, apart: bool) -> str | None:
     """Name the level of a factor: the common value, or where they may differ those of G and D; else None."""
-    texts = [_text(_value(config, name)) for name in fields]
+    texts = [_text(config[name]) for name in fields]
     if apart:
         return " / ".join(texts)
     return texts[0] if len(set(texts)) == 1 else None
-
-
-def _value(config: Mapping[str, object], name: str) -> object:
-    return config[name] if name in config else UNWRITTEN_DEFAULTS[name]
 
 
 def _text(value: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.config.recipes import RECIPES, Fact, Recipe
-from gan_bench.config.trial import LATER_DEFAULTS, UNWRITTEN_DEFAULTS
+from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.core.errors import UserError
 from gan_bench.report.study.frame import Frames
 from gan_bench.report.study.stats import Interval, prediction_interval
@@ -140,9 +140,7 @@ def _follows(config: dict[str, Any], recipe: Recipe) -> bool:
     """
     article = json.loads(json.dumps({**LATER_DEFAULTS, **recipe.values()}))
     del article["epochs"]
-    exact = config["recipe"] == recipe.name and all(
-        {**UNWRITTEN_DEFAULTS, **config}[name] == value for name, value in article.items()
-    )
+    exact = config["recipe"] == recipe.name and all(config[name] == value for name, value in article.items())
     return exact and config["train_limit"] is None
 
 
