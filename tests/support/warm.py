@@ -144,6 +144,7 @@ def serve(place):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(place)
     listener.listen()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the end of what it writes says that it answers
     while True:
         ready, _, _ = select.select([listener, sys.stdin], [], [])
         if sys.stdin in ready:
@@ -169,11 +170,11 @@ class _Server:
         threads["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # of pyarrow, which pandas imports
         self.env = {**_environ_at_start, **threads, "PYTHONPATH": os.pathsep.join(filter(None, _paths()))}
         command = [sys.executable, "-c", "from support.warm import serve; import sys; serve(sys.argv[1])", self.place]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, env=self.env)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.env)
         atexit.register(self.stop)
-        while self.process.poll() is None and not Path(self.place).exists():
-            time.sleep(0.02)
-        self.is_there = self.process.poll() is None
+        with self.process.stdout as ready:
+            ready.read()
+        self.is_there = Path(self.place).exists()
 
     def stop(self):
         self.process.stdin.close()
