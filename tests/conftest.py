@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support import warm
 from support.needs import NEEDS
 
 from gan_bench.config.data_root import DataRoot
@@ -66,6 +67,11 @@ def _own_cache(tmp_path_factory, monkeypatch):
     base = tmp_path_factory.getbasetemp()
     session = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
     monkeypatch.setenv("GAN_BENCH_CACHE", str(session / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _children(request, monkeypatch):
+    monkeypatch.setattr(warm, "starts_children", request.node.get_closest_marker("starts_children") is not None)
 
 
 @pytest.fixture(autouse=True)

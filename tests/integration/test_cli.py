@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.commands import HANG, gan_bench, measuring, python_module, wait_for
+from support.commands import HANG, gan_bench, measuring, python_code, python_module, wait_for
 
 from gan_bench.cli.app import main
 
@@ -91,9 +91,7 @@ for run in client.search_runs([experiment.experiment_id], "tags.`gan_bench.trial
                 "metrics": run.data.metrics, "steps": [m.step for m in history], "images": images})
 print(json.dumps(out))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, f"sqlite:///{results / 'mlflow.db'}"], capture_output=True, text=True, check=True
-    )
+    done = python_code(code, f"sqlite:///{results / 'mlflow.db'}")
     runs = json.loads(done.stdout.splitlines()[-1])
     assert len(runs) == 2
     for found in runs:

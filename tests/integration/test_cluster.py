@@ -28,7 +28,7 @@ evaluate: {{samples: 64, epochs: [{EPOCHS // 2}, {EPOCHS}], extractors: [lenet-m
 ENVIRONMENT = {**os.environ, "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
 
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.starts_children]
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,8 @@ def test_a_node_that_does_not_see_the_results_folder_is_named(cluster, start, tm
     assert ends(results) == []
 
 
-@pytest.mark.parametrize("phase", ["full profile", pytest.param("[2/3]", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["full profile", "[2/3]"])
 def test_a_signal_to_a_driver_and_its_cluster_ends_all_of_it(suite, tmp_path, phase):
     """As Slurm, systemd and containers send it: to every process, so that parts of the cluster are gone at once.
 

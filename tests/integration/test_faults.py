@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from support import runs
 from support.commands import HANG, gan_bench, wait_for
+from support.needs import SLOW, slow
 from support.records import assert_whole, bits, edit
 from support.runs import stop_after
 from support.tracking import mlflow_runs
@@ -45,6 +46,8 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Failure, Status
 from gan_bench.records.verify import verify
 from gan_bench.training import checkpoint, engine
+
+pytestmark = pytest.mark.starts_children
 
 ONE_WORKER, TWO_WORKERS = (WorkerPoolConfig(devices=("cpu",) * n, threads=1) for n in (1, 2))
 
@@ -207,12 +210,14 @@ def test_fail_fast_leaves_the_rest_as_skipped_rows(tmp_path):
 
 def test_any_number_of_workers_gives_the_same_bits(tmp_path):
     trials = [digits_trial(seed) for seed in range(3)]
-    for name, pool in (("one", ONE_WORKER), ("two", TWO_WORKERS)):
+    run_inline(tmp_path / "none", trials, context(), NullListener())
+    for name, pool in (("two", TWO_WORKERS), *([("one", ONE_WORKER)] if SLOW else [])):
         records = run_processes(tmp_path / name, trials, context(), NullListener(), Policy(), pool).records
         assert {r.status for r in records.values()} == {Status.DONE}
         assert_whole(tmp_path / name)
-    for trial in trials:
-        assert bits(RecordDirectory.of(tmp_path / "one", trial)) == bits(RecordDirectory.of(tmp_path / "two", trial))
+        for trial in trials:
+            pair = [RecordDirectory.of(tmp_path / each, trial) for each in ("none", name)]
+            assert bits(pair[0]) == bits(pair[1])
 
 
 class KillsWorkers(NullListener):
@@ -236,7 +241,7 @@ def test_a_lost_worker_loses_one_trial_for_a_while(tmp_path):
     assert "killed by SIGKILL" in lost.reason
     assert Counter(r.status for r in records.values()) == {Status.FAILED: 1, Status.DONE: 1}
     run_processes(results, trials, context(), NullListener(), Policy(retry_failed=True), TWO_WORKERS)
-    run_processes(tmp_path / "whole", trials, context(), NullListener(), Policy(), TWO_WORKERS)
+    run_inline(tmp_path / "whole", trials, context(), NullListener())
     assert_whole(results)
     for trial in trials:
         assert bits(RecordDirectory.of(results, trial)) == bits(RecordDirectory.of(tmp_path / "whole", trial))
@@ -317,7 +322,7 @@ def running(pid):
         return False
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", [signal.SIGKILL, *slow(signal.SIGTERM, signal.SIGINT)])
 def test_no_worker_outlives_its_parent(tmp_path, how):
     results = tmp_path / "results"
     process = start(tmp_path, "--executor", "processes", "--workers", "2", "--no-tracking")
@@ -409,7 +414,7 @@ def test_what_failed_anew_is_not_tried_again_by_everybody(tmp_path):
 
 def test_two_runners_share_a_suite(tmp_path):
     """Neither repeats what the other did, and both say what became of it."""
-    rivals = [start(tmp_path, epochs=40) for _ in range(2)]
+    rivals = [start(tmp_path, "--executor", "inline", epochs=40) for _ in range(2)]
     said = [rival.communicate(timeout=HANG)[0] for rival in rivals]
     assert {rival.returncode for rival in rivals} <= {0, 1}, said
     assert any(rival.returncode == 0 for rival in rivals), said

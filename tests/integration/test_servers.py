@@ -13,10 +13,12 @@ import urllib.request
 from base64 import b64encode
 
 import pytest
-from support.commands import HANG, gan_bench, wait_for
+from support.commands import HANG, gan_bench, python_code, wait_for
 from support.servers import free_port, mlflow_server, postgres
 
 from gan_bench.tracking.sync_process import follow
+
+pytestmark = pytest.mark.starts_children
 
 SUITE = """\
 suite: tiny
@@ -51,10 +53,8 @@ print(json.dumps(out))
 
 
 def runs_at(uri, environment=None):
-    command = [sys.executable, "-c", ASK, uri]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={**os.environ, **(environment or {})}
-    )
+    done = python_code(ASK, uri, env={**os.environ, **(environment or {})})
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -15,6 +15,8 @@ from gan_bench.execution.workers.executors import run_processes
 from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.records.record import Status
 
+pytestmark = pytest.mark.starts_children
+
 ONE = WorkerPoolConfig(devices=("cpu",), threads=1)
 
 

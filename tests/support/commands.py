@@ -42,6 +42,16 @@ def python_module(module, *arguments, cold=False, **options):
     return subprocess.run(command, check=False, **given)
 
 
+def python_code(text, *arguments, **options):
+    """Run ``python -c TEXT ARGUMENTS`` to its end, as ``gan_bench`` does."""
+    words = [text, *map(str, arguments)]
+    env = dict(options.pop("env", None) or os.environ)
+    if warm.is_same_start(env) and warm.place():
+        return warm.run("support.code", words, env=env, **{"timeout": HANG, **options})
+    command = [sys.executable, "-c", *words]
+    return subprocess.run(command, check=False, **{"capture_output": True, "text": True, "env": env, **options})
+
+
 def measuring():
     """Return the environment of a run that measures, as a user's does, how long it will take."""
     return {**os.environ, "GAN_BENCH_NO_ESTIMATE": "0"}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+
+from support.commands import python_code
 
 _CODE = """
 import sys, json
@@ -33,12 +33,15 @@ print(json.dumps([
 
 def tagged_runs(uri):
     """Return the tags of every run."""
-    done = subprocess.run([sys.executable, "-c", _TAGS, uri], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return _ask(_TAGS, uri)
 
 
 def mlflow_runs(results, experiment):
     """Return trial, status, parameters, names of metrics and logged epochs of every run."""
-    command = [sys.executable, "-c", _CODE, f"sqlite:///{results / 'mlflow.db'}", experiment]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return _ask(_CODE, f"sqlite:///{results / 'mlflow.db'}", experiment)
+
+
+def _ask(code, *arguments):
+    done = python_code(code, *arguments)
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

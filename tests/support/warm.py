@@ -3,6 +3,9 @@
 ``run`` behaves as ``subprocess.run`` with captured text does: a command has a process, a working folder, an
 environment, signals and random states of its own. Imports are all that it shares with others, and the seed of
 hashes. Commands that depend on how Python starts (``PYTHON...`` variables) are not for it.
+
+The mirrors and workers that such a command starts are forked from the warm process too (``warm_client.py`` stands for
+each: what it is told, it tells on), unless ``starts_children`` is set, as tests that are about them do.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -25,15 +29,17 @@ import tempfile
 import threading
 import time
 import warnings
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from pathlib import Path
 
+CHANNEL = "GAN_BENCH_CHANNEL"
+"""Names the descriptor on which a child of a command sends (``gan_bench.core.channel``)."""
 _COLD = ("gan_bench.execution.cluster", "gan_bench.__main__", "gan_bench.report.__main__")
 """Import Ray, whose threads no fork survives, or run when they are imported."""
 _LAZY = (
     "torchmetrics", "scipy.stats", "matplotlib.backends.backend_svg", "sklearn.datasets", "safetensors.torch",
     "torchvision.utils", "PIL.PngImagePlugin", "rich.progress", "mlflow.tracking",
-    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store", "mlflow.pyfunc", "mlflow.models",
 )  # fmt: skip
 """What modules of gan_bench import where they use it."""
 
@@ -44,8 +50,8 @@ _LAZY = (
 def _preload():
     import gan_bench
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what imports warn of is no test's
+    with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")  # what imports warn of is no test's, however they say it
         for found in pkgutil.walk_packages(gan_bench.__path__, "gan_bench.", onerror=lambda _: None):
             if not found.name.startswith(_COLD):
                 importlib.import_module(found.name)
@@ -54,8 +60,8 @@ def _preload():
 
 
 def _receive(connection):
-    """Return a request and the three file descriptors that are its standard streams."""
-    head, streams, _, _ = socket.recv_fds(connection, 4, 3)
+    """Return a request and the file descriptors that are its standard streams, and its channel where it has one."""
+    head, streams, _, _ = socket.recv_fds(connection, 4, 4)
     size, text = struct.unpack("!I", head)[0], b""
     while len(text) < size:
         text += connection.recv(size - len(text))
@@ -79,6 +85,7 @@ def _become(request, streams):
     """Be the command of a request, for good."""
     for number, action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGCHLD, signal.SIG_DFL)):
         signal.signal(number, action)
+    *streams, channel = streams if len(streams) == 4 else (*streams, None)
     for target, given in enumerate(streams):
         os.dup2(given, target)
         os.close(given)
@@ -89,6 +96,11 @@ def _become(request, streams):
         _be_another(request["user"], request["mounts"])
     os.environ.clear()
     os.environ.update(request["env"])
+    if channel is not None:
+        os.setsid()
+        os.environ[CHANNEL] = str(channel)
+    sys.executable = request["python"]
+    sys.modules.pop(request["module"], None)  # it is imported anew, as its own process does
     time.tzset()
     os.chdir(request["cwd"])
     random.seed()
@@ -115,7 +127,7 @@ def _become(request, streams):
 
 
 def _supervise(connection):
-    """Fork the command, and answer with its exit status."""
+    """Fork the command, and answer with its exit status; it is killed with the process that asked for it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     request, streams = _receive(connection)
     pid = os.fork()
@@ -125,6 +137,9 @@ def _supervise(connection):
     for given in streams:
         os.close(given)
     connection.sendall(struct.pack("!i", pid))
+    ended, _, _ = select.select([os.pidfd_open(pid), connection], [], [])
+    if connection in ended:
+        os.kill(pid, signal.SIGKILL)  # not waited for yet, so the number is still its own
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     with suppress(OSError):
         connection.sendall(struct.pack("!i", code))
@@ -159,6 +174,16 @@ def serve(place):
 # ------------------------------------------------------------------------------------------- the client
 
 
+_PYTHON = """\
+#!/bin/sh
+if [ "$1" = -m ] && [ "${{OMP_NUM_THREADS:-1}}" = 1 ]; then
+  case "$2" in gan_bench.*) shift; exec {python} -I -S {client} {place} "$@";; esac
+fi
+exec {python} "$@"
+"""
+"""The Python of forked commands: modules of gan_bench that it starts are forked as well."""
+
+
 class _Server:
     """The warm process of this test process, started with the first command."""
 
@@ -170,6 +195,10 @@ class _Server:
         threads["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # of pyarrow, which pandas imports
         self.env = {**_environ_at_start, **threads, "PYTHONPATH": os.pathsep.join(filter(None, _paths()))}
         command = [sys.executable, "-c", "from support.warm import serve; import sys; serve(sys.argv[1])", self.place]
+        self.python = Path(self.folder.name) / "python"
+        client = Path(__file__).with_name("warm_client.py")
+        self.python.write_text(_PYTHON.format(python=sys.executable, client=client, place=self.place))
+        self.python.chmod(0o700)
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.env)
         atexit.register(self.stop)
         with self.process.stdout as ready:
@@ -203,6 +232,8 @@ def _paths():
 
 
 _server = None
+starts_children = False
+"""Whether mirrors and workers of forked commands are started, as a user's are, and not forked."""
 
 
 def place():
@@ -232,14 +263,16 @@ def run(module, arguments, *, cwd=None, env, timeout, user=0, mounts=""):
     Returns:
         What ``subprocess.run`` returns, with text.
     """
+    where = place()
+    started = starts_children or user  # who may not enter the folder of the warm process
     request = {
         "module": module, "arguments": list(arguments), "cwd": str(cwd or Path.cwd()), "env": dict(env),
-        "user": user, "mounts": mounts,
+        "user": user, "mounts": mounts, "python": sys.executable if started else str(_server.python),
     }  # fmt: skip
     text = json.dumps(request).encode()
     pipes = [os.pipe(), os.pipe()]
     with socket.socket(socket.AF_UNIX) as connection, Path(os.devnull).open() as nothing:
-        connection.connect(place())
+        connection.connect(where)
         streams = [nothing.fileno(), pipes[0][1], pipes[1][1]]
         socket.send_fds(connection, [struct.pack("!I", len(text))], streams)
         connection.sendall(text)

@@ -112,6 +112,38 @@ def test_other_starts_are_not_forked():
         assert not warm.is_same_start({**here, name: "another"})
 
 
+CHILD = """
+import os, sys
+from pathlib import Path
+from gan_bench.core.channel import spawn
+with open("errors", "wb") as errors:
+    process, lines = spawn([sys.executable, "-m", "gan_bench.execution.workers.worker"], errors, dict(os.environ))
+process.stdin.write("no job\\n")
+process.stdin.flush()
+print(Path(sys.executable).parent.name.startswith("warm"))
+print(lines.readlines(), process.wait(), Path("errors").read_text().splitlines()[-1])
+"""
+
+
+@pytest.mark.parametrize("started", [False, pytest.param(True, marks=pytest.mark.starts_children)])
+def test_children_of_a_command_are_forked_where_no_test_is_about_them(script, started):
+    done, _ = script(CHILD)
+    is_forked, said = done.stdout.splitlines()
+    assert is_forked == str(not started)
+    assert said == script(CHILD.replace("print(Path(", "(Path("))[1].stdout.strip(), done.stderr
+
+
+def test_a_forked_process_ends_with_the_one_that_stands_for_it(tmp_path):
+    (tmp_path / "probe.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(9999)")
+    command = [sys.executable, "-I", "-S", Path(warm.__file__).with_name("warm_client.py"), warm.place(), "probe"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    pid = int(process.stdout.readline())
+    assert alive(pid)
+    process.kill()
+    wait_for(lambda: not alive(pid))
+    process.communicate()
+
+
 def alive(pid):
     """True if a process runs: not if it waits for its parent to ask how it ended."""
     try:
