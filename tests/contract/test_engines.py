@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 from support.engines import BOTH, apart, engines, fake_capture, members, tensors, train, train_together
+from support.needs import slow
 from torch import nn
 
 from gan_bench.config.recipes import RECIPES
@@ -25,7 +26,7 @@ from gan_bench.training.group.group import CapturedEngine, Group, can_group
 def test_fast_is_reference(name):
     stacked = "mlp" in name
     reference, fast = engines(name)
-    steps = 50 if stacked else 10
+    steps = 50 if stacked else 10 if "mnist" in name else 4
     train(reference, steps)
     train(fast, steps)
     assert (fast.name, reference.name) == ("fast", "reference")
@@ -40,10 +41,10 @@ def test_checkpoints_of_one_engine_are_those_of_the_other(name):
     for kinds in (BOTH, BOTH[::-1]):
         first, second = engines(name, kinds)
         whole = engines(name)[0]
-        train(first, 3)
+        train(first, 2)
         second.state.load_state_dict(copy.deepcopy(first.state.state_dict()))
-        train(second, 3)
-        train(whole, 6)
+        train(second, 2)
+        train(whole, 4)
         assert apart(whole.state, second.state) < 1e-10
 
 
@@ -99,9 +100,10 @@ def test_unknown_networks_are_trained_as_they_are(pair, registries):
 def test_captured_is_reference(name):
     """Buffers, counter, tail and the state before warming up, with a capture that a CPU can do."""
     reference, captured = engines(name, (ReferenceEngine, partial(CapturedEngine, capture=fake_capture)))
-    train(reference, 7)
+    steps = 4 if "mnist" in name else 1
+    train(reference, 3 + steps)
     train(captured, 3)
-    train(captured, 4)
+    train(captured, steps)
     assert captured.captured
     assert apart(reference.state, captured.state) < 1e-10
     assert captured.snapshot().mean == pytest.approx(reference.snapshot().mean, abs=1e-9)
@@ -141,11 +143,21 @@ def test_reused_fakes_of_a_stack():
     assert apart(reference.state, fast.state) < 1e-12
 
 
-@pytest.mark.parametrize(("name", "capture"), [*((name, fake_capture) for name in RECIPES), ("mnist-dcgan", None)])
+LARGE = [name for name in RECIPES if "mnist" not in name]
+
+
+@pytest.mark.parametrize(
+    ("name", "capture"),
+    [
+        *((name, fake_capture) for name in RECIPES if name not in LARGE),
+        ("mnist-dcgan", None),
+        *slow(*((name, fake_capture) for name in LARGE)),
+    ],
+)
 def test_a_member_of_a_group_is_itself(name, capture):
     """Weights, buffers, moments, counts and statistics, over several epochs and their smaller last batches."""
     stacked = "mlp" in name
-    steps = 50 if stacked else 10 if "mnist" in name else 5
+    steps = 50 if stacked else 10 if "mnist" in name else 3
     alone, together = members(name, ReferenceEngine), members(name, FastEngine)
     assert can_group(together)
     train_together(Group(together, capture), steps)

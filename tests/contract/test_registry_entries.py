@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.needs import slow
 from support.trials import config_of
 from torch import nn
 
@@ -180,7 +181,8 @@ def test_shipped_extractors(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "dataset", "size", "least"), [("lenet-mnist-v1", "mnist", 28, 0.99), ("cifar-v1", "cifar10", 32, 0.88)]
+    ("name", "dataset", "size", "least"),
+    [("lenet-mnist-v1", "mnist", 28, 0.99), *slow(("cifar-v1", "cifar10", 32, 0.88))],
 )
 def test_shipped_extractors_are_as_accurate_as_their_cards_say(name, dataset, size, least, real_data):
     test = load(dataset, real_data, "test", size)

@@ -12,7 +12,7 @@ import pytest
 from support.commands import HANG
 
 
-@pytest.mark.parametrize(("target", "inputs"), [("suites", 1000), ("records", 30), ("commands", 60), ("images", 300)])
+@pytest.mark.parametrize(("target", "inputs"), [("suites", 400), ("records", 12), ("commands", 25), ("images", 120)])
 def test_no_input_gives_a_traceback(tmp_path, target, inputs):
     script = Path(__file__).parents[1] / "fuzz.py"
     environment = {**os.environ, "GAN_BENCH_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"}

@@ -1,6 +1,6 @@
-"""Python code in a process of its own: ``python -m support.code TEXT ARGUMENTS...`` is ``python -c``, and can be forked."""
+"""Python code in a process that can be forked: ``python -m support.code TEXT ARGUMENTS...`` is ``python -c``."""
 
 import sys
 
 del sys.argv[0]
-exec(compile(sys.argv[0], "<string>", "exec"), {"__name__": "__main__"})
+exec(compile(sys.argv[0], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102

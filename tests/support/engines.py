@@ -17,7 +17,7 @@ BOTH = (ReferenceEngine, FastEngine)
 
 def engines(name, kinds=BOTH, dtype=torch.float64, device=CPU, **changes):
     """Engines of both kinds at the beginning of the same trial, whose last batch is a partial one where it is kept."""
-    size, count = (4, 10) if "mnist" in name else (2, 5)  # the large networks take long enough
+    size, count = (4, 10) if "mnist" in name else (2, 3)  # the large networks take long enough
     config = config_of(name, **{"batch_size": size, "dataset_repeats": 1, **changes})
     shape = ARCHITECTURES[config.architecture].image_shape
     images = torch.randint(0, 256, (count, *shape), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)

@@ -54,8 +54,9 @@ def cuda() -> bool:
 
 
 def slow(*values: object) -> list[Any]:
-    """Return values of a parameter that are tried where tests may take long."""
-    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+    """Return values of a parameter, or rows of several, that are tried where tests may take long."""
+    rows = (value if isinstance(value, tuple) else (value,) for value in values)
+    return [pytest.param(*row, marks=pytest.mark.slow) for row in rows]
 
 
 NEEDS = {

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
+from support.needs import slow
 
 from gan_bench.metrics.distances import (
     Moments,
@@ -126,11 +127,12 @@ def test_frechet_properties(seed, dim, shift):
     assert frechet_distance(rotated(a), rotated(b)) == pytest.approx(distance, rel=1e-7, abs=1e-8)
 
 
-def test_inception_sized_features_with_few_images():
-    """2,048 features of 500 images: scipy's sqrtm and torchmetrics agree with the symmetric form."""
+@pytest.mark.parametrize(("size", "images"), [(512, 125), *slow((2048, 500))])
+def test_more_features_than_images(size, images):
+    """As Inception has them: scipy's sqrtm and torchmetrics agree with the symmetric form."""
     from torchmetrics.image.fid import _compute_fid
 
-    a, b = moments(features(500, 2048, 1)), moments(features(500, 2048, 2, shift=0.05))
+    a, b = moments(features(images, size, 1)), moments(features(images, size, 2, shift=0.05))
     ours = frechet_distance(a, b)
     theirs = _compute_fid(a.mean, a.covariance, b.mean, b.covariance).item()
     assert ours == pytest.approx(theirs, rel=1e-6)

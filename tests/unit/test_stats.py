@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -22,6 +24,7 @@ from gan_bench.report.study.stats import (
     median_interval,
     paired_test,
     prediction_interval,
+    ratio_of,
     seeds_needed,
     sign_flip_test,
     t_interval,
@@ -269,3 +272,15 @@ def test_below_six_values_the_ends_are_the_lowest_and_the_highest():
     assert median_interval([4.0]) == Interval(4.0, None, None, 1)
     assert median_interval([4, np.inf]) == Interval(np.inf, 4.0, np.inf, 2)
     assert median_interval([1, 2, 3, np.inf]) == Interval(2.5, 1.0, np.inf, 4)
+
+
+@pytest.mark.parametrize(("difference", "ratio"), [(0.0, 1.0), (math.log(3), 3.0), (-math.log(7), 1 / 7)])
+def test_differences_of_logarithms_are_ratios(difference, ratio):
+    assert ratio_of(difference) == pytest.approx(ratio)
+
+
+def test_ratios_of_values_that_are_nowhere_near_each_other_are_finite():
+    """The difference of 1e308 and the smallest float, which overflowed in a report."""
+    farthest = math.log(1e308) - math.log(5e-324)
+    assert 1e100 < ratio_of(farthest) < math.inf
+    assert 0 < ratio_of(-farthest) < 1e-100

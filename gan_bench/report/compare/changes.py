@@ -18,7 +18,7 @@ from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import group_key
 from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.render import number
-from gan_bench.report.study.stats import ALPHA, coincidence, holm
+from gan_bench.report.study.stats import ALPHA, FARTHEST, coincidence, holm
 from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import Column, arrow, put_interval
 
@@ -26,8 +26,6 @@ TOLERANCE = 0.2
 """Relative change of the primary score that is always tolerated where a test cannot decide."""
 GROSS = 1.0
 """Relative change that is judged even when nothing is known of the spread over seeds: a factor of two."""
-FARTHEST = 500.0
-"""Difference of logarithms beyond which ratios are no longer told apart: they overflow at 709."""
 REACH = 2.0
 """Standard errors of a difference between two runs of the same trials that the default tolerance allows."""
 SETTING_COLUMNS = (

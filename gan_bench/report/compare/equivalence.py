@@ -19,7 +19,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.study.frame import build_frames, group_key
-from gan_bench.report.study.stats import ALPHA, FEW
+from gan_bench.report.study.stats import ALPHA, FEW, ratio_of
 from gan_bench.report.study.table import Column, Table
 
 MARGIN = 0.1
@@ -136,7 +136,7 @@ def _judged(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], margin: f
     if min(len(first), len(second)) < 2 or min(first.min(), second.min()) <= 0:
         return {"ratio": None, "ratio_low": None, "ratio_high": None, "ratio_n": 0, "verdict": "not judged"}
     difference, low, high, verdict = welch(np.log(first), np.log(second), math.log1p(margin))
-    ratio, ratio_low, ratio_high = (math.exp(max(-500.0, min(500.0, each))) for each in (difference, low, high))
+    ratio, ratio_low, ratio_high = map(ratio_of, (difference, low, high))
     return {"ratio": ratio, "ratio_low": ratio_low, "ratio_high": ratio_high, "ratio_n": FEW, "verdict": verdict}
 
 

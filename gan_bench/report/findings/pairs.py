@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gan_bench.config.measures import MEASURES
-from gan_bench.report.study.stats import ALPHA, FEW, Interval, differences, paired_test, sign_flip_test, t_interval
+from gan_bench.report.study.stats import (
+    ALPHA,
+    FEW,
+    Interval,
+    differences,
+    paired_test,
+    ratio_of,
+    sign_flip_test,
+    t_interval,
+)
 
 PERMUTATION_SEEDS = 6
 """Below so many seeds no permutation test reaches 0.05: 2 / 2**5 = 0.0625."""
@@ -46,10 +55,10 @@ class Paired:
     @property
     def shown(self) -> Interval:
         """The interval as people read it: of B / A for a ratio, else of B - A; without ends below ``FEW`` seeds."""
-        i, back = self.interval, np.exp if self.ratio else np.asarray
+        i, back = self.interval, ratio_of if self.ratio else float
         ends = (None, None) if i.n < FEW else (i.low, i.high)
-        low, high = (None if end is None else float(back(end)) for end in ends)
-        return Interval(float(back(i.estimate)), low, high, i.n)
+        low, high = (None if end is None else back(end) for end in ends)
+        return Interval(back(i.estimate), low, high, i.n)
 
 
 def paired(

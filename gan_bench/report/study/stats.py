@@ -7,6 +7,7 @@ results are in ``results/published/statistics/``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -47,6 +48,10 @@ class Interval:
     low: float | None
     high: float | None
     n: int
+
+
+FARTHEST = 500.0
+"""Difference of logarithms beyond which ratios are no longer told apart: they overflow at 709."""
 
 
 def _finite(values: ArrayLike) -> Array:
@@ -182,6 +187,11 @@ def differences(first: ArrayLike, second: ArrayLike) -> Array:
     if a.shape != b.shape:
         raise ValueError(f"paired values must have equal lengths, got {a.shape} and {b.shape}")
     return _finite(b - a)
+
+
+def ratio_of(difference: float) -> float:
+    """Return the ratio that a difference of logarithms stands for, kept within what a float can hold."""
+    return math.exp(max(-FARTHEST, min(FARTHEST, difference)))
 
 
 def coincidence(n: ArrayLike) -> Array:
