@@ -70,8 +70,10 @@ def _own_cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _children(request, monkeypatch):
-    monkeypatch.setattr(warm, "starts_children", request.node.get_closest_marker("starts_children") is not None)
+def _as_users_do(request, monkeypatch):
+    """Let commands do what costs seconds in the tests that are about it."""
+    for name in ("starts_children", "draws_pages"):
+        monkeypatch.setattr(warm, name, request.node.get_closest_marker(name) is not None)
 
 
 @pytest.fixture(autouse=True)

@@ -39,6 +39,8 @@ def suite(tmp_path):
     return path
 
 
+@pytest.mark.draws_pages
+@pytest.mark.starts_children
 def test_run_report_skip_and_mirror(tmp_path, suite):
     results = tmp_path / "results"
     first = gan_bench("run", suite, "--results", results, "--device", "cpu", env=measuring())

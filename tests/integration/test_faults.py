@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support import runs
+from support import runs, warm
 from support.commands import HANG, gan_bench, wait_for
 from support.needs import SLOW, slow
 from support.records import assert_whole, bits, edit
@@ -240,7 +240,7 @@ def test_a_lost_worker_loses_one_trial_for_a_while(tmp_path):
     assert (lost.status, lost.failure) == (Status.FAILED, Failure.CRASH)
     assert "killed by SIGKILL" in lost.reason
     assert Counter(r.status for r in records.values()) == {Status.FAILED: 1, Status.DONE: 1}
-    run_processes(results, trials, context(), NullListener(), Policy(retry_failed=True), TWO_WORKERS)
+    run_inline(results, trials, context(), NullListener(), Policy(retry_failed=True))
     run_inline(tmp_path / "whole", trials, context(), NullListener())
     assert_whole(results)
     for trial in trials:
@@ -259,10 +259,10 @@ profiles: {quick: {}}
 """
 
 
-def start(tmp_path, *arguments, epochs=300):
+def start(tmp_path, *arguments, epochs=300, python=(sys.executable, "-m", "gan_bench")):
     suite = tmp_path / "tiny.yaml"
     suite.write_text(SUITE.replace("300", str(epochs)))
-    command = [sys.executable, "-m", "gan_bench", "run", suite, "--results", tmp_path / "results", *arguments]
+    command = [*python, "run", suite, "--results", tmp_path / "results", *arguments]
     alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # several run at once
     return subprocess.Popen(
         [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=alone
@@ -393,7 +393,7 @@ def test_the_tasks_of_an_array_share_a_suite(tmp_path):
 
 
 def test_processes_that_share_a_suite_may_not_start_it_afresh(tmp_path):
-    rival = start(tmp_path, "--join", "--fresh")
+    rival = start(tmp_path, "--join", "--fresh", python=warm.command("gan_bench"))
     said = rival.communicate(timeout=HANG)[0]
     assert rival.returncode == 2, said
     assert "--join and --fresh do not go together" in said
@@ -414,7 +414,8 @@ def test_what_failed_anew_is_not_tried_again_by_everybody(tmp_path):
 
 def test_two_runners_share_a_suite(tmp_path):
     """Neither repeats what the other did, and both say what became of it."""
-    rivals = [start(tmp_path, "--executor", "inline", epochs=40) for _ in range(2)]
+    forked = warm.command("gan_bench")
+    rivals = [start(tmp_path, "--executor", "inline", epochs=40, python=forked) for _ in range(2)]
     said = [rival.communicate(timeout=HANG)[0] for rival in rivals]
     assert {rival.returncode for rival in rivals} <= {0, 1}, said
     assert any(rival.returncode == 0 for rival in rivals), said

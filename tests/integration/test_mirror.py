@@ -91,6 +91,7 @@ def test_no_library_can_write_into_a_channel(results, tmp_path):
     assert b"a library says hello" in (results / ".mlflow.log").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_is_said_with_the_number_of_runs(results, tmp_path):
     port = free_port()
     done = run(

@@ -19,7 +19,7 @@ from gan_bench.records.folders import scan
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial
 
-KILLS, OF_GROUPS = (50, 15) if SLOW else (5, 2)
+KILLS, OF_GROUPS = (50, 15) if SLOW else (4, 1)
 SUITE = """\
 suite: torture
 version: 1

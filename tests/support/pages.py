@@ -83,9 +83,7 @@ class Shell:
             target = self.folder / name
             target.write_bytes((ROOT / name).read_bytes())
             os.utime(target, (0, 0))
-        client = ("-I", "-S", str(Path(__file__).with_name("warm_client.py")), warm.place())
-        self._forked = (sys.executable, *(client if warm.place() else ("-m",)))
-        self._program(bin_ / "gan-bench", f'exec {" ".join(self._forked)} support.page_command "$@"\n')
+        self._program(bin_ / "gan-bench", f'exec {" ".join(warm.command("support.page_command"))} "$@"\n')
         self._program(bin_ / "pip", _PIP, sys.executable)
         self._program(bin_ / "python", f'exec {sys.executable} "$@"\n')
         make = 'case "$1" in bench|report) set -- "$@";; *) set -- -n "$@";; esac\n'
@@ -135,4 +133,4 @@ class Shell:
         elif block.language == "sh":
             self.run("bash", "-euo", "pipefail", "-c", text)
         elif block.language == "python":
-            self.run(*self._forked, "support.code", text)
+            self.run(*warm.command("support.code"), text)

@@ -5,7 +5,8 @@ environment, signals and random states of its own. Imports are all that it share
 hashes. Commands that depend on how Python starts (``PYTHON...`` variables) are not for it.
 
 The mirrors and workers that such a command starts are forked from the warm process too (``warm_client.py`` stands for
-each: what it is told, it tells on), unless ``starts_children`` is set, as tests that are about them do.
+each: what it is told, it tells on), unless ``starts_children`` is set, as tests that are about them do. Pages of
+reports take seconds, and are left empty unless ``draws_pages`` is set.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import warnings
 from contextlib import redirect_stderr, suppress
 from pathlib import Path
 
+SLOW = bool(os.environ.get("GAN_BENCH_SLOW"))
 CHANNEL = "GAN_BENCH_CHANNEL"
 """Names the descriptor on which a child of a command sends (``gan_bench.core.channel``)."""
 _COLD = ("gan_bench.execution.cluster", "gan_bench.__main__", "gan_bench.report.__main__")
@@ -100,6 +102,8 @@ def _become(request, streams):
         os.setsid()
         os.environ[CHANNEL] = str(channel)
     sys.executable = request["python"]
+    if not request["pages"]:
+        sys.modules["gan_bench.report.build"]._write_page = _no_page
     sys.modules.pop(request["module"], None)  # it is imported anew, as its own process does
     time.tzset()
     os.chdir(request["cwd"])
@@ -124,6 +128,15 @@ def _become(request, streams):
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
+
+
+def _no_page(folder, *_):
+    """Stand for ``_write_page`` of a report."""
+    from gan_bench.core.atomic import write_atomically
+
+    page = folder / "report.html"
+    write_atomically(page, "<p>This test draws no pages.</p>")
+    return page
 
 
 def _supervise(connection):
@@ -234,6 +247,8 @@ def _paths():
 _server = None
 starts_children = False
 """Whether mirrors and workers of forked commands are started, as a user's are, and not forked."""
+draws_pages = False
+"""Whether forked commands draw the pages of reports."""
 
 
 def place():
@@ -246,6 +261,13 @@ def place():
         return None
     _server = _server or _Server()
     return _server.place if _server.is_there else None
+
+
+def command(module):
+    """Return the words of a command that is ``python -m MODULE`` in a forked process; arguments come after it."""
+    if not place():
+        return [sys.executable, "-m", module]
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("warm_client.py")), place(), module]
 
 
 def run(module, arguments, *, cwd=None, env, timeout, user=0, mounts=""):
@@ -268,6 +290,7 @@ def run(module, arguments, *, cwd=None, env, timeout, user=0, mounts=""):
     request = {
         "module": module, "arguments": list(arguments), "cwd": str(cwd or Path.cwd()), "env": dict(env),
         "user": user, "mounts": mounts, "python": sys.executable if started else str(_server.python),
+        "pages": draws_pages or SLOW,
     }  # fmt: skip
     text = json.dumps(request).encode()
     pipes = [os.pipe(), os.pipe()]

@@ -362,6 +362,7 @@ def test_a_longer_training_says_that_a_shorter_one_is_not_continued(tmp_path, ca
     assert "from the start" not in run(1, (0, 1, 2)), "a shorter one is no continuation"
 
 
+@pytest.mark.draws_pages
 def test_a_run_says_what_own_images_are_scored_with_and_so_do_its_tables(tmp_path):
     """The extractor was chosen without a word, and a caption that says FID is read as Inception's."""
     for name in ("a", "b"):
