@@ -27,6 +27,7 @@ def test_the_report_s_cost_is_measured(tmp_path):
     assert 0 < measured["page_mb"] < 2
 
 
+@pytest.mark.slow
 def test_the_simulation_writes_its_tables(tmp_path):
     script("benchmarks/statistics/simulate.py", "--studies", 2000, "--out", tmp_path)
     errors = pd.read_csv(tmp_path / "errors.csv").set_index(["two equal settings", "test on"])

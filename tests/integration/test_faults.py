@@ -159,6 +159,7 @@ def test_too_little_space_and_a_read_only_folder_are_said_at_once(small_disk):
     assert (closed.returncode, "cannot be written" in closed.stderr) == (2, True), closed.stderr
 
 
+@pytest.mark.slow
 def test_a_worker_out_of_memory_is_named(tmp_path):
     trials = [digits_trial(0, latent_dim=100_000, batch_size=1_000_000), digits_trial(1)]
     records = run_processes(tmp_path, trials, context(), NullListener(), Policy(), ONE_WORKER).records

@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 import torch
 from support.commands import gan_bench, measuring
+from support.needs import slow
 from support.records import bits
 from support.runs import CPU, context, stop_after
 from support.trials import digits_trial
@@ -50,7 +51,7 @@ def run(results, which, size=4, there=None, **options):
     return run_inline(results, which, there or context(), NullListener(), sizes=lambda _: size, **options).records
 
 
-@pytest.mark.parametrize("architecture", ["mlp", "dcgan28"])
+@pytest.mark.parametrize("architecture", ["mlp", *slow("dcgan28")])
 def test_members_leave_the_records_of_lone_trials(tmp_path, architecture):
     which = trials(architecture)
     together, alone = run(tmp_path / "together", which), run(tmp_path / "alone", which, 1)

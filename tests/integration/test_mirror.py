@@ -271,7 +271,7 @@ SECRETS = (
 """Each fails at once: no driver for MySQL is installed, and nothing listens there."""
 
 
-@pytest.mark.parametrize("uri", [SECRETS[0], SECRETS[-1], *slow(*SECRETS[1:-1])])
+@pytest.mark.parametrize("uri", [SECRETS[0], *slow(*SECRETS[1:])])
 def test_a_credential_in_the_environment_appears_nowhere(results, uri):
     done = run(results, environment={"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"})
     assert "MLflow lacks" in done.stdout

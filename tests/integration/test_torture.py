@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from support.commands import HANG, gan_bench
 from support.needs import SLOW
 from support.records import bits
@@ -19,7 +20,7 @@ from gan_bench.records.folders import scan
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial
 
-KILLS, OF_GROUPS = (50, 15) if SLOW else (4, 1)
+KILLS, OF_GROUPS = 50 if SLOW else 4, 15
 SUITE = """\
 suite: torture
 version: 1
@@ -83,6 +84,7 @@ def test_kills_lose_nothing(tmp_path):
     assert steps == {(1, 2, 3)}
 
 
+@pytest.mark.slow
 def test_kills_of_groups_lose_nothing(tmp_path):
     """One that is behind catches up alone, which may round differently; all else is as it would have been."""
     suite = tmp_path / "torture.yaml"

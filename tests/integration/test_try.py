@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.commands import gan_bench
+from support.needs import slow
 
 from gan_bench.cli.try_folder import name_for
 from gan_bench.config.cuts import PlanOptions
@@ -83,7 +84,7 @@ FOLDERS = {
 }
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", [*slow("photos", "tiles.zip"), *list(FOLDERS)[3:], "scans"])
 def test_a_folder_is_looked_at_and_a_suite_proposed_that_trains(name, tmp_path, monkeypatch):
     make, recipe, count, said = FOLDERS[name]
     make(tmp_path / name.partition(".")[0])

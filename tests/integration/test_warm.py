@@ -125,7 +125,7 @@ print(lines.readlines(), process.wait(), Path("errors").read_text().splitlines()
 """
 
 
-@pytest.mark.parametrize("started", [False, pytest.param(True, marks=pytest.mark.starts_children)])
+@pytest.mark.parametrize("started", [False, pytest.param(True, marks=[pytest.mark.starts_children, pytest.mark.slow])])
 def test_children_of_a_command_are_forked_where_no_test_is_about_them(script, started):
     done, _ = script(CHILD)
     is_forked, said = done.stdout.splitlines()
@@ -152,6 +152,7 @@ def alive(pid):
         return False
 
 
+@pytest.mark.slow
 def test_the_warm_process_ends_with_the_one_that_started_it():
     text = (
         "import os, sys; from support import warm\n"

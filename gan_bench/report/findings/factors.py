@@ -242,14 +242,22 @@ def average_rows(
 def _sides(
     trials: pd.DataFrame, fields: tuple[str, ...], scores: pd.DataFrame, metrics: list[str], *, apart: bool
 ) -> Iterator[Sides]:
-    listed = trials[[not set(fields) & set(drawn) for drawn in trials["drawn"]]]  # random values are no levels
-    for recipe, members in listed.groupby("recipe", sort=True):
-        if apart and len(_unequal(members["config"], fields)) < 2:
+    by_recipe: dict[str, tuple[list[int], dict[str, Mapping[str, object]]]] = {}
+    columns = (trials[name] for name in ("recipe", "group", "config", "drawn"))
+    for place, (recipe, group, config, drawn) in enumerate(zip(*columns, strict=True)):
+        if not set(fields) & set(drawn):  # random values are no levels
+            places, settings = by_recipe.setdefault(str(recipe), ([], {}))
+            places.append(place)
+            settings.setdefault(group, config)  # seeds have it in common
+    for recipe, (places, settings) in sorted(by_recipe.items()):
+        if apart and len(_unequal(settings.values(), fields)) < 2:
             continue
-        one_of_each = members.drop_duplicates("group").set_index("group")["config"]  # seeds have both in common
+        level = {group: _level(config, fields, apart=apart) for group, config in settings.items()}
+        if len(set(level.values()) - {None}) < 2:
+            continue  # of most factors, before any frame is made
+        members = trials.iloc[places]
         without = (*fields, *BESIDE.get(fields, ()))
-        rest = {group: group_key(config, without) for group, config in one_of_each.items()}
-        level = {group: _level(config, fields, apart=apart) for group, config in one_of_each.items()}
+        rest = {group: group_key(config, without) for group, config in settings.items()}
         frame = pd.DataFrame(
             {
                 "seed": members["seed"],
@@ -268,7 +276,7 @@ def _sides(
         for first, second in combinations(levels, 2) if len(levels) <= MANY_LEVELS else pairwise(levels):
             pairs = by_level[first].merge(by_level[second], on=["seed", "rest"], suffixes=("_a", "_b"))
             pairs["open"] = pairs["left_a"] | pairs["left_b"]
-            yield str(recipe), first, second, pairs
+            yield recipe, first, second, pairs
 
 
 def _unequal(configs: Iterable[Mapping[str, object]], fields: tuple[str, ...]) -> set[str]:

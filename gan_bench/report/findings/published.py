@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -22,6 +23,7 @@ COLUMNS = [
 ]
 
 
+@cache
 def references() -> list[dict[str, Any]]:
     """Return the published values that come with gan_bench."""
     text = (resources.files("gan_bench.report.findings") / "references.yaml").read_text(encoding="utf-8")
