@@ -20,6 +20,7 @@ from support.studies import stored, table, with_lr
 from support.trials import digits_trial
 
 from gan_bench.report.build import ReportTables
+from gan_bench.report.findings.tables import _round_up
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.render import cell, cells, number, table_markdown, to_csv
 from gan_bench.report.study.stats import differences, mean_interval
@@ -294,3 +295,11 @@ def test_a_target_that_untrained_generators_reach_leaves_its_column_empty():
     row = table(ReportTables.of(build_frames(items)).all, "cost").rows.iloc[0]
     assert row["target_1"] == 230.0
     assert "target_0" not in row or row.isna()["target_0"]
+
+
+@pytest.mark.parametrize(
+    ("value", "rounded"), [(123.4, 130.0), (0.0101, 0.011), (70.0, 70.0), (1e-323, 0.0), (-1.0, 0.0)]
+)
+def test_targets_are_rounded_up(value, rounded):
+    """Where small numbers are not flushed to zero, the unit of the smallest ones was nothing."""
+    assert _round_up(value) == pytest.approx(rounded)

@@ -235,8 +235,11 @@ def group_size(measured: Mapping[int, float], count: int, workers: int = 1) -> i
         if size > max(measured):
             break
         small, larger = divmod(count, groups)
-        rounds, of_larger = -(-groups // workers), -(-larger // workers)  # of the process that has most to do
-        end = of_larger * _interpolated(measured, small + 1) + (rounds - of_larger) * _interpolated(measured, small)
+        # A step of few trials may take longer than one of more, where kernels for few are worse.
+        steps = sorted(
+            [_interpolated(measured, small)] * (groups - larger) + [_interpolated(measured, small + 1)] * larger
+        )
+        end = max(sum(steps[process::workers]) for process in range(workers))
         if end <= WORTH * soonest:
             best, soonest = size, end
     return best
@@ -244,8 +247,6 @@ def group_size(measured: Mapping[int, float], count: int, workers: int = 1) -> i
 
 def _interpolated(measured: Mapping[int, float], size: int) -> float:
     """Return the seconds of a whole group's step, which between two measured sizes grow evenly."""
-    if size <= 0:
-        return 0.0
     sizes = sorted(measured)
     return float(np.interp(size, sizes, [measured[each] * each for each in sizes]))
 

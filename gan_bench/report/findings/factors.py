@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -87,33 +87,26 @@ NOTE = (
 
 
 def factor_rows(
-    trials: pd.DataFrame,
-    fields: tuple[str, ...],
-    scores: pd.DataFrame,
+    sides: Sequence[Sides],
     metrics: list[str],
     noise: Callable[[str], float],
     design: Design,
     *,
-    apart: bool = False,
     held: bool = False,
 ) -> list[dict[str, Any]]:
-    """Compare every two levels of a factor, recipe by recipe.
+    """Judge every two levels of a factor, recipe by recipe.
 
     Differences are averaged within a seed before they meet the interval: seeds are what is resampled, settings
     are not.
 
     Args:
-        trials: One row per trial, as ``build_frames`` makes them.
-        fields: Config fields whose common value is the level.
-        scores: Final scores, indexed by trial, one column per metric.
+        sides: What ``compared_levels`` yields.
         metrics: Metrics to compare.
         noise: The noise of scoring, by metric; smaller differences are ties.
         design: Which seeds verdicts are made at.
-        apart: Whether the level is all values; recipes in which fewer than two levels are unequal ones give no rows.
         held: Whether settings that differ in other values are compared one by one, not averaged: where betas help at
             one learning rate alone, the average hides it. Their names are what both levels share.
     """
-    sides = list(_sides(trials, fields, scores, metrics, apart=apart))
     beside = sum(
         max(0, MANY_LEVELS * (MANY_LEVELS - 1) // 2 - count)
         for recipe, count in Counter(side[0] for side in sides).items()
@@ -239,9 +232,18 @@ def average_rows(
     return verdict_rows(sides(), metrics, noise, design)
 
 
-def _sides(
-    trials: pd.DataFrame, fields: tuple[str, ...], scores: pd.DataFrame, metrics: list[str], *, apart: bool
+def compared_levels(
+    trials: pd.DataFrame, fields: tuple[str, ...], scores: pd.DataFrame, metrics: list[str], *, apart: bool = False
 ) -> Iterator[Sides]:
+    """Yield every two levels of a factor that a recipe has, with their trials of equal seeds side by side.
+
+    Args:
+        trials: One row per trial, as ``build_frames`` makes them.
+        fields: Config fields whose common value is the level.
+        scores: Final scores, indexed by trial, one column per metric.
+        metrics: Metrics to compare.
+        apart: Whether the level is all values; recipes in which fewer than two levels are unequal ones yield nothing.
+    """
     by_recipe: dict[str, tuple[list[int], dict[str, Mapping[str, object]]]] = {}
     columns = (trials[name] for name in ("recipe", "group", "config", "drawn"))
     for place, (recipe, group, config, drawn) in enumerate(zip(*columns, strict=True)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -328,7 +329,7 @@ def _targets(scored: Scored) -> dict[str, tuple[float | None, ...]]:
 
 def _round_up(value: float) -> float:
     """Round up to two significant digits."""
-    if not value > 0:
+    if not value > sys.float_info.min:  # below, ten to its power is nothing
         return 0.0
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
     return float(f"{math.ceil(value / unit) * unit:.6g}")
@@ -343,12 +344,11 @@ def factor_tables(scored: Scored) -> Iterator[Table]:
     noise, design = scored.measurement_sd, scored.study.design
     for factor, fields in factors.FACTORS.items():
         apart = factor in factors.APART
-        rows = factors.factor_rows(scored.study.trials, fields, final, compared, noise, design, apart=apart)
+        sides = list(factors.compared_levels(scored.study.trials, fields, final, compared, apart=apart))
+        rows = factors.factor_rows(sides, compared, noise, design)
         if rows:
             yield _factor_table(scored, factor, rows)
-            held = factors.factor_rows(
-                scored.study.trials, fields, final, compared, noise, design, apart=apart, held=True
-            )
+            held = factors.factor_rows(sides, compared, noise, design, held=True)
             if len(held) > len(rows):  # some recipe has several settings that are otherwise equal
                 yield _held_table(scored, held, f"{factor}, {factors.HELD}")
     done = scored.study.scores[
