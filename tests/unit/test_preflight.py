@@ -220,6 +220,7 @@ def test_groups_end_soonest(measured, count, workers, size):
 
 
 @example([0.15625, 1.0, 1.0], 5, 2, 5)  # two train slower together than three
+@example([0.75, 1.0, 1.0], 58, 2, 52)  # fifteen groups have at most four members, and so have nineteen
 @given(
     st.lists(st.floats(0.05, 1.0), min_size=3, max_size=3), st.integers(1, 60), st.integers(1, 5), st.integers(1, 60)
 )

@@ -230,10 +230,10 @@ def group_size(measured: Mapping[int, float], count: int, workers: int = 1) -> i
         The most trials of a group, when they are cut evenly as ``group_trials`` does.
     """
     best, soonest = 1, math.inf
-    for groups in range(count, 0, -1):
-        size = -(-count // groups)
-        if size > max(measured):
-            break
+    for size in range(1, min(count, max(measured)) + 1):
+        groups = -(-count // size)
+        if -(-count // groups) < size:
+            continue  # the even cut is that of a smaller size
         small, larger = divmod(count, groups)
         # A step of few trials may take longer than one of more, where kernels for few are worse.
         steps = sorted(
