@@ -222,13 +222,18 @@ def _short_tag(node: yaml.Node) -> str:
     return quoted(f"!!{tag.removeprefix(_TAG)}" if tag.startswith(_TAG) else tag).strip("'\"")
 
 
+_OLD_BREAKS = frozenset("\x85\u2028\u2029")
+"""Characters that end a line in YAML 1.1, which PyYAML writes as such unless the text is quoted, and not in 1.2."""
+
+
 class _Dumper(yaml.SafeDumper):
     """A dumper that quotes texts which the core schema would read as something else, such as ``1e-4``."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     kind = next(name for name, kind in _KINDS.items() if kind.pattern.match(text))
-    return dumper.represent_scalar(_TAG + "str", text, style=None if kind == "str" else '"')
+    is_plain = kind == "str" and not set(text) & _OLD_BREAKS
+    return dumper.represent_scalar(_TAG + "str", text, style=None if is_plain else '"')
 
 
 _Dumper.add_representer(str, _represent_text)

@@ -498,7 +498,9 @@ def test_values_written_as_yaml_are_read_back(value):
     assert repr(content["value"]) == repr(value)
 
 
-@pytest.mark.parametrize("text", ["1e-4", "0.5", "12", "true", "null", "~", "", ".inf", "yes", "a: b", "- x", "# y"])
+@pytest.mark.parametrize(
+    "text", ["1e-4", "0.5", "12", "true", "null", "~", "", ".inf", "yes", "a: b", "- x", "# y", "\x85", "a\u2028b\n"]
+)
 def test_texts_stay_texts(text):
     assert YamlDocument(Path("x"), as_yaml({"value": text})).content == {"value": text}
 
