@@ -74,7 +74,7 @@ class RunOptions:
         UserError: A value is none of its choices, or no whole number where one is needed.
     """
 
-    suite: str | Path | Mapping[str, Any]
+    suite: str | Path | Mapping[str, object]
     _: KW_ONLY
     results: Annotated[str | Path, Option("Folder for records.", same_trials=True, panel=_WHERE)] = "results"
     data: Annotated[
@@ -128,7 +128,7 @@ class RunOptions:
         str | None, Option("Run only trials whose names match this glob or contain it.", same_trials=True, panel=_WHAT)
     ] = None
     changes: Annotated[
-        Mapping[str, Any],
+        Mapping[str, object],
         Option(
             "Set a value in every trial, such as lr=1e-4, or sweep some: lr=1e-4,3e-4; may be repeated.",
             flag="--set",

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,7 +20,7 @@ from gan_bench.execution.workers.scheduler import run_alone, steps_until
 from gan_bench.records.folders import scan
 from gan_bench.records.json_files import finite
 from gan_bench.records.reader import StoredTrial
-from gan_bench.records.schema import NO_RECORD, STATISTICS, Statistics
+from gan_bench.records.schema import NO_RECORD, STATISTICS, EnvironmentFile, Statistics
 from gan_bench.records.verify import Verdict
 
 RERUN_STEPS = 200
@@ -80,12 +79,13 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     line: Statistics = logged["last"] if logged["kind"] == "epoch" else logged
     wanted = {name: line[name] for name in STATISTICS}
     watched = ("device", "device_name", "libraries", "data_sha256", "networks_sha256", "engine", "threads")
-    others = [name for name in watched if before.get(name, now[name]) != now[name]]  # older records lack some
+    facts: Mapping[str, object] = now
+    others = [name for name in watched if before.get(name, facts[name]) != facts[name]]  # older records lack some
     kinds = ("architectures/", "losses/", "datasets/")
     others += [
         f"code of {key}"
         for key, part in before.get("parts", {}).items()
-        if key.startswith(kinds) and part.get("sha256") != now["parts"].get(key, {}).get("sha256")
+        if key.startswith(kinds) and part.get("sha256") != _digest(now, key)
     ]
     if (stored.record or NO_RECORD).get("group", 1) > 1:
         others.append("step: it trained in a group, and this one alone")
@@ -101,6 +101,11 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     return Verdict(name, (f"{text} on the same machine",))
 
 
+def _digest(environment: EnvironmentFile, key: str) -> str | None:
+    part = environment["parts"].get(key)
+    return part and part["sha256"]
+
+
 def use_threads_of(stored: StoredTrial, device: torch.device) -> None:
     """Take as many threads as a record says, where both are of a CPU: bits depend on them.
 
@@ -114,16 +119,16 @@ def use_threads_of(stored: StoredTrial, device: torch.device) -> None:
         torch.set_num_threads(threads)
 
 
-def missing_part(config: TrialConfig, before: Mapping[str, Any]) -> str | None:
+def missing_part(config: TrialConfig, before: EnvironmentFile) -> str | None:
     """Return which part of a trial is not here and what it is of, or None."""
     named = (("datasets", config.dataset), ("architectures", config.architecture), ("losses", config.loss))
     for plural, name in named:
         if name in REGISTRIES[plural]:
             continue
-        part = before.get("parts", {}).get(f"{plural}/{name}", {})
-        if part.get("path"):
+        part = before.get("parts", {}).get(f"{plural}/{name}")
+        if part and part.get("path"):
             return f"{plural}/{name} is of the file {part['path']}, which only its suite runs"
-        if part.get("name"):
+        if part and part["name"]:
             return f"{plural}/{name} is of the package {part['name']}, which is not installed"
         return f"{plural}/{name} is known to its suite file alone; run the suite"
     return None

@@ -50,7 +50,7 @@ class ExportedTrial:
     trial: str
     suite: str
     setting: str
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     status: str
     started: float
     values: tuple[Value, ...]
@@ -200,7 +200,7 @@ def write_wandb(trial: ExportedTrial, out: Path) -> None:
     run.define_metric("epoch")
     run.define_metric("*", step_metric="epoch")
     for epoch, values in groupby(trial.values, lambda each: each.epoch):
-        logged: dict[str, Any] = {each.name: each.value for each in values}
+        logged: dict[str, object] = {each.name: each.value for each in values}
         if epoch in trial.images:
             logged["samples"] = wandb.Image(str(trial.images[epoch]))
         run.log({"epoch": epoch, **logged})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from gan_bench.config.changes import check_changes
 from gan_bench.config.design import Design
@@ -32,7 +31,7 @@ class PlanOptions:
     seeds: tuple[int, ...] | None = None
     only: str | None = None
     allow_plugins: bool = False
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, object] = field(default_factory=dict)
     extractors: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:

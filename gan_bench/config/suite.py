@@ -300,7 +300,7 @@ def _expand(entry: TrialEntry, where: str) -> Iterator[dict[str, Any]]:
         yield _both({**fixed, **dict(zip(swept, values, strict=True)), **drawn})
 
 
-def _both(changes: Mapping[str, object]) -> dict[str, Any]:
+def _both(changes: Mapping[str, object]) -> dict[str, object]:
     return {field: value for name, value in changes.items() for field in BOTH.get(name, (name,))}
 
 

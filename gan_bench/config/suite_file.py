@@ -165,7 +165,7 @@ def parse(path: Path, text: str, *, is_file: bool = True) -> tuple[SuiteFile, Ya
         raise SuiteError("\n".join(_messages(document, error))) from None
 
 
-SuiteSource = Path | Mapping[str, Any]
+SuiteSource = Path | Mapping[str, object]
 """A suite: its file, or what would stand in it."""
 
 

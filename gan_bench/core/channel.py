@@ -11,7 +11,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO
 
 _DESCRIPTOR = "GAN_BENCH_CHANNEL"
 """Names the descriptor to the child, which removes it from its environment: grandchildren must not find it."""
@@ -77,7 +77,7 @@ class Sender:
             self._pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
             os.dup2(2, 1)
 
-    def __call__(self, content: dict[str, Any]) -> None:
+    def __call__(self, content: dict[str, object]) -> None:
         """Send one object, from any thread.
 
         Raises:

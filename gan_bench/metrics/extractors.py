@@ -9,7 +9,6 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -100,10 +99,10 @@ def has_extra(extra: str) -> bool:
     return importlib.util.find_spec(_MODULES[extra]) is not None
 
 
-def extractor_card(name: str) -> dict[str, Any]:
+def extractor_card(name: str) -> dict[str, object]:
     """Return the training record of a classifier that comes with gan_bench; empty for other extractors."""
     file = resources.files("gan_bench.metrics") / "weights" / f"{name}.json"
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    content: dict[str, object] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return content
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.records import schema
@@ -19,6 +19,24 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import STEP_LINE, read_optional, refuse_links
 from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
 from gan_bench.records.writer import digests
+
+
+class Identity(TypedDict):
+    """What a trial is made of beside its config.
+
+    Attributes:
+        data_sha256: Digest of the prepared training images; None where no trial is described.
+        networks_sha256: Digest of the layers of both networks, or None likewise.
+        d_output: What D's outputs are: ``logit`` or ``score``.
+        torch: Version of PyTorch.
+        parts: Sources of the parts that gan_bench does not ship, by ``KINDS/NAME``.
+    """
+
+    data_sha256: str | None
+    networks_sha256: str | None
+    d_output: str
+    torch: str
+    parts: dict[str, schema.Part]
 
 
 class Earlier:
@@ -135,21 +153,22 @@ class Earlier:
             return len(read_lines(self.directory.history, schema.HISTORY, STEP_LINE))
         return 0
 
-    def changed(self, now: Mapping[str, Any]) -> str | None:
+    def changed(self, now: Identity) -> str | None:
         """Return what has changed since an earlier run of the trial, or None.
 
         To resume from its checkpoint would be a mixture.
 
         Args:
-            now: ``data_sha256``, ``networks_sha256``, ``torch`` and ``parts``, as they are now. Versions of torch
-                describe the same networks in different words, so networks are compared under the same one only.
+            now: What it is made of now. Versions of torch describe the same networks in different words, so networks
+                are compared under the same one only.
         """
         known = self.environment
         same_torch = known.get("libraries", {}).get("torch") == now["torch"]
         watched = ("data_sha256", "networks_sha256") if same_torch else ("data_sha256",)
-        if any(known.get(name) not in (None, now[name]) for name in watched):
+        there: Mapping[str, object] = now
+        if any(known.get(name) not in (None, there[name]) for name in watched):
             return "dataset or architecture changed"
-        parts, before = now.get("parts", {}), known.get("parts", {})
+        parts, before = now["parts"], known.get("parts", {})
         changed = [key for key in before if key in parts and before[key].get("sha256") != parts[key]["sha256"]]
         return f"the code of {', '.join(changed)} changed" if changed else None
 

@@ -125,11 +125,11 @@ def write_object(path: Path, content: Mapping[str, object]) -> None:
 
 def object_text(content: Mapping[str, object]) -> str:
     """Return a JSON object as text, with its digest."""
-    plain: dict[str, Any] = json.loads(json.dumps(finite(content), allow_nan=False))
+    plain: dict[str, object] = json.loads(json.dumps(finite(content), allow_nan=False))
     return json.dumps({**plain, SEAL: _digest(plain)}, indent=2) + "\n"
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, object]:
     """Read a JSON object.
 
     Raises:
@@ -142,7 +142,7 @@ def read_object(path: Path) -> dict[str, Any]:
         raise RecordError(f"{path} is not there; {REMEDY}") from None
 
 
-def parse_object(path: Path, text: bytes) -> dict[str, Any]:
+def parse_object(path: Path, text: bytes) -> dict[str, object]:
     """Return the JSON object that a file holds.
 
     Raises:
@@ -176,7 +176,7 @@ def read_known(path: Path, form: Form[T]) -> T:
     return known(path, read_object(path), form)
 
 
-def known(path: Path, content: dict[str, Any], form: Form[T]) -> T:
+def known(path: Path, content: dict[str, object], form: Form[T]) -> T:
     """Validate an object that was read; without a digest of its own, it may hold no key that is not documented.
 
     Raises:

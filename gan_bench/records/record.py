@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.records import schema
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 """Version of everything a record directory holds; raised when a reader must know the difference."""
 
 

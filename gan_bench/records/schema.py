@@ -113,13 +113,13 @@ class EnvironmentFile(TypedDict):
     threads: NotRequired[Annotated[Small, doc("CPU threads of one operation; other counts may change the last bits")]]
     changes: NotRequired[
         Annotated[
-            list[dict[str, Any]],
+            list[dict[str, object]],
             doc("threads, device or libraries of later parts of a resumed trial, where they differ; bits may too"),
         ]
     ]
     determinism: NotRequired[
         Annotated[
-            dict[str, Any],
+            dict[str, object],
             doc("settings that fix the bits; TensorFloat-32 is never used in scores"),
         ]
     ]
@@ -472,7 +472,7 @@ class Form(Generic[T]):
         self._adapter: TypeAdapter[T] = TypeAdapter(declared)
         self.keys = frozenset(declared.__annotations__)
 
-    def validate(self, content: dict[str, Any]) -> T:
+    def validate(self, content: dict[str, object]) -> T:
         """Return a file's content as what it is.
 
         Raises:

@@ -221,7 +221,7 @@ def read_baselines(results: Path) -> dict[str, Rows]:
     return found
 
 
-def _foreign_measures() -> dict[str, Any]:
+def _foreign_measures() -> dict[str, object]:
     found = MEASURES.items()
     return {name: each.to_json() for name, each in found if each.metric and not MEASURES.is_shipped(name)}
 

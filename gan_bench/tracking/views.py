@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.core.errors import RecordError
@@ -207,7 +206,7 @@ def _view(
     *,
     ascending: bool = True,
 ) -> View:
-    state: dict[str, Any] = {
+    state: dict[str, object] = {
         "searchFilter": only,
         "orderByKey": f"metrics.`{order}`",
         "orderByAsc": ascending,
@@ -223,7 +222,7 @@ def _view(
     return View(title, f"{VIEW_TAG}{share_key}", json.dumps(value), share_key, charts is not None)
 
 
-def _charts(extractor: str, measures: Sequence[str]) -> dict[str, Any]:
+def _charts(extractor: str, measures: Sequence[str]) -> dict[str, object]:
     """Lay out charts: scores first, then losses and D's outputs, then sample grids."""
     primary = primary_measure()
     scores = [primary, *(name for name in measures if name != primary)][:4]
@@ -233,7 +232,7 @@ def _charts(extractor: str, measures: Sequence[str]) -> dict[str, Any]:
         *(("Training", f"train/{name}", False) for name in ("loss_d", "loss_g", "d_real", "d_fake")),
     ]
     common = {"runsCountToCompare": 100, "deleted": False, "isGenerated": False}
-    charts: list[dict[str, Any]] = [
+    charts: list[dict[str, object]] = [
         {
             **common,
             "type": "LINE",

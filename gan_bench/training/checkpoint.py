@@ -28,8 +28,8 @@ class Checkpoint:
         progress: Plain values of the runner: offsets of the history, seconds so far.
     """
 
-    state: Mapping[str, Any]
-    progress: Mapping[str, Any]
+    state: Mapping[str, object]
+    progress: Mapping[str, object]
 
 
 def save(directory: RecordDirectory, trial_id: str, checkpoint: Checkpoint) -> None:

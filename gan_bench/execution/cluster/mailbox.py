@@ -16,7 +16,7 @@ from gan_bench.records.record import Status
 FLUSH_SECONDS = 0.5
 """Seconds for which news of a trial's progress is held back, to be sent together."""
 
-Said = Mapping[str, Any]
+Said = Mapping[str, object]
 """One event, as ``JsonListener`` sends it."""
 
 
@@ -68,10 +68,10 @@ class EventSender:
     """
 
     def __init__(self, mailbox: Any, handle: Handle) -> None:  # noqa: ANN401 - Ray's handles have no types
-        self.claims: dict[str, dict[str, Any]] = {}
+        self.claims: dict[str, dict[str, object]] = {}
         self.bad = False
         self._mailbox, self._handle = mailbox, handle
-        self._kept: list[dict[str, Any]] = []
+        self._kept: list[dict[str, object]] = []
         self._sent = 0.0
 
     def __call__(self, event: str, **content: Any) -> None:  # noqa: ANN401 - JSON

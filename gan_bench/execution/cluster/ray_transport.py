@@ -49,13 +49,13 @@ class RayTransport:
         self._answers[self._carry.remote(self._cluster.driver, handle, jobs)] = handle
         return handle
 
-    def events(self) -> list[tuple[Handle, Mapping[str, Any]]]:
+    def events(self) -> list[tuple[Handle, Mapping[str, object]]]:
         """Return what tasks said since the last call.
 
         Raises:
             UserError: The mailbox is gone.
         """
-        said: list[tuple[Handle, Mapping[str, Any]]] = answer_of(self._cluster.driver.mailbox.take.remote())
+        said: list[tuple[Handle, Mapping[str, object]]] = answer_of(self._cluster.driver.mailbox.take.remote())
         return said
 
     def wait(self, seconds: float) -> list[Ended]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from gan_bench.core.errors import UserError
 
@@ -45,7 +44,7 @@ class Share:
         return max(1, int(self.cpus))
 
     @property
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> dict[str, object]:
         """Ray's ``runtime_env`` of a task; tasks that have it in common take turns in the same processes."""
         return {"env_vars": dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads))}
 

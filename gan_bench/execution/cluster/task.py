@@ -30,7 +30,7 @@ GLITCH_SECONDS = 5.0
 # --------------------------------------------------------------------------------------------- one task
 
 
-def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...]) -> dict[str, dict[str, object]]:
     """Carry out the jobs of a bundle, one after the other.
 
     Args:
@@ -94,7 +94,7 @@ def call(
     site: Site,
     work: Callable[..., Any],
     arguments: tuple[Any, ...],
-    options: dict[str, Any],
+    options: dict[str, object],
 ) -> CallResult:
     """Let a function work on the run context of a site."""
     process = _process(driver)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from gan_bench.config.trial import Trial
 from gan_bench.execution.trial.claim import Claim
@@ -94,7 +94,7 @@ class Transport(Protocol):
     def submit(self, bundle: Bundle) -> Handle:
         """Hand over a bundle; it runs when there is room."""
 
-    def events(self) -> list[tuple[Handle, Mapping[str, Any]]]:
+    def events(self) -> list[tuple[Handle, Mapping[str, object]]]:
         """Return what tasks said since the last call."""
 
     def wait(self, seconds: float) -> list[Ended]:

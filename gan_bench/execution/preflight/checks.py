@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from gan_bench.metrics.evaluator import GRID
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.models.architectures import ARCHITECTURES, without_memory
 from gan_bench.models.losses import LOSSES
+from gan_bench.records.earlier import Identity
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.training.draws import steps_per_epoch
 from gan_bench.training.fast.engine import unsupported
@@ -265,11 +265,11 @@ class Survey:
         remarks: Warnings for the person who runs the plan.
     """
 
-    identities: Mapping[str, Mapping[str, Any]]
+    identities: Mapping[str, Identity]
     parts: tuple[tuple[str, str], ...] = ()
     remarks: list[str] = field(default_factory=list)
 
-    def identity(self, config: TrialConfig) -> Mapping[str, Any]:
+    def identity(self, config: TrialConfig) -> Identity:
         """Return what a trial is made of."""
         return self.identities[config.id]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from gan_bench.config.trial import Trial
 from gan_bench.records import writer
-from gan_bench.records.earlier import Earlier
+from gan_bench.records.earlier import Earlier, Identity
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Failure, Status
+from gan_bench.records.schema import EnvironmentFile
 from gan_bench.training import checkpoint
 from gan_bench.training.engine import Engine
 
@@ -51,7 +51,7 @@ class Checkpointer:
         self._saved = time.monotonic()
         self._cost = self._saved - started
 
-    def resume(self, engine: Engine) -> Mapping[str, Any] | None:
+    def resume(self, engine: Engine) -> Mapping[str, object] | None:
         """Load the newest checkpoint that fits the record.
 
         Returns:
@@ -77,7 +77,7 @@ def why_kept(earlier: Earlier) -> str | None:
     return None
 
 
-def why_not_resumed(earlier: Earlier, described: Mapping[str, object], identity: Mapping[str, object]) -> str | None:
+def why_not_resumed(earlier: Earlier, described: EnvironmentFile, identity: Identity) -> str | None:
     """Return why an earlier part cannot be resumed: other images or networks, or another kind of device.
 
     CPU and CUDA draw different noise. Other thread counts and library versions only round differently; the
@@ -89,8 +89,8 @@ def why_not_resumed(earlier: Earlier, described: Mapping[str, object], identity:
         return f"it was interrupted on {kinds[0]} and cannot be resumed on {kinds[1]}"
     if changed := earlier.changed(identity):
         return changed
-    watched = ("device", "engine", "threads", "libraries")
-    changes = {key: described[key] for key in watched if before.get(key) != described[key]}
+    watched, now = ("device", "engine", "threads", "libraries"), dict(described)
+    changes = {key: now[key] for key in watched if before.get(key) != now[key]}
     if changes:
         writer.note_change(earlier.directory, before, changes)
     return None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import UnreadableError
@@ -14,7 +14,7 @@ from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener, Run
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.records import writer
-from gan_bench.records.earlier import Earlier
+from gan_bench.records.earlier import Earlier, Identity
 from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
 from gan_bench.records.lock import PATIENCE_SECONDS, Lock, Owner, trial_lock
 from gan_bench.records.record import Status, TrialRecord
@@ -70,7 +70,7 @@ class State:
 class KnowsIdentity(Protocol):
     """An object that knows what trials are made of: a run context, or a survey."""
 
-    def identity(self, config: TrialConfig) -> Mapping[str, Any]:
+    def identity(self, config: TrialConfig) -> Identity:
         """Return digests of images, networks and parts; see ``RunContext.identity``."""
 
 

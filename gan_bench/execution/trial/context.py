@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.preparing import tell
 from gan_bench.core.registry import foreign_sources
+from gan_bench.core.sources import Source
 from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.splits import Split
 from gan_bench.metrics.evaluator import Evaluator
@@ -23,6 +24,8 @@ from gan_bench.metrics.reference import Reference, is_cached, reference
 from gan_bench.models.architectures import ARCHITECTURES, fingerprint
 from gan_bench.models.losses import LOSSES
 from gan_bench.randomness import shuffled
+from gan_bench.records.earlier import Identity
+from gan_bench.records.schema import Part
 from gan_bench.training.engine import Engine, ReferenceEngine
 from gan_bench.training.fast.engine import Capture, FastEngine, unsupported
 from gan_bench.training.group.group import CapturedEngine, cuda_capture
@@ -41,7 +44,7 @@ class PreparedTrial:
         evaluator: What scores its generators.
     """
 
-    identity: Mapping[str, Any]
+    identity: Identity
     engine: Engine
     evaluator: Evaluator
 
@@ -148,11 +151,8 @@ class RunContext:
             *(("measures", name) for name, measure in MEASURES.items() if measure.metric),
         ]
 
-    def identity(self, config: TrialConfig) -> dict[str, Any]:
-        """Return what a trial is made of beside its config.
-
-        Digests of images and networks, torch's version, and the sources of parts that gan_bench does not ship.
-        """
+    def identity(self, config: TrialConfig) -> Identity:
+        """Return what a trial is made of beside its config."""
         key = ("networks", config.architecture, config.latent_dim)
         networks = self._once(key, lambda: fingerprint(ARCHITECTURES[config.architecture], config.latent_dim))
         images = self.images(config.dataset, "train", config.image_size)
@@ -161,7 +161,7 @@ class RunContext:
             "networks_sha256": networks,
             "d_output": LOSSES[config.loss].output,
             "torch": str(torch.__version__),
-            "parts": {key: source.to_json() for key, source in foreign_sources(self.parts(config)).items()},
+            "parts": {key: _part(source) for key, source in foreign_sources(self.parts(config)).items()},
         }
 
     def engine(self, config: TrialConfig, way: str | None = None) -> Engine:
@@ -193,3 +193,7 @@ class RunContext:
             self._shared[key] = make()
         found: T = self._shared[key]  # type: ignore[assignment]
         return found
+
+
+def _part(source: Source) -> Part:
+    return {"name": source.name, "version": source.version, "sha256": source.sha256, "path": source.path}

@@ -8,18 +8,18 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from gan_bench.config.trial import Precision
 from gan_bench.core.errors import UserError
 from gan_bench.core.version import __version__
+from gan_bench.records.earlier import Identity
 from gan_bench.records.record import SCHEMA_VERSION
+from gan_bench.records.schema import EnvironmentFile
 from gan_bench.training.precision import tf32_of
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -110,9 +110,13 @@ def power_watts(device: torch.device) -> float | None:
         return None
 
 
+NO_TRIAL = Identity(data_sha256=None, networks_sha256=None, d_output="logit", torch=str(torch.__version__), parts={})
+"""Identity where an environment is described and no trial."""
+
+
 def describe_environment(
-    device: torch.device, engine: str, identity: Mapping[str, object] | None = None, precision: Precision = "default"
-) -> dict[str, Any]:
+    device: torch.device, engine: str, identity: Identity | None = None, precision: Precision = "default"
+) -> EnvironmentFile:
     """Describe this process for ``environment.json``; keys are documented in ``gan_bench.records.schema``.
 
     Args:
@@ -121,7 +125,7 @@ def describe_environment(
         identity: What a trial is made of, as ``RunContext.identity`` gives it.
         precision: In which a trial's products are computed.
     """
-    made_of = identity or {}
+    made_of = identity or NO_TRIAL
     commit, dirty = _git()
     return {
         "schema": SCHEMA_VERSION,
@@ -134,11 +138,11 @@ def describe_environment(
         "libraries": {"torch": str(torch.__version__), **{n: version(n) for n in ("torchvision", "numpy", "scipy")}},
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
-        "data_sha256": made_of.get("data_sha256"),
-        "networks_sha256": made_of.get("networks_sha256"),
-        "parts": made_of.get("parts", {}),
+        "data_sha256": made_of["data_sha256"],
+        "networks_sha256": made_of["networks_sha256"],
+        "parts": made_of["parts"],
         "engine": engine,
-        "d_output": made_of.get("d_output", "logit"),
+        "d_output": made_of["d_output"],
         "threads": torch.get_num_threads(),
         "changes": [],
         "determinism": {

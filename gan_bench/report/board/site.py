@@ -149,8 +149,8 @@ def _table(key: Key, rows: Sequence[Entry]) -> BoardTable:
     return BoardTable(key, table, tuple(entry for _, entry in together), tuple(_said(together)))
 
 
-def _row(group: int | None, entry: Entry) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def _row(group: int | None, entry: Entry) -> dict[str, object]:
+    row: dict[str, object] = {
         "group": group,
         "setting": entry.setting,
         "machine": entry.machine,
@@ -167,7 +167,7 @@ def _row(group: int | None, entry: Entry) -> dict[str, Any]:
     return row
 
 
-def _baseline_rows(rows: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+def _baseline_rows(rows: Sequence[Entry]) -> Iterator[dict[str, object]]:
     """Yield what real images and untrained generators come to: once where folders agree, else folder by folder."""
     known: dict[str, dict[str, float]] = {}
     for entry in rows:
@@ -232,7 +232,7 @@ def _page(made: Sequence[BoardTable], left: Sequence[LeftOut]) -> str:
     )
 
 
-def _shown(made: BoardTable) -> dict[str, Any]:
+def _shown(made: BoardTable) -> dict[str, object]:
     """Return a table as its template takes it."""
     texts = cells(made.table)
     kept = filled(made.table, texts)

@@ -10,9 +10,10 @@ from typing import Any
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError, brief
 from gan_bench.core.text import plural, printable
+from gan_bench.records import schema
 from gan_bench.records.json_files import SEAL, object_text, parse_object, read_file
 from gan_bench.records.layout import AVERAGE_WEIGHTS, ENVIRONMENT, RECORD, TRIAL, WEIGHTS, RecordDirectory
-from gan_bench.records.reader import StoredTrial, read_saved
+from gan_bench.records.reader import StoredTrial, read_optional, read_saved
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.card.text import MARK, SAMPLES, card_markdown, card_of
 from gan_bench.report.findings.find_setting import find_setting, require_sound
@@ -74,7 +75,8 @@ def missing_code(folder: Path) -> str:
     """Return what the code of a card's network was called when it was trained, if the card needs it and has it not."""
     if not (folder / ENVIRONMENT).is_file() or (folder / CODE).is_file():
         return ""
-    parts = parse_object(folder / ENVIRONMENT, read_file(folder / ENVIRONMENT)).get("parts", {})
+    environment = read_optional(folder / ENVIRONMENT, schema.ENVIRONMENT) or schema.NO_ENVIRONMENT
+    parts = environment.get("parts", {})
     gone = [part["name"] for name, part in parts.items() if name.startswith("architectures/") and part.get("path")]
     return printable(gone[0]) if gone else ""
 
@@ -147,8 +149,9 @@ def _portable(files: dict[str, bytes]) -> dict[str, bytes]:
         return files
     text = _sealed(placeless)
     record = parse_object(Path(RECORD), files[RECORD])
-    if ENVIRONMENT in (record.get("files") or {}):
-        record["files"][ENVIRONMENT] = hashlib.sha256(text).hexdigest()
+    digests = record.get("files")
+    if isinstance(digests, dict) and ENVIRONMENT in digests:
+        digests[ENVIRONMENT] = hashlib.sha256(text).hexdigest()
     return {**files, ENVIRONMENT: text, RECORD: _sealed(record)}
 
 

@@ -304,7 +304,7 @@ def _left_out(fault: RecordError) -> str:
 # ----------------------------------------------------------------------------------------------- trials
 
 
-def _trials(before: Studies, after: Studies, planned: frozenset[str]) -> Iterator[dict[str, Any]]:
+def _trials(before: Studies, after: Studies, planned: frozenset[str]) -> Iterator[dict[str, object]]:
     gone = [(before[place], newest(before[place])) for place in sorted(before.keys() - after.keys())]
     absent = [(study, frame.rename(columns=_OLD).assign(status_new=MISSING)) for study, frame in gone]
     for study, both in [*((study, both) for study, _, both in matched(before, after)), *absent]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
-from typing import Any
 
 import pandas as pd
 
@@ -93,7 +92,7 @@ def factor_rows(
     design: Design,
     *,
     held: bool = False,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Judge every two levels of a factor, recipe by recipe.
 
     Differences are averaged within a seed before they meet the interval: seeds are what is resampled, settings
@@ -156,7 +155,7 @@ def _shared(first: str, second: str) -> str:
 
 def epoch_rows(
     trials: pd.DataFrame, kept: pd.DataFrame, metrics: list[str], noise: Callable[[str], float], design: Design
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Compare every two successive evaluated epochs within the same finished trials, recipe by recipe.
 
     Args:
@@ -202,7 +201,7 @@ def average_rows(
     metrics: list[str],
     noise: Callable[[str], float],
     design: Design,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Compare G with its moving average within the same trials, setting by setting.
 
     Args:

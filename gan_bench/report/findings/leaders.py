@@ -64,6 +64,10 @@ def correct_for_choice(p_values: Sequence[float]) -> list[float]:
 
 def leaders(scored: Scored) -> Leaders | None:
     """Compare every setting with the best one; None where no setting has a score."""
+    return scored.once("leaders", lambda: _compare_with_best(scored))
+
+
+def _compare_with_best(scored: Scored) -> Leaders | None:
     ranking, design = scored.ranking(), scored.study.design
     if not ranking:
         return None

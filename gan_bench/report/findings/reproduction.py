@@ -66,7 +66,7 @@ def _article_tables(suite: str, profile: str, trials: pd.DataFrame, history: pd.
     yield name_table(names, "protocol", "the articles' protocols", columns, frame, note)
 
 
-def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[dict[str, object]]:
     """Compare every article's own setting with what it reports.
 
     Args:
@@ -132,7 +132,7 @@ def _recipes_of(trials: pd.DataFrame) -> dict[str, Recipe]:
     return found
 
 
-def _follows(config: dict[str, Any], recipe: Recipe) -> bool:
+def _follows(config: dict[str, object], recipe: Recipe) -> bool:
     """True if a trial is the article's protocol in every value.
 
     The number of epochs apart: nothing in the update depends on it, so a shorter run is the exact beginning of the
@@ -167,7 +167,7 @@ def protocol_table(trials: pd.DataFrame) -> tuple[list[Column], pd.DataFrame]:
     """
     recipes = _recipes_of(trials)
     facts = {name: recipe.facts() for name, recipe in recipes.items()}
-    rows: list[dict[str, Any]] = [
+    rows: list[dict[str, object]] = [
         {"field": "article", **{name: f"{r.article.key}: {r.article.title}" for name, r in recipes.items()}}
     ]
     rows += [

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -73,7 +72,7 @@ def arms(scored: Scored) -> list[Arm]:
     medians = scored.medians()
     seconds = drawn.groupby("group")["train_seconds"].sum()
     found: dict[str, list[tuple[float, float]]] = {}
-    first: dict[str, dict[str, Any]] = {}
+    first: dict[str, dict[str, object]] = {}
     for row in drawn.drop_duplicates("group").to_dict("records"):
         if row["label"] in medians:
             arm = group_key(row["config"], row["drawn"])
@@ -86,7 +85,7 @@ def arms(scored: Scored) -> list[Arm]:
     ]
 
 
-def _labels(configs: dict[str, dict[str, Any]]) -> dict[str, str]:
+def _labels(configs: dict[str, dict[str, object]]) -> dict[str, str]:
     """Name arms by their recipe and what differs between them."""
     ignored = {"recipe", "seed", "evaluation", "log_every"}
     names = sorted({name for config in configs.values() for name in config} - ignored)
@@ -113,7 +112,7 @@ def tuning_table(scored: Scored) -> Iterator[Table]:
     measure, ks = MEASURES[primary_measure()].title, budgets(found)
     rows = []
     for arm in sorted(found, key=lambda arm: best_of(arm.values, len(arm.values), 0.5)):
-        row: dict[str, Any] = {"arm": arm.label, "settings": len(arm.values), "seconds": arm.seconds}
+        row: dict[str, object] = {"arm": arm.label, "settings": len(arm.values), "seconds": arm.seconds}
         for k in ks:
             if k <= len(arm.values):
                 for name, share in ((f"k{k}", 0.5), (f"k{k}_low", LOW), (f"k{k}_high", HIGH)):

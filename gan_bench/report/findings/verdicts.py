@@ -152,7 +152,7 @@ def verdict_rows(
     noise: Callable[[str], float],
     design: Design,
     beside: int = 0,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Judge comparisons that share a table.
 
     Args:
@@ -178,14 +178,14 @@ def verdict_rows(
     return [*rows, *(row for side in known if (row := _all_failed(*side)) is not None)]
 
 
-def _all_failed(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> dict[str, Any] | None:
+def _all_failed(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> dict[str, object] | None:
     """Make the row of two levels one of which failed in every seed; None for others."""
     failed = [level for level, bad in ((first, pairs["bad_a"]), (second, pairs["bad_b"])) if len(pairs) and bad.all()]
     if not failed:
         return None
     metric = primary_measure()
     empty = ("first", "second", "effect", "improvement", "p", "repeated", "corrected", "permutation", "needed", "next")
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         **dict.fromkeys(empty),
         **{"recipe": recipe, "key": metric, "metric": arrow(metric), "first_level": first, "second_level": second},
         **{"found": "undecided", "winner": "", "more": "", "pairs": 0, "seeds": 0, "open": False, "too_noisy": False},
@@ -200,7 +200,7 @@ def _all_failed(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> di
     return row
 
 
-def _row(side: Sides, made: Comparison, corrected_p: float | None, tests: int, noise: float) -> dict[str, Any]:
+def _row(side: Sides, made: Comparison, corrected_p: float | None, tests: int, noise: float) -> dict[str, object]:
     recipe, first, second, _ = side
     pair, pairs, look, design = made.pair, made.pairs, made.look, made.design
     known = int(pairs[[f"{pair.metric}_a", f"{pair.metric}_b"]].notna().all(axis=1).sum())

@@ -76,7 +76,7 @@ def _thinned(steps: pd.DataFrame, most: int = POINTS) -> pd.DataFrame:
     return steps.assign(epoch=(steps["epoch"] / width).round() * width)
 
 
-def explorer(study: Study) -> dict[str, Any]:
+def explorer(study: Study) -> dict[str, object]:
     """Return every curve of a study for a page that draws them: settings with their styles, measures, and values.
 
     Returns:

@@ -114,9 +114,9 @@ def _text(name: str) -> str:
 # ------------------------------------------------------------------------------------------------ a study
 
 
-def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object]) -> dict[str, Any]:
+def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object]) -> dict[str, object]:
     study = chapter.study
-    made: dict[str, list[dict[str, Any]]] = {}
+    made: dict[str, list[dict[str, object]]] = {}
     for table in chapter.tables:
         made.setdefault(table.kind, []).append(_ranking(table, chapter) if table.ranking else _table(table))
     plots = [
@@ -152,7 +152,7 @@ def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object
         ],
         "last_epochs": "epoch " + ", ".join(map(str, sorted({s.frames[-1][0] for s in chapter.strips}))),
     }
-    there: dict[str, Any] = {
+    there: dict[str, object] = {
         "answer": True,
         "ranking": shown["rankings"],
         "factors": shown["factors"],

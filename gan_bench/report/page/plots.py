@@ -33,7 +33,7 @@ WIDTH = 4.25
 """Inches of a plot. On a page 390 pixels wide its text of 9 points is then 10 pixels high."""
 _INK = "#010203"
 """Stands for the colour of text, and is replaced by the page's own."""
-_STYLE: dict[str, Any] = {
+_STYLE: dict[str, object] = {
     "svg.hashsalt": "gan_bench",
     "svg.fonttype": "none",
     "font.family": "sans-serif",

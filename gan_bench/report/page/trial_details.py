@@ -41,7 +41,7 @@ Curve = Mapping[str, list[Any]]
 
 def trial_details(
     trials: list[StoredTrial], curves: Mapping[str, Curve], strips: Mapping[str, str], results: Path
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Collect what the details of every trial show; what many trials share is kept once.
 
     Args:

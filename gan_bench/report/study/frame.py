@@ -175,7 +175,7 @@ def status_shown(item: StoredTrial) -> str:
     return "unfinished" if item.environment else "planned"
 
 
-def _score_rows(item: StoredTrial) -> list[dict[str, Any]]:
+def _score_rows(item: StoredTrial) -> list[dict[str, object]]:
     rows = []
     for line in item.evaluations:
         for score in line["scores"]:

@@ -88,7 +88,7 @@ class Settings:
     """
 
     labels: Mapping[str, str]
-    values: Mapping[str, Mapping[str, Any]]
+    values: Mapping[str, Mapping[str, object]]
     columns: tuple[str, ...]
     shared: str
 
@@ -184,7 +184,7 @@ def value_text(value: Any) -> str:  # noqa: ANN401 - any value of a config
     return f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _flat(config: Mapping[str, object]) -> dict[str, Any]:
+def _flat(config: Mapping[str, object]) -> dict[str, object]:
     """Lay a config out as the values that may name a setting; only Adam has betas."""
     others = [net for net in "gd" if config.get(f"optimizer_{net}", "adam") != "adam"]
     idle = {f"beta{i}_{net}" for net in others for i in (1, 2)}
@@ -192,7 +192,7 @@ def _flat(config: Mapping[str, object]) -> dict[str, Any]:
     return {name: _NONE if name in idle else value for name, value in found.items() if name not in _UNNAMED}
 
 
-def _merged(flat: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _merged(flat: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
     """Give what both networks share in every setting one name."""
     for short, g, d in PAIRS:
         if all(g in values and values.get(g) == values.get(d) for values in flat.values()):

@@ -173,7 +173,7 @@ class Scored:
         self.study, self.protocol = study, protocol
         self._memory: dict[object, Any] = {}
 
-    def _once(self, key: object, make: Callable[[], T]) -> T:
+    def once(self, key: object, make: Callable[[], T]) -> T:
         """Compute once what many tables ask for."""
         if key not in self._memory:
             self._memory[key] = make()
@@ -195,7 +195,7 @@ class Scored:
             wide = kept.pivot_table(index="trial", columns="metric", values=value, aggfunc="last", dropna=False)
             return wide.reindex(columns=list(MEASURES))
 
-        return self._once(("final", value), make)
+        return self.once(("final", value), make)
 
     def by_epoch(self) -> pd.DataFrame:
         """Return the primary scores of finished trials after training began, one row per trial and evaluation."""
@@ -206,7 +206,7 @@ class Scored:
             ]
             return kept[(kept["status"] == "done") & (kept["epoch"] > 0)].dropna(subset=["value"])
 
-        return self._once("by_epoch", make)
+        return self.once("by_epoch", make)
 
     def _medians(self) -> dict[str, Interval]:
         def make() -> dict[str, Interval]:
@@ -217,7 +217,7 @@ class Scored:
                     found[row["setting"]] = median_interval([*values, *[math.inf] * row["bad"]])
             return found
 
-        return self._once("medians", make)
+        return self.once("medians", make)
 
     def score(self, label: str) -> Interval:
         """Return what ranks a setting: see ``medians``, with the interval of ``median_interval``."""
@@ -241,7 +241,7 @@ class Scored:
                     means[row["setting"]] = (medians[row["setting"]], mean)
             return sorted(means, key=means.__getitem__)
 
-        return self._once("ranking", make)
+        return self.once("ranking", make)
 
     def median_trial(self, done: pd.DataFrame) -> str | None:
         """Return of a setting's finished trials the one with the median primary score, the better of two, or None."""
@@ -269,7 +269,7 @@ class Scored:
         It is pooled over all trials whose finished generator was scored several times, so that it stands on many
         repetitions; where none was, on the resampled real images. For a measure on the log scale it is relative.
         """
-        return self._once(("measurement_sd", metric), lambda: self._measurement_sd(metric))
+        return self.once(("measurement_sd", metric), lambda: self._measurement_sd(metric))
 
     def _measurement_sd(self, metric: str) -> float:
         relative = MEASURES[metric].log_scale
@@ -292,7 +292,7 @@ class Scored:
             values = start[asked]["value"].dropna()
             return float(values.mean()) if len(values) else None
 
-        return self._once(("untrained", metric, recipe), make)
+        return self.once(("untrained", metric, recipe), make)
 
     def baseline_rows(self, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         """Yield the two baseline rows: real data, and untrained generators."""
@@ -315,7 +315,7 @@ class Scored:
         }
 
 
-def _with_median(scores: dict[str, Any]) -> dict[str, Any]:
+def _with_median(scores: dict[str, object]) -> dict[str, object]:
     """Let a row of one value have it where settings have their median."""
     return {**scores, RANKED: scores.get(primary_measure())}
 

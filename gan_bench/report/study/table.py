@@ -84,7 +84,7 @@ def score_column(metric: str) -> Column:
     return Column(metric, arrow(metric), "interval", decimals=3 if share else None)
 
 
-def put_interval(row: dict[str, Any], key: str, interval: Interval | None) -> None:
+def put_interval(row: dict[str, object], key: str, interval: Interval | None) -> None:
     """Lay an interval into a row, as the columns an ``interval`` column reads."""
     row[key] = interval.estimate if interval else None
     row[f"{key}_low"] = interval.low if interval else None
