@@ -203,7 +203,7 @@ class Several(tuple[Any, ...]):
     __slots__ = ()
 
 
-def combinations_of(changes: Mapping[str, object]) -> Iterator[dict[str, Any]]:
+def combinations_of(changes: Mapping[str, object]) -> Iterator[dict[str, object]]:
     """Yield every combination of changes whose values are swept."""
     names = list(changes)
     for values in product(*(each if isinstance(each, Several) else (each,) for each in changes.values())):
@@ -327,7 +327,7 @@ def flat_values(config: Mapping[str, Any], joint: str = ".") -> dict[str, Any]:
         config: As ``TrialConfig.to_json`` gives it.
         joint: Stands between ``evaluation`` and the name of its field.
     """
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for name, value in config.items():
         if name in BOTH["betas"]:
             flat |= {f"beta{i}_{name[-1]}": item for i, item in enumerate(value, 1)}

@@ -41,7 +41,7 @@ class ImageFolder:
     path: Path
     transform: Transform
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the folder as a JSON-able dict that ``from_json`` takes back."""
         return {**asdict(self), "path": str(self.path.resolve())}
 

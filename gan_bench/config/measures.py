@@ -70,7 +70,7 @@ class Measure:
             if isinstance(text := getattr(self, name), str):
                 object.__setattr__(self, name, printable(text))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return what reports must know of the measure as a JSON-able dict."""
         plain = {**asdict(self), "roles": sorted(self.roles), "bounds": list(self.bounds), "metric": ""}
         for name in ("explanation", "extractors", "sees"):  # reports do not show them

@@ -266,7 +266,7 @@ def _given(entry: TrialEntry) -> Iterator[tuple[str, list[Any] | Drawn]]:
     yield from ((name, getattr(entry.sweep, name)) for name in Changes.model_fields if name in given)
 
 
-def _draws(entry: TrialEntry, where: str) -> list[dict[str, Any]]:
+def _draws(entry: TrialEntry, where: str) -> list[dict[str, object]]:
     """Return the random values of an entry, one dict for each setting; fields are drawn together, not multiplied.
 
     Raises:
@@ -280,7 +280,7 @@ def _draws(entry: TrialEntry, where: str) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] if columns else [{}]
 
 
-def _expand(entry: TrialEntry, where: str) -> Iterator[dict[str, Any]]:
+def _expand(entry: TrialEntry, where: str) -> Iterator[dict[str, object]]:
     """Yield the field changes of every trial an entry stands for: the product of all lists.
 
     Raises:

@@ -237,9 +237,9 @@ class TrialConfig:
         if self.momentum and self.optimizer_g == self.optimizer_d == "adam":
             raise ValueError("momentum is that of sgd and rmsprop; Adam's is the first of its betas")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the config as a JSON-able dict that ``from_json`` takes back."""
-        plain: dict[str, Any] = json.loads(canonical_json(self._plain()))
+        plain: dict[str, object] = json.loads(canonical_json(self._plain()))
         return plain
 
     def _plain(self) -> dict[str, Any]:
@@ -275,9 +275,9 @@ class TrialConfig:
 
 _FIELDS = tuple(f.name for f in fields(TrialConfig))
 _NOTHING = object()
-LATER_DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in fields(TrialConfig) if f.metadata.get("later")}
+LATER_DEFAULTS: Mapping[str, object] = {f.name: f.default for f in fields(TrialConfig) if f.metadata.get("later")}
 """Fields that the first trials did not have, with the values that leave them out of a trial's identity."""
-UNWRITTEN_DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in fields(TrialConfig) if "unwritten" in f.metadata}
+UNWRITTEN_DEFAULTS: Mapping[str, object] = {f.name: f.default for f in fields(TrialConfig) if "unwritten" in f.metadata}
 """Those that are not written either."""
 _EVALUATION_FIELDS = tuple(f.name for f in fields(EvaluationConfig))
 _LIMITED = tuple(name for name in _FIELDS if name in LIMITS)
@@ -310,7 +310,7 @@ class Trial:
     provenance: Mapping[str, str] = field(default_factory=dict, compare=False)
     drawn: tuple[str, ...] = field(default=(), compare=False)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the trial as a JSON-able dict that ``from_json`` takes back."""
         return {
             "setting": self.setting,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from gan_bench.config.trial import UNWRITTEN_DEFAULTS, TrialConfig
 from gan_bench.core.errors import AlteredError, RecordError
@@ -75,7 +75,7 @@ class StoredTrial:
 
 T = TypeVar("T")
 P = TypeVar("P", schema.TrialFile, schema.PlannedTrial)
-Steps = bool | Callable[[Mapping[str, Any]], bool]
+Steps = bool | Callable[[Mapping[str, object]], bool]
 """Whether ``step`` lines of histories are read; a function says it for each trial, from its config."""
 
 

@@ -58,7 +58,7 @@ class TrialRecord:
     files: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the record as a JSON-able dict."""
         plain = {"schema": self.schema, **asdict(self), "status": str(self.status)}
         if self.way is None:  # as all records were written before there was a choice

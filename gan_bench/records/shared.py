@@ -102,7 +102,7 @@ def write_plan(
         earlier = _earlier(path, schema.PLAN, check) or cast("schema.PlanFile", {})
         is_same = earlier.get("version") == version
         rows = [row for row in earlier.get("trials", ()) if is_same and row["id"] not in known]
-        said: dict[str, Any] = {} if command is None else {"command": command}
+        said: dict[str, object] = {} if command is None else {"command": command}
         measures = {**earlier.get("measures", {}), **_foreign_measures()}
         said |= {"measures": measures} if measures else {}
         designs = _joined_designs(earlier if is_same else cast("schema.PlanFile", {}), fresh, design)

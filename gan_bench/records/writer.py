@@ -189,7 +189,7 @@ def _remove_temporary_files(directory: RecordDirectory) -> None:
 # --------------------------------------------------------------------- what a checkpoint knows of the record
 
 
-def snapshot(directory: RecordDirectory) -> dict[str, Any]:
+def snapshot(directory: RecordDirectory) -> dict[str, object]:
     """Force the growing files to disk and describe what a checkpoint relies on: it never knows more than they hold.
 
     Returns:

@@ -65,7 +65,7 @@ class ReportTables:
         made = []
         for study in found:
             tables = list(study_tables(study))
-            made.append((study, tables, list(answers(study, tables))))
+            made.append((study, tables, list(answers(study))))
         return cls(made, article_tables(frames))
 
     @property
@@ -189,7 +189,7 @@ def _outdated(results: Path) -> Iterator[str]:
 
 
 def _settings(made: ReportTables, suite: str) -> list[SettingSummary]:
-    return [each for study, tables, _ in made.studies if study.suite == suite for each in summaries(study, tables)]
+    return [each for study, _, _ in made.studies if study.suite == suite for each in summaries(study)]
 
 
 def _states(results: Path) -> dict[str, str]:
@@ -244,7 +244,7 @@ def _write_page(folder: Path, made: ReportTables, collected: Collected, results:
     _remove_earlier(images, made, ".svg", ".gif")
     chapters = []
     for study, tables, said in made.studies:
-        chapter = Chapter(study, tables, said, list(study_plots(study, tables)), list(strips(study, best_first(study))))
+        chapter = Chapter(study, tables, said, list(study_plots(study)), list(strips(study, best_first(study))))
         for plot in chapter.plots:
             write_atomically(images / f"{plot.name}.svg", standalone(plot.svg))
         for strip in chapter.strips:

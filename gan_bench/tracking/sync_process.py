@@ -70,7 +70,7 @@ class MirrorResult:
     missing: int = 0
     started: int = 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return what the child sends."""
         return {name: value for name, value in vars(self).items() if name not in ("missing", "started")}
 
@@ -269,7 +269,7 @@ def _main() -> None:
         sys.stdin.read()
         over.set()
 
-    def send(content: dict[str, Any]) -> None:
+    def send(content: dict[str, object]) -> None:
         with contextlib.suppress(OSError):  # the parent is gone, and the mirror ends with its last pass
             channel(content)
 

@@ -85,7 +85,7 @@ class TrainState:
         tensors = [*self.generator.state_dict().values(), *self.discriminator.state_dict().values()]
         return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Return everything a checkpoint needs, as tensors and plain values."""
         return {
             "generator": self.generator.state_dict(),

@@ -11,7 +11,7 @@ from support.trials import digits_trial
 
 from gan_bench.core.text import matches
 from gan_bench.report.build import ReportTables
-from gan_bench.report.findings.answer import answers, answers_markdown
+from gan_bench.report.findings.answer import answers_markdown
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.proposal import own_command
 from gan_bench.report.study.frame import build_frames
@@ -266,12 +266,6 @@ def test_markdown_cannot_be_broken_by_names():
 @pytest.mark.parametrize("empty", [[], [stored(digits_trial(), status="failed")]])
 def test_nothing_finished_is_no_answer(empty):
     assert [a for _, _, found in ReportTables.of(build_frames(empty)).studies for a in found if a.best] == []
-
-
-def test_answers_of_a_study_are_made_from_its_tables():
-    made = ReportTables.of(build_frames(trials(2e-4, (50, 52))))
-    ((study, tables, found),) = made.studies
-    assert list(answers(study, tables)) == found
 
 
 # ------------------------------------------------------------------------------------- a study's own command

@@ -107,7 +107,7 @@ def test_the_table_and_the_answer_say_that_the_budget_decides(study):
     assert rows.loc["mnist-mlp-z100 · loss minimax", "k5"] == 20.5
     assert math.isnan(rows.loc["mnist-mlp-z100 · loss minimax", "k1_high"])
     assert not any("learning rate" in table.name for table in tables), "random values are no levels of a factor"
-    (answer,) = answers(study, tables)
+    (answer,) = answers(study)
     assert answer.factors[-1] == (
         "random settings: with 1 mnist-mlp-z100 · loss hinge (median best FID 62.5); with 5 mnist-mlp-z100 · loss "
         "minimax (median best FID 20.5): the budget changes who is ahead."

@@ -53,7 +53,7 @@ class TrialLog:
         per_epoch = engine.steps * size if self._config.last_batch == "drop" else shown
         return epochs * per_epoch + min(batches * size, per_epoch)
 
-    def _position(self, engine: Engine, epochs: int, train_seconds: float) -> dict[str, Any]:
+    def _position(self, engine: Engine, epochs: int, train_seconds: float) -> dict[str, object]:
         return {
             "epoch": epochs,
             "step": engine.state.step,
@@ -131,7 +131,7 @@ class Meter:
     def _exceeds(self, more: float) -> bool:
         return self.limit is not None and self.train_seconds + self.evaluate_seconds + more > self.limit
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Return what a checkpoint keeps."""
         names = ("train_seconds", "evaluate_seconds", "energy_joules", "group", "captured", "way")
         return {name: getattr(self, name) for name in names}

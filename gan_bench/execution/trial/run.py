@@ -151,7 +151,7 @@ class _TrialRun:
         text = f"{self.trial.name}: {why}; training from the start, what was there is kept in {kept}"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
 
-    def _progress(self) -> dict[str, Any]:
+    def _progress(self) -> dict[str, object]:
         """Return what a checkpoint keeps beside the training state."""
         return {
             **self.meter.state_dict(),

@@ -60,7 +60,7 @@ class Job:
         )
 
 
-def claim_to_json(claim: Claim) -> dict[str, Any]:
+def claim_to_json(claim: Claim) -> dict[str, object]:
     """Return what came of a claim as a JSON-able dict."""
     if isinstance(claim, TrialRecord):
         return {"record": claim.to_json()}

@@ -40,7 +40,7 @@ class Site:
     folders: tuple[ImageFolder, ...] = ()
     plugins: tuple[Source, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the site as a JSON-able dict."""
         return {
             **{name: getattr(self, name) for name in ("data_given", "device", "engine", "threads")},

@@ -126,7 +126,7 @@ def _code_of(stored: StoredTrial, earlier: Path) -> bytes | None:
         earlier: Where an earlier card has it, perhaps the only copy.
     """
     name = stored.trial["config"]["architecture"]
-    part: Mapping[str, Any] = stored.environment.get("parts", {}).get(f"architectures/{name}", {})
+    part: Mapping[str, object] = stored.environment.get("parts", {}).get(f"architectures/{name}", {})
     if not part.get("path"):
         return None
     for place in (Path(str(part["path"])), earlier):
@@ -165,7 +165,7 @@ def _without_paths(value: Any) -> Any:  # noqa: ANN401 - JSON
     return {key: CODE if is_file and key == "path" else _without_paths(each) for key, each in value.items()}
 
 
-def _sealed(content: dict[str, Any]) -> bytes:
+def _sealed(content: dict[str, object]) -> bytes:
     return object_text({key: value for key, value in content.items() if key != SEAL}).encode()
 
 

@@ -62,7 +62,7 @@ class ScoreRow:
     @property
     def score(self) -> str:
         """The mean with its interval, as tables write it."""
-        row: dict[str, Any] = {}
+        row: dict[str, object] = {}
         put_interval(row, self.metric, self.interval)
         return cell(row, score_column(self.metric))
 
@@ -249,7 +249,7 @@ def _cell(text: object) -> str:
     return markdown_cell(printable(str(text)))
 
 
-def _metadata(card: Card, license_name: str | None) -> dict[str, Any]:
+def _metadata(card: Card, license_name: str | None) -> dict[str, object]:
     study, name = card.setting.study, card.setting.name
     rows = [row for row in card.scores if MEASURES[row.metric].roles & {"primary", "compared", "quality"}]
     dataset = HUB_DATASETS.get(study.dataset)

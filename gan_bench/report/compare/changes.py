@@ -159,7 +159,7 @@ def _repeated(design: Design, look: Look, p: float) -> float:
     return p if design.is_fixed else repeated_p(design.looks, look.number, p)
 
 
-def _lost_scores(scored: Scored, members: pd.DataFrame, metric: str, gone: int) -> dict[str, Any]:
+def _lost_scores(scored: Scored, members: pd.DataFrame, metric: str, gone: int) -> dict[str, object]:
     """Make the row of a setting whose trials are done and have scores no more."""
     return {
         "study": scored.study.title,

@@ -87,7 +87,7 @@ class Comparison:
         """1 when something got worse, 3 when something cannot be judged, else 0."""
         return 1 if self.worse else 3 if self.unsure else 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return all of it as plain data; tables as rows of all digits."""
         plain = {f.name: getattr(self, f.name) for f in dataclass_fields(self) if f.name != "tables"}
         tables = {table.name: table.rows.astype(object).where(table.rows.notna(), None).to_dict("records")

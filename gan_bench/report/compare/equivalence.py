@@ -68,7 +68,7 @@ def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, fl
 
 def same_settings(
     before: Iterable[StoredTrial], after: Iterable[StoredTrial], margin: float = MARGIN, fields: Sequence[str] = ()
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Compare the primary scores of settings that two folders have in common, at the last epoch both were scored at.
 
     Settings are the same when everything of their configs is but ``UNMATCHED``: a shorter training is the exact
@@ -132,7 +132,7 @@ def common_settings(before: Iterable[StoredTrial], after: Iterable[StoredTrial])
     return bool(_by_setting(before, (), "older").keys() & _by_setting(after, (), "newer").keys())
 
 
-def _judged(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], margin: float) -> dict[str, Any]:
+def _judged(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], margin: float) -> dict[str, object]:
     if min(len(first), len(second)) < 2 or min(first.min(), second.min()) <= 0:
         return {"ratio": None, "ratio_low": None, "ratio_high": None, "ratio_n": 0, "verdict": "not judged"}
     difference, low, high, verdict = welch(np.log(first), np.log(second), math.log1p(margin))
@@ -227,7 +227,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], *, named: bool)
             yield f"{what}: {sides[0]} / {sides[1]}"
 
 
-def equivalence_table(rows: list[dict[str, Any]], margin: float = MARGIN, fields: Sequence[str] = ()) -> Table:
+def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fields: Sequence[str] = ()) -> Table:
     """Make the table of settings that two folders have in common, or that are equal in some fields."""
     title = MEASURES[primary_measure()].title
     columns = (

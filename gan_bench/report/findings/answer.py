@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
-
-import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural
-from gan_bench.report.findings.factors import AVERAGE_FACTOR, HELD
+from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, Factor, factors_of
 from gan_bench.report.findings.leaders import Leaders, leaders
 from gan_bench.report.findings.proposal import proposal
 from gan_bench.report.findings.tuning import tuning_sentences
+from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.frame import FAULTY
 from gan_bench.report.study.render import cell, number
 from gan_bench.report.study.stats import ALPHA, Interval
 from gan_bench.report.study.study import Scored, Study, values_of
-from gan_bench.report.study.table import Column, Table
+from gan_bench.report.study.table import Column
 
-EPOCHS = "epochs"
-"""The factor whose levels are epochs of the same trials."""
 MANY_SEEDS = 30
 """More seeds than these are not named: a difference so small beside its spread is as good as none."""
 _EXTENDED = "Not all of these seeds are known to have been declared before the first"
@@ -60,17 +56,12 @@ class Answer:
         return (self.headline, *self.cautions, *self.factors, *([self.proposal] if self.proposal else []))
 
 
-def answers(study: Study, tables: list[Table]) -> Iterator[Answer]:
-    """Answer the question of a study under each of its protocols.
-
-    Args:
-        study: The study.
-        tables: Its tables; the sentences about factors are made from them.
-    """
+def answers(study: Study) -> Iterator[Answer]:
+    """Answer the question of a study under each of its protocols."""
     for scored in study.scored:
         found = leaders(scored)
-        rows = list(_factor_rows(scored, tables))
-        averaged = [each for factor, each in rows if not factor.endswith(HELD)]
+        factors = [each for each in factors_of(scored) if each.primary]
+        averaged = [judged for each in factors if not each.held for judged in each.primary]
         best, score = (found.best, score_text(found.score)) if found else (None, "")
         yield Answer(
             title=study.title,
@@ -80,7 +71,7 @@ def answers(study: Study, tables: list[Table]) -> Iterator[Answer]:
             headline=_headline(scored, found),
             cautions=tuple(_cautions(scored, found)),
             factors=(
-                *(sentence for factor, each in rows for sentence in _factor_sentences(factor, each)),
+                *(sentence for each in factors for sentence in _factor_sentences(each)),
                 *tuning_sentences(scored),
             ),
             proposal=proposal(study, averaged, _rivals(found), scored=found is not None),
@@ -233,135 +224,124 @@ def no_better_than_untrained(scored: Scored) -> list[str]:
 # ----------------------------------------------------------------------------------------------- factors
 
 
-def _factor_rows(scored: Scored, tables: list[Table]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield every factor with its rows of the primary score."""
-    for table in tables:
-        if table.kind == "factor" and table.about[1] == scored.protocol and "found" in table.rows:
-            rows = table.rows[table.rows["key"] == primary_measure()]
-            if not rows.empty:
-                yield table.about[0], rows
-
-
-def _factor_sentences(factor: str, rows: pd.DataFrame) -> Iterator[str]:
+def _factor_sentences(factor: Factor) -> Iterator[str]:
     """Summarise the comparisons of every two levels over the recipes."""
-    if factor == EPOCHS:
-        yield _epochs_sentence(_records(rows.groupby("recipe", sort=True).tail(1)))
+    if factor.name == EPOCHS:
+        yield _epochs_sentence(list({each.recipe: each for each in factor.primary}.values()))  # the last of each
         return
-    if factor.endswith(HELD) and not rows["found"].isin(["decided", "probable"]).any():
+    if factor.held and not any(each.is_sure for each in factor.primary):
         return  # the average said as much
-    records = sorted(_records(rows), key=lambda row: (row["first_level"], row["second_level"]))
-    pairs = [list(group) for _, group in groupby(records, key=lambda row: (row["first_level"], row["second_level"]))]
-    sure = [pair for pair in pairs if any(row["found"] in ("decided", "probable") for row in pair)]
+    judged = sorted(factor.primary, key=_levels)
+    pairs = [list(group) for _, group in groupby(judged, key=_levels)]
+    sure = [pair for pair in pairs if any(each.is_sure for each in pair)]
     for pair in pairs if len(pairs) == 1 else sure[:NAMED]:
-        yield _pair_sentence(factor, str(pair[0]["first_level"]), str(pair[0]["second_level"]), pair)
+        yield _pair_sentence(factor, pair)
     if len(pairs) > 1:
-        levels = {str(row[side]) for row in records for side in ("first_level", "second_level")}
+        levels = {level for each in judged for level in _levels(each)}
         more = f", {len(sure) - NAMED} more are decided or probable" if len(sure) > NAMED else ""
-        left = [pair for pair in pairs if pair not in sure]
-        if left and all(row["found"] == "not judged" for pair in left for row in pair):
-            why = _not_judged(row for pair in left for row in pair)
-            yield f"{factor}: {why} for {len(left)} of {len(pairs)} pairs of {len(levels)} levels{more}."
+        left = [each for pair in pairs if pair not in sure for each in pair]
+        count = len(pairs) - len(sure)
+        if left and all(each.found == "not judged" for each in left):
+            words = f"{_not_judged(left)} for {count} of {len(pairs)} pairs of {len(levels)} levels"
         else:
-            yield f"{factor}: of {len(pairs)} pairs of {len(levels)} levels, {len(left)} are undecided or ties{more}."
+            words = f"of {len(pairs)} pairs of {len(levels)} levels, {count} are undecided or ties"
+        yield f"{factor.title}: {words}{more}."
 
 
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
-    return found
+def _levels(judged: Judged) -> tuple[str, str]:
+    return judged.first_level, judged.second_level
 
 
-def _pair_sentence(factor: str, first: str, second: str, rows: list[dict[str, Any]]) -> str:
-    count = len(rows)
+def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
+    name, (first, second), count = factor.title, _levels(rows[0]), len(rows)
     kinds = ("decided", "probable", "tie", "equivalent", "not judged")
-    by = {kind: [row for row in rows if row["found"] == kind] for kind in kinds}
+    by = {kind: [row for row in rows if row.found == kind] for kind in kinds}
     sure = [*by["decided"], *by["probable"]]
-    lost = sum(row["lost"] for row in rows)
+    lost = sum(row.lost for row in rows)
     tail = f"; {plural(lost, 'pair')} lost" if lost else ""
-    tail += "".join(f"; {row['recipe']}: {row['why']}" for row in rows if row["why"])
-    if any(not pd.isna(row["next"]) for row in by["decided"]):
+    tail += "".join(f"; {row.recipe}: {row.why}" for row in rows if row.why)
+    if any(row.next for row in by["decided"]):
         tail += "; decided early, so the ratio is probably overstated"
-    unit = "setting" if factor == AVERAGE_FACTOR else "comparison" if factor.endswith(HELD) else "recipe"
+    unit = "setting" if factor.name == AVERAGE_FACTOR else "comparison" if factor.held else "recipe"
     where = plural(count, unit)
     if len(by["not judged"]) == count:
-        ahead = sum(row["winner"] == second for row in rows)
+        ahead = sum(row.winner == second for row in rows)
         leader, ahead = (second, ahead) if 2 * ahead > count else (first, count - ahead)
-        return f"{factor}: {_not_judged(rows)}; {leader} is ahead in {ahead} of {where}{tail}."
-    winners = {str(row["winner"]) for row in sure}
+        return f"{name}: {_not_judged(rows)}; {leader} is ahead in {ahead} of {where}{tail}."
+    winners = {row.winner for row in sure}
     if len(winners) == 1:
         (winner,) = winners
-        loser = second if winner == first else first
         degree = ", ".join(f"{len(by[k])} {k}" for k in ("decided", "probable") if by[k])
         same = len(by["equivalent"])
         others = {"tied": by["tie"], "not judged": by["not judged"]}
         open_ = " or ".join(["undecided", *(word for word, some in others.items() if some)])
         rest = f", {open_} in {count - len(sure) - same}" if count > len(sure) + same else ""
         rest += f", equivalent in {same}" if same else ""
-        gain = _gain(sure)
-        return f"{factor}: {winner} is better than {loser} in {len(sure)} of {where} ({degree}{gain}{rest}{tail})."
+        degree += _gain(sure)
+        return f"{name}: {winner} is better than {sure[0].loser} in {len(sure)} of {where} ({degree}{rest}{tail})."
     if winners:
-        each = "; ".join(f"{row['recipe']}: {row['winner']} ({row['found']})" for row in sure)
-        return f"{factor}: it depends on the {unit} ({each}{tail})."
+        each = "; ".join(f"{row.recipe}: {row.winner} ({row.found})" for row in sure)
+        return f"{name}: it depends on the {unit} ({each}{tail})."
     if len(by["tie"]) == count:
         return (
-            f"{factor}: {first} and {second} are a tie in {where}: any difference is within the noise of scoring{tail}."
+            f"{name}: {first} and {second} are a tie in {where}: any difference is within the noise of scoring{tail}."
         )
     if by["equivalent"]:
         left = count - len(by["equivalent"])
         rest = f"; {left} undecided" if left else ""
-        collapses = sum(int(row["collapses"]) for row in by["equivalent"])
-        share = f"{1 - ALPHA ** (1 / min(row['seeds'] for row in by['equivalent'])):.0%}"
+        collapses = sum(int(row.collapses) for row in by["equivalent"])
+        share = f"{1 - ALPHA ** (1 / min(row.seeds for row in by['equivalent'])):.0%}"
         seen = f"; collapses in up to {share} of runs are possible though none was seen"
         seen = f"; {collapses} runs collapsed, as many on either side" if collapses else seen
         return (
-            f"{factor}: {first} and {second} are equivalent in {len(by['equivalent'])} of {where}: no difference above "
+            f"{name}: {first} and {second} are equivalent in {len(by['equivalent'])} of {where}: no difference above "
             f"the margin{rest}{seen}{tail}."
         )
-    return f"{factor}: undecided between {first} and {second} in {where}{_needs(rows)}{tail}."
+    return f"{name}: undecided between {first} and {second} in {where}{_needs(rows)}{tail}."
 
 
-def _not_judged(rows: Iterable[Mapping[str, Any]]) -> str:
-    known = list(rows)
-    following = [int(row["next"]) for row in known if row["open"]]
+def _not_judged(rows: Sequence[Judged]) -> str:
+    following = [each.next for each in rows if each.open and each.next]
     if following:
         return f"not judged before the look at {min(following)} seeds"
-    if any(row["pairs"] > 1 for row in known):
+    if any(each.pairs > 1 for each in rows):
         return "not judged, as so few seeds cannot decide so many tests, and given up"
     return "one seed: not judged"
 
 
-def _needs(rows: Sequence[Mapping[str, Any]]) -> str:
+def _needs(rows: Sequence[Judged]) -> str:
     """Return when undecided comparisons are judged again, or how many seeds a study needs that finds out."""
-    following = [int(row["next"]) for row in rows if row["open"]]
-    needed = [int(row["needed"]) for row in rows if not pd.isna(row["needed"])]
+    following = [each.next for each in rows if each.open and each.next]
+    needed = [each.needed for each in rows if each.needed is not None]
     if following:
         likely = f", likely decided at {min(needed)}" if needed else ""
         return f"; next look at {min(following)} seeds{likely}"
-    tested = [row for row in rows if not row["why"]]
-    noisy = "; the spread is too large to show equivalence" if any(row["too_noisy"] for row in tested) else ""
-    if any(not pd.isna(row["next"]) for row in tested):
+    tested = [row for row in rows if not row.why]
+    noisy = "; the spread is too large to show equivalence" if any(row.too_noisy for row in tested) else ""
+    if any(row.next for row in tested):
         return f"; given up, as more seeds are unlikely to decide it{noisy}"
     if noisy:
         return noisy
     if needed and min(needed) <= MANY_SEEDS:
         return f"; a study of {min(needed)} seeds would decide the clearest"
-    return f"; no difference to find with {MANY_SEEDS} seeds" if any(row["more"] for row in rows) else ""
+    return f"; no difference to find with {MANY_SEEDS} seeds" if any(row.more for row in rows) else ""
 
 
-def _epochs_sentence(rows: list[dict[str, Any]]) -> str:
+def _epochs_sentence(rows: Sequence[Judged]) -> str:
     """Summarise whether the last evaluated epochs still improved the primary score, by recipe."""
     title, count = MEASURES[primary_measure()].title, len(rows)
-    improved = [row for row in rows if row["winner"] == row["second_level"]]
-    sure = [row for row in improved if row["found"] in ("decided", "probable")]
+    improved = [row for row in rows if row.winner == row.second_level]
+    sure = [row for row in improved if row.found in ("decided", "probable")]
     start = f"{EPOCHS}: {title} still improved at the end of training in {len(improved)} of {plural(count, 'recipe')}"
-    if all(row["found"] == "not judged" for row in rows):
+    if all(row.found == "not judged" for row in rows):
         return f"{start}; {_not_judged(rows)}."
-    degree = ", ".join(f"{n} {k}" for k in ("decided", "probable") if (n := sum(r["found"] == k for r in sure)))
+    degree = ", ".join(f"{n} {k}" for k in ("decided", "probable") if (n := sum(r.found == k for r in sure)))
     return f"{start} ({degree or 'none decided'}{_gain(sure) if sure else ''})."
 
 
-def _gain(rows: list[dict[str, Any]]) -> str:
+def _gain(rows: Sequence[Judged]) -> str:
     """Write by how much the better level is ahead, as a ratio of the primary score where ratios are compared."""
-    ratios = [float(row["ratio"]) for row in rows if not pd.isna(row["ratio"])]
+    ratios = [each.ratio.estimate for each in rows if each.ratio]
     if len(ratios) < len(rows):
         return ""
     better = sorted(min(r, 1 / r) for r in ratios)

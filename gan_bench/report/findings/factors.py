@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import pandas as pd
 
 from gan_bench.config.design import Design
-from gan_bench.config.measures import COLLAPSED
-from gan_bench.report.findings.verdicts import Sides, verdict_rows
+from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
+from gan_bench.report.findings.verdicts import Judged, Sides, judge
 from gan_bench.report.study.frame import BAD, ENDED, group_key
 from gan_bench.report.study.settings import SEPARATOR
+from gan_bench.report.study.study import Scored
 from gan_bench.report.study.table import Column
 
 MANY_LEVELS = 8
@@ -38,10 +40,12 @@ FACTORS: Mapping[str, tuple[str, ...]] = {
 """Factors by name, with the config fields whose common value is the level."""
 BESIDE: Mapping[tuple[str, ...], tuple[str, ...]] = {("optimizer_g", "optimizer_d"): ("betas_g", "betas_d", "momentum")}
 """Fields that belong to the levels of a factor, and may differ with them."""
+EPOCHS = "epochs"
+"""The factor whose levels are epochs of the same trials."""
 AVERAGE_FACTOR = "EMA of G"
 """The factor whose levels are G and its moving average, compared setting by setting."""
 HELD = "other values held"
-"""Ends the name of a factor whose settings are compared one by one."""
+"""Ends the title of a factor whose settings are compared one by one."""
 APART = frozenset({"learning rates G and D"})
 """Factors whose levels are the values of G and D, equal or not, where several settings have unequal ones."""
 
@@ -85,14 +89,65 @@ NOTE = (
 )
 
 
-def factor_rows(
+@dataclass(frozen=True)
+class Factor:
+    """A factor with the comparisons of its levels.
+
+    Attributes:
+        name: A key of ``FACTORS``, ``EPOCHS`` or ``AVERAGE_FACTOR``.
+        comparisons: Of every measure that is compared.
+        held: Whether settings that differ in other values are compared one by one, not averaged.
+    """
+
+    name: str
+    comparisons: tuple[Judged, ...]
+    held: bool = False
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"{self.name}, {HELD}" if self.held else self.name
+
+    @property
+    def primary(self) -> list[Judged]:
+        """Its comparisons of the primary measure."""
+        return [each for each in self.comparisons if each.measure == primary_measure()]
+
+
+def factors_of(scored: Scored) -> list[Factor]:
+    """Compare the levels of every factor over equal seeds and otherwise equal settings, for each recipe."""
+    return scored.once("factors", lambda: list(_factors(scored)))
+
+
+def _factors(scored: Scored) -> Iterator[Factor]:
+    study, final = scored.study, scored.final()
+    noise, design, compared = scored.measurement_sd, study.design, study.shown(measures_with("compared"))
+    for name, fields in FACTORS.items():
+        sides = list(compared_levels(study.trials, fields, final, compared, apart=name in APART))
+        averaged = judge_levels(sides, compared, noise, design)
+        if averaged:
+            yield Factor(name, tuple(averaged))
+            held = judge_levels(sides, compared, noise, design, held=True)
+            if len(held) > len(averaged):  # some recipe has several settings that are otherwise equal
+                yield Factor(name, tuple(held), held=True)
+    done = study.scores[(study.scores["status"] == "done") & (study.scores["protocol"] == scored.protocol)]
+    by_epoch = judge_epochs(study.trials, done, study.shown((primary_measure(),)), noise, design)
+    if by_epoch:
+        yield Factor(EPOCHS, tuple(by_epoch))
+    for average in study.averages:
+        if average.protocol == f"{scored},ema":
+            rows = judge_averages(study.trials, final, average.final(), compared, noise, design)
+            yield Factor(AVERAGE_FACTOR, tuple(rows))
+
+
+def judge_levels(
     sides: Sequence[Sides],
     metrics: list[str],
     noise: Callable[[str], float],
     design: Design,
     *,
     held: bool = False,
-) -> list[dict[str, object]]:
+) -> list[Judged]:
     """Judge every two levels of a factor, recipe by recipe.
 
     Differences are averaged within a seed before they meet the interval: seeds are what is resampled, settings
@@ -112,22 +167,20 @@ def factor_rows(
         if len({level for side in sides if side[0] == recipe for level in side[1:3]}) > MANY_LEVELS
     )
     shown = _one_by_one(sides) if held else sides if design.is_fixed else map(_of_whole_seeds, sides)
-    return verdict_rows(shown, metrics, noise, design, beside)
+    return judge(shown, metrics, noise, design, beside)
 
 
-def leading_level(rows: pd.DataFrame, key: str) -> str:
+def leading_level(pairs: Sequence[Judged]) -> str:
     """Return which of two levels is ahead over all recipes: that of the decided comparisons, else of most.
 
     Args:
-        rows: Comparisons of the same two levels of a factor.
-        key: ``ratio`` or ``difference``, of the second level against the first.
+        pairs: Comparisons of the same two levels of a factor, each with a ratio or each with a difference.
     """
-    first, second = str(rows["first_level"].iloc[0]), str(rows["second_level"].iloc[0])
-    sure = set(rows["winner"][rows["found"].isin(["decided", "probable"])])
+    sure = {each.winner for each in pairs if each.is_sure}
     if len(sure) == 1:
-        return str(sure.pop())
-    middle = 1 if key == "ratio" else 0
-    return second if 2 * int((rows[key] < middle).sum()) > len(rows) else first
+        return sure.pop()
+    lower = sum(each.size is not None and each.size.estimate < (1 if each.ratio else 0) for each in pairs)
+    return pairs[0].second_level if 2 * lower > len(pairs) else pairs[0].first_level
 
 
 def _of_whole_seeds(side: Sides) -> Sides:
@@ -153,17 +206,17 @@ def _shared(first: str, second: str) -> str:
     return SEPARATOR.join(part for part in first.split(SEPARATOR) if part in other)
 
 
-def epoch_rows(
+def judge_epochs(
     trials: pd.DataFrame, kept: pd.DataFrame, metrics: list[str], noise: Callable[[str], float], design: Design
-) -> list[dict[str, object]]:
+) -> list[Judged]:
     """Compare every two successive evaluated epochs within the same finished trials, recipe by recipe.
 
     Args:
         trials: One row per trial, as a study has them.
         kept: Scores of one protocol: trial, recipe, seed, epoch, metric, value.
         metrics: Metrics to compare.
-        noise: As in ``factor_rows``.
-        design: As in ``factor_rows``.
+        noise: As in ``judge_levels``.
+        design: As in ``judge_levels``.
     """
     left = trials[~trials["status"].isin(ENDED)]
 
@@ -183,7 +236,7 @@ def epoch_rows(
                 pairs = pd.DataFrame(columns).reset_index().dropna(how="all", subset=list(columns))
                 yield str(recipe), f"epoch {a}", f"epoch {b}", _with_open(pairs, left[left["recipe"] == recipe])
 
-    return verdict_rows(sides(), metrics, noise, design)
+    return judge(sides(), metrics, noise, design)
 
 
 def _with_open(pairs: pd.DataFrame, left: pd.DataFrame) -> pd.DataFrame:
@@ -194,14 +247,14 @@ def _with_open(pairs: pd.DataFrame, left: pd.DataFrame) -> pd.DataFrame:
     return both.assign(bad_a=False, bad_b=False, collapsed_a=False, collapsed_b=False)
 
 
-def average_rows(
+def judge_averages(
     trials: pd.DataFrame,
     scores: pd.DataFrame,
     averages: pd.DataFrame,
     metrics: list[str],
     noise: Callable[[str], float],
     design: Design,
-) -> list[dict[str, object]]:
+) -> list[Judged]:
     """Compare G with its moving average within the same trials, setting by setting.
 
     Args:
@@ -209,8 +262,8 @@ def average_rows(
         scores: Final scores of G, indexed by trial, one column per metric.
         averages: The same of the moving average.
         metrics: Metrics to compare.
-        noise: As in ``factor_rows``.
-        design: As in ``factor_rows``.
+        noise: As in ``judge_levels``.
+        design: As in ``judge_levels``.
     """
     left = trials[~trials["status"].isin(ENDED)]
 
@@ -228,7 +281,7 @@ def average_rows(
                 _with_open(pd.DataFrame({"seed": members["seed"], **columns}), left[left["label"] == label]),
             )
 
-    return verdict_rows(sides(), metrics, noise, design)
+    return judge(sides(), metrics, noise, design)
 
 
 def compared_levels(

@@ -14,17 +14,18 @@ from gan_bench.config.design import FEWEST, LOOKS
 from gan_bench.config.suite import SET_MARK
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import duration, matches, plural
+from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.study import Study
 
 
 def proposal(
-    study: Study, factors: list[pd.DataFrame], rivals: Mapping[str, int] | None = None, *, scored: bool
+    study: Study, factors: Sequence[Judged], rivals: Mapping[str, int] | None = None, *, scored: bool
 ) -> str | None:
     """Propose the run that would settle most, with its expected time.
 
     Args:
         study: The study.
-        factors: The comparisons of each factor.
+        factors: The comparisons of the levels of factors.
         rivals: Labels of the best setting and of those that another look may tell apart from it, each with that look.
         scored: Whether any trial has a score.
 
@@ -45,7 +46,7 @@ def proposal(
     return _next_look(study, factors, rivals or {}, command) or whole
 
 
-def _next_look(study: Study, factors: list[pd.DataFrame], rivals: Mapping[str, int], command: str) -> str | None:
+def _next_look(study: Study, factors: Sequence[Judged], rivals: Mapping[str, int], command: str) -> str | None:
     """Propose the next look where a question is open; of a study of one or two seeds, in which none can be, five."""
     design, everything = study.design, set(study.trials["label"])
     if design.extended:
@@ -61,9 +62,9 @@ def _next_look(study: Study, factors: list[pd.DataFrame], rivals: Mapping[str, i
         wanted = _with(_without(command, *_LOOKING), "--seeds", ",".join(map(str, seeds)))
         return _with_time(study, everything, seeds, f"{LOOKS[0]} seeds, which can decide", wanted)
     looks = dict(rivals)
-    for row in (row for each in factors for row in each.to_dict("records") if row["open"]):
-        for label in row["settings"]:  # one that is in several questions has the look of the first
-            looks[label] = min(int(row["next"]), looks.get(label, int(row["next"])))
+    for each in factors:
+        for label in each.settings if each.open and each.next else ():
+            looks[label] = min(each.next or 0, looks.get(label, each.next or 0))  # that of the first of its questions
     if not looks:
         return None
     look = min(looks.values())

@@ -27,7 +27,7 @@ COLUMNS = [
 def references() -> list[dict[str, Any]]:
     """Return the published values that come with gan_bench."""
     text = (resources.files("gan_bench.report.findings") / "references.yaml").read_text(encoding="utf-8")
-    content: list[dict[str, Any]] = yaml.safe_load(text)
+    content: list[dict[str, object]] = yaml.safe_load(text)
     return content
 
 
@@ -35,7 +35,9 @@ NATIVE_SIZE = {"mnist": 28, "cifar10": 32}
 """Height and width of the images that published scores are about."""
 
 
-def published_rows(dataset: str, image_size: int, protocols: Iterable[Protocol], profile: str) -> list[dict[str, Any]]:
+def published_rows(
+    dataset: str, image_size: int, protocols: Iterable[Protocol], profile: str
+) -> list[dict[str, object]]:
     """Set the published values of a dataset beside protocols.
 
     Args:

@@ -6,13 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import pandas as pd
-
-from gan_bench.config.measures import primary_measure
-from gan_bench.report.findings.answer import EPOCHS
-from gan_bench.report.findings.factors import AVERAGE_FACTOR, HELD
+from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, factors_of
 from gan_bench.report.findings.leaders import leaders
-from gan_bench.report.findings.tables import factor_tables
 from gan_bench.report.study.study import Scored, Study
 
 WORDS = ("decided", "equivalent", "tie", "undecided", "not judged")
@@ -49,16 +44,15 @@ def questions(study: Study) -> Iterator[Question]:
 
 
 def _of_factors(scored: Scored, group: dict[str, str]) -> Iterator[Question]:
-    for table in factor_tables(scored):
-        factor = table.about[0]
-        if factor in (EPOCHS, AVERAGE_FACTOR) or factor.endswith(HELD):
+    for factor in factors_of(scored):
+        if factor.held or factor.name in (EPOCHS, AVERAGE_FACTOR):
             continue
-        for row in table.rows[table.rows["key"] == primary_measure()].to_dict("records"):
+        for each in factor.primary:
             yield Question(
-                text=f"{factor}, {row['recipe']}: {row['first_level']} or {row['second_level']}",
-                state=str(row["found"]),
-                next=int(row["next"]) if row["open"] and not pd.isna(row["next"]) else None,
-                settings=frozenset(group[label] for label in row["settings"]),
+                text=f"{factor.name}, {each.recipe}: {each.first_level} or {each.second_level}",
+                state=each.found,
+                next=each.next if each.open else None,
+                settings=frozenset(group[label] for label in each.settings),
             )
 
 

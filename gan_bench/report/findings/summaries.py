@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,29 +14,25 @@ from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.core.text import printable
 from gan_bench.records.schema import STATISTICS
 from gan_bench.records.summary import SettingSummary, piece_of, setting_id
-from gan_bench.report.findings.factors import HELD
+from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.leaders import Leaders, leaders
+from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.frame import MEANS
 from gan_bench.report.study.render import number
 from gan_bench.report.study.study import Scored, Study, values_of
-from gan_bench.report.study.table import Table, interval_of
+from gan_bench.report.study.table import interval_of
 
 NO_SCORE = "no score yet"
 Curves = dict[str, list[tuple[int, float, float | None, float | None]]]
 
 
-def summaries(study: Study, tables: Sequence[Table]) -> Iterator[SettingSummary]:
-    """Yield what a study says of each of its settings.
-
-    Args:
-        study: The study.
-        tables: Its tables, from which decided comparisons are taken.
-    """
+def summaries(study: Study) -> Iterator[SettingSummary]:
+    """Yield what a study says of each of its settings."""
     ranked = study.scored[0] if study.scored else None
     numbers: dict[str, dict[str, float]] = {label: {} for label in study.values.labels.values()}
     for scored in study.scored:
         _add_numbers(numbers, scored, "" if scored is ranked else f".{_plain(scored.protocol)}")
-    words = _verdicts(study, ranked, tables)
+    words = _verdicts(study, ranked)
     curves = _curves(study)
     configs = dict(zip(study.trials["group"], study.trials["config"], strict=True))
     for group, label in study.values.labels.items():
@@ -108,7 +104,7 @@ def _best_of(values: pd.Series[float]) -> int:
 # ----------------------------------------------------------------------------------------------- words
 
 
-def _verdicts(study: Study, scored: Scored | None, tables: Sequence[Table]) -> dict[str, dict[str, str]]:
+def _verdicts(study: Study, scored: Scored | None) -> dict[str, dict[str, str]]:
     """Return by label how a setting stands against the best, and every decided comparison that it takes part in."""
     found = {label: {"verdict": NO_SCORE} for label in study.values.labels.values()}
     if scored is None:
@@ -120,18 +116,12 @@ def _verdicts(study: Study, scored: Scored | None, tables: Sequence[Table]) -> d
         if start["bad"] and found[start["setting"]]["verdict"] == NO_SCORE:
             found[start["setting"]]["verdict"] = f"failed: {start['bad']} of {start['planned']} failed or diverged"
     recipes = dict(zip(study.trials["label"], study.trials["recipe"], strict=True))
-    for table in tables:
-        if table.kind != "factor" or table.about[1] != scored.protocol or "found" not in table.rows:
-            continue
-        rows = table.rows[
-            (table.rows["key"] == primary_measure()) & table.rows["found"].isin(["decided", "equivalent"])
-        ]
-        name = f"verdict.{_plain(table.about[0].replace(f', {HELD}', '.held'))}"
-        for row in rows.to_dict("records"):
-            within = [label for label, recipe in recipes.items() if row["recipe"] in (label, recipe)]
-            for label in row["settings"] or within:
-                known = found[label].get(name)
-                text = _comparison(row)  # type: ignore[arg-type]
+    for factor in factors_of(scored):
+        name = f"verdict.{_plain(f'{factor.name}.held' if factor.held else factor.name)}"
+        for each in (each for each in factor.primary if each.found in ("decided", "equivalent")):
+            within = [label for label, recipe in recipes.items() if each.recipe in (label, recipe)]
+            for label in each.settings or within:
+                known, text = found[label].get(name), _comparison(each)
                 found[label][name] = f"{known}; {text}" if known else text
     return found
 
@@ -155,19 +145,18 @@ def _against_the_best(ahead: Leaders | None, label: str, *, extended: bool) -> s
     }.get(label, NO_SCORE)
 
 
-def _comparison(row: Mapping[str, Any]) -> str:
+def _comparison(judged: Judged) -> str:
     """Write a decided comparison: ``decided: 3e-4 is better than 2e-4 (mnist-dcgan, 5 seeds, FID 0.847 times)``."""
-    first, second = str(row["first_level"]), str(row["second_level"])
-    title, ratio = MEASURES[str(row["key"])].title, float(row["ratio"])
-    if row["found"] == "equivalent":
-        return printable(f"equivalent: {first} and {second} ({row['recipe']}, {row['seeds']} seeds)")
-    swapped = row["winner"] == first
-    loser = second if swapped else first
-    if np.isfinite(ratio):
-        size = f"{title} {number(1 / ratio if swapped else ratio)} times"
+    first, second, title = judged.first_level, judged.second_level, MEASURES[judged.measure].title
+    if judged.found == "equivalent":
+        return printable(f"equivalent: {first} and {second} ({judged.recipe}, {judged.seeds} seeds)")
+    size = judged.size.estimate if judged.size else math.nan
+    if judged.ratio:
+        words = f"{title} {number(1 / size if judged.winner == first else size)} times"
     else:
-        size = f"{title} {number(abs(float(row['difference'])))} apart"
-    return printable(f"decided: {row['winner']} is better than {loser} ({row['recipe']}, {row['seeds']} seeds, {size})")
+        words = f"{title} {number(abs(size))} apart"
+    where = f"{judged.recipe}, {judged.seeds} seeds, {words}"
+    return printable(f"decided: {judged.winner} is better than {judged.loser} ({where})")
 
 
 def _plain(text: str) -> str:

@@ -11,7 +11,9 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with, primary_measure
-from gan_bench.report.findings import factors
+from gan_bench.report.findings.factors import COLUMNS as FACTOR_COLUMNS
+from gan_bench.report.findings.factors import NOTE as FACTOR_NOTE
+from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.published import COLUMNS as PUBLISHED_COLUMNS
 from gan_bench.report.findings.published import published_rows
@@ -339,42 +341,16 @@ def _round_up(value: float) -> float:
 
 
 def factor_tables(scored: Scored) -> Iterator[Table]:
-    """Compare the levels of a factor over equal seeds and otherwise equal settings, for each recipe."""
-    final, compared = scored.final(), scored.study.shown(measures_with("compared"))
-    noise, design = scored.measurement_sd, scored.study.design
-    for factor, fields in factors.FACTORS.items():
-        apart = factor in factors.APART
-        sides = list(factors.compared_levels(scored.study.trials, fields, final, compared, apart=apart))
-        rows = factors.factor_rows(sides, compared, noise, design)
-        if rows:
-            yield _factor_table(scored, factor, rows)
-            held = factors.factor_rows(sides, compared, noise, design, held=True)
-            if len(held) > len(rows):  # some recipe has several settings that are otherwise equal
-                yield _held_table(scored, held, f"{factor}, {factors.HELD}")
-    done = scored.study.scores[
-        (scored.study.scores["status"] == "done") & (scored.study.scores["protocol"] == scored.protocol)
-    ]
-    rows = factors.epoch_rows(scored.study.trials, done, scored.study.shown((primary_measure(),)), noise, design)
-    if rows:
-        yield _factor_table(scored, "epochs", rows)
-    for average in scored.study.averages:
-        if average.protocol == f"{scored},ema":
-            rows = factors.average_rows(scored.study.trials, final, average.final(), compared, noise, design)
-            yield _factor_table(scored, factors.AVERAGE_FACTOR, rows)
-
-
-def _factor_table(scored: Scored, factor: str, rows: list[dict[str, Any]]) -> Table:
-    note = f"Scores {scored}. {factors.NOTE}"
-    frame = pd.DataFrame(rows).assign(protocol=scored.protocol, factor=factor)
-    return scored.study.table("factor", factor, factors.COLUMNS, frame, note, factor, scored.protocol)
-
-
-def _held_table(scored: Scored, rows: list[dict[str, Any]], name: str) -> Table:
-    """Make a factor's table without an average over settings that differ in other values."""
-    made = _factor_table(scored, name, rows)
-    first, *others = made.columns
-    note = f"Scores {scored}. Pairs have equal seeds; settings that differ in other values are not averaged."
-    return replace(made, columns=(replace(first, title="held"), *others), note=note)
+    """Set the comparisons of every factor's levels below each other."""
+    for factor in factors_of(scored):
+        frame = pd.DataFrame([each.row() for each in factor.comparisons])
+        frame = frame.assign(protocol=scored.protocol, factor=factor.title)
+        columns, note = FACTOR_COLUMNS, f"Scores {scored}. {FACTOR_NOTE}"
+        if factor.held:
+            first, *others = columns
+            columns = [replace(first, title="held"), *others]
+            note = f"Scores {scored}. Pairs have equal seeds; settings that differ in other values are not averaged."
+        yield scored.study.table("factor", factor.title, columns, frame, note, factor.title, scored.protocol)
 
 
 def epoch_table(scored: Scored) -> Iterator[Table]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 
 import pandas as pd
 
@@ -15,6 +14,7 @@ from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.looks import FUTILE, is_equivalent, level, look_needed, may_be_equivalent, repeated_p
 from gan_bench.report.study.stats import (
     ALPHA,
+    Interval,
     Verdict,
     coincidence,
     effect_size,
@@ -92,6 +92,94 @@ class Comparison:
         return None if known is None else math.log1p(known)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A comparison of two levels, A and B, with the verdict on it.
+
+    Attributes:
+        recipe: What both levels share: a recipe, or parts of a setting's label.
+        measure: Name of the measure that is compared.
+        first_level: Level A.
+        second_level: Level B.
+        first: Mean of A; the geometric mean where ratios are compared.
+        second: The same of B.
+        difference: B - A with its interval over seeds; None where ratios are compared.
+        ratio: B / A with its interval; None where differences are compared.
+        found: The verdict as one word.
+        why: Why a test is withheld, or nothing.
+        verdict: The verdict as people read it.
+        winner: The level that is ahead.
+        settings: Labels of the settings that are compared.
+        open: Whether another look is worth its seeds.
+        next: Seeds of the next look, or None.
+        too_noisy: Whether the spread keeps every look from showing equivalence.
+        needed: Seeds that a decision takes, or None where nobody can say.
+        more: The same as people read it.
+        p: Of Student's paired t test, or None where nothing was tested.
+        repeated: The level over all looks at which this one decides; None where there is one look.
+        corrected: ``repeated``, corrected for the table's comparisons of the primary measure.
+        permutation: Of the sign-flip test, or None for few seeds.
+        improvement: Share of the seeds in which B is better, ties counted half.
+        effect: Mean difference over its spread.
+        seeds: Seeds that count.
+        pairs: Pairs with a score on both sides.
+        lost: Pairs without one.
+        collapses: Generators on either side that collapsed.
+    """
+
+    recipe: str
+    measure: str
+    first_level: str
+    second_level: str
+    first: float | None = None
+    second: float | None = None
+    difference: Interval | None = None
+    ratio: Interval | None = None
+    found: Verdict
+    why: str
+    verdict: str = ""
+    winner: str = ""
+    settings: tuple[str, ...] = ()
+    open: bool = False
+    next: int | None = None
+    too_noisy: bool = False
+    needed: int | None = None
+    more: str = ""
+    p: float | None = None
+    repeated: float | None = None
+    corrected: float | None = None
+    permutation: float | None = None
+    improvement: float | None = None
+    effect: float | None = None
+    seeds: int = 0
+    pairs: int = 0
+    lost: int = 0
+    collapses: int = 0
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether one level is better, decided or probably."""
+        return self.found in ("decided", "probable")
+
+    @property
+    def loser(self) -> str:
+        """The level that is behind."""
+        return self.first_level if self.winner == self.second_level else self.second_level
+
+    @property
+    def size(self) -> Interval | None:
+        """How far B is from A: their ratio, or their difference where ratios are not compared."""
+        return self.ratio or self.difference
+
+    def row(self) -> dict[str, object]:
+        """Return it as a table has it; its columns are those of ``factors.COLUMNS``."""
+        row: dict[str, object] = {each.name: getattr(self, each.name) for each in fields(self)}
+        row |= {"key": self.measure, "metric": arrow(self.measure)}
+        put_interval(row, "difference", self.difference)
+        put_interval(row, "ratio", self.ratio)
+        return row
+
+
 def compared(pairs: pd.DataFrame, metric: str, design: Design) -> Comparison | None:
     """Compare two sides over the seeds of the last complete look, or before the first over all that are there.
 
@@ -146,13 +234,13 @@ def unequal(pairs: pd.DataFrame, first: str, second: str) -> str:
     return ""
 
 
-def verdict_rows(
+def judge(
     sides: Iterable[Sides],
     metrics: Sequence[str],
     noise: Callable[[str], float],
     design: Design,
     beside: int = 0,
-) -> list[dict[str, object]]:
+) -> list[Judged]:
     """Judge comparisons that share a table.
 
     Args:
@@ -164,9 +252,7 @@ def verdict_rows(
         beside: Tests that count though they are not shown.
 
     Returns:
-        Rows for ``factors.COLUMNS``; also ``found``, the verdict as one word, ``why`` a test is withheld, ``open``,
-        whether another look is worth its seeds, ``too_noisy``, whether equivalence is out of reach, and ``settings``,
-        the labels of those that the row compares.
+        Every comparison that has scores, then those of which a level failed in every seed.
     """
     known = list(sides)
     made = [(side, found) for side in known for each in metrics if (found := compared(side[3], each, design))]
@@ -174,33 +260,29 @@ def verdict_rows(
     values = corrected([*(found.repeated for found in family), *[None] * (beside if family else 0)], design)
     by_test = {id(found): p for found, p in zip(family, values, strict=False)}
     tests = len(values)
-    rows = [_row(side, found, by_test.get(id(found)), tests, noise(found.pair.metric)) for side, found in made]
-    return [*rows, *(row for side in known if (row := _all_failed(*side)) is not None)]
+    judged = [_judged(side, found, by_test.get(id(found)), tests, noise(found.pair.metric)) for side, found in made]
+    return [*judged, *(failed for side in known if (failed := _all_failed(*side)) is not None)]
 
 
-def _all_failed(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> dict[str, object] | None:
-    """Make the row of two levels one of which failed in every seed; None for others."""
+def _all_failed(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> Judged | None:
+    """Judge two levels one of which failed in every seed; None for others."""
     failed = [level for level, bad in ((first, pairs["bad_a"]), (second, pairs["bad_b"])) if len(pairs) and bad.all()]
     if not failed:
         return None
-    metric = primary_measure()
-    empty = ("first", "second", "effect", "improvement", "p", "repeated", "corrected", "permutation", "needed", "next")
-    row: dict[str, object] = {
-        **dict.fromkeys(empty),
-        **{"recipe": recipe, "key": metric, "metric": arrow(metric), "first_level": first, "second_level": second},
-        **{"found": "undecided", "winner": "", "more": "", "pairs": 0, "seeds": 0, "open": False, "too_noisy": False},
-        "settings": (),
-        "collapses": 0,
-        "why": f"{' and '.join(failed)} failed in every seed",
-        "lost": len(pairs),
-    }
-    row["verdict"] = f"undecided: {row['why']}"
-    put_interval(row, "difference", None)
-    put_interval(row, "ratio", None)
-    return row
+    why = f"{' and '.join(failed)} failed in every seed"
+    return Judged(
+        recipe=recipe,
+        measure=primary_measure(),
+        first_level=first,
+        second_level=second,
+        found="undecided",
+        why=why,
+        verdict=f"undecided: {why}",
+        lost=len(pairs),
+    )
 
 
-def _row(side: Sides, made: Comparison, corrected_p: float | None, tests: int, noise: float) -> dict[str, object]:
+def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int, noise: float) -> Judged:
     recipe, first, second, _ = side
     pair, pairs, look, design = made.pair, made.pairs, made.look, made.design
     known = int(pairs[[f"{pair.metric}_a", f"{pair.metric}_b"]].notna().all(axis=1).sum())
@@ -208,42 +290,41 @@ def _row(side: Sides, made: Comparison, corrected_p: float | None, tests: int, n
     found, why = _verdict(made, corrected_p, tests, noise, (first, second))
     wanted = tested and confirmatory and not why and found in ("undecided", "not judged") and not design.extended
     needed = _needed(made, max(1, tests)) if wanted else None
-    row: dict[str, Any] = {
-        "recipe": recipe,
-        "key": pair.metric,
-        "metric": arrow(pair.metric),
-        "first_level": first,
-        "second_level": second,
-        "first": pair.first,
-        "second": pair.second,
-        "found": found,
-        "why": why,
-        "open": confirmatory and made.is_open(found, tests),
-        "too_noisy": _is_too_noisy(made, max(1, tests)),
-        "settings": tuple(sorted({*pairs.get("label_a", ()), *pairs.get("label_b", ())})),
-        "winner": second if pair.second_is_better else first,
-        "effect": effect_size(pair.values),
-        "improvement": improvement_probability(pair.values, lower_is_better=MEASURES[pair.metric].lower_is_better)
+    shown = pair.shown if tested else replace(pair.shown, low=None, high=None)
+    judged = Judged(
+        recipe=recipe,
+        measure=pair.metric,
+        first_level=first,
+        second_level=second,
+        first=pair.first,
+        second=pair.second,
+        difference=None if pair.ratio else shown,
+        ratio=shown if pair.ratio else None,
+        found=found,
+        why=why,
+        winner=second if pair.second_is_better else first,
+        settings=tuple(sorted({*pairs.get("label_a", ()), *pairs.get("label_b", ())})),
+        open=confirmatory and made.is_open(found, tests),
+        next=look.next,
+        too_noisy=_is_too_noisy(made, max(1, tests)),
+        needed=needed,
+        more="" if not wanted else str(needed) if needed else "over 1000" if design.is_fixed else "no look",
+        p=pair.p if tested else None,
+        repeated=made.repeated if len(design.looks) > 1 else None,
+        corrected=corrected_p if tested else None,
+        permutation=pair.permutation_p,
+        improvement=improvement_probability(pair.values, lower_is_better=MEASURES[pair.metric].lower_is_better)
         if len(pair.values) > 1
         else None,
-        "p": pair.p if tested else None,
-        "repeated": made.repeated if len(design.looks) > 1 else None,
-        "corrected": corrected_p if tested else None,
-        "permutation": pair.permutation_p,
-        "needed": needed,
-        "collapses": int(pairs["collapsed_a"].sum() + pairs["collapsed_b"].sum()),
-        "next": look.next,
-        "more": "" if not wanted else str(needed) if needed else "over 1000" if design.is_fixed else "no look",
-        "pairs": known,
-        "lost": len(pairs) - known,
-        "seeds": len(pair.values),
-    }
-    shown = pair.shown if tested else replace(pair.shown, low=None, high=None)
-    put_interval(row, "difference", None if pair.ratio else shown)
-    put_interval(row, "ratio", shown if pair.ratio else None)
+        effect=effect_size(pair.values),
+        seeds=len(pair.values),
+        pairs=known,
+        lost=len(pairs) - known,
+        collapses=int(pairs["collapsed_a"].sum() + pairs["collapsed_b"].sum()),
+    )
     lost = int(pairs["bad_a"].sum() + pairs["bad_b"].sum())
-    row["verdict"] = _words(row, design, confirmatory=confirmatory) + (f" ({lost} lost)" if lost and not why else "")
-    return row
+    words = _words(judged, design, confirmatory=confirmatory)
+    return replace(judged, verdict=words + (f" ({lost} lost)" if lost and not why else ""))
 
 
 def _verdict(
@@ -281,17 +362,18 @@ def _needed(made: Comparison, tests: int) -> int | None:
     return look_needed(made.design.looks, made.look.number, made.pair.values, tests)
 
 
-def _words(row: Mapping[str, Any], design: Design, *, confirmatory: bool) -> str:
+def _words(judged: Judged, design: Design, *, confirmatory: bool) -> str:
     """Write a verdict, and when there is another one."""
-    found, following = row["found"], f" (next look at {row['next']} seeds)" if row["next"] else ""
-    if row["why"]:
-        return f"undecided: {row['why']}"
+    found, winner = judged.found, judged.winner
+    if judged.why:
+        return f"undecided: {judged.why}"
     if not confirmatory:
-        return f"exploratory: {row['winner']}" if found == "probable" else str(found)
-    if found == "not judged" and not row["next"]:
+        return f"exploratory: {winner}" if found == "probable" else found
+    if found == "not judged" and not judged.next:
         return "not judged: one seed"
     if found in ("undecided", "not judged"):
-        return f"{found}{following if row['open'] else ', given up' if row['next'] else ''}"
+        following = f" (next look at {judged.next} seeds)" if judged.next else ""
+        return f"{found}{following if judged.open else ', given up' if judged.next else ''}"
     if found == "equivalent":
         return f"equivalent within {design.margin:.0%}"
-    return {"decided": str(row["winner"]), "probable": f"probably {row['winner']}"}.get(found, str(found))
+    return {"decided": winner, "probable": f"probably {winner}"}.get(found, found)

@@ -231,7 +231,7 @@ def _table(table: Table) -> dict[str, Any]:
     return {"name": table.name, "title": table.title, "note": note_of(table, shown), "columns": columns, "rows": rows}
 
 
-def _ranking(table: Table, chapter: Chapter) -> dict[str, Any]:
+def _ranking(table: Table, chapter: Chapter) -> dict[str, object]:
     """Add to a ranking what only the page shows: thumbnails, colours, short names, and links to a trial of each."""
     made, known = _table(table), styles(chapter.study)
     pictures = {strip.label: strip.data_uris[-1][1] for strip in chapter.strips}

@@ -5,19 +5,19 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.report.findings.factors import AVERAGE_FACTOR, FACTORS, HELD, leading_level
+from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, FACTORS, factors_of, leading_level
 from gan_bench.report.findings.tuning import HIGH, LOW, arms, best_of
+from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.page.curves import ACCENT, Style, best_first, style, styles, training_curves
 from gan_bench.report.study.study import Scored, Study, values_of
-from gan_bench.report.study.table import Table, interval_of, median_of
+from gan_bench.report.study.table import interval_of, median_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,20 +69,15 @@ class Plot:
     svg: str
 
 
-def study_plots(study: Study, tables: list[Table]) -> Iterator[Plot]:
-    """Draw the plots of one study.
-
-    Args:
-        study: The study.
-        tables: Its tables; factor plots are drawn from them.
-    """
+def study_plots(study: Study) -> Iterator[Plot]:
+    """Draw the plots of one study."""
     import matplotlib as mpl
 
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
         yield from _training_plots(study)
         for scored in study.scored:
             yield from _score_plots(scored)
-            yield from _factor_plots(scored, tables)
+            yield from _factor_plots(scored)
             yield from _tuning_plot(scored)
             yield from _cost_plot(scored)
 
@@ -219,45 +214,41 @@ def _tuning_plot(scored: Scored) -> Iterator[Plot]:
     yield _finish(figure, scored.study, f"tuning-{scored}", "Best of k random settings", text)
 
 
-def _factor_plots(scored: Scored, tables: list[Table]) -> Iterator[Plot]:
-    primary = primary_measure()
-    measure = MEASURES[primary].title
-    apart = [name for factor in FACTORS for name in (factor, f"{factor}, {HELD}")]
-    for factor in (*apart, AVERAGE_FACTOR, "epochs"):
-        about = (factor, scored.protocol)
-        rows = next((table.rows for table in tables if (table.kind, table.about) == ("factor", about)), None)
-        if rows is not None:
-            rows = rows[(rows["key"] == primary) & (rows["ratio"].notna() | rows["difference"].notna())]
-        if rows is None or rows.empty:
+def _factor_plots(scored: Scored) -> Iterator[Plot]:
+    measure = MEASURES[primary_measure()].title
+    order = [*FACTORS, AVERAGE_FACTOR, EPOCHS]
+    for factor in sorted(factors_of(scored), key=lambda each: order.index(each.name)):
+        name, rows = factor.title, [each for each in factor.primary if each.size]
+        if not rows:
             continue
         of = f" The first {ROWS} of {len(rows)} comparisons." if len(rows) > ROWS else ""
-        rows = rows.head(ROWS)
-        key = "difference" if rows["ratio"].isna().any() else "ratio"
-        shown = list(_directed(rows.dropna(subset=[key]), key, turned=factor != "epochs"))
+        is_ratio = all(each.ratio for each in rows[:ROWS])
+        drawn = [each for each in rows[:ROWS] if is_ratio or each.difference]
+        shown = list(_directed(drawn, turned=factor.name != EPOCHS))
         against = [each.levels for each in shown]
         alike = len(set(against)) == 1  # then the axis names the levels, and leaves the rows their width
-        names = [each.recipe if alike else f"{each.recipe}: {each.levels}" for each in shown]
-        names = ["\n".join(textwrap.wrap(name, WRAP)) for name in names]
-        figure = _figure(0.9 + 0.12 * len(names) + 0.2 * sum(name.count("\n") + 1 for name in names))
+        sides = [each.recipe if alike else f"{each.recipe}: {each.levels}" for each in shown]
+        sides = ["\n".join(textwrap.wrap(side, WRAP)) for side in sides]
+        figure = _figure(0.9 + 0.12 * len(sides) + 0.2 * sum(side.count("\n") + 1 for side in sides))
         axis = figure.subplots()
         places = np.arange(len(shown))[::-1]
         for place, each in zip(places, shown, strict=True):
             if each.low is not None and each.high is not None:
                 axis.plot([each.low, each.high], [place, place], color=ACCENT, linewidth=2)
             axis.plot([each.value], [place], marker="x" if each.low is None else "o", color=ACCENT, markersize=5)
-        axis.axvline(1 if key == "ratio" else 0, color=_INK, linewidth=0.8)
-        if key == "ratio":
+        axis.axvline(1 if is_ratio else 0, color=_INK, linewidth=0.8)
+        if is_ratio:
             _log_ratio(axis)
-        axis.set_yticks(places, names)
+        axis.set_yticks(places, sides)
         axis.set_ylim(-0.6, len(shown) - 0.4)
-        what, middle = ("ratio of", 1) if key == "ratio" else ("difference in", 0)
+        what, middle = ("ratio of", 1) if is_ratio else ("difference in", 0)
         which = against[0] if alike else "the first against the second"
         figure.supxlabel(f"{what} {measure} (left of {middle}: better)\n{which}", fontsize=9)
         text = (
-            f"Paired {measure} by {factor}, {scored}: {what} {measure}, with 95 % intervals over seeds; a cross has "
+            f"Paired {measure} by {name}, {scored}: {what} {measure}, with 95 % intervals over seeds; a cross has "
             f"fewer than three seeds.{of}"
         )
-        yield _finish(figure, scored.study, f"factor-{factor}-{scored}", f"Effect of {factor} on {measure}", text)
+        yield _finish(figure, scored.study, f"factor-{name}-{scored}", f"Effect of {name} on {measure}", text)
 
 
 @dataclass(frozen=True)
@@ -271,24 +262,28 @@ class _Compared:
     high: float | None
 
 
-def _directed(rows: pd.DataFrame, key: str, *, turned: bool) -> Iterator[_Compared]:
+def _directed(comparisons: Sequence[Judged], *, turned: bool) -> Iterator[_Compared]:
     """Yield comparisons in the direction of the answer's sentence, each factor's levels the same way round.
 
     Args:
-        rows: Comparisons of the second level with the first.
-        key: ``ratio`` or ``difference``.
+        comparisons: Of the second level with the first: each has a ratio, or each a difference.
         turned: Whether the level that is ahead comes first; of epochs, the later does.
     """
-    for (first, second), group in rows.groupby(["first_level", "second_level"], sort=False):
-        turn = turned and leading_level(group, key) == first
-        for _, row in group.iterrows():
-            known = row[f"{key}_low"] is not None and not pd.isna(row[f"{key}_low"])
-            seen = [row[key], row[f"{key}_low"], row[f"{key}_high"]] if known else [row[key]]
+    by_levels: dict[tuple[str, str], list[Judged]] = {}
+    for each in comparisons:
+        by_levels.setdefault((each.first_level, each.second_level), []).append(each)
+    for (first, second), group in by_levels.items():
+        turn = turned and leading_level(group) == first
+        levels = f"{first} against {second}" if turn else f"{second} against {first}"
+        for each in group:
+            seen = each.size
+            if seen is None:
+                continue
+            ends = [seen.estimate] if seen.low is None or seen.high is None else [seen.estimate, seen.low, seen.high]
             if turn:
-                seen = [1 / value if key == "ratio" else -value for value in seen]
-            low, high = sorted(seen[1:]) if known else (None, None)
-            levels = f"{first} against {second}" if turn else f"{second} against {first}"
-            yield _Compared(str(row["recipe"]), levels, seen[0], low, high)
+                ends = [1 / value if each.ratio else -value for value in ends]
+            low, high = sorted(ends[1:]) if len(ends) > 1 else (None, None)
+            yield _Compared(each.recipe, levels, ends[0], low, high)
 
 
 def _log_ratio(axis: Axes) -> None:

@@ -137,7 +137,7 @@ def group_key(config: Mapping[str, object], factor: tuple[str, ...] = ()) -> str
     return setting_key(config, factor)
 
 
-def _trial_row(item: StoredTrial) -> dict[str, Any]:
+def _trial_row(item: StoredTrial) -> dict[str, object]:
     config, record = item.trial["config"], NO_RECORD if item.fault else item.record or NO_RECORD
     final = record.get("final") or {}
     seconds = record.get("train_seconds")

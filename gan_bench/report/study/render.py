@@ -66,7 +66,7 @@ def _half(width: float, mean: str) -> str:
 
 def records(table: Table) -> list[dict[str, Any]]:
     """Return a table's rows as plain dicts."""
-    rows: list[dict[str, Any]] = table.rows.to_dict("records")  # type: ignore[assignment]
+    rows: list[dict[str, object]] = table.rows.to_dict("records")  # type: ignore[assignment]
     return rows
 
 

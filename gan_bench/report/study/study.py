@@ -91,7 +91,7 @@ class Study:
         self.averages = [Scored(self, protocol) for protocol in found if protocol.average]
         there = set(self.scores["metric"])
         self.metrics = [name for name in MEASURES if name in there]
-        self._settings: list[tuple[dict[str, Any], pd.DataFrame]] | None = None
+        self._settings: list[tuple[dict[str, object], pd.DataFrame]] | None = None
 
     def _all_have(self, protocol: Protocol) -> bool:
         """True if every finished trial has a final score of a protocol."""
@@ -137,7 +137,7 @@ class Study:
         for start, done in self._settings:
             yield dict(start), done
 
-    def _make_settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    def _make_settings(self) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
         for group, members in self.trials[_SETTING_COLUMNS].groupby("group", sort=False):
             values = self.values.values[str(group)]
             done = members[members["status"] == "done"]
