@@ -17,15 +17,26 @@ from gan_bench.core.registry import REGISTRIES
 from gan_bench.data import datasets  # noqa: F401 - with the imports below, every registry is there and filled
 from gan_bench.metrics import extractors  # noqa: F401
 from gan_bench.models import architectures, losses  # noqa: F401
+from gan_bench.report import build
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Skip a test whose machine lacks what its marker needs; where every change is tested, that fails."""
+    """Skip a test whose machine lacks what its marker needs; where every change is tested, that fails.
+
+    What costs seconds is done in the tests that are about it, in this process and in its commands.
+    """
     for name, need in NEEDS.items():
         if item.get_closest_marker(name) and not need.found():
             assert not (need.in_ci and os.environ.get("CI")), f"tests of {need.what} must run here, and {need.missing}"
             pytest.skip(need.missing)
+    warm.starts_children, warm.draws_pages = (
+        item.get_closest_marker(name) is not None for name in ("starts_children", "draws_pages")
+    )
+    build._write_page = _write_page if warm.draws_pages or warm.SLOW else warm.no_page
+
+
+_write_page = build._write_page
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -67,13 +78,6 @@ def _own_cache(tmp_path_factory, monkeypatch):
     base = tmp_path_factory.getbasetemp()
     session = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
     monkeypatch.setenv("GAN_BENCH_CACHE", str(session / "cache"))
-
-
-@pytest.fixture(autouse=True)
-def _as_users_do(request, monkeypatch):
-    """Let commands do what costs seconds in the tests that are about it."""
-    for name in ("starts_children", "draws_pages"):
-        monkeypatch.setattr(warm, name, request.node.get_closest_marker(name) is not None)
 
 
 @pytest.fixture(autouse=True)

@@ -121,7 +121,7 @@ def digit_grids(count: int) -> list[bytes]:
 
 def _png(grid: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(grid).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(grid).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from support.commands import HANG
 
+pytestmark = pytest.mark.draws_pages
+
 
 @pytest.mark.parametrize(("target", "inputs"), [("suites", 400), ("records", 12), ("commands", 25), ("images", 120)])
 def test_no_input_gives_a_traceback(tmp_path, target, inputs):

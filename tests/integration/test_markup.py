@@ -29,6 +29,8 @@ EVIL = (
     "| a | b |\n|---|---|",
     "`gan-bench run x` <b> `",
 )
+
+pytestmark = pytest.mark.draws_pages
 ACTIVE = {"html_block", "html_inline", "link_open", "image", "heading_open", "code_block", "fence"}
 
 

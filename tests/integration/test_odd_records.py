@@ -112,6 +112,7 @@ KINDS = [tuple(ODD)[start::8] for start in range(8)]
 """Three at a time, each in a record of its own, and each of another kind."""
 
 
+@pytest.mark.draws_pages
 @pytest.mark.parametrize("kinds", [*KINDS, *slow(*(((kind,),) for kind in ODD))], ids="; ".join)
 def test_odd_records_end_no_command(whole, results, tmp_path, kinds):
     names = []
@@ -175,7 +176,7 @@ def test_costs_that_cannot_be_are_damage(results, values):
     """Negative seconds were ranked by their images a second, and memory of 1e300 bytes ended the report of all."""
     directory = record(results)
     edit(directory.record, **values)
-    report = build_report(results)
+    report = build_report(results, html=False)
     assert any(directory.path.name in line and line.startswith("damaged: ") for line in report.unreadable)
 
 

@@ -34,6 +34,8 @@ from gan_bench.report.compare.comparison import compare
 from gan_bench.report.page import collect
 from gan_bench.report.study.latex import escape_latex
 
+pytestmark = pytest.mark.draws_pages
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):

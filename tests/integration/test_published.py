@@ -26,7 +26,10 @@ MEASURED = re.compile(
 )
 """What a measurement looks like in prose: with its interval, as a range, or with more digits than a setting has."""
 
-pytestmark = pytest.mark.skipif(not RECORDS, reason="the source archive holds the published tables, not the records")
+pytestmark = [
+    pytest.mark.draws_pages,
+    pytest.mark.skipif(not RECORDS, reason="the source archive holds the published tables, not the records"),
+]
 
 
 @pytest.fixture(scope="module", params=RECORDS, ids=lambda path: path.name)

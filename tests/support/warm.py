@@ -103,7 +103,7 @@ def _become(request, streams):
         os.environ[CHANNEL] = str(channel)
     sys.executable = request["python"]
     if not request["pages"]:
-        sys.modules["gan_bench.report.build"]._write_page = _no_page
+        sys.modules["gan_bench.report.build"]._write_page = no_page
     sys.modules.pop(request["module"], None)  # it is imported anew, as its own process does
     time.tzset()
     os.chdir(request["cwd"])
@@ -130,7 +130,7 @@ def _become(request, streams):
         os._exit(code)
 
 
-def _no_page(folder, *_):
+def no_page(folder, *_):
     """Stand for ``_write_page`` of a report."""
     from gan_bench.core.atomic import write_atomically
 
@@ -248,7 +248,7 @@ _server = None
 starts_children = False
 """Whether mirrors and workers of forked commands are started, as a user's are, and not forked."""
 draws_pages = False
-"""Whether forked commands draw the pages of reports."""
+"""Whether pages of reports are drawn, in forked commands and in this process."""
 
 
 def place():

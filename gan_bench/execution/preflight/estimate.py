@@ -290,14 +290,20 @@ def _seconds_per_group_step(config: TrialConfig, context: RunContext, size: int)
 
 
 def _seconds_per_step(config: TrialConfig, context: RunContext, budget: float = 0.5) -> float:
-    """Measure how long one update takes, on the trial's own networks and images, within a time budget."""
+    """Measure how long one update takes, on the trial's own networks and images.
+
+    Args:
+        config: The trial.
+        context: Where it will run.
+        budget: Seconds after which no further step is taken; a trial of fewer steps is not measured for longer.
+    """
     engine = context.engine(config)
     if isinstance(engine, CapturedEngine):  # replays must not wait for the device one by one
         return Group([engine], engine.capture).seconds_per_step(GROUP_STEPS)
     engine.advance(2, context.stop)
     engine.snapshot()
     started, first = time.perf_counter(), engine.state.step
-    while time.perf_counter() - started < budget:
+    while time.perf_counter() - started < budget and engine.state.step - first < config.epochs * engine.steps:
         if engine.state.batch == engine.steps:
             engine.finish_epoch()
         engine.advance(1, context.stop)
