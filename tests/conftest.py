@@ -17,7 +17,6 @@ from gan_bench.core.registry import REGISTRIES
 from gan_bench.data import datasets  # noqa: F401 - with the imports below, every registry is there and filled
 from gan_bench.metrics import extractors  # noqa: F401
 from gan_bench.models import architectures, losses  # noqa: F401
-from gan_bench.report import build
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -30,13 +29,7 @@ def pytest_runtest_setup(item):
         if item.get_closest_marker(name) and not need.found():
             assert not (need.in_ci and os.environ.get("CI")), f"tests of {need.what} must run here, and {need.missing}"
             pytest.skip(need.missing)
-    warm.starts_children, warm.draws_pages = (
-        item.get_closest_marker(name) is not None for name in ("starts_children", "draws_pages")
-    )
-    build._write_page = _write_page if warm.draws_pages or warm.SLOW else warm.no_page
-
-
-_write_page = build._write_page
+    warm.do_as_asked([name for name in warm.MARKERS if item.get_closest_marker(name)])
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -39,6 +39,7 @@ def suite(tmp_path):
     return path
 
 
+@pytest.mark.makes_databases
 @pytest.mark.draws_pages
 @pytest.mark.starts_children
 def test_run_report_skip_and_mirror(tmp_path, suite):

@@ -187,6 +187,7 @@ def test_a_lock_that_is_no_file_costs_its_own_trial_alone(whole, tmp_path, what)
     assert len(list(results.glob("small/*/record.json"))) == 4, "the others ran"
 
 
+@pytest.mark.makes_databases
 def test_a_journal_of_a_database_that_is_gone_stays_out_of_the_new_one(whole, tmp_path):
     results = shutil.copytree(whole, tmp_path / "results")
     other = sqlite3.connect(tmp_path / "other.db")
@@ -213,6 +214,7 @@ def test_a_database_that_is_locked_is_no_broken_one(whole, tmp_path):
     assert gan_bench("sync", results).returncode == 0
 
 
+@pytest.mark.makes_databases
 def test_a_database_without_a_table_is_mended_in_silence(whole, tmp_path):
     results = shutil.copytree(whole, tmp_path / "results")
     replay(results, default_uri(results))

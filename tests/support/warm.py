@@ -6,7 +6,8 @@ hashes. Commands that depend on how Python starts (``PYTHON...`` variables) are 
 
 The mirrors and workers that such a command starts are forked from the warm process too (``warm_client.py`` stands for
 each: what it is told, it tells on), unless ``starts_children`` is set, as tests that are about them do. Pages of
-reports take seconds, and are left empty unless ``draws_pages`` is set.
+reports take seconds, and are left empty unless ``draws_pages`` is set; so do the forty migrations with which MLflow
+makes a database, and new ones are copies of one unless ``makes_databases`` is set.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import os
 import pkgutil
 import random
 import runpy
+import secrets
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -102,8 +105,7 @@ def _become(request, streams):
         os.setsid()
         os.environ[CHANNEL] = str(channel)
     sys.executable = request["python"]
-    if not request["pages"]:
-        sys.modules["gan_bench.report.build"]._write_page = no_page
+    _be_quick(pages=request["pages"], databases=request["databases"])
     sys.modules.pop(request["module"], None)  # it is imported anew, as its own process does
     time.tzset()
     os.chdir(request["cwd"])
@@ -130,7 +132,45 @@ def _become(request, streams):
         os._exit(code)
 
 
-def no_page(folder, *_):
+_replaced = {}
+"""What stands elsewhere in the place of slow functions, by module and name."""
+
+
+def _be_quick(*, pages, databases):
+    """Let this process draw pages and make databases, or do something quick instead."""
+    for module, name, quick, is_slow in (
+        ("gan_bench.report.build", "_write_page", _no_page, pages),
+        ("gan_bench.tracking.database", "open_database", _open_copy, databases),
+    ):
+        place = importlib.import_module(module)
+        slow = _replaced.setdefault(name, getattr(place, name))
+        setattr(place, name, slow if is_slow else quick)
+
+
+def do_as_asked(asked):
+    """Do in this process and its commands what costs seconds if it is asked for by one of the names in ``MARKERS``."""
+    global starts_children, draws_pages, makes_databases  # noqa: PLW0603 - one a process
+    starts_children = "starts_children" in asked
+    draws_pages, makes_databases = (SLOW or name in asked for name in MARKERS[1:])
+    _be_quick(pages=draws_pages, databases=makes_databases)
+
+
+def _open_copy(uri):
+    """Stand for ``open_database`` of the mirror."""
+    from gan_bench.tracking.database import _let_go, database_file
+
+    file, made = database_file(uri), TEMPLATES / "mlflow.db"
+    if file and not file.exists():
+        if not made.exists():
+            aside = made.with_name(secrets.token_hex(4))
+            _replaced["open_database"](f"sqlite:///{aside}")
+            _let_go(f"sqlite:///{aside}")
+            aside.replace(made)
+        shutil.copyfile(made, file)
+    _replaced["open_database"](uri)
+
+
+def _no_page(folder, *_):
     """Stand for ``_write_page`` of a report."""
     from gan_bench.core.atomic import write_atomically
 
@@ -237,6 +277,12 @@ def is_same_start(env):
     return read_at_start(env) == read_at_start(_environ_at_start)
 
 
+TEMPLATES = Path(os.environ.get("GAN_BENCH_TEMPLATES") or tempfile.mkdtemp(prefix="templates"))
+"""The folder of what is made once for a test session and copied; the first process makes and removes it."""
+if os.environ.setdefault("GAN_BENCH_TEMPLATES", "") == "":
+    os.environ["GAN_BENCH_TEMPLATES"] = str(TEMPLATES)
+    TEMPLATES.chmod(0o777)  # commands of another user take copies too
+    atexit.register(shutil.rmtree, TEMPLATES, ignore_errors=True)
 _environ_at_start = dict(os.environ)
 
 
@@ -245,10 +291,13 @@ def _paths():
 
 
 _server = None
+MARKERS = ("starts_children", "draws_pages", "makes_databases")
 starts_children = False
 """Whether mirrors and workers of forked commands are started, as a user's are, and not forked."""
 draws_pages = False
 """Whether pages of reports are drawn, in forked commands and in this process."""
+makes_databases = False
+"""Whether MLflow makes new databases there, or copies of one are taken."""
 
 
 def place():
@@ -290,7 +339,7 @@ def run(module, arguments, *, cwd=None, env, timeout, user=0, mounts=""):
     request = {
         "module": module, "arguments": list(arguments), "cwd": str(cwd or Path.cwd()), "env": dict(env),
         "user": user, "mounts": mounts, "python": sys.executable if started else str(_server.python),
-        "pages": draws_pages or SLOW,
+        "pages": draws_pages, "databases": makes_databases,
     }  # fmt: skip
     text = json.dumps(request).encode()
     pipes = [os.pipe(), os.pipe()]
