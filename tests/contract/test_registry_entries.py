@@ -143,7 +143,11 @@ def test_last_batch_and_fake_batch(name):
     assert seen == expected[name]
 
 
-PARTS = [(plural, name) for plural, registry in REGISTRIES.items() for name in registry.shipped()]
+PARTS = [
+    pytest.param(plural, name, marks=[pytest.mark.slow] if name == "cifar10" else [])  # 60,000 JPEGs; cats are fewer
+    for plural, registry in REGISTRIES.items()
+    for name in registry.shipped()
+]
 
 
 @pytest.mark.parametrize(("plural", "name"), PARTS)
