@@ -29,7 +29,7 @@ from gan_bench.records.layout import (
     RecordDirectory,
 )
 from gan_bench.records.reader import StoredTrial
-from gan_bench.records.record import SCHEMA_VERSION, Status
+from gan_bench.records.record import Status
 from gan_bench.records.shared import declare_foreign_measures
 from gan_bench.records.verify import verified_suite
 from gan_bench.records.writer import digests
@@ -227,7 +227,7 @@ def _carry_out(plan: _Plan) -> Publication:
             if each != plan.target and each.is_relative_to(plan.target):
                 with contextlib.suppress(OSError):  # a user put something into it
                     each.rmdir()
-    text = object_text({"schema": SCHEMA_VERSION, "files": plan.left_out, "published": published})
+    text = object_text({"schema": schema.VERSION, "files": plan.left_out, "published": published})
     write_atomically(plan.target / LEFT_OUT, text)
     begun = len(trial_folders(plan.suite))
     return Publication(plan.target, plan.trials, begun - plan.trials, plan.generators, size + len(text.encode()))

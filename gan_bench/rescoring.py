@@ -30,7 +30,7 @@ from gan_bench.records.json_files import finite, write_object
 from gan_bench.records.layout import KEPT, SUITE, RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.reader import StoredTrial, read_optional
-from gan_bench.records.record import SCHEMA_VERSION, Score
+from gan_bench.records.record import Score
 from gan_bench.records.shared import read_commands
 from gan_bench.sampling import load_generator
 
@@ -242,5 +242,5 @@ def _write(directory: RecordDirectory, found: dict[int, list[Score]], device: to
     at = datetime.now(UTC).isoformat(timespec="seconds")
     how = {"at": at, "version": __version__, "device": device.type}
     new = [{"epoch": epoch, **how, "scores": [score.to_json() for score in scores]} for epoch, scores in found.items()]
-    content = {"schema": SCHEMA_VERSION, "additions": [*(earlier["additions"] if earlier else ()), *new]}
+    content = {"schema": schema.VERSION, "additions": [*(earlier["additions"] if earlier else ()), *new]}
     write_object(directory.added, finite(content))

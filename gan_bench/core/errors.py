@@ -61,7 +61,7 @@ class CopiedError(RecordError):
 
 
 class UnreadableError(RecordError):
-    """The system does not give a record to this process, which says nothing about its content."""
+    """The system does not give a record to this process, or another gan_bench wrote it: it is no damage, and stays."""
 
     status = "unreadable"
 

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from gan_bench.core.errors import RecordError, UserError
+from gan_bench.core.errors import RecordError, UnreadableError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import read_file, write_object
 from gan_bench.records.layout import AUDIT, RecordDirectory
 from gan_bench.records.reader import read_optional
-from gan_bench.records.record import SCHEMA_VERSION
 
 LEVELS: tuple[schema.AuditLevel, ...] = get_args(schema.AuditLevel)
 """From the cheapest to the dearest."""
@@ -33,9 +32,12 @@ def read_audits(suite: Path) -> list[schema.Audit]:
 
     Raises:
         RecordError: The file is damaged.
+        UnreadableError: It cannot be read, or another version of gan_bench wrote it.
     """
     try:
         found = read_optional(suite / AUDIT, schema.AUDIT)
+    except UnreadableError:
+        raise
     except RecordError as error:
         told = str(error).partition(";")[0]
         raise RecordError(f"{told}; fetch it again, or move it away and audit again") from None
@@ -51,7 +53,7 @@ def write_audit(suite: Path, audit: schema.Audit) -> None:
     """
     others = [each for each in read_audits(suite) if (each["at"], each["nonce"]) != (audit["at"], audit["nonce"])]
     try:
-        write_object(suite / AUDIT, {"schema": SCHEMA_VERSION, "audits": [*others, audit]})
+        write_object(suite / AUDIT, {"schema": schema.VERSION, "audits": [*others, audit]})
     except OSError as error:
         raise UserError(
             f"{suite / AUDIT} cannot be written ({error.strerror}); copy the folder and audit that"

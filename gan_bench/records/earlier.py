@@ -13,11 +13,11 @@ from typing import TypedDict
 from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.records import schema
 from gan_bench.records.folders import excused, read_left_out, read_or_error
-from gan_bench.records.json_files import read_file, read_object, unreadable
+from gan_bench.records.json_files import read_file, unreadable
 from gan_bench.records.json_lines import read_lines
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import STEP_LINE, read_optional, refuse_links
-from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
+from gan_bench.records.record import Status, TrialRecord
 from gan_bench.records.writer import digests
 
 
@@ -54,15 +54,14 @@ class Earlier:
         """Return how the trial ended, or None when it has not or its end is damaged.
 
         Raises:
-            RecordError: Another version of gan_bench wrote it, which is no damage.
-            UnreadableError: The system does not let this process read it, which is none either.
+            UnreadableError: The system does not let this process read it, or another version of gan_bench wrote it:
+                neither is damage.
         """
         try:
             found = read_optional(self.directory.record, schema.RECORD)
         except UnreadableError:
             raise
         except RecordError:
-            _refuse_other_version(self.directory)
             return None
         return TrialRecord.from_json(found) if found else None
 
@@ -171,18 +170,6 @@ class Earlier:
         parts, before = now["parts"], known.get("parts", {})
         changed = [key for key in before if key in parts and before[key].get("sha256") != parts[key]["sha256"]]
         return f"the code of {', '.join(changed)} changed" if changed else None
-
-
-def _refuse_other_version(directory: RecordDirectory) -> None:
-    try:
-        version = read_object(directory.record).get("schema")
-    except RecordError:
-        return
-    if isinstance(version, int) and version != SCHEMA_VERSION:
-        raise RecordError(
-            f"{directory.record} has record version {version}, this gan_bench writes {SCHEMA_VERSION}; use "
-            "the gan_bench that wrote it, or another results folder"
-        )
 
 
 def end_of(directory: RecordDirectory) -> bytes | None:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import RecordError, UnreadableError
-from gan_bench.records.schema import Form
+from gan_bench.records.schema import VERSION, Form
 
 T = TypeVar("T")
 SEAL = "sha256"
@@ -181,7 +181,14 @@ def known(path: Path, content: dict[str, object], form: Form[T]) -> T:
 
     Raises:
         RecordError: It is of another form.
+        UnreadableError: Another version of gan_bench wrote it.
     """
+    version = content.get("schema")
+    if isinstance(version, int) and version != VERSION:
+        raise UnreadableError(
+            f"{path} has record version {version}, and this gan_bench reads {VERSION}; use the one that wrote it, "
+            "or another results folder"
+        )
     unknown = set(content) - form.keys
     if unknown and SEAL not in content:
         raise RecordError(f"{path} is damaged: unknown key {min(unknown)[:40]!r}; {REMEDY}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from gan_bench.config.trial import UNWRITTEN_DEFAULTS, TrialConfig
-from gan_bench.core.errors import AlteredError, RecordError
+from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
 from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, is_link, known, parse_object, read_file, unreadable
 from gan_bench.records.json_lines import parse_lines
@@ -26,7 +26,7 @@ from gan_bench.records.layout import (
     WEIGHTS,
     RecordDirectory,
 )
-from gan_bench.records.record import SCHEMA_VERSION, split_name
+from gan_bench.records.record import split_name
 
 STEP_LINE = b'{"kind":"step"'
 TRIES = 3
@@ -185,6 +185,8 @@ def _parsed_added(directory: RecordDirectory, text: bytes, stored: StoredTrial) 
     """
     try:
         found = known(directory.added, parse_object(directory.added, text), schema.ADDED)
+    except UnreadableError:
+        raise
     except RecordError as error:
         raise RecordError(f"{str(error).partition(';')[0]}; {ADD_AGAIN}") from None
     config = stored.trial["config"]["evaluation"]
@@ -265,13 +267,7 @@ def check_saved(path: Path, record: schema.RecordFile | None, names: Iterable[st
 def _parsed_trial(directory: RecordDirectory, text: bytes | None) -> schema.TrialFile:
     if text is None:
         raise RecordError(f"{directory.path} has no trial.json, so it is not known which trial it is; {REMEDY}")
-    trial = parse_object(directory.trial, text)
-    if trial.get("schema") != SCHEMA_VERSION:
-        raise RecordError(
-            f"{directory.trial} has record version {str(trial.get('schema'))[:20]}, this gan_bench reads "
-            f"{SCHEMA_VERSION}; use the gan_bench that wrote it"
-        )
-    return with_config(directory.trial, known(directory.trial, trial, schema.TRIAL))
+    return with_config(directory.trial, known(directory.trial, parse_object(directory.trial, text), schema.TRIAL))
 
 
 def with_config(path: Path, trial: P) -> P:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.records import schema
-
-SCHEMA_VERSION: Final = 1
-"""Version of everything a record directory holds; raised when a reader must know the difference."""
+from gan_bench.records.schema import VERSION
 
 
 class Status(StrEnum):
@@ -56,7 +54,7 @@ class TrialRecord:
     captured: bool = False
     way: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
-    schema: int = SCHEMA_VERSION
+    schema: int = VERSION
 
     def to_json(self) -> dict[str, object]:
         """Return the record as a JSON-able dict."""

@@ -6,7 +6,7 @@ A test compares them with what is written. Keys that earlier versions did not wr
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, NotRequired, TypeVar, cast, get_args
+from typing import Annotated, Any, Final, Generic, Literal, NotRequired, TypeVar, cast, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, TypeAdapter, with_config
 from pydantic.fields import FieldInfo
@@ -55,6 +55,8 @@ Small = Annotated[int, Field(ge=1, le=2**20)]
 Moment = Annotated[str, AfterValidator(_moment)]
 Inside = Annotated[str, AfterValidator(_inside)]
 Digest = Annotated[str, doc("SHA-256 of the rest of this file, as canonical JSON [timing]")]
+VERSION: Final = 1
+"""Version of everything a results folder holds; raised when a reader must know the difference."""
 Schema = Annotated[Literal[1], doc("version of the record layout")]
 
 

@@ -22,7 +22,6 @@ from gan_bench.records.folders import check_planned, suite_folders
 from gan_bench.records.json_files import read_file, read_known, write_object
 from gan_bench.records.layout import BASELINES, DAMAGED, IDENTITY, LOCKS, PLAN, SUITE, check_name
 from gan_bench.records.lock import Lock, suite_lock
-from gan_bench.records.record import SCHEMA_VERSION
 
 Rows = list[schema.Baseline]
 T = TypeVar("T")
@@ -107,7 +106,7 @@ def write_plan(
         said |= {"measures": measures} if measures else {}
         designs = _joined_designs(earlier if is_same else cast("schema.PlanFile", {}), fresh, design)
         said |= {"designs": designs} if designs else {}
-        content = {"schema": SCHEMA_VERSION, "suite": suite, "version": version, **said, "trials": [*rows, *fresh]}
+        content = {"schema": schema.VERSION, "suite": suite, "version": version, **said, "trials": [*rows, *fresh]}
         write_object(path, content)
 
 
@@ -168,7 +167,7 @@ def write_baselines(results: Path, suite: str, version: int, baselines: Rows) ->
         merged = {_subject(row): row for row in earlier.get("anchors", ()) if is_same}
         for row in baselines:
             merged[_subject(row)] = _joined(merged.get(_subject(row)), row)
-        content = {"schema": SCHEMA_VERSION, "version": version, "anchors": list(merged.values())}
+        content = {"schema": schema.VERSION, "version": version, "anchors": list(merged.values())}
         write_object(folder / BASELINES, content)
 
 

@@ -32,7 +32,8 @@ from gan_bench.records.layout import (
     WEIGHTS,
     RecordDirectory,
 )
-from gan_bench.records.record import SCHEMA_VERSION, Status, TrialRecord
+from gan_bench.records.record import Status, TrialRecord
+from gan_bench.records.schema import VERSION
 
 GROWING = (HISTORY, EVALUATIONS)
 """Files that grow while a trial runs; a checkpoint knows their length."""
@@ -85,7 +86,7 @@ def write_trial(directory: RecordDirectory, trial: Trial) -> None:
     """Write what the trial is, so that however it ends it is a row."""
     directory.path.mkdir(parents=True, exist_ok=True)
     description = {
-        "schema": SCHEMA_VERSION,
+        "schema": VERSION,
         "id": trial.id,
         "name": trial.name,
         **trial.to_json(),

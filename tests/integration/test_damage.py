@@ -19,7 +19,7 @@ from support.records import bits, edit
 from support.runs import context, run, stop_after
 from support.trials import digits_trial
 
-from gan_bench.core.errors import RecordError
+from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.execution.trial.claim import Policy, claim_and_run, state_of
 from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers import pool as worker_pool
@@ -256,11 +256,35 @@ def test_a_stop_before_a_trial_starts_clears_nothing(finished):
     assert bits(directory)[1:] == before[1:]
 
 
-def test_a_record_of_another_version_is_refused_not_replaced(finished):
+@pytest.mark.parametrize("name", ["record.json", "environment.json", "trial.json"])
+def test_a_record_of_another_version_is_neither_damaged_nor_replaced(finished, name):
     results, trial, directory = finished
-    edit(directory.record, schema=7)
-    with pytest.raises(RecordError, match="record version 7, this gan_bench writes 1"):
-        state_of(results, trial, context(), Policy())
+    path = directory.path / name
+    edit(path, schema=7, novel=[1])
+    before = {file: file.read_bytes() for file in directory.path.rglob("*") if file.is_file()}
+    state = state_of(results, trial, context(), Policy())
+    assert "has record version 7, and this gan_bench reads 1" in (state.blocked or ""), state
+    claim = run_alone(claim_and_run(trial, results, context(), NullListener(), Policy()))
+    assert claim.reason == state.blocked
+    (left_out,) = build_report(results, html=False).unreadable
+    assert left_out.startswith(f"unreadable: {path} has record version 7")
+    assert {file: file.read_bytes() for file in directory.path.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["plan.json", "anchors.json"])
+def test_a_shared_file_of_another_version_is_not_set_aside(tmp_path, name):
+    """A plan of another version was moved away as damaged, and a new one declared other looks."""
+    trial = digits_trial()
+    write_plan(tmp_path, "test", 1, [trial])
+    write_baselines(tmp_path, "test", 1, [])
+    path = tmp_path / "test" / name
+    edit(path, schema=7)
+    before = path.read_bytes()
+    write, rows = (write_plan, [trial]) if name == "plan.json" else (write_baselines, [])
+    with pytest.raises(UnreadableError, match="has record version 7"):
+        write(tmp_path, "test", 1, rows)
+    assert path.read_bytes() == before
+    assert not (tmp_path / "test" / ".damaged").exists()
 
 
 # ---------------------------------------------------------------------------------------------- shared files

@@ -18,8 +18,7 @@ from gan_bench.config.trial import Precision
 from gan_bench.core.errors import UserError
 from gan_bench.core.version import __version__
 from gan_bench.records.earlier import Identity
-from gan_bench.records.record import SCHEMA_VERSION
-from gan_bench.records.schema import EnvironmentFile
+from gan_bench.records.schema import VERSION, EnvironmentFile
 from gan_bench.training.precision import tf32_of
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -128,7 +127,7 @@ def describe_environment(
     made_of = identity or NO_TRIAL
     commit, dirty = _git()
     return {
-        "schema": SCHEMA_VERSION,
+        "schema": VERSION,
         "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "gan_bench": __version__,
         "git_commit": commit,
