@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from support.studies import stored
@@ -37,7 +38,6 @@ os.write(1, b"even past Python")
 assert sys.stdin.readline() == "http://me:secret@host\\n"
 sys.stdin.read()
 for number in range(int(sys.argv[1])):
-    time.sleep(0.4)
     channel({"complete": f"trial-{number}--00000000"})
 if sys.argv[2] == "ends":
     channel({"result": MirrorResult(experiment="1").to_json()})
@@ -68,16 +68,29 @@ def mirror(tmp_path, monkeypatch):
     return make
 
 
-def test_a_slow_server_is_waited_for_while_it_answers(mirror):
+@pytest.fixture
+def clock(monkeypatch):
+    """Sets what the mirror's owner takes for the time: it is called whenever that is asked for."""
+
+    def put(now):
+        monkeypatch.setattr(sync_process, "time", SimpleNamespace(monotonic=now))
+
+    return put
+
+
+def test_a_slow_server_is_waited_for_while_it_answers(mirror, clock):
+    """A minute and a half passes with every trial, and its owner waits for a hundred seconds."""
     process, commands = mirror(5, "ends")
-    result = process.close(patience=1.5)  # five trials of 0.4 s take longer than that
+    clock(lambda: 90.0 * len(process._complete))
+    result = process.close(patience=100)
     assert result == MirrorResult(experiment="1", started=8, missing=3)
     assert result.lacks == "3 of 8 runs"
     assert "secret" not in str(commands)
 
 
-def test_a_server_that_answers_no_more_is_given_up(mirror):
+def test_a_server_that_answers_no_more_is_given_up(mirror, clock):
     process, _ = mirror(1, "hangs")
+    clock(lambda: 2.0 * len(process._complete))
     result = process.close(patience=1.5)
     assert result.experiment is None
     assert result.error == "the mirror did not answer for 1.5 s"
