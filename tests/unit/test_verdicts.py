@@ -231,6 +231,14 @@ def test_what_is_futile_is_given_up():
     assert row_of(pair(5, 0.2, 0.3))[0]["open"] is True
 
 
+def test_from_the_third_look_on_nothing_is_given_up_but_by_the_last():
+    """Bounds of futility are known for two looks."""
+    row, sentence, _ = row_of(pair(12, 0.0, spread=1.0), Design.of_looks(looks=(5, 8, 12, 18), margin=None))
+    assert row["p"] > 0.5
+    assert (row["found"], row["open"], row["next"]) == ("undecided", True, 18)
+    assert "next look at 18 seeds" in sentence
+
+
 def test_what_may_be_equivalent_is_not_given_up():
     row, _, _ = row_of(pair(5, 0.001, 0.03))
     assert row["p"] > 0.5
