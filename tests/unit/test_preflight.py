@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.preflight import estimate as module
 from gan_bench.execution.preflight.checks import check_plan, locks_remark
 from gan_bench.execution.preflight.estimate import WORTH, estimate, group_size, unmeasured
+from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.claim import Policy, state_of
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import NullListener
@@ -260,3 +262,24 @@ def test_an_estimate_says_what_limits_groups(monkeypatch, seconds, asked, size, 
     config = trials[0].config
     steps = found.step_seconds[kind] * steps_per_epoch(config, len(context().training_images(config)))
     assert found.seconds == pytest.approx(steps * sum(trial.config.epochs for trial in trials), rel=0.1)
+
+
+def test_trials_that_train_together_share_a_reading_of_the_power(monkeypatch):
+    """Sixty-four of them asked the driver one after the other at every log interval, while training waited."""
+    gpu, now, asked = torch.device("cuda:0"), [100.0], []
+    monkeypatch.setattr(environment, "_power", {})
+    monkeypatch.setattr(environment, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(torch.cuda, "power_draw", lambda device: asked.append(device) or 250_000 * len(asked))
+    assert {environment.power_watts(gpu) for _ in range(64)} == {250.0}
+    assert asked == [gpu]
+    now[0] += environment.POWER_SECONDS
+    assert environment.power_watts(gpu) == 500.0
+    assert environment.power_watts(torch.device("cpu")) is None
+
+
+def test_a_gpu_that_does_not_say_its_power_is_asked_no_more_often(monkeypatch):
+    asked = []
+    monkeypatch.setattr(environment, "_power", {})
+    monkeypatch.setattr(torch.cuda, "power_draw", lambda device: asked.append(device) or 1 / 0)
+    assert [environment.power_watts(torch.device("cuda:0")) for _ in range(3)] == [None] * 3
+    assert len(asked) == 1

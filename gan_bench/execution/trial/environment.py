@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import platform
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -99,14 +101,26 @@ def peak_memory(device: torch.device) -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+POWER_SECONDS = 0.5
+"""How long a reading of a GPU's power serves: the driver itself gives the mean of the last second."""
+_power: dict[torch.device, tuple[float, float | None]] = {}
+
+
 def power_watts(device: torch.device) -> float | None:
-    """Return the power a GPU draws now, or None where there is none or its library is not installed."""
+    """Return the power a GPU draws, read up to ``POWER_SECONDS`` ago; None without one or without its library.
+
+    Trials that train together ask one after the other, and training waits for every reading.
+    """
     if device.type != "cuda":
         return None
-    try:
-        return torch.cuda.power_draw(device) / 1000
-    except Exception:  # NVML raises many kinds
-        return None
+    read, watts = _power.get(device, (-math.inf, None))
+    if time.monotonic() - read >= POWER_SECONDS:
+        try:
+            watts = torch.cuda.power_draw(device) / 1000
+        except Exception:  # NVML raises many kinds
+            watts = None
+        _power[device] = time.monotonic(), watts
+    return watts
 
 
 NO_TRIAL = Identity(data_sha256=None, networks_sha256=None, d_output="logit", torch=str(torch.__version__), parts={})
