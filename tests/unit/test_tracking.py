@@ -6,10 +6,12 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from support.commands import HANG
 from support.studies import stored
 from support.trials import config_of
 
@@ -37,9 +39,15 @@ print("whatever a library prints", flush=True)
 os.write(1, b"even past Python")
 assert sys.stdin.readline() == "http://me:secret@host\\n"
 sys.stdin.read()
-for number in range(int(sys.argv[1])):
+def wait_for(number):
+    while not os.path.exists(os.path.join(sys.argv[3], str(number))):
+        time.sleep(0.01)
+lines = int(sys.argv[1])
+for number in range(lines):
+    wait_for(number)
     channel({"complete": f"trial-{number}--00000000"})
 if sys.argv[2] == "ends":
+    wait_for(lines)
     channel({"result": MirrorResult(experiment="1").to_json()})
 if sys.argv[2] == "dies":
     sys.exit(3)
@@ -57,9 +65,10 @@ def mirror(tmp_path, monkeypatch):
     def make(lines, ending):
         def popen(command, **options):
             commands.append(command)
-            return real([sys.executable, "-c", TALKS, str(lines), ending], **options)
+            return real([sys.executable, "-c", TALKS, str(lines), ending, str(tmp_path / "gates")], **options)
 
         monkeypatch.setattr(sync_process.subprocess, "Popen", popen)
+        (tmp_path / "gates").mkdir()
         for number in range(8):
             (tmp_path / "suite" / f"trial-{number}--00000000").mkdir(parents=True)
             (tmp_path / "suite" / f"trial-{number}--00000000" / "environment.json").touch()
@@ -68,37 +77,48 @@ def mirror(tmp_path, monkeypatch):
     return make
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """Sets what the mirror's owner takes for the time: it is called whenever that is asked for."""
+class Paced(threading.Condition):
+    """What the owner of a mirror waits on: with every wait the mirror may send a line, and some seconds have passed."""
 
-    def put(now):
-        monkeypatch.setattr(sync_process, "time", SimpleNamespace(monotonic=now))
+    def __init__(self, gates, lines, seconds):
+        super().__init__()
+        self.gates, self.left, self.seconds, self.now = gates, list(range(lines)), seconds, 0.0
 
-    return put
+    def wait(self, timeout=None):
+        self.now += self.seconds
+        if not self.left:
+            return super().wait(0)
+        (self.gates / str(self.left.pop(0))).touch()
+        return super().wait(HANG)
 
 
-def test_a_slow_server_is_waited_for_while_it_answers(mirror, clock):
-    """A minute and a half passes with every trial, and its owner waits for a hundred seconds."""
+def closed(process, monkeypatch, pace, patience):
+    """Close a mirror by the time of its owner's waits."""
+    process._changed = pace
+    monkeypatch.setattr(sync_process, "time", SimpleNamespace(monotonic=lambda: pace.now))
+    return process.close(patience)
+
+
+def test_a_slow_server_is_waited_for_while_it_answers(mirror, monkeypatch, tmp_path):
     process, commands = mirror(5, "ends")
-    clock(lambda: 90.0 * len(process._complete))
-    result = process.close(patience=100)
+    result = closed(process, monkeypatch, Paced(tmp_path / "gates", 6, seconds=90), patience=100)
     assert result == MirrorResult(experiment="1", started=8, missing=3)
     assert result.lacks == "3 of 8 runs"
     assert "secret" not in str(commands)
 
 
-def test_a_server_that_answers_no_more_is_given_up(mirror, clock):
+def test_a_server_that_answers_no_more_is_given_up(mirror, monkeypatch, tmp_path):
     process, _ = mirror(1, "hangs")
-    clock(lambda: 2.0 * len(process._complete))
-    result = process.close(patience=1.5)
+    result = closed(process, monkeypatch, Paced(tmp_path / "gates", 1, seconds=1), patience=1.5)
     assert result.experiment is None
     assert result.error == "the mirror did not answer for 1.5 s"
     assert result.lacks == "7 of 8 runs and the answer"
 
 
-def test_a_mirror_that_dies_is_not_waited_for(mirror):
+def test_a_mirror_that_dies_is_not_waited_for(mirror, tmp_path):
     process, _ = mirror(2, "dies")
+    for number in range(2):
+        (tmp_path / "gates" / str(number)).touch()
     result = process.close(patience=600)
     assert "the mirror ended with code 3" in result.error
     assert result.lacks == "6 of 8 runs and the answer"
