@@ -6,8 +6,10 @@ PUBLISHED ?= results/published
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
+EXTRA   :=
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL: # two targets would make the environment at once
 .PHONY: help bench report board ui speed gpu-proof test test-all test-fast fuzz lint docs dist clean-env
 
 help: ## show this list

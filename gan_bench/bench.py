@@ -43,11 +43,12 @@ from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.models.losses import LOSSES
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import REMEDY
-from gan_bench.records.layout import RECORD, RecordDirectory
+from gan_bench.records.layout import BASELINES, PLAN, RECORD, RecordDirectory
 from gan_bench.records.shared import (
     design_so_far,
     has_damaged_baselines,
     planned_before,
+    require_readable,
     write_baselines,
     write_plan,
     write_suite_text,
@@ -160,6 +161,7 @@ def prepare(
     for folder in plan.folders:
         register_folder(folder, anew=True)
     _check_writable(options.folder, make=not options.dry_run)
+    require_readable(options.folder, plan.suite, PLAN)
     policy = options.policy
     if options.fresh:
         policy = replace(policy, fresh_since=options.started)
@@ -294,6 +296,8 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     states = {trial.id: state_of(options.folder, trial, found, policy) for trial in plan.trials}
     blocked = {trial_id: state.blocked for trial_id, state in states.items() if state.blocked}
     todo = [trial for trial in plan.trials if not states[trial.id].finished and trial.id not in blocked]
+    if todo:
+        require_readable(options.folder, plan.suite, BASELINES)
     kept = {trial.id: 0 if options.fresh else _epochs_kept(options.folder, trial, place, found) for trial in todo}
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
     pool, workers, beside = None, None, None

@@ -147,7 +147,7 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
             if options.only and not (stored and _is_asked(options, stored)):
                 continue
             faults = "; ".join(verdict.faults)
-            judged: AuditVerdict = "contradicted" if faults else "holds"
+            judged: AuditVerdict = "not audited" if verdict.unreadable else "contradicted" if faults else "holds"
             if "consistent" in options.asked:
                 text = faults or "digests, history, scores and end agree"
                 consistent.append(

@@ -108,17 +108,27 @@ class Earlier:
         """Return why the content of an unfinished trial cannot be resumed, or None.
 
         Raises:
-            UnreadableError: The system does not let this process read it.
+            UnreadableError: The system does not let this process read it, or another version of gan_bench wrote it.
         """
         try:
             if os.path.lexists(self.directory.path):
                 refuse_links(self.directory.path)
+            self._require_own_version()
             read_optional(self.directory.environment, schema.ENVIRONMENT)
         except UnreadableError:
             raise
         except RecordError as error:
             return str(error)
         return None
+
+    def _require_own_version(self) -> None:
+        """Refuse a ``trial.json`` of another version; a damaged one is written again."""
+        try:
+            read_optional(self.directory.trial, schema.TRIAL)
+        except UnreadableError:
+            raise
+        except RecordError:
+            return
 
     def damage(self) -> str | None:
         """Return what is wrong with the files of a finished trial, or None when they are what was written.

@@ -184,11 +184,9 @@ def known(path: Path, content: dict[str, object], form: Form[T]) -> T:
         UnreadableError: Another version of gan_bench wrote it.
     """
     version = content.get("schema")
-    if isinstance(version, int) and version != VERSION:
-        raise UnreadableError(
-            f"{path} has record version {version}, and this gan_bench reads {VERSION}; use the one that wrote it, "
-            "or another results folder"
-        )
+    if type(version) is int and version != VERSION:
+        told = f"{path} has record version {str(version)[:20]}, and this gan_bench reads {VERSION}"
+        raise UnreadableError(f"{told}; use the one that wrote it, or another results folder")
     unknown = set(content) - form.keys
     if unknown and SEAL not in content:
         raise RecordError(f"{path} is damaged: unknown key {min(unknown)[:40]!r}; {REMEDY}")

@@ -194,6 +194,27 @@ def read_suite_baselines(suite: Path) -> Rows:
     return content["anchors"]
 
 
+def require_readable(results: Path, suite: str, *names: str) -> None:
+    """Make sure that this process can read shared files of a suite, before a run does anything that needs them.
+
+    Args:
+        results: The results folder.
+        suite: Name of the suite.
+        names: Files of its folder; those that are not there or damaged are made again.
+
+    Raises:
+        UnreadableError: The system does not let it, or another version of gan_bench wrote one: it stays.
+    """
+    forms: Mapping[str, schema.Form[Any]] = {PLAN: schema.PLAN, BASELINES: schema.BASELINES}
+    for name in names:
+        try:
+            read_known(results / suite / name, forms[name])
+        except UnreadableError:
+            raise
+        except RecordError:
+            continue
+
+
 def has_damaged_baselines(results: Path, suite: str) -> bool:
     """True if the baselines of a suite are there and damaged, so that they have to be made again."""
     try:

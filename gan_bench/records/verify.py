@@ -32,6 +32,7 @@ class Verdict:
         remarks: What is worth knowing.
         checked: Whether there was a record to check.
         planned: Whether it is of a planned trial that never started.
+        unreadable: Whether the fault is that this process cannot read it, which says nothing about its content.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Verdict:
     remarks: tuple[str, ...] = ()
     checked: bool = True
     planned: bool = False
+    unreadable: bool = False
 
 
 def verify(results: Path) -> Iterator[Verdict]:
@@ -61,28 +63,33 @@ def verified_suite(suite: Path) -> Iterator[tuple[Verdict, StoredTrial | None]]:
     """
     try:
         trial_folders(suite)
-        read_optional(suite / BASELINES, schema.BASELINES)
     except UnreadableError as error:
-        yield Verdict(suite.name, (str(error),)), None
+        yield _refused(suite.name, error), None
         return
+    try:
+        read_optional(suite / BASELINES, schema.BASELINES)
     except RecordError as error:
-        yield Verdict(suite.name, (str(error),)), None
+        yield _refused(suite.name, error), None
     left_out: dict[str, dict[str, str]] = {}
     try:
         left_out = read_left_out(suite)
     except RecordError as error:
-        yield Verdict(suite.name, (str(error),)), None
+        yield _refused(suite.name, error), None
     if left_out:
         missed = plural(sum(map(len, left_out.values())), "file")
         yield Verdict(suite.name, (), (f"was published without {missed}",), checked=False), None
     for stored in scan_suite(suite):
         if isinstance(stored, RecordError):
-            yield Verdict("record", (str(stored),)), None
+            yield _refused("record", stored), None
         elif isinstance(stored.fault, AlteredError) or (stored.fault is None and stored.path.is_dir()):
             faults = _faults(stored, excused(left_out.get(stored.path.name, {}), stored.record))
             yield Verdict(stored.path.name, tuple(faults), tuple(_remarks(stored))), stored
         elif not stored.fault:
             yield Verdict(stored.path.name, (), ("is planned and has no record",), checked=False, planned=True), None
+
+
+def _refused(name: str, error: RecordError) -> Verdict:
+    return Verdict(name, (str(error),), unreadable=isinstance(error, UnreadableError))
 
 
 def _faults(stored: StoredTrial, left_out: frozenset[str]) -> Iterator[str]:

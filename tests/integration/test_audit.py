@@ -67,6 +67,16 @@ def files(path: Path):
     return {each.relative_to(path): each.read_bytes() for each in path.rglob("*") if each.is_file()}
 
 
+def test_what_another_version_wrote_is_not_audited_and_no_contradiction(results):
+    edit(results / "small" / "anchors.json", schema=2)
+    said = audit(results, "--levels", "consistent")
+    verdicts = {name: each["verdict"] for (_, name), each in found(results).items()}
+    assert verdicts.pop("small") == "not audited"
+    assert set(verdicts.values()) == {"holds"}
+    assert len(verdicts) == len(records(results))
+    assert "has record version 2" in said
+
+
 def test_honest_records_hold_on_every_level_and_stay_as_they_are(results):
     before = files(results)
     said = audit(results, "--levels", "consistent,rescored,begun,repeated,drawn-again")

@@ -17,9 +17,11 @@ import torch
 from support.commands import HANG
 from support.records import bits, edit
 from support.runs import context, run, stop_after
+from support.suites import train_small
 from support.trials import digits_trial
 
-from gan_bench.core.errors import RecordError, UnreadableError
+import gan_bench as gb
+from gan_bench.core.errors import RecordError, UnreadableError, UserError
 from gan_bench.execution.trial.claim import Policy, claim_and_run, state_of
 from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers import pool as worker_pool
@@ -271,6 +273,46 @@ def test_a_record_of_another_version_is_neither_damaged_nor_replaced(finished, n
     assert {file: file.read_bytes() for file in directory.path.rglob("*") if file.is_file()} == before
 
 
+def test_an_unfinished_trial_of_another_version_is_left_alone(finished):
+    results, trial, directory = finished
+    for path in (directory.record, directory.weights, directory.checkpoint):
+        path.unlink(missing_ok=True)
+    edit(directory.trial, schema=7, novel=[1])
+    before = directory.trial.read_bytes()
+    for policy in (Policy(), Policy(fresh_since="9999")):
+        assert "has record version 7" in (state_of(results, trial, context(), policy).blocked or "")
+        claim = run_alone(claim_and_run(trial, results, context(), NullListener(), policy))
+        assert "has record version 7" in claim.reason
+    assert directory.trial.read_bytes() == before
+
+
+def test_the_real_images_scores_of_another_version_hide_no_forgery(finished):
+    """``verify`` left the whole suite out, and ``audit`` called it contradicted."""
+    results, _, directory = finished
+    write_baselines(results, directory.path.parent.name, 1, [])
+    edit(directory.path.parent / "anchors.json", schema=7)
+    text = directory.evaluations.read_bytes()
+    directory.evaluations.write_bytes(text.replace(b'"epoch":1', b'"epoch": 1', 1))
+    shared, record = verify(results)
+    assert (shared.unreadable, "has record version 7" in shared.faults[0]) == (True, True)
+    assert record.faults
+    assert not record.unreadable
+
+
+@pytest.mark.parametrize(("name", "schema"), [("plan.json", 10**4000), ("anchors.json", 2)])
+def test_a_run_says_at_once_that_another_version_wrote_a_shared_file(tmp_path, name, schema):
+    """It scored the real images first, and wrote a new plan."""
+    results = train_small(tmp_path)
+    for path in results.glob("small/*seed=1*"):
+        shutil.rmtree(path)
+    edit(results / "small" / name, schema=schema)
+    before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=r"has record version \d{1,20}, and this gan_bench reads 1;") as caught:
+        gb.run(tmp_path / "small.yaml", results=results, executor="inline", profile="full")
+    assert len(str(caught.value)) < 400
+    assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == before
+
+
 @pytest.mark.parametrize("name", ["plan.json", "anchors.json"])
 def test_a_shared_file_of_another_version_is_not_set_aside(tmp_path, name):
     """A plan of another version was moved away as damaged, and a new one declared other looks."""
@@ -307,6 +349,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
+from support.suites import train_small
 from support.trials import digits_trial
 from gan_bench.records.shared import write_plan
 for seed in range(int(sys.argv[2]), int(sys.argv[2]) + 10):

@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import warnings
 from contextlib import contextmanager
@@ -223,12 +225,22 @@ def test_a_database_without_a_table_is_mended_in_silence(whole, tmp_path):
     assert (done.returncode, "Traceback" in done.stderr + done.stdout) == (0, False), done.stderr
 
 
-def test_a_suite_from_a_pipe_is_kept_as_it_was_read(tmp_path):
-    """As of `gan-bench run <(cat small.yaml)`: it can be read once."""
-    os.mkfifo(tmp_path / "small.yaml")
-    threading.Thread(target=(tmp_path / "small.yaml").write_text, args=(SMALL,), daemon=True).start()
-    options = ("--results", tmp_path / "r", "--epochs", "1", "--executor", "inline", "--no-tracking")
-    done = gan_bench("run", tmp_path / "small.yaml", *options)
+OF_A_PIPE = ("--results", "r", "--epochs", "1", "--executor", "inline", "--no-tracking")
+
+
+@pytest.mark.parametrize("named", [True, *slow(False)])
+def test_a_suite_from_a_pipe_is_kept_as_it_was_read(tmp_path, named):
+    """It can be read once, and the shell's `<(cat small.yaml)` has no name of its own."""
+    suite = tmp_path / "small.yaml"
+    if named:
+        os.mkfifo(suite)
+        threading.Thread(target=suite.write_text, args=(SMALL,), daemon=True).start()
+        done = gan_bench("run", suite, *OF_A_PIPE, cwd=tmp_path)
+    else:
+        suite.write_text(SMALL)
+        command = f"{sys.executable} -m gan_bench run <(cat small.yaml) {' '.join(OF_A_PIPE)}"
+        bash = ["bash", "-c", command]
+        done = subprocess.run(bash, cwd=tmp_path, capture_output=True, text=True, timeout=HANG, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "r" / "small" / "suite.yaml").read_text() == SMALL
 

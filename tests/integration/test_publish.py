@@ -78,15 +78,18 @@ def test_the_bulk_stays_behind_and_is_listed(results, tmp_path):
     assert not faults(tmp_path / "out")
 
 
+@pytest.mark.draws_pages
 def test_reports_of_both_folders_are_the_same(results, tmp_path):
     publish(results, tmp_path / "out")
     build_report(results, tmp_path / "before")
     build_report(tmp_path / "out", tmp_path / "after")
     files = sorted(path.relative_to(tmp_path / "before") for path in (tmp_path / "before").rglob("*") if path.is_file())
     assert files == sorted(p.relative_to(tmp_path / "after") for p in (tmp_path / "after").rglob("*") if p.is_file())
-    for file in files:
-        if file.suffix in (".csv", ".md", ".tex", ".svg", ".gif") and file.parts[0] in ("tables", "plots"):
-            assert (tmp_path / "before" / file).read_bytes() == (tmp_path / "after" / file).read_bytes(), file
+    kinds = (".csv", ".md", ".tex", ".svg", ".gif")
+    compared = [file for file in files if file.suffix in kinds and file.parts[0] in ("tables", "plots")]
+    assert {file.suffix for file in compared} == set(kinds)
+    for file in compared:
+        assert (tmp_path / "before" / file).read_bytes() == (tmp_path / "after" / file).read_bytes(), file
 
 
 def test_what_is_lost_later_is_a_fault(results, tmp_path):
@@ -357,6 +360,7 @@ def test_names_of_a_publication_stay_in_its_folder(name):
         schema.LEFT_OUT.validate({"schema": 1, "files": {}, "published": {name: "0"}})
 
 
+@pytest.mark.draws_pages
 def test_a_start_without_a_zone_is_damage(copied, tmp_path):
     """One such record ended the report of all."""
     first = min(copied.glob("*/*--*"))

@@ -113,13 +113,14 @@ def test_fresh_takes_nothing_from_another_user(stranger, shared):
     assert record(shared, 1).record.stat().st_uid == STRANGER
 
 
-def test_a_lock_of_another_user_stops_that_trial_alone(stranger, shared):
+@pytest.mark.parametrize("executor", ["inline", *slow("processes")])
+def test_a_lock_of_another_user_stops_that_trial_alone(stranger, shared, executor):
     for seed in (0, 1):
         shutil.rmtree(record(shared, seed).path) if seed else record(shared, seed).record.unlink()
     lock = shared / "results" / "small" / ".locks" / f"{record(shared, 0).path.name.rpartition('--')[2]}.lock"
     lock.touch()
     lock.chmod(0o600)
-    done = run(stranger, shared, "--executor", "inline")
+    done = run(stranger, shared, "--executor", executor)
     said = done.stdout + done.stderr
     assert done.returncode == 1, said
     assert f"{lock} cannot be locked (Permission denied): it belongs to root" in said

@@ -27,7 +27,8 @@ evaluate: {epochs: [1, 2], samples: 64}
 def train_small(folder, suite=SMALL):
     """Train a suite, the small one where none is given, into ``folder/results``, full profile, without MLflow.
 
-    It is trained once a test session; further calls copy what was trained, with their own paths in it.
+    It is trained once a test session; further calls copy what was trained, with their own paths in it. What the report
+    says counts as older than the plan then, so that a replay makes it again.
 
     Returns:
         The results folder; the suite's file lies beside it.

@@ -39,6 +39,8 @@ GroupLimit = Literal["trials", "rate", "failed", "tried", "asked"]
 """Why no more trials train together: there are no more, more would end later, more failed when they were tried, no more
 were tried, or so many were asked for."""
 GROUP_STEPS = 20
+FEWEST_STEPS = 50
+"""Steps that are measured of however short a trial: longer ones of its kind are expected to be as fast."""
 LONG = 0.5
 """Seconds of a step from which it is not measured again with one thread."""
 
@@ -295,15 +297,16 @@ def _seconds_per_step(config: TrialConfig, context: RunContext, budget: float = 
     Args:
         config: The trial.
         context: Where it will run.
-        budget: Seconds after which no further step is taken; a trial of fewer steps is not measured for longer.
+        budget: Seconds after which no further step is taken; a short trial is not measured for longer than it takes.
     """
     engine = context.engine(config)
     if isinstance(engine, CapturedEngine):  # replays must not wait for the device one by one
         return Group([engine], engine.capture).seconds_per_step(GROUP_STEPS)
     engine.advance(2, context.stop)
     engine.snapshot()
+    most = max(FEWEST_STEPS, config.epochs * engine.steps)
     started, first = time.perf_counter(), engine.state.step
-    while time.perf_counter() - started < budget and engine.state.step - first < config.epochs * engine.steps:
+    while time.perf_counter() - started < budget and engine.state.step - first < most:
         if engine.state.batch == engine.steps:
             engine.finish_epoch()
         engine.advance(1, context.stop)
