@@ -102,8 +102,11 @@ def peak_memory(device: torch.device) -> int | None:
 
 
 POWER_SECONDS = 0.5
-"""How long a reading of a GPU's power serves. Newer GPUs give the mean of the last second; an A100 and older ones give the
-power of an instant (NVML's documentation of ``nvmlDeviceGetPowerUsage``), of which this takes samples."""
+"""How long a reading of a GPU's power serves.
+
+Newer GPUs give the mean of the last second; an A100 and older ones give the power of an instant (NVML's documentation
+of ``nvmlDeviceGetPowerUsage``), of which this takes samples.
+"""
 _power: dict[torch.device, tuple[float, float | None]] = {}
 
 
