@@ -393,3 +393,48 @@ def test_an_old_python_is_named_before_an_environment_is_made(tmp_path):
     assert "needs Python 3.11 or later" in done.stdout
     assert "make PYTHON=python3.12 bench" in done.stdout
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("index", "pip_has_uv", "uv_gets_through", "installed_by"),
+    [
+        ("global.extra-index-url='https://a'", True, True, ["uv"]),
+        ("global.index-url='https://a'", True, True, ["pip"]),
+        ("", False, True, ["pip"]),
+        ("", True, False, ["uv", "pip"]),
+    ],
+)
+def test_pip_makes_the_environment_where_uv_cannot(tmp_path, index, pip_has_uv, uv_gets_through, installed_by):
+    python = tmp_path / "a python"  # stands for python3: its environments hold a pip and a uv that say what they did
+    python.write_text(f"""#!/bin/sh
+[ "$2" = venv ] || exit 0
+mkdir -p $3/bin
+cat > $3/bin/pip <<'END'
+#!/bin/sh
+case "$*" in
+  "config list") echo "{index}";;
+  *" uv") exit {int(not pip_has_uv)};;
+  *) echo "pip $*" >> installed;;
+esac
+END
+cat > $3/bin/uv <<'END'
+#!/bin/sh
+echo "uv $*" >> installed; exit {int(not uv_gets_through)}
+END
+printf '#!/bin/sh\\necho "runs $*, bytecode ${{PYTHONDONTWRITEBYTECODE-kept}}"\\n' > $3/bin/gan-bench
+chmod +x $3/bin/*
+""")
+    python.chmod(0o755)
+    root = Path(__file__).parents[2]
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(root / name, tmp_path)
+    make = ["make", "--silent", "bench", f"PYTHON='{python}'"]
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    for _ in range(2):  # the second finds it made
+        done = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout.endswith("runs run quickstart --results results, bytecode kept\n")
+    installs = [line.split() for line in (tmp_path / "installed").read_text().splitlines()]
+    assert [words[0] for words in installs] == installed_by
+    for words in installs:
+        assert words[-2:] == ["--editable", "."]
+        assert "--constraint" in words
