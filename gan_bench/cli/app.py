@@ -7,7 +7,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -35,6 +35,9 @@ from gan_bench.core.text import at_home, plural, seconds_of
 from gan_bench.core.version import __version__
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import PreparationLines, console, table_console, write_any_text
+
+UsageError = cast("type[Exception]", typer.BadParameter.__base__)
+"""What is raised for a command line that cannot be read: click's class, or typer's own in newer versions."""
 
 app = typer.Typer(
     name="gan-bench",
@@ -512,15 +515,31 @@ def doctor(
     raise typer.Exit(0 if examine_machine(suite, data_root(data), results, console()) else 1)
 
 
+def _say_usage(error: Exception) -> None:
+    """Say in a sentence what is wrong with a command line."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # no word at all; the error has printed the help when it was made
+        return
+    usage: Any = error  # the attributes are click's, whose class typer's own replaced
+    parts = usage.format_message().rstrip(".").split(": ", 1)
+    text = ": ".join(part[:1].lower() + part[1:] for part in parts)
+    command = usage.ctx.command_path if usage.ctx else "gan-bench"
+    said = f"error: {text}; `{command} --help` lists what it takes"
+    console(stderr=True).say(said, style="red")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors a user can act on are one sentence and exit code 2."""
     write_any_text()
     ensure_home()
     try:
         with told_to(PreparationLines(console(stderr=True))):
-            app([at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)])
+            words = [at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+            sys.exit(app(words, prog_name="gan-bench", standalone_mode=False))
     except UserError as error:
         console(stderr=True).say(f"error: {error}", style="red")
+        sys.exit(2)
+    except UsageError as error:
+        _say_usage(error)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -272,8 +272,8 @@ def _together(estimate: TimeEstimate) -> str:
 def _list(prepared: Preparation, console: PlainConsole) -> None:
     left = {trial.id for trial in prepared.todo}
     for trial in prepared.plan.trials:
-        mark = "to run" if trial.id in left else "finished"
-        console.say(f"  {mark:<9} {trial.name} ({plural(trial.config.epochs, 'epoch')})")
+        mark = "to run" if trial.id in left else "unreadable" if trial.id in prepared.blocked else "finished"
+        console.say(f"  {mark:<10} {trial.name} ({plural(trial.config.epochs, 'epoch')})")
     if prepared.problem:
         console.say(f"estimated time: unknown, because {prepared.problem}", style="yellow")
 

@@ -374,6 +374,37 @@ def test_a_doctor_says_what_a_run_would_fail_of(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run"], "missing argument 'suite'; `gan-bench run --help` lists what it takes"),
+        (["run", "digits", "--workers", "0"], "invalid value for '--workers': "),
+        (["run", "digits", "--epochs", "many"], "invalid value for '--epochs': "),
+        (["run", "digits", "--seedz", "3"], "no such option: --seedz"),
+        (["report", "a", "b"], "(b); `gan-bench report --help` lists what it takes"),
+        (["data", "fech"], "no such command 'fech'"),
+        (["--no-such"], "no such option: --no-such"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_said_in_a_sentence(words, said):
+    done = gan_bench(*words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
+    assert done.stderr.endswith("--help` lists what it takes\n")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [[], ["data"]])
+def test_a_command_line_without_a_command_shows_the_help(words):
+    done = gan_bench(*words)
+    assert done.returncode == 2
+    assert done.stdout.count("Usage: ") == 1
+    assert "Fetch" in done.stdout
+    assert done.stderr == ""
+
+
 def test_a_folder_without_records_gets_no_database(tmp_path):
     done = gan_bench("sync", tmp_path)
     assert done.returncode == 2

@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,11 @@ def test_what_cannot_be_read_is_skipped_named_and_left_as_it_is(stranger, shared
     (mine.path / name).chmod(0)
     before = content(mine.path)
     shutil.rmtree(record(shared, 1).path)  # a trial that is left to run
+    if name == "record.json":
+        planned = run(stranger, shared, "--dry-run").stdout
+        assert Counter(re.findall(r"^  (to run|finished|unreadable) +mnist", planned, re.M)) == {
+            "finished": 2, "to run": 1, "unreadable": 1,
+        }  # fmt: skip
     done = run(stranger, shared)
     said = done.stdout + done.stderr
     assert done.returncode == 1, said

@@ -53,6 +53,26 @@ def test_datasets_are_never_ranked_together():
     assert len({t.name for t in tables}) == 2
 
 
+@pytest.mark.parametrize(
+    ("named", "ranked"),
+    [
+        (("lenet-mnist-v1", "a-plugin"), ["lenet-mnist-v1", "a-plugin"]),
+        (("a-plugin", "lenet-mnist-v1"), ["a-plugin", "lenet-mnist-v1"]),
+        (("auto",), ["lenet-mnist-v1", "inception"]),
+    ],
+)
+def test_the_extractor_that_a_suite_names_first_ranks_first(named, ranked):
+    evaluation = EvaluationConfig(epochs=(0,), samples=100, extractors=named)
+    trial = Trial(setting="a", config=config_of("mnist-dcgan", seed=0, evaluation=evaluation))
+    each = [finished(trial, 20.0, extractor=extractor) for extractor in reversed(ranked)]
+    scores = [
+        {"epoch": first["epoch"], "scores": first["scores"] + second["scores"]}
+        for first, second in zip(*(one.evaluations for one in each), strict=True)
+    ]
+    (study,) = studies(build_frames([replace(each[0], evaluations=scores)]))
+    assert [scored.protocol.extractor for scored in study.scored] == ranked
+
+
 def test_real_rows_belong_to_their_dataset_and_protocol():
     score = {
         "metric": "fid",

@@ -83,7 +83,10 @@ class Study:
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
         self.scores = scores.merge(known, on="trial")
         later = self.scores.groupby("protocol")["added"].all()  # pandas keeps plain text
-        found = sorted(map(Protocol, later.index), key=lambda protocol: (bool(later[protocol]), protocol))
+        named = list(dict.fromkeys(name for config in newest["config"] for name in config["evaluation"]["extractors"]))
+        found = sorted(
+            map(Protocol, later.index), key=lambda each: (bool(later[each]), _place(each.extractor, named), each)
+        )
         self.added = frozenset(protocol for protocol in found if later[protocol])
         ranks = {protocol: protocol not in self.added or self._all_have(protocol) for protocol in found}
         self.scored = [Scored(self, protocol) for protocol in found if not protocol.average and ranks[protocol]]
@@ -313,6 +316,11 @@ class Scored:
             "epochs": 0,
             **_with_median({name: means.get(name) for name in self.study.shown(names)}),
         }
+
+
+def _place(extractor: str, named: list[str]) -> int:
+    """Return an extractor's place among those that a suite names; ``auto`` names none, and Inception is its last."""
+    return named.index(extractor) if extractor in named else len(named) + (extractor == "inception")
 
 
 def _with_median(scores: dict[str, object]) -> dict[str, object]:
