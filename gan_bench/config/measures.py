@@ -23,7 +23,7 @@ Role = Literal["primary", "compared", "trial", "quality", "health", "summary"]
 ``compared``: factor tables, and the comparison of two results folders; only the primary measure's are tests of a
 family, the others are exploratory.
 ``trial``: the table of trials.
-``quality``: the table of settings.
+``quality``: the table of settings; an audit judges it under other noise as well.
 ``health``: the table of modes, memorisation and the state of the game.
 ``summary``: the terminal's line about an evaluation, and the columns of the MLflow views.
 """
