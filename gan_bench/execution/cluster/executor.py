@@ -22,7 +22,7 @@ from gan_bench.execution.trial.claim import KnowsIdentity, Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.job import EventInbox, Job
-from gan_bench.execution.workers.results import Results, until_nothing_moves
+from gan_bench.execution.workers.results import Results, rounds
 from gan_bench.execution.workers.scheduler import group_trials
 from gan_bench.execution.workers.site import Site
 
@@ -182,12 +182,10 @@ def run_ray(
         made = Job(trials=group, results=results, site=site, policy=policy)
         return made if patience is None else replace(made, patience=patience)
 
-    listed, listening = list(trials), threading.Lock()
+    listed, listening, into = list(trials), threading.Lock(), Results()
     transport = RayTransport(cluster, job)
-
-    def carry_out(left: list[Trial], into: Results) -> None:
+    for left in rounds(results, listed, policy, stop, into):
         slots = min(transport.slots(), workers or transport.slots())
         dispatcher = Dispatcher(transport, results, policy, EventInbox(left, listener, listening), stop, workers)
         dispatcher.carry(make_bundles(group_trials(left, sizes), seconds, slots), into)
-
-    return until_nothing_moves(results, listed, policy, stop, carry_out)
+    return into

@@ -13,7 +13,7 @@ from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.job import Job
 from gan_bench.execution.workers.pool import Worker, WorkerPoolConfig
-from gan_bench.execution.workers.results import FinishedElsewhere, Results, until_nothing_moves
+from gan_bench.execution.workers.results import FinishedElsewhere, Results, rounds
 from gan_bench.execution.workers.scheduler import group_trials, schedule
 from gan_bench.execution.workers.site import Site
 
@@ -39,21 +39,19 @@ def run_inline(
         seconds: Says what a trial is expected to take. Of groups the shortest goes first: then most trials have ended
             whenever somebody looks.
     """
-    policy, listed = policy or Policy(), list(trials)
+    policy, listed, into = policy or Policy(), list(trials), Results()
     meanwhile = FinishedElsewhere(results, listed, policy)
-
-    def carry_out(left: list[Trial], into: Results) -> None:
+    for left in rounds(results, listed, policy, context.stop, into):
         groups = group_trials(left, sizes)
         if any(len(group) > 1 for group in groups):
             groups = _by_length(groups, seconds)
         for group in _left_of(groups, meanwhile, into):
             if context.stop() or into.enough(policy):
-                return
+                break
             claims = schedule(claim_and_run(trial, results, context, listener, policy) for trial in group)
             for trial, claim in zip(group, claims, strict=True):
                 into.note(trial, claim)
-
-    return until_nothing_moves(results, listed, policy, context.stop, carry_out)
+    return into
 
 
 def _by_length(groups: list[list[Trial]], seconds: Callable[[Trial], float], sign: int = 1) -> list[list[Trial]]:
@@ -94,57 +92,72 @@ def run_processes(
         seconds: Says what a trial is expected to take. On GPUs the longest goes first, so that none is waited for in
             the end.
     """
-    listening = threading.Lock()
-    workers = [(device, Worker(pool.threads, listener, listening)) for device in pool.devices]
-    listed = list(trials)
+    listed, into = list(trials), Results()
     meanwhile = FinishedElsewhere(results, listed, policy)
+    workers = _Workers(results, context, listener, policy, pool)
+    try:
+        for left in rounds(results, listed, policy, context.stop, into):
+            groups = group_trials(left, sizes)
+            if pool.devices[0] != "cpu":
+                groups = _by_length(groups, seconds, -1)
+            workers.carry_out(_left_of(groups, meanwhile, into), into)
+    finally:
+        workers.dismiss()
+    return into
 
-    def carry_out(left: list[Trial], into: Results) -> None:
-        groups = group_trials(left, sizes)
-        jobs = _left_of(_by_length(groups, seconds, -1) if pool.devices[0] != "cpu" else groups, meanwhile, into)
-        failed = threading.Event()
 
-        def stop() -> bool:
-            return context.stop() or failed.is_set()
+class _Workers:
+    """Worker processes, and a thread of this one for each, which hands it groups of trials until none is left."""
 
-        def work(device: str, worker: Worker) -> None:
-            while not stop() and not into.enough(policy):
-                with listening:
-                    group = next(jobs, None)
-                if group is None:
-                    return
-                job = Job(
-                    trials=tuple(group),
-                    results=results,
-                    site=Site(
-                        data=context.data.path,
-                        data_given=context.data.given,
-                        device=device,
-                        engine=context.engine_choice,
-                        threads=pool.threads,
-                        folders=pool.folders,
-                        plugins=pool.plugins,
-                    ),
-                    policy=policy,
-                )
-                try:
-                    claims = worker.run(job, stop)
-                except BaseException:  # a listener's own fault: the rest would be invisible
-                    failed.set()
-                    raise
-                with listening:
-                    for trial in group:
-                        into.note(trial, claims[trial.id])
+    def __init__(
+        self, results: Path, context: RunContext, listener: Listener, policy: Policy, pool: WorkerPoolConfig
+    ) -> None:
+        self._results, self._context, self._policy, self._pool = results, context, policy, pool
+        self._lock, self._failed = threading.Lock(), threading.Event()
+        self._workers = [(device, Worker(pool.threads, listener, self._lock)) for device in pool.devices]
 
-        with ThreadPoolExecutor(len(workers)) as threads:
+    def carry_out(self, groups: Iterator[list[Trial]], into: Results) -> None:
+        """Run groups of trials, each on the next free worker, until none is left or a stop is asked for."""
+        with ThreadPoolExecutor(len(self._workers)) as threads:
+            at_work = [threads.submit(self._work, device, worker, groups, into) for device, worker in self._workers]
             try:
-                list(threads.map(lambda pair: work(*pair), workers))
+                for each in at_work:
+                    each.result()
             except BaseException:  # KeyboardInterrupt, where no handler takes signals: workers save checkpoints and end
-                failed.set()
+                self._failed.set()
                 raise
 
-    try:
-        return until_nothing_moves(results, listed, policy, context.stop, carry_out)
-    finally:
-        for _, worker in workers:
+    def dismiss(self) -> None:
+        """End the processes."""
+        for _, worker in self._workers:
             worker.dismiss()
+
+    def _work(self, device: str, worker: Worker, groups: Iterator[list[Trial]], into: Results) -> None:
+        while not self._stop() and not into.enough(self._policy):
+            with self._lock:
+                group = next(groups, None)
+            if group is None:
+                return
+            job = Job(trials=tuple(group), results=self._results, site=self._site(device), policy=self._policy)
+            try:
+                claims = worker.run(job, self._stop)
+            except BaseException:  # a listener's own fault: the rest would be invisible
+                self._failed.set()
+                raise
+            with self._lock:
+                for trial in group:
+                    into.note(trial, claims[trial.id])
+
+    def _stop(self) -> bool:
+        return self._context.stop() or self._failed.is_set()
+
+    def _site(self, device: str) -> Site:
+        return Site(
+            data=self._context.data.path,
+            data_given=self._context.data.given,
+            device=device,
+            engine=self._context.engine_choice,
+            threads=self._pool.threads,
+            folders=self._pool.folders,
+            plugins=self._pool.plugins,
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -78,17 +78,21 @@ def _end_of(directory: RecordDirectory) -> bytes | None:
     return None
 
 
-def until_nothing_moves(
-    results: Path,
-    trials: list[Trial],
-    policy: Policy,
-    stop: Callable[[], bool],
-    carry_out: Callable[[list[Trial], Results], None],
-) -> Results:
-    """Run free trials, then those whose locks were released; record the rest as skipped."""
-    into, left = Results(), trials
+def rounds(
+    results: Path, trials: list[Trial], policy: Policy, stop: Callable[[], bool], into: Results
+) -> Iterator[list[Trial]]:
+    """Yield what is left to run: all trials, then those whose owners gave them up; the rest is recorded as skipped.
+
+    Args:
+        results: The results folder.
+        trials: What to run.
+        policy: What becomes of trials that end badly.
+        stop: Returns True once the run should stop.
+        into: Where the caller notes, before it goes on, what became of the trials it was given.
+    """
+    left = trials
     while left and not stop():
-        carry_out(left, into)
+        yield left
         waiting = [trial for trial in left if trial.id in into.held]
         if len(waiting) == len(left) or into.enough(policy):
             break
@@ -100,7 +104,6 @@ def until_nothing_moves(
                 row := _skip(results, trial, f"not run: --fail-fast, and a trial {first.status}")
             ):
                 into.records[trial.id] = row
-    return into
 
 
 def _skip(results: Path, trial: Trial, reason: str) -> TrialRecord | None:
