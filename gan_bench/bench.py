@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +44,7 @@ from gan_bench.models.losses import LOSSES
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import BASELINES, PLAN, RECORD, RecordDirectory
+from gan_bench.records.record import Status
 from gan_bench.records.shared import (
     design_so_far,
     has_damaged_baselines,
@@ -71,6 +72,8 @@ class Preparation:
         todo: Trials to run.
         blocked: Why trials can neither be read nor run here, by trial id.
         retrain: Why trials that had ended are trained again, by trial id.
+        ended: How trials ended that need no further run, by trial id.
+        kept: Epochs that an earlier run trained of what is left to run, by trial id.
         pool: The worker processes, or None when trials run in this process.
         estimate: What a short measurement says, or what is known without one; None when it could not be made.
         problem: Why it could not.
@@ -85,6 +88,8 @@ class Preparation:
     todo: list[Trial]
     blocked: dict[str, str] = field(default_factory=dict)
     retrain: dict[str, str] = field(default_factory=dict)
+    ended: dict[str, Status] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
     pool: WorkerPoolConfig | None = None
     estimate: TimeEstimate | None = None
     problem: str | None = None
@@ -174,8 +179,10 @@ def prepare(
     except DataError as error:
         if not options.dry_run:
             raise
-        left = [trial for trial in plan.trials if not _has_ended(RecordDirectory.of(options.folder, trial), policy)]
-        return replace(prepared, todo=left, problem=str(error))
+        ended = {trial.id: _end(RecordDirectory.of(options.folder, trial), policy) for trial in plan.trials}
+        left = [trial for trial in plan.trials if not ended[trial.id]]
+        there = {trial_id: status for trial_id, status in ended.items() if status}
+        return replace(prepared, todo=left, ended=there, problem=str(error))
 
 
 def _refuse_to_fetch(plan: Plan) -> None:
@@ -269,11 +276,13 @@ def _other_lengths(results: Path, plan: Plan, todo: list[Trial]) -> Iterator[str
         )
 
 
-def _has_ended(directory: RecordDirectory, policy: Policy) -> bool:
-    try:
-        return policy.is_terminal(Earlier(directory))
-    except UnreadableError:
-        return False
+def _end(directory: RecordDirectory, policy: Policy) -> Status | None:
+    """Return how a trial ended that needs no further run, by its record alone."""
+    earlier = Earlier(directory)
+    with suppress(UnreadableError):
+        if policy.is_terminal(earlier):
+            return earlier.status
+    return None
 
 
 def _site(context: RunContext, cluster: Cluster, plan: Plan | None = None) -> Site:
@@ -298,7 +307,10 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     todo = [trial for trial in plan.trials if not states[trial.id].finished and trial.id not in blocked]
     if todo:
         require_readable(options.folder, plan.suite, BASELINES)
-    kept = {trial.id: 0 if options.fresh else _epochs_kept(options.folder, trial, place, found) for trial in todo}
+    restarted = {trial.id for trial in todo if options.fresh or states[trial.id].retrain}
+    kept = {
+        trial.id: 0 if trial.id in restarted else _epochs_kept(options.folder, trial, place, found) for trial in todo
+    }
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
     pool, workers, beside = None, None, None
     if cluster:
@@ -317,9 +329,12 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
             for trial in todo
             if states[trial.id].retrain
         },
+        ended={trial_id: state.status for trial_id, state in states.items() if state.status},
+        kept=kept,
         pool=pool,
         remarks=[
             *found.remarks,
+            *_deleted(options, todo),
             *kept_remark(todo, (trial for trial in plan.trials if states[trial.id].finished), options.folder),
             *locks_remark(options.folder),
             *_other_lengths(options.folder, plan, todo),
@@ -328,6 +343,13 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
         if not options.no_estimate
         else unmeasured(todo, group, kept),
     )
+
+
+def _deleted(options: RunOptions, todo: list[Trial]) -> Iterator[str]:
+    """Say what ``--fresh`` deletes."""
+    there = [trial for trial in todo if RecordDirectory.of(options.folder, trial).path.exists()]
+    if options.fresh and there:
+        yield f"--fresh deletes {plural(len(there), 'earlier record')}, each when its trial starts"
 
 
 def _why_retrained(state: State, suite_folder: Path) -> str:

@@ -114,7 +114,9 @@ class Earlier:
             if os.path.lexists(self.directory.path):
                 refuse_links(self.directory.path)
             self._require_own_version()
-            read_optional(self.directory.environment, schema.ENVIRONMENT)
+            known = read_optional(self.directory.environment, schema.ENVIRONMENT)
+            if known is None and self._has_checkpoint():  # what its checkpoint is of is not known any more
+                return f"{self.directory.environment} is gone"
         except UnreadableError:
             raise
         except RecordError as error:
@@ -156,9 +158,14 @@ class Earlier:
 
     def epochs_kept(self) -> int:
         """Count the finished epochs that a resumed run will not train again, as far as the history tells."""
-        if not self.directory.checkpoint.exists():
-            return 0
-        with contextlib.suppress(RecordError):
+        return self.epochs_trained() if self._has_checkpoint() else 0
+
+    def _has_checkpoint(self) -> bool:
+        return self.directory.checkpoint.exists() or self.directory.previous_checkpoint.exists()
+
+    def epochs_trained(self) -> int:
+        """Count the finished epochs that the history tells of."""
+        with contextlib.suppress(RecordError, FileNotFoundError):
             return len(read_lines(self.directory.history, schema.HISTORY, STEP_LINE))
         return 0
 
@@ -173,13 +180,16 @@ class Earlier:
         """
         known = self.environment
         same_torch = known.get("libraries", {}).get("torch") == now["torch"]
-        watched = ("data_sha256", "networks_sha256") if same_torch else ("data_sha256",)
         there: Mapping[str, object] = now
-        if any(known.get(name) not in (None, there[name]) for name in watched):
-            return "dataset or architecture changed"
+        watched = {"data_sha256": "the training images", "networks_sha256": "the layers of the networks"}
+        others = [
+            what for name, what in watched.items()
+            if known.get(name) not in (None, there[name]) and (same_torch or name != "networks_sha256")
+        ]  # fmt: skip
         parts, before = now["parts"], known.get("parts", {})
         changed = [key for key in before if key in parts and before[key].get("sha256") != parts[key]["sha256"]]
-        return f"the code of {', '.join(changed)} changed" if changed else None
+        others += [f"the code of {', '.join(changed)}"] if changed else []
+        return f"{' and '.join(others)} changed" if others else None
 
 
 def end_of(directory: RecordDirectory) -> bytes | None:

@@ -212,7 +212,7 @@ def snapshot(directory: RecordDirectory) -> dict[str, object]:
     return {"offsets": offsets, "digests": found}
 
 
-def truncate(directory: RecordDirectory, known: Mapping[str, Any]) -> bool:
+def truncate(directory: RecordDirectory, known: Mapping[str, Any]) -> str | None:
     """Shorten the growing files to where a checkpoint knew them, and remove samples that are newer.
 
     Args:
@@ -220,18 +220,19 @@ def truncate(directory: RecordDirectory, known: Mapping[str, Any]) -> bool:
         known: What ``snapshot`` returned; earlier versions kept no digests.
 
     Returns:
-        False when what precedes the checkpoint is not what it was, so that the checkpoint cannot be used.
+        Why the checkpoint cannot be used: what precedes it is not what it was. None when everything is.
     """
     offsets, found = known["offsets"], known.get("digests")
     for name in GROWING:
         head = read_file(directory.path / name)[: offsets[name]]
         if len(head) < offsets[name] or (found and hashlib.sha256(head).hexdigest() != found[name]):
-            return False
+            return f"{directory.path / name} is not what it was when the checkpoint was written"
     samples = {} if found is None else {name: value for name, value in found.items() if name not in GROWING}
     for name, value in samples.items():
         file = directory.path / name
         if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != value:
-            return False
+            there = "is not what was written" if file.is_file() else "is gone"
+            return f"{file} {there}"
     for name in GROWING:
         with open_own(directory.path / name, os.O_RDWR) as file:
             file.truncate(offsets[name])
@@ -239,4 +240,4 @@ def truncate(directory: RecordDirectory, known: Mapping[str, Any]) -> bool:
         for file in directory.samples.glob("epoch-*.png"):
             if f"{directory.samples.name}/{file.name}" not in samples:
                 file.unlink()
-    return True
+    return None

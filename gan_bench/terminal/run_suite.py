@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -205,9 +206,12 @@ def _announce_work(prepared: Preparation, options: RunOptions, console: PlainCon
         for line in DATASETS[folder.name].contents:
             console.say(f"  {folder.name} {line}")
     unreadable = f", {len(prepared.blocked)} unreadable" if prepared.blocked else ""
-    finished = len(plan.trials) - len(todo) - len(prepared.blocked)
-    if finished or unreadable:
-        console.say(f"{finished} finished, {len(todo)} to run{unreadable}")
+    resumed = sum(1 for epochs in prepared.kept.values() if epochs)
+    if prepared.ended or resumed or unreadable:
+        bad = Counter(status for status in prepared.ended.values() if status is not Status.DONE)
+        ends = f" ({', '.join(f'{count} {status}' for status, count in bad.items())})" if bad else ""
+        goes_on = f" ({resumed} resumed)" if resumed else ""
+        console.say(f"{len(prepared.ended)} finished{ends}, {len(todo)} to run{goes_on}{unreadable}")
     if todo:
         _announce_time(prepared, options, console)
     for remark in prepared.remarks:
@@ -269,11 +273,21 @@ def _together(estimate: TimeEstimate) -> str:
     return f"up to {most}" + (f" ({' or '.join(sorted(_LIMITS[each] for each in why))})" if why else "")
 
 
+def _mark(trial: Trial, prepared: Preparation) -> str:
+    """Say in a word or two how a trial stands before a run."""
+    if trial.id in prepared.blocked:
+        return "unreadable"
+    if trial.id not in prepared.ended:
+        return "to run"
+    status = prepared.ended[trial.id]
+    return "finished" if status is Status.DONE else str(status)
+
+
 def _list(prepared: Preparation, console: PlainConsole) -> None:
-    left = {trial.id for trial in prepared.todo}
     for trial in prepared.plan.trials:
-        mark = "to run" if trial.id in left else "unreadable" if trial.id in prepared.blocked else "finished"
-        console.say(f"  {mark:<10} {trial.name} ({plural(trial.config.epochs, 'epoch')})")
+        kept = prepared.kept.get(trial.id, 0)
+        resumed = f", resumed after {kept}" if kept else ""
+        console.say(f"  {_mark(trial, prepared):<10} {trial.name} ({plural(trial.config.epochs, 'epoch')}{resumed})")
     if prepared.problem:
         console.say(f"estimated time: unknown, because {prepared.problem}", style="yellow")
 

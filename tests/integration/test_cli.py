@@ -10,12 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from support.commands import HANG, gan_bench, measuring, python_code, python_module, wait_for
+from support.records import edit
+from support.suites import train_small
 
 from gan_bench.cli.app import main
 
@@ -127,6 +130,9 @@ def test_interrupt_checkpoints_and_goes_on(tmp_path, suite):
     report = gan_bench("report", results, "--tables", "all")
     assert "interrupted" in report.stdout
     assert "planned" in report.stdout
+    planned = gan_bench("run", suite, "--results", results, "--dry-run").stdout
+    assert re.search(r"^0 finished, 2 to run \([12] resumed\)$", planned, re.M)
+    assert re.search(r"^  to run +mnist-mlp-z100\S* \(400 epochs, resumed after \d+\)$", planned, re.M)
 
 
 def mnist_folder(tmp_path, real_data):
@@ -273,7 +279,7 @@ def test_score_folders_files_and_statistics(tmp_path, suite):
 def test_a_plan_without_data_downloads_nothing(tmp_path):
     done = gan_bench("run", "mnist", "--dry-run", "--data", tmp_path, "--results", tmp_path / "r")
     assert done.returncode == 0, done.stderr
-    assert "to run    mnist-dcgan,seed=0 (2 epochs)" in done.stdout
+    assert "to run     mnist-dcgan,seed=0 (2 epochs)" in done.stdout
     assert "estimated time: unknown, because" in done.stdout
     elsewhere = gan_bench("run", "mnist", "--dry-run", cwd=tmp_path, env={**os.environ, "GAN_BENCH_DATA": ""})
     assert "estimated time: unknown, because" in elsewhere.stdout
@@ -372,6 +378,24 @@ def test_a_doctor_says_what_a_run_would_fail_of(tmp_path):
     well = gan_bench("doctor", "digits", "--data", tmp_path, "--results", tmp_path / "results")
     assert well.returncode == 0, well.stdout
     assert not (tmp_path / "results").exists()
+
+
+def test_a_plan_says_how_each_trial_stands(tmp_path):
+    train_small(tmp_path)
+    first, second, *_ = sorted((tmp_path / "results" / "small").glob("*--*/record.json"))
+    edit(first, status="failed", reason="a fault")
+    shutil.rmtree(second.parent)
+    plan = ("run", tmp_path / "small.yaml", "--results", tmp_path / "results", "--profile", "full", "--dry-run")
+    said = gan_bench(*plan).stdout
+    assert "3 finished (1 failed), 1 to run" in said
+    assert Counter(re.findall(r"^  (to run|finished|failed) +mnist", said, re.M)) == {
+        "finished": 2, "to run": 1, "failed": 1,
+    }  # fmt: skip
+    assert "2 finished, 2 to run" in gan_bench(*plan, "--retry-failed").stdout
+    anew = gan_bench(*plan, "--fresh").stdout
+    assert "--fresh deletes 3 earlier records, each when its trial starts" in anew
+    assert len(re.findall(r"^  to run +mnist", anew, re.M)) == 4
+    assert first.exists()
 
 
 @pytest.mark.parametrize(

@@ -164,10 +164,40 @@ def test_a_score_changed_before_a_checkpoint_is_not_resumed_from(tmp_path):
     line["scores"][0]["value"] = 0.001
     lines = [json.dumps(line), *content.splitlines()[1:]]
     directory.evaluations.write_text("\n".join(lines) + "\n")
-    with pytest.warns(RuntimeWarning, match="no checkpoint fits its record; training from the start"):
+    with pytest.warns(
+        RuntimeWarning,
+        match=r"no checkpoint can be used, as \S+evaluations.jsonl is not what it was when .* training from the start",
+    ):
         directory, record = run(tmp_path, trial)
     assert record.status is Status.DONE
     assert bits(directory) == bits(undisturbed)
+
+
+def test_without_its_environment_an_interrupted_trial_is_damaged(tmp_path):
+    """Nothing says what its checkpoint is of; it was called interrupted on the device None."""
+    trial = digits_trial(epochs=3)
+    undisturbed, _ = run(tmp_path, trial, "whole")
+    directory, _ = run(tmp_path, trial, stop=stop_after(12))
+    directory.environment.unlink()
+    state = state_of(tmp_path / "results", trial, context(), Policy())
+    assert (state.retrain, state.keep) == (f"{directory.environment} is gone", ".damaged")
+    records = run_inline(tmp_path / "results", [trial], context(), NullListener()).records
+    assert records[trial.id].status is Status.DONE
+    assert bits(directory) == bits(undisturbed)
+    assert list(tmp_path.glob("results/*/.damaged/*/checkpoint.pt"))
+
+
+def test_a_finished_training_without_its_end_is_kept(finished):
+    """With the generator gone too, its history, scores and samples were deleted as the beginning of a killed run."""
+    results, trial, directory = finished
+    before = {path.name: path.read_bytes() for path in (directory.history, directory.evaluations, directory.sample(1))}
+    directory.record.unlink()
+    for path in directory.path.glob("generator*"):
+        path.unlink()
+    with pytest.warns(RuntimeWarning, match=r"record.json is gone; training from the start, what was there is kept in"):
+        run_inline(results, [trial], context(), NullListener())
+    (kept,) = results.glob("*/.damaged/*")
+    assert {path.name: path.read_bytes() for path in kept.rglob("*") if path.name in before} == before
 
 
 # ------------------------------------------------------------------------------------------------------ --fresh

@@ -83,7 +83,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
     directory.checkpoint.write_bytes(content)
     assert any("damaged" in fault for verdict in verify(tmp_path / "results") for fault in verdict.faults)
     heard = Resumed()
-    directory, record = run(tmp_path, trial, listener=heard)
+    with pytest.warns(RuntimeWarning, match=r"checkpoint.pt is damaged; it goes on from an older checkpoint"):
+        directory, record = run(tmp_path, trial, listener=heard)
     assert record.status is Status.DONE
     assert heard.at is not None
     assert bits(directory) == bits(undisturbed)
@@ -97,7 +98,8 @@ def test_the_checkpoint_before_survives_alone(tmp_path):
     directory, _ = run(tmp_path, trial, stop=stop_after(6))
     directory.checkpoint.unlink()
     heard = Resumed()
-    directory, _ = run(tmp_path, trial, listener=heard)
+    with pytest.warns(RuntimeWarning, match=r"checkpoint.pt is gone; it goes on from an older checkpoint"):
+        directory, _ = run(tmp_path, trial, listener=heard)
     assert heard.at is not None
     assert bits(directory) == bits(undisturbed)
 

@@ -75,7 +75,15 @@ def kernel(here):
 
 
 def ask(client, code):
-    return client.get_shell_msg(timeout=HANG)["content"] if client.execute(code) else None
+    return reply_to(client, client.execute(code))
+
+
+def reply_to(client, asked):
+    """Wait for the reply to a request. A slow kernel answers later what ``wait_for_ready`` asked it, more than once."""
+    while True:
+        message = client.get_shell_msg(timeout=HANG)
+        if message["parent_header"]["msg_id"] == asked:
+            return message["content"]
 
 
 OPTIONS = "profile='full', executor={executor!r}, workers=2, allow_plugins=True"
@@ -89,13 +97,13 @@ def test_an_interrupt_reaches_the_caller_and_the_same_call_continues(here, kerne
     call = CALL.format(executor=executor)
     begin = "import signal, gan_bench as gb\nhandlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]"
     assert ask(client, begin)["status"] == "ok"
-    client.execute(call, stop_on_error=False)  # else the kernel drops what it is asked soon after the KeyboardInterrupt
+    asked = client.execute(call, stop_on_error=False)  # else the kernel drops what comes soon after the interrupt
     wait_for(lambda: (here / "waits").exists() or client.shell_channel.msg_ready())
-    assert (here / "waits").exists(), client.get_shell_msg()["content"]
+    assert (here / "waits").exists(), reply_to(client, asked)
     manager.interrupt_kernel()
     if executor == "processes":  # their steps cannot be interrupted; they save a checkpoint after the one under way
         (here / "go").touch()
-    reply = client.get_shell_msg(timeout=HANG)["content"]
+    reply = reply_to(client, asked)
     assert (reply["status"], reply.get("ename")) == ("error", "KeyboardInterrupt")
     (here / "go").touch()
     assert list(here.glob("results/*/*/checkpoint*")), "what was trained before is kept"

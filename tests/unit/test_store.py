@@ -90,17 +90,44 @@ def test_truncating_shortens_and_refuses_what_is_not_what_it_was(directory):
     known = writer.snapshot(directory)
     writer.append(directory.history, [{**STEP, "step": 2}])
     writer.save_sample(directory, 1, np.zeros((4, 4, 3), dtype=np.uint8))
-    assert writer.truncate(directory, known)
+    assert writer.truncate(directory, known) is None
     assert history(directory) == [STEP]
     assert not directory.sample(1).exists()
-    assert not writer.truncate(directory, {**known, "offsets": {**known["offsets"], "history.jsonl": 10_000}})
+    moved = f"{directory.history} is not what it was when the checkpoint was written"
+    assert writer.truncate(directory, {**known, "offsets": {**known["offsets"], "history.jsonl": 10_000}}) == moved
     whole = directory.history.read_text()
     directory.history.write_text(whole.replace("1.5", "0.5"))
-    assert not writer.truncate(directory, known)
+    assert writer.truncate(directory, known) == moved
     directory.history.write_text(whole)
-    assert writer.truncate(directory, {"offsets": known["offsets"]})  # checkpoints of earlier versions
+    assert writer.truncate(directory, {"offsets": known["offsets"]}) is None  # checkpoints of earlier versions
     directory.sample(0).write_bytes(b"another picture")
-    assert not writer.truncate(directory, known)
+    assert writer.truncate(directory, known) == f"{directory.sample(0)} is not what was written"
+    directory.sample(0).unlink()
+    assert writer.truncate(directory, known) == f"{directory.sample(0)} is gone"
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({}, None),
+        ({"data_sha256": "b"}, "the training images changed"),
+        ({"networks_sha256": "b"}, "the layers of the networks changed"),
+        ({"networks_sha256": "b", "torch": "3"}, None),  # another PyTorch describes the same layers in other words
+        ({"data_sha256": "b", "networks_sha256": "b"}, "the training images and the layers of the networks changed"),
+        ({"parts": {"losses/mine": {"sha256": "b"}}}, "the code of losses/mine changed"),
+        (
+            {"networks_sha256": "b", "parts": {"losses/mine": {"sha256": "b"}}},
+            "the layers of the networks and the code of losses/mine changed",
+        ),
+    ],
+)
+def test_what_changed_since_an_earlier_run_is_named(directory, now, said):
+    parts = {"losses/mine": {"sha256": "a"}}
+    known = {"data_sha256": "a", "networks_sha256": "a", "parts": parts, "libraries": {"torch": "2"}}
+    earlier = Earlier(directory)
+    earlier.environment = known
+    there = {"data_sha256": "a", "networks_sha256": "a", "d_output": "logit", "torch": "2", "parts": parts}
+    assert earlier.changed({**there, **now}) == said
 
 
 def test_planned_trials_that_never_started_are_there(tmp_path, directory):

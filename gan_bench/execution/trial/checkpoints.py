@@ -51,23 +51,34 @@ class Checkpointer:
         self._saved = time.monotonic()
         self._cost = self._saved - started
 
-    def resume(self, engine: Engine) -> Mapping[str, object] | None:
+    def resume(self, engine: Engine) -> tuple[Mapping[str, object] | None, str | None]:
         """Load the newest checkpoint that fits the record.
 
         Returns:
-            The progress that was saved with it, or None when none does.
+            The progress that was saved with it, or None when none does; and why the newest was not it, or None.
         """
+        newest = self._directory.checkpoint
+        why = None if newest.exists() else f"{newest} is gone"
         for found in checkpoint.candidates(self._directory, self._trial.id):
-            if writer.truncate(self._directory, found.progress):
+            if not (newest.exists() or why):
+                why = f"{newest} is damaged"
+            fault = writer.truncate(self._directory, found.progress)
+            if fault is None:
                 engine.state.load_state_dict(found.state)
-                return found.progress
-        return None
+                return found.progress, why
+            why = why or fault
+        return None, why or f"{newest} is damaged"
 
 
-def why_kept(earlier: Earlier) -> str | None:
-    """Return why a record without a checkpoint is more than the beginning of a killed run, or None."""
+def why_kept(earlier: Earlier, epochs: int) -> str | None:
+    """Return why a record without a checkpoint is more than the beginning of a killed run, or None.
+
+    Args:
+        earlier: The record.
+        epochs: Epochs of the whole training.
+    """
     ended = earlier.record
-    if earlier.directory.weights.exists():
+    if earlier.directory.weights.exists() or (ended is None and earlier.epochs_trained() >= epochs):
         return f"{earlier.directory.record.name} is gone"
     stopped = ended is not None and (ended.status is Status.INTERRUPTED or ended.failure is Failure.TIMEOUT)
     if ended is not None and stopped and ended.steps:

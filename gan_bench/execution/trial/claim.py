@@ -55,16 +55,21 @@ class State:
     """What an earlier run left of a trial.
 
     Attributes:
-        finished: Whether it needs no further run.
+        status: How it ended, where it needs no further run; else None.
         retrain: Why a trial is trained from its start although an earlier run left something, or None.
         keep: The suite's folder in which what was left is kept then; None deletes it, which ``--fresh`` asks for.
         blocked: Why the trial can neither be read nor run here, or None: what is there may belong to another user.
     """
 
-    finished: bool
+    status: Status | None = None
     retrain: str | None = None
     keep: str | None = None
     blocked: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it needs no further run."""
+        return self.status is not None
 
 
 class KnowsIdentity(Protocol):
@@ -85,22 +90,22 @@ def _state_of(earlier: Earlier, trial: Trial, knows: KnowsIdentity, policy: Poli
         if not state.finished:
             earlier.require_access()
     except UnreadableError as error:
-        return State(finished=False, blocked=str(error))
+        return State(blocked=str(error))
     return state
 
 
 def _judge(earlier: Earlier, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
     if not policy.is_terminal(earlier):
         if fault := earlier.content_fault():
-            return State(finished=False, retrain=fault, keep=DAMAGED)
+            return State(retrain=fault, keep=DAMAGED)
         if earlier.directory.record.exists() and earlier.status is None:
-            return State(finished=False, retrain=earlier.damage(), keep=DAMAGED)
-        return State(finished=False)
+            return State(retrain=earlier.damage(), keep=DAMAGED)
+        return State()
     if changed := earlier.changed(knows.identity(trial.config)):
-        return State(finished=False, retrain=changed, keep=SUPERSEDED)
+        return State(retrain=changed, keep=SUPERSEDED)
     if damage := earlier.damage():
-        return State(finished=False, retrain=damage, keep=DAMAGED)
-    return State(finished=True)
+        return State(retrain=damage, keep=DAMAGED)
+    return State(status=earlier.status)
 
 
 def _to_continue(directory: RecordDirectory, trial: Trial, context: RunContext, policy: Policy) -> Earlier | None:

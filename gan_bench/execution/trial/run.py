@@ -119,7 +119,7 @@ class _TrialRun:
     # ------------------------------------------------------------------------------------- resume or start
 
     def _start(self) -> Engine:
-        if not checkpoint.exists(self.directory) and (why := why_kept(self.earlier)):
+        if not checkpoint.exists(self.directory) and (why := why_kept(self.earlier, self.config.epochs)):
             self._set_aside(why, DAMAGED)
         self.directory.record.unlink(missing_ok=True)  # an end that no longer fits would outlive a kill
         writer.write_trial(self.directory, self.trial)
@@ -135,12 +135,14 @@ class _TrialRun:
         writer.begin(self.directory, self.trial, described)
         self.engine = engine
         had_checkpoint = checkpoint.exists(self.directory)
-        progress = self.checkpointer.resume(engine)
+        progress, unusable = self.checkpointer.resume(engine)
         if progress is not None:
             self._load_progress(progress)
             engine.way = self.meter.way
+            if unusable:
+                self._warn(f"{unusable}; it goes on from an older checkpoint")
         elif had_checkpoint:
-            self._set_aside("no checkpoint fits its record", DAMAGED)
+            self._set_aside(f"no checkpoint can be used, as {unusable}", DAMAGED)
             writer.begin(self.directory, self.trial, described)
         self.listener.started(self.trial, None if progress is None else engine.state.epoch)
         return engine
@@ -148,8 +150,10 @@ class _TrialRun:
     def _set_aside(self, why: str, folder: str) -> None:
         """Keep what cannot be continued out of the way, and say so."""
         kept = writer.set_aside(self.directory, folder)
-        text = f"{self.trial.name}: {why}; training from the start, what was there is kept in {kept}"
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        self._warn(f"{why}; training from the start, what was there is kept in {kept}")
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(f"{self.trial.name}: {text}", RuntimeWarning, stacklevel=3)
 
     def _progress(self) -> dict[str, object]:
         """Return what a checkpoint keeps beside the training state."""
