@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -45,6 +45,8 @@ from gan_bench.tracking.views import link
 
 PATIENCE = 2.0
 """Seconds between two looks at trials that other processes train."""
+MOST_REASONS = 5
+"""Reasons for which trials are trained again that are said one by one."""
 CONTENTION = 1.3
 """One thread is advised when it is so many times as fast as all. On two cores of an AMD EPYC beside one busy process it
 was 3.0 (fully connected), 2.9 (DCGAN 28x28) and 1.7 (DCGAN 64x64); on the quiet machine 0.60 to 0.64 and 0.56 to 0.59
@@ -216,11 +218,21 @@ def _announce_work(prepared: Preparation, options: RunOptions, console: PlainCon
         _announce_time(prepared, options, console)
     for remark in prepared.remarks:
         console.say(remark, style="yellow")
-    names = {trial.id: trial.name for trial in plan.trials}
-    for trial_id, why in list(prepared.retrain.items())[:5]:
-        console.say(f"retraining {names[trial_id]}: {why}", style="yellow")
-    if len(prepared.retrain) > 5:
-        console.say(f"retraining {len(prepared.retrain) - 5} more for such reasons", style="yellow")
+    for line in _retrainings(prepared, options):
+        console.say(line, style="yellow")
+
+
+def _retrainings(prepared: Preparation, options: RunOptions) -> Iterator[str]:
+    """Say which trials are trained again and why: each reason once, with the first trial that has it."""
+    alike: dict[str, list[Trial]] = {}
+    for trial in prepared.todo:
+        if why := prepared.retrain.get(trial.id):
+            alike.setdefault(why.replace(str(RecordDirectory.of(options.folder, trial).path), ""), []).append(trial)
+    for first, *others in list(alike.values())[:MOST_REASONS]:
+        more = f"; {len(others)} more for the same reason" if others else ""
+        yield f"retraining {first.name}: {prepared.retrain[first.id]}{more}"
+    if left := sum(map(len, list(alike.values())[MOST_REASONS:])):
+        yield f"retraining {left} more for other reasons"
 
 
 def _profile(profile: str, quick: int, *, whole: bool) -> str:

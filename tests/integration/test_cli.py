@@ -392,6 +392,14 @@ def test_a_plan_says_how_each_trial_stands(tmp_path):
         "finished": 2, "to run": 1, "failed": 1,
     }  # fmt: skip
     assert "2 finished, 2 to run" in gan_bench(*plan, "--retry-failed").stdout
+    for damaged in sorted((tmp_path / "results" / "small").glob("*--*/history.jsonl"))[1:]:
+        damaged.unlink()
+    again = gan_bench(*plan).stdout
+    assert "1 finished (1 failed), 3 to run" in again
+    (why,) = re.findall(r"^retraining .*$", again, re.M)
+    assert re.search(
+        r"/history.jsonl is gone \(its earlier record goes to .*\.damaged\); 1 more for the same reason$", why
+    )
     anew = gan_bench(*plan, "--fresh").stdout
     assert "--fresh deletes 3 earlier records, each when its trial starts" in anew
     assert len(re.findall(r"^  to run +mnist", anew, re.M)) == 4
