@@ -9,10 +9,14 @@ BIN     := $(VENV)/bin
 EXTRA   :=
 PROJECT  = --editable ".$(EXTRA)"
 PIP     := $(BIN)/pip install --disable-pip-version-check --constraint constraints.txt
-# uv does pip's work in a third of the time, and shows how far it is. It does not read pip's configuration: where that
-# names another index, or uv cannot be had or does not get through, pip does it.
-UV      := UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt
-OWN_INDEX := $(BIN)/pip config list | grep -q '\.index-url='
+# uv does pip's work in a third of the time, and shows how far it is. It does not read pip's configuration: further places
+# of packages are passed on. Where pip has another main index, or uv cannot be had or does not get through, pip does it.
+PIP_HAS  = $(BIN)/pip config list | sed -n "s/^[^=]*\.$(1)='\(.*\)'$$/\1/p" | head -n 1 | sed 's/\\n/ /g'
+UV       = UV_SYSTEM_CERTS=1 UV_INDEX_STRATEGY=unsafe-best-match \
+           UV_EXTRA_INDEX_URL="$$($(call PIP_HAS,extra-index-url))" \
+           UV_FIND_LINKS="$$($(call PIP_HAS,find-links) | tr -s ' ' ,)" \
+           $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt
+OWN_INDEX = $(BIN)/pip config list | grep -Eq '\.(index-url|no-index)='
 # Python keeps what it compiled, also where a container asks it not to: each process would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 

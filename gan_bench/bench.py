@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +44,7 @@ from gan_bench.models.losses import LOSSES
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import BASELINES, PLAN, RECORD, RecordDirectory
+from gan_bench.records.lock import trial_lock
 from gan_bench.records.record import Status
 from gan_bench.records.shared import (
     design_so_far,
@@ -73,7 +74,8 @@ class Preparation:
         blocked: Why trials can neither be read nor run here, by trial id.
         retrain: Why trials that had ended are trained again, by trial id.
         ended: How trials ended that need no further run, by trial id.
-        kept: Epochs that an earlier run trained of what is left to run, by trial id.
+        kept: Epochs, as far as is known, that trials are resumed after, by trial id.
+        held: Trials to run that another process is at now, by trial id.
         pool: The worker processes, or None when trials run in this process.
         estimate: What a short measurement says, or what is known without one; None when it could not be made.
         problem: Why it could not.
@@ -90,6 +92,7 @@ class Preparation:
     retrain: dict[str, str] = field(default_factory=dict)
     ended: dict[str, Status] = field(default_factory=dict)
     kept: dict[str, int] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
     pool: WorkerPoolConfig | None = None
     estimate: TimeEstimate | None = None
     problem: str | None = None
@@ -179,10 +182,23 @@ def prepare(
     except DataError as error:
         if not options.dry_run:
             raise
-        ended = {trial.id: _end(RecordDirectory.of(options.folder, trial), policy) for trial in plan.trials}
-        left = [trial for trial in plan.trials if not ended[trial.id]]
-        there = {trial_id: status for trial_id, status in ended.items() if status}
-        return replace(prepared, todo=left, ended=there, problem=str(error))
+        return _by_records_alone(prepared, options, str(error))
+
+
+def _by_records_alone(prepared: Preparation, options: RunOptions, problem: str) -> Preparation:
+    """Say what is left of a plan where its images are not here, by how its records ended."""
+    ended: dict[str, Status] = {}
+    blocked: dict[str, str] = {}
+    for trial in prepared.plan.trials:
+        earlier = Earlier(RecordDirectory.of(options.folder, trial))
+        try:
+            if prepared.policy.is_terminal(earlier) and earlier.status:
+                ended[trial.id] = earlier.status
+        except UnreadableError as fault:
+            blocked[trial.id] = str(fault)
+    left = [trial for trial in prepared.plan.trials if trial.id not in ended and trial.id not in blocked]
+    remarks = list(_deleted(options, left))
+    return replace(prepared, todo=left, ended=ended, blocked=blocked, remarks=remarks, problem=problem)
 
 
 def _refuse_to_fetch(plan: Plan) -> None:
@@ -276,15 +292,6 @@ def _other_lengths(results: Path, plan: Plan, todo: list[Trial]) -> Iterator[str
         )
 
 
-def _end(directory: RecordDirectory, policy: Policy) -> Status | None:
-    """Return how a trial ended that needs no further run, by its record alone."""
-    earlier = Earlier(directory)
-    with suppress(UnreadableError):
-        if policy.is_terminal(earlier):
-            return earlier.status
-    return None
-
-
 def _site(context: RunContext, cluster: Cluster, plan: Plan | None = None) -> Site:
     return Site(
         data=context.data.path,
@@ -307,10 +314,9 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     todo = [trial for trial in plan.trials if not states[trial.id].finished and trial.id not in blocked]
     if todo:
         require_readable(options.folder, plan.suite, BASELINES)
-    restarted = {trial.id for trial in todo if options.fresh or states[trial.id].retrain}
-    kept = {
-        trial.id: 0 if trial.id in restarted else _epochs_kept(options.folder, trial, place, found) for trial in todo
-    }
+    resumable = () if options.fresh else [trial for trial in todo if not states[trial.id].retrain]
+    found_epochs = {trial.id: _epochs_kept(options.folder, trial, place, found) for trial in resumable}
+    kept = {trial_id: epochs for trial_id, epochs in found_epochs.items() if epochs is not None}
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
     pool, workers, beside = None, None, None
     if cluster:
@@ -331,10 +337,11 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
         },
         ended={trial_id: state.status for trial_id, state in states.items() if state.status},
         kept=kept,
+        held=_held(options.folder, todo),
         pool=pool,
         remarks=[
             *found.remarks,
-            *_deleted(options, todo),
+            *_deleted(options, [trial for trial in todo if not states[trial.id].retrain]),
             *kept_remark(todo, (trial for trial in plan.trials if states[trial.id].finished), options.folder),
             *locks_remark(options.folder),
             *_other_lengths(options.folder, plan, todo),
@@ -345,9 +352,15 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     )
 
 
-def _deleted(options: RunOptions, todo: list[Trial]) -> Iterator[str]:
-    """Say what ``--fresh`` deletes."""
-    there = [trial for trial in todo if RecordDirectory.of(options.folder, trial).path.exists()]
+def _held(results: Path, trials: list[Trial]) -> frozenset[str]:
+    """Return which trials another process is at, of those that have begun."""
+    begun = ((trial.id, RecordDirectory.of(results, trial)) for trial in trials)
+    return frozenset(trial_id for trial_id, each in begun if each.path.exists() and trial_lock(each).holder())
+
+
+def _deleted(options: RunOptions, trials: list[Trial]) -> Iterator[str]:
+    """Say what ``--fresh`` deletes of trials."""
+    there = [trial for trial in trials if RecordDirectory.of(options.folder, trial).path.exists()]
     if options.fresh and there:
         yield f"--fresh deletes {plural(len(there), 'earlier record')}, each when its trial starts"
 
@@ -358,12 +371,12 @@ def _why_retrained(state: State, suite_folder: Path) -> str:
     return f"{why} (its earlier record goes to {suite_folder / state.keep})" if state.keep else why
 
 
-def _epochs_kept(results: Path, trial: Trial, place: Place, found: Survey) -> int:
-    """Count the epochs of an earlier run that will not be trained again."""
+def _epochs_kept(results: Path, trial: Trial, place: Place, found: Survey) -> int | None:
+    """Count the epochs of an earlier run that will not be trained again; None where it is not resumed."""
     earlier = Earlier(RecordDirectory.of(results, trial))
     device = str(earlier.environment.get("device")).partition(":")[0]
     restarts = device != place.device.partition(":")[0] or earlier.changed(found.identity(trial.config))
-    return 0 if restarts else earlier.epochs_kept()
+    return None if restarts else earlier.epochs_kept()
 
 
 def _tasks(cluster: Cluster | None, options: RunOptions, count: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from dataclasses import replace
@@ -515,14 +516,19 @@ def doctor(
     raise typer.Exit(0 if examine_machine(suite, data_root(data), results, console()) else 1)
 
 
-def _say_usage(error: Exception) -> None:
+def _say_usage(error: Exception, words: list[str]) -> None:
     """Say in a sentence what is wrong with a command line."""
-    if type(error).__name__ == "NoArgsIsHelpError":  # no word at all; the error has printed the help when it was made
-        return
     usage: Any = error  # the attributes are click's, whose class typer's own replaced
-    parts = usage.format_message().rstrip(".").split(": ", 1)
-    text = ": ".join(part[:1].lower() + part[1:] for part in parts)
-    command = usage.ctx.command_path if usage.ctx else "gan-bench"
+    text = " ".join(usage.format_message().rstrip(".").split())
+    if type(error).__name__ == "NoArgsIsHelpError":  # no word at all: the help, which rich has printed by now
+        typer.echo(usage.format_message(), nl=bool(text))
+        return
+    text = re.sub(
+        r"^Invalid value for (\S+): (.)", lambda found: f"invalid value for {found[1]}: {found[2].lower()}", text
+    )
+    text = text[:1].lower() + text[1:]
+    asked = words[0] if words and not words[0].startswith("-") else ""
+    command = usage.ctx.command_path if usage.ctx else f"gan-bench {asked}".rstrip()
     said = f"error: {text}; `{command} --help` lists what it takes"
     console(stderr=True).say(said, style="red")
 
@@ -531,15 +537,15 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors a user can act on are one sentence and exit code 2."""
     write_any_text()
     ensure_home()
+    words = [at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     try:
         with told_to(PreparationLines(console(stderr=True))):
-            words = [at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
             sys.exit(app(words, prog_name="gan-bench", standalone_mode=False))
     except UserError as error:
         console(stderr=True).say(f"error: {error}", style="red")
         sys.exit(2)
     except UsageError as error:
-        _say_usage(error)
+        _say_usage(error, words)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

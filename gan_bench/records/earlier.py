@@ -156,18 +156,24 @@ class Earlier:
                 return f"{self.directory.path / name} {'is not what was written' if name in found else 'is gone'}"
         return None
 
-    def epochs_kept(self) -> int:
-        """Count the finished epochs that a resumed run will not train again, as far as the history tells."""
-        return self.epochs_trained() if self._has_checkpoint() else 0
+    def epochs_kept(self) -> int | None:
+        """Count the finished epochs that a resumed run starts from, as far as the history tells, or return None."""
+        if not self._has_checkpoint():
+            return None
+        with contextlib.suppress(RecordError):
+            return self.epochs_trained()
+        return 0
 
     def _has_checkpoint(self) -> bool:
         return self.directory.checkpoint.exists() or self.directory.previous_checkpoint.exists()
 
     def epochs_trained(self) -> int:
-        """Count the finished epochs that the history tells of."""
-        with contextlib.suppress(RecordError, FileNotFoundError):
-            return len(read_lines(self.directory.history, schema.HISTORY, STEP_LINE))
-        return 0
+        """Count the finished epochs that the history tells of.
+
+        Raises:
+            RecordError: It is damaged.
+        """
+        return len(read_lines(self.directory.history, schema.HISTORY, STEP_LINE))
 
     def changed(self, now: Identity) -> str | None:
         """Return what has changed since an earlier run of the trial, or None.
@@ -182,14 +188,14 @@ class Earlier:
         same_torch = known.get("libraries", {}).get("torch") == now["torch"]
         there: Mapping[str, object] = now
         watched = {"data_sha256": "the training images", "networks_sha256": "the layers of the networks"}
-        others = [
+        reasons = [
             what for name, what in watched.items()
             if known.get(name) not in (None, there[name]) and (same_torch or name != "networks_sha256")
         ]  # fmt: skip
         parts, before = now["parts"], known.get("parts", {})
         changed = [key for key in before if key in parts and before[key].get("sha256") != parts[key]["sha256"]]
-        others += [f"the code of {', '.join(changed)}"] if changed else []
-        return f"{' and '.join(others)} changed" if others else None
+        reasons += [f"the code of {', '.join(changed)}"] if changed else []
+        return f"{' and '.join(reasons)} changed" if reasons else None
 
 
 def end_of(directory: RecordDirectory) -> bytes | None:

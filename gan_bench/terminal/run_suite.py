@@ -208,12 +208,14 @@ def _announce_work(prepared: Preparation, options: RunOptions, console: PlainCon
         for line in DATASETS[folder.name].contents:
             console.say(f"  {folder.name} {line}")
     unreadable = f", {len(prepared.blocked)} unreadable" if prepared.blocked else ""
-    resumed = sum(1 for epochs in prepared.kept.values() if epochs)
-    if prepared.ended or resumed or unreadable:
+    resumed = len(prepared.kept.keys() - prepared.held)
+    if prepared.ended or resumed or prepared.held or unreadable:
         bad = Counter(status for status in prepared.ended.values() if status is not Status.DONE)
         ends = f" ({', '.join(f'{count} {status}' for status, count in bad.items())})" if bad else ""
-        goes_on = f" ({resumed} resumed)" if resumed else ""
-        console.say(f"{len(prepared.ended)} finished{ends}, {len(todo)} to run{goes_on}{unreadable}")
+        parts = [f"{resumed} resumed"] if resumed else []
+        parts += [f"{len(prepared.held)} under way elsewhere"] if prepared.held else []
+        which = f" ({', '.join(parts)})" if parts else ""
+        console.say(f"{len(prepared.ended)} finished{ends}, {len(todo)} to run{which}{unreadable}")
     if todo:
         _announce_time(prepared, options, console)
     for remark in prepared.remarks:
@@ -290,15 +292,15 @@ def _mark(trial: Trial, prepared: Preparation) -> str:
     if trial.id in prepared.blocked:
         return "unreadable"
     if trial.id not in prepared.ended:
-        return "to run"
+        return "under way" if trial.id in prepared.held else "to run"
     status = prepared.ended[trial.id]
     return "finished" if status is Status.DONE else str(status)
 
 
 def _list(prepared: Preparation, console: PlainConsole) -> None:
     for trial in prepared.plan.trials:
-        kept = prepared.kept.get(trial.id, 0)
-        resumed = f", resumed after {kept}" if kept else ""
+        kept = prepared.kept.get(trial.id) if trial.id not in prepared.held else None
+        resumed = "" if kept is None else f", resumed after about {kept}" if kept else ", resumed in the first"
         console.say(f"  {_mark(trial, prepared):<10} {trial.name} ({plural(trial.config.epochs, 'epoch')}{resumed})")
     if prepared.problem:
         console.say(f"estimated time: unknown, because {prepared.problem}", style="yellow")

@@ -166,7 +166,7 @@ def test_a_score_changed_before_a_checkpoint_is_not_resumed_from(tmp_path):
     directory.evaluations.write_text("\n".join(lines) + "\n")
     with pytest.warns(
         RuntimeWarning,
-        match=r"no checkpoint can be used, as \S+evaluations.jsonl is not what it was when .* training from the start",
+        match=r"no checkpoint fits, as \S+evaluations.jsonl is not what it was when .* training from the start",
     ):
         directory, record = run(tmp_path, trial)
     assert record.status is Status.DONE
@@ -194,10 +194,29 @@ def test_a_finished_training_without_its_end_is_kept(finished):
     directory.record.unlink()
     for path in directory.path.glob("generator*"):
         path.unlink()
-    with pytest.warns(RuntimeWarning, match=r"record.json is gone; training from the start, what was there is kept in"):
+    with pytest.warns(
+        RuntimeWarning, match=r"it has neither an end nor a checkpoint; training from the start, what was"
+    ):
         run_inline(results, [trial], context(), NullListener())
     (kept,) = results.glob("*/.damaged/*")
     assert {path.name: path.read_bytes() for path in kept.rglob("*") if path.name in before} == before
+
+
+@pytest.mark.parametrize(("lines", "kept"), [(0, False), (1, False), (2, True), ("{", True)])
+def test_what_a_killed_run_began_goes_and_what_is_more_is_kept(tmp_path, lines, kept):
+    """A run writes a checkpoint after its first epoch: two epochs without one are no beginning."""
+    trial = digits_trial(epochs=3)
+    directory, _ = run(tmp_path, trial)
+    for path in (directory.record, *directory.path.glob("generator*"), *directory.path.glob("checkpoint*")):
+        path.unlink()
+    epochs = [line for line in directory.history.read_text().splitlines(keepends=True) if '"kind":"epoch"' in line]
+    directory.history.write_text("{\n" + epochs[0] if lines == "{" else "".join(epochs[:lines]))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        records = run_inline(tmp_path / "results", [trial], context(), NullListener()).records
+    assert records[trial.id].status is Status.DONE
+    assert bool(list(tmp_path.glob("results/*/.damaged/*"))) is kept
+    assert any("training from the start" in str(each.message) for each in said) is kept
 
 
 # ------------------------------------------------------------------------------------------------------ --fresh

@@ -83,7 +83,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
     directory.checkpoint.write_bytes(content)
     assert any("damaged" in fault for verdict in verify(tmp_path / "results") for fault in verdict.faults)
     heard = Resumed()
-    with pytest.warns(RuntimeWarning, match=r"checkpoint.pt is damaged; it goes on from an older checkpoint"):
+    with pytest.warns(RuntimeWarning, match=r"checkpoint.pt cannot be used; it goes on from an older checkpoint"):
         directory, record = run(tmp_path, trial, listener=heard)
     assert record.status is Status.DONE
     assert heard.at is not None

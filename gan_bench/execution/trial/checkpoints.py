@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from gan_bench.config.trial import Trial
+from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier, Identity
 from gan_bench.records.layout import RecordDirectory
@@ -61,13 +62,13 @@ class Checkpointer:
         why = None if newest.exists() else f"{newest} is gone"
         for found in checkpoint.candidates(self._directory, self._trial.id):
             if not (newest.exists() or why):
-                why = f"{newest} is damaged"
+                why = f"{newest} cannot be used"
             fault = writer.truncate(self._directory, found.progress)
             if fault is None:
                 engine.state.load_state_dict(found.state)
                 return found.progress, why
             why = why or fault
-        return None, why or f"{newest} is damaged"
+        return None, why or f"{newest} cannot be used"
 
 
 def why_kept(earlier: Earlier, epochs: int) -> str | None:
@@ -78,8 +79,16 @@ def why_kept(earlier: Earlier, epochs: int) -> str | None:
         epochs: Epochs of the whole training.
     """
     ended = earlier.record
-    if earlier.directory.weights.exists() or (ended is None and earlier.epochs_trained() >= epochs):
+    if earlier.directory.weights.exists():
         return f"{earlier.directory.record.name} is gone"
+    try:
+        trained = earlier.epochs_trained()
+    except UnreadableError:
+        raise
+    except RecordError as error:
+        return f"it has no checkpoint, and {error}"
+    if ended is None and (trained > 1 or trained == epochs):  # after the first epoch a run writes a checkpoint
+        return "it has neither an end nor a checkpoint"
     stopped = ended is not None and (ended.status is Status.INTERRUPTED or ended.failure is Failure.TIMEOUT)
     if ended is not None and stopped and ended.steps:
         return "its checkpoint is gone"

@@ -142,7 +142,7 @@ class _TrialRun:
             if unusable:
                 self._warn(f"{unusable}; it goes on from an older checkpoint")
         elif had_checkpoint:
-            self._set_aside(f"no checkpoint can be used, as {unusable}", DAMAGED)
+            self._set_aside(f"no checkpoint fits, as {unusable}", DAMAGED)
             writer.begin(self.directory, self.trial, described)
         self.listener.started(self.trial, None if progress is None else engine.state.epoch)
         return engine

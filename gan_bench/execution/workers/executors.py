@@ -119,8 +119,8 @@ class _Workers:
     def carry_out(self, groups: Iterator[list[Trial]], into: Results) -> None:
         """Run groups of trials, each on the next free worker, until none is left or a stop is asked for."""
         with ThreadPoolExecutor(len(self._workers)) as threads:
-            at_work = [threads.submit(self._work, device, worker, groups, into) for device, worker in self._workers]
             try:
+                at_work = [threads.submit(self._work, device, worker, groups, into) for device, worker in self._workers]
                 for each in at_work:
                     each.result()
             except BaseException:  # KeyboardInterrupt, where no handler takes signals: workers save checkpoints and end

@@ -318,9 +318,11 @@ class Scored:
         }
 
 
-def _place(extractor: str, named: list[str]) -> int:
-    """Return an extractor's place among those that a suite names; ``auto`` names none, and Inception is its last."""
-    return named.index(extractor) if extractor in named else len(named) + (extractor == "inception")
+def _place(extractor: str, named: list[str]) -> tuple[int, bool]:
+    """Return an extractor's place among those that a suite names; ``auto`` stands for several, Inception its last."""
+    if extractor in named:
+        return named.index(extractor), False
+    return (named.index("auto") if "auto" in named else len(named)), extractor == "inception"
 
 
 def _with_median(scores: dict[str, object]) -> dict[str, object]:
