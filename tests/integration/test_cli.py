@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from support.records import edit
 from support.suites import train_small
 
 from gan_bench.cli.app import main
+from gan_bench.data.datasets import DATASETS
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
 
@@ -382,6 +384,31 @@ def test_a_doctor_says_what_a_run_would_fail_of(tmp_path):
     well = gan_bench("doctor", "digits", "--data", tmp_path, "--results", tmp_path / "results")
     assert well.returncode == 0, well.stdout
     assert not (tmp_path / "results").exists()
+
+
+def test_data_fetch_fills_a_folder_and_checks_it(tmp_path, monkeypatch, capsys, registries):
+    """In this process, where something stands for the download."""
+
+    def two_images(folder):
+        (folder / "cats").mkdir(parents=True)
+        for index in range(2):
+            pixels = np.full((64, 64, 3), 90 * index, np.uint8)
+            Image.fromarray(pixels).save(folder / "cats" / f"{index}.png")
+
+    def said(*words):
+        with pytest.raises(SystemExit) as left:
+            main(["data", "fetch", *words])
+        shown = capsys.readouterr()
+        return left.value.code or 0, shown.out, shown.err
+
+    assert said("digits") == (0, "digits: nothing to download\n", "")
+    registries(DATASETS, cats=replace(DATASETS["cats"], fetch=two_images, counts={"train": 2}))
+    code, out, _ = said("cats", "--to", str(tmp_path / "data"))
+    assert (code, out) == (0, f"cats: complete in {tmp_path / 'data'}\n")
+    registries(DATASETS, cats=replace(DATASETS["cats"], fetch=two_images, counts={"train": 3}))
+    code, out, err = said("cats", "--to", str(tmp_path / "other"))
+    assert (code, out) == (2, "")
+    assert "has 2 train images, not 3" in err
 
 
 def test_a_plan_says_how_each_trial_stands(tmp_path):
