@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 from support.studies import as_read
 from support.trials import config_of
 
@@ -23,6 +24,7 @@ from gan_bench.report.findings.factors import FACTORS
 from gan_bench.report.findings.reproduction import _follows as follows
 from gan_bench.report.findings.tables import study_tables
 from gan_bench.report.findings.tuning import arms, best_of
+from gan_bench.report.page.plots import study_plots
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.studies import studies
 
@@ -112,6 +114,34 @@ def test_the_table_and_the_answer_say_that_the_budget_decides(study):
         "random settings: with 1 mnist-mlp-z100 · loss hinge (median best FID 62.5); with 5 mnist-mlp-z100 · loss "
         "minimax (median best FID 20.5): the budget changes who is ahead."
     )
+
+
+def test_the_plot_draws_the_best_of_k(study, monkeypatch):
+    drawn = {}
+    plot, fill = Axes.plot, Axes.fill_between
+
+    def note_line(self, x, y, **style):
+        drawn[style.get("label")] = (list(x), list(y))
+        return plot(self, x, y, **style)
+
+    def note_band(self, x, low, high, **style):
+        drawn["band", len(drawn)] = (list(low), list(high))
+        return fill(self, x, low, high, **style)
+
+    monkeypatch.setattr(Axes, "plot", note_line)
+    monkeypatch.setattr(Axes, "fill_between", note_band)
+    (picture,) = (each for each in study_plots(study) if each.title == "Best of k random settings")
+    assert picture.name.endswith("tuning-e-train-9")
+    assert picture.svg.startswith("<svg")
+    assert "random settings tried" in picture.svg
+    for arm in arms(study.scored[0]):
+        tried, lowest = drawn[arm.label]
+        assert tried == [1, 2, 3, 4, 5]
+        subsets = {k: [min(each) for each in itertools.combinations(arm.values, k)] for k in tried}
+        assert lowest == [sorted(values)[(len(values) - 1) // 2] for values in subsets.values()]
+    bands = [band for key, band in drawn.items() if isinstance(key, tuple)]
+    assert all(np.isfinite(band).all() for band in bands), "a training without a score bounds no band"
+    assert all(low <= high for band in bands for low, high in zip(*band, strict=True))
 
 
 def test_a_moving_average_is_set_beside_g_and_ranked_nowhere():
