@@ -7,9 +7,10 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from support.studies import as_read
@@ -24,7 +25,7 @@ from gan_bench.report.findings.factors import FACTORS
 from gan_bench.report.findings.reproduction import _follows as follows
 from gan_bench.report.findings.tables import study_tables
 from gan_bench.report.findings.tuning import arms, best_of
-from gan_bench.report.page.plots import study_plots
+from gan_bench.report.page import plots
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.studies import studies
 
@@ -117,31 +118,51 @@ def test_the_table_and_the_answer_say_that_the_budget_decides(study):
 
 
 def test_the_plot_draws_the_best_of_k(study, monkeypatch):
-    drawn = {}
+    lines, bands = {}, []
     plot, fill = Axes.plot, Axes.fill_between
 
     def note_line(self, x, y, **style):
-        drawn[style.get("label")] = (list(x), list(y))
+        lines[style.get("label")] = (list(x), list(y))
         return plot(self, x, y, **style)
 
     def note_band(self, x, low, high, **style):
-        drawn["band", len(drawn)] = (list(low), list(high))
+        bands.append((list(low), list(high)))
         return fill(self, x, low, high, **style)
 
-    monkeypatch.setattr(Axes, "plot", note_line)
-    monkeypatch.setattr(Axes, "fill_between", note_band)
-    (picture,) = (each for each in study_plots(study) if each.title == "Best of k random settings")
+    with mpl.rc_context(plots._STYLE), monkeypatch.context() as patch:
+        patch.setattr(Axes, "plot", note_line)
+        patch.setattr(Axes, "fill_between", note_band)
+        (picture,) = plots._tuning_plot(study.scored[0])
     assert picture.name.endswith("tuning-e-train-9")
-    assert picture.svg.startswith("<svg")
     assert "random settings tried" in picture.svg
-    for arm in arms(study.scored[0]):
-        tried, lowest = drawn[arm.label]
+    found = arms(study.scored[0])
+    assert list(lines) == [arm.label for arm in found]
+    for arm in found:
+        tried, lowest = lines[arm.label]
         assert tried == [1, 2, 3, 4, 5]
         subsets = {k: [min(each) for each in itertools.combinations(arm.values, k)] for k in tried}
         assert lowest == [sorted(values)[(len(values) - 1) // 2] for values in subsets.values()]
-    bands = [band for key, band in drawn.items() if isinstance(key, tuple)]
+    assert len(bands) == 2
     assert all(np.isfinite(band).all() for band in bands), "a training without a score bounds no band"
     assert all(low <= high for band in bands for low, high in zip(*band, strict=True))
+
+
+def test_logarithmic_axes_are_labelled_with_numbers(study):
+    """They were labelled with TeX, which an SVG of plain text shows as it is."""
+    pictures = list(plots.study_plots(study))
+    assert "Best of k random settings" in {each.title for each in pictures}
+    for each in pictures:
+        assert "mathdefault" not in each.svg, each.name
+
+
+@given(st.floats(1e-300, 1e50), st.floats(1.05, 1e250))
+@example(1e-5, 1e40)
+def test_a_logarithmic_axis_has_some_labels_and_not_many(low, ratio):
+    high = low * ratio
+    ticks = plots.log_ticks(low, high)
+    assert ticks == sorted(set(ticks))
+    assert all(low <= tick <= high for tick in ticks)
+    assert 2 <= len(ticks) <= 12
 
 
 def test_a_moving_average_is_set_beside_g_and_ranked_nowhere():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 PANELS = 12
 """Most settings in one plot; the best by the primary measure are shown, and the plot says so."""
 LINES = 8
+FEWEST_TICKS, MOST_TICKS = 3, 9
+"""Labels of a logarithmic axis."""
 ROWS = 30
 WRAP = 26
 """Characters of a line beside a factor plot."""
@@ -177,9 +180,7 @@ def _score_plots(scored: Scored) -> Iterator[Plot]:
         if real and min(real) > 0:
             axis.axhline(min(real), color=_INK, linewidth=0.8, linestyle=(0, (2, 2)))
             axis.annotate("real", (1, min(real)), xycoords=("axes fraction", "data"), ha="right", va="bottom")
-        axis.set_yscale("log")
-        for level in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
-            level(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
+        _log_scale(axis, "y")
         axis.set_xlabel("epoch" if column == "epoch" else "seconds of training")
         axis.set_ylabel(f"{measure} (lower is better)")
         _legend(figure)
@@ -204,9 +205,8 @@ def _tuning_plot(scored: Scored) -> Iterator[Plot]:
         axis.fill_between(
             ks, low, np.where(np.isfinite(high), high, middle), color=mine.colour, alpha=0.15, linewidth=0
         )
-    axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    _log_scale(axis, "x", whole=True)
+    _log_scale(axis, "y")
     axis.set_xlabel("random settings tried")
     axis.set_ylabel(f"lowest {measure}")
     _legend(figure)
@@ -354,6 +354,54 @@ def _figure(height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(WIDTH, height))
+
+
+def _log_scale(axes: Axes, which: Literal["x", "y"], *, whole: bool = False) -> None:
+    """Make an axis logarithmic and label it with plain numbers; matplotlib's are TeX, which text is not read as.
+
+    Args:
+        axes: The plot, after everything is drawn.
+        which: Of its two axes.
+        whole: Whether its values are whole numbers.
+    """
+    from matplotlib.ticker import NullLocator
+
+    getattr(axes, f"set_{which}scale")("log")
+    low, high = getattr(axes, f"get_{which}lim")()
+    ticks = [tick for tick in log_ticks(low, high) if not whole or tick == int(tick)]
+    axis = getattr(axes, f"{which}axis")
+    axis.set_minor_locator(NullLocator())
+    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return plain numbers for a logarithmic axis: some three to ten of them, however much it spans.
+
+    Args:
+        low: Its least value, above 0.
+        high: Its greatest value.
+
+    >>> log_ticks(0.9, 60)
+    [1.0, 2.0, 5.0, 10.0, 20.0, 50.0]
+    >>> log_ticks(61, 88)
+    [65.0, 70.0, 75.0, 80.0, 85.0]
+    >>> log_ticks(0.3, 2e6)
+    [1.0, 10.0, 100.0, 1000.0, 10000.0, 100000.0, 1000000.0]
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1,)):
+        ticks = [float(f"{step}e{decade}") for decade in decades[:: -(-len(decades) // MOST_TICKS)] for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= MOST_TICKS:
+            break
+    if len(ticks) >= FEWEST_TICKS:
+        return ticks
+    decade = max(math.floor(math.log10(high)), -300)  # below that a power of ten is no whole float
+    scale = 10.0**decade
+    even = MaxNLocator(2 * FEWEST_TICKS, steps=[1, 2, 5, 10]).tick_values(low / scale, high / scale)
+    return [tick for each in even if low <= (tick := float(f"{each:.12f}e{decade}")) <= high]
 
 
 def _legend(figure: Figure) -> None:
