@@ -226,13 +226,14 @@ def _announce_work(prepared: Preparation, options: RunOptions, console: PlainCon
 
 def _retrainings(prepared: Preparation, options: RunOptions) -> Iterator[str]:
     """Say which trials are trained again and why: each reason once, with the first trial that has it."""
+    names = short_names(prepared.plan.trials)
     alike: dict[str, list[Trial]] = {}
     for trial in prepared.todo:
         if why := prepared.retrain.get(trial.id):
             alike.setdefault(why.replace(str(RecordDirectory.of(options.folder, trial).path), ""), []).append(trial)
     for first, *others in list(alike.values())[:MOST_REASONS]:
         more = f"; {len(others)} more for the same reason" if others else ""
-        yield f"retraining {first.name}: {prepared.retrain[first.id]}{more}"
+        yield f"retraining {names[first.id]}: {prepared.retrain[first.id]}{more}"
     if left := sum(map(len, list(alike.values())[MOST_REASONS:])):
         yield f"retraining {left} more for other reasons"
 
@@ -298,10 +299,13 @@ def _mark(trial: Trial, prepared: Preparation) -> str:
 
 
 def _list(prepared: Preparation, console: PlainConsole) -> None:
+    names = short_names(prepared.plan.trials)
     for trial in prepared.plan.trials:
         kept = prepared.kept.get(trial.id) if trial.id not in prepared.held else None
         resumed = "" if kept is None else f", resumed after about {kept}" if kept else ", resumed in the first"
-        console.say(f"  {_mark(trial, prepared):<10} {trial.name} ({plural(trial.config.epochs, 'epoch')}{resumed})")
+        console.say(
+            f"  {_mark(trial, prepared):<10} {names[trial.id]} ({plural(trial.config.epochs, 'epoch')}{resumed})"
+        )
     if prepared.problem:
         console.say(f"estimated time: unknown, because {prepared.problem}", style="yellow")
 
