@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -104,6 +105,21 @@ def test_truncating_shortens_and_refuses_what_is_not_what_it_was(directory):
     assert writer.truncate(directory, known) == f"{directory.sample(0)} is not what was written"
     directory.sample(0).unlink()
     assert writer.truncate(directory, known) == f"{directory.sample(0)} is gone"
+
+
+def test_digests_are_of_the_records_own_files_and_of_nothing_behind_links(directory, tmp_path):
+    weights, sample = directory.kept_weights(1), directory.sample(1)
+    for file in (weights, sample):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"abc")
+    own = {f"{weights.parent.name}/{weights.name}", f"{sample.parent.name}/{sample.name}"}
+    found = writer.digests(directory)
+    assert own <= set(found)
+    assert {found[name] for name in own} == {hashlib.sha256(b"abc").hexdigest()}
+    for folder in (weights.parent, sample.parent):
+        folder.rename(tmp_path / f"moved-{folder.name}")
+        folder.symlink_to(tmp_path / f"moved-{folder.name}")
+    assert not own & set(writer.digests(directory))
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,23 @@ def test_the_extractor_that_a_suite_names_first_ranks_first(named, ranked):
     assert [scored.protocol.extractor for scored in study.scored] == ranked
 
 
+def test_the_noise_of_scoring_is_pooled_and_relative_where_the_measure_is_of_ratios():
+    """Root of the mean square: of sd / value for FID, which is judged as a logarithm, of sd for the inception score."""
+    trials = []
+    for seed, (fid, fid_sd, score, score_sd) in enumerate([(10.0, 0.5, 2.0, 0.3), (40.0, 1.0, 8.0, 0.4)]):
+        trial = finished(own_trial("cats-dcgan", seed), fid)
+        (line,) = trial.evaluations[-1]["scores"]
+        line = {**line, "draw_std": fid_sd}
+        beside = {"metric": "is", "name": "is[cifar-v1,train,100]", "value": score, "draw_std": score_sd}
+        trials.append(replace(trial, evaluations=[{**trial.evaluations[-1], "scores": [line, beside]}]))
+    (study,) = studies(build_frames(trials))
+    (scored,) = study.scored
+    assert MEASURES["fid"].log_scale
+    assert not MEASURES["is"].log_scale
+    assert scored.measurement_sd("fid") == pytest.approx(((0.05**2 + 0.025**2) / 2) ** 0.5, rel=1e-12)
+    assert scored.measurement_sd("is") == pytest.approx(((0.3**2 + 0.4**2) / 2) ** 0.5, rel=1e-12)
+
+
 def test_real_rows_belong_to_their_dataset_and_protocol():
     score = {
         "metric": "fid",
