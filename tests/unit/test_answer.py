@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from support.studies import stored, table, with_lr
 from support.trials import digits_trial
 
+from gan_bench.config.design import Design
 from gan_bench.core.text import matches
 from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.answer import answers_markdown
 from gan_bench.report.findings.pairs import paired
-from gan_bench.report.findings.proposal import own_command
+from gan_bench.report.findings.proposal import own_command, proposal
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.studies import studies
 
@@ -304,6 +306,30 @@ def test_a_proposal_is_made_of_the_study_s_own_trials(command, own_options):
     words = command.split()[:3]
     expected = [*words, *own_options.split(), "--profile", "full"]
     assert own(command, ["mlp-a", "mlp-b"], **changes).split() == expected
+
+
+@pytest.mark.parametrize(
+    ("questions", "rivals", "seeds"),
+    [
+        ([("a", 8)], {}, 8),
+        ([("a", 12), ("b", 8)], {}, 8),  # the earliest look, and the settings it is for
+        ([("a", 12), ("a", 8)], {}, 8),  # a setting in two questions is wanted at the first of them
+        ([("a", 8)], {"b": 5}, 5),
+        ([("a", None)], {}, None),
+    ],
+)
+def test_the_next_look_is_that_of_the_first_open_question(questions, rivals, seeds):
+    items = [*trials(2e-4, (50, 60, 45)), *trials(3e-4, (55, 52, 50))]
+    (study,) = studies(build_frames(items))
+    study.command, study.design = COMMAND, Design.of_looks((3, 5, 8, 12)).with_seeds(range(3))
+    labels = dict(zip("ab", sorted(set(study.trials["label"])), strict=True))
+    asked = [SimpleNamespace(settings=(labels[name],), open=True, next=following) for name, following in questions]
+    found = proposal(study, asked, {labels[name]: look for name, look in rivals.items()}, scored=True)
+    if seeds is None:
+        assert found is None
+        return
+    assert found.startswith(f"Next: the look at {seeds} seeds, `{COMMAND} --until decided --max-seeds {seeds}`")
+    assert f"about {3 * (seeds - 3)} s" in found, "three seconds for each missing seed of one setting"
 
 
 @pytest.mark.parametrize(

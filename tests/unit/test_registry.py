@@ -12,6 +12,7 @@ from gan_bench.core import registry as registry_module
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import Registry
 from gan_bench.core.sources import code_digest
+from gan_bench.models.losses import LOSSES
 
 
 @pytest.fixture
@@ -20,6 +21,18 @@ def fruits():
     registry.register("apple", 1)
     registry.register("pear", 2)
     return registry
+
+
+def test_what_is_shipped_cannot_be_dropped_and_other_names_become_free(registries):
+    registries(LOSSES)
+    shipped = LOSSES["hinge"]
+    LOSSES.drop("hinge")
+    assert LOSSES["hinge"] is shipped
+    LOSSES.register("mine", shipped)
+    LOSSES.drop("mine")
+    LOSSES.drop("mine")
+    assert "mine" not in LOSSES
+    LOSSES.register("mine", shipped)
 
 
 def test_order_of_registration_is_kept(fruits):
