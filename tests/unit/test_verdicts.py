@@ -11,7 +11,7 @@ from support.trials import digits_trial
 from gan_bench.config.design import Design
 from gan_bench.records.shared import Designs
 from gan_bench.report.build import ReportTables
-from gan_bench.report.findings.leaders import leaders
+from gan_bench.report.findings.leaders import correct_for_choice, leaders
 from gan_bench.report.findings.questions import counted, questions
 from gan_bench.report.findings.verdicts import corrected
 from gan_bench.report.study.frame import build_frames
@@ -61,6 +61,20 @@ def row_of(items, design=LOOKS):
 
 
 # -------------------------------------------------------------------------------------- what a look says
+
+
+@pytest.mark.parametrize(
+    ("p_values", "adjusted"),
+    [
+        ([], []),
+        ([0.9], [0.9]),  # two settings: Student's test is two-sided already
+        ([0.01, 0.4], [0.03, 0.6]),  # Holm's 0.02 and 0.4, times 3/2
+        ([0.01, 0.9, 0.02], [0.06, 1.0, 0.08]),  # Holm's 0.03, 0.9 and 0.04, times 2; never above 1
+        ([0.3, 0.3, 0.3, 0.3], [1.0, 1.0, 1.0, 1.0]),
+    ],
+)
+def test_p_values_are_corrected_for_the_choice_of_the_best(p_values, adjusted):
+    assert correct_for_choice(p_values) == pytest.approx(adjusted, rel=1e-12)
 
 
 def test_a_large_difference_is_decided_at_the_first_look():
