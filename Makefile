@@ -9,12 +9,13 @@ BIN     := $(VENV)/bin
 EXTRA   :=
 PROJECT  = --editable ".$(EXTRA)"
 PIP     := $(BIN)/pip install --disable-pip-version-check --constraint constraints.txt
-# uv does pip's work in a third of the time, and shows how far it is. It does not read pip's configuration: further places
-# of packages are passed on. Where pip has another main index, or uv cannot be had or does not get through, pip does it.
-PIP_HAS  = $(BIN)/pip config list | sed -n "s/^[^=]*\.$(1)='\(.*\)'$$/\1/p" | head -n 1 | sed 's/\\n/ /g'
-UV       = UV_SYSTEM_CERTS=1 UV_INDEX_STRATEGY=unsafe-best-match \
-           UV_EXTRA_INDEX_URL="$$($(call PIP_HAS,extra-index-url))" \
-           UV_FIND_LINKS="$$($(call PIP_HAS,find-links) | tr -s ' ' ,)" \
+# uv does pip's work in a third of the time, and shows how far it is. It does not read pip's configuration: what further
+# places of packages that names is passed on, unless uv has settings of its own. Where pip has another main index, or uv
+# cannot be had or does not get through, pip does it.
+FROM_PIP = echo $${PIP_$(2)-$$($(BIN)/pip config get install.$(1) 2>&- || $(BIN)/pip config get global.$(1) 2>&-)}
+UV       = UV_SYSTEM_CERTS=$${UV_SYSTEM_CERTS-1} UV_INDEX_STRATEGY=$${UV_INDEX_STRATEGY-unsafe-best-match} \
+           UV_EXTRA_INDEX_URL="$${UV_EXTRA_INDEX_URL-$$($(call FROM_PIP,extra-index-url,EXTRA_INDEX_URL))}" \
+           UV_FIND_LINKS="$${UV_FIND_LINKS-$$($(call FROM_PIP,find-links,FIND_LINKS) | tr ' ' ,)}" \
            $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt
 OWN_INDEX = $(BIN)/pip config list | grep -Eq '\.(index-url|no-index)='
 # Python keeps what it compiled, also where a container asks it not to: each process would compile everything again.

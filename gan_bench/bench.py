@@ -20,7 +20,7 @@ from gan_bench.config.data_root import data_root
 from gan_bench.config.design import LOOKS
 from gan_bench.config.suite import Plan, find_suite, make_plan
 from gan_bench.config.trial import Trial, setting_key
-from gan_bench.core.errors import DataError, UnreadableError, UserError
+from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import plural
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.own_images import register_folder
@@ -30,7 +30,7 @@ from gan_bench.execution.preflight.baselines import real_baselines
 from gan_bench.execution.preflight.checks import Survey, check_space, kept_remark, locks_remark, survey
 from gan_bench.execution.preflight.estimate import TimeEstimate, estimate, unmeasured
 from gan_bench.execution.preflight.placement import Place, ThisProcess, check_known, choose_pool
-from gan_bench.execution.trial.claim import Policy, State, state_of
+from gan_bench.execution.trial.claim import KnowsIdentity, Policy, State, state_of
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, fix_bits
 from gan_bench.execution.trial.events import Listener
@@ -182,23 +182,33 @@ def prepare(
     except DataError as error:
         if not options.dry_run:
             raise
-        return _by_records_alone(prepared, options, str(error))
+        return replace(_standing(prepared, options, None), problem=str(error))
 
 
-def _by_records_alone(prepared: Preparation, options: RunOptions, problem: str) -> Preparation:
-    """Say what is left of a plan where its images are not here, by how its records ended."""
-    ended: dict[str, Status] = {}
-    blocked: dict[str, str] = {}
-    for trial in prepared.plan.trials:
-        earlier = Earlier(RecordDirectory.of(options.folder, trial))
-        try:
-            if prepared.policy.is_terminal(earlier) and earlier.status:
-                ended[trial.id] = earlier.status
-        except UnreadableError as fault:
-            blocked[trial.id] = str(fault)
-    left = [trial for trial in prepared.plan.trials if trial.id not in ended and trial.id not in blocked]
-    remarks = list(_deleted(options, left))
-    return replace(prepared, todo=left, ended=ended, blocked=blocked, remarks=remarks, problem=problem)
+def _standing(prepared: Preparation, options: RunOptions, knows: KnowsIdentity | None) -> Preparation:
+    """Add how each trial stands: ended, to run, at work elsewhere, unreadable; ``knows`` as ``state_of`` takes it."""
+    trials, folder = prepared.plan.trials, options.folder
+    states = {trial.id: state_of(folder, trial, knows, prepared.policy) for trial in trials}
+    blocked = {trial_id: state.blocked for trial_id, state in states.items() if state.blocked}
+    todo = [trial for trial in trials if not states[trial.id].finished and trial.id not in blocked]
+    begun = [(trial, directory) for trial in todo if (directory := RecordDirectory.of(folder, trial)).path.exists()]
+    retrain = {
+        trial.id: _why_retrained(states[trial.id], folder / prepared.plan.suite)
+        for trial in todo
+        if states[trial.id].retrain
+    }
+    deleted = [trial for trial, _ in begun if options.fresh and trial.id not in retrain]
+    return replace(
+        prepared,
+        todo=todo,
+        blocked=blocked,
+        retrain=retrain,
+        ended={trial_id: state.status for trial_id, state in states.items() if state.status},
+        held=frozenset(trial.id for trial, directory in begun if trial_lock(directory).holder()),
+        remarks=[f"--fresh deletes {plural(len(deleted), 'earlier record')}, each when its trial starts"]
+        if deleted
+        else [],
+    )
 
 
 def _refuse_to_fetch(plan: Plan) -> None:
@@ -306,15 +316,14 @@ def _site(context: RunContext, cluster: Cluster, plan: Plan | None = None) -> Si
 
 def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     """Add what is left to do, where, and how long it will take."""
-    plan, place, policy, cluster = prepared.plan, prepared.place, prepared.policy, prepared.cluster
+    plan, place, cluster = prepared.plan, prepared.place, prepared.cluster
     found = place.call(survey, plan.trials)
     place.check_data(plan.trials, found)
-    states = {trial.id: state_of(options.folder, trial, found, policy) for trial in plan.trials}
-    blocked = {trial_id: state.blocked for trial_id, state in states.items() if state.blocked}
-    todo = [trial for trial in plan.trials if not states[trial.id].finished and trial.id not in blocked]
+    prepared = _standing(prepared, options, found)
+    todo = prepared.todo
     if todo:
         require_readable(options.folder, plan.suite, BASELINES)
-    resumable = () if options.fresh else [trial for trial in todo if not states[trial.id].retrain]
+    resumable = () if options.fresh else [trial for trial in todo if trial.id not in prepared.retrain]
     found_epochs = {trial.id: _epochs_kept(options.folder, trial, place, found) for trial in resumable}
     kept = {trial_id: epochs for trial_id, epochs in found_epochs.items() if epochs is not None}
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
@@ -328,21 +337,12 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
         workers = len(pool.devices)
     return replace(
         prepared,
-        todo=todo,
-        blocked=blocked,
-        retrain={
-            trial.id: _why_retrained(states[trial.id], options.folder / plan.suite)
-            for trial in todo
-            if states[trial.id].retrain
-        },
-        ended={trial_id: state.status for trial_id, state in states.items() if state.status},
         kept=kept,
-        held=_held(options.folder, todo),
         pool=pool,
         remarks=[
             *found.remarks,
-            *_deleted(options, [trial for trial in todo if not states[trial.id].retrain]),
-            *kept_remark(todo, (trial for trial in plan.trials if states[trial.id].finished), options.folder),
+            *prepared.remarks,
+            *kept_remark(todo, (trial for trial in plan.trials if trial.id in prepared.ended), options.folder),
             *locks_remark(options.folder),
             *_other_lengths(options.folder, plan, todo),
         ],
@@ -350,19 +350,6 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
         if not options.no_estimate
         else unmeasured(todo, group, kept),
     )
-
-
-def _held(results: Path, trials: list[Trial]) -> frozenset[str]:
-    """Return which trials another process is at, of those that have begun."""
-    begun = ((trial.id, RecordDirectory.of(results, trial)) for trial in trials)
-    return frozenset(trial_id for trial_id, each in begun if each.path.exists() and trial_lock(each).holder())
-
-
-def _deleted(options: RunOptions, trials: list[Trial]) -> Iterator[str]:
-    """Say what ``--fresh`` deletes of trials."""
-    there = [trial for trial in trials if RecordDirectory.of(options.folder, trial).path.exists()]
-    if options.fresh and there:
-        yield f"--fresh deletes {plural(len(there), 'earlier record')}, each when its trial starts"
 
 
 def _why_retrained(state: State, suite_folder: Path) -> str:

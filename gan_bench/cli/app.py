@@ -516,6 +516,18 @@ def doctor(
     raise typer.Exit(0 if examine_machine(suite, data_root(data), results, console()) else 1)
 
 
+def _command_of(words: list[str]) -> str:
+    """Return the command that a command line begins with."""
+    group: Any = typer.main.get_command(app)
+    named = ["gan-bench"]
+    for word in words:
+        group = getattr(group, "commands", {}).get(word)
+        if group is None:
+            break
+        named.append(word)
+    return " ".join(named)
+
+
 def _say_usage(error: Exception, words: list[str]) -> None:
     """Say in a sentence what is wrong with a command line."""
     usage: Any = error  # the attributes are click's, whose class typer's own replaced
@@ -527,10 +539,7 @@ def _say_usage(error: Exception, words: list[str]) -> None:
         r"^Invalid value for (\S+): (.)", lambda found: f"invalid value for {found[1]}: {found[2].lower()}", text
     )
     text = text[:1].lower() + text[1:]
-    asked = words[0] if words and not words[0].startswith("-") else ""
-    command = usage.ctx.command_path if usage.ctx else f"gan-bench {asked}".rstrip()
-    said = f"error: {text}; `{command} --help` lists what it takes"
-    console(stderr=True).say(said, style="red")
+    console(stderr=True).say(f"error: {text}; `{_command_of(words)} --help` lists what it takes", style="red")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -229,7 +229,7 @@ def _retrainings(prepared: Preparation, options: RunOptions) -> Iterator[str]:
     names = short_names(prepared.plan.trials)
     alike: dict[str, list[Trial]] = {}
     for trial in prepared.todo:
-        if why := prepared.retrain.get(trial.id):
+        if (why := prepared.retrain.get(trial.id)) and trial.id not in prepared.held:
             alike.setdefault(why.replace(str(RecordDirectory.of(options.folder, trial).path), ""), []).append(trial)
     for first, *others in list(alike.values())[:MOST_REASONS]:
         more = f"; {len(others)} more for the same reason" if others else ""

@@ -19,12 +19,16 @@ import pytest
 from PIL import Image
 from support.commands import HANG, gan_bench, measuring, python_code, python_module, wait_for
 from support.records import edit
+from support.studies import write
 from support.suites import train_small
 
 from gan_bench.cli.app import main
+from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.data.datasets import DATASETS
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
+from gan_bench.records.record import Status
 
 SUITE = """\
 suite: tiny
@@ -292,6 +296,27 @@ def test_a_plan_without_data_downloads_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_plan_without_data_says_how_trials_stand(tmp_path):
+    """By their records alone, since nothing says whether their images are the same."""
+    results = tmp_path / "r"
+    failed, damaged, busy, *_ = make_plan(find_suite("mnist"), PlanOptions(profile="quick")).trials
+    for trial in (failed, damaged, busy):
+        write(results, trial, 50.0, status=Status.FAILED)
+    RecordDirectory.of(results, damaged).record.write_text("{")
+    RecordDirectory.of(results, busy).record.unlink()
+    plan = ("run", "mnist", "--dry-run", "--data", tmp_path / "none", "--results", results)
+    (tmp_path / "none").mkdir()
+    with trial_lock(RecordDirectory.of(results, busy)) as lock:
+        assert lock.acquire() is None
+        said = gan_bench(*plan).stdout
+    assert "1 finished (1 failed), 12 to run (1 under way elsewhere)" in said
+    marks = Counter(re.findall(r"^  (to run|finished|failed|under way) +mnist", said, re.M))
+    assert marks == {"failed": 1, "under way": 1, "to run": 11}
+    (why,) = re.findall(r"^retraining .*$", said, re.M)
+    assert "record.json is damaged" in why
+    assert "--fresh deletes 2 earlier records" in gan_bench(*plan, "--fresh").stdout, "the damaged one is kept"
+
+
 def test_results_that_are_a_file_are_refused_by_a_plan_too(tmp_path, suite):
     done = gan_bench("run", suite, "--dry-run", "--results", suite)
     assert done.returncode == 2
@@ -452,6 +477,7 @@ def test_a_plan_says_how_each_trial_stands(tmp_path):
         (["run", "digits", "--seeds"], "option '--seeds' requires an argument; `gan-bench run --help` lists"),
         (["report", "a", "Foo: Bar"], "(Foo: Bar); `gan-bench report --help` lists what it takes"),
         (["data", "fech"], "no such command 'fech'"),
+        (["data", "fetch", "--to"], "; `gan-bench data fetch --help` lists what it takes"),
         (["new"], "; `gan-bench new --help` lists what it takes"),
         (["--no-such"], "no such option: --no-such"),
     ],
@@ -496,51 +522,88 @@ def test_an_old_python_is_named_before_an_environment_is_made(tmp_path):
     assert not (tmp_path / ".venv").exists()
 
 
-@pytest.mark.parametrize(
-    ("index", "pip_has_uv", "uv_gets_through", "installed_by"),
-    [
-        (r"global.extra-index-url='https://a\nhttps://b'", True, True, ["uv"]),
-        ("global.index-url='https://a'", True, True, ["pip"]),
-        ("", False, True, ["pip"]),
-        ("", True, False, ["uv", "pip"]),
-    ],
-)
-def test_pip_makes_the_environment_where_uv_cannot(tmp_path, index, pip_has_uv, uv_gets_through, installed_by):
-    python = tmp_path / "a python"  # stands for python3: its environments hold a pip and a uv that say what they did
-    python.write_text(f"""#!/bin/sh
+@pytest.fixture
+def workplace(tmp_path):
+    """A folder with the Makefile, and a stand-in Python, whose environments have a pip and a uv that tell."""
+    python = tmp_path / "a python"
+    python.write_text("""#!/bin/sh
 [ "$2" = venv ] || exit 0
 mkdir -p $3/bin
 cat > $3/bin/pip <<'END'
 #!/bin/sh
 case "$*" in
-  "config list") printf '%s\\n' "{index}";;
-  *" uv") exit {int(not pip_has_uv)};;
+  "config list") cat settings;;
+  "config get "*) cat "$3" 2>/dev/null;;
+  *" uv") exit $NO_UV;;
   *) echo "pip $*" >> installed;;
 esac
 END
 cat > $3/bin/uv <<'END'
 #!/bin/sh
-echo "$UV_EXTRA_INDEX_URL" > further
-echo "uv $*" >> installed; exit {int(not uv_gets_through)}
+echo "$UV_EXTRA_INDEX_URL|$UV_FIND_LINKS|$UV_INDEX_STRATEGY" > places
+echo "uv $*" >> installed; exit $NO_WAY
 END
-printf '#!/bin/sh\\necho "runs $*, bytecode ${{PYTHONDONTWRITEBYTECODE-kept}}"\\n' > $3/bin/gan-bench
+printf '#!/bin/sh\\necho "runs $*, bytecode ${PYTHONDONTWRITEBYTECODE-kept}"\\n' > $3/bin/gan-bench
 chmod +x $3/bin/*
 """)
     python.chmod(0o755)
     root = Path(__file__).parents[2]
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(root / name, tmp_path)
-    make = ["make", "--silent", "bench", f"PYTHON='{python}'"]
+    (tmp_path / "settings").write_text("")
     outer = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "ARGS", "SUITE", "RESULTS", "EXTRA"}  # of `make test ARGS=...`
-    environment = {name: value for name, value in os.environ.items() if name not in outer}
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    for _ in range(2):  # the second finds it made
-        done = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment)
+    environment = {
+        name: value for name, value in os.environ.items() if name not in outer and not name.startswith(("PIP_", "UV_"))
+    }
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "NO_UV": "0", "NO_WAY": "0"}
+
+    def bench(**more):
+        make = ["make", "--silent", "bench", f"PYTHON='{python}'"]
+        done = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment | more)
         assert done.stdout.endswith("runs run quickstart --results results, bytecode kept\n")
-    installs = [line.split() for line in (tmp_path / "installed").read_text().splitlines()]
+
+    return tmp_path, bench
+
+
+@pytest.mark.parametrize(
+    ("settings", "trouble", "installed_by"),
+    [
+        ("global.extra-index-url='https://a'", {}, ["uv"]),
+        ("global.index-url='https://a'", {}, ["pip"]),
+        (":env:.no-index='1'", {}, ["pip"]),
+        ("", {"NO_UV": "1"}, ["pip"]),
+        ("", {"NO_WAY": "1"}, ["uv", "pip"]),
+    ],
+)
+def test_pip_makes_the_environment_where_uv_cannot(workplace, settings, trouble, installed_by):
+    folder, bench = workplace
+    (folder / "settings").write_text(f"{settings}\n")
+    for _ in range(2):  # the second finds it made
+        bench(**trouble)
+    installs = [line.split() for line in (folder / "installed").read_text().splitlines()]
     assert [words[0] for words in installs] == installed_by
-    if "extra" in index:
-        assert (tmp_path / "further").read_text() == "https://a https://b\n"
     for words in installs:
         assert words[-2:] == ["--editable", "."]
         assert "--constraint" in words
+
+
+@pytest.mark.parametrize(
+    ("files", "environment", "places"),
+    [
+        ({}, {}, "||unsafe-best-match"),
+        ({"global.extra-index-url": "\nhttps://a\nhttps://b"}, {}, "https://a https://b||unsafe-best-match"),
+        ({"global.find-links": "/a /b", "install.find-links": "/c /d"}, {}, "|/c,/d|unsafe-best-match"),
+        ({"global.find-links": "/a"}, {"PIP_FIND_LINKS": "/e /f"}, "|/e,/f|unsafe-best-match"),
+        (
+            {"global.extra-index-url": "https://a"},
+            {"UV_EXTRA_INDEX_URL": "https://u", "UV_FIND_LINKS": "/u", "UV_INDEX_STRATEGY": "first-index"},
+            "https://u|/u|first-index",
+        ),
+    ],
+)
+def test_uv_looks_where_pip_would_unless_it_has_settings_of_its_own(workplace, files, environment, places):
+    folder, bench = workplace
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    bench(**environment)
+    assert (folder / "places").read_text() == f"{places}\n"

@@ -33,7 +33,7 @@ from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial, read_trial
-from gan_bench.records.record import Status
+from gan_bench.records.record import Failure, Status, TrialRecord
 from gan_bench.records.shared import read_baselines, write_baselines, write_plan
 from gan_bench.records.verify import verify
 from gan_bench.report.build import build_report
@@ -195,25 +195,29 @@ def test_a_finished_training_without_its_end_is_kept(finished):
     for path in directory.path.glob("generator*"):
         path.unlink()
     with pytest.warns(
-        RuntimeWarning, match=r"it has neither an end nor a checkpoint; training from the start, what was"
+        RuntimeWarning, match=r"history tells of \d+ epochs?, and it has no checkpoint; training from the start"
     ):
         run_inline(results, [trial], context(), NullListener())
     (kept,) = results.glob("*/.damaged/*")
     assert {path.name: path.read_bytes() for path in kept.rglob("*") if path.name in before} == before
 
 
+@pytest.mark.parametrize("end", [None, "failed"])
 @pytest.mark.parametrize(("lines", "kept"), [(0, False), (1, False), (2, True), ("{", True)])
-def test_what_a_killed_run_began_goes_and_what_is_more_is_kept(tmp_path, lines, kept):
+def test_what_a_killed_run_began_goes_and_what_is_more_is_kept(tmp_path, lines, kept, end):
     """A run writes a checkpoint after its first epoch: two epochs without one are no beginning."""
     trial = digits_trial(epochs=3)
     directory, _ = run(tmp_path, trial)
     for path in (directory.record, *directory.path.glob("generator*"), *directory.path.glob("checkpoint*")):
         path.unlink()
+    if end:
+        writer.fail(directory, trial, TrialRecord(status=Status.FAILED, reason="lost", failure=Failure.CRASH, steps=1))
     epochs = [line for line in directory.history.read_text().splitlines(keepends=True) if '"kind":"epoch"' in line]
     directory.history.write_text("{\n" + epochs[0] if lines == "{" else "".join(epochs[:lines]))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        records = run_inline(tmp_path / "results", [trial], context(), NullListener()).records
+        policy = Policy(retry_failed=True)
+        records = run_inline(tmp_path / "results", [trial], context(), NullListener(), policy).records
     assert records[trial.id].status is Status.DONE
     assert bool(list(tmp_path.glob("results/*/.damaged/*"))) is kept
     assert any("training from the start" in str(each.message) for each in said) is kept

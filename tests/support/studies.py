@@ -103,7 +103,7 @@ def write(
     ]
     writer.append(directory.evaluations, lines)
     for epoch in range(epochs + 1):
-        writer.save_sample(directory, epoch, np.full((242, 242, 3), 30 * epoch, np.uint8))
+        writer.save_sample(directory, epoch, np.full((242, 242, 3), 30 * epoch % 256, np.uint8))
     writer.finish(
         directory,
         TrialRecord(status=status, reason=None if status is Status.DONE else "loss_d is not finite at step 3",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.core.text import plural
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier, Identity
 from gan_bench.records.layout import RecordDirectory
@@ -81,17 +82,17 @@ def why_kept(earlier: Earlier, epochs: int) -> str | None:
     ended = earlier.record
     if earlier.directory.weights.exists():
         return f"{earlier.directory.record.name} is gone"
+    stopped = ended is not None and (ended.status is Status.INTERRUPTED or ended.failure is Failure.TIMEOUT)
+    if ended is not None and stopped and ended.steps:
+        return "its checkpoint is gone"
     try:
         trained = earlier.epochs_trained()
     except UnreadableError:
         raise
-    except RecordError as error:
-        return f"it has no checkpoint, and {error}"
-    if ended is None and (trained > 1 or trained == epochs):  # after the first epoch a run writes a checkpoint
-        return "it has neither an end nor a checkpoint"
-    stopped = ended is not None and (ended.status is Status.INTERRUPTED or ended.failure is Failure.TIMEOUT)
-    if ended is not None and stopped and ended.steps:
-        return "its checkpoint is gone"
+    except RecordError:
+        return "its history is damaged, and it has no checkpoint"
+    if trained > 1 or trained == epochs:  # after the first epoch a run writes a checkpoint
+        return f"its history tells of {plural(trained, 'epoch')}, and it has no checkpoint"
     if foreign := writer.foreign_files(earlier.directory):
         return f"it has no checkpoint, and {foreign[0]} is no file of a record"
     return None

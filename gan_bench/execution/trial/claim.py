@@ -79,12 +79,19 @@ class KnowsIdentity(Protocol):
         """Return digests of images, networks and parts; see ``RunContext.identity``."""
 
 
-def state_of(results: Path, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
-    """Find out what an earlier run left: is it finished, with the files, images and networks that are there now?"""
+def state_of(results: Path, trial: Trial, knows: KnowsIdentity | None, policy: Policy) -> State:
+    """Find out what an earlier run left: is it finished, with the files, images and networks that are there now?
+
+    Args:
+        results: The results folder.
+        trial: The trial.
+        knows: What its images, networks and parts are now; None where that is not known, and nobody asks.
+        policy: What counts as finished.
+    """
     return _state_of(Earlier(RecordDirectory.of(results, trial)), trial, knows, policy)
 
 
-def _state_of(earlier: Earlier, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
+def _state_of(earlier: Earlier, trial: Trial, knows: KnowsIdentity | None, policy: Policy) -> State:
     try:
         state = _judge(earlier, trial, knows, policy)
         if not state.finished:
@@ -94,14 +101,14 @@ def _state_of(earlier: Earlier, trial: Trial, knows: KnowsIdentity, policy: Poli
     return state
 
 
-def _judge(earlier: Earlier, trial: Trial, knows: KnowsIdentity, policy: Policy) -> State:
+def _judge(earlier: Earlier, trial: Trial, knows: KnowsIdentity | None, policy: Policy) -> State:
     if not policy.is_terminal(earlier):
         if fault := earlier.content_fault():
             return State(retrain=fault, keep=DAMAGED)
         if earlier.directory.record.exists() and earlier.status is None:
             return State(retrain=earlier.damage(), keep=DAMAGED)
         return State()
-    if changed := earlier.changed(knows.identity(trial.config)):
+    if knows and (changed := earlier.changed(knows.identity(trial.config))):
         return State(retrain=changed, keep=SUPERSEDED)
     if damage := earlier.damage():
         return State(retrain=damage, keep=DAMAGED)
