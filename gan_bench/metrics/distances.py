@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -36,6 +37,18 @@ class Moments:
     count: int
     mean: Tensor
     covariance: Tensor
+
+    @cached_property
+    def root(self) -> Tensor:
+        """(D, D) float64, the symmetric square root of the covariance, computed once: a reference meets many others."""
+        values, vectors = torch.linalg.eigh(self.covariance)
+        root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+        return root
+
+    def to(self, device: torch.device) -> Moments:
+        """Return the same moments on a device; themselves, with the root they know, if they are there."""
+        mean, covariance = self.mean.to(device), self.covariance.to(device)
+        return self if covariance is self.covariance else Moments(self.count, mean, covariance)
 
 
 def add_to_sums(total: Tensor, outer: Tensor, features: Tensor) -> None:
@@ -91,11 +104,11 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     """Squared Fréchet distance of two Gaussians (Dowson & Landau 1982; FID: Heusel et al. 2017).
 
     |m1 - m2|² + tr S1 + tr S2 - 2 tr (S1 S2)^½, the last trace from the eigenvalues of the symmetric
-    S1^½ S2 S1^½, which exist for rank-deficient covariances too.
+    S2^½ S1 S2^½, which exist for rank-deficient covariances too.
 
     Args:
         a: Moments of one set.
-        b: Moments of the other, of the same length.
+        b: Moments of the other, of the same length; where several distances are asked for, the set they have in common.
 
     Returns:
         The distance, at least 0.
@@ -106,9 +119,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     for moments in (a, b):
         require_finite(moments.mean, "feature means")
         require_finite(moments.covariance, "feature covariances")
-    values, vectors = torch.linalg.eigh(a.covariance)
-    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp_min(0).sqrt().sum()
+    cross = torch.linalg.eigvalsh(b.root @ a.covariance @ b.root).clamp_min(0).sqrt().sum()
     difference = a.mean - b.mean
     distance = difference @ difference + a.covariance.trace() + b.covariance.trace() - 2 * cross
     return max(float(distance), 0.0)

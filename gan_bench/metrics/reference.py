@@ -69,10 +69,9 @@ class Reference:
         def move(value: Tensor | None) -> Tensor | None:
             return None if value is None else value.to(device)
 
-        moments = Moments(self.moments.count, self.moments.mean.to(device), self.moments.covariance.to(device))
         return replace(
             self,
-            moments=moments,
+            moments=self.moments.to(device),
             features=move(self.features),
             nearest=move(self.nearest),
             classes=move(self.classes),

@@ -101,6 +101,16 @@ def test_batches_and_order_do_not_matter():
         assert frechet_distance(other, real) == pytest.approx(whole, rel=1e-9)
 
 
+def test_a_reference_is_decomposed_once(monkeypatch):
+    calls, whole = [], torch.linalg.eigh
+    monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: calls.append(1) or whole(matrix))
+    real = moments(features(400, 16, 4))
+    found = [frechet_distance(moments(features(100, 16, seed)), real.to(torch.device("cpu"))) for seed in (1, 2, 1)]
+    assert len(calls) == 1
+    assert found[0] == found[2] != found[1]
+    assert real.to(torch.device("meta")).covariance.is_meta
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_features_that_are_not_finite_raise_and_do_not_crash(bad):
     with pytest.raises(NotFiniteError, match="features are not finite"):
