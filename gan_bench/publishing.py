@@ -70,8 +70,8 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
 
     Raises:
         UserError: No trial has finished, a record is invalid, a name matches no finished trial, or a suite's folder is
-            there and was not published, or what was published there has changed since.
-        OSError: ``out`` cannot be written.
+            there and was not published, or what was published there has changed since, two suites have one name, or
+            ``out`` cannot be written.
     """
     declare_foreign_measures(existing(results))
     suites = {suite: list(_ended(suite)) for suite in suite_folders(results)}
@@ -82,9 +82,17 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
         if not any(matches(name, wanted) for name in done):
             raise UserError(f"no finished trial in {results} is called {wanted!r}; the report's trial table has names")
     plans = [_plan(suite, ended, _target(suite, out), generators) for suite, ended in suites.items() if ended]
+    by_target: dict[Path, _Plan] = {}
     for plan in plans:
         _check_replaceable(plan)
-    return [_carry_out(plan) for plan in plans]
+        other = by_target.setdefault(plan.target, plan).suite
+        if other.resolve() != plan.suite.resolve():
+            raise UserError(f"{other} and {plan.suite} would both become {plan.target}; publish them one by one")
+    try:
+        return [_carry_out(plan) for plan in by_target.values()]
+    except OSError as error:
+        why = f"{error.strerror or error}; the same command completes what is there"
+        raise UserError(f"the publication cannot be written to {out} ({why})") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,12 +219,20 @@ def _published(target: Path) -> Mapping[str, str]:
 
 
 def _carry_out(plan: _Plan) -> Publication:
-    """Bring a folder up to a plan, file by file, the list of what it holds last: a killed one is completed later."""
+    """Bring a folder up to a plan, file by file; a killed one is completed later.
+
+    The list of what the folder holds is what tells it from a user's own. In a new folder it comes first, and in an
+    earlier publication last: until then the earlier list tells what may be replaced.
+    """
     earlier = _published(plan.target) if plan.target.exists() else {}
-    published, size = dict[str, str](), 0
+    published = {name: _digest(_content(source)) for name, source in plan.files.items()}
+    text, size = object_text({"schema": schema.VERSION, "files": plan.left_out, "published": published}), 0
+    plan.target.mkdir(parents=True, exist_ok=True)
+    if not (plan.target / LEFT_OUT).exists():
+        write_atomically(plan.target / LEFT_OUT, text)
     for name, source in plan.files.items():
         content, place = _content(source), plan.target / name
-        published[name], size = _digest(content), size + len(content)
+        size += len(content)
         place.parent.mkdir(parents=True, exist_ok=True)
         if not place.exists() or read_file(place) != content:
             write_atomically(place, content)
@@ -227,7 +243,6 @@ def _carry_out(plan: _Plan) -> Publication:
             if each != plan.target and each.is_relative_to(plan.target):
                 with contextlib.suppress(OSError):  # a user put something into it
                     each.rmdir()
-    text = object_text({"schema": schema.VERSION, "files": plan.left_out, "published": published})
     write_atomically(plan.target / LEFT_OUT, text)
     begun = len(trial_folders(plan.suite))
     return Publication(plan.target, plan.trials, begun - plan.trials, plan.generators, size + len(text.encode()))

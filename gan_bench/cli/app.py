@@ -207,7 +207,7 @@ def card(
 ) -> None:
     """Write a setting's card for a model hub or a paper: scores with protocol, samples, generator, loading code."""
     from gan_bench.records.layout import WEIGHTS
-    from gan_bench.report.card.card import CARD, CODE, missing_code, push_card, write_card
+    from gan_bench.report.card.card import CARD, CODE, EARLIER, missing_code, push_card, write_card
 
     folder = write_card(results, setting, out, license_name)
     has_generator = (folder / WEIGHTS).is_file()
@@ -217,6 +217,8 @@ def card(
     console().say(f"{folder / CARD}: the card; {beside}")
     if file := missing_code(folder):
         said = f"{file}, the code of its network, is gone or changed since: put what it was into {folder / CODE}"
+        if (folder / EARLIER).is_dir():
+            said += f"; {folder / EARLIER} keeps what lay there and is not that"
         console().say(said, style="yellow")
     if push is not None:
         console().say(f"uploaded to {push_card(folder, push)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 
 import gan_bench as gb
 from gan_bench.cli.app import app
+from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.report.card.card import write_card
@@ -250,6 +252,37 @@ def test_an_earlier_card_may_have_the_only_copy_of_the_code(own, tmp_path):
     finally:
         file.write_text(OWN)
     assert (tmp_path / "card" / "architecture.py").read_text() == OWN
+
+
+def test_a_card_that_cannot_be_written_leaves_the_earlier_one(own, tmp_path, monkeypatch):
+    card = write_card(own[2], "best", tmp_path / "card")
+    before = {file.name: file.read_bytes() for file in card.iterdir()}
+    written = []
+
+    def full(path, *rest):
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_atomically(path, *rest)
+
+    monkeypatch.setattr("gan_bench.report.card.card.write_atomically", full)
+    with pytest.raises(UserError, match="No space left"):
+        write_card(own[2], "best", tmp_path / "card")
+    assert {file.name: file.read_bytes() for file in card.iterdir()} == before
+
+
+def test_code_that_a_user_put_into_a_card_is_kept(own, tmp_path):
+    _, file, results = own
+    card = write_card(results, "best", tmp_path / "card")
+    (card / "architecture.py").write_text("# what I think it was\n")
+    file.write_text(OWN + "# another\n")
+    try:
+        done = gan_bench("card", "best", "--results", results, "--out", card)
+    finally:
+        file.write_text(OWN)
+    assert (card / "earlier" / "architecture.py").read_text() == "# what I think it was\n"
+    assert "earlier keeps what lay there and is not that" in " ".join(done.stdout.split())
+    assert not (card / "architecture.py").exists()
 
 
 class Hub(BaseHTTPRequestHandler):

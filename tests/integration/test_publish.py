@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -337,6 +339,38 @@ def test_a_killed_publication_is_completed_by_the_next(results, tmp_path, monkey
     publish(results, tmp_path / "out", ["seed=1"])
     publish(results, tmp_path / "fresh", ["seed=1"])
     assert tree(made.folder) == tree(tmp_path / "fresh" / "small")
+
+
+@pytest.mark.parametrize("after", [2, 5, 9])
+def test_a_first_publication_that_did_not_get_through_is_completed(results, tmp_path, monkeypatch, after):
+    import gan_bench.publishing as module
+
+    whole, written = module.write_atomically, []
+
+    def full(path, content):
+        written.append(path)
+        if len(written) == after:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        whole(path, content)
+
+    monkeypatch.setattr(module, "write_atomically", full)
+    with pytest.raises(UserError, match=r"cannot be written to .*out \(No space left .* completes what is there"):
+        publish(results, tmp_path / "out")
+    monkeypatch.undo()
+    assert faults(tmp_path / "out") or not (tmp_path / "out" / "small" / "plan.json").exists()
+    publish(results, tmp_path / "out")
+    assert faults(tmp_path / "out") == []
+    publish(results, tmp_path / "at once")
+    assert tree(tmp_path / "out") == tree(tmp_path / "at once")
+
+
+def test_suites_of_one_name_do_not_replace_each_other(results, tmp_path):
+    shutil.copytree(results, tmp_path / "a")
+    shutil.copytree(results, tmp_path / "b")
+    (tmp_path / "a" / "more").symlink_to(tmp_path / "b" / "small")
+    with pytest.raises(UserError, match="would both become"):
+        publish(tmp_path / "a", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("absolute", [False, True])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import io
+import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gan_bench.core.atomic import write_atomically
+from gan_bench.core.atomic import CLEARED, move_aside, remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError, brief
 from gan_bench.core.text import plural, printable
 from gan_bench.records import schema
@@ -19,10 +21,15 @@ from gan_bench.report.card.text import MARK, SAMPLES, card_markdown, card_of
 from gan_bench.report.findings.find_setting import find_setting, require_sound
 from gan_bench.report.study.studies import read_studies
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 CARD = "README.md"
 """Hubs show a folder's README."""
 CODE = "architecture.py"
 """What a card calls the file of a user's own network."""
+EARLIER = "earlier"
+"""Folder in a card for code that lay in its place and is not what its network was trained with."""
 _GENERATOR = (WEIGHTS, AVERAGE_WEIGHTS, TRIAL, ENVIRONMENT, RECORD)
 """What a generator is loaded from."""
 
@@ -57,15 +64,13 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
     code = _code_of(stored, folder / CODE) if names else None
     if code is not None:
         files[CODE] = code
+    if grids:
+        files[SAMPLES] = _png(read_sample_grid(grids[-1]))
+    files[CARD] = card_markdown(card_of(chosen, stored), license_name, CODE if code is not None else None).encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _make_room(folder, record)
-        if grids:
-            read_sample_grid(grids[-1]).save(folder / SAMPLES)
-        for name, content in files.items():
-            write_atomically(folder / name, content)
-        card = card_markdown(card_of(chosen, stored), license_name, CODE if code is not None else None)
-        write_atomically(folder / CARD, card)
+        _require_card(folder, record)
+        _replace(folder, files, reversed(_names(record)))
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out") from None
     return folder
@@ -169,17 +174,45 @@ def _sealed(content: dict[str, object]) -> bytes:
     return object_text({key: value for key, value in content.items() if key != SEAL}).encode()
 
 
-def _make_room(folder: Path, record: RecordDirectory) -> None:
-    """Remove an earlier card, none of whose files may pass for this one's.
+def _png(grid: Image) -> bytes:
+    buffer = io.BytesIO()
+    grid.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _names(record: RecordDirectory) -> tuple[str, ...]:
+    """Return every name that a card's file may have."""
+    return (CARD, SAMPLES, CODE, *(file.name for file in _generator_files(record)))
+
+
+def _require_card(folder: Path, record: RecordDirectory) -> None:
+    """Refuse to write over what is no card.
 
     Raises:
         UserError: There are files of such names and no card: a record, or a user's README.
     """
     card = folder / CARD
-    names = (CARD, SAMPLES, CODE, *(file.name for file in _generator_files(record)))
-    there = [name for name in names if (folder / name).exists()]
+    there = [name for name in _names(record) if (folder / name).exists()]
     is_card = card.exists() and MARK in card.read_text(encoding="utf-8", errors="replace")
     if there and not is_card:
         raise UserError(f"{folder} holds {there[0]} and no card, and stays as it is; choose another folder with --out")
-    for name in there:
-        (folder / name).unlink()
+
+
+def _replace(folder: Path, files: Mapping[str, bytes], names: Iterable[str]) -> None:
+    """Let a folder hold the files of a card and of no earlier one; that stands until all of these are on disk.
+
+    Code that lies there and is not this card's is kept: it may be another network's only copy, or what a user put
+    there.
+    """
+    remove_leftovers(folder)
+    with tempfile.TemporaryDirectory(prefix=".card", suffix=CLEARED, dir=folder) as aside:
+        for name, content in files.items():
+            write_atomically(Path(aside) / name, content)
+        code = folder / CODE
+        if code.is_file() and code.read_bytes() != files.get(CODE):
+            move_aside(code, folder / EARLIER)
+        for name in names:
+            if name in files:
+                (Path(aside) / name).replace(folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
