@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gan_bench.core.atomic import remove_leftovers, write_atomically
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.text import slug
 from gan_bench.records.folders import existing, suite_folders
+from gan_bench.records.json_files import read_file
 from gan_bench.records.shared import Designs, declare_foreign_measures, read_baselines, read_commands, read_designs
 from gan_bench.records.summary import SettingSummary, is_outdated, state_of, write_summary
 from gan_bench.report.findings.answer import Answer, answers, answers_markdown
@@ -25,6 +27,9 @@ from gan_bench.report.study.render import table_markdown, to_csv
 from gan_bench.report.study.studies import Baselines, studies
 from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import Table
+
+WRITTEN = "files.txt"
+"""Lists the tables and plots of a report: the next one may remove them."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +144,14 @@ def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str
     found_answers = [(study.suite, answer) for study, _, own in tables.studies for answer in own]
     if columns:
         check_columns(tables.all, columns)
+    files = _ReportFiles(folder)
+    files.refuse_a_users_own()
     try:
-        _write_tables(tables, folder, columns)
-        write_atomically(folder / "answer.md", answers_markdown([answer for _, answer in found_answers]))
-        _write_answers(tables, folder, states)
-        page = _write_page(folder, tables, collected, results) if html else None
+        _write_tables(tables, files, columns)
+        files.write("answer.md", answers_markdown([answer for _, answer in found_answers]))
+        _write_answers(tables, files, states)
+        page = _write_page(files, tables, collected, results) if html else None
+        files.finish(with_plots=html)
     except OSError as error:
         raise UserError(
             f"the report cannot be written to {folder} ({error.strerror}); remove what stands there, or choose another "
@@ -173,8 +181,7 @@ def refresh_summaries(results: Path) -> list[str]:
         collected = with_histories(collected, found)
         made = ReportTables.of_studies([study for study in found if study.suite in outdated], collected.frames)
     try:
-        (results / "report").mkdir(exist_ok=True)
-        _write_answers(made, results / "report", states)
+        _write_answers(made, _ReportFiles(results / "report"), states)
     except OSError as error:
         why = f"the report in {results / 'report'} cannot be written ({error.strerror})"
         return [f"{why}; MLflow shows settings as the last report has them"]
@@ -201,55 +208,91 @@ def _states(results: Path) -> dict[str, str]:
     return found
 
 
-def _write_answers(made: ReportTables, folder: Path, states: Mapping[str, str]) -> None:
+class _ReportFiles:
+    """The folder of a report, in which what an earlier one wrote may go and everything else stays.
+
+    Args:
+        folder: Where the report goes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._written: list[str] = []
+        self._earlier = self._listed()
+
+    def refuse_a_users_own(self) -> None:
+        """Refuse to write over what no report wrote.
+
+        Raises:
+            UserError: There is a file of a report's and no report: a user's own ``answer.md``.
+        """
+        there = [name for name in ("answer.md", "report.html") if (self.folder / name).exists()]
+        is_report = bool(self._earlier) or (self.folder / "answers").is_dir()  # of which earlier versions kept no list
+        if there and not is_report:
+            what = f"{self.folder} holds {there[0]} and no report"
+            raise UserError(f"{what}, and stays as it is; choose another folder with --out")
+
+    def _listed(self) -> list[str]:
+        """Return the tables and plots that the earlier report wrote; nothing where no list of them can be read."""
+        try:
+            listed = read_file(self.folder / WRITTEN).decode(errors="replace").splitlines()
+        except (OSError, RecordError):
+            return []
+        return [name for name in listed if re.fullmatch(r"(tables|plots)/[\w+.-]+", name)]
+
+    def write(self, name: str, content: bytes | str) -> Path:
+        """Write a file of the report."""
+        path = self.folder / name
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True)
+        write_atomically(path, content)
+        self._written.append(name)
+        return path
+
+    def finish(self, *, with_plots: bool) -> None:
+        """Remove what the earlier report wrote and this one did not: settings and factors may be called otherwise now.
+
+        Args:
+            with_plots: Whether this report has plots; those of an earlier one stay otherwise.
+        """
+        gone = [name for name in self._earlier if name not in set(self._written)]
+        kept = [] if with_plots else [name for name in gone if name.startswith("plots/")]
+        for name in gone:
+            if name not in kept:
+                (self.folder / name).unlink(missing_ok=True)
+        for place in (self.folder, *(self.folder / each for each in ("tables", "plots", "answers"))):
+            remove_leftovers(place)
+        listed = sorted(name for name in (*self._written, *kept) if name.startswith(("tables/", "plots/")))
+        write_atomically(self.folder / WRITTEN, "".join(f"{name}\n" for name in listed))
+
+
+def _write_answers(made: ReportTables, files: _ReportFiles, states: Mapping[str, str]) -> None:
     """Write what the studies of each suite say: sentences for people, numbers for the tracking mirror."""
     for suite in dict.fromkeys(study.suite for study, _, _ in made.studies):
-        path = folder / "answers" / f"{slug(suite)}.md"
-        path.parent.mkdir(exist_ok=True)
-        write_atomically(
-            path, answers_markdown([a for study, _, own in made.studies if study.suite == suite for a in own])
-        )
+        said = [answer for study, _, own in made.studies if study.suite == suite for answer in own]
+        path = files.write(f"answers/{slug(suite)}.md", answers_markdown(said))
         write_summary(path.with_suffix(".json"), suite, _settings(made, suite), states.get(suite, ""))
 
 
-def _remove_earlier(folder: Path, made: ReportTables, *kinds: str) -> None:
-    """Remove what an earlier report wrote of the same studies: settings and factors may be called otherwise now."""
-    names = tuple(f"{slug(study.suite, study.profile)}-" for study, _, _ in made.studies)
-    for path in folder.glob("*"):
-        if path.suffix in kinds and path.name.startswith(names):
-            path.unlink()
-
-
-def _write_tables(made: ReportTables, out: Path, columns: Sequence[str] | None) -> None:
-    folder = out / "tables"
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
-    _remove_earlier(folder, made, ".csv", ".md", ".tex")
+def _write_tables(made: ReportTables, files: _ReportFiles, columns: Sequence[str] | None) -> None:
     for table in made.all:
-        write_atomically(folder / f"{table.name}.csv", to_csv(table))
-        write_atomically(folder / f"{table.name}.md", table_markdown(table))
-        write_atomically(folder / f"{table.name}.tex", to_latex(table, columns if table.ranking else None))
+        files.write(f"tables/{table.name}.csv", to_csv(table))
+        files.write(f"tables/{table.name}.md", table_markdown(table))
+        files.write(f"tables/{table.name}.tex", to_latex(table, columns if table.ranking else None))
 
 
-def _write_page(folder: Path, made: ReportTables, collected: Collected, results: Path) -> Path:
+def _write_page(files: _ReportFiles, made: ReportTables, collected: Collected, results: Path) -> Path:
     from gan_bench.report.page.curves import best_first
     from gan_bench.report.page.page import Chapter, page
     from gan_bench.report.page.plots import standalone, study_plots
     from gan_bench.report.page.samples import strips
 
-    images = folder / "plots"
-    images.mkdir(parents=True, exist_ok=True)
-    for each in (folder, images):
-        remove_leftovers(each)
-    _remove_earlier(images, made, ".svg", ".gif")
     chapters = []
     for study, tables, said in made.studies:
         chapter = Chapter(study, tables, said, list(study_plots(study)), list(strips(study, best_first(study))))
         for plot in chapter.plots:
-            write_atomically(images / f"{plot.name}.svg", standalone(plot.svg))
+            files.write(f"plots/{plot.name}.svg", standalone(plot.svg))
         for strip in chapter.strips:
-            write_atomically(images / f"{strip.name}.gif", strip.animation())
+            files.write(f"plots/{strip.name}.gif", strip.animation())
         chapters.append(chapter)
-    path = folder / "report.html"
-    write_atomically(path, page(chapters, made.articles, collected, results))
-    return path
+    return files.write("report.html", page(chapters, made.articles, collected, results))

@@ -253,15 +253,51 @@ def test_what_did_not_change_is_counted_in_json(tmp_path):
     assert json.loads((tmp_path / "out").read_text())["unchanged"] == {"identical": 1}
 
 
-def test_a_report_leaves_no_plots_of_earlier_names(tmp_path):
-    folder(tmp_path, "results", OLD)
-    build_report(tmp_path / "results")
-    plots = tmp_path / "results" / "report" / "plots"
-    before = {path.name for path in plots.iterdir()}
-    for name in ("test-full-samples-renamed.gif", "test-full-gone.svg", "mine.svg", "test-full-notes.txt"):
-        (plots / name).write_text("x")
-    build_report(tmp_path / "results")
-    assert {path.name for path in plots.iterdir()} == before | {"mine.svg", "test-full-notes.txt"}
+def test_a_report_removes_what_an_earlier_one_wrote_and_nothing_else(tmp_path):
+    results = folder(tmp_path, "results", OLD)
+    report = results / "report"
+
+    def files():
+        return {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
+
+    build_report(results)
+    before = files()
+    for name in ("plots/test-full-gone.svg", "tables/test-full-gone.csv"):
+        (report / name).write_text("x")
+        with (report / "files.txt").open("a") as listed:
+            listed.write(f"{name}\n../answer.md\ntables/../answer.md\nanswer.md\n")
+    mine = {"plots/mine.svg", "plots/test-full-notes.svg", "tables/test-full-notes.md", "tables/test-full-mine.csv"}
+    for name in mine:
+        (report / name).write_text("mine")
+    build_report(results)
+    assert files() == before | mine
+    plots = {name for name in before if name.startswith("plots/")}
+    build_report(results, html=False)
+    assert plots <= files(), "nothing was made in their place"
+    build_report(results)
+    assert files() == before | mine
+    assert {(report / name).read_text() for name in mine} == {"mine"}
+
+
+@pytest.mark.parametrize("name", ["answer.md", "report.html"])
+def test_a_report_does_not_replace_a_user_s_own_file(tmp_path, name):
+    results = folder(tmp_path, "results", OLD)
+    (tmp_path / "paper").mkdir()
+    (tmp_path / "paper" / name).write_text("mine")
+    with pytest.raises(UserError, match=f"paper holds {name} and no report, and stays as it is"):
+        build_report(results, tmp_path / "paper", html=False)
+    assert [path.name for path in (tmp_path / "paper").iterdir()] == [name]
+
+
+def test_reports_of_suites_of_nearly_one_name_stand_side_by_side(tmp_path):
+    for suite in ("a-set", "a+set"):
+        for seed in (0, 1):
+            write(tmp_path, digits_trial(seed, suite=suite), fid=1.0)
+    build_report(tmp_path, html=False)
+    tables = {path.name.partition("-full")[0] for path in (tmp_path / "report" / "tables").iterdir()}
+    assert {"a-set", "a+set"} <= tables
+    answers = {path.stem for path in (tmp_path / "report" / "answers").iterdir()}
+    assert answers == {"a-set", "a+set"}
 
 
 def test_columns_are_chosen_for_latex(tmp_path):

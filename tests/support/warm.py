@@ -170,13 +170,9 @@ def _open_copy(uri):
     _replaced["open_database"](uri)
 
 
-def _no_page(folder, *_):
+def _no_page(files, *_):
     """Stand for ``_write_page`` of a report."""
-    from gan_bench.core.atomic import write_atomically
-
-    page = folder / "report.html"
-    write_atomically(page, "<p>This test draws no pages.</p>")
-    return page
+    return files.write("report.html", "<p>This test draws no pages.</p>")
 
 
 def _supervise(connection):
