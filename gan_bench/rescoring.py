@@ -125,7 +125,7 @@ def _of_trial(stored: StoredTrial, names: Sequence[str], context: RunContext, *,
     try:
         with trial_lock(directory) as lock:
             if (holder := lock.acquire()) is not None:
-                return Added(trial=name, fault=f"it is being trained by {holder}")
+                return Added(trial=name, fault=f"another command is at it, {holder}; repeat this when that has ended")
             return _fill(stored, names, context, allow_plugins=allow_plugins)
     except UserError as error:  # its data, its code or its weights: those of other trials may be there
         return Added(trial=name, fault=str(error))

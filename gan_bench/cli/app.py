@@ -87,14 +87,14 @@ def run(
     **asked: Any,  # noqa: ANN401 - the fields of RunOptions
 ) -> None:
     """Train and score the trials of a suite; finished ones are skipped, interrupted ones are resumed."""
-    from gan_bench.config.changes import parse_change
+    from gan_bench.config.changes import parse_changes
     from gan_bench.config.suite import find_suite
 
     find_suite(suite)  # an unknown name is reported before torch is loaded
     from gan_bench.terminal.run_suite import run_suite
 
     asked["seeds"] = seeds_of(asked["seeds"])
-    asked["changes"] = dict(map(parse_change, asked["changes"] or ()))
+    asked["changes"] = parse_changes(asked["changes"] or ())
     asked["extractors"] = tuple(asked["extractors"] or ())
     options = RunOptions(suite, tracking=False if no_tracking else tracking_uri or True, **asked)
     raise typer.Exit(run_suite(options, console(), all_tables=tables is TablesChoice.ALL))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import groupby
@@ -15,6 +18,7 @@ import pandas as pd
 from gan_bench.api import ResultTables, load
 from gan_bench.config.changes import flat_values
 from gan_bench.config.trial import TrialConfig
+from gan_bench.core.atomic import filled_at_once, write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
 from gan_bench.records.reader import read_header
@@ -133,10 +137,25 @@ def write_parquet(tables: ResultTables, out: Path) -> int:
 
     Returns:
         The number of rows.
+
+    Raises:
+        UserError: A file is there that is no such export.
     """
-    frame = tidy(tables)
-    frame.to_parquet(out, index=False)
+    frame, content = tidy(tables), io.BytesIO()
+    if out.exists() and not _is_export(out):
+        raise UserError(f"{out} is there and is no earlier export, and stays as it is; choose another file with --out")
+    frame.to_parquet(content, index=False)
+    write_atomically(out, content.getvalue())
     return len(frame)
+
+
+def _is_export(path: Path) -> bool:
+    """True if a file has the columns of ``tidy``."""
+    try:
+        pd.read_parquet(path, columns=["suite", "trial", "kind", "metric", "value", "protocol"])
+    except (OSError, ValueError):  # of which those of Arrow are
+        return False
+    return True
 
 
 def write_tensorboard(trial: ExportedTrial, out: Path) -> None:
@@ -208,6 +227,17 @@ def write_wandb(trial: ExportedTrial, out: Path) -> None:
     run.finish()
 
 
+@contextmanager
+def _threads_fail_quietly() -> Iterator[None]:
+    """Leave it to the caller to say that a disk is full: libraries write in threads, whose tracebacks Python prints."""
+    shown = threading.excepthook
+    threading.excepthook = lambda failed: None if failed.exc_type is OSError else shown(failed)
+    try:
+        yield
+    finally:
+        threading.excepthook = shown
+
+
 def _missing(package: str) -> UserError:
     return UserError(f'this export needs {package}, which is not installed: pip install "gan_bench[{package}]"')
 
@@ -236,10 +266,11 @@ def export(kind: str, results: Path, out: Path, progress: Callable[[str], None] 
         if kind == "parquet":
             return f"{out}: {write_parquet(tables, out):,} values"
         write, count = {"tensorboard": write_tensorboard, "wandb": write_wandb}[kind], 0
-        for trial in trials_of(tables):
-            progress(printable(trial.name))
-            write(trial, out)
-            count += 1
+        with filled_at_once(out.resolve()) as folder, _threads_fail_quietly():
+            for trial in trials_of(tables):
+                progress(printable(trial.name))
+                write(trial, folder)
+                count += 1
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); choose another place with --out") from None
     look = f"tensorboard --logdir {out}" if kind == "tensorboard" else f"wandb sync {out}/wandb/offline-run-*"

@@ -61,11 +61,25 @@ def write_samples(
             console.say(f"{folder / 'interpolation.png'}: {WAYS} ways of {plural(steps, 'image')}")
         if images:
             digits = max(5, len(str(images - 1)))
-            for index, image in enumerate(generator.images(images, seed)):
-                single_image(image).save(folder / f"image-{index:0{digits}d}.png")
+            names = [f"image-{index:0{digits}d}.png" for index in range(images)]
+            _refuse_others(folder, names)
+            for name, image in zip(names, generator.images(images, seed), strict=True):
+                single_image(image).save(folder / name)
             console.say(f"{folder}: {plural(images, 'image')}")
         if not images and not steps:
             to_image(generator.images(GRID, seed), WAYS).save(folder / "grid.png")
             console.say(f"{folder / 'grid.png'}: {GRID} images")
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out") from None
+
+
+def _refuse_others(folder: Path, names: list[str]) -> None:
+    """Keep the images of two draws apart: who scores the folder would score both.
+
+    Raises:
+        UserError: There are images of an earlier draw that this one would not replace.
+    """
+    others = sorted({path.name for path in folder.glob("image-*.png")} - set(names))
+    if others:
+        what = f"{folder} holds {plural(len(others), 'image')} of another draw, such as {others[0]}"
+        raise UserError(f"{what}; choose another folder with --out, or remove them")

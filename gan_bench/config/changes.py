@@ -231,6 +231,21 @@ def parse_change(text: str) -> tuple[str, object]:
         raise UserError(f"--set {clip(name, 60)}: {error}") from None
 
 
+def parse_changes(texts: Iterable[str]) -> dict[str, object]:
+    """Read all changes of a command line.
+
+    Raises:
+        UserError: One is no change, or two are of the same field.
+    """
+    found: dict[str, object] = {}
+    for name, value in map(parse_change, texts):
+        if name in found:
+            field = clip(name, 60)
+            raise UserError(f"--set {field} is given twice; name all of its values in one: --set {field}=VALUE,VALUE")
+        found[name] = value
+    return found
+
+
 def _value_of(text: str) -> object:
     content = YamlDocument(Path("--set"), f"value: {text}").content
     assert isinstance(content, dict)  # noqa: S101 - it has one key

@@ -11,13 +11,14 @@ import secrets
 import shutil
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 ASIDE = ".aside"
 """End of the names of files that are being written; they begin with a dot."""
 CLEARED = f".cleared{ASIDE}"
-"""End of the names of folders that are being deleted on request; they begin with a dot."""
+"""End of the names of folders that are being deleted on request, or filled; they begin with a dot."""
 STALE_SECONDS = 86_400.0
 """Age from which what lies aside in a folder that several processes write to belongs to none that lives."""
 
@@ -65,6 +66,32 @@ def move_aside(path: Path, folder: Path) -> Path:
             path.rename(place)
             return place
     raise AssertionError
+
+
+@contextlib.contextmanager
+def filled_at_once(folder: Path) -> Iterator[Path]:
+    """Let a folder that is new or empty be filled aside, and have what is in it only when all of it is there.
+
+    Args:
+        folder: The folder; missing ones above it are made.
+
+    Yields:
+        The folder to write to, beside it.
+
+    Raises:
+        OSError: It cannot be made, or what was written cannot be moved.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder.parent)
+    aside = folder.parent / f".{folder.name}.{secrets.token_hex(4)}{CLEARED}"
+    aside.mkdir()
+    try:
+        yield aside
+        folder.mkdir(exist_ok=True)
+        for path in sorted(aside.iterdir()):
+            path.rename(folder / path.name)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def new_file_beside(path: Path) -> tuple[int, Path]:

@@ -108,6 +108,22 @@ def without_places(command: str) -> str:
     return shlex.join(kept)
 
 
+def at_place(command: str, results: Path) -> str:
+    """Return a ``gan-bench run`` command for another results folder; nothing for what is no command.
+
+    Args:
+        command: As it was run.
+        results: The folder, ``results`` being the one that a command takes without a word.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:  # an open quote: no command of ours
+        return ""
+    at = words.index("--results") if "--results" in words else len(words)
+    named = ["--results", str(results)] if words and results != Path("results") else []
+    return shlex.join([*words[:at], *named, *words[at + 2 :]])
+
+
 MAX_SLUG = 150
 _PLAIN = str.maketrans({"β": "beta", "₁": "1", "₂": "2", "·": "-"})
 

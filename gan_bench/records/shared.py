@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,11 +15,11 @@ from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import move_aside, remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UnreadableError
-from gan_bench.core.text import printable
+from gan_bench.core.text import at_place, printable, without_places
 from gan_bench.records import schema
 from gan_bench.records.folders import check_planned, suite_folders
 from gan_bench.records.json_files import read_file, read_known, write_object
-from gan_bench.records.layout import BASELINES, DAMAGED, IDENTITY, LOCKS, PLAN, SUITE, check_name
+from gan_bench.records.layout import BASELINES, DAMAGED, IDENTITY, LEFT_OUT, LOCKS, PLAN, SUITE, check_name
 from gan_bench.records.lock import Lock, suite_lock
 
 Rows = list[schema.Baseline]
@@ -321,13 +320,16 @@ def planned_before(results: Path, suite: str) -> list[schema.PlannedTrial]:
 
 
 def read_commands(results: Path) -> dict[str, str]:
-    """Read what every suite under a results folder was last run with; suites whose plan does not say are left out."""
+    """Read what every suite under a results folder was last run with; suites whose plan does not say are left out.
+
+    Commands name the folder that is read: it may have been moved or copied since, and a command that is followed must
+    not train into another. Those of publications name none.
+    """
     found: dict[str, str] = {}
     for suite in suite_folders(results):
         command = printable(_plan_of(suite).get("command", ""))
-        with contextlib.suppress(ValueError):  # an open quote: no command of ours
-            if shlex.split(command):
-                found[suite.resolve().name] = command
+        if there := without_places(command) if (suite / LEFT_OUT).is_file() else at_place(command, suite.parent):
+            found[suite.resolve().name] = there
     return found
 
 

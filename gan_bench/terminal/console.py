@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -54,10 +54,17 @@ def _spell(error: UnicodeError) -> tuple[str, int]:
 class PlainConsole(Console):
     """A console to which text from files and exceptions can be printed as it is: it commands nothing."""
 
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - rich's
+        told = os.environ.get("COLUMNS", "")
+        self._told_width = told.isdecimal() and int(told) > 0  # 0 is how some say that they do not know
+        if not self._told_width:
+            options["_environ"] = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+        super().__init__(**options)
+
     @property
     def has_width(self) -> bool:
         """Whether lines end somewhere: in a terminal, and where ``COLUMNS`` says so."""
-        return self.is_terminal or os.environ.get("COLUMNS", "").isdigit()
+        return self.is_terminal or self._told_width
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print one line without markup, wrapped at words where lines end somewhere."""

@@ -211,6 +211,16 @@ class TestBoard:
         with pytest.raises(UserError, match="choose another --out"):
             build_board(folders, tmp_path / "site")
 
+    def test_a_user_s_own_page_stays(self, folders, tmp_path):
+        (tmp_path / "site").mkdir()
+        (tmp_path / "site" / "index.html").write_text("<h1>my homepage of gan_bench board</h1>")
+        with pytest.raises(UserError, match="is no board, and stays as it is"):
+            build_board(folders, tmp_path / "site")
+        assert [path.name for path in (tmp_path / "site").iterdir()] == ["index.html"]
+        (tmp_path / "site" / "index.html").unlink()
+        build_board(folders, tmp_path / "site")
+        build_board(folders, tmp_path / "site")
+
     def test_from_the_command_line(self, folders, tmp_path):
         done = gan_bench("board", *folders, "--out", tmp_path / "site")
         assert done.returncode == 0, done.stderr

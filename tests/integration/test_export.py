@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import resource
 
 import numpy as np
 import pandas as pd
@@ -11,6 +14,8 @@ from support.commands import gan_bench
 from support.suites import SMALL, train_small
 
 import gan_bench as gb
+from gan_bench.cli import export as exports
+from gan_bench.cli.export import export
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +130,55 @@ def test_what_cannot_be_exported(results, tmp_path):
     assert "cannot be written" in away.stderr
 
 
+def test_a_parquet_file_replaces_an_earlier_export_and_nothing_else(results, tmp_path):
+    out = tmp_path / "x.parquet"
+    pd.DataFrame({"trial": [1]}).to_parquet(out)
+    before = out.read_bytes()
+    with pytest.raises(gb.UserError, match="is no earlier export, and stays as it is"):
+        export("parquet", results, out)
+    assert out.read_bytes() == before
+    out.unlink()
+    said = export("parquet", results, out)
+    assert export("parquet", results, out) == said
+
+
+def test_an_export_that_fails_leaves_nothing_and_is_repeated(results, tmp_path, monkeypatch):
+    whole, written = exports.write_tensorboard, []
+
+    def full(trial, out):
+        whole(trial, out)
+        written.append(trial)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(exports, "write_tensorboard", full)
+    with pytest.raises(gb.UserError, match=r"boards cannot be written \(No space left"):
+        export("tensorboard", results, tmp_path / "boards")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    (tmp_path / "boards").mkdir()
+    export("tensorboard", results, tmp_path / "boards")
+    assert len(list(tmp_path.glob("boards/small/*/events*"))) == len(gb.load(results).trials)
+    assert [path.name for path in tmp_path.iterdir()] == ["boards"]
+
+
+def test_a_full_disk_is_said_without_a_traceback(results, tmp_path, capfd):
+    """The library writes in a thread, whose exceptions Python prints."""
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, allowed[1]))
+    try:
+        with pytest.raises(gb.UserError, match="cannot be written"):
+            export("tensorboard", results, tmp_path / "boards")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert capfd.readouterr().err == ""
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("package", ["tensorboard", "wandb"])
 def test_a_missing_package_is_named_with_its_extra(results, tmp_path, package):
     (tmp_path / "hide").mkdir()
     (tmp_path / "hide" / "sitecustomize.py").write_text(f"import sys\nsys.modules['{package}'] = None\n")
-    import os
-
     paths = os.pathsep.join([str(tmp_path / "hide"), os.environ.get("PYTHONPATH", "")])
     done = gan_bench("export", package, results, "--out", tmp_path / "x", env={**os.environ, "PYTHONPATH": paths})
     assert done.returncode == 2

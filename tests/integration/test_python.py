@@ -123,6 +123,10 @@ def samples_on_the_command_line(generator, tables, tmp_path):
     with Image.open(tmp_path / "epochs.gif") as film:
         assert film.n_frames == len(list((path / "samples").glob("*.png")))
     assert not (tmp_path / "grid.png").exists()
+    mixed = gan_bench("sample", path, "--out", tmp_path, "--seed", 6, "--images", 2)
+    assert mixed.returncode == 2
+    assert "holds 1 image of another draw, such as image-00002.png" in mixed.stderr
+    assert gan_bench("sample", path, "--out", tmp_path, "--seed", 6, "--images", 3).returncode == 0
     wrong = gan_bench("sample", tmp_path)
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
     assert "is no record of a trial" in wrong.stderr

@@ -14,7 +14,7 @@ from support.trials import digits_trial
 
 from gan_bench.execution.trial.events import Progress
 from gan_bench.records.record import Status, TrialRecord
-from gan_bench.terminal.console import PreparationLines, console, wrapped
+from gan_bench.terminal.console import PreparationLines, console, table_console, wrapped
 from gan_bench.terminal.display import ProgressDisplay, SuiteClock, short_names
 
 VALUES = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
@@ -159,6 +159,15 @@ def test_lines_are_wrapped_at_words_where_they_end_and_commands_stay_whole(monke
     monkeypatch.delenv("COLUMNS", raising=False)
     piped.say(text)
     assert piped.file.getvalue() == f"{text}\n", "a pipe has no width"
+
+
+@pytest.mark.parametrize("width", ["0", "00", "", "wide", "-1", "²"])
+def test_a_width_that_says_nothing_swallows_nothing(monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", width)
+    lines = console(file=io.StringIO())
+    lines.say("one two")
+    table_console(lines).print("three four")
+    assert lines.file.getvalue() == "one two\nthree four\n"
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), max_size=80), st.integers(5, 40))

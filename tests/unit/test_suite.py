@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gan_bench.cli.options import seeds_of
-from gan_bench.config.changes import parse_change
+from gan_bench.config.changes import parse_change, parse_changes
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.suite_file import parse
@@ -339,6 +339,12 @@ def test_changes_that_cannot_be(text, said):
     assert dict(map(parse_change, ["lr=1e-4", "loss=hinge", "spectral_norm=true"])) == {
         "lr": 1e-4, "loss": "hinge", "spectral_norm": True
     }  # fmt: skip
+
+
+def test_a_field_is_changed_once():
+    assert parse_changes(["lr=1e-4", "loss=hinge"]) == {"lr": 1e-4, "loss": "hinge"}
+    with pytest.raises(UserError, match="--set lr is given twice; name all of its values in one: --set lr=VALUE,VALUE"):
+        parse_changes(["lr=1e-4", " lr =2e-4"])
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ NOTE = (
     "how many trials were trained or scored again, as the folder's audit.json says, which nobody signs: anybody can "
     "repeat it. Every folder's digests were checked when this page was made."
 )
+MARK = "<title>gan_bench board</title>"
+"""Tells the page of a board from a user's own."""
 CARDS = "cards"
 AGREED = 0.02
 """Relative difference that baselines of machines may have: they draw other noise, and round otherwise."""
@@ -89,6 +91,9 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
     """
     if (out / PLAN).exists() or (out / RECORD).exists():
         raise UserError(f"{out} holds records; choose another folder with --out")
+    page = out / "index.html"
+    if page.exists() and MARK not in page.read_text(encoding="utf-8", errors="replace"):
+        raise UserError(f"{page} is no board, and stays as it is; choose another folder with --out")
     rows, left = read_board(folders)
     keys = sorted({entry.key for entry in rows}, key=lambda key: (key.profile == "quick", key))
     made = tuple(_table(key, [entry for entry in rows if entry.key == key]) for key in keys)
