@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.layout import PLAN
+from gan_bench.records.shared import read_commands
 from gan_bench.terminal.console import PlainConsole
 from gan_bench.tracking.uri import check_no_password, default_uri, is_default, server_page, shown
 
@@ -50,7 +52,8 @@ def sync_results(
         console.say(f"{suite}: left to the run that mirrors it right now", style="yellow")
     for message in answer.unreadable:
         console.say(message, style="yellow")
-    console.say(f"{plural(answer.runs, 'run')} up to date in MLflow")
+    console.say(f"{plural(answer.runs, 'run')} up to date in MLflow at {shown(uri)}")
+    _say_other_places(results, tracking_uri, console)
     if register:
         _register(results, uri, prefix, console)
     base = server_page(uri)
@@ -61,6 +64,14 @@ def sync_results(
             for view in reversed(views):
                 console.say(f"{suite}: {view.name}: {link(answer.experiments[suite], view, base)}")
     return not answer.unreadable
+
+
+def _say_other_places(results: Path, tracking_uri: str | None, console: PlainConsole) -> None:
+    """Name the tracking servers that runs of a results folder were told of, where this sync was told of none."""
+    for words in map(shlex.split, dict.fromkeys(read_commands(results).values())):
+        if tracking_uri is None and "--tracking-uri" in words[:-1]:
+            told = shown(words[words.index("--tracking-uri") + 1])
+            console.say(f"a run of these records named {told}: `--tracking-uri {told}` brings it up to date", "yellow")
 
 
 def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> None:

@@ -21,10 +21,12 @@ from gan_bench.tracking.entities import PARENT_TAG, RESULTS_TAG
 from gan_bench.tracking.images import LOGGED_TAG
 from gan_bench.tracking.mirror import Mirror, may_be_copied
 from gan_bench.tracking.store import CURVES_TAG, SHOWN_TAG, MirroredRun, SettingRun
-from gan_bench.tracking.views import View, note, stale_views, views
+from gan_bench.tracking.views import NOTE_MARK, View, note, stale_views, views
 
 ANSWER_TAG = "gan_bench.answer"
 _NOTE = "mlflow.note.content"
+NOTED_TAG = "gan_bench.note"
+"""Digest of the description that was written last: another one is somebody's own."""
 
 
 def save_views(mirror: Mirror, suite: str) -> list[View]:
@@ -47,10 +49,24 @@ def save_views(mirror: Mirror, suite: str) -> list[View]:
                 mirror.client.delete_experiment_tag(experiment, tag)
         for view in made:
             mirror.client.set_experiment_tag(experiment, view.tag, view.value)
-        mirror.client.set_experiment_tag(experiment, _NOTE, note(suite, _answer_text(mirror, suite)))
+        _describe(mirror, experiment, note(suite, _answer_text(mirror, suite)))
     except Exception:
         return []
     return list(made)
+
+
+def _describe(mirror: Mirror, experiment: str, text: str) -> None:
+    """Give an experiment its description, unless it has one that somebody else wrote or edited."""
+    known = mirror.client.get_experiment(experiment)
+    there, ours = known.tags.get(_NOTE, ""), known.tags.get(NOTED_TAG)
+    if there and (ours != _digest(there) if ours else NOTE_MARK not in there):  # earlier versions kept no digest
+        said = f"the description of the MLflow experiment {known.name} is not what gan_bench wrote, and stays as it is"
+        if said not in mirror.notices:
+            mirror.notices.append(said)
+        return
+    if there != text:  # a kill in between leaves a note that passes for somebody's, and stays
+        mirror.client.set_experiment_tag(experiment, NOTED_TAG, _digest(text))
+        mirror.client.set_experiment_tag(experiment, _NOTE, text)
 
 
 def publish_settings(mirror: Mirror, suite: str, progress: Callable[[], None] = lambda: None) -> None:

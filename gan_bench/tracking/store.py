@@ -141,13 +141,35 @@ class TrackingStore:
             yield
 
     def experiment(self, suite: str) -> str:
-        """Return the id of a suite's experiment, created or restored if need be."""
+        """Return the id of a suite's experiment, created if need be; one that was deleted is restored, which is said.
+
+        Raises:
+            UserError: It was deleted and holds runs of others, which would come back as well.
+        """
         name = f"{self.prefix}{suite}"
         with self._creation_lock():
             found = self.client.get_experiment_by_name(name)
             if found and found.lifecycle_stage == "deleted":
+                if not is_default(self.uri, self.results) and self._has_runs_of_others(found.experiment_id):
+                    what = f"the MLflow experiment {name} was deleted, with runs that gan_bench did not make"
+                    raise UserError(f"{what}; restore it there, or choose another name with --experiment-prefix")
                 self.client.restore_experiment(found.experiment_id)
+                self.notices.append(f"the MLflow experiment {name} was deleted; it is restored, with all of its runs")
             return found.experiment_id if found else self._create_experiment(name, suite)
+
+    def _has_runs_of_others(self, experiment: str) -> bool:
+        from mlflow.entities import ViewType
+
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [experiment], run_view_type=ViewType.ALL, max_results=_PAGE, page_token=token
+            )
+            if any(entities.RESULTS_TAG not in run.data.tags for run in page):
+                return True
+            token = page.token
+            if not token:
+                return False
 
     def _create_experiment(self, name: str, suite: str) -> str:
         from mlflow.exceptions import MlflowException

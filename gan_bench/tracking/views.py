@@ -166,14 +166,17 @@ def colours_of(folder: Path) -> dict[str, str]:
     return {setting: colour(setting, place) for place, setting in enumerate(settings)}
 
 
+NOTE_MARK = "of gan_bench, a mirror of the records on disk"
+"""Stands in every description of an experiment."""
+
+
 def note(suite: str, answer: str = "") -> str:
     """Return the text above an experiment's runs, in Markdown, as MLflow takes it: at most 5,000 characters.
 
     The answer comes first where there is one; a long one takes the place of what measures mean.
     """
     text = (
-        f"Suite **{suite}** of gan_bench, a mirror of the records on disk: one run per setting, and in it one per "
-        "trial.\n\n"
+        f"Suite **{suite}** {NOTE_MARK}: one run per setting, and in it one per trial.\n\n"
         "A setting has `fid.median` over its seeds with `ci_low` and `ci_high`, `n`, `rank`, `best` (at `best_epoch`), "
         "the tags `verdict` and `verdict.FACTOR`, mean curves, and the images of its best seed. "
         "`train/...` are means over epochs, `step/...` single steps, `eval/MEASURE.EXTRACTOR` scores at evaluated "

@@ -13,6 +13,7 @@ from support.commands import gan_bench
 from support.studies import with_lr, write
 from support.trials import digits_trial
 
+from gan_bench.core.errors import UserError
 from gan_bench.records.record import Status
 from gan_bench.records.shared import write_plan
 from gan_bench.records.summary import is_outdated, kept_comparisons
@@ -273,6 +274,56 @@ def test_a_kept_comparison_is_shown_and_linked(results, tmp_path):
     assert f"](#/experiments/1/runs/{other.info.run_id}): " in note
     replay.replay(results, shared)
     assert there.get_run(answer.info.run_id).info.lifecycle_stage == "active", "nothing is new"
+
+
+def test_a_description_that_somebody_else_wrote_stays(results, tmp_path):
+    shared = f"sqlite:///{tmp_path / 'shared.db'}"
+    there = MlflowClient(shared)
+    experiment = there.create_experiment("test")
+
+    def described():
+        return there.get_experiment(experiment).tags.get("mlflow.note.content", "")
+
+    there.set_experiment_tag(experiment, "mlflow.note.content", "do not touch. Owner: Bob")
+    said = "the description of the MLflow experiment test is not what gan_bench wrote, and stays as it is"
+    assert said in replay.replay(results, shared).notices
+    assert described() == "do not touch. Owner: Bob"
+    there.delete_experiment_tag(experiment, "mlflow.note.content")
+    assert said not in replay.replay(results, shared).notices
+    ours = described()
+    assert "of gan_bench" in ours
+    there.set_experiment_tag(experiment, "mlflow.note.content", f"{ours}\n\nBob: looks odd")
+    assert said in replay.replay(results, shared).notices
+    assert described().endswith("Bob: looks odd")
+    there.set_experiment_tag(experiment, "mlflow.note.content", ours.replace("one run per", "a run per"))
+    there.delete_experiment_tag(experiment, "gan_bench.note")  # as an earlier version left it
+    replay.replay(results, shared)
+    assert described() == ours
+
+
+def test_an_experiment_that_was_deleted_is_restored_aloud_and_not_with_runs_of_others(results, tmp_path):
+    shared = f"sqlite:///{tmp_path / 'shared.db'}"
+    there = MlflowClient(shared)
+    replay.replay(results, shared)
+    experiment = there.get_experiment_by_name("test").experiment_id
+    there.delete_experiment(experiment)
+    assert "the MLflow experiment test was deleted; it is restored, with all of its runs" in (
+        replay.replay(results, shared).notices
+    )
+    there.create_run(experiment)
+    there.delete_experiment(experiment)
+    with pytest.raises(UserError, match="was deleted, with runs that gan_bench did not make; restore it there, or"):
+        replay.replay(results, shared)
+    assert there.get_experiment(experiment).lifecycle_stage == "deleted"
+
+
+def test_sync_says_where_it_writes_and_where_a_run_wrote(results, tmp_path):
+    command = "gan-bench run test --results elsewhere --tracking-uri http://127.0.0.1:5055"
+    write_plan(results, "test", 1, list(trials().values()), command)
+    done = gan_bench("sync", results)
+    said = " ".join(done.stdout.split())
+    assert f"up to date in MLflow at sqlite:///{results / 'mlflow.db'}" in said
+    assert "named http://127.0.0.1:5055: `--tracking-uri http://127.0.0.1:5055` brings it up to date" in said
 
 
 def lines(epochs):
