@@ -131,11 +131,12 @@ class ProgressDisplay:
         self._tasks: dict[str, TaskID] = {}
         self._bar: Bar | None = None
         self._warnings = warnings.catch_warnings()
+        self._warned: set[str] = set()
 
     def __enter__(self) -> ProgressDisplay:
         """Start the live line where there is a terminal, and show warnings between the lines."""
         self._warnings.__enter__()
-        warnings.showwarning = lambda message, *_: self._say(f"warning: {message}", style="yellow")
+        warnings.showwarning = lambda message, *_: self._warn(f"warning: {message}")
         if self.console.is_terminal:
             name = Column(ratio=1, no_wrap=True, overflow="ellipsis")
             columns = (
@@ -154,6 +155,12 @@ class ProgressDisplay:
         self._warnings.__exit__(None, None, None)
         if self._bar:
             self._bar.stop()
+
+    def _warn(self, text: str) -> None:
+        """Show a warning once: Python tells those of other places in the code apart, which mean one thing to people."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self._say(text, style="yellow")
 
     def started(self, trial: Trial, resumed_at: int | None) -> None:
         """Show that a trial starts."""

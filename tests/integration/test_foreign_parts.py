@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from support.commands import gan_bench
 from support.parts import registered
 from support.runs import CPU, context, run
 from support.trials import digits_trial
@@ -121,13 +122,40 @@ def plain(tmp_path_factory):
 @pytest.mark.parametrize("kind", GIVEN)
 def test_a_measure_that_gives_no_number_has_no_value_and_says_why(tmp_path, odd, plain, kind):
     odd(given=GIVEN[kind])
-    found = scores_of(tmp_path, digits_trial())
+    with pytest.warns(RuntimeWarning, match="odd is not scored as it should be: its metric gave .*gan-bench check"):
+        found = scores_of(tmp_path, digits_trial())
     assert found["odd"]["value"] == (1.0 if kind == "spread" else None)
     assert found["odd"]["std"] is None
     assert found["odd"]["note"].startswith("its metric gave ")
     assert {name: score["value"] for name, score in found.items() if name != "odd"} == {
         name: score["value"] for name, score in plain.items()
     }
+
+
+@pytest.mark.parametrize("value", [-5, 1.5])
+def test_a_value_outside_its_bounds_is_none(tmp_path, odd, value):
+    odd(given=Estimate(value))
+    entry = replace(MEASURES["odd"], bounds=(0, 1))
+    with (
+        MEASURES.temporary(odd=entry),
+        pytest.warns(RuntimeWarning, match=f"its metric gave {value}, which is outside"),
+    ):
+        assert scores_of(tmp_path, digits_trial())["odd"]["value"] is None
+
+
+def test_a_broken_measure_is_said_once_by_a_run(tmp_path):
+    assert gan_bench("new", "measure", "my-own", "--out", tmp_path).returncode == 0
+    (file,) = tmp_path.glob("*.py")
+    text = file.read_text()
+    file.write_text(text.replace("        return {", "        1 / 0\n        return {"))
+    assert file.read_text() != text
+    (suite,) = tmp_path.glob("*.yaml")
+    cut = ("--epochs", "1", "--samples", "64", "--seeds", "0,1", "--no-tracking", "--no-estimate")
+    done = gan_bench("run", suite, "--allow-plugins", "--results", tmp_path / "r", *cut)
+    assert done.returncode == 0, done.stderr
+    said = " ".join((done.stdout + done.stderr).split())
+    assert said.count("is not scored as it should be") == 1
+    assert "ZeroDivisionError" in said
 
 
 @pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.float64(0.5), np.int64(2)])
@@ -141,8 +169,9 @@ def test_every_real_number_is_a_value(tmp_path, odd, value):
 def test_a_measure_that_raises_costs_its_own_value_alone(tmp_path, odd, plain, where, error):
     odd(where=where, error=error)
     trial = digits_trial()
-    assert real_baselines((trial,), context()), "the run gets to its training"
-    found = scores_of(tmp_path, trial)
+    with pytest.warns(RuntimeWarning, match="odd is not scored as it should be: .* failed "):
+        assert real_baselines((trial,), context()), "the run gets to its training"
+        found = scores_of(tmp_path, trial)
     assert found["odd"]["value"] is None
     assert f"test_foreign_parts:Odd failed ({type(error).__name__}" in found["odd"]["note"]
     assert found["fid"]["value"] == plain["fid"]["value"]

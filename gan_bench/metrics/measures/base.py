@@ -179,10 +179,15 @@ class MetricSet:
         for path, metric in list(self._others.items()):
             with self._keeping(path):
                 given, most = metric.compute(), metric.max_pairwise
-                found |= {name: (checked(given.get(name)), most) for name in _given(metric)}
+                for name in _given(metric):
+                    estimate, wrong = checked(given.get(name), MEASURES[name].bounds)
+                    found[name] = estimate, most
+                    if wrong:
+                        _warn_of(name, wrong)
         for path, why in self._faults.items():
-            missing = Estimate(None, note=why)
-            found |= {name: (missing, None) for name, measure in MEASURES.items() if measure.metric == path}
+            for name in (name for name, measure in MEASURES.items() if measure.metric == path):
+                found[name] = Estimate(None, note=why), None
+                _warn_of(name, why)
         return {name: found[name] for name in MEASURES if name in found}
 
 
@@ -192,17 +197,37 @@ def _given(metric: FeatureMetric) -> tuple[str, ...]:
     return tuple(name for name in metric.gives if name in MEASURES and MEASURES[name].is_for(extractor))
 
 
-def checked(given: object) -> Estimate:
-    """Return an estimate that a record can hold, whatever a third-party metric gave."""
+def _warn_of(measure: str, why: str) -> None:
+    """Warn of what is wrong with the metric of a measure; a run says it once."""
+    text = f"{printable(measure)} is not scored as it should be: {why}; mend it, `gan-bench check` tells more"
+    warnings.warn(text, RuntimeWarning, stacklevel=4)
+
+
+def checked(given: object, bounds: tuple[float | None, float | None]) -> tuple[Estimate, str]:
+    """Return an estimate that a record can hold, whatever a third-party metric gave, and what was wrong with that.
+
+    Args:
+        given: What the metric gave for a measure.
+        bounds: The least and the greatest value that the measure can take.
+    """
     if not isinstance(given, Estimate):
-        return Estimate(None, note=f"its metric gave {_what(given)}, and must give an Estimate")
+        wrong = f"its metric gave {_what(given)}, and must give an Estimate"
+        return Estimate(None, note=wrong), wrong
     value, std, note = given
-    if value is not None and not _is_number(value):
-        return Estimate(None, note=f"its metric gave {_what(value)}, which is no finite number")
+    wrong = ""
+    if value is not None:
+        low, high = bounds
+        if not _is_number(value):
+            wrong = f"its metric gave {_what(value)}, which is no finite number"
+        elif (low is not None and value < low) or (high is not None and value > high):
+            wrong = f"its metric gave {_what(value)}, which is outside its bounds"
+        if wrong:
+            return Estimate(None, note=wrong), wrong
     kept = printable(str(note))[:200] if note is not None else None
     if std is not None and not _is_number(std):
-        std, kept = None, kept or f"its metric gave {_what(std)} as spread, which is no finite number"
-    return Estimate(None if value is None else float(value), None if std is None else float(std), kept)
+        wrong = f"its metric gave {_what(std)} as spread, which is no finite number"
+        std, kept = None, kept or wrong
+    return Estimate(None if value is None else float(value), None if std is None else float(std), kept), wrong
 
 
 def _is_number(value: object) -> bool:
