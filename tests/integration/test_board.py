@@ -19,6 +19,8 @@ from gan_bench.records.record import Status
 from gan_bench.report.board.entries import read_board
 from gan_bench.report.board.site import build_board
 from gan_bench.report.board.tiers import Sample, tiers, unpaired_p
+from gan_bench.report.study.looks import repeated_p
+from gan_bench.report.study.stats import ALPHA
 
 
 class TestTiers:
@@ -47,6 +49,15 @@ class TestTiers:
     def test_few_seeds_and_lost_ones_have_no_group(self):
         assert tiers([self.sample(20.0, 21.0), self.sample(30.0, 31.0, 32.0), self.sample()]) == [None, 1, None]
         assert tiers([]) == []
+
+    def test_looks_are_allowed_for(self):
+        a, b = (20.0, 21.0, 22.0), (22.8, 24.0, 25.0)
+        p = unpaired_p(Sample(a), Sample(b))
+        allowed = repeated_p((3, 4, 6), 3, p)
+        assert p < ALPHA < allowed, "it decides where nobody looked before, and not at the first of three looks"
+        assert tiers([Sample(a), Sample(b)]) == [1, 2]
+        assert tiers([Sample(a, True, (3, 4, 6), 3), Sample(b, True, (3, 4, 6), 3)]) == [1, 1]
+        assert tiers([Sample(a), Sample(b, True, (3, 4, 6), 3)]) == [1, 1], "of either study"
 
     def test_equal_settings_are_rarely_parted(self):
         rng = np.random.default_rng(1)

@@ -113,6 +113,11 @@ def scores_of(folder, trial):
     return {score["metric"]: score for score in stored.evaluations[-1]["scores"]}
 
 
+def baselines_and_scores(folder, trial):
+    assert real_baselines((trial,), context()), "the run gets to its training"
+    return scores_of(folder, trial)
+
+
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     """The scores of the same trial without the odd measure."""
@@ -170,8 +175,7 @@ def test_a_measure_that_raises_costs_its_own_value_alone(tmp_path, odd, plain, w
     odd(where=where, error=error)
     trial = digits_trial()
     with pytest.warns(RuntimeWarning, match="odd is not scored as it should be: .* failed "):
-        assert real_baselines((trial,), context()), "the run gets to its training"
-        found = scores_of(tmp_path, trial)
+        found = baselines_and_scores(tmp_path, trial)
     assert found["odd"]["value"] is None
     assert f"test_foreign_parts:Odd failed ({type(error).__name__}" in found["odd"]["note"]
     assert found["fid"]["value"] == plain["fid"]["value"]

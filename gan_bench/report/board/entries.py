@@ -18,6 +18,7 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import Audit
 from gan_bench.records.verify import verify
+from gan_bench.report.board.tiers import Sample
 from gan_bench.report.card.text import Card, card_of
 from gan_bench.report.findings.find_setting import FinishedSetting, finished_settings
 from gan_bench.report.findings.tables import remarks
@@ -60,7 +61,7 @@ class Entry:
         versions: Versions of torch.
         values: Final primary scores of its finished seeds.
         score: Their median over all seeds, lost ones as worst, with its interval.
-        steady: Whether it is known that none of its generators collapsed.
+        sample: What groups are made of.
         lost: Trials that failed or diverged.
         epochs: Epochs that it was trained.
         seconds: Median seconds of a training.
@@ -82,7 +83,7 @@ class Entry:
     versions: str
     values: tuple[float, ...]
     score: Interval
-    steady: bool
+    sample: Sample
     lost: int
     epochs: int
     seconds: float | None
@@ -158,7 +159,6 @@ def _entry(
     study, done = setting.study, setting.done
     mine = [by_id[trial] for trial in done["trial"]]
     values = values_of(done, scored.final(), primary_measure()).dropna()
-    collapsed = values_of(done, scored.final(), COLLAPSED)
     shown = str(scored.median_trial(done))
     digests = {trial.trial["id"]: record_digest(trial.path) for trial in mine}
     said, against = _audited(digests, audits)
@@ -171,7 +171,7 @@ def _entry(
         versions=", ".join(dict.fromkeys(str(t.environment.get("libraries", {}).get("torch", "")) for t in mine)),
         values=tuple(float(value) for value in values),
         score=scored.score(setting.label),
-        steady=bool(len(collapsed) and collapsed.notna().all() and (collapsed == 0).all()),
+        sample=_sample(setting, scored),
         lost=int(setting.row["bad"]),
         epochs=int(setting.row["epochs"]),
         seconds=median_of(done["train_seconds"]),
@@ -184,6 +184,21 @@ def _entry(
         card=card_of(setting, by_id[shown]),
         records=frozenset(digests.values()),
     )
+
+
+def _sample(setting: FinishedSetting, scored: Scored) -> Sample:
+    """Return the seeds of a setting that its study judges: those of its last complete look, as its plan declares."""
+    done = setting.done
+    design = setting.study.design.of(set(done["seed"]))
+    look = design.at(set(done["seed"]))
+    if setting.row["bad"] or design.extended or not look.number:
+        return Sample(())
+    counted = done[done["seed"].isin(look.seeds)]
+    values = values_of(counted, scored.final(), primary_measure()).dropna()
+    collapsed = values_of(counted, scored.final(), COLLAPSED)
+    steady = bool(len(collapsed) and collapsed.notna().all() and (collapsed == 0).all())
+    looks = () if design.is_fixed else design.looks
+    return Sample(tuple(float(value) for value in values), steady, looks, look.number)
 
 
 def _all_of(trials: Sequence[StoredTrial], key: str) -> str:

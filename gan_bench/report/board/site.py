@@ -23,7 +23,7 @@ from gan_bench.core.version import __version__
 from gan_bench.records.layout import PLAN, RECORD, RecordDirectory
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.board.entries import Entry, Key, LeftOut, read_board
-from gan_bench.report.board.tiers import Sample, tiers
+from gan_bench.report.board.tiers import tiers
 from gan_bench.report.card.text import card_values
 from gan_bench.report.page.page import own_text, sort_key
 from gan_bench.report.page.samples import thumbnail
@@ -33,8 +33,9 @@ from gan_bench.report.study.table import Column, Table, arrow, put_interval
 NOTE = (
     "Ranked by groups, and in them by the median over seeds, lost ones as worst; in brackets the lowest and the "
     "highest seed, from six on its 95 % interval. A group is its first setting and all that are not decidedly worse: "
-    "Welch's test of unpaired seeds, corrected over the table and for the choice of the best. Without a number fewer "
-    "than three seeds, or lost ones, leave nothing to test. Seconds and energy are medians of one training. Audited: "
+    "Welch's test of unpaired seeds, corrected over the table, for the choice of the best and for the looks of its "
+    "study. Without a number fewer than three seeds, lost ones, or seeds that were not declared leave nothing to test. "
+    "Seconds and energy are medians of one training. Audited: "
     "how many trials were trained or scored again, as the folder's audit.json says, which nobody signs: anybody can "
     "repeat it. Every folder's digests were checked when this page was made."
 )
@@ -130,7 +131,7 @@ def _from(entry: Entry) -> str:
 
 def _table(key: Key, rows: Sequence[Entry]) -> BoardTable:
     ordered = sorted(rows, key=lambda entry: (entry.score.estimate, entry.setting))
-    groups = tiers([Sample(() if entry.lost else entry.values, entry.steady) for entry in ordered])
+    groups = tiers([entry.sample for entry in ordered])
     together = sorted(zip(groups, ordered, strict=True), key=lambda each: (each[0] is None, each[0] or 0))
     frame = pd.DataFrame([*(_row(group, entry) for group, entry in together), *_baseline_rows(rows)])
     columns = (
@@ -192,8 +193,8 @@ def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
         if len(members) > 1:
             best = members[0]
             yield (
-                f"Group {group}: {plural(len(members), 'setting')} that cannot be told apart from the first, "
-                f"{best.setting} on {best.machine} ({_from(best)})."
+                f"Group {group}: {best.setting} on {best.machine} ({_from(best)}), and "
+                f"{plural(len(members) - 1, 'setting')} that cannot be told apart from it."
             )
 
 
