@@ -77,9 +77,9 @@ def write_new(kind: str, name: str, folder: Path) -> list[Path]:
     pattern = r"[a-z][a-z0-9_]*" if kind == "measure" else r"[a-z][a-z0-9_-]*"
     if not re.fullmatch(pattern, name) or len(name) > 64:
         may = "letters, digits and _" if kind == "measure" else "letters, digits, - and _"
-        raise UserError(f'"{name}" cannot name a {kind}; begin with a small letter, and use small {may}')
+        raise UserError(f'"{name}" cannot be the name of this {kind}; begin with a small letter, and use small {may}')
     if _taken(kind, name):
-        raise UserError(f'gan_bench ships a {kind} "{name}"; choose another name')
+        raise UserError(f'gan_bench ships the {kind} "{name}"; choose another name')
     file = folder / f"{name.replace('-', '_')}.py"
     suite = folder / f"{name}.yaml"
     if kind == "suite":

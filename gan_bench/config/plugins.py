@@ -33,9 +33,7 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(
-            f"the plug-in {path} cannot be read ({error.strerror}); correct plugins: in the suite"
-        ) from None
+        raise UserError(f"the plug-in {path} cannot be read ({error.strerror}); correct its path") from None
     place, digest = str(path.resolve()), hashlib.sha256(content).hexdigest()
     if sha256 not in (None, digest):
         raise UserError(f"the plug-in {path} is not what it was; restore it, or run the suite again")

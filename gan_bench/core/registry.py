@@ -113,7 +113,8 @@ class Registry(Mapping[str, T], Generic[T]):
                 f'"{name}" cannot name {self._article} {self.kind}: it is a column of tables or no plain name'
             )
         if not isinstance(entry, self.form):  # type: ignore[arg-type]
-            raise TypeError(f'the {self.kind} "{name}" must be a {self.form.__name__}, not {type(entry).__name__}')  # type: ignore[union-attr]
+            wanted = self.form.__name__  # type: ignore[union-attr]
+            raise TypeError(f'the {self.kind} "{name}" must be of the class {wanted}, not {type(entry).__name__}')
         for field_name, wrong in wrong_fields(entry):
             raise TypeError(f'the {self.kind} "{name}" has a wrong {field_name}: {wrong}')
         if self._shipped and name not in self._shipped and (fault := self._refuse(entry)):

@@ -114,7 +114,9 @@ def test_answers_on_the_page_come_with_their_interval(tmp_path):
     assert answer == (
         "learning rate: 0.0003 is better than 0.0002 in 1 of 1 recipe (1 decided, FID \N{MULTIPLICATION SIGN} 0.71)."
     )
-    assert "2 of 2 settings are no better than untrained generators." in page, "their mean before training is 35"
+    assert "2 of 2 settings are no better than untrained generators: comparisons of them say nothing" in page, (
+        "their mean before training is 35"
+    )
 
 
 def test_twice_is_the_same_bytes(results, tmp_path):

@@ -333,6 +333,28 @@ def test_the_next_look_is_that_of_the_first_open_question(questions, rivals, see
 
 
 @pytest.mark.parametrize(
+    ("command", "learned", "said"),
+    [
+        (
+            f"{COMMAND} --epochs 3",
+            False,
+            f"longer training, as no setting is better than untrained generators yet, `{COMMAND}",
+        ),
+        (f"{COMMAND} --epochs 3", True, "5 seeds"),
+        (COMMAND, False, "5 seeds"),  # it was not cut
+    ],
+)
+def test_seeds_are_not_added_to_a_cut_training_in_which_nothing_was_learned(command, learned, said):
+    items = [*trials(2e-4, (50, 60)), *trials(3e-4, (55, 52))]
+    (study,) = studies(build_frames(items))
+    study.command = command
+    study.trials["config"] = [{**config, "epochs": 3} for config in study.trials["config"]]
+    found = proposal(study, [], scored=True, learned=learned)
+    assert found.startswith(f"Next: {said}")
+    assert ("--epochs" in found) == (learned and "--epochs" in command)
+
+
+@pytest.mark.parametrize(
     ("names", "beside", "only"),
     [
         (["mnist-a", "mnist-b"], (), None),

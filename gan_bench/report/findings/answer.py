@@ -74,7 +74,7 @@ def answers(study: Study) -> Iterator[Answer]:
                 *(sentence for each in factors for sentence in _factor_sentences(each)),
                 *tuning_sentences(scored),
             ),
-            proposal=proposal(study, averaged, _rivals(found), scored=found is not None),
+            proposal=proposal(study, averaged, _rivals(found), scored=found is not None, learned=_has_learned(scored)),
         )
 
 
@@ -204,10 +204,17 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
         yield f"{collapsed} of {len(done)} of its generators collapsed: few classes, or one over and over."
     useless = no_better_than_untrained(scored)
     if (useless and found.best not in useless) or len(useless) > 1:
-        yield f"{len(useless)} of {len(by_label)} settings are no better than untrained generators."
+        what = f"{len(useless)} of {len(by_label)} settings are no better than untrained generators"
+        is_all = len(useless) == len(by_label)
+        yield f"{what}: comparisons of them say nothing about trained ones." if is_all else f"{what}."
     bad = sum(row["bad"] for row, _ in by_label.values())
     if bad:
         yield f"{plural(bad, 'trial')} failed or diverged and count as worst in the ranking."
+
+
+def _has_learned(scored: Scored) -> bool:
+    """True if some setting is better than its untrained generators, or nobody knows."""
+    return len(no_better_than_untrained(scored)) < scored.study.trials["group"].nunique()
 
 
 def no_better_than_untrained(scored: Scored) -> list[str]:

@@ -19,7 +19,12 @@ from gan_bench.report.study.study import Study
 
 
 def proposal(
-    study: Study, factors: Sequence[Judged], rivals: Mapping[str, int] | None = None, *, scored: bool
+    study: Study,
+    factors: Sequence[Judged],
+    rivals: Mapping[str, int] | None = None,
+    *,
+    scored: bool,
+    learned: bool = True,
 ) -> str | None:
     """Propose the run that would settle most, with its expected time.
 
@@ -28,6 +33,8 @@ def proposal(
         factors: The comparisons of the levels of factors.
         rivals: Labels of the best setting and of those that another look may tell apart from it, each with that look.
         scored: Whether any trial has a score.
+        learned: Whether any setting is better than its untrained generators: otherwise more seeds of a training that
+            was cut settle nothing.
 
     Returns:
         One sentence, or None where the records do not say with what they were made or nothing more is worth it.
@@ -40,6 +47,9 @@ def proposal(
     if not scored or not command:
         return None
     full = _with(_without(command, *_CAPS), "--profile", "full")
+    is_cut = study.profile == "quick" or any(word in _CAPS for word in shlex.split(command))
+    if not learned and is_cut:
+        return f"Next: longer training, as no setting is better than untrained generators yet, `{full}`."
     whole = f"Next: the suite's whole protocol, `{full}`." if study.profile == "quick" else None
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
         return whole
