@@ -57,7 +57,13 @@ class Generator(nn.Module):
         return images
 
     def latent(self, count: int, seed: int = 0) -> Tensor:
-        """Return latent vectors (count, latent_dim) of the trial's distribution; more of a seed begin with the same."""
+        """Return latent vectors (count, latent_dim) of the trial's distribution; more of a seed begin with the same.
+
+        Raises:
+            UserError: The count is negative.
+        """
+        if count < 0:
+            raise UserError(f"the number of images must be 0 or more, not {count}")
         source = generator_for(seed, "sample", next(self.parameters()).device)
         shape = (_BLOCK, self.config.latent_dim)  # the last numbers of a draw depend on its length
         blocks = [draw_latent(shape, self.config.latent, source) for _ in range(-(-count // _BLOCK))]

@@ -112,6 +112,8 @@ def test_images_that_cannot_be_scored(images, said):
 
 
 def samples_on_the_command_line(generator, tables, tmp_path):
+    with pytest.raises(gb.UserError, match="the number of images must be 0 or more, not -1"):
+        generator.images(-1)
     path = tables.trials["path"][0]
     made = gan_bench("sample", path, "--out", tmp_path, "--seed", 5, "--images", 3, "--interpolate", 6, "--gif")
     assert made.returncode == 0, made.stderr
