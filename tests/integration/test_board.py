@@ -148,7 +148,9 @@ class TestBoard:
         row = table.table.rows.iloc[0]
         assert row["audits"] == "begun 2 of 5"
         assert row["remarks"].startswith("contradicted (begun): ")
-        assert "step 2: 0.9 apart" in (tmp_path / "site" / "index.html").read_text()
+        page = (tmp_path / "site" / "index.html").read_text()
+        assert "step 2: 0.9 apart" in page
+        assert page.count('class="against folded"') == 1, "for narrow screens, below the setting"
 
     def test_lost_seeds_are_counted_and_leave_no_group(self, tmp_path):
         folder = publish(tmp_path / "a", EPYC, status=Status.DIVERGED)

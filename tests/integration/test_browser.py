@@ -354,6 +354,8 @@ def test_the_board_is_read_sorted_and_filtered_at_any_width(chromium, board, wid
     assert page.get_by_role("columnheader", name="setting").is_visible()
     assert page.get_by_role("columnheader", name="median FID").is_visible()
     assert page.get_by_role("columnheader", name="machine").is_visible() == (width > 640)
+    folded = page.locator(".folded").evaluate_all("all => all.map(e => getComputedStyle(e).display)")
+    assert set(folded) == {"none" if width > 640 else "inline"}
     page.get_by_role("columnheader", name="median FID").get_by_role("button").click()
     page.get_by_role("columnheader", name="median FID").get_by_role("button").click()
     numbers = page.locator("tbody tr:not(.baseline) td.n[data-sort]").filter(has_text="(").all_inner_texts()

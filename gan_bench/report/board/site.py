@@ -253,6 +253,7 @@ def _shown(made: BoardTable) -> dict[str, object]:
                 "card": f"{CARDS}/{card_name(entry)}.html" if entry else None,
                 "image": thumbnail(grid) if grid else None,
                 "label": written[1],
+                "remarks": record.get("remarks") or "",
                 "against": bool(entry and entry.contradicted),
             }
         )
