@@ -147,6 +147,8 @@ def read_split(dataset: Dataset, folder: Path, split: Split) -> tuple[Tensor, Te
             )
         if labels is not None and tuple(labels.shape) != shape[:1]:
             raise TypeError(f"it gives labels {tuple(labels.shape)} for {shape[0]} images")
+        if shape[0] != dataset.counts.get(split, 0):
+            raise ValueError(f"it declares {dataset.counts.get(split, 0):,} {split} images, and gives {shape[0]:,}")
         return images, labels
 
 

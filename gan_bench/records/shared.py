@@ -328,6 +328,8 @@ def read_commands(results: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for suite in suite_folders(results):
         command = printable(_plan_of(suite).get("command", ""))
+        if not command:  # or its folder is closed
+            continue
         if there := without_places(command) if (suite / LEFT_OUT).is_file() else at_place(command, suite.parent):
             found[suite.resolve().name] = there
     return found

@@ -151,7 +151,7 @@ def growing():
         ({"name": "other"}, 'it calls itself "other"'),
         ({"counts": {"test": 359}}, "it has no train split"),
         ({"class_extractor": "none"}, "its class_extractor none is unknown"),
-        ({"counts": {"train": 7}}, "train images are (1438, 1, 28, 28), not (7, 1, 28, 28)"),
+        ({"counts": {"train": 7}}, "declares 7 train images, and gives 1,438"),
         ({"classes": 12}, "train labels are not 0 to 11"),
         ({"read": growing(), "counts": {"train": 4}, "classes": 0}, "train images differ when they are read again"),
     ],
