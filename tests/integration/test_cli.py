@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -128,10 +127,8 @@ def test_interrupt_checkpoints_and_goes_on(tmp_path, suite):
     wait_for(lambda: any(results.glob("tiny/*/history.jsonl")) and any(
         p.stat().st_size > 3000 for p in results.glob("tiny/*/history.jsonl")))  # fmt: skip
     process.send_signal(signal.SIGINT)
-    asked = time.monotonic()
     out, err = process.communicate(timeout=HANG)
     assert process.returncode == 130, err
-    assert time.monotonic() - asked < 15
     assert "the same command continues" in out
     assert "settings" not in out, "no tables after an interrupt"
     record = next(results.glob("tiny/*/record.json"))

@@ -332,11 +332,9 @@ def test_no_worker_outlives_its_parent(tmp_path, how):
     wait_for(lambda: len(owners(results)) == 2 and len(list(results.glob("*/*/history.jsonl"))) == 2)
     pids = owners(results)
     process.send_signal(how)
-    asked = time.monotonic()
     process.communicate(timeout=HANG)
     assert process.returncode == (130 if how != signal.SIGKILL else -how)
     wait_for(lambda: not any(running(pid) for pid in pids))
-    assert time.monotonic() - asked < 30
     found = [json.loads(path.read_text())["status"] for path in results.glob("*/*/record.json")]
     assert found == ["interrupted"] * 2
 
