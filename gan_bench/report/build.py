@@ -145,7 +145,8 @@ def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str
     if columns:
         check_columns(tables.all, columns)
     files = _ReportFiles(folder)
-    files.refuse_a_users_own()
+    if out is not None:  # the other place is a report's own
+        files.refuse_a_users_own()
     try:
         _write_tables(tables, files, columns)
         files.write("answer.md", answers_markdown([answer for _, answer in found_answers]))
