@@ -25,8 +25,6 @@ from gan_bench.tracking.views import NOTE_MARK, View, note, stale_views, views
 
 ANSWER_TAG = "gan_bench.answer"
 _NOTE = "mlflow.note.content"
-NOTED_TAG = "gan_bench.note"
-"""Digest of the description that was written last: another one is somebody's own."""
 
 
 def save_views(mirror: Mirror, suite: str) -> list[View]:
@@ -58,15 +56,24 @@ def save_views(mirror: Mirror, suite: str) -> list[View]:
 def _describe(mirror: Mirror, experiment: str, text: str) -> None:
     """Give an experiment its description, unless it has one that somebody else wrote or edited."""
     known = mirror.client.get_experiment(experiment)
-    there, ours = known.tags.get(_NOTE, ""), known.tags.get(NOTED_TAG)
-    if there and (ours != _digest(there) if ours else NOTE_MARK not in there):  # earlier versions kept no digest
+    there = known.tags.get(_NOTE, "")
+    if there and not _is_ours(there):
         said = f"the description of the MLflow experiment {known.name} is not what gan_bench wrote, and stays as it is"
         if said not in mirror.notices:
             mirror.notices.append(said)
-        return
-    if there != text:  # a kill in between leaves a note that passes for somebody's, and stays
-        mirror.client.set_experiment_tag(experiment, NOTED_TAG, _digest(text))
-        mirror.client.set_experiment_tag(experiment, _NOTE, text)
+    elif there != (signed := _signed(text)):
+        mirror.client.set_experiment_tag(experiment, _NOTE, signed)
+
+
+def _signed(text: str) -> str:
+    """Add the digest of a description to it, where no page shows it."""
+    return f"{text}\n\n<!-- {_digest(text)} -->"
+
+
+def _is_ours(description: str) -> bool:
+    """True if a description is as it was written; earlier versions signed none."""
+    text, signature, _ = description.partition("\n\n<!-- ")
+    return description == _signed(text) if signature else NOTE_MARK in description
 
 
 def publish_settings(mirror: Mirror, suite: str, progress: Callable[[], None] = lambda: None) -> None:
