@@ -10,6 +10,7 @@ from gan_bench.config.suite import suites_folder
 from gan_bench.config.yaml_document import scalar
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import REGISTRIES
+from gan_bench.core.text import with_article
 
 _SUITE = """\
 suite: NAME
@@ -77,9 +78,9 @@ def write_new(kind: str, name: str, folder: Path) -> list[Path]:
     pattern = r"[a-z][a-z0-9_]*" if kind == "measure" else r"[a-z][a-z0-9_-]*"
     if not re.fullmatch(pattern, name) or len(name) > 64:
         may = "letters, digits and _" if kind == "measure" else "letters, digits, - and _"
-        raise UserError(f'"{name}" cannot be the name of this {kind}; begin with a small letter, and use small {may}')
+        raise UserError(f'"{name}" cannot name {with_article(kind)}; begin with a small letter, and use small {may}')
     if _taken(kind, name):
-        raise UserError(f'gan_bench ships the {kind} "{name}"; choose another name')
+        raise UserError(f'gan_bench ships {with_article(kind)} "{name}"; choose another name')
     file = folder / f"{name.replace('-', '_')}.py"
     suite = folder / f"{name}.yaml"
     if kind == "suite":

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 from gan_bench.core.errors import UserError
 from gan_bench.core.fields import wrong_fields
 from gan_bench.core.sources import Source, current_source, distribution_of, load_point, points_of
+from gan_bench.core.text import with_article
 
 T = TypeVar("T")
 
@@ -107,22 +108,18 @@ class Registry(Mapping[str, T], Generic[T]):
             ValueError: The name is no name.
         """
         if not isinstance(name, str) or not name:
-            raise ValueError(f"the name of {self._article} {self.kind} must be text, not {name!r:.40}")
+            raise ValueError(f"the name of {with_article(self.kind)} must be text, not {name!r:.40}")
         if self._reserved is not None and (name in self._reserved or not name.isidentifier()):
             raise ValueError(
-                f'"{name}" cannot name {self._article} {self.kind}: it is a column of tables or no plain name'
+                f'"{name}" cannot name {with_article(self.kind)}: it is a column of tables or no plain name'
             )
         if not isinstance(entry, self.form):  # type: ignore[arg-type]
-            wanted = self.form.__name__  # type: ignore[union-attr]
-            raise TypeError(f'the {self.kind} "{name}" must be of the class {wanted}, not {type(entry).__name__}')
+            wanted = with_article(self.form.__name__)  # type: ignore[union-attr]
+            raise TypeError(f'the {self.kind} "{name}" must be {wanted}, not {with_article(type(entry).__name__)}')
         for field_name, wrong in wrong_fields(entry):
             raise TypeError(f'the {self.kind} "{name}" has a wrong {field_name}: {wrong}')
         if self._shipped and name not in self._shipped and (fault := self._refuse(entry)):
             raise ValueError(f'the {self.kind} "{name}" cannot be: {fault}')
-
-    @property
-    def _article(self) -> str:
-        return "an" if self.kind[0] in "aeiou" else "a"
 
     def declare(self, name: str, entry: T) -> None:
         """Add an entry that stands in for one that is not there; the next registration of its name replaces it."""
@@ -222,8 +219,9 @@ class Registry(Mapping[str, T], Generic[T]):
         self._refuse_clashes(point)
         entry, source = load_point(point, what, self._also)
         if self.form is not None and not isinstance(entry, self.form):
-            wanted = f"{point.value} must be a {self.form.__name__}"
-            raise UserError(f"the {what} of {source.name} {source.version} is a {type(entry).__name__}; {wanted}")
+            wanted = f"{point.value} must be {with_article(self.form.__name__)}"
+            given = with_article(type(entry).__name__)
+            raise UserError(f"the {what} of {source.name} {source.version} is {given}; {wanted}")
         for field_name, wrong in wrong_fields(entry):
             raise UserError(f"the {what} of {source.name} {source.version} has a wrong {field_name}: {wrong}")
         if fault := self._refuse(entry):

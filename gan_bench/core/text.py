@@ -94,6 +94,11 @@ def at_home(text: str) -> str:
     return f"{option}{equals}{os.path.expanduser(value)}" if is_home else text  # noqa: PTH111 - text, of options too
 
 
+def with_article(noun: str) -> str:
+    """Return a noun behind ``a`` or ``an``."""
+    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
+
+
 def without_places(command: str) -> str:
     """Return a ``gan-bench run`` command without its results folder, and with its suite's file for its path."""
     try:

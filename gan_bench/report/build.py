@@ -239,13 +239,12 @@ class _ReportFiles:
             listed = read_file(self.folder / WRITTEN).decode(errors="replace").splitlines()
         except (OSError, RecordError):
             return []
-        return [name for name in listed if re.fullmatch(r"(tables|plots)/[\w+.-]+", name)]
+        return [name for name in listed if re.fullmatch(r"(tables|plots)/\w[\w+.-]*", name)]
 
     def write(self, name: str, content: bytes | str) -> Path:
         """Write a file of the report."""
         path = self.folder / name
-        if not path.parent.is_dir():
-            path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
         self._written.append(name)
         return path

@@ -46,7 +46,7 @@ def save_views(mirror: Mirror, suite: str) -> list[View]:
             with contextlib.suppress(Exception):  # another results folder on the same server has just deleted it
                 mirror.client.delete_experiment_tag(experiment, tag)
         for view in made:
-            mirror.client.set_experiment_tag(experiment, view.tag, view.value)
+            _tag(mirror, experiment, view.tag, view.value)
         _describe(mirror, experiment, note(suite, _answer_text(mirror, suite)))
     except Exception:
         return []
@@ -62,7 +62,15 @@ def _describe(mirror: Mirror, experiment: str, text: str) -> None:
         if said not in mirror.notices:
             mirror.notices.append(said)
     elif there != (signed := _signed(text)):
-        mirror.client.set_experiment_tag(experiment, _NOTE, signed)
+        _tag(mirror, experiment, _NOTE, signed)
+
+
+def _tag(mirror: Mirror, experiment: str, name: str, value: str) -> None:
+    """Set a tag of an experiment; once more where a database refuses what another folder makes at the same moment."""
+    try:
+        mirror.client.set_experiment_tag(experiment, name, value)
+    except Exception:
+        mirror.client.set_experiment_tag(experiment, name, value)
 
 
 def _signed(text: str) -> str:
@@ -72,7 +80,7 @@ def _signed(text: str) -> str:
 
 def _is_ours(description: str) -> bool:
     """True if a description is as it was written; earlier versions signed none."""
-    text, signature, _ = description.partition("\n\n<!-- ")
+    text, signature, _ = description.rpartition("\n\n<!-- ")
     return description == _signed(text) if signature else NOTE_MARK in description
 
 

@@ -208,7 +208,7 @@ def test_a_name_that_breaks_tables_is_refused(name):
 
 @pytest.mark.parametrize("registry", [gb.ARCHITECTURES, gb.LOSSES, gb.DATASETS, gb.EXTRACTORS, gb.MEASURES, gb.RECIPES])
 def test_an_entry_of_another_class_is_refused(registry):
-    with pytest.raises(TypeError, match=f'the {registry.kind} "mine" must be of the class '):
+    with pytest.raises(TypeError, match=f'the {registry.kind} "mine" must be an? '):
         registry.register("mine", {"description": "a dict"})
 
 

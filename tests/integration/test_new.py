@@ -39,11 +39,12 @@ def test_a_new_suite_is_one(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("loss", "../x"), 'error: "../x" cannot be the name of this loss'),
-        (("loss", "hinge"), 'error: gan_bench ships the loss "hinge"'),
-        (("dataset", "mnist"), 'error: gan_bench ships the dataset "mnist"'),
-        (("suite", "digits"), 'error: gan_bench ships the suite "digits"'),
-        (("suite", "Mine"), 'error: "Mine" cannot be the name of this suite'),
+        (("loss", "../x"), 'error: "../x" cannot name a loss'),
+        (("architecture", "A"), 'error: "A" cannot name an architecture'),
+        (("loss", "hinge"), 'error: gan_bench ships a loss "hinge"'),
+        (("dataset", "mnist"), 'error: gan_bench ships a dataset "mnist"'),
+        (("suite", "digits"), 'error: gan_bench ships a suite "digits"'),
+        (("suite", "Mine"), 'error: "Mine" cannot name a suite'),
         (("nothing", "mine"), "nothing"),
     ],
 )

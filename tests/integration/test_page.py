@@ -267,7 +267,7 @@ def test_a_report_removes_what_an_earlier_one_wrote_and_nothing_else(tmp_path):
     for name in ("plots/test-full-gone.svg", "tables/test-full-gone.csv"):
         (report / name).write_text("x")
         with (report / "files.txt").open("a") as listed:
-            listed.write(f"{name}\n../answer.md\ntables/../answer.md\nanswer.md\n")
+            listed.write(f"{name}\n../answer.md\ntables/../answer.md\ntables/..\nplots/.\nanswer.md\n")
     mine = {"plots/mine.svg", "plots/test-full-notes.svg", "tables/test-full-notes.md", "tables/test-full-mine.csv"}
     for name in mine:
         (report / name).write_text("mine")

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from scipy import stats
 from support.commands import gan_bench
 from support.studies import with_lr, write
@@ -279,7 +280,7 @@ def test_a_kept_comparison_is_shown_and_linked(results, tmp_path):
 def test_a_description_that_somebody_else_wrote_stays(results, tmp_path):
     shared = f"sqlite:///{tmp_path / 'shared.db'}"
     there = MlflowClient(shared)
-    experiment = there.create_experiment("test")
+    experiment = there.create_experiment("test", artifact_location=(tmp_path / "artifacts").as_uri())
 
     def described():
         return there.get_experiment(experiment).tags.get("mlflow.note.content", "")
@@ -299,6 +300,22 @@ def test_a_description_that_somebody_else_wrote_stays(results, tmp_path):
     there.set_experiment_tag(experiment, "mlflow.note.content", earlier)  # nothing is signed in it
     replay.replay(results, shared)
     assert described() == ours
+
+
+def test_views_that_two_folders_make_at_the_same_moment_are_there(results, tmp_path, monkeypatch):
+    """A database refuses the second of two that make one tag: the link to the views was lost with it."""
+    whole, refused = MlflowClient.set_experiment_tag, set()
+
+    def busy(client, experiment, key, value):
+        if key not in refused:
+            refused.add(key)
+            raise MlflowException("duplicate key value violates unique constraint")
+        whole(client, experiment, key, value)
+
+    monkeypatch.setattr(MlflowClient, "set_experiment_tag", busy)
+    (views,) = replay.replay(results, f"sqlite:///{tmp_path / 'shared.db'}").views.values()
+    assert views
+    assert len(refused) == len(views) + 1, "and the description"
 
 
 def test_an_experiment_that_was_deleted_is_restored_aloud_and_not_with_runs_of_others(results, tmp_path):

@@ -112,7 +112,7 @@ def test_parts_of_packages_are_found_by_name_and_loaded_when_asked_for(offered):
 
 
 def test_a_wrong_kind_and_two_owners_are_errors(offered):
-    with pytest.raises(UserError, match=r'the fruit "kiwi" of zoo 2.0 is a str; somewhere:THING must be a int'):
+    with pytest.raises(UserError, match=r'the fruit "kiwi" of zoo 2.0 is a str; somewhere:THING must be an int'):
         offered(Point("kiwi", "zoo", found="7"))["kiwi"]
     with pytest.raises(UserError, match=r"offered by several packages .farm, zoo.; uninstall all but one"):
         offered(Point("kiwi", "farm"), Point("kiwi", "zoo"))["kiwi"]
