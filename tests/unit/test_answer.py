@@ -333,25 +333,27 @@ def test_the_next_look_is_that_of_the_first_open_question(questions, rivals, see
 
 
 @pytest.mark.parametrize(
-    ("command", "learned", "said"),
+    ("options", "profile", "learned", "advised"),
     [
-        (
-            f"{COMMAND} --epochs 3",
-            False,
-            f"longer training, as no setting is better than untrained generators yet, `{COMMAND}",
-        ),
-        (f"{COMMAND} --epochs 3", True, "5 seeds"),
-        (COMMAND, False, "5 seeds"),  # it was not cut
+        ("--epochs 3", "full", False, "--profile full"),
+        ("--epochs 3", "quick", False, "--profile quick"),  # what the user took off comes first
+        ("", "quick", False, "--profile full"),
+        ("", "full", False, None),  # nothing was cut
+        ("--samples 100", "full", False, None),
+        ("--epochs 3", "full", True, None),
     ],
 )
-def test_seeds_are_not_added_to_a_cut_training_in_which_nothing_was_learned(command, learned, said):
+def test_seeds_are_not_added_to_a_cut_training_in_which_nothing_was_learned(options, profile, learned, advised):
     items = [*trials(2e-4, (50, 60)), *trials(3e-4, (55, 52))]
     (study,) = studies(build_frames(items))
-    study.command = command
+    study.command, study.profile = f"gan-bench run test {options}", profile
     study.trials["config"] = [{**config, "epochs": 3} for config in study.trials["config"]]
     found = proposal(study, [], scored=True, learned=learned)
-    assert found.startswith(f"Next: {said}")
-    assert ("--epochs" in found) == (learned and "--epochs" in command)
+    if advised is None:
+        assert found.startswith("Next: 5 seeds, which can decide, ")
+    else:
+        said = "Next: longer training, as no setting is better than untrained generators yet"
+        assert found == f"{said}, `gan-bench run test {advised}`."
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,11 @@ def proposal(
     if not scored or not command:
         return None
     full = _with(_without(command, *_CAPS), "--profile", "full")
-    is_cut = study.profile == "quick" or any(word in _CAPS for word in shlex.split(command))
-    if not learned and is_cut:
-        return f"Next: longer training, as no setting is better than untrained generators yet, `{full}`."
+    if not learned:
+        longer = _without(command, *_SHORTER)
+        longer = full if longer == command and study.profile == "quick" else longer
+        if longer != command:
+            return f"Next: longer training, as no setting is better than untrained generators yet, `{longer}`."
     whole = f"Next: the suite's whole protocol, `{full}`." if study.profile == "quick" else None
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
         return whole
@@ -105,6 +107,8 @@ _OF_PLAN = {
 """Options that change trials, with what says whether a trial has their value."""
 _CAPS = ("--epochs", "--train-limit", "--samples")
 """Options that cut a suite's protocol down."""
+_SHORTER = ("--epochs", "--train-limit")
+"""Those of them that shorten training."""
 _CHOOSING = ("--only", "--seeds", "--profile")
 """Options that choose trials: those of the study are chosen by what they are."""
 _LOOKING = ("--until", "--max-seeds")
