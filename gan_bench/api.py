@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import pandas as pd
 
-from gan_bench.config.data_root import data_root
+from gan_bench.config.images import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import at_home
 from gan_bench.records.folders import existing, fault_of, scan

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gan_bench.config.data_root import data_root
 from gan_bench.config.design import LOOKS
+from gan_bench.config.images import data_root
 from gan_bench.config.suite import Plan, find_suite, make_plan
 from gan_bench.config.trial import Trial, setting_key
 from gan_bench.core.errors import DataError, UserError
@@ -35,9 +35,9 @@ from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, fix_bits
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.executors import run_inline, run_processes
+from gan_bench.execution.workers.job import Site
 from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.execution.workers.results import Results
-from gan_bench.execution.workers.site import Site
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.models.losses import LOSSES

@@ -22,7 +22,7 @@ from gan_bench.records.layout import SUITE
 
 if TYPE_CHECKING:
     from gan_bench.config.cuts import PlanOptions
-    from gan_bench.execution.cluster.share import RayOptions
+    from gan_bench.execution.cluster.node import RayOptions
     from gan_bench.execution.trial.claim import Policy
 
 
@@ -266,7 +266,7 @@ class RunOptions:
     @cached_property
     def ray(self) -> RayOptions:
         """What is asked of a cluster, for the executor of that name."""
-        from gan_bench.execution.cluster.share import RayOptions
+        from gan_bench.execution.cluster.node import RayOptions
 
         return RayOptions(address=self.ray_address, gpus=self.gpus_per_trial, cpus=self.cpus_per_trial)
 

@@ -32,7 +32,7 @@ from PIL import Image
 
 import gan_bench as gb
 from gan_bench.config.cuts import PlanOptions
-from gan_bench.config.image_folder import Transform
+from gan_bench.config.images import Transform
 from gan_bench.config.suite import make_plan
 from gan_bench.core.errors import UserError
 from gan_bench.data.image_folders import prepare_images
@@ -51,7 +51,7 @@ from gan_bench.report.compare.comparison import compare
 from gan_bench.report.findings.find_setting import champions
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.latex import to_latex
-from gan_bench.report.study.render import table_markdown, to_csv
+from gan_bench.report.study.table import table_markdown, to_csv
 from gan_bench.sampling import write_film
 from gan_bench.terminal.tables import print_table
 

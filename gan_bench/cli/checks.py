@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gan_bench.config.data_root import DataRoot
+from gan_bench.config.images import DataRoot
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.terminal.console import PlainConsole

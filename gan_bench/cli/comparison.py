@@ -13,7 +13,7 @@ from gan_bench.core.text import plain_markdown
 from gan_bench.records.json_files import finite
 from gan_bench.records.summary import keep_comparison
 from gan_bench.report.compare.comparison import Comparison
-from gan_bench.report.study.render import table_markdown
+from gan_bench.report.study.table import table_markdown
 from gan_bench.terminal.console import PlainConsole, console, table_console
 from gan_bench.terminal.tables import print_table
 

@@ -23,8 +23,7 @@ from gan_bench.core.text import plural, printable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gan_bench.config.data_root import DataRoot
-    from gan_bench.config.image_folder import ImageFolder
+    from gan_bench.config.images import DataRoot, ImageFolder
     from gan_bench.data.datasets import Dataset
 
 

@@ -18,7 +18,7 @@ from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.layout import PLAN
 from gan_bench.records.shared import read_commands
 from gan_bench.terminal.console import PlainConsole
-from gan_bench.tracking.uri import check_no_password, default_uri, is_default, server_page, shown
+from gan_bench.tracking.server import check_no_password, default_uri, is_default, server_page, shown
 
 WAIT_SECONDS = 90.0
 BLOCKED = frozenset({5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697})
@@ -76,7 +76,7 @@ def _say_other_places(results: Path, tracking_uri: str | None, console: PlainCon
 
 def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> None:
     from gan_bench.report.findings.find_setting import champions
-    from gan_bench.tracking.register import ALIAS, register
+    from gan_bench.tracking.replay import ALIAS, register
 
     for champion in champions(results):
         if champion.path is None:

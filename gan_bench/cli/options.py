@@ -74,7 +74,7 @@ AllowArchitecture = Annotated[
 
 def _refuse_password(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
     """Refuse a location with a password on the command line; the environment may hold one."""
-    from gan_bench.tracking.uri import check_no_password
+    from gan_bench.tracking.server import check_no_password
 
     source = context.get_parameter_source(str(parameter.name))
     if value and source is not None and source.name == "COMMANDLINE":

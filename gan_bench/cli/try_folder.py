@@ -18,8 +18,7 @@ from gan_bench.config.yaml_document import scalar
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import at_home, plural, printable
 from gan_bench.data.datasets import DATASETS
-from gan_bench.data.inspection import Inspection, inspect_images
-from gan_bench.data.own_images import LEAST_DISTINCT
+from gan_bench.data.own_images import LEAST_DISTINCT, Inspection, inspect_images
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.terminal.console import PlainConsole
 

@@ -132,8 +132,7 @@ def primary_measure() -> str:
     return name
 
 
-_SUMS = "gan_bench.metrics.measures.sums"
-_SAMPLED = "gan_bench.metrics.measures.sampled"
+_SHIPPED = "gan_bench.metrics.measures.shipped"
 
 MEASURES.register(
     "fid",
@@ -141,7 +140,7 @@ MEASURES.register(
         title="FID",
         lower_is_better=True,
         description="Fréchet distance of Gaussians fitted to features",
-        metric=f"{_SUMS}:FrechetDistance",
+        metric=f"{_SHIPPED}:FrechetDistance",
         roles=frozenset({"primary", "compared", "trial", "quality", "summary"}),
         log_scale=True,
         bounds=(0, None),
@@ -158,7 +157,7 @@ MEASURES.register(
         title="FID∞",
         lower_is_better=True,
         description="FID extrapolated to infinitely many samples",
-        metric=f"{_SAMPLED}:FrechetDistanceAtInfinity",
+        metric=f"{_SHIPPED}:FrechetDistanceAtInfinity",
         roles=frozenset({"quality"}),
         explanation=(
             "FID over subsets of growing size, fitted by a line in 1/N and read at 1/N = 0 (Chong & Forsyth "
@@ -172,7 +171,7 @@ MEASURES.register(
         title="KID",
         lower_is_better=True,
         description="unbiased kernel distance, with its standard error",
-        metric=f"{_SAMPLED}:KernelDistance",
+        metric=f"{_SHIPPED}:KernelDistance",
         roles=frozenset({"compared", "quality", "summary"}),
         explanation=(
             "Unbiased squared maximum mean discrepancy with the kernel (x·y / d + 1)³, the mean over "
@@ -188,7 +187,7 @@ MEASURES.register(
         lower_is_better=False,
         description="inception score over ten splits, with their standard deviation",
         sees="logits",
-        metric=f"{_SUMS}:InceptionScore",
+        metric=f"{_SHIPPED}:InceptionScore",
         roles=frozenset({"compared", "trial", "quality", "summary"}),
         bounds=(1, None),
         explanation=(
@@ -204,7 +203,7 @@ MEASURES.register(
         title="precision",
         lower_is_better=False,
         description="share of generated images among the real ones",
-        metric=f"{_SAMPLED}:PrecisionRecall",
+        metric=f"{_SHIPPED}:PrecisionRecall",
         roles=frozenset({"quality", "summary"}),
         bounds=(0, 1),
         explanation=(
@@ -220,7 +219,7 @@ MEASURES.register(
         title="recall",
         lower_is_better=False,
         description="share of real images among the generated ones",
-        metric=f"{_SAMPLED}:PrecisionRecall",
+        metric=f"{_SHIPPED}:PrecisionRecall",
         roles=frozenset({"quality", "summary"}),
         bounds=(0, 1),
         explanation=(
@@ -235,7 +234,7 @@ MEASURES.register(
         title="density",
         lower_is_better=False,
         description="real images that a generated one is among, over those expected",
-        metric=f"{_SAMPLED}:PrecisionRecall",
+        metric=f"{_SHIPPED}:PrecisionRecall",
         roles=frozenset({"quality"}),
         bounds=(0, None),
         explanation=(
@@ -251,7 +250,7 @@ MEASURES.register(
         title="coverage",
         lower_is_better=False,
         description="share of real images with a generated one among their neighbours",
-        metric=f"{_SAMPLED}:PrecisionRecall",
+        metric=f"{_SHIPPED}:PrecisionRecall",
         roles=frozenset({"quality"}),
         bounds=(0, 1),
         explanation=(
@@ -267,7 +266,7 @@ MEASURES.register(
         title="SW₂²",
         lower_is_better=True,
         description="sliced Wasserstein distance of features",
-        metric=f"{_SAMPLED}:SlicedWasserstein",
+        metric=f"{_SHIPPED}:SlicedWasserstein",
         roles=frozenset({"quality"}),
         log_scale=True,
         bounds=(0, None),
@@ -284,7 +283,7 @@ MEASURES.register(
         title="FD-DINOv2",
         lower_is_better=True,
         description="Fréchet distance of DINOv2 features",
-        metric=f"{_SUMS}:FrechetDistanceDinoV2",
+        metric=f"{_SHIPPED}:FrechetDistanceDinoV2",
         roles=frozenset({"quality"}),
         log_scale=True,
         bounds=(0, None),
@@ -301,7 +300,7 @@ MEASURES.register(
         title="CLIP MMD",
         lower_is_better=True,
         description="maximum mean discrepancy of CLIP features, times 1,000",
-        metric=f"{_SAMPLED}:ClipDistance",
+        metric=f"{_SHIPPED}:ClipDistance",
         roles=frozenset({"quality"}),
         extractors="clip-",
         explanation=(
@@ -318,7 +317,7 @@ MEASURES.register(
         lower_is_better=False,
         description="classes that appear at least a tenth as often as among real images",
         sees="classes",
-        metric=f"{_SUMS}:ClassHistogram",
+        metric=f"{_SHIPPED}:ClassHistogram",
         roles=frozenset({"health", "summary"}),
         bounds=(0, None),
         explanation=("The extractor predicts a class for every image. 10 on MNIST when every digit appears."),
@@ -331,7 +330,7 @@ MEASURES.register(
         lower_is_better=True,
         description="divergence of the class histogram from the real one, in nats",
         sees="classes",
-        metric=f"{_SUMS}:ClassHistogram",
+        metric=f"{_SHIPPED}:ClassHistogram",
         roles=frozenset({"health"}),
         bounds=(0, None),
         explanation=(
@@ -346,7 +345,7 @@ MEASURES.register(
         title="copies",
         lower_is_better=True,
         description="share closer to a training image than 99 % of held-out images are",
-        metric=f"{_SAMPLED}:PrecisionRecall",
+        metric=f"{_SHIPPED}:PrecisionRecall",
         roles=frozenset({"health"}),
         bounds=(0, 1),
         explanation=(
@@ -361,7 +360,7 @@ MEASURES.register(
         title="authentic",
         lower_is_better=False,
         description="share farther from its nearest training image than that is from its nearest other",
-        metric=f"{_SAMPLED}:PrecisionRecall",
+        metric=f"{_SHIPPED}:PrecisionRecall",
         roles=frozenset({"health"}),
         bounds=(0, 1),
         explanation=(
@@ -378,7 +377,7 @@ MEASURES.register(
         lower_is_better=True,
         description="1 when half of the classes or fewer appear, or one class holds over half",
         sees="classes",
-        metric=f"{_SUMS}:ClassHistogram",
+        metric=f"{_SHIPPED}:ClassHistogram",
         roles=frozenset({"health"}),
         bounds=(0, 1),
         explanation=("A coarse alarm for mode collapse, counted over seeds in tables."),

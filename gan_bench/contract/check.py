@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan_bench.config.data_root import DataRoot
+from gan_bench.config.images import DataRoot
 from gan_bench.config.plugins import load_plugin
-from gan_bench.contract.base import Body, BrokenContractError, require
-from gan_bench.contract.scores import extractor_checks, measure_checks
-from gan_bench.contract.trial_parts import architecture_checks, dataset_checks, loss_checks, recipe_checks
+from gan_bench.contract.parts import (
+    Body,
+    BrokenContractError,
+    architecture_checks,
+    dataset_checks,
+    extractor_checks,
+    loss_checks,
+    measure_checks,
+    recipe_checks,
+    require,
+)
 from gan_bench.core.errors import DataError, UserError, brief, is_stop
 from gan_bench.core.registry import REGISTRIES, did_you_mean
 from gan_bench.core.sources import distribution_of

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_bench.config.data_root import DataRoot
-from gan_bench.config.image_folder import ImageFolder
+from gan_bench.config.images import DataRoot, ImageFolder
 from gan_bench.core.errors import DataError
 from gan_bench.core.registry import Registry
 from gan_bench.core.sources import calling

@@ -1,22 +1,28 @@
-"""A user's own folder or zip file of images, made a dataset."""
+"""A user's own folder or zip file of images: looked at before anything is trained, and made a dataset."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
-from gan_bench.config.image_folder import ImageFolder
+from gan_bench.config.images import ImageFolder
 from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.preparing import tell
 from gan_bench.core.text import printable
 from gan_bench.data.datasets import DATASETS, Dataset
+from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import prepare_images
-from gan_bench.data.image_source import open_source
+from gan_bench.data.image_source import ImageSource, open_source
 from gan_bench.data.readers import from_images
 from gan_bench.data.splits import Split, layout_of
 
@@ -98,3 +104,170 @@ def _check_distinct(images: NDArray[np.uint8], split: str, folder: ImageFolder) 
             return
     count = f"{len(seen)} distinct {split} image{'s' if len(seen) > 1 else ''}"
     raise DataError(f"{folder.name} has only {count} in {folder.path}; scores need {LEAST_DISTINCT}, so add more")
+
+
+SIDE = 8
+"""Images are compared after scaling to so many pixels square, where compression and scaling hardly show."""
+NEAR = 6.0
+"""Root mean square difference, in grey levels of 255, up to which two scaled images may be the same picture."""
+OF_CONTRAST = 0.2
+"""The same as a share of the image's own standard deviation, so that dark and flat images are not all alike."""
+ALONE, OTHERS = 0.5, 5
+"""A copy is nearer than half the distance of the fifth nearest: many handwritten ones are as near as the first.
+
+Of 500 cats, copies at half the size and JPEG quality 50 were found in 99 %, at quality 30 in 99.6 %, larger ones in
+all; of CIFAR-10 40 %, 86 % and all. Of 1,000 images of either none was called a copy of another; of handwritten ones
+1.5 %.
+"""
+COMPARED = 5_000
+"""Most images of a split that are compared with the other."""
+COLOURED = 12
+"""Difference of two channels, of 255, from which a pixel has colour: JPEG gives grey images up to about 8."""
+_CHUNK = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What was found in a folder or zip file of images.
+
+    Attributes:
+        classes: Images that can be used, by split, then by the folder that they lie in.
+        left_out: How many files are in no split or no images, by reason.
+        unreadable: Images that cannot be used, by name, with the reason.
+        kinds: Usable images by the ending of their names.
+        sides: Shorter sides of usable images in pixels, with how many have each.
+        square: How many are square.
+        elongated: How many are more than twice as long as wide, or as wide as long.
+        coloured: How many have colour.
+        copies: Usable images whose pixels are those of an earlier one of their split.
+        shared: Held-out images that are also among the training images, or nearly so: their name, and the other's.
+        compared: Whether all held-out images were compared with all training images.
+    """
+
+    classes: Mapping[Split, Mapping[str, int]]
+    left_out: Mapping[str, int]
+    unreadable: Mapping[str, str]
+    kinds: Mapping[str, int]
+    sides: Mapping[int, int]
+    square: int
+    elongated: int
+    coloured: int
+    copies: int
+    shared: tuple[tuple[str, str], ...]
+    compared: bool
+
+    @property
+    def usable(self) -> int:
+        """How many images can be used."""
+        return sum(sum(counts.values()) for counts in self.classes.values())
+
+    def count(self, split: Split) -> int:
+        """Return how many images of a split can be used."""
+        return sum(self.classes.get(split, {}).values())
+
+    @property
+    def median_side(self) -> int:
+        """The median of the shorter sides."""
+        ordered = sorted(self.sides)
+        counts = np.cumsum([self.sides[side] for side in ordered])
+        return ordered[int(np.searchsorted(counts, (counts[-1] + 1) / 2))]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One image as it was looked at."""
+
+    name: str
+    why: str = ""
+    size: tuple[int, int] = (0, 0)
+    coloured: bool = False
+    pixels: bytes = b""
+    small: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+
+
+def inspect_images(source: Path) -> Inspection:
+    """Look at every image of a folder or zip file; nothing is written.
+
+    Raises:
+        DataError: It is neither, holds no images, or it cannot be told whether its folders are splits or classes.
+    """
+    with open_source(source) as opened:
+        if not opened.names:
+            there = ", ".join(f"{count} {reason}" for reason, count in opened.left_out.items())
+            raise DataError(f"{source} holds no images{f', only {there}' if there else ''}; name a folder of images")
+        layout = layout_of(opened.names, str(source))
+        splits = {split: layout.names(opened.names, split) for split in layout.splits}
+        seen = {split: list(_seen(opened, names, split)) for split, names in splits.items()}
+    usable = {split: [each for each in found if not each.why] for split, found in seen.items()}
+    images = [each for found in usable.values() for each in found]
+    folders = {split: Counter(_folder(each.name, source) for each in found) for split, found in usable.items()}
+    whole = all(len(found) <= COMPARED for found in usable.values())
+    return Inspection(
+        classes=folders,
+        left_out={**opened.left_out, **layout.left_out},
+        unreadable={each.name: each.why for found in seen.values() for each in found if each.why},
+        kinds=Counter(os.path.splitext(each.name)[1].lower() for each in images),  # noqa: PTH122 - a name in a zip
+        sides=Counter(min(each.size) for each in images),
+        square=sum(each.size[0] == each.size[1] for each in images),
+        elongated=sum(max(each.size) > 2 * min(each.size) for each in images),
+        coloured=sum(each.coloured for each in images),
+        copies=sum(len(found) - len({each.pixels for each in found}) for found in usable.values()),
+        shared=tuple(shared_images(usable.get("test", [])[:COMPARED], usable.get("train", [])[:COMPARED])),
+        compared=whole,
+    )
+
+
+def _folder(name: str, source: Path) -> str:
+    parts = name.split("/")
+    return parts[-2] if len(parts) > 1 else source.name
+
+
+def _seen(opened: ImageSource, names: list[str], split: Split) -> Iterator[_Seen]:
+    """Yield every image as it was looked at, in the order of the names."""
+
+    def look(name: str) -> _Seen:
+        try:
+            image = decode(opened.read(name), name, 3)
+        except DataError as error:
+            return _Seen(name, why=str(error))
+        values = np.asarray(image)
+        small = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
+        head = f"{image.size}".encode()
+        return _Seen(name, "", image.size, _has_colour(image), _digest(head, values), small.reshape(-1))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(names), _CHUNK):  # few at a time: they are large
+            tell(f"looking at the {split} images", start / len(names))
+            yield from pool.map(look, names[start : start + _CHUNK])
+
+
+def _digest(head: bytes, values: NDArray[np.uint8]) -> bytes:
+    return hashlib.sha256(head + values.tobytes()).digest()
+
+
+def _has_colour(image: Image.Image) -> bool:
+    """True if one pixel in a hundred has colour, of at most 64x64."""
+    small = image.copy()
+    small.thumbnail((64, 64))
+    values = np.asarray(small, dtype=np.int16)
+    return float(((values.max(-1) - values.min(-1)) > COLOURED).mean()) > 0.01
+
+
+def shared_images(held_out: list[_Seen], training: list[_Seen]) -> Iterator[tuple[str, str]]:
+    """Yield held-out images that are the same picture as a training image, or nearly, each with the nearest one."""
+    if not held_out or not training:
+        return
+    reference = np.stack([each.small for each in training])
+    lengths = (reference**2).sum(1)
+    for start in range(0, len(held_out), _CHUNK):
+        block = held_out[start : start + _CHUNK]
+        small = np.stack([each.small for each in block])
+        squares = (small**2).sum(1)[:, None] + lengths - 2 * small @ reference.T
+        order = np.argpartition(squares, min(OTHERS, len(training)) - 1, axis=1)[:, :OTHERS]
+        for each, mine, near in zip(block, small, order, strict=True):
+            apart = np.sqrt(((mine - reference[near]) ** 2).mean(1))  # exact, where the matrix is rounded
+            first = int(apart.argmin())
+            other, distance = training[int(near[first])], float(apart[first])
+            limit = min(NEAR, OF_CONTRAST * float(mine.std()), ALONE * float(apart.max()))
+            if each.pixels == other.pixels or (len(training) >= OTHERS and distance <= limit):
+                yield each.name, other.name

@@ -13,8 +13,7 @@ from typing import TypedDict
 from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.records import schema
 from gan_bench.records.folders import excused, read_left_out, read_or_error
-from gan_bench.records.json_files import read_file, unreadable
-from gan_bench.records.json_lines import read_lines
+from gan_bench.records.json_files import read_file, read_lines, unreadable
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import STEP_LINE, read_optional, refuse_links
 from gan_bench.records.record import Status, TrialRecord

@@ -12,8 +12,7 @@ from typing import TypeVar, cast
 from gan_bench.config.trial import UNWRITTEN_DEFAULTS, TrialConfig
 from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
 from gan_bench.records import schema
-from gan_bench.records.json_files import REMEDY, is_link, known, parse_object, read_file, unreadable
-from gan_bench.records.json_lines import parse_lines
+from gan_bench.records.json_files import REMEDY, is_link, known, parse_lines, parse_object, read_file, unreadable
 from gan_bench.records.layout import (
     ADDED,
     ENVIRONMENT,

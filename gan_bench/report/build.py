@@ -23,10 +23,9 @@ from gan_bench.report.findings.tables import study_tables
 from gan_bench.report.page.collect import Collected, collect, with_histories
 from gan_bench.report.study.frame import Frames
 from gan_bench.report.study.latex import check_columns, to_latex
-from gan_bench.report.study.render import table_markdown, to_csv
 from gan_bench.report.study.studies import Baselines, studies
 from gan_bench.report.study.study import Study
-from gan_bench.report.study.table import Table
+from gan_bench.report.study.table import Table, table_markdown, to_csv
 
 WRITTEN = "files.txt"
 """Lists the tables and plots of a report: the next one may remove them."""

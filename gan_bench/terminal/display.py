@@ -15,7 +15,7 @@ from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.text import duration, plural
 from gan_bench.execution.trial.events import Progress
 from gan_bench.records.record import Status, TrialRecord, split_name
-from gan_bench.report.study.render import number
+from gan_bench.report.study.table import number
 from gan_bench.terminal.console import PLAIN_SECONDS, PlainConsole
 
 SUITE_SECONDS = 30.0

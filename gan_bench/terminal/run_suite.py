@@ -20,7 +20,7 @@ from gan_bench.core.preparing import told_to
 from gan_bench.core.text import duration, plural
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.cluster.connection import Cluster
-from gan_bench.execution.cluster.share import RayOptions
+from gan_bench.execution.cluster.node import RayOptions
 from gan_bench.execution.preflight.estimate import GroupLimit, TimeEstimate
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
@@ -39,8 +39,8 @@ from gan_bench.terminal.console import (
 from gan_bench.terminal.display import ProgressDisplay, short_names
 from gan_bench.terminal.tables import print_answers, print_tables
 from gan_bench.terminal.until import Budget, look_by_look
+from gan_bench.tracking.server import server_page, shown
 from gan_bench.tracking.sync_process import MirrorResult
-from gan_bench.tracking.uri import server_page, shown
 from gan_bench.tracking.views import link
 
 PATIENCE = 2.0

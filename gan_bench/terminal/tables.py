@@ -10,8 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from gan_bench.report.build import Report
-from gan_bench.report.study.render import cells, filled, note_of
-from gan_bench.report.study.table import Column, Table
+from gan_bench.report.study.table import Column, Table, cells, filled, note_of
 from gan_bench.terminal.console import PlainConsole
 
 PRINTED = 100

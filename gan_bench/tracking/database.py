@@ -18,7 +18,7 @@ from gan_bench.core.atomic import ASIDE, STALE_SECONDS, own_copy
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
 from gan_bench.records.json_files import unreadable
-from gan_bench.tracking.uri import ARTIFACTS, DATABASE
+from gan_bench.tracking.server import ARTIFACTS, DATABASE
 
 _BROKEN = ("already exists", "no such table", "no such column", "duplicate column", "malformed", "not a database")
 """Words of SQLite about a database that is cut, foreign, or was killed while MLflow made or changed its tables."""

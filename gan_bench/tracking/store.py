@@ -16,8 +16,8 @@ from gan_bench.records.lock import Lock
 from gan_bench.records.shared import results_identity
 from gan_bench.tracking import entities, server
 from gan_bench.tracking.database import database_file, point_into, prepare_database
+from gan_bench.tracking.server import ARTIFACTS, is_default, server_page
 from gan_bench.tracking.tail import TAG, Position
-from gan_bench.tracking.uri import ARTIFACTS, is_default, server_page
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -31,9 +31,8 @@ from gan_bench.tracking.answer import save_views
 from gan_bench.tracking.database import repair
 from gan_bench.tracking.mirror import Mirror, mirror_lock
 from gan_bench.tracking.replay import bring_up
-from gan_bench.tracking.server import UPLOAD_SECONDS, Backoff, describe_error, hint
+from gan_bench.tracking.server import DATABASE, UPLOAD_SECONDS, Backoff, default_uri, describe_error, hint, is_default
 from gan_bench.tracking.store import LOG, open_log
-from gan_bench.tracking.uri import DATABASE, default_uri, is_default
 from gan_bench.tracking.views import link
 
 POLL_SECONDS = 3.0

@@ -11,7 +11,7 @@ from typing import Any
 
 from gan_bench.core.errors import RecordError
 from gan_bench.records import schema
-from gan_bench.records.json_lines import read_new_lines
+from gan_bench.records.json_files import read_new_lines
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial, read_header
 from gan_bench.records.schema import HistoryLine

@@ -15,10 +15,15 @@ from support.scoring import CLASSES, COUNT, DIM, real, score, seen
 
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.metrics.distances import NotFiniteError
-from gan_bench.metrics.measures import sampled
+from gan_bench.metrics.measures import shipped
 from gan_bench.metrics.measures.base import FeatureMetric, MeasureSetup, MetricSet, collect_metrics
-from gan_bench.metrics.measures.sampled import ClipDistance, FrechetDistanceAtInfinity, KernelDistance
-from gan_bench.metrics.measures.sums import FrechetDistance, InceptionScore
+from gan_bench.metrics.measures.shipped import (
+    ClipDistance,
+    FrechetDistance,
+    FrechetDistanceAtInfinity,
+    InceptionScore,
+    KernelDistance,
+)
 from gan_bench.metrics.reference import MAX_PAIRWISE_FEATURES, Reference
 
 SAMPLED = {"kid", "fid_inf", "sw2", "precision", "recall", "density", "coverage", "copies", "authentic"}
@@ -171,13 +176,13 @@ def test_metrics_of_one_sample_gather_it_once():
     sharing = sorted(len(group) for group in metrics.compute_groups.values())
     assert sharing == [1, 1, 1, 4]
     metrics.update(*seen())
-    kept = [m.features for m in metrics.values(copy_state=False) if isinstance(m, sampled.FeatureSample)]
+    kept = [m.features for m in metrics.values(copy_state=False) if isinstance(m, shipped.FeatureSample)]
     assert len(kept) == 4
     assert all(each is kept[0] for each in kept)
 
 
 def test_a_sample_keeps_the_first_and_no_more(monkeypatch):
-    monkeypatch.setattr(sampled, "MAX_PAIRWISE_FEATURES", 20)
+    monkeypatch.setattr(shipped, "MAX_PAIRWISE_FEATURES", 20)
     features, logits = seen(30)
     metric = KernelDistance(setup(30))
     feed(metric, features, logits, 7)

@@ -19,7 +19,7 @@ from gan_bench.metrics.measures.base import Estimate, FeatureMetric
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.build import ReportTables
 from gan_bench.report.study.frame import build_frames
-from gan_bench.report.study.render import number
+from gan_bench.report.study.table import number
 from gan_bench.terminal.console import console
 from gan_bench.terminal.display import ProgressDisplay
 from gan_bench.tracking.views import note, views

@@ -21,9 +21,8 @@ from gan_bench.execution.trial.events import NullListener, StepResult
 from gan_bench.execution.trial.log import HALF_LIFE_SECONDS, Meter
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.executors import run_processes
-from gan_bench.execution.workers.job import Job, claim_from_json, claim_to_json
+from gan_bench.execution.workers.job import Job, Site, claim_from_json, claim_to_json
 from gan_bench.execution.workers.pool import WorkerPoolConfig
-from gan_bench.execution.workers.site import Site
 from gan_bench.records.lock import Owner
 from gan_bench.records.record import Failure, Status, TrialRecord
 

@@ -25,7 +25,7 @@ from support.tracking import mlflow_runs
 from support.trials import digits_trial
 
 from gan_bench.audit.rerun import rerun
-from gan_bench.config.data_root import DataRoot
+from gan_bench.config.images import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.channel import spawn
 from gan_bench.execution.trial import checkpoints as checkpointing
@@ -33,10 +33,9 @@ from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers.executors import run_inline, run_processes
-from gan_bench.execution.workers.job import Job
+from gan_bench.execution.workers.job import Job, Site
 from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.execution.workers.results import FinishedElsewhere
-from gan_bench.execution.workers.site import Site
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan

@@ -35,7 +35,7 @@ from gan_bench.records.record import Status
 from gan_bench.records.verify import verify
 from gan_bench.tracking.database import prepare_database
 from gan_bench.tracking.replay import replay
-from gan_bench.tracking.uri import default_uri
+from gan_bench.tracking.server import default_uri
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
 

@@ -14,7 +14,7 @@ from support.needs import slow
 from gan_bench.cli.try_folder import name_for
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import make_plan
-from gan_bench.data.inspection import inspect_images
+from gan_bench.data.own_images import inspect_images
 
 
 def photo(seed, side=48, *, grey=False):
@@ -114,7 +114,7 @@ def test_held_out_images_that_are_trained_on_are_found_at_another_size_and_quali
 def test_different_images_of_one_kind_are_no_copies(real_data):
     """Handwritten ones are as near as different pictures come."""
     from gan_bench.data.datasets import DATASETS, read_split
-    from gan_bench.data.inspection import SIDE, _Seen, shared_images
+    from gan_bench.data.own_images import SIDE, _Seen, shared_images
 
     def seen(split, count):
         images, labels = read_split(DATASETS["mnist"], real_data.path, split)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from gan_bench.config.data_root import DataRoot
+from gan_bench.config.images import DataRoot
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.trial.run import run_trial

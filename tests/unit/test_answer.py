@@ -15,7 +15,7 @@ from gan_bench.core.text import matches
 from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.answer import answers_markdown
 from gan_bench.report.findings.pairs import paired
-from gan_bench.report.findings.proposal import own_command, proposal
+from gan_bench.report.findings.questions import own_command, proposal
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.studies import studies
 
@@ -249,7 +249,7 @@ def test_other_measures_are_exploratory():
 
 def test_two_seeds_show_their_values():
     rows = table(ReportTables.of(build_frames(trials(2e-4, (50, 52)))).all, "settings")
-    from gan_bench.report.study.render import cells
+    from gan_bench.report.study.table import cells
 
     assert "50 to 52" in cells(rows)[0]
 

@@ -22,9 +22,8 @@ from support.trials import digits_trial
 from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.tables import _round_up
 from gan_bench.report.study.frame import build_frames
-from gan_bench.report.study.render import cell, cells, number, table_markdown, to_csv
 from gan_bench.report.study.stats import differences, mean_interval
-from gan_bench.report.study.table import Column
+from gan_bench.report.study.table import Column, cell, cells, number, table_markdown, to_csv
 from gan_bench.terminal.tables import broken, print_table
 
 

@@ -20,7 +20,7 @@ from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema, writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan
-from gan_bench.records.json_lines import read_lines
+from gan_bench.records.json_files import read_lines
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status, TrialRecord

@@ -14,7 +14,7 @@ from gan_bench.config.trial import EvaluationConfig, Trial
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
 from gan_bench.report.build import ReportTables
-from gan_bench.report.findings.published import published_rows, references
+from gan_bench.report.findings.reproduction import published_rows, references
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.studies import studies
 

@@ -20,15 +20,15 @@ from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema
-from gan_bench.records.json_lines import read_new_lines
+from gan_bench.records.json_files import read_new_lines
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.shared import results_identity
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import point_into
 from gan_bench.tracking.entities import metrics_of, run_name
+from gan_bench.tracking.server import check_no_password, default_uri, server_page, shown
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
 from gan_bench.tracking.tail import Position
-from gan_bench.tracking.uri import check_no_password, default_uri, server_page, shown
 
 TALKS = """
 import json, os, sys, time

@@ -9,8 +9,7 @@ from torch import nn
 from torchvision import transforms
 
 from gan_bench.core.errors import DataError
-from gan_bench.models.architectures import ARCHITECTURES
-from gan_bench.models.initialise import build
+from gan_bench.models.architectures import ARCHITECTURES, build
 from gan_bench.training.draws import EpochDraws, steps_per_epoch
 from gan_bench.training.engine import normalise
 

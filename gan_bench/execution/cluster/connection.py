@@ -17,9 +17,16 @@ from typing import Any
 
 from gan_bench.core.atomic import STALE_SECONDS
 from gan_bench.core.errors import UserError, brief
-from gan_bench.execution.cluster.mailbox import Driver, Mailbox
-from gan_bench.execution.cluster.node import NodeReport, SharedFolder, report_node, versions
-from gan_bench.execution.cluster.share import RayOptions, Share, share_of
+from gan_bench.execution.cluster.node import (
+    NodeReport,
+    RayOptions,
+    Share,
+    SharedFolder,
+    report_node,
+    share_of,
+    versions,
+)
+from gan_bench.execution.cluster.task import Driver, Mailbox
 from gan_bench.execution.workers.pool import kill_workers
 
 MARK = ".gan_bench-shared-"

@@ -1,4 +1,4 @@
-"""What a node is like: its software, and whether it sees the results folder. To ask for it loads no torch."""
+"""What a node is like and what one task takes of it: software, results folder, cores and memory. Loads no torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from gan_bench.core.errors import UserError
 from gan_bench.core.sources import package_digest
 from gan_bench.core.version import __version__
 
@@ -82,3 +83,81 @@ def ask(answer: Any) -> Any:  # noqa: ANN401 - whatever an actor returns
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(ray.get, answer).result()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayOptions:
+    """What is asked of a cluster.
+
+    Attributes:
+        address: Address of its head; None takes ``RAY_ADDRESS``, then a cluster on this machine, else starts one here.
+        gpus: GPUs of one task, a fraction shares one; None takes one where the cluster has GPUs.
+        cpus: CPU cores of one task, and its threads.
+    """
+
+    address: str | None = None
+    gpus: float | None = None
+    cpus: float = 1.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one task takes of a node."""
+
+    cpus: float
+    gpus: float
+
+    def slots(self, node: Mapping[str, float]) -> int:
+        """Return how many such tasks a node with these resources runs at a time."""
+        cores = int(node.get("CPU", 0.0) / self.cpus + 1e-6)
+        if not self.gpus:
+            return cores
+        on_each = int(1 / self.gpus + 1e-6)  # a share lies on one GPU
+        return min(cores, on_each * int(node.get("GPU", 0.0) + 1e-6))
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of a task."""
+        return max(1, int(self.cpus))
+
+    @property
+    def environment(self) -> dict[str, object]:
+        """Ray's ``runtime_env`` of a task; tasks that have it in common take turns in the same processes."""
+        return {"env_vars": dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads))}
+
+    def __str__(self) -> str:
+        """Write it for people."""
+        return f"{self.gpus:g} GPU and {self.cpus:g} CPU" if self.gpus else f"{self.cpus:g} CPU"
+
+
+def share_of(options: RayOptions, device: str, nodes: list[Mapping[str, float]]) -> Share:
+    """Decide what a task takes.
+
+    Args:
+        options: What is asked for.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        nodes: The resources of the cluster's nodes.
+
+    Raises:
+        UserError: No node has that much, so that tasks would wait for ever.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"--device {device} names a GPU, and Ray chooses it; use --device auto, cpu or cuda")
+    if options.cpus <= 0 or (options.cpus > 1 and options.cpus != int(options.cpus)):
+        raise UserError("--cpus-per-trial must be a positive number, whole above 1")
+    most = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
+    gpus = options.gpus if options.gpus is not None else 1.0 if device == "cuda" or (device == "auto" and most) else 0.0
+    if not 0 <= gpus <= 1:
+        raise UserError("--gpus-per-trial lies between 0 and 1: a trial trains on one GPU, or shares it")
+    if device == "cpu" and gpus:
+        raise UserError("--device cpu and --gpus-per-trial do not go together; leave one out")
+    if device == "cuda" and not gpus:
+        raise UserError("--device cuda needs --gpus-per-trial above 0")
+    share = Share(options.cpus, gpus)
+    if not any(share.slots(node) for node in nodes):
+        largest = max(nodes, key=lambda node: (node.get("GPU", 0.0), node.get("CPU", 0.0)), default={})
+        raise UserError(
+            f"no node of the cluster has room for a trial ({share}); the largest has {largest.get('GPU', 0.0):g} GPU "
+            f"and {largest.get('CPU', 0.0):g} CPU, so lower --gpus-per-trial or --cpus-per-trial"
+        )
+    return share

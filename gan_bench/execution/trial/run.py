@@ -20,8 +20,16 @@ from gan_bench.core.errors import is_stop
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.checkpoints import CHECKPOINT_SECONDS, Checkpointer, why_kept, why_not_resumed
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.events import Listener, Progress, Run, StepRequest
-from gan_bench.execution.trial.failures import Diverged, Interrupted, TimeLimit, classify
+from gan_bench.execution.trial.events import (
+    Diverged,
+    Interrupted,
+    Listener,
+    Progress,
+    Run,
+    StepRequest,
+    TimeLimit,
+    classify,
+)
 from gan_bench.execution.trial.log import Meter, TrialLog
 from gan_bench.metrics.evaluator import Evaluator, sample_grid
 from gan_bench.records import writer

@@ -11,11 +11,10 @@ from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.execution.trial.claim import Policy, claim_and_run
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.job import Job
+from gan_bench.execution.workers.job import Job, Site
 from gan_bench.execution.workers.pool import Worker, WorkerPoolConfig
 from gan_bench.execution.workers.results import FinishedElsewhere, Results, rounds
 from gan_bench.execution.workers.scheduler import group_trials, schedule
-from gan_bench.execution.workers.site import Site
 
 
 def run_inline(

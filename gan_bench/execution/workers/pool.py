@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from gan_bench.config.image_folder import ImageFolder
+from gan_bench.config.images import ImageFolder
 from gan_bench.core.channel import spawn
 from gan_bench.core.sources import Source
 from gan_bench.execution.trial.claim import Claim

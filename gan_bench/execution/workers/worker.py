@@ -20,8 +20,7 @@ from gan_bench.core.channel import Sender
 
 if TYPE_CHECKING:
     from gan_bench.execution.trial.context import RunContext
-    from gan_bench.execution.workers.job import Job
-    from gan_bench.execution.workers.site import Contexts
+    from gan_bench.execution.workers.job import Contexts, Job
 
 Send = Callable[..., None]
 
@@ -74,8 +73,7 @@ def main() -> None:
     warnings.showwarning = lambda message, *_: send("warning", text=str(message))
     contexts: Contexts | None = None
     while line := jobs.get():
-        from gan_bench.execution.workers.job import Job
-        from gan_bench.execution.workers.site import Contexts
+        from gan_bench.execution.workers.job import Contexts, Job
 
         contexts = contexts or Contexts(asked.is_set)
         job = Job.from_json(line)

@@ -27,8 +27,7 @@ from gan_bench.report.board.tiers import tiers
 from gan_bench.report.card.text import card_values
 from gan_bench.report.page.page import own_text, sort_key
 from gan_bench.report.page.samples import thumbnail
-from gan_bench.report.study.render import cells, filled, number, to_csv
-from gan_bench.report.study.table import Column, Table, arrow, put_interval
+from gan_bench.report.study.table import Column, Table, arrow, cells, filled, number, put_interval, to_csv
 
 NOTE = (
     "Ranked by groups, and in them by the median over seeds, lost ones as worst; in brackets the lowest and the "

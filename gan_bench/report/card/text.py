@@ -25,11 +25,10 @@ from gan_bench.report.findings.answer import score_text
 from gan_bench.report.findings.find_setting import FinishedSetting
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.tables import remarks
-from gan_bench.report.study.render import cell, number
 from gan_bench.report.study.settings import architecture_of, value_text
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import values_of
-from gan_bench.report.study.table import arrow, interval_of, put_interval, score_column
+from gan_bench.report.study.table import arrow, cell, interval_of, number, put_interval, score_column
 
 SAMPLES = "samples.png"
 MARK = "library_name: gan_bench"

@@ -17,10 +17,9 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import group_key
 from gan_bench.report.study.looks import repeated_p
-from gan_bench.report.study.render import number
 from gan_bench.report.study.stats import ALPHA, FARTHEST, coincidence, holm
 from gan_bench.report.study.study import Scored, Study, values_of
-from gan_bench.report.study.table import Column, arrow, put_interval
+from gan_bench.report.study.table import Column, arrow, number, put_interval
 
 TOLERANCE = 0.2
 """Relative change of the primary score that is always tolerated where a test cannot decide."""

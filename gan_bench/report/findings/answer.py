@@ -10,14 +10,13 @@ from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, Factor, factors_of
 from gan_bench.report.findings.leaders import Leaders, leaders
-from gan_bench.report.findings.proposal import proposal
+from gan_bench.report.findings.questions import proposal
 from gan_bench.report.findings.tuning import tuning_sentences
 from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.frame import FAULTY
-from gan_bench.report.study.render import cell, number
 from gan_bench.report.study.stats import ALPHA, Interval
 from gan_bench.report.study.study import Scored, Study, values_of
-from gan_bench.report.study.table import Column
+from gan_bench.report.study.table import Column, cell, number
 
 MANY_SEEDS = 30
 """More seeds than these are not named: a difference so small beside its spread is as good as none."""

@@ -1,13 +1,24 @@
-"""What a study asks, and which of it another look may answer: what ``run --until decided`` gives seeds to."""
+"""What a study asks, which of it is open, and the command that would settle most, with its time."""
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
+from gan_bench.config.changes import Several, parse_change
+from gan_bench.config.design import FEWEST, LOOKS
+from gan_bench.config.suite import SET_MARK
+from gan_bench.core.errors import UserError
+from gan_bench.core.text import duration, matches, plural
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, factors_of
 from gan_bench.report.findings.leaders import leaders
+from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.study import Scored, Study
 
 WORDS = ("decided", "equivalent", "tie", "undecided", "not judged")
@@ -74,3 +85,195 @@ def counted(asked: Iterable[Question]) -> str:
     """Count questions by state: ``3 decided, 2 undecided``."""
     found = Counter(each.state for each in asked)
     return ", ".join(f"{found[word]} {word}" for word in WORDS if found[word])
+
+
+def proposal(
+    study: Study,
+    factors: Sequence[Judged],
+    rivals: Mapping[str, int] | None = None,
+    *,
+    scored: bool,
+    learned: bool = True,
+) -> str | None:
+    """Propose the run that would settle most, with its expected time.
+
+    Args:
+        study: The study.
+        factors: The comparisons of the levels of factors.
+        rivals: Labels of the best setting and of those that another look may tell apart from it, each with that look.
+        scored: Whether any trial has a score.
+        learned: Whether any setting is better than its untrained generators: otherwise more seeds of a training that
+            was cut settle nothing.
+
+    Returns:
+        One sentence, or None where the records do not say with what they were made or nothing more is worth it.
+    """
+    trials = study.trials
+    left = int(trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"]).sum())
+    command = own_command(study)
+    if left and command:
+        return f"Next: `{command}` continues; {plural(left, 'trial')} left."
+    if not scored or not command:
+        return None
+    full = _with(_without(command, *_CAPS), "--profile", "full")
+    if not learned:
+        longer = _without(command, *_SHORTER)
+        longer = full if longer == command and study.profile == "quick" else longer
+        if longer != command:
+            return f"Next: longer training, as no setting is better than untrained generators yet, `{longer}`."
+    whole = f"Next: the suite's whole protocol, `{full}`." if study.profile == "quick" else None
+    if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
+        return whole
+    return _next_look(study, factors, rivals or {}, command) or whole
+
+
+def _next_look(study: Study, factors: Sequence[Judged], rivals: Mapping[str, int], command: str) -> str | None:
+    """Propose the next look where a question is open; of a study of one or two seeds, in which none can be, five."""
+    design, everything = study.design, set(study.trials["label"])
+    if design.extended:
+        return None
+    if design.is_fixed:
+        have = {int(seed) for seed in study.trials["seed"]}
+        if len(design.seeds) >= FEWEST and not set(design.seeds) <= have:
+            what = f"all {len(design.seeds)} seeds of the suite's list, which can decide"
+            return _with_time(study, everything, design.seeds, what, command)
+        if len(design.seeds) >= FEWEST:
+            return None
+        seeds = [*design.seeds, *(seed for seed in range(LOOKS[0]) if seed not in have)][: LOOKS[0]]
+        wanted = _with(_without(command, *_LOOKING), "--seeds", ",".join(map(str, seeds)))
+        return _with_time(study, everything, seeds, f"{LOOKS[0]} seeds, which can decide", wanted)
+    looks = dict(rivals)
+    for each in factors:
+        for label in each.settings if each.open and each.next else ():
+            looks[label] = min(each.next or 0, looks.get(label, each.next or 0))  # that of the first of its questions
+    if not looks:
+        return None
+    look = min(looks.values())
+    wanted = _with(_with(command, "--until", "decided"), "--max-seeds", str(look))
+    asked = [label for label, following in looks.items() if following == look]
+    return _with_time(study, asked, design.first(look), f"the look at {look} seeds", wanted)
+
+
+def _with_time(study: Study, settings: Collection[str], seeds: Sequence[int], what: str, command: str) -> str:
+    """Write a proposal with the time that the seeds take which settings do not have."""
+    trials = study.trials
+    each = trials[["train_seconds", "evaluate_seconds"]].dropna().sum(axis=1).groupby(trials["label"]).median()
+    seconds = 0.0
+    for label in settings:  # settings without a time count as the mean of the others
+        have = set(trials["seed"][trials["label"] == label])
+        seconds += sum(seed not in have for seed in seeds) * float(each.get(label, each.mean()))
+    return f"Next: {what}, `{command}`, about {duration(seconds)}{_of_one_core(trials)}."
+
+
+_OF_PLAN = {
+    "--epochs": lambda config, value: config["epochs"] <= int(value),
+    "--train-limit": lambda config, value: (config["train_limit"] or 0) <= int(value),
+    "--samples": lambda config, value: config["evaluation"]["samples"] == int(value),
+    "--extractor": lambda config, value: value in config["evaluation"]["extractors"],
+    "--precision": lambda config, value: config["precision"] == value,
+    "--set": lambda config, value: _is_set(config, value),  # noqa: PLW0108 - defined below
+}
+"""Options that change trials, with what says whether a trial has their value."""
+_CAPS = ("--epochs", "--train-limit", "--samples")
+"""Options that cut a suite's protocol down."""
+_SHORTER = ("--epochs", "--train-limit")
+"""Those of them that shorten training."""
+_CHOOSING = ("--only", "--seeds", "--profile")
+"""Options that choose trials: those of the study are chosen by what they are."""
+_LOOKING = ("--until", "--max-seeds")
+"""Options that a fixed list does not have."""
+
+
+def own_command(study: Study) -> str | None:
+    """Return the command that trains a study's own trials.
+
+    A suite's plan keeps the last command alone, of whichever part of it; what it chose and changed need not be what
+    this study was made with. Its other words are kept: the suite's file, the results folder, where trials run.
+
+    Returns:
+        The command, without seeds; None where the plan does not keep one.
+    """
+    if not study.command:
+        return None
+    words, *options = _options(shlex.split(study.command))
+    configs = list(study.trials["config"])
+    kept = list(words)
+    for option in options:
+        name, value = option[0], option[1] if len(option) > 1 else ""
+        fits = _OF_PLAN.get(name)
+        if name not in _CHOOSING and (fits is None or _all(fits, configs, value)):
+            kept += option
+    kept += ["--profile", study.profile]
+    names = list(study.trials["name"])
+    only = next((option[1] for option in options if option[0] == "--only" and len(option) > 1), None)
+    if only and all(matches(name, only) for name in names):
+        kept += ["--only", only]
+    elif study.beside and (pattern := _pattern(names, study.beside)):
+        kept += ["--only", pattern]
+    if study.suite.endswith(SET_MARK) and not {"--set", "--precision"} & set(kept):
+        return None  # it was made by several commands, with other values each
+    return shlex.join(kept)
+
+
+def _options(words: list[str]) -> list[list[str]]:
+    """Cut a command's words before each option: first the command itself, then every option with its value."""
+    cut: list[list[str]] = [[]]
+    for word in words:
+        if word.startswith("--"):
+            cut.append([])
+        cut[-1].append(word)
+    return cut
+
+
+def _all(fits: Callable[[Mapping[str, object], str], bool], configs: list[Mapping[str, object]], value: str) -> bool:
+    try:
+        return all(fits(config, value) for config in configs)
+    except (ValueError, KeyError, TypeError, UserError):
+        return False
+
+
+def _is_set(config: Mapping[str, object], change: str) -> bool:
+    """True if a trial has a value that ``--set NAME=VALUE`` gives; of both networks where it names both."""
+    name, given = parse_change(change)
+    if isinstance(given, Several):
+        return any(_is_set(config, f"{name}={json.dumps(each)}") for each in given)
+    text = change.partition("=")[2]
+    names = [name] if name in config else [f"{name}_g", f"{name}_d"]
+    return all(str(config[each]) == text or json.dumps(config[each]) == text or _number(config[each]) == _number(text)
+               for each in names)  # fmt: skip
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        return None
+
+
+def _pattern(names: list[str], others: tuple[str, ...]) -> str | None:
+    """Return a glob that matches these names and none of the others, or None."""
+    prefix = os.path.commonprefix(names)  # noqa: RUF071 - names, no paths
+    prefix = prefix.partition(",")[0].rstrip("-")
+    is_theirs = not prefix or any(matches(other, f"{prefix}*") for other in others)
+    return None if is_theirs else f"{prefix}*"
+
+
+def _without(command: str, *names: str) -> str:
+    """Return a command without some options."""
+    words, *options = _options(shlex.split(command))
+    return shlex.join([*words, *(word for option in options if option[0] not in names for word in option)])
+
+
+def _with(command: str, option: str, value: str) -> str:
+    """Return a command with an option set."""
+    words = shlex.split(command)
+    if option in words:
+        words[words.index(option) + 1] = value
+        return shlex.join(words)
+    return shlex.join([*words, option, value])
+
+
+def _of_one_core(trials: pd.DataFrame) -> str:
+    """Name the core where trials had one thread each: how many cores there will be, records do not know."""
+    on_cpu = (trials["device"] == "cpu").all()
+    return " of one core" if on_cpu and (trials["threads"] == 1).all() else ""

@@ -18,9 +18,8 @@ from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.leaders import Leaders, leaders
 from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.frame import MEANS
-from gan_bench.report.study.render import number
 from gan_bench.report.study.study import Scored, Study, values_of
-from gan_bench.report.study.table import interval_of
+from gan_bench.report.study.table import interval_of, number
 
 NO_SCORE = "no score yet"
 Curves = dict[str, list[tuple[int, float, float | None, float | None]]]

@@ -15,8 +15,7 @@ from gan_bench.report.findings.factors import COLUMNS as FACTOR_COLUMNS
 from gan_bench.report.findings.factors import NOTE as FACTOR_NOTE
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.leaders import leaders
-from gan_bench.report.findings.published import COLUMNS as PUBLISHED_COLUMNS
-from gan_bench.report.findings.published import published_rows
+from gan_bench.report.findings.reproduction import PUBLISHED_COLUMNS, published_rows
 from gan_bench.report.findings.tuning import tuning_table
 from gan_bench.report.study import settings
 from gan_bench.report.study.frame import COSTS

@@ -18,15 +18,13 @@ from gan_bench.core.version import __version__
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import NO_RECORD
 from gan_bench.report.findings.answer import Answer
-from gan_bench.report.page.collect import Collected
+from gan_bench.report.page.collect import Collected, trial_details
 from gan_bench.report.page.curves import explorer, styles
 from gan_bench.report.page.plots import Plot
 from gan_bench.report.page.samples import Strip
-from gan_bench.report.page.trial_details import trial_details
 from gan_bench.report.study.frame import status_shown
-from gan_bench.report.study.render import cells, filled, note_of, records
 from gan_bench.report.study.study import Study
-from gan_bench.report.study.table import RANKED, Table
+from gan_bench.report.study.table import RANKED, Table, cells, filled, note_of, records
 
 PARTS = {
     "answer": "Answer",

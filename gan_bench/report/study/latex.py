@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.core.errors import UserError
-from gan_bench.report.study.render import cell, cells, filled, note_of, number, records
-from gan_bench.report.study.table import RANKED, Column, Table
+from gan_bench.report.study.table import RANKED, Column, Table, cell, cells, filled, note_of, number, records
 
 TIED = r"$^{\dagger}$"
 MARKS = "Best in bold; dagger: not decidedly worse (paired t test over seeds, corrected over all settings, 0.05)."

@@ -1,0 +1,261 @@
+"""Commands about records: reports, comparisons, copies, checks, pages. What they need is loaded when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gan_bench.cli.options import (
+    AllowArchitecture,
+    Data,
+    ExperimentPrefix,
+    ExportKind,
+    FormatChoice,
+    Results,
+    Tables,
+    TablesChoice,
+    TrackingUri,
+)
+from gan_bench.config.images import data_root
+from gan_bench.core.errors import UserError
+from gan_bench.core.text import plural, seconds_of
+from gan_bench.terminal.console import console, table_console
+
+
+def report(
+    results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
+    out: Annotated[Path | None, typer.Option(help="Where the report goes \\[default: RESULTS/report].")] = None,
+    no_html: Annotated[bool, typer.Option("--no-html", help="Tables only.")] = False,
+    tables: Tables = TablesChoice.RANKING,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns of LaTeX rankings, with commas, such as recipe,lr,beta1,fid.")
+    ] = None,
+) -> None:
+    """Make the comparison tables, plots and the page from records."""
+    from gan_bench.report.build import build_report
+    from gan_bench.terminal.tables import print_answers, print_tables
+
+    chosen = [name.strip() for name in columns.split(",")] if columns else None
+    made, lines = build_report(results, out, html=not no_html, columns=chosen), console()
+    print_tables(made, table_console(lines), everything=tables is TablesChoice.ALL)
+    print_answers(made, lines)
+
+
+def compare(
+    old: Annotated[Path, typer.Argument(help="Results folder to compare with.")],
+    new: Annotated[Path, typer.Argument(help="Results folder that may be worse.")],
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Change of FID that passes where seeds are too few \\[default: by the spread, at least 0.2].",
+        ),
+    ] = None,
+    match: Annotated[
+        str,
+        typer.Option(
+            help="trials: the same suites again; settings: of whatever suite or machine, at an epoch that both were "
+            "scored at; or fields in which settings must be equal, such as recipe,lr; auto: trials where there are any "
+            "in common, else settings."
+        ),
+    ] = "auto",
+    margin: Annotated[
+        float, typer.Option(min=0.001, max=10, help="Of settings: relative difference that counts as none.")
+    ] = 0.1,
+    form: Annotated[FormatChoice, typer.Option("--format", help="How the comparison is written.")] = FormatChoice.TEXT,
+    out: Annotated[Path | None, typer.Option(help="File it is written to instead of the terminal.")] = None,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Keep it in NEW/report/compared too: `gan-bench sync` shows it in MLflow, linked to OLD.",
+        ),
+    ] = False,
+) -> None:
+    """Compare two results folders; exit code 1 when something got worse, 3 when something cannot be judged."""
+    from gan_bench.cli.comparison import keep_beside, write_comparison
+    from gan_bench.report.compare.comparison import compare as compare_folders
+
+    found = compare_folders(old, new, tolerance, match, margin)
+    write_comparison(found, form, out)
+    if keep:
+        keep_beside(found, old, new)
+    raise typer.Exit(found.exit_code)
+
+
+def card(
+    setting: Annotated[
+        str, typer.Argument(help="A setting's name, a part of it, or best, which stands for the best one.")
+    ],
+    results: Results = Path("results"),
+    out: Annotated[Path | None, typer.Option(help="Folder it goes to \\[default: SETTING-card here].")] = None,
+    license_name: Annotated[
+        str | None, typer.Option("--license", help="Licence of the generator, for the metadata: mit, cc-by-4.0, ….")
+    ] = None,
+    push: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="Upload it to this repository of a model hub.")
+    ] = None,
+) -> None:
+    """Write a setting's card for a model hub or a paper: scores with protocol, samples, generator, loading code."""
+    from gan_bench.records.layout import WEIGHTS
+    from gan_bench.report.card.card import CARD, CODE, EARLIER, missing_code, push_card, write_card
+
+    folder = write_card(results, setting, out, license_name)
+    has_generator = (folder / WEIGHTS).is_file()
+    beside = (
+        "its samples and its generator lie beside it" if has_generator else "these records hold no generator for it"
+    )
+    console().say(f"{folder / CARD}: the card; {beside}")
+    if file := missing_code(folder):
+        said = f"{file}, the code of its network, is gone or changed since: put what it was into {folder / CODE}"
+        if (folder / EARLIER).is_dir():
+            said += f"; {folder / EARLIER} keeps what lay there and is not that"
+        console().say(said, style="yellow")
+    if push is not None:
+        console().say(f"uploaded to {push_card(folder, push)}")
+
+
+def publish(
+    results: Annotated[Path, typer.Argument(help="Results folder of finished runs.")],
+    out: Annotated[Path, typer.Option(help="Folder of the publication; what it holds of these suites is replaced.")],
+    generator: Annotated[
+        list[str] | None,
+        typer.Option(help="Trials whose generators go along: a glob or a part of a name; may be repeated."),
+    ] = None,
+) -> None:
+    """Copy records for others to read, without checkpoints, most weights and most samples; reports stay the same."""
+    from gan_bench.publishing import publish as publish_records
+
+    for made in publish_records(results, out, generator or ()):
+        left = f"; {made.unfinished} unfinished left out" if made.unfinished else ""
+        console().say(
+            f"{made.folder}: {plural(made.trials, 'trial')}, {plural(made.generators, 'generator')}, "
+            f"{made.size / 1e6:.1f} MB{left}"
+        )
+
+
+def export(
+    kind: Annotated[ExportKind, typer.Argument(help="What for.")],
+    results: Annotated[Path, typer.Argument(help="Results folder.")] = Path("results"),
+    out: Annotated[
+        Path | None, typer.Option(help="Where it goes \\[default: RESULTS.parquet, or the folder RESULTS-KIND].")
+    ] = None,
+) -> None:
+    """Write records as TensorBoard event files, Weights & Biases offline runs, or one tidy Parquet file."""
+    from gan_bench.cli.export import export as export_records
+
+    name = results.resolve().name
+    place = out or Path(f"{name}.parquet" if kind is ExportKind.PARQUET else f"{name}-{kind.value}")
+    lines = console()
+    lines.say(export_records(kind.value, results, place, lambda trial: lines.say(f"  {trial}")))
+
+
+def sync(
+    results: Annotated[Path, typer.Argument(help="Results folder.")],
+    tracking_uri: TrackingUri = None,
+    experiment_prefix: ExperimentPrefix = "",
+    register: Annotated[
+        bool, typer.Option("--register", help="Register the generator of every decided best setting as a model.")
+    ] = False,
+) -> None:
+    """Replay records into MLflow; safe to repeat. Exit code 1 when a record was unreadable or is not what was saved."""
+    from gan_bench.cli.mlflow_commands import sync_results
+
+    whole = sync_results(results, tracking_uri, experiment_prefix, console(), register=register)
+    raise typer.Exit(0 if whole else 1)
+
+
+def verify(
+    results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
+    rerun: Annotated[
+        str | None, typer.Option(help="Train again the first steps of trials that match this glob.")
+    ] = None,
+    data: Data = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Name planned trials that have not begun.")] = False,
+) -> None:
+    """Check every record: digests, completeness, that history, scores and status agree."""
+    from gan_bench.cli.checks import verify_records
+
+    raise typer.Exit(0 if verify_records(results, rerun, data_root(data), console(), verbose=verbose) else 1)
+
+
+def audit(
+    results: Annotated[Path, typer.Argument(help="Results folder, or one suite's folder in it, that others made.")],
+    levels: Annotated[
+        str | None,
+        typer.Option(
+            help="With commas: consistent, rescored, begun, repeated, drawn-again \\[default: the first three, which "
+            "train no whole trial; with --budget all]."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time that it may cost, such as 30m; the most telling first.")
+    ] = None,
+    nonce: Annotated[
+        str | None,
+        typer.Option(help="Text that chooses trials and seeds, given after publication \\[default: a random one]."),
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="Glob or part of the names of trials.")] = None,
+    further: Annotated[int, typer.Option(min=1, max=100, help="Seeds of each setting that are drawn again.")] = 1,
+    data: Data = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do and cost.")] = False,
+    allow_plugins: AllowArchitecture = False,
+) -> None:
+    """Train and score records of others again, level by level; exit code 1 when something does not follow."""
+    from gan_bench.audit.plan import AuditOptions, plan_audit
+    from gan_bench.cli.audit import draw_nonce, levels_of, say_plan, write_audit
+    from gan_bench.execution.trial.environment import choose_device, fix_bits
+
+    if nonce is not None and not nonce.strip():
+        raise UserError("--nonce is empty; give a text that nobody knew before, or leave it out")
+    where = choose_device(device)
+    fix_bits(where)
+    options = AuditOptions(
+        results=results,
+        data=data_root(data),
+        device=where,
+        nonce=draw_nonce() if nonce is None else nonce,
+        levels=levels_of(levels),
+        budget=seconds_of(budget, "--budget") if budget else None,
+        only=only,
+        further=further,
+        allow_plugins=allow_plugins,
+    )
+    plan, lines = plan_audit(options), console()
+    say_plan(plan, options, lines)
+    if not dry_run:
+        raise typer.Exit(0 if write_audit(plan, options, lines) else 1)
+
+
+def board(
+    folders: Annotated[list[Path], typer.Argument(help="Published results folders, or a folder of such.")],
+    out: Annotated[Path, typer.Option(help="Folder of the site.")] = Path("board"),
+) -> None:
+    """Write a static site of published settings, side by side: groups, machines, costs, audits, cards."""
+    from gan_bench.report.board.site import build_board
+
+    made, lines = build_board(folders, out), console()
+    for table in made.tables:
+        lines.say(f"{table.table.title}: {plural(len(table.entries), 'setting')}")
+        for text in table.said:
+            lines.say(f"  {text}")
+    for each in made.left:
+        lines.say(f"left out: {each.folder}: {each.why}", style="yellow")
+    lines.say(f"Board: {made.page}")
+    raise typer.Exit(1 if made.left else 0)
+
+
+def ui(
+    results: Results = Path("results"),
+    tracking_uri: TrackingUri = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on; the next free one is taken.")] = 5000,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the leaderboard in the browser.")] = False,
+) -> None:
+    """Serve the MLflow page of a results folder, and say where its views are."""
+    from gan_bench.cli.mlflow_commands import serve
+
+    serve(results, tracking_uri, host, port, console(), open_page=open_page)
