@@ -67,13 +67,13 @@ def test_run_report_skip_and_mirror(tmp_path, suite):
     assert "tiny, digits: settings" in first.stdout
     assert "tiny, digits: learning rate" not in first.stdout, "the ranking alone, unless --tables all asks for more"
     lines = first.stdout.rstrip().splitlines()
-    (start,) = [i for i, line in enumerate(lines) if line.strip().startswith("Best setting: lr ")]
+    (start,) = [i for i, line in enumerate(lines) if line.strip().startswith("Best score: lr ")]
     end = "".join(lines[start:])
     assert "learning rate: one seed: not judged" in end
     assert "are no better than untrained generators: comparisons of them say nothing" in end
     assert f"yet, `gan-bench run {suite} --results {results} --device cpu --profile full`." in end
     answer = (results / "report" / "answer.md").read_text()
-    assert "Best setting: lr " in answer
+    assert "Best score: lr " in answer
 
     again = gan_bench("run", suite, "--results", results, "--device", "cpu")
     assert again.returncode == 0

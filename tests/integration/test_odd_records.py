@@ -126,7 +126,7 @@ def test_odd_records_end_no_command(whole, results, tmp_path, kinds):
     named = [name for name in names if any(name in line for line in report.unreadable)]
     table = next(table for table in report.tables if table.name.endswith("-trials")).rows
     assert sorted(table["status"]) == ["damaged"] * len(named) + ["done"] * (4 - len(named))
-    assert "Best setting" in (report.folder / "answer.md").read_text()
+    assert "Best score" in (report.folder / "answer.md").read_text()
     for first, second in ((whole, results), (results, whole)):
         found = compare(first, second)
         assert bool(named) == any("left out, damaged" in said for said in found.unsure)

@@ -142,7 +142,7 @@ def test_a_first_answer_and_an_edited_suite_is_kept(tmp_path):
     done = gan_bench("try", tmp_path / "scans", "--no-tracking", "--no-open", "--results", tmp_path / "r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "is used as it is" in done.stdout
-    assert "Best setting: " in done.stdout
+    assert "Best score: " in done.stdout
     assert (tmp_path / "r" / "report" / "report.html").is_file()
     assert {path.name.partition("seed=")[2][:1] for path in (tmp_path / "r" / "scans").glob("mnist-dcgan*")} == {"3"}
 

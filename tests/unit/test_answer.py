@@ -396,10 +396,10 @@ def test_the_best_of_a_stopped_suite_is_the_best_so_far(waiting, words):
         for seed in range(3)
     ]
     found = answer([*begun, *rest])
-    assert found.headline.startswith("Best setting so far: ")
+    assert found.headline.startswith("Best score so far: ")
     assert f"; {words} no finished trial yet" in found.headline
     assert "There is no other setting" not in found.headline
-    assert answer(begun).headline.startswith("Best setting: ")
+    assert answer(begun).headline.startswith("Best score: ")
 
 
 def test_others_that_have_not_finished_are_not_counted_as_beaten():
@@ -409,6 +409,11 @@ def test_others_that_have_not_finished_are_not_counted_as_beaten():
 
 
 def test_settings_that_failed_are_not_waited_for():
-    assert answer([*trials(2e-4, (50, 51, 52)), *trials(3e-4, (None, None, None))]).headline.startswith(
-        "Best setting: "
-    )
+    assert answer([*trials(2e-4, (50, 51, 52)), *trials(3e-4, (None, None, None))]).headline.startswith("Best score: ")
+
+
+@pytest.mark.parametrize(
+    ("other", "what"), [((80, 83, 79, 84, 81), "Best setting: "), ((50.2, 52.1, 49.3, 51.4, 50.4), "Best score: ")]
+)
+def test_a_setting_is_called_the_best_where_that_is_decided(other, what):
+    assert answer([*trials(2e-4, (50, 52, 49, 51, 50.5)), *trials(3e-4, other)]).headline.startswith(what)

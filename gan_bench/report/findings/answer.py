@@ -34,7 +34,7 @@ class Answer:
         protocol: Extractor, reference split and generated images.
         best: Label of the best setting, or None where nothing has a score.
         score: Its primary score with its interval, as text.
-        headline: The best setting and how certain that is.
+        headline: The setting with the best score, called the best setting where that is decided; and how certain it is.
         cautions: What its rank alone would hide.
         factors: One sentence for every factor.
         proposal: What to run next, and how long that takes, or None.
@@ -111,7 +111,8 @@ def _headline(scored: Scored, found: Leaders | None) -> str:
     seeds = seeds or plural(found.score.n, "seed")
     lost = f", {row['bad']} failed or diverged" if row["bad"] else ""
     waiting = sum(1 for each, done in scored.study.settings() if not len(done) and not each["bad"])
-    what = "Best setting so far" if waiting else "Best setting"
+    decided = found.behind and not (found.tied or found.unequal or found.unknown or scored.study.design.extended)
+    what = ("Best setting" if decided else "Best score") + (" so far" if waiting else "")
     have = "has" if waiting == 1 else "have"
     start = f"{what}: {found.best}, {score_text(found.score)} ({seeds}{lost}; {scored})"
     start += f"; {plural(waiting, 'other setting')} {have} no finished trial yet" if waiting else ""
