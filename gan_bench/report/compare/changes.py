@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -61,7 +62,75 @@ def newest(study: Study) -> pd.DataFrame:
     return newest.drop_duplicates(["setting_key", "seed"], keep="last")
 
 
-def setting_changes(before: Studies, after: Studies, tolerance: float | None) -> list[dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class SettingChange:
+    """How the scores of a setting that both folders have changed, by one measure.
+
+    Attributes:
+        study: Title of its study.
+        setting: Its label in the older folder.
+        protocol: How it was scored.
+        metric: The measure.
+        old: Mean over the shared seeds in the older folder, or None where scores are gone.
+        new: The same of the newer folder.
+        seeds: Shared seeds, or scores that are gone.
+        pair: Both sides over these seeds, or None where scores are gone.
+        noise: Standard deviation of scoring the same generator again, on the test's scale.
+        repeated: Allows in a p value for the looks that were taken before, or None where no look was reached.
+        tested: Whether a test may decide.
+        tolerance: Relative change that is tolerated where none does; of the primary measure.
+        certain: Whether what exceeds it is certainly no chance.
+        always: Why the setting is worse whatever a test says, or nothing.
+        untested: Why no test decides, or nothing.
+        corrected: The p value, corrected for all tests, or None without one.
+        verdict: identical, within tolerance, better, worse or cannot judge; of exploratory measures exploratory or no
+            change.
+        why: What the verdict rests on.
+    """
+
+    study: str
+    setting: str
+    protocol: str
+    metric: str
+    old: float | None = None
+    new: float | None = None
+    seeds: int
+    pair: Paired | None = None
+    noise: float = 0.0
+    repeated: Callable[[float], float] | None = None
+    tested: bool = False
+    tolerance: float | None = None
+    certain: bool = True
+    always: str = ""
+    untested: str = ""
+    corrected: float | None = None
+    verdict: str = ""
+    why: str = ""
+
+    @property
+    def primary(self) -> bool:
+        """Whether it is of the measure that decides."""
+        return self.metric == primary_measure()
+
+    def row(self) -> dict[str, object]:
+        """Return it as a row for ``SETTING_COLUMNS``."""
+        left_out = ("pair", "repeated", "metric")
+        row = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in left_out}
+        row |= {"key": self.metric, "metric": arrow(self.metric)}
+        for key, is_ratio in (("ratio", True), ("difference", False)):
+            put_interval(row, key, self.pair.shown if self.pair and self.pair.ratio == is_ratio else None)
+        return row
+
+    def sentence(self) -> str:
+        """Return the verdict as a sentence."""
+        title = arrow(self.metric)
+        if self.old is None or self.new is None:
+            return f"{self.study}: {self.setting}: {title} ({self.protocol}): {self.why}"
+        change = f"{title} {number(self.old)} -> {number(self.new)}"
+        return f"{self.study}: {self.setting}: {change} ({plural(self.seeds, 'seed')}, {self.protocol}): {self.why}"
+
+
+def setting_changes(before: Studies, after: Studies, tolerance: float | None) -> list[SettingChange]:
     """Compare every setting that both folders have scores of, measure by measure.
 
     Args:
@@ -70,23 +139,17 @@ def setting_changes(before: Studies, after: Studies, tolerance: float | None) ->
         tolerance: As in ``gan_bench.report.compare.comparison.compare``.
 
     Returns:
-        Rows for ``SETTING_COLUMNS``; ``verdict`` is identical, within tolerance, better, worse or cannot judge, and
-        of the exploratory measures exploratory or no change.
+        The changes, judged.
     """
-    rows = list(_compared(before, after, tolerance))
-    tested = [row for row in rows if row["tested"]]
-    for row, p in zip(tested, holm([row["repeated"](row["pair"].p) for row in tested]), strict=True):
-        row["corrected"] = p
-    for row in rows:
-        row["verdict"], row["why"] = _judge(row, len(tested))
-        del row["repeated"]
-        pair: Paired | None = row.pop("pair")
-        put_interval(row, "ratio", pair.shown if pair and pair.ratio else None)
-        put_interval(row, "difference", pair.shown if pair and not pair.ratio else None)
-    return rows
+    found = list(_compared(before, after, tolerance))
+    # one without a look has no test either
+    p_values = iter(holm([each.repeated(each.pair.p) for each in found if each.tested and each.pair and each.repeated]))
+    tests = sum(each.tested for each in found)
+    corrected = [replace(each, corrected=next(p_values)) if each.tested else each for each in found]
+    return [replace(each, verdict=verdict, why=why) for each in corrected for verdict, why in [_judge(each, tests)]]
 
 
-def _compared(before: Studies, after: Studies, tolerance: float | None) -> Iterator[dict[str, Any]]:
+def _compared(before: Studies, after: Studies, tolerance: float | None) -> Iterator[SettingChange]:
     primary = primary_measure()
     for old, new, both in matched(before, after):
         for earlier in old.scored:
@@ -110,29 +173,26 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         known &= members["seed"].isin(look.seeds)
                     pair = paired(metric, a[known], b[known])
                     same = not pair.values.any()
-                    row = {
-                        "study": old.title,
-                        "setting": members["label_old"].iloc[0],
-                        "protocol": protocol,
-                        "key": metric,
-                        "metric": arrow(metric),
-                        "old": float(a[known].mean()),
-                        "new": float(b[known].mean()),
-                        "seeds": int(known.sum()),
-                        "pair": pair,
-                        "noise": noise,
-                        "repeated": partial(_repeated, designs[0], look) if look.number else None,
-                        "tested": metric == primary and not same and int(known.sum()) > 1 and look.number > 0,
-                        "corrected": None,
-                        "tolerance": None,
-                        "certain": True,
-                        "always": "",
-                        "untested": _untested(old.design, new.design, look),
-                    }
-                    if metric == primary:
-                        row["tolerance"], row["certain"] = _tolerance(tolerance, spread, noise, int(known.sum()))
-                        row["always"] = _always_worse(earlier, later, members[known])
-                    yield row
+                    tolerated, certain = (
+                        _tolerance(tolerance, spread, noise, int(known.sum())) if metric == primary else (None, True)
+                    )
+                    yield SettingChange(
+                        study=old.title,
+                        setting=members["label_old"].iloc[0],
+                        protocol=protocol,
+                        metric=metric,
+                        old=float(a[known].mean()),
+                        new=float(b[known].mean()),
+                        seeds=int(known.sum()),
+                        pair=pair,
+                        noise=noise,
+                        repeated=partial(_repeated, designs[0], look) if look.number else None,
+                        tested=metric == primary and not same and int(known.sum()) > 1 and look.number > 0,
+                        tolerance=tolerated,
+                        certain=certain,
+                        always=_always_worse(earlier, later, members[known]) if metric == primary else "",
+                        untested=_untested(old.design, new.design, look),
+                    )
 
 
 def _look(old: Design, new: Design, shared: pd.Series[int]) -> Look:
@@ -158,26 +218,16 @@ def _repeated(design: Design, look: Look, p: float) -> float:
     return p if design.is_fixed else repeated_p(design.looks, look.number, p)
 
 
-def _lost_scores(scored: Scored, members: pd.DataFrame, metric: str, gone: int) -> dict[str, object]:
-    """Make the row of a setting whose trials are done and have scores no more."""
-    return {
-        "study": scored.study.title,
-        "setting": members["label_old"].iloc[0],
-        "protocol": scored.protocol,
-        "key": metric,
-        "metric": arrow(metric),
-        "old": None,
-        "new": None,
-        "seeds": gone,
-        "pair": None,
-        "repeated": None,
-        "noise": 0.0,
-        "tested": False,
-        "corrected": None,
-        "tolerance": None,
-        "certain": True,
-        "always": f"{plural(gone, 'score')} of {len(members)} gone, though the trials are done",
-    }
+def _lost_scores(scored: Scored, members: pd.DataFrame, metric: str, gone: int) -> SettingChange:
+    """Return the change of a setting whose trials are done and have scores no more."""
+    return SettingChange(
+        study=scored.study.title,
+        setting=members["label_old"].iloc[0],
+        protocol=scored.protocol,
+        metric=metric,
+        seeds=gone,
+        always=f"{plural(gone, 'score')} of {len(members)} gone, though the trials are done",
+    )
 
 
 def _spread(scored: Scored) -> float | None:
@@ -218,48 +268,40 @@ def _always_worse(old: Scored, new: Scored, members: pd.DataFrame) -> str:
     return ""
 
 
-def _judge(row: Mapping[str, Any], tests: int) -> tuple[str, str]:
+def _judge(change: SettingChange, tests: int) -> tuple[str, str]:
     """Return a setting's verdict, and why."""
-    pair: Paired | None = row["pair"]
+    pair = change.pair
     if pair is None:
-        return "worse", row["always"]
+        return "worse", change.always
     if not pair.values.any():
         return "identical", ""
     bad = (pair.interval.estimate > 0) == MEASURES[pair.metric].lower_is_better
     way = "worse" if bad else "better"
-    beyond_noise = abs(pair.interval.estimate) > row["noise"]
-    if row["key"] != primary_measure():
+    beyond_noise = abs(pair.interval.estimate) > change.noise
+    if not change.primary:
         return ("exploratory", way) if pair.p <= ALPHA and beyond_noise else ("no change", "")
-    if row["always"]:
-        return "worse", row["always"]
-    if row["corrected"] is not None and row["corrected"] <= ALPHA and beyond_noise:
+    if change.always:
+        return "worse", change.always
+    if change.corrected is not None and change.corrected <= ALPHA and beyond_noise:
         return way, "decided by the test"
-    return _judge_by_tolerance(row, pair, way, tests)
+    return _judge_by_tolerance(change, pair, way, tests)
 
 
-def _judge_by_tolerance(row: Mapping[str, Any], pair: Paired, way: str, tests: int) -> tuple[str, str]:
+def _judge_by_tolerance(change: SettingChange, pair: Paired, way: str, tests: int) -> tuple[str, str]:
     """Return the verdict of a change that no test decides."""
-    change = (
+    size = (
         math.expm1(min(abs(pair.interval.estimate), FARTHEST))
         if pair.ratio
         else abs(pair.interval.estimate) / max(abs(pair.first), 1e-12)
     )
-    if change <= row["tolerance"]:
+    assert change.tolerance is not None  # noqa: S101 - of the primary measure it is known
+    if size <= change.tolerance:
         return "within tolerance", ""
-    if row["repeated"] and row["repeated"](float(coincidence(row["seeds"]))) * max(tests, 1) <= ALPHA:
+    if change.repeated and change.repeated(float(coincidence(change.seeds))) * max(tests, 1) <= ALPHA:
         return "cannot judge", "beyond the tolerance, and the test does not decide"
-    if row["certain"] or change > GROSS:
-        return way, f"beyond the tolerance of {row['tolerance']:.0%}; {row['untested']}"
-    return "cannot judge", f"{row['untested']}, and nothing is known of the spread over seeds"
-
-
-def sentence(row: Mapping[str, Any]) -> str:
-    """Return a setting's verdict as a sentence."""
-    seeds = plural(row["seeds"], "seed")
-    if row["old"] is None:
-        return f"{row['study']}: {row['setting']}: {row['metric']} ({row['protocol']}): {row['why']}"
-    change = f"{row['metric']} {number(row['old'])} -> {number(row['new'])}"
-    return f"{row['study']}: {row['setting']}: {change} ({seeds}, {row['protocol']}): {row['why']}"
+    if change.certain or size > GROSS:
+        return way, f"beyond the tolerance of {change.tolerance:.0%}; {change.untested}"
+    return "cannot judge", f"{change.untested}, and nothing is known of the spread over seeds"
 
 
 _WATCHED = ("gan_bench", "git_commit", "python", "device_name", "engine", "threads")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -26,7 +25,6 @@ from gan_bench.report.compare.changes import (
     differences_of,
     matched,
     newest,
-    sentence,
     setting_changes,
 )
 from gan_bench.report.compare.equivalence import (
@@ -187,24 +185,25 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
     before, after = before.without(after.faults), after.without(before.faults)
     old_studies, new_studies = before.studies, after.studies
     trials = list(_trials(old_studies, new_studies, after.planned))
-    common = sum(row["new_status"] not in (MISSING, NOT_PLANNED) for row in trials)
+    common = sum(trial.new_status not in (MISSING, NOT_PLANNED) for trial in trials)
     if not common and left_out:
         return Comparison([], worse=[], unsure=[_left_out(fault) for fault in left_out])
     if not common:
         return None
     settings = setting_changes(old_studies, new_studies, tolerance)
-    ended = [row for row in trials if row["verdict"]]
-    shown = [row for row in settings if row["key"] == primary_measure() or row["verdict"] not in _UNCHANGED]
-    shown.sort(key=lambda row: row["verdict"] in _UNCHANGED)  # stable: what changed comes first
+    ended = [trial for trial in trials if trial.verdict]
+    shown = [each for each in settings if each.primary or each.verdict not in _UNCHANGED]
+    shown.sort(key=lambda each: each.verdict in _UNCHANGED)  # stable: what changed comes first
     tables = []
     if ended:
-        note = f"{common} of {len(trials)} trials are planned in both."
-        tables.append(Table("changes", "trials that ended otherwise", TRIAL_COLUMNS, pd.DataFrame(ended), note))
+        note, rows = f"{common} of {len(trials)} trials are planned in both.", pd.DataFrame(map(asdict, ended))
+        tables.append(Table("changes", "trials that ended otherwise", TRIAL_COLUMNS, rows, note))
     if shown:
         note = "Paired over equal seeds. Exploratory: p at most 0.05 before any correction; decides nothing."
-        tables.append(Table("settings", "settings, old and new", SETTING_COLUMNS, pd.DataFrame(shown), note))
-    primary = [row for row in settings if row["key"] == primary_measure()]
-    said = {kind: [sentence(row) for row in primary if row["verdict"] == kind]
+        rows = pd.DataFrame([each.row() for each in shown])
+        tables.append(Table("settings", "settings, old and new", SETTING_COLUMNS, rows, note))
+    primary = [each for each in settings if each.primary]
+    said = {kind: [each.sentence() for each in primary if each.verdict == kind]
             for kind in ("worse", "better", "cannot judge")}  # fmt: skip
     return Comparison(
         tables,
@@ -212,8 +211,8 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
         unsure=[*(_left_out(fault) for fault in left_out), *said["cannot judge"]],
         better=said["better"],
         differences=[*_not_planned(ended), *differences_of(before.by_trial, after.by_trial)],
-        tests=sum(row["tested"] for row in primary),
-        unchanged=Counter(row["verdict"] for row in primary if row["verdict"] in ("identical", "within tolerance")),
+        tests=sum(each.tested for each in primary),
+        unchanged=Counter(each.verdict for each in primary if each.verdict in ("identical", "within tolerance")),
     )
 
 
@@ -304,7 +303,19 @@ def _left_out(fault: RecordError) -> str:
 # ----------------------------------------------------------------------------------------------- trials
 
 
-def _trials(before: Studies, after: Studies, planned: frozenset[str]) -> Iterator[dict[str, object]]:
+@dataclass(frozen=True)
+class _TrialChange:
+    """How a trial of the older folder ended in both; ``verdict`` is empty where it ended alike."""
+
+    study: str
+    name: str
+    old_status: str
+    new_status: str
+    worse: bool
+    verdict: str
+
+
+def _trials(before: Studies, after: Studies, planned: frozenset[str]) -> Iterator[_TrialChange]:
     gone = [(before[place], newest(before[place])) for place in sorted(before.keys() - after.keys())]
     absent = [(study, frame.rename(columns=_OLD).assign(status_new=MISSING)) for study, frame in gone]
     for study, both in [*((study, both) for study, _, both in matched(before, after)), *absent]:
@@ -314,29 +325,24 @@ def _trials(before: Studies, after: Studies, planned: frozenset[str]) -> Iterato
             worse = old == "done" != new != NOT_PLANNED
             better = new == "done" != old
             verdict = "worse" if worse else "better" if better else "" if old == new else "other"
-            yield {
-                "study": study.title,
-                "name": row["name_old"],
-                "old_status": old,
-                "new_status": new,
-                "worse": worse,
-                "verdict": verdict,
-            }
+            yield _TrialChange(study.title, row["name_old"], old, new, worse, verdict)
 
 
-def _not_planned(ended: list[dict[str, Any]]) -> Iterator[str]:
-    names = [row["name"] for row in ended if row["new_status"] == NOT_PLANNED]
-    if names:
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        yield f"{plural(len(names), 'trial')} not planned in the newer folder: {', '.join(names[:_NAMED])}{more}"
+def _not_planned(ended: list[_TrialChange]) -> Iterator[str]:
+    if names := [trial.name for trial in ended if trial.new_status == NOT_PLANNED]:
+        yield f"{plural(len(names), 'trial')} not planned in the newer folder: {_some(names)}"
 
 
-def _ended_worse(ended: list[dict[str, Any]]) -> Iterator[str]:
-    bad = [row for row in ended if row["worse"]]
-    for row in bad:
-        if row["new_status"] != MISSING:
-            yield f"{row['study']}: {row['name']}: {row['old_status']} -> {row['new_status']}"
-    if lost := [row["name"] for row in bad if row["new_status"] == MISSING]:
-        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+def _ended_worse(ended: list[_TrialChange]) -> Iterator[str]:
+    bad = [trial for trial in ended if trial.worse]
+    for trial in bad:
+        if trial.new_status != MISSING:
+            yield f"{trial.study}: {trial.name}: {trial.old_status} -> {trial.new_status}"
+    if lost := [trial.name for trial in bad if trial.new_status == MISSING]:
         are = "trial that was done is" if len(lost) == 1 else "trials that were done are"
-        yield f"{len(lost)} {are} missing: {', '.join(lost[:_NAMED])}{more}"
+        yield f"{len(lost)} {are} missing: {_some(lost)}"
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
 from typing import Any, Literal
 
@@ -66,6 +67,25 @@ def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, fl
     return difference, low, high, "different" if low > 0 or high < 0 else "undecided"
 
 
+@dataclass
+class _Side:
+    """One folder's trials of a setting under one protocol.
+
+    Attributes:
+        config: The config of its first trial.
+        setting: The setting's name.
+        values: Primary scores by epoch and seed.
+        trials: Those with scores, by id.
+        settings: Configs by all that tells settings apart: one, unless the named fields fit several.
+    """
+
+    config: Mapping[str, Any]
+    setting: str
+    values: dict[int, dict[int, float]] = field(default_factory=dict)
+    trials: dict[str, StoredTrial] = field(default_factory=dict)
+    settings: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
 def same_settings(
     before: Iterable[StoredTrial], after: Iterable[StoredTrial], margin: float = MARGIN, fields: Sequence[str] = ()
 ) -> list[dict[str, object]]:
@@ -94,16 +114,16 @@ def same_settings(
     rows = []
     for key in sorted(first.keys() & second.keys()):
         old, new = first[key], second[key]
-        shared = old["values"].keys() & new["values"].keys()
-        if not shared and not (names and old["values"] and new["values"]):  # a last score may be none
+        shared = old.values.keys() & new.values.keys()
+        if not shared and not (names and old.values and new.values):  # a last score may be none
             continue
-        ends = [max(shared or side["values"]) for side in (old, new)]
-        values = [np.array(list(side["values"][end].values())) for side, end in zip((old, new), ends, strict=True)]
+        ends = [max(shared or side.values) for side in (old, new)]
+        values = [np.array(list(side.values[end].values())) for side, end in zip((old, new), ends, strict=True)]
         apart = [] if shared else [f"scored at epoch: {ends[0]} / {ends[1]}"]
         row = {
-            "recipe": printable(str(old["config"]["recipe"])),
+            "recipe": printable(str(old.config["recipe"])),
             "setting": _called(old, fields) + (", EMA of G" if key[1].endswith(",ema") else ""),
-            "dataset": printable(str(old["config"]["dataset"])),
+            "dataset": printable(str(old.config["dataset"])),
             "epochs": ends[0] if shared else None,
             "protocol": key[1],
             "old": float(values[0].mean()),
@@ -118,11 +138,11 @@ def same_settings(
     return rows
 
 
-def _called(side: Mapping[str, Any], fields: Sequence[str]) -> str:
+def _called(side: _Side, fields: Sequence[str]) -> str:
     """Return what tells a row from others: the setting's name, or its values of the named fields."""
     if not fields:
-        return printable(str(side["setting"]))
-    config = {**LATER_DEFAULTS, **side["config"]}
+        return printable(side.setting)
+    config = {**LATER_DEFAULTS, **side.config}
     values = {name: list(dict.fromkeys(plain(config.get(each)) for each in BOTH.get(name, (name,)))) for name in fields}
     return printable(", ".join(f"{name}={'/'.join(found)}" for name, found in values.items()))
 
@@ -170,9 +190,7 @@ def _ambiguous(configs: list[Mapping[str, object]], names: tuple[str, ...], whic
     )
 
 
-def _by_setting(
-    trials: Iterable[StoredTrial], names: tuple[str, ...], which: str
-) -> dict[tuple[str, str], dict[str, Any]]:
+def _by_setting(trials: Iterable[StoredTrial], names: tuple[str, ...], which: str) -> dict[tuple[str, str], _Side]:
     """Gather primary scores of done trials by setting and protocol, then by epoch and seed.
 
     Raises:
@@ -183,23 +201,20 @@ def _by_setting(
     if frames.scores.empty:
         return {}
     known = {trial.trial["id"]: trial for trial in sound}
-    primary, found = primary_measure(), dict[tuple[str, str], dict[str, Any]]()
+    primary, found = primary_measure(), dict[tuple[str, str], _Side]()
     last = frames.scores[frames.scores["metric"] == primary].dropna(subset=["value"])
     for _, score in last.iterrows():
         trial = known[score["trial"]]
         config = trial.trial["config"]
         whole, name = group_key(config, UNMATCHED), trial.trial["setting"]
         key = canonical_json({each: config.get(each, LATER_DEFAULTS.get(each)) for each in names}) if names else whole
-        entry = found.setdefault(
-            (key, str(score["protocol"])),
-            {"config": config, "setting": name, "values": {}, "trials": {}, "settings": {}},
-        )
-        entry["settings"].setdefault(whole, config)
-        if len(entry["settings"]) > 1:
-            raise _ambiguous(list(entry["settings"].values()), names, which)
+        side = found.setdefault((key, str(score["protocol"])), _Side(config, name))
+        side.settings.setdefault(whole, config)
+        if len(side.settings) > 1:
+            raise _ambiguous(list(side.settings.values()), names, which)
         if score["epoch"]:
-            entry["values"].setdefault(int(score["epoch"]), {})[config["seed"]] = float(score["value"])
-            entry["trials"][trial.trial["id"]] = trial
+            side.values.setdefault(int(score["epoch"]), {})[config["seed"]] = float(score["value"])
+            side.trials[trial.trial["id"]] = trial
     return found
 
 
@@ -210,17 +225,15 @@ _ASKED: Mapping[str, Callable[[StoredTrial], object]] = {
 }
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], *, named: bool) -> Iterator[str]:
+def _differences(old: _Side, new: _Side, *, named: bool) -> Iterator[str]:
     """Yield the differences between two sides of a setting: suites, devices, lengths; of named fields, the others."""
-    a, b = (
-        side["config"] | {k: v for k, v in LATER_DEFAULTS.items() if k not in side["config"]} for side in (old, new)
-    )
-    for field in a if named else ():
-        if field not in ("seed", *UNMATCHED) and a[field] != b.get(field):
-            yield f"{field}: {printable(plain(a[field]))} / {printable(plain(b.get(field)))}"
+    a, b = ({**side.config, **{k: v for k, v in LATER_DEFAULTS.items() if k not in side.config}} for side in (old, new))
+    for name in a if named else ():
+        if name not in ("seed", *UNMATCHED) and a[name] != b.get(name):
+            yield f"{name}: {printable(plain(a[name]))} / {printable(plain(b.get(name)))}"
     for what, of in _ASKED.items():
         sides = [
-            " and ".join(dict.fromkeys(printable(str(of(trial))) for trial in side["trials"].values()))
+            " and ".join(dict.fromkeys(printable(str(of(trial))) for trial in side.trials.values()))
             for side in (old, new)
         ]
         if sides[0] != sides[1]:
