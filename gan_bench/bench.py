@@ -47,6 +47,7 @@ from gan_bench.records.layout import BASELINES, PLAN, RECORD, RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.record import Status
 from gan_bench.records.shared import (
+    declaration_lost,
     design_so_far,
     has_damaged_baselines,
     planned_before,
@@ -344,12 +345,23 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
             *prepared.remarks,
             *kept_remark(todo, (trial for trial in plan.trials if trial.id in prepared.ended), options.folder),
             *locks_remark(options.folder),
+            *_declaration_remark(options.folder, plan),
             *_other_lengths(options.folder, plan, todo),
         ],
         estimate=place.call(estimate, todo, workers=workers, group=group, done=kept, beside=beside)
         if not options.no_estimate
         else unmeasured(todo, group, kept),
     )
+
+
+def _declaration_remark(results: Path, plan: Plan) -> Iterator[str]:
+    """Yield that nothing will be decided where it is not known which seeds were declared before the first."""
+    places = {(str(trial.config.profile), trial.config.dataset) for trial in plan.trials}
+    if places & declaration_lost(results, plan.suite, plan.version):
+        yield (
+            f"{results / plan.suite / PLAN} is gone or damaged, and with it which seeds were declared before the first: "
+            "nothing is decided there; choose another folder with --results, or raise the version of the suite"
+        )
 
 
 def _why_retrained(state: State, suite_folder: Path) -> str:

@@ -115,7 +115,7 @@ class Design:
 
         What was declared first counts, unless nothing could be decided with its seeds.
         """
-        is_first = earlier is None or (earlier.is_fixed and len(earlier.seeds) < FEWEST)
+        is_first = earlier is None or (earlier.is_fixed and len(earlier.seeds) < FEWEST and not earlier.extended)
         return (self if is_first or earlier is None else earlier).with_seeds(seeds)
 
     def with_seeds(self, seeds: Collection[int]) -> Design:

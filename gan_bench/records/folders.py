@@ -169,8 +169,15 @@ def fault_of(found: StoredTrial | RecordError) -> RecordError | None:
 def _without_record(
     suite: Path, seen: set[str], faults: Mapping[str, RecordError]
 ) -> Iterator[StoredTrial | RecordError]:
+    if not os.path.lexists(suite / PLAN):
+        if seen or faults:
+            yield RecordError(
+                f"{suite / PLAN} is missing, so what was planned and which seeds were declared is not known; copy it "
+                "from where the records come from"
+            )
+        return
     try:
-        rows = read_plan(suite) if (suite / PLAN).exists() else []
+        rows = read_plan(suite)
     except RecordError as error:
         yield error
         return

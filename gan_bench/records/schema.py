@@ -346,6 +346,7 @@ class PlannedDesign(TypedDict):
     seeds: Annotated[list[Count], doc("seeds in the order in which they count")]
     looks: Annotated[list[Count], Field(min_length=1), doc("numbers of seeds at which verdicts are made")]
     margin: NotRequired[Annotated[Real, Field(ge=0), doc("largest relative difference that counts as none")]]
+    lost: NotRequired[Annotated[bool, doc("whether an earlier declaration was lost: then nothing is decided")]]
 
 
 @with_config(_FORM)

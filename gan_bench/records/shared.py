@@ -17,9 +17,9 @@ from gan_bench.core.atomic import move_aside, remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.core.text import at_place, printable, without_places
 from gan_bench.records import schema
-from gan_bench.records.folders import check_planned, suite_folders
+from gan_bench.records.folders import check_planned, suite_folders, trial_folders
 from gan_bench.records.json_files import read_file, read_known, write_object
-from gan_bench.records.layout import BASELINES, DAMAGED, IDENTITY, LEFT_OUT, LOCKS, PLAN, SUITE, check_name
+from gan_bench.records.layout import BASELINES, DAMAGED, IDENTITY, LEFT_OUT, LOCKS, PLAN, SUITE, TRIAL, check_name
 from gan_bench.records.lock import Lock, suite_lock
 
 Rows = list[schema.Baseline]
@@ -103,7 +103,8 @@ def write_plan(
         said: dict[str, object] = {} if command is None else {"command": command}
         measures = {**earlier.get("measures", {}), **_foreign_measures()}
         said |= {"measures": measures} if measures else {}
-        designs = _joined_designs(earlier if is_same else cast("schema.PlanFile", {}), fresh, design)
+        lost = frozenset[Place]() if earlier else _begun(folder, version)
+        designs = _joined_designs(earlier if is_same else cast("schema.PlanFile", {}), fresh, design, lost)
         said |= {"designs": designs} if designs else {}
         content = {"schema": schema.VERSION, "suite": suite, "version": version, **said, "trials": [*rows, *fresh]}
         write_object(path, content)
@@ -123,14 +124,43 @@ def _places(trials: Iterable[Mapping[str, Any]]) -> dict[Place, list[int]]:
     return found
 
 
+def _begun(suite: Path, version: int) -> frozenset[Place]:
+    """Return where a suite's folder has records of a version of the suite; one that cannot be read counts nowhere."""
+    found = set[Place]()
+    for folder in trial_folders(suite):
+        with contextlib.suppress(RecordError, OSError):
+            config = read_known(folder / TRIAL, schema.TRIAL)["config"]
+            if config.get("suite_version") == version:
+                found.add((str(config.get("profile")), str(config.get("dataset"))))
+    return frozenset(found)
+
+
+def declaration_lost(results: Path, suite: str, version: int) -> frozenset[Place]:
+    """Return where a suite has records whose plan is gone or damaged: which seeds they were declared with is not known.
+
+    Raises:
+        UnreadableError: The system does not let this process look.
+    """
+    folder = results / suite
+    try:
+        read_known(folder / PLAN, schema.PLAN)
+    except UnreadableError:
+        raise
+    except RecordError:
+        return _begun(folder, version) if folder.is_dir() else frozenset()
+    return frozenset()
+
+
 def _joined_designs(
-    earlier: schema.PlanFile, fresh: Sequence[Mapping[str, object]], design: Design | None
+    earlier: schema.PlanFile, fresh: Sequence[Mapping[str, object]], design: Design | None, lost: frozenset[Place]
 ) -> dict[str, dict[str, schema.PlannedDesign]]:
     """Add the designs of new trials to those that were declared before.
 
-    Trials that were planned before designs were declared stay fixed lists without one, unless seeds are added.
+    Trials that were planned before designs were declared stay fixed lists without one, unless seeds are added. Where an
+    earlier declaration was lost, that stays so.
     """
     found, before = _declared(earlier), _places(earlier.get("trials", ()))
+    lost |= {place for place, each in found.items() if each.extended}
     for place, seeds in _places(fresh).items():
         asked = Design.fixed(sorted(set(seeds))) if design is None else design
         inferred = Design.fixed(before[place]) if place in before and place not in found else None
@@ -142,6 +172,8 @@ def _joined_designs(
         row: schema.PlannedDesign = {"seeds": list(each.seeds), "looks": list(each.looks)}
         if each.margin is not None:
             row["margin"] = each.margin
+        if (profile, dataset) in lost:
+            row["lost"] = True
         stored.setdefault(profile, {})[dataset] = row
     return stored
 
@@ -153,7 +185,10 @@ def _declared(plan: schema.PlanFile) -> dict[Place, Design]:
         for dataset, stored in by_dataset.items():
             with contextlib.suppress(ValueError):
                 found[profile, dataset] = Design(
-                    seeds=tuple(stored["seeds"]), looks=tuple(stored["looks"]), margin=stored.get("margin")
+                    seeds=tuple(stored["seeds"]),
+                    looks=tuple(stored["looks"]),
+                    margin=stored.get("margin"),
+                    extended=stored.get("lost", False),
                 )
     return found
 
@@ -267,7 +302,7 @@ class Designs:
 
     Attributes:
         declared: Designs by suite, profile and dataset.
-        unknown: Suites whose plan is there and cannot be read: what they declared is not known.
+        unknown: Suites whose plan is gone or cannot be read: what they declared is not known.
     """
 
     declared: Mapping[tuple[str, str, str], Design] = field(default_factory=dict)
@@ -286,26 +321,16 @@ def read_designs(results: Path) -> Designs:
         try:
             plan = read_known(suite / PLAN, schema.PLAN)
         except RecordError:
-            if not _is_absent(suite / PLAN):
-                unknown.add(name)
+            unknown.add(name)
             continue
         declared |= {(name, *place): design for place, design in _declared(plan).items()}
     return Designs(declared, frozenset(unknown))
 
 
-def _is_absent(path: Path) -> bool:
-    """Whether a file is known not to be there; in a folder that may not be entered nothing is known."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def design_so_far(results: Path, suite: str, version: int, profile: str, dataset: str) -> Design | None:
     """Return the design that a suite's trials were planned for until now; None where there are none of its version."""
+    if (profile, dataset) in declaration_lost(results, suite, version):
+        return UNKNOWN
     plan = _plan_of(results / suite)
     if plan.get("version") != version:
         return None

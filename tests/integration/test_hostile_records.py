@@ -42,6 +42,7 @@ def evil(tmp_path):
     trial = Trial(setting=f"evil{ESCAPES}", config=config)
     directory = RecordDirectory(tmp_path / "a" / "b" / "results" / "suite" / f"evil--{config.id}")
     write(directory, trial, reason=f"boom {ESCAPES}")
+    write_plan(tmp_path / "a/b/results", "suite", 1, [])
     return tmp_path, directory
 
 

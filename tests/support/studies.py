@@ -11,7 +11,8 @@ import numpy as np
 
 from gan_bench.config.trial import UNWRITTEN_DEFAULTS, EvaluationConfig
 from gan_bench.records import writer
-from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.json_files import write_object
+from gan_bench.records.layout import PLAN, RecordDirectory
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Status, TrialRecord, best_scores
 from gan_bench.records.shared import write_plan
@@ -71,6 +72,10 @@ def write(
     """Write the record of a trial that never ran."""
     directory = RecordDirectory.of(results, trial)
     shown = replace(trial, setting=setting or trial.setting)
+    plan = directory.path.parent / PLAN
+    if not plan.exists():  # of before designs were declared
+        plan.parent.mkdir(parents=True, exist_ok=True)
+        write_object(plan, {"schema": 1, "suite": trial.config.suite, "version": 1, "trials": []})
     writer.begin(directory, shown, {"schema": 1, "started": "2026-01-01T00:00:00+00:00", "device": "cpu"})
     values = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
     epochs = trial.config.epochs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.records import change
@@ -13,7 +14,9 @@ from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.design import Design
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.core.errors import SuiteError
-from gan_bench.records.shared import design_so_far, read_designs, write_plan
+from gan_bench.records import writer
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.shared import declaration_lost, design_so_far, read_designs, write_plan
 
 LOOKS = Design.of_looks()
 SUITE = """
@@ -223,8 +226,25 @@ def test_a_damaged_plan_has_declared_what_nobody_knows(tmp_path):
     path = tmp_path / "test/plan.json"
     path.write_text(path.read_text().replace("12", "13"))
     assert read_designs(tmp_path).of("test", "full", "digits").extended
-    path.unlink()
-    assert read_designs(tmp_path).of("test", "full", "digits") is None
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text(path.read_text()[:300])])
+def test_a_declaration_that_is_lost_stays_lost(tmp_path, damage):
+    write(tmp_path, range(3), Design.fixed(range(3)))
+    begun = digits_trial()
+    writer.begin(RecordDirectory.of(tmp_path, begun), begun, {"schema": 1, "started": "2026-01-01T00:00:00+00:00"})
+    damage(tmp_path / "test/plan.json")
+    assert so_far(tmp_path, "full").extended
+    assert declaration_lost(tmp_path, "test", 1) == {("full", "digits")}
+    assert not declaration_lost(tmp_path, "test", 2), "another version declares for itself"
+    if not (tmp_path / "test/plan.json").exists():
+        assert read_designs(tmp_path).of("test", "full", "digits").extended
+    for seeds in (range(6), range(3)):  # the next runs declare what they like
+        write(tmp_path, seeds, Design.fixed(seeds))
+        assert read_designs(tmp_path).of("test", "full", "digits").extended
+        assert so_far(tmp_path, "full").extended
+    write(tmp_path, range(3), Design.fixed(range(3)), profile="quick")
+    assert not read_designs(tmp_path).of("test", "quick", "digits").extended, "nothing was begun there"
 
 
 def test_where_nothing_was_declared_every_comparison_is_a_list_of_its_own():

@@ -47,6 +47,7 @@ STEP = {"kind": "step", "epoch": 1, "step": 1, **VALUES}
 @pytest.fixture
 def directory(tmp_path):
     directory = RecordDirectory.of(tmp_path, digits_trial())
+    write_plan(tmp_path, "test", 1, [digits_trial()])
     writer.begin(directory, digits_trial(), ENVIRONMENT)
     return directory
 
@@ -174,7 +175,7 @@ def test_foreign_and_damaged_folders_are_named_not_fatal(tmp_path, directory):
     (tmp_path / "other").mkdir()
     (directory.path / "trial.json").write_text('{"schema": 99}')
     (directory.path.parent / "no-trial--01234567").mkdir()
-    error, other = scan(tmp_path)
+    error, other, _ = scan(tmp_path)
     assert "has no trial.json" in str(other)
     assert isinstance(error, RecordError)
     assert "record version 99" in str(error)
