@@ -67,7 +67,7 @@ def verify_records(
     if planned and not verbose:
         are = "is" if planned == 1 else "are"
         out.say(f"{plural(planned, 'trial')} {are} planned and not begun (--verbose names them)", style="yellow")
-    if not count:
+    if not count and not bad:
         raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
     if rerun:
         from gan_bench.audit.rerun import rerun as rerun_trials

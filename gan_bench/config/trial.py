@@ -342,5 +342,10 @@ class Trial:
     @property
     def directory(self) -> str:
         """Name of the record directory inside the suite's folder; a long name is cut, its id tells trials apart."""
-        end = f"--{self.id}"
-        return self.name.encode(errors="replace")[: MAX_DIRECTORY - len(end)].decode(errors="ignore") + end
+        return directory_name(self.name, self.id)
+
+
+def directory_name(name: str, trial_id: str) -> str:
+    """Name the record directory of a trial inside its suite's folder."""
+    end = f"--{trial_id}"
+    return name.encode(errors="replace")[: MAX_DIRECTORY - len(end)].decode(errors="ignore") + end

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.core.text import printable
 from gan_bench.records import schema
 from gan_bench.records.folders import excused, read_left_out, read_or_error
 from gan_bench.records.json_files import read_file, read_lines, unreadable
@@ -112,7 +113,8 @@ class Earlier:
         try:
             if os.path.lexists(self.directory.path):
                 refuse_links(self.directory.path)
-            self._require_own_version()
+            if (trial := self._trial()) and (foreign := self._foreign(trial)):
+                return foreign
             known = read_optional(self.directory.environment, schema.ENVIRONMENT)
             if known is None and self._has_checkpoint():  # what its checkpoint is of is not known any more
                 return f"{self.directory.environment} is gone"
@@ -122,14 +124,20 @@ class Earlier:
             return str(error)
         return None
 
-    def _require_own_version(self) -> None:
-        """Refuse a ``trial.json`` of another version; a damaged one is written again."""
+    def _trial(self) -> schema.TrialFile | None:
+        """Return ``trial.json``, refusing that of another version; a damaged one is written again."""
         try:
-            read_optional(self.directory.trial, schema.TRIAL)
+            return read_optional(self.directory.trial, schema.TRIAL)
         except UnreadableError:
             raise
         except RecordError:
-            return
+            return None
+
+    def _foreign(self, trial: Mapping[str, object]) -> str | None:
+        """Return that the directory holds the record of another trial, as after a copy, or None."""
+        if self.directory.path.name.endswith(f"--{trial['id']}"):
+            return None
+        return f"{self.directory.path} holds the record of another trial, {printable(str(trial['name']))}"
 
     def damage(self) -> str | None:
         """Return what is wrong with the files of a finished trial, or None when they are what was written.
@@ -145,6 +153,8 @@ class Earlier:
             raise stored
         if isinstance(stored, RecordError):
             return str(stored)
+        if foreign := self._foreign(stored.trial):
+            return foreign
         if stored.fault:
             return str(stored.fault)
         found = digests(self.directory)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from gan_bench.config.trial import RESERVED_NAMES
+from gan_bench.config.trial import RESERVED_NAMES, directory_name
 from gan_bench.core.errors import CopiedError, RecordError, UnreadableError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, read_known, unreadable
@@ -90,14 +90,15 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
         Trials in the order of their paths, and an error for every directory that is damaged or cannot be read, for a
         suite's folder, or for its baselines. Folders that are not called as their suite come last, so that a copy,
         which may be older or edited, never stands for the trial itself. Planned trials without a record follow all
-        others, and one whose directory is faulty has its ``fault``.
+        others, and one whose directory is faulty has its ``fault``. In a suite's folder, records in directories that
+        are not called as theirs follow those that are.
     """
     seen: dict[str, Path] = {}
     planned: list[StoredTrial] = []
     for suite in sorted(suite_folders(results), key=_is_elsewhere):  # stable
         if fault := _baselines_fault(suite):
             yield fault
-        for item in scan_suite(suite, steps=steps, history=history):
+        for item in _at_home_first(scan_suite(suite, steps=steps, history=history)):
             if isinstance(item, RecordError):
                 yield item
             elif not item.record and not item.environment:
@@ -109,6 +110,17 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
     for item in planned:
         if seen.setdefault(item.trial["id"], item.path) == item.path:
             yield item
+
+
+def _at_home_first(found: Iterable[StoredTrial | RecordError]) -> Iterator[StoredTrial | RecordError]:
+    """Yield records in other directories than their own last: of a copy, which may be older, the trial itself counts."""
+    elsewhere = list[StoredTrial]()
+    for item in found:
+        if isinstance(item, StoredTrial) and item.path.name != directory_name(item.trial["name"], item.trial["id"]):
+            elsewhere.append(item)
+        else:
+            yield item
+    yield from elsewhere
 
 
 def _baselines_fault(suite: Path) -> RecordError | None:

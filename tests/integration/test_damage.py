@@ -153,6 +153,19 @@ def test_one_damaged_trial_does_not_hide_the_others(finished):
     assert sorted(table["status"]) == ["damaged", "done"]
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_record_of_another_trial_is_set_aside_and_the_trial_trained(finished, ended):
+    results, trial, directory = finished
+    other = replace(trial, config=replace(trial.config, seed=1))
+    there = shutil.copytree(directory.path, RecordDirectory.of(results, other).path)
+    if not ended:
+        (there / "record.json").unlink()
+    write_plan(results, "test", 1, [trial, other])
+    run_inline(results, [trial, other], context(), NullListener())
+    assert sorted(stored.trial["config"]["seed"] for stored in scan(results)) == [0, 1]
+    assert [path.name for path in (results / "test/.damaged").iterdir()] == [there.name]
+
+
 def test_a_score_changed_before_a_checkpoint_is_not_resumed_from(tmp_path):
     """A false FID written into an interrupted trial ended in the tables as its best."""
     trial = digits_trial(epochs=3)

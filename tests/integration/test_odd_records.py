@@ -152,6 +152,19 @@ def test_a_copy_that_sorts_first_never_stands_for_the_trial_itself(whole, result
     assert compare(whole, results).exit_code == 0
 
 
+@pytest.mark.parametrize("called", ["Copy of {}", "copy--deadbeef"])
+def test_a_copy_within_a_suite_never_stands_for_the_trial_itself(whole, results, called):
+    directory = next(path for path in (results / "small").glob("*--????????"))
+    copy = shutil.copytree(directory, directory.parent / called.format(directory.name))
+    rewrite(
+        copy / "evaluations.jsonl", lambda line: line.update(scores=[{**each, "value": 1.0} for each in line["scores"]])
+    )
+    report = build_report(results, html=False)
+    (line,) = report.unreadable
+    assert f"{copy} is a copy of {directory}," in line
+    assert compare(whole, results).worse == []
+
+
 def test_a_plan_without_records_displaces_none(whole, results):
     (results / "a").mkdir()
     shutil.copy(results / "small" / "plan.json", results / "a")
