@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from support import warm
 from support.needs import NEEDS
 
@@ -17,6 +18,9 @@ from gan_bench.core.registry import REGISTRIES
 from gan_bench.data import datasets  # noqa: F401 - with the imports below, every registry is there and filled
 from gan_bench.metrics import extractors  # noqa: F401
 from gan_bench.models import architectures, losses  # noqa: F401
+
+settings.register_profile("suite", database=None)  # a checkout may not be writable
+settings.load_profile("suite")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -53,9 +57,6 @@ to 0 (``support.commands.measuring``)."""
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # of `make test &` in a script; the commands that tests interrupt would inherit it, and go on
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-os.environ.pop("COLUMNS", None)  # lines of commands end nowhere, however narrow the terminal is that tests start from
 
 
 @pytest.fixture(autouse=True)
@@ -103,9 +104,11 @@ def real_data() -> DataRoot:
 @pytest.fixture
 def stranger():
     """Runs commands as a second user; needs root, or there is none to become."""
-    from support.users import as_stranger, can_be_a_stranger
+    from support.users import as_stranger, why_no_stranger
 
-    if not can_be_a_stranger():
-        assert not os.environ.get("CI"), "permissions are tested with a second user"
+    if os.geteuid() != 0:
         pytest.skip("only root can be a second user")
+    if why := why_no_stranger():
+        assert not os.environ.get("CI"), f"permissions are tested with a second user: {why}"
+        pytest.skip(f"there can be no second user: {why}")
     return as_stranger

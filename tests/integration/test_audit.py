@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -300,7 +301,7 @@ def test_the_workflow_checks_what_a_pull_request_adds(results, tmp_path):
     temporary.mkdir()
     (root / ".venv" / "bin").mkdir(parents=True)
     program = root / ".venv" / "bin" / "gan-bench"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m gan_bench "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m gan_bench "$@"\n')
     program.chmod(0o755)
 
     def git(*words):

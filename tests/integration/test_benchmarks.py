@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.needs import files_in_git
 
 
 def script(*arguments):
@@ -131,8 +132,7 @@ class TestProofOnAGpu:
         assert sum(part.minutes for part in proof.parts(tmp_path, tmp_path, rehearse=False)) <= 20
 
     def test_the_pack_leaves_the_published_results_out(self, proof, tmp_path):
-        if subprocess.run(["git", "rev-parse", "--git-dir"], capture_output=True, check=False).returncode:
-            pytest.skip("this is no git checkout")
+        files_in_git()
         proof.copy_of_head(tmp_path / "tree")
         assert {"gan_bench", "tests", "benchmarks"} <= {path.name for path in (tmp_path / "tree").iterdir()}
         assert not (tmp_path / "tree" / "results" / "published").exists()

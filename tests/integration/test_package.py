@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.commands import HANG
+from support.needs import files_in_git
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,11 +72,9 @@ def test_its_metadata_say_what_it_is(wheel):
 
 def test_the_wheel_holds_what_the_checkout_holds(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    tracked = subprocess.run(["git", "ls-files", "gan_bench"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if tracked.returncode:
-        pytest.skip("this is no git checkout")
-    missing = set(tracked.stdout.split()) - names
-    assert not missing
+    tracked = set(files_in_git("gan_bench"))
+    assert tracked
+    assert not tracked - names
     suites = {f"gan_bench/suites/{path.name}" for path in (ROOT / "benchmarks").glob("*.yaml")}
     assert suites
     assert suites <= names

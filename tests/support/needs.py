@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,15 @@ def chromium() -> str | None:
 def postgres_program(name: str) -> str | None:
     """Return a program of PostgreSQL; Debian keeps them away from the search path."""
     return shutil.which(name) or next(map(str, sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
+
+
+def files_in_git(folder: str = ".") -> list[str]:
+    """Return the files below a folder that git has of this checkout; the test is skipped where there is none."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists() or not shutil.which("git"):
+        pytest.skip("this is no git checkout, or git is not installed")
+    words = ["git", "-C", str(root), "ls-files", folder]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
 
 
 def cuda() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -77,21 +78,22 @@ class Shell:
         environment = folder / "environment"
         bin_ = environment / "bin"
         bin_.mkdir(parents=True)
+        python, root = shlex.quote(sys.executable), shlex.quote(str(ROOT))
         for name in (".installed", ".installed-dev"):
             (environment / name).touch()
         for name in ("pyproject.toml", "constraints.txt"):
             target = self.folder / name
             target.write_bytes((ROOT / name).read_bytes())
             os.utime(target, (0, 0))
-        self._program(bin_ / "gan-bench", f'exec {" ".join(warm.command("support.page_command"))} "$@"\n')
-        self._program(bin_ / "pip", _PIP, sys.executable)
-        self._program(bin_ / "python", f'exec {sys.executable} "$@"\n')
+        self._program(bin_ / "gan-bench", f'exec {shlex.join(warm.command("support.page_command"))} "$@"\n')
+        (bin_ / "pip.py").write_text(_PIP)
+        self._program(bin_ / "pip", f'exec {python} {shlex.quote(str(bin_ / "pip.py"))} "$@"\n')
+        self._program(bin_ / "python", f'exec {python} "$@"\n')
         make = 'case "$1" in bench|report) set -- "$@";; *) set -- -n "$@";; esac\n'
-        self._program(
-            bin_ / "make", f'{make}PATH={os.environ["PATH"]} exec make -f {ROOT}/Makefile VENV={environment} "$@"\n'
-        )
-        self._program(bin_ / "podman", f'[ "$1" != build ] || [ -f {ROOT}/Containerfile ]\n')
-        self._program(bin_ / "sbatch", f'cd {ROOT} && bash -n "$1"\n')
+        make += f"PATH={shlex.quote(os.environ['PATH'])} exec make -f {root}/Makefile VENV=../{environment.name} "
+        self._program(bin_ / "make", f'{make}"$@"\n')  # names of make's targets hold no blanks
+        self._program(bin_ / "podman", f'[ "$1" != build ] || [ -f {root}/Containerfile ]\n')
+        self._program(bin_ / "sbatch", f'cd {root} && bash -n "$1"\n')
         self.environment = {
             **os.environ,
             "PATH": f"{bin_}:{os.environ['PATH']}",
@@ -101,8 +103,8 @@ class Shell:
         }
 
     @staticmethod
-    def _program(path: Path, text: str, interpreter: str = "/bin/sh") -> None:
-        path.write_text(f"#!{interpreter}\n{text}")
+    def _program(path: Path, text: str) -> None:
+        path.write_text(f"#!/bin/sh\n{text}")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
     def run(self, *words: str, **variables: str) -> str:

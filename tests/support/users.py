@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -33,10 +34,10 @@ def _mounts():
         if _closed(path)
     ]
     for path, place in apart:
-        lines += [f"mkdir -p {place}", f"mount --bind '{path}' {place}"]
-    lines += [f"mount -t tmpfs -o mode=755 tmpfs '{folder}'" for folder in sorted(closed)]
+        lines += [shlex.join(["mkdir", "-p", place]), shlex.join(["mount", "--bind", str(path), place])]
+    lines += [shlex.join(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(each)]) for each in sorted(closed)]
     for path, place in apart:
-        lines += [f"mkdir -p '{path}'", f"mount --bind {place} '{path}'"]
+        lines += [shlex.join(["mkdir", "-p", str(path)]), shlex.join(["mount", "--bind", place, str(path)])]
     return "\n".join(lines)
 
 
@@ -53,8 +54,10 @@ def as_stranger(*arguments, module="gan_bench", environment=None, user=STRANGER)
 
 
 @cache
-def can_be_a_stranger():
-    """Whether this process may become another user who can run Python."""
-    if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"):
-        return False
-    return as_stranger("-c", "import torch", module=None).returncode == 0
+def why_no_stranger():
+    """Return why root may not become another user who can run Python here; nothing where it can."""
+    for program in ("unshare", "setpriv"):
+        if not shutil.which(program):
+            return f"{program} is not installed"
+    tried = as_stranger("-c", "import torch", module=None)
+    return "" if tried.returncode == 0 else tried.stderr.strip()[-200:] or f"exit code {tried.returncode}"

@@ -23,6 +23,7 @@ import random
 import runpy
 import secrets
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -242,11 +243,14 @@ class _Server:
         threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
         threads["MLFLOW_DISABLE_TELEMETRY"] = "true"  # whose thread starts with the first import
         threads["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # of pyarrow, which pandas imports
+        # Where no home can be written, Matplotlib makes a folder that the first command to end would remove.
+        threads.setdefault("MPLCONFIGDIR", _environ_at_start.get("MPLCONFIGDIR", f"{self.folder.name}/matplotlib"))
         self.env = {**_environ_at_start, **threads, "PYTHONPATH": os.pathsep.join(filter(None, _paths()))}
         command = [sys.executable, "-c", "from support.warm import serve; import sys; serve(sys.argv[1])", self.place]
         self.python = Path(self.folder.name) / "python"
         client = Path(__file__).with_name("warm_client.py")
-        self.python.write_text(_PYTHON.format(python=sys.executable, client=client, place=self.place))
+        words = {"python": sys.executable, "client": str(client), "place": self.place}
+        self.python.write_text(_PYTHON.format(**{name: shlex.quote(word) for name, word in words.items()}))
         self.python.chmod(0o700)
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.env)
         atexit.register(self.stop)
