@@ -355,11 +355,11 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
 
 
 def _declaration_remark(results: Path, plan: Plan) -> Iterator[str]:
-    """Yield that nothing will be decided where it is not known which seeds were declared before the first."""
+    """Yield that nothing will be decided where it is not known which seeds were declared."""
     places = {(str(trial.config.profile), trial.config.dataset) for trial in plan.trials}
     if places & declaration_lost(results, plan.suite, plan.version):
         yield (
-            f"{results / plan.suite / PLAN} is gone or damaged, and with it which seeds were declared before the first: "
+            f"{results / plan.suite / PLAN} is gone or damaged, and with it which seeds were declared first: "
             "nothing is decided there; choose another folder with --results, or raise the version of the suite"
         )
 

@@ -176,6 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors a user can act on are one sentence and exit code 2."""
     write_any_text()
     ensure_home()
+    os.environ["MPLBACKEND"] = "agg"  # plots go to files; a name that Matplotlib does not know would end its import
     words = [at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     try:
         with told_to(PreparationLines(console(stderr=True))):

@@ -113,7 +113,7 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
 
 
 def _at_home_first(found: Iterable[StoredTrial | RecordError]) -> Iterator[StoredTrial | RecordError]:
-    """Yield records in other directories than their own last: of a copy, which may be older, the trial itself counts."""
+    """Yield records in other directories than their own last: a copy may be older than the trial."""
     elsewhere = list[StoredTrial]()
     for item in found:
         if isinstance(item, StoredTrial) and item.path.name != directory_name(item.trial["name"], item.trial["id"]):

@@ -62,9 +62,14 @@ class PlainConsole(Console):
         super().__init__(**options)
 
     @property
+    def on_screen(self) -> bool:
+        """Whether a terminal shows it: ``FORCE_COLOR`` asks for colours in a file or pipe, which remains one."""
+        return self.is_terminal and self.file.isatty()
+
+    @property
     def has_width(self) -> bool:
         """Whether lines end somewhere: in a terminal, and where ``COLUMNS`` says so."""
-        return self.is_terminal or self._told_width
+        return self.on_screen or self._told_width
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print one line without markup, wrapped at words where lines end somewhere."""

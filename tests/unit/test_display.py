@@ -42,6 +42,19 @@ def test_warnings_are_shown_between_the_lines():
     assert "warning: something \\x1b[2J odd" in lines.file.getvalue()
 
 
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_colours_that_are_forced_make_no_terminal_of_a_pipe(monkeypatch, variable):
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv("TERM", "xterm")
+    lines = console(file=io.StringIO())
+    with ProgressDisplay(lines, 1) as display:
+        display.started(digits_trial(), None)
+    lines.say("red", style="red")
+    assert "\x1b[31mred" in lines.file.getvalue()
+    assert "\x1b[?25l" not in lines.file.getvalue(), "the cursor is hidden for a live line"
+    assert not lines.has_width
+
+
 def test_the_suite_is_weighed_by_work_not_by_trials(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

@@ -370,6 +370,30 @@ def test_what_is_given_up_before_it_could_be_judged_is_said():
     assert all(each.state == "not judged" for each in open_)
 
 
+def test_a_tie_at_a_look_that_decides_nothing_is_a_tie_in_every_sentence():
+    """At three seeds no test decides; the headline gave up what the sentence below it called a tie."""
+    items = pair(3, 0.0005, 0.0005)
+    for item in items:
+        for line in item.evaluations:
+            for score in line["scores"]:
+                score["draw_std"] = 0.05 * score["value"] if score["value"] else None
+    _, _, answer = answered(items, Design.of_looks((3, 5)))
+    assert "are a tie" in " ".join(answer.factors)
+    assert "No setting is decidedly worse: lr 1e-4 may be as good." in answer.headline
+
+
+def test_the_next_look_is_said_of_those_that_it_is_for():
+    """Three rates: one far behind the best and open, one that was given up."""
+    items = pair(5, 0.0, 0.15) + [trial(seed, 9e-4, np.exp(4.3 + 0.3 * NOISE[seed])) for seed in range(5)]
+    study, _, answer = answered(items)
+    best = [each for each in questions(study) if each.text.startswith("best setting: ")]
+    open_ = {each.text.rpartition(" or ")[2] for each in best if each.next}
+    closed = {each.text.rpartition(" or ")[2] for each in best if not each.next}
+    assert open_, answer
+    assert closed, answer
+    assert f"; the next look for {open_.pop()} is at 8 seeds" in answer.headline
+
+
 def test_a_tie_asks_for_no_more_seeds():
     """Both differ by less than scoring the same generator twice does."""
     items = pair(5, 0.0005, 0.0005)

@@ -126,25 +126,33 @@ def _compared_with_others(scored: Scored, found: Leaders, waiting: int) -> str:
     if scored.study.design.extended:
         return f"{_EXTENDED}: nothing is decided."
     compared = len(found.behind) + len(found.tied) + len(found.unequal)
-    useless = set(no_better_than_untrained(scored))
-    tied = found.tied if found.best in useless else tuple(label for label in found.tied if label not in useless)
+    useless = no_better_than_untrained(scored)
+    useless = [] if found.best in useless else useless
+    tied = tuple(label for label in found.tied if label not in useless)
+    idle = [label for label in found.tied if label in useless]
     rest = _unequal(found) + (f"; nothing can be said yet of {len(found.unknown)}" if found.unknown else "")
-    idle = f"{'the others are' if len(found.tied) > 1 else 'the other is'} no better than untrained generators"
+    rest += _next_look(found)
     if not found.behind:
-        if found.tied:
-            first = (
-                f"No setting is decidedly worse: {_named(tied)} may be as good"
-                if tied
-                else f"No test decides it, but {idle}"
-            )
-        else:
-            first, rest = "", rest[2:3].upper() + rest[3:]
-        return f"{first}{rest}{_next_look(found) if tied else ''}."
+        if tied:
+            return f"No setting is decidedly worse: {_named(tied)} may be as good{_idle(len(idle), tied)}{rest}."
+        if idle:
+            return f"No test decides it, but {_idle(len(idle), tied)}{rest}."
+        return f"{rest[2:3].upper()}{rest[3:]}."
     if not found.tied and not found.unequal:
         return f"It is decidedly better than {_others(compared, 'finished ' if waiting else '')}{rest}."
     ahead = f"It is decidedly better than {len(found.behind)} of {compared} others"
-    others = f"; {_named(tied)} may be as good" if tied else f"; {idle}" if found.tied else ""
-    return f"{ahead}{others}{rest}{_next_look(found) if tied else ''}."
+    others = f"; {_named(tied)} may be as good" if tied else "; " if idle else ""
+    return f"{ahead}{others}{_idle(len(idle), tied)}{rest}."
+
+
+def _idle(count: int, tied: tuple[str, ...]) -> str:
+    """Return what is to be said of undecided settings that did not learn, beside those that may be as good."""
+    if not count:
+        return ""
+    if not tied:
+        return f"{'the other is' if count == 1 else 'the others are'} no better than untrained generators"
+    are = "1 other is" if count == 1 else f"{count} others are"
+    return f"; {are} undecided, and no better than untrained generators"
 
 
 def _unequal(found: Leaders) -> str:
@@ -157,7 +165,12 @@ def _unequal(found: Leaders) -> str:
 
 
 def _next_look(found: Leaders) -> str:
-    return f"; the next look is at {found.next} seeds" if found.next and found.open else ""
+    """Return when the comparison goes on, and with which settings where others were given up."""
+    if not found.next:
+        return ""
+    left = [label for label in (*found.tied, *found.unequal, *found.unknown) if label not in found.open]
+    which = f" for {_named(tuple(found.open))}" if left else ""
+    return f"; the next look{which} is at {found.next} seeds"
 
 
 def _alone(found: Leaders, waiting: int) -> str:
@@ -167,7 +180,7 @@ def _alone(found: Leaders, waiting: int) -> str:
     if found.next:
         return f" Which setting is best is not judged before the look at {found.next} seeds."
     if found.given_up:
-        return " Which setting is best is not judged: so few seeds cannot decide so many tests; given up."
+        return " Which setting is best is not judged: seeds are too few, and more are unlikely to decide it; given up."
     why = "with one seed" if found.score.n == 1 else "as no other shares two seeds with it"
     return f" Which setting is best cannot be said {why}."
 
@@ -204,7 +217,8 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
         yield f"{collapsed} of {len(done)} of its generators collapsed: few classes, or one over and over."
     useless = no_better_than_untrained(scored)
     if (useless and found.best not in useless) or len(useless) > 1:
-        what = f"{len(useless)} of {len(by_label)} settings are no better than untrained generators"
+        are = "is" if len(useless) == 1 else "are"
+        what = f"{len(useless)} of {len(by_label)} settings {are} no better than untrained generators"
         is_all = len(useless) == len(by_label)
         yield f"{what}: comparisons of them say nothing about trained ones." if is_all else f"{what}."
     bad = sum(row["bad"] for row, _ in by_label.values())
@@ -312,7 +326,7 @@ def _not_judged(rows: Sequence[Judged]) -> str:
     if following:
         return f"not judged before the look at {min(following)} seeds"
     if any(each.pairs > 1 for each in rows):
-        return "not judged, as so few seeds cannot decide so many tests, and given up"
+        return "not judged, as these seeds are too few, and given up, as more are unlikely to decide it"
     return "one seed: not judged"
 
 

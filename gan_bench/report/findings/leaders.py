@@ -96,12 +96,17 @@ def _compare_with_best(scored: Scored) -> Leaders | None:
         and found.look.next
         and found.is_open(_standing(found, scored), tests, with_equivalence=False)
     }
-    unknown = tuple(label for label in others if label not in judged)
+    ties = [label for label, found in family.items() if label not in judged and _standing(found, scored) == "tie"]
+    unknown = tuple(label for label in others if label not in judged and label not in ties)
     return Leaders(
         best=best,
         score=scored.score(best),
         behind=tuple(behind),
-        tied=tuple(label for label in judged if label not in behind and label not in apart),
+        tied=tuple(
+            label
+            for label in others
+            if label in ties or (label in judged and label not in behind and label not in apart)
+        ),
         unequal=apart,
         unknown=unknown,
         given_up=tuple(
