@@ -11,10 +11,11 @@ from rich.text import Text
 
 from gan_bench.report.build import Report
 from gan_bench.report.study.table import Column, Table, cells, filled, note_of
-from gan_bench.terminal.console import PlainConsole
+from gan_bench.terminal.console import PlainConsole, wrapped
 
 PRINTED = 100
 """Rows of a table that are printed."""
+_INTERVAL = re.compile(r"\s(?=\()")
 _BREAK = re.compile(r"(?<=,)(?!\d)|\s")
 _PART = re.compile(r"(?:[^,\s]|,(?=\d))*[,\s]?")
 TEXT = 24
@@ -24,8 +25,9 @@ TEXT = 24
 def print_table(table: Table, console: Console, *, filed: bool = True, details: bool = True) -> None:
     """Print a table to a terminal: what is filled and fits, of a long one the beginning.
 
-    Numbers are never broken. Text breaks where it has commas or blanks, and when that is not enough columns are left
-    out, from the last to the first and vital ones after all others.
+    Numbers are never broken; their intervals go to a line of their own. Text breaks where it has commas or blanks, and
+    when that is not enough columns are left out, from the last to the first and vital ones after all others. Where not
+    even the essential ones fit, every row is an entry of lines with all that it has.
 
     Args:
         table: The table.
@@ -38,24 +40,32 @@ def print_table(table: Table, console: Console, *, filed: bool = True, details: 
     wanted = [i for i in known if details or not table.columns[i].detail]
     if len(wanted) < 2:
         return
-    widths = _fit({i: _widths(table.columns[i], [row[i] for row in rows]) for i in wanted}, table, console.width)
-    shown = list(widths)
+    widths = {i: _widths(table.columns[i], [row[i] for row in rows]) for i in wanted}
+    fitted = _fit(widths, table, console.width)
+    shown = list(fitted or wanted)
     more = "; all are in the files" if filed else ""
     notes = [f"The first {PRINTED} of {len(everything)} rows{more}."] if len(everything) > PRINTED else []
     if more_columns := [table.columns[i].title for i in known if i not in wanted]:
         notes.append(f"--tables all also shows {', '.join(more_columns)}.")
-    if left := [table.columns[i].title for i in wanted if i not in widths]:
+    if left := [table.columns[i].title for i in wanted if i not in shown]:
         where = "; all are in the files" if filed else ""
         notes.append(f"Hidden columns (narrow terminal{where}): {', '.join(left)}.")
     caption = Text(" ".join(text for text in (*notes, note_of(table, shown)) if text), style="dim italic")
     console.print(Text(table.title, style="italic"))
+    if not fitted:
+        for row in rows:
+            for line in wrapped(_entry(table, row, wanted), console.width):
+                console.print(Text(line))
+        console.print(caption)
+        console.print()
+        return
     rich = RichTable()
-    for i, width in widths.items():
+    for i, width in fitted.items():
         numeric = table.columns[i].kind != "text"
         title = Text("\n".join(broken(table.columns[i].title, width)))
         rich.add_column(title, justify="right" if numeric else "left", no_wrap=True, width=width)
     for row in rows:
-        rich.add_row(*[Text("\n".join(broken(row[i], w))) for i, w in widths.items()])
+        rich.add_row(*[Text("\n".join(_lines(table.columns[i], row[i], width))) for i, width in fitted.items()])
     console.print(rich)
     console.print(caption)
     console.print()
@@ -79,25 +89,49 @@ def _widths(column: Column, texts: list[str]) -> tuple[int, int]:
     head = max((cell_len(word) for word in column.title.split()), default=1)
     most = max([cell_len(text) for text in texts] + [head])
     if column.kind != "text":
-        return most, most
+        parts = [part for text in texts for part in re.split(_INTERVAL, text)]
+        return max([cell_len(part) for part in parts] + [head]), most
     word = max((cell_len(part) for text in texts for part in re.split(_BREAK, text)), default=1)
     return max(head, min(word, TEXT)), most
 
 
 def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int) -> dict[int, int]:
-    """Give columns, by their place, the widths they are printed with; those that are left out have none."""
+    """Give columns, by their place, the widths they are printed with; those that are left out have none.
+
+    Returns:
+        Widths; none where not even the essential columns fit.
+    """
     found = {i: least for i, (least, _) in widths.items()}
+    essential = {i for i in found if table.columns[i].essential}
 
     def spare() -> int:
         return console - sum(found.values()) - 3 * len(found) - 1
 
     while spare() < 0 and len(found) > 2:
-        plain = [i for i in found if not table.columns[i].vital and not table.columns[i].essential]
-        others = plain or [i for i in found if not table.columns[i].essential]
-        del found[max(others or found)]
-    while spare() > 0 and (short := [i for i in found if found[i] < widths[i][1]]):
+        others = [i for i in found if i not in essential]
+        plain = [i for i in others if not table.columns[i].vital]
+        if not others:
+            return {}
+        del found[max(plain or others)]
+    for i in [i for i in found if table.columns[i].kind != "text"]:
+        if (lacking := widths[i][1] - found[i]) <= spare():  # an interval's column is whole, or broken before it
+            found[i] += lacking
+    while spare() > 0 and (short := [i for i in found if table.columns[i].kind == "text" and found[i] < widths[i][1]]):
         found[max(short, key=lambda i: widths[i][1] / found[i])] += 1  # where most lines are saved
     return found
+
+
+def _entry(table: Table, row: list[str], wanted: list[int]) -> str:
+    """Return a row as text: every value with its column's title, but for the place in a ranking and remarks."""
+    named = [(table.columns[i], row[i]) for i in wanted if row[i]]
+    plain = [text if column.key in ("rank", "remarks") else f"{column.title} {text}" for column, text in named]
+    return "- " + "; ".join(plain)
+
+
+def _lines(column: Column, text: str, width: int) -> list[str]:
+    if column.kind == "text":
+        return broken(text, width)
+    return re.split(_INTERVAL, text) if cell_len(text) > width else [text]
 
 
 def broken(text: str, width: int) -> list[str]:

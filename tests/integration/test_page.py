@@ -232,6 +232,7 @@ def compare_first(tmp_path):
             target = tmp_path / f"{side}-alone" / "test"
             target.mkdir(parents=True, exist_ok=True)
             shutil.copytree(path, target / path.name)
+        shutil.copy(tmp_path / side / "test/plan.json", tmp_path / f"{side}-alone/test")
     return compare(tmp_path / "old-alone", tmp_path / "new-alone")
 
 
@@ -390,6 +391,8 @@ def test_trials_that_are_gone_are_worse(tmp_path):
     old, new = folder(tmp_path, "old", OLD), folder(tmp_path, "new", OLD[:2])
     trial = digits_trial()
     write(old, replace(trial, config=replace(trial.config, suite="other")), 50.0)
+    for side in (old, new):
+        (side / "test/plan.json").unlink()
     found = compare(old, new)
     assert found.tables[0].rows["new_status"].tolist() == ["missing"] * 3
     (sentence,) = found.worse

@@ -126,7 +126,7 @@ def setting_table(scored: Scored) -> Table:
         if f"value_{name}" not in {column.key for column in fields}
     ]
     many = len(fields) > MANY_VALUES  # then a name comes first, and its values last
-    fields = [replace(column, vital=not many) for column in fields]
+    fields = [replace(column, essential=not many) for column in fields]
     recipe = Column("recipe", "recipe", essential=True, detail=bool(fields) and _one(rows, "recipe"))
     columns = [
         Column("rank", "#", "count", essential=True),
