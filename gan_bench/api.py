@@ -28,7 +28,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import pandas as pd
@@ -44,7 +44,7 @@ from gan_bench.records.shared import declare_foreign_measures
 from gan_bench.report.compare.comparison import Comparison
 from gan_bench.report.compare.comparison import compare as compare_folders
 from gan_bench.report.study.frame import build_frames
-from gan_bench.run_options import RunOptions, declared
+from gan_bench.run_options import RunOptions, checked, declared
 
 if TYPE_CHECKING:
     import torch
@@ -231,7 +231,9 @@ def compare(
     Raises:
         UserError: They have nothing in common, or a field is unknown or does not tell settings apart.
     """
-    return compare_folders(_path(old), _path(new), tolerance, match, margin)
+    tolerance = checked("tolerance", tolerance, float | None, least=0)
+    margin = checked("margin", margin, float, least=0.001, most=10)
+    return compare_folders(_path(old), _path(new), tolerance, checked("match", match, str), margin)
 
 
 def generator(path: PathLike, *, average: bool = False, allow_plugins: bool = False, device: str = "cpu") -> Generator:
@@ -246,9 +248,11 @@ def generator(path: PathLike, *, average: bool = False, allow_plugins: bool = Fa
     Raises:
         UserError: There is none.
     """
+    from gan_bench.execution.trial.environment import choose_device
     from gan_bench.sampling import load_generator
 
-    return load_generator(_path(path), average=average, allow_plugins=allow_plugins, device=device)
+    where = choose_device(checked("device", device, str))
+    return load_generator(_path(path), average=average, allow_plugins=allow_plugins, device=where)
 
 
 def score(
@@ -289,20 +293,24 @@ def score(
     from gan_bench import scoring
     from gan_bench.execution.trial.environment import choose_device, fix_bits
 
-    where = choose_device(device)
+    where = choose_device(checked("device", device, str))
     fix_bits(where)
+    names = checked("extractors", extractors, Sequence[str])
+    samples = checked("samples", samples, int, least=2)
+    size = checked("size", size, int | None, least=8, most=1024)
+    value_range = checked("value_range", value_range, tuple[float, float] | None)
     given = at_home(str(generated)) if isinstance(generated, (str, Path)) else _images(generated, value_range)
-    root = data_root(None if data is None else Path(data))
-    against = at_home(str(reference))
-    found = scoring.score(
-        given, against, list(extractors), root, where, samples, size=size, allow_plugins=allow_plugins
-    )
+    root = data_root(None if data is None else _path(data))
+    against = at_home(str(checked("reference", reference, str | Path)))
+    found = scoring.score(given, against, list(names), root, where, samples, size=size, allow_plugins=allow_plugins)
     rows = [each.to_json() for each in found]
     columns = ["metric", "value", "std", "extractor", "split", "real", "generated", "note"]
     return pd.DataFrame(rows)[columns].astype({"value": float, "std": float})
 
 
 def _path(given: PathLike) -> Path:
+    if not isinstance(given, (str, PurePath)) or not str(given).strip():
+        raise UserError(f"a path is needed, not {given!r:.200}")
     return Path(at_home(str(given)))
 
 

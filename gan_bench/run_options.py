@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import KW_ONLY, MISSING, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cached_property
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from gan_bench.config.design import FEWEST
@@ -48,7 +48,7 @@ class Option:
     parsed: bool = False
     otherwise: str | None = None
     variable: str | None = None
-    least: int | None = None
+    least: float | None = None
     same_trials: bool = False
     shell: bool = True
     panel: str = "How it goes on"
@@ -168,11 +168,15 @@ class RunOptions:
     gpus_per_trial: Annotated[
         float | None,
         Option(
-            "GPU of a task on Ray, such as 0.25.", otherwise="1 where there are any", same_trials=True, panel=_WHERE
+            "GPU of a task on Ray, such as 0.25.",
+            otherwise="1 where there are any",
+            least=0,
+            same_trials=True,
+            panel=_WHERE,
         ),
     ] = None
     cpus_per_trial: Annotated[
-        float, Option("CPU cores of a task on Ray, and its threads.", same_trials=True, panel=_WHERE)
+        float, Option("CPU cores of a task on Ray, and its threads.", least=0.01, same_trials=True, panel=_WHERE)
     ] = 1.0
     group: Annotated[
         int | None,
@@ -213,8 +217,13 @@ class RunOptions:
             value = getattr(self, name)
             if value is None:
                 value = defaults[name]
-            object.__setattr__(self, name, _checked(name, value, kind, option))
+            value = checked(name, value, kind, least=option.least)
+            if value == "" != defaults[name]:  # of a shell's or a notebook's variable that is not set
+                raise UserError(f"{name} is empty; leave it out where nothing is meant")
+            object.__setattr__(self, name, value)
         if self.seeds is not None:
+            if not self.seeds:
+                raise UserError("seeds is empty; leave it out for the suite's own")
             object.__setattr__(self, "seeds", tuple(_whole("seed", seed) for seed in self.seeds))
         if self.until == "decided" and self.seeds is not None:
             raise UserError("--seeds and --until decided do not go together: looks say which seeds come next")
@@ -225,7 +234,7 @@ class RunOptions:
         if "precision" in self.changes and self.precision != "auto":
             raise UserError("--precision and --set precision do not go together: they set the same value")
         object.__setattr__(self, "extractors", tuple(self.extractors))
-        object.__setattr__(self, "changes", dict(self.changes))
+        object.__setattr__(self, "changes", {name: _plain(value) for name, value in self.changes.items()})
 
     @cached_property
     def folder(self) -> Path:
@@ -320,33 +329,74 @@ def declared() -> dict[str, tuple[Any, Option]]:
     return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Annotated}
 
 
-def _checked(name: str, value: Any, kind: Any, option: Option) -> Any:  # noqa: ANN401 - of any option
+def checked(
+    name: str,
+    value: Any,  # noqa: ANN401 - what somebody passed
+    kind: Any,  # noqa: ANN401 - a type
+    *,
+    least: float | None = None,
+    most: float | None = None,
+) -> Any:  # noqa: ANN401 - of that type
+    """Return an argument as a value of its type.
+
+    Args:
+        name: Its name.
+        value: What was passed; numbers of NumPy count as Python's, and what can be gone over as a list.
+        kind: Its type.
+        least: The least number.
+        most: The greatest.
+
+    Raises:
+        UserError: It is of another type, or outside these bounds.
+    """
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise UserError(f"{name} must be one of {', '.join(get_args(kind))}, not {value!r}")
         return value
-    if value is None:
-        return None
-    if int in get_args(kind):
-        value = _whole(name, value)
-    if float in (kind, *get_args(kind)) and isinstance(value, Real) and not isinstance(value, bool):
-        value = float(value)  # of any type, NumPy's included
-    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Sequence, Mapping)):
-        value = list(value)  # a set, a generator, an array
     kinds = get_args(kind) if get_origin(kind) is UnionType else (kind,)
-    if not fits(value, kind) or (isinstance(value, str) and str not in kinds):  # a text is a sequence too
-        raise UserError(f"{name} must be {_described(kind)}, not {value!r}")
-    if option.least is not None and value < option.least:
-        raise UserError(f"{name} must be at least {option.least}, not {value!r}")
+    if value is None and NoneType in kinds:
+        return None
+    value = _converted(name, value, kinds)
+    members = get_args(kind) if get_origin(kind) is Sequence else ()
+    is_text = isinstance(value, (str, bytes)) and str not in kinds  # which is a sequence too
+    if not fits(value, kind) or is_text or (members and not all(fits(each, members[0]) for each in value)):
+        raise UserError(f"{name} must be {_described(kinds)}, not {' '.join(repr(value).split())[:100]}")
+    if least is not None and not value >= least:  # as is no number
+        raise UserError(f"{name} must be at least {least}, not {value!r}")
+    if most is not None and not value <= most:
+        raise UserError(f"{name} must be at most {most}, not {value!r}")
     return value
 
 
-def _described(kind: Any) -> str:  # noqa: ANN401 - a type
-    """Write a type for people."""
-    kinds = get_args(kind) if get_origin(kind) is UnionType else (kind,)
+def _converted(name: str, value: Any, kinds: Sequence[Any]) -> Any:  # noqa: ANN401 - what somebody passed
+    """Return a value as Python's own types, of which NumPy's numbers are none, and what can be gone over as a list."""
+    if int in kinds:
+        return _whole(name, value)
+    if float in kinds and isinstance(value, Real) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Sequence, Mapping)):
+        value = list(value)  # a set, a generator, an array
+    is_pair = any(get_origin(each) is tuple for each in kinds)
+    return tuple(value) if is_pair and isinstance(value, list) else value
+
+
+def _described(kinds: Sequence[Any]) -> str:
+    """Write types for people."""
     words = {str: "text", Path: "a path", float: "a number", int: "a whole number", bool: "True or False"}
     found = [words[each] for each in kinds if each in words]
-    return " or ".join(found) or ("names with values" if get_origin(kind) is Mapping else "a list")
+    for kind in kinds:
+        if get_origin(kind) is tuple:
+            found.append(f"{len(get_args(kind))} numbers")
+        elif get_origin(kind) is Sequence:
+            found.append("a list of names" if str in get_args(kind) else "a list of whole numbers")
+    return " or ".join(found) or "names with values"
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - of any field
+    """Return a value of a field as Python's own types, of which NumPy's numbers are none."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, Real) and not isinstance(value, (bool, int)) else value
 
 
 def _whole(name: str, value: Any) -> int:  # noqa: ANN401 - what somebody passed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,10 +61,10 @@ class Generator(nn.Module):
         """Return latent vectors (count, latent_dim) of the trial's distribution; more of a seed begin with the same.
 
         Raises:
-            UserError: The count is negative.
+            UserError: The count is negative or no whole number.
         """
-        if count < 0:
-            raise UserError(f"the number of images must be 0 or more, not {count}")
+        if not isinstance(count, Integral) or isinstance(count, bool) or count < 0:
+            raise UserError(f"the number of images must be a whole number, 0 or more, not {count!r:.200}")
         source = generator_for(seed, "sample", next(self.parameters()).device)
         shape = (_BLOCK, self.config.latent_dim)  # the last numbers of a draw depend on its length
         blocks = [draw_latent(shape, self.config.latent, source) for _ in range(-(-count // _BLOCK))]

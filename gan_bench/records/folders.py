@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -145,6 +145,8 @@ def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Ite
     """Read every trial of one suite's folder, as ``scan`` does."""
     seen: set[str] = set()
     faults: dict[str, RecordError] = {}
+    rows = _planned(suite)
+    names = {row["directory"] for row in rows} if isinstance(rows, list) else None
     try:
         folders = trial_folders(suite)
     except UnreadableError as error:
@@ -156,9 +158,40 @@ def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Ite
         if isinstance(found, StoredTrial):
             seen.add(path.name)
         else:
-            faults[path.name] = found
+            faults[path.name] = found = _with_remedy(found, is_planned=names is None or path.name in names)
         yield found
-    yield from _without_record(suite, seen, faults)
+    if rows is None:
+        if folders:
+            yield RecordError(
+                f"{suite / PLAN} is missing, so what was planned and which seeds were declared is not known; copy it "
+                "from where the records come from"
+            )
+    elif isinstance(rows, RecordError):
+        yield rows
+    else:
+        yield from _without_record(suite, rows, seen, faults)
+
+
+def _planned(suite: Path) -> list[schema.PlannedTrial] | RecordError | None:
+    """Return the trials that were planned of a suite, or why that is not known; None where there is no plan."""
+    if not os.path.lexists(suite / PLAN):
+        return None
+    try:
+        return read_plan(suite)
+    except RecordError as error:
+        return error
+    except OSError as error:
+        return unreadable(suite / PLAN, error)
+
+
+def _with_remedy(error: RecordError, *, is_planned: bool) -> RecordError:
+    """Return an error that advises to run the suite again where that helps."""
+    if not is_planned and str(error).endswith(REMEDY):
+        told = str(error).removesuffix(REMEDY) + "no plan has its trial, so no run replaces it; move it elsewhere"
+        moved = type(error)(told)
+        moved.folder = error.folder
+        return moved
+    return error
 
 
 def read_or_error(path: Path, *, steps: Steps = True, history: bool = True) -> StoredTrial | RecordError:
@@ -179,23 +212,8 @@ def fault_of(found: StoredTrial | RecordError) -> RecordError | None:
 
 
 def _without_record(
-    suite: Path, seen: set[str], faults: Mapping[str, RecordError]
-) -> Iterator[StoredTrial | RecordError]:
-    if not os.path.lexists(suite / PLAN):
-        if seen or faults:
-            yield RecordError(
-                f"{suite / PLAN} is missing, so what was planned and which seeds were declared is not known; copy it "
-                "from where the records come from"
-            )
-        return
-    try:
-        rows = read_plan(suite)
-    except RecordError as error:
-        yield error
-        return
-    except OSError as error:
-        yield unreadable(suite / PLAN, error)
-        return
+    suite: Path, rows: Iterable[schema.PlannedTrial], seen: Collection[str], faults: Mapping[str, RecordError]
+) -> Iterator[StoredTrial]:
     for row in rows:
         if row["directory"] not in seen:
             yield StoredTrial(

@@ -39,7 +39,7 @@ from gan_bench.terminal.console import (
 from gan_bench.terminal.display import ProgressDisplay, short_names
 from gan_bench.terminal.tables import print_answers, print_tables
 from gan_bench.terminal.until import Budget, look_by_look
-from gan_bench.tracking.server import server_page, shown
+from gan_bench.tracking.server import is_default, server_page, shown
 from gan_bench.tracking.sync_process import MirrorResult
 from gan_bench.tracking.views import link
 
@@ -330,7 +330,10 @@ def _say_tracking(answer: MirrorResult | None, options: RunOptions, console: Pla
         console.say(f"{what}: {answer.error or 'their records are damaged'}{repair}", style="yellow")
     if answer.experiment:
         server = server_page(uri)
-        where = "" if server else f" (`gan-bench ui --results {options.folder}` serves it)"
+        words = ["gan-bench", "ui", "--results", str(options.folder)]
+        is_other = uri and not is_default(uri, options.folder) and shown(uri) == uri
+        words += ["--tracking-uri", uri] if is_other else []
+        where = "" if server else f" (`{shlex.join(words)}` serves it)"
         console.say(f"MLflow{where}:")
         links = answer.views or (("Runs", link("{experiment}", None, "")),)
         for name, end in reversed(links):

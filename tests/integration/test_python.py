@@ -111,8 +111,37 @@ def test_images_that_cannot_be_scored(images, said):
         gb.score(images, "digits")
 
 
+IMAGES = np.zeros((4, 1, 28, 28), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: gb.score(IMAGES, "digits", size=0), "size must be at least 8, not 0"),
+        (lambda: gb.score(IMAGES, "digits", value_range=(0, 1, 2)), r"value_range must be 2 numbers, not \(0, 1, 2\)"),
+        (lambda: gb.score(IMAGES, "digits", value_range=5), "value_range must be 2 numbers, not 5"),
+        (lambda: gb.score(IMAGES, IMAGES), "reference must be text or a path, not "),
+        (lambda: gb.score(IMAGES, "digits", extractors="lenet-mnist-v1"), "extractors must be a list of names, not "),
+        (lambda: gb.score(IMAGES, "digits", extractors=None), "extractors must be a list of names, not None"),
+        (lambda: gb.score(IMAGES, "digits", samples="9"), "samples must be a whole number, not '9'"),
+        (lambda: gb.score(IMAGES, "digits", device=None), "device must be text, not None"),
+        (lambda: gb.generator("x", device="tape"), 'device "tape" is unknown'),
+        (lambda: gb.compare("x", "x", -1), "tolerance must be at least 0, not -1.0"),
+        (lambda: gb.compare("x", "x", float("nan")), "tolerance must be at least 0, not nan"),
+        (lambda: gb.compare("x", "x", margin=float("inf")), "margin must be at most 10, not inf"),
+        (lambda: gb.compare("x", "x", match=None), "match must be text, not None"),
+        (lambda: gb.load(""), "a path is needed, not ''"),
+    ],
+)
+def test_arguments_that_cannot_be_are_said_in_one_sentence(call, said):
+    with pytest.raises(gb.UserError, match=said) as found:
+        call()
+    assert len(str(found.value)) < 200
+    assert "\n" not in str(found.value)
+
+
 def samples_on_the_command_line(generator, tables, tmp_path):
-    with pytest.raises(gb.UserError, match="the number of images must be 0 or more, not -1"):
+    with pytest.raises(gb.UserError, match="the number of images must be a whole number, 0 or more, not -1"):
         generator.images(-1)
     path = tables.trials["path"][0]
     made = gan_bench("sample", path, "--out", tmp_path, "--seed", 5, "--images", 3, "--interpolate", 6, "--gif")

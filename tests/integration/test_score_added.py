@@ -19,6 +19,8 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial
 from gan_bench.records.verify import verify
 from gan_bench.report.build import build_report
+from gan_bench.report.findings.summaries import summaries
+from gan_bench.report.study.studies import read_studies
 
 SUITE = """
 suite: kept
@@ -168,8 +170,14 @@ def test_an_added_extractor_stands_beside_the_ranking_and_does_not_rank_first(re
 
 
 def test_an_added_extractor_that_some_trials_lack_ranks_nothing(results):
+    def curves():
+        return {name for study in read_studies(results)[1] for found in summaries(study) for name in found["curves"]}
+
     assert gan_bench("score", results, "--add", "cifar-v1", "--device", "cpu").returncode == 0
+    assert "fid[cifar-v1,train,64]" in curves()
     (records(results)[0] / "added.json").unlink()
+    assert "fid[lenet-mnist-v1,train,64]" in curves()
+    assert "fid[cifar-v1,train,64]" not in curves(), "a mean of MLflow's would be over fewer seeds than the others"
     made = build_report(results, html=False)
     assert [answer.protocol.split(",")[0] for _, answer in made.answers] == ["lenet-mnist-v1"]
     (trials,) = [table for table in made.tables if table.kind == "trials"]

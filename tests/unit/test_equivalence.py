@@ -41,6 +41,12 @@ def test_equivalence_is_two_one_sided_tests(margin, shift):
     assert welch(FIRST, second, margin)[3] == expected
 
 
+@pytest.mark.parametrize(("values", "verdict"), [([1.0, 1.0], "not judged"), ([1.0] * 3, "equivalent")])
+def test_two_seeds_without_spread_are_not_judged_either(values, verdict):
+    assert welch(values, values, 0.1)[3] == verdict
+    assert welch(values, [2 * value for value in values], 0.1)[3] == ("different" if len(values) > 2 else verdict)
+
+
 def test_order_of_values_and_of_sides_changes_nothing():
     second = (4.0, 4.9, 4.2)
     forward, backward = welch(FIRST, second, 0.1), welch(second, FIRST, 0.1)

@@ -176,6 +176,7 @@ def test_foreign_and_damaged_folders_are_named_not_fatal(tmp_path, directory):
     (directory.path / "trial.json").write_text('{"schema": 99}')
     (directory.path.parent / "no-trial--01234567").mkdir()
     error, other, _ = scan(tmp_path)
+    assert str(other).endswith("no plan has its trial, so no run replaces it; move it elsewhere")
     assert "has no trial.json" in str(other)
     assert isinstance(error, RecordError)
     assert "record version 99" in str(error)

@@ -353,14 +353,21 @@ def test_a_field_is_changed_once():
         ({"only": 5}, "only must be text, not 5"),
         ({"results": 3}, "results must be text or a path, not 3"),
         ({"epochs": 1.5}, "epochs must be a whole number, not 1.5"),
-        ({"extractors": "abc"}, "extractors must be a list, not 'abc'"),
-        ({"seeds": "0,1"}, "seeds must be a list, not '0,1'"),
+        ({"extractors": "abc"}, "extractors must be a list of names, not 'abc'"),
+        ({"seeds": "0,1"}, "seeds must be a list of whole numbers, not '0,1'"),
         ({"changes": [1]}, r"changes must be names with values, not \[1\]"),
         ({"fresh": "yes"}, "fresh must be True or False, not 'yes'"),
         ({"time_limit": "3"}, "time_limit must be a number, not '3'"),
         ({"tracking": 3}, "tracking must be True or False or text, not 3"),
         ({"workers": 0}, "workers must be at least 1, not 0"),
         ({"engine": "x"}, "engine must be one of auto, reference, fast, not 'x'"),
+        ({"extractors": [1]}, r"extractors must be a list of names, not \[1\]"),
+        ({"seeds": []}, "seeds is empty; leave it out"),
+        ({"results": ""}, "results is empty; leave it out"),
+        ({"only": ""}, "only is empty; leave it out"),
+        ({"cpus_per_trial": 0}, "cpus_per_trial must be at least 0.01, not 0.0"),
+        ({"gpus_per_trial": -1}, "gpus_per_trial must be at least 0, not -1.0"),
+        ({"time_limit": float("nan")}, "time_limit must be at least 1, not nan"),
     ],
 )
 def test_options_that_cannot_be(options, said):
@@ -377,6 +384,8 @@ def test_options_of_any_number_s_type_and_none_are_taken():
     assert type(found.time_limit) is float
     assert found.plan.seeds == (0, 1)
     assert found.command() == "gan-bench run digits --epochs 3 --seeds 0,1"
+    changed = RunOptions("digits", changes={"batch_size": np.int64(32), "lr": np.float64(1e-3)}).plan.changes
+    assert [(type(value), value) for value in changed.values()] == [(int, 32), (float, 1e-3)]
     for seeds in (np.arange(2), [np.int64(0), 1], {0, 1}, (each for each in (0, 1))):
         assert RunOptions("digits", seeds=seeds, epochs=3).command() == found.command()
     assert RunOptions("digits", seeds=np.array([0])).command() == "gan-bench run digits --seeds 0"

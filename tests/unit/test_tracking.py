@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sqlite3
 import subprocess
@@ -23,6 +24,9 @@ from gan_bench.records import schema
 from gan_bench.records.json_files import read_new_lines
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.shared import results_identity
+from gan_bench.run_options import RunOptions
+from gan_bench.terminal.console import console
+from gan_bench.terminal.run_suite import _say_tracking
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import point_into
 from gan_bench.tracking.entities import metrics_of, run_name
@@ -361,3 +365,19 @@ def test_runs_are_called_by_what_people_compare(changes, name):
     config = config_of("mnist-dcgan", seed=3, **changes)
     setting = setting_name(recipe.name, recipe.values(), config, cut=True)
     assert run_name(stored(Trial(setting=setting, config=config, provenance={}), fid=1.0)) == name
+
+
+@pytest.mark.parametrize(
+    ("uri", "command"),
+    [
+        (True, "`gan-bench ui --results 'my results'` serves it"),
+        ("sqlite:///other.db", "`gan-bench ui --results 'my results' --tracking-uri sqlite:///other.db` serves it"),
+        ("postgresql://me:secret@db/x", "`gan-bench ui --results 'my results'` serves it"),
+    ],
+)
+def test_the_command_that_serves_the_page_fits_where_mlflow_is(uri, command):
+    lines = console(file=io.StringIO())
+    _say_tracking(MirrorResult(experiment="1"), RunOptions("digits", results="my results", tracking=uri), lines)
+    said = lines.file.getvalue()
+    assert f"({command})" in said
+    assert "secret" not in said

@@ -55,12 +55,14 @@ def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, fl
     shares = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
     error = math.sqrt(sum(shares))
     difference = float(b.mean() - a.mean())
+    few = min(len(a), len(b)) < FEW
     if error == 0:
-        return difference, difference, difference, "equivalent" if abs(difference) <= margin else "different"
+        same = abs(difference) <= margin
+        return difference, difference, difference, "not judged" if few else "equivalent" if same else "different"
     freedom = sum(shares) ** 2 / (shares[0] ** 2 / (len(a) - 1) + shares[1] ** 2 / (len(b) - 1))
     half, narrow = (float(stats.t.ppf(1 - alpha, freedom)) * error for alpha in (ALPHA / 2, ALPHA))
     low, high = difference - half, difference + half
-    if min(len(a), len(b)) < FEW:
+    if few:
         return difference, low, high, "not judged"
     if abs(difference) + narrow <= margin:
         return difference, low, high, "equivalent"

@@ -167,9 +167,13 @@ def _plain(text: str) -> str:
 
 
 def _curves(study: Study) -> dict[str, Curves]:
-    """Return by label the mean over seeds of every score and training value by epoch, with Student's interval."""
+    """Return by label the mean over seeds of every score and training value by epoch, with Student's interval.
+
+    Scores that were added to some finished trials alone are left out, as in rankings: they would be over fewer seeds.
+    """
     found: dict[str, Curves] = {}
     done = study.scores[study.scores["status"] == "done"].dropna(subset=["value"])
+    done = done[~done["protocol"].isin(study.incomplete)]
     done = done.assign(name=done["metric"] + "[" + done["protocol"].astype(str) + "]")
     _add_curves(found, done[["label", "name", "epoch", "value"]], done["metric"])
     members = study.trials.loc[study.trials["status"] == "done", ["trial", "label", "epochs"]]

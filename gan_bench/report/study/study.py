@@ -91,6 +91,7 @@ class Study:
         ranks = {protocol: protocol not in self.added or self._all_have(protocol) for protocol in found}
         self.scored = [Scored(self, protocol) for protocol in found if not protocol.average and ranks[protocol]]
         self.partial = [Scored(self, protocol) for protocol in found if not protocol.average and not ranks[protocol]]
+        self.incomplete = frozenset(protocol for protocol in found if not ranks[protocol])
         self.averages = [Scored(self, protocol) for protocol in found if protocol.average]
         there = set(self.scores["metric"])
         self.metrics = [name for name in MEASURES if name in there]
