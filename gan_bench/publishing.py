@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,6 +46,8 @@ class Publication:
         unfinished: Trials that have begun, have not ended, and are not in it.
         generators: Trials whose generators are in it.
         size: Bytes.
+        telling: Files that name a folder of this machine: a suite says where a user's images and plug-ins lie, and
+            records where the code of a plug-in was.
     """
 
     folder: Path
@@ -52,6 +55,7 @@ class Publication:
     unfinished: int
     generators: int
     size: int
+    telling: tuple[Path, ...] = ()
 
 
 def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Publication]:
@@ -244,8 +248,23 @@ def _carry_out(plan: _Plan) -> Publication:
                 with contextlib.suppress(OSError):  # a user put something into it
                     each.rmdir()
     write_atomically(plan.target / LEFT_OUT, text)
-    begun = len(trial_folders(plan.suite))
-    return Publication(plan.target, plan.trials, begun - plan.trials, plan.generators, size + len(text.encode()))
+    return Publication(
+        folder=plan.target,
+        trials=plan.trials,
+        unfinished=len(trial_folders(plan.suite)) - plan.trials,
+        generators=plan.generators,
+        size=size + len(text.encode()),
+        telling=tuple(plan.target / name for name, source in plan.files.items() if _names_a_place(name, source, plan)),
+    )
+
+
+def _names_a_place(name: str, source: Path | bytes, plan: _Plan) -> bool:
+    """True if a text names the home, the current folder or the one that the results folder lies in."""
+    if not name.endswith((".json", ".yaml")):
+        return False
+    places = {Path.home(), Path.cwd(), plan.suite.resolve().parent.parent}
+    content = _content(source)
+    return any(json.dumps(f"{place}/")[1:-2].encode() in content for place in places if place.parent != place)
 
 
 def _lowest_seeds(trials: Iterable[StoredTrial]) -> set[str]:

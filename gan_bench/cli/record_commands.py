@@ -134,6 +134,11 @@ def publish(
             f"{made.folder}: {plural(made.trials, 'trial')}, {plural(made.generators, 'generator')}, "
             f"{made.size / 1e6:.1f} MB{left}"
         )
+        if made.telling:
+            more = f" and {plural(len(made.telling) - 1, 'other file')}" if len(made.telling) > 1 else ""
+            verb = "name" if more else "names"
+            said = f"  {made.telling[0]}{more} {verb} a folder of this machine; read before you share the publication"
+            console().say(said, style="yellow")
 
 
 def export(

@@ -228,6 +228,14 @@ def test_a_command_tells_no_place(results, tmp_path):
         assert str(results.parent) not in plan
 
 
+def test_files_that_name_a_folder_of_this_machine_are_said(copied, tmp_path):
+    assert all(made.telling == () for made in publish(copied, tmp_path / "first"))
+    text = copied / "small/suite.yaml"
+    text.write_text(f"{text.read_text()}# of {tmp_path}/my images\n")
+    done = gan_bench("publish", copied, "--out", tmp_path / "second")
+    assert f"{tmp_path / 'second/small/suite.yaml'} names a folder of this machine; read before you share" in done.stdout
+
+
 def test_what_cannot_be_published_is_said(results, tmp_path):
     runner = CliRunner()
     done = runner.invoke(app, ["publish", str(results), "--out", str(tmp_path / "out"), "--generator", "seed=0"])
