@@ -205,9 +205,9 @@ def dataset_checks(entry: Dataset, name: str, data: DataRoot) -> Iterator[tuple[
             shape = tuple(found.images.shape)
             require(shape == wanted, f"{split} images are {shape}, not {wanted}")
             require(found.images.dtype == torch.uint8, f"{split} images are {found.images.dtype}, not uint8")
-            if entry.classes:
-                labels = [] if found.labels is None else sorted(set(found.labels.tolist()))
-                require(labels == list(range(entry.classes)), f"{split} labels are not 0 to {entry.classes - 1}")
+            labels = [] if found.labels is None else sorted(set(found.labels.tolist()))
+            wanted_labels = f"0 to {entry.classes - 1}" if entry.classes else "left out, though it declares no classes"
+            require(labels == list(range(entry.classes)), f"{split} labels are not {wanted_labels}")
             again = load(name, replace(data, given=True), split, entry.size)
             require(again.sha256 == found.sha256, f"{split} images differ when they are read again")
 

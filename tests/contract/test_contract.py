@@ -153,6 +153,7 @@ def growing():
         ({"class_extractor": "none"}, "its class_extractor none is unknown"),
         ({"counts": {"train": 7}}, "declares 7 train images, and gives 1,438"),
         ({"classes": 12}, "train labels are not 0 to 11"),
+        ({"classes": 0}, "train labels are not left out, though it declares no classes"),
         ({"read": growing(), "counts": {"train": 4}, "classes": 0}, "train images differ when they are read again"),
     ],
 )
