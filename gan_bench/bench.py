@@ -257,7 +257,7 @@ def _of_looks(plan: Plan, options: RunOptions, targets: Mapping[str, int]) -> Pl
     (design,), known = designs, next((each for each in begun if each), None)
     if design.extended:
         raise UserError(
-            f"{where} has seeds that were not declared before the first, so nothing can be decided there; choose "
+            f"{where} has seeds that are not known to have been declared first, so nothing is decided there; choose "
             "another folder with --results"
         )
     if design.is_fixed:
@@ -359,7 +359,7 @@ def _declaration_remark(results: Path, plan: Plan) -> Iterator[str]:
     places = {(str(trial.config.profile), trial.config.dataset) for trial in plan.trials}
     if places & declaration_lost(results, plan.suite, plan.version):
         yield (
-            f"{results / plan.suite / PLAN} is gone or damaged, and with it which seeds were declared first: "
+            f"which seeds {results / plan.suite} was begun with is not known, as its {PLAN} was lost or replaced: "
             "nothing is decided there; choose another folder with --results, or raise the version of the suite"
         )
 

@@ -140,7 +140,7 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
     trained: dict[Path, list[StoredTrial]] = {}
     for suite in suite_folders(options.results):
         for verdict, stored in verified_suite(suite):
-            if not verdict.checked or (stored is not None and stored.record is None):
+            if not (verdict.checked or verdict.faults) or (stored is not None and stored.record is None):
                 continue
             if stored is not None and stored.record and not stored.fault and stored.record["status"] in TRAINED:
                 trained.setdefault(suite, []).append(stored)

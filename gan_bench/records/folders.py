@@ -103,7 +103,7 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
                 yield item
             elif not item.record and not item.environment:
                 planned.append(item)
-            elif (first := seen.setdefault(item.trial["id"], item.path)) == item.path:
+            elif (first := _first_of(item, seen)) == item.path:
                 yield item
             else:
                 yield CopiedError(f"{item.path} is a copy of {first}, and a trial counts once; move it elsewhere")
@@ -112,15 +112,27 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
             yield item
 
 
+def _first_of(stored: StoredTrial, seen: dict[str, Path]) -> Path:
+    """Return the record that counts of a trial: what lies where it belongs, be it damaged, or else the first seen."""
+    home, suite = _home_of(stored), str(stored.trial["config"].get("suite"))
+    of_suite = stored.path.parents[1] / suite / home.name if Path(suite).name == suite else home
+    return seen.setdefault(stored.trial["id"], next((p for p in (of_suite, home) if p.is_dir()), stored.path))
+
+
 def _at_home_first(found: Iterable[StoredTrial | RecordError]) -> Iterator[StoredTrial | RecordError]:
     """Yield records in other directories than their own last: a copy may be older than the trial."""
     elsewhere = list[StoredTrial]()
     for item in found:
-        if isinstance(item, StoredTrial) and item.path.name != directory_name(item.trial["name"], item.trial["id"]):
+        if isinstance(item, StoredTrial) and item.path != _home_of(item):
             elsewhere.append(item)
         else:
             yield item
     yield from elsewhere
+
+
+def _home_of(stored: StoredTrial) -> Path:
+    """Return where the record of a trial belongs in the suite's folder that it was found in."""
+    return stored.path.parent / directory_name(stored.trial["name"], stored.trial["id"])
 
 
 def _baselines_fault(suite: Path) -> RecordError | None:
@@ -162,7 +174,7 @@ def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Ite
         yield found
     if rows is None:
         if folders:
-            yield RecordError(
+            yield UnreadableError(  # of the records themselves it says nothing
                 f"{suite / PLAN} is missing, so what was planned and which seeds were declared is not known; copy it "
                 "from where the records come from"
             )

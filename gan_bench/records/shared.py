@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -92,22 +93,27 @@ def write_plan(
     known = {row["id"] for row in fresh}
     with _rewriting(results, suite) as folder:
         path = folder / PLAN
-
-        def check(content: schema.PlanFile) -> None:
-            for row in content["trials"]:
-                check_planned(path, row)
-
-        earlier = _earlier(path, schema.PLAN, check) or cast("schema.PlanFile", {})
+        earlier = _earlier(path, schema.PLAN, partial(_check_plan, path)) or cast("schema.PlanFile", {})
         is_same = earlier.get("version") == version
         rows = [row for row in earlier.get("trials", ()) if is_same and row["id"] not in known]
         said: dict[str, object] = {} if command is None else {"command": command}
         measures = {**earlier.get("measures", {}), **_foreign_measures()}
         said |= {"measures": measures} if measures else {}
-        lost = frozenset[Place]() if earlier else _begun(folder, version)
+        lost = frozenset[Place]() if is_same else _begun(folder, version)
         designs = _joined_designs(earlier if is_same else cast("schema.PlanFile", {}), fresh, design, lost)
         said |= {"designs": designs} if designs else {}
         content = {"schema": schema.VERSION, "suite": suite, "version": version, **said, "trials": [*rows, *fresh]}
         write_object(path, content)
+
+
+def _check_plan(path: Path, content: schema.PlanFile) -> None:
+    """Check every row of a plan.
+
+    Raises:
+        RecordError: One is damaged.
+    """
+    for row in content["trials"]:
+        check_planned(path, row)
 
 
 Place = tuple[str, str]
@@ -136,19 +142,24 @@ def _begun(suite: Path, version: int) -> frozenset[Place]:
 
 
 def declaration_lost(results: Path, suite: str, version: int) -> frozenset[Place]:
-    """Return where a suite has records whose plan is gone or damaged: which seeds they were declared with is not known.
+    """Return where a suite has records of which it is not known which seeds were declared before the first.
+
+    Their plan is gone, damaged or was replaced by that of another version, now or before an earlier run.
 
     Raises:
         UnreadableError: The system does not let this process look.
     """
     folder = results / suite
     try:
-        read_known(folder / PLAN, schema.PLAN)
+        plan = read_known(folder / PLAN, schema.PLAN)
+        _check_plan(folder / PLAN, plan)
     except UnreadableError:
         raise
     except RecordError:
         return _begun(folder, version) if folder.is_dir() else frozenset()
-    return frozenset()
+    if plan["version"] != version:
+        return _begun(folder, version)
+    return frozenset(place for place, design in _declared(plan).items() if design.extended)
 
 
 def _joined_designs(
@@ -161,6 +172,7 @@ def _joined_designs(
     """
     found, before = _declared(earlier), _places(earlier.get("trials", ()))
     lost |= {place for place, each in found.items() if each.extended}
+    found |= dict.fromkeys(lost - found.keys() - _places(fresh).keys(), UNKNOWN)
     for place, seeds in _places(fresh).items():
         asked = Design.fixed(sorted(set(seeds))) if design is None else design
         inferred = Design.fixed(before[place]) if place in before and place not in found else None

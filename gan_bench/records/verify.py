@@ -98,7 +98,7 @@ def _faults(stored: StoredTrial, left_out: frozenset[str]) -> Iterator[str]:
         yield str(stored.added_fault)
     stored = stored.as_recorded()  # its end vouches for what was there when it ended
     if not stored.path.name.endswith(f"--{config.id}"):
-        yield f"it is the record of another trial, {config.id}; the next run of the suite sets it aside"
+        yield f"it is the record of another trial, {config.id}; a run sets it aside where its directory is planned"
     yield from _history_faults(stored, config, left_out)
     for file in (directory.checkpoint, directory.previous_checkpoint):
         if file.exists() and not _is_whole(file, config.id):

@@ -150,6 +150,9 @@ def test_a_copy_that_sorts_first_never_stands_for_the_trial_itself(whole, result
         assert old.rows.drop(columns="path", errors="ignore").equals(new.rows.drop(columns="path", errors="ignore"))
     assert all(f"{results / 'a-backup'}" in line.partition(" is a copy of ")[0] for line in after.unreadable)
     assert compare(whole, results).exit_code == 0
+    next((results / "small").glob("*--????????/record.json")).write_text("{")
+    (trials,) = [table.rows for table in build_report(results, html=False).tables if table.kind == "trials"]
+    assert sorted(trials["status"]) == ["damaged", "done", "done", "done"]
 
 
 @pytest.mark.parametrize("called", ["Copy of {}", "copy--deadbeef"])
@@ -163,6 +166,9 @@ def test_a_copy_within_a_suite_never_stands_for_the_trial_itself(whole, results,
     (line,) = report.unreadable
     assert f"{copy} is a copy of {directory}," in line
     assert compare(whole, results).worse == []
+    (directory / "record.json").write_text("{")
+    (trials,) = [table.rows for table in build_report(results, html=False).tables if table.kind == "trials"]
+    assert sorted(trials["status"]) == ["damaged", "done", "done", "done"], "nor where that is damaged"
 
 
 def test_a_plan_without_records_displaces_none(whole, results):

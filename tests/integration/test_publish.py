@@ -233,7 +233,9 @@ def test_files_that_name_a_folder_of_this_machine_are_said(copied, tmp_path):
     text = copied / "small/suite.yaml"
     text.write_text(f"{text.read_text()}# of {tmp_path}/my images\n")
     done = gan_bench("publish", copied, "--out", tmp_path / "second")
-    assert f"{tmp_path / 'second/small/suite.yaml'} names a folder of this machine; read before you share" in done.stdout
+    assert (
+        f"{tmp_path / 'second/small/suite.yaml'} names a folder of this machine; read before you share" in done.stdout
+    )
 
 
 def test_what_cannot_be_published_is_said(results, tmp_path):

@@ -228,23 +228,46 @@ def test_a_damaged_plan_has_declared_what_nobody_knows(tmp_path):
     assert read_designs(tmp_path).of("test", "full", "digits").extended
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text(path.read_text()[:300])])
-def test_a_declaration_that_is_lost_stays_lost(tmp_path, damage):
+def begin(tmp_path):
+    """Begin a study of three declared seeds."""
     write(tmp_path, range(3), Design.fixed(range(3)))
     begun = digits_trial()
     writer.begin(RecordDirectory.of(tmp_path, begun), begun, {"schema": 1, "started": "2026-01-01T00:00:00+00:00"})
-    damage(tmp_path / "test/plan.json")
+    return tmp_path / "test/plan.json"
+
+
+def cut(path):
+    path.write_text(path.read_text()[:300])
+
+
+def damage_a_row(path):
+    change(path, lambda plan: plan["trials"][0].update(directory="../x"))
+
+
+def declare_another_version(path):
+    write_plan(path.parents[1], "test", 2, [digits_trial()], design=LOOKS)
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, cut, damage_a_row, declare_another_version])
+@pytest.mark.parametrize("first", ["full", "quick"])
+def test_a_declaration_that_is_lost_stays_lost(tmp_path, lose, first):
+    lose(begin(tmp_path))
     assert so_far(tmp_path, "full").extended
     assert declaration_lost(tmp_path, "test", 1) == {("full", "digits")}
-    assert not declaration_lost(tmp_path, "test", 2), "another version declares for itself"
-    if not (tmp_path / "test/plan.json").exists():
-        assert read_designs(tmp_path).of("test", "full", "digits").extended
-    for seeds in (range(6), range(3)):  # the next runs declare what they like
-        write(tmp_path, seeds, Design.fixed(seeds))
+    if lose is not declare_another_version:
+        assert not declaration_lost(tmp_path, "test", 2), "another version declares for itself"
+    for profile in (first, "full", "full"):  # the next runs declare what they like
+        write(tmp_path, range(6), Design.fixed(range(6)), profile=profile)
         assert read_designs(tmp_path).of("test", "full", "digits").extended
         assert so_far(tmp_path, "full").extended
+        assert declaration_lost(tmp_path, "test", 1) == {("full", "digits")}, "every run says it"
     write(tmp_path, range(3), Design.fixed(range(3)), profile="quick")
     assert not read_designs(tmp_path).of("test", "quick", "digits").extended, "nothing was begun there"
+
+
+def test_a_folder_without_its_plan_decides_nothing(tmp_path):
+    begin(tmp_path).unlink()
+    assert read_designs(tmp_path).of("test", "full", "digits").extended
 
 
 def test_where_nothing_was_declared_every_comparison_is_a_list_of_its_own():
