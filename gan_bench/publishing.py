@@ -46,8 +46,8 @@ class Publication:
         unfinished: Trials that have begun, have not ended, and are not in it.
         generators: Trials whose generators are in it.
         size: Bytes.
-        telling: Files that name a folder of this machine: a suite says where a user's images and plug-ins lie, and
-            records where the code of a plug-in was.
+        telling: Files that name something in the home, the current folder or the one that the results folder lies in:
+            a suite says where a user's images and plug-ins lie, and records where the code of a plug-in was.
     """
 
     folder: Path
@@ -158,8 +158,7 @@ def _plan(suite: Path, ended: Sequence[StoredTrial], target: Path, generators: S
     for name in (BASELINES, SUITE):
         if (suite / name).is_file() and not (suite / name).is_symlink():
             files[name] = suite / name
-    if (suite / PLAN).is_file():
-        files[PLAN] = _plan_text(suite)
+    files[PLAN] = _plan_text(suite)
     return _Plan(suite=suite, target=target, files=files, left_out=left_out, trials=len(ended), generators=kept)
 
 
@@ -264,7 +263,10 @@ def _names_a_place(name: str, source: Path | bytes, plan: _Plan) -> bool:
         return False
     places = {Path.home(), Path.cwd(), plan.suite.resolve().parent.parent}
     content = _content(source)
-    return any(json.dumps(f"{place}/")[1:-2].encode() in content for place in places if place.parent != place)
+    spelled = [
+        text for place in places if place.parent != place for text in (f"{place}/", json.dumps(f"{place}/")[1:-1])
+    ]
+    return any(text.encode(errors="replace") in content for text in spelled)
 
 
 def _lowest_seeds(trials: Iterable[StoredTrial]) -> set[str]:

@@ -212,19 +212,24 @@ class RunOptions:
     quiet: Annotated[bool, Option("Print nothing.", shell=False)] = True
 
     def __post_init__(self) -> None:
+        suite = self.suite if isinstance(self.suite, (str, Path, Mapping)) else ""
+        if not (isinstance(suite, Mapping) or str(suite).strip()):
+            raise UserError(f"suite must be a name, a path or a suite as a dict, not {_short(self.suite)}")
         defaults = {each.name: {} if each.default is MISSING else each.default for each in fields(self)}
         for name, (kind, option) in declared().items():
             value = getattr(self, name)
-            if value is None:
-                value = defaults[name]
-            value = checked(name, value, kind, least=option.least)
-            if value == "" != defaults[name]:  # of a shell's or a notebook's variable that is not set
+            value = checked(name, defaults[name] if value is None else value, kind, least=option.least)
+            if isinstance(value, str) and not value.strip() and defaults[name] != "":  # of a variable that is not set
                 raise UserError(f"{name} is empty; leave it out where nothing is meant")
             object.__setattr__(self, name, value)
         if self.seeds is not None:
-            if not self.seeds:
-                raise UserError("seeds is empty; leave it out for the suite's own")
-            object.__setattr__(self, "seeds", tuple(_whole("seed", seed) for seed in self.seeds))
+            object.__setattr__(self, "seeds", _seeds(self.seeds))
+        self._check_together()
+        object.__setattr__(self, "extractors", tuple(self.extractors))
+        object.__setattr__(self, "changes", {name: _plain(value) for name, value in self.changes.items()})
+
+    def _check_together(self) -> None:
+        """Refuse options that exclude each other."""
         if self.until == "decided" and self.seeds is not None:
             raise UserError("--seeds and --until decided do not go together: looks say which seeds come next")
         if self.until == "decided" and self.fresh:
@@ -233,8 +238,6 @@ class RunOptions:
             raise UserError("--budget and --max-seeds need --until decided")
         if "precision" in self.changes and self.precision != "auto":
             raise UserError("--precision and --set precision do not go together: they set the same value")
-        object.__setattr__(self, "extractors", tuple(self.extractors))
-        object.__setattr__(self, "changes", {name: _plain(value) for name, value in self.changes.items()})
 
     @cached_property
     def folder(self) -> Path:
@@ -349,18 +352,23 @@ def checked(
     Raises:
         UserError: It is of another type, or outside these bounds.
     """
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise UserError(f"{name} must be one of {', '.join(get_args(kind))}, not {value!r}")
-        return value
     kinds = get_args(kind) if get_origin(kind) is UnionType else (kind,)
     if value is None and NoneType in kinds:
         return None
-    value = _converted(name, value, kinds)
+    try:
+        value = _converted(name, value, kinds)
+    except (TypeError, ValueError, OverflowError):  # an array without axes, a number beyond all bounds
+        raise UserError(f"{name} must be {_described(kinds)}, not {_short(value)}") from None
+    is_choice = get_origin(kind) is Literal
+    is_text = isinstance(value, (str, bytes))  # which is a sequence too
     members = get_args(kind) if get_origin(kind) is Sequence else ()
-    is_text = isinstance(value, (str, bytes)) and str not in kinds  # which is a sequence too
-    if not fits(value, kind) or is_text or (members and not all(fits(each, members[0]) for each in value)):
-        raise UserError(f"{name} must be {_described(kinds)}, not {' '.join(repr(value).split())[:100]}")
+    if (
+        (is_choice and not is_text)
+        or (is_text and not is_choice and str not in kinds)
+        or not fits(value, kind)
+        or (members and not all(fits(each, members[0]) for each in value))
+    ):
+        raise UserError(f"{name} must be {_described(kinds)}, not {_short(value)}")
     if least is not None and not value >= least:  # as is no number
         raise UserError(f"{name} must be at least {least}, not {value!r}")
     if most is not None and not value <= most:
@@ -368,16 +376,23 @@ def checked(
     return value
 
 
+def _short(value: object) -> str:
+    return " ".join(repr(value).split())[:100]
+
+
 def _converted(name: str, value: Any, kinds: Sequence[Any]) -> Any:  # noqa: ANN401 - what somebody passed
     """Return a value as Python's own types, of which NumPy's numbers are none, and what can be gone over as a list."""
     if int in kinds:
         return _whole(name, value)
-    if float in kinds and isinstance(value, Real) and not isinstance(value, bool):
+    if float in kinds and not isinstance(value, (bool, str)):
         return float(value)
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Sequence, Mapping)):
         value = list(value)  # a set, a generator, an array
-    is_pair = any(get_origin(each) is tuple for each in kinds)
-    return tuple(value) if is_pair and isinstance(value, list) else value
+    for kind in kinds:
+        is_pair = get_origin(kind) is tuple and isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+        if is_pair and len(value) == len(get_args(kind)):
+            return tuple(map(float, value))
+    return value
 
 
 def _described(kinds: Sequence[Any]) -> str:
@@ -385,11 +400,22 @@ def _described(kinds: Sequence[Any]) -> str:
     words = {str: "text", Path: "a path", float: "a number", int: "a whole number", bool: "True or False"}
     found = [words[each] for each in kinds if each in words]
     for kind in kinds:
+        if get_origin(kind) is Literal:
+            return f"one of {', '.join(get_args(kind))}"
         if get_origin(kind) is tuple:
             found.append(f"{len(get_args(kind))} numbers")
         elif get_origin(kind) is Sequence:
             found.append("a list of names" if str in get_args(kind) else "a list of whole numbers")
     return " or ".join(found) or "names with values"
+
+
+def _seeds(given: Sequence[int]) -> tuple[int, ...]:
+    found = tuple(_whole("seed", seed) for seed in given)
+    if not found:
+        raise UserError("seeds is empty; leave it out for the suite's own")
+    if min(found) < 0:
+        raise UserError(f"seeds must be whole numbers from 0 on, not {min(found)}")
+    return found
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - of any field
@@ -401,6 +427,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - of any field
 
 def _whole(name: str, value: Any) -> int:  # noqa: ANN401 - what somebody passed
     try:
+        if isinstance(value, bool):
+            raise TypeError
         return operator.index(value)
     except TypeError:
         raise UserError(f"{name} must be a whole number, not {value!r}") from None

@@ -147,47 +147,35 @@ for command, name in COMMANDS:
 app.add_typer(parts.data_app, name="data")
 
 
-def _command_of(words: list[str]) -> tuple[str, Any]:
-    """Return the command that a command line begins with: its words, and click's object."""
-    found: Any = typer.main.get_command(app)
+def _command_of(words: list[str]) -> str:
+    """Return the command that a command line begins with."""
+    group: Any = typer.main.get_command(app)
     named = ["gan-bench"]
     for word in words:
-        below = getattr(found, "commands", {}).get(word)
-        if below is None:
+        group = getattr(group, "commands", {}).get(word)
+        if group is None:
             break
-        found = below
         named.append(word)
-    return " ".join(named), found
+    return " ".join(named)
 
 
-MAY_BE_EMPTY = "--experiment-prefix"
-"""The option for which an empty text means something."""
+MAY_BE_EMPTY = ("--experiment-prefix", "--tracking-uri")
+"""Options for which an empty text means something: none, and the default."""
 
 
 def _check_words(words: list[str]) -> None:
-    """Refuse what click takes in silence: empty words, and all but the last of an option that takes one value.
+    """Refuse empty words, as a shell's variable that is not set leaves them: a path of them is the current folder.
 
     Raises:
-        UserError: A word is empty, as a shell's variable that is not set leaves it, or an option is repeated.
+        UserError: A word or the value of an option is empty.
     """
-    words = words[: words.index("--")] if "--" in words else words
-    named, command = _command_of(words)
-    for before, word in pairwise([named, *words]):
-        if not word.strip() and before != MAY_BE_EMPTY:
-            raise UserError(
-                f"an empty word follows {before}; leave it out, or see which variable of the shell is not set"
-            )
-        if re.fullmatch(r"--[\w-]+=\s*", word) and not word.startswith(MAY_BE_EMPTY):
-            raise UserError(
-                f"{word.rstrip('= ')} is empty; leave it out, or see which variable of the shell is not set"
-            )
-    for option in getattr(command, "params", ()):
-        if option.param_type_name == "option" and not option.multiple and not option.is_flag:
-            given = [
-                word for word in words if word in option.opts or word.startswith(tuple(f"{o}=" for o in option.opts))
-            ]
-            if len(given) > 1:
-                raise UserError(f"{option.opts[0]} is given {len(given)} times, and takes one value")
+    if "--help" in words:
+        return
+    for before, word in pairwise([_command_of(words), *words]):
+        option, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)
+        if equals and not value.strip() and option not in MAY_BE_EMPTY:
+            told = "leave it out, or see which variable of the shell is not set"
+            raise UserError(f"an empty word follows {option}; {told}")
 
 
 def _say_usage(error: Exception, words: list[str]) -> None:
@@ -201,7 +189,7 @@ def _say_usage(error: Exception, words: list[str]) -> None:
         r"^Invalid value for (\S+): (.)", lambda found: f"invalid value for {found[1]}: {found[2].lower()}", text
     )
     text = text[:1].lower() + text[1:]
-    console(stderr=True).say(f"error: {text}; `{_command_of(words)[0]} --help` lists what it takes", style="red")
+    console(stderr=True).say(f"error: {text}; `{_command_of(words)} --help` lists what it takes", style="red")
 
 
 def main(arguments: list[str] | None = None) -> None:

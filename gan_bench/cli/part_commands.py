@@ -1,4 +1,4 @@
-"""Commands about parts, data, the machine and images from anywhere. What they need is loaded when they run."""
+"""Commands about parts, data, the machine, and images from anywhere or of a generator. They load what they need."""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from gan_bench.cli.options import (
     TrackingUri,
 )
 from gan_bench.config.images import data_root
-from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural, seconds_of
 from gan_bench.terminal.console import console, table_console
 
@@ -214,8 +213,6 @@ def audit(
     from gan_bench.cli.audit import draw_nonce, levels_of, say_plan, write_audit
     from gan_bench.execution.trial.environment import choose_device, fix_bits
 
-    if nonce is not None and not nonce.strip():
-        raise UserError("--nonce is empty; give a text that nobody knew before, or leave it out")
     where = choose_device(device)
     fix_bits(where)
     options = AuditOptions(

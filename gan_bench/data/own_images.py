@@ -1,4 +1,4 @@
-"""A user's own folder or zip file of images: looked at before anything is trained, and made a dataset."""
+"""A user's own folder or zip file of images: made a dataset, and inspected before anything is proposed for it."""
 
 from __future__ import annotations
 

@@ -64,7 +64,8 @@ class PlainConsole(Console):
     @property
     def on_screen(self) -> bool:
         """Whether a terminal shows it: ``FORCE_COLOR`` asks for colours in a file or pipe, which remains one."""
-        return self.is_terminal and self.file.isatty()
+        asked = getattr(self.file, "isatty", None)
+        return self.is_terminal and asked is not None and bool(asked())
 
     @property
     def has_width(self) -> bool:

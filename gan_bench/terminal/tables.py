@@ -99,7 +99,7 @@ def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int) -> dict
     """Give columns, by their place, the widths they are printed with; those that are left out have none.
 
     Returns:
-        Widths; none where not even the essential columns fit.
+        Widths; none where not even the essential columns fit, or two.
     """
     found = {i: least for i, (least, _) in widths.items()}
     essential = {i for i in found if table.columns[i].essential}
@@ -107,10 +107,10 @@ def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int) -> dict
     def spare() -> int:
         return console - sum(found.values()) - 3 * len(found) - 1
 
-    while spare() < 0 and len(found) > 2:
+    while spare() < 0:
         others = [i for i in found if i not in essential]
         plain = [i for i in others if not table.columns[i].vital]
-        if not others:
+        if not others or len(found) <= 2:
             return {}
         del found[max(plain or others)]
     for i in [i for i in found if table.columns[i].kind != "text"]:

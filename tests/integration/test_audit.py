@@ -259,7 +259,7 @@ def test_an_audit_goes_along_when_records_are_published_again(results, tmp_path)
     [
         (("--levels", "begunn"), 'unknown level "begunn" (did you mean "begun"'),
         (("--levels", ","), "--levels names none; there are consistent, rescored"),
-        (("--nonce", " "), "--nonce is empty"),
+        (("--nonce", " "), "an empty word follows --nonce; leave it out"),
         (("--budget", "soon"), "--budget must be a time such as 2h"),
         (("--only", "nothing"), "holds no trial that has ended and matches"),
         (("--device", "tpu"), 'device "tpu" is unknown'),

@@ -230,12 +230,13 @@ def test_a_command_tells_no_place(results, tmp_path):
 
 def test_files_that_name_a_folder_of_this_machine_are_said(copied, tmp_path):
     assert all(made.telling == () for made in publish(copied, tmp_path / "first"))
-    text = copied / "small/suite.yaml"
-    text.write_text(f"{text.read_text()}# of {tmp_path}/my images\n")
+    suite = copied / "small/suite.yaml"
+    before, file = suite.read_text(), tmp_path / "second/small/suite.yaml"
+    suite.write_text(f"{before}# of {tmp_path}/my images\n")
     done = gan_bench("publish", copied, "--out", tmp_path / "second")
-    assert (
-        f"{tmp_path / 'second/small/suite.yaml'} names a folder of this machine; read before you share" in done.stdout
-    )
+    assert f"{file} names a folder of this machine; read before you share" in done.stdout
+    suite.write_text(f"{before}# of {tmp_path}-shared/my images\n")
+    assert all(made.telling == () for made in publish(copied, tmp_path / "third")), "another name begins alike"
 
 
 def test_what_cannot_be_published_is_said(results, tmp_path):

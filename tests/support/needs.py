@@ -52,8 +52,11 @@ def files_in_git(folder: str = ".") -> list[str]:
     root = Path(__file__).parents[2]
     if not (root / ".git").exists() or not shutil.which("git"):
         pytest.skip("this is no git checkout, or git is not installed")
-    words = ["git", "-C", str(root), "ls-files", folder]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    words = ["git", "-C", str(root), "ls-files", "-z", folder]
+    listed = subprocess.run(words, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip(f"git does not read this checkout: {listed.stderr.strip()}")
+    return listed.stdout.rstrip("\0").split("\0")
 
 
 def cuda() -> bool:

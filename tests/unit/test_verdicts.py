@@ -380,6 +380,13 @@ def test_a_tie_at_a_look_that_decides_nothing_is_a_tie_in_every_sentence():
     _, _, answer = answered(items, Design.of_looks((3, 5)))
     assert "are a tie" in " ".join(answer.factors)
     assert "No setting is decidedly worse: lr 1e-4 may be as good." in answer.headline
+    for item in items:
+        rate = item.trial["config"]["lr_g"]
+        name = "collapsed[lenet-mnist-v1,train,100]"
+        item.evaluations[-1]["scores"].append({"metric": "collapsed", "name": name, "value": float(rate == 1e-4)})
+    _, _, answer = answered(items, Design.of_looks((3, 5)))
+    assert "may be as good" not in answer.headline
+    assert "No test judges lr 1e-4: " in answer.headline
 
 
 def test_the_next_look_is_said_of_those_that_it_is_for():
@@ -391,7 +398,7 @@ def test_the_next_look_is_said_of_those_that_it_is_for():
     closed = {each.text.rpartition(" or ")[2] for each in best if not each.next}
     assert open_, answer
     assert closed, answer
-    assert f"; the next look for {open_.pop()} is at 8 seeds" in answer.headline
+    assert f"; the next look is at 8 seeds for {open_.pop()}" in answer.headline
 
 
 def test_a_tie_asks_for_no_more_seeds():

@@ -1,4 +1,4 @@
-"""The executor ``ray``: a plan's questions and its trials, carried out on a nodes of a cluster; losses get reasons."""
+"""A Ray cluster as a transport of tasks whose losses have reasons, and the executor ``ray`` that stands on it."""
 
 from __future__ import annotations
 

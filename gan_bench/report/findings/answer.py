@@ -132,27 +132,29 @@ def _compared_with_others(scored: Scored, found: Leaders, waiting: int) -> str:
     idle = [label for label in found.tied if label in useless]
     rest = _unequal(found) + (f"; nothing can be said yet of {len(found.unknown)}" if found.unknown else "")
     rest += _next_look(found)
+    unlearned = _unlearned(len(idle), others=bool(tied or found.unequal or found.unknown))
     if not found.behind:
         if tied:
-            return f"No setting is decidedly worse: {_named(tied)} may be as good{_idle(len(idle), tied)}{rest}."
+            as_good = f"No setting is decidedly worse: {_named(tied)} may be as good"
+            return f"{'; '.join(filter(None, [as_good, unlearned]))}{rest}."
         if idle:
-            return f"No test decides it, but {_idle(len(idle), tied)}{rest}."
+            return f"No test decides it, but {unlearned}{rest}."
         return f"{rest[2:3].upper()}{rest[3:]}."
     if not found.tied and not found.unequal:
         return f"It is decidedly better than {_others(compared, 'finished ' if waiting else '')}{rest}."
     ahead = f"It is decidedly better than {len(found.behind)} of {compared} others"
-    others = f"; {_named(tied)} may be as good" if tied else "; " if idle else ""
-    return f"{ahead}{others}{_idle(len(idle), tied)}{rest}."
+    parts = [ahead, f"{_named(tied)} may be as good" if tied else "", unlearned]
+    return f"{'; '.join(filter(None, parts))}{rest}."
 
 
-def _idle(count: int, tied: tuple[str, ...]) -> str:
-    """Return what is to be said of undecided settings that did not learn, beside those that may be as good."""
+def _unlearned(count: int, *, others: bool) -> str:
+    """Say of undecided settings that they did not learn; ``others``: whether more settings are undecided."""
     if not count:
         return ""
-    if not tied:
+    if not others:
         return f"{'the other is' if count == 1 else 'the others are'} no better than untrained generators"
     are = "1 other is" if count == 1 else f"{count} others are"
-    return f"; {are} undecided, and no better than untrained generators"
+    return f"{are} undecided, and no better than untrained generators"
 
 
 def _unequal(found: Leaders) -> str:
@@ -165,12 +167,22 @@ def _unequal(found: Leaders) -> str:
 
 
 def _next_look(found: Leaders) -> str:
-    """Return when the comparison goes on, and with which settings where others were given up."""
-    if not found.next:
+    """Return when the comparison goes on, and with which settings where that is not one look for all of them."""
+    looks = sorted(set(found.open.values()))
+    if not looks:
         return ""
     left = [label for label in (*found.tied, *found.unequal, *found.unknown) if label not in found.open]
-    which = f" for {_named(tuple(found.open))}" if left else ""
-    return f"; the next look{which} is at {found.next} seeds"
+    if len(looks) == 1 and not left:
+        return f"; the next look is at {looks[0]} seeds"
+    by_look = {look: [label for label, each in found.open.items() if each == look] for look in looks}
+    return "; the next look is " + ", ".join(
+        f"at {look} seeds for {_listed(labels)}" for look, labels in by_look.items()
+    )
+
+
+def _listed(labels: list[str]) -> str:
+    named = [*labels[:NAMED], *([f"{len(labels) - NAMED} more"] if len(labels) > NAMED else [])]
+    return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
 
 
 def _alone(found: Leaders, waiting: int) -> str:

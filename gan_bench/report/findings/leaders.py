@@ -83,7 +83,12 @@ def _compare_with_best(scored: Scored) -> Leaders | None:
         for label, found in family.items()
         if found.repeated is not None and (not found.look.next or found.can_decide(tests))
     }
-    apart = {label: why for label, found in judged.items() if (why := unequal(found.pairs, best, label))}
+    ties = {
+        label: found
+        for label, found in family.items()
+        if label not in judged and _standing(found, scored) == "tie"  # as tables of factors call it before any test
+    }
+    apart = {label: why for label, found in {**judged, **ties}.items() if (why := unequal(found.pairs, best, label))}
     behind = [
         label
         for label, found in judged.items()
@@ -96,7 +101,6 @@ def _compare_with_best(scored: Scored) -> Leaders | None:
         and found.look.next
         and found.is_open(_standing(found, scored), tests, with_equivalence=False)
     }
-    ties = [label for label, found in family.items() if label not in judged and _standing(found, scored) == "tie"]
     unknown = tuple(label for label in others if label not in judged and label not in ties)
     return Leaders(
         best=best,
@@ -105,7 +109,7 @@ def _compare_with_best(scored: Scored) -> Leaders | None:
         tied=tuple(
             label
             for label in others
-            if label in ties or (label in judged and label not in behind and label not in apart)
+            if (label in judged or label in ties) and label not in behind and label not in apart
         ),
         unequal=apart,
         unknown=unknown,
