@@ -35,6 +35,7 @@ import pandas as pd
 
 from gan_bench.config.images import data_root
 from gan_bench.core.errors import UserError
+from gan_bench.core.fields import checked
 from gan_bench.core.text import at_home
 from gan_bench.records.folders import existing, fault_of, scan
 from gan_bench.records.reader import StoredTrial
@@ -44,7 +45,7 @@ from gan_bench.records.shared import declare_foreign_measures
 from gan_bench.report.compare.comparison import Comparison
 from gan_bench.report.compare.comparison import compare as compare_folders
 from gan_bench.report.study.frame import build_frames
-from gan_bench.run_options import RunOptions, checked, declared
+from gan_bench.run_options import RunOptions, declared
 
 if TYPE_CHECKING:
     import torch

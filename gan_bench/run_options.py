@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import operator
 import shlex
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import KW_ONLY, MISSING, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cached_property
 from numbers import Integral, Real
 from pathlib import Path
-from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from gan_bench.config.design import FEWEST
 from gan_bench.core.errors import UserError
-from gan_bench.core.fields import fits
+from gan_bench.core.fields import checked, short, whole
 from gan_bench.core.text import at_home, seconds_of
 from gan_bench.records.layout import SUITE
 
@@ -214,7 +212,7 @@ class RunOptions:
     def __post_init__(self) -> None:
         suite = self.suite if isinstance(self.suite, (str, Path, Mapping)) else ""
         if not (isinstance(suite, Mapping) or str(suite).strip()):
-            raise UserError(f"suite must be a name, a path or a suite as a dict, not {_short(self.suite)}")
+            raise UserError(f"suite must be a name, a path or a suite as a dict, not {short(self.suite)}")
         defaults = {each.name: {} if each.default is MISSING else each.default for each in fields(self)}
         for name, (kind, option) in declared().items():
             value = getattr(self, name)
@@ -332,85 +330,8 @@ def declared() -> dict[str, tuple[Any, Option]]:
     return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Annotated}
 
 
-def checked(
-    name: str,
-    value: Any,  # noqa: ANN401 - what somebody passed
-    kind: Any,  # noqa: ANN401 - a type
-    *,
-    least: float | None = None,
-    most: float | None = None,
-) -> Any:  # noqa: ANN401 - of that type
-    """Return an argument as a value of its type.
-
-    Args:
-        name: Its name.
-        value: What was passed; numbers of NumPy count as Python's, and what can be gone over as a list.
-        kind: Its type.
-        least: The least number.
-        most: The greatest.
-
-    Raises:
-        UserError: It is of another type, or outside these bounds.
-    """
-    kinds = get_args(kind) if get_origin(kind) is UnionType else (kind,)
-    if value is None and NoneType in kinds:
-        return None
-    try:
-        value = _converted(name, value, kinds)
-    except (TypeError, ValueError, OverflowError):  # an array without axes, a number beyond all bounds
-        raise UserError(f"{name} must be {_described(kinds)}, not {_short(value)}") from None
-    is_choice = get_origin(kind) is Literal
-    is_text = isinstance(value, (str, bytes))  # which is a sequence too
-    members = get_args(kind) if get_origin(kind) is Sequence else ()
-    if (
-        (is_choice and not is_text)
-        or (is_text and not is_choice and str not in kinds)
-        or not fits(value, kind)
-        or (members and not all(fits(each, members[0]) for each in value))
-    ):
-        raise UserError(f"{name} must be {_described(kinds)}, not {_short(value)}")
-    if least is not None and not value >= least:  # as is no number
-        raise UserError(f"{name} must be at least {least}, not {value!r}")
-    if most is not None and not value <= most:
-        raise UserError(f"{name} must be at most {most}, not {value!r}")
-    return value
-
-
-def _short(value: object) -> str:
-    return " ".join(repr(value).split())[:100]
-
-
-def _converted(name: str, value: Any, kinds: Sequence[Any]) -> Any:  # noqa: ANN401 - what somebody passed
-    """Return a value as Python's own types, of which NumPy's numbers are none, and what can be gone over as a list."""
-    if int in kinds:
-        return _whole(name, value)
-    if float in kinds and not isinstance(value, (bool, str)):
-        return float(value)
-    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Sequence, Mapping)):
-        value = list(value)  # a set, a generator, an array
-    for kind in kinds:
-        is_pair = get_origin(kind) is tuple and isinstance(value, Sequence) and not isinstance(value, (str, bytes))
-        if is_pair and len(value) == len(get_args(kind)):
-            return tuple(map(float, value))
-    return value
-
-
-def _described(kinds: Sequence[Any]) -> str:
-    """Write types for people."""
-    words = {str: "text", Path: "a path", float: "a number", int: "a whole number", bool: "True or False"}
-    found = [words[each] for each in kinds if each in words]
-    for kind in kinds:
-        if get_origin(kind) is Literal:
-            return f"one of {', '.join(get_args(kind))}"
-        if get_origin(kind) is tuple:
-            found.append(f"{len(get_args(kind))} numbers")
-        elif get_origin(kind) is Sequence:
-            found.append("a list of names" if str in get_args(kind) else "a list of whole numbers")
-    return " or ".join(found) or "names with values"
-
-
 def _seeds(given: Sequence[int]) -> tuple[int, ...]:
-    found = tuple(_whole("seed", seed) for seed in given)
+    found = tuple(whole("seed", seed) for seed in given)
     if not found:
         raise UserError("seeds is empty; leave it out for the suite's own")
     if min(found) < 0:
@@ -423,15 +344,6 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - of any field
     if isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     return float(value) if isinstance(value, Real) and not isinstance(value, (bool, int)) else value
-
-
-def _whole(name: str, value: Any) -> int:  # noqa: ANN401 - what somebody passed
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
-        raise UserError(f"{name} must be a whole number, not {value!r}") from None
 
 
 def _change(value: Any) -> str:  # noqa: ANN401 - of any field

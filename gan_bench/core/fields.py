@@ -1,11 +1,15 @@
-"""Whether values are of the types that their annotations say, as far as that can be told without running anything."""
+"""Values and the types that their annotations say: whether they fit, and arguments made values of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from types import UnionType
+from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from gan_bench.core.errors import UserError
 
 
 def wrong_fields(entry: object) -> Iterator[tuple[str, str]]:
@@ -56,3 +60,98 @@ def _members_fit(value: Any, origin: Any, arguments: tuple[Any, ...]) -> bool:  
     if origin in (frozenset, set, list, tuple):
         return all(fits(each, arguments[0]) for each in value)
     return True
+
+
+# ---------------------------------------------------------------------------------------------- arguments
+
+
+def checked(
+    name: str,
+    value: Any,  # noqa: ANN401 - what somebody passed
+    kind: Any,  # noqa: ANN401 - a type
+    *,
+    least: float | None = None,
+    most: float | None = None,
+) -> Any:  # noqa: ANN401 - of that type
+    """Return an argument as a value of its type.
+
+    Args:
+        name: Its name.
+        value: What was passed; numbers of NumPy count as Python's, and what can be gone over as a list.
+        kind: Its type.
+        least: The least number.
+        most: The greatest.
+
+    Raises:
+        UserError: It is of another type, or outside these bounds.
+    """
+    kinds = get_args(kind) if get_origin(kind) is UnionType else (kind,)
+    if value is None and NoneType in kinds:
+        return None
+    try:
+        value = _converted(name, value, kinds)
+    except (TypeError, ValueError, OverflowError):  # an array without axes, a number beyond all bounds
+        raise UserError(f"{name} must be {_described(kinds)}, not {short(value)}") from None
+    is_choice = get_origin(kind) is Literal
+    is_text = isinstance(value, (str, bytes))  # which is a sequence too
+    members = get_args(kind) if get_origin(kind) is Sequence else ()
+    if (
+        (is_choice and not is_text)
+        or (is_text and not is_choice and str not in kinds)
+        or not fits(value, kind)
+        or (members and not all(fits(each, members[0]) for each in value))
+    ):
+        raise UserError(f"{name} must be {_described(kinds)}, not {short(value)}")
+    if least is not None and not value >= least:  # as is no number
+        raise UserError(f"{name} must be at least {least}, not {value!r}")
+    if most is not None and not value <= most:
+        raise UserError(f"{name} must be at most {most}, not {value!r}")
+    return value
+
+
+def short(value: object) -> str:
+    """Write what was passed in one line, cut."""
+    return " ".join(repr(value).split())[:100]
+
+
+def _converted(name: str, value: Any, kinds: Sequence[Any]) -> Any:  # noqa: ANN401 - what somebody passed
+    """Return a value as Python's own types, of which NumPy's numbers are none, and what can be gone over as a list."""
+    if int in kinds:
+        return whole(name, value)
+    if float in kinds and not isinstance(value, (bool, str)):
+        return float(value)
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Sequence, Mapping)):
+        value = list(value)  # a set, a generator, an array
+    for kind in kinds:
+        is_pair = get_origin(kind) is tuple and isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+        if is_pair and len(value) == len(get_args(kind)):
+            return tuple(map(float, value))
+    return value
+
+
+def _described(kinds: Sequence[Any]) -> str:
+    """Write types for people."""
+    words = {str: "text", Path: "a path", float: "a number", int: "a whole number", bool: "True or False"}
+    found = [words[each] for each in kinds if each in words]
+    for kind in kinds:
+        if get_origin(kind) is Literal:
+            return f"one of {', '.join(get_args(kind))}"
+        if get_origin(kind) is tuple:
+            found.append(f"{len(get_args(kind))} numbers")
+        elif get_origin(kind) is Sequence:
+            found.append("a list of names" if str in get_args(kind) else "a list of whole numbers")
+    return " or ".join(found) or "names with values"
+
+
+def whole(name: str, value: Any) -> int:  # noqa: ANN401 - what somebody passed
+    """Return an argument as a whole number.
+
+    Raises:
+        UserError: It is none; truth values are none to people.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise UserError(f"{name} must be a whole number, not {short(value)}") from None
