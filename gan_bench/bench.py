@@ -355,13 +355,26 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
 
 
 def _declaration_remark(results: Path, plan: Plan) -> Iterator[str]:
-    """Yield that nothing will be decided where it is not known which seeds were declared."""
-    places = {(str(trial.config.profile), trial.config.dataset) for trial in plan.trials}
-    if places & declaration_lost(results, plan.suite, plan.version):
+    """Yield that nothing will be decided: it is not known which seeds were declared, or others are added."""
+    seeds = dict[tuple[str, str], set[int]]()
+    for trial in plan.trials:
+        seeds.setdefault((str(trial.config.profile), trial.config.dataset), set()).add(trial.config.seed)
+    if seeds.keys() & declaration_lost(results, plan.suite, plan.version):
         yield (
             f"which seeds {results / plan.suite} was begun with is not known, as its {PLAN} was lost or replaced: "
             "nothing is decided there; choose another folder with --results, or raise the version of the suite"
         )
+        return
+    for (profile, dataset), asked in seeds.items():
+        known = design_so_far(results, plan.suite, plan.version, profile, dataset)
+        design = plan.design.following(known, sorted(asked))
+        if design.extended and not (known and known.extended):
+            added = ", ".join(map(str, sorted(asked - set(design.seeds))))
+            yield (
+                f"not declared before the first seed: {added}; what was declared are the seeds "
+                f"{', '.join(map(str, design.seeds))}. With these trials nothing is decided in {results / plan.suite} "
+                "any more"
+            )
 
 
 def _why_retrained(state: State, suite_folder: Path) -> str:

@@ -114,8 +114,10 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
     needed = {trial.config.dataset for trial in make_plan(find_suite(suite), PlanOptions()).trials} if suite else set()
     yield Finding(f"gan_bench {facts['gan_bench']}, Python {facts['python']}, {facts['platform']}")
     yield Finding("libraries: " + ", ".join(f"{name} {version}" for name, version in facts["libraries"].items()))
-    yield Finding(f"device: {facts['device']} ({facts['device_name']}), {torch.get_num_threads()} CPU threads")
-    for name in DATASETS:
+    yield Finding(
+        f"device: {facts['device']} ({facts['device_name']}), {plural(torch.get_num_threads(), 'CPU thread')}"
+    )
+    for name in sorted(needed) or DATASETS:  # to read images may take minutes
         try:
             dataset = DATASETS[name]
             for split in dataset.counts:

@@ -6,7 +6,7 @@ import re
 import sys
 import textwrap
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,9 +141,10 @@ def _doubts(found: Inspection) -> Iterator[str]:
             "squares are kept"
         )
     for reason, count in found.left_out.items():
-        yield f"left out: {count:,} {reason}"
+        yield f"left out: {reason}: {count:,}"
     if found.copies:
-        yield f"copies: {found.copies:,} have the very pixels of another; they count twice in training and in scores"
+        have = "has" if found.copies == 1 else "have"
+        yield f"copies: {found.copies:,} {have} the very pixels of another, which count twice in training and in scores"
     if found.shared:
         pairs = ", ".join(f"{printable(a)} is {printable(b)}" for a, b in found.shared[:3])
         of = found.count("test")
@@ -189,17 +190,17 @@ def propose(found: Inspection, source: Path, name: str) -> Proposal:
     batch = int(values["batch_size"])
     while batch > 4 and count < LEAST_STEPS * batch:
         batch //= 2
-    per_epoch = max(1, count // batch) * int(values["dataset_repeats"])
+    per_epoch = _steps(count, batch, values)
     epochs = min(400, max(10, round(STEPS / per_epoch)))
     limit = min(count, 1_280 if is_colour else 13_000)
     seen = limit * int(values["dataset_repeats"])
     quick_epochs = min(epochs, max(1, round(QUICK_IMAGES[recipe.name] / seen)))
+    quick_steps = quick_epochs * _steps(limit, batch, values)
     own = values["batch_size"]
     why = "" if batch == own else f" in the place of {own}, so that an epoch has {plural(per_epoch, 'step')}"
-    quick_steps = quick_epochs * max(1, seen // batch)
     kind = "colour" if is_colour else "grey"
     if median == size:
-        turned = "as yours have"
+        turned = "the median of yours"
     else:
         turned = f"yours are {'enlarged' if median < size else 'scaled down'} from {median} pixels (median)"
     reasons = {
@@ -207,8 +208,8 @@ def propose(found: Inspection, source: Path, name: str) -> Proposal:
         "size": f"{size}, which these networks make; {turned}",
         "channels": f"{channels}, as {found.coloured:,} of {found.usable:,} have colour",
         "batch_size": f"{batch}{why}",
-        "epochs": f"{epochs}, about {epochs * per_epoch:,} steps; the quick profile takes {quick_steps:,}, which show "
-        "that all works and not what it can do",
+        "epochs": f"{epochs}, about {epochs * per_epoch:,} steps; the quick profile takes {quick_steps:,} steps, which "
+        "show that all works and not what it can do",
         "betas": "(0.5, 0.999), which won with a DCGAN on MNIST",
         "sweep": "the articles' two learning rates: a question to begin with",
     }
@@ -227,6 +228,12 @@ def propose(found: Inspection, source: Path, name: str) -> Proposal:
         skip=bool(found.unreadable),
         reasons=reasons,
     )
+
+
+def _steps(images: int, batch: int, values: Mapping[str, object]) -> int:
+    """Count the steps of an epoch, with the last batch where the recipe keeps it."""
+    shown = images * int(str(values["dataset_repeats"]))
+    return max(1, -(-shown // batch) if values["last_batch"] == "keep" else shown // batch)
 
 
 def name_for(source: Path) -> str:

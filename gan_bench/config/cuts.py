@@ -68,6 +68,7 @@ class Frame:
         samples: Generated images per evaluation.
         quick: Whether the quick profile was chosen and cuts something besides seeds, or samples are fewer than the
             suite says.
+        has_quick: Whether the suite has a quick profile that cuts something besides seeds.
         extractors: Names of the feature extractors.
     """
 
@@ -76,6 +77,7 @@ class Frame:
     design: Design
     samples: int
     quick: bool
+    has_quick: bool
     extractors: tuple[str, ...]
 
     @classmethod
@@ -114,6 +116,7 @@ class Frame:
             design=declared.asked_for(seeds),
             samples=samples,
             quick=bool(cutting) or samples < suite.evaluate.samples,
+            has_quick=bool(suite.profiles.quick.model_dump(exclude={"seeds"}, exclude_none=True)),
             extractors=options.extractors or named,
         )
 

@@ -40,6 +40,7 @@ class Plan:
         version: Its version.
         description: What it asks.
         profile: The profile it was made for.
+        has_quick: Whether the suite has a quick one that cuts something besides seeds.
         trials: Trials without repeats, in the order of the file, seed by seed.
         design: Which seeds verdicts are made at.
         folders: The user's own folders of images that the suite names.
@@ -52,6 +53,7 @@ class Plan:
     version: int
     description: str
     profile: Profile
+    has_quick: bool
     trials: tuple[Trial, ...]
     design: Design
     folders: tuple[ImageFolder, ...] = ()
@@ -135,6 +137,7 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
         version=suite.version,
         description=suite.description,
         profile=options.profile,
+        has_quick=frame.has_quick,
         trials=tuple(chosen),
         design=frame.design,
         folders=tuple(_folder(document, name, entry) for name, entry in suite.datasets.items()),

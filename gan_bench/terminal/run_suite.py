@@ -14,6 +14,7 @@ import torch
 
 from gan_bench.bench import Outcome, Preparation, carry_out, cluster_of, prepare
 from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.suite import Plan
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import UnreadableError, UserError
 from gan_bench.core.preparing import told_to
@@ -186,7 +187,8 @@ def _announce_plan(prepared: Preparation, asked: PlanOptions, console: PlainCons
     console.say(f"{plan.suite}: {plural(len(plan.trials), 'trial')} on {prepared.place.device}{where}")
     quick = sum(trial.config.profile == "quick" for trial in plan.trials)
     values = (asked.epochs, asked.train_limit, asked.samples, asked.extractors, asked.changes)
-    console.say(_profile(plan.profile, quick, whole=not any(values)), style="bold" if quick else None)
+    whole = not any(values)
+    console.say(_profile(plan, quick, whole=whole), style="bold" if quick else None)
 
 
 def _cluster(cluster: Cluster) -> str:
@@ -238,10 +240,10 @@ def _retrainings(prepared: Preparation, options: RunOptions) -> Iterator[str]:
         yield f"retraining {left} more for other reasons"
 
 
-def _profile(profile: str, quick: int, *, whole: bool) -> str:
-    if profile == "quick" and quick:
-        return "QUICK profile: fewer epochs, images and samples (--profile full for the other)"
-    if profile == "quick":
+def _profile(plan: Plan, quick: int, *, whole: bool) -> str:
+    if plan.profile == "quick" and quick and plan.has_quick:
+        return "QUICK profile: cut down in epochs, images or samples (--profile full for the suite's own)"
+    if plan.profile == "quick" and not quick:
         return "full profile: the suite has no quick one that cuts anything"
     if quick:
         return f"full profile, but {plural(quick, 'trial')} cut down by the command line and marked as quick"

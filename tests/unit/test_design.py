@@ -10,6 +10,7 @@ import pytest
 from support.records import change
 from support.trials import digits_trial, reseed
 
+from gan_bench.bench import _declaration_remark
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.design import Design
 from gan_bench.config.suite import find_suite, make_plan
@@ -17,6 +18,7 @@ from gan_bench.core.errors import SuiteError
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.shared import declaration_lost, design_so_far, read_designs, write_plan
+from gan_bench.terminal.run_suite import _profile
 
 LOOKS = Design.of_looks()
 SUITE = """
@@ -265,6 +267,30 @@ def test_a_declaration_that_is_lost_stays_lost(tmp_path, lose, first):
     assert not read_designs(tmp_path).of("test", "quick", "digits").extended, "nothing was begun there"
 
 
+def test_what_ends_every_decision_is_said_before_it_is_trained(tmp_path):
+    file = tmp_path / "suite.yaml"
+    file.write_text(
+        "suite: test\nversion: 1\nlooks: [3, 5, 7]\ntrials:\n  - recipe: mnist-mlp-z100\n    set: {dataset: digits}\n"
+        "evaluate: {epochs: [1], samples: 64}\n"
+    )
+
+    def remarks(*seeds):
+        return list(_declaration_remark(tmp_path, make_plan(file, PlanOptions(profile="full", seeds=seeds or None))))
+
+    first = make_plan(file, PlanOptions(profile="full"))
+    assert remarks(7, 8) == [], "nothing was begun"
+    write_plan(tmp_path, "test", 1, first.trials, design=first.design)
+    assert remarks() == remarks(0, 1, 2, 3, 4, 5, 6) == []
+    (said,) = remarks(0, 7, 8)
+    assert said.startswith(
+        "not declared before the first seed: 7, 8; what was declared are the seeds 0, 1, 2, 3, 4, 5, 6."
+    )
+    writer.begin(RecordDirectory.of(tmp_path, first.trials[0]), first.trials[0], {"schema": 1, "started": "2026-01-01"})
+    (tmp_path / "test/plan.json").unlink()
+    (said,) = remarks()
+    assert said.startswith(f"which seeds {tmp_path / 'test'} was begun with is not known")
+
+
 def test_a_folder_without_its_plan_decides_nothing(tmp_path):
     begin(tmp_path).unlink()
     assert read_designs(tmp_path).of("test", "full", "digits").extended
@@ -291,3 +317,13 @@ def test_what_are_no_looks_declares_nothing(tmp_path, stored):
     change(tmp_path / "test/plan.json", lambda content: content["designs"]["full"].update(digits=stored))
     assert read_designs(tmp_path).declared == {}
     assert so_far(tmp_path, "full") == Design.fixed(range(5))
+
+
+@pytest.mark.parametrize(("name", "has_quick"), [("quickstart", False), ("mnist", True)])
+def test_a_plan_knows_whether_its_suite_has_a_quick_profile(name, has_quick):
+    """What the command line cuts down is marked as quick as well, and ``--profile full`` does not undo it."""
+    plan = make_plan(find_suite(name), PlanOptions(profile="quick", epochs=1))
+    assert plan.has_quick == has_quick
+    assert {trial.config.profile for trial in plan.trials} == {"quick"}
+    said = _profile(plan, len(plan.trials), whole=False)
+    assert ("--profile full" in said) == has_quick

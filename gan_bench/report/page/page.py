@@ -186,7 +186,11 @@ def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]
     versions = [f"gan_bench {all_of('gan_bench')}", *(f"{n} {v}" for n, v in libraries.items())]
     versions.append(f"Python {all_of('python')}")
     threads = all_of("threads")
-    machine = (all_of("device_name"), all_of("device"), f"{threads} threads per trial" if threads else "")
+    machine = (
+        all_of("device_name"),
+        all_of("device"),
+        f"{threads} thread{'s' * (threads != '1')} per trial" if threads else "",
+    )
     found = [
         ("last trial ended", max(ends).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if ends else ""),
         ("machine", " · ".join(text for text in machine if text)),
