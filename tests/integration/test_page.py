@@ -397,7 +397,11 @@ def test_trials_that_are_gone_are_worse(tmp_path):
     assert found.tables[0].rows["new_status"].tolist() == ["missing"] * 3
     (sentence,) = found.worse
     assert sentence.startswith("3 trials that were done are missing: mnist-mlp-z100,dataset=digits,seed=2, ")
-    assert not compare(new, old).worse
+    back = compare(new, old)
+    assert not back.worse
+    assert back.differences[0].startswith(
+        "3 trials only in the newer folder, not compared: mnist-mlp-z100,dataset=digits,"
+    )
 
 
 def test_trials_that_the_newer_plan_does_not_have_are_named_and_not_worse(tmp_path):

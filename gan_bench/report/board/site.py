@@ -33,7 +33,7 @@ NOTE = (
     "Ranked by groups, and in them by the median over seeds, lost ones as worst; in brackets the lowest and the "
     "highest seed, from six on its 95 % interval. A group is its first setting and all that are not decidedly worse: "
     "Welch's test of unpaired seeds, corrected over the table, for the choice of the best and for the looks of its "
-    "study. Without a number fewer than three seeds, lost ones, or seeds that were not declared leave nothing to test. "
+    "study. Settings without a group have too few seeds, lost ones, or some that were not declared: none is tested. "
     "Seconds and energy are medians of one training. Audited: "
     "how many trials were trained or scored again, as the folder's audit.json says, which nobody signs: anybody can "
     "repeat it. Every folder's digests were checked when this page was made."

@@ -210,7 +210,11 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
         worse=[*_ended_worse(ended), *said["worse"]],
         unsure=[*(_left_out(fault) for fault in left_out), *said["cannot judge"]],
         better=said["better"],
-        differences=[*_not_planned(ended), *differences_of(before.by_trial, after.by_trial)],
+        differences=[
+            *_not_planned(ended),
+            *_added(before.by_trial, after.by_trial),
+            *differences_of(before.by_trial, after.by_trial),
+        ],
         tests=sum(each.tested for each in primary),
         unchanged=Counter(each.verdict for each in primary if each.verdict in ("identical", "within tolerance")),
     )
@@ -326,6 +330,11 @@ def _trials(before: Studies, after: Studies, planned: frozenset[str]) -> Iterato
             better = new == "done" != old
             verdict = "worse" if worse else "better" if better else "" if old == new else "other"
             yield _TrialChange(study.title, row["name_old"], old, new, worse, verdict)
+
+
+def _added(before: Mapping[str, StoredTrial], after: Mapping[str, StoredTrial]) -> Iterator[str]:
+    if names := [trial.trial["name"] for key, trial in after.items() if key not in before and trial.record]:
+        yield f"{plural(len(names), 'trial')} only in the newer folder, not compared: {_some(names)}"
 
 
 def _not_planned(ended: list[_TrialChange]) -> Iterator[str]:
