@@ -251,8 +251,7 @@ def suite_list() -> str:
     rows = []
     for path in sorted((ROOT / "benchmarks").glob("*.yaml")):
         full, quick = make_plan(path, PlanOptions()), make_plan(path, PlanOptions(profile="quick"))
-        has_quick = any(trial.config.profile == "quick" for trial in quick.trials)
-        count = f"{len(full.trials)} ({len(quick.trials) if has_quick else 'no quick profile'})"
+        count = f"{len(full.trials)} ({len(quick.trials) if quick.has_quick else 'no quick profile'})"
         rows.append([f"`{path.stem}`", count, full.description.strip()])
     return table(["suite", "trials (quick)", "what it asks"], rows)
 

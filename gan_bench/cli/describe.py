@@ -49,8 +49,7 @@ def _suites() -> Iterator[tuple[str, str]]:
 def _suite_line(path: Path) -> str:
     plan = make_plan(path, PlanOptions(), run_plugins=False)
     quick = make_plan(path, PlanOptions(profile="quick"), run_plugins=False)
-    has_quick = any(trial.config.profile == "quick" for trial in quick.trials)
-    cut = f"{len(quick.trials)} quick" if has_quick else "no quick profile"
+    cut = f"{len(quick.trials)} quick" if quick.has_quick else "no quick profile"
     return f"{plural(len(plan.trials), 'trial')} ({cut}): {plan.description.strip()}"
 
 

@@ -44,6 +44,16 @@ def pair(seeds, gap, spread=0.1, rates=(1e-4, 2e-4), collapsed=(0, 0)):
     return items
 
 
+def tied(seeds):
+    """Two settings that differ by less than scoring one generator twice does."""
+    items = pair(seeds, 0.0005, 0.0005)
+    for item in items:
+        for line in item.evaluations:
+            for score in line["scores"]:
+                score["draw_std"] = 0.05 * score["value"] if score["value"] else None
+    return items
+
+
 def answered(items, design=LOOKS):
     made = ReportTables.of(
         build_frames(items), commands={"test": COMMAND}, designs=Designs({("test", "full", "digits"): design})
@@ -372,11 +382,7 @@ def test_what_is_given_up_before_it_could_be_judged_is_said():
 
 def test_a_tie_at_a_look_that_decides_nothing_is_a_tie_in_every_sentence():
     """At three seeds no test decides; the headline gave up what the sentence below it called a tie."""
-    items = pair(3, 0.0005, 0.0005)
-    for item in items:
-        for line in item.evaluations:
-            for score in line["scores"]:
-                score["draw_std"] = 0.05 * score["value"] if score["value"] else None
+    items = tied(3)
     _, _, answer = answered(items, Design.of_looks((3, 5)))
     assert "are a tie" in " ".join(answer.factors)
     assert "No setting is decidedly worse: lr 1e-4 may be as good." in answer.headline
@@ -403,11 +409,7 @@ def test_the_next_look_is_said_of_those_that_it_is_for():
 
 def test_a_tie_asks_for_no_more_seeds():
     """Both differ by less than scoring the same generator twice does."""
-    items = pair(5, 0.0005, 0.0005)
-    for item in items:
-        for line in item.evaluations:
-            for score in line["scores"]:
-                score["draw_std"] = 0.05 * score["value"] if score["value"] else None
+    items = tied(5)
     study, (row,), _ = answered(items)
     assert row["found"] == "tie"
     assert [each.next for each in questions(study)] == [None, None]
