@@ -38,10 +38,10 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.fields import checked
 from gan_bench.core.text import at_home
 from gan_bench.records.folders import existing, fault_of, scan
+from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS
-from gan_bench.records.shared import declare_foreign_measures
 from gan_bench.report.compare.comparison import Comparison
 from gan_bench.report.compare.comparison import compare as compare_folders
 from gan_bench.report.study.frame import build_frames

@@ -41,21 +41,14 @@ from gan_bench.execution.workers.results import Results
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.models.losses import LOSSES
+from gan_bench.records.baselines import has_damaged_baselines, write_baselines
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import REMEDY
 from gan_bench.records.layout import BASELINES, PLAN, RECORD, RecordDirectory
 from gan_bench.records.lock import trial_lock
+from gan_bench.records.plan import declaration_lost, design_so_far, planned_before, write_plan, write_suite_text
 from gan_bench.records.record import Status
-from gan_bench.records.shared import (
-    declaration_lost,
-    design_so_far,
-    has_damaged_baselines,
-    planned_before,
-    require_readable,
-    write_baselines,
-    write_plan,
-    write_suite_text,
-)
+from gan_bench.records.shared import require_readable
 from gan_bench.run_options import RunOptions
 
 if TYPE_CHECKING:

@@ -29,9 +29,9 @@ from gan_bench.records.layout import (
     WEIGHTS,
     RecordDirectory,
 )
+from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Status
-from gan_bench.records.shared import declare_foreign_measures
 from gan_bench.records.verify import verified_suite
 from gan_bench.records.writer import digests
 

@@ -29,9 +29,9 @@ from gan_bench.records.folders import existing, scan, suite_folders
 from gan_bench.records.json_files import finite, write_object
 from gan_bench.records.layout import KEPT, SUITE, RecordDirectory
 from gan_bench.records.lock import trial_lock
+from gan_bench.records.plan import read_commands
 from gan_bench.records.reader import StoredTrial, read_optional
 from gan_bench.records.record import Score
-from gan_bench.records.shared import read_commands
 from gan_bench.sampling import load_generator
 
 SAME_DEVICE, OTHER_DEVICE = 0.01, 0.1

@@ -27,7 +27,7 @@ from report import digit_grids, trials, write
 from rich.progress import track
 
 from gan_bench.execution.trial.environment import describe_environment
-from gan_bench.records.shared import write_plan
+from gan_bench.records.plan import write_plan
 
 SEEDS = 10
 

@@ -32,8 +32,8 @@ from gan_bench.config.trial import EvaluationConfig, Trial, TrialConfig
 from gan_bench.execution.trial.environment import describe_environment
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status, TrialRecord, best_scores
-from gan_bench.records.shared import write_plan
 
 RECIPE = "mnist-mlp-z100"
 STEPS = 468

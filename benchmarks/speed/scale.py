@@ -44,7 +44,7 @@ from gan_bench.execution.workers.scheduler import group_trials
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.shared import write_plan
+from gan_bench.records.plan import write_plan
 
 SUITE = """\
 suite: scale

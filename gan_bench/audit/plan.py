@@ -23,9 +23,9 @@ from gan_bench.execution.trial.environment import describe_environment
 from gan_bench.execution.workers.scheduler import shape_key
 from gan_bench.records.audits import LEVELS, record_digest
 from gan_bench.records.folders import existing, suite_folders
+from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import AuditFinding, AuditLevel, AuditMachine, AuditVerdict
-from gan_bench.records.shared import declare_foreign_measures
 from gan_bench.records.verify import verified_suite
 from gan_bench.rescoring import register_parts
 from gan_bench.training.draws import steps_per_epoch

@@ -16,7 +16,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.layout import PLAN
-from gan_bench.records.shared import read_commands
+from gan_bench.records.plan import read_commands
 from gan_bench.terminal.console import PlainConsole
 from gan_bench.tracking.server import check_no_password, default_uri, is_default, server_page, shown
 

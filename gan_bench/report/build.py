@@ -12,9 +12,10 @@ from pathlib import Path
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.text import slug
+from gan_bench.records.baselines import read_baselines
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.json_files import read_file
-from gan_bench.records.shared import Designs, declare_foreign_measures, read_baselines, read_commands, read_designs
+from gan_bench.records.plan import Designs, declare_foreign_measures, read_commands, read_designs
 from gan_bench.records.summary import SettingSummary, is_outdated, state_of, write_summary
 from gan_bench.report.findings.answer import Answer, answers, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables

@@ -25,9 +25,9 @@ from gan_bench.records.folders import read_or_error, trial_folders
 from gan_bench.records.json_files import REMEDY, unreadable
 from gan_bench.records.layout import ADDED, LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
+from gan_bench.records.plan import Designs, read_commands, read_designs
 from gan_bench.records.reader import StoredTrial, read_added, read_header, read_trial
 from gan_bench.records.schema import NO_RECORD, HistoryLine
-from gan_bench.records.shared import Designs, read_commands, read_designs
 from gan_bench.records.summary import setting_id
 from gan_bench.tracking import entities, images, server
 from gan_bench.tracking.store import ALTERED_TAG, MirroredRun, SettingRun, TrackingStore

@@ -29,12 +29,13 @@ from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.execution.workers.scheduler import run_alone
 from gan_bench.records import writer
+from gan_bench.records.baselines import read_baselines, write_baselines
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.plan import write_plan
 from gan_bench.records.reader import StoredTrial, read_trial
 from gan_bench.records.record import Failure, Status, TrialRecord
-from gan_bench.records.shared import read_baselines, write_baselines, write_plan
 from gan_bench.records.verify import verify
 from gan_bench.report.build import build_report
 from gan_bench.training import checkpoint
@@ -417,7 +418,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from support.suites import train_small
 from support.trials import digits_trial
-from gan_bench.records.shared import write_plan
+from gan_bench.records.plan import write_plan
 for seed in range(int(sys.argv[2]), int(sys.argv[2]) + 10):
     write_plan(Path(sys.argv[1]), "test", 1, [digits_trial(seed)])
 """

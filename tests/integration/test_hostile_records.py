@@ -14,8 +14,8 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.text import printable
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status, TrialRecord
-from gan_bench.records.shared import write_plan
 from gan_bench.report.build import build_report
 
 VALUES = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}

@@ -13,7 +13,7 @@ from support.trials import digits_trial
 from gan_bench.cli.comparison import _markdown
 from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.core.text import markdown_cell, plain_markdown
-from gan_bench.records.shared import write_plan
+from gan_bench.records.plan import write_plan
 from gan_bench.report.build import build_report
 from gan_bench.report.card.card import write_card
 from gan_bench.report.compare.comparison import compare

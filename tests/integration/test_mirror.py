@@ -22,7 +22,7 @@ from support.tracking import tagged_runs
 from support.trials import digits_trial
 
 from gan_bench.config.design import Design
-from gan_bench.records.shared import write_plan
+from gan_bench.records.plan import write_plan
 
 pytestmark = pytest.mark.starts_children
 

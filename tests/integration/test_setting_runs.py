@@ -15,8 +15,8 @@ from support.studies import with_lr, write
 from support.trials import digits_trial
 
 from gan_bench.core.errors import UserError
+from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
-from gan_bench.records.shared import write_plan
 from gan_bench.records.summary import is_outdated, kept_comparisons
 from gan_bench.report.build import refresh_summaries
 from gan_bench.tracking import entities, mirror, replay

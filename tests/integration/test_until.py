@@ -18,8 +18,8 @@ from support.studies import write
 import gan_bench as gb
 from gan_bench.bench import prepare
 from gan_bench.core.errors import UserError
+from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
-from gan_bench.records.shared import write_plan
 from gan_bench.report.build import build_report
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import PlainConsole, StopRequest

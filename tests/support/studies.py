@@ -13,9 +13,9 @@ from gan_bench.config.trial import UNWRITTEN_DEFAULTS, EvaluationConfig
 from gan_bench.records import writer
 from gan_bench.records.json_files import write_object
 from gan_bench.records.layout import PLAN, RecordDirectory
+from gan_bench.records.plan import write_plan
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Status, TrialRecord, best_scores
-from gan_bench.records.shared import write_plan
 from gan_bench.report.build import build_report
 from support.records import edit
 from support.trials import digits_trial

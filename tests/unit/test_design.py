@@ -17,7 +17,7 @@ from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.core.errors import SuiteError
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.shared import declaration_lost, design_so_far, read_designs, write_plan
+from gan_bench.records.plan import declaration_lost, design_so_far, read_designs, write_plan
 from gan_bench.terminal.run_suite import _profile
 
 LOOKS = Design.of_looks()

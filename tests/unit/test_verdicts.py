@@ -9,7 +9,7 @@ from support.studies import stored, table, with_lr
 from support.trials import digits_trial
 
 from gan_bench.config.design import Design
-from gan_bench.records.shared import Designs
+from gan_bench.records.plan import Designs
 from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.leaders import correct_for_choice, leaders
 from gan_bench.report.findings.questions import counted, questions

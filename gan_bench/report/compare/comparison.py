@@ -13,12 +13,13 @@ import pandas as pd
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.errors import CopiedError, RecordError, UserError
 from gan_bench.core.text import plural
+from gan_bench.records.baselines import read_baselines
 from gan_bench.records.folders import existing, scan, suite_folders
 from gan_bench.records.json_files import REMEDY, is_regular
 from gan_bench.records.layout import PLAN
+from gan_bench.records.plan import Designs, declare_foreign_measures, read_designs
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import Baseline
-from gan_bench.records.shared import Designs, declare_foreign_measures, read_baselines, read_designs
 from gan_bench.report.compare.changes import (
     SETTING_COLUMNS,
     Studies,

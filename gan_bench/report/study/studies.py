@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from gan_bench.records.baselines import read_baselines
 from gan_bench.records.folders import existing, scan
+from gan_bench.records.plan import Designs, declare_foreign_measures, read_commands, read_designs
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import Baseline
-from gan_bench.records.shared import (
-    Designs,
-    declare_foreign_measures,
-    read_baselines,
-    read_commands,
-    read_designs,
-)
 from gan_bench.report.study.frame import Frames, build_frames
 from gan_bench.report.study.study import Study
 

@@ -1,0 +1,77 @@
+"""The scores of real images that lie beside a suite's records: its `baselines.json`."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import cast
+
+from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.records import schema
+from gan_bench.records.folders import suite_folders
+from gan_bench.records.json_files import read_known, write_object
+from gan_bench.records.layout import BASELINES
+from gan_bench.records.shared import left_by_earlier, rewriting
+
+Rows = list[schema.Baseline]
+
+
+def write_baselines(results: Path, suite: str, version: int, baselines: Rows) -> None:
+    """Write the scores of real images beside a suite's records, keeping those of other protocols."""
+    with rewriting(results, suite) as folder:
+        earlier = left_by_earlier(folder / BASELINES, schema.BASELINES) or cast("schema.Baselines", {})
+        is_same = earlier.get("version") == version
+        merged = {_subject(row): row for row in earlier.get("anchors", ()) if is_same}
+        for row in baselines:
+            merged[_subject(row)] = _joined(merged.get(_subject(row)), row)
+        content = {"schema": schema.VERSION, "version": version, "anchors": list(merged.values())}
+        write_object(folder / BASELINES, content)
+
+
+def _subject(row: schema.Baseline) -> tuple[str, int, int]:
+    """Name what a baseline is about: which real images were scored, and how many."""
+    return row["dataset"], row["image_size"], row["samples"]
+
+
+def _joined(old: schema.Baseline | None, new: schema.Baseline) -> schema.Baseline:
+    """Keep the scores of other extractors, unless they are of other images."""
+    if old is None or old.get("data_sha256") != new.get("data_sha256") or old["pictures"] != new["pictures"]:
+        return new
+    names = {score["name"] for score in new["scores"]}
+    return {**new, "scores": [*(score for score in old["scores"] if score["name"] not in names), *new["scores"]]}
+
+
+def read_suite_baselines(suite: Path) -> Rows:
+    """Read the baselines of one suite.
+
+    Raises:
+        RecordError: There are none, or they are damaged.
+    """
+    content = read_known(suite / BASELINES, schema.BASELINES)
+    return content["anchors"]
+
+
+def has_damaged_baselines(results: Path, suite: str) -> bool:
+    """True if the baselines of a suite are there and damaged, so that they have to be made again."""
+    try:
+        read_suite_baselines(results / suite)
+    except UnreadableError:
+        return False
+    except RecordError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def read_baselines(results: Path) -> dict[str, Rows]:
+    """Read the baselines of every suite under a results folder; damaged ones, which ``scan`` names, are left out.
+
+    Returns:
+        Baselines by suite name.
+    """
+    found: dict[str, Rows] = {}
+    for suite in suite_folders(results):
+        with contextlib.suppress(RecordError):
+            found[suite.resolve().name] = read_suite_baselines(suite)
+    return found

@@ -1,0 +1,264 @@
+"""What was planned of a suite, and which seeds its verdicts were declared to be made at: its `plan.json`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from gan_bench.config.design import UNKNOWN, Design
+from gan_bench.config.measures import COLUMNS, MEASURES, Measure
+from gan_bench.config.trial import Trial
+from gan_bench.core.atomic import move_aside, write_atomically
+from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.core.text import at_place, printable, without_places
+from gan_bench.records import schema
+from gan_bench.records.folders import check_planned, suite_folders, trial_folders
+from gan_bench.records.json_files import read_file, read_known, write_object
+from gan_bench.records.layout import DAMAGED, LEFT_OUT, PLAN, SUITE, TRIAL
+from gan_bench.records.shared import left_by_earlier, rewriting
+
+
+def write_plan(
+    results: Path,
+    suite: str,
+    version: int,
+    trials: Sequence[Trial],
+    command: str | None = None,
+    design: Design | None = None,
+) -> None:
+    """Write which trials were planned of a suite's version, so that those that never started are rows too.
+
+    Args:
+        results: The results folder.
+        suite: Name of the suite.
+        version: Its version.
+        trials: The trials of this plan; those of earlier plans are kept.
+        command: What it is run with.
+        design: Which seeds its verdicts are made at, where nothing was declared before; a fixed list when None.
+    """
+    fresh = [
+        {
+            **{"name": t.name, "setting": t.setting, "id": t.id, "directory": t.directory},
+            **{"config": t.config.to_json(), "drawn": list(t.drawn)},
+        }
+        for t in trials
+    ]
+    known = {row["id"] for row in fresh}
+    with rewriting(results, suite) as folder:
+        path = folder / PLAN
+        earlier = left_by_earlier(path, schema.PLAN, partial(_check_plan, path)) or cast("schema.PlanFile", {})
+        is_same = earlier.get("version") == version
+        rows = [row for row in earlier.get("trials", ()) if is_same and row["id"] not in known]
+        said: dict[str, object] = {} if command is None else {"command": command}
+        measures = {**earlier.get("measures", {}), **_foreign_measures()}
+        said |= {"measures": measures} if measures else {}
+        lost = frozenset[Place]() if is_same else _begun(folder, version)
+        designs = _joined_designs(earlier if is_same else cast("schema.PlanFile", {}), fresh, design, lost)
+        said |= {"designs": designs} if designs else {}
+        content = {"schema": schema.VERSION, "suite": suite, "version": version, **said, "trials": [*rows, *fresh]}
+        write_object(path, content)
+
+
+def _check_plan(path: Path, content: schema.PlanFile) -> None:
+    """Check every row of a plan.
+
+    Raises:
+        RecordError: One is damaged.
+    """
+    for row in content["trials"]:
+        check_planned(path, row)
+
+
+Place = tuple[str, str]
+"""A profile and a dataset: within them trials are compared."""
+
+
+def _places(trials: Iterable[Mapping[str, Any]]) -> dict[Place, list[int]]:
+    """Return the seeds of planned trials by where they are compared; a row of a config that is none is left out."""
+    found: dict[Place, list[int]] = {}
+    for row in trials:
+        config = row["config"]
+        if isinstance(seed := config.get("seed"), int):
+            found.setdefault((str(config.get("profile")), str(config.get("dataset"))), []).append(seed)
+    return found
+
+
+def _begun(suite: Path, version: int) -> frozenset[Place]:
+    """Return where a suite's folder has records of a version of the suite; one that cannot be read counts nowhere."""
+    found = set[Place]()
+    for folder in trial_folders(suite):
+        with contextlib.suppress(RecordError, OSError):
+            config = read_known(folder / TRIAL, schema.TRIAL)["config"]
+            if config.get("suite_version") == version:
+                found.add((str(config.get("profile")), str(config.get("dataset"))))
+    return frozenset(found)
+
+
+def declaration_lost(results: Path, suite: str, version: int) -> frozenset[Place]:
+    """Return where a suite has records of which it is not known which seeds were declared before the first.
+
+    Their plan is gone, damaged or was replaced by that of another version, now or before an earlier run.
+
+    Raises:
+        UnreadableError: The system does not let this process look.
+    """
+    folder = results / suite
+    try:
+        plan = read_known(folder / PLAN, schema.PLAN)
+        _check_plan(folder / PLAN, plan)
+    except UnreadableError:
+        raise
+    except RecordError:
+        return _begun(folder, version) if folder.is_dir() else frozenset()
+    if plan["version"] != version:
+        return _begun(folder, version)
+    return frozenset(place for place, design in _declared(plan).items() if design.extended)
+
+
+def _joined_designs(
+    earlier: schema.PlanFile, fresh: Sequence[Mapping[str, object]], design: Design | None, lost: frozenset[Place]
+) -> dict[str, dict[str, schema.PlannedDesign]]:
+    """Add the designs of new trials to those that were declared before.
+
+    Trials that were planned before designs were declared stay fixed lists without one, unless seeds are added. Where an
+    earlier declaration was lost, that stays so.
+    """
+    found, before = _declared(earlier), _places(earlier.get("trials", ()))
+    lost |= {place for place, each in found.items() if each.extended}
+    found |= dict.fromkeys(lost - found.keys() - _places(fresh).keys(), UNKNOWN)
+    for place, seeds in _places(fresh).items():
+        asked = Design.fixed(sorted(set(seeds))) if design is None else design
+        inferred = Design.fixed(before[place]) if place in before and place not in found else None
+        made = asked.following(found.get(place, inferred), seeds)
+        if inferred is None or made.extended or made.seeds != inferred.seeds:
+            found[place] = made
+    stored: dict[str, dict[str, schema.PlannedDesign]] = {}
+    for (profile, dataset), each in found.items():
+        row: schema.PlannedDesign = {"seeds": list(each.seeds), "looks": list(each.looks)}
+        if each.margin is not None:
+            row["margin"] = each.margin
+        if (profile, dataset) in lost:
+            row["lost"] = True
+        stored.setdefault(profile, {})[dataset] = row
+    return stored
+
+
+def _declared(plan: schema.PlanFile) -> dict[Place, Design]:
+    """Return the designs that a plan declares; what are no looks at its seeds declares nothing."""
+    found = {}
+    for profile, by_dataset in plan.get("designs", {}).items():
+        for dataset, stored in by_dataset.items():
+            with contextlib.suppress(ValueError):
+                found[profile, dataset] = Design(
+                    seeds=tuple(stored["seeds"]),
+                    looks=tuple(stored["looks"]),
+                    margin=stored.get("margin"),
+                    extended=stored.get("lost", False),
+                )
+    return found
+
+
+def _foreign_measures() -> dict[str, object]:
+    found = MEASURES.items()
+    return {name: each.to_json() for name, each in found if each.metric and not MEASURES.is_shipped(name)}
+
+
+def _plan_of(suite: Path) -> schema.PlanFile:
+    """Return a suite's plan, empty when there is none that can be read."""
+    try:
+        return read_known(suite / PLAN, schema.PLAN)
+    except RecordError:
+        return cast("schema.PlanFile", {})
+
+
+def declare_foreign_measures(results: Path) -> None:
+    """Make measures known that suites under a results folder were scored with and whose code is not here."""
+    for suite in suite_folders(results):
+        for name, plain in _plan_of(suite).get("measures", {}).items():
+            if name not in COLUMNS and name.isidentifier():
+                MEASURES.declare(name, Measure.from_json(plain))
+
+
+@dataclass(frozen=True)
+class Designs:
+    """Which seeds the verdicts of a results folder are declared to be made at.
+
+    Attributes:
+        declared: Designs by suite, profile and dataset.
+        unknown: Suites whose plan is gone or cannot be read: what they declared is not known.
+    """
+
+    declared: Mapping[tuple[str, str, str], Design] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
+
+    def of(self, suite: str, profile: str, dataset: str) -> Design | None:
+        """Return a design; None where nothing was declared, as in plans of before there were designs."""
+        return UNKNOWN if suite in self.unknown else self.declared.get((suite, profile, dataset))
+
+
+def read_designs(results: Path) -> Designs:
+    """Read which seeds the verdicts of every suite under a results folder are declared to be made at."""
+    declared, unknown = dict[tuple[str, str, str], Design](), set[str]()
+    for suite in suite_folders(results):
+        name = suite.resolve().name
+        try:
+            plan = read_known(suite / PLAN, schema.PLAN)
+        except RecordError:
+            unknown.add(name)
+            continue
+        declared |= {(name, *place): design for place, design in _declared(plan).items()}
+    return Designs(declared, frozenset(unknown))
+
+
+def design_so_far(results: Path, suite: str, version: int, profile: str, dataset: str) -> Design | None:
+    """Return the design that a suite's trials were planned for until now; None where there are none of its version."""
+    if (profile, dataset) in declaration_lost(results, suite, version):
+        return UNKNOWN
+    plan = _plan_of(results / suite)
+    if plan.get("version") != version:
+        return None
+    place, seeds = (profile, dataset), _places(plan["trials"])
+    known = _declared(plan).get(place) or (Design.fixed(seeds[place]) if place in seeds else None)
+    return known and known.with_seeds(seeds.get(place, ()))
+
+
+def planned_before(results: Path, suite: str) -> list[schema.PlannedTrial]:
+    """Return the trials that were ever planned of a suite; none where its plan cannot be read."""
+    return list(_plan_of(results / suite).get("trials", ()))
+
+
+def read_commands(results: Path) -> dict[str, str]:
+    """Read what every suite under a results folder was last run with; suites whose plan does not say are left out.
+
+    Commands name the folder that is read: it may have been moved or copied since, and a command that is followed must
+    not train into another. Those of publications name none.
+    """
+    found: dict[str, str] = {}
+    for suite in suite_folders(results):
+        command = printable(_plan_of(suite).get("command", ""))
+        if not command:  # or its folder is closed
+            continue
+        if there := without_places(command) if (suite / LEFT_OUT).is_file() else at_place(command, suite.parent):
+            found[suite.resolve().name] = there
+    return found
+
+
+def write_suite_text(results: Path, suite: str, text: str) -> None:
+    """Keep the suite file that is run, as it is.
+
+    Raises:
+        UnreadableError: One is there that this process may not read.
+    """
+    with rewriting(results, suite) as folder:
+        try:
+            read_file(folder / SUITE)
+        except (FileNotFoundError, UnreadableError) as error:
+            if isinstance(error, UnreadableError):
+                raise
+        except RecordError:  # it is no file
+            move_aside(folder / SUITE, folder / DAMAGED)
+        write_atomically(folder / SUITE, text)
