@@ -126,7 +126,7 @@ def _train(
         if options.dry_run:
             _list(prepared, console)
             return prepared, None, False
-        expected = prepared.estimate.seconds if prepared.estimate and prepared.todo else None
+        expected = prepared.estimate.seconds if prepared.estimate and prepared.standing.todo else None
         if budget and budget.is_less_than(expected):
             console.say(f"the budget of {budget} does not suffice for it: nothing more is trained", style="yellow")
             return prepared, None, False
@@ -140,7 +140,9 @@ def _train(
 def _wait_for_others(prepared: Preparation, options: RunOptions, stop: StopRequest) -> bool:
     """Wait until all trials of a look have ended, wherever they run; True if some are left to this process."""
     while not stop():
-        places = (RecordDirectory.of(options.folder, t) for t in prepared.plan.trials if t.id not in prepared.blocked)
+        places = (
+            RecordDirectory.of(options.folder, t) for t in prepared.plan.trials if t.id not in prepared.standing.blocked
+        )
         left = [place for place in places if _status(place) in (None, Status.INTERRUPTED)]
         if not left:
             return False
@@ -166,7 +168,7 @@ def _carry_out(
         stop.listening(),
         ProgressDisplay(
             console,
-            len(prepared.todo),
+            len(prepared.standing.todo),
             several=several,
             expected=prepared.estimate.images_per_second,
             work=prepared.estimate.work,
@@ -199,7 +201,7 @@ def _cluster(cluster: Cluster) -> str:
 
 
 def _announce_work(prepared: Preparation, options: RunOptions, console: PlainConsole) -> None:
-    plan, todo = prepared.plan, prepared.todo
+    plan, todo = prepared.plan, prepared.standing.todo
     if options.workers and not prepared.pool and options.executor == "inline":
         console.say("--workers has no effect with --executor inline", style="yellow")
     if options.executor != "ray" and options.ray != RayOptions():
@@ -209,15 +211,15 @@ def _announce_work(prepared: Preparation, options: RunOptions, console: PlainCon
     for folder in plan.folders:
         for line in DATASETS[folder.name].contents:
             console.say(f"  {folder.name} {line}")
-    unreadable = f", {len(prepared.blocked)} unreadable" if prepared.blocked else ""
-    resumed = len(prepared.kept.keys() - prepared.held)
-    if prepared.ended or resumed or prepared.held or unreadable:
-        bad = Counter(status for status in prepared.ended.values() if status is not Status.DONE)
+    unreadable = f", {len(prepared.standing.blocked)} unreadable" if prepared.standing.blocked else ""
+    resumed = len(prepared.kept.keys() - prepared.standing.held)
+    if prepared.standing.ended or resumed or prepared.standing.held or unreadable:
+        bad = Counter(status for status in prepared.standing.ended.values() if status is not Status.DONE)
         ends = f" ({', '.join(f'{count} {status}' for status, count in bad.items())})" if bad else ""
         parts = [f"{resumed} resumed"] if resumed else []
-        parts += [f"{len(prepared.held)} under way elsewhere"] if prepared.held else []
+        parts += [f"{len(prepared.standing.held)} under way elsewhere"] if prepared.standing.held else []
         which = f" ({', '.join(parts)})" if parts else ""
-        console.say(f"{len(prepared.ended)} finished{ends}, {len(todo)} to run{which}{unreadable}")
+        console.say(f"{len(prepared.standing.ended)} finished{ends}, {len(todo)} to run{which}{unreadable}")
     if todo:
         _announce_time(prepared, options, console)
     for remark in prepared.remarks:
@@ -230,12 +232,12 @@ def _retrainings(prepared: Preparation, options: RunOptions) -> Iterator[str]:
     """Say which trials are trained again and why: each reason once, with the first trial that has it."""
     names = short_names(prepared.plan.trials)
     alike: dict[str, list[Trial]] = {}
-    for trial in prepared.todo:
-        if (why := prepared.retrain.get(trial.id)) and trial.id not in prepared.held:
+    for trial in prepared.standing.todo:
+        if (why := prepared.standing.retrain.get(trial.id)) and trial.id not in prepared.standing.held:
             alike.setdefault(why.replace(str(RecordDirectory.of(options.folder, trial).path), ""), []).append(trial)
     for first, *others in list(alike.values())[:MOST_REASONS]:
         more = f"; {len(others)} more for the same reason" if others else ""
-        yield f"retraining {names[first.id]}: {prepared.retrain[first.id]}{more}"
+        yield f"retraining {names[first.id]}: {prepared.standing.retrain[first.id]}{more}"
     if left := sum(map(len, list(alike.values())[MOST_REASONS:])):
         yield f"retraining {left} more for other reasons"
 
@@ -292,18 +294,18 @@ def _together(estimate: TimeEstimate) -> str:
 
 def _mark(trial: Trial, prepared: Preparation) -> str:
     """Say in a word or two how a trial stands before a run."""
-    if trial.id in prepared.blocked:
+    if trial.id in prepared.standing.blocked:
         return "unreadable"
-    if trial.id not in prepared.ended:
-        return "under way" if trial.id in prepared.held else "to run"
-    status = prepared.ended[trial.id]
+    if trial.id not in prepared.standing.ended:
+        return "under way" if trial.id in prepared.standing.held else "to run"
+    status = prepared.standing.ended[trial.id]
     return "finished" if status is Status.DONE else str(status)
 
 
 def _list(prepared: Preparation, console: PlainConsole) -> None:
     names = short_names(prepared.plan.trials)
     for trial in prepared.plan.trials:
-        kept = prepared.kept.get(trial.id) if trial.id not in prepared.held else None
+        kept = prepared.kept.get(trial.id) if trial.id not in prepared.standing.held else None
         resumed = "" if kept is None else f", resumed after about {kept}" if kept else ", resumed in the first"
         console.say(
             f"  {_mark(trial, prepared):<10} {names[trial.id]} ({plural(trial.config.epochs, 'epoch')}{resumed})"
@@ -362,12 +364,12 @@ def _conclude(
         return 130
     if options.join:
         share = _conclude_share(outcome, statuses, console, spent=stop.is_spent)
-        return max(share, 1 if prepared.blocked else 0)
+        return max(share, 1 if prepared.standing.blocked else 0)
     if report:
         print_tables(report, table_console(console), suite, everything=all_tables)
     ended = list(zip(trials, statuses, strict=True))
     left = [trial for trial, status in ended if status in (None, Status.INTERRUPTED)] if stop.is_spent else []
-    bad = [trial for trial, status in ended if status is not Status.DONE or trial.id in prepared.blocked]
+    bad = [trial for trial, status in ended if status is not Status.DONE or trial.id in prepared.standing.blocked]
     bad = [trial for trial in bad if trial not in left]
     for trial in bad:
         console.say(f"{trial.name}: {_why(trial, prepared, outcome, options)}", style="red")
@@ -406,8 +408,8 @@ def _status(directory: RecordDirectory) -> Status | None:
 
 def _why(trial: Trial, prepared: Preparation, outcome: Outcome, options: RunOptions) -> str:
     """Return why a trial is not done."""
-    if trial.id in prepared.blocked:
-        return f"unreadable, skipped: {prepared.blocked[trial.id]}"
+    if trial.id in prepared.standing.blocked:
+        return f"unreadable, skipped: {prepared.standing.blocked[trial.id]}"
     if trial.id in outcome.results.held:
         return f"locked by {outcome.results.held[trial.id]}, skipped"
     record = outcome.results.records.get(trial.id) or Earlier(RecordDirectory.of(options.folder, trial)).record

@@ -91,10 +91,10 @@ class Recorded:
 
     def _train(self, targets, budget):
         prepared = prepare(self.options, self.stop, targets=targets)
-        self.looks.append(len(prepared.todo))
+        self.looks.append(len(prepared.standing.todo))
         plan = prepared.plan
         write_plan(self.options.folder, plan.suite, 1, plan.trials, "gan-bench run recorded.yaml", plan.design)
-        for trial in prepared.todo:
+        for trial in prepared.standing.todo:
             write(self.options.folder, trial, self.fid(trial.config.lr_g, trial.config.seed), status=Status.DONE)
         return prepared, prepared, True
 

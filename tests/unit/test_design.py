@@ -10,11 +10,11 @@ import pytest
 from support.records import change
 from support.trials import digits_trial, reseed
 
-from gan_bench.bench import _declaration_remark
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.design import Design
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.core.errors import SuiteError
+from gan_bench.execution.preflight.declaration import declaration_remark
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import declaration_lost, design_so_far, read_designs, write_plan
@@ -275,7 +275,7 @@ def test_what_ends_every_decision_is_said_before_it_is_trained(tmp_path):
     )
 
     def remarks(*seeds):
-        return list(_declaration_remark(tmp_path, make_plan(file, PlanOptions(profile="full", seeds=seeds or None))))
+        return list(declaration_remark(tmp_path, make_plan(file, PlanOptions(profile="full", seeds=seeds or None))))
 
     first = make_plan(file, PlanOptions(profile="full"))
     assert remarks(7, 8) == [], "nothing was begun"

@@ -20,8 +20,9 @@ from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.preflight import estimate as module
-from gan_bench.execution.preflight.checks import check_plan, locks_remark
+from gan_bench.execution.preflight.checks import check_plan
 from gan_bench.execution.preflight.estimate import WORTH, estimate, group_size, unmeasured
+from gan_bench.execution.preflight.folder import locks_remark
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.claim import Policy, state_of
 from gan_bench.execution.trial.context import RunContext

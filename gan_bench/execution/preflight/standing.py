@@ -1,0 +1,130 @@
+"""How each trial of a plan stands before a run: ended, to run, begun, at work elsewhere, unreadable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gan_bench.config.suite import Plan
+from gan_bench.config.trial import Trial, setting_key
+from gan_bench.core.text import plural
+from gan_bench.execution.preflight.checks import Survey
+from gan_bench.execution.trial.claim import KnowsIdentity, Policy, State, state_of
+from gan_bench.records.earlier import Earlier
+from gan_bench.records.json_files import REMEDY
+from gan_bench.records.layout import RECORD, RecordDirectory
+from gan_bench.records.lock import trial_lock
+from gan_bench.records.plan import planned_before
+from gan_bench.records.record import Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How the trials of a plan stand.
+
+    Attributes:
+        todo: Trials to run.
+        blocked: Why trials can neither be read nor run here, by trial id.
+        retrain: Why trials that had ended are trained again, by trial id.
+        ended: How trials ended that need no further run, by trial id.
+        held: Trials to run that another process is at now, by trial id.
+        deleted: Trials to run whose earlier record ``--fresh`` deletes, each when its trial starts.
+    """
+
+    todo: list[Trial] = field(default_factory=list)
+    blocked: Mapping[str, str] = field(default_factory=dict)
+    retrain: Mapping[str, str] = field(default_factory=dict)
+    ended: Mapping[str, Status] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
+    deleted: tuple[Trial, ...] = ()
+
+    def resumable(self) -> list[Trial]:
+        """Return the trials to run of which what an earlier run left may be kept."""
+        lost = self.retrain.keys() | {trial.id for trial in self.deleted}
+        return [trial for trial in self.todo if trial.id not in lost]
+
+
+def find_standing(results: Path, plan: Plan, policy: Policy, knows: KnowsIdentity | None) -> Standing:
+    """Find out how each trial of a plan stands.
+
+    Args:
+        results: The results folder.
+        plan: The plan.
+        policy: What counts as ended.
+        knows: What the trials' images, networks and parts are now; None where that is not known.
+    """
+    states = {trial.id: state_of(results, trial, knows, policy) for trial in plan.trials}
+    blocked = {trial_id: state.blocked for trial_id, state in states.items() if state.blocked}
+    todo = [trial for trial in plan.trials if not states[trial.id].finished and trial.id not in blocked]
+    begun = [(trial, directory) for trial in todo if (directory := RecordDirectory.of(results, trial)).path.exists()]
+    retrain = {
+        trial.id: _why_retrained(states[trial.id], results / plan.suite) for trial in todo if states[trial.id].retrain
+    }
+    return Standing(
+        todo=todo,
+        blocked=blocked,
+        retrain=retrain,
+        ended={trial_id: state.status for trial_id, state in states.items() if state.status},
+        held=frozenset(trial.id for trial, directory in begun if trial_lock(directory).holder()),
+        deleted=tuple(trial for trial, _ in begun if policy.fresh_since and trial.id not in retrain),
+    )
+
+
+def _why_retrained(state: State, suite_folder: Path) -> str:
+    """Return why a finished trial is trained again, and where its earlier record is kept."""
+    why = str(state.retrain).removesuffix(f"; {REMEDY}")
+    return f"{why} (its earlier record goes to {suite_folder / state.keep})" if state.keep else why
+
+
+def epochs_kept(results: Path, trials: list[Trial], device: str, found: Survey) -> dict[str, int]:
+    """Count the epochs of earlier runs that will not be trained again.
+
+    Args:
+        results: The results folder.
+        trials: Trials of which something may be kept.
+        device: What is to compute; a trial that was begun on another starts again.
+        found: What the trials are made of now.
+
+    Returns:
+        Epochs, as far as is known, that trials are resumed after, by trial id; without those that are not resumed.
+    """
+    kept: dict[str, int] = {}
+    for trial in trials:
+        earlier = Earlier(RecordDirectory.of(results, trial))
+        before = str(earlier.environment.get("device")).partition(":")[0]
+        if before == device.partition(":")[0] and not earlier.changed(found.identity(trial.config)):
+            epochs = earlier.epochs_kept()
+            if epochs is not None:
+                kept[trial.id] = epochs
+    return kept
+
+
+def standing_remarks(results: Path, plan: Plan, standing: Standing) -> Iterator[str]:
+    """Yield what a run does with earlier records that people may not expect."""
+    if standing.deleted:
+        yield f"--fresh deletes {plural(len(standing.deleted), 'earlier record')}, each when its trial starts"
+    yield from _other_lengths(results, plan, standing.todo)
+
+
+def _other_lengths(results: Path, plan: Plan, todo: list[Trial]) -> Iterator[str]:
+    """Yield that shorter trials are finished, which people may expect to be continued."""
+
+    def key(config: Mapping[str, object]) -> tuple[str, object]:
+        return setting_key(config, ("epochs", "evaluation", "profile")), config.get("seed")
+
+    finished: dict[tuple[str, object], int] = {}
+    for row in planned_before(results, plan.suite):
+        epochs = row["config"].get("epochs")
+        ended = os.path.isfile(results / plan.suite / row["directory"] / RECORD)  # noqa: PTH113 - no error where closed
+        if ended and isinstance(epochs, int):
+            finished[key(row["config"])] = max(epochs, finished.get(key(row["config"]), 0))
+    longer = [trial for trial in todo if 0 < finished.get(key(trial.config.to_json()), 0) < trial.config.epochs]
+    if longer:
+        first, epochs = longer[0], finished[key(longer[0].config.to_json())]
+        more = f"; the same holds for {plural(len(longer) - 1, 'more trial')}" if len(longer) > 1 else ""
+        yield (
+            f"{first.name} trains from the start, though a training of {plural(epochs, 'epoch')} is finished beside "
+            f"it: the state of a finished training is not kept{more}"
+        )
