@@ -18,7 +18,7 @@ from gan_bench.execution.preflight.declaration import declaration_remark
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import declaration_lost, design_so_far, read_designs, write_plan
-from gan_bench.terminal.run_suite import _profile
+from gan_bench.terminal.announcement import profile_line
 
 LOOKS = Design.of_looks()
 SUITE = """
@@ -325,5 +325,5 @@ def test_a_plan_knows_whether_its_suite_has_a_quick_profile(name, has_quick):
     plan = make_plan(find_suite(name), PlanOptions(profile="quick", epochs=1))
     assert plan.has_quick == has_quick
     assert {trial.config.profile for trial in plan.trials} == {"quick"}
-    said = _profile(plan, len(plan.trials), whole=False)
+    said = profile_line(plan, len(plan.trials), whole=False)
     assert ("--profile full" in said) == has_quick

@@ -25,8 +25,8 @@ from gan_bench.records.json_files import read_new_lines
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.shared import results_identity
 from gan_bench.run_options import RunOptions
+from gan_bench.terminal.conclusion import say_tracking
 from gan_bench.terminal.console import console
-from gan_bench.terminal.run_suite import _say_tracking
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import point_into
 from gan_bench.tracking.entities import metrics_of, run_name
@@ -377,7 +377,7 @@ def test_runs_are_called_by_what_people_compare(changes, name):
 )
 def test_the_command_that_serves_the_page_fits_where_mlflow_is(uri, command):
     lines = console(file=io.StringIO())
-    _say_tracking(MirrorResult(experiment="1"), RunOptions("digits", results="my results", tracking=uri), lines)
+    say_tracking(MirrorResult(experiment="1"), RunOptions("digits", results="my results", tracking=uri), lines)
     said = lines.file.getvalue()
     assert f"({command})" in said
     assert "secret" not in said

@@ -1,0 +1,185 @@
+"""What people see before a run: the plan, how its trials stand, how long it will take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import torch
+
+from gan_bench.bench import Preparation
+from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.suite import Plan
+from gan_bench.config.trial import Trial
+from gan_bench.core.text import duration, plural
+from gan_bench.data.datasets import DATASETS
+from gan_bench.execution.cluster.connection import Cluster
+from gan_bench.execution.cluster.node import RayOptions
+from gan_bench.execution.preflight.estimate import GroupLimit, TimeEstimate
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.record import Status
+from gan_bench.run_options import RunOptions
+from gan_bench.terminal.console import (
+    PlainConsole,
+)
+from gan_bench.terminal.display import short_names
+
+MOST_REASONS = 5
+"""Reasons for which trials are trained again that are said one by one."""
+CONTENTION = 1.3
+"""One thread is advised when it is so many times as fast as all. On two cores of an AMD EPYC beside one busy process it
+was 3.0 (fully connected), 2.9 (DCGAN 28x28) and 1.7 (DCGAN 64x64); on the quiet machine 0.60 to 0.64 and 0.56 to 0.59
+for the first two."""
+
+
+def announce_plan(prepared: Preparation, asked: PlanOptions, console: PlainConsole) -> None:
+    """Print how many trials are planned, where they run, and which profile they follow.
+
+    Args:
+        prepared: The plan, before anything is read or measured.
+        asked: What the command line changes of the suite.
+        console: Where it is printed.
+    """
+    plan = prepared.plan
+    where = f" of {_cluster(prepared.cluster)}" if prepared.cluster else ""
+    console.say(f"{plan.suite}: {plural(len(plan.trials), 'trial')} on {prepared.place.device}{where}")
+    quick = sum(trial.config.profile == "quick" for trial in plan.trials)
+    values = (asked.epochs, asked.train_limit, asked.samples, asked.extractors, asked.changes)
+    whole = not any(values)
+    console.say(profile_line(plan, quick, whole=whole), style="bold" if quick else None)
+
+
+def _cluster(cluster: Cluster) -> str:
+    return (
+        f"a Ray cluster: {plural(len(cluster.nodes), 'node')}; "
+        f"{plural(cluster.slots(), 'trial')} at a time with {cluster.share} each"
+    )
+
+
+def announce_work(prepared: Preparation, options: RunOptions, console: PlainConsole) -> None:
+    """Print how trials stand, the estimated time, and every warning; options without effect are named.
+
+    Args:
+        prepared: What ``prepare`` returned.
+        options: What is asked for.
+        console: Where it is printed.
+    """
+    plan, todo = prepared.plan, prepared.standing.todo
+    if options.workers and not prepared.pool and options.executor == "inline":
+        console.say("--workers has no effect with --executor inline", style="yellow")
+    if options.executor != "ray" and options.ray != RayOptions():
+        console.say(
+            "--ray-address, --gpus-per-trial and --cpus-per-trial have no effect without --executor ray", style="yellow"
+        )
+    for folder in plan.folders:
+        for line in DATASETS[folder.name].contents:
+            console.say(f"  {folder.name} {line}")
+    unreadable = f", {len(prepared.standing.blocked)} unreadable" if prepared.standing.blocked else ""
+    resumed = len(prepared.kept.keys() - prepared.standing.held)
+    if prepared.standing.ended or resumed or prepared.standing.held or unreadable:
+        bad = Counter(status for status in prepared.standing.ended.values() if status is not Status.DONE)
+        ends = f" ({', '.join(f'{count} {status}' for status, count in bad.items())})" if bad else ""
+        parts = [f"{resumed} resumed"] if resumed else []
+        parts += [f"{len(prepared.standing.held)} under way elsewhere"] if prepared.standing.held else []
+        which = f" ({', '.join(parts)})" if parts else ""
+        console.say(f"{len(prepared.standing.ended)} finished{ends}, {len(todo)} to run{which}{unreadable}")
+    if todo:
+        _announce_time(prepared, options, console)
+    for remark in prepared.remarks:
+        console.say(remark, style="yellow")
+    for line in _retrainings(prepared, options):
+        console.say(line, style="yellow")
+
+
+def _retrainings(prepared: Preparation, options: RunOptions) -> Iterator[str]:
+    """Say which trials are trained again and why: each reason once, with the first trial that has it."""
+    names = short_names(prepared.plan.trials)
+    alike: dict[str, list[Trial]] = {}
+    for trial in prepared.standing.todo:
+        if (why := prepared.standing.retrain.get(trial.id)) and trial.id not in prepared.standing.held:
+            alike.setdefault(why.replace(str(RecordDirectory.of(options.folder, trial).path), ""), []).append(trial)
+    for first, *others in list(alike.values())[:MOST_REASONS]:
+        more = f"; {len(others)} more for the same reason" if others else ""
+        yield f"retraining {names[first.id]}: {prepared.standing.retrain[first.id]}{more}"
+    if left := sum(map(len, list(alike.values())[MOST_REASONS:])):
+        yield f"retraining {left} more for other reasons"
+
+
+def profile_line(plan: Plan, quick: int, *, whole: bool) -> str:
+    """Say which profile is followed, and how to choose the other.
+
+    Args:
+        plan: The plan.
+        quick: How many of its trials are cut down.
+        whole: Whether the command line changes nothing of the suite.
+    """
+    if plan.profile == "quick" and quick and plan.has_quick:
+        return "QUICK profile: cut down in epochs, images or samples (--profile full for the suite's own)"
+    if plan.profile == "quick" and not quick:
+        return "full profile: the suite has no quick one that cuts anything"
+    if quick:
+        return f"full profile, but {plural(quick, 'trial')} cut down by the command line and marked as quick"
+    if not whole:
+        return "full profile, with the values that the command line sets"
+    return "full profile: the suite's whole protocol (--profile quick for a first look)"
+
+
+def _announce_time(prepared: Preparation, options: RunOptions, console: PlainConsole) -> None:
+    estimate, pool = prepared.estimate, prepared.pool
+    if estimate is None or estimate.seconds is None:
+        return
+    cluster = prepared.cluster
+    threads = cluster.threads if cluster else pool.threads if pool else torch.get_num_threads()
+    how = f", threads: {threads}" if prepared.place.device == "cpu" else ""
+    how += f", processes: {len(pool.devices)}" if pool else ""
+    how += ", were this process alone" if options.join else ""
+    how += f", trials that train together: {_together(estimate)}" if estimate.groups else ""
+    if (options.group or 1) > 1 and not estimate.groups:
+        console.say("--group has no effect: none of these trials can train together here", style="yellow")
+    place = "a node of the cluster" if cluster else "this machine"
+    console.say(f"estimated time: {duration(estimate.seconds)} (measured just now on {place}{how})")
+    if estimate.one_thread > CONTENTION:
+        console.say(
+            f"CPU contention: one thread is {estimate.one_thread:.1f} times as fast as {torch.get_num_threads()}; "
+            "stop the other work, or use --executor processes or OMP_NUM_THREADS=1",
+            style="yellow",
+        )
+
+
+_LIMITS: Mapping[GroupLimit, str] = {
+    "trials": "all of a kind",
+    "rate": "larger groups are no faster",
+    "failed": "more failed when they were tried",
+    "tried": "more were not tried",
+    "asked": "as asked for",
+}
+
+
+def _together(estimate: TimeEstimate) -> str:
+    """Say how many trials train together at most, and what limits them."""
+    most = max(estimate.groups.values())
+    why = {estimate.limits[key] for key, size in estimate.groups.items() if size == most and key in estimate.limits}
+    return f"up to {most}" + (f" ({' or '.join(sorted(_LIMITS[each] for each in why))})" if why else "")
+
+
+def _mark(trial: Trial, prepared: Preparation) -> str:
+    """Say in a word or two how a trial stands before a run."""
+    if trial.id in prepared.standing.blocked:
+        return "unreadable"
+    if trial.id not in prepared.standing.ended:
+        return "under way" if trial.id in prepared.standing.held else "to run"
+    status = prepared.standing.ended[trial.id]
+    return "finished" if status is Status.DONE else str(status)
+
+
+def list_trials(prepared: Preparation, console: PlainConsole) -> None:
+    """Print each trial of a plan with how it stands, as ``--dry-run`` does."""
+    names = short_names(prepared.plan.trials)
+    for trial in prepared.plan.trials:
+        kept = prepared.kept.get(trial.id) if trial.id not in prepared.standing.held else None
+        resumed = "" if kept is None else f", resumed after about {kept}" if kept else ", resumed in the first"
+        console.say(
+            f"  {_mark(trial, prepared):<10} {names[trial.id]} ({plural(trial.config.epochs, 'epoch')}{resumed})"
+        )
+    if prepared.problem:
+        console.say(f"estimated time: unknown, because {prepared.problem}", style="yellow")

@@ -1,0 +1,150 @@
+"""What people see after a run: what became of its trials, what MLflow has, and the exit code."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from gan_bench.bench import Outcome, Preparation
+from gan_bench.config.trial import Trial
+from gan_bench.core.errors import UnreadableError
+from gan_bench.core.text import plural
+from gan_bench.records.earlier import Earlier
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.record import Status
+from gan_bench.report.build import Report
+from gan_bench.run_options import RunOptions
+from gan_bench.terminal.console import (
+    PlainConsole,
+    StopRequest,
+    table_console,
+)
+from gan_bench.terminal.tables import print_answers, print_tables
+from gan_bench.tracking.server import is_default, server_page, shown
+from gan_bench.tracking.sync_process import MirrorResult
+from gan_bench.tracking.views import link
+
+
+def say_tracking(answer: MirrorResult | None, options: RunOptions, console: PlainConsole) -> None:
+    """Print what the MLflow mirror lacks or could not do, and the addresses of its pages.
+
+    Args:
+        answer: What it answered; None where there was none, and nothing is printed.
+        options: What was asked for.
+        console: Where it is printed.
+    """
+    if answer is None:
+        return
+    uri = options.tracking_uri or ""
+    for notice in answer.notices:
+        console.say(notice, style="yellow")
+    if answer.elsewhere:
+        console.say("MLflow: another run of this suite mirrors it, with the trials of this one")
+    elif answer.error or answer.lacks:
+        words = ["gan-bench", "sync", str(options.folder)]
+        words += ["--tracking-uri", uri] if uri and shown(uri) == uri else []
+        words += ["--experiment-prefix", options.experiment_prefix] if options.experiment_prefix else []
+        repair = f"; `{shlex.join(words)}` completes it" if answer.lacks else ""
+        what = f"MLflow lacks {answer.lacks}" if answer.lacks else "no MLflow"
+        console.say(f"{what}: {answer.error or 'their records are damaged'}{repair}", style="yellow")
+    if answer.experiment:
+        server = server_page(uri)
+        words = ["gan-bench", "ui", "--results", str(options.folder)]
+        is_other = uri and not is_default(uri, options.folder) and shown(uri) == uri
+        words += ["--tracking-uri", uri] if is_other else []
+        where = "" if server else f" (`{shlex.join(words)}` serves it)"
+        console.say(f"MLflow{where}:")
+        links = answer.views or (("Runs", link("{experiment}", None, "")),)
+        for name, end in reversed(links):
+            address = end.replace("{experiment}", answer.experiment)
+            console.say(f"  {name}: {server or 'http://127.0.0.1:5000'}{address}")
+
+
+def conclude(
+    prepared: Preparation,
+    outcome: Outcome,
+    report: Report | None,
+    options: RunOptions,
+    console: PlainConsole,
+    stop: StopRequest,
+    *,
+    all_tables: bool,
+) -> int:
+    """Print the tables, what went wrong, the answers and where MLflow has them.
+
+    Args:
+        prepared: What was planned.
+        outcome: What the run came to.
+        report: Its report, or None where none was made.
+        options: What was asked for.
+        console: Where it is printed.
+        stop: Whether it was to stop, and why.
+        all_tables: Whether every table is printed, or the ranking alone.
+
+    Returns:
+        The exit code of ``run_suite``.
+    """
+    trials, suite = prepared.plan.trials, prepared.plan.suite
+    statuses = [recorded_status(RecordDirectory.of(options.folder, trial)) for trial in trials]
+    done = statuses.count(Status.DONE)
+    if stop.asked and (done < len(statuses) or options.fresh):
+        say_tracking(outcome.mirror, options, console)
+        console.say(f"interrupted: {done} of {plural(len(statuses), 'trial')} done; {_advice(options)}", style="yellow")
+        return 130
+    if options.join:
+        share = _conclude_share(outcome, statuses, console, spent=stop.is_spent)
+        return max(share, 1 if prepared.standing.blocked else 0)
+    if report:
+        print_tables(report, table_console(console), suite, everything=all_tables)
+    ended = list(zip(trials, statuses, strict=True))
+    left = [trial for trial, status in ended if status in (None, Status.INTERRUPTED)] if stop.is_spent else []
+    bad = [trial for trial, status in ended if status is not Status.DONE or trial.id in prepared.standing.blocked]
+    bad = [trial for trial in bad if trial not in left]
+    for trial in bad:
+        console.say(f"{trial.name}: {_why(trial, prepared, outcome, options)}", style="red")
+    if report:
+        print_answers(report, console, suite)
+    say_tracking(outcome.mirror, options, console)
+    if left:
+        console.say(f"{plural(len(left), 'trial')} left when the budget was spent; {_advice(options)}", style="yellow")
+    return 1 if bad else 0
+
+
+def _conclude_share(outcome: Outcome, statuses: Sequence[Status | None], console: PlainConsole, *, spent: bool) -> int:
+    """Print the outcome of this process's share of a suite."""
+    mine = list(outcome.results.records.values())
+    elsewhere = f", {len(outcome.results.held)} under way elsewhere" if outcome.results.held else ""
+    console.say(
+        f"{plural(len(mine), 'trial')} of this process; of all, {statuses.count(Status.DONE)} of "
+        f"{plural(len(statuses), 'trial')} done{elsewhere}"
+    )
+    fine = {Status.DONE, Status.INTERRUPTED} if spent else {Status.DONE}
+    return 1 if any(record.status not in fine for record in mine) else 0
+
+
+def _advice(options: RunOptions) -> str:
+    if options.fresh:
+        return "the same command without --fresh continues; trials that had not started keep their earlier records"
+    return "the same command continues"
+
+
+def recorded_status(directory: RecordDirectory) -> Status | None:
+    """Return how a trial ended; None where it has not, or where this process may not read it."""
+    try:
+        return Earlier(directory).status
+    except UnreadableError:
+        return None
+
+
+def _why(trial: Trial, prepared: Preparation, outcome: Outcome, options: RunOptions) -> str:
+    """Return why a trial is not done."""
+    if trial.id in prepared.standing.blocked:
+        return f"unreadable, skipped: {prepared.standing.blocked[trial.id]}"
+    if trial.id in outcome.results.held:
+        return f"locked by {outcome.results.held[trial.id]}, skipped"
+    record = outcome.results.records.get(trial.id) or Earlier(RecordDirectory.of(options.folder, trial)).record
+    if record is None:
+        return "not run"
+    again = "" if trial.id in outcome.results.records else ", in an earlier run"
+    hint = "; --retry-failed tries again" if again and record.status is Status.FAILED else ""
+    return f"{record.status}{again}: {record.reason}{hint}"
