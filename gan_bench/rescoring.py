@@ -18,7 +18,7 @@ from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.registry import did_you_mean
-from gan_bench.core.text import printable
+from gan_bench.core.text import as_typed, printable
 from gan_bench.core.version import __version__
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.own_images import register_folder
@@ -83,7 +83,7 @@ def add_scores(
     known = {**dict(MEASURES.items()), **dict(EXTRACTORS.items())}
     for name in names:
         if name not in known:
-            raise UserError(f'unknown measure or extractor "{printable(name)}" ({did_you_mean(name, known)})')
+            raise UserError(f'unknown measure or extractor "{as_typed(name)}" ({did_you_mean(name, known)})')
     context = RunContext(data=data, device=device, stop=lambda: False)
     for extractor in names:
         if extractor in EXTRACTORS:

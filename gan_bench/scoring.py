@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gan_bench.config.images import DataRoot, Transform
 from gan_bench.core.errors import DataError, UserError
-from gan_bench.core.text import plural, printable
+from gan_bench.core.text import as_typed, plural, printable
 from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import prepare_images
@@ -244,7 +244,7 @@ def _dataset_reference(name: str, extractor: Extractor, root: DataRoot, size: in
     split = asked or "train"
     entry = DATASETS[dataset]
     if split not in entry.counts:
-        raise UserError(f'{dataset} has no split "{split}", only {", ".join(entry.counts)}')
+        raise UserError(f'{dataset} has no split "{as_typed(split)}", only {", ".join(entry.counts)}')
     images = {known: load(dataset, root, known, size or entry.size) for known in entry.counts}
     held_out = images.get("test") if split == "train" else None
     return reference(next(p for known, p in images.items() if known == split), held_out, split, extractor)

@@ -12,7 +12,7 @@ from gan_bench.audit.carry_out import carry_out
 from gan_bench.audit.plan import AuditOptions, AuditPlan
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import did_you_mean
-from gan_bench.core.text import duration, plural, printable
+from gan_bench.core.text import as_typed, duration, plural
 from gan_bench.records.audits import LEVELS
 from gan_bench.records.schema import AuditFinding, AuditLevel, AuditVerdict
 from gan_bench.terminal.console import PlainConsole
@@ -47,7 +47,7 @@ def levels_of(text: str | None) -> tuple[AuditLevel, ...] | None:
         raise UserError(f"--levels names none; there are {', '.join(known)}")
     for name in names:
         if name not in known:
-            raise UserError(f'--levels: unknown level "{printable(name)}" ({did_you_mean(name, known)})')
+            raise UserError(f'--levels: unknown level "{as_typed(name)}" ({did_you_mean(name, known)})')
     return tuple(dict.fromkeys(known[name] for name in names))
 
 

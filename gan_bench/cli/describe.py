@@ -18,7 +18,7 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import Registry, did_you_mean
 from gan_bench.core.sources import calling
-from gan_bench.core.text import plural, printable
+from gan_bench.core.text import as_typed, plural, printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,7 +130,7 @@ def describe(name: str, kind: str | None = None) -> RenderableType:
         found = name if name in names else next((n for n in names if n.lower() == name.lower()), None)
         if found:
             return _DESCRIPTIONS[each](found)
-    raise UserError(f'nothing is called "{name}" ({did_you_mean(name, dict.fromkeys(known))})')
+    raise UserError(f'nothing is called "{as_typed(name)}" ({did_you_mean(name, dict.fromkeys(known))})')
 
 
 def _describe_recipe(name: str) -> RenderableType:

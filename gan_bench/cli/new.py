@@ -10,7 +10,7 @@ from gan_bench.config.suite import suites_folder
 from gan_bench.config.yaml_document import scalar
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import REGISTRIES
-from gan_bench.core.text import with_article
+from gan_bench.core.text import as_typed, with_article
 
 _SUITE = """\
 suite: NAME
@@ -78,7 +78,10 @@ def write_new(kind: str, name: str, folder: Path) -> list[Path]:
     pattern = r"[a-z][a-z0-9_]*" if kind == "measure" else r"[a-z][a-z0-9_-]*"
     if not re.fullmatch(pattern, name) or len(name) > 64:
         may = "letters, digits and _" if kind == "measure" else "letters, digits, - and _"
-        raise UserError(f'"{name}" cannot name {with_article(kind)}; begin with a small letter, and use small {may}')
+        hint = f"begin with a small letter, and use small {may}"
+        if Path(name).suffix in (".yaml", ".yml", ".py") and re.fullmatch(pattern, stem := Path(name).stem):
+            hint = f'give the name alone, "{stem}"; the file is called after it'
+        raise UserError(f'"{as_typed(name)}" cannot name {with_article(kind)}; {hint}')
     if _taken(kind, name):
         raise UserError(f'gan_bench ships {with_article(kind)} "{name}"; choose another name')
     file = folder / f"{name.replace('-', '_')}.py"

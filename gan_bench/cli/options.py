@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from gan_bench.core.errors import UserError
+from gan_bench.core.text import as_typed
 from gan_bench.run_options import Option, RunOptions, declared
 
 
@@ -111,7 +112,9 @@ def seeds_of(text: str | None) -> tuple[int, ...] | None:
     try:
         seeds = tuple(seed for part in text.split(",") for seed in _range(part))
     except ValueError:
-        raise UserError(f'--seeds takes whole numbers and ranges, such as 0,1,2 or 0-4, not "{text}"') from None
+        raise UserError(
+            f'--seeds takes whole numbers and ranges, such as 0,1,2 or 0-4, not "{as_typed(text)}"'
+        ) from None
     if any(not 0 <= seed < 2**31 for seed in seeds):
         raise UserError(f"--seeds must lie between 0 and {2**31 - 1}, got {text}")
     return tuple(dict.fromkeys(seeds))

@@ -35,10 +35,11 @@ from gan_bench.config.trial import (
     StepFakes,
     TrialConfig,
 )
-from gan_bench.config.yaml_document import YamlDocument, clip, quoted
+from gan_bench.config.yaml_document import MAX_MESSAGE, YamlDocument, quoted
 from gan_bench.core.canonical import derive_seed
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
+from gan_bench.core.text import as_typed, clip
 
 
 @dataclass(frozen=True)
@@ -286,7 +287,7 @@ def check_changes(changes: Mapping[str, object]) -> None:
     for name in changes:
         if name not in Changes.model_fields:
             hint = field_hint(name, Changes.model_fields)
-            raise UserError(f'--set: no field "{clip(name, 60)}" ({hint})')
+            raise UserError(f'--set: no field "{as_typed(name)}" ({hint})')
         if changes[name] is None:
             raise UserError(f"--set {name}: a value is missing, such as {name}={_EXAMPLES.get(name, 1)}")
     for short, fields in BOTH.items():
@@ -298,7 +299,7 @@ def check_changes(changes: Mapping[str, object]) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         said = f"{first['msg'][0].lower() + first['msg'][1:]}, got {quoted(first['input'])}"
-        raise UserError(f"--set {first['loc'][0]}: {clip(said)}") from None
+        raise UserError(f"--set {first['loc'][0]}: {clip(said, MAX_MESSAGE)}") from None
 
 
 BOTH = {"lr": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d"), "optimizer": ("optimizer_g", "optimizer_d")}

@@ -9,9 +9,10 @@ from gan_bench.config.changes import check_changes
 from gan_bench.config.design import Design
 from gan_bench.config.suite_file import ProfileCuts, SuiteFile
 from gan_bench.config.trial import Profile, check_limits
-from gan_bench.config.yaml_document import YamlDocument, clip, dotted
+from gan_bench.config.yaml_document import YamlDocument, dotted
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
+from gan_bench.core.text import as_typed, clip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +136,7 @@ def _check_recipes(suite: SuiteFile, field: str, recipes: Mapping[str, None], do
         if name not in recipes:
             at = document.nearest((*place, name), key=True)
             hint = did_you_mean(name, recipes)
-            raise SuiteError(f'{at}: {dotted(place)}: no trial has the recipe "{clip(name, 60)}" ({hint})')
+            raise SuiteError(f'{at}: {dotted(place)}: no trial has the recipe "{as_typed(name)}" ({hint})')
     if missing := [name for name in recipes if name not in cut]:
         at = document.nearest(place, key=True)
         raise SuiteError(f"{at}: {dotted(place)}: no number for the recipe {clip(missing[0], 60)}; add one")

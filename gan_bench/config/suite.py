@@ -19,11 +19,11 @@ from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.suite_file import FolderEntry, SuiteFile, SuiteSource, TrialEntry, read
 from gan_bench.config.trial import LIMITS, EvaluationConfig, Profile, Trial, TrialConfig
-from gan_bench.config.yaml_document import Location, YamlDocument, clip, dotted, quoted
+from gan_bench.config.yaml_document import MAX_MESSAGE, Location, YamlDocument, dotted, quoted
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.sources import Source
-from gan_bench.core.text import at_home, matches
+from gan_bench.core.text import as_typed, at_home, clip, matches
 
 MAX_TRIALS = 100_000
 
@@ -95,7 +95,7 @@ def find_suite(suite: str | SuiteSource) -> SuiteSource:
         raise SuiteError(
             f'"{name}" is a recipe, not a suite; add --only {name} to a suite that has it, or write a suite of your own'
         )
-    raise SuiteError(f'unknown suite "{name}" ({did_you_mean(name, known)}); a path to a YAML file works too')
+    raise SuiteError(f'unknown suite "{as_typed(name)}" ({did_you_mean(name, known)}); a path to a YAML file works too')
 
 
 def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = True) -> Plan:
@@ -131,7 +131,9 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
             )
     chosen = [t for t in trials.values() if options.only is None or matches(t.name, options.only)]
     if not chosen:
-        raise UserError(f'no trial of {suite.suite} matches --only "{options.only}"; --dry-run lists the names')
+        raise UserError(
+            f'no trial of {suite.suite} matches --only "{as_typed(options.only)}"; --dry-run lists the names'
+        )
     return Plan(
         suite=results_name(suite.suite, options),
         version=suite.version,
@@ -200,7 +202,7 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
         if entry.recipe not in RECIPES:
             at = document.nearest(("trials", index, "recipe"), key=False)
             hint = RECIPES.hint(entry.recipe)
-            raise SuiteError(f'{at}: trials[{index}].recipe: unknown recipe "{clip(entry.recipe, 60)}" ({hint})')
+            raise SuiteError(f'{at}: trials[{index}].recipe: unknown recipe "{as_typed(entry.recipe)}" ({hint})')
         recipe = RECIPES[entry.recipe]
         values, provenance = recipe.values(), recipe.provenance()
         asked = [
@@ -216,7 +218,7 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
                 _check_betas({**values, **changes}, changes)
                 config = _config(suite, results_name(suite.suite, options), recipe.name, {**values, **changes}, frame)
             except (ValueError, TypeError) as error:
-                raise SuiteError(f"{where}: {clip(str(error))}") from None
+                raise SuiteError(f"{where}: {clip(str(error), MAX_MESSAGE)}") from None
             cut = config.epochs < {**values, **changes}["epochs"]
             marks = {name: "chosen" if name in changes else mark for name, mark in provenance.items()}
             name = setting_name(recipe.name, values, config, cut=cut)

@@ -27,8 +27,18 @@ from gan_bench.config.changes import (
 )
 from gan_bench.config.design import FEWEST, LOOKS, MARGIN, Design
 from gan_bench.config.trial import RESERVED_NAMES, Keep
-from gan_bench.config.yaml_document import MAX_DEPTH, Location, Plain, YamlDocument, as_yaml, clip, dotted, quoted
+from gan_bench.config.yaml_document import (
+    MAX_DEPTH,
+    MAX_MESSAGE,
+    Location,
+    Plain,
+    YamlDocument,
+    as_yaml,
+    dotted,
+    quoted,
+)
 from gan_bench.core.errors import SuiteError
+from gan_bench.core.text import clip
 
 MAX_BYTES = 1 << 19
 MAX_MESSAGES = 20
@@ -243,7 +253,7 @@ def _messages(document: YamlDocument, error: ValidationError) -> Iterator[str]:
             said = "this field is required"
         else:
             said = f"{detail['msg'][0].lower() + detail['msg'][1:]}, got {quoted(detail['input'])}"
-        yield f"{where}: {clip(f'{dotted(place)}: {said}')}"
+        yield f"{where}: {clip(f'{dotted(place)}: {said}', MAX_MESSAGE)}"
     if len(details) > MAX_MESSAGES:
         yield f"… and {len(details) - MAX_MESSAGES:,} more"
 

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 import yaml
 
 from gan_bench.core.errors import SuiteError
+from gan_bench.core.text import clip
 
 MAX_NODES = 20_000
 MAX_DEPTH = 50
@@ -157,7 +158,7 @@ class YamlDocument:
 
     def _refusal(self, mark: Mark | None, place: Location, said: str) -> SuiteError:
         field = f"{dotted(place)}: " if place else ""
-        return SuiteError(f"{self.at(mark)}: {clip(field + said)}")
+        return SuiteError(f"{self.at(mark)}: {clip(field + said, MAX_MESSAGE)}")
 
     def _plain(self, node: yaml.Node, place: Location) -> Plain:
         self._nodes += 1
@@ -256,12 +257,6 @@ def dotted(place: Location) -> str:
         for part in place
     )
     return clip("".join(parts).removeprefix("."), MAX_MESSAGE // 2)
-
-
-def clip(text: str, limit: int = MAX_MESSAGE) -> str:
-    """Return a text as one line of a bounded length."""
-    line = " ".join(text[: 4 * limit].split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 _REPR = reprlib.Repr()

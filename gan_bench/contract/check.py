@@ -23,6 +23,7 @@ from gan_bench.contract.parts import (
 from gan_bench.core.errors import DataError, UserError, brief, is_stop
 from gan_bench.core.registry import REGISTRIES, did_you_mean
 from gan_bench.core.sources import distribution_of
+from gan_bench.core.text import as_typed
 from gan_bench.records.layout import check_name
 
 _CHECKS: dict[str, Callable[[Any, str, DataRoot], Iterable[tuple[str, Body]]]] = {
@@ -78,7 +79,9 @@ def parts_of(target: str) -> list[tuple[str, str]]:
                     owners.setdefault(owner, []).append((plural, name))
     if _normal(target) not in owners:
         hint = did_you_mean(_normal(target), owners) if owners else "none offers any"
-        raise UserError(f'no installed package "{target}" offers parts ({hint}); a path to a Python file works too')
+        raise UserError(
+            f'no installed package "{as_typed(target)}" offers parts ({hint}); a path to a Python file works too'
+        )
     return owners[_normal(target)]
 
 

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from gan_bench.core.errors import UserError
 from gan_bench.core.fields import wrong_fields
 from gan_bench.core.sources import Source, current_source, distribution_of, load_point, points_of
-from gan_bench.core.text import with_article
+from gan_bench.core.text import as_typed, with_article
 
 T = TypeVar("T")
 
@@ -186,7 +186,7 @@ class Registry(Mapping[str, T], Generic[T]):
             return self._entries[name]
         if name in self.points():
             return self._load(name)
-        raise UserError(f'unknown {self.kind} "{name}" ({self.hint(name)})') from None
+        raise UserError(f'unknown {self.kind} "{as_typed(name)}" ({self.hint(name)})') from None
 
     def hint(self, name: str) -> str:
         """Return the names that are close to a wrong one, or a hint that a package may be missing."""

@@ -26,6 +26,17 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == " " else " " if c in "\n\r\t" else _escape(c) for c in text)
 
 
+def clip(text: str, limit: int) -> str:
+    """Return a text as one line of a bounded length."""
+    line = " ".join(text[: 4 * limit].split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def as_typed(text: object) -> str:
+    """Return what a user typed as an error repeats it: on one line, and cut where it is no word any more."""
+    return clip(printable(str(text)), 60)
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 

@@ -150,6 +150,8 @@ def mnist_folder(tmp_path, real_data):
 
 
 BAD_CALLS = {
+    "a suite of many lines": (["run", "a\nb" * 3000], 'unknown suite "a ba ba'),
+    "a part of many lines": (["show", "a\nb" * 3000], 'nothing is called "a ba ba'),
     "unknown suite": (["run", "mnits"], 'unknown suite "mnits" (did you mean "mnist"'),
     "seeds": (
         ["run", "digits", "--seeds", "a,b"],

@@ -45,6 +45,7 @@ def test_a_new_suite_is_one(tmp_path):
         (("dataset", "mnist"), 'error: gan_bench ships a dataset "mnist"'),
         (("suite", "digits"), 'error: gan_bench ships a suite "digits"'),
         (("suite", "Mine"), 'error: "Mine" cannot name a suite'),
+        (("suite", "mine.yaml"), '"mine.yaml" cannot name a suite; give the name alone, "mine"'),
         (("nothing", "mine"), "nothing"),
     ],
 )

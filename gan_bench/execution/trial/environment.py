@@ -18,6 +18,7 @@ import torch
 
 from gan_bench.config.trial import Precision
 from gan_bench.core.errors import UserError
+from gan_bench.core.text import as_typed
 from gan_bench.core.version import __version__
 from gan_bench.records.earlier import Identity
 from gan_bench.records.schema import VERSION, EnvironmentFile
@@ -40,7 +41,7 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda"):
-        raise UserError(f'device "{name}" is unknown; use auto, cpu, cuda or cuda:N')
+        raise UserError(f'device "{as_typed(name)}" is unknown; use auto, cpu, cuda or cuda:N')
     if device.type == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():

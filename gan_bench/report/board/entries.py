@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gan_bench.config.measures import COLLAPSED, primary_measure
-from gan_bench.config.yaml_document import clip
 from gan_bench.core.errors import RecordError, UserError
-from gan_bench.core.text import plural, printable
+from gan_bench.core.text import clip, plural, printable
 from gan_bench.records.audits import LEVELS, read_audits, record_digest, standing
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.reader import StoredTrial

@@ -17,7 +17,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.trial import LATER_DEFAULTS, TrialConfig
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import printable
+from gan_bench.core.text import as_typed, printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.study.frame import build_frames, group_key
 from gan_bench.report.study.stats import ALPHA, FEW, ratio_of
@@ -172,7 +172,7 @@ def _expanded(fields: Sequence[str]) -> tuple[str, ...]:
     for name in fields:
         if name not in known:
             hint = field_hint(name, known)
-            raise UserError(f'--match: "{name}" is neither trials, settings nor a field of trials ({hint})')
+            raise UserError(f'--match: "{as_typed(name)}" is neither trials, settings nor a field of trials ({hint})')
     return tuple(field for name in fields for field in BOTH.get(name, (name,)))
 
 

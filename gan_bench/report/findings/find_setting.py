@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.core.errors import RecordError, UserError
+from gan_bench.core.text import as_typed
 from gan_bench.report.findings.answer import no_better_than_untrained
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.study.frame import FAULTY
@@ -76,7 +77,11 @@ def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
         for setting in matching or settings
     ]
     more = f"; and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    what = f'"{wanted}" names several settings' if matching else f'no finished setting is called "{wanted}"'
+    what = (
+        f'"{as_typed(wanted)}" names several settings'
+        if matching
+        else f'no finished setting is called "{as_typed(wanted)}"'
+    )
     raise UserError(f"{what}; there are {'; '.join(names[:NAMED])}{more}; name one, or the folder of one suite")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.core.errors import UserError
+from gan_bench.core.text import as_typed
 from gan_bench.report.study.table import RANKED, Column, Table, cell, cells, filled, note_of, number, records
 
 TIED = r"$^{\dagger}$"
@@ -106,7 +107,7 @@ def check_columns(tables: Sequence[Table], columns: Sequence[str]) -> None:
     known = dict.fromkeys(name for table in tables if table.ranking for name in _names(table))
     for name in columns:
         if name not in known:
-            raise UserError(f'--columns: no column "{name}"; there are {", ".join(known)}')
+            raise UserError(f'--columns: no column "{as_typed(name)}"; there are {", ".join(known)}')
 
 
 def _chosen(table: Table, columns: Sequence[str] | None) -> list[Column]:
