@@ -71,10 +71,12 @@ def look_by_look(
     stop.deadline = budget.deadline
     while True:
         prepared, made, goes_on = train(targets, budget)
+        if options.dry_run:
+            _say_what_may_follow(prepared, options, console)
         if made is None:
             return last
         last = made
-        if options.dry_run or stop() or not goes_on:
+        if stop() or not goes_on:
             return last
         first = prepared.plan.design.looks[0]
         studies = _studies(options, prepared)
@@ -85,7 +87,7 @@ def look_by_look(
             for question in questions(study)
         ]
         asked = [question for question in found if question.settings <= planned]
-        most = options.max_seeds or prepared.plan.design.looks[-1]
+        most = _most_seeds(options, prepared)
         going_on = [each for each in asked if each.next is not None and each.next <= most]
         wanted = dict(targets)
         for question in going_on:
@@ -95,6 +97,28 @@ def look_by_look(
         if wanted == targets:
             return last
         targets = wanted
+
+
+def _most_seeds(options: RunOptions, prepared: Preparation) -> int:
+    """Return how many seeds a setting may come to: those of the last look that is allowed."""
+    looks = prepared.plan.design.looks
+    return max(look for look in looks if options.max_seeds is None or look <= options.max_seeds)
+
+
+def _say_what_may_follow(prepared: Preparation, options: RunOptions, console: PlainConsole) -> None:
+    """Print that a plan is the first look's alone, and what all looks come to if no question is ever decided."""
+    design, trials = prepared.plan.design, prepared.plan.trials
+    first, most = design.looks[0], _most_seeds(options, prepared)
+    if most <= first:
+        console.say(f"this is all: the look at {first} seeds is the last")
+        return
+    count = len({setting_key(trial.config.to_json()) for trial in trials}) * (most - first)
+    seconds = prepared.estimate.seconds if prepared.estimate and len(prepared.standing.todo) == len(trials) else None
+    time_ = f", about {duration(seconds * count / len(trials))}" if seconds else ""
+    console.say(
+        f"these are the trials of the look at {first} seeds; later looks add seeds to settings in an open question "
+        f"alone, up to {most}: at most {plural(count, 'more trial')}{time_}"
+    )
 
 
 def _studies(options: RunOptions, prepared: Preparation) -> list[Study]:
@@ -116,7 +140,9 @@ def _say_how_far(
     if not asked:
         console.say("nothing to compare: one setting, or none with a score")
         return
-    console.say(f"{plural(len(asked), 'question')}: {counted(asked)}; {len(going_on) or 'none'} open")
+    settled = all(each.state not in ("undecided", "not judged") or each.next is not None for each in asked)
+    none = "none open" if settled else "none open, as no look is left that is likely to decide more"
+    console.say(f"{plural(len(asked), 'question')}: {counted(asked)}; {f'{len(going_on)} open' if going_on else none}")
     for question in going_on[:NAMED]:
         console.say(f"  open: {question.text} (next look at {question.next} seeds)")
     if len(going_on) > NAMED:

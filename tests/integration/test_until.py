@@ -18,6 +18,7 @@ from support.studies import write
 import gan_bench as gb
 from gan_bench.bench import prepare
 from gan_bench.core.errors import UserError
+from gan_bench.execution.preflight.estimate import TimeEstimate
 from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
 from gan_bench.report.build import build_report
@@ -135,7 +136,7 @@ def test_a_value_without_effect_is_given_up_at_five_seeds(tmp_path):
     sentence = answer.factors[0]
     assert "undecided between 0.0001 and 0.0002" in sentence
     assert "given up, as more seeds are unlikely to decide it; the spread is too large to show equivalence" in sentence
-    assert run.lines[-1] == "2 questions: 2 undecided; none open"
+    assert run.lines[-1] == "2 questions: 2 undecided; none open, as no look is left that is likely to decide more"
 
 
 def test_a_difference_within_the_margin_is_equivalent_at_twelve_seeds(tmp_path):
@@ -177,7 +178,7 @@ def test_what_is_finished_is_not_trained_again_and_a_decided_study_asks_for_noth
     again = Recorded(tmp_path, apart(0.02, 0.035))
     again.run()
     assert again.looks == [0]
-    assert again.lines[-1].endswith("none open")
+    assert "none open" in again.lines[-1]
 
 
 def test_more_seeds_than_are_allowed_are_not_trained(tmp_path):
@@ -189,6 +190,24 @@ def test_more_seeds_than_are_allowed_are_not_trained(tmp_path):
     assert answer.proposal.startswith("Next: the look at 12 seeds, `gan-bench run recorded.yaml ")
     with pytest.raises(UserError, match="--max-seeds must be at least 5, the first look of recorded"):
         Recorded(tmp_path, apart(0.02, 0.035), max_seeds=4).run()
+
+
+@pytest.mark.parametrize(
+    ("most", "said"),
+    [
+        (None, "up to 12: at most 14 more trials, about 14 min"),
+        (8, "up to 8: at most 6 more trials, about 6 min"),
+        (11, "up to 8: at most 6 more trials, about 6 min"),  # no look has 9 to 11
+        (7, "this is all: the look at 5 seeds is the last"),
+    ],
+)
+def test_a_dry_run_says_what_later_looks_may_come_to(tmp_path, monkeypatch, most, said):
+    minute = TimeEstimate(600.0)  # of ten trials
+    monkeypatch.setattr("gan_bench.bench.estimate", lambda *_, **__: minute)
+    run = Recorded(tmp_path, apart(np.log(2), 0.1), max_seeds=most, dry_run=True)
+    console = SimpleNamespace(say=lambda text, style=None: run.lines.append(text))
+    look_by_look(run.options, run.stop, console, lambda targets, _: (prepare(run.options, run.stop), None, False))
+    assert run.lines[-1].endswith(said)
 
 
 def test_seeds_that_were_declared_otherwise_end_it_with_what_to_do(tmp_path):
