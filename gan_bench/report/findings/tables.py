@@ -150,8 +150,9 @@ def setting_table(scored: Scored) -> Table:
     note = (
         f"All settings: {scored.study.values.shared}. Scores {scored}: extractor, reference split, generated images"
         f"{'' if is_of_papers else '; papers report those of Inception-v3, which are other numbers'}. "
-        f"Ranked by the median {title} over all seeds, failed and diverged ones as worst; in brackets the lowest and "
-        "the highest seed, from six seeds on its 95 % interval. Means ± 95 % CI half-width are over finished seeds."
+        f"Ranked by the median {title} over all seeds, where a failed or diverged seed counts as the worst. In "
+        "brackets: the lowest to the highest seed; from six seeds on, the median's 95 % interval. ± is the half-width "
+        "of the 95 % interval of a mean, over finished seeds."
     )
     return scored.study.table("settings", "settings", columns, frame, note, scored.protocol)
 
