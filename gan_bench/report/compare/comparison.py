@@ -19,6 +19,7 @@ from gan_bench.records.json_files import REMEDY, is_regular
 from gan_bench.records.layout import PLAN
 from gan_bench.records.plan import Designs, declare_foreign_measures, read_designs
 from gan_bench.records.reader import StoredTrial
+from gan_bench.records.record import Protocol
 from gan_bench.records.schema import Baseline
 from gan_bench.report.compare.changes import (
     SETTING_COLUMNS,
@@ -154,11 +155,22 @@ def _apart(before: _Folder, after: _Folder, fields: tuple[str, ...]) -> str:
         for side in (before, after)
     ]
     if ways[0] and ways[1] and not set(ways[0]) & set(ways[1]):
-        return f": they were scored otherwise ({', '.join(ways[0])} / {', '.join(ways[1])})"
+        one, other = (" and ".join(_way(Protocol(name)) for name in side) for side in ways)
+        return (
+            f": their scores are of {one} in the first, and of {other} in the second, which are no comparable numbers; "
+            "train one of them again with --samples or --extractor as the other was"
+        )
     if not fields and common_settings(before.trials, after.trials):
         return ": they were scored at no common epoch; --match recipe,lr,betas compares the last of each"
     more = "fewer" if fields else "the"
     return f"; name {more} fields that must be equal with --match, such as recipe,lr"
+
+
+def _way(protocol: Protocol) -> str:
+    """Return in words how scores were taken."""
+    average = " of the moving average" if protocol.average else ""
+    images = plural(protocol.generated, "image")
+    return f"{images}{average} against the {protocol.reference} split under {protocol.extractor}"
 
 
 def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) -> Comparison | None:
