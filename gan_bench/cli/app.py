@@ -27,7 +27,7 @@ from gan_bench.cli.options import (
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import told_to
-from gan_bench.core.text import at_home
+from gan_bench.core.text import as_typed, at_home
 from gan_bench.core.version import __version__
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import PreparationLines, console, write_any_text
@@ -178,6 +178,13 @@ def _check_words(words: list[str]) -> None:
             raise UserError(f"an empty word follows {option}; {told}")
 
 
+def _too_many(found: re.Match[str]) -> str:
+    """Name the first word that a command has no use for, such as the second folder of a glob."""
+    first, *others = found[1].split()
+    more = f" and {len(others)} more" if others else ""
+    return f'too many words: "{as_typed(first)}"{more}; give one at a time, and quotes round what has blanks'
+
+
 def _say_usage(error: Exception, words: list[str]) -> None:
     """Say in a sentence what is wrong with a command line."""
     usage: Any = error  # the attributes are click's, whose class typer's own replaced
@@ -188,6 +195,7 @@ def _say_usage(error: Exception, words: list[str]) -> None:
     text = re.sub(
         r"^Invalid value for (\S+): (.)", lambda found: f"invalid value for {found[1]}: {found[2].lower()}", text
     )
+    text = re.sub(r"^Got unexpected extra argument\(s\) \((.*)\)$", _too_many, text)
     text = text[:1].lower() + text[1:]
     console(stderr=True).say(f"error: {text}; `{_command_of(words)} --help` lists what it takes", style="red")
 

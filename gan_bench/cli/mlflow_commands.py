@@ -97,7 +97,11 @@ def serve(
         UserError: There is no database, or it is a server's, which has a page of its own.
     """
     if tracking_uri is None and not (results / "mlflow.db").exists():
-        raise UserError(f"{results / 'mlflow.db'} does not exist; run a suite first or name a --tracking-uri")
+        there = results.is_dir() and suite_folders(results)
+        remedy = (
+            f"`gan-bench sync {shlex.quote(str(results))}` makes it from the records" if there else "run a suite first"
+        )
+        raise UserError(f"{results / 'mlflow.db'} does not exist; {remedy}, or name another one with --tracking-uri")
     uri = tracking_uri or default_uri(results)
     if page := server_page(uri):
         raise UserError(f"{shown(uri)} is a server with a page of its own: open {page}")
@@ -105,7 +109,9 @@ def serve(
     refuse_broken(uri, results)
     found = _free_port(host, port)
     if found != port:
-        console.say(f"port {port} is taken or refused by browsers, so it is {found}", style="yellow")
+        console.say(
+            f"port {port} cannot be used (taken, or refused by browsers), so the page is on {found}", style="yellow"
+        )
     base = f"http://{host}:{found}"
     links = _links(uri, base)
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}

@@ -170,7 +170,8 @@ BAD_CALLS = {
     "report without records": (["report", "{tmp}"], "holds no trial records"),
     "report without folder": (["report", "{tmp}/nowhere"], "is no folder"),
     "show unknown": (["show", "mnist-dcgam"], 'did you mean "mnist-dcgan"'),
-    "ui without results": (["ui", "--results", "{tmp}"], "does not exist; run a suite first"),
+    "ui without results": (["ui", "--results", "{tmp}"], "does not exist; run a suite first, or name"),
+    "two folders": (["report", "{tmp}", "b c", "d"], 'too many words: "b" and 2 more; give one at a time'),
 }
 
 

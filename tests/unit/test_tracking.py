@@ -16,6 +16,7 @@ from support.commands import HANG
 from support.studies import stored
 from support.trials import config_of
 
+from gan_bench.cli.mlflow_commands import serve
 from gan_bench.config.changes import setting_name
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import Trial
@@ -26,7 +27,7 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.records.shared import results_identity
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.conclusion import say_tracking
-from gan_bench.terminal.console import console
+from gan_bench.terminal.console import PlainConsole, console
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import point_into
 from gan_bench.tracking.entities import metrics_of, run_name
@@ -381,3 +382,10 @@ def test_the_command_that_serves_the_page_fits_where_mlflow_is(uri, command):
     said = lines.file.getvalue()
     assert f"({command})" in said
     assert "secret" not in said
+
+
+def test_records_without_a_database_are_said_to_make_one(tmp_path):
+    (tmp_path / "my results" / "small").mkdir(parents=True)
+    (tmp_path / "my results" / "small" / "plan.json").write_text("{}")
+    with pytest.raises(UserError, match="`gan-bench sync '.*my results'` makes it from the records"):
+        serve(tmp_path / "my results", None, "127.0.0.1", 5000, PlainConsole(), open_page=False)
