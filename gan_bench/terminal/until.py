@@ -125,7 +125,7 @@ def _studies(options: RunOptions, prepared: Preparation) -> list[Study]:
     """Read the studies that a plan's trials are of."""
     profiles = {str(trial.config.profile) for trial in prepared.plan.trials}
     found = read_studies(options.folder / prepared.plan.suite)[1]
-    return [study for study in found if study.profile in profiles]
+    return [study for study in found if study.profile in profiles and not study.outdated]
 
 
 def _say_how_far(

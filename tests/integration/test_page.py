@@ -430,6 +430,19 @@ def test_a_trial_that_diverges_now_is_worse(tmp_path):
     assert [row.endswith("done -> diverged") for row in found.worse] == [True]
 
 
+def test_a_seed_that_is_lost_on_both_sides_hides_no_regression(tmp_path):
+    """A test "before all seeds of the next look have ended" was waited for, though they had: nothing was worse."""
+    for name, factor in (("old", 1.0), ("new", 1.12)):
+        plan = [digits_trial(seed) for seed in range(12)]
+        write_plan(tmp_path / name, "test", 1, plan, None, Design.of_looks())
+        for seed, trial in enumerate(plan):
+            status = Status.DIVERGED if seed == 2 else Status.DONE
+            write(tmp_path / name, trial, factor * (50.0 + OLD[seed % 4] / 50), status=status)
+    found = compare(tmp_path / "old", tmp_path / "new")
+    assert len(found.worse) == 1
+    assert "(11 seeds" in found.worse[0]
+
+
 def test_folders_without_a_common_trial_are_refused(tmp_path):
     old = folder(tmp_path, "old", OLD)
     write(tmp_path / "new", digits_trial(9), 1.0)

@@ -13,7 +13,9 @@ from support.trials import digits_trial
 from gan_bench.config.design import Design
 from gan_bench.core.text import matches
 from gan_bench.report.build import ReportTables
+from gan_bench.report.card.text import _standing
 from gan_bench.report.findings.answer import answers_markdown
+from gan_bench.report.findings.find_setting import finished_settings
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.questions import own_command, proposal
 from gan_bench.report.study.frame import build_frames
@@ -105,7 +107,7 @@ def test_many_levels_are_summed_up():
              trials(lr, (50, 60, 45, 55, 52) if i else (20, 21, 20, 22, 21))]  # fmt: skip
     said = [sentence for sentence in answer(items).factors if sentence.startswith("learning rate")]
     assert said[0].startswith("learning rate: 0.0001 is better than 0.0002 in 1 of 1 recipe")
-    assert said[3] == "learning rate: of 10 pairs of 5 levels, 6 are undecided or ties, 1 more are decided or probable."
+    assert said[3] == "learning rate: of 10 pairs of 5 levels, 6 are ties, 1 more is decided or probable."
     assert len(said) == 4
 
 
@@ -418,3 +420,27 @@ def test_settings_that_failed_are_not_waited_for():
 )
 def test_a_setting_is_called_the_best_where_that_is_decided(other, what):
     assert answer([*trials(2e-4, (50, 52, 49, 51, 50.5)), *trials(3e-4, other)]).headline.startswith(what)
+
+
+def test_where_everything_failed_it_is_said_why():
+    found = answer(trials(1e-4, [None] * 3, reason="loss_d is not finite at step 3"))
+    assert found.headline == "No trial has a score; 3 of 3 trials failed or diverged: loss_d is not finite at step 3."
+
+
+def test_pairs_of_levels_are_counted_by_what_became_of_them():
+    spread = (50.0, 60.0, 45.0, 55.0, 52.0)
+    levels = {1e-4: spread, 2e-4: spread, 3e-4: spread[::-1], 4e-4: [10 * fid for fid in spread]}
+    items = [item for lr, fids in levels.items() for item in trials(lr, fids)]
+    rest = [sentence for sentence in answer(items).factors if "pairs of" in sentence]
+    assert rest[0].startswith("learning rate: of 6 pairs of 4 levels, 1 is a tie, 2 are undecided")
+
+
+def test_a_card_names_rivals_that_no_test_judges():
+    """It ended in ": ." where all of them collapsed more often."""
+    items = [*trials(1e-4, (50, 51, 50, 52, 51)), *trials(2e-4, (60, 61, 60, 62, None))]
+    (study,) = studies(build_frames(items))
+    best, other = sorted(finished_settings(study), key=lambda setting: setting.label)
+    assert _standing(best).endswith(
+        "by the median FID: no test judges 1, which collapsed or failed more or less often."
+    )
+    assert "no test judges it against the best: lr 1e-4 failed in none, lr 2e-4 in 1 of 5" in _standing(other)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -13,6 +15,7 @@ from gan_bench.records.plan import Designs
 from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.leaders import correct_for_choice, leaders
 from gan_bench.report.findings.questions import counted, questions
+from gan_bench.report.findings.summaries import summaries
 from gan_bench.report.findings.verdicts import corrected
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.looks import level, repeated_p
@@ -435,8 +438,29 @@ def test_an_older_version_of_a_suite_extends_nothing():
     ]
     items += [stored(with_lr(digits_trial(seed), 1e-4), fid=70.0 + seed) for seed in range(10, 13)]
     made = ReportTables.of(build_frames(items), designs=Designs({("test", "full", "digits"): Design.fixed(range(5))}))
-    ((study, _, _),) = made.studies
+    (study, _, _), (older, _, _) = made.studies
+    assert (study.outdated, older.outdated, older.title) == (None, 1, "test, digits, version 1 (full profile)")
     assert not study.design.extended
+    assert older.design.extended, "its plan was replaced"
+
+
+def test_seeds_of_an_older_version_hold_no_verdict_of_the_newer_one_up():
+    """They were averaged with the newer ones, which waited for seeds of theirs that nothing trains any more."""
+    items = [
+        stored(with_lr(digits_trial(seed, suite_version=version), rate), fid=fid + 0.1 * seed)
+        for version, seeds in ((1, 3), (2, 12))
+        for rate, fid in ((1e-4, 50.0), (2e-4, 75.0))
+        for seed in range(seeds)
+    ]
+    designs = Designs({("test", "full", "digits"): Design.of_looks()})
+    made = ReportTables.of(build_frames(items), commands={"test": COMMAND}, designs=designs)
+    (study, _, (answer,)), (_, _, (before,)) = made.studies
+    assert answer.headline.startswith("Best setting: lr 1e-4")
+    assert answer.proposal is None
+    assert "1 decided" in answer.factors[0]
+    assert "nothing is decided" in before.headline
+    assert before.proposal is None, "no command trains its version"
+    assert {each.state for each in questions(study)} == {"decided"}
 
 
 # ---------------------------------------------------------------------------------------------- questions
@@ -463,3 +487,115 @@ def test_levels_and_repeated_p_say_the_same():
             row, _, _ = row_of(pair(seeds, gap, 0.2), WITHOUT_MARGIN)
             assert row["repeated"] == pytest.approx(repeated_p((5, 8, 12), seeds, row["p"]))
             assert (row["found"] == "decided") == (row["p"] <= level((5, 8, 12), seeds))
+
+
+# --------------------------------------------------- every output by the same rules, whatever was lost
+
+
+def noisy(item, share):
+    """Let a trial's scores scatter by a share of them."""
+    for line in item.evaluations:
+        for score in line["scores"]:
+            score["draw_std"] = share * score["value"] if score["value"] else None
+    return item
+
+
+def tags(study):
+    """What MLflow says of each setting, by label."""
+    return {each["label"]: each["words"]["verdict"] for each in summaries(study)}
+
+
+def test_the_headline_calls_no_tie_decided():
+    """The test alone did, where the table of factors says that it is noise of scoring."""
+    items = [noisy(item, 0.05) for item in pair(5, 0.01, 0.0005)]
+    row, sentence, answer = row_of(items)
+    assert row["p"] < 0.01
+    assert row["verdict"] == "tie"
+    assert answer.headline.startswith("Best score: ")
+    assert "No setting is decidedly worse: lr 2e-4 may be as good" in answer.headline
+    assert "are a tie" in sentence
+
+
+def test_the_headline_calls_no_equivalent_setting_worse():
+    items = pair(12, 0.04, 0.01)
+    study, rows, answer = answered(items)
+    assert rows[0]["corrected"] < 0.001
+    assert rows[0]["verdict"] == "equivalent within 10%"
+    assert "No setting is decidedly worse" in answer.headline
+    assert tags(study)["lr 2e-4"].startswith("undecided")
+
+
+def test_a_wild_third_setting_makes_no_tie_of_two_others():
+    clean = [noisy(item, 0.01) for item in pair(8, 0.06, 0.01)]
+    wild = [noisy(trial(seed, 3e-4, 280.0 + NOISE[seed]), 0.3) for seed in range(8)]
+    alone, _, _ = row_of(clean)
+    _, rows, _ = answered([*clean, *wild])
+    assert alone["verdict"] == rows[0]["verdict"] == "0.0001"
+
+
+def test_a_difference_is_not_held_against_relative_noise():
+    """With an FID of zero no ratio is compared: a relative noise of 3 % is no difference of 0.03."""
+    items = []
+    for seed in range(5):
+        items.append(noisy(trial(seed, 1e-4, 0.010 + 1e-4 * NOISE[seed] if seed else 0.0), 0.03))
+        items.append(noisy(trial(seed, 2e-4, 0.030 + 1e-4 * NOISE[seed]), 0.03))
+    row, _, _ = row_of(items)
+    assert row["verdict"] == "0.0001"
+
+
+def test_a_setting_that_the_test_calls_better_is_not_said_to_be_as_good():
+    """Its median is worse and its geometric mean over equal seeds better: five of twelve of the other went wrong."""
+    items = []
+    for seed in range(12):
+        base = 50 + 0.1 * NOISE[seed]
+        items.append(trial(seed, 1e-4, base if seed < 7 else 4 * base))
+        items.append(trial(seed, 2e-4, (1.001 if seed < 7 else 1.25) * base))
+    study, rows, answer = answered(items, WITHOUT_MARGIN)
+    found = leaders(study.scored[0])
+    assert (found.best, found.ahead) == ("lr 1e-4", ("lr 2e-4",))
+    assert rows[0]["verdict"] == "0.0002"
+    assert "lr 2e-4 is decidedly better in the mean over equal seeds, with a worse median" in answer.headline
+    assert "as good" not in answer.headline
+    assert tags(study)["lr 2e-4"].startswith("ahead: decidedly better than lr 1e-4")
+
+
+@pytest.mark.parametrize(("design", "seeds"), [(LOOKS, 5), (Design.fixed(range(5)), 5), (LOOKS, 12)])
+def test_a_lost_seed_keeps_no_comparison_within_trials_waiting(design, seeds):
+    """Epochs and moving averages were "not judged before the look at 5 seeds" for ever."""
+    items = []
+    for seed in range(seeds):
+        item = stored(with_lr(digits_trial(seed), 1e-4), fid=50.0 + NOISE[seed], early=90.0 + NOISE[seed])
+        average = {"metric": "fid", "name": "fid[lenet-mnist-v1,train,100,ema]", "value": 30.0 + NOISE[seed]}
+        item.evaluations[-1]["scores"].append(average)
+        items.append(item if seed != 2 else stored(with_lr(digits_trial(seed), 1e-4), status="diverged"))
+    designs = Designs({("test", "full", "digits"): design})
+    ((_, tables, (answer,)),) = ReportTables.of(build_frames(items), designs=designs).studies
+    for factor, winner in (("epochs", "epoch 2"), ("EMA-of-G", "EMA of G")):
+        (row,) = (each for each in table(tables, f"factor-{factor}").rows.to_dict("records") if each["key"] == "fid")
+        assert (row["verdict"], row["pairs"], row["lost"]) == (f"{winner} (1 lost)", seeds - 1, 1)
+    assert not any("not judged" in each for each in answer.factors)
+
+
+def test_a_setting_that_failed_in_every_seed_is_named_and_was_not_untrained():
+    items = [trial(seed, 1e-4, 50.0 + seed) for seed in range(5)]
+    items += [trial(seed, 2e-4, None, status="diverged") for seed in range(5)]
+    _, _, answer = answered(items)
+    assert "lr 2e-4 failed or diverged in every seed" in answer.headline
+    assert "no other setting" not in answer.headline
+    assert not any("untrained" in each for each in answer.cautions)
+
+
+def test_what_is_decided_worse_at_the_end_of_training_is_said_at_every_length():
+    items = []
+    for seed in range(12):
+        for epochs, early, late in ((2, 100.0, 50.0), (10, 100.0, 200.0)):
+            of_length = replace(digits_trial(seed), config=replace(digits_trial(seed).config, epochs=epochs))
+            items.append(stored(of_length, fid=late + NOISE[seed], early=early + NOISE[seed]))
+    ((_, tables, (answer,)),) = ReportTables.of(
+        build_frames(items), designs=Designs({("test", "full", "digits"): LOOKS})
+    ).studies
+    (said,) = (each for each in answer.factors if each.startswith("epochs"))
+    assert "still improved at the end of training in 1 of 2 kinds of training (1 decided" in said
+    assert "it was better one evaluation earlier in 1 (1 decided" in said
+    rows = table(tables, "factor-epochs").rows
+    assert rows["recipe"].tolist() == ["mnist-mlp-z100, 2 epochs", "mnist-mlp-z100, 10 epochs"]

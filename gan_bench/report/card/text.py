@@ -139,11 +139,18 @@ def _standing(setting: FinishedSetting) -> str:
     among = f"{plural(len(ranking), 'setting')} of suite {study.suite} on {study.dataset}{name}"
     place = f"Place {ranking.index(setting.label) + 1} of {among}, by the median {_primary()}"
     if setting.label == found.best:
-        rest = len(found.tied) + len(found.unknown)
-        said = [f"decidedly better than {len(found.behind)}"] * bool(found.behind) + [f"{rest} may be as good"] * bool(
-            rest
-        )
-        return f"{place}: {'; '.join(said)}."
+        may = len(found.tied) - len(found.ahead) + len(found.unknown)
+        said = [
+            (len(found.behind), "decidedly better than {}"),
+            (may, "{} may be as good"),
+            (len(found.ahead), "{} decidedly better in the mean over equal seeds"),
+            (len(found.unequal), "no test judges {}, which collapsed or failed more or less often"),
+        ]
+        return f"{place}: {'; '.join(words.format(count) for count, words in said if count)}."
+    if setting.label in found.unequal:
+        return f"{place}; no test judges it against the best: {found.unequal[setting.label]}."
+    if setting.label in found.ahead:
+        return f"{place}; decidedly better in the mean over equal seeds than {found.best}, whose median is the best."
     behind = "decidedly worse than" if setting.label in found.behind else "not decidedly worse than"
     return f"{place}: {behind} the best, {found.best}."
 

@@ -16,7 +16,7 @@ from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with, primar
 from gan_bench.core.text import plural, printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.findings.pairs import Paired, paired
-from gan_bench.report.study.frame import group_key
+from gan_bench.report.study.frame import ENDED, group_key
 from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.stats import ALPHA, FARTHEST, coincidence, holm
 from gan_bench.report.study.study import Scored, Study, values_of
@@ -157,7 +157,6 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
             later = Scored(new, protocol)
             scores, spread = (earlier.final(), later.final()), _spread(earlier)
             for metric in [m for m in old.shown(measures_with("compared")) if m in new.metrics or m == primary]:
-                noise = max(earlier.measurement_sd(metric), later.measurement_sd(metric))
                 for _, members in both.groupby("setting_key", sort=False):
                     a, b = members["trial_old"].map(scores[0][metric]), members["trial_new"].map(scores[1][metric])
                     known = a.notna() & b.notna()
@@ -168,10 +167,11 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         continue
                     there = members["seed"][members["status_new"].notna()]
                     designs = old.design.of(set(members["seed"])), new.design.of(set(there))
-                    look = _look(*designs, members["seed"][known])
+                    look = _look(*designs, members["seed"][_have_ended(members)])
                     if look.number:
                         known &= members["seed"].isin(look.seeds)
                     pair = paired(metric, a[known], b[known])
+                    noise = max(each.measurement_sd(metric, relative=pair.ratio) for each in (earlier, later))
                     same = not pair.values.any()
                     tolerated, certain = (
                         _tolerance(tolerance, spread, noise, int(known.sum())) if metric == primary else (None, True)
@@ -193,6 +193,11 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         always=_always_worse(earlier, later, members[known]) if metric == primary else "",
                         untested=_untested(old.design, new.design, look),
                     )
+
+
+def _have_ended(members: pd.DataFrame) -> pd.Series[bool]:
+    """Return which seeds have ended in both folders, with a score or lost: a look does not wait for those."""
+    return members["status_old"].isin(ENDED) & members["status_new"].isin(ENDED)
 
 
 def _look(old: Design, new: Design, shared: pd.Series[int]) -> Look:

@@ -107,9 +107,11 @@ class Comparison:
         same = ", ".join(f"{plural(count, 'setting')} {what}" for what, count in self.unchanged.items() if count)
         title = MEASURES[primary_measure()].title
         tested = (
-            f"{plural(self.tests, 'test')} of {title}, corrected for their number" if self.tests else "nothing to test"
+            f"{plural(self.tests, 'test')} of {title}{', corrected for their number' * (self.tests > 1)}"
+            if self.tests
+            else "nothing to test"
         )
-        yield "unchanged", f"{same or 'nothing is unchanged'}; {tested}"
+        yield "unchanged", f"{f'{same}; ' * bool(same)}{tested}"
         if not self.worse:
             yield "verdict", "some changes cannot be judged" if self.unsure else "nothing got worse beyond noise"
 
@@ -309,7 +311,7 @@ class _Folder:
     @property
     def studies(self) -> Studies:
         """The studies of its trials."""
-        found = studies(build_frames(self.trials), self.baselines, designs=self.designs)
+        found = studies(build_frames(self.trials), self.baselines, designs=self.designs, versions_apart=False)
         return {(s.suite, s.profile, s.dataset, str(s.image_size)): s for s in found}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,7 +15,7 @@ from gan_bench.report.findings.leaders import Leaders, leaders
 from gan_bench.report.findings.questions import proposal
 from gan_bench.report.findings.tuning import tuning_sentences
 from gan_bench.report.findings.verdicts import Judged
-from gan_bench.report.study.frame import FAULTY
+from gan_bench.report.study.frame import BAD, FAULTY
 from gan_bench.report.study.stats import ALPHA, Interval
 from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import Column, cell, number
@@ -21,6 +23,8 @@ from gan_bench.report.study.table import Column, cell, number
 MANY_SEEDS = 30
 """More seeds than these are not named: a difference so small beside its spread is as good as none."""
 _EXTENDED = "Not all of these seeds are known to have been declared before the first"
+SMALL = 0.095
+"""Ratios below are written with one digit that is not zero, others with two decimals."""
 NAMED = 3
 """Settings that a sentence names; the ranking has them all."""
 
@@ -105,7 +109,7 @@ def score_text(score: Interval, metric: str | None = None) -> str:
 
 def _headline(scored: Scored, found: Leaders | None) -> str:
     if found is None:
-        return "No finished trial has a score yet."
+        return _without_a_score(scored.study)
     row = next(row for row, _ in scored.study.settings() if row["setting"] == found.best)
     seeds = f"{row['done']} of {row['planned']} planned seeds" if row["done"] < row["planned"] else ""
     seeds = seeds or plural(found.score.n, "seed")
@@ -121,6 +125,17 @@ def _headline(scored: Scored, found: Leaders | None) -> str:
     return f"{start}. {_compared_with_others(scored, found, waiting)}"
 
 
+def _without_a_score(study: Study) -> str:
+    """Say that nothing can be ranked, and why where trials failed."""
+    bad = study.trials[study.trials["status"].isin(BAD)]
+    if bad.empty:
+        return "No finished trial has a score."
+    reasons = bad["reason"].dropna()
+    why = f": {reasons.mode().iloc[0]}" if reasons.size else ""
+    most = " most often" if reasons.nunique() > 1 else ""
+    return f"No trial has a score; {len(bad)} of {plural(len(study.trials), 'trial')} failed or diverged{most}{why}."
+
+
 def _compared_with_others(scored: Scored, found: Leaders, waiting: int) -> str:
     """Return how the best setting stands against those that it was compared with."""
     if scored.study.design.extended:
@@ -128,9 +143,10 @@ def _compared_with_others(scored: Scored, found: Leaders, waiting: int) -> str:
     compared = len(found.behind) + len(found.tied) + len(found.unequal)
     useless = no_better_than_untrained(scored)
     useless = [] if found.best in useless else useless
-    tied = tuple(label for label in found.tied if label not in useless)
+    tied = tuple(label for label in found.tied if label not in useless and label not in found.ahead)
     idle = [label for label in found.tied if label in useless]
-    rest = _unequal(found) + (f"; nothing can be said yet of {len(found.unknown)}" if found.unknown else "")
+    rest = _ahead(found) + _unequal(found) + _failed(found)
+    rest += f"; nothing can be said yet of {len(found.unknown)}" if found.unknown else ""
     rest += _next_look(found)
     unlearned = _unlearned(len(idle), others=bool(tied or found.unequal or found.unknown))
     if not found.behind:
@@ -139,7 +155,7 @@ def _compared_with_others(scored: Scored, found: Leaders, waiting: int) -> str:
             return f"{'; '.join(filter(None, [as_good, unlearned]))}{rest}."
         if idle:
             return f"No test decides it, but {unlearned}{rest}."
-        return f"{rest[2:3].upper()}{rest[3:]}."
+        return f"{rest[2:3].upper() if not rest[2:].startswith(tuple(found.ahead)) else rest[2:3]}{rest[3:]}."
     if not found.tied and not found.unequal:
         return f"It is decidedly better than {_others(compared, 'finished ' if waiting else '')}{rest}."
     ahead = f"It is decidedly better than {len(found.behind)} of {compared} others"
@@ -155,6 +171,19 @@ def _unlearned(count: int, *, others: bool) -> str:
         return f"{'the other is' if count == 1 else 'the others are'} no better than untrained generators"
     are = "1 other is" if count == 1 else f"{count} others are"
     return f"{are} undecided, and no better than untrained generators"
+
+
+def _ahead(found: Leaders) -> str:
+    """Name settings that the test calls better than the one with the best median."""
+    if not found.ahead:
+        return ""
+    are = "is" if len(found.ahead) == 1 else "are"
+    return f"; {_named(found.ahead)} {are} decidedly better in the mean over equal seeds, with a worse median"
+
+
+def _failed(found: Leaders) -> str:
+    """Name settings of which no trial came to its end."""
+    return f"; {_named(found.failed)} failed or diverged in every seed" if found.failed else ""
 
 
 def _unequal(found: Leaders) -> str:
@@ -188,7 +217,8 @@ def _listed(labels: list[str]) -> str:
 def _alone(found: Leaders, waiting: int) -> str:
     """Return why nothing is compared, or nothing where unfinished settings explain it."""
     if not found.unknown:
-        return "" if waiting else " There is no other setting to compare it with."
+        alone = f" {_named(found.failed)} failed or diverged in every seed." if found.failed else ""
+        return alone or ("" if waiting else " There is no other setting to compare it with.")
     if found.next:
         return f" Which setting is best is not judged before the look at {found.next} seeds."
     if found.given_up:
@@ -235,7 +265,8 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
         yield f"{what}: comparisons of them say nothing about trained ones." if is_all else f"{what}."
     bad = sum(row["bad"] for row, _ in by_label.values())
     if bad:
-        yield f"{plural(bad, 'trial')} failed or diverged and count as worst in the ranking."
+        counts = "counts" if bad == 1 else "count"
+        yield f"{plural(bad, 'trial')} failed or diverged and {counts} as worst in the ranking."
 
 
 def _has_learned(scored: Scored) -> bool:
@@ -249,7 +280,7 @@ def no_better_than_untrained(scored: Scored) -> list[str]:
     medians = scored.medians()
     for row, _ in scored.study.settings():
         untrained = scored.untrained(primary_measure(), row["recipe"])
-        if untrained is not None and medians.get(row["setting"], 0) >= untrained:
+        if untrained is not None and untrained <= medians.get(row["setting"], 0) < math.inf:  # not of lost seeds
             found.append(row["setting"])
     return found
 
@@ -269,16 +300,25 @@ def _factor_sentences(factor: Factor) -> Iterator[str]:
     sure = [pair for pair in pairs if any(each.is_sure for each in pair)]
     for pair in pairs if len(pairs) == 1 else sure[:NAMED]:
         yield _pair_sentence(factor, pair)
-    if len(pairs) > 1:
-        levels = {level for each in judged for level in _levels(each)}
-        more = f", {len(sure) - NAMED} more are decided or probable" if len(sure) > NAMED else ""
-        left = [each for pair in pairs if pair not in sure for each in pair]
-        count = len(pairs) - len(sure)
-        if left and all(each.found == "not judged" for each in left):
-            words = f"{_not_judged(left)} for {count} of {len(pairs)} pairs of {len(levels)} levels"
-        else:
-            words = f"of {len(pairs)} pairs of {len(levels)} levels, {count} are undecided or ties"
-        yield f"{factor.title}: {words}{more}."
+    if len(pairs) > 1 and (rest := _rest_of_pairs(pairs, sure)):
+        yield f"{factor.title}: {rest}."
+
+
+def _rest_of_pairs(pairs: list[list[Judged]], sure: list[list[Judged]]) -> str:
+    """Say what became of the pairs of levels that have no sentence of their own."""
+    levels = {level for pair in pairs for each in pair for level in _levels(each)}
+    left = [pair for pair in pairs if pair not in sure]
+    counts = Counter[str](pair[0].found if len({each.found for each in pair}) == 1 else "undecided" for pair in left)
+    words = {"equivalent": ("equivalent", "equivalent"), "tie": ("a tie", "ties"), "undecided": ("undecided",) * 2}
+    said = [
+        f"1 is {one}" if n == 1 else f"{n} are {many}" for kind, (one, many) in words.items() if (n := counts[kind])
+    ]
+    if waiting := [each for pair in left for each in pair if each.found == "not judged"]:
+        said.append(f"{_not_judged(waiting)} for {counts['not judged'] or 'a part'}")
+    if len(sure) > NAMED:
+        said.append(f"{len(sure) - NAMED} more {'is' if len(sure) == NAMED + 1 else 'are'} decided or probable")
+    undecided = [each for pair in left for each in pair if each.found == "undecided"]
+    return f"of {len(pairs)} pairs of {len(levels)} levels, {', '.join(said)}{_needs(undecided)}" if said else ""
 
 
 def _levels(judged: Judged) -> tuple[str, str]:
@@ -319,9 +359,10 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
         return (
             f"{name}: {first} and {second} are a tie in {where}: any difference is within the noise of scoring{tail}."
         )
+    ties = f"; a tie in {len(by['tie'])}" if by["tie"] else ""
+    left = count - len(by["equivalent"]) - len(by["tie"])
     if by["equivalent"]:
-        left = count - len(by["equivalent"])
-        rest = f"; {left} undecided" if left else ""
+        rest = ties + (f"; {left} undecided" if left else "")
         collapses = sum(int(row.collapses) for row in by["equivalent"])
         share = f"{1 - ALPHA ** (1 / min(row.seeds for row in by['equivalent'])):.0%}"
         seen = f"; collapses in up to {share} of runs are possible though none was seen"
@@ -330,7 +371,8 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
             f"{name}: {first} and {second} are equivalent in {len(by['equivalent'])} of {where}: no difference above "
             f"the margin{rest}{seen}{tail}."
         )
-    return f"{name}: undecided between {first} and {second} in {where}{_needs(rows)}{tail}."
+    where = f"{left} of {where}" if ties else where
+    return f"{name}: undecided between {first} and {second} in {where}{ties}{_needs(rows)}{tail}."
 
 
 def _not_judged(rows: Sequence[Judged]) -> str:
@@ -361,15 +403,27 @@ def _needs(rows: Sequence[Judged]) -> str:
 
 
 def _epochs_sentence(rows: Sequence[Judged]) -> str:
-    """Summarise whether the last evaluated epochs still improved the primary score, by recipe."""
+    """Summarise whether the last evaluated epochs still improved the primary score, by recipe and length."""
     title, count = MEASURES[primary_measure()].title, len(rows)
     improved = [row for row in rows if row.winner == row.second_level]
-    sure = [row for row in improved if row.found in ("decided", "probable")]
-    start = f"{EPOCHS}: {title} still improved at the end of training in {len(improved)} of {plural(count, 'recipe')}"
+    is_split = any(", " in row.recipe for row in rows)  # recipes that were trained at several lengths
+    what = f"{count} kinds of training" if is_split else plural(count, "recipe")
+    start = f"{EPOCHS}: {title} still improved at the end of training in {len(improved)} of {what}"
     if all(row.found == "not judged" for row in rows):
         return f"{start}; {_not_judged(rows)}."
-    degree = ", ".join(f"{n} {k}" for k in ("decided", "probable") if (n := sum(r.found == k for r in sure)))
-    return f"{start} ({degree or 'none decided'}{_gain(sure) if sure else ''})."
+    said = f"{start} ({_degree(improved)})" if improved else start
+    if worse := [row for row in rows if row.winner == row.first_level and row.is_sure]:
+        said += f"; it was better one evaluation earlier in {len(worse)} ({_degree(worse)})"
+    if same := sum(row.found in ("equivalent", "tie") for row in rows):
+        said += f"; no difference that matters in {same}"
+    return f"{said}."
+
+
+def _degree(rows: Sequence[Judged]) -> str:
+    """Count decided and probable comparisons, with the size of their differences."""
+    sure = [row for row in rows if row.is_sure]
+    degree = ", ".join(f"{n} {kind}" for kind in ("decided", "probable") if (n := sum(r.found == kind for r in sure)))
+    return f"{degree or 'none decided'}{_gain(sure) if sure else ''}"
 
 
 def _gain(rows: Sequence[Judged]) -> str:
@@ -379,5 +433,5 @@ def _gain(rows: Sequence[Judged]) -> str:
         return ""
     better = sorted(min(r, 1 / r) for r in ratios)
     title = MEASURES[primary_measure()].title
-    low, high = f"{better[0]:.2f}", f"{better[-1]:.2f}"
+    low, high = (f"{ratio:.2f}" if ratio >= SMALL else f"{ratio:.1g}" for ratio in (better[0], better[-1]))
     return f", {title} \N{MULTIPLICATION SIGN} {low if low == high else f'{low} to {high}'}"

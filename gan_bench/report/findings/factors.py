@@ -121,7 +121,11 @@ def factors_of(scored: Scored) -> list[Factor]:
 
 def _factors(scored: Scored) -> Iterator[Factor]:
     study, final = scored.study, scored.final()
-    noise, design, compared = scored.measurement_sd, study.design, study.shown(measures_with("compared"))
+    design, compared = study.design, study.shown(measures_with("compared"))
+
+    def noise(metric: str, ratio: bool) -> float:
+        return scored.measurement_sd(metric, relative=ratio)
+
     for name, fields in FACTORS.items():
         sides = list(compared_levels(study.trials, fields, final, compared, apart=name in APART))
         averaged = judge_levels(sides, compared, noise, design)
@@ -143,7 +147,7 @@ def _factors(scored: Scored) -> Iterator[Factor]:
 def judge_levels(
     sides: Sequence[Sides],
     metrics: list[str],
-    noise: Callable[[str], float],
+    noise: Callable[[str, bool], float],
     design: Design,
     *,
     held: bool = False,
@@ -156,7 +160,7 @@ def judge_levels(
     Args:
         sides: What ``compared_levels`` yields.
         metrics: Metrics to compare.
-        noise: The noise of scoring, by metric; smaller differences are ties.
+        noise: As ``judge`` takes it.
         design: Which seeds verdicts are made at.
         held: Whether settings that differ in other values are compared one by one, not averaged: where betas help at
             one learning rate alone, the average hides it. Their names are what both levels share.
@@ -207,7 +211,7 @@ def _shared(first: str, second: str) -> str:
 
 
 def judge_epochs(
-    trials: pd.DataFrame, kept: pd.DataFrame, metrics: list[str], noise: Callable[[str], float], design: Design
+    trials: pd.DataFrame, kept: pd.DataFrame, metrics: list[str], noise: Callable[[str, bool], float], design: Design
 ) -> list[Judged]:
     """Compare every two successive evaluated epochs within the same finished trials, recipe by recipe.
 
@@ -218,33 +222,57 @@ def judge_epochs(
         noise: As in ``judge_levels``.
         design: As in ``judge_levels``.
     """
-    left = trials[~trials["status"].isin(ENDED)]
 
     def sides() -> Iterator[Sides]:
         trained = kept[kept["epoch"] > 0]
-        looks = trained.groupby("trial")["epoch"].agg(lambda epochs: str(sorted(set(epochs))))
-        trained = trained.assign(looks=trained["trial"].map(looks))  # only trials that were looked at alike
-        for (recipe, _), members in trained.groupby(["recipe", "looks"], sort=True):
-            wide = members.pivot_table(index=["trial", "seed"], columns=["metric", "epoch"], values="value")
-            for a, b in pairwise(sorted(int(e) for e in members["epoch"].unique())):
-                columns = {
-                    f"{metric}_{side}": wide[(metric, epoch)]
-                    for metric in metrics
-                    for side, epoch in (("a", a), ("b", b))
-                    if (metric, epoch) in wide
-                }
-                pairs = pd.DataFrame(columns).reset_index().dropna(how="all", subset=list(columns))
-                yield str(recipe), f"epoch {a}", f"epoch {b}", _with_open(pairs, left[left["recipe"] == recipe])
+        epochs_of = {
+            str(trial): tuple(sorted({int(epoch) for epoch in epochs}))
+            for trial, epochs in trained.groupby("trial")["epoch"]
+        }
+        for recipe, of_recipe in trained.groupby("recipe", sort=True):
+            alike: dict[tuple[int, ...], set[str]] = {}  # trials that were looked at alike
+            for trial in of_recipe["trial"].unique():
+                alike.setdefault(epochs_of[trial], set()).add(trial)
+            lengths = Counter(epochs[-1] for epochs in alike)
+            for epochs, names in sorted(alike.items()):
+                title = str(recipe) if len(alike) == 1 else f"{recipe}, {epochs[-1]} epochs"
+                title += f" evaluated at {', '.join(map(str, epochs))}" if lengths[epochs[-1]] > 1 else ""
+                wide = of_recipe[of_recipe["trial"].isin(names)].pivot_table(
+                    index="trial", columns=["metric", "epoch"], values="value"
+                )
+                labels = set(trials["label"][trials["trial"].isin(names)])
+                members = trials[trials["label"].isin(labels) & ~trials["trial"].isin(epochs_of.keys() - names)]
+                for a, b in pairwise(epochs):
+                    columns = {
+                        f"{metric}_{side}": members["trial"].map(wide[(metric, epoch)])
+                        for metric in metrics
+                        for side, epoch in (("a", a), ("b", b))
+                        if (metric, epoch) in wide
+                    }
+                    yield title, f"epoch {a}", f"epoch {b}", _of_themselves(members, columns)
 
     return judge(sides(), metrics, noise, design)
 
 
-def _with_open(pairs: pd.DataFrame, left: pd.DataFrame) -> pd.DataFrame:
-    """Add trials that have not ended to comparisons within trials: their seeds do not count yet."""
-    both = pairs.assign(open=False)
-    if len(left):
-        both = pd.concat([both, pd.DataFrame({"seed": left["seed"], "open": True})], ignore_index=True)
-    return both.assign(bad_a=False, bad_b=False, collapsed_a=False, collapsed_b=False)
+def _of_themselves(trials: pd.DataFrame, scores: Mapping[str, pd.Series[float]]) -> pd.DataFrame:
+    """Return comparisons of trials with themselves, of which a lost trial is lost on both sides.
+
+    Args:
+        trials: Trials that are alike, also lost ones and those that have not ended.
+        scores: Columns of both sides' scores.
+    """
+    lost = trials["status"].isin(BAD)
+    return pd.DataFrame(
+        {
+            "seed": trials["seed"],
+            "open": ~trials["status"].isin(ENDED),
+            "bad_a": lost,
+            "bad_b": lost,
+            "collapsed_a": False,
+            "collapsed_b": False,
+            **scores,
+        }
+    )
 
 
 def judge_averages(
@@ -252,7 +280,7 @@ def judge_averages(
     scores: pd.DataFrame,
     averages: pd.DataFrame,
     metrics: list[str],
-    noise: Callable[[str], float],
+    noise: Callable[[str, bool], float],
     design: Design,
 ) -> list[Judged]:
     """Compare G with its moving average within the same trials, setting by setting.
@@ -265,21 +293,16 @@ def judge_averages(
         noise: As in ``judge_levels``.
         design: As in ``judge_levels``.
     """
-    left = trials[~trials["status"].isin(ENDED)]
 
     def sides() -> Iterator[Sides]:
-        for label, members in trials[trials["trial"].isin(averages.index)].groupby("label", sort=True):
+        averaged = set(trials["label"][trials["trial"].isin(averages.index)])
+        for label, members in trials[trials["label"].isin(averaged)].groupby("label", sort=True):
             columns = {
                 f"{metric}_{side}": members["trial"].map(table[metric])
                 for metric in metrics
                 for side, table in (("a", scores), ("b", averages))
             }
-            yield (
-                str(label),
-                "G",
-                "EMA of G",
-                _with_open(pd.DataFrame({"seed": members["seed"], **columns}), left[left["label"] == label]),
-            )
+            yield str(label), "G", "EMA of G", _of_themselves(members, columns)
 
     return judge(sides(), metrics, noise, design)
 

@@ -66,6 +66,7 @@ def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
     matching: list[FinishedSetting] = []
     for matches in (_is_named, _contains):
         matching = [setting for setting in settings if matches(setting, wanted)]
+        matching = [setting for setting in matching if not setting.study.outdated] or matching
         matching = [setting for setting in matching if setting.study.profile == "full"] or matching
         if matching:
             break
@@ -145,6 +146,8 @@ def champions(results: Path) -> Iterator[Champion]:
         RecordError: A record of a study is damaged, altered or unreadable, which may be why a setting is best.
     """
     for study in read_studies(results, history=True)[1]:
+        if study.outdated:
+            continue
         require_sound(study)
         for scored in study.scored[:1]:
             yield _champion(scored)
@@ -154,7 +157,7 @@ def _champion(scored: Scored) -> Champion:
     found = leaders(scored)
     if found is None:
         return Champion(scored.study.title, "", None, "no finished trial has a score")
-    undecided = len(found.tied) + len(found.unknown)
+    undecided = len(found.tied) + len(found.unequal) + len(found.unknown)
     if undecided or not found.behind:
         others = f"{undecided} others may be as good" if undecided else "there is nothing to compare it with"
         return Champion(scored.study.title, found.best, None, f"{found.best} is not decided: {others}")

@@ -9,9 +9,9 @@ import pandas as pd
 
 from gan_bench.config.design import Design
 from gan_bench.config.measures import COLLAPSED, primary_measure
-from gan_bench.report.findings.verdicts import Comparison, compared, unequal
+from gan_bench.report.findings.verdicts import Comparison, compared, unequal, verdict_on
 from gan_bench.report.study.frame import BAD, ENDED
-from gan_bench.report.study.stats import ALPHA, Interval, Verdict, holm, verdict_of
+from gan_bench.report.study.stats import Interval, holm
 from gan_bench.report.study.study import Scored, values_of
 
 
@@ -23,10 +23,13 @@ class Leaders:
         best: Its label.
         score: The median of its primary score over all planned seeds, failed and diverged ones as worst.
         behind: Labels of settings that are decidedly worse: paired over the seeds of the last complete look, corrected
-            over all settings and for the choice of the best from the same data.
-        tied: Labels of the other settings that were compared with it.
+            over all settings and for the choice of the best from the same data; by the rules of tables of factors.
+        tied: Labels of the other settings that were compared with it: undecided, ties, equivalent ones.
+        ahead: Labels of those of ``tied`` that are decidedly better over equal seeds, where ratios of means are
+            compared, though their median is behind.
         unequal: Labels of settings that collapsed or failed more or less often, with the sentence that says so: no test
             judges them.
+        failed: Labels of settings that failed or diverged in every seed.
         unknown: Labels of settings of which nothing is known yet.
         given_up: Labels of those of ``unknown`` that were tested over seeds too few to decide, and that no further look
             is likely to decide.
@@ -37,7 +40,9 @@ class Leaders:
     score: Interval
     behind: tuple[str, ...]
     tied: tuple[str, ...]
+    ahead: tuple[str, ...]
     unequal: dict[str, str]
+    failed: tuple[str, ...]
     unknown: tuple[str, ...]
     given_up: tuple[str, ...]
     open: dict[str, int]
@@ -78,40 +83,28 @@ def _compare_with_best(scored: Scored) -> Leaders | None:
     repeated = [1.0 if found.repeated is None else found.repeated for found in family.values()]
     corrected = dict(zip(family, correct_for_choice(repeated), strict=True))
     tests = 2 * len(family) if len(family) > 1 else 1
-    judged = {
-        label: found
+    verdicts = {
+        label: verdict_on(found, corrected[label], tests, _noise(found, scored), (best, label))[0]
         for label, found in family.items()
-        if found.repeated is not None and (not found.look.next or found.can_decide(tests))
     }
-    ties = {
-        label: found
-        for label, found in family.items()
-        if label not in judged and _standing(found, scored) == "tie"  # as tables of factors call it before any test
-    }
-    apart = {label: why for label, found in {**judged, **ties}.items() if (why := unequal(found.pairs, best, label))}
-    behind = [
-        label
-        for label, found in judged.items()
-        if label not in apart and not design.extended and corrected[label] <= ALPHA and not found.pair.second_is_better
-    ]
+    judged = {label: family[label] for label, verdict in verdicts.items() if verdict != "not judged"}
+    apart = {label: why for label, found in judged.items() if (why := unequal(found.pairs, best, label))}
+    decided = [label for label in judged if verdicts[label] == "decided" and label not in apart]
+    behind = [label for label in decided if not judged[label].pair.second_is_better]
+    unknown = tuple(label for label in others if label not in judged)
     still_open = {
         label: found.look.next
         for label, found in family.items()
-        if label not in behind
-        and found.look.next
-        and found.is_open(_standing(found, scored), tests, with_equivalence=False)
+        if found.look.next and found.is_open(verdicts[label], tests, with_equivalence=False)
     }
-    unknown = tuple(label for label in others if label not in judged and label not in ties)
     return Leaders(
         best=best,
         score=scored.score(best),
         behind=tuple(behind),
-        tied=tuple(
-            label
-            for label in others
-            if (label in judged or label in ties) and label not in behind and label not in apart
-        ),
+        tied=tuple(label for label in others if label in judged and label not in behind and label not in apart),
+        ahead=tuple(label for label in decided if label not in behind),
         unequal=apart,
+        failed=tuple(row["setting"] for row, _ in scored.study.settings() if row["bad"] == row["planned"]),
         unknown=unknown,
         given_up=tuple(
             label
@@ -122,12 +115,8 @@ def _compare_with_best(scored: Scored) -> Leaders | None:
     )
 
 
-def _standing(found: Comparison, scored: Scored) -> Verdict:
-    """Return the verdict on a comparison with the best that does not decide: a tie takes no further seeds."""
-    if found.repeated is None:
-        return "not judged"
-    noise = scored.measurement_sd(primary_measure())
-    return verdict_of(found.pair.interval, noise, 1.0, may_decide=False)
+def _noise(found: Comparison, scored: Scored) -> float:
+    return scored.measurement_sd(found.pair.metric, relative=found.pair.ratio)
 
 
 def _frame(scored: Scored) -> pd.DataFrame:

@@ -139,6 +139,7 @@ def _against_the_best(ahead: Leaders | None, label: str, *, extended: bool) -> s
         ahead.best: best if others else "best so far: not judged",
         **dict.fromkeys(ahead.behind, f"worse: decidedly, than {ahead.best}"),
         **dict.fromkeys(ahead.tied, f"undecided: {undecided}"),
+        **dict.fromkeys(ahead.ahead, f"ahead: decidedly better than {ahead.best}, with a worse median"),
         **dict.fromkeys(ahead.unknown, "not judged yet"),
         **{each: f"not judged: {why}" for each, why in ahead.unequal.items()},
     }.get(label, NO_SCORE)

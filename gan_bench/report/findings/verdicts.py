@@ -237,7 +237,7 @@ def unequal(pairs: pd.DataFrame, first: str, second: str) -> str:
 def judge(
     sides: Iterable[Sides],
     metrics: Sequence[str],
-    noise: Callable[[str], float],
+    noise: Callable[[str, bool], float],
     design: Design,
     beside: int = 0,
 ) -> list[Judged]:
@@ -247,7 +247,7 @@ def judge(
         sides: The comparisons.
         metrics: Measures to compare; the tests of the primary one are corrected for their number, the others are
             exploratory.
-        noise: The noise of scoring, by measure; smaller differences are ties.
+        noise: The noise of scoring, by measure and whether ratios of it are compared; smaller differences are ties.
         design: Which seeds verdicts are made at.
         beside: Tests that count though they are not shown.
 
@@ -260,7 +260,10 @@ def judge(
     values = corrected([*(found.repeated for found in family), *[None] * (beside if family else 0)], design)
     by_test = {id(found): p for found, p in zip(family, values, strict=False)}
     tests = len(values)
-    judged = [_judged(side, found, by_test.get(id(found)), tests, noise(found.pair.metric)) for side, found in made]
+    judged = [
+        _judged(side, found, by_test.get(id(found)), tests, noise(found.pair.metric, found.pair.ratio))
+        for side, found in made
+    ]
     return [*judged, *(failed for side in known if (failed := _all_failed(*side)) is not None)]
 
 
@@ -287,7 +290,7 @@ def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int
     pair, pairs, look, design = made.pair, made.pairs, made.look, made.design
     known = int(pairs[[f"{pair.metric}_a", f"{pair.metric}_b"]].notna().all(axis=1).sum())
     tested, confirmatory = made.repeated is not None, pair.metric == primary_measure()
-    found, why = _verdict(made, corrected_p, tests, noise, (first, second))
+    found, why = verdict_on(made, corrected_p, tests, noise, (first, second))
     wanted = tested and confirmatory and not why and found in ("undecided", "not judged") and not design.extended
     needed = _needed(made, max(1, tests)) if wanted else None
     shown = pair.shown if tested else replace(pair.shown, low=None, high=None)
@@ -322,15 +325,23 @@ def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int
         lost=len(pairs) - known,
         collapses=int(pairs["collapsed_a"].sum() + pairs["collapsed_b"].sum()),
     )
-    lost = int(pairs["bad_a"].sum() + pairs["bad_b"].sum())
+    lost = int((pairs["bad_a"] | pairs["bad_b"]).sum())  # pairs: one trial may be both sides
     words = _words(judged, design, confirmatory=confirmatory)
     return replace(judged, verdict=words + (f" ({lost} lost)" if lost and not why else ""))
 
 
-def _verdict(
+def verdict_on(
     made: Comparison, corrected_p: float | None, tests: int, noise: float, names: tuple[str, str]
 ) -> tuple[Verdict, str]:
-    """Return the verdict on a comparison, and why none is made where the test's is withheld."""
+    """Return the verdict on a comparison, and why none is made where the test's is withheld.
+
+    Args:
+        made: The comparison.
+        corrected_p: Its repeated p value, corrected for the tests beside it; None where it is exploratory.
+        tests: How many tests it is corrected for.
+        noise: The noise of scoring on the test's scale; smaller differences are ties.
+        names: What its sides are called.
+    """
     pair, look, design = made.pair, made.look, made.design
     confirmatory = pair.metric == primary_measure()
     if made.repeated is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from gan_bench.config.design import UNKNOWN
 from gan_bench.records.baselines import read_baselines
 from gan_bench.records.folders import existing, scan
 from gan_bench.records.plan import Designs, declare_foreign_measures, read_commands, read_designs
@@ -21,21 +22,28 @@ def studies(
     baselines: Baselines | None = None,
     commands: Mapping[str, str] | None = None,
     designs: Designs | None = None,
+    *,
+    versions_apart: bool = True,
 ) -> list[Study]:
-    """Cut frames into studies; quick and full trials, and datasets, are never in one.
+    """Cut frames into studies; quick and full trials, datasets, and versions of a suite are never in one.
 
     Args:
         frames: What ``build_frames`` made of the records.
         baselines: Scores of held-out real images, by suite.
         commands: What each suite was last run with.
         designs: Which seeds verdicts are made at.
+        versions_apart: Whether trials of an older version of a suite make a study of their own. Its plan is gone, so
+            which seeds it declared is not known, and nothing trains them any more.
     """
     if frames.trials.empty:
         return []
+    declared = designs.of if designs else lambda *_: None
     found, suites = [], frames.trials.groupby(["suite", "profile"])
-    for (suite, profile, dataset, size), trials in frames.trials.groupby(
-        ["suite", "profile", "dataset", "image_size"], sort=True
-    ):
+    place = [frames.trials[name] for name in ("suite", "profile", "dataset", "image_size")]
+    version = frames.trials["suite_version"]
+    newest = version.groupby(frames.trials["suite"]).transform("max")
+    outdated = (version * (version < newest if versions_apart else 0)).rename("outdated")
+    for (suite, profile, dataset, size, older), trials in frames.trials.groupby([*place, outdated], sort=True):
         names = set(trials["trial"])
         found.append(
             Study(
@@ -48,16 +56,17 @@ def studies(
                 history=frames.history[frames.history["trial"].isin(names)],
                 steps=frames.steps[frames.steps["trial"].isin(names)],
                 baselines=(baselines or {}).get(str(suite), []),
-                command=(commands or {}).get(str(suite)),
-                design=designs.of(str(suite), str(profile), str(dataset)) if designs else None,
+                command=None if older else (commands or {}).get(str(suite)),
+                design=UNKNOWN if older else declared(str(suite), str(profile), str(dataset)),
+                outdated=int(str(older)) or None,
                 beside=tuple(suites.get_group((suite, profile))["name"].drop(trials.index)),
             )
         )
-    sizes = {(s.suite, s.profile, s.dataset): 0 for s in found}
+    sizes = {(s.suite, s.profile, s.dataset, s.outdated): 0 for s in found}
     for study in found:
-        sizes[study.suite, study.profile, study.dataset] += 1
+        sizes[study.suite, study.profile, study.dataset, study.outdated] += 1
     for study in found:
-        study.sized = sizes[study.suite, study.profile, study.dataset] > 1
+        study.sized = sizes[study.suite, study.profile, study.dataset, study.outdated] > 1
     return found
 
 

@@ -49,6 +49,7 @@ class Study:
         command: What the suite was last run with, or None where no record says so.
         beside: Names of the trials of the same suite and profile that are in other studies.
         design: Which seeds its verdicts are made at; when None a fixed list, those of its trials.
+        outdated: The version of the suite that its trials are of, where the suite has a newer one; else None.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Study:
         command: str | None = None,
         beside: tuple[str, ...] = (),
         design: Design | None = None,
+        outdated: int | None = None,
     ) -> None:
         names = recipe_names(trials["config"])
         self.values = settings_of(dict(zip(trials["group"], trials["config"], strict=True)), names)
@@ -75,7 +77,7 @@ class Study:
         )
         self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
         self.trials, self.history, self.steps, self.baselines = trials, history, steps, baselines
-        self.command, self.beside = command, beside
+        self.command, self.beside, self.outdated = command, beside, outdated
         newest = trials[trials["suite_version"] == trials["suite_version"].max()]  # it declares for itself
         seeds = sorted({int(seed) for seed in newest["seed"]})
         self.design = (design or replace(Design.fixed(seeds), inferred=True)).with_seeds(seeds)
@@ -109,9 +111,10 @@ class Study:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Suite, profile and dataset, with the size where one dataset comes in several."""
+        """Suite, profile and dataset, with the size where one dataset comes in several, and an older version."""
+        old = (f"version {self.outdated}",) if self.outdated else ()
         size = (f"{self.image_size}x{self.image_size}",) if self.sized else ()
-        return (self.suite, self.profile, *([self.dataset] if self.dataset != self.suite else []), *size)
+        return (self.suite, self.profile, *([self.dataset] if self.dataset != self.suite else []), *size, *old)
 
     @property
     def title(self) -> str:
@@ -267,21 +270,27 @@ class Scored:
                 if scores:
                     yield baseline, scores
 
-    def measurement_sd(self, metric: str) -> float:
-        """Return the standard deviation of repeated scoring of one generator, on the scale of the metric's test.
+    def measurement_sd(self, metric: str, *, relative: bool | None = None) -> float:
+        """Return the standard deviation of repeated scoring of one generator.
 
-        It is pooled over all trials whose finished generator was scored several times, so that it stands on many
-        repetitions; where none was, on the resampled real images. For a measure on the log scale it is relative.
+        It is pooled over the trials of a setting whose finished generators were scored several times, and of settings
+        it is the median: one with wild scores must not make ties of others. Where none was scored several times, it is
+        that of the resampled real images.
+
+        Args:
+            metric: The measure.
+            relative: Whether it is a share of the score; by default for a measure whose ratios are compared.
         """
-        return self.once(("measurement_sd", metric), lambda: self._measurement_sd(metric))
+        share = MEASURES[metric].log_scale if relative is None else relative
+        return self.once(("measurement_sd", metric, share), lambda: self._measurement_sd(metric, relative=share))
 
-    def _measurement_sd(self, metric: str) -> float:
-        relative = MEASURES[metric].log_scale
+    def _measurement_sd(self, metric: str, *, relative: bool) -> float:
         sds = self.final("draw_std")[metric].astype(float)
         values = self.final()[metric].astype(float)
-        known = (sds / values if relative else sds).replace([math.inf, -math.inf], math.nan).dropna()
+        known = (sds / values.abs() if relative else sds).replace([math.inf, -math.inf], math.nan).dropna()
         if len(known):
-            return math.sqrt(float((known**2).mean()))
+            group = dict(zip(self.study.trials["trial"], self.study.trials["group"], strict=True))
+            return math.sqrt(float((known**2).groupby([group[trial] for trial in known.index]).mean().median()))
         real = [scores[metric] for _, scores in self.real() if metric in scores]
         floors = [(score.get("draw_std"), score["value"] if relative else 1.0) for score in real]
         found = [sd / scale for sd, scale in floors if sd is not None and scale]
