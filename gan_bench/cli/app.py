@@ -179,10 +179,8 @@ def _check_words(words: list[str]) -> None:
 
 
 def _too_many(found: re.Match[str]) -> str:
-    """Name the first word that a command has no use for, such as the second folder of a glob."""
-    first, *others = found[1].split()
-    more = f" and {len(others)} more" if others else ""
-    return f'too many words: "{as_typed(first)}"{more}; give one at a time, and quotes round what has blanks'
+    """Say what a command has no use for, such as the second folder of a glob."""
+    return f"too many words ({as_typed(found[1])}); give one at a time, and quotes round what has blanks"
 
 
 def _say_usage(error: Exception, words: list[str]) -> None:

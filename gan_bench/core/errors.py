@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Numbers of errors that say that no space is left: for bytes, or for one more file."""
+
 
 class StopProcess(BaseException):
     """A request to end this process, which no code of others may be taken to have raised."""
@@ -25,6 +30,10 @@ class UserError(Exception):
 
 class DataError(UserError):
     """A dataset is missing, damaged or too small for what is asked of it."""
+
+
+class DiskFullError(UserError):
+    """There is no space left where something must be written."""
 
 
 class SuiteError(UserError):

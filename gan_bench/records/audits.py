@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
@@ -51,13 +54,31 @@ def write_audit(suite: Path, audit: schema.Audit) -> None:
         RecordError: The file that is there is damaged: it stays.
         UserError: The folder cannot be written.
     """
-    others = [each for each in read_audits(suite) if (each["at"], each["nonce"]) != (audit["at"], audit["nonce"])]
-    try:
-        write_object(suite / AUDIT, {"schema": schema.VERSION, "audits": [*others, audit]})
-    except OSError as error:
-        raise UserError(
-            f"{suite / AUDIT} cannot be written ({error.strerror}); copy the folder and audit that"
-        ) from None
+    with _alone(suite):
+        others = [each for each in read_audits(suite) if (each["at"], each["nonce"]) != (audit["at"], audit["nonce"])]
+        try:
+            write_object(suite / AUDIT, {"schema": schema.VERSION, "audits": [*others, audit]})
+        except OSError as error:
+            raise UserError(
+                f"{suite / AUDIT} cannot be written ({error.strerror}); copy the folder and audit that"
+            ) from None
+
+
+@contextmanager
+def _alone(suite: Path) -> Iterator[None]:
+    """Keep another audit of a folder waiting, or each would lose what the other has found.
+
+    The folder itself is locked, where the system has such locks: an audit adds one file to records of others, and no
+    lock beside them.
+    """
+    with contextlib.ExitStack() as opened:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            folder = os.open(suite, os.O_RDONLY)
+            opened.callback(os.close, folder)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
 
 
 Standing = dict[str, dict[schema.AuditLevel, schema.AuditFinding]]

@@ -18,12 +18,15 @@ from types import TracebackType
 from filelock import BaseFileLock, FileLock, Timeout
 
 from gan_bench.core.atomic import open_own
-from gan_bench.core.errors import RecordError, UnreadableError, UserError
+from gan_bench.core.errors import FULL, DiskFullError, RecordError, UnreadableError, UserError
+from gan_bench.core.preparing import tell
 from gan_bench.records.json_files import is_link, is_regular, read_file, unreadable
 from gan_bench.records.layout import LOCKS, RecordDirectory
 
 PATIENCE_SECONDS = 0.1
 """Seconds to wait for a lock: a process that only looks at it holds it for an instant."""
+TOLD_AFTER_SECONDS = 3.0
+"""Seconds of waiting for a lock after which its owner is named."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Lock:
 
         Raises:
             UnreadableError: The lock is there and belongs to another user, or is a link or no file.
+            DiskFullError: There is no space for one more file.
             UserError: The folder cannot be written, or its file system has no locks.
         """
         if is_link(self.folder):
@@ -101,12 +105,23 @@ class Lock:
         except (OSError, NotImplementedError) as error:
             if os.path.lexists(self._file) and not is_regular(self._file):
                 raise UnreadableError(f"{self._file} is no file, so that nothing can be locked; remove it") from None
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise DiskFullError(f"no space left at {self.folder} (bytes or files); free some") from None
             raise UserError(
                 f"{self.folder} cannot hold locks ({error}); choose another folder with --results"
             ) from None
         with contextlib.suppress(OSError), open_own(self._owner_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
             file.write(json.dumps(asdict(Owner.me())).encode())  # the name is a courtesy
         return None
+
+    def wait(self) -> None:
+        """Become the owner however long that takes; who holds it is told after a while.
+
+        Raises:
+            UserError: As ``acquire`` says.
+        """
+        while owner := self.acquire(TOLD_AFTER_SECONDS):
+            tell(f"waiting for {owner}, which holds {self._file}", 0.0)
 
     def holder(self) -> Owner | None:
         """Return who holds the lock now, or None; a folder that is only read has no owner."""

@@ -28,7 +28,7 @@ def rewriting(results: Path, suite: str) -> Iterator[Path]:
     folder = results / check_name(suite, "suite")
     folder.mkdir(parents=True, exist_ok=True)
     with suite_lock(folder) as lock:
-        lock.acquire(patience=-1)
+        lock.wait()
         remove_leftovers(folder)
         yield folder
 
@@ -88,7 +88,7 @@ def results_identity(results: Path) -> str:
     """
     path = results / IDENTITY
     with Lock(results / LOCKS, "identity") as lock:
-        lock.acquire(patience=-1)
+        lock.wait()
         try:
             return str(uuid.UUID(read_file(path).decode().strip()))
         except FileNotFoundError:

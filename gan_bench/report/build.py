@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gan_bench.core.atomic import remove_leftovers, write_atomically
-from gan_bench.core.errors import RecordError, UserError
+from gan_bench.core.errors import FULL, RecordError, UserError
 from gan_bench.core.text import slug
 from gan_bench.records.baselines import read_baselines
 from gan_bench.records.folders import existing, suite_folders
@@ -155,7 +155,9 @@ def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str
         files.finish(with_plots=html)
     except OSError as error:
         raise UserError(
-            f"the report cannot be written to {folder} ({error.strerror}); remove what stands there, or choose another "
+            f"the report cannot be written to {folder} ({error.strerror}); "
+            + ("free some space" if error.errno in FULL else "remove what stands there")
+            + ", or choose another "
             "folder with --out"
         ) from None
     return Report(tables.all, found_answers, collected.unreadable, folder, page)

@@ -142,9 +142,12 @@ def _why(trial: Trial, prepared: Preparation, outcome: Outcome, options: RunOpti
         return f"unreadable, skipped: {prepared.standing.blocked[trial.id]}"
     if trial.id in outcome.results.held:
         return f"locked by {outcome.results.held[trial.id]}, skipped"
-    record = outcome.results.records.get(trial.id) or Earlier(RecordDirectory.of(options.folder, trial)).record
+    stored = Earlier(RecordDirectory.of(options.folder, trial)).record
+    record = outcome.results.records.get(trial.id) or stored
     if record is None:
         return "not run"
+    if record.status is Status.DONE:
+        return "its record was removed or damaged since it ended; the same command trains it again"
     again = "" if trial.id in outcome.results.records else ", in an earlier run"
     hint = "; --retry-failed tries again" if again and record.status is Status.FAILED else ""
     return f"{record.status}{again}: {record.reason}{hint}"

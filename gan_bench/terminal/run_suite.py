@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -136,12 +137,15 @@ def _carry_out(
 ) -> tuple[Outcome, Report | None]:
     """Run what is left of a plan, shown as it goes, and make the report."""
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
-    pool, reports = prepared.pool, list[Report]()
+    pool, reports, faults = prepared.pool, list[Report](), list[str]()
     several = bool(prepared.estimate.groups or prepared.cluster) or (pool is not None and len(pool.devices) > 1)
 
     def report() -> None:
         if not stop.asked and not options.join:  # a user who interrupts wants to leave
-            reports.append(build_report(options.folder))
+            try:
+                reports.append(build_report(options.folder))
+            except UserError as error:  # the trials have ended all the same
+                faults.append(str(error))
 
     with (
         stop.listening(),
@@ -156,4 +160,7 @@ def _carry_out(
         ) as display,
     ):
         outcome = carry_out(prepared, options, display, report)
+    for fault in faults:
+        again = shlex.join(["gan-bench", "report", str(options.folder)])
+        console.say(f"no report: {fault}; `{again}` makes it from the records", style="red")
     return outcome, reports[0] if reports else None

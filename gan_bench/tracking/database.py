@@ -59,6 +59,8 @@ def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
         Exception: Any error of MLflow when it cannot open it for another reason.
     """
     _remove_leftovers(file)
+    if file.exists() and not os.access(file, os.R_OK | os.W_OK):  # SQLite would read it, and fail at the first write
+        raise UserError(str(refused(file, PermissionError())))
     if file.exists() and file.stat().st_size:
         if is_ours and file.stat().st_nlink > 1:  # a backup by hard links would change with it
             _let_go(uri)
@@ -194,6 +196,7 @@ def _create(uri: str, file: Path) -> None:
     aside = file.with_name(f".{file.name}.{secrets.token_hex(4)}{ASIDE}")
     elsewhere = uri.replace(str(file), str(aside), 1)
     try:
+        os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))  # SQLite's own would not be the group's
         open_database(elsewhere)
         _let_go(elsewhere)
         aside.replace(file)

@@ -137,7 +137,7 @@ class TrackingStore:
         else:  # several results folders share it
             lock = Lock(file.parent, f".{file.name}")
         with lock:
-            lock.acquire(patience=-1)
+            lock.wait()
             yield
 
     def experiment(self, suite: str) -> str:

@@ -215,6 +215,7 @@ class SyncProcess:
         Returns:
             What came of it, with the number of runs that MLflow lacks.
         """
+        started = [path.name for path in _started(self._folder)]  # of later ones another run's mirror takes care
         with contextlib.suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]
         with self._changed:
@@ -230,7 +231,6 @@ class SyncProcess:
             result = MirrorResult(error=f"the mirror {why}{log}", answered=False)
         if result.elsewhere:
             return result
-        started = [path.name for path in _started(self._folder)]
         return replace(result, started=len(started), missing=sum(name not in self._complete for name in started))
 
     def _end(self, patience: float) -> int:

@@ -85,6 +85,14 @@ def test_run_report_skip_and_mirror(tmp_path, suite):
     assert "mnist-mlp-z100,lr=0.0002,dataset=digits,epochs=2,seed=0" in report.stdout
     assert (results / "report" / "tables" / "tiny-quick-digits-trials.csv").exists()
 
+    shutil.rmtree(results / "report")
+    (results / "report").write_text("a user's own")
+    without = gan_bench("run", suite, "--results", results, "--device", "cpu", "--no-tracking")
+    assert without.returncode == 0, "its trials have ended all the same"
+    assert f"no report: the report cannot be written to {results}/report (Not a directory)" in without.stdout
+    assert f"`gan-bench report {results}` makes it from the records" in without.stdout
+    (results / "report").unlink()
+
     sync = gan_bench("sync", results)
     assert "2 runs up to date" in sync.stdout
     check_mlflow(results)
@@ -171,7 +179,7 @@ BAD_CALLS = {
     "report without folder": (["report", "{tmp}/nowhere"], "is no folder"),
     "show unknown": (["show", "mnist-dcgam"], 'did you mean "mnist-dcgan"'),
     "ui without results": (["ui", "--results", "{tmp}"], "does not exist; run a suite first, or name"),
-    "two folders": (["report", "{tmp}", "b c", "d"], 'too many words: "b" and 2 more; give one at a time'),
+    "two folders": (["report", "{tmp}", "b c", "d"], "too many words (b c d); give one at a time"),
 }
 
 
@@ -479,7 +487,7 @@ def test_a_plan_says_how_each_trial_stands(tmp_path):
         (["run", "digits", "--epochs", "many"], "invalid value for '--epochs': "),
         (["run", "digits", "--seedz", "3"], "no such option: --seedz"),
         (["run", "digits", "--seeds"], "option '--seeds' requires an argument; `gan-bench run --help` lists"),
-        (["report", "a", "Foo: Bar"], "(Foo: Bar); `gan-bench report --help` lists what it takes"),
+        (["report", "a", "Foo: Bar"], "too many words (Foo: Bar); give one at a time"),
         (["data", "fech"], "no such command 'fech'"),
         (["data", "fetch", "--to"], "; `gan-bench data fetch --help` lists what it takes"),
         (["new"], "; `gan-bench new --help` lists what it takes"),

@@ -10,6 +10,7 @@ import sys
 import warnings
 import zipfile
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,18 +22,20 @@ from support.suites import train_small
 from support.trials import digits_trial
 
 import gan_bench as gb
-from gan_bench.core.errors import RecordError, UnreadableError, UserError
+from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError, UserError
 from gan_bench.execution.trial.claim import Policy, claim_and_run, state_of
 from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.pool import WorkerPoolConfig
+from gan_bench.execution.workers.results import write_lost
 from gan_bench.execution.workers.scheduler import run_alone
 from gan_bench.records import writer
 from gan_bench.records.baselines import read_baselines, write_baselines
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import Lock
 from gan_bench.records.plan import write_plan
 from gan_bench.records.reader import StoredTrial, read_trial
 from gan_bench.records.record import Failure, Status, TrialRecord
@@ -270,6 +273,37 @@ def test_fresh_ignores_what_started_before_and_keeps_what_started_since(finished
     records = run_inline(results, [trial, other], context(), NullListener(), policy).records
     assert list(records) == [trial.id]
     assert state_of(results, trial, context(), policy).finished
+
+
+def test_fresh_ignores_what_a_clock_began_that_was_ahead(finished):
+    """It was taken for what the run itself had begun, and nothing was trained."""
+    results, trial, directory = finished
+    ahead = datetime.now(UTC) + timedelta(hours=2)
+    edit(directory.environment, started=ahead.isoformat(timespec="milliseconds"))
+    writer.finish(directory, run_record(directory))
+    assert state_of(results, trial, context(), Policy()).finished
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    assert not state_of(results, trial, context(), Policy(fresh_since=now)).finished
+
+
+def test_a_full_disk_without_room_for_a_lock_fails_a_trial_and_not_the_run(finished, monkeypatch):
+    results, trial, _ = finished
+    other = replace(trial, config=replace(trial.config, seed=1))
+    real = Lock.acquire
+
+    def full(lock, *arguments):
+        if lock.name == other.id[:8]:
+            raise DiskFullError("no space left at .locks (bytes or files); free some")
+        return real(lock, *arguments)
+
+    monkeypatch.setattr(Lock, "acquire", full)
+    third = replace(trial, config=replace(trial.config, seed=2))
+    records = run_inline(results, [other, third], context(), NullListener()).records
+    assert (records[other.id].status, records[other.id].failure) == (Status.FAILED, Failure.DISK_FULL)
+    assert records[third.id].status is Status.DONE
+    lost = write_lost(results, other, Policy(), "the worker died", None)
+    assert lost.failure is Failure.DISK_FULL
+    assert lost.reason == "the worker died; no space left at .locks (bytes or files); free some"
 
 
 def run_record(directory):

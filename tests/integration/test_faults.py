@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from support import runs, warm
 from support.commands import HANG, gan_bench, wait_for
 from support.needs import SLOW, slow
@@ -31,7 +33,7 @@ from gan_bench.core.channel import spawn
 from gan_bench.execution.trial import checkpoints as checkpointing
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.claim import Policy
-from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.events import NullListener, classify
 from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.job import Job, Site
 from gan_bench.execution.workers.pool import WorkerPoolConfig
@@ -580,3 +582,19 @@ def test_a_server_that_hangs_and_one_that_dies_cost_training_nothing(tmp_path, s
     runs = mlflow_runs(results, "tiny")
     assert [run["status"] for run in runs] == ["FINISHED"] * 2
     assert {len(run["steps"]) for run in runs} == {30}, "a point for every two epochs"
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left"), Failure.DISK_FULL, "no space left at {place}; free some"),
+        (OSError(errno.ENOSPC, "No space left", "file"), Failure.DISK_FULL, "no space left at file; free some"),
+        (OSError(errno.EFBIG, "File too large"), Failure.DISK_FULL, "raise `ulimit -f`"),
+        (FileNotFoundError(errno.ENOENT, "gone", "x"), Failure.CRASH, "{place} was removed while the trial ran"),
+    ],
+)
+def test_what_the_system_refused_is_said_with_its_place(tmp_path, error, failure, said):
+    place = tmp_path / "gone"
+    status, found, reason = classify(error, torch.device("cpu"), place)
+    assert (status, found) == (Status.FAILED, failure)
+    assert said.format(place=place) in reason

@@ -293,3 +293,22 @@ def test_what_is_kept_is_kept_before_anything_that_may_be_interrupted(stopped, r
     monkeypatch.undo()
     assert go_on(results, trial).status is Status.DONE
     assert len(list((results / trial.config.suite / ".damaged").iterdir())) == 1
+
+
+@pytest.mark.makes_databases
+def test_a_new_database_has_the_rights_of_every_new_file(tmp_path):
+    before = os.umask(0o002)
+    try:
+        list(prepare_database(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "mlflow.db", is_ours=True))
+    finally:
+        os.umask(before)
+    assert oct((tmp_path / "mlflow.db").stat().st_mode & 0o777) == "0o664"
+
+
+def test_a_database_that_may_not_be_written_is_said_to_be_at_once(tmp_path, monkeypatch):
+    """SQLite reads it, and each of MLflow's writes failed with pages of its own words."""
+    file = tmp_path / "mlflow.db"
+    sqlite3.connect(file).execute("CREATE TABLE t (x)").connection.close()
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    with pytest.raises(UserError, match=r"mlflow.db .*Permission denied"):
+        list(prepare_database(f"sqlite:///{file}", file, is_ours=True))

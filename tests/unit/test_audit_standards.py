@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -294,6 +295,13 @@ class TestAuditFile:
         write_audit(tmp_path, self.audit(trial, "a", "doubtful"))
         write_audit(tmp_path, self.audit(trial, "a", at="2026-01-02T00:00:00+00:00"))
         assert [each["findings"][0]["verdict"] for each in read_audits(tmp_path)] == ["doubtful", "holds"]
+
+    def test_two_audits_at_a_time_lose_nothing_of_each_other(self, tmp_path):
+        trial, times = digits_trial(), [f"2026-01-01T00:00:{second:02d}+00:00" for second in range(24)]
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda at: write_audit(tmp_path, self.audit(trial, "a", at=at)), times))
+        assert sorted(each["at"] for each in read_audits(tmp_path)) == times
+        assert [path.name for path in tmp_path.iterdir()] == [AUDIT]
 
     def test_the_worst_stands_and_other_records_do_not_count(self, tmp_path):
         write(tmp_path / "results", trial := digits_trial(), 40.0)

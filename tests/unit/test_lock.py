@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.commands import HANG
 
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import DiskFullError, UserError
+from gan_bench.core.preparing import told_to
 from gan_bench.records.lock import Lock, Owner
 
 HOLD = """
@@ -128,3 +130,30 @@ for _ in range(10):
     processes = [subprocess.Popen([sys.executable, "-c", code, str(folder), str(number)]) for _ in range(4)]
     assert [process.wait(HANG) for process in processes] == [0] * 4
     assert number.read_text() == "40"
+
+
+def test_who_holds_a_lock_that_is_waited_for_is_told(folder, monkeypatch):
+    monkeypatch.setattr("gan_bench.records.lock.TOLD_AFTER_SECONDS", 0.01)
+    first, second, told = Lock(folder, "suite"), Lock(folder, "suite"), []
+    assert first.acquire() is None
+
+    def hear(what, _):
+        if not told:
+            first.release()
+        told.append(what)
+
+    with told_to(hear), second:
+        second.wait()
+        assert second.holder() == Owner.me()
+    assert told[0] == f"waiting for {Owner.me()}, which holds {folder / 'suite.lock'}"
+
+
+def test_no_space_for_a_lock_is_no_folder_without_locks(folder, monkeypatch):
+    lock = Lock(folder, "trial")
+
+    def full(**_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(lock._lock, "acquire", full)
+    with pytest.raises(DiskFullError, match=r"no space left at .*locks \(bytes or files\); free some"):
+        lock.acquire()

@@ -51,7 +51,11 @@ lines = int(sys.argv[1])
 for number in range(lines):
     wait_for(number)
     channel({"complete": f"trial-{number}--00000000"})
-if sys.argv[2] == "ends":
+if sys.argv[2] == "while others begin":  # another run of the suite, after the last pass
+    path = os.path.join(os.path.dirname(sys.argv[3]), "suite", "trial-9--00000000")
+    os.makedirs(path)
+    open(os.path.join(path, "environment.json"), "w").close()
+if sys.argv[2] in ("ends", "while others begin"):
     wait_for(lines)
     channel({"result": MirrorResult(experiment="1").to_json()})
 if sys.argv[2] == "dies":
@@ -102,6 +106,14 @@ def closed(process, monkeypatch, pace, patience):
     process._changed = pace
     monkeypatch.setattr(sync_process, "time", SimpleNamespace(monotonic=lambda: pace.now))
     return process.close(patience)
+
+
+def test_trials_that_another_run_began_meanwhile_are_not_missed(mirror, monkeypatch, tmp_path):
+    """Their records were said to be damaged."""
+    process, _ = mirror(8, "while others begin")
+    result = closed(process, monkeypatch, Paced(tmp_path / "gates", 9, seconds=1), patience=100)
+    assert (tmp_path / "suite" / "trial-9--00000000").is_dir()
+    assert result == MirrorResult(experiment="1", started=8, missing=0)
 
 
 def test_a_slow_server_is_waited_for_while_it_answers(mirror, monkeypatch, tmp_path):

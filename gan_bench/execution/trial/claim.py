@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.core.errors import UnreadableError
+from gan_bench.core.errors import DiskFullError, UnreadableError
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.events import Listener, Run
+from gan_bench.execution.trial.events import Listener, Run, classify
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier, Identity
@@ -19,6 +20,9 @@ from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
 from gan_bench.records.lock import PATIENCE_SECONDS, Lock, Owner, trial_lock
 from gan_bench.records.record import Status, TrialRecord
 
+AHEAD_SECONDS = 600.0
+"""Seconds by which the clocks of machines that share a folder may differ. What began later than that from now on, an
+earlier run with a wrong clock began."""
 Claim = TrialRecord | Owner | None
 """What came of a claim: the trial's record; or the process that owns it; or None when it needed no further run."""
 
@@ -46,8 +50,12 @@ class Policy:
         return earlier.status in ends and not self.is_outdated(earlier)
 
     def is_outdated(self, earlier: Earlier) -> bool:
-        """True if a record is of a run that is to be ignored."""
-        return self.fresh_since is not None and str(earlier.environment.get("started", "")) < self.fresh_since
+        """True if a record is of a run that is to be ignored: begun before, or by a clock that was far ahead."""
+        if self.fresh_since is None:
+            return False
+        latest = datetime.now(UTC) + timedelta(seconds=AHEAD_SECONDS)
+        started = str(earlier.environment.get("started", ""))
+        return started < self.fresh_since or started > latest.isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True)
@@ -186,6 +194,9 @@ def claim_and_run(
             earlier = _to_continue(directory, trial, context, policy)
         except UnreadableError as error:
             return blocked(str(error))
+        except (DiskFullError, OSError) as error:  # nothing of it can be written either
+            status, failure, reason = classify(error, context.device, directory.path)
+            return TrialRecord(status=status, failure=failure, reason=reason)
         if earlier is None:
             return None
         return (yield from run_trial(trial, earlier, context, listener, policy.time_limit))

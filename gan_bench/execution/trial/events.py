@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import torch
 
 from gan_bench.config.trial import Trial
-from gan_bench.core.errors import DataError, UserError, brief, is_out_of_memory
+from gan_bench.core.errors import FULL, DataError, DiskFullError, UserError, brief, is_out_of_memory
 from gan_bench.records.record import Failure, Status, TrialRecord
 from gan_bench.training.engine import Engine
 
@@ -101,9 +102,6 @@ class StepResult:
 Run = Generator[StepRequest, StepResult, T]
 
 
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
 class Diverged(Exception):  # noqa: N818 - it is an outcome, not an error
     """Training produced numbers that are not finite."""
 
@@ -123,12 +121,13 @@ class TimeLimit(Exception):  # noqa: N818 - it is an outcome, not an error
         super().__init__(f"the time limit of {seconds or 0:g} s is reached; raise it and run with --retry-failed")
 
 
-def classify(error: BaseException, device: torch.device) -> tuple[Status, Failure | None, str]:
+def classify(error: BaseException, device: torch.device, place: Path) -> tuple[Status, Failure | None, str]:
     """Classify how a trial ended, from the exception it raised.
 
     Args:
         error: What ended it.
         device: Where it ran.
+        place: The folder that it writes to: errors of writing do not always say where.
 
     Returns:
         Status, class of a failure, and the reason as one sentence.
@@ -147,9 +146,22 @@ def classify(error: BaseException, device: torch.device) -> tuple[Status, Failur
             failure, reason = Failure.OUT_OF_MEMORY, f"out of memory on {device}; lower batch_size, samples or --group"
         case DataError():
             failure, reason = Failure.DATA, str(error)
+        case DiskFullError():
+            failure, reason = Failure.DISK_FULL, str(error)
         case UserError():
             failure, reason = Failure.SETUP, str(error)
-        case OSError(errno=code) if code in _DISK_FULL:
-            where = f" at {error.filename}" if error.filename else ""
-            failure, reason = Failure.DISK_FULL, f"no space left{where}; free some and run with --retry-failed"
+        case OSError():
+            failure, reason = _of_writing(error, place)
     return Status.FAILED, failure, reason
+
+
+def _of_writing(error: OSError, place: Path) -> tuple[Failure, str]:
+    """Classify an error of the system."""
+    where = error.filename or place
+    if error.errno in FULL:
+        return Failure.DISK_FULL, f"no space left at {where}; free some and run with --retry-failed"
+    if error.errno == errno.EFBIG:
+        return Failure.DISK_FULL, f"a file at {where} is larger than this process may write; raise `ulimit -f`"
+    if isinstance(error, FileNotFoundError) and not place.exists():
+        return Failure.CRASH, f"{place} was removed while the trial ran; the same command trains it again"
+    return Failure.CRASH, brief(error)

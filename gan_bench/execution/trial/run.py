@@ -70,12 +70,12 @@ def run_trial(
     except BaseException as error:  # networks and losses may be third-party code
         if is_stop(error) or (run.waiting and isinstance(error, GeneratorExit)):  # it is closed
             raise
-        status, failure, reason = classify(error, context.device)
+        status, failure, reason = classify(error, context.device, directory.path)
     record = replace(run.record(), status=status, failure=failure, reason=reason)
     try:
         record = writer.finish(directory, record)
     except OSError as error:
-        _, failure, reason = classify(error, context.device)
+        _, failure, reason = classify(error, context.device, directory.path)
         reason = f"the record cannot be written: {reason}"
         record = replace(record, status=Status.FAILED, failure=failure, reason=reason)
     if record.status in (Status.DONE, Status.DIVERGED):

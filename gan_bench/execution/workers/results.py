@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gan_bench.config.trial import Trial
-from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError
 from gan_bench.execution.trial.claim import Claim, Policy, blocked
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier, end_of
@@ -109,7 +109,7 @@ def rounds(
 def _skip(results: Path, trial: Trial, reason: str) -> TrialRecord | None:
     """Leave a row for a trial that was not run, unless an earlier run left one, whatever becomes of that later."""
     directory = RecordDirectory.of(results, trial)
-    with contextlib.suppress(UnreadableError), trial_lock(directory) as lock:
+    with contextlib.suppress(UnreadableError, DiskFullError), trial_lock(directory) as lock:
         if lock.acquire() is None and Earlier(directory).status not in (Status.DONE, *_BAD):
             return writer.skip(directory, trial, reason)
     return None
@@ -145,6 +145,8 @@ def write_lost(
             earlier.require_access()
         except UnreadableError as error:
             return blocked(str(error))
+        except DiskFullError as error:
+            return TrialRecord(status=Status.FAILED, failure=Failure.DISK_FULL, reason=f"{reason}; {error}")
         failure = Failure.TIMEOUT if late else Failure.CRASH
         record = replace(_so_far(directory, policy), status=Status.FAILED, failure=failure, reason=reason)
         with contextlib.suppress(OSError):

@@ -132,7 +132,7 @@ def _without_a_score(study: Study) -> str:
         return "No finished trial has a score."
     reasons = bad["reason"].dropna()
     why = f": {reasons.mode().iloc[0]}" if reasons.size else ""
-    most = " most often" if reasons.nunique() > 1 else ""
+    most = ", most often" if reasons.nunique() > 1 else ""
     return f"No trial has a score; {len(bad)} of {plural(len(study.trials), 'trial')} failed or diverged{most}{why}."
 
 

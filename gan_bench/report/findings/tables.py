@@ -186,7 +186,7 @@ def remarks(scored: Scored, row: Mapping[str, Any], done: pd.DataFrame) -> Itera
     if COLLAPSED in scored.study.metrics and (count := int((values_of(done, scored.final(), COLLAPSED) > 0).sum())):
         yield f"{count} of {len(done)} collapsed"
     untrained = scored.untrained(primary_measure(), row["recipe"])
-    if untrained is not None and scored.medians().get(row["setting"], 0.0) >= untrained:
+    if untrained is not None and untrained <= scored.medians().get(row["setting"], 0.0) < math.inf:
         yield "no better than untrained"
     if row["bad"]:
         yield f"{row['bad']} failed or diverged"
