@@ -76,9 +76,10 @@ def write_new(kind: str, name: str, folder: Path) -> list[Path]:
     """
     name = name.replace("-", "_") if kind == "measure" else name
     pattern = r"[a-z][a-z0-9_]*" if kind == "measure" else r"[a-z][a-z0-9_-]*"
+    pattern = r"[a-z0-9][a-z0-9_-]*" if kind == "suite" else pattern  # as suite files may be called
     if not re.fullmatch(pattern, name) or len(name) > 64:
         may = "letters, digits and _" if kind == "measure" else "letters, digits, - and _"
-        hint = f"begin with a small letter, and use small {may}"
+        hint = f"begin with a small letter{' or a digit' * (kind == 'suite')}, and use small {may}"
         if Path(name).suffix in (".yaml", ".yml", ".py") and re.fullmatch(pattern, stem := Path(name).stem):
             hint = f'give the name alone, "{stem}"; the file is called after it'
         raise UserError(f'"{as_typed(name)}" cannot name {with_article(kind)}; {hint}')

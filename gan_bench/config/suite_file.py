@@ -80,6 +80,13 @@ def _looks(found: list[int]) -> list[int]:
     return found
 
 
+def _share(found: object) -> object:
+    """Refuse a margin that is no share: 10 for 10 % would call nearly everything equivalent."""
+    if found is None or (isinstance(found, (int, float)) and not isinstance(found, bool) and 0 <= found <= 1):
+        return found
+    raise PydanticCustomError("equivalence", "equivalence is a share from 0 to 1, such as 0.1 for 10 %")
+
+
 Looks = Annotated[list[Annotated[int, Field(ge=1, le=1000, strict=True)]], Field(min_length=1), AfterValidator(_looks)]
 TrainLimit = Annotated[int, BeforeValidator(Whole("train_limit"))]
 
@@ -140,7 +147,7 @@ class SuiteFile(Strict):
     plugins: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(default=[])
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     looks: Looks | None = None
-    equivalence: Annotated[float, Field(ge=0, le=10, strict=True)] | None = None
+    equivalence: Annotated[float, BeforeValidator(_share)] | None = None
     evaluate: Evaluate = Evaluate()
     profiles: Profiles = Profiles()
 
@@ -240,6 +247,10 @@ def _plain(value: Any, place: Location) -> Plain:  # noqa: ANN401 - anything of 
     )
 
 
+_NAMES = "use small letters, digits, - and _, beginning with a letter or digit, 64 at most"
+"""What people read for the pattern of names."""
+
+
 def _messages(document: YamlDocument, error: ValidationError) -> Iterator[str]:
     """Return one line for each of the first mistakes, then how many more there are."""
     details = error.errors(include_url=False, include_context=False)
@@ -251,6 +262,10 @@ def _messages(document: YamlDocument, error: ValidationError) -> Iterator[str]:
             said = f"unknown field ({field_hint(str(place[-1]), _fields_at(place[:-1]))})"
         elif missing:
             said = "this field is required"
+        elif detail["type"] == "string_pattern_mismatch":
+            said = f"{_NAMES}, got {quoted(detail['input'])}"
+        elif detail["type"] == "too_short" and not detail["input"]:
+            said = "name at least one"
         else:
             said = f"{detail['msg'][0].lower() + detail['msg'][1:]}, got {quoted(detail['input'])}"
         yield f"{where}: {clip(f'{dotted(place)}: {said}', MAX_MESSAGE)}"

@@ -30,15 +30,15 @@ _WORD = re.compile(r"(?:`[^`]*`|\S)+")
 
 
 _ASCII = {
-    "±": "+-", "\N{MULTIPLICATION SIGN}": "x", "·": "-", "β": "beta", "ε": "eps", "₁": "1", "₂": "2", "↓": "(lower)",
-    "↑": "(higher)", "∞": "inf", "…": "...", "→": "->", "\N{EN DASH}": "-", "é": "e", "√": "sqrt", "≤": "<=",
+    "±": "+-", "\N{MULTIPLICATION SIGN}": "x", "·": "-", "β": "beta", "ε": "eps", "₁": "1", "₂": "2",
+    "²": "2", "↓": "(lower)", "↑": "(higher)", "∞": "inf", "…": "...", "→": "->", "\N{EN DASH}": "-", "é": "e",
+    "√": "sqrt", "≤": "<=",
 }  # fmt: skip
 """How characters of ours are spelled where a stream cannot have them."""
 
 
 def write_any_text() -> None:
     """Let standard output and standard error take any text, whatever their encoding is."""
-    codecs.register_error("gan_bench", _spell)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="gan_bench")
@@ -49,6 +49,14 @@ def _spell(error: UnicodeError) -> tuple[str, int]:
     text = error.object[error.start : error.end]
     spelled = "".join(_ASCII.get(c) or c.encode("ascii", "backslashreplace").decode() for c in text)
     return spelled, error.end
+
+
+codecs.register_error("gan_bench", _spell)
+
+
+def spelled(text: str, encoding: str) -> str:
+    """Return a text as a stream of an encoding shows it: what it cannot have takes other words, of other widths."""
+    return text.encode(encoding, "gan_bench").decode(encoding)
 
 
 class PlainConsole(Console):
@@ -74,7 +82,7 @@ class PlainConsole(Console):
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print one line without markup, wrapped at words where lines end somewhere."""
-        lines = [printable(line) for line in text.split("\n")]
+        lines = [printable(line) for line in spelled(text, self.encoding).split("\n")]
         if self.has_width:
             lines = [part for line in lines for part in wrapped(line, self.width)]
         self.print("\n".join(lines), style=style, markup=False, highlight=False, soft_wrap=True)

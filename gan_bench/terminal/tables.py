@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from rich.cells import cell_len, chop_cells
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from gan_bench.report.build import Report
 from gan_bench.report.study.table import Column, Table, cells, filled, note_of
-from gan_bench.terminal.console import PlainConsole, wrapped
+from gan_bench.terminal.console import PlainConsole, spelled, wrapped
 
 PRINTED = 100
 """Rows of a table that are printed."""
@@ -35,7 +36,12 @@ def print_table(table: Table, console: Console, *, filed: bool = True, details: 
         filed: Whether the whole table lies in the report's files, which is said where something is left out.
         details: Whether columns of details are shown too.
     """
-    everything = _labelled(table, cells(table), details=details)
+
+    def spell(text: str) -> str:
+        return spelled(text, console.encoding)
+
+    everything = [[spell(text) for text in row] for row in _labelled(table, cells(table), details=details)]
+    table = replace(table, columns=tuple(replace(column, title=spell(column.title)) for column in table.columns))
     rows, known = everything[:PRINTED], filled(table, everything)
     wanted = [i for i in known if details or not table.columns[i].detail]
     if len(wanted) < 2:
@@ -50,8 +56,8 @@ def print_table(table: Table, console: Console, *, filed: bool = True, details: 
     if left := [table.columns[i].title for i in wanted if i not in shown]:
         where = "; all are in the files" if filed else ""
         notes.append(f"Hidden columns (narrow terminal{where}): {', '.join(left)}.")
-    caption = Text(" ".join(text for text in (*notes, note_of(table, shown)) if text), style="dim italic")
-    console.print(Text(table.title, style="italic"))
+    caption = Text(spell(" ".join(text for text in (*notes, note_of(table, shown)) if text)), style="dim italic")
+    console.print(Text(spell(table.title), style="italic"))
     if not fitted:
         for row in rows:
             for line in wrapped(_entry(table, row, wanted), console.width):

@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 from support.commands import HANG, gan_bench
+from support.studies import write
+from support.trials import digits_trial
 
 import gan_bench as gb
 from gan_bench.sampling import interpolation, load_generator
@@ -236,3 +238,10 @@ def test_another_call_may_have_other_images_under_the_same_name(tmp_path):
         run = gb.run(suite, results=tmp_path / f"r{count}", epochs=1, executor="inline", no_estimate=True)
         assert run.statuses() == {"done": 1}
         assert set(run.load().scores.query("metric == 'fid'")["real"]) == {count}
+
+
+def test_a_folder_without_trials_has_the_columns_of_one_that_has_some(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with_one = tmp_path / "one"
+    write(with_one, digits_trial(), 50.0)
+    assert set(gb.load(tmp_path / "empty").trials.columns) == set(gb.load(with_one).trials.columns)

@@ -6,6 +6,7 @@ import io
 import time
 import warnings
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +15,10 @@ from support.trials import digits_trial
 
 from gan_bench.execution.trial.events import Progress
 from gan_bench.records.record import Status, TrialRecord
-from gan_bench.terminal.console import PreparationLines, console, table_console, wrapped
+from gan_bench.report.study.table import Column, name_table
+from gan_bench.terminal.console import PlainConsole, PreparationLines, console, table_console, wrapped
 from gan_bench.terminal.display import ProgressDisplay, SuiteClock, short_names
+from gan_bench.terminal.tables import print_table
 
 VALUES = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
 
@@ -189,3 +192,19 @@ def test_wrapping_loses_nothing_and_breaks_no_word(text, width):
     assert "".join("".join(lines).split()) == "".join(text.split())
     words = {word for line in lines for word in line.split()}
     assert "`" in text or words <= set(text.split())
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_table_of_a_stream_without_arrows_is_as_wide_as_its_lines(width):
+    """What stood for them came after the layout: headers and rows had other widths."""
+    rows = pd.DataFrame([{"recipe": "mnist-mlp-z100", "fid": 50.0}, {"recipe": "β₁ ± ε", "fid": 1.0}])
+    columns = (Column("recipe", "recipe", essential=True), Column("fid", "FID ↓", "number", essential=True))
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding="ascii", errors="gan_bench")
+    made = name_table(("test", "full"), "settings", "settings · all", list(columns), rows, "")
+    print_table(made, PlainConsole(file=file, width=width))
+    file.flush()
+    lines = [line for line in raw.getvalue().decode("ascii").splitlines() if line.startswith(("+", "|"))]
+    assert any("(lower)" in line for line in lines)
+    assert any("beta1 +- eps" in line for line in lines)
+    assert len({len(line) for line in lines}) == 1

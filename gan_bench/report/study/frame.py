@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from gan_bench.config.trial import setting_key
+from gan_bench.config.trial import TrialConfig, setting_key
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
@@ -75,11 +75,19 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
         histories.add(item)
     history, steps = histories.frames()
     return Frames(
-        trials=_numeric(pd.DataFrame(trials), (*STATISTICS, *COSTS)),
+        trials=_numeric(pd.DataFrame(trials, columns=None if trials else _TRIAL_COLUMNS), (*STATISTICS, *COSTS)),
         scores=_numeric(pd.DataFrame(scores, columns=_SCORE_COLUMNS), ("value", "draw_std", "train_seconds")),
         history=history,
         steps=steps,
     )
+
+
+_TRIAL_COLUMNS = [
+    *(each.name for each in fields(TrialConfig)),
+    *("trial", "name", "suite_setting", "config", "drawn", "group", "status", "reason", "epochs_done", *STATISTICS),
+    *(*COSTS, "device", "threads", "probabilities", "path"),
+]
+"""What ``_trial_row`` has, for where there is none."""
 
 
 class Histories:
