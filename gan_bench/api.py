@@ -24,6 +24,7 @@ from __future__ import annotations
 import inspect
 import io
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -290,7 +291,13 @@ def score(
 
     Raises:
         UserError: Something named is not there or does not fit.
+
+    Warns:
+        UserWarning: These scores say little, as the extractor is made for images of other channels, or the two sides
+            have images of different sizes.
     """
+    import torch
+
     from gan_bench import scoring
     from gan_bench.execution.trial.environment import choose_device, fix_bits
 
@@ -304,6 +311,10 @@ def score(
     root = data_root(None if data is None else _path(data))
     against = at_home(str(checked("reference", reference, str | Path)))
     found = scoring.score(given, against, list(names), root, where, samples, size=size, allow_plugins=allow_plugins)
+    if isinstance(given, (str, torch.Tensor)):  # a generator's trial was scored in the same way
+        used = list(dict.fromkeys(each.extractor for each in found))
+        for remark in scoring.scoring_remarks(given, against, used, resized=size is not None):
+            warnings.warn(remark, stacklevel=2)
     rows = [each.to_json() for each in found]
     columns = ["metric", "value", "std", "extractor", "split", "real", "generated", "note"]
     return pd.DataFrame(rows)[columns].astype({"value": float, "std": float})

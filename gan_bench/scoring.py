@@ -93,20 +93,27 @@ LOOKED_AT = 16
 """Images that are looked at for colours."""
 
 
-def scoring_remarks(generated: str, against: str, extractors: list[str]) -> Iterator[str]:
-    """Yield why scores may say little: an extractor that was made for other images.
+def scoring_remarks(
+    generated: str | Tensor, against: str, extractors: list[str], *, resized: bool = False
+) -> Iterator[str]:
+    """Yield why scores may say little: an extractor that was made for other images, or images of two sizes.
 
     Args:
-        generated: What was scored, as in ``score``.
+        generated: What was scored: a path, or images (N, C, H, W).
         against: What it was compared with.
         extractors: Names.
+        resized: Whether images of files were brought to one size.
     """
     name = against.partition(":")[0]
     found = {name: DATASETS[name].channels} if name in DATASETS else {}
-    for path in map(Path, (generated,) if found else (generated, against)):
+    if isinstance(generated, Tensor):
+        found["the array of images"] = generated.shape[1]
+    paths = [generated] if isinstance(generated, str) else []
+    for path in map(Path, paths if name in DATASETS else [*paths, against]):
         if path.is_dir() or path.suffix.lower() == ".zip":
             found[printable(path.name)] = 3 if _has_colours(path) else 1
-    yield from _size_remarks(generated, against)
+    if not resized:
+        yield from _size_remarks(generated, against)
     for each in extractors:
         channels = EXTRACTORS[each].channels
         for what, there in found.items():
@@ -117,10 +124,12 @@ def scoring_remarks(generated: str, against: str, extractors: list[str]) -> Iter
                 )
 
 
-def _size_remarks(generated: str, against: str) -> Iterator[str]:
+def _size_remarks(generated: str | Tensor, against: str) -> Iterator[str]:
     """Yield that two sides are of different sizes: the larger one's detail counts as a difference."""
     sides = {}
-    for text in (generated, against):
+    if isinstance(generated, Tensor):
+        sides["the array of images"] = (int(generated.shape[2]), int(generated.shape[3]))
+    for text in (generated, against) if isinstance(generated, str) else (against,):
         path, name = Path(text), text.partition(":")[0]
         if name in DATASETS:
             sides[text] = (DATASETS[name].size,) * 2

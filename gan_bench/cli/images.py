@@ -90,7 +90,7 @@ def write_scores(
     real = {(each.metric, each.extractor): each.value for each in held_out}
     for each in found:
         out.say(score_line(each, real.get((each.metric, each.extractor))))
-    for remark in scoring.scoring_remarks(generated, reference, names):
+    for remark in scoring.scoring_remarks(generated, reference, names, resized=size is not None):
         console(stderr=True).say(remark, style="yellow")
 
 

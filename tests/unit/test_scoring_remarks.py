@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import gan_bench as gb
 from gan_bench.scoring import scoring_remarks
 
 
@@ -47,3 +49,18 @@ def test_a_dataset_and_a_folder_are_both_looked_at(colours, grey):
     ]
     (said,) = scoring_remarks(grey, "digits:test", ["lenet-mnist-v1"])
     assert "32x32" in said, "nothing is wrong with its colours"
+
+
+def test_an_array_of_images_is_looked_at_as_files_are():
+    """``gb.score`` took another extractor for images of other colours, and said nothing."""
+    said = list(scoring_remarks(torch.zeros(4, 3, 32, 32), "digits", ["cifar-v1"]))
+    assert said[0].startswith("the array of images is 32x32 and digits 28x28")
+    assert said[1].startswith("cifar-v1 is made for images of 3 channels, and digits has 1")
+    assert not list(scoring_remarks(torch.zeros(4, 1, 28, 28), "digits", ["lenet-mnist-v1"]))
+    with pytest.warns(UserWarning, match="these scores say little|bring both to one size"):
+        gb.score(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), "digits")
+
+
+def test_images_that_were_brought_to_one_size_have_no_remark_about_it(colours):
+    assert "bring both to one size" in "".join(scoring_remarks(colours, "digits", ["lenet-mnist-v1"]))
+    assert "size" not in "".join(scoring_remarks(colours, "digits", ["lenet-mnist-v1"], resized=True))
