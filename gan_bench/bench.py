@@ -28,7 +28,7 @@ from gan_bench.execution.preflight.declaration import declaration_remark, design
 from gan_bench.execution.preflight.estimate import TimeEstimate, estimate, unmeasured
 from gan_bench.execution.preflight.folder import check_space, check_writable, kept_remark, locks_remark
 from gan_bench.execution.preflight.placement import Place, ThisProcess, check_known, choose_pool
-from gan_bench.execution.preflight.standing import Standing, epochs_kept, find_standing, standing_remarks
+from gan_bench.execution.preflight.plan_state import PlanState, epochs_kept, find_plan_state, state_remarks
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, fix_bits
@@ -56,7 +56,7 @@ class Preparation:
         place: Where its trials run.
         context: A run context of this process.
         policy: What becomes of trials that ended before or end badly.
-        standing: How its trials stand.
+        state: How its trials stand.
         kept: Epochs, as far as is known, that trials are resumed after, by trial id.
         pool: The worker processes, or None when trials run in this process.
         estimate: What a short measurement says, or what is known without one; None when it could not be made.
@@ -69,7 +69,7 @@ class Preparation:
     place: Place
     context: RunContext
     policy: Policy
-    standing: Standing = field(default_factory=Standing)
+    state: PlanState = field(default_factory=PlanState)
     kept: dict[str, int] = field(default_factory=dict)
     pool: WorkerPoolConfig | None = None
     estimate: TimeEstimate | None = None
@@ -163,11 +163,11 @@ def prepare(
     except DataError as error:
         if not options.dry_run:
             raise
-        standing = find_standing(options.folder, plan, policy, None)
+        state = find_plan_state(options.folder, plan, policy, None)
         return replace(
             prepared,
-            standing=standing,
-            remarks=list(standing_remarks(options.folder, plan, standing)),
+            state=state,
+            remarks=list(state_remarks(options.folder, plan, state)),
             problem=str(error),
         )
 
@@ -189,11 +189,11 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     plan, place, cluster = prepared.plan, prepared.place, prepared.cluster
     found = place.call(survey, plan.trials)
     place.check_data(plan.trials, found)
-    standing = find_standing(options.folder, plan, prepared.policy, found)
-    todo = standing.todo
+    state = find_plan_state(options.folder, plan, prepared.policy, found)
+    todo = state.todo
     if todo:
         require_readable(options.folder, plan.suite, BASELINES)
-    kept = epochs_kept(options.folder, standing.resumable(), place.device, found)
+    kept = epochs_kept(options.folder, state.resumable(), place.device, found)
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
     pool, workers, beside = None, None, None
     if cluster:
@@ -203,10 +203,10 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
         options.executor, options.workers, options.group, _devices(options, prepared.context), plan, found, len(todo)
     ):
         workers = len(pool.devices)
-    finished = (trial for trial in plan.trials if trial.id in standing.ended)
+    finished = (trial for trial in plan.trials if trial.id in state.ended)
     return replace(
         prepared,
-        standing=standing,
+        state=state,
         kept=kept,
         pool=pool,
         remarks=[
@@ -214,7 +214,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
             *kept_remark(todo, finished, options.folder),
             *locks_remark(options.folder),
             *declaration_remark(options.folder, plan),
-            *standing_remarks(options.folder, plan, standing),
+            *state_remarks(options.folder, plan, state),
         ],
         estimate=place.call(estimate, todo, workers=workers, group=group, done=kept, beside=beside)
         if not options.no_estimate
@@ -251,7 +251,7 @@ def carry_out(
     from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
 
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
-    plan, context, todo, results = prepared.plan, prepared.context, prepared.standing.todo, options.folder
+    plan, context, todo, results = prepared.plan, prepared.context, prepared.state.todo, options.folder
     jobs = len(prepared.pool.devices) if prepared.pool else _tasks(prepared.cluster, options, len(todo))
     check_space(todo, jobs * max(prepared.estimate.groups.values(), default=1), results)
     write_plan(results, plan.suite, plan.version, plan.trials, options.command(), plan.design)

@@ -64,7 +64,7 @@ def announce_work(prepared: Preparation, options: RunOptions, console: PlainCons
         options: What is asked for.
         console: Where it is printed.
     """
-    plan, todo = prepared.plan, prepared.standing.todo
+    plan, todo = prepared.plan, prepared.state.todo
     if options.workers and not prepared.pool and options.executor == "inline":
         console.say("--workers has no effect with --executor inline", style="yellow")
     if options.executor != "ray" and options.ray != RayOptions():
@@ -74,15 +74,15 @@ def announce_work(prepared: Preparation, options: RunOptions, console: PlainCons
     for folder in plan.folders:
         for line in DATASETS[folder.name].contents:
             console.say(f"  {folder.name} {line}")
-    unreadable = f", {len(prepared.standing.blocked)} unreadable" if prepared.standing.blocked else ""
-    resumed = len(prepared.kept.keys() - prepared.standing.held)
-    if prepared.standing.ended or resumed or prepared.standing.held or unreadable:
-        bad = Counter(status for status in prepared.standing.ended.values() if status is not Status.DONE)
+    unreadable = f", {len(prepared.state.blocked)} unreadable" if prepared.state.blocked else ""
+    resumed = len(prepared.kept.keys() - prepared.state.held)
+    if prepared.state.ended or resumed or prepared.state.held or unreadable:
+        bad = Counter(status for status in prepared.state.ended.values() if status is not Status.DONE)
         ends = f" ({', '.join(f'{count} {status}' for status, count in bad.items())})" if bad else ""
         parts = [f"{resumed} resumed"] if resumed else []
-        parts += [f"{len(prepared.standing.held)} under way elsewhere"] if prepared.standing.held else []
+        parts += [f"{len(prepared.state.held)} under way elsewhere"] if prepared.state.held else []
         which = f" ({', '.join(parts)})" if parts else ""
-        console.say(f"{len(prepared.standing.ended)} finished{ends}, {len(todo)} to run{which}{unreadable}")
+        console.say(f"{len(prepared.state.ended)} finished{ends}, {len(todo)} to run{which}{unreadable}")
     if todo:
         _announce_time(prepared, options, console)
     for remark in prepared.remarks:
@@ -95,12 +95,12 @@ def _retrainings(prepared: Preparation, options: RunOptions) -> Iterator[str]:
     """Say which trials are trained again and why: each reason once, with the first trial that has it."""
     names = short_names(prepared.plan.trials)
     alike: dict[str, list[Trial]] = {}
-    for trial in prepared.standing.todo:
-        if (why := prepared.standing.retrain.get(trial.id)) and trial.id not in prepared.standing.held:
+    for trial in prepared.state.todo:
+        if (why := prepared.state.retrain.get(trial.id)) and trial.id not in prepared.state.held:
             alike.setdefault(why.replace(str(RecordDirectory.of(options.folder, trial).path), ""), []).append(trial)
     for first, *others in list(alike.values())[:MOST_REASONS]:
         more = f"; {len(others)} more for the same reason" if others else ""
-        yield f"retraining {names[first.id]}: {prepared.standing.retrain[first.id]}{more}"
+        yield f"retraining {names[first.id]}: {prepared.state.retrain[first.id]}{more}"
     if left := sum(map(len, list(alike.values())[MOST_REASONS:])):
         yield f"retraining {left} more for other reasons"
 
@@ -164,11 +164,11 @@ def _together(estimate: TimeEstimate) -> str:
 
 def _mark(trial: Trial, prepared: Preparation) -> str:
     """Say in a word or two how a trial stands before a run."""
-    if trial.id in prepared.standing.blocked:
+    if trial.id in prepared.state.blocked:
         return "unreadable"
-    if trial.id not in prepared.standing.ended:
-        return "under way" if trial.id in prepared.standing.held else "to run"
-    status = prepared.standing.ended[trial.id]
+    if trial.id not in prepared.state.ended:
+        return "under way" if trial.id in prepared.state.held else "to run"
+    status = prepared.state.ended[trial.id]
     return "finished" if status is Status.DONE else str(status)
 
 
@@ -176,7 +176,7 @@ def list_trials(prepared: Preparation, console: PlainConsole) -> None:
     """Print each trial of a plan with how it stands, as ``--dry-run`` does."""
     names = short_names(prepared.plan.trials)
     for trial in prepared.plan.trials:
-        kept = prepared.kept.get(trial.id) if trial.id not in prepared.standing.held else None
+        kept = prepared.kept.get(trial.id) if trial.id not in prepared.state.held else None
         resumed = "" if kept is None else f", resumed after about {kept}" if kept else ", resumed in the first"
         console.say(
             f"  {_mark(trial, prepared):<10} {names[trial.id]} ({plural(trial.config.epochs, 'epoch')}{resumed})"

@@ -93,12 +93,12 @@ def conclude(
         return 130
     if options.join:
         share = _conclude_share(outcome, statuses, console, spent=stop.is_spent)
-        return max(share, 1 if prepared.standing.blocked else 0)
+        return max(share, 1 if prepared.state.blocked else 0)
     if report:
         print_tables(report, table_console(console), suite, everything=all_tables)
     ended = list(zip(trials, statuses, strict=True))
     left = [trial for trial, status in ended if status in (None, Status.INTERRUPTED)] if stop.is_spent else []
-    bad = [trial for trial, status in ended if status is not Status.DONE or trial.id in prepared.standing.blocked]
+    bad = [trial for trial, status in ended if status is not Status.DONE or trial.id in prepared.state.blocked]
     bad = [trial for trial in bad if trial not in left]
     for trial in bad:
         console.say(f"{trial.name}: {_why(trial, prepared, outcome, options)}", style="red")
@@ -138,8 +138,8 @@ def recorded_status(directory: RecordDirectory) -> Status | None:
 
 def _why(trial: Trial, prepared: Preparation, outcome: Outcome, options: RunOptions) -> str:
     """Return why a trial is not done."""
-    if trial.id in prepared.standing.blocked:
-        return f"unreadable, skipped: {prepared.standing.blocked[trial.id]}"
+    if trial.id in prepared.state.blocked:
+        return f"unreadable, skipped: {prepared.state.blocked[trial.id]}"
     if trial.id in outcome.results.held:
         return f"locked by {outcome.results.held[trial.id]}, skipped"
     stored = Earlier(RecordDirectory.of(options.folder, trial)).record

@@ -106,7 +106,7 @@ def _train(
         if options.dry_run:
             list_trials(prepared, console)
             return prepared, None, False
-        expected = prepared.estimate.seconds if prepared.estimate and prepared.standing.todo else None
+        expected = prepared.estimate.seconds if prepared.estimate and prepared.state.todo else None
         if budget and budget.is_less_than(expected):
             console.say(f"the budget of {budget} does not suffice for it: nothing more is trained", style="yellow")
             return prepared, None, False
@@ -121,7 +121,7 @@ def _wait_for_others(prepared: Preparation, options: RunOptions, stop: StopReque
     """Wait until all trials of a look have ended, wherever they run; True if some are left to this process."""
     while not stop():
         places = (
-            RecordDirectory.of(options.folder, t) for t in prepared.plan.trials if t.id not in prepared.standing.blocked
+            RecordDirectory.of(options.folder, t) for t in prepared.plan.trials if t.id not in prepared.state.blocked
         )
         left = [place for place in places if recorded_status(place) in (None, Status.INTERRUPTED)]
         if not left:
@@ -151,7 +151,7 @@ def _carry_out(
         stop.listening(),
         ProgressDisplay(
             console,
-            len(prepared.standing.todo),
+            len(prepared.state.todo),
             several=several,
             expected=prepared.estimate.images_per_second,
             work=prepared.estimate.work,

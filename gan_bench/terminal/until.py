@@ -113,7 +113,7 @@ def _say_what_may_follow(prepared: Preparation, options: RunOptions, console: Pl
         console.say(f"this is all: the look at {first} seeds is the last")
         return
     count = len({setting_key(trial.config.to_json()) for trial in trials}) * (most - first)
-    seconds = prepared.estimate.seconds if prepared.estimate and len(prepared.standing.todo) == len(trials) else None
+    seconds = prepared.estimate.seconds if prepared.estimate and len(prepared.state.todo) == len(trials) else None
     time_ = f", about {duration(seconds * count / len(trials))}" if seconds else ""
     console.say(
         f"these are the trials of the look at {first} seeds; later looks add seeds to settings in an open question "

@@ -92,10 +92,10 @@ class Recorded:
 
     def _train(self, targets, budget):
         prepared = prepare(self.options, self.stop, targets=targets)
-        self.looks.append(len(prepared.standing.todo))
+        self.looks.append(len(prepared.state.todo))
         plan = prepared.plan
         write_plan(self.options.folder, plan.suite, 1, plan.trials, "gan-bench run recorded.yaml", plan.design)
-        for trial in prepared.standing.todo:
+        for trial in prepared.state.todo:
             write(self.options.folder, trial, self.fid(trial.config.lr_g, trial.config.seed), status=Status.DONE)
         return prepared, prepared, True
 

@@ -21,7 +21,7 @@ from gan_bench.records.record import Status
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class PlanState:
     """How the trials of a plan stand.
 
     Attributes:
@@ -46,7 +46,7 @@ class Standing:
         return [trial for trial in self.todo if trial.id not in lost]
 
 
-def find_standing(results: Path, plan: Plan, policy: Policy, knows: KnowsIdentity | None) -> Standing:
+def find_plan_state(results: Path, plan: Plan, policy: Policy, knows: KnowsIdentity | None) -> PlanState:
     """Find out how each trial of a plan stands.
 
     Args:
@@ -62,7 +62,7 @@ def find_standing(results: Path, plan: Plan, policy: Policy, knows: KnowsIdentit
     retrain = {
         trial.id: _why_retrained(states[trial.id], results / plan.suite) for trial in todo if states[trial.id].retrain
     }
-    return Standing(
+    return PlanState(
         todo=todo,
         blocked=blocked,
         retrain=retrain,
@@ -101,11 +101,11 @@ def epochs_kept(results: Path, trials: list[Trial], device: str, found: Survey) 
     return kept
 
 
-def standing_remarks(results: Path, plan: Plan, standing: Standing) -> Iterator[str]:
+def state_remarks(results: Path, plan: Plan, state: PlanState) -> Iterator[str]:
     """Yield what a run does with earlier records that people may not expect."""
-    if standing.deleted:
-        yield f"--fresh deletes {plural(len(standing.deleted), 'earlier record')}, each when its trial starts"
-    yield from _other_lengths(results, plan, standing.todo)
+    if state.deleted:
+        yield f"--fresh deletes {plural(len(state.deleted), 'earlier record')}, each when its trial starts"
+    yield from _other_lengths(results, plan, state.todo)
 
 
 def _other_lengths(results: Path, plan: Plan, todo: list[Trial]) -> Iterator[str]:
