@@ -285,8 +285,9 @@ def _write_tables(made: ReportTables, files: _ReportFiles, columns: Sequence[str
 
 def _write_page(files: _ReportFiles, made: ReportTables, collected: Collected, results: Path) -> Path:
     from gan_bench.report.page.curves import best_first
+    from gan_bench.report.page.drawing import standalone
     from gan_bench.report.page.page import Chapter, page
-    from gan_bench.report.page.plots import standalone, study_plots
+    from gan_bench.report.page.plots import study_plots
     from gan_bench.report.page.samples import strips
 
     chapters = []

@@ -25,7 +25,7 @@ from gan_bench.report.findings.factors import FACTORS
 from gan_bench.report.findings.reproduction import _follows as follows
 from gan_bench.report.findings.tables import study_tables
 from gan_bench.report.findings.tuning import arms, best_of
-from gan_bench.report.page import plots
+from gan_bench.report.page import drawing, plots
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.studies import studies
 
@@ -129,7 +129,7 @@ def test_the_plot_draws_the_best_of_k(study, monkeypatch):
         bands.append((list(low), list(high)))
         return fill(self, x, low, high, **style)
 
-    with mpl.rc_context(plots._STYLE), monkeypatch.context() as patch:
+    with mpl.rc_context(drawing.STYLE), monkeypatch.context() as patch:
         patch.setattr(Axes, "plot", note_line)
         patch.setattr(Axes, "fill_between", note_band)
         (picture,) = plots._tuning_plot(study.scored[0])
@@ -159,7 +159,7 @@ def test_logarithmic_axes_are_labelled_with_numbers(study):
 @example(1e-5, 1e40)
 def test_a_logarithmic_axis_has_some_labels_and_not_many(low, ratio):
     high = low * ratio
-    ticks = plots.log_ticks(low, high)
+    ticks = drawing.log_ticks(low, high)
     assert ticks == sorted(set(ticks))
     assert all(low <= tick <= high for tick in ticks)
     assert 2 <= len(ticks) <= 12

@@ -20,7 +20,7 @@ from gan_bench.records.schema import NO_RECORD
 from gan_bench.report.findings.answer import Answer
 from gan_bench.report.page.collect import Collected, trial_details
 from gan_bench.report.page.curves import explorer, styles
-from gan_bench.report.page.plots import Plot
+from gan_bench.report.page.drawing import Plot
 from gan_bench.report.page.samples import Strip
 from gan_bench.report.study.frame import status_shown
 from gan_bench.report.study.study import Study

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import math
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +14,7 @@ from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, FACTORS, f
 from gan_bench.report.findings.tuning import HIGH, LOW, arms, best_of
 from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.page.curves import ACCENT, Style, best_first, style, styles, training_curves
+from gan_bench.report.page.drawing import INK, STYLE, WRAP, Plot, finish, legend_below, log_scale, new_figure
 from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import interval_of, median_of
 
@@ -27,56 +25,14 @@ if TYPE_CHECKING:
 PANELS = 12
 """Most settings in one plot; the best by the primary measure are shown, and the plot says so."""
 LINES = 8
-FEWEST_TICKS, MOST_TICKS = 3, 9
-"""Labels of a logarithmic axis."""
 ROWS = 30
-WRAP = 26
-"""Characters of a line beside a factor plot."""
-WIDTH = 4.25
-"""Inches of a plot. On a page 390 pixels wide its text of 9 points is then 10 pixels high."""
-_INK = "#010203"
-"""Stands for the colour of text, and is replaced by the page's own."""
-_STYLE: dict[str, object] = {
-    "svg.hashsalt": "gan_bench",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "grid.color": _INK,
-    "legend.frameon": False,
-    "savefig.transparent": True,
-    "figure.constrained_layout.use": True,
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor"), _INK),
-    **dict.fromkeys(("xtick.color", "ytick.color"), _INK),
-}
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot.
-
-    Attributes:
-        name: Name of its file.
-        title: One line above it.
-        description: What it shows, for those who cannot see it.
-        svg: The image, in the page's own text colour.
-    """
-
-    name: str
-    title: str
-    description: str
-    svg: str
 
 
 def study_plots(study: Study) -> Iterator[Plot]:
     """Draw the plots of one study."""
     import matplotlib as mpl
 
-    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         yield from _training_plots(study)
         for scored in study.scored:
             yield from _score_plots(scored)
@@ -111,7 +67,7 @@ def _training_plots(study: Study) -> Iterator[Plot]:
         figure.supxlabel("epoch", fontsize=9)
         source = "epoch means; of up to 10 epochs, single steps"
         text = f"{title}, {source}; lines are means over seeds, bands their range. {_which(study, labels)}"
-        yield _finish(figure, study, what, title, text)
+        yield finish(figure, study, what, title, text)
 
 
 def _which(study: Study, labels: list[str]) -> str:
@@ -160,7 +116,7 @@ def _score_plots(scored: Scored) -> Iterator[Plot]:
         ("epochs", f"{measure} over epochs", "epoch"),
         ("seconds", f"{measure} over training time", "s"),
     ):
-        figure = _figure(3.4)
+        figure = new_figure(3.4)
         axis = figure.subplots()
         for label in labels:
             mine = found[found["label"] == label]
@@ -178,14 +134,14 @@ def _score_plots(scored: Scored) -> Iterator[Plot]:
                     label=label,
                 )
         if real and min(real) > 0:
-            axis.axhline(min(real), color=_INK, linewidth=0.8, linestyle=(0, (2, 2)))
+            axis.axhline(min(real), color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
             axis.annotate("real", (1, min(real)), xycoords=("axes fraction", "data"), ha="right", va="bottom")
-        _log_scale(axis, "y")
+        log_scale(axis, "y")
         axis.set_xlabel("epoch" if column == "epoch" else "seconds of training")
         axis.set_ylabel(f"{measure} (lower is better)")
-        _legend(figure)
+        legend_below(figure)
         text = f"{title}, {scored}; means over seeds{', bands their range' if column == 'epoch' else ''}."
-        yield _finish(
+        yield finish(
             figure, scored.study, f"{primary}-{what}-{scored}", title, f"{text} {_which(scored.study, labels)}"
         )
 
@@ -195,7 +151,7 @@ def _tuning_plot(scored: Scored) -> Iterator[Plot]:
     if not found or max(len(arm.values) for arm in found) < 2:
         return
     measure = MEASURES[primary_measure()].title
-    figure = _figure(3.4)
+    figure = new_figure(3.4)
     axis = figure.subplots()
     for place, arm in enumerate(found[:LINES]):
         mine = style(place)
@@ -205,13 +161,13 @@ def _tuning_plot(scored: Scored) -> Iterator[Plot]:
         axis.fill_between(
             ks, low, np.where(np.isfinite(high), high, middle), color=mine.colour, alpha=0.15, linewidth=0
         )
-    _log_scale(axis, "x", whole=True)
-    _log_scale(axis, "y")
+    log_scale(axis, "x", whole=True)
+    log_scale(axis, "y")
     axis.set_xlabel("random settings tried")
     axis.set_ylabel(f"lowest {measure}")
-    _legend(figure)
+    legend_below(figure)
     text = f"Lowest {measure} {scored} of so many random settings: median, and 10 % to 90 %."
-    yield _finish(figure, scored.study, f"tuning-{scored}", "Best of k random settings", text)
+    yield finish(figure, scored.study, f"tuning-{scored}", "Best of k random settings", text)
 
 
 def _factor_plots(scored: Scored) -> Iterator[Plot]:
@@ -229,14 +185,14 @@ def _factor_plots(scored: Scored) -> Iterator[Plot]:
         alike = len(set(against)) == 1  # then the axis names the levels, and leaves the rows their width
         sides = [each.recipe if alike else f"{each.recipe}: {each.levels}" for each in shown]
         sides = ["\n".join(textwrap.wrap(side, WRAP)) for side in sides]
-        figure = _figure(0.9 + 0.12 * len(sides) + 0.2 * sum(side.count("\n") + 1 for side in sides))
+        figure = new_figure(0.9 + 0.12 * len(sides) + 0.2 * sum(side.count("\n") + 1 for side in sides))
         axis = figure.subplots()
         places = np.arange(len(shown))[::-1]
         for place, each in zip(places, shown, strict=True):
             if each.low is not None and each.high is not None:
                 axis.plot([each.low, each.high], [place, place], color=ACCENT, linewidth=2)
             axis.plot([each.value], [place], marker="x" if each.low is None else "o", color=ACCENT, markersize=5)
-        axis.axvline(1 if is_ratio else 0, color=_INK, linewidth=0.8)
+        axis.axvline(1 if is_ratio else 0, color=INK, linewidth=0.8)
         if is_ratio:
             _log_ratio(axis)
         axis.set_yticks(places, sides)
@@ -248,7 +204,7 @@ def _factor_plots(scored: Scored) -> Iterator[Plot]:
             f"Paired {measure} by {name}, {scored}: {what} {measure}, with 95 % intervals over seeds; a cross has "
             f"fewer than three seeds.{of}"
         )
-        yield _finish(figure, scored.study, f"factor-{name}-{scored}", f"Effect of {name} on {measure}", text)
+        yield finish(figure, scored.study, f"factor-{name}-{scored}", f"Effect of {name} on {measure}", text)
 
 
 @dataclass(frozen=True)
@@ -307,7 +263,7 @@ def _cost_plot(scored: Scored) -> Iterator[Plot]:
     if not labels:
         return
     known = styles(scored.study)
-    figure = _figure(3.4)
+    figure = new_figure(3.4)
     axis = figure.subplots()
     for row, done in scored.study.settings():
         if row["setting"] not in labels:
@@ -336,100 +292,12 @@ def _cost_plot(scored: Scored) -> Iterator[Plot]:
         axis.set_ylim(bottom=0)  # an interval may reach below, a distance does not
     axis.set_xlabel("seconds of training")
     axis.set_ylabel(f"{measure} at the end (lower is better)")
-    _legend(figure)
+    legend_below(figure)
     text = f"Final {measure} against training time, {scored}; bars are 95 % intervals over seeds, seconds are medians."
-    yield _finish(
+    yield finish(
         figure,
         scored.study,
         f"{primary}-cost-{scored}",
         f"{measure} against cost",
         f"{text} {_which(scored.study, labels)}",
     )
-
-
-# -------------------------------------------------------------------------------------------------- drawing
-
-
-def _figure(height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(WIDTH, height))
-
-
-def _log_scale(axes: Axes, which: Literal["x", "y"], *, whole: bool = False) -> None:
-    """Make an axis logarithmic and label it with plain numbers; matplotlib's are TeX, which text is not read as.
-
-    Args:
-        axes: The plot, after everything is drawn.
-        which: Of its two axes.
-        whole: Whether its values are whole numbers.
-    """
-    from matplotlib.ticker import NullLocator
-
-    getattr(axes, f"set_{which}scale")("log")
-    low, high = getattr(axes, f"get_{which}lim")()
-    ticks = [tick for tick in log_ticks(low, high) if not whole or tick == int(tick)]
-    axis = getattr(axes, f"{which}axis")
-    axis.set_minor_locator(NullLocator())
-    axis.set_ticks(ticks, [_plain(tick) for tick in ticks])
-
-
-def _plain(value: float) -> str:
-    """Write a number without an exponent, unless it would have many zeros."""
-    return np.format_float_positional(value, trim="-") if 1e-4 <= value < 1e7 else f"{value:g}"
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """Return plain numbers for a logarithmic axis: some three to ten of them, however much it spans.
-
-    Args:
-        low: Its least value, above 0.
-        high: Its greatest value.
-
-    >>> log_ticks(0.9, 60)
-    [1.0, 2.0, 5.0, 10.0, 20.0, 50.0]
-    >>> log_ticks(61, 88)
-    [65.0, 70.0, 75.0, 80.0, 85.0]
-    >>> log_ticks(0.3, 2e6)
-    [1.0, 10.0, 100.0, 1000.0, 10000.0, 100000.0, 1000000.0]
-    """
-    from matplotlib.ticker import MaxNLocator
-
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 2, 5), (1,)):
-        ticks = [float(f"{step}e{decade}") for decade in decades[:: -(-len(decades) // MOST_TICKS)] for step in steps]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) <= MOST_TICKS:
-            break
-    if len(ticks) >= FEWEST_TICKS:
-        return ticks
-    decade = max(math.floor(math.log10(high)), -300)  # below that a power of ten is no whole float
-    scale = 10.0**decade
-    even = MaxNLocator(2 * FEWEST_TICKS, steps=[1, 2, 5, 10]).tick_values(low / scale, high / scale)
-    return [tick for each in even if low <= (tick := float(f"{each:.12f}e{decade}")) <= high]
-
-
-def _legend(figure: Figure) -> None:
-    """Put what lines mean below the plot, in two columns where they fit."""
-    names = [text for axis in figure.axes for text in axis.get_legend_handles_labels()[1]]
-    figure.legend(loc="outside lower center", ncols=1 if max(map(len, names), default=0) > WRAP else 2)
-
-
-def _finish(figure: Figure, study: Study, what: str, title: str, description: str) -> Plot:
-    from gan_bench.core.text import slug
-
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    svg = out.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
-    name = slug(study.slug, "plot", what)
-    svg = re.sub(r'(id="|href="#|url\(#)', lambda found: f"{found[1]}{name}-", svg)  # several share one page
-    return Plot(name, title, description, svg)
-
-
-def standalone(svg: str) -> str:
-    """Return a plot as a file of its own, with colours for light and dark."""
-    dark = "@media(prefers-color-scheme:dark){svg{color:#ddd;background:#16181d}}"
-    style = f"<style>svg{{color:#222;background:#fff}}{dark}</style>"
-    start = svg.index(">") + 1
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{svg[:start]}{style}{svg[start:]}'

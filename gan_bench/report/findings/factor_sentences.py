@@ -1,0 +1,169 @@
+"""What the comparisons of a factor's levels come to, in sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.core.text import plural
+from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, Factor
+from gan_bench.report.findings.verdicts import Judged
+from gan_bench.report.study.stats import ALPHA
+
+MANY_SEEDS = 30
+"""More seeds than these are not named: a difference so small beside its spread is as good as none."""
+SMALL = 0.095
+"""Ratios below are written with one digit that is not zero, others with two decimals."""
+NAMED = 3
+"""Pairs of levels that have a sentence of their own; the table has them all."""
+
+
+def factor_sentences(factor: Factor) -> Iterator[str]:
+    """Summarise the comparisons of every two levels over the recipes."""
+    if factor.name == EPOCHS:
+        yield _epochs_sentence(list({each.recipe: each for each in factor.primary}.values()))  # the last of each
+        return
+    if factor.held and not any(each.is_sure for each in factor.primary):
+        return  # the average said as much
+    judged = sorted(factor.primary, key=_levels)
+    pairs = [list(group) for _, group in groupby(judged, key=_levels)]
+    sure = [pair for pair in pairs if any(each.is_sure for each in pair)]
+    for pair in pairs if len(pairs) == 1 else sure[:NAMED]:
+        yield _pair_sentence(factor, pair)
+    if len(pairs) > 1 and (rest := _rest_of_pairs(pairs, sure)):
+        yield f"{factor.title}: {rest}."
+
+
+def _rest_of_pairs(pairs: list[list[Judged]], sure: list[list[Judged]]) -> str:
+    """Say what became of the pairs of levels that have no sentence of their own."""
+    levels = {level for pair in pairs for each in pair for level in _levels(each)}
+    left = [pair for pair in pairs if pair not in sure]
+    counts = Counter[str](pair[0].found if len({each.found for each in pair}) == 1 else "undecided" for pair in left)
+    words = {"equivalent": ("equivalent", "equivalent"), "tie": ("a tie", "ties"), "undecided": ("undecided",) * 2}
+    said = [
+        f"1 is {one}" if n == 1 else f"{n} are {many}" for kind, (one, many) in words.items() if (n := counts[kind])
+    ]
+    if waiting := [each for pair in left for each in pair if each.found == "not judged"]:
+        said.append(f"{_not_judged(waiting)} for {counts['not judged'] or 'a part'}")
+    if len(sure) > NAMED:
+        said.append(f"{len(sure) - NAMED} more {'is' if len(sure) == NAMED + 1 else 'are'} decided or probable")
+    undecided = [each for pair in left for each in pair if each.found == "undecided"]
+    return f"of {len(pairs)} pairs of {len(levels)} levels, {', '.join(said)}{_needs(undecided)}" if said else ""
+
+
+def _levels(judged: Judged) -> tuple[str, str]:
+    return judged.first_level, judged.second_level
+
+
+def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
+    name, (first, second), count = factor.title, _levels(rows[0]), len(rows)
+    kinds = ("decided", "probable", "tie", "equivalent", "not judged")
+    by = {kind: [row for row in rows if row.found == kind] for kind in kinds}
+    sure = [*by["decided"], *by["probable"]]
+    lost = sum(row.lost for row in rows)
+    tail = f"; {plural(lost, 'pair')} lost" if lost else ""
+    tail += "".join(f"; {row.recipe}: {row.why}" for row in rows if row.why)
+    if any(row.next for row in by["decided"]):
+        tail += "; decided early, so the ratio is probably overstated"
+    unit = "setting" if factor.name == AVERAGE_FACTOR else "comparison" if factor.held else "recipe"
+    where = plural(count, unit)
+    if len(by["not judged"]) == count:
+        ahead = sum(row.winner == second for row in rows)
+        leader, ahead = (second, ahead) if 2 * ahead > count else (first, count - ahead)
+        return f"{name}: {_not_judged(rows)}; {leader} is ahead in {ahead} of {where}{tail}."
+    winners = {row.winner for row in sure}
+    if len(winners) == 1:
+        (winner,) = winners
+        degree = ", ".join(f"{len(by[k])} {k}" for k in ("decided", "probable") if by[k])
+        same = len(by["equivalent"])
+        others = {"tied": by["tie"], "not judged": by["not judged"]}
+        open_ = " or ".join(["undecided", *(word for word, some in others.items() if some)])
+        rest = f", {open_} in {count - len(sure) - same}" if count > len(sure) + same else ""
+        rest += f", equivalent in {same}" if same else ""
+        degree += _gain(sure)
+        return f"{name}: {winner} is better than {sure[0].loser} in {len(sure)} of {where} ({degree}{rest}{tail})."
+    if winners:
+        each = "; ".join(f"{row.recipe}: {row.winner} ({row.found})" for row in sure)
+        return f"{name}: it depends on the {unit} ({each}{tail})."
+    if len(by["tie"]) == count:
+        return (
+            f"{name}: {first} and {second} are a tie in {where}: any difference is within the noise of scoring{tail}."
+        )
+    ties = f"; a tie in {len(by['tie'])}" if by["tie"] else ""
+    left = count - len(by["equivalent"]) - len(by["tie"])
+    if by["equivalent"]:
+        rest = ties + (f"; {left} undecided" if left else "")
+        collapses = sum(int(row.collapses) for row in by["equivalent"])
+        share = f"{1 - ALPHA ** (1 / min(row.seeds for row in by['equivalent'])):.0%}"
+        seen = f"; collapses in up to {share} of runs are possible though none was seen"
+        seen = f"; {collapses} runs collapsed, as many on either side" if collapses else seen
+        return (
+            f"{name}: {first} and {second} are equivalent in {len(by['equivalent'])} of {where}: no difference above "
+            f"the margin{rest}{seen}{tail}."
+        )
+    where = f"{left} of {where}" if ties else where
+    return f"{name}: undecided between {first} and {second} in {where}{ties}{_needs(rows)}{tail}."
+
+
+def _not_judged(rows: Sequence[Judged]) -> str:
+    following = [each.next for each in rows if each.open and each.next]
+    if following:
+        return f"not judged before the look at {min(following)} seeds"
+    if any(each.pairs > 1 for each in rows):
+        return "not judged, as these seeds are too few, and given up, as more are unlikely to decide it"
+    return "one seed: not judged"
+
+
+def _needs(rows: Sequence[Judged]) -> str:
+    """Return when undecided comparisons are judged again, or how many seeds a study needs that finds out."""
+    following = [each.next for each in rows if each.open and each.next]
+    needed = [each.needed for each in rows if each.needed is not None]
+    if following:
+        likely = f", likely decided at {min(needed)}" if needed else ""
+        return f"; next look at {min(following)} seeds{likely}"
+    tested = [row for row in rows if not row.why]
+    noisy = "; the spread is too large to show equivalence" if any(row.too_noisy for row in tested) else ""
+    if any(row.next for row in tested):
+        return f"; given up, as more seeds are unlikely to decide it{noisy}"
+    if noisy:
+        return noisy
+    if needed and min(needed) <= MANY_SEEDS:
+        return f"; a study of {min(needed)} seeds would decide the clearest"
+    return f"; no difference to find with {MANY_SEEDS} seeds" if any(row.more for row in rows) else ""
+
+
+def _epochs_sentence(rows: Sequence[Judged]) -> str:
+    """Summarise whether the last evaluated epochs still improved the primary score, by recipe and length."""
+    title, count = MEASURES[primary_measure()].title, len(rows)
+    improved = [row for row in rows if row.winner == row.second_level]
+    is_split = any(", " in row.recipe for row in rows)  # recipes that were trained at several lengths
+    what = f"{count} kinds of training" if is_split else plural(count, "recipe")
+    start = f"{EPOCHS}: {title} still improved at the end of training in {len(improved)} of {what}"
+    if all(row.found == "not judged" for row in rows):
+        return f"{start}; {_not_judged(rows)}."
+    said = f"{start} ({_degree(improved)})" if improved else start
+    if worse := [row for row in rows if row.winner == row.first_level and row.is_sure]:
+        said += f"; it was better one evaluation earlier in {len(worse)} ({_degree(worse)})"
+    if same := sum(row.found in ("equivalent", "tie") for row in rows):
+        said += f"; no difference that matters in {same}"
+    return f"{said}."
+
+
+def _degree(rows: Sequence[Judged]) -> str:
+    """Count decided and probable comparisons, with the size of their differences."""
+    sure = [row for row in rows if row.is_sure]
+    degree = ", ".join(f"{n} {kind}" for kind in ("decided", "probable") if (n := sum(r.found == kind for r in sure)))
+    return f"{degree or 'none decided'}{_gain(sure) if sure else ''}"
+
+
+def _gain(rows: Sequence[Judged]) -> str:
+    """Write by how much the better level is ahead, as a ratio of the primary score where ratios are compared."""
+    ratios = [each.ratio.estimate for each in rows if each.ratio]
+    if len(ratios) < len(rows):
+        return ""
+    better = sorted(min(r, 1 / r) for r in ratios)
+    title = MEASURES[primary_measure()].title
+    low, high = (f"{ratio:.2f}" if ratio >= SMALL else f"{ratio:.1g}" for ratio in (better[0], better[-1]))
+    return f", {title} \N{MULTIPLICATION SIGN} {low if low == high else f'{low} to {high}'}"
