@@ -599,3 +599,14 @@ def test_what_is_decided_worse_at_the_end_of_training_is_said_at_every_length():
     assert "it was better one evaluation earlier in 1 (1 decided" in said
     rows = table(tables, "factor-epochs").rows
     assert rows["recipe"].tolist() == ["mnist-mlp-z100, 2 epochs", "mnist-mlp-z100, 10 epochs"]
+
+
+def test_a_difference_that_does_not_matter_is_no_improvement():
+    items = []
+    for seed in range(12):
+        early, late = 50.0 + NOISE[seed], 49.9 + NOISE[seed] - 0.01 * NOISE[(seed + 5) % 12]
+        items.append(stored(digits_trial(seed), fid=late, early=early))
+    designs = Designs({("test", "full", "digits"): LOOKS})
+    ((_, _, (answer,)),) = ReportTables.of(build_frames(items), designs=designs).studies
+    (said,) = (each for each in answer.factors if each.startswith("epochs"))
+    assert said.endswith("still improved at the end of training in 0 of 1 recipe; no difference that matters in 1.")

@@ -137,7 +137,8 @@ def _needs(rows: Sequence[Judged]) -> str:
 def _epochs_sentence(rows: Sequence[Judged]) -> str:
     """Summarise whether the last evaluated epochs still improved the primary score, by recipe and length."""
     title, count = MEASURES[primary_measure()].title, len(rows)
-    improved = [row for row in rows if row.winner == row.second_level]
+    same = [row for row in rows if row.found in ("equivalent", "tie")]
+    improved = [row for row in rows if row.winner == row.second_level and row not in same]
     is_split = any(", " in row.recipe for row in rows)  # recipes that were trained at several lengths
     what = f"{count} kinds of training" if is_split else plural(count, "recipe")
     start = f"{EPOCHS}: {title} still improved at the end of training in {len(improved)} of {what}"
@@ -146,8 +147,8 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
     said = f"{start} ({_degree(improved)})" if improved else start
     if worse := [row for row in rows if row.winner == row.first_level and row.is_sure]:
         said += f"; it was better one evaluation earlier in {len(worse)} ({_degree(worse)})"
-    if same := sum(row.found in ("equivalent", "tie") for row in rows):
-        said += f"; no difference that matters in {same}"
+    if same:
+        said += f"; no difference that matters in {len(same)}"
     return f"{said}."
 
 
