@@ -234,7 +234,7 @@ def compare(
         UserError: They have nothing in common, or a field is unknown or does not tell settings apart.
     """
     tolerance = checked("tolerance", tolerance, float | None, least=0)
-    margin = checked("margin", margin, float, least=0.001, most=10)
+    margin = checked("margin", margin, float, least=0.001, most=1)
     return compare_folders(_path(old), _path(new), tolerance, checked("match", match, str), margin)
 
 

@@ -61,7 +61,7 @@ def compare(
         ),
     ] = "auto",
     margin: Annotated[
-        float, typer.Option(min=0.001, max=10, help="Of settings: relative difference that counts as none.")
+        float, typer.Option(min=0.001, max=1, help="Of settings: relative difference that counts as none.")
     ] = 0.1,
     form: Annotated[FormatChoice, typer.Option("--format", help="How the comparison is written.")] = FormatChoice.TEXT,
     out: Annotated[Path | None, typer.Option(help="File it is written to instead of the terminal.")] = None,

@@ -190,10 +190,16 @@ class Designs:
     Attributes:
         declared: Designs by suite, profile and dataset.
         unknown: Suites whose plan is gone or cannot be read: what they declared is not known.
+        versions: Versions of the suites that their plans are of.
     """
 
     declared: Mapping[tuple[str, str, str], Design] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
+    versions: Mapping[str, int] = field(default_factory=dict)
+
+    def is_of_another(self, suite: str, version: int) -> bool:
+        """Whether a version of a suite is not that of its plan, so that nothing trains its trials any more."""
+        return version != self.versions.get(suite, version)
 
     def of(self, suite: str, profile: str, dataset: str) -> Design | None:
         """Return a design; None where nothing was declared, as in plans of before there were designs."""
@@ -202,7 +208,7 @@ class Designs:
 
 def read_designs(results: Path) -> Designs:
     """Read which seeds the verdicts of every suite under a results folder are declared to be made at."""
-    declared, unknown = dict[tuple[str, str, str], Design](), set[str]()
+    declared, unknown, versions = dict[tuple[str, str, str], Design](), set[str](), dict[str, int]()
     for suite in suite_folders(results):
         name = suite.resolve().name
         try:
@@ -210,8 +216,9 @@ def read_designs(results: Path) -> Designs:
         except RecordError:
             unknown.add(name)
             continue
+        versions[name] = plan["version"]
         declared |= {(name, *place): design for place, design in _declared(plan).items()}
-    return Designs(declared, frozenset(unknown))
+    return Designs(declared, frozenset(unknown), versions)
 
 
 def design_so_far(results: Path, suite: str, version: int, profile: str, dataset: str) -> Design | None:

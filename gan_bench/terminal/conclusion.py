@@ -142,8 +142,7 @@ def _why(trial: Trial, prepared: Preparation, outcome: Outcome, options: RunOpti
         return f"unreadable, skipped: {prepared.state.blocked[trial.id]}"
     if trial.id in outcome.results.held:
         return f"locked by {outcome.results.held[trial.id]}, skipped"
-    stored = Earlier(RecordDirectory.of(options.folder, trial)).record
-    record = outcome.results.records.get(trial.id) or stored
+    record = outcome.results.records.get(trial.id) or Earlier(RecordDirectory.of(options.folder, trial)).record
     if record is None:
         return "not run"
     if record.status is Status.DONE:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_bench.config.design import UNKNOWN
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
 from gan_bench.records.folders import read_or_error, trial_folders
@@ -239,8 +240,11 @@ class Mirror:
 
     def _tags(self, stored: StoredTrial, known: _Suite) -> dict[str, str]:
         config = stored.trial["config"]
-        design = known.designs.of(stored.path.parent.name, str(config["profile"]), str(config["dataset"]))
-        return entities.tags_of(stored, self.identity, self._colour(stored, known), known.command, design)
+        suite, command = stored.path.parent.name, known.command
+        design = known.designs.of(suite, str(config["profile"]), str(config["dataset"]))
+        if known.designs.is_of_another(suite, int(config["suite_version"])):
+            design, command = UNKNOWN, None
+        return entities.tags_of(stored, self.identity, self._colour(stored, known), command, design)
 
     def _describe(self, run: MirroredRun, stored: StoredTrial, tags: dict[str, str]) -> None:
         """Give a run what does not change: also one that a kill, or an earlier version, left without it."""

@@ -443,6 +443,30 @@ def test_a_seed_that_is_lost_on_both_sides_hides_no_regression(tmp_path):
     assert "(11 seeds" in found.worse[0]
 
 
+def test_a_look_that_was_lost_as_a_whole_is_no_look(tmp_path):
+    """It left no pair to test, and the command ended with a traceback."""
+    for name, factor in (("old", 1.0), ("new", 3.0)):
+        plan = [digits_trial(seed) for seed in range(7)]
+        write_plan(tmp_path / name, "test", 1, plan, None, Design.of_looks())
+        for seed, trial in enumerate(plan):
+            lost = name == "new" and seed < 5
+            write(tmp_path / name, trial, factor * (50.0 + seed), status=Status.DIVERGED if lost else Status.DONE)
+    found = compare(tmp_path / "old", tmp_path / "new")
+    assert sum(row.endswith("done -> diverged") for row in found.worse) == 5
+    assert any("no test before all seeds" in row or "cannot" in row for row in (*found.worse, *found.unsure))
+
+
+def test_the_noise_of_a_difference_is_no_tolerance_of_a_share(tmp_path):
+    """With a score of zero, differences are compared: a noise of 3 tolerated a change by thousands of percent."""
+    old, new = (
+        folder(tmp_path, "old", (0.0, 300.0, 310.0), draw_std=3.0),
+        folder(tmp_path, "new", (0.0, 900.0, 930.0), draw_std=3.0),
+    )
+    found = compare(old, new)
+    assert not found.unchanged.get("within tolerance")
+    assert found.worse or found.unsure
+
+
 def test_folders_without_a_common_trial_are_refused(tmp_path):
     old = folder(tmp_path, "old", OLD)
     write(tmp_path / "new", digits_trial(9), 1.0)

@@ -20,6 +20,7 @@ from gan_bench.report.findings.verdicts import corrected
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.looks import level, repeated_p
 from gan_bench.report.study.stats import holm
+from gan_bench.report.study.studies import studies
 
 LOOKS = Design.of_looks()
 WITHOUT_MARGIN = Design.of_looks(margin=None)
@@ -463,6 +464,34 @@ def test_seeds_of_an_older_version_hold_no_verdict_of_the_newer_one_up():
     assert {each.state for each in questions(study)} == {"decided"}
 
 
+def test_the_version_that_is_run_is_the_plan_s_though_there_are_records_of_a_higher_one():
+    items = [
+        stored(with_lr(digits_trial(seed, suite_version=version), rate), fid=fid + 0.1 * seed)
+        for version, seeds in ((1, 5), (2**31 - 1, 1))
+        for rate, fid in ((1e-4, 50.0), (2e-4, 75.0))
+        for seed in range(seeds)
+    ]
+    designs = Designs({("test", "full", "digits"): LOOKS}, versions={"test": 1})
+    made = ReportTables.of(build_frames(items), commands={"test": COMMAND}, designs=designs)
+    (study, _, (answer,)), (other, _, _) = made.studies
+    assert (study.outdated, study.command, other.outdated, other.command) == (None, COMMAND, 2**31 - 1, None)
+    assert answer.headline.startswith("Best setting: lr 1e-4")
+
+
+def test_trials_of_another_version_are_not_beside_what_a_command_trains():
+    """Their names are the same, so that no glob was found for one of two datasets."""
+    items = []
+    for version in (1, 2):
+        for seed in range(5):
+            for dataset in ("digits", "mnist"):
+                made = digits_trial(seed, suite_version=version, dataset=dataset)
+                items.append(stored(replace(made, setting=f"{dataset}-mlp"), fid=50.0 + seed))
+    studied = studies(build_frames(items), commands={"test": COMMAND})
+    assert [(each.dataset, each.outdated, len(each.beside)) for each in studied] == [
+        ("digits", None, 5), ("digits", 1, 5), ("mnist", None, 5), ("mnist", 1, 5),
+    ]  # fmt: skip
+
+
 # ---------------------------------------------------------------------------------------------- questions
 
 
@@ -498,6 +527,24 @@ def noisy(item, share):
         for score in line["scores"]:
             score["draw_std"] = share * score["value"] if score["value"] else None
     return item
+
+
+def tables_of(items):
+    """The one study of records."""
+    ((study, _, _),) = ReportTables.of(
+        build_frames(items), designs=Designs({("test", "full", "digits"): LOOKS})
+    ).studies
+    return study
+
+
+@pytest.mark.parametrize(("gap", "state"), [(0.0, "tie"), (0.04, "equivalent"), (np.log(2), "decided")])
+def test_a_question_has_the_verdict_s_own_state(gap, state):
+    """Ties and equivalents of the best setting were counted as undecided, with which no look is left."""
+    items = [
+        noisy(item, 0.05) if state == "tie" else item for item in pair(12, gap, 0.0005 if state == "tie" else 0.01)
+    ]
+    study, _, _ = answered(items)
+    assert {each.state for each in questions(study)} == {state}
 
 
 def tags(study):
@@ -597,6 +644,8 @@ def test_what_is_decided_worse_at_the_end_of_training_is_said_at_every_length():
     (said,) = (each for each in answer.factors if each.startswith("epochs"))
     assert "still improved at the end of training in 1 of 2 kinds of training (1 decided" in said
     assert "it was better one evaluation earlier in 1 (1 decided" in said
+    study = tables_of(items)
+    assert all("verdict.epochs" in each["words"] for each in summaries(study)), "each setting takes part in one"
     rows = table(tables, "factor-epochs").rows
     assert rows["recipe"].tolist() == ["mnist-mlp-z100, 2 epochs", "mnist-mlp-z100, 10 epochs"]
 

@@ -168,13 +168,19 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                     there = members["seed"][members["status_new"].notna()]
                     designs = old.design.of(set(members["seed"])), new.design.of(set(there))
                     look = _look(*designs, members["seed"][_have_ended(members)])
-                    if look.number:
-                        known &= members["seed"].isin(look.seeds)
+                    counted = known & members["seed"].isin(look.seeds)
+                    if counted.any():
+                        known = counted
+                    else:  # all of the look were lost, and others are no look
+                        look = Look(seeds=(), number=0, next=look.next)
                     pair = paired(metric, a[known], b[known])
-                    noise = max(each.measurement_sd(metric, relative=pair.ratio) for each in (earlier, later))
+                    noise, share = (
+                        max(each.measurement_sd(metric, relative=relative) for each in (earlier, later))
+                        for relative in (pair.ratio, True)
+                    )
                     same = not pair.values.any()
                     tolerated, certain = (
-                        _tolerance(tolerance, spread, noise, int(known.sum())) if metric == primary else (None, True)
+                        _tolerance(tolerance, spread, share, int(known.sum())) if metric == primary else (None, True)
                     )
                     yield SettingChange(
                         study=old.title,
@@ -247,7 +253,10 @@ def _spread(scored: Scored) -> float | None:
 
 
 def _tolerance(asked: float | None, spread: float | None, noise: float, seeds: int) -> tuple[float, bool]:
-    """Return the relative change that is tolerated, and whether what exceeds it is certainly no chance."""
+    """Return the relative change that is tolerated, and whether what exceeds it is certainly no chance.
+
+    ``spread`` is of logarithms, and ``noise`` a share of the score.
+    """
     if asked is not None:
         return asked, True
     error = math.sqrt((spread or 0.0) ** 2 + noise**2) * math.sqrt(2 / seeds)

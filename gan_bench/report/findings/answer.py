@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural
 from gan_bench.report.findings.factor_sentences import factor_sentences
-from gan_bench.report.findings.factors import factors_of
+from gan_bench.report.findings.factors import WITHIN, factors_of
 from gan_bench.report.findings.leaders import Leaders, leaders
 from gan_bench.report.findings.questions import proposal
 from gan_bench.report.findings.tuning import tuning_sentences
@@ -58,7 +58,8 @@ def answers(study: Study) -> Iterator[Answer]:
     for scored in study.scored:
         found = leaders(scored)
         factors = [each for each in factors_of(scored) if each.primary]
-        averaged = [judged for each in factors if not each.held for judged in each.primary]
+        asked = [each for each in factors if not each.held and each.name not in WITHIN]
+        averaged = [judged for each in asked for judged in each.primary]
         best, score = (found.best, score_text(found.score)) if found else (None, "")
         yield Answer(
             title=study.title,
@@ -124,7 +125,7 @@ def _without_a_score(study: Study) -> str:
     bad = study.trials[study.trials["status"].isin(BAD)]
     if bad.empty:
         return "No finished trial has a score."
-    reasons = bad["reason"].dropna()
+    reasons = bad["reason"][bad["reason"] != ""]
     why = f": {reasons.mode().iloc[0]}" if reasons.size else ""
     most = ", most often" if reasons.nunique() > 1 else ""
     return f"No trial has a score; {len(bad)} of {plural(len(study.trials), 'trial')} failed or diverged{most}{why}."

@@ -44,6 +44,8 @@ EPOCHS = "epochs"
 """The factor whose levels are epochs of the same trials."""
 AVERAGE_FACTOR = "EMA of G"
 """The factor whose levels are G and its moving average, compared setting by setting."""
+WITHIN = (EPOCHS, AVERAGE_FACTOR)
+"""Factors whose levels are compared within trials, which ask for no seeds of their own."""
 HELD = "other values held"
 """Ends the title of a factor whose settings are compared one by one."""
 APART = frozenset({"learning rates G and D"})
@@ -270,6 +272,7 @@ def _of_themselves(trials: pd.DataFrame, scores: Mapping[str, pd.Series[float]])
             "bad_b": lost,
             "collapsed_a": False,
             "collapsed_b": False,
+            "label_a": trials["label"],
             **scores,
         }
     )

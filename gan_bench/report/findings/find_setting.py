@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.core.errors import RecordError, UserError
-from gan_bench.core.text import as_typed
+from gan_bench.core.text import as_typed, plural
 from gan_bench.report.findings.answer import no_better_than_untrained
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.study.frame import FAULTY
@@ -157,10 +157,15 @@ def _champion(scored: Scored) -> Champion:
     found = leaders(scored)
     if found is None:
         return Champion(scored.study.title, "", None, "no finished trial has a score")
-    undecided = len(found.tied) + len(found.unequal) + len(found.unknown)
-    if undecided or not found.behind:
-        others = f"{undecided} others may be as good" if undecided else "there is nothing to compare it with"
-        return Champion(scored.study.title, found.best, None, f"{found.best} is not decided: {others}")
+    rivals = [
+        (len(found.tied) - len(found.ahead) + len(found.unknown), "may be as good"),
+        (len(found.ahead), "decidedly better in the mean over equal seeds"),
+        (len(found.unequal), "collapsed or failed more or less often, which no test judges"),
+    ]
+    others = "; ".join(f"{plural(count, 'other')} {words}" for count, words in rivals if count)
+    if others or not found.behind:
+        why = others or "there is nothing to compare it with"
+        return Champion(scored.study.title, found.best, None, f"{found.best} is not decided: {why}")
     if found.best in no_better_than_untrained(scored):
         return Champion(scored.study.title, found.best, None, f"{found.best} is no better than untrained generators")
     done = next(done for row, done in scored.study.settings() if row["setting"] == found.best)

@@ -11,7 +11,7 @@ from gan_bench.config.design import Design
 from gan_bench.config.measures import COLLAPSED, primary_measure
 from gan_bench.report.findings.verdicts import Comparison, compared, unequal, verdict_on
 from gan_bench.report.study.frame import BAD, ENDED
-from gan_bench.report.study.stats import Interval, holm
+from gan_bench.report.study.stats import Interval, Verdict, holm
 from gan_bench.report.study.study import Scored, values_of
 
 
@@ -34,6 +34,7 @@ class Leaders:
         given_up: Labels of those of ``unknown`` that were tested over seeds too few to decide, and that no further look
             is likely to decide.
         open: Labels of settings that another look may tell apart from it, each with that look.
+        verdicts: Verdicts on the comparisons with it, by label, of settings that share seeds with it.
     """
 
     best: str
@@ -46,6 +47,7 @@ class Leaders:
     unknown: tuple[str, ...]
     given_up: tuple[str, ...]
     open: dict[str, int]
+    verdicts: dict[str, Verdict]
 
     @property
     def next(self) -> int | None:
@@ -112,6 +114,7 @@ def _compare_with_best(scored: Scored) -> Leaders | None:
             if label not in still_open and label in family and family[label].repeated is not None
         ),
         open=still_open,
+        verdicts={label: "undecided" if label in apart else verdict for label, verdict in verdicts.items()},
     )
 
 

@@ -16,7 +16,7 @@ from gan_bench.config.design import FEWEST, LOOKS
 from gan_bench.config.suite import SET_MARK
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import duration, matches, plural
-from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, factors_of
+from gan_bench.report.findings.factors import WITHIN, factors_of
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.study import Scored, Study
@@ -56,7 +56,7 @@ def questions(study: Study) -> Iterator[Question]:
 
 def _of_factors(scored: Scored, group: dict[str, str]) -> Iterator[Question]:
     for factor in factors_of(scored):
-        if factor.held or factor.name in (EPOCHS, AVERAGE_FACTOR):
+        if factor.held or factor.name in WITHIN:
             continue
         for each in factor.primary:
             yield Question(
@@ -71,14 +71,18 @@ def _of_the_best(scored: Scored, group: dict[str, str]) -> Iterator[Question]:
     found = leaders(scored)
     if found is None:
         return
-    states = dict.fromkeys(found.behind, "decided") | dict.fromkeys(found.unknown, "not judged")
     for label in (*found.behind, *found.tied, *found.unequal, *found.unknown):
         yield Question(
             text=f"best setting: {found.best} or {label}",
-            state=states.get(label, "undecided"),
+            state=_state(found.verdicts.get(label, "not judged")),
             next=found.open.get(label),
             settings=frozenset((group[found.best], group[label])),
         )
+
+
+def _state(verdict: str) -> str:
+    """Return the state of a question; what may not be decided is undecided."""
+    return "undecided" if verdict == "probable" else verdict
 
 
 def counted(asked: Iterable[Question]) -> str:

@@ -114,12 +114,10 @@ def _verdicts(study: Study, scored: Scored | None) -> dict[str, dict[str, str]]:
     for start, _ in study.settings():
         if start["bad"] and found[start["setting"]]["verdict"] == NO_SCORE:
             found[start["setting"]]["verdict"] = f"failed: {start['bad']} of {start['planned']} failed or diverged"
-    recipes = dict(zip(study.trials["label"], study.trials["recipe"], strict=True))
     for factor in factors_of(scored):
         name = f"verdict.{_plain(f'{factor.name}.held' if factor.held else factor.name)}"
         for each in (each for each in factor.primary if each.found in ("decided", "equivalent")):
-            within = [label for label, recipe in recipes.items() if each.recipe in (label, recipe)]
-            for label in each.settings or within:
+            for label in each.settings:
                 known, text = found[label].get(name), _comparison(each)
                 found[label][name] = f"{known}; {text}" if known else text
     return found

@@ -112,7 +112,8 @@ def setting_table(scored: Scored) -> Table:
     ahead = leaders(scored)
     for row in rows:
         row["best"] = ahead is not None and row["setting"] == ahead.best
-        row["tied"] = ahead is not None and row["setting"] in (*ahead.tied, *ahead.unknown)
+        may_be_as_good = (*ahead.tied, *ahead.unknown) if ahead else ()
+        row["tied"] = row["setting"] in may_be_as_good and not (ahead and row["setting"] in ahead.ahead)
     place = {label: rank for rank, label in enumerate(scored.ranking(), 1)}
     frame = pd.DataFrame(rows)
     frame.insert(0, "rank", frame["setting"].map(place))

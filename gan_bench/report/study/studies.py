@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
+
 from gan_bench.config.design import UNKNOWN
 from gan_bench.records.baselines import read_baselines
 from gan_bench.records.folders import existing, scan
@@ -32,17 +34,16 @@ def studies(
         baselines: Scores of held-out real images, by suite.
         commands: What each suite was last run with.
         designs: Which seeds verdicts are made at.
-        versions_apart: Whether trials of an older version of a suite make a study of their own. Its plan is gone, so
-            which seeds it declared is not known, and nothing trains them any more.
+        versions_apart: Whether trials of another version of a suite than its plan's, or where that is not known than
+            the newest, make a study of their own. Its plan is gone, so which seeds it declared is not known, and
+            nothing trains them any more.
     """
     if frames.trials.empty:
         return []
-    declared = designs.of if designs else lambda *_: None
+    designs = designs or Designs()
     found, suites = [], frames.trials.groupby(["suite", "profile"])
     place = [frames.trials[name] for name in ("suite", "profile", "dataset", "image_size")]
-    version = frames.trials["suite_version"]
-    newest = version.groupby(frames.trials["suite"]).transform("max")
-    outdated = (version * (version < newest if versions_apart else 0)).rename("outdated")
+    outdated = _outdated(frames.trials, designs) if versions_apart else frames.trials["suite_version"] * 0
     for (suite, profile, dataset, size, older), trials in frames.trials.groupby([*place, outdated], sort=True):
         names = set(trials["trial"])
         found.append(
@@ -57,9 +58,9 @@ def studies(
                 steps=frames.steps[frames.steps["trial"].isin(names)],
                 baselines=(baselines or {}).get(str(suite), []),
                 command=None if older else (commands or {}).get(str(suite)),
-                design=UNKNOWN if older else declared(str(suite), str(profile), str(dataset)),
+                design=UNKNOWN if older else designs.of(str(suite), str(profile), str(dataset)),
                 outdated=int(str(older)) or None,
-                beside=tuple(suites.get_group((suite, profile))["name"].drop(trials.index)),
+                beside=_beside(suites.get_group((suite, profile)).drop(trials.index), outdated, int(str(older))),
             )
         )
     sizes = {(s.suite, s.profile, s.dataset, s.outdated): 0 for s in found}
@@ -68,6 +69,20 @@ def studies(
     for study in found:
         study.sized = sizes[study.suite, study.profile, study.dataset, study.outdated] > 1
     return found
+
+
+def _outdated(trials: pd.DataFrame, designs: Designs) -> pd.Series[int]:
+    """Return the version of trials of another version than the one that is run, and 0 for all others."""
+    newest = {str(suite): int(found) for suite, found in trials.groupby("suite")["suite_version"].max().items()}
+    run = {suite: designs.versions.get(suite, newest[suite]) for suite in newest}
+    pairs = zip(trials["suite"], trials["suite_version"], strict=True)
+    found = [0 if version == run[suite] else version for suite, version in pairs]
+    return pd.Series(found, index=trials.index, name="outdated")
+
+
+def _beside(others: pd.DataFrame, outdated: pd.Series[int], version: int) -> tuple[str, ...]:
+    """Return the names of the other trials that the same command may train: those of the same version."""
+    return tuple(others["name"][outdated[others.index] == version])
 
 
 def read_studies(results: Path, *, history: bool = False) -> tuple[list[StoredTrial], list[Study]]:
