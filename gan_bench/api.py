@@ -213,9 +213,10 @@ def run(options: RunOptions) -> RunResult:
     from gan_bench.terminal.console import console
     from gan_bench.terminal.run_suite import run_suite
 
+    name = results_name(read(find_suite(options.suite))[0].suite, options.plan)  # the file may be edited meanwhile
+    folder = options.folder.absolute() / name
     code = run_suite(options, console(file=io.StringIO()) if options.quiet else console(), signals=False)
-    name = results_name(read(find_suite(options.suite))[0].suite, options.plan)
-    return RunResult(code, options.folder / name)
+    return RunResult(code, folder)
 
 
 def compare(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +27,7 @@ from gan_bench.records.folders import existing, scan, suite_folders
 from gan_bench.records.json_files import finite, write_object
 from gan_bench.records.layout import KEPT, SUITE, RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.plan import read_commands
+from gan_bench.records.plan import suite_files
 from gan_bench.records.reader import StoredTrial, read_optional
 from gan_bench.records.record import Score
 from gan_bench.sampling import load_generator
@@ -80,42 +78,51 @@ def add_scores(
     Raises:
         UserError: A name is unknown, or there is no finished trial.
     """
+    faults = list(
+        filter(
+            None, [register_parts(folder, allow_plugins=allow_plugins) for folder in suite_folders(existing(results))]
+        )
+    )
     known = {**dict(MEASURES.items()), **dict(EXTRACTORS.items())}
     for name in names:
         if name not in known:
-            raise UserError(f'unknown measure or extractor "{as_typed(name)}" ({did_you_mean(name, known)})')
+            more = "".join(f"; {fault}" for fault in faults[:1])
+            more = more or ("" if allow_plugins else "; a suite's own files run with --allow-plugins alone")
+            raise UserError(f'unknown measure or extractor "{as_typed(name)}" ({did_you_mean(name, known)}){more}')
     context = RunContext(data=data, device=device, stop=lambda: False)
     for extractor in names:
         if extractor in EXTRACTORS:
             context.extractor(extractor)  # what is not installed is said once
-    for folder in suite_folders(results):
-        register_parts(folder, allow_plugins=allow_plugins)
     count = 0
     for stored in scan(existing(results), history=False):
         if isinstance(stored, RecordError):
             yield Added(trial=stored.folder or str(results), fault=str(stored))
         elif stored.record and stored.record["status"] == "done":
             count += 1
-            yield _of_trial(stored, names, context, allow_plugins=allow_plugins)
+            added = _of_trial(stored, names, context, allow_plugins=allow_plugins)
+            yield replace(added, fault=f"{added.fault}; {faults[0]}") if added.fault and faults else added
     if not count:
         raise UserError(f"{results} holds no finished trial; run a suite first")
 
 
-def register_parts(suite: Path, *, allow_plugins: bool) -> None:
+def register_parts(suite: Path, *, allow_plugins: bool) -> str:
     """Register what a suite's file names, as a run of it does: images, and parts where their files may run.
 
-    What is wrong with them its trials say.
-
     The file that was run comes first: paths in it are relative to its own folder.
+
+    Returns:
+        Why that could not be, or nothing; trials that need none of it need not care.
     """
-    words = shlex.split(read_commands(suite).get(suite.resolve().name, ""))
-    for file in (*(Path(word) for word in words if word.endswith((".yaml", ".yml"))), suite / SUITE):
+    for file in (*suite_files(suite), suite / SUITE):
         if file.is_file():
-            with suppress(UserError):
+            try:
                 options = PlanOptions(allow_plugins=allow_plugins)
                 for folder in make_plan(find_suite(str(file)), options, run_plugins=allow_plugins).folders:
                     register_folder(folder, anew=True)
-                return
+            except UserError as error:
+                return str(error)
+            break
+    return ""
 
 
 def _of_trial(stored: StoredTrial, names: Sequence[str], context: RunContext, *, allow_plugins: bool) -> Added:

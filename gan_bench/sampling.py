@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gan_bench.config.plugins import load_plugin
+from gan_bench.config.plugins import forget_plugin, load_plugin
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import DataError, RecordError, UnreadableError, UserError
 from gan_bench.core.sources import calling
@@ -152,7 +153,9 @@ def _require_plugins(stored: _Stored, *, allowed: bool) -> None:
     """
     name = stored.config.architecture
     part = stored.parts.get(f"architectures/{name}", {})
-    if name not in ARCHITECTURES and part.get("path"):
+    known = ARCHITECTURES.source(name) if name in ARCHITECTURES else None
+    is_of_another_file = bool(part and known and known.path and known.sha256 != part["sha256"])
+    if part.get("path") and (name not in ARCHITECTURES or is_of_another_file):
         file = stored.record.path / part["path"]  # of a card beside it, else absolute
         if not file.is_file():
             raise UserError(
@@ -164,6 +167,9 @@ def _require_plugins(stored: _Stored, *, allowed: bool) -> None:
                 f"the architecture {name} is of the file {file}; read it, then allow it with --allow-plugins "
                 "(allow_plugins=True in Python)"
             )
+        is_its_own = hashlib.sha256(file.read_bytes()).hexdigest() == part["sha256"]
+        if known and known.path and is_its_own:  # another version of the network, from another record or card
+            forget_plugin(known.path)
         load_plugin(file, part["sha256"])
     source = ARCHITECTURES.source(name)
     if part and source and source.sha256 != part["sha256"]:

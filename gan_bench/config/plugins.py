@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Iterable
@@ -47,6 +48,7 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
         raise UserError(f"the plug-in {path} is no Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickles of its classes look there
+    here = Path.cwd()
     try:
         with loading(source):
             exec(compile(content, place, "exec"), module.__dict__)  # noqa: S102 - its owner allowed it
@@ -58,7 +60,12 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
             (f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == place), None
         )
         where = f", line {line}" if line else ""
-        raise UserError(f"the plug-in {path} cannot be loaded ({brief(error)}{where}); repair it") from None
+        remedy = "repair it"
+        if isinstance(error, ImportError):
+            remedy = "a plug-in imports installed packages alone: install it, or name its folder in PYTHONPATH"
+        raise UserError(f"the plug-in {path} cannot be loaded ({brief(error)}{where}); {remedy}") from None
+    finally:
+        os.chdir(here)  # a file that goes elsewhere would take the results along
     _loaded[place] = digest
     return source
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import DataError, UserError
+from gan_bench.data.image_files import WIDE, eight_bit
 
 _WHAT = "images must be (N, 1 or 3, size, size): uint8, or float in [-1, 1]"
 
@@ -31,6 +32,7 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
     Raises:
         UserError: It is none of these, holds NaN, or does not say which values are black and white.
     """
+    given, value_range = _without_pictures(given, value_range)
     array = _array(given)
     if array.ndim != 4 or array.shape[1] not in (1, 3) or array.shape[2] != array.shape[3] or not len(array):
         last = array.ndim == 4 and array.shape[3] in (1, 3)
@@ -87,8 +89,6 @@ def _scaled(array: NDArray[Any], low: float, high: float) -> Tensor:
 def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of any kind
     if given is None or isinstance(given, (bytes, dict, set, int, float)):
         raise UserError(f"{_WHAT}, got {type(given).__name__}")
-    if isinstance(given, Image.Image):
-        given = [given]
     if isinstance(given, Tensor):
         tensor = given.detach().cpu()
         return np.asarray(tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor)
@@ -101,6 +101,30 @@ def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of any kind
     return _stacked(parts)
 
 
+def _without_pictures(
+    given: Any,  # noqa: ANN401 - of any kind
+    value_range: tuple[float, float] | None,
+) -> tuple[Any, tuple[float, float] | None]:
+    """Read PIL images as files of them are read, and return the range of values that is left to apply."""
+    pictures = [given] if isinstance(given, Image.Image) else given
+    if not isinstance(pictures, (list, tuple)) or not all(isinstance(each, Image.Image) for each in pictures):
+        return given, value_range
+    grey = all(picture.mode in ("1", "L", "LA", *WIDE) for picture in pictures)
+    is_wide = any(picture.mode in WIDE for picture in pictures)
+    channels, limits = 1 if grey else 3, value_range if is_wide else None
+    try:
+        read = [
+            np.asarray(eight_bit(picture.copy(), f"number {number}", channels, limits))
+            for number, picture in enumerate(pictures)
+        ]
+    except DataError as error:
+        told = str(error).partition(";")[0]
+        raise UserError(f"{told}; name what is black and white with value_range=(LOW, HIGH)") from None
+    except ValueError as error:
+        raise UserError(f"one of the images cannot be read ({error}); leave it out") from None
+    return [each[None] if grey else each.transpose(2, 0, 1) for each in read], None if is_wide else value_range
+
+
 def _native(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array in the byte order of this machine, which torch asks for."""
     return array.astype(array.dtype.newbyteorder("=")) if not array.dtype.isnative else array
@@ -109,11 +133,7 @@ def _native(array: NDArray[Any]) -> NDArray[Any]:
 def _stacked(parts: Sequence[Any]) -> NDArray[Any]:
     if not parts:
         raise UserError(f"{_WHAT}, got none")
-    if all(isinstance(part, Image.Image) for part in parts):
-        grey = all(part.mode in ("1", "L") for part in parts)
-        parts = [np.asarray(part.convert("L" if grey else "RGB")) for part in parts]
-        parts = [part[None] if grey else part.transpose(2, 0, 1) for part in parts]
-    elif all(isinstance(part, (Tensor, np.ndarray)) for part in parts):
+    if all(isinstance(part, (Tensor, np.ndarray)) for part in parts):
         parts = [_array(part) if isinstance(part, Tensor) else _native(part) for part in parts]
     else:
         kinds = sorted({type(part).__name__ for part in parts})

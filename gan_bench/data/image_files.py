@@ -25,7 +25,7 @@ MAX_PIXELS = 64_000_000
 MAX_SIDE = 32_768
 _PIXELS_AT_A_TIME = 2 * MAX_PIXELS
 _MAX_TAG_VALUES = 2**20
-_WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N", "I;16S", "F")
+WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N", "I;16S", "F")
 _WITH_ALPHA = ("P", "PA", "LA", "La", "RGBA", "RGBa")
 _KEYED = ("1", "L", "RGB")
 """Modes in which a file may name one colour that is transparent, beside wide greys."""
@@ -64,7 +64,7 @@ def decode(data: bytes, name: str, channels: int, limits: tuple[float, float] | 
             not known.
     """
     with _opened(data, name) as image:
-        return _eight_bit(image, name, channels, limits)
+        return eight_bit(image, name, channels, limits)
 
 
 def decode_square(data: bytes, name: str, transform: Transform) -> NDArray[np.uint8]:
@@ -82,7 +82,7 @@ def decode_square(data: bytes, name: str, transform: Transform) -> NDArray[np.ui
         DataError: It cannot be decoded, is too large or too long, or has another size and may not be cropped.
     """
     with _opened(data, name, transform.size) as opened:
-        image = _eight_bit(opened, name, transform.channels, transform.range)
+        image = eight_bit(opened, name, transform.channels, transform.range)
         _check_size(image, name, transform)
         array = np.array(fit(image, transform.size))
     return array[None] if transform.channels == 1 else array.transpose(2, 0, 1)
@@ -193,14 +193,25 @@ def _check_size(image: Image.Image, name: str, transform: Transform) -> None:
         )
 
 
-def _eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float, float] | None) -> Image.Image:
+def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float, float] | None) -> Image.Image:
+    """Bring an image to 8 bits, upright and on white, in grey or RGB.
+
+    Args:
+        image: Of any mode.
+        name: Named in errors.
+        channels: 1 or 3.
+        limits: Values that are black and white in a wide grey; None takes what the file says.
+
+    Raises:
+        DataError: The range of a wide grey is not known.
+    """
     image.load()
     key = image.info.get("transparency")
     method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    known = _declared_range(image) if limits is None and image.mode in _WIDE else limits
+    known = _declared_range(image) if limits is None and image.mode in WIDE else limits
     if method is not None:
         image = image.transpose(method)
-    if image.mode in _WIDE:
+    if image.mode in WIDE:
         wide = np.array(image)
         clear = wide == key if isinstance(key, int) else None
         grey = _scaled_to_bytes(wide, known, name)

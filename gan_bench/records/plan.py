@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -252,6 +253,31 @@ def read_commands(results: Path) -> dict[str, str]:
         if there := without_places(command) if (suite / LEFT_OUT).is_file() else at_place(command, suite.parent):
             found[suite.resolve().name] = there
     return found
+
+
+def suite_files(suite: Path) -> list[Path]:
+    """Return where the file that a suite was last run with may lie; paths in it are relative to its folder.
+
+    The command names it, and the results folder, from the folder that it was run in. That is known as long as both
+    lie where they did. A file of that name in the current folder counts where it says the same.
+    """
+    try:
+        words = shlex.split(_plan_of(suite).get("command", ""))
+    except ValueError:  # an open quote: no command of ours
+        return []
+    at = words.index("--results") + 1 if "--results" in words[:-1] else 0
+    named, results = Path(words[at]) if at else Path("results"), suite.resolve().parent
+    depth = len(named.parts)
+    is_there = not named.is_absolute() and ".." not in named.parts and results.parts[-depth:] == named.parts
+    base = results.parents[depth - 1] if depth and is_there and depth < len(results.parts) else None
+    found = list[Path]()
+    for word in (each for each in words if each.endswith((".yaml", ".yml"))):
+        if base or Path(word).is_absolute():
+            found.append((base or Path()) / word)
+        with contextlib.suppress(OSError):
+            if Path(word).read_bytes() == (suite / SUITE).read_bytes():
+                found.append(Path(word))
+    return [file for file in dict.fromkeys(found) if file.is_file()]
 
 
 def write_suite_text(results: Path, suite: str, text: str) -> None:

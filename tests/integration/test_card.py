@@ -14,6 +14,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import yaml
 from huggingface_hub import ModelCard
 from PIL import Image
 from support.commands import gan_bench
@@ -233,6 +234,26 @@ def subprocess_load(card):
     done = gan_bench("sample", card, "--allow-plugins", "--out", card / "x")
     if done.returncode:
         raise UserError(done.stderr)
+
+
+def test_two_versions_of_one_network_load_in_one_process(own, tmp_path):
+    """The second was refused for the first one's code, with a remedy that nobody could follow."""
+    folder, file, results = own
+    first = write_card(results, "best", tmp_path / "first")
+    file.write_text(OWN + "# a second version\n")
+    try:
+        suite = yaml.safe_load((results / "own" / "suite.yaml").read_text())
+        gb.run({**suite, "suite": "other"}, results=folder / "r2", epochs=1, train_limit=64, allow_plugins=True,
+               executor="inline", tracking=False, quiet=True)  # fmt: skip
+        second = write_card(folder / "r2", "best", tmp_path / "second")
+    finally:
+        file.write_text(OWN)
+    for card in (first, second, first):
+        assert gb.generator(card, allow_plugins=True).config.architecture == "tiny-of-a-card"
+    (second / "architecture.py").write_text("raise SystemExit('it ran')\n")
+    with pytest.raises(UserError, match="is not what it was"):
+        gb.generator(second, allow_plugins=True)
+    assert gb.generator(first, allow_plugins=True), "and the other stays"
 
 
 def test_the_code_of_a_card_that_was_edited_does_not_run(own, tmp_path):

@@ -130,7 +130,7 @@ IMAGES = np.zeros((4, 1, 28, 28), dtype=np.uint8)
         (lambda: gb.generator("x", device="tape"), 'device "tape" is unknown'),
         (lambda: gb.compare("x", "x", -1), "tolerance must be at least 0, not -1.0"),
         (lambda: gb.compare("x", "x", float("nan")), "tolerance must be at least 0, not nan"),
-        (lambda: gb.compare("x", "x", margin=float("inf")), "margin must be at most 10, not inf"),
+        (lambda: gb.compare("x", "x", margin=float("inf")), "margin must be at most 1, not inf"),
         (lambda: gb.compare("x", "x", match=None), "match must be text, not None"),
         (lambda: gb.load(""), "a path is needed, not ''"),
     ],
@@ -245,3 +245,10 @@ def test_a_folder_without_trials_has_the_columns_of_one_that_has_some(tmp_path):
     with_one = tmp_path / "one"
     write(with_one, digits_trial(), 50.0)
     assert set(gb.load(tmp_path / "empty").trials.columns) == set(gb.load(with_one).trials.columns)
+
+
+def test_a_result_is_found_after_the_working_folder_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr("gan_bench.terminal.run_suite.run_suite", lambda *_, **__: 0)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("suite: mine\nversion: 1\ntrials: [{recipe: mnist-mlp-z100}]\n")
+    assert gb.run("mine.yaml", results="r").folder == tmp_path / "r" / "mine"

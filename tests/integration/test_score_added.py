@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.commands import gan_bench
-from support.records import reseal
+from support.records import edit, reseal
 
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import RecordError
@@ -297,3 +297,18 @@ def test_names_that_are_none_and_folders_without_trials(results, tmp_path):
     none = gan_bench("score", tmp_path / "empty", "--add", "density")
     assert none.returncode == 2
     assert "holds no finished trial" in none.stderr
+
+
+def test_a_measure_of_a_suite_s_own_file_is_known_where_it_may_run(results, tmp_path):
+    """The name was refused before the file that registers it was read."""
+    assert gan_bench("new", "measure", "of_its_suite", "--out", tmp_path).returncode == 0
+    suite = results / "kept" / "suite.yaml"
+    edit(results / "kept" / "plan.json", command="gan-bench run kept")  # the file that was run is elsewhere
+    suite.write_text(f"{suite.read_text()}plugins: [{tmp_path / 'of_its_suite.py'}]\n")
+    refused = gan_bench("score", results, "--add", "of_its_suite")
+    assert refused.returncode == 2
+    assert "unknown measure or extractor" in refused.stderr
+    assert "run with --allow-plugins alone" in " ".join(refused.stderr.split())
+    allowed = gan_bench("score", results, "--add", "of_its_suite", "--allow-plugins")
+    assert allowed.returncode == 0, allowed.stdout + allowed.stderr
+    assert "\n12 scores added" in allowed.stdout, "of two trials at three epochs, of G and its average"

@@ -17,6 +17,7 @@ from gan_bench.config.images import ImageFolder, Transform
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import at_home
 from gan_bench.data.arrays import as_uint8
+from gan_bench.data.image_files import decode
 from gan_bench.data.own_images import register_folder
 from gan_bench.data.splits import layout_of
 from gan_bench.metrics.evaluator import to_uint8
@@ -250,6 +251,36 @@ NONE = {
 def test_what_is_no_images_is_one_sentence(message):
     with pytest.raises(UserError, match=message):
         gb.score(NONE[message], "digits")
+
+
+def saved(picture, path):
+    picture.save(path)
+    with Image.open(path) as again:
+        again.load()
+        return again
+
+
+def test_pil_images_of_every_mode_are_read_as_files_of_them_are(tmp_path):
+    """Wide greys were clipped to white before their range was looked at, and what is transparent was black."""
+    ramp = np.linspace(0, 65_535, 64).reshape(8, 8)
+    modes = {
+        "I;16.png": Image.fromarray(ramp.astype(np.uint16)),
+        "L.png": Image.fromarray((ramp // 257).astype(np.uint8)),
+        "F.tiff": Image.fromarray((ramp / 65_535).astype(np.float32)),
+        "LA.png": Image.merge("LA", [Image.new("L", (8, 8), 40), Image.new("L", (8, 8), 0)]),
+        "RGBA.png": Image.new("RGBA", (8, 8), (10, 20, 30, 0)),
+        "P.png": Image.new("RGB", (8, 8), (9, 99, 200)).convert("P"),
+    }
+    for name, picture in modes.items():
+        opened = saved(picture, tmp_path / name)
+        found = as_uint8([opened])
+        channels = 1 if name[0] in "IFL" else 3
+        expected = decode((tmp_path / name).read_bytes(), name, channels)
+        assert np.array_equal(found[0].permute(1, 2, 0).numpy(), np.asarray(expected).reshape(8, 8, channels)), name
+    half = as_uint8([Image.fromarray(ramp.astype(np.uint16))], value_range=(0, 131_070))
+    assert half.max() in (127, 128)
+    with pytest.raises(UserError, match=r"name what is black and white with value_range=\(LOW, HIGH\)"):
+        as_uint8([Image.fromarray((ramp - 9).astype(np.float32))])
 
 
 def test_no_reference_is_not_the_current_folder():

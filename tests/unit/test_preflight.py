@@ -63,6 +63,11 @@ class Several(nn.Linear):
         return super().forward(inputs.flatten(1)), inputs
 
 
+class Doubled(Flat):
+    def forward(self, x):
+        return super().forward(x).double()
+
+
 @pytest.fixture
 def tiny(registries):
     """Registers a pair of networks under the name ``tiny``."""
@@ -83,6 +88,11 @@ def tiny(registries):
         (lambda z: Flat(z + 1, (1, 28, 28)), lambda: Flat(784, ()), "does not run: RuntimeError: .*shapes"),
         (lambda z: Flat(z, (1, 28, 28)), lambda: Several(784), "D gives a tuple, and must give a tensor"),
         (lambda z: 1 / 0, lambda: Flat(784, ()), "does not run: ZeroDivisionError"),
+        (
+            lambda z: Doubled(z, (1, 28, 28)),
+            lambda: Flat(784, ()),
+            "G gives torch.float64, and must",
+        ),
     ],
 )
 def test_networks_are_tried_before_anything_runs(tiny, generator, discriminator, said):

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -203,6 +205,7 @@ def test_a_file_registers_parts_and_runs_again_only_when_it_changed(table, tmp_p
         ("stones.register('flint', 2)\n", r'the stone name "flint" is taken by gan_bench'),
         ("import sys; sys.exit(1)\n", "SystemExit: 1"),
         ("def (\n", "SyntaxError"),
+        ("from helper_beside import x\n", "install it, or name its folder in PYTHONPATH"),
     ],
 )
 def test_a_file_that_fails_leaves_nothing_behind(table, tmp_path, text, said):
@@ -213,6 +216,16 @@ def test_a_file_that_fails_leaves_nothing_behind(table, tmp_path, text, said):
     assert list(table) == ["flint"]
     with pytest.raises(UserError, match="cannot be read"):
         load_plugin(tmp_path / "none.py")
+
+
+@pytest.mark.parametrize("end", ["", "1 / 0\n"])
+def test_a_file_that_goes_to_another_folder_takes_nobody_along(table, tmp_path, end):
+    """A run wrote its results there, and named a page that was not where it said."""
+    before = Path.cwd()
+    (tmp_path / "mine.py").write_text(f"import os\nos.chdir({str(tmp_path)!r})\n{end}")
+    with suppress(UserError):
+        load_plugin(tmp_path / "mine.py")
+    assert Path.cwd() == before
 
 
 def test_a_file_that_changed_is_refused_before_it_runs(table, tmp_path):

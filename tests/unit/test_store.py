@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan
 from gan_bench.records.json_files import read_lines
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.plan import write_plan
+from gan_bench.records.plan import suite_files, write_plan
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status, TrialRecord
 
@@ -249,3 +250,22 @@ def test_a_damaged_file_of_a_suite_is_kept_when_it_is_written_again(tmp_path, na
         assert json.loads((folder / name).read_text())["version"] == 1
     kept = sorted((folder / ".damaged").iterdir())
     assert [path.read_text() for path in kept] == ['{"broken', "another"]
+
+
+def test_a_suite_s_file_is_where_it_was_run(tmp_path, monkeypatch):
+    """From another folder nothing knew the suite's own images; a file of that name there was taken for it."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    (home / "r" / "deep" / "mine").mkdir(parents=True)
+    elsewhere.mkdir()
+    (home / "mine.yaml").write_text("suite: mine # edited since")
+    suite = home / "r" / "deep" / "mine"
+    (suite / "suite.yaml").write_text("suite: mine")
+    write_plan(home / "r" / "deep", "mine", 1, [digits_trial()], "gan-bench run mine.yaml --results r/deep --seeds 0")
+    monkeypatch.chdir(elsewhere)
+    assert suite_files(suite) == [home / "mine.yaml"]
+    (elsewhere / "mine.yaml").write_text("suite: another")
+    assert suite_files(suite) == [home / "mine.yaml"]
+    moved = (home / "r").rename(tmp_path / "moved")
+    assert suite_files(moved / "deep" / "mine") == []
+    (elsewhere / "mine.yaml").write_text("suite: mine")
+    assert suite_files(moved / "deep" / "mine") == [Path("mine.yaml")], "it says the same"
