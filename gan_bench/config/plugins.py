@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -48,7 +49,10 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
         raise UserError(f"the plug-in {path} is no Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickles of its classes look there
-    here = Path.cwd()
+    try:
+        here = os.getcwd()  # noqa: PTH109 - a plain text to go back to
+    except OSError:  # it was removed
+        here = None
     try:
         with loading(source):
             exec(compile(content, place, "exec"), module.__dict__)  # noqa: S102 - its owner allowed it
@@ -65,7 +69,9 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
             remedy = "a plug-in imports installed packages alone: install it, or name its folder in PYTHONPATH"
         raise UserError(f"the plug-in {path} cannot be loaded ({brief(error)}{where}); {remedy}") from None
     finally:
-        os.chdir(here)  # a file that goes elsewhere would take the results along
+        if here is not None:
+            with contextlib.suppress(OSError):
+                os.chdir(here)  # a file that goes elsewhere would take the results along
     _loaded[place] = digest
     return source
 
