@@ -78,16 +78,14 @@ def add_scores(
     Raises:
         UserError: A name is unknown, or there is no finished trial.
     """
-    faults = list(
-        filter(
-            None, [register_parts(folder, allow_plugins=allow_plugins) for folder in suite_folders(existing(results))]
-        )
-    )
+    faults = {
+        folder.resolve(): register_parts(folder, allow_plugins=allow_plugins)
+        for folder in suite_folders(existing(results))
+    }
     known = {**dict(MEASURES.items()), **dict(EXTRACTORS.items())}
     for name in names:
         if name not in known:
-            more = "".join(f"; {fault}" for fault in faults[:1])
-            more = more or ("" if allow_plugins else "; a suite's own files run with --allow-plugins alone")
+            more = "" if allow_plugins else "; a suite's own files run with --allow-plugins alone"
             raise UserError(f'unknown measure or extractor "{as_typed(name)}" ({did_you_mean(name, known)}){more}')
     context = RunContext(data=data, device=device, stop=lambda: False)
     for extractor in names:
@@ -100,7 +98,9 @@ def add_scores(
         elif stored.record and stored.record["status"] == "done":
             count += 1
             added = _of_trial(stored, names, context, allow_plugins=allow_plugins)
-            yield replace(added, fault=f"{added.fault}; {faults[0]}") if added.fault and faults else added
+            why = faults.get(stored.path.parent.resolve(), "")
+            is_unknown = added.fault.startswith("unknown ") and why  # what the suite's own file did not register
+            yield replace(added, fault=f"{added.fault}; {why}") if is_unknown else added
     if not count:
         raise UserError(f"{results} holds no finished trial; run a suite first")
 
@@ -113,6 +113,7 @@ def register_parts(suite: Path, *, allow_plugins: bool) -> str:
     Returns:
         Why that could not be, or nothing; trials that need none of it need not care.
     """
+    faults = list[str]()
     for file in (*suite_files(suite), suite / SUITE):
         if file.is_file():
             try:
@@ -120,9 +121,10 @@ def register_parts(suite: Path, *, allow_plugins: bool) -> str:
                 for folder in make_plan(find_suite(str(file)), options, run_plugins=allow_plugins).folders:
                     register_folder(folder, anew=True)
             except UserError as error:
-                return str(error)
-            break
-    return ""
+                faults.append(str(error))
+            else:
+                return ""
+    return faults[0] if faults else ""
 
 
 def _of_trial(stored: StoredTrial, names: Sequence[str], context: RunContext, *, allow_plugins: bool) -> Added:

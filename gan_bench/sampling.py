@@ -145,6 +145,14 @@ def _find(path: Path, *, average: bool) -> _Stored:
     return _Stored(file, record, config, stored.environment.get("parts", {}))
 
 
+def _digest(file: Path) -> str:
+    """Return the SHA-256 of a file; nothing for one that cannot be read, which loading it says."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
 def _require_plugins(stored: _Stored, *, allowed: bool) -> None:
     """Load the plug-in that defines an architecture, if there is one and it is allowed.
 
@@ -162,13 +170,15 @@ def _require_plugins(stored: _Stored, *, allowed: bool) -> None:
                 f"{stored.record.path} needs the code of the architecture {name}, {part['name']} with the SHA-256 "
                 f"{part['sha256'][:12]}; put it at {file}"
             )
+        is_its_own = _digest(file) == part["sha256"]
+        if known and not is_its_own:
+            raise UserError(f"the code of {known.name} is not what {stored.record.path} was trained with; restore it")
         if not allowed:
             raise UserError(
                 f"the architecture {name} is of the file {file}; read it, then allow it with --allow-plugins "
                 "(allow_plugins=True in Python)"
             )
-        is_its_own = hashlib.sha256(file.read_bytes()).hexdigest() == part["sha256"]
-        if known and known.path and is_its_own:  # another version of the network, from another record or card
+        if known and known.path:  # another version of the network, from another record or card
             forget_plugin(known.path)
         load_plugin(file, part["sha256"])
     source = ARCHITECTURES.source(name)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.errors import DataError, UserError, brief
 from gan_bench.data.image_files import WIDE, eight_bit
 
 _WHAT = "images must be (N, 1 or 3, size, size): uint8, or float in [-1, 1]"
@@ -32,6 +32,8 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
     Raises:
         UserError: It is none of these, holds NaN, or does not say which values are black and white.
     """
+    if value_range is not None and not value_range[0] < value_range[1]:
+        raise UserError(f"value_range is two numbers, the lower first, not {value_range}")
     given, value_range = _without_pictures(given, value_range)
     array = _array(given)
     if array.ndim != 4 or array.shape[1] not in (1, 3) or array.shape[2] != array.shape[3] or not len(array):
@@ -46,10 +48,7 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
             "leave them out or train it again"
         )
     if value_range is not None:
-        low, high = value_range
-        if not low < high:
-            raise UserError(f"value_range is two numbers, the lower first, not {value_range}")
-        return _scaled(array, low, high)
+        return _scaled(array, *value_range)
     if array.dtype.kind == "b":
         return torch.from_numpy(np.ascontiguousarray(array).astype(np.uint8) * np.uint8(255))
     if array.dtype.kind in "ui":
@@ -106,23 +105,42 @@ def _without_pictures(
     value_range: tuple[float, float] | None,
 ) -> tuple[Any, tuple[float, float] | None]:
     """Read PIL images as files of them are read, and return the range of values that is left to apply."""
-    pictures = [given] if isinstance(given, Image.Image) else given
-    if not isinstance(pictures, (list, tuple)) or not all(isinstance(each, Image.Image) for each in pictures):
+    if given is None or isinstance(given, (Tensor, np.ndarray, bytes, str, dict, set, int, float)):
         return given, value_range
+    try:
+        pictures = [given] if isinstance(given, Image.Image) else list(given)
+    except TypeError:
+        return given, value_range
+    if not pictures or not all(isinstance(each, Image.Image) for each in pictures):
+        return pictures, value_range
     grey = all(picture.mode in ("1", "L", "LA", *WIDE) for picture in pictures)
     is_wide = any(picture.mode in WIDE for picture in pictures)
-    channels, limits = 1 if grey else 3, value_range if is_wide else None
+    read = [
+        _read_picture(picture, number, 1 if grey else 3, value_range if is_wide else None)
+        for number, picture in enumerate(pictures)
+    ]
+    return [each[None] if grey else each.transpose(2, 0, 1) for each in read], None if is_wide else value_range
+
+
+def _read_picture(
+    picture: Image.Image, number: int, channels: int, limits: tuple[float, float] | None
+) -> NDArray[np.uint8]:
+    """Read one PIL image; whole numbers that were made in memory may be bytes, as those of arrays are.
+
+    Raises:
+        UserError: It cannot be read, or which of its values are black and white is not known.
+    """
     try:
-        read = [
-            np.asarray(eight_bit(picture.copy(), f"number {number}", channels, limits))
-            for number, picture in enumerate(pictures)
-        ]
+        if picture.mode == "I" and picture.format is None and limits is None:
+            limits = (0, 255) if 1 < np.asarray(picture).max() <= 255 and np.asarray(picture).min() >= 0 else None
+            if limits is None:
+                raise DataError(f"the image number {number} holds whole numbers of no known range")
+        return np.asarray(eight_bit(picture, f"number {number}", channels, limits))
     except DataError as error:
         told = str(error).partition(";")[0]
         raise UserError(f"{told}; name what is black and white with value_range=(LOW, HIGH)") from None
-    except ValueError as error:
-        raise UserError(f"one of the images cannot be read ({error}); leave it out") from None
-    return [each[None] if grey else each.transpose(2, 0, 1) for each in read], None if is_wide else value_range
+    except Exception as error:  # PIL raises any kind for damaged or closed images
+        raise UserError(f"the image number {number} cannot be read ({brief(error)}); leave it out") from None
 
 
 def _native(array: NDArray[Any]) -> NDArray[Any]:

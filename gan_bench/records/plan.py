@@ -18,7 +18,7 @@ from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.core.text import at_place, printable, without_places
 from gan_bench.records import schema
 from gan_bench.records.folders import check_planned, suite_folders, trial_folders
-from gan_bench.records.json_files import read_file, read_known, write_object
+from gan_bench.records.json_files import is_regular, read_file, read_known, write_object
 from gan_bench.records.layout import DAMAGED, LEFT_OUT, PLAN, SUITE, TRIAL
 from gan_bench.records.shared import left_by_earlier, rewriting
 
@@ -259,7 +259,8 @@ def suite_files(suite: Path) -> list[Path]:
     """Return where the file that a suite was last run with may lie; paths in it are relative to its folder.
 
     The command names it, and the results folder, from the folder that it was run in. That is known as long as both
-    lie where they did. A file of that name in the current folder counts where it says the same.
+    lie where they did; else a file of that name in the current folder is taken. Where it is known, such a file counts
+    only where it says the same.
     """
     try:
         words = shlex.split(_plan_of(suite).get("command", ""))
@@ -272,12 +273,13 @@ def suite_files(suite: Path) -> list[Path]:
     base = results.parents[depth - 1] if depth and is_there and depth < len(results.parts) else None
     found = list[Path]()
     for word in (each for each in words if each.endswith((".yaml", ".yml"))):
-        if base or Path(word).is_absolute():
-            found.append((base or Path()) / word)
-        with contextlib.suppress(OSError):
-            if Path(word).read_bytes() == (suite / SUITE).read_bytes():
-                found.append(Path(word))
-    return [file for file in dict.fromkeys(found) if file.is_file()]
+        with contextlib.suppress(OSError, ValueError):  # a name that no file can have
+            there, here = (base or Path()) / word, Path(word)
+            if is_regular(there):
+                found.append(there)
+            if is_regular(here) and here.read_bytes() == (suite / SUITE).read_bytes():
+                found.append(here)
+    return list(dict.fromkeys(found))
 
 
 def write_suite_text(results: Path, suite: str, text: str) -> None:

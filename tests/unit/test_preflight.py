@@ -63,9 +63,9 @@ class Several(nn.Linear):
         return super().forward(inputs.flatten(1)), inputs
 
 
-class Doubled(Flat):
+class Whole(Flat):
     def forward(self, x):
-        return super().forward(x).double()
+        return super().forward(x).int()
 
 
 @pytest.fixture
@@ -89,9 +89,9 @@ def tiny(registries):
         (lambda z: Flat(z, (1, 28, 28)), lambda: Several(784), "D gives a tuple, and must give a tensor"),
         (lambda z: 1 / 0, lambda: Flat(784, ()), "does not run: ZeroDivisionError"),
         (
-            lambda z: Doubled(z, (1, 28, 28)),
+            lambda z: Whole(z, (1, 28, 28)),
             lambda: Flat(784, ()),
-            "G gives torch.float64, and must",
+            "G gives torch.int32, and must give floats",
         ),
     ],
 )

@@ -266,6 +266,11 @@ def test_a_suite_s_file_is_where_it_was_run(tmp_path, monkeypatch):
     (elsewhere / "mine.yaml").write_text("suite: another")
     assert suite_files(suite) == [home / "mine.yaml"]
     moved = (home / "r").rename(tmp_path / "moved")
-    assert suite_files(moved / "deep" / "mine") == []
-    (elsewhere / "mine.yaml").write_text("suite: mine")
-    assert suite_files(moved / "deep" / "mine") == [Path("mine.yaml")], "it says the same"
+    assert suite_files(moved / "deep" / "mine") == [Path("mine.yaml")], "where it was run is not known any more"
+
+
+def test_a_command_with_names_that_no_file_can_have_ends_nothing(tmp_path):
+    write_plan(tmp_path, "mine", 1, [digits_trial()], f"gan-bench run a\0.yaml {'x' * 5000}.yaml \ud800.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    write_plan(tmp_path, "other", 1, [digits_trial()], f"gan-bench run {tmp_path}/pipe.yaml")
+    assert suite_files(tmp_path / "mine") == suite_files(tmp_path / "other") == []

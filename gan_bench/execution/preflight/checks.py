@@ -172,8 +172,8 @@ def _try_networks(config: TrialConfig) -> None:
     for what, made, wanted in (("G", images, shape), ("D", logits, (2,))):
         if not isinstance(made, Tensor):
             raise UserError(f"the architecture {name}: {what} gives a {type(made).__name__}, and must give a tensor")
-        if made.dtype != torch.float32:
-            raise UserError(f"the architecture {name}: {what} gives {made.dtype}, and must give torch.float32")
+        if not made.is_floating_point():
+            raise UserError(f"the architecture {name}: {what} gives {made.dtype}, and must give floats")
         if tuple(made.shape) != wanted:
             raise UserError(
                 f"the architecture {name}: {what} gives {tuple(made.shape)} for a batch of two, and must give {wanted}"
