@@ -1,4 +1,4 @@
-"""The scores of real images that lie beside a suite's records: its `baselines.json`."""
+"""The scores of real images that lie beside a suite's records: its `anchors.json`."""
 
 from __future__ import annotations
 

@@ -19,9 +19,7 @@ from gan_bench.execution.preflight.estimate import GroupLimit, TimeEstimate
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
 from gan_bench.run_options import RunOptions
-from gan_bench.terminal.console import (
-    PlainConsole,
-)
+from gan_bench.terminal.console import PlainConsole
 from gan_bench.terminal.display import short_names
 
 MOST_REASONS = 5

@@ -14,11 +14,7 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
 from gan_bench.report.build import Report
 from gan_bench.run_options import RunOptions
-from gan_bench.terminal.console import (
-    PlainConsole,
-    StopRequest,
-    table_console,
-)
+from gan_bench.terminal.console import PlainConsole, StopRequest, table_console
 from gan_bench.terminal.tables import print_answers, print_tables
 from gan_bench.tracking.server import is_default, server_page, shown
 from gan_bench.tracking.sync_process import MirrorResult

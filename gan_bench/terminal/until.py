@@ -141,8 +141,10 @@ def _say_how_far(
         console.say("nothing to compare: one setting, or none with a score")
         return
     settled = all(each.state not in ("undecided", "not judged") or each.next is not None for each in asked)
-    none = "none open" if settled else "none open, as no look is left that is likely to decide more"
-    console.say(f"{plural(len(asked), 'question')}: {counted(asked)}; {f'{len(going_on)} open' if going_on else none}")
+    left = f"{len(going_on) or 'none'} open"
+    if not (going_on or settled):
+        left += ", as no look is left that is likely to decide more"
+    console.say(f"{plural(len(asked), 'question')}: {counted(asked)}; {left}")
     for question in going_on[:NAMED]:
         console.say(f"  open: {question.text} (next look at {question.next} seeds)")
     if len(going_on) > NAMED:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -148,7 +148,7 @@ def _one_thread(trials: list[Trial], context: RunContext, paces: Mapping[Hashabl
     try:
         for count in (threads, 1) * 2:
             torch.set_num_threads(count)
-            spent[count] += _measured(config, lambda: _seconds_per_step(config, context, budget=0.2)) or 1.0
+            spent[count] += _unless_too_large(lambda: _seconds_per_step(config, context, budget=0.2)) or 1.0
     finally:
         torch.set_num_threads(threads)
     return spent[threads] / spent[1]
@@ -185,8 +185,9 @@ def _paces(trials: list[Trial], context: RunContext, group: int | None, workers:
         if key in paces:
             continue
         tell(f"measuring how fast {config.recipe} trains and is scored here", 0.0)
-        step = _measured(config, lambda c=config: _seconds_per_step(c, context)) or 0.0  # type: ignore[misc]
-        image = _measured(config, lambda c=config: _seconds_per_image(c, context)) or 0.0  # type: ignore[misc]
+        with _of_own_parts(config):
+            step = _unless_too_large(lambda c=config: _seconds_per_step(c, context)) or 0.0  # type: ignore[misc]
+        image = _unless_too_large(lambda c=config: _seconds_per_image(c, context)) or 0.0  # type: ignore[misc]
         measured, failed = {1: step}, False
         for size in _sizes(-(-counts[key] // workers), context, group):
             seconds = _seconds_per_group_step(config, context, size)
@@ -273,21 +274,20 @@ def _seconds(trial: Trial, context: RunContext, paces: Mapping[Hashable, _Pace],
     return train + pace.image * config.evaluation.samples * evaluations
 
 
-def _measured(config: TrialConfig, measure: Callable[[], float | None]) -> float | None:
-    """Measure what trials of a kind take; None where memory does not suffice.
-
-    Raises:
-        UserError: A network or a loss of the user's own fails.
-    """
-    used = ((ARCHITECTURES, config.architecture), (LOSSES, config.loss))
-    own = [f'{registry.kind} "{name}"' for registry, name in used if not registry.is_shipped(name)]
+def _unless_too_large(measure: Callable[[], float]) -> float | None:
     try:
-        with calling(f"training with the {' or the '.join(own)}") if own else nullcontext():
-            return measure()
+        return measure()
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         return None
+
+
+def _of_own_parts(config: TrialConfig) -> AbstractContextManager[None]:
+    """Turn what a network or a loss of the user's own raises into a sentence about it."""
+    used = ((ARCHITECTURES, config.architecture), (LOSSES, config.loss))
+    own = [f'{registry.kind} "{name}"' for registry, name in used if not registry.is_shipped(name)]
+    return calling(f"training with the {' or the '.join(own)}") if own else nullcontext()
 
 
 def _seconds_per_group_step(config: TrialConfig, context: RunContext, size: int) -> float | None:

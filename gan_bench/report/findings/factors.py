@@ -227,33 +227,37 @@ def judge_epochs(
 
     def sides() -> Iterator[Sides]:
         trained = kept[kept["epoch"] > 0]
-        epochs_of = {
-            str(trial): tuple(sorted({int(epoch) for epoch in epochs}))
-            for trial, epochs in trained.groupby("trial")["epoch"]
-        }
-        for recipe, of_recipe in trained.groupby("recipe", sort=True):
-            alike: dict[tuple[int, ...], set[str]] = {}  # trials that were looked at alike
-            for trial in of_recipe["trial"].unique():
-                alike.setdefault(epochs_of[trial], set()).add(trial)
-            lengths = Counter(epochs[-1] for epochs in alike)
-            for epochs, names in sorted(alike.items()):
-                title = str(recipe) if len(alike) == 1 else f"{recipe}, {epochs[-1]} epochs"
-                title += f" evaluated at {', '.join(map(str, epochs))}" if lengths[epochs[-1]] > 1 else ""
-                wide = of_recipe[of_recipe["trial"].isin(names)].pivot_table(
-                    index="trial", columns=["metric", "epoch"], values="value"
-                )
-                labels = set(trials["label"][trials["trial"].isin(names)])
-                members = trials[trials["label"].isin(labels) & ~trials["trial"].isin(epochs_of.keys() - names)]
-                for a, b in pairwise(epochs):
-                    columns = {
-                        f"{metric}_{side}": members["trial"].map(wide[(metric, epoch)])
-                        for metric in metrics
-                        for side, epoch in (("a", a), ("b", b))
-                        if (metric, epoch) in wide
-                    }
-                    yield title, f"epoch {a}", f"epoch {b}", _of_themselves(members, columns)
+        for title, epochs, alike in _looked_at_alike(trained):
+            wide = alike.pivot_table(index="trial", columns=["metric", "epoch"], values="value")
+            names = set(alike["trial"])
+            labels, others = set(trials["label"][trials["trial"].isin(names)]), set(trained["trial"]) - names
+            members = trials[trials["label"].isin(labels) & ~trials["trial"].isin(others)]
+            for a, b in pairwise(epochs):
+                columns = {
+                    f"{metric}_{side}": members["trial"].map(wide[(metric, epoch)])
+                    for metric in metrics
+                    for side, epoch in (("a", a), ("b", b))
+                    if (metric, epoch) in wide
+                }
+                yield title, f"epoch {a}", f"epoch {b}", _of_themselves(members, columns)
 
     return judge(sides(), metrics, noise, design)
+
+
+def _looked_at_alike(trained: pd.DataFrame) -> Iterator[tuple[str, tuple[int, ...], pd.DataFrame]]:
+    """Yield the scores of trials of one recipe that were evaluated at the same epochs, with a title and these epochs.
+
+    The title is the recipe's name, and where it was trained at several lengths that with the length.
+    """
+    for recipe, scores in trained.groupby("recipe", sort=True):
+        alike: dict[tuple[int, ...], list[str]] = {}
+        for trial, evaluated in scores.groupby("trial")["epoch"]:
+            alike.setdefault(tuple(sorted({int(epoch) for epoch in evaluated})), []).append(str(trial))
+        lengths = Counter(epochs[-1] for epochs in alike)
+        for epochs, names in sorted(alike.items()):
+            title = str(recipe) if len(alike) == 1 else f"{recipe}, {epochs[-1]} epochs"
+            title += f" evaluated at {', '.join(map(str, epochs))}" if lengths[epochs[-1]] > 1 else ""
+            yield title, epochs, scores[scores["trial"].isin(names)]
 
 
 def _of_themselves(trials: pd.DataFrame, scores: Mapping[str, pd.Series[float]]) -> pd.DataFrame:

@@ -110,10 +110,10 @@ def setting_table(scored: Scored) -> Table:
         row["remarks"] = "; ".join(remarks(scored, row, done))
         rows.append(row)
     ahead = leaders(scored)
+    may_be_as_good = {*ahead.tied, *ahead.unknown} - {*ahead.ahead} if ahead else set()
     for row in rows:
         row["best"] = ahead is not None and row["setting"] == ahead.best
-        may_be_as_good = (*ahead.tied, *ahead.unknown) if ahead else ()
-        row["tied"] = row["setting"] in may_be_as_good and not (ahead and row["setting"] in ahead.ahead)
+        row["tied"] = row["setting"] in may_be_as_good
     place = {label: rank for rank, label in enumerate(scored.ranking(), 1)}
     frame = pd.DataFrame(rows)
     frame.insert(0, "rank", frame["setting"].map(place))
