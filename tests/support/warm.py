@@ -34,6 +34,7 @@ import tempfile
 import threading
 import time
 import warnings
+import weakref
 from contextlib import redirect_stderr, suppress
 from pathlib import Path
 
@@ -66,12 +67,20 @@ def _preload():
 
 
 def _receive(connection):
-    """Return a request and the file descriptors that are its standard streams, and its channel where it has one."""
+    """Return a request and the file descriptors that are its standard streams, and its channel where it has one.
+
+    Raises:
+        ValueError: If the process that asks ends before it has asked; its descriptors are closed.
+    """
     head, streams, _, _ = socket.recv_fds(connection, 4, 4)
-    size, text = struct.unpack("!I", head)[0], b""
-    while len(text) < size:
-        text += connection.recv(size - len(text))
-    return json.loads(text), streams
+    size = struct.unpack("!I", head)[0] if len(head) == 4 else 0
+    with connection.makefile("rb") as sent:
+        text = sent.read(size)
+    if size and len(text) == size:
+        return json.loads(text), streams
+    for given in streams:
+        os.close(given)
+    raise ValueError("a request without its end")
 
 
 _NEW_MOUNTS = 0x00020000
@@ -176,24 +185,35 @@ def _no_page(files, *_):
     return files.write("report.html", "<p>This test draws no pages.</p>")
 
 
-def _supervise(connection):
-    """Fork the command, and answer with its exit status; it is killed with the process that asked for it."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+def _start(connection, others):
+    """Fork the command that a connection asks for; return its process. ``others`` are descriptors that it closes."""
     request, streams = _receive(connection)
     pid = os.fork()
     if not pid:
-        connection.close()
+        for other in (*others, connection.fileno()):
+            os.close(other)
         _become(request, streams)
     for given in streams:
         os.close(given)
-    connection.sendall(struct.pack("!i", pid))
-    ended, _, _ = select.select([os.pidfd_open(pid), connection], [], [])
-    if connection in ended:
+    with suppress(OSError):
+        connection.sendall(struct.pack("!i", pid))
+    return pid
+
+
+def _end(connection, pid, *, is_awaited):
+    """Answer with the exit status of a command; it is killed where the process that asked for it is gone."""
+    if not is_awaited:
         os.kill(pid, signal.SIGKILL)  # not waited for yet, so the number is still its own
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     with suppress(OSError):
         connection.sendall(struct.pack("!i", code))
-    os._exit(0)
+    connection.close()
+
+
+def _forget_ends():
+    """Forget what libraries do at the end of a process: it costs each command 50 ms and means nothing to it."""
+    atexit.unregister(sys.modules["torch._dynamo.utils"].dump_compile_times)
+    weakref.finalize._registry.clear()
 
 
 def serve(place):
@@ -203,22 +223,31 @@ def serve(place):
     _preload()
     if len(list(Path("/proc/self/task").iterdir())) > 1:
         sys.exit("tests start their commands: a library runs threads, which no fork takes along")
+    _forget_ends()
     gc.collect()
     gc.freeze()  # collections in children need not copy what they never free
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(place)
     listener.listen()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the end of what it writes says that it answers
+    running = {}  # the connection and the process of each command, by the descriptor that is ready when it ends
     while True:
-        ready, _, _ = select.select([listener, sys.stdin], [], [])
+        ready, _, _ = select.select([listener, sys.stdin, *running, *(asked for asked, _ in running.values())], [], [])
+        for end, (connection, pid) in list(running.items()):
+            if end in ready or connection in ready or sys.stdin in ready:
+                _end(connection, pid, is_awaited=end in ready)
+                os.close(end)
+                del running[end]
         if sys.stdin in ready:
             os._exit(0)  # what was loaded has nothing to say at its end
-        connection, _ = listener.accept()
-        if not os.fork():
-            listener.close()
-            _supervise(connection)
-        connection.close()
+        if listener in ready:
+            connection, _ = listener.accept()
+            kept = (listener.fileno(), *running, *(asked.fileno() for asked, _ in running.values()))
+            try:
+                pid = _start(connection, kept)
+                running[os.pidfd_open(pid)] = connection, pid
+            except ValueError:
+                connection.close()
 
 
 # ------------------------------------------------------------------------------------------- the client
