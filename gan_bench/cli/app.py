@@ -14,6 +14,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from gan_bench.cli import checks, images
 from gan_bench.cli import part_commands as parts
 from gan_bench.cli import record_commands as records
 from gan_bench.cli.options import (
@@ -130,15 +131,15 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (parts.list_, "list"),
     (parts.show, "show"),
     (parts.new, "new"),
-    (parts.check, "check"),
-    (parts.score, "score"),
-    (parts.sample, "sample"),
+    (checks.check, "check"),
+    (images.score, "score"),
+    (images.sample, "sample"),
     (records.sync, "sync"),
-    (records.verify, "verify"),
+    (checks.verify, "verify"),
     (records.audit, "audit"),
     (records.board, "board"),
     (records.ui, "ui"),
-    (parts.doctor, "doctor"),
+    (checks.doctor, "doctor"),
 )
 """In the order of the help, after ``run``."""
 app.command(epilog=_EXAMPLES)(run)

@@ -1,4 +1,4 @@
-"""What ``check``, ``verify`` and ``doctor`` print; each function says whether all is well."""
+"""``check``, ``verify`` and ``doctor``: each says whether all is well, and ends with exit code 1 where not."""
 
 from __future__ import annotations
 
@@ -7,23 +7,33 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from gan_bench.config.images import DataRoot
+import typer
+
+from gan_bench.cli.options import Data, Results
+from gan_bench.config.images import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
-from gan_bench.terminal.console import PlainConsole
+from gan_bench.terminal.console import console
+
+if TYPE_CHECKING:
+    from gan_bench.config.images import DataRoot
 
 LEAST_GIB = 0.5
 """Free space below which no suite is worth a start."""
 
 
-def check_parts(target: str, data: DataRoot, out: PlainConsole) -> bool:
-    """Check the parts of a package or a file against the contract of their kinds, a line per check."""
+def check(
+    target: Annotated[str, typer.Argument(help="An installed package, or a Python file, which is run.")],
+    data: Data = None,
+) -> None:
+    """Check the parts of a package or a file against the contract of their kinds; exit code 1 when one breaks it."""
     from gan_bench.contract.check import check_part, parts_of
 
-    broken = count = 0
+    broken, count, out = 0, 0, console()
     for kind, name in parts_of(target):
-        for each in check_part(kind, name, data):
+        for each in check_part(kind, name, data_root(data)):
             count += 1
             broken += each.fault is not None
             if each.fault or each.skipped:
@@ -32,29 +42,24 @@ def check_parts(target: str, data: DataRoot, out: PlainConsole) -> bool:
             else:
                 out.say(f"{'ok':<11} {each.part}: {each.what}")
     out.say(f"{plural(count, 'check')}: " + (f"{broken} broken" if broken else "every part keeps its contract"))
-    return not broken
+    raise typer.Exit(min(broken, 1))
 
 
-def verify_records(
-    results: Path, rerun: str | None, data: DataRoot, out: PlainConsole, *, verbose: bool = False
-) -> bool:
-    """Check every record of a folder, and train again the first steps of the trials that match ``rerun``.
-
-    Args:
-        results: The results folder.
-        rerun: Glob over trial names, or None.
-        data: Where the images are.
-        out: Where it is said.
-        verbose: Whether planned trials without a record are named one by one.
-
-    Raises:
-        UserError: if the folder holds no trial records.
-    """
+def verify(
+    results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
+    rerun: Annotated[
+        str | None, typer.Option(help="Train again the first steps of trials that match this glob.")
+    ] = None,
+    data: Data = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Name planned trials that have not begun.")] = False,
+) -> None:
+    """Check every record: digests, completeness, that history, scores and status agree."""
     from gan_bench.records.folders import existing
-    from gan_bench.records.verify import verify
+    from gan_bench.records.verify import verify as verify_records
 
+    out = console()
     bad = count = planned = 0
-    for verdict in verify(existing(results)):
+    for verdict in verify_records(existing(results)):
         bad += bool(verdict.faults)
         count += verdict.checked
         planned += verdict.planned
@@ -72,12 +77,12 @@ def verify_records(
     if rerun:
         from gan_bench.audit.rerun import rerun as rerun_trials
 
-        for verdict in rerun_trials(results, rerun, data):
+        for verdict in rerun_trials(results, rerun, data_root(data)):
             bad += bool(verdict.faults)
             for text in (*verdict.faults, *verdict.remarks):
                 out.say(f"{verdict.name}: {text}", style="red" if verdict.faults else None)
     out.say(f"{count} checked: " + (f"{bad} invalid" if bad else "every record is whole"))
-    return not bad
+    raise typer.Exit(min(bad, 1))
 
 
 @dataclass(frozen=True)
@@ -151,10 +156,14 @@ def _space(results: Path) -> Finding:
     return Finding(f"results: {results}, {free:.1f} GiB free", fatal=free < LEAST_GIB)
 
 
-def examine_machine(suite: str | None, data: DataRoot, results: Path, out: PlainConsole) -> bool:
-    """Print what a run, or a run of one suite, finds on this machine; it is not well when that run would fail."""
-    fatal = False
-    for finding in examine(data, results, suite):
+def doctor(
+    suite: Annotated[str | None, typer.Argument(help="A suite whose datasets must be there.")] = None,
+    data: Data = None,
+    results: Results = Path("results"),
+) -> None:
+    """Check this machine: versions, device, data, weights and space; exit code 1 when a run would fail."""
+    fatal, out = False, console()
+    for finding in examine(data_root(data), results, suite):
         fatal |= finding.fatal
         out.say(finding.line, style="red" if finding.fatal else None)
-    return not fatal
+    raise typer.Exit(int(fatal))

@@ -4,36 +4,81 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import torch
+import typer
 
-from gan_bench import scoring
-from gan_bench.config.images import DataRoot
-from gan_bench.config.measures import MEASURES
+from gan_bench.cli.options import AllowArchitecture, Data
+from gan_bench.config.images import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
-from gan_bench.records.json_files import finite
-from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.record import Score
-from gan_bench.rescoring import add_scores
-from gan_bench.sampling import interpolation, load_generator, single_image, to_image, write_film
-from gan_bench.terminal.console import PlainConsole, console
+from gan_bench.terminal.console import console
+
+if TYPE_CHECKING:
+    from gan_bench.records.record import Score
+    from gan_bench.rescoring import Added
 
 
-def write_added(
-    results: Path, names: list[str], data: DataRoot, out: PlainConsole, *, where: torch.device, allow_plugins: bool
-) -> bool:
-    """Add scores to finished trials, and say of each what was added or why not.
+def score(
+    generated: Annotated[
+        str,
+        typer.Argument(help="Folder or zip of images, or a generator.safetensors; with --add a results folder."),
+    ],
+    reference: Annotated[
+        str | None, typer.Argument(help="Dataset[:split], folder or zip of images, or .npz (mu, sigma).")
+    ] = None,
+    add: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Add this measure, or all scores under this extractor, to what finished trials have; may be repeated."
+        ),
+    ] = None,
+    extractor: Annotated[list[str] | None, typer.Option(help="Score with this extractor; may be repeated.")] = None,
+    samples: Annotated[int, typer.Option(min=2, help="Images to draw from a generator.")] = 10_000,
+    size: Annotated[
+        int | None, typer.Option(min=8, max=1024, help="Scale and crop the images of files to this size, as run does.")
+    ] = None,
+    data: Data = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per score.")] = False,
+    allow_plugins: AllowArchitecture = False,
+) -> None:
+    """Score images that were made anywhere, with the scores of a benchmark run."""
+    from gan_bench import rescoring, scoring
+    from gan_bench.execution.trial.environment import choose_device, fix_bits
+    from gan_bench.records.json_files import finite
 
-    Returns:
-        Whether every trial could be scored.
+    root, where, out = data_root(data), choose_device(device), console()
+    fix_bits(where)
+    if add:
+        if reference is not None or extractor:
+            raise UserError("with --add, name a results folder alone: each trial is scored as it was")
+        made = rescoring.add_scores(Path(generated), add, root, where, allow_plugins=allow_plugins)
+        raise typer.Exit(_say_added(made, generated))
+    if reference is None:
+        raise UserError("name what the images are compared with: a dataset, a folder, a zip or an .npz")
+    found = scoring.score(
+        generated, reference, extractor or [], root, where, samples, size=size, allow_plugins=allow_plugins
+    )
+    if as_json:
+        for each in found:
+            sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")
+        return
+    names = list(dict.fromkeys(each.extractor for each in found))
+    held_out = scoring.real(reference, names, root, where, found[0].generated)
+    real = {(each.metric, each.extractor): each.value for each in held_out}
+    for each in found:
+        out.say(score_line(each, real.get((each.metric, each.extractor))))
+    for remark in scoring.scoring_remarks(generated, reference, names, resized=size is not None):
+        console(stderr=True).say(remark, style="yellow")
 
-    Raises:
-        UserError: A name is unknown, or there is no finished trial.
-    """
-    whole, added = True, 0
-    for each in add_scores(results, names, data, where, allow_plugins=allow_plugins):
+
+def _say_added(made: Iterable[Added], results: str) -> int:
+    """Say of each trial what was added or why not; return the exit code: 1 where a trial could not be scored."""
+    out, faults, scores = console(), 0, 0
+    for each in made:
         if each.fault:
             out.say(f"{each.trial}: {each.fault}", style="yellow")
         elif each.scores:
@@ -43,55 +88,9 @@ def write_added(
             why = "evaluate: {keep: weights} in a suite keeps them"
             why = "they were kept, and are not in this folder" if each.kept else why
             out.say(f"{each.trial}: no weights of epochs {', '.join(map(str, each.without))}; {why}", style="yellow")
-        whole, added = whole and not each.fault, added + each.scores
-    out.say(f"{plural(added, 'score')} added" + (f"; `gan-bench report {results}` shows them" if added else ""))
-    return whole
-
-
-def write_scores(
-    generated: str,
-    reference: str,
-    extractors: list[str],
-    data: DataRoot,
-    out: PlainConsole,
-    *,
-    where: torch.device,
-    samples: int,
-    size: int | None,
-    as_json: bool,
-    allow_plugins: bool,
-) -> None:
-    """Score images against a reference, and print each score beside that of as many held-out real images.
-
-    Args:
-        generated: A folder or zip of images, or a generator.
-        reference: What they are compared with: a dataset, a folder or zip of images, or statistics.
-        extractors: Names of extractors; the reference's own where there are none.
-        data: The data folder.
-        out: Where it is said.
-        where: The device.
-        samples: Images to draw from a generator.
-        size: Height and width to which files are scaled and cropped, or None.
-        as_json: Print one line of JSON per score, without the real images.
-        allow_plugins: Whether the local file that the architecture is of may run.
-
-    Raises:
-        UserError: Something of it cannot be read or scored.
-    """
-    found = scoring.score(
-        generated, reference, extractors, data, where, samples, size=size, allow_plugins=allow_plugins
-    )
-    if as_json:
-        for each in found:
-            sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")
-        return
-    names = list(dict.fromkeys(each.extractor for each in found))
-    held_out = scoring.real(reference, names, data, where, found[0].generated)
-    real = {(each.metric, each.extractor): each.value for each in held_out}
-    for each in found:
-        out.say(score_line(each, real.get((each.metric, each.extractor))))
-    for remark in scoring.scoring_remarks(generated, reference, names, resized=size is not None):
-        console(stderr=True).say(remark, style="yellow")
+        faults, scores = faults + bool(each.fault), scores + each.scores
+    out.say(f"{plural(scores, 'score')} added" + (f"; `gan-bench report {results}` shows them" if scores else ""))
+    return min(faults, 1)
 
 
 def score_line(score: Score, real: float | None) -> str:
@@ -101,6 +100,8 @@ def score_line(score: Score, real: float | None) -> str:
         score: The score.
         real: What as many held-out real images score, or None where there are none.
     """
+    from gan_bench.config.measures import MEASURES
+
     value = "no value" if score.value is None else f"{score.value:.6g}"
     spread = "" if score.std is None else f" ± {score.std:.3g}"
     note = f"  ({score.note})" if score.note else ""
@@ -117,61 +118,50 @@ GRID = 64
 WAYS = 8
 
 
-def write_samples(
-    trial: Path,
-    out: Path | None,
-    console: PlainConsole,
-    *,
-    seed: int,
-    images: int,
-    steps: int,
-    film: bool,
-    average: bool,
-    allow_plugins: bool,
-    device: str,
+def sample(
+    trial: Annotated[Path, typer.Argument(help="A record directory, or a generator.safetensors in one.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the images \\[default: TRIAL-samples here].")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the latent vectors.")] = 0,
+    images: Annotated[int, typer.Option(min=0, max=1_000_000, help="Write so many single PNG files.")] = 0,
+    interpolate: Annotated[
+        int, typer.Option(min=0, max=1000, help="Write 8 latent interpolations of so many images each.")
+    ] = 0,
+    gif: Annotated[bool, typer.Option("--gif", help="Write the sample grids of all epochs as a GIF.")] = False,
+    ema: Annotated[bool, typer.Option("--ema", help="Take the moving average of G.")] = False,
+    allow_plugins: AllowArchitecture = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
-    """Write what is asked for; a grid when nothing else is.
+    """Draw from a trained generator: a grid, single images, a latent interpolation, a GIF over epochs."""
+    from gan_bench import sampling
+    from gan_bench.execution.trial.environment import choose_device
+    from gan_bench.records.layout import RecordDirectory
 
-    Args:
-        trial: A record directory, or a generator file in one.
-        out: Folder of the images; one named after the trial when None.
-        console: Where it is said.
-        seed: Seeds the latent vectors.
-        images: Single images to write.
-        steps: Images on each way of an interpolation, or 0 for none.
-        film: Whether the sample grids of the epochs are wanted as a GIF.
-        average: Whether the moving average of G is wanted.
-        allow_plugins: Whether the local file that the architecture is of may run.
-        device: Where the generator runs.
-
-    Raises:
-        UserError: The trial has no generator, or the folder cannot be written.
-    """
+    where, lines = choose_device(device), console()
     record = RecordDirectory(trial if trial.is_dir() else trial.parent)
     folder = out or Path(f"{record.path.resolve().name}-samples")
     try:
-        if film:
+        if gif:
             folder.mkdir(parents=True, exist_ok=True)
-            frames = write_film(record, folder / "epochs.gif")
-            console.say(f"{folder / 'epochs.gif'}: {plural(frames, 'frame')}")
-            if not images and not steps:
+            frames = sampling.write_film(record, folder / "epochs.gif")
+            lines.say(f"{folder / 'epochs.gif'}: {plural(frames, 'frame')}")
+            if not images and not interpolate:
                 return
-        generator = load_generator(trial, average=average, allow_plugins=allow_plugins, device=device)
+        generator = sampling.load_generator(trial, average=ema, allow_plugins=allow_plugins, device=where)
         folder.mkdir(parents=True, exist_ok=True)
-        if steps:
-            made = to_image(interpolation(generator, WAYS, steps, seed), steps)
+        if interpolate:
+            made = sampling.to_image(sampling.interpolation(generator, WAYS, interpolate, seed), interpolate)
             made.save(folder / "interpolation.png")
-            console.say(f"{folder / 'interpolation.png'}: {WAYS} ways of {plural(steps, 'image')}")
+            lines.say(f"{folder / 'interpolation.png'}: {WAYS} ways of {plural(interpolate, 'image')}")
         if images:
             digits = max(5, len(str(images - 1)))
             names = [f"image-{index:0{digits}d}.png" for index in range(images)]
             _refuse_others(folder, names)
             for name, image in zip(names, generator.images(images, seed), strict=True):
-                single_image(image).save(folder / name)
-            console.say(f"{folder}: {plural(images, 'image')}")
-        if not images and not steps:
-            to_image(generator.images(GRID, seed), WAYS).save(folder / "grid.png")
-            console.say(f"{folder / 'grid.png'}: {GRID} images")
+                sampling.single_image(image).save(folder / name)
+            lines.say(f"{folder}: {plural(images, 'image')}")
+        if not images and not interpolate:
+            sampling.to_image(generator.images(GRID, seed), WAYS).save(folder / "grid.png")
+            lines.say(f"{folder / 'grid.png'}: {GRID} images")
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out") from None
 

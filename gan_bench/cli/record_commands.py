@@ -171,20 +171,6 @@ def sync(
     raise typer.Exit(0 if whole else 1)
 
 
-def verify(
-    results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
-    rerun: Annotated[
-        str | None, typer.Option(help="Train again the first steps of trials that match this glob.")
-    ] = None,
-    data: Data = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Name planned trials that have not begun.")] = False,
-) -> None:
-    """Check every record: digests, completeness, that history, scores and status agree."""
-    from gan_bench.cli.checks import verify_records
-
-    raise typer.Exit(0 if verify_records(results, rerun, data_root(data), console(), verbose=verbose) else 1)
-
-
 def audit(
     results: Annotated[Path, typer.Argument(help="Results folder, or one suite's folder in it, that others made.")],
     levels: Annotated[
