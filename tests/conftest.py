@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from contextlib import ExitStack
@@ -52,6 +53,12 @@ def pytest_terminal_summary(terminalreporter):
 os.environ.setdefault("GAN_BENCH_NO_ESTIMATE", "1")
 """Runs of tests last seconds, and nobody reads how long they will take. Tests that are about the measurement set this
 to 0 (``support.commands.measuring``)."""
+
+
+os.fsync = lambda _: None
+"""Tests kill processes and never the machine, for which alone a disk is waited for: a millisecond each time."""
+gc.collect()
+gc.freeze()  # what was imported stays, and each full collection would look through all of it
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

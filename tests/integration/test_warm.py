@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from mlflow.store.db import utils
 from support import warm
 from support.commands import gan_bench, python_module, wait_for
+
+from gan_bench.tracking.database import prepare_database
 
 COMMANDS = ["list", "run quickstart --dry-run", "nonsense", "show inception", "score", "report /no", "--help"]
 
@@ -165,3 +170,20 @@ def test_the_warm_process_ends_with_the_one_that_started_it():
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL
     wait_for(lambda: not alive(int(done.stdout)))
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's own
+def test_a_new_database_is_a_copy_of_one(tmp_path, monkeypatch):
+    def make(name):
+        file = tmp_path / name
+        list(prepare_database(f"sqlite:///{file}", file, is_ours=True))
+        assert is_sound(file)
+
+    make("the first may be the one that is copied")
+    monkeypatch.setattr(utils, "_initialize_tables", lambda _: pytest.fail("migrated"))
+    make("another")
+
+
+def is_sound(file):
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        return database.execute("SELECT count(*) FROM experiments").fetchone() == (1,)
