@@ -30,7 +30,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 PathLike = str | Path
 P = ParamSpec("P")
+R = TypeVar("R")
 _GRID = re.compile(r"epoch-(\d+)\.png")
 
 
@@ -82,6 +83,19 @@ class ResultTables:
     scores: pd.DataFrame
     images: pd.DataFrame
     unreadable: list[str] = field(default_factory=list)
+
+
+def _as_in_a_command(work: Callable[P, R]) -> Callable[P, R]:
+    """Let a function compute with torch's settings of a command, and leave its caller's as they are."""
+
+    @wraps(work)
+    def changed(*arguments: P.args, **named: P.kwargs) -> R:
+        from gan_bench.execution.trial.environment import as_in_a_command
+
+        with as_in_a_command():
+            return work(*arguments, **named)
+
+    return changed
 
 
 def load(results: PathLike) -> ResultTables:
@@ -192,6 +206,7 @@ def _taking(make: Callable[P, RunOptions]) -> Callable[[Callable[[RunOptions], R
 
 
 @_taking(RunOptions)
+@_as_in_a_command
 def run(options: RunOptions) -> RunResult:
     """Train and score the trials of a suite, as ``gan-bench run`` does; finished ones are skipped.
 
@@ -239,6 +254,7 @@ def compare(
     return compare_folders(_path(old), _path(new), tolerance, checked("match", match, str), margin)
 
 
+@_as_in_a_command
 def generator(path: PathLike, *, average: bool = False, allow_plugins: bool = False, device: str = "cpu") -> Generator:
     """Load the generator of a finished trial: an ``nn.Module`` in eval mode.
 
@@ -258,6 +274,7 @@ def generator(path: PathLike, *, average: bool = False, allow_plugins: bool = Fa
     return load_generator(_path(path), average=average, allow_plugins=allow_plugins, device=where)
 
 
+@_as_in_a_command
 def score(
     generated: PathLike | NDArray[Any] | torch.Tensor | Sequence[Any] | nn.Module,
     reference: str,
@@ -315,7 +332,7 @@ def score(
     if isinstance(given, (str, torch.Tensor)):  # a generator's trial was scored in the same way
         used = list(dict.fromkeys(each.extractor for each in found))
         for remark in scoring.scoring_remarks(given, against, used, resized=size is not None):
-            warnings.warn(remark, stacklevel=2)
+            warnings.warn(remark, stacklevel=3)
     rows = [each.to_json() for each in found]
     columns = ["metric", "value", "std", "extractor", "split", "real", "generated", "note"]
     return pd.DataFrame(rows)[columns].astype({"value": float, "std": float})

@@ -105,7 +105,8 @@ def load_generator(
     """
     stored = _find(path, average=average)
     _require_plugins(stored, allowed=allow_plugins)
-    with calling(f'architecture "{stored.config.architecture}"'):
+    # its first weights are drawn, and overwritten
+    with calling(f'architecture "{stored.config.architecture}"'), torch.random.fork_rng(devices=[]):
         network = ARCHITECTURES[stored.config.architecture].generator(stored.config.latent_dim)
     try:
         network.load_state_dict(load_file(stored.file))

@@ -221,7 +221,7 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(error, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
-        where = f" {error.filename}" if error.filename else ""
-        text = f"error: the file{where} cannot be used ({error.strerror or error}); check space, rights and the path"
+        what = f"the file {error.filename} cannot be used" if error.filename else "something cannot be written"
+        text = f"error: {what} ({error.strerror or error}); check space, rights, and where output goes"
         console(stderr=True).say(text, style="red")
         sys.exit(2)

@@ -129,12 +129,17 @@ def _range(part: str) -> range:
 
     Raises:
         ValueError: It is neither.
+        UserError: They are too many.
     """
     first, dash, last = part.strip().partition("-")
     start = int(first)
     stop = int(last) if dash else start
-    if not 0 <= stop - start < MAX_SEEDS:
+    if stop < start:
         raise ValueError(part)
+    if stop - start >= MAX_SEEDS:
+        raise UserError(
+            f"--seeds {part.strip()} names {stop - start + 1:,} seeds; {MAX_SEEDS:,} at a time are the most"
+        )
     return range(start, stop + 1)
 
 

@@ -35,7 +35,8 @@ def data_root(given: Path | None) -> DataRoot:
     folder = Path(at_home(named)) if named else None
     if folder is not None and not folder.is_dir():
         where = "--data" if given else "GAN_BENCH_DATA"
-        raise UserError(f"the data folder {folder} does not exist; name another with {where} or leave it out")
+        what = "is no folder" if folder.exists() else "does not exist"
+        raise UserError(f"the data folder {folder} {what}; name another with {where} or leave it out")
     return DataRoot(folder or Path("data"), folder is not None)
 
 

@@ -28,13 +28,13 @@ def write_atomically(path: Path, content: bytes | str, mode: int | None = None) 
 
     Args:
         path: The file; its folder must exist.
-        content: Bytes, or text written as UTF-8.
+        content: Bytes, or text written as UTF-8; what of a file name is none is escaped.
         mode: Its permissions, or None for those of every new file.
 
     Raises:
         OSError: The file cannot be written; the old one stands and nothing is left beside it.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     handle, aside = new_file_beside(path)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from gan_bench.config.images import Transform
 from gan_bench.core.errors import DataError, brief
+from gan_bench.core.shared_warnings import shared_warnings
 from gan_bench.core.text import printable
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000", "TGA")
@@ -121,7 +122,7 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
     try:
         _check_tags(data)
         with (
-            _quiet,
+            _quiet(),
             Image.open(io.BytesIO(data), formats=_formats()) as image,
             _budget.take(_pixels(image, name, size)),
         ):
@@ -288,27 +289,12 @@ class _PixelBudget:
                 self._changed.notify_all()
 
 
-class _QuietDecoders:
-    """Ignores PIL's warnings on odd files while any thread decodes; the filters of warnings belong to all threads."""
-
-    def __init__(self) -> None:
-        self._count, self._lock = 0, threading.Lock()
-        self._filters = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._count:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL\.")
-            self._count += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._count -= 1
-            if not self._count:
-                self._filters.__exit__(None, None, None)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Ignore PIL's warnings on odd files."""
+    with shared_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 _budget = _PixelBudget(_PIXELS_AT_A_TIME)
-_quiet = _QuietDecoders()

@@ -66,7 +66,10 @@ class Prepared:
         text = f"{len(self.images):,} images of {plural(self.distinct, 'different file')}"
         if self.labels is not None:
             counts = np.bincount(self.labels, minlength=len(self.classes))
-            per_class = [f"{printable(name)} {count:,}" for name, count in zip(self.classes, counts, strict=True)]
+            per_class = [
+                f"{printable(name) or 'beside the folders'} {count:,}"
+                for name, count in zip(self.classes, counts, strict=True)
+            ]
             more = f" and {len(per_class) - CLASSES} classes more" if len(per_class) > CLASSES else ""
             text += f": {', '.join(per_class[:CLASSES])}{more}"
         yield text

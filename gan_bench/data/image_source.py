@@ -29,6 +29,8 @@ SYSTEM = frozenset(
 MAX_BYTES = 128 * 2**20
 """Most bytes of one image file, in a folder or unpacked from an archive."""
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 1
+"""The flag of a zip file's member that needs a password."""
 """How members may be packed: of the others zipfile unpacks a gigabyte at once, whatever size is announced."""
 
 
@@ -77,7 +79,9 @@ def open_source(path: Path) -> Iterator[ImageSource]:
             name = own.replace("\\", "/")  # archives made on Windows may have them
             if name.startswith("/") or ".." in PurePosixPath(name).parts:
                 raise DataError(f"{path} holds {own!r}, a name that leaves its folder; do not use this file")
-            members.setdefault(name, own)
+            plain = "/".join(part for part in name.split("/") if part not in ("", "."))
+            if plain:
+                members.setdefault(plain + "/" * name.endswith("/"), own)
         below = sorted(name.rstrip("/") for name in members if name.endswith("/"))
         left_out = Counter(reason for name in members if not name.endswith("/") and (reason := _why_not(name)))
         yield ImageSource(
@@ -99,7 +103,8 @@ def check_regular(path: Path) -> None:
 def image_tree(top: Path, left_out: Counter[str] | None = None) -> tuple[list[str], list[str]]:
     """List the images and folders below a folder, without hidden ones and what systems leave behind.
 
-    Links to folders are followed, unless they lead back to where they stand below.
+    Links to folders are followed, unless they lead back to where they stand below; those found behind a link, only to
+    folders that were not seen: folders that are linked with each other have paths without number.
 
     Args:
         top: The folder.
@@ -114,13 +119,14 @@ def image_tree(top: Path, left_out: Counter[str] | None = None) -> tuple[list[st
     images: list[str] = []
     folders: list[str] = []
     skipped = Counter[str]() if left_out is None else left_out
-    left = [("", frozenset({os.path.realpath(top)}))]
+    left = [("", frozenset({os.path.realpath(top)}), False)]
+    seen = {os.path.realpath(top)}
     while left:
-        folder, above = left.pop()
+        folder, above, is_linked = left.pop()
         where = top / folder
         try:
             with os.scandir(where) as entries:
-                listed = list(entries)
+                listed = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             raise DataError(
                 f"the folder {printable(str(where))} cannot be read ({error.strerror}); make it readable or remove it"
@@ -134,7 +140,12 @@ def image_tree(top: Path, left_out: Counter[str] | None = None) -> tuple[list[st
                 if real in above or _is_above(real, above):
                     skipped["links that lead back to their own folder"] += 1
                     continue
-                left.append((name, above | {real}))
+                is_link = os.path.islink(entry.path)  # noqa: PTH114 - see open_source
+                if is_link and is_linked and real in seen:
+                    skipped["links to folders that are there already"] += 1
+                    continue
+                seen.add(real)
+                left.append((name, above | {real}, is_linked or is_link))
                 folders.append(name)
             elif reason := _why_not(entry.name):
                 skipped[reason] += 1
@@ -187,12 +198,14 @@ def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
     member = archive.getinfo(name)
     if member.file_size > MAX_BYTES:
         raise _too_large(path, name)
+    if member.flag_bits & _ENCRYPTED:
+        raise DataError(f"{path} is encrypted; pack it again without a password")
     if member.compress_type not in _PACKINGS:
         raise DataError(f"{path} packs {printable(name)} in an unusual way; compress it again with deflate")
     try:
         with archive.open(member) as file:
             return file.read(member.file_size + 1)  # more than is announced is unpacked no further
-    except Exception as error:  # damaged, encrypted, of an unknown version: zipfile and its decoders raise many kinds
+    except Exception as error:  # damaged, of an unknown version: zipfile and its decoders raise many kinds
         cause = error if isinstance(error, MemoryError) else None
         raise DataError(f"{path} is damaged at {printable(name)} ({brief(error)}); get it again") from cause
 

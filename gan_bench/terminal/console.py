@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import io
 import os
 import re
@@ -15,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -67,7 +68,13 @@ class PlainConsole(Console):
         self._told_width = told.isdecimal() and int(told) > 0  # 0 is how some say that they do not know
         if not self._told_width:
             options["_environ"] = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+        if options.get("file") is not None:  # in a notebook rich would display it there all the same
+            options.setdefault("force_jupyter", False)
         super().__init__(**options)
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Raise what the system says: rich would end the process, as if the code of a trial had asked for that."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     @property
     def on_screen(self) -> bool:
@@ -115,7 +122,7 @@ def console(*, stderr: bool = False, file: IO[str] | None = None, width: int | N
 
 def table_console(lines: PlainConsole) -> PlainConsole:
     """Return a console for tables, wide where lines end nowhere."""
-    return lines if lines.has_width else PlainConsole(width=PIPE_WIDTH, file=lines.file)
+    return lines if lines.has_width else PlainConsole(width=PIPE_WIDTH, file=lines.file, force_jupyter=lines.is_jupyter)
 
 
 PLAIN_SECONDS = 15.0
@@ -136,14 +143,16 @@ class PreparationLines:
         self._what, self._said_at, self._said = "", 0.0, 0.0
 
     def __call__(self, what: str, fraction: float) -> None:
-        """Print it, unless it was printed a moment ago."""
-        now = time.monotonic()
+        """Print it, unless it was printed a moment ago, or nobody reads any more: no trial may fail of that."""
+        now, text = time.monotonic(), ""
         if what != self._what:
-            self._what, self._said_at, self._said = what, now, fraction
-            self._console.say(f"  {what}", style="dim")
+            text = f"  {what}"
         elif fraction - self._said >= STEP and now - self._said_at > PLAIN_SECONDS:
-            self._said_at, self._said = now, fraction
-            self._console.say(f"  {what}: {fraction:.0%}", style="dim")
+            text = f"  {what}: {fraction:.0%}"
+        if text:
+            self._what, self._said_at, self._said = what, now, fraction
+            with contextlib.suppress(OSError):
+                self._console.say(text, style="dim")
 
 
 GRACE_SECONDS = 90.0

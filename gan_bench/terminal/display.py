@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +13,7 @@ from rich.table import Column
 
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.shared_warnings import shared_warnings
 from gan_bench.core.text import duration, plural
 from gan_bench.execution.trial.events import Progress
 from gan_bench.records.record import Status, TrialRecord, split_name
@@ -130,7 +132,7 @@ class ProgressDisplay:
         self._last_suite_line = time.monotonic()
         self._tasks: dict[str, TaskID] = {}
         self._bar: Bar | None = None
-        self._warnings = warnings.catch_warnings()
+        self._warnings = shared_warnings()
         self._warned: set[str] = set()
 
     def __enter__(self) -> ProgressDisplay:
@@ -157,10 +159,14 @@ class ProgressDisplay:
             self._bar.stop()
 
     def _warn(self, text: str) -> None:
-        """Show a warning once: Python tells those of other places in the code apart, which mean one thing to people."""
+        """Show a warning once: Python tells those of other places in the code apart, which mean one thing to people.
+
+        It comes from within a trial, which must not fail because nobody reads any more.
+        """
         if text not in self._warned:
             self._warned.add(text)
-            self._say(text, style="yellow")
+            with contextlib.suppress(OSError):
+                self._say(text, style="yellow")
 
     def started(self, trial: Trial, resumed_at: int | None) -> None:
         """Show that a trial starts."""
@@ -216,9 +222,10 @@ class ProgressDisplay:
         if expected is None or not 0 < pace < SLOW * expected or trial.id in self._slow:
             return
         self._slow.add(trial.id)
+        remedy = "" if self.several else ", or run with --executor processes"
         self._say(
             f"{self._name(trial)} runs at {pace:,.0f} images/s, {pace / expected:.0%} of the {expected:,.0f} measured "
-            "before the start: other work competes for the machine; stop it, or run with --executor processes",
+            f"before the start: other work competes for the machine; stop it{remedy}",
             style="yellow",
         )
 
@@ -240,12 +247,14 @@ class ProgressDisplay:
         if self._bar and trial.id in self._tasks:
             self._bar.remove_task(self._tasks.pop(trial.id))
         self._finished += 1
-        self._clock.note(trial.id, 1.0)
+        if record.status is not Status.INTERRUPTED:
+            self._clock.note(trial.id, 1.0)
         self._pace.pop(trial.id, None)
         self._show_suite()
         reason = f": {record.reason}" if record.reason else ""
         seconds = record.train_seconds + record.evaluate_seconds
-        left = f" ({self._clock})" if self.total > 1 and self._finished < self.total and not self._bar else ""
+        goes_on = self._finished < self.total and record.status is not Status.INTERRUPTED
+        left = f" ({self._clock})" if goes_on and not self._bar else ""
         text = f"    {self._which(trial)}{record.status} after {seconds:.1f} s{reason}{left}"
         self._last_line.pop(trial.id, None)
         self._say(text, style=_STYLE.get(record.status, "yellow"))

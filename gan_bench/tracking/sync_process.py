@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from gan_bench.core.channel import Sender, spawn
 from gan_bench.core.errors import RecordError
+from gan_bench.core.preparing import tell
 from gan_bench.core.text import plural
 from gan_bench.records.folders import trial_folders
 from gan_bench.records.layout import RecordDirectory
@@ -36,6 +37,8 @@ from gan_bench.tracking.store import LOG, open_log
 from gan_bench.tracking.views import link
 
 POLL_SECONDS = 3.0
+SILENT_SECONDS = 5.0
+"""Seconds after which a run says that it waits for the mirror."""
 LAST_PASS_SECONDS = UPLOAD_SECONDS + 30.0
 """Seconds that one trial or one file of the last pass may take; a slow server is waited for while it answers."""
 HANDOVER_SECONDS = 10.0
@@ -221,7 +224,9 @@ class SyncProcess:
         with self._changed:
             if self._heard >= 0:
                 self._heard = time.monotonic()
-            while self._result is None and self._heard >= 0 and time.monotonic() < self._heard + patience:
+            if not self._changed.wait_for(self._is_over, min(patience, SILENT_SECONDS)):
+                tell("waiting for MLflow", 0.0)
+            while not self._is_over() and time.monotonic() < self._heard + patience:
                 self._changed.wait(max(0.0, self._heard + patience - time.monotonic()))
             result, ended = self._result, self._heard < 0
         code = self._end(END_SECONDS if result or ended else 0.0)
@@ -232,6 +237,9 @@ class SyncProcess:
         if result.elsewhere:
             return result
         return replace(result, started=len(started), missing=sum(name not in self._complete for name in started))
+
+    def _is_over(self) -> bool:
+        return self._result is not None or self._heard < 0
 
     def _end(self, patience: float) -> int:
         """End the process, killed after so many seconds.

@@ -86,6 +86,15 @@ def reply_to(client, asked):
             return message["content"]
 
 
+def shown_by(client):
+    """Return what a kernel has displayed or printed."""
+    shown = []
+    while client.iopub_channel.msg_ready():
+        message = client.get_iopub_msg()
+        shown += [message["content"]] if message["msg_type"] in ("display_data", "stream") else []
+    return shown
+
+
 OPTIONS = "profile='full', executor={executor!r}, workers=2, allow_plugins=True"
 CALL = f"made = gb.run('waits.yaml', results='results', {OPTIONS})"
 CHECK = "handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]"
@@ -110,8 +119,11 @@ def test_an_interrupt_reaches_the_caller_and_the_same_call_continues(here, kerne
 
     assert manager.is_alive()
     assert ask(client, f"assert {CHECK}")["status"] == "ok"
+    while client.iopub_channel.msg_ready():
+        client.get_iopub_msg()
     again = ask(client, f"{call}\nassert made.exit_code == 0 and {CHECK}")
     assert again["status"] == "ok", again
+    assert not shown_by(client), "a call is quiet"
     assert_whole(here / "results")
 
     monkeypatch.setenv("HERE", str(here))

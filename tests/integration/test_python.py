@@ -7,9 +7,12 @@ import json
 import shlex
 import subprocess
 import sys
+import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -252,3 +255,48 @@ def test_a_result_is_found_after_the_working_folder_changed(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text("suite: mine\nversion: 1\ntrials: [{recipe: mnist-mlp-z100}]\n")
     assert gb.run("mine.yaml", results="r").folder == tmp_path / "r" / "mine"
+
+
+DIGITS = {"epochs": 1, "samples": 64, "only": "mlp", "seeds": [0], "executor": "inline", "tracking": False}
+
+
+def settings():
+    flushes = float(torch.tensor([1e-40], dtype=torch.float32, device="cpu") * 1) == 0
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    return torch.get_default_dtype(), torch.get_default_device(), flushes, cudnn.allow_tf32, products.allow_tf32
+
+
+def test_settings_of_torch_are_the_caller_s_and_change_no_number(tmp_path):
+    made = gb.run("digits", results=tmp_path / "plain", **DIGITS)
+    plain = made.load().scores["value"]
+    before = settings()
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        torch.manual_seed(1)
+        kept, state = settings(), torch.random.get_rng_state()
+        again = gb.run("digits", results=tmp_path / "again", **DIGITS).load()
+        generator = gb.generator(again.trials["path"][0])
+        scores = gb.score(generator, "digits", samples=64).set_index("metric")["value"]
+        assert settings() == kept
+        assert torch.equal(torch.random.get_rng_state(), state), "nothing draws from the caller's generator"
+    finally:
+        torch.set_default_dtype(before[0])
+        torch.set_default_device(None)
+    pd.testing.assert_series_equal(again.scores["value"], plain)
+    assert scores["fid"] == again.scores.query("metric == 'fid' and epoch == 1")["value"].iloc[0]
+
+
+def test_calls_in_several_threads_leave_the_process_as_it_was(tmp_path):
+    before, shows = settings(), warnings.showwarning
+
+    def run(name):
+        gb.run("digits", results=tmp_path / name, **DIGITS)
+
+    threads = [threading.Thread(target=run, args=(str(i),)) for i in range(2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(HANG)
+    assert warnings.showwarning is shows
+    assert settings()[3:] == before[3:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 
 import pytest
 from support.runs import context
@@ -11,12 +12,22 @@ from support.trials import digits_trial
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import NullListener
 from gan_bench.execution.workers import pool as worker_pool
-from gan_bench.execution.workers.executors import run_processes
+from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.pool import WorkerPoolConfig
+from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status
 
 pytestmark = pytest.mark.starts_children
 
+SUITE = """
+suite: small
+version: 1
+trials:
+  - recipe: mnist-mlp-z100
+    set: {dataset: digits, epochs: 200}
+seeds: [0, 1]
+evaluate: {epochs: [50, 200], samples: 64}
+"""
 ONE = WorkerPoolConfig(devices=("cpu",), threads=1)
 
 
@@ -53,3 +64,29 @@ def test_an_exception_of_a_listener_is_raised_and_leaves_no_worker(tmp_path, sta
         run_processes(tmp_path, [digits_trial()], context(), Fails(), Policy(), ONE)
     assert started[0].poll() is not None
     assert not worker_pool._living
+
+
+def test_an_exception_of_a_listener_is_no_fault_of_a_trial_in_this_process(tmp_path):
+    """Such as that of a pipe whose reader has gone: the trial is saved, the next one not begun, and all continue."""
+    trials = [digits_trial(seed) for seed in (0, 1)]
+    with pytest.raises(ZeroDivisionError):
+        run_inline(tmp_path, trials, context(), Fails())
+    (record,) = (read_trial(path.parent).record for path in tmp_path.glob("*/*/trial.json"))
+    assert (record["status"], record["failure"]) == ("interrupted", None)
+    records = run_inline(tmp_path, trials, context(), NullListener()).records
+    assert [record.status for record in records.values()] == [Status.DONE] * 2
+
+
+def test_a_reader_that_goes_ends_the_run_and_fails_no_trial(tmp_path):
+    suite = tmp_path / "small.yaml"
+    suite.write_text(SUITE)
+    words = ["run", suite, "--results", tmp_path / "r", "--executor", "inline", "--no-tracking", "--device", "cpu"]
+    command = [sys.executable, "-m", "gan_bench", *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while "epochs" not in process.stdout.readline():
+            assert process.poll() is None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, "Traceback" in said) == (1, False), said
+    (record,) = (read_trial(path.parent).record for path in tmp_path.glob("r/*/*/record.json"))
+    assert record["status"] == "interrupted"

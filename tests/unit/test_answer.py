@@ -142,6 +142,12 @@ def test_what_has_not_finished_comes_first():
     assert found.proposal == f"Next: `{COMMAND}` continues; 1 trial left."
 
 
+def test_what_was_asked_for_beyond_the_suite_s_seeds_continues():
+    unfinished = replace(stored(with_lr(digits_trial(2), 2e-4)), record=None)
+    found = answer([*trials(2e-4, (50, 51)), unfinished], "gan-bench run test --seeds 0-2")
+    assert found.proposal == f"Next: `{COMMAND} --seeds 0-2` continues; 1 trial left."
+
+
 def test_a_survivor_does_not_head_the_table():
     """One seed of five survived, with the best FID of all: its setting ranks last."""
     items = [*trials(2e-4, (20, None, None, None, None)), *trials(3e-4, (50, 52, 49, 51, 50))]

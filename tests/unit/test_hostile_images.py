@@ -12,6 +12,7 @@ import threading
 import warnings
 import zipfile
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from gan_bench.data import image_files, image_folders, own_images
 from gan_bench.data.datasets import DATASETS, Dataset, load
 from gan_bench.data.image_files import MAX_SIDE, decode, decode_square
 from gan_bench.data.image_folders import prepare_images
-from gan_bench.data.image_source import open_source
+from gan_bench.data.image_source import image_tree, open_source
 from gan_bench.data.own_images import register_folder
 
 COLOUR = Transform(size=8, channels=3)
@@ -426,6 +427,42 @@ def test_links_that_lead_round_are_passed_by(tmp_path):
     found = prepare_images(folder, None, COLOUR)
     assert (len(found.images), found.classes) == (9, ("a", "b"))
     assert found.left_out["links that lead back to their own folder"] == 3
+
+
+def test_folders_that_are_linked_with_each_other_are_listed(tmp_path):
+    """Paths through twelve of them are half a billion."""
+    names = [f"c{i}" for i in range(12)]
+    for name in names:
+        folder_of(tmp_path / "f" / name, 1)
+        for other in names:
+            if other != name:
+                (tmp_path / "f" / name / f"to-{other}").symlink_to(f"../{other}")
+    left_out = Counter()
+    images, _ = image_tree(tmp_path / "f", left_out)
+    assert len(images) == 12 + 12 * 11, "each folder, and what each link in it leads to"
+    assert left_out["links to folders that are there already"] == 12 * 11 * 10
+
+
+def test_folders_of_a_zip_are_its_classes_however_their_names_are_written(tmp_path):
+    names = {f"{start}a{slash}{i}.png": i for i, (start, slash) in enumerate([("", "/"), ("", "//"), ("./", "/./")])}
+    files = {name: picture(i) for name, i in names.items()} | {"b/": b"", "b//9.png": picture(9)}
+    found = prepare_images(zipped(tmp_path / "z.zip", files), None, COLOUR)
+    assert (found.classes, found.labels.tolist()) == (("a", "b"), [0, 0, 0, 1])
+
+
+def test_an_encrypted_zip_is_not_called_damaged(tmp_path):
+    path = zipped(tmp_path / "z.zip", {"a.png": picture()})
+    data = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(mark) + offset] |= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="z.zip is encrypted; pack it again without a password"):
+        prepare_images(path, None, COLOUR)
+
+
+def test_images_beside_folders_are_named(tmp_path):
+    folder_of(folder_of(tmp_path / "f", 3) / "a", 2, start=3)
+    assert next(prepare_images(tmp_path / "f", None, COLOUR).contents()).endswith(": beside the folders 3, a 2")
 
 
 def test_a_dangling_link_is_an_unreadable_image(tmp_path):

@@ -38,8 +38,9 @@ def check_writable(results: Path, *, make: bool) -> None:
         with tempfile.TemporaryFile(dir=results):
             pass
     except OSError as error:
+        why = "a link to what does not exist" if results.is_symlink() and not results.exists() else error.strerror
         raise UserError(
-            f"the results folder {results} cannot be written ({error.strerror}); choose another with --results"
+            f"the results folder {results} cannot be written ({why}); choose another with --results"
         ) from None
 
 

@@ -9,7 +9,10 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -40,7 +43,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         device = torch.device("meta")
-    if device.type not in ("cpu", "cuda"):
+    if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
         raise UserError(f'device "{as_typed(name)}" is unknown; use auto, cpu, cuda or cuda:N')
     if device.type == "cpu":
         return torch.device("cpu")
@@ -68,6 +71,68 @@ def fix_bits(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs a kernel each
+
+
+@contextmanager
+def as_in_a_command() -> Iterator[None]:
+    """Let torch compute as it does in a command, whatever a caller of the Python interface has set, who gets that back.
+
+    Flush-to-zero and the default device are settings of a thread, the others of the process: calls that overlap in
+    several threads share them, and the last one gives them back.
+    """
+    device = torch.get_default_device()
+    if device.type != "cpu":
+        torch.set_default_device(None)
+    flushes = float(torch.tensor([1e-40], dtype=torch.float32) * 1) == 0
+    _settings.take()
+    try:
+        yield
+    finally:
+        _settings.give_back()
+        torch.set_flush_denormal(flushes)
+        if device.type != "cpu":
+            torch.set_default_device(device)
+
+
+class _Settings:
+    """Torch's settings of the process that ``fix_bits``, scores and precisions change, and the default dtype."""
+
+    def __init__(self) -> None:
+        self._lock, self._calls = threading.Lock(), 0
+        self._before = (torch.float32, False, False, False, False, False)
+
+    @staticmethod
+    def _now() -> tuple[torch.dtype, bool, bool, bool, bool, bool]:
+        cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+        strict, warns = (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        )
+        return torch.get_default_dtype(), cudnn.allow_tf32, products.allow_tf32, cudnn.benchmark, strict, warns
+
+    def take(self) -> None:
+        """Remember the caller's settings, unless another call holds them."""
+        with self._lock:
+            if not self._calls:
+                self._before = self._now()
+                torch.set_default_dtype(torch.float32)
+            self._calls += 1
+
+    def give_back(self) -> None:
+        """Set what the caller had, unless another call still computes."""
+        with self._lock:
+            self._calls -= 1
+            if self._calls:
+                return
+            dtype, convolutions, products, benchmark, strict, warns = self._before
+            torch.set_default_dtype(dtype)
+            cudnn = torch.backends.cudnn
+            cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, cudnn.benchmark = convolutions, products, benchmark
+            if (strict, warns) != self._now()[-2:]:  # the call loads torch's compiler
+                torch.use_deterministic_algorithms(strict, warn_only=warns)
+
+
+_settings = _Settings()
 
 
 def _keep_memory() -> None:

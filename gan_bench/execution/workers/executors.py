@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.errors import is_stop
 from gan_bench.execution.trial.claim import Policy, claim_and_run
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.trial.events import Listener, Progress
 from gan_bench.execution.workers.job import Job, Site
 from gan_bench.execution.workers.pool import Worker, WorkerPoolConfig
 from gan_bench.execution.workers.results import FinishedElsewhere, Results, rounds
 from gan_bench.execution.workers.scheduler import group_trials, schedule
+from gan_bench.records.record import TrialRecord
 
 
 def run_inline(
@@ -39,7 +42,9 @@ def run_inline(
             whenever somebody looks.
     """
     policy, listed, into = policy or Policy(), list(trials), Results()
-    meanwhile = FinishedElsewhere(results, listed, policy)
+    meanwhile, heard = FinishedElsewhere(results, listed, policy), _Heard(listener)
+    asked = context.stop
+    context = replace(context, stop=lambda: heard.fault is not None or asked())
     for left in rounds(results, listed, policy, context.stop, into):
         groups = group_trials(left, sizes)
         if any(len(group) > 1 for group in groups):
@@ -47,10 +52,45 @@ def run_inline(
         for group in _left_of(groups, meanwhile, into):
             if context.stop() or into.enough(policy):
                 break
-            claims = schedule(claim_and_run(trial, results, context, listener, policy) for trial in group)
+            claims = schedule(claim_and_run(trial, results, context, heard, policy) for trial in group)
             for trial, claim in zip(group, claims, strict=True):
                 into.note(trial, claim)
+    if heard.fault is not None:
+        raise heard.fault
     return into
+
+
+class _Heard:
+    """A listener whose errors, such as those of a closed pipe, stop the run: no trial may fail of them.
+
+    Attributes:
+        fault: What it raised; nothing more is said to it.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.fault: BaseException | None = None
+
+    def started(self, trial: Trial, resumed_at: int | None) -> None:
+        self._say(lambda: self._listener.started(trial, resumed_at))
+
+    def progress(self, trial: Trial, progress: Progress) -> None:
+        self._say(lambda: self._listener.progress(trial, progress))
+
+    def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
+        self._say(lambda: self._listener.scored(trial, epoch, scores))
+
+    def finished(self, trial: Trial, record: TrialRecord) -> None:
+        self._say(lambda: self._listener.finished(trial, record))
+
+    def _say(self, event: Callable[[], None]) -> None:
+        try:
+            if self.fault is None:
+                event()
+        except BaseException as error:
+            if is_stop(error):
+                raise
+            self.fault = error
 
 
 def _by_length(groups: list[list[Trial]], seconds: Callable[[Trial], float], sign: int = 1) -> list[list[Trial]]:

@@ -113,10 +113,13 @@ def proposal(
         One sentence, or None where the records do not say with what they were made or nothing more is worth it.
     """
     trials = study.trials
-    left = int(trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"]).sum())
+    left = trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"])
     command = own_command(study)
-    if left and command:
-        return f"Next: `{command}` continues; {plural(left, 'trial')} left."
+    if left.any() and command:
+        seeds = _value(study.command or "", "--seeds")
+        if seeds and {int(seed) for seed in trials["seed"][left]} <= _named(seeds):  # else it was for another part
+            command = _with(_without(command, *_LOOKING), "--seeds", seeds)
+        return f"Next: `{command}` continues; {plural(int(left.sum()), 'trial')} left."
     if not scored or not command:
         return None
     full = _with(_without(command, *_CAPS), "--profile", "full")
@@ -209,7 +212,7 @@ def own_command(study: Study) -> str | None:
             kept += option
     kept += ["--profile", study.profile]
     names = list(study.trials["name"])
-    only = next((option[1] for option in options if option[0] == "--only" and len(option) > 1), None)
+    only = _value(study.command, "--only")
     if only and all(matches(name, only) for name in names):
         kept += ["--only", only]
     elif study.beside and (pattern := _pattern(names, study.beside)):
@@ -260,6 +263,17 @@ def _pattern(names: list[str], others: tuple[str, ...]) -> str | None:
     prefix = prefix.partition(",")[0].rstrip("-")
     is_theirs = not prefix or any(matches(other, f"{prefix}*") for other in others)
     return None if is_theirs else f"{prefix}*"
+
+
+def _value(command: str, option: str) -> str | None:
+    """Return the value of an option of a command, or None."""
+    return next((each[1] for each in _options(shlex.split(command)) if each[0] == option and len(each) > 1), None)
+
+
+def _named(seeds: str) -> set[int]:
+    """Return the seeds that ``--seeds`` names, such as 0-4 or 0,1,7."""
+    parts = [part.partition("-") for part in seeds.split(",")]
+    return {seed for first, _, last in parts for seed in range(int(first), int(last or first) + 1)}
 
 
 def _without(command: str, *names: str) -> str:
