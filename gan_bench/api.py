@@ -117,7 +117,7 @@ def load(results: PathLike) -> ResultTables:
         if (found_name := _GRID.fullmatch(path.name))
     ]
     return ResultTables(
-        trials=frames.trials.drop(columns=["config", "group", "probabilities"], errors="ignore").rename(
+        trials=frames.trials.drop(columns=["config", "group", "probabilities", "made_of"], errors="ignore").rename(
             columns={"suite_setting": "setting"}
         ),
         epochs=frames.history,

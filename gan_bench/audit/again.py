@@ -13,6 +13,7 @@ from gan_bench.audit.standards import Noise, apart, drift, score_gaps
 from gan_bench.config.measures import primary_measure
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.registry import REGISTRIES
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.workers.scheduler import run_alone, steps_until
 from gan_bench.metrics.evaluator import sample_grid
@@ -209,6 +210,22 @@ def require_images(stored: StoredTrial, config: TrialConfig, context: RunContext
             f"the images of {config.dataset} here are not those of the record ({here[:12]}, not {then[:12]}); name "
             "their folder with --data"
         )
+
+
+def require_code(stored: StoredTrial) -> None:
+    """Make sure that parts of packages and of local files have the code that the record names.
+
+    Raises:
+        CannotAuditError: One has other code: what differs would be its doing.
+    """
+    for key, part in stored.environment.get("parts", {}).items():
+        kind, _, name = key.partition("/")
+        here = REGISTRIES[kind].source(name) if kind in REGISTRIES and name in REGISTRIES[kind] else None
+        if here is not None and here.sha256 != part["sha256"]:
+            raise CannotAuditError(
+                f"the code of {key} here is not that of the record ({here.sha256[:12]}, not {part['sha256'][:12]}); "
+                f"put what {part['name']} was in its place"
+            )
 
 
 def worst(said: Sequence[Judgement]) -> Judgement:

@@ -14,7 +14,7 @@ import torch
 from gan_bench.audit import again, whole
 from gan_bench.audit.plan import AuditOptions, AuditPlan, Check, finding_of
 from gan_bench.audit.rerun import use_threads_of
-from gan_bench.core.errors import UserError, brief, is_stop
+from gan_bench.core.errors import UserError, brief
 from gan_bench.core.text import printable
 from gan_bench.core.version import __version__
 from gan_bench.execution.trial.context import RunContext
@@ -75,8 +75,6 @@ def _carried_out(check: Check, context: RunContext, options: AuditOptions) -> Au
         use_threads_of(stored, options.device)
         verdict, text = _ask(check, context, options)
     except Exception as error:  # of data, weights or code that is not gan_bench's own
-        if is_stop(error):
-            raise
         verdict, text = "not audited", str(error) if isinstance(error, UserError) else brief(error)
     return finding_of(check.level, stored, check.name, verdict, text, time.perf_counter() - started, check.seeds)
 
@@ -85,6 +83,7 @@ def _ask(check: Check, context: RunContext, options: AuditOptions) -> again.Judg
     if check.cannot:
         return "not audited", check.cannot
     stored = check.stored
+    again.require_code(stored)
     if check.level == "begun":
         return again.begun(stored, context)
     if check.level == "rescored":

@@ -39,12 +39,14 @@ class Key:
         image_size: Height and width of its images.
         profile: ``full`` or ``quick``.
         protocol: Extractor, split and number of generated images.
+        images: Digest of the training images: own ones of one name need not be the same.
     """
 
     dataset: str
     image_size: int
     profile: str
     protocol: Protocol
+    images: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +164,7 @@ def _entry(
     digests = {trial.trial["id"]: record_digest(trial.path) for trial in mine}
     said, against = _audited(digests, audits)
     return Entry(
-        key=Key(study.dataset, study.image_size, study.profile, scored.protocol),
+        key=Key(study.dataset, study.image_size, study.profile, scored.protocol, _images(mine)),
         folder=folder,
         suite=printable(study.suite),
         setting=printable(setting.name),
@@ -198,6 +200,11 @@ def _sample(setting: FinishedSetting, scored: Scored) -> Sample:
     steady = bool(len(collapsed) and collapsed.notna().all() and (collapsed == 0).all())
     looks = () if design.is_fixed else design.looks
     return Sample(tuple(float(value) for value in values), steady, looks, look.number)
+
+
+def _images(trials: Sequence[StoredTrial]) -> str:
+    """Return the digest of the images that trials have seen; several where they were changed in between."""
+    return "+".join(sorted({str(trial.environment.get("data_sha256") or "") for trial in trials}))
 
 
 def _all_of(trials: Sequence[StoredTrial], key: str) -> str:

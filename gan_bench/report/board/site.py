@@ -7,7 +7,7 @@ import hashlib
 import io
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,8 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
         raise UserError(f"{page} is no board, and stays as it is; choose another folder with --out")
     rows, left = read_board(folders)
     keys = sorted({entry.key for entry in rows}, key=lambda key: (key.profile == "quick", key))
-    made = tuple(_table(key, [entry for entry in rows if entry.key == key]) for key in keys)
+    several = [key for key in keys if any(other != key and replace(other, images=key.images) == key for other in keys)]
+    made = tuple(_table(key, [entry for entry in rows if entry.key == key], named=key in several) for key in keys)
     try:
         (out / CARDS).mkdir(parents=True, exist_ok=True)
         for entry in rows:
@@ -128,7 +129,7 @@ def _from(entry: Entry) -> str:
 # ------------------------------------------------------------------------------------------------ tables
 
 
-def _table(key: Key, rows: Sequence[Entry]) -> BoardTable:
+def _table(key: Key, rows: Sequence[Entry], *, named: bool) -> BoardTable:
     ordered = sorted(rows, key=lambda entry: (entry.score.estimate, entry.setting))
     groups = tiers([entry.sample for entry in ordered])
     together = sorted(zip(groups, ordered, strict=True), key=lambda each: (each[0] is None, each[0] or 0))
@@ -148,8 +149,9 @@ def _table(key: Key, rows: Sequence[Entry]) -> BoardTable:
         Column("remarks", "remarks", essential=True),
     )
     quick = " (QUICK profile, cut down)" if key.profile == "quick" else ""
-    title = f"{key.dataset}, {key.image_size}x{key.image_size}, {key.protocol}{quick}"
-    name = slug(key.dataset, str(key.image_size), key.profile, str(key.protocol))
+    images = "+".join(each[:8] or "unknown" for each in key.images.split("+")) if named else ""
+    title = f"{key.dataset}{f' (images {images})' * named}, {key.image_size}x{key.image_size}, {key.protocol}{quick}"
+    name = slug(key.dataset, str(key.image_size), key.profile, str(key.protocol), *[images] * named)
     table = Table(name, title, columns, frame, NOTE, kind="board")
     return BoardTable(key, table, tuple(entry for _, entry in together), tuple(_said(together)))
 

@@ -144,7 +144,7 @@ def _standing(setting: FinishedSetting) -> str:
             (len(found.behind), "decidedly better than {}"),
             (may, "{} may be as good"),
             (len(found.ahead), "{} decidedly better in the mean over equal seeds"),
-            (len(found.unequal), "no test judges {}, which collapsed or failed more or less often"),
+            (len(found.unequal), f"no test judges {{}}, which {found.unlike}"),
         ]
         return f"{place}: {'; '.join(words.format(count) for count, words in said if count)}."
     if setting.label in found.unequal:

@@ -16,7 +16,7 @@ from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with, primar
 from gan_bench.core.text import plural, printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.findings.pairs import Paired, paired
-from gan_bench.report.study.frame import ENDED, group_key
+from gan_bench.report.study.frame import ENDED, group_key, images_changed
 from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.stats import ALPHA, FARTHEST, coincidence, holm
 from gan_bench.report.study.study import Scored, Study, values_of
@@ -82,6 +82,7 @@ class SettingChange:
         certain: Whether what exceeds it is certainly no chance.
         always: Why the setting is worse whatever a test says, or nothing.
         untested: Why no test decides, or nothing.
+        apart: Why the two sides cannot be compared at all, or nothing.
         corrected: The p value, corrected for all tests, or None without one.
         verdict: identical, within tolerance, better, worse or cannot judge; of exploratory measures exploratory or no
             change.
@@ -103,6 +104,7 @@ class SettingChange:
     certain: bool = True
     always: str = ""
     untested: str = ""
+    apart: str = ""
     corrected: float | None = None
     verdict: str = ""
     why: str = ""
@@ -114,7 +116,7 @@ class SettingChange:
 
     def row(self) -> dict[str, object]:
         """Return it as a row for ``SETTING_COLUMNS``."""
-        left_out = ("pair", "repeated", "metric")
+        left_out = ("pair", "repeated", "metric", "apart")
         row = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in left_out}
         row |= {"key": self.metric, "metric": arrow(self.metric)}
         for key, is_ratio in (("ratio", True), ("difference", False)):
@@ -161,7 +163,7 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                     a, b = members["trial_old"].map(scores[0][metric]), members["trial_new"].map(scores[1][metric])
                     known = a.notna() & b.notna()
                     gone = int((a.notna() & b.isna() & (members["status_new"] == "done")).sum())
-                    if metric == primary and gone:
+                    if metric == primary and gone and protocol not in old.added:  # a run has none that were added
                         yield _lost_scores(earlier, members, metric, gone)
                     if not known.any():
                         continue
@@ -179,6 +181,7 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         for relative in (pair.ratio, True)
                     )
                     same = not pair.values.any()
+                    apart = images_changed(members["made_of_old"][known], members["made_of_new"][known])
                     tolerated, certain = (
                         _tolerance(tolerance, spread, share, int(known.sum())) if metric == primary else (None, True)
                     )
@@ -193,11 +196,16 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         pair=pair,
                         noise=noise,
                         repeated=partial(_repeated, designs[0], look) if look.number else None,
-                        tested=metric == primary and not same and int(known.sum()) > 1 and look.number > 0,
+                        tested=metric == primary
+                        and not same
+                        and not apart
+                        and int(known.sum()) > 1
+                        and look.number > 0,
                         tolerance=tolerated,
                         certain=certain,
                         always=_always_worse(earlier, later, members[known]) if metric == primary else "",
                         untested=_untested(old.design, new.design, look),
+                        apart=apart,
                     )
 
 
@@ -293,9 +301,10 @@ def _judge(change: SettingChange, tests: int) -> tuple[str, str]:
     way = "worse" if bad else "better"
     beyond_noise = abs(pair.interval.estimate) > change.noise
     if not change.primary:
-        return ("exploratory", way) if pair.p <= ALPHA and beyond_noise else ("no change", "")
-    if change.always:
-        return "worse", change.always
+        judged = pair.p <= ALPHA and beyond_noise and not change.apart
+        return ("exploratory", way) if judged else ("no change", "")
+    if change.apart or change.always:
+        return ("cannot judge", change.apart) if change.apart else ("worse", change.always)
     if change.corrected is not None and change.corrected <= ALPHA and beyond_noise:
         return way, "decided by the test"
     return _judge_by_tolerance(change, pair, way, tests)

@@ -19,7 +19,7 @@ from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, printable
 from gan_bench.records.reader import StoredTrial
-from gan_bench.report.study.frame import build_frames, group_key
+from gan_bench.report.study.frame import build_frames, group_key, images_changed, made_of
 from gan_bench.report.study.stats import ALPHA, FEW, ratio_of
 from gan_bench.report.study.table import Column, Table
 
@@ -121,7 +121,8 @@ def same_settings(
             continue
         ends = [max(shared or side.values) for side in (old, new)]
         values = [np.array(list(side.values[end].values())) for side, end in zip((old, new), ends, strict=True)]
-        apart = [] if shared else [f"scored at epoch: {ends[0]} / {ends[1]}"]
+        images = images_changed(map(made_of, old.trials.values()), map(made_of, new.trials.values()))
+        apart = [images] * bool(images) + ([] if shared else [f"scored at epoch: {ends[0]} / {ends[1]}"])
         row = {
             "recipe": printable(str(old.config["recipe"])),
             "setting": _called(old, fields) + (", EMA of G" if key[1].endswith(",ema") else ""),
@@ -136,7 +137,7 @@ def same_settings(
             "new_sd": float(values[1].std(ddof=1)) if len(values[1]) > 1 else None,
             "differs": "; ".join([*apart, *_differences(old, new, named=bool(names))]),
         }
-        rows.append(row | _judged(values[0], values[1], margin))
+        rows.append(row | (NOT_JUDGED if images else _judged(values[0], values[1], margin)))
     return rows
 
 
@@ -154,9 +155,19 @@ def common_settings(before: Iterable[StoredTrial], after: Iterable[StoredTrial])
     return bool(_by_setting(before, (), "older").keys() & _by_setting(after, (), "newer").keys())
 
 
+NOT_JUDGED: dict[str, object] = {
+    "ratio": None,
+    "ratio_low": None,
+    "ratio_high": None,
+    "ratio_n": 0,
+    "verdict": "not judged",
+}
+"""What a row has without a comparison."""
+
+
 def _judged(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], margin: float) -> dict[str, object]:
     if min(len(first), len(second)) < 2 or min(first.min(), second.min()) <= 0:
-        return {"ratio": None, "ratio_low": None, "ratio_high": None, "ratio_n": 0, "verdict": "not judged"}
+        return dict(NOT_JUDGED)
     difference, low, high, verdict = welch(np.log(first), np.log(second), math.log1p(margin))
     ratio, ratio_low, ratio_high = map(ratio_of, (difference, low, high))
     return {"ratio": ratio, "ratio_low": ratio_low, "ratio_high": ratio_high, "ratio_n": FEW, "verdict": verdict}

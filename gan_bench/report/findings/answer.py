@@ -13,7 +13,7 @@ from gan_bench.report.findings.factors import WITHIN, factors_of
 from gan_bench.report.findings.leaders import Leaders, leaders
 from gan_bench.report.findings.questions import proposal
 from gan_bench.report.findings.tuning import tuning_sentences
-from gan_bench.report.study.frame import BAD, FAULTY
+from gan_bench.report.study.frame import BAD, FAULTY, changed_between
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import Column, cell, number
@@ -182,12 +182,12 @@ def _failed(found: Leaders) -> str:
 
 
 def _unequal(found: Leaders) -> str:
-    """Name settings that no test judges, as they collapsed or failed more or less often than the best."""
+    """Name settings that no test judges, as they are unlike the best in more than their scores."""
     if len(found.unequal) == 1:
         ((label, why),) = found.unequal.items()
         return f"; no test judges {label}: {why}"
     count = len(found.unequal)
-    return f"; {count} others collapsed or failed more or less often, which no test judges" if count else ""
+    return f"; {count} others {found.unlike}, which no test judges" if count else ""
 
 
 def _next_look(found: Leaders) -> str:
@@ -240,6 +240,11 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
         yield (
             f"{plural(faulty, 'trial')} left out: damaged, unreadable or not what was saved (`gan-bench verify` names "
             "the files)."
+        )
+    if changed := changed_between(scored.study.trials["made_of"], scored.study.trials["made_of"]):
+        yield (
+            f"Trials are of different times: {changed} changed between them, and no test judges trials from before and "
+            "after; `--fresh` trains all of them again."
         )
     if found is None:
         return

@@ -111,7 +111,7 @@ def _not_judged(rows: Sequence[Judged]) -> str:
     following = [each.next for each in rows if each.open and each.next]
     if following:
         return f"not judged before the look at {min(following)} seeds"
-    if any(each.pairs > 1 for each in rows):
+    if any(each.seeds > 1 for each in rows):
         return "not judged, as these seeds are too few, and given up, as more are unlikely to decide it"
     return "one seed: not judged"
 

@@ -351,6 +351,7 @@ def compared_levels(
                 "bad": members["status"].isin(BAD),
                 "left": ~members["status"].isin(ENDED),
                 "collapsed": members["trial"].map(scores[COLLAPSED]) > 0,
+                "made_of": members["made_of"],
                 **{metric: members["trial"].map(scores[metric]) for metric in metrics},
             }
         ).dropna(subset=["level"])

@@ -160,7 +160,7 @@ def _champion(scored: Scored) -> Champion:
     rivals = [
         (len(found.tied) - len(found.ahead) + len(found.unknown), "may be as good"),
         (len(found.ahead), "decidedly better in the mean over equal seeds"),
-        (len(found.unequal), "collapsed or failed more or less often, which no test judges"),
+        (len(found.unequal), f"{found.unlike}, which no test judges"),
     ]
     others = "; ".join(f"{plural(count, 'other')} {words}" for count, words in rivals if count)
     if others or not found.behind:

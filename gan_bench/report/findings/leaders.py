@@ -9,7 +9,7 @@ import pandas as pd
 
 from gan_bench.config.design import Design
 from gan_bench.config.measures import COLLAPSED, primary_measure
-from gan_bench.report.findings.verdicts import Comparison, compared, unequal, verdict_on
+from gan_bench.report.findings.verdicts import CHANGED, Comparison, compared, unequal, verdict_on
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.stats import Interval, Verdict, holm
 from gan_bench.report.study.study import Scored, values_of
@@ -27,8 +27,8 @@ class Leaders:
         tied: Labels of the other settings that were compared with it: undecided, ties, equivalent ones.
         ahead: Labels of those of ``tied`` that are decidedly better over equal seeds, where ratios of means are
             compared, though their median is behind.
-        unequal: Labels of settings that collapsed or failed more or less often, with the sentence that says so: no test
-            judges them.
+        unequal: Labels of settings that collapsed or failed more or less often, or were trained on other images or
+            code, with the sentence that says so: no test judges them.
         failed: Labels of settings that failed or diverged in every seed.
         unknown: Labels of settings of which nothing is known yet.
         given_up: Labels of those of ``unknown`` that were tested over seeds too few to decide, and that no further look
@@ -48,6 +48,16 @@ class Leaders:
     given_up: tuple[str, ...]
     open: dict[str, int]
     verdicts: dict[str, Verdict]
+
+    @property
+    def unlike(self) -> str:
+        """What settings that no test judges have in common, in a few words."""
+        changed = sum(why.endswith(CHANGED) for why in self.unequal.values())
+        words = [
+            ("collapsed or failed more or less often", len(self.unequal) - changed),
+            ("were trained on other images or code", changed),
+        ]
+        return " or ".join(text for text, count in words if count)
 
     @property
     def next(self) -> int | None:
@@ -130,6 +140,7 @@ def _frame(scored: Scored) -> pd.DataFrame:
         bad=trials["status"].isin(BAD),
         left=~trials["status"].isin(ENDED),
         collapsed=values_of(trials, final, COLLAPSED) > 0,
+        made_of=trials["made_of"],
     )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from gan_bench.config.design import Design, Look
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.findings.pairs import Paired, paired
+from gan_bench.report.study.frame import changed_between
 from gan_bench.report.study.looks import FUTILE, is_equivalent, level, look_needed, may_be_equivalent, repeated_p
 from gan_bench.report.study.stats import (
     ALPHA,
@@ -220,8 +221,14 @@ def corrected(p_values: Sequence[float | None], design: Design) -> list[float]:
     return holm(known) if design.margin is None else [min(1.0, len(known) * p) for p in known]
 
 
+CHANGED = "changed between them"
+"""The end of a sentence that says why trials with other images or code are not compared."""
+
+
 def unequal(pairs: pd.DataFrame, first: str, second: str) -> str:
-    """Return how two sides differ in collapsed or lost trials, or nothing: such a difference no t test judges.
+    """Return how two sides differ in collapsed or lost trials, or in what they were trained on, or nothing.
+
+    Such a difference no t test judges.
 
     Where one of two settings with equal geometric means collapses in 20 % of its runs and the other never, the test
     decides falsely in 31 % of studies of five seeds and in 8 % of twelve: most studies have not seen the collapse.
@@ -231,7 +238,9 @@ def unequal(pairs: pd.DataFrame, first: str, second: str) -> str:
         if counts[0] != counts[1]:
             shares = [f"{count} of {len(pairs)}" if count else "none" for count in counts]
             return f"{first} {what} in {shares[0]}, {second} in {shares[1]}"
-    return ""
+    sides = [pairs[f"made_of_{side}"] for side in "ab" if f"made_of_{side}" in pairs]
+    changed = {changed_between([a], [b]) for a, b in set(zip(*sides, strict=True))} if sides else set[str]()
+    return f"{max(changed)} {CHANGED}" if any(changed) else ""
 
 
 def judge(

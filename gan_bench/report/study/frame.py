@@ -85,7 +85,7 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
 _TRIAL_COLUMNS = [
     *(each.name for each in fields(TrialConfig)),
     *("trial", "name", "suite_setting", "config", "drawn", "group", "status", "reason", "epochs_done", *STATISTICS),
-    *(*COSTS, "device", "threads", "probabilities", "path"),
+    *(*COSTS, "device", "threads", "probabilities", "made_of", "path"),
 ]
 """What ``_trial_row`` has, for where there is none."""
 
@@ -170,8 +170,46 @@ def _trial_row(item: StoredTrial) -> dict[str, object]:
         "device": item.environment.get("device", ""),
         "threads": item.environment.get("threads"),
         "probabilities": item.environment.get("d_output", "logit") == "logit",
+        "made_of": made_of(item),
         "path": item.path,
     }
+
+
+IMAGES = "the images of "
+MadeOf = tuple[tuple[str, str], ...]
+"""What a trial was trained and scored with that may have changed under the same name, each with its digest."""
+
+
+def made_of(item: StoredTrial) -> MadeOf:
+    """Return a trial's images and the local files of its parts; those of packages tell their versions."""
+    images = item.environment.get("data_sha256")
+    own = {
+        f"the code of {printable(name)}": part["sha256"]
+        for name, part in item.environment.get("parts", {}).items()
+        if part.get("path") and not name.startswith(("measures/", "datasets/"))  # of datasets the images count
+    }
+    found = {**({IMAGES + printable(item.trial["config"]["dataset"]): images} if images else {}), **own}
+    return tuple(sorted((name, str(digest)) for name, digest in found.items()))
+
+
+def changed_between(first: Iterable[MadeOf], second: Iterable[MadeOf]) -> str:
+    """Return what two groups of trials have under the same name and of different content, or nothing."""
+    known = dict[str, set[str]]()
+    for made in set(first):
+        for name, digest in made:
+            known.setdefault(name, set()).add(digest)
+    others = {name for made in set(second) for name, digest in made if known.get(name, {digest}) != {digest}}
+    return " and ".join(sorted(others))
+
+
+def images_changed(before: Iterable[MadeOf], after: Iterable[MadeOf]) -> str:
+    """Return why scores cannot be compared: they say how near images are to others. Nothing where those are the same.
+
+    Code may have changed: what that does is what results are compared for.
+    """
+    images = [[tuple(each for each in made if each[0].startswith(IMAGES)) for made in side] for side in (before, after)]
+    changed = changed_between(*images)
+    return f"{changed} are others" if changed else ""
 
 
 def status_shown(item: StoredTrial) -> str:

@@ -275,7 +275,8 @@ class Scored:
 
         It is pooled over the trials of a setting whose finished generators were scored several times, and of settings
         it is the median: one with wild scores must not make ties of others. Where none was scored several times, it is
-        that of the resampled real images.
+        that of real images, drawn several times, which is less than a generator's; as a share it is one of the median
+        score, as scores of real images are near 0.
 
         Args:
             metric: The measure.
@@ -291,10 +292,9 @@ class Scored:
         if len(known):
             group = dict(zip(self.study.trials["trial"], self.study.trials["group"], strict=True))
             return math.sqrt(float((known**2).groupby([group[trial] for trial in known.index]).mean().median()))
-        real = [scores[metric] for _, scores in self.real() if metric in scores]
-        floors = [(score.get("draw_std"), score["value"] if relative else 1.0) for score in real]
-        found = [sd / scale for sd, scale in floors if sd is not None and scale]
-        return max((abs(float(sd)) for sd in found), default=0.0)
+        floors = [scores[metric].get("draw_std") for _, scores in self.real() if metric in scores]
+        scale = float(values.abs().median()) if relative else 1.0
+        return max((float(sd) for sd in floors if sd is not None), default=0.0) / scale if scale > 0 else 0.0
 
     def untrained(self, metric: str, recipe: str) -> float | None:
         """Return the mean score of a recipe's generators before training, or None where none was scored."""
