@@ -81,7 +81,7 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
     suites = {suite: list(_ended(suite)) for suite in suite_folders(results)}
     done = [stored.trial["name"] for ended in suites.values() for stored in ended if _has_status(stored, Status.DONE)]
     if not done:
-        raise UserError(f"{results} holds no finished trial to publish; run a suite first")
+        raise UserError(f"{results} holds no trial to publish that was trained to its end; run a suite first")
     for wanted in generators:
         if not any(matches(name, wanted) for name in done):
             raise UserError(f"no finished trial in {results} is called {wanted!r}; the report's trial table has names")

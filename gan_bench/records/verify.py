@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gan_bench.config.trial import TrialConfig
@@ -14,7 +15,7 @@ from gan_bench.core.text import plural
 from gan_bench.records import schema
 from gan_bench.records.folders import excused, read_left_out, scan_suite, suite_folders, trial_folders
 from gan_bench.records.json_files import read_file
-from gan_bench.records.layout import BASELINES, CHECKPOINT_MAGIC, SAMPLES, WEIGHTS, RecordDirectory
+from gan_bench.records.layout import BASELINES, CHECKPOINT_MAGIC, SAMPLES, TRIAL, TRIALS, WEIGHTS, RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial, read_optional
@@ -78,6 +79,7 @@ def verified_suite(suite: Path) -> Iterator[tuple[Verdict, StoredTrial | None]]:
     if left_out:
         missed = plural(sum(map(len, left_out.values())), "file")
         yield Verdict(suite.name, (), (f"was published without {missed}",), checked=False), None
+    yield from ((verdict, None) for verdict in _renamed(suite))
     for stored in scan_suite(suite):
         if isinstance(stored, RecordError):
             yield _refused("record", stored), None
@@ -86,6 +88,14 @@ def verified_suite(suite: Path) -> Iterator[tuple[Verdict, StoredTrial | None]]:
             yield Verdict(stored.path.name, tuple(faults), tuple(_remarks(stored))), stored
         elif not stored.fault:
             yield Verdict(stored.path.name, (), ("is planned and has no record",), checked=False, planned=True), None
+
+
+def _renamed(suite: Path) -> Iterator[Verdict]:
+    """Yield a remark for every record that nothing reads."""
+    why = "holds a trial's record and nothing reads it, as its name does not end in --ID; rename it back"
+    for path in sorted(suite.glob(f"[!.]*/{TRIAL}")):
+        if not fnmatchcase(path.parent.name, TRIALS):
+            yield Verdict(path.parent.name, (), (why,), checked=False)
 
 
 def _refused(name: str, error: RecordError) -> Verdict:

@@ -216,6 +216,8 @@ def hint(error: Exception) -> str:
     text = f"{getattr(error, 'error_code', '')} {error}"
     if "error code 403" in text or "PERMISSION_DENIED" in text:
         return "; the server refuses to write: ask its administrator for the permission EDIT on the experiment"
+    if "filesystem tracking backend" in text:
+        return "; this MLflow writes no folders of files: name a database, such as sqlite:///mlflow.db, or a server"
     if "error code 401" in text or "UNAUTHENTICATED" in text or "not authenticated" in text:
         return "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     return ""

@@ -231,6 +231,23 @@ def test_a_changed_file_is_found_for_nothing(results):
 # --------------------------------------------------------------------------------------- what can go wrong
 
 
+def test_code_that_is_other_is_said_and_contradicts_nothing(tmp_path):
+    """The auditor's plug-in need not be what the records were made with."""
+    results, here = tmp_path / "results", {"cwd": tmp_path}
+    assert gan_bench("new", "loss", "mine", **here).returncode == 0
+    (suite,), (file,) = tmp_path.glob("*.yaml"), tmp_path.glob("*.py")
+    run = ("run", suite, "--allow-plugins", "--results", results, "--no-tracking", "--device", "cpu")
+    assert gan_bench(*run, "--seeds", "0", "--epochs", "1", "--samples", "64", **here).returncode == 0
+    asked = ("--allow-plugins", "--levels", "begun,rescored,repeated")
+    holds = audit(results, *asked, **here)
+    assert ("holds 1" in holds, "not audited" in holds) == (True, False), holds
+    file.write_text(file.read_text() + "\n# another version\n")
+    said = audit(results, *asked, **here)
+    for level in ("begun", "rescored", "repeated"):
+        assert f"{level}: not audited 1" in said
+    assert "the code of losses/mine here is not that of the record" in said
+
+
 def test_images_that_are_others_are_said_and_contradict_nothing(results):
     record, *_ = records(results)
     edit(record.environment, data_sha256="0" * 64)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from support.commands import gan_bench
+from support.records import edit, reseal
 from support.studies import EPYC, H200, HOSTILE, publish, with_lr
 from support.trials import digits_trial
 
@@ -95,6 +96,19 @@ class TestBoard:
             assert "lr_g" in text
             assert "data:image/webp" in text
         assert "http" not in page.replace("http-equiv", ""), "nothing is loaded from elsewhere"
+
+    def test_other_images_of_the_same_name_make_another_table(self, folders, tmp_path):
+        for folder, digest in zip(folders, ("a" * 64, "b" * 64), strict=True):
+            for path in folder.glob("*/*--????????"):
+                record = RecordDirectory(path)
+                edit(record.environment, data_sha256=digest)
+                reseal(record)
+        made = build_board(folders, tmp_path / "site")
+        assert made.left == ()
+        assert [table.table.title.partition(",")[0] for table in made.tables] == [
+            "digits (images aaaaaaaa)", "digits (images bbbbbbbb)"
+        ]  # fmt: skip
+        assert len({table.table.name for table in made.tables}) == 2
 
     def test_the_text_of_a_row_changes_only_with_its_setting(self, folders, tmp_path):
         build_board(folders[:1], tmp_path / "one")

@@ -467,6 +467,25 @@ def test_the_noise_of_a_difference_is_no_tolerance_of_a_share(tmp_path):
     assert found.worse or found.unsure
 
 
+@pytest.mark.parametrize("match", ["trials", "settings"])
+def test_scores_against_other_images_are_not_compared(tmp_path, match):
+    new = (90.0, 91.0, 92.0, 93.0)
+    old, new = folder(tmp_path, "old", OLD), folder(tmp_path, "new", new)
+    before = compare(old, new, match=match)
+    assert before.worse or before.settings == {"different": 1}
+    for each, digest in ((old, "a"), (new, "b")):
+        for path in each.glob("*/*--????????"):
+            edit(path / "environment.json", data_sha256=digest)
+            reseal(RecordDirectory(path))
+    found = compare(old, new, match=match)
+    assert (found.worse, found.exit_code == 1) == ([], False)
+    if match == "trials":
+        assert "the images of digits are others" in found.unsure[0]
+    else:
+        (table,) = found.tables
+        assert table.rows["verdict"].tolist() == ["not judged"]
+
+
 def test_folders_without_a_common_trial_are_refused(tmp_path):
     old = folder(tmp_path, "old", OLD)
     write(tmp_path / "new", digits_trial(9), 1.0)

@@ -154,6 +154,7 @@ def test_what_an_extractor_cannot_give_is_not_lacking(results):
 
 
 def test_an_added_extractor_stands_beside_the_ranking_and_does_not_rank_first(results):
+    as_run = shutil.copytree(results, results.parent / "as-run")
     done = gan_bench("score", results, "--add", "cifar-v1", "--device", "cpu")
     assert done.returncode == 0, done.stdout + done.stderr
     made = build_report(results, html=False)
@@ -162,6 +163,8 @@ def test_an_added_extractor_stands_beside_the_ranking_and_does_not_rank_first(re
     published = gan_bench("publish", results, "--out", results.parent / "published")
     assert published.returncode == 0, published.stdout + published.stderr
     copied = results.parent / "published"
+    compared = gan_bench("compare", results, as_run)
+    assert (compared.returncode, "gone" in compared.stdout) == (0, False), "a run has no scores that were added"
     assert all((path / "added.json").is_file() and not (path / "weights").exists() for path in records(copied))
     assert gan_bench("verify", copied).returncode == 0
     assert [len(s.evaluations[0]["scores"]) for s in scan(copied)] == [

@@ -49,6 +49,38 @@ def test_a_clear_effect_of_five_seeds_is_decided():
     assert found.proposal is None
 
 
+def of(items, **environment):
+    return [replace(item, environment={**item.environment, **environment}) for item in items]
+
+
+def code_of(name, digest, path="/my.py"):
+    return {"parts": {name: {"name": "my.py", "version": "", "sha256": digest, "path": path}}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changed"),
+    [
+        ({"data_sha256": "a"}, {"data_sha256": "b"}, "the images of digits"),
+        (code_of("losses/mine", "a"), code_of("losses/mine", "b"), "the code of losses/mine"),
+        (code_of("losses/mine", "a"), code_of("losses/other", "b"), ""),
+        (code_of("measures/mine", "a"), code_of("measures/mine", "b"), ""),
+        (code_of("losses/packaged", "a", None), code_of("losses/packaged", "b", None), ""),
+        ({}, {"data_sha256": "b"}, ""),
+    ],
+)
+def test_trials_of_other_images_or_code_are_not_compared(before, after, changed):
+    worse, better = trials(2e-4, (80, 83, 79, 84, 81)), trials(3e-4, (50, 52, 49, 51, 50.5))
+    found = answer([*of(worse, **before), *of(better, **after)])
+    (lr,) = (sentence for sentence in found.factors if sentence.startswith("learning rate"))
+    if not changed:
+        assert "decidedly better than the other." in found.headline
+        assert not any("different times" in each for each in found.cautions)
+        return
+    assert f"No test judges lr 2e-4: {changed} changed between them." in found.headline
+    assert lr.startswith("learning rate: undecided between 0.0002 and 0.0003 in 1 recipe")
+    assert f"Trials are of different times: {changed} changed" in found.cautions[0]
+
+
 def test_no_effect_is_undecided_with_what_it_would_take():
     found = answer([*trials(2e-4, (50, 60, 45, 55, 52)), *trials(3e-4, (55, 52, 50, 51, 53))])
     assert "may be as good" in found.headline
@@ -140,6 +172,19 @@ def test_what_has_not_finished_comes_first():
     unfinished = replace(stored(with_lr(digits_trial(4), 2e-4)), record=None)
     found = answer([*trials(2e-4, (50, 51)), unfinished])
     assert found.proposal == f"Next: `{COMMAND}` continues; 1 trial left."
+
+
+def test_one_seed_is_not_given_up():
+    """Two settings of a level are two pairs, and one seed."""
+    items = [
+        stored(with_lr(digits_trial(0, betas_g=betas, betas_d=betas), lr), fid=fid)
+        for betas in ((0.5, 0.999), (0.9, 0.999))
+        for lr, fid in ((2e-4, 50), (3e-4, 60))
+    ]
+    found = answer(items)
+    assert any("one seed: not judged" in each for each in found.factors)
+    assert not any("given up" in each for each in found.factors)
+    assert "5 seeds, which can decide" in found.proposal
 
 
 def test_what_was_asked_for_beyond_the_suite_s_seeds_continues():

@@ -91,6 +91,20 @@ def test_the_noise_of_scoring_is_pooled_and_relative_where_the_measure_is_of_rat
     assert scored.measurement_sd("is") == pytest.approx(((0.3**2 + 0.4**2) / 2) ** 0.5, rel=1e-12)
 
 
+def test_noise_of_one_draw_is_that_of_real_images_and_no_larger_share_of_a_score():
+    """Their FID is near 0: as a share of that, any noise would make ties of what differs."""
+    score = {
+        "metric": "fid", "name": "fid[cifar-v1,train,100]", "value": 1.5, "draw_std": 0.3, "extractor": "cifar-v1",
+        "split": "train",
+    }  # fmt: skip
+    real = {"dataset": "cats", "image_size": 64, "samples": 100, "pictures": 50, "what": "held", "scores": [score]}
+    trials = [finished(own_trial("cats-dcgan", seed), 60.0) for seed in range(3)]
+    (study,) = studies(build_frames(trials), {"test": [real]})
+    (scored,) = study.scored
+    assert scored.measurement_sd("fid") == pytest.approx(0.3 / 60)
+    assert scored.measurement_sd("fid", relative=False) == pytest.approx(0.3)
+
+
 def test_real_rows_belong_to_their_dataset_and_protocol():
     score = {
         "metric": "fid",

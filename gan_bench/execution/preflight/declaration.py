@@ -41,10 +41,12 @@ def design_of_looks(plan: Plan, results: Path, max_seeds: int | None) -> Design:
         )
     if design.is_fixed:
         fresh = [max(design.seeds) + 1 + i for i in range(LOOKS[-1])]
-        begun_with = f" and `seeds: {fresh}`, which were not looked at, and choose another folder with --results"
+        begun_with = f" and `seeds: {fresh}`, which were not looked at"
+        elsewhere = ", and choose another folder with --results" if known else ""
         raise UserError(
             f"{plan.suite} has a fixed list of {plural(len(design.seeds), 'seed')}, which is judged once and may not "
             f"grow; write `looks: {list(LOOKS)}`{begun_with if known else ' in place of `seeds`'} in the suite"
+            f"{elsewhere}"
         )
     if max_seeds is not None and max_seeds < design.looks[0]:
         raise UserError(f"--max-seeds must be at least {design.looks[0]}, the first look of {plan.suite}")
