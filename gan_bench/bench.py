@@ -27,7 +27,7 @@ from gan_bench.execution.preflight.checks import check_names, refuse_to_fetch, s
 from gan_bench.execution.preflight.declaration import declaration_remark, design_of_looks, up_to_looks
 from gan_bench.execution.preflight.estimate import TimeEstimate, estimate, unmeasured
 from gan_bench.execution.preflight.folder import check_space, check_writable, kept_remark, locks_remark
-from gan_bench.execution.preflight.placement import Place, ThisProcess, check_known, choose_pool
+from gan_bench.execution.preflight.placement import ThisProcess, check_known, choose_pool
 from gan_bench.execution.preflight.plan_state import PlanState, epochs_kept, find_plan_state, state_remarks
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
@@ -37,14 +37,19 @@ from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.job import Site
 from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.execution.workers.results import Results
+from gan_bench.records import schema
 from gan_bench.records.baselines import has_damaged_baselines, write_baselines
+from gan_bench.records.json_files import read_sound
 from gan_bench.records.layout import BASELINES, PLAN
 from gan_bench.records.plan import write_plan, write_suite_text
-from gan_bench.records.shared import require_readable
 from gan_bench.run_options import RunOptions
 
 if TYPE_CHECKING:
     from gan_bench.tracking.sync_process import MirrorResult
+
+
+Place = ThisProcess | OnCluster
+"""Where trials run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +141,11 @@ def prepare(
     if options.dry_run:
         root = replace(root, given=True)  # a plan downloads no dataset
     context = RunContext(root, device, stop, options.engine)
-    place: Place = OnCluster.of(cluster, _site(context, cluster), stop) if cluster else ThisProcess(context)
+    place: Place = (
+        OnCluster.of(cluster, Site.of(context, cluster.device, cluster.threads), stop)
+        if cluster
+        else ThisProcess(context)
+    )
     profile = options.profile if options.profile != "auto" else "quick" if place.device == "cpu" else "full"
     plan = make_plan(find_suite(options.suite), replace(options.plan, profile=profile))
     if options.until == "decided":
@@ -150,7 +159,7 @@ def prepare(
     for folder in plan.folders:
         register_folder(folder, anew=True)
     check_writable(options.folder, make=not options.dry_run)
-    require_readable(options.folder, plan.suite, PLAN)
+    read_sound(options.folder / plan.suite / PLAN, schema.PLAN)  # what another version wrote ends the run now
     policy = options.policy
     if options.fresh:
         policy = replace(policy, fresh_since=options.started)
@@ -172,18 +181,6 @@ def prepare(
         )
 
 
-def _site(context: RunContext, cluster: Cluster, plan: Plan | None = None) -> Site:
-    return Site(
-        data=context.data.path,
-        data_given=context.data.given,
-        device=cluster.device,
-        engine=context.engine_choice,
-        threads=cluster.threads,
-        folders=plan.folders if plan else (),
-        plugins=plan.plugins if plan else (),
-    )
-
-
 def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     """Add what is left to do, where, and how long it will take."""
     plan, place, cluster = prepared.plan, prepared.place, prepared.cluster
@@ -192,7 +189,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     state = find_plan_state(options.folder, plan, prepared.policy, found)
     todo = state.todo
     if todo:
-        require_readable(options.folder, plan.suite, BASELINES)
+        read_sound(options.folder / plan.suite / BASELINES, schema.BASELINES)
     kept = epochs_kept(options.folder, state.resumable(), place.device, found)
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
     pool, workers, beside = None, None, None
@@ -277,7 +274,7 @@ def carry_out(
                 results,
                 todo,
                 prepared.cluster,
-                _site(context, prepared.cluster, plan),
+                Site.of(context, prepared.cluster.device, prepared.cluster.threads, plan.folders, plan.plugins),
                 listener,
                 policy,
                 context.stop,

@@ -24,11 +24,11 @@ from gan_bench.execution.trial.context import RunContext
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.records import schema
 from gan_bench.records.folders import existing, scan, suite_folders
-from gan_bench.records.json_files import finite, write_object
+from gan_bench.records.json_files import finite, read_optional, write_object
 from gan_bench.records.layout import KEPT, SUITE, RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.plan import suite_files
-from gan_bench.records.reader import StoredTrial, read_optional
+from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Score
 from gan_bench.sampling import load_generator
 

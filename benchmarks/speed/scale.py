@@ -37,7 +37,7 @@ from gan_bench.execution.cluster.transport import Bundle, Ended, Handle, make_bu
 from gan_bench.execution.preflight.checks import Survey
 from gan_bench.execution.trial.claim import Claim, Policy, state_of
 from gan_bench.execution.trial.environment import describe_environment
-from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.job import EventInbox, claim_to_json
 from gan_bench.execution.workers.results import Results
 from gan_bench.execution.workers.scheduler import group_trials
@@ -171,7 +171,7 @@ def simulate(folder: Path, trials: int, gpus: int, *, mirrored: bool) -> dict[st
     clock.note("what is left")
     cluster, into = PretendedCluster(results, gpus), Results()
     bundles = make_bundles(group_trials(todo, lambda _: 1), lambda _: 60 * MINUTES, gpus)
-    inbox = EventInbox(todo, NullListener(), threading.Lock())
+    inbox = EventInbox(todo, Listener(), threading.Lock())
     Dispatcher(cluster, results, policy, inbox, lambda: False).carry(bundles, into)
     assert len(into.records) == len(plan.trials), "a trial was lost"
     clock.note("dispatcher", less=cluster.writing)

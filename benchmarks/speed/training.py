@@ -41,7 +41,7 @@ from gan_bench.core.errors import is_out_of_memory
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, cores, describe_environment, fix_bits
-from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.records.record import Status
@@ -209,8 +209,8 @@ def suite_seconds(workers: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         place.evaluator(trials[0].config)  # reference statistics are cached for both
         for name, run in (
-            ("inline", lambda results: run_inline(results, trials, place, NullListener())),
-            ("processes", lambda results: run_processes(results, trials, place, NullListener(), Policy(), pool)),
+            ("inline", lambda results: run_inline(results, trials, place, Listener())),
+            ("processes", lambda results: run_processes(results, trials, place, Listener(), Policy(), pool)),
         ):
             started = time.perf_counter()
             done = run(Path(folder) / name).records.values()

@@ -31,7 +31,7 @@ from gan_bench.config.measures import primary_measure
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.preparing import tell
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.events import NullListener, Progress
+from gan_bench.execution.trial.events import Listener, Progress
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.execution.workers.scheduler import run_alone
 from gan_bench.records.earlier import Earlier
@@ -78,7 +78,7 @@ def train_whole(stored: StoredTrial, seed: int, context: RunContext, folder: Pat
     return read_trial(directory.path)
 
 
-class _Told(NullListener):
+class _Told(Listener):
     """Says how far a training is, as what is being prepared."""
 
     def progress(self, trial: Trial, progress: Progress) -> None:

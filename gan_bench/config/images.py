@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import at_home
@@ -72,17 +71,3 @@ class ImageFolder:
     name: str
     path: Path
     transform: Transform
-
-    def to_json(self) -> dict[str, object]:
-        """Return the folder as a JSON-able dict that ``from_json`` takes back."""
-        return {**asdict(self), "path": str(self.path.resolve())}
-
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> ImageFolder:
-        """Build the folder that ``to_json`` described."""
-        return cls(name=plain["name"], path=Path(plain["path"]), transform=_transform(plain["transform"]))
-
-
-def _transform(plain: Mapping[str, Any]) -> Transform:
-    limits = plain.get("range")
-    return Transform(**{**plain, "range": None if limits is None else (limits[0], limits[1])})

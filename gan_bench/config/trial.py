@@ -311,23 +311,13 @@ class Trial:
     drawn: tuple[str, ...] = field(default=(), compare=False)
 
     def to_json(self) -> dict[str, object]:
-        """Return the trial as a JSON-able dict that ``from_json`` takes back."""
+        """Return the trial as a JSON-able dict."""
         return {
             "setting": self.setting,
             "config": self.config.to_json(),
             "provenance": dict(self.provenance),
             "drawn": list(self.drawn),
         }
-
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Trial:
-        """Build the trial that ``to_json`` described.
-
-        Raises:
-            ValueError: Its config is not valid.
-        """
-        config = TrialConfig.from_json(plain["config"])
-        return cls(setting=plain["setting"], config=config, provenance=plain["provenance"], drawn=tuple(plain["drawn"]))
 
     @property
     def name(self) -> str:

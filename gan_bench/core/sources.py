@@ -8,7 +8,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,6 @@ class Source:
     version: str
     sha256: str
     path: str | None = None
-
-    def to_json(self) -> dict[str, str | None]:
-        """Return the source as a JSON-able dict."""
-        return asdict(self)
 
 
 _loading: ContextVar[Source | None] = ContextVar("loading", default=None)

@@ -12,9 +12,8 @@ from typing import get_args
 
 from gan_bench.core.errors import RecordError, UnreadableError, UserError
 from gan_bench.records import schema
-from gan_bench.records.json_files import read_file, write_object
+from gan_bench.records.json_files import read_file, read_optional, write_object
 from gan_bench.records.layout import AUDIT, RecordDirectory
-from gan_bench.records.reader import read_optional
 
 LEVELS: tuple[schema.AuditLevel, ...] = get_args(schema.AuditLevel)
 """From the cheapest to the dearest."""

@@ -9,7 +9,7 @@ from typing import cast
 from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.records import schema
 from gan_bench.records.folders import suite_folders
-from gan_bench.records.json_files import read_known, write_object
+from gan_bench.records.json_files import read_known, read_sound, write_object
 from gan_bench.records.layout import BASELINES
 from gan_bench.records.shared import left_by_earlier, rewriting
 
@@ -52,15 +52,9 @@ def read_suite_baselines(suite: Path) -> Rows:
 
 
 def has_damaged_baselines(results: Path, suite: str) -> bool:
-    """True if the baselines of a suite are there and damaged, so that they have to be made again."""
-    try:
-        read_suite_baselines(results / suite)
-    except UnreadableError:
-        return False
-    except RecordError:
-        return True
-    except OSError:
-        return False
+    """True if the baselines of a suite have to be made again: there are none, or they are damaged."""
+    with contextlib.suppress(UnreadableError):
+        return read_sound(results / suite / BASELINES, schema.BASELINES) is None
     return False
 
 

@@ -14,9 +14,9 @@ from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.core.text import printable
 from gan_bench.records import schema
 from gan_bench.records.folders import excused, read_left_out, read_or_error
-from gan_bench.records.json_files import read_file, read_lines, unreadable
+from gan_bench.records.json_files import read_file, read_lines, read_optional, read_sound, unreadable
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import STEP_LINE, read_optional, refuse_links
+from gan_bench.records.reader import STEP_LINE, refuse_links
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.records.writer import digests
 
@@ -57,12 +57,7 @@ class Earlier:
             UnreadableError: The system does not let this process read it, or another version of gan_bench wrote it:
                 neither is damage.
         """
-        try:
-            found = read_optional(self.directory.record, schema.RECORD)
-        except UnreadableError:
-            raise
-        except RecordError:
-            return None
+        found = read_sound(self.directory.record, schema.RECORD)
         return TrialRecord.from_json(found) if found else None
 
     @property
@@ -77,12 +72,7 @@ class Earlier:
         Raises:
             UnreadableError: The system does not let this process read it.
         """
-        try:
-            return read_optional(self.directory.environment, schema.ENVIRONMENT) or schema.NO_ENVIRONMENT
-        except UnreadableError:
-            raise
-        except RecordError:
-            return schema.NO_ENVIRONMENT
+        return read_sound(self.directory.environment, schema.ENVIRONMENT) or schema.NO_ENVIRONMENT
 
     def require_access(self) -> None:
         """Make sure that this process may read what a trial has left, and write where it would go on with it.
@@ -113,7 +103,8 @@ class Earlier:
         try:
             if os.path.lexists(self.directory.path):
                 refuse_links(self.directory.path)
-            if (trial := self._trial()) and (foreign := self._foreign(trial)):
+            trial = read_sound(self.directory.trial, schema.TRIAL)  # a damaged one is written again
+            if trial and (foreign := self._foreign(trial)):
                 return foreign
             known = read_optional(self.directory.environment, schema.ENVIRONMENT)
             if known is None and self._has_checkpoint():  # what its checkpoint is of is not known any more
@@ -123,15 +114,6 @@ class Earlier:
         except RecordError as error:
             return str(error)
         return None
-
-    def _trial(self) -> schema.TrialFile | None:
-        """Return ``trial.json``, refusing that of another version; a damaged one is written again."""
-        try:
-            return read_optional(self.directory.trial, schema.TRIAL)
-        except UnreadableError:
-            raise
-        except RecordError:
-            return None
 
     def _foreign(self, trial: Mapping[str, object]) -> str | None:
         """Return that the directory holds the record of another trial, as after a copy, or None."""

@@ -130,19 +130,6 @@ def object_text(content: Mapping[str, object]) -> str:
     return json.dumps({**plain, SEAL: _digest(plain)}, indent=2) + "\n"
 
 
-def read_object(path: Path) -> dict[str, object]:
-    """Read a JSON object.
-
-    Raises:
-        RecordError: There is none, it is no JSON object, or is not what was written.
-        UnreadableError: The system does not let this process read it.
-    """
-    try:
-        return parse_object(path, read_file(path))
-    except FileNotFoundError:
-        raise RecordError(f"{path} is not there; {REMEDY}") from None
-
-
 def parse_object(path: Path, text: bytes) -> dict[str, object]:
     """Return the JSON object that a file holds.
 
@@ -167,23 +154,47 @@ def parse_object(path: Path, text: bytes) -> dict[str, object]:
 def read_known(path: Path, form: Form[T]) -> T:
     """Read a JSON object of a documented form.
 
-    Args:
-        path: The file.
-        form: Its form.
-
     Raises:
-        RecordError: It cannot be read, is not what was written, or is of another form.
+        RecordError: There is none, it is not what was written, or is of another form.
+        UnreadableError: The system does not let this process read it, or another version of gan_bench wrote it.
     """
-    return known(path, read_object(path), form)
+    try:
+        return parse_known(path, read_file(path), form)
+    except FileNotFoundError:
+        raise RecordError(f"{path} is not there; {REMEDY}") from None
 
 
-def known(path: Path, content: dict[str, object], form: Form[T]) -> T:
-    """Validate an object that was read; without a digest of its own, it may hold no key that is not documented.
+def read_optional(path: Path, form: Form[T]) -> T | None:
+    """Read a JSON object of a documented form as ``read_known`` does, or return None when there is none."""
+    try:
+        return parse_known(path, read_file(path), form)
+    except FileNotFoundError:
+        return None
+
+
+def read_sound(path: Path, form: Form[T]) -> T | None:
+    """Read a JSON object of a documented form, or return None when there is none or it is damaged.
 
     Raises:
-        RecordError: It is of another form.
+        UnreadableError: The system does not let this process read it, or another version of gan_bench wrote it:
+            neither is damage.
+    """
+    try:
+        return read_optional(path, form)
+    except UnreadableError:
+        raise
+    except RecordError:
+        return None
+
+
+def parse_known(path: Path, text: bytes, form: Form[T]) -> T:
+    """Return the object that a file holds; without a digest of its own, it may hold no key that is not documented.
+
+    Raises:
+        RecordError: It is none, is not what was written, or is of another form.
         UnreadableError: Another version of gan_bench wrote it.
     """
+    content = parse_object(path, text)
     version = content.get("schema")
     if type(version) is int and version != VERSION:
         told = f"{path} has record version {str(version)[:20]}, and this gan_bench reads {VERSION}"

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 from gan_bench.config.trial import UNWRITTEN_DEFAULTS, TrialConfig
 from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
 from gan_bench.records import schema
-from gan_bench.records.json_files import REMEDY, is_link, known, parse_lines, parse_object, read_file, unreadable
+from gan_bench.records.json_files import REMEDY, is_link, parse_known, parse_lines, read_file, unreadable
 from gan_bench.records.layout import (
     ADDED,
     ENVIRONMENT,
@@ -88,7 +88,7 @@ def read_trial(path: Path, *, steps: Steps = True, history: bool = True) -> Stor
         UnreadableError: The system does not let this process read it.
     """
     for _ in range(TRIES):
-        texts = _texts(path, history=history)
+        texts = _texts(path, (RECORD, TRIAL, ENVIRONMENT, EVALUATIONS, ADDED, *((HISTORY,) if history else ())))
         stored = _parsed(path, texts, steps)
         fault = _altered(path, stored.record, texts, history=history)
         if fault is None or _optional(path / RECORD) == texts.get(RECORD):  # else a run has just gone on with it
@@ -96,15 +96,14 @@ def read_trial(path: Path, *, steps: Steps = True, history: bool = True) -> Stor
     return replace(stored, fault=fault)
 
 
-def _texts(path: Path, *, history: bool) -> dict[str, bytes]:
-    """Read the files that tables are made from; the end first, so that what it vouches for is not older.
+def _texts(path: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Read files of a record; its end comes first, so that what it vouches for is not older.
 
     Raises:
         RecordError: The directory is a link, holds one, or is none.
         UnreadableError: The system does not let this process read it.
     """
     refuse_links(path)
-    names = (RECORD, TRIAL, ENVIRONMENT, EVALUATIONS, ADDED, *((HISTORY,) if history else ()))
     found = {name: _optional(path / name) for name in names}
     return {name: text for name, text in found.items() if text is not None}
 
@@ -183,7 +182,7 @@ def _parsed_added(directory: RecordDirectory, text: bytes, stored: StoredTrial) 
         RecordError: It is damaged, or of something else.
     """
     try:
-        found = known(directory.added, parse_object(directory.added, text), schema.ADDED)
+        found = parse_known(directory.added, text, schema.ADDED)
     except UnreadableError:
         raise
     except RecordError as error:
@@ -217,7 +216,7 @@ def _with_added(stored: StoredTrial, added: schema.AddedFile) -> StoredTrial:
 
 def _known(path: Path, texts: Mapping[str, bytes], form: schema.Form[T]) -> T | None:
     text = texts.get(path.name)
-    return None if text is None else known(path, parse_object(path, text), form)
+    return None if text is None else parse_known(path, text, form)
 
 
 def _altered(
@@ -266,7 +265,7 @@ def check_saved(path: Path, record: schema.RecordFile | None, names: Iterable[st
 def _parsed_trial(directory: RecordDirectory, text: bytes | None) -> schema.TrialFile:
     if text is None:
         raise RecordError(f"{directory.path} has no trial.json, so it is not known which trial it is; {REMEDY}")
-    return with_config(directory.trial, known(directory.trial, parse_object(directory.trial, text), schema.TRIAL))
+    return with_config(directory.trial, parse_known(directory.trial, text, schema.TRIAL))
 
 
 def with_config(path: Path, trial: P) -> P:
@@ -285,17 +284,6 @@ def with_config(path: Path, trial: P) -> P:
     return cast("P", {**trial, "config": complete})
 
 
-def read_optional(path: Path, form: schema.Form[T]) -> T | None:
-    """Read a JSON object of a documented form, or return None when there is none.
-
-    Raises:
-        RecordError: It is damaged, or a link.
-        UnreadableError: The system does not let this process read it.
-    """
-    text = _optional(path)
-    return None if text is None else known(path, parse_object(path, text), form)
-
-
 def read_header(path: Path) -> StoredTrial:
     """Read a record directory without the lines of its history and evaluations.
 
@@ -303,16 +291,7 @@ def read_header(path: Path) -> StoredTrial:
         RecordError: It is not one, or is damaged, or is of a version this package does not know.
         UnreadableError: The system does not let this process read it.
     """
-    refuse_links(path)
-    directory = RecordDirectory(path)
-    return StoredTrial(
-        path=path,
-        trial=_parsed_trial(directory, _optional(directory.trial)),
-        environment=read_optional(directory.environment, schema.ENVIRONMENT) or schema.NO_ENVIRONMENT,
-        history=[],
-        evaluations=[],
-        record=read_optional(directory.record, schema.RECORD),
-    )
+    return _parsed(path, _texts(path, (RECORD, TRIAL, ENVIRONMENT)), steps=False)
 
 
 def read_saved(path: Path, names: Iterable[str]) -> StoredTrial:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gan_bench.core.atomic import move_aside, remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.records import schema
 from gan_bench.records.json_files import read_file, read_known
-from gan_bench.records.layout import BASELINES, DAMAGED, IDENTITY, LOCKS, PLAN, check_name
+from gan_bench.records.layout import DAMAGED, IDENTITY, LOCKS, check_name
 from gan_bench.records.lock import Lock, suite_lock
 
 T = TypeVar("T")
@@ -54,27 +54,6 @@ def left_by_earlier(path: Path, form: schema.Form[T], check: Callable[[T], objec
             move_aside(path, path.parent / DAMAGED)
         return None
     return content
-
-
-def require_readable(results: Path, suite: str, *names: str) -> None:
-    """Make sure that this process can read shared files of a suite, before a run does anything that needs them.
-
-    Args:
-        results: The results folder.
-        suite: Name of the suite.
-        names: Files of its folder; those that are not there or damaged are made again.
-
-    Raises:
-        UnreadableError: The system does not let it, or another version of gan_bench wrote one: it stays.
-    """
-    forms: Mapping[str, schema.Form[Any]] = {PLAN: schema.PLAN, BASELINES: schema.BASELINES}
-    for name in names:
-        try:
-            read_known(results / suite / name, forms[name])
-        except UnreadableError:
-            raise
-        except RecordError:
-            continue
 
 
 def results_identity(results: Path) -> str:

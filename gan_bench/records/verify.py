@@ -14,11 +14,11 @@ from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
 from gan_bench.core.text import plural
 from gan_bench.records import schema
 from gan_bench.records.folders import excused, read_left_out, scan_suite, suite_folders, trial_folders
-from gan_bench.records.json_files import read_file
+from gan_bench.records.json_files import read_file, read_optional
 from gan_bench.records.layout import BASELINES, CHECKPOINT_MAGIC, SAMPLES, TRIAL, TRIALS, WEIGHTS, RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.plan import declare_foreign_measures
-from gan_bench.records.reader import StoredTrial, read_optional
+from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Status, TrialRecord, best_scores
 from gan_bench.records.writer import digests
 

@@ -15,7 +15,7 @@ from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.shared_warnings import shared_warnings
 from gan_bench.core.text import duration, plural
-from gan_bench.execution.trial.events import Progress
+from gan_bench.execution.trial.events import Listener, Progress
 from gan_bench.records.record import Status, TrialRecord, split_name
 from gan_bench.report.study.table import number
 from gan_bench.terminal.console import PLAIN_SECONDS, PlainConsole
@@ -97,7 +97,7 @@ class SuiteClock:
         return f"{self.fraction:.0%} of the suite" + ("" if left is None else f", about {duration(left)} left")
 
 
-class ProgressDisplay:
+class ProgressDisplay(Listener):
     """A listener that shows trials as they run, one line for each, and the suite as a whole.
 
     Args:

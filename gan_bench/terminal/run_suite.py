@@ -12,6 +12,7 @@ from functools import partial
 from gan_bench.bench import Outcome, Preparation, carry_out, cluster_of, prepare
 from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import told_to
+from gan_bench.core.text import duration
 from gan_bench.execution.cluster.connection import Cluster
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
@@ -28,7 +29,7 @@ from gan_bench.terminal.console import (
     StopRequest,
 )
 from gan_bench.terminal.display import ProgressDisplay, short_names
-from gan_bench.terminal.until import Budget, look_by_look
+from gan_bench.terminal.until import look_by_look
 
 PATIENCE = 2.0
 """Seconds between two looks at trials that other processes train."""
@@ -89,7 +90,6 @@ def _train(
     console: PlainConsole,
     cluster: Cluster | None,
     targets: Mapping[str, int] | None = None,
-    budget: Budget | None = None,
 ) -> tuple[Preparation, _Part | None, bool]:
     """Plan and train what is asked for, or of a run until all is decided what a look takes.
 
@@ -107,8 +107,11 @@ def _train(
             list_trials(prepared, console)
             return prepared, None, False
         expected = prepared.estimate.seconds if prepared.estimate and prepared.state.todo else None
-        if budget and budget.is_less_than(expected):
-            console.say(f"the budget of {budget} does not suffice for it: nothing more is trained", style="yellow")
+        if stop.deadline is not None and expected is not None and time.monotonic() + expected > stop.deadline:
+            console.say(
+                f"the budget of {duration(options.seconds or 0)} does not suffice for it: nothing more is trained",
+                style="yellow",
+            )
             return prepared, None, False
         if cluster:
             stop.grace = CLUSTER_GRACE_SECONDS  # from here on something can be lost

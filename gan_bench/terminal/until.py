@@ -23,35 +23,11 @@ NAMED = 5
 Part = TypeVar("Part")
 
 
-class Budget:
-    """The time that a run may take, from now on.
-
-    Args:
-        seconds: How much, or None for any.
-    """
-
-    def __init__(self, seconds: float | None) -> None:
-        self._seconds, self._start = seconds, time.monotonic()
-
-    @property
-    def deadline(self) -> float | None:
-        """When it ends, on the monotonic clock."""
-        return None if self._seconds is None else self._start + self._seconds
-
-    def is_less_than(self, seconds: float | None) -> bool:
-        """Whether less is left."""
-        return self.deadline is not None and seconds is not None and time.monotonic() + seconds > self.deadline
-
-    def __str__(self) -> str:
-        """Return it."""
-        return duration(self._seconds or 0.0)
-
-
 def look_by_look(
     options: RunOptions,
     stop: StopRequest,
     console: PlainConsole,
-    train: Callable[[Mapping[str, int], Budget], tuple[Preparation, Part | None, bool]],
+    train: Callable[[Mapping[str, int]], tuple[Preparation, Part | None, bool]],
 ) -> Part | None:
     """Train one look after another until no question is open.
 
@@ -67,10 +43,10 @@ def look_by_look(
     Returns:
         What the last training came to, or None where the budget did not suffice for any.
     """
-    budget, targets, last = Budget(options.seconds), dict[str, int](), None
-    stop.deadline = budget.deadline
+    targets, last = dict[str, int](), None
+    stop.deadline = None if options.seconds is None else time.monotonic() + options.seconds
     while True:
-        prepared, made, goes_on = train(targets, budget)
+        prepared, made, goes_on = train(targets)
         if options.dry_run:
             _say_what_may_follow(prepared, options, console)
         if made is None:

@@ -24,7 +24,7 @@ from support.trials import digits_trial
 import gan_bench as gb
 from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError, UserError
 from gan_bench.execution.trial.claim import Policy, claim_and_run, state_of
-from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.pool import WorkerPoolConfig
@@ -108,7 +108,7 @@ def test_every_damage_is_found_and_a_run_heals_it(finished, name, damage):
     build_report(results, html=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # without its end, that of a trial with a generator is gone
-        (record,) = run_inline(results, [trial], context(), NullListener()).records.values()
+        (record,) = run_inline(results, [trial], context(), Listener()).records.values()
     assert record.status is Status.DONE
     assert bits(directory) == before
     assert state_of(results, trial, context(), Policy()).finished
@@ -146,7 +146,7 @@ def json_or_none(content):
 def test_one_damaged_trial_does_not_hide_the_others(finished):
     results, trial, directory = finished
     other = replace(trial, config=replace(trial.config, seed=1))
-    run_inline(results, [other], context(), NullListener())
+    run_inline(results, [other], context(), Listener())
     write_plan(results, "test", 1, [trial, other])
     directory.history.unlink()
     directory.history.mkdir()
@@ -165,7 +165,7 @@ def test_a_record_of_another_trial_is_set_aside_and_the_trial_trained(finished, 
     if not ended:
         (there / "record.json").unlink()
     write_plan(results, "test", 1, [trial, other])
-    run_inline(results, [trial, other], context(), NullListener())
+    run_inline(results, [trial, other], context(), Listener())
     assert sorted(stored.trial["config"]["seed"] for stored in scan(results)) == [0, 1]
     assert [path.name for path in (results / "test/.damaged").iterdir()] == [there.name]
 
@@ -198,7 +198,7 @@ def test_without_its_environment_an_interrupted_trial_is_damaged(tmp_path):
     directory.environment.unlink()
     state = state_of(tmp_path / "results", trial, context(), Policy())
     assert (state.retrain, state.keep) == (f"{directory.environment} is gone", ".damaged")
-    records = run_inline(tmp_path / "results", [trial], context(), NullListener()).records
+    records = run_inline(tmp_path / "results", [trial], context(), Listener()).records
     assert records[trial.id].status is Status.DONE
     assert bits(directory) == bits(undisturbed)
     assert list(tmp_path.glob("results/*/.damaged/*/checkpoint.pt"))
@@ -214,7 +214,7 @@ def test_a_finished_training_without_its_end_is_kept(finished):
     with pytest.warns(
         RuntimeWarning, match=r"history tells of \d+ epochs?, and it has no checkpoint; training from the start"
     ):
-        run_inline(results, [trial], context(), NullListener())
+        run_inline(results, [trial], context(), Listener())
     (kept,) = results.glob("*/.damaged/*")
     assert {path.name: path.read_bytes() for path in kept.rglob("*") if path.name in before} == before
 
@@ -234,7 +234,7 @@ def test_what_a_killed_run_began_goes_and_what_is_more_is_kept(tmp_path, lines, 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         policy = Policy(retry_failed=True)
-        records = run_inline(tmp_path / "results", [trial], context(), NullListener(), policy).records
+        records = run_inline(tmp_path / "results", [trial], context(), Listener(), policy).records
     assert records[trial.id].status is Status.DONE
     assert bool(list(tmp_path.glob("results/*/.damaged/*"))) is kept
     assert any("training from the start" in str(each.message) for each in said) is kept
@@ -255,7 +255,7 @@ def test_a_kill_while_a_record_is_cleared_leaves_no_half_of_it(finished, monkeyp
     monkeypatch.undo()
     assert not directory.path.exists()
     assert not state_of(results, trial, context(), Policy()).finished
-    (record,) = run_inline(results, [trial], context(), NullListener()).records.values()
+    (record,) = run_inline(results, [trial], context(), Listener()).records.values()
     assert record.status is Status.DONE
     writer.clear(directory)
     assert not list((results / "test").glob(".*.aside"))
@@ -264,13 +264,13 @@ def test_a_kill_while_a_record_is_cleared_leaves_no_half_of_it(finished, monkeyp
 def test_fresh_ignores_what_started_before_and_keeps_what_started_since(finished):
     results, trial, directory = finished
     other = replace(trial, config=replace(trial.config, seed=1))
-    run_inline(results, [other], context(), NullListener())
+    run_inline(results, [other], context(), Listener())
     edit(directory.environment, started="2026-01-01T00:00:00.000+00:00")
     writer.finish(directory, replace(run_record(directory), train_seconds=1.0))
     policy = Policy(fresh_since="2026-06-01T00:00:00.000+00:00")
     assert not state_of(results, trial, context(), policy).finished
     assert state_of(results, other, context(), policy).finished
-    records = run_inline(results, [trial, other], context(), NullListener(), policy).records
+    records = run_inline(results, [trial, other], context(), Listener(), policy).records
     assert list(records) == [trial.id]
     assert state_of(results, trial, context(), policy).finished
 
@@ -298,7 +298,7 @@ def test_a_full_disk_without_room_for_a_lock_fails_a_trial_and_not_the_run(finis
 
     monkeypatch.setattr(Lock, "acquire", full)
     third = replace(trial, config=replace(trial.config, seed=2))
-    records = run_inline(results, [other, third], context(), NullListener()).records
+    records = run_inline(results, [other, third], context(), Listener()).records
     assert (records[other.id].status, records[other.id].failure) == (Status.FAILED, Failure.DISK_FULL)
     assert records[third.id].status is Status.DONE
     lost = write_lost(results, other, Policy(), "the worker died", None)
@@ -316,7 +316,7 @@ def test_an_interrupted_fresh_run_keeps_what_it_did_not_reach(finished):
     results, trial, directory = finished
     before = bits(directory)
     policy = Policy(fresh_since="2999-01-01T00:00:00.000+00:00")
-    run_inline(results, [trial], context(stop=lambda: True), NullListener(), policy)
+    run_inline(results, [trial], context(stop=lambda: True), Listener(), policy)
     assert bits(directory) == before
 
 
@@ -325,11 +325,11 @@ def test_fail_fast_under_fresh_keeps_the_ends_of_earlier_runs(finished):
     results, trial, directory = finished
     broken = replace(trial, config=replace(trial.config, seed=1))
     policy = Policy(fail_fast=True, time_limit=1e-6, fresh_since="2999-01-01T00:00:00.000+00:00")
-    records = run_inline(results, [broken, trial], context(), NullListener(), policy).records
+    records = run_inline(results, [broken, trial], context(), Listener(), policy).records
     assert records[broken.id].status is Status.FAILED
     assert Earlier(directory).status is Status.DONE
     other = replace(trial, config=replace(trial.config, seed=2))
-    records = run_inline(results, [broken, other], context(), NullListener(), policy).records
+    records = run_inline(results, [broken, other], context(), Listener(), policy).records
     assert (records[other.id].status, records[other.id].reason) == (
         Status.SKIPPED,
         "not run: --fail-fast, and a trial failed",
@@ -344,7 +344,7 @@ def test_a_worker_that_dies_before_it_replaces_an_end_does_not_report_it(finishe
     dies = [sys.executable, "-c", "import sys; sys.stdin.readline(); sys.exit(3)"]
     monkeypatch.setattr(worker_pool.subprocess, "Popen", lambda _, **options: real(dies, **options))
     pool = WorkerPoolConfig(devices=("cpu",), threads=1)
-    (record,) = run_processes(results, [trial], context(), NullListener(), Policy(), pool).records.values()
+    (record,) = run_processes(results, [trial], context(), Listener(), Policy(), pool).records.values()
     assert record.status is Status.FAILED
     assert "ended with code 3" in record.reason
 
@@ -354,7 +354,7 @@ def test_a_stop_before_a_trial_starts_clears_nothing(finished):
     before = bits(directory)
     edit(directory.environment, data_sha256="0" * 64)
     writer.finish(directory, run_record(directory))
-    claim = run_alone(claim_and_run(trial, results, context(stop=lambda: True), NullListener(), Policy()))
+    claim = run_alone(claim_and_run(trial, results, context(stop=lambda: True), Listener(), Policy()))
     assert claim is None
     assert bits(directory)[1:] == before[1:]
 
@@ -367,7 +367,7 @@ def test_a_record_of_another_version_is_neither_damaged_nor_replaced(finished, n
     before = {file: file.read_bytes() for file in directory.path.rglob("*") if file.is_file()}
     state = state_of(results, trial, context(), Policy())
     assert "has record version 7, and this gan_bench reads 1" in (state.blocked or ""), state
-    claim = run_alone(claim_and_run(trial, results, context(), NullListener(), Policy()))
+    claim = run_alone(claim_and_run(trial, results, context(), Listener(), Policy()))
     assert claim.reason == state.blocked
     (left_out,) = build_report(results, html=False).unreadable
     assert left_out.startswith(f"unreadable: {path} has record version 7")
@@ -382,7 +382,7 @@ def test_an_unfinished_trial_of_another_version_is_left_alone(finished):
     before = directory.trial.read_bytes()
     for policy in (Policy(), Policy(fresh_since="9999")):
         assert "has record version 7" in (state_of(results, trial, context(), policy).blocked or "")
-        claim = run_alone(claim_and_run(trial, results, context(), NullListener(), policy))
+        claim = run_alone(claim_and_run(trial, results, context(), Listener(), policy))
         assert "has record version 7" in claim.reason
     assert directory.trial.read_bytes() == before
 
@@ -544,7 +544,7 @@ def test_records_of_the_first_version_are_read_reported_verified_and_resumed(ear
     assert not [verdict for verdict in verify(earlier) if verdict.faults]
 
 
-class Resumed(NullListener):
+class Resumed(Listener):
     at = None
 
     def started(self, trial, resumed_at):

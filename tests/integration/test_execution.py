@@ -17,7 +17,7 @@ from support.trials import digits_trial
 from gan_bench.core.sources import Source
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.claim import Policy
-from gan_bench.execution.trial.events import NullListener, StepResult
+from gan_bench.execution.trial.events import Listener, StepResult
 from gan_bench.execution.trial.log import HALF_LIFE_SECONDS, Meter
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.executors import run_processes
@@ -90,7 +90,7 @@ time.sleep(5)
 
     monkeypatch.setattr(worker_pool.subprocess, "Popen", talks_nonsense)
     with pytest.raises(ValueError, match="Expecting"):
-        run_processes(tmp_path, [digits_trial()], context(), NullListener(), Policy(), ONE)
+        run_processes(tmp_path, [digits_trial()], context(), Listener(), Policy(), ONE)
     assert not worker_pool._living
 
 

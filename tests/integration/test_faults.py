@@ -33,7 +33,7 @@ from gan_bench.core.channel import spawn
 from gan_bench.execution.trial import checkpoints as checkpointing
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.claim import Policy
-from gan_bench.execution.trial.events import NullListener, classify
+from gan_bench.execution.trial.events import Listener, classify
 from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.job import Job, Site
 from gan_bench.execution.workers.pool import WorkerPoolConfig
@@ -60,7 +60,7 @@ run = partial(runs.run, engine="reference")
 # ---------------------------------------------------------------------------------------------------- checkpoints
 
 
-class Resumed(NullListener):
+class Resumed(Listener):
     at = "never started"
 
     def started(self, trial, resumed_at):
@@ -141,12 +141,12 @@ def test_a_full_disk_fails_the_trial_and_spares_what_stood(tmp_path, small_disk,
     folder, remount = small_disk
     monkeypatch.setattr(checkpointing, "CHECKPOINT_SHARE", 10**6)  # one small checkpoint, however slow the machine is
     trials = [digits_trial(0), digits_trial(1)]
-    outcome = run_inline(folder, trials, context(), NullListener()).records
+    outcome = run_inline(folder, trials, context(), Listener()).records
     assert [outcome[t.id].failure for t in trials] == [None, Failure.DISK_FULL]
     assert "no space left" in outcome[trials[1].id].reason
     assert_whole(folder)
     remount("size=64m")
-    again = run_inline(folder, trials, context(), NullListener(), Policy(retry_failed=True)).records
+    again = run_inline(folder, trials, context(), Listener(), Policy(retry_failed=True)).records
     assert {i: r.status for i, r in again.items()} == {trials[1].id: Status.DONE}
     assert_whole(folder)
     for trial in trials:
@@ -165,7 +165,7 @@ def test_too_little_space_and_a_read_only_folder_are_said_at_once(small_disk):
 @pytest.mark.slow
 def test_a_worker_out_of_memory_is_named(tmp_path):
     trials = [digits_trial(0, latent_dim=100_000, batch_size=1_000_000), digits_trial(1)]
-    records = run_processes(tmp_path, trials, context(), NullListener(), Policy(), ONE_WORKER).records
+    records = run_processes(tmp_path, trials, context(), Listener(), Policy(), ONE_WORKER).records
     assert [records[t.id].failure for t in trials] == [Failure.OUT_OF_MEMORY, None]
     assert "lower batch_size" in records[trials[0].id].reason
 
@@ -200,12 +200,12 @@ def test_a_time_limit_fails_the_trial_and_a_longer_one_goes_on(tmp_path):
 
 def test_fail_fast_leaves_the_rest_as_skipped_rows(tmp_path):
     trials = [digits_trial(0), digits_trial(1), digits_trial(2)]
-    outcome = run_inline(tmp_path, trials, context(), NullListener(), Policy(fail_fast=True, time_limit=1e-6))
+    outcome = run_inline(tmp_path, trials, context(), Listener(), Policy(fail_fast=True, time_limit=1e-6))
     statuses = [Earlier(RecordDirectory.of(tmp_path, t)).status for t in trials]
     assert statuses == [Status.FAILED, Status.SKIPPED, Status.SKIPPED]
     assert [outcome.records[trial.id].status for trial in trials] == statuses
     assert_whole(tmp_path)
-    run_inline(tmp_path, trials, context(), NullListener(), Policy(retry_failed=True))
+    run_inline(tmp_path, trials, context(), Listener(), Policy(retry_failed=True))
     assert {Earlier(RecordDirectory.of(tmp_path, t)).status for t in trials} == {Status.DONE}
 
 
@@ -214,9 +214,9 @@ def test_fail_fast_leaves_the_rest_as_skipped_rows(tmp_path):
 
 def test_any_number_of_workers_gives_the_same_bits(tmp_path):
     trials = [digits_trial(seed) for seed in range(3)]
-    run_inline(tmp_path / "none", trials, context(), NullListener())
+    run_inline(tmp_path / "none", trials, context(), Listener())
     for name, pool in (("two", TWO_WORKERS), *([("one", ONE_WORKER)] if SLOW else [])):
-        records = run_processes(tmp_path / name, trials, context(), NullListener(), Policy(), pool).records
+        records = run_processes(tmp_path / name, trials, context(), Listener(), Policy(), pool).records
         assert {r.status for r in records.values()} == {Status.DONE}
         assert_whole(tmp_path / name)
         for trial in trials:
@@ -224,7 +224,7 @@ def test_any_number_of_workers_gives_the_same_bits(tmp_path):
             assert bits(pair[0]) == bits(pair[1])
 
 
-class KillsWorkers(NullListener):
+class KillsWorkers(Listener):
     """Kills the first worker that says its trial has been scored."""
 
     def __init__(self, results):
@@ -244,8 +244,8 @@ def test_a_lost_worker_loses_one_trial_for_a_while(tmp_path):
     assert (lost.status, lost.failure) == (Status.FAILED, Failure.CRASH)
     assert "killed by SIGKILL" in lost.reason
     assert Counter(r.status for r in records.values()) == {Status.FAILED: 1, Status.DONE: 1}
-    run_inline(results, trials, context(), NullListener(), Policy(retry_failed=True))
-    run_inline(tmp_path / "whole", trials, context(), NullListener())
+    run_inline(results, trials, context(), Listener(), Policy(retry_failed=True))
+    run_inline(tmp_path / "whole", trials, context(), Listener())
     assert_whole(results)
     for trial in trials:
         assert bits(RecordDirectory.of(results, trial)) == bits(RecordDirectory.of(tmp_path / "whole", trial))

@@ -21,7 +21,7 @@ from gan_bench.config.images import DataRoot
 from gan_bench.execution.preflight.estimate import estimate
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.trial.log import Meter
 from gan_bench.execution.workers import executors
 from gan_bench.execution.workers.executors import run_inline, run_processes
@@ -48,7 +48,7 @@ def trials(architecture="mlp", **changes):
 
 
 def run(results, which, size=4, there=None, **options):
-    return run_inline(results, which, there or context(), NullListener(), sizes=lambda _: size, **options).records
+    return run_inline(results, which, there or context(), Listener(), sizes=lambda _: size, **options).records
 
 
 @pytest.mark.parametrize("architecture", ["mlp", *slow("dcgan28")])
@@ -260,7 +260,7 @@ def test_groups_from_the_command_line(tmp_path):
     assert "4 runs up to date" in gan_bench("sync", tmp_path / "r").stdout
 
 
-class Ends(NullListener):
+class Ends(Listener):
     """Notes the recipes' batch sizes in the order in which trials end."""
 
     def __init__(self):
@@ -306,7 +306,7 @@ def test_groups_in_worker_processes(tmp_path):
     """One process trains several trials together; a lost process loses just those."""
     which = trials()
     pool = WorkerPoolConfig(devices=("cpu", "cpu"), threads=1)
-    records = run_processes(tmp_path, which, context(), NullListener(), Policy(), pool, lambda _: 2).records
+    records = run_processes(tmp_path, which, context(), Listener(), Policy(), pool, lambda _: 2).records
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 2)}
     alone = tmp_path / "alone"
     threads = torch.get_num_threads()

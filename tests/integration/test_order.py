@@ -10,7 +10,7 @@ from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig, Trial
 from gan_bench.execution.preflight.baselines import real_baselines
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.execution.workers.scheduler import run_alone
 from gan_bench.records.earlier import Earlier
@@ -33,7 +33,7 @@ def test_real_trained_noise(tmp_path, real_data):
     trial = Trial(setting="dcgan", config=config)
     where = RunContext(real_data, torch.device("cpu"), lambda: False)
     directory = RecordDirectory.of(tmp_path, trial)
-    record = run_alone(run_trial(trial, Earlier(directory), where, NullListener()))
+    record = run_alone(run_trial(trial, Earlier(directory), where, Listener()))
     assert record.status is Status.DONE
     noise, trained = (
         {score["metric"]: score["value"] for score in line["scores"]} for line in read_trial(directory.path).evaluations

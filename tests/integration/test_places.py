@@ -28,7 +28,7 @@ from gan_bench.core.atomic import open_own
 from gan_bench.core.errors import UserError
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.executors import run_inline
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
@@ -61,7 +61,7 @@ def go_on(results, trial):
     """Run the trial on, whatever is said of what was found."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return run_inline(results, [trial], context(), NullListener(), Policy()).records[trial.id]
+        return run_inline(results, [trial], context(), Listener(), Policy()).records[trial.id]
 
 
 def test_a_backup_by_hard_links_keeps_what_it_has(stopped, results, tmp_path):

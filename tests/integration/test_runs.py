@@ -19,7 +19,7 @@ from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.errors import StopProcess
 from gan_bench.execution.trial.claim import Policy, state_of
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.execution.workers.executors import run_inline
 from gan_bench.execution.workers.scheduler import run_alone
@@ -115,7 +115,7 @@ def test_a_checkpoint_of_another_trial_is_not_used(tmp_path):
     directory.path.mkdir(parents=True)
     directory.checkpoint.write_bytes(first.checkpoint.read_bytes())
     with pytest.warns(RuntimeWarning, match="training from the start, what was there is kept in"):
-        run_alone(run_trial(other, Earlier(directory), context(), NullListener()))
+        run_alone(run_trial(other, Earlier(directory), context(), Listener()))
     undisturbed, _ = run(tmp_path, other, "c")
     assert bits(directory) == bits(undisturbed)
 
@@ -243,7 +243,7 @@ def test_a_crash_is_a_row_and_the_suite_goes_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(RunContext, "engine", crash)
     trials = [digits_trial(0), digits_trial(1)]
-    records = run_inline(tmp_path, trials, context(), NullListener()).records
+    records = run_inline(tmp_path, trials, context(), Listener()).records
     assert [records[t.id].status for t in trials] == [Status.FAILED, Status.DONE]
     failed = records[trials[0].id]
     assert (failed.failure, failed.reason) == (Failure.CRASH, "RuntimeError: boom")
@@ -269,7 +269,7 @@ def test_engines_score_alike_over_seeds(tmp_path):
         trials = [digits_trial(seed, epochs=4, evaluation=EvaluationConfig(epochs=(4,), samples=500,
                   extractors=("lenet-mnist-v1",))) for seed in range(8)]  # fmt: skip
         there = context(engine=kind)
-        records = run_inline(tmp_path / kind, trials, there, NullListener(), sizes=lambda _, n=size: n).records
+        records = run_inline(tmp_path / kind, trials, there, Listener(), sizes=lambda _, n=size: n).records
         assert {records[trial.id].group for trial in trials} == {size}
         fids[kind] = [records[trial.id].final["fid[lenet-mnist-v1,train,500]"] for trial in trials]
     spread = np.std(fids["reference"], ddof=1)

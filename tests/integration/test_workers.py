@@ -10,7 +10,7 @@ from support.runs import context
 from support.trials import digits_trial
 
 from gan_bench.execution.trial.claim import Policy
-from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.pool import WorkerPoolConfig
@@ -48,13 +48,13 @@ def started(monkeypatch):
 def test_a_worker_takes_job_after_job_and_ends_with_the_last(tmp_path, started):
     trials = [digits_trial(seed, architecture=a) for seed in (0, 1) for a in ("mlp", "dcgan28")]
     trials = [trial for trial in trials if trial.config.architecture == "mlp"] + trials[1::2]
-    records = run_processes(tmp_path, trials, context(), NullListener(), Policy(), ONE).records
+    records = run_processes(tmp_path, trials, context(), Listener(), Policy(), ONE).records
     assert {record.status for record in records.values()} == {Status.DONE}
     assert len(started) == 1
     assert started[0].poll() == 0
 
 
-class Fails(NullListener):
+class Fails(Listener):
     def scored(self, trial, epoch, scores):
         raise ZeroDivisionError("a listener's own fault")
 
@@ -73,7 +73,7 @@ def test_an_exception_of_a_listener_is_no_fault_of_a_trial_in_this_process(tmp_p
         run_inline(tmp_path, trials, context(), Fails())
     (record,) = (read_trial(path.parent).record for path in tmp_path.glob("*/*/trial.json"))
     assert (record["status"], record["failure"]) == ("interrupted", None)
-    records = run_inline(tmp_path, trials, context(), NullListener()).records
+    records = run_inline(tmp_path, trials, context(), Listener()).records
     assert [record.status for record in records.values()] == [Status.DONE] * 2
 
 

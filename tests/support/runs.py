@@ -8,7 +8,7 @@ import torch
 
 from gan_bench.config.images import DataRoot
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.execution.workers.scheduler import run_alone
 from gan_bench.records.earlier import Earlier
@@ -26,7 +26,7 @@ def run(folder, trial, name="results", listener=None, time_limit=None, **options
     """Run one trial to its end."""
     directory = RecordDirectory.of(folder / name, trial)
     where = context(**options)
-    return directory, run_alone(run_trial(trial, Earlier(directory), where, listener or NullListener(), time_limit))
+    return directory, run_alone(run_trial(trial, Earlier(directory), where, listener or Listener(), time_limit))
 
 
 def stop_after(looks):

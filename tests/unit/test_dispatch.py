@@ -23,7 +23,7 @@ from gan_bench.execution.cluster.executor import loss_of
 from gan_bench.execution.cluster.node import NodeReport, RayOptions, SharedFolder, ask, share_of, versions
 from gan_bench.execution.cluster.transport import LEAST_SECONDS, Bundle, Ended, make_bundles
 from gan_bench.execution.trial.claim import Policy
-from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.job import EventInbox, claim_to_json
 from gan_bench.execution.workers.results import Results
 from gan_bench.records.earlier import Earlier
@@ -113,7 +113,7 @@ class FakeCluster:
 
 def dispatch(cluster, results, bundles, *, policy=None, stop=lambda: False, most=None, clock=None):
     into, policy = Results(), policy or Policy()
-    inbox = EventInbox(TRIALS, NullListener(), threading.Lock())
+    inbox = EventInbox(TRIALS, Listener(), threading.Lock())
     options = {"clock": clock} if clock else {}
     Dispatcher(cluster, results, policy, inbox, stop, most, **options).carry(bundles, into)
     return into

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import stat
 import struct
@@ -30,6 +29,8 @@ from gan_bench.data.image_files import MAX_SIDE, decode, decode_square
 from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.image_source import image_tree, open_source
 from gan_bench.data.own_images import register_folder
+from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.workers.job import Job, Site
 
 COLOUR = Transform(size=8, channels=3)
 SKIP = Transform(size=8, channels=3, unreadable="skip")
@@ -344,7 +345,9 @@ def test_names_that_are_not_utf_8(tmp_path):
     str(caught.value).encode()
     own = ImageFolder(name="not-utf-8", path=folder, transform=SKIP)
     register_folder(own).description.encode()
-    assert ImageFolder.from_json(json.loads(json.dumps(own.to_json()))).path == folder
+    site = Site(data=tmp_path, data_given=True, device="cpu", engine="auto", threads=1, folders=(own,))
+    job = Job(trials=(), results=tmp_path, site=site, policy=Policy())
+    assert Job.from_json(job.to_json()) == job, "a worker gets it as JSON"
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])

@@ -26,7 +26,7 @@ from gan_bench.execution.preflight.folder import locks_remark
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.claim import Policy, state_of
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.events import NullListener
+from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.executors import run_inline
 from gan_bench.execution.workers.scheduler import group_trials
 from gan_bench.models import mlp
@@ -105,7 +105,7 @@ def test_networks_are_tried_before_anything_runs(tiny, generator, discriminator,
 def test_own_networks_train(tiny, tmp_path):
     trial = tiny(lambda z: Flat(z, (1, 28, 28)), lambda: Flat(784, ()))
     check_plan((trial,), context())
-    assert run_inline(tmp_path, [trial], context(), NullListener()).records[trial.id].status is Status.DONE
+    assert run_inline(tmp_path, [trial], context(), Listener()).records[trial.id].status is Status.DONE
 
 
 def test_networks_are_known_wherever_their_functions_lie(tiny):
@@ -115,12 +115,12 @@ def test_networks_are_known_wherever_their_functions_lie(tiny):
 
 def test_changed_networks_are_trained_anew(tiny, tmp_path):
     trial = tiny(mlp.Generator, lambda: Flat(784, ()))
-    run_inline(tmp_path, [trial], context(), NullListener())
+    run_inline(tmp_path, [trial], context(), Listener())
     assert state_of(tmp_path, trial, context(), Policy()).finished
     tiny(mlp.Generator, lambda: Flat(784, (), slope=0.1))
     assert not state_of(tmp_path, trial, context(), Policy()).finished
     before = Earlier(RecordDirectory.of(tmp_path, trial)).record
-    after = run_inline(tmp_path, [trial], context(), NullListener()).records[trial.id]
+    after = run_inline(tmp_path, [trial], context(), Listener()).records[trial.id]
     assert after.status is Status.DONE
     assert after.weights_sha256 != before.weights_sha256
     assert state_of(tmp_path, trial, context(), Policy()).finished
@@ -130,14 +130,14 @@ def test_an_interrupted_trial_with_changed_networks_starts_again(tiny, tmp_path)
     """Their weights would even load: only a slope has changed."""
     trial = tiny(mlp.Generator, lambda: Flat(784, ()))
     looks = iter(range(10**6))
-    run_inline(tmp_path, [trial], context(lambda: next(looks) > 9), NullListener())
+    run_inline(tmp_path, [trial], context(lambda: next(looks) > 9), Listener())
     assert Earlier(RecordDirectory.of(tmp_path, trial)).status is Status.INTERRUPTED
     tiny(mlp.Generator, lambda: Flat(784, (), slope=0.1))
-    resumed = run_inline(tmp_path / "a", [trial], context(), NullListener()).records[trial.id]
+    resumed = run_inline(tmp_path / "a", [trial], context(), Listener()).records[trial.id]
     with pytest.warns(
         RuntimeWarning, match=r"changed; training from the start, what was there is kept in .*superseded"
     ):
-        mixed = run_inline(tmp_path, [trial], context(), NullListener()).records[trial.id]
+        mixed = run_inline(tmp_path, [trial], context(), Listener()).records[trial.id]
     assert mixed.weights_sha256 == resumed.weights_sha256
 
 

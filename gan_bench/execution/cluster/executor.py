@@ -291,7 +291,7 @@ def run_ray(
     """
 
     def job(group: tuple[Trial, ...], patience: float | None) -> Job:
-        made = Job(trials=group, results=results, site=site, policy=policy)
+        made = Job(trials=group, results=results.resolve(), site=site, policy=policy)
         return made if patience is None else replace(made, patience=patience)
 
     listed, listening, into = list(trials), threading.Lock(), Results()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from gan_bench.config.suite import Plan
 from gan_bench.config.trial import Trial
@@ -18,31 +18,6 @@ from gan_bench.execution.trial.environment import cores
 from gan_bench.execution.workers.pool import WorkerPoolConfig
 
 T = TypeVar("T")
-
-
-class Place(Protocol):
-    """A place with a run context, near or far."""
-
-    @property
-    def device(self) -> str:
-        """What computes there: ``cpu``, ``cuda:0``."""
-
-    def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
-        """Call ``work`` on that machine, with its run context as ``context``.
-
-        Raises:
-            UserError: What the function raised.
-        """
-
-    def for_plan(self, plan: Plan) -> Place:
-        """Return the place as it is once it has what the plan brings along: folders of images, plug-ins."""
-
-    def check_data(self, trials: tuple[Trial, ...], known: KnowsIdentity) -> None:
-        """Make sure that every machine of it has the images that the plan was surveyed with.
-
-        Raises:
-            UserError: One has other images, or none.
-        """
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -35,8 +35,8 @@ class Progress:
     images_per_second: float
 
 
-class Listener(Protocol):
-    """Receives the events of trials, one trial after the other."""
+class Listener:
+    """Receives the events of trials, one trial after the other; it does nothing, and others override what they need."""
 
     def started(self, trial: Trial, resumed_at: int | None) -> None:
         """A trial starts, or is resumed after so many finished epochs."""
@@ -49,22 +49,6 @@ class Listener(Protocol):
 
     def finished(self, trial: Trial, record: TrialRecord) -> None:
         """A trial has ended."""
-
-
-class NullListener:
-    """A listener that does nothing."""
-
-    def started(self, trial: Trial, resumed_at: int | None) -> None:
-        """Ignore the start."""
-
-    def progress(self, trial: Trial, progress: Progress) -> None:
-        """Ignore the progress."""
-
-    def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
-        """Ignore the scores."""
-
-    def finished(self, trial: Trial, record: TrialRecord) -> None:
-        """Ignore the end."""
 
 
 @dataclass(frozen=True)

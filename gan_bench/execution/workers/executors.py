@@ -60,7 +60,7 @@ def run_inline(
     return into
 
 
-class _Heard:
+class _Heard(Listener):
     """A listener whose errors, such as those of a closed pipe, stop the run: no trial may fail of them.
 
     Attributes:
@@ -177,7 +177,9 @@ class _Workers:
                 group = next(groups, None)
             if group is None:
                 return
-            job = Job(trials=tuple(group), results=self._results, site=self._site(device), policy=self._policy)
+            job = Job(
+                trials=tuple(group), results=self._results.resolve(), site=self._site(device), policy=self._policy
+            )
             try:
                 claims = worker.run(job, self._stop)
             except BaseException:  # a listener's own fault: the rest would be invisible
@@ -191,12 +193,4 @@ class _Workers:
         return self._context.stop() or self._failed.is_set()
 
     def _site(self, device: str) -> Site:
-        return Site(
-            data=self._context.data.path,
-            data_given=self._context.data.given,
-            device=device,
-            engine=self._context.engine_choice,
-            threads=self._pool.threads,
-            folders=self._pool.folders,
-            plugins=self._pool.plugins,
-        )
+        return Site.of(self._context, device, self._pool.threads, self._pool.folders, self._pool.plugins)

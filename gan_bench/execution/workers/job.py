@@ -6,11 +6,12 @@ import json
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
 from gan_bench.config.images import DataRoot, ImageFolder
 from gan_bench.config.plugins import load_plugin
@@ -30,7 +31,7 @@ class Site:
     """What a worker must know to prepare the place where trials run.
 
     Attributes:
-        data: The data folder.
+        data: The data folder, absolute.
         data_given: Whether the user named it, so that it is only read.
         device: Where to run.
         engine: Training engine.
@@ -47,25 +48,24 @@ class Site:
     folders: tuple[ImageFolder, ...] = ()
     plugins: tuple[Source, ...] = ()
 
-    def to_json(self) -> dict[str, object]:
-        """Return the site as a JSON-able dict."""
-        return {
-            **{name: getattr(self, name) for name in ("data_given", "device", "engine", "threads")},
-            "data": str(self.data.resolve()),
-            "folders": [folder.to_json() for folder in self.folders],
-            "plugins": [source.to_json() for source in self.plugins],
-        }
-
     @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Site:
-        """Build the site that ``to_json`` described."""
+    def of(
+        cls,
+        context: RunContext,
+        device: str,
+        threads: int | None,
+        folders: Iterable[ImageFolder] = (),
+        plugins: tuple[Source, ...] = (),
+    ) -> Site:
+        """Describe a place like that of a run context, for a process that may start in any folder."""
         return cls(
-            **{
-                **plain,
-                "data": Path(plain["data"]),
-                "folders": tuple(ImageFolder.from_json(folder) for folder in plain["folders"]),
-                "plugins": tuple(Source(**source) for source in plain["plugins"]),
-            }
+            data=context.data.path.resolve(),
+            data_given=context.data.given,
+            device=device,
+            engine=context.engine_choice,
+            threads=threads,
+            folders=tuple(replace(folder, path=folder.path.resolve()) for folder in folders),
+            plugins=plugins,
         )
 
 
@@ -110,7 +110,7 @@ class Job:
 
     Attributes:
         trials: What to run; several train together.
-        results: The results folder.
+        results: The results folder, absolute.
         site: Where they run.
         policy: What becomes of trials that ended before or end badly.
         patience: Seconds to wait for another owner of a trial.
@@ -123,27 +123,16 @@ class Job:
     patience: float = PATIENCE_SECONDS
 
     def to_json(self) -> str:
-        """Return the job as one line of JSON."""
-        plain = {
-            "trials": [trial.to_json() for trial in self.trials],
-            "results": str(self.results.resolve()),
-            "site": self.site.to_json(),
-            "policy": asdict(self.policy),
-            "patience": self.patience,
-        }
-        return json.dumps(plain)
+        """Return the job as one line of JSON; Python's own escapes names of files that are not UTF-8."""
+        return json.dumps(_JOB.dump_python(self, mode="json"))
 
     @classmethod
     def from_json(cls, text: str) -> Job:
         """Build the job that ``to_json`` described."""
-        plain = json.loads(text)
-        return cls(
-            trials=tuple(Trial.from_json(trial) for trial in plain["trials"]),
-            results=Path(plain["results"]),
-            site=Site.from_json(plain["site"]),
-            policy=Policy(**plain["policy"]),
-            patience=plain["patience"],
-        )
+        return _JOB.validate_python(json.loads(text))
+
+
+_JOB = TypeAdapter(Job)
 
 
 def claim_to_json(claim: Claim) -> dict[str, object]:
@@ -160,8 +149,8 @@ def claim_from_json(plain: Mapping[str, Any]) -> Claim:
     return Owner(**plain["owner"]) if "owner" in plain else None
 
 
-class JsonListener:
-    """A listener that sends events as JSON-able dicts.
+class JsonListener(Listener):
+    """A listener that sends events as JSON-able dicts; no ends, which are sent once locks are released.
 
     Args:
         send: Takes the name of an event and its content.
@@ -181,9 +170,6 @@ class JsonListener:
     def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
         """Send the scores."""
         self._send("scored", trial=trial.id, epoch=epoch, scores=dict(scores))
-
-    def finished(self, trial: Trial, record: TrialRecord) -> None:
-        """Send nothing: the record is sent once the lock is released."""
 
 
 class EventInbox:
