@@ -190,7 +190,7 @@ class StopRequest:
         """True if everything is to stop."""
         if self.deadline is not None and not self.is_spent and time.monotonic() >= self.deadline:
             self.is_spent = True
-            self._console.say("the budget is spent: stopping after a checkpoint", style="yellow")
+            self._tell("the budget is spent: stopping after a checkpoint")
         return self.asked or self.is_spent
 
     def handle(self, number: int, frame: FrameType | None) -> None:
@@ -207,10 +207,12 @@ class StopRequest:
                 self._timer = threading.Timer(self.grace, self._abort)
                 self._timer.daemon = True
                 self._timer.start()
-                self._console.say(
-                    f"\nstopping after a checkpoint, within {self.grace:.0f} s; press Ctrl-C again to abort",
-                    style="yellow",
-                )
+                self._tell(f"\nstopping after a checkpoint, within {self.grace:.0f} s; press Ctrl-C again to abort")
+
+    def _tell(self, text: str) -> None:
+        """Say something from within a trial, which must not fail because nobody reads any more."""
+        with contextlib.suppress(OSError):
+            self._console.say(text, style="yellow")
 
     @contextmanager
     def _hearing_at_once(self) -> Iterator[None]:

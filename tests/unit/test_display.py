@@ -16,7 +16,7 @@ from support.trials import digits_trial
 from gan_bench.execution.trial.events import Progress
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.report.study.table import Column, name_table
-from gan_bench.terminal.console import PlainConsole, PreparationLines, console, table_console, wrapped
+from gan_bench.terminal.console import PlainConsole, PreparationLines, StopRequest, console, table_console, wrapped
 from gan_bench.terminal.display import ProgressDisplay, SuiteClock, short_names
 from gan_bench.terminal.tables import print_table
 
@@ -208,3 +208,23 @@ def test_a_table_of_a_stream_without_arrows_is_as_wide_as_its_lines(width):
     assert any("(lower)" in line for line in lines)
     assert any("beta1 +- eps" in line for line in lines)
     assert len({len(line) for line in lines}) == 1
+
+
+class Gone(io.StringIO):
+    """A stream whose reader has gone."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def test_what_is_said_within_a_trial_raises_nothing_where_nobody_reads():
+    """The trial would fail of it; the events of a run raise, and end it."""
+    out = console(file=Gone())
+    with pytest.raises(BrokenPipeError):
+        out.say("an event")
+    PreparationLines(out)("reading", 0.0)
+    stop = StopRequest(out, hears=False)
+    stop.deadline = 0.0
+    assert stop()
+    with ProgressDisplay(out, 1):
+        warnings.warn("of a network", stacklevel=1)
