@@ -217,6 +217,7 @@ class Gone(io.StringIO):
         raise BrokenPipeError
 
 
+@pytest.mark.filterwarnings("default::UserWarning")
 def test_what_is_said_within_a_trial_raises_nothing_where_nobody_reads():
     """The trial would fail of it; the events of a run raise, and end it."""
     out = console(file=Gone())
