@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import pandas as pd
 
-from gan_bench.config.design import Design
 from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
 from gan_bench.report.findings.verdicts import Judged, Sides, judge
 from gan_bench.report.study.frame import BAD, ENDED, group_key
@@ -122,48 +121,43 @@ def factors_of(scored: Scored) -> list[Factor]:
 
 
 def _factors(scored: Scored) -> Iterator[Factor]:
-    study, final = scored.study, scored.final()
-    design, compared = study.design, study.shown(measures_with("compared"))
-
-    def noise(metric: str, ratio: bool) -> float:
-        return scored.measurement_sd(metric, relative=ratio)
-
+    study, compared = scored.study, _compared(scored)
     for name, fields in FACTORS.items():
-        sides = list(compared_levels(study.trials, fields, final, compared, apart=name in APART))
-        averaged = judge_levels(sides, compared, noise, design)
+        sides = list(compared_levels(scored, fields, apart=name in APART))
+        averaged = _judge_levels(scored, sides)
         if averaged:
             yield Factor(name, tuple(averaged))
-            held = judge_levels(sides, compared, noise, design, held=True)
+            held = _judge_levels(scored, sides, held=True)
             if len(held) > len(averaged):  # some recipe has several settings that are otherwise equal
                 yield Factor(name, tuple(held), held=True)
-    done = study.scores[(study.scores["status"] == "done") & (study.scores["protocol"] == scored.protocol)]
-    by_epoch = judge_epochs(study.trials, done, study.shown((primary_measure(),)), noise, design)
+    by_epoch = _judge(scored, _successive_epochs(scored), study.shown((primary_measure(),)))
     if by_epoch:
         yield Factor(EPOCHS, tuple(by_epoch))
     for average in study.averages:
         if average.protocol == f"{scored},ema":
-            rows = judge_averages(study.trials, final, average.final(), compared, noise, design)
-            yield Factor(AVERAGE_FACTOR, tuple(rows))
+            yield Factor(AVERAGE_FACTOR, tuple(_judge(scored, _with_average(scored, average), compared)))
 
 
-def judge_levels(
-    sides: Sequence[Sides],
-    metrics: list[str],
-    noise: Callable[[str, bool], float],
-    design: Design,
-    *,
-    held: bool = False,
-) -> list[Judged]:
+def _compared(scored: Scored) -> list[str]:
+    return scored.study.shown(measures_with("compared"))
+
+
+def _judge(scored: Scored, sides: Iterable[Sides], metrics: list[str], beside: int = 0) -> list[Judged]:
+    def noise(metric: str, ratio: bool) -> float:
+        return scored.measurement_sd(metric, relative=ratio)
+
+    return judge(sides, metrics, noise, scored.study.design, beside)
+
+
+def _judge_levels(scored: Scored, sides: Sequence[Sides], *, held: bool = False) -> list[Judged]:
     """Judge every two levels of a factor, recipe by recipe.
 
     Differences are averaged within a seed before they meet the interval: seeds are what is resampled, settings
     are not.
 
     Args:
+        scored: The study under one of its protocols.
         sides: What ``compared_levels`` yields.
-        metrics: Metrics to compare.
-        noise: As ``judge`` takes it.
-        design: Which seeds verdicts are made at.
         held: Whether settings that differ in other values are compared one by one, not averaged: where betas help at
             one learning rate alone, the average hides it. Their names are what both levels share.
     """
@@ -172,8 +166,8 @@ def judge_levels(
         for recipe, count in Counter(side[0] for side in sides).items()
         if len({level for side in sides if side[0] == recipe for level in side[1:3]}) > MANY_LEVELS
     )
-    shown = _one_by_one(sides) if held else sides if design.is_fixed else map(_of_whole_seeds, sides)
-    return judge(shown, metrics, noise, design, beside)
+    shown = _one_by_one(sides) if held else sides if scored.study.design.is_fixed else map(_of_whole_seeds, sides)
+    return _judge(scored, shown, _compared(scored), beside)
 
 
 def leading_level(pairs: Sequence[Judged]) -> str:
@@ -212,36 +206,24 @@ def _shared(first: str, second: str) -> str:
     return SEPARATOR.join(part for part in first.split(SEPARATOR) if part in other)
 
 
-def judge_epochs(
-    trials: pd.DataFrame, kept: pd.DataFrame, metrics: list[str], noise: Callable[[str, bool], float], design: Design
-) -> list[Judged]:
-    """Compare every two successive evaluated epochs within the same finished trials, recipe by recipe.
-
-    Args:
-        trials: One row per trial, as a study has them.
-        kept: Scores of one protocol: trial, recipe, seed, epoch, metric, value.
-        metrics: Metrics to compare.
-        noise: As in ``judge_levels``.
-        design: As in ``judge_levels``.
-    """
-
-    def sides() -> Iterator[Sides]:
-        trained = kept[kept["epoch"] > 0]
-        for title, epochs, alike in _looked_at_alike(trained):
-            wide = alike.pivot_table(index="trial", columns=["metric", "epoch"], values="value")
-            names = set(alike["trial"])
-            labels, others = set(trials["label"][trials["trial"].isin(names)]), set(trained["trial"]) - names
-            members = trials[trials["label"].isin(labels) & ~trials["trial"].isin(others)]
-            for a, b in pairwise(epochs):
-                columns = {
-                    f"{metric}_{side}": members["trial"].map(wide[(metric, epoch)])
-                    for metric in metrics
-                    for side, epoch in (("a", a), ("b", b))
-                    if (metric, epoch) in wide
-                }
-                yield title, f"epoch {a}", f"epoch {b}", _of_themselves(members, columns)
-
-    return judge(sides(), metrics, noise, design)
+def _successive_epochs(scored: Scored) -> Iterator[Sides]:
+    """Yield every two successive evaluated epochs of the same finished trials, recipe by recipe."""
+    study, trials = scored.study, scored.study.trials
+    done = study.scores[(study.scores["status"] == "done") & (study.scores["protocol"] == scored.protocol)]
+    trained = done[done["epoch"] > 0]
+    for title, epochs, alike in _looked_at_alike(trained):
+        wide = alike.pivot_table(index="trial", columns=["metric", "epoch"], values="value")
+        names = set(alike["trial"])
+        labels, others = set(trials["label"][trials["trial"].isin(names)]), set(trained["trial"]) - names
+        members = trials[trials["label"].isin(labels) & ~trials["trial"].isin(others)]
+        for a, b in pairwise(epochs):
+            columns = {
+                f"{metric}_{side}": members["trial"].map(wide[(metric, epoch)])
+                for metric in study.shown((primary_measure(),))
+                for side, epoch in (("a", a), ("b", b))
+                if (metric, epoch) in wide
+            }
+            yield title, f"epoch {a}", f"epoch {b}", _of_themselves(members, columns)
 
 
 def _looked_at_alike(trained: pd.DataFrame) -> Iterator[tuple[str, tuple[int, ...], pd.DataFrame]]:
@@ -282,50 +264,28 @@ def _of_themselves(trials: pd.DataFrame, scores: Mapping[str, pd.Series[float]])
     )
 
 
-def judge_averages(
-    trials: pd.DataFrame,
-    scores: pd.DataFrame,
-    averages: pd.DataFrame,
-    metrics: list[str],
-    noise: Callable[[str, bool], float],
-    design: Design,
-) -> list[Judged]:
-    """Compare G with its moving average within the same trials, setting by setting.
-
-    Args:
-        trials: One row per trial, as a study has them.
-        scores: Final scores of G, indexed by trial, one column per metric.
-        averages: The same of the moving average.
-        metrics: Metrics to compare.
-        noise: As in ``judge_levels``.
-        design: As in ``judge_levels``.
-    """
-
-    def sides() -> Iterator[Sides]:
-        averaged = set(trials["label"][trials["trial"].isin(averages.index)])
-        for label, members in trials[trials["label"].isin(averaged)].groupby("label", sort=True):
-            columns = {
-                f"{metric}_{side}": members["trial"].map(table[metric])
-                for metric in metrics
-                for side, table in (("a", scores), ("b", averages))
-            }
-            yield str(label), "G", "EMA of G", _of_themselves(members, columns)
-
-    return judge(sides(), metrics, noise, design)
+def _with_average(scored: Scored, average: Scored) -> Iterator[Sides]:
+    """Yield G with its moving average of the same trials, setting by setting."""
+    trials, tables = scored.study.trials, {"a": scored.final(), "b": average.final()}
+    averaged = set(trials["label"][trials["trial"].isin(tables["b"].index)])
+    for label, members in trials[trials["label"].isin(averaged)].groupby("label", sort=True):
+        columns = {
+            f"{metric}_{side}": members["trial"].map(table[metric])
+            for metric in _compared(scored)
+            for side, table in tables.items()
+        }
+        yield str(label), "G", "EMA of G", _of_themselves(members, columns)
 
 
-def compared_levels(
-    trials: pd.DataFrame, fields: tuple[str, ...], scores: pd.DataFrame, metrics: list[str], *, apart: bool = False
-) -> Iterator[Sides]:
+def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = False) -> Iterator[Sides]:
     """Yield every two levels of a factor that a recipe has, with their trials of equal seeds side by side.
 
     Args:
-        trials: One row per trial, as ``build_frames`` makes them.
+        scored: The study under one of its protocols.
         fields: Config fields whose common value is the level.
-        scores: Final scores, indexed by trial, one column per metric.
-        metrics: Metrics to compare.
         apart: Whether the level is all values; recipes in which fewer than two levels are unequal ones yield nothing.
     """
+    trials, scores, metrics = scored.study.trials, scored.final(), _compared(scored)
     by_recipe: dict[str, tuple[list[int], dict[str, Mapping[str, object]]]] = {}
     columns = (trials[name] for name in ("recipe", "group", "config", "drawn"))
     for place, (recipe, group, config, drawn) in enumerate(zip(*columns, strict=True)):
