@@ -247,7 +247,7 @@ def test_what_cannot_be_published_is_said(results, tmp_path):
     with pytest.raises(UserError, match="no finished trial .* is called 'seed=7'"):
         publish(results, tmp_path / "other", ["seed=7"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no finished trial"):
+    with pytest.raises(UserError, match="holds no trial to publish that was trained to its end"):
         publish(tmp_path / "empty", tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
