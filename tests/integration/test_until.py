@@ -90,7 +90,7 @@ class Recorded:
         self.fid, self.looks, self.lines = fid, [], []
         self.stop = StopRequest(PlainConsole(), hears=False)
 
-    def _train(self, targets, budget):
+    def _train(self, targets):
         prepared = prepare(self.options, self.stop, targets=targets)
         self.looks.append(len(prepared.state.todo))
         plan = prepared.plan
@@ -206,7 +206,7 @@ def test_a_dry_run_says_what_later_looks_may_come_to(tmp_path, monkeypatch, most
     monkeypatch.setattr("gan_bench.bench.estimate", lambda *_, **__: minute)
     run = Recorded(tmp_path, apart(np.log(2), 0.1), max_seeds=most, dry_run=True)
     console = SimpleNamespace(say=lambda text, style=None: run.lines.append(text))
-    look_by_look(run.options, run.stop, console, lambda targets, _: (prepare(run.options, run.stop), None, False))
+    look_by_look(run.options, run.stop, console, lambda targets: (prepare(run.options, run.stop), None, False))
     assert run.lines[-1].endswith(said)
 
 
