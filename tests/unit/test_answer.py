@@ -187,6 +187,24 @@ def test_one_seed_is_not_given_up():
     assert "5 seeds, which can decide" in found.proposal
 
 
+@pytest.mark.parametrize(
+    ("asked", "continues"),
+    [
+        ("--profile full --epochs 2", "--epochs 2 --profile full"),
+        ("--profile quick --epochs 2", "--epochs 2 --profile quick"),
+        ("--epochs 2", "--epochs 2"),
+        ("--profile full --epochs 1", "--profile quick"),
+        ("--profile full", "--profile quick"),
+    ],
+)
+def test_trials_that_a_cap_cut_continue_with_the_profile_that_was_asked_for(asked, continues):
+    """They are marked quick, whatever profile was cut; a command with another cap, or with none, was for others."""
+    items = [stored(with_lr(digits_trial(seed, profile="quick", epochs=2), 2e-4), fid=50 + seed) for seed in range(2)]
+    items[1] = replace(items[1], record=None)
+    found = answer(items, f"gan-bench run test {asked}")
+    assert found.proposal == f"Next: `gan-bench run test {continues}` continues; 1 trial left."
+
+
 def test_what_was_asked_for_beyond_the_suite_s_seeds_continues():
     unfinished = replace(stored(with_lr(digits_trial(2), 2e-4)), record=None)
     found = answer([*trials(2e-4, (50, 51)), unfinished], "gan-bench run test --seeds 0-2")
@@ -390,7 +408,8 @@ def test_the_next_look_is_that_of_the_first_open_question(questions, rivals, see
     ("options", "profile", "learned", "advised"),
     [
         ("--epochs 3", "full", False, "--profile full"),
-        ("--epochs 3", "quick", False, "--profile quick"),  # what the user took off comes first
+        ("--epochs 3 --profile quick", "quick", False, "--profile quick"),  # what the user took off comes first
+        ("--epochs 3", "quick", False, ""),
         ("", "quick", False, "--profile full"),
         ("", "full", False, None),  # nothing was cut
         ("--samples 100", "full", False, None),
@@ -407,7 +426,7 @@ def test_seeds_are_not_added_to_a_cut_training_in_which_nothing_was_learned(opti
         assert found.startswith("Next: 5 seeds, which can decide, ")
     else:
         said = "Next: longer training, as no setting is better than untrained generators yet"
-        assert found == f"{said}, `gan-bench run test {advised}`."
+        assert found == f"{said}, `{f'gan-bench run test {advised}'.rstrip()}`."
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,9 @@ def own_command(study: Study) -> str | None:
         fits = _OF_PLAN.get(name)
         if name not in _CHOOSING and (fits is None or _all(fits, configs, value)):
             kept += option
-    kept += ["--profile", study.profile]
+    is_cut = study.profile == "quick" and any(name in kept for name in _CAPS)
+    profile = _value(study.command, "--profile") if is_cut else study.profile  # trials that a cap cut are marked quick
+    kept += ["--profile", profile] if profile else []
     names = list(study.trials["name"])
     only = _value(study.command, "--only")
     if only and all(matches(name, only) for name in names):
