@@ -96,6 +96,7 @@ class Changes(Strict):
     betas: Betas | None = None
     betas_g: Betas | None = None
     betas_d: Betas | None = None
+    adam_eps: Rate | None = None
     batch_size: Annotated[int, BeforeValidator(Whole("batch_size"))] | None = None
     latent_dim: Annotated[int, BeforeValidator(Whole("latent_dim"))] | None = None
     latent: Latent | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shlex
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gan_bench.cli.options import seeds_of
-from gan_bench.config.changes import parse_change, parse_changes
+from gan_bench.config.changes import Changes, parse_change, parse_changes
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.suite_file import parse
@@ -562,3 +563,12 @@ def test_short_floats_of_a_dict_are_what_they_print():
     trials = [{"recipe": "mnist-dcgan", "set": {"ema_decay": np.float16(0.5)}, "sweep": {"lr": rates}}]
     made = make_plan(a_suite(trials=trials), PlanOptions())
     assert {trial.config.lr_g for trial in made.trials} == {2e-4, 3e-4}
+
+
+def test_every_value_that_the_documentation_names_can_be_set():
+    text = (Path(__file__).parents[2] / "docs" / "suites.md").read_text()
+    table = text.partition("## Every value")[2].strip().partition("\n\n")[0]
+    rows = [line.split("|")[1] for line in table.splitlines()[2:]]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert {"epochs", "adam_eps", "loss"} <= named
+    assert named <= Changes.model_fields.keys()

@@ -24,6 +24,7 @@ FACTORS: Mapping[str, tuple[str, ...]] = {
     "betas": ("betas_g", "betas_d"),
     "latent size": ("latent_dim",),
     "batch size": ("batch_size",),
+    "epsilon": ("adam_eps",),
     "architecture": ("architecture",),
     "loss": ("loss",),
     "optimizer": ("optimizer_g", "optimizer_d"),
