@@ -271,6 +271,8 @@ def export(kind: str, results: Path, out: Path, progress: Callable[[str], None] 
                 progress(printable(trial.name))
                 write(trial, folder)
                 count += 1
+    except BrokenPipeError:  # of what is said, not of the place
+        raise
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); choose another place with --out") from None
     look = f"tensorboard --logdir {out}" if kind == "tensorboard" else f"wandb sync {out}/wandb/offline-run-*"

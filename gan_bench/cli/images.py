@@ -162,6 +162,8 @@ def sample(
         if not images and not interpolate:
             sampling.to_image(generator.images(GRID, seed), WAYS).save(folder / "grid.png")
             lines.say(f"{folder / 'grid.png'}: {GRID} images")
+    except BrokenPipeError:  # of what is said, not of the folder
+        raise
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out") from None
 

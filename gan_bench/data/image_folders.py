@@ -32,7 +32,7 @@ CLASSES = 20
 CHUNK_BYTES = 2**28
 """Bytes, of files or of what is made of them, after which no more are decoded at a time."""
 
-_FORM = 3
+_FORM = 4
 
 
 @dataclass(frozen=True, kw_only=True)

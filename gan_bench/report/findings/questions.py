@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -272,10 +273,17 @@ def _value(command: str, option: str) -> str | None:
     return next((each[1] for each in _options(shlex.split(command)) if each[0] == option and len(each) > 1), None)
 
 
+_MOST_SEEDS = 10_000
+"""Most seeds of a range that are looked at, as many as ``--seeds`` takes."""
+
+
 def _named(seeds: str) -> set[int]:
     """Return the seeds that ``--seeds`` names, such as 0-4 or 0,1,7."""
-    parts = [part.partition("-") for part in seeds.split(",")]
-    return {seed for first, _, last in parts for seed in range(int(first), int(last or first) + 1)}
+    found = set[int]()
+    with contextlib.suppress(ValueError, OverflowError):  # a plan may hold any text
+        for first, _, last in (part.partition("-") for part in seeds.split(",")):
+            found |= set(range(int(first), min(int(last or first), int(first) + _MOST_SEEDS) + 1))
+    return found
 
 
 def _without(command: str, *names: str) -> str:
