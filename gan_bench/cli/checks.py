@@ -31,9 +31,9 @@ def check(
     """Check the parts of a package or a file against the contract of their kinds; exit code 1 when one breaks it."""
     from gan_bench.contract.check import check_part, parts_of
 
-    broken, count, out = 0, 0, console()
+    root, broken, count, out = data_root(data), 0, 0, console()
     for kind, name in parts_of(target):
-        for each in check_part(kind, name, data_root(data)):
+        for each in check_part(kind, name, root):
             count += 1
             broken += each.fault is not None
             if each.fault or each.skipped:
@@ -57,7 +57,7 @@ def verify(
     from gan_bench.records.folders import existing
     from gan_bench.records.verify import verify as verify_records
 
-    out = console()
+    root, out = data_root(data), console()
     bad = count = planned = 0
     for verdict in verify_records(existing(results)):
         bad += bool(verdict.faults)
@@ -77,7 +77,7 @@ def verify(
     if rerun:
         from gan_bench.audit.rerun import rerun as rerun_trials
 
-        for verdict in rerun_trials(results, rerun, data_root(data)):
+        for verdict in rerun_trials(results, rerun, root):
             bad += bool(verdict.faults)
             for text in (*verdict.faults, *verdict.remarks):
                 out.say(f"{verdict.name}: {text}", style="red" if verdict.faults else None)

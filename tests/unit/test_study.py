@@ -17,6 +17,7 @@ from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.reproduction import published_rows, references
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.studies import studies
+from gan_bench.report.study.study import UNTRAINED
 
 
 def own_trial(recipe, seed=0, **changes):
@@ -119,6 +120,28 @@ def test_real_rows_belong_to_their_dataset_and_protocol():
     rows = table(tables, "cats-settings").rows
     assert rows[rows["setting"].str.startswith("real data")]["fid"].tolist() == [1.5]
     assert not table(tables, "cifar10-settings").rows["setting"].str.startswith("real data").any()
+
+
+def test_rows_of_reference_are_of_the_images_that_trials_have_seen():
+    """A mean over old and new images says of neither whether training got anywhere."""
+    score = {
+        "metric": "fid", "name": "fid[cifar-v1,train,100]", "value": 1.5, "extractor": "cifar-v1", "split": "train",
+    }  # fmt: skip
+    real = {"dataset": "cats", "image_size": 64, "samples": 100, "pictures": 50, "what": "held", "scores": [score]}
+
+    def rows(*digests, of):
+        trials = [
+            replace(trial, environment={**trial.environment, "data_sha256": digest})
+            for seed, digest in enumerate(digests)
+            for trial in [finished(own_trial("cats-dcgan", seed), 10.0)]
+        ]
+        (study,) = studies(build_frames(trials), {"test": [{**real, "data_sha256": of}]})
+        (scored,) = study.scored
+        return [row["setting"] for row in scored.baseline_rows(("fid",))]
+
+    assert len(rows("a", "a", of="a")) == 2
+    assert rows("a", "a", of="b") == [UNTRAINED]
+    assert rows("a", "b", of="b") == []
 
 
 A0 = {"loss_g": 5.9449, "loss_d": 0.7790, "d_real": 0.8575, "d_fake": 0.4179}

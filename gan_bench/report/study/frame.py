@@ -208,7 +208,7 @@ def images_changed(before: Iterable[MadeOf], after: Iterable[MadeOf]) -> str:
     Code may have changed: what that does is what results are compared for.
     """
     images = [[tuple(each for each in made if each[0].startswith(IMAGES)) for made in side] for side in (before, after)]
-    changed = changed_between(*images)
+    changed = "" if set(images[0]) == set(images[1]) else changed_between(*images)
     return f"{changed} are others" if changed else ""
 
 

@@ -14,7 +14,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import slug
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import STATISTICS, Baseline, ScoreLine
-from gan_bench.report.study.frame import BAD, COSTS, FAULTY
+from gan_bench.report.study.frame import BAD, COSTS, FAULTY, IMAGES
 from gan_bench.report.study.settings import recipe_names, settings_of
 from gan_bench.report.study.stats import Interval, median_interval
 from gan_bench.report.study.table import RANKED, Column, Table, name_table, profile_mark
@@ -132,6 +132,12 @@ class Study:
     ) -> Table:
         """Make a table of this study; see ``Table``."""
         return name_table(self.names, kind, title, columns, rows, note, *about)
+
+    @property
+    def images(self) -> frozenset[str]:
+        """Digests of the images that its trials have seen: several where those were changed in between."""
+        made = set(self.trials["made_of"])
+        return frozenset(digest for each in made for name, digest in each if name.startswith(IMAGES))
 
     def shown(self, names: tuple[str, ...]) -> list[str]:
         """Return those of the metrics that the study has."""
@@ -259,7 +265,11 @@ class Scored:
     def real(self) -> Iterator[tuple[Baseline, dict[str, ScoreLine]]]:
         """Yield the real-data baselines of a protocol with their scores by metric."""
         wanted = self.protocol
+        images = self.study.images
         for baseline in self.study.baselines:
+            of = baseline.get("data_sha256")
+            if len(images) > 1 or (of and images and of not in images):  # of other images, or nobody knows of which
+                continue
             place = (baseline["dataset"], baseline["image_size"], baseline["samples"])
             if place == (self.study.dataset, self.study.image_size, wanted.generated):
                 scores = {
@@ -297,7 +307,12 @@ class Scored:
         return max((float(sd) for sd in floors if sd is not None), default=0.0) / scale if scale > 0 else 0.0
 
     def untrained(self, metric: str, recipe: str) -> float | None:
-        """Return the mean score of a recipe's generators before training, or None where none was scored."""
+        """Return the mean score of a recipe's generators before training.
+
+        None where none was scored, and where images were changed in between: it would be of both.
+        """
+        if len(self.study.images) > 1:
+            return None
 
         def make() -> float | None:
             start = self.study.scores[self.study.scores["epoch"] == 0]
@@ -317,6 +332,8 @@ class Scored:
                 "baseline": True,
                 **_with_median({name: scores[name]["value"] for name in self.study.shown(names) if name in scores}),
             }
+        if len(self.study.images) > 1:
+            return
         start = self.study.scores[(self.study.scores["epoch"] == 0) & (self.study.scores["protocol"] == self.protocol)]
         means = start.groupby("metric")["value"].mean()
         yield {
