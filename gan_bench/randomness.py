@@ -38,9 +38,9 @@ def draw_latent(shape: tuple[int, ...], latent: Literal["normal", "uniform"], ge
     Returns:
         A float32 tensor of that shape.
     """
-    if latent == "normal":
-        return torch.randn(shape, generator=generator, device=generator.device)
-    return torch.rand(shape, generator=generator, device=generator.device).mul_(2).sub_(1)
+    draw = torch.randn if latent == "normal" else torch.rand
+    drawn = draw(shape, generator=generator, device=generator.device, dtype=torch.float32)
+    return drawn if latent == "normal" else drawn.mul_(2).sub_(1)
 
 
 def shuffled(images: Tensor, limit: int | None = None) -> Tensor:

@@ -10,6 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from gan_bench.float32 import Tf32, tf32
+
 
 @dataclass(frozen=True)
 class Features:
@@ -48,10 +50,5 @@ class Extractor(Protocol):
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Keep TensorFloat-32 out of scores: they must not depend on the kind of GPU."""
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.allow_tf32 = matmul.allow_tf32 = False
-    try:
+    with tf32(Tf32(convolutions=False, products=False)):
         yield
-    finally:
-        cudnn.allow_tf32, matmul.allow_tf32 = before

@@ -7,51 +7,28 @@ from layer to layer is rounded too; weights, their gradients, batch-norm's stati
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
 from gan_bench.config.trial import Precision
+from gan_bench.float32 import Tf32, tf32, tf32_in_use
 from gan_bench.training.step import GANPair, GANPairLike, Network
-
-
-class Tf32(NamedTuple):
-    """Where a GPU rounds factors to TensorFloat-32, ten bits of mantissa instead of 23.
-
-    Attributes:
-        convolutions: In cuDNN's convolutions.
-        products: In matrix products.
-    """
-
-    convolutions: bool
-    products: bool
 
 
 def tf32_of(precision: Precision) -> Tf32:
     """Return where trials of a precision use TensorFloat-32, given PyTorch's flags as they are."""
-    asked = precision == "tf32"
-    return Tf32(torch.backends.cudnn.allow_tf32 or asked, torch.backends.cuda.matmul.allow_tf32 or asked)
+    return _BOTH if precision == "tf32" else tf32_in_use()
 
 
-@contextmanager
-def tf32_flags(precision: Precision) -> Iterator[None]:
+def tf32_flags(precision: Precision) -> AbstractContextManager[None]:
     """Set PyTorch's flags for steps of a precision. A CUDA graph keeps what it was recorded with."""
-    if precision != "tf32":
-        yield
-        return
-    before = tf32_of("default")
-    _set_tf32(Tf32(convolutions=True, products=True))
-    try:
-        yield
-    finally:
-        _set_tf32(before)
+    return tf32(_BOTH) if precision == "tf32" else nullcontext()
 
 
-def _set_tf32(flags: Tf32) -> None:
-    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = flags
+_BOTH = Tf32(convolutions=True, products=True)
 
 
 class Bf16Network:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,10 +19,12 @@ from pathlib import Path
 
 import torch
 
+from gan_bench import float32
 from gan_bench.config.trial import Precision
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed
 from gan_bench.core.version import __version__
+from gan_bench.float32 import PYTORCHS, set_tf32
 from gan_bench.records.earlier import Identity
 from gan_bench.records.schema import VERSION, EnvironmentFile
 from gan_bench.training.precision import tf32_of
@@ -80,18 +82,16 @@ def as_in_a_command() -> Iterator[None]:
     Flush-to-zero and the default device are settings of a thread, the others of the process: calls that overlap in
     several threads share them, and the last one gives them back.
     """
-    device = torch.get_default_device()
-    if device.type != "cpu":
-        torch.set_default_device(None)
-    flushes = float(torch.tensor([1e-40], dtype=torch.float32) * 1) == 0
-    _settings.take()
-    try:
-        yield
-    finally:
-        _settings.give_back()
-        torch.set_flush_denormal(flushes)
-        if device.type != "cpu":
-            torch.set_default_device(device)
+    # torch.set_default_device and a block of "with torch.device" alike
+    elsewhere = torch.get_default_device().type != "cpu"
+    with torch.device("cpu") if elsewhere else contextlib.nullcontext():
+        flushes = float(torch.tensor([1e-40], dtype=torch.float32) * 1) == 0
+        _settings.take()
+        try:
+            yield
+        finally:
+            _settings.give_back()
+            torch.set_flush_denormal(flushes)
 
 
 class _Settings:
@@ -99,37 +99,42 @@ class _Settings:
 
     def __init__(self) -> None:
         self._lock, self._calls = threading.Lock(), 0
-        self._before = (torch.float32, False, False, False, False, False)
-
-    @staticmethod
-    def _now() -> tuple[torch.dtype, bool, bool, bool, bool, bool]:
-        cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
-        strict, warns = (
-            torch.are_deterministic_algorithms_enabled(),
-            torch.is_deterministic_algorithms_warn_only_enabled(),
-        )
-        return torch.get_default_dtype(), cudnn.allow_tf32, products.allow_tf32, cudnn.benchmark, strict, warns
+        self._give_back: Callable[[], None] = lambda: None
 
     def take(self) -> None:
         """Remember the caller's settings, unless another call holds them."""
         with self._lock:
             if not self._calls:
-                self._before = self._now()
+                self._give_back = _remember()
                 torch.set_default_dtype(torch.float32)
+                set_tf32(PYTORCHS)
             self._calls += 1
 
     def give_back(self) -> None:
         """Set what the caller had, unless another call still computes."""
         with self._lock:
             self._calls -= 1
-            if self._calls:
-                return
-            dtype, convolutions, products, benchmark, strict, warns = self._before
-            torch.set_default_dtype(dtype)
-            cudnn = torch.backends.cudnn
-            cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, cudnn.benchmark = convolutions, products, benchmark
-            if (strict, warns) != self._now()[-2:]:  # the call loads torch's compiler
-                torch.use_deterministic_algorithms(strict, warn_only=warns)
+            if not self._calls:
+                self._give_back()
+
+
+def _remember() -> Callable[[], None]:
+    dtype, benchmark, determinism = torch.get_default_dtype(), torch.backends.cudnn.benchmark, _determinism()
+    precisions = float32.remember()
+
+    def give_back() -> None:
+        torch.set_default_dtype(dtype)
+        torch.backends.cudnn.benchmark = benchmark
+        precisions()
+        if _determinism() != determinism:  # the call loads torch's compiler
+            strict, warns = determinism
+            torch.use_deterministic_algorithms(strict, warn_only=warns)
+
+    return give_back
+
+
+def _determinism() -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
 _settings = _Settings()

@@ -1,0 +1,89 @@
+"""How exactly torch multiplies float32 numbers: settings of the process, which callers of gan_bench own too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple, Protocol, cast
+
+import torch
+from torch.backends import cuda, cudnn, mkldnn
+
+
+class _Kind(Protocol):
+    """Operations of one kind on one backend; torch declares modules that do not have it."""
+
+    fp32_precision: str
+
+
+class Tf32(NamedTuple):
+    """Where a GPU rounds factors to TensorFloat-32, ten bits of mantissa instead of 23.
+
+    Attributes:
+        convolutions: In cuDNN's convolutions.
+        products: In matrix products.
+    """
+
+    convolutions: bool
+    products: bool
+
+
+_CONVOLUTIONS, _RECURRENT = cast(_Kind, cudnn.conv), cast(_Kind, cudnn.rnn)  # type: ignore[attr-defined]
+_PRODUCTS = cast(_Kind, cuda.matmul)
+_ON_CPU = [cast(_Kind, kind) for kind in (mkldnn.conv, mkldnn.rnn, mkldnn.matmul)]  # type: ignore[attr-defined]
+
+PYTORCHS = Tf32(convolutions=True, products=False)
+"""What PyTorch starts with (its notes on CUDA semantics)."""
+
+
+def tf32_in_use() -> Tf32:
+    """Return where TensorFloat-32 is used now, through whichever of torch's two interfaces it was asked for."""
+    return Tf32(_CONVOLUTIONS.fp32_precision == "tf32", _PRODUCTS.fp32_precision == "tf32")
+
+
+@contextmanager
+def tf32(flags: Tf32) -> Iterator[None]:
+    """Use TensorFloat-32 where ``flags`` say, on a CPU full float32, and give back what was set before."""
+    give_back = remember()
+    set_tf32(flags)
+    try:
+        yield
+    finally:
+        give_back()
+
+
+def set_tf32(flags: Tf32) -> None:
+    """Use TensorFloat-32 where ``flags`` say, and on a CPU full float32."""
+    cudnn.allow_tf32 = flags.convolutions
+    torch.set_float32_matmul_precision("high" if flags.products else "highest")
+    # the older interface leaves what it switches off to torch.backends.fp32_precision
+    if not flags.convolutions:
+        _CONVOLUTIONS.fp32_precision = _RECURRENT.fp32_precision = "ieee"
+    for kind in _ON_CPU:
+        kind.fp32_precision = "ieee"
+
+
+def remember() -> Callable[[], None]:
+    """Return what sets torch's precisions as they are now.
+
+    The older interface (``allow_tf32``, ``set_float32_matmul_precision``) raises when it is read after the newer one
+    (``fp32_precision``) said something that it cannot, so it is given back only where it could be read.
+    """
+    kinds = [_CONVOLUTIONS, _RECURRENT, _PRODUCTS, *_ON_CPU]
+    precisions = [kind.fp32_precision for kind in kinds]
+    convolutions = products = None
+    with suppress(RuntimeError):
+        convolutions = cudnn.allow_tf32
+    with suppress(RuntimeError):
+        products = torch.get_float32_matmul_precision()
+
+    def give_back() -> None:
+        if convolutions is not None:
+            cudnn.allow_tf32 = convolutions
+        if products is not None:
+            torch.set_float32_matmul_precision(products)
+        for kind, precision in zip(kinds, precisions, strict=True):
+            if kind.fp32_precision != precision:
+                kind.fp32_precision = precision
+
+    return give_back
