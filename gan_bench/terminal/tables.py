@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 from rich.cells import cell_len, chop_cells
@@ -27,8 +28,9 @@ def print_table(table: Table, console: Console, *, filed: bool = True, details: 
     """Print a table to a terminal: what is filled and fits, of a long one the beginning.
 
     Numbers are never broken; their intervals go to a line of their own. Text breaks where it has commas or blanks, and
-    when that is not enough columns are left out, from the last to the first and vital ones after all others. Where not
-    even the essential ones fit, every row is an entry of lines with all that it has.
+    when that is not enough columns are left out, vital ones after all others: first those that are equal in all rows,
+    whose value stands below the table, then from the last to the first. Where not even the essential ones fit, every
+    row is an entry of lines with all that it has. Of a long table, rows that are no settings are kept.
 
     Args:
         table: The table.
@@ -42,20 +44,15 @@ def print_table(table: Table, console: Console, *, filed: bool = True, details: 
 
     everything = [[spell(text) for text in row] for row in _labelled(table, cells(table), details=details)]
     table = replace(table, columns=tuple(replace(column, title=spell(column.title)) for column in table.columns))
-    rows, known = everything[:PRINTED], filled(table, everything)
+    rows, known = _beginning(table, everything), filled(table, everything)
     wanted = [i for i in known if details or not table.columns[i].detail]
     if len(wanted) < 2:
         return
     widths = {i: _widths(table.columns[i], [row[i] for row in rows]) for i in wanted}
-    fitted = _fit(widths, table, console.width)
+    equal = {i: rows[0][i] for i in wanted if len(rows) > 1 and len({row[i] for row in rows}) == 1}
+    fitted = _fit(widths, table, console.width, set(equal))
     shown = list(fitted or wanted)
-    more = "; all are in the files" if filed else ""
-    notes = [f"The first {PRINTED} of {len(everything)} rows{more}."] if len(everything) > PRINTED else []
-    if more_columns := [table.columns[i].title for i in known if i not in wanted]:
-        notes.append(f"--tables all also shows {', '.join(more_columns)}.")
-    if left := [table.columns[i].title for i in wanted if i not in shown]:
-        where = "; all are in the files" if filed else ""
-        notes.append(f"Hidden columns (narrow terminal{where}): {', '.join(left)}.")
+    notes = _notes(table, len(everything), known, wanted, shown, equal, "; all are in the files" if filed else "")
     caption = Text(spell(" ".join(text for text in (*notes, note_of(table, shown)) if text)), style="dim italic")
     console.print(Text(spell(table.title), style="italic"))
     if not fitted:
@@ -75,6 +72,30 @@ def print_table(table: Table, console: Console, *, filed: bool = True, details: 
     console.print(rich)
     console.print(caption)
     console.print()
+
+
+def _notes(
+    table: Table, rows: int, known: list[int], wanted: list[int], shown: list[int], equal: dict[int, str], more: str
+) -> Iterator[str]:
+    """Say what of a table is not printed: rows, details, and columns that do not fit."""
+    titles = [column.title for column in table.columns]
+    if rows > PRINTED:
+        yield f"The first {PRINTED} of {rows} rows{more}."
+    if details := [titles[i] for i in known if i not in wanted]:
+        yield f"--tables all also shows {', '.join(details)}."
+    hidden = [i for i in wanted if i not in shown]
+    told = {i: f"{titles[i]} {equal[i]}" for i in hidden if i in equal and cell_len(equal[i]) <= TEXT}
+    if told:
+        yield f"In all rows: {', '.join(told.values())}."
+    if left := [titles[i] for i in hidden if i not in told]:
+        yield f"Hidden columns (narrow terminal{more}): {', '.join(left)}."
+
+
+def _beginning(table: Table, rows: list[list[str]]) -> list[list[str]]:
+    flags = table.rows.get("baseline")
+    references = set() if flags is None else {i for i, flag in enumerate(flags) if flag is True}
+    first = [i for i in range(len(rows)) if i not in references][: PRINTED - len(references)]
+    return [rows[i] for i in sorted({*first, *references})]
 
 
 def _labelled(table: Table, rows: list[list[str]], *, details: bool) -> list[list[str]]:
@@ -101,8 +122,14 @@ def _widths(column: Column, texts: list[str]) -> tuple[int, int]:
     return max(head, min(word, TEXT)), most
 
 
-def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int) -> dict[int, int]:
+def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int, equal: set[int]) -> dict[int, int]:
     """Give columns, by their place, the widths they are printed with; those that are left out have none.
+
+    Args:
+        widths: The least and the most width that each can use.
+        table: The table.
+        console: Width of the terminal.
+        equal: The columns with one value in all rows.
 
     Returns:
         Widths; none where not even the essential columns fit, or two.
@@ -115,10 +142,9 @@ def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int) -> dict
 
     while spare() < 0:
         others = [i for i in found if i not in essential]
-        plain = [i for i in others if not table.columns[i].vital]
         if not others or len(found) <= 2:
             return {}
-        del found[max(plain or others)]
+        del found[max(others, key=lambda i: (not table.columns[i].vital, i in equal, -i if i in equal else i))]
     for i in [i for i in found if table.columns[i].kind != "text"]:
         if (lacking := widths[i][1] - found[i]) <= spare():  # an interval's column is whole, or broken before it
             found[i] += lacking

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.tables import _round_up
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.stats import differences, mean_interval
-from gan_bench.report.study.table import Column, cell, cells, number, table_markdown, to_csv
+from gan_bench.report.study.table import Column, Table, cell, cells, number, table_markdown, to_csv
 from gan_bench.terminal.tables import broken, print_table
 
 
@@ -242,6 +243,35 @@ def test_a_narrow_terminal_keeps_the_verdict(study):
     assert "mean at A" in said.split("Hidden columns (narrow terminal; all are in the files):")[1]
     assert "effect:" not in said, "what is not shown needs no words"
     assert "score" in said.split("Hidden columns")[0], "rows that cannot be told apart say nothing"
+
+
+def test_a_narrow_terminal_says_below_what_is_equal_in_all_rows():
+    rows = pd.DataFrame(
+        {"name": ["first one", "second one"], "same": "a constant", "long": ["c" * 30, "d" * 30], "mean": [1.5, 2.5]}
+    )
+    columns = (
+        Column("name", "name", vital=True),
+        Column("same", "suite"),
+        Column("long", "words"),
+        Column("mean", "mean", "number", vital=True),
+    )
+    console = Console(file=io.StringIO(), width=30)
+    print_table(Table("x", "x", columns, rows), console)
+    table, below = " ".join(console.file.getvalue().split()).split("In all rows:")
+    assert "1.500" in table, "what differs is worth more than what does not"
+    assert below.startswith(" suite a constant.")
+    assert "words" in below.split("Hidden columns")[1]
+
+
+def test_a_long_table_keeps_the_rows_that_are_no_settings():
+    rows = pd.DataFrame({"name": [f"s{i}" for i in range(150)] + ["untrained"], "baseline": [False] * 150 + [True]})
+    rows["mean"] = range(151)
+    console = Console(file=io.StringIO(), width=60)
+    print_table(Table("x", "x", (Column("name", "name"), Column("mean", "mean", "number")), rows), console)
+    said = console.file.getvalue()
+    assert "untrained" in said
+    assert ("s98" in said, "s99" in said) == (True, False)
+    assert "The first 100 of 151 rows" in said
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), max_size=60), st.integers(2, 30))

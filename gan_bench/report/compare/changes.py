@@ -29,12 +29,12 @@ GROSS = 1.0
 REACH = 2.0
 """Standard errors of a difference between two runs of the same trials that the default tolerance allows."""
 SETTING_COLUMNS = (
-    Column("study", "study"),
+    Column("study", "study", vital=True),
     Column("setting", "setting", vital=True),
     Column("metric", "score", vital=True),
     Column("protocol", "protocol"),
-    Column("old", "old mean", "number"),
-    Column("new", "new mean", "number"),
+    Column("old", "old mean", "number", vital=True),
+    Column("new", "new mean", "number", vital=True),
     Column("ratio", "new / old", "range", vital=True),
     Column("difference", "new - old", "interval"),
     Column("seeds", "seeds", "count"),

@@ -260,8 +260,9 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
     useless = no_better_than_untrained(scored)
     if (useless and found.best not in useless) or len(useless) > 1:
         are = "is" if len(useless) == 1 else "are"
-        what = f"{len(useless)} of {len(by_label)} settings {are} no better than untrained generators"
-        is_all = len(useless) == len(by_label)
+        scores = len(scored.medians())
+        what = f"{len(useless)} of {scores} settings {are} no better than untrained generators"
+        is_all = len(useless) == scores
         yield f"{what}: comparisons of them say nothing about trained ones." if is_all else f"{what}."
     bad = sum(row["bad"] for row, _ in by_label.values())
     if bad:
@@ -271,7 +272,7 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
 
 def _has_learned(scored: Scored) -> bool:
     """True if some setting is better than its untrained generators, or nobody knows."""
-    return len(no_better_than_untrained(scored)) < scored.study.trials["group"].nunique()
+    return len(no_better_than_untrained(scored)) < len(scored.medians())
 
 
 def no_better_than_untrained(scored: Scored) -> list[str]:

@@ -144,5 +144,5 @@ def tuning_sentences(scored: Scored) -> Iterator[str]:
         value = best_of(best.values, k, 0.5)
         leaders.append(best.label)
         parts.append(f"with {k} {best.label} (median best {measure} {value_text(float(f'{value:.4g}'))})")
-    agree = "the budget does not change who is ahead" if len(set(leaders)) == 1 else "the budget changes who is ahead"
+    agree = "one leads at both budgets" if len(set(leaders)) == 1 else "no test says whether that is more than chance"
     yield f"random settings: {'; '.join(parts)}: {agree}."
