@@ -163,8 +163,12 @@ CONNECTING_GRACE_SECONDS = 5.0
 """The same before anything trains on it: nothing can be lost then."""
 
 
+_HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on every system
+_STOPS = {signal.SIGINT, signal.SIGTERM, *([_HANG_UP] if _HANG_UP else [])}
+
+
 class StopRequest:
-    """Becomes true at the first Ctrl-C or SIGTERM; the second one, or the end of a grace period, ends the process.
+    """Becomes true at the first Ctrl-C, SIGTERM or hang-up; a second one or the end of a grace period ends the process.
 
     Args:
         console: Where that is said.
@@ -194,8 +198,8 @@ class StopRequest:
         return self.asked or self.is_spent
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal."""
-        if self.asked:
+        """Take a signal. A terminal that is closed says so twice: its shell does, and the system."""
+        if self.asked and number != _HANG_UP:
             self._abort()
         self.asked = True
         self._begin()
@@ -226,7 +230,7 @@ class StopRequest:
 
         def hear() -> None:
             while numbers := ear.recv(16):
-                if {signal.SIGINT, signal.SIGTERM} & set(numbers):
+                if _STOPS & set(numbers):
                     self._begin()
 
         thread = threading.Thread(target=hear, daemon=True)
@@ -256,7 +260,8 @@ class StopRequest:
             yield
             return
         self._listens = True
-        before = {n: signal.signal(n, self.handle) for n in (signal.SIGINT, signal.SIGTERM)}
+        heard = {n for n in _STOPS if n != _HANG_UP or signal.getsignal(n) is not signal.SIG_IGN}  # as under nohup
+        before = {n: signal.signal(n, self.handle) for n in heard}
         try:
             with self._hearing_at_once():
                 yield

@@ -136,3 +136,24 @@ def test_a_stop_is_announced_and_kept_though_the_main_thread_is_in_a_library():
     said, _ = process.communicate(timeout=HANG)
     assert process.returncode == 130
     assert "stopping after a checkpoint, within 1 s" in said
+
+
+HUNG_UP = """
+import signal, sys
+from gan_bench.terminal.console import StopRequest, console
+with (asked := StopRequest(console())).listening():
+    for _ in range(2):
+        signal.raise_signal(signal.SIGHUP)
+    print(asked())
+print(signal.getsignal(signal.SIGHUP))
+"""
+
+
+@pytest.mark.parametrize(("ignored", "stops"), [((), True), (("nohup",), False)])
+def test_a_closed_terminal_asks_for_a_stop_and_not_for_two(ignored, stops):
+    """Its shell and the system send a hang-up each; under nohup neither means anything."""
+    done = subprocess.run(
+        [*ignored, sys.executable, "-c", HUNG_UP], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True
+    )
+    *_, asked, after = done.stdout.splitlines()
+    assert (asked, after) == (str(stops), str(signal.Handlers.SIG_DFL if stops else signal.Handlers.SIG_IGN))

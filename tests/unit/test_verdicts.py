@@ -510,6 +510,16 @@ def test_no_question_is_open_after_the_last_look():
         assert all(each.next is None for each in questions(study))
 
 
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_no_seed_is_trained_for_settings_that_changed_between_them(seeds):
+    """No test will judge them, before the first look or at it."""
+    items = pair(seeds, 0.12)
+    assert any(each.next for each in questions(answered(items)[0]))
+    for digest, item in zip("ab" * seeds, items, strict=True):
+        item.environment["data_sha256"] = digest
+    assert all(each.next is None for each in questions(answered(items)[0]))
+
+
 def test_levels_and_repeated_p_say_the_same():
     for seeds in (5, 8, 12):
         for gap in (0.05, 0.1, 0.15, 0.2, 0.3):

@@ -75,10 +75,11 @@ class Comparison:
         """
         if self.look.next is None or found in ("decided", "tie", "equivalent"):
             return False
+        why = unequal(self.pairs, "A", "B")
+        if why and (self.repeated is not None or why.endswith(CHANGED)):
+            return False
         if self.repeated is None:
             return True
-        if unequal(self.pairs, "A", "B"):
-            return False
         index = self.design.looks.index(self.look.number)
         is_futile = index < len(FUTILE) and self.pair.p > FUTILE[index]
         margin = self.margin if with_equivalence else None
