@@ -300,7 +300,9 @@ def check_changes(changes: Mapping[str, object]) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         said = f"{first['msg'][0].lower() + first['msg'][1:]}, got {quoted(first['input'])}"
-        raise UserError(f"--set {first['loc'][0]}: {clip(said, MAX_MESSAGE)}") from None
+        is_half = "betas" in str(first["loc"][0]) and isinstance(first["input"], (int, float))
+        remedy = f"; two numbers make one value, such as {first['loc'][0]}=[0.5,0.999]" if is_half else ""
+        raise UserError(f"--set {first['loc'][0]}: {clip(said, MAX_MESSAGE)}{remedy}") from None
 
 
 BOTH = {"lr": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d"), "optimizer": ("optimizer_g", "optimizer_d")}

@@ -75,15 +75,20 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         return
     with _open_archive(path) as archive:
         members: dict[str, str] = {}
-        for own in dict.fromkeys(archive.namelist()):
+        again = 0
+        for own in archive.namelist():
             name = own.replace("\\", "/")  # archives made on Windows may have them
             if name.startswith("/") or ".." in PurePosixPath(name).parts:
                 raise DataError(f"{path} holds {own!r}, a name that leaves its folder; do not use this file")
             plain = "/".join(part for part in name.split("/") if part not in ("", "."))
+            is_folder = name.endswith("/")
+            again += bool(plain) and not is_folder and plain in members
             if plain:
-                members.setdefault(plain + "/" * name.endswith("/"), own)
+                members.setdefault(plain + "/" * is_folder, own)
         below = sorted(name.rstrip("/") for name in members if name.endswith("/"))
         left_out = Counter(reason for name in members if not name.endswith("/") and (reason := _why_not(name)))
+        if again:
+            left_out["members of a name that another has"] = again
         yield ImageSource(
             _images(members), _visible(below), lambda name: _read_member(path, archive, members[name]), left_out
         )

@@ -154,6 +154,18 @@ def test_a_zip_file_with_backslashes_is_read_as_a_folder_is(pets, tmp_path):
         assert (found.counts, found.classes) == ({"train": 12, "test": 8}, 2)
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_members_of_one_name_in_a_zip_file_are_one_image_and_counted(pets, tmp_path):
+    path = tmp_path / "twice.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted((pets / "train" / "cat").glob("*.png")):
+            for name in (file.name, file.name, f"./{file.name}"):
+                archive.writestr(name, file.read_bytes())
+    found = registered(path, "twice")
+    assert sum(found.counts.values()) == 5
+    assert "train: 10 left out: members of a name that another has" in found.contents
+
+
 def test_one_file_that_cannot_be_read_names_the_way_out_and_is_counted(pets):
     (pets / "train" / "cat" / "0.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(DataError, match=r"0\.png cannot be decoded .*; or write unreadable: skip where a suite names"):

@@ -329,6 +329,10 @@ def test_changes_of_the_command_line_mark_the_suite(tmp_path):
         ("betas=[0.5]", "--set betas: list should have at least 2 items"),
         ("lr=[", "--set lr: --set:1:"),
         ("lr=1e-4,x", "--set lr: input should be a valid number, got 'x'"),
+        (
+            "betas=0.5,0.999",
+            "--set betas: input should be a valid list, got 0.5; two numbers make one value, such as betas=[0.5,0.999]",
+        ),
         ("lr=1e-4,5", "--set lr: input should be less than 1, got 5"),
         ("learning_rate=1e-4", '--set: no field "learning_rate" (did you mean "lr"?)'),
         ("batch=32", '--set: no field "batch" (did you mean "batch_size"?)'),
