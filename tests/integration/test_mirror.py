@@ -37,7 +37,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mirror")
     train_small(folder)
     places = (folder / "small.yaml", "--results", folder / "results")
-    done = gan_bench("run", *places, "--no-tracking", "--profile", "full", "--seeds", SEEDS)
+    done = gan_bench("run", *places, "--no-tracking", "--profile", "full", "--seeds", SEEDS, "--executor", "inline")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "results"
 

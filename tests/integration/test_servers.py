@@ -67,7 +67,8 @@ def trained(tmp_path_factory):
     """Four trials that were never mirrored, with their report."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.yaml").write_text(SUITE)
-    done = gan_bench("run", folder / "tiny.yaml", "--results", folder / "results", "--no-tracking", "--device", "cpu")
+    done = gan_bench("run", folder / "tiny.yaml", "--results", folder / "results", "--no-tracking", "--device", "cpu",
+                     "--executor", "inline")  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "results"
 
