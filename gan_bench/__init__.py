@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gan_bench.core.version import __version__ as __version__
+from gan_bench.core import __version__ as __version__
 
 if TYPE_CHECKING:
     from gan_bench.api import ResultTables as ResultTables

@@ -14,10 +14,10 @@ from gan_bench.config.images import DataRoot
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.trial import TrialConfig
+from gan_bench.core import __version__
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.text import as_typed, printable
-from gan_bench.core.version import __version__
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.trial.context import RunContext

@@ -14,9 +14,9 @@ import torch
 from gan_bench.audit import again, whole
 from gan_bench.audit.plan import AuditOptions, AuditPlan, Check, finding_of
 from gan_bench.audit.rerun import use_threads_of
+from gan_bench.core import __version__
 from gan_bench.core.errors import UserError, brief
 from gan_bench.core.text import printable
-from gan_bench.core.version import __version__
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.records.audits import write_audit
 from gan_bench.records.reader import StoredTrial

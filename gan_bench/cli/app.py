@@ -25,11 +25,11 @@ from gan_bench.cli.options import (
     seeds_of,
     with_run_options,
 )
+from gan_bench.core import __version__
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import told_to
 from gan_bench.core.text import as_typed, at_home
-from gan_bench.core.version import __version__
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import PreparationLines, console, write_any_text
 

@@ -107,7 +107,7 @@ class Earlier:
             if trial and (foreign := self._foreign(trial)):
                 return foreign
             known = read_optional(self.directory.environment, schema.ENVIRONMENT)
-            if known is None and self._has_checkpoint():  # what its checkpoint is of is not known any more
+            if known is None and self.directory.has_checkpoint:  # what its checkpoint is of is not known any more
                 return f"{self.directory.environment} is gone"
         except UnreadableError:
             raise
@@ -149,14 +149,11 @@ class Earlier:
 
     def epochs_kept(self) -> int | None:
         """Count the finished epochs that a resumed run starts from, as far as the history tells, or return None."""
-        if not self._has_checkpoint():
+        if not self.directory.has_checkpoint:
             return None
         with contextlib.suppress(RecordError):
             return self.epochs_trained()
         return 0
-
-    def _has_checkpoint(self) -> bool:
-        return self.directory.checkpoint.exists() or self.directory.previous_checkpoint.exists()
 
     def epochs_trained(self) -> int:
         """Count the finished epochs that the history tells of.

@@ -109,6 +109,11 @@ class RecordDirectory:
         return self.path / f"{CHECKPOINT}.previous"
 
     @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint, usable or not."""
+        return self.checkpoint.exists() or self.previous_checkpoint.exists()
+
+    @property
     def weights(self) -> Path:
         """The finished generator."""
         return self.path / WEIGHTS

@@ -16,10 +16,10 @@ from pydantic import Field, FiniteFloat
 from typing_extensions import TypedDict
 
 from gan_bench.config.trial import setting_key
+from gan_bench.core import __version__
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import slug
-from gan_bench.core.version import __version__
 from gan_bench.records.folders import trial_folders
 from gan_bench.records.json_files import read_file, read_known, write_object
 from gan_bench.records.layout import ADDED, ENVIRONMENT, IDENTITY, PLAN, RECORD

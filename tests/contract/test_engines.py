@@ -13,10 +13,10 @@ from support.needs import slow
 from torch import nn
 
 from gan_bench.config.recipes import RECIPES
+from gan_bench.execution.trial import checkpoints
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.models.dcgan import SequentialDiscriminator
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.training import checkpoint
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group.group import CapturedEngine, Group, can_group
@@ -280,6 +280,6 @@ def test_a_member_s_checkpoint_is_as_small_as_a_lone_one_s(tmp_path):
     for name, state in (("alone", alone[0].state), ("member", together[0].state)):
         directory = RecordDirectory(tmp_path / name)
         directory.path.mkdir()
-        checkpoint.save(directory, "trial", checkpoint.Checkpoint(state.state_dict(), {}))
+        checkpoints.save(directory, "trial", checkpoints.Checkpoint(state.state_dict(), {}))
         sizes.append(directory.checkpoint.stat().st_size)
     assert sizes[1] < 1.05 * sizes[0]

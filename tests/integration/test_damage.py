@@ -23,6 +23,7 @@ from support.trials import digits_trial
 
 import gan_bench as gb
 from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError, UserError
+from gan_bench.execution.trial import checkpoints
 from gan_bench.execution.trial.claim import Policy, claim_and_run, state_of
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers import pool as worker_pool
@@ -41,7 +42,6 @@ from gan_bench.records.reader import StoredTrial, read_trial
 from gan_bench.records.record import Failure, Status, TrialRecord
 from gan_bench.records.verify import verify
 from gan_bench.report.build import build_report
-from gan_bench.training import checkpoint
 
 FILES = (
     *("trial.json", "environment.json", "record.json", "history.jsonl", "evaluations.jsonl"),
@@ -488,11 +488,11 @@ def test_baselines_of_another_extractor_are_kept(tmp_path):
 def test_two_names_of_one_checkpoint_leave_no_third(tmp_path):
     """After a kill between the two renames both names are of one file; renaming one onto another does nothing."""
     directory = RecordDirectory(tmp_path)
-    checkpoint.save(directory, "0", checkpoint.Checkpoint({"a": torch.ones(3)}, {}))
+    checkpoints.save(directory, "0", checkpoints.Checkpoint({"a": torch.ones(3)}, {}))
     os.link(directory.checkpoint, directory.previous_checkpoint)
-    checkpoint.save(directory, "0", checkpoint.Checkpoint({"a": torch.zeros(3)}, {}))
+    checkpoints.save(directory, "0", checkpoints.Checkpoint({"a": torch.zeros(3)}, {}))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "checkpoint.pt.previous"]
-    newest, older = checkpoint.candidates(directory, "0")
+    newest, older = checkpoints.candidates(directory, "0")
     assert (newest.state["a"].sum(), older.state["a"].sum()) == (0, 3)
 
 

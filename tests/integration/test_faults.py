@@ -30,8 +30,7 @@ from gan_bench.audit.rerun import rerun
 from gan_bench.config.images import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.channel import spawn
-from gan_bench.execution.trial import checkpoints as checkpointing
-from gan_bench.execution.trial import environment
+from gan_bench.execution.trial import checkpoints, environment
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener, classify
 from gan_bench.execution.workers.executors import run_inline, run_processes
@@ -46,7 +45,7 @@ from gan_bench.records.lock import trial_lock
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Failure, Status
 from gan_bench.records.verify import verify
-from gan_bench.training import checkpoint, engine
+from gan_bench.training import engine
 
 pytestmark = pytest.mark.starts_children
 
@@ -111,9 +110,9 @@ def test_a_checkpoint_runs_no_code(tmp_path):
             return os.system, (f"touch {tmp_path}/exploded",)
 
     directory = RecordDirectory(tmp_path)
-    checkpoint.save(directory, "0", checkpoint.Checkpoint({"bomb": Bomb()}, {}))
-    assert checkpoint.read(directory.checkpoint, "0") is None
-    assert list(checkpoint.candidates(directory, "0")) == []
+    checkpoints.save(directory, "0", checkpoints.Checkpoint({"bomb": Bomb()}, {}))
+    assert checkpoints.read(directory.checkpoint, "0") is None
+    assert list(checkpoints.candidates(directory, "0")) == []
     assert not (tmp_path / "exploded").exists()
 
 
@@ -139,7 +138,7 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_fails_the_trial_and_spares_what_stood(tmp_path, small_disk, monkeypatch):
     folder, remount = small_disk
-    monkeypatch.setattr(checkpointing, "CHECKPOINT_SHARE", 10**6)  # one small checkpoint, however slow the machine is
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SHARE", 10**6)  # one small checkpoint, however slow the machine is
     trials = [digits_trial(0), digits_trial(1)]
     outcome = run_inline(folder, trials, context(), Listener()).records
     assert [outcome[t.id].failure for t in trials] == [None, Failure.DISK_FULL]

@@ -12,9 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from gan_bench.core import __version__
 from gan_bench.core.errors import UserError
 from gan_bench.core.sources import package_digest
-from gan_bench.core.version import __version__
 
 
 @dataclass(frozen=True)

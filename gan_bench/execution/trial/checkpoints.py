@@ -1,24 +1,140 @@
-"""When a trial's checkpoint is written, what it says of the record, and how a run resumes from it."""
+"""A trial's checkpoints: when one is written, what it says of the record, and how a run resumes from it.
+
+A checkpoint is one atomic file that holds where a trial stands; the one before it is kept beside it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from gan_bench.config.trial import Trial
+from gan_bench.core.atomic import ASIDE, seal, unseal, write_atomically
 from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.core.text import plural
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier, Identity
-from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.json_files import read_file
+from gan_bench.records.layout import CHECKPOINT_MAGIC, RecordDirectory
 from gan_bench.records.record import Failure, Status
 from gan_bench.records.schema import EnvironmentFile
-from gan_bench.training import checkpoint
 from gan_bench.training.engine import Engine
 
 CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_SHARE = 100
 """Checkpoints wait until the time since the last one is this many times what that one cost: they take under 1 %."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a trial stood.
+
+    Attributes:
+        state: Tensors, on the CPU, and plain values of the training state.
+        progress: Plain values of the runner: offsets of the history, seconds so far.
+    """
+
+    state: Mapping[str, object]
+    progress: Mapping[str, object]
+
+
+def save(directory: RecordDirectory, trial_id: str, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint so that at any instant a whole one is there; the one before it is kept beside it.
+
+    Args:
+        directory: Whose.
+        trial_id: Identity of the trial, a hash of its config, checked on reading.
+        checkpoint: Where the trial stands.
+
+    Raises:
+        OSError: The file cannot be written; the checkpoints that were there still are.
+    """
+    buffer = io.BytesIO()
+    state = _copied(checkpoint.state)
+    torch.save({"trial": trial_id, "state": state, "progress": dict(checkpoint.progress)}, buffer)
+    _keep_previous(directory.checkpoint, directory.previous_checkpoint)
+    write_atomically(directory.checkpoint, seal(buffer.getvalue(), CHECKPOINT_MAGIC))
+
+
+def _keep_previous(current: Path, previous: Path) -> None:
+    """Give the file that is about to be replaced a second name, so that no instant is without a whole checkpoint.
+
+    After a kill at the wrong instant both names may be of one file already. A further link would then stay for good:
+    renaming one name of a file onto another does nothing (POSIX ``rename``).
+    """
+    if not current.exists() or (previous.exists() and current.samefile(previous)):
+        return
+    aside = previous.with_name(f".{previous.name}{ASIDE}")
+    aside.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a file system without hard links keeps one checkpoint
+        aside.hardlink_to(current)
+        aside.replace(previous)
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401 - tensors and plain values, in containers
+    """Copy tensors out of the memory they are views of, all of which would be written with them."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {key: _copied(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copied(each) for each in value)
+    return value
+
+
+def candidates(directory: RecordDirectory, trial_id: str) -> Iterator[Checkpoint]:
+    """Yield the usable checkpoints of a trial, the newest first; unusable ones are set aside as ``.broken``.
+
+    Nothing in a file is executed: only tensors and plain values are read.
+    """
+    for file in (directory.checkpoint, directory.previous_checkpoint):
+        if not os.path.lexists(file):
+            continue
+        found = read(file, trial_id)
+        if found is None:
+            os.replace(file, file.with_name(f"{file.name}.broken"))  # noqa: PTH105
+        else:
+            yield found
+
+
+def read(path: Path, trial_id: str) -> Checkpoint | None:
+    """Read a checkpoint.
+
+    Returns:
+        None when it is damaged, of another version or of another trial.
+
+    Raises:
+        UnreadableError: The system does not let this process read it.
+    """
+    try:
+        payload = unseal(read_file(path), CHECKPOINT_MAGIC)
+    except UnreadableError:
+        raise
+    except RecordError:  # it is no file
+        payload = None
+    if payload is None:
+        return None
+    try:
+        content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        found = Checkpoint(content["state"], content["progress"])
+    except Exception:  # a file from elsewhere may raise anything
+        return None
+    return found if content["trial"] == trial_id else None
+
+
+def remove(directory: RecordDirectory) -> None:
+    """Remove a finished trial's checkpoints."""
+    for file in (directory.checkpoint, directory.previous_checkpoint):
+        file.unlink(missing_ok=True)
 
 
 class Checkpointer:
@@ -48,8 +164,7 @@ class Checkpointer:
         """Write a checkpoint."""
         started = time.monotonic()
         progress = {**writer.snapshot(self._directory), **self._progress()}
-        state = checkpoint.Checkpoint(engine.state.state_dict(), progress)
-        checkpoint.save(self._directory, self._trial.id, state)
+        save(self._directory, self._trial.id, Checkpoint(engine.state.state_dict(), progress))
         self._saved = time.monotonic()
         self._cost = self._saved - started
 
@@ -61,7 +176,7 @@ class Checkpointer:
         """
         newest = self._directory.checkpoint
         why = None if newest.exists() else f"{newest} is gone"
-        for found in checkpoint.candidates(self._directory, self._trial.id):
+        for found in candidates(self._directory, self._trial.id):
             if not (newest.exists() or why):
                 why = f"{newest} cannot be used"
             fault = writer.truncate(self._directory, found.progress)

@@ -21,9 +21,9 @@ import torch
 
 from gan_bench import float32
 from gan_bench.config.trial import Precision
+from gan_bench.core import __version__
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed
-from gan_bench.core.version import __version__
 from gan_bench.float32 import PYTORCHS, set_tf32
 from gan_bench.records.earlier import Identity
 from gan_bench.records.schema import VERSION, EnvironmentFile

@@ -17,7 +17,7 @@ from torch import nn
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import is_stop
-from gan_bench.execution.trial import environment
+from gan_bench.execution.trial import checkpoints, environment
 from gan_bench.execution.trial.checkpoints import CHECKPOINT_SECONDS, Checkpointer, why_kept, why_not_resumed
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import (
@@ -36,7 +36,6 @@ from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import DAMAGED, SUPERSEDED
 from gan_bench.records.record import Score, Status, TrialRecord, best_scores
-from gan_bench.training import checkpoint
 from gan_bench.training.engine import Engine, Snapshot
 
 TICK_SECONDS = 5.0
@@ -80,7 +79,7 @@ def run_trial(
         record = replace(record, status=Status.FAILED, failure=failure, reason=reason)
     if record.status in (Status.DONE, Status.DIVERGED):
         with contextlib.suppress(OSError):  # what stays of a checkpoint does no harm
-            checkpoint.remove(directory)
+            checkpoints.remove(directory)
     listener.finished(trial, record)
     return record
 
@@ -127,7 +126,7 @@ class _TrialRun:
     # ------------------------------------------------------------------------------------- resume or start
 
     def _start(self) -> Engine:
-        if not checkpoint.exists(self.directory) and (why := why_kept(self.earlier, self.config.epochs)):
+        if not self.directory.has_checkpoint and (why := why_kept(self.earlier, self.config.epochs)):
             self._set_aside(why, DAMAGED)
         self.directory.record.unlink(missing_ok=True)  # an end that no longer fits would outlive a kill
         writer.write_trial(self.directory, self.trial)
@@ -136,13 +135,13 @@ class _TrialRun:
         prepared = self.context.prepare(self.config)
         engine, identity, self.evaluator = prepared.engine, prepared.identity, prepared.evaluator
         described = environment.describe_environment(self.context.device, engine.name, identity, self.config.precision)
-        if not checkpoint.exists(self.directory):
+        if not self.directory.has_checkpoint:
             writer.clear(self.directory)  # nothing can be resumed of what was trained before the first checkpoint
         elif why := why_not_resumed(self.earlier, described, identity):
             self._set_aside(why, SUPERSEDED)
         writer.begin(self.directory, self.trial, described)
         self.engine = engine
-        had_checkpoint = checkpoint.exists(self.directory)
+        had_checkpoint = self.directory.has_checkpoint
         progress, unusable = self.checkpointer.resume(engine)
         if progress is not None:
             self._load_progress(progress)

@@ -15,11 +15,11 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.core import __version__
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.text import markdown_cell, plain_markdown, plural, slug
-from gan_bench.core.version import __version__
 from gan_bench.records.layout import PLAN, RECORD, RecordDirectory
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.board.entries import Entry, Key, LeftOut, read_board

@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from gan_bench.core import __version__
 from gan_bench.core.text import printable
-from gan_bench.core.version import __version__
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import NO_RECORD
 from gan_bench.report.findings.answer import Answer
