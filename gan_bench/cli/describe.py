@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.measures import MEASURES, Measure
@@ -19,15 +15,19 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.registry import Registry, did_you_mean
 from gan_bench.core.sources import calling
 from gan_bench.core.text import as_typed, plural, printable
+from gan_bench.terminal.console import PlainConsole, table_console
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from gan_bench.config.images import DataRoot, ImageFolder
     from gan_bench.data.datasets import Dataset
+    from gan_bench.report.study.table import Table
 
 
 T = TypeVar("T")
+Description = list["str | Table"]
+"""Lines and tables, in order."""
 _CLASSES = 20
 """Most classes that are counted one by one."""
 
@@ -110,7 +110,7 @@ _LISTS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
 }
 
 
-def describe(name: str, kind: str | None = None) -> RenderableType:
+def describe(name: str, kind: str | None = None) -> Description:
     """Describe the thing of that name; no file of a user's own parts runs for it.
 
     Args:
@@ -133,32 +133,50 @@ def describe(name: str, kind: str | None = None) -> RenderableType:
     raise UserError(f'nothing is called "{as_typed(name)}" ({did_you_mean(name, dict.fromkeys(known))})')
 
 
-def _describe_recipe(name: str) -> RenderableType:
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Lay out texts none of which may be left out."""
+    import pandas as pd
+
+    from gan_bench.report.study.table import Column, Table
+
+    frame = pd.DataFrame([list(map(str, row)) for row in rows], columns=list(columns))
+    return Table("", title, tuple(Column(name, name, essential=True) for name in columns), frame)
+
+
+def print_description(parts: Description, console: PlainConsole) -> None:
+    """Print lines and tables so that they fit the terminal, with every row."""
+    from gan_bench.terminal.tables import print_table
+
+    for part in parts:
+        if isinstance(part, str):
+            console.say(part)
+        else:
+            print_table(part, table_console(console), filed=False, most=len(part.rows))
+
+
+def _describe_recipe(name: str) -> Description:
     recipe: Recipe = RECIPES[name]
-    table = Table(title=Text(f"{name}: {recipe.article.key}, {recipe.article.title} ({recipe.article.outlet})"))
-    for title in ("field", "value", "provenance", "note"):
-        table.add_column(title)
-    for field, fact in recipe.facts().items():
-        table.add_row(field, Text(str(fact.value)), fact.provenance, Text(fact.note))
-    return Group(table, Text(recipe.remarks))
+    title = f"{name}: {recipe.article.key}, {recipe.article.title} ({recipe.article.outlet})"
+    rows = [(field, fact.value, fact.provenance, fact.note) for field, fact in recipe.facts().items()]
+    return [_table(title, ("field", "value", "provenance", "note"), rows), recipe.remarks]
 
 
-def _describe_suite(name: str) -> RenderableType:
+def _describe_suite(name: str) -> Description:
     plan = make_plan(find_suite(name), PlanOptions(), run_plugins=False)
-    table = Table(title=Text(f"{name}, version {plan.version}: {plan.description.strip()}"))
-    for title in ("setting", "epochs", "evaluated at", "seeds"):
-        table.add_column(title, overflow="fold")
     settings: dict[str, list[TrialConfig]] = {}
     for trial in plan.trials:
         settings.setdefault(trial.setting, []).append(trial.config)
-    for setting, configs in settings.items():
-        at = ", ".join(map(str, configs[0].evaluation.epochs))
-        table.add_row(Text(setting), str(configs[0].epochs), at, ", ".join(str(config.seed) for config in configs))
-    files = [Text(f"It runs the Python file {printable(str(path))}, which did not run now.") for path in plan.files]
-    return Group(table, *files, *map(_describe_folder, plan.folders))
+    rows = [
+        (setting, each[0].epochs, ", ".join(map(str, each[0].evaluation.epochs)), ", ".join(str(c.seed) for c in each))
+        for setting, each in settings.items()
+    ]
+    title = f"{name}, version {plan.version}" + (f": {plan.description.strip()}" if plan.description.strip() else "")
+    files = [f"It runs the Python file {printable(str(path))}, which did not run now." for path in plan.files]
+    folders = [line for folder in plan.folders for line in _describe_folder(folder)]
+    return [_table(title, ("setting", "epochs", "evaluated at", "seeds"), rows), *files, *folders]
 
 
-def _describe_folder(folder: ImageFolder) -> RenderableType:
+def _describe_folder(folder: ImageFolder) -> Description:
     """Describe a suite's own images, or say why they cannot be looked at: the file alone can be shown without them."""
     from gan_bench.core.errors import DataError
     from gan_bench.data.own_images import register_folder
@@ -166,17 +184,17 @@ def _describe_folder(folder: ImageFolder) -> RenderableType:
     try:
         return _describe_dataset(register_folder(folder, anew=True).name)
     except DataError as error:
-        return Text(f"{folder.name}: {printable(str(error))}")
+        return [f"{folder.name}: {printable(str(error))}"]
 
 
-def _describe_dataset(name: str) -> RenderableType:
+def _describe_dataset(name: str) -> Description:
     from gan_bench.data.datasets import DATASETS
 
     dataset = DATASETS[name]
     counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
     classes = f"; {dataset.classes} classes" if dataset.classes else ""
     text = f"{name}: {dataset.description}; {counts}{classes}; {how_fetched(dataset)}"
-    return Text("\n  ".join([text, *dataset.contents]))
+    return ["\n  ".join([text, *dataset.contents])]
 
 
 def how_fetched(dataset: Dataset) -> str:
@@ -188,7 +206,7 @@ def how_fetched(dataset: Dataset) -> str:
     return "a run fetches it where it is missing"
 
 
-def _describe_architecture(name: str) -> RenderableType:
+def _describe_architecture(name: str) -> Description:
     from gan_bench.models.architectures import ARCHITECTURES
 
     architecture = ARCHITECTURES[name]
@@ -199,42 +217,35 @@ def _describe_architecture(name: str) -> RenderableType:
         count = sum(parameter.numel() for parameter in net.parameters())
         latent = ", latent 100" if role == "generator" else ""
         lines.append(f"\n{role} ({count:,} parameters{latent})\n{net}")
-    return Text("\n".join(lines))
+    return ["\n".join(lines)]
 
 
-def _describe_extractor(name: str) -> RenderableType:
+def _describe_extractor(name: str) -> Description:
     from gan_bench.metrics.extractors import EXTRACTORS, extractor_card
 
     line, known = f"{name}: {EXTRACTORS[name].description}", extractor_card(name)
-    if not known:
-        return Text(line)
-    table = Table(title=Text(line))
-    for title in ("field", "value"):
-        table.add_column(title)
-    for key, value in known.items():
-        table.add_row(key, Text(str(value)))
-    return table
+    return [_table(line, ("field", "value"), known.items()) if known else line]
 
 
-def _describe_loss(name: str) -> RenderableType:
+def _describe_loss(name: str) -> Description:
     from gan_bench.models.losses import LOSSES
 
     loss = LOSSES[name]
     smoothing = "takes label_smoothing" if loss.smoothed else "has no target to smooth"
     output = "the logit of a probability" if loss.output == "logit" else "a score without bounds"
-    return Text(f"{name}: {loss.description}; source: {loss.source}; D's output is {output}; {smoothing}")
+    return [f"{name}: {loss.description}; source: {loss.source}; D's output is {output}; {smoothing}"]
 
 
-def _describe_measure(name: str) -> RenderableType:
+def _describe_measure(name: str) -> Description:
     measure = MEASURES[name]
     low, high = ("" if bound is None else f"{bound:g}" for bound in measure.bounds)
     bounds = f"; from {low or '-inf'} to {high or 'inf'}" if low or high else ""
     shown = f"; shown as {', '.join(sorted(measure.roles))}" if measure.roles else ""
     line = f"{name} ({measure.title}): {_measure_line(measure)}{bounds}{shown}; computed by {measure.metric}"
-    return Text(f"{line}\n{measure.explanation}".rstrip())
+    return [f"{line}\n{measure.explanation}".rstrip()]
 
 
-_DESCRIPTIONS: dict[str, Callable[[str], RenderableType]] = {
+_DESCRIPTIONS: dict[str, Callable[[str], Description]] = {
     "suites": _describe_suite,
     "recipes": _describe_recipe,
     "datasets": _describe_dataset,

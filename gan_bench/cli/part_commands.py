@@ -33,9 +33,9 @@ def show(
     ] = False,
 ) -> None:
     """Describe one thing: a recipe with the provenance of its values, a suite with its trials, and so on."""
-    from gan_bench.cli.describe import describe
+    from gan_bench.cli.describe import describe, print_description
 
-    console().print(describe(name), highlight=False)
+    print_description(describe(name), console())
 
 
 def new(
@@ -85,9 +85,9 @@ def data_verify(dataset: str, data: Data = None) -> None:
 @data_app.command("info")
 def data_info(dataset: str, data: Data = None) -> None:
     """Describe a dataset, and what is there of it."""
-    from gan_bench.cli.describe import describe, present
+    from gan_bench.cli.describe import describe, present, print_description
 
-    console().print(describe(dataset, "datasets"), highlight=False)
+    print_description(describe(dataset, "datasets"), console())
     for line in present(dataset, data_root(data)):
         console().say(line)
 

@@ -24,7 +24,9 @@ TEXT = 24
 """Width to which a column of text may shrink in a terminal."""
 
 
-def print_table(table: Table, console: Console, *, filed: bool = True, details: bool = True) -> None:
+def print_table(
+    table: Table, console: Console, *, filed: bool = True, details: bool = True, most: int = PRINTED
+) -> None:
     """Print a table to a terminal: what is filled and fits, of a long one the beginning.
 
     Numbers are never broken; their intervals go to a line of their own. Text breaks where it has commas or blanks, and
@@ -37,6 +39,7 @@ def print_table(table: Table, console: Console, *, filed: bool = True, details: 
         console: Where to.
         filed: Whether the whole table lies in the report's files, which is said where something is left out.
         details: Whether columns of details are shown too.
+        most: Rows that are printed.
     """
 
     def spell(text: str) -> str:
@@ -44,7 +47,7 @@ def print_table(table: Table, console: Console, *, filed: bool = True, details: 
 
     everything = [[spell(text) for text in row] for row in _labelled(table, cells(table), details=details)]
     table = replace(table, columns=tuple(replace(column, title=spell(column.title)) for column in table.columns))
-    rows, known = _beginning(table, everything), filled(table, everything)
+    rows, known = _beginning(table, everything, most), filled(table, everything)
     wanted = [i for i in known if details or not table.columns[i].detail]
     if len(wanted) < 2:
         return
@@ -52,15 +55,15 @@ def print_table(table: Table, console: Console, *, filed: bool = True, details: 
     equal = {i: rows[0][i] for i in wanted if len(rows) > 1 and len({row[i] for row in rows}) == 1}
     fitted = _fit(widths, table, console.width, set(equal))
     shown = list(fitted or wanted)
-    notes = _notes(table, len(everything), known, wanted, shown, equal, "; all are in the files" if filed else "")
+    more = "; all are in the files" if filed else ""
+    notes = _notes(table, (len(rows), len(everything)), (known, wanted, shown), equal, more)
     caption = Text(spell(" ".join(text for text in (*notes, note_of(table, shown)) if text)), style="dim italic")
     console.print(Text(spell(table.title), style="italic"))
     if not fitted:
         for row in rows:
             for line in wrapped(_entry(table, row, wanted), console.width):
                 console.print(Text(line))
-        console.print(caption)
-        console.print()
+        _print_below(caption, console)
         return
     rich = RichTable()
     for i, width in fitted.items():
@@ -70,17 +73,27 @@ def print_table(table: Table, console: Console, *, filed: bool = True, details: 
     for row in rows:
         rich.add_row(*[Text("\n".join(_lines(table.columns[i], row[i], width))) for i, width in fitted.items()])
     console.print(rich)
-    console.print(caption)
+    _print_below(caption, console)
+
+
+def _print_below(caption: Text, console: Console) -> None:
+    if caption:
+        console.print(caption)
     console.print()
 
 
 def _notes(
-    table: Table, rows: int, known: list[int], wanted: list[int], shown: list[int], equal: dict[int, str], more: str
+    table: Table,
+    rows: tuple[int, int],
+    columns: tuple[list[int], list[int], list[int]],
+    equal: dict[int, str],
+    more: str,
 ) -> Iterator[str]:
     """Say what of a table is not printed: rows, details, and columns that do not fit."""
     titles = [column.title for column in table.columns]
-    if rows > PRINTED:
-        yield f"The first {PRINTED} of {rows} rows{more}."
+    known, wanted, shown = columns
+    if rows[0] < rows[1]:
+        yield f"The first {rows[0]} of {rows[1]} rows{more}."
     if details := [titles[i] for i in known if i not in wanted]:
         yield f"--tables all also shows {', '.join(details)}."
     hidden = [i for i in wanted if i not in shown]
@@ -91,10 +104,10 @@ def _notes(
         yield f"Hidden columns (narrow terminal{more}): {', '.join(left)}."
 
 
-def _beginning(table: Table, rows: list[list[str]]) -> list[list[str]]:
+def _beginning(table: Table, rows: list[list[str]], most: int) -> list[list[str]]:
     flags = table.rows.get("baseline")
     references = set() if flags is None else {i for i, flag in enumerate(flags) if flag is True}
-    first = [i for i in range(len(rows)) if i not in references][: PRINTED - len(references)]
+    first = [i for i in range(len(rows)) if i not in references][: most - len(references)]
     return [rows[i] for i in sorted({*first, *references})]
 
 

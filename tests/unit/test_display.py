@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from support.studies import with_lr
 from support.trials import digits_trial
 
+from gan_bench.cli.describe import describe, print_description
 from gan_bench.execution.trial.events import Progress
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.report.study.table import Column, name_table
@@ -229,3 +230,18 @@ def test_what_is_said_within_a_trial_raises_nothing_where_nobody_reads():
     assert stop()
     with ProgressDisplay(out, 1):
         warnings.warn("of a network", stacklevel=1)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("name", ["quickstart", "mnist-dcgan", "lenet-mnist-v1"])
+def test_what_show_says_is_whole_at_any_width(name, width, monkeypatch):
+    """Digests were cut off, and values of settings broken in their middle."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = PlainConsole(file=io.StringIO())
+    print_description(describe(name), out)
+    said = out.file.getvalue()
+    assert max(map(len, said.splitlines())) <= width
+    assert "…" not in said
+    if name == "quickstart":
+        assert "A first answer in" in said
+        assert width < 80 or said.count("betas=0.5-0.999,") == 2
