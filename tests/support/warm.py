@@ -247,7 +247,7 @@ def serve(place):
             try:
                 pid = _start(connection, kept)
                 running[os.pidfd_open(pid)] = connection, pid
-            except ValueError:
+            except (ValueError, ConnectionError):
                 connection.close()
 
 

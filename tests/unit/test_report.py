@@ -20,6 +20,7 @@ from scipy import stats as scipy_stats
 from support.studies import stored, table, with_lr
 from support.trials import digits_trial
 
+from gan_bench.core.text import slug
 from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.tables import _round_up
 from gan_bench.report.study.frame import build_frames
@@ -332,3 +333,9 @@ def test_a_target_that_untrained_generators_reach_leaves_its_column_empty():
 def test_targets_are_rounded_up(value, rounded):
     """Where small numbers are not flushed to zero, the unit of the smallest ones was nothing."""
     assert _round_up(value) == pytest.approx(rounded)
+
+
+def test_suites_whose_names_differ_have_files_of_their_own():
+    """Two hyphens became one: the report of one suite was written over that of another."""
+    assert slug("a--b", "full") != slug("a-b", "full")
+    assert slug("mnist", "learning rate · β₁ / β₂") == "mnist-learning-rate-beta1-beta2"
