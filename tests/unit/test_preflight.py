@@ -294,3 +294,14 @@ def test_a_gpu_that_does_not_say_its_power_is_asked_no_more_often(monkeypatch):
     monkeypatch.setattr(torch.cuda, "power_draw", lambda device: asked.append(device) or 1 / 0)
     assert [environment.power_watts(torch.device("cuda:0")) for _ in range(3)] == [None] * 3
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("samples", "few"), [(128, True), (129, False)])
+def test_fewer_images_than_features_are_named(samples, few):
+    """Ten images once gave an FID without a word."""
+    trial = digits_trial()
+    evaluation = replace(trial.config.evaluation, samples=samples)
+    said = check_plan((replace(trial, config=replace(trial.config, evaluation=evaluation)),), context())
+    assert [
+        f"{samples} generated images per evaluation, and lenet-mnist-v1 has 128 features" in each for each in said
+    ] == ([True] * few)

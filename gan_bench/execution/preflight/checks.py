@@ -134,6 +134,17 @@ def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
                 f"{name} is scored with {chosen[0]}, a {EXTRACTORS[chosen[0]].description}: its FID ranks settings and "
                 "is not that of papers (extractors: [inception] in the suite, where its weights are)"
             )
+    few = {
+        (config.evaluation.samples, each.name, each.feature_dim)
+        for config in configs
+        for each in context.extractors(config)
+    }
+    for samples, name, features in sorted(few):
+        if samples <= features:
+            yield (
+                f"{plural(samples, 'generated image')} per evaluation, and {name} has {features} features: the FID of "
+                "so few is far above that of many, and says little beyond the order of settings; --samples takes more"
+            )
     if context.engine_choice == "auto":
         for why, count in Counter(filter(None, map(unsupported, configs))).items():
             yield f"{plural(count, 'trial')} by the reference engine: the fast one has no {why}"
