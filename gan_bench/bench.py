@@ -232,7 +232,11 @@ def _devices(options: RunOptions, context: RunContext) -> list[str]:
 
 
 def carry_out(
-    prepared: Preparation, options: RunOptions, listener: Listener, ended: Callable[[], None] = lambda: None
+    prepared: Preparation,
+    options: RunOptions,
+    listener: Listener,
+    ended: Callable[[], None] = lambda: None,
+    leave: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Run what is left of a plan, mirrored to MLflow while it runs.
 
@@ -241,6 +245,7 @@ def carry_out(
         options: What is asked for.
         listener: Receives progress events.
         ended: Called when all trials have ended, before the mirror's last pass, which takes the report along.
+        leave: Whether a person asked for an end, and waits for that last pass no longer.
 
     Raises:
         UserError: There is too little space.
@@ -288,5 +293,5 @@ def carry_out(
             found = run_inline(results, todo, context, listener, policy, group, seconds)
         ended()
     finally:
-        answer = mirror.close() if mirror else answer
+        answer = mirror.close(leave=leave) if mirror else answer
     return Outcome(found, answer)

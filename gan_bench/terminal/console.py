@@ -180,11 +180,13 @@ class StopRequest:
         asked: Whether a signal asked for a stop.
         is_spent: Whether a budget of time did.
         grace: As given; it may be changed until then.
+        last_words: What a signal is answered with.
         deadline: When the budget is spent, on the monotonic clock, or None.
     """
 
     def __init__(self, console: PlainConsole, grace: float = GRACE_SECONDS, *, hears: bool = True) -> None:
         self.asked = self.is_spent = False
+        self.last_words = "stopping after a checkpoint"
         self.deadline: float | None = None
         self._console, self.grace = console, grace
         self._timer: threading.Timer | None = None
@@ -212,7 +214,7 @@ class StopRequest:
                 self._timer = threading.Timer(self.grace, self._abort)
                 self._timer.daemon = True
                 self._timer.start()
-                self._tell(f"\nstopping after a checkpoint, within {self.grace:.0f} s; press Ctrl-C again to abort")
+                self._tell(f"\n{self.last_words}, within {self.grace:.0f} s; press Ctrl-C again to abort")
 
     def _tell(self, text: str) -> None:
         """Say something from within a trial, which must not fail because nobody reads any more."""

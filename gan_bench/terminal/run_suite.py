@@ -149,6 +149,7 @@ def _carry_out(
                 reports.append(build_report(options.folder))
             except UserError as error:  # the trials have ended all the same
                 faults.append(str(error))
+        stop.last_words = "ending without waiting for MLflow"
 
     with (
         stop.listening(),
@@ -162,7 +163,7 @@ def _carry_out(
             names=short_names(prepared.plan.trials),
         ) as display,
     ):
-        outcome = carry_out(prepared, options, display, report)
+        outcome = carry_out(prepared, options, display, report, lambda: stop.asked)
     for fault in faults:
         again = shlex.join(["gan-bench", "report", str(options.folder)])
         console.say(f"no report: {fault}; `{again}` makes it from the records", style="red")

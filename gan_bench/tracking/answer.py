@@ -154,17 +154,15 @@ def _make_again(mirror: Mirror, suite: str, run: SettingRun) -> None:
         for name, value in old.data.tags.items()
         if name not in ours and name != "verdict" and not name.startswith("verdict.")
     }
-    made = client.create_run(
-        old.info.experiment_id, start_time=old.info.start_time + 1, tags=tags, run_name=old.info.run_name
-    )
+    made = mirror.create_run(old.info.experiment_id, old.info.run_name, old.info.start_time + 1, tags)
     params = [entities.param(name, value) for name, value in old.data.params.items()]
-    client.log_batch(made.info.run_id, params=params)
+    client.log_batch(made, params=params)
     children = mirror.trials_of(suite, run.run_id)
     for child in children:
-        mirror.tag(child.run_id, {PARENT_TAG: made.info.run_id})
-        child.parent = made.info.run_id
+        mirror.tag(child.run_id, {PARENT_TAG: made})
+        child.parent = made
     client.delete_run(run.run_id)
-    run.run_id, run.shown, run.curves, run.status = made.info.run_id, "", "", "RUNNING"
+    run.run_id, run.shown, run.curves, run.status = made, "", "", "RUNNING"
 
 
 def _end(mirror: Mirror, run: SettingRun, trials: Sequence[MirroredRun]) -> None:
@@ -212,7 +210,13 @@ def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None] = la
     digest = hashlib.sha256(b"".join([text.encode(), *contents])).hexdigest()[:16]
     experiment, client = mirror.experiment(suite), mirror.client
     found = list(client.search_runs([experiment], filter_string=_answer_of(suite, mirror.identity)))
-    if found and found[0].data.tags.get("gan_bench.report") == digest:
+    fitting = next((run for run in found if run.data.tags.get("gan_bench.report") == digest), None)
+    if fitting is not None:
+        if fitting.info.status != "FINISHED":  # a kill came before that
+            client.set_terminated(fitting.info.run_id, status="FINISHED")
+        for other in found:
+            if other is not fitting:
+                client.delete_run(other.info.run_id)
         return
     now = int(time.time() * 1000)
     tags = {
@@ -222,14 +226,14 @@ def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None] = la
         "mlflow.source.name": "gan-bench report",
         **{f"baseline.{slug(path.stem)}": each["verdict"][:5000] for each, path in kept},
     }
-    run = client.create_run(experiment, start_time=now, tags=tags, run_name="answer")
-    with mirror.artifacts(run.info.run_id) as folder:
+    run_id = mirror.create_run(experiment, "answer", now, tags)
+    with mirror.artifacts(run_id) as folder:
         for name, path in there.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).symlink_to(path.resolve())
     progress()
-    client.set_tag(run.info.run_id, "gan_bench.report", digest)
-    client.set_terminated(run.info.run_id, status="FINISHED", end_time=now)
+    client.set_tag(run_id, "gan_bench.report", digest)
+    client.set_terminated(run_id, status="FINISHED", end_time=now)
     for old in found:
         client.delete_run(old.info.run_id)
 

@@ -84,6 +84,7 @@ class Mirror:
     def __init__(self, uri: str, results: Path, prefix: str = "") -> None:
         self._store = TrackingStore(uri, results, prefix)
         self.results, self.client, self.identity = results, self._store.client, self._store.identity
+        self.create_run = self._store.create_run
         self.unreadable: list[str] = []
         self.notices = self._store.notices
         self._suites: dict[str, _Suite] = {}
@@ -200,13 +201,10 @@ class Mirror:
         parent = self._setting_of(stored, known).run_id
         is_new = run is None
         if run is None:
-            made = self.client.create_run(
-                known.experiment,
-                start_time=entities.started_ms(stored),
-                tags={**self._tags(stored, known), entities.PARENT_TAG: parent},
-                run_name=entities.run_name(stored),
-            )
-            run = known.runs[trial_id] = MirroredRun(made.info.run_id, started, parent=parent, running=True)
+            tags = {**self._tags(stored, known), entities.PARENT_TAG: parent}
+            name, start = entities.run_name(stored), entities.started_ms(stored)
+            made = self.create_run(known.experiment, name, start, tags)
+            run = known.runs[trial_id] = MirroredRun(made, started, parent=parent, running=True)
         if not run.described:
             self._describe(run, stored, {} if is_new else self._tags(stored, known))
         if run.parent != parent:  # of an earlier version, or the setting's run was deleted or made again
@@ -219,13 +217,9 @@ class Mirror:
         key = setting_id(stored.trial["config"])
         found = known.settings.get(key)
         if found is None:
-            made = self.client.create_run(
-                known.experiment,
-                start_time=entities.started_ms(stored),
-                tags=entities.setting_tags_of(stored, self.identity, self._colour(stored, known)),
-                run_name=entities.setting_name(stored),
-            )
-            found = known.settings[key] = SettingRun(made.info.run_id)
+            tags = entities.setting_tags_of(stored, self.identity, self._colour(stored, known))
+            name, start = entities.setting_name(stored), entities.started_ms(stored)
+            found = known.settings[key] = SettingRun(self.create_run(known.experiment, name, start, tags))
         lacking = [name for name in known.columns if name not in found.params]
         if lacking:  # its page shows all of them beside every image, so they are few
             values = entities.values_of(stored.trial["config"])

@@ -152,8 +152,10 @@ MESSAGE = 200
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 60.0
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    _RETRIES: "1",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a server may ask for an hour; the mirror has its own pauses
     _TIMEOUT: str(REQUEST_SECONDS),
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",  # how it makes its tables is its own affair
@@ -170,18 +172,27 @@ def configure() -> None:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it logs is raised too, and handled
 
 
-@contextlib.contextmanager
-def uploading() -> Iterator[None]:
+def uploading() -> contextlib.AbstractContextManager[None]:
     """Give requests that carry files more time; for one thread, as MLflow reads its limits from the environment."""
-    before = os.environ.get(_TIMEOUT)
-    os.environ[_TIMEOUT] = str(max(UPLOAD_SECONDS, int(before or 0)))
+    return _with(_TIMEOUT, str(max(UPLOAD_SECONDS, int(os.environ.get(_TIMEOUT) or 0))))
+
+
+def sent_once() -> contextlib.AbstractContextManager[None]:
+    """Send requests once: one whose answer was lost has been carried out, and would be carried out again."""
+    return _with(_RETRIES, "0")
+
+
+@contextlib.contextmanager
+def _with(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
         if before is None:
-            del os.environ[_TIMEOUT]
+            del os.environ[name]
         else:
-            os.environ[_TIMEOUT] = before
+            os.environ[name] = before
 
 
 class Backoff:
@@ -208,6 +219,8 @@ class Backoff:
 def describe_error(error: Exception, uri: str) -> str:
     """Return what went wrong in one short line, without the credentials that a location may hold."""
     text = " ".join(without_secrets(f"{error}", uri).split()) or type(error).__name__
+    if cause := re.search(r"""\(Caused by \w+\(['"](?:<.*?>: |\w+\(.*?\): )?(.*?)['"]?\)+$""", text):  # urllib3's
+        text = cause[1]
     return text if len(text) <= MESSAGE else f"{text[: MESSAGE - 1]}…"
 
 

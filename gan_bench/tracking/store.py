@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -28,6 +29,8 @@ LOG = ".mlflow.log"
 """File in a results folder that takes what the mirror's process and its libraries say."""
 SHOWN_TAG, CURVES_TAG = "gan_bench.shown", "gan_bench.curves"
 """Digests of what the run of a setting shows."""
+_MADE_TAG = "gan_bench.made"
+"""Tells a run whose creation was not answered from every other."""
 ALTERED_TAG = "gan_bench.altered"
 """Says which file of a record is not what was saved: then its run is not to be believed. Empty where all are."""
 
@@ -185,6 +188,27 @@ class TrackingStore:
             made = found.experiment_id
         return made
 
+    def create_run(self, experiment: str, name: str, start_time: int, tags: Mapping[str, str]) -> str:
+        """Create a run, and no second one where a server's answer is lost; return its id."""
+        marked = {**tags, _MADE_TAG: secrets.token_hex(8)}
+
+        def create() -> str:
+            made = self.client.create_run(experiment, start_time=start_time, tags=marked, run_name=name)
+            return str(made.info.run_id)
+
+        if server_page(self.uri) is None:
+            return create()
+        from mlflow.exceptions import MlflowException
+
+        with server.sent_once():
+            try:
+                return create()
+            except MlflowException:
+                found = self.client.search_runs(
+                    [experiment], filter_string=f"tags.`{_MADE_TAG}` = '{marked[_MADE_TAG]}'", max_results=1
+                )
+                return str(found[0].info.run_id) if found else create()
+
     def runs(self, experiment: str) -> tuple[dict[str, MirroredRun], dict[str, SettingRun]]:
         """Return the runs of this results folder by trial, and by setting; of a run made twice, one stays."""
         trials: dict[str, list[Run]] = {}
@@ -219,11 +243,20 @@ class TrackingStore:
         return known, parents
 
     def _only(self, found: list[Run]) -> Run:
-        """Delete all but the newest of runs that are one: a kill while one was made again leaves two."""
-        newest, *others = sorted(found, key=lambda run: run.info.start_time, reverse=True)
+        """Delete all but one of runs that are one: a kill while one was made again leaves two, a lost answer too.
+
+        Of the last start of its trial the one that has most stays: people may have written on it.
+        """
+
+        def worth(run: Run) -> tuple[str, bool, int, int, int]:
+            tags, position = run.data.tags, Position.from_tag(run.data.tags.get(TAG))
+            had = position.epoch, len(run.data.metrics), run.info.start_time
+            return tags.get(entities.STARTED_TAG, ""), bool(position.end or tags.get(SHOWN_TAG)), *had
+
+        *others, best = sorted(found, key=worth)
         for run in others:
             self.client.delete_run(run.info.run_id)
-        return newest
+        return best
 
     def _own(self, experiment: str) -> Iterator[Run]:
         """Yield this folder's runs, found page by page. In the database beside it, there are no others'."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -37,6 +38,10 @@ from gan_bench.tracking.store import LOG, open_log
 from gan_bench.tracking.views import link
 
 POLL_SECONDS = 3.0
+LEAVING_SECONDS = 30.0
+"""Seconds in which a run that was interrupted brings MLflow up to its end."""
+TICK_SECONDS = 0.2
+"""Seconds between two looks at whether somebody still waits for the mirror."""
 SILENT_SECONDS = 5.0
 """Seconds after which a run says that it waits for the mirror."""
 LAST_PASS_SECONDS = UPLOAD_SECONDS + 30.0
@@ -209,11 +214,13 @@ class SyncProcess:
             self._heard = -1.0  # nothing more comes
             self._changed.notify_all()
 
-    def close(self, patience: float = LAST_PASS_SECONDS) -> MirrorResult:
+    def close(self, patience: float = LAST_PASS_SECONDS, leave: Callable[[], bool] = lambda: False) -> MirrorResult:
         """End the mirror after a last pass.
 
         Args:
             patience: Seconds that it may take for one trial or one file.
+            leave: Whether a person asked for an end. Who does so while this waits, waits no longer; who did before,
+                ``LEAVING_SECONDS``.
 
         Returns:
             What came of it, with the number of runs that MLflow lacks.
@@ -224,14 +231,21 @@ class SyncProcess:
         with self._changed:
             if self._heard >= 0:
                 self._heard = time.monotonic()
-            if not self._changed.wait_for(self._is_over, min(patience, SILENT_SECONDS)):
-                tell("waiting for MLflow", 0.0)
-            while not self._is_over() and time.monotonic() < self._heard + patience:
-                self._changed.wait(max(0.0, self._heard + patience - time.monotonic()))
+            begun = time.monotonic()
+            until = begun + LEAVING_SECONDS if leave() else math.inf
+            is_left = is_told = False
+            while not (is_left or self._is_over()) and time.monotonic() < min(self._heard + patience, until):
+                self._changed.wait(min(TICK_SECONDS, max(0.0, self._heard + patience - time.monotonic())))
+                is_left = until == math.inf and leave()
+                if not (is_told or is_left or self._is_over()) and time.monotonic() - begun > SILENT_SECONDS:
+                    tell("waiting for MLflow (Ctrl-C ends the waiting)", 0.0)
+                    is_told = True
             result, ended = self._result, self._heard < 0
         code = self._end(END_SECONDS if result or ended else 0.0)
         if result is None:
-            why = f"ended with code {code}" if ended else f"did not answer for {patience:g} s"
+            is_left = is_left or until < math.inf
+            silent = "was not waited for any longer" if is_left else f"did not answer for {patience:g} s"
+            why = f"ended with code {code}" if ended else silent
             log = f"; {self._folder.parent / LOG} has its last words" if ended else ""
             result = MirrorResult(error=f"the mirror {why}{log}", answered=False)
         if result.elsewhere:
@@ -272,11 +286,20 @@ def _main() -> None:
     channel, over = Sender(), threading.Event()
     uri = sys.stdin.readline().rstrip("\n")
 
+    heard = time.monotonic()
+
     def watch() -> None:
+        """Make the last pass when the input closes; where MLflow hangs in it and nobody waits any more, end at once."""
         sys.stdin.read()
         over.set()
+        begun = time.monotonic()
+        while (left := max(heard, begun) + LAST_PASS_SECONDS + END_SECONDS - time.monotonic()) > 0:
+            time.sleep(left)
+        os._exit(1)
 
     def send(content: dict[str, object]) -> None:
+        nonlocal heard
+        heard = time.monotonic()
         with contextlib.suppress(OSError):  # the parent is gone, and the mirror ends with its last pass
             channel(content)
 

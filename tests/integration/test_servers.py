@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -13,9 +14,11 @@ import urllib.request
 from base64 import b64encode
 
 import pytest
+from support import warm
 from support.commands import HANG, gan_bench, python_code, wait_for
-from support.servers import free_port, mlflow_server, postgres
+from support.servers import free_port, mlflow_server, postgres, proxy
 
+from gan_bench.core.channel import spawn
 from gan_bench.tracking.sync_process import follow
 
 pytestmark = pytest.mark.starts_children
@@ -228,3 +231,72 @@ print(a.shape, a.dtype, (a == b).all(), (a == c).all())
     (chosen,) = [run for run in found if run["models"]]
     assert chosen["tags"]["gan_bench.results"] == (folders[0] / ".gan_bench-results").read_text().strip()
     assert chosen["seconds"] < 60, "it ended when its training did"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_of_runs_made_twice_one_stays_and_a_lost_answer_makes_none_twice(folders, tmp_path):
+    """Seven of twenty runs were twins, and the next replay deleted complete ones."""
+    from mlflow import MlflowClient
+
+    def lose_every_third(path, number):
+        return "lose" if path.endswith("runs/create") and number % 3 == 1 else None
+
+    with mlflow_server(tmp_path / "server") as (uri, _), proxy(uri, lose_every_third) as lossy:
+        first = gan_bench("sync", folders[0], "--tracking-uri", lossy)
+        assert first.returncode == 0, first.stdout + first.stderr
+        whole, client = runs_at(uri), MlflowClient(uri)
+        assert len(whole) == 4 + 2 + 1
+        assert {run["status"] for run in whole} == {"FINISHED"}
+        for run in whole:  # an earlier version made them so
+            there = client.get_run(run["id"])
+            kept = ("gan_bench.synced", "gan_bench.shown", "gan_bench.curves", "gan_bench.report")
+            tags = {name: value for name, value in there.data.tags.items() if name not in kept}
+            client.create_run(there.info.experiment_id, start_time=there.info.start_time + 1, tags=tags)
+        done = gan_bench("sync", folders[0], "--tracking-uri", uri)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert {run["id"] for run in runs_at(uri)} == {run["id"] for run in whole}
+
+
+def test_a_server_that_asks_for_an_hour_is_left_at_once(folders, tmp_path):
+    with proxy("http://127.0.0.1:9", lambda *_: 429) as busy:
+        done = gan_bench("sync", folders[0], "--tracking-uri", busy)
+    assert done.returncode == 2
+    assert "(too many 429 error responses)" in done.stderr
+
+
+def test_who_waits_for_a_server_that_hangs_may_leave_with_the_answer(folders, tmp_path):
+    """After 90 seconds of silence there was neither an answer nor what completes MLflow."""
+    over = threading.Event()
+    words = ["run", folders[0].parent / "tiny.yaml", "--results", folders[0], "--device", "cpu"]
+    (folders[0].parent / "tiny.yaml").write_text(SUITE)
+    with proxy("http://127.0.0.1:9", lambda *_: over.wait(HANG) and 503) as uri:
+        command = [*warm.command("gan_bench"), *map(str, words), "--tracking-uri", uri]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            lines = iter(process.stdout.readline, "")
+            assert any("waiting for MLflow (Ctrl-C ends the waiting)" in line for line in lines)
+            process.send_signal(signal.SIGINT)
+            said = "".join(lines)
+        over.set()
+    assert process.returncode == 0
+    assert "ending without waiting for MLflow, within 90 s" in said
+    assert "digits: settings" in said
+    assert "MLflow lacks 4 of 4 runs and the answer: the mirror was not waited for any longer; `gan-bench sync" in said
+
+
+ORPHAN = """
+import sys, time
+from gan_bench.tracking import sync_process
+sync_process.LAST_PASS_SECONDS = sync_process.END_SECONDS = 0.1
+sync_process.follow = lambda *_: time.sleep(3600)
+sys.argv = ["", "suite"]
+sync_process._main()
+"""
+
+
+def test_a_mirror_that_hangs_and_that_nobody_waits_for_ends():
+    """It held the suite's lock for as long as the server did not answer: `sync` left everything to it."""
+    process, lines = spawn([sys.executable, "-c", ORPHAN], subprocess.DEVNULL, dict(os.environ))
+    process.stdin.close()
+    with lines:
+        assert lines.read() == ""
+    assert process.wait(HANG) == 1

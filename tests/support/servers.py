@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import shutil
 import signal
@@ -10,7 +11,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from support.commands import wait_for
 from support.needs import postgres_program
@@ -97,3 +102,64 @@ def postgres():
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         shutil.rmtree(data, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def proxy(uri, spoil):
+    """Stand before a server as a network that fails does.
+
+    Args:
+        uri: The server's address.
+        spoil: Called with the path of a request and how many of that path have come. It may wait; where it answers
+            "lose", the request is carried out and its answer lost; a number is a status that is answered at once.
+
+    Yields:
+        The proxy's address.
+    """
+    seen, there = Counter(), urlsplit(uri)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+        def pass_on(self):
+            with contextlib.suppress(OSError):  # a side is gone
+                self.carry()
+
+        def carry(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            path = urlsplit(self.path).path
+            seen[path] += 1
+            how = spoil(path, seen[path])
+            if isinstance(how, int):
+                self.answer(how, b"", {"Retry-After": "3600"})
+                return
+            with contextlib.closing(http.client.HTTPConnection(there.hostname, there.port)) as connection:
+                connection.request(self.command, self.path, body, dict(self.headers))
+                found = connection.getresponse()
+                content = found.read()
+            if how == "lose":
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            self.answer(found.status, content, {"Content-Type": found.getheader("Content-Type", "")})
+
+        def answer(self, status, content, headers):
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = pass_on  # noqa: N815 - names of http.server
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
