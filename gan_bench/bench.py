@@ -6,6 +6,7 @@ outcome = carry_out(plan, options, listener)
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -273,6 +274,12 @@ def carry_out(
     def seconds(trial: Trial) -> float:
         return expected.work.get(trial.id, 0.0)
 
+    declared = results / plan.suite / PLAN
+
+    def is_gone() -> bool:
+        return not os.path.exists(declared)  # noqa: PTH110 - Path.exists raises where a folder is closed
+
+    context = replace(context, stop=lambda: is_gone() or prepared.context.stop())
     try:
         if prepared.cluster:
             found = run_ray(
@@ -291,6 +298,11 @@ def carry_out(
             found = run_processes(results, todo, context, listener, policy, prepared.pool, group, seconds)
         else:
             found = run_inline(results, todo, context, listener, policy, group, seconds)
+        if is_gone():
+            raise UserError(
+                f"{declared} was removed or renamed while the suite ran, so that nothing more is trained; put it back "
+                "and run the same command, or name another folder with --results"
+            )
         ended()
     finally:
         answer = mirror.close(leave=leave) if mirror else answer

@@ -147,10 +147,10 @@ def _baselines_fault(suite: Path) -> RecordError | None:
 def _is_elsewhere(suite: Path) -> bool:
     """True if a folder's plan is that of a suite of another name."""
     try:
-        named = read_known(suite / PLAN, schema.PLAN)["suite"]
+        named = read_known(suite / PLAN, schema.PLAN).get("suite")  # plans of the first versions name none
     except (RecordError, OSError):
         return False
-    return named != suite.resolve().name
+    return named not in (None, suite.resolve().name)
 
 
 def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Iterator[StoredTrial | RecordError]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from gan_bench.core.text import slug
 from gan_bench.records.baselines import read_baselines
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.json_files import read_file
+from gan_bench.records.layout import LOCKS
+from gan_bench.records.lock import Lock
 from gan_bench.records.plan import Designs, declare_foreign_measures, read_commands, read_designs
 from gan_bench.records.summary import SettingSummary, is_outdated, state_of, write_summary
 from gan_bench.report.findings.answer import Answer, answers, answers_markdown
@@ -113,8 +115,17 @@ def build_report(
         UserError: There are no records, or the report cannot be written.
     """
     declare_foreign_measures(existing(results))
-    with _collector_off():
+    with _one_at_a_time(results) if not out and any(suite_folders(results)) else nullcontext(), _collector_off():
         return _build(results, out, html=html, columns=columns)
+
+
+@contextmanager
+def _one_at_a_time(results: Path) -> Iterator[None]:
+    """Let runs that end together report one after another: the one that read first might write last."""
+    with Lock(results / LOCKS, "report") as lock:
+        with suppress(UserError):  # where no lock can be, writing says why
+            lock.wait()
+        yield
 
 
 @contextmanager

@@ -90,8 +90,12 @@ def _train(
     console: PlainConsole,
     cluster: Cluster | None,
     targets: Mapping[str, int] | None = None,
+    text: str | None = None,
 ) -> tuple[Preparation, _Part | None, bool]:
     """Plan and train what is asked for, or of a run until all is decided what a look takes.
+
+    Raises:
+        UserError: The suite's text is not the one that was begun with any more.
 
     Returns:
         What was planned, what came of it, None for a dry run and where the budget is less than the estimate, and
@@ -102,6 +106,11 @@ def _train(
     while True:
         planned = partial(announce_plan, asked=options.plan, console=console)
         prepared = prepare(options, stop, planned, cluster, targets)
+        if text not in (None, prepared.plan.text):
+            raise UserError(
+                f"the suite {options.suite} was changed after its first look, and may ask other questions now; undo "
+                "that, or run the same command for what it says now"
+            )
         announce_work(prepared, options, console)
         if options.dry_run:
             list_trials(prepared, console)

@@ -27,7 +27,7 @@ def look_by_look(
     options: RunOptions,
     stop: StopRequest,
     console: PlainConsole,
-    train: Callable[[Mapping[str, int]], tuple[Preparation, Part | None, bool]],
+    train: Callable[[Mapping[str, int], str | None], tuple[Preparation, Part | None, bool]],
 ) -> Part | None:
     """Train one look after another until no question is open.
 
@@ -37,16 +37,18 @@ def look_by_look(
         options: What is asked for.
         stop: Whether it should stop.
         console: Where it is said how far it is.
-        train: Trains settings up to the looks that they are to reach, by ``setting_key``; returns what was planned,
-            what came of it, None where the budget does not suffice, and whether to go on.
+        train: Trains settings up to the looks that they are to reach, by ``setting_key``, of the suite whose text it
+            gets where that is known; returns what was planned, what came of it, None where the budget does not
+            suffice, and whether to go on.
 
     Returns:
         What the last training came to, or None where the budget did not suffice for any.
     """
-    targets, last = dict[str, int](), None
+    targets, last, text = dict[str, int](), None, None
     stop.deadline = None if options.seconds is None else time.monotonic() + options.seconds
     while True:
-        prepared, made, goes_on = train(targets)
+        prepared, made, goes_on = train(targets, text)
+        text = prepared.plan.text
         if options.dry_run:
             _say_what_may_follow(prepared, options, console)
         if made is None:

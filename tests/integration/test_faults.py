@@ -413,6 +413,37 @@ def test_what_failed_anew_is_not_tried_again_by_everybody(tmp_path):
     assert not meanwhile.finished(trial)
 
 
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+def test_results_that_are_renamed_meanwhile_end_the_run_and_are_not_begun_anew(tmp_path, executor):
+    """The run went on in a new folder, without a plan, and what had been declared was lost."""
+    suite, results = tmp_path / "tiny.yaml", tmp_path / "results"
+    forked = warm.command("gan_bench")
+    process = start(tmp_path, "--executor", executor, "--no-tracking", epochs=3000, python=forked)
+    wait_for(lambda: any(results.glob("tiny/*/history.jsonl")), process)
+    results.rename(tmp_path / "renamed")
+    said, _ = process.communicate(timeout=HANG)
+    assert process.returncode == 2, said
+    assert f"error: {results}/tiny/plan.json was removed or renamed while the suite ran" in said
+    assert not results.exists()
+    (tmp_path / "renamed").rename(results)
+    planned = gan_bench("run", suite, "--results", results, "--dry-run").stdout
+    assert planned.count("  to run  ") == 2, "they are not taken for ended"
+
+
+def test_the_first_fault_is_the_reason_where_a_record_cannot_be_written_either(tmp_path, monkeypatch):
+    """A folder that could not be made was said to have been removed."""
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(tmp_path))
+
+    for name in ("write_trial", "finish"):
+        monkeypatch.setattr(writer, name, refuse)
+    _, record = run(tmp_path, digits_trial())
+    assert (record.status, record.failure) == (Status.FAILED, Failure.CRASH)
+    assert "Operation not permitted" in record.reason
+    assert record.reason.endswith("(nor can its record be written)")
+
+
 def test_two_runners_share_a_suite(tmp_path):
     """Neither repeats what the other did, and both say what became of it."""
     forked = warm.command("gan_bench")

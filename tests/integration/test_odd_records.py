@@ -15,7 +15,9 @@ from gan_bench.cli.comparison import _markdown
 from gan_bench.core.errors import UserError
 from gan_bench.publishing import publish
 from gan_bench.records.earlier import Earlier
-from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.layout import LOCKS, RecordDirectory
+from gan_bench.records.lock import Lock
+from gan_bench.report import build
 from gan_bench.report.build import build_report
 from gan_bench.report.card.card import write_card
 from gan_bench.report.compare.comparison import compare
@@ -209,3 +211,25 @@ def test_a_copy_of_a_suite_counts_no_trial_twice(whole, results):
     assert len(after.unreadable) == 4
     assert all("is a copy of" in line and line.startswith("copy: ") for line in after.unreadable)
     assert compare(whole, results).exit_code == 0
+
+
+def test_a_plan_that_names_no_suite_is_its_folder_s(results):
+    """So are those of the first versions."""
+    plan = results / "small/plan.json"
+    content = json.loads(plan.read_text())
+    plan.write_text(json.dumps({key: value for key, value in content.items() if key not in ("suite", "sha256")}))
+    assert not build_report(results, html=False).unreadable
+
+
+def test_reports_of_one_folder_are_made_one_after_another(results, monkeypatch):
+    """The one that had read first wrote last, without the trials that had ended since."""
+    held, real = [], build.collect
+
+    def collect(folder):
+        held.append(Lock(results / LOCKS, "report").holder())
+        return real(folder)
+
+    monkeypatch.setattr(build, "collect", collect)
+    build_report(results, html=False)
+    build_report(results, results.parent / "elsewhere", html=False)
+    assert [owner is not None for owner in held] == [True, False], "what is only read gets no lock"

@@ -23,6 +23,7 @@ from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
 from gan_bench.report.build import build_report
 from gan_bench.run_options import RunOptions
+from gan_bench.terminal import run_suite
 from gan_bench.terminal.console import PlainConsole, StopRequest
 from gan_bench.terminal.until import look_by_look
 
@@ -90,7 +91,7 @@ class Recorded:
         self.fid, self.looks, self.lines = fid, [], []
         self.stop = StopRequest(PlainConsole(), hears=False)
 
-    def _train(self, targets):
+    def _train(self, targets, _):
         prepared = prepare(self.options, self.stop, targets=targets)
         self.looks.append(len(prepared.state.todo))
         plan = prepared.plan
@@ -206,7 +207,7 @@ def test_a_dry_run_says_what_later_looks_may_come_to(tmp_path, monkeypatch, most
     monkeypatch.setattr("gan_bench.bench.estimate", lambda *_, **__: minute)
     run = Recorded(tmp_path, apart(np.log(2), 0.1), max_seeds=most, dry_run=True)
     console = SimpleNamespace(say=lambda text, style=None: run.lines.append(text))
-    look_by_look(run.options, run.stop, console, lambda targets: (prepare(run.options, run.stop), None, False))
+    look_by_look(run.options, run.stop, console, lambda *_: (prepare(run.options, run.stop), None, False))
     assert run.lines[-1].endswith(said)
 
 
@@ -383,3 +384,18 @@ def test_the_python_call(real, capsys):
     seeds = {json.loads(p.read_text())["config"]["seed"] for p in real.glob("results/real/*/trial.json")}
     assert seeds <= {0, 1, 2, 3}
     assert "questions" in capsys.readouterr().out
+
+
+def test_a_suite_that_is_edited_between_looks_ends_the_run(real, monkeypatch):
+    """The second look trained and decided what the file said by then, without a word."""
+    suite, carry_out = real / "real.yaml", run_suite.carry_out
+
+    def edited(*given):
+        suite.write_text(suite.read_text() + "# another thought\n")
+        return carry_out(*given)
+
+    monkeypatch.setattr(run_suite, "carry_out", edited)
+    with pytest.raises(UserError, match="real.yaml was changed after its first look"):
+        gb.run(suite, until="decided", results=real / "results", profile="full", executor="inline", tracking=False)
+    seeds = {json.loads(p.read_text())["config"]["seed"] for p in real.glob("results/real/*/trial.json")}
+    assert len(seeds) == 3

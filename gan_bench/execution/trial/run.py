@@ -74,8 +74,13 @@ def run_trial(
     try:
         record = writer.finish(directory, record)
     except OSError as error:
-        _, failure, reason = classify(error, context.device, directory.path)
-        reason = f"the record cannot be written: {reason}"
+        if (
+            status is Status.FAILED
+        ):  # the first fault tells more: a folder that could not be made is none that was removed
+            reason = f"{reason} (nor can its record be written)"
+        else:
+            _, failure, reason = classify(error, context.device, directory.path)
+            reason = f"the record cannot be written: {reason}"
         record = replace(record, status=Status.FAILED, failure=failure, reason=reason)
     if record.status in (Status.DONE, Status.DIVERGED):
         with contextlib.suppress(OSError):  # what stays of a checkpoint does no harm
