@@ -235,7 +235,7 @@ def run(options: RunOptions) -> RunResult:
 
 
 def compare(
-    old: PathLike, new: PathLike, tolerance: float | None = None, *, match: str = "auto", margin: float = 0.1
+    old: PathLike, new: PathLike, tolerance: float | None = None, *, match: str = "auto", margin: float | None = None
 ) -> Comparison:
     """Compare two results folders, as ``gan-bench compare`` does.
 
@@ -244,13 +244,13 @@ def compare(
         new: The folder that may be worse.
         tolerance: Relative change of FID that passes where seeds are too few for a test; by default by their spread.
         match: ``trials``, ``settings``, fields of trials such as ``recipe,lr``, or ``auto``.
-        margin: Of settings: relative difference of FID that counts as none.
+        margin: Of settings: relative difference of FID that counts as none; None for 0.1.
 
     Raises:
         UserError: They have nothing in common, or a field is unknown or does not tell settings apart.
     """
     tolerance = checked("tolerance", tolerance, float | None, least=0)
-    margin = checked("margin", margin, float, least=0.001, most=1)
+    margin = checked("margin", margin, float | None, least=0.001, most=1)
     return compare_folders(_path(old), _path(new), tolerance, checked("match", match, str), margin)
 
 

@@ -92,7 +92,7 @@ def add_scores(
         if extractor in EXTRACTORS:
             context.extractor(extractor)  # what is not installed is said once
     count = 0
-    for stored in scan(existing(results), history=False):
+    for stored in scan(existing(results), steps=False):
         if isinstance(stored, RecordError):
             yield Added(trial=stored.folder or str(results), fault=str(stored))
         elif stored.record and stored.record["status"] == "done":

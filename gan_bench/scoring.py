@@ -22,6 +22,7 @@ from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
 from gan_bench.metrics.features import Extractor
 from gan_bench.metrics.reference import Reference, chunks, compute, export_moments, import_moments, reference
 from gan_bench.randomness import shuffled
+from gan_bench.records.layout import TRIAL
 from gan_bench.records.record import Score
 from gan_bench.sampling import Generator, load_generator
 
@@ -54,7 +55,7 @@ def score(
     Raises:
         UserError: Something named is not there or does not fit.
     """
-    if isinstance(generated, str) and Path(generated).suffix == ".safetensors":
+    if isinstance(generated, str) and _is_generator(Path(generated)):
         generated = load_generator(Path(generated), allow_plugins=allow_plugins)
     if not against.strip():
         raise UserError(
@@ -89,6 +90,11 @@ def real(against: str, extractors: list[str], root: DataRoot, device: torch.devi
     return Evaluator(loaded, references, dataset.class_extractor).score_images(held_out, min(count, len(held_out)))
 
 
+def _is_generator(path: Path) -> bool:
+    """Whether it is a recorded generator or its record, whose sample grids are no images to score."""
+    return path.suffix == ".safetensors" or (path / TRIAL).is_file()
+
+
 LOOKED_AT = 16
 """Images that are looked at for colours."""
 
@@ -108,7 +114,7 @@ def scoring_remarks(
     found = {name: DATASETS[name].channels} if name in DATASETS else {}
     if isinstance(generated, Tensor):
         found["the array of images"] = generated.shape[1]
-    paths = [generated] if isinstance(generated, str) else []
+    paths = [generated] if isinstance(generated, str) and not _is_generator(Path(generated)) else []
     for path in map(Path, paths if name in DATASETS else [*paths, against]):
         if path.is_dir() or path.suffix.lower() == ".zip":
             found[printable(path.name)] = 3 if _has_colours(path) else 1
@@ -133,7 +139,7 @@ def _size_remarks(generated: str | Tensor, against: str) -> Iterator[str]:
         path, name = Path(text), text.partition(":")[0]
         if name in DATASETS:
             sides[text] = (DATASETS[name].size,) * 2
-        elif path.is_dir() or path.suffix.lower() == ".zip":
+        elif not _is_generator(path) and (path.is_dir() or path.suffix.lower() == ".zip"):
             with open_source(path) as opened:
                 sides[text] = next(_sizes(path, opened, 3), (0, 0))
     if len(sides) == 2 and len(set(sides.values())) == 2:

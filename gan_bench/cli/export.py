@@ -20,7 +20,7 @@ from gan_bench.config.changes import flat_values
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import filled_at_once, write_atomically
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import printable
+from gan_bench.core.text import plural, printable
 from gan_bench.records.reader import read_header
 from gan_bench.records.schema import STATISTICS
 
@@ -242,7 +242,9 @@ def _missing(package: str) -> UserError:
     return UserError(f'this export needs {package}, which is not installed: pip install "gan_bench[{package}]"')
 
 
-def export(kind: str, results: Path, out: Path, progress: Callable[[str], None] = lambda _: None) -> str:
+def export(
+    kind: str, results: Path, out: Path, progress: Callable[[str], None] = lambda _: None
+) -> tuple[str, list[str]]:
     """Write records in another tracker's form.
 
     Args:
@@ -252,7 +254,7 @@ def export(kind: str, results: Path, out: Path, progress: Callable[[str], None] 
         progress: Called with the name of every trial.
 
     Returns:
-        A sentence about what was written, and how to look at it.
+        A sentence about what was written, and how to look at it; and one for every record that was left out.
 
     Raises:
         UserError: There is nothing to export, a package is missing, or the place cannot be written.
@@ -264,7 +266,7 @@ def export(kind: str, results: Path, out: Path, progress: Callable[[str], None] 
         raise UserError(f"{out} is not empty, and what is there would be mixed with this; choose another with --out")
     try:
         if kind == "parquet":
-            return f"{out}: {write_parquet(tables, out):,} values"
+            return f"{out}: {write_parquet(tables, out):,} values", tables.unreadable
         write, count = {"tensorboard": write_tensorboard, "wandb": write_wandb}[kind], 0
         with filled_at_once(out.resolve()) as folder, _threads_fail_quietly():
             for trial in trials_of(tables):
@@ -276,4 +278,4 @@ def export(kind: str, results: Path, out: Path, progress: Callable[[str], None] 
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); choose another place with --out") from None
     look = f"tensorboard --logdir {out}" if kind == "tensorboard" else f"wandb sync {out}/wandb/offline-run-*"
-    return f"{out}: {count:,} trials; look at them with `{look}`"
+    return f"{out}: {plural(count, 'trial')}; look at them with `{look}`", tables.unreadable

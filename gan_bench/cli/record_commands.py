@@ -61,8 +61,9 @@ def compare(
         ),
     ] = "auto",
     margin: Annotated[
-        float, typer.Option(min=0.001, max=1, help="Of settings: relative difference that counts as none.")
-    ] = 0.1,
+        float | None,
+        typer.Option(min=0.001, max=1, help="Of settings: relative difference that counts as none \\[default: 0.1]."),
+    ] = None,
     form: Annotated[FormatChoice, typer.Option("--format", help="How the comparison is written.")] = FormatChoice.TEXT,
     out: Annotated[Path | None, typer.Option(help="File it is written to instead of the terminal.")] = None,
     keep: Annotated[
@@ -147,13 +148,20 @@ def export(
         Path | None, typer.Option(help="Where it goes \\[default: RESULTS.parquet, or the folder RESULTS-KIND].")
     ] = None,
 ) -> None:
-    """Write records as TensorBoard event files, Weights & Biases offline runs, or one tidy Parquet file."""
+    """Write records as TensorBoard event files, Weights & Biases offline runs, or one tidy Parquet file.
+
+    Exit code 1 when a record was left out, as it is unreadable or not what was saved.
+    """
     from gan_bench.cli.export import export as export_records
 
     name = results.resolve().name
     place = out or Path(f"{name}.parquet" if kind is ExportKind.PARQUET else f"{name}-{kind.value}")
     lines = console()
-    lines.say(export_records(kind.value, results, place, lambda trial: lines.say(f"  {trial}")))
+    said, unreadable = export_records(kind.value, results, place, lambda trial: lines.say(f"  {trial}"))
+    for fault in unreadable:
+        lines.say(f"left out: {fault}", style="red")
+    lines.say(said)
+    raise typer.Exit(1 if unreadable else 0)
 
 
 def sync(

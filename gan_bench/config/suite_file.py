@@ -119,6 +119,11 @@ class Profiles(Strict):
     quick: ProfileCuts = ProfileCuts()
 
 
+def _pair(given: object) -> object:
+    """Take the list that YAML has in place of tuples."""
+    return tuple(given) if isinstance(given, list) else given
+
+
 def _grows(limits: tuple[float, float]) -> tuple[float, float]:
     if not limits[0] < limits[1] < float("inf"):
         raise PydanticCustomError("range", "a range is two numbers, the lower first")
@@ -133,7 +138,7 @@ class FolderEntry(Strict):
     channels: Literal[1, 3] = 3
     crop: Literal["center", "none"] = "center"
     unreadable: Literal["stop", "skip"] = "stop"
-    range: Annotated[tuple[float, float], AfterValidator(_grows)] | None = None
+    range: Annotated[tuple[float, float], BeforeValidator(_pair), AfterValidator(_grows)] | None = None
 
 
 class SuiteFile(Strict):

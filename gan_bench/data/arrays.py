@@ -48,6 +48,7 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
             "leave them out or train it again"
         )
     if value_range is not None:
+        _check_within(array, *value_range)
         return _scaled(array, *value_range)
     if array.dtype.kind == "b":
         return torch.from_numpy(np.ascontiguousarray(array).astype(np.uint8) * np.uint8(255))
@@ -78,6 +79,16 @@ def _of_whole_numbers(array: NDArray[Any]) -> Tensor:
             "value_range=(LOW, HIGH)"
         )
     return torch.from_numpy(array.astype(np.uint8))
+
+
+def _check_within(array: NDArray[Any], low: float, high: float) -> None:
+    """Refuse values outside of what was said to be black and white, but for the rounding of an 8-bit level."""
+    least, most = float(array.min()), float(array.max())
+    if max(low - least, most - high) > (high - low) / 255:
+        raise UserError(
+            f"the images hold values from {least:g} to {most:g}, outside of value_range=({low:g}, {high:g}); name what "
+            "is black and white in them, or clip them"
+        )
 
 
 def _scaled(array: NDArray[Any], low: float, high: float) -> Tensor:

@@ -254,8 +254,8 @@ def _scaled_to_bytes(values: NDArray[np.generic], limits: tuple[float, float] | 
     wide = values.astype(np.float64)
     if not np.isfinite(wide).all():
         raise ValueError("NaN or infinite pixels")
-    if limits is None and values.dtype.kind == "f" and wide.min() >= 0 and wide.max() <= 255:
-        limits = (0, 1) if wide.max() <= 1 else (0, 255)
+    if limits is None and values.dtype.kind == "f" and wide.min() >= 0 and wide.max() <= 1:
+        limits = (0, 1)  # as floats are kept; none of 0 to 255, as a dark one of them would be taken for these
     if limits is None:
         raise DataError(
             f"the image {printable(name)} holds numbers from {wide.min():g} to {wide.max():g} and does not say which "

@@ -306,5 +306,5 @@ def read_saved(path: Path, names: Iterable[str]) -> StoredTrial:
         UnreadableError: The system does not let this process read it.
     """
     stored = read_header(path)
-    check_saved(path, stored.record, (TRIAL, ENVIRONMENT, *names))
+    check_saved(path, stored.record, (TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, *names))
     return stored

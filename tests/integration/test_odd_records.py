@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
+from support.commands import gan_bench
 from support.needs import slow
 from support.records import edit, reseal
 from support.suites import train_small
 
 import gan_bench as gb
 from gan_bench.cli.comparison import _markdown
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import RecordError, UserError
 from gan_bench.publishing import publish
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import LOCKS, RecordDirectory
@@ -233,3 +235,54 @@ def test_reports_of_one_folder_are_made_one_after_another(results, monkeypatch):
     build_report(results, html=False)
     build_report(results, results.parent / "elsewhere", html=False)
     assert [owner is not None for owner in held] == [True, False], "what is only read gets no lock"
+
+
+def alter(path):
+    """Change a number of a file so that nothing but its digest tells."""
+    path.write_text(re.sub(r'("(?:loss_d|value)":)[0-9.]+', r"\g<1>0.125", path.read_text(), count=1))
+
+
+@pytest.mark.parametrize("name", ["history.jsonl", "evaluations.jsonl"])
+def test_no_command_believes_an_altered_record(results, tmp_path, name):
+    """An edited history was drawn from, scored, exported in silence and printed on a card."""
+    trial = record(results).path
+    alter(trial / name)
+    assert gan_bench("verify", results).returncode == 1
+    refused = (
+        ("sample", trial, "--out", tmp_path / "samples"),
+        ("score", trial / "generator.safetensors", "digits", "--samples", 64),
+        ("card", "lr 2e-4", "--results", results, "--out", tmp_path / "card"),
+    )
+    for words in refused:
+        done = gan_bench(*words)
+        assert (done.returncode, f"{name} is not what was saved" in done.stderr) == (2, True), (words, done.stderr)
+    with pytest.raises(RecordError, match="is not what was saved"):
+        gb.generator(trial)
+    before = {path: path.read_bytes() for path in trial.rglob("*") if path.is_file()}
+    added = gan_bench("score", results, "--add", "cifar-v1", "--device", "cpu")
+    assert (added.returncode, f"{name} is not what was saved" in added.stdout) == (1, True), added.stdout + added.stderr
+    assert {path: path.read_bytes() for path in trial.rglob("*") if path.is_file()} == before
+    exported = gan_bench("export", "parquet", results, "--out", tmp_path / "all.parquet")
+    assert exported.returncode == 1
+    assert f"left out: {trial / name} is not what was saved" in exported.stdout
+    assert "values" in exported.stdout, "what is whole is written"
+
+
+def test_a_record_is_scored_by_its_generator(results):
+    """Its two sample grids were scored as two images."""
+    trial = record(results).path
+    words = ("--samples", "64", "--device", "cpu")
+    said = [gan_bench("score", given, "digits", *words) for given in (trial, trial / "generator.safetensors")]
+    assert said[0].returncode == 0, said[0].stderr
+    assert said[0].stdout == said[1].stdout
+    assert "242x242" not in said[0].stderr
+
+
+def test_options_of_compare_that_judge_nothing_are_refused(results):
+    """A margin in a pull request's check was ignored."""
+    for words, said in (
+        (("--margin", "0.2"), "a margin judges settings"),
+        (("--match", "settings", "--tolerance", "0.5"), "a tolerance is of trials"),
+    ):
+        done = gan_bench("compare", results, results, *words)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr

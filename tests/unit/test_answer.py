@@ -413,6 +413,7 @@ def test_the_next_look_is_that_of_the_first_open_question(questions, rivals, see
         ("", "quick", False, "--profile full"),
         ("", "full", False, None),  # nothing was cut
         ("--samples 100", "full", False, None),
+        ("--samples 100", "quick", False, None),  # which cuts no training
         ("--epochs 3", "full", True, None),
     ],
 )

@@ -297,13 +297,12 @@ def test_odd_exif_neither_warns_nor_stops():
 
 def test_float_images_are_scaled_by_their_range():
     unit = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
-    for values, expected in [
-        (unit, np.round(unit * 255)),
-        (unit * 255, np.round(unit * 255)),
-    ]:
-        data = encode(Image.fromarray(values), "TIFF")
-        assert np.array_equal(np.asarray(decode(data, "a.tif", 1)), expected.astype(np.uint8))
-    for values in (unit * 600 - 100, np.full((8, 8), -3e38, np.float32), unit * 65_535):
+    expected = np.round(unit * 255).astype(np.uint8)
+    assert np.array_equal(np.asarray(decode(encode(Image.fromarray(unit), "TIFF"), "a.tif", 1)), expected)
+    data = encode(Image.fromarray(unit * 255), "TIFF")
+    assert np.array_equal(np.asarray(decode(data, "a.tif", 1, (0, 255))), expected)
+    # a dark one of 0 to 255 was once taken for one of 0 to 1 among others of its folder
+    for values in (unit * 255, unit * 600 - 100, np.full((8, 8), -3e38, np.float32), unit * 65_535):
         data = encode(Image.fromarray(values), "TIFF")
         with pytest.raises(DataError, match=r"a\.tif holds numbers from .* write range: \[LOW, HIGH\]"):
             decode(data, "a.tif", 1)

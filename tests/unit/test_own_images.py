@@ -186,6 +186,28 @@ def test_show_and_a_dry_run_say_what_there_is(pets, tmp_path):
         assert "train: 1 left out: files of other kinds (.heic)" in done.stdout
 
 
+def test_a_suite_says_the_range_of_wide_greys(tmp_path):
+    """What the error about images without one advises was refused as well: YAML has lists and no tuples."""
+    (tmp_path / "wide").mkdir()
+    for i in range(10):
+        values = np.random.default_rng(i).integers(0, 4096, (28, 28)).astype(np.float32)
+        Image.fromarray(values).save(tmp_path / "wide" / f"{i}.tiff")
+    text = (
+        "suite: wide\nversion: 1\ndatasets: {wide: {path: wide, size: 28, channels: 1RANGE}}\n"
+        "trials: [{recipe: mnist-mlp-z100, set: {dataset: wide}}]\n"
+    )
+    for ranged, code, said in (
+        ("", 0, "write range: [LOW, HIGH] where a suite names the images"),
+        (", range: [0, 4095]", 0, "10 images of 10 different files"),
+        (", range: [5, 1]", 2, "a range is two numbers, the lower first"),
+        (", range: [a, 1]", 2, "input should be a valid number"),
+    ):
+        (tmp_path / "wide.yaml").write_text(text.replace("RANGE", ranged))
+        done = gan_bench("show", "wide.yaml", cwd=tmp_path)
+        assert done.returncode == code, done.stderr
+        assert said in " ".join((done.stdout + done.stderr).split())
+
+
 # ------------------------------------------------------------------------------------------------- arrays
 
 
@@ -434,3 +456,13 @@ def test_a_run_says_what_own_images_are_scored_with_and_so_do_its_tables(tmp_pat
     ]
     assert "papers report those of Inception{-}v3" in caption
     assert "papers report those of Inception-v3" in (tmp_path / "r" / "report" / "report.html").read_text()
+
+
+def test_values_outside_of_the_range_that_was_named_are_not_clipped():
+    """Images of 0 to 255 in a range of 0 to 1 were white, and scored without a word."""
+    images = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8))
+    for outside in (images, images / 127.5 - 1):
+        with pytest.raises(UserError, match=r"outside of value_range=\(0, 1\)"):
+            as_uint8(outside, value_range=(0, 1))
+    rounded = as_uint8(images / 255 * 1.001, value_range=(0, 1))
+    assert int((rounded.int() - torch.from_numpy(images)).abs().max()) <= 1

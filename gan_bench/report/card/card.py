@@ -50,7 +50,7 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
         UserError: No setting matches, several do, or the folder cannot be written or is none for a card.
         RecordError: A record of the setting is damaged or not what was saved.
     """
-    found, made = read_studies(results)
+    found, made = read_studies(results, history=True)
     chosen = find_setting(made, setting)
     median = chosen.scored.median_trial(chosen.done)
     require_sound(chosen.study, chosen.label)

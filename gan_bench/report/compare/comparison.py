@@ -117,7 +117,7 @@ class Comparison:
 
 
 def compare(
-    old: Path, new: Path, tolerance: float | None = None, match: str = AUTO, margin: float = MARGIN
+    old: Path, new: Path, tolerance: float | None = None, match: str = AUTO, margin: float | None = None
 ) -> Comparison:
     """Compare two results folders.
 
@@ -128,20 +128,27 @@ def compare(
             what the spread over seeds says.
         match: ``trials``, ``settings``, or fields of trials with commas between them, in which settings must be
             equal; ``auto`` compares trials where the folders have any in common, else settings.
-        margin: Of settings: largest relative difference of the primary score that counts as none.
+        margin: Of settings: largest relative difference of the primary score that counts as none; None for ``MARGIN``.
 
     Raises:
-        UserError: One of them is no results folder, or they have nothing in common.
+        UserError: One of them is no results folder, they have nothing in common, or a tolerance is given for settings
+            or a margin for trials.
     """
     before, after = _Folder.read(old), _Folder.read(new)
     if match in (EXACT, AUTO):
         found = _compare_trials(before, after, tolerance)
+        if found and margin is not None:
+            raise UserError(
+                f"a margin judges settings, and {old} and {new} have trials in common; add --match settings"
+            )
         if found:
             return found
         if match == EXACT:
             raise UserError(f"{old} and {new} have no trial in common; compare results of the same suites")
     fields = () if match in (AUTO, SETTINGS) else tuple(name.strip() for name in match.split(","))
-    compared = _compare_settings(before, after, margin, fields)
+    if tolerance is not None:
+        raise UserError("a tolerance is of trials that both folders have; settings are judged with --margin")
+    compared = _compare_settings(before, after, MARGIN if margin is None else margin, fields)
     if not compared.tables and not compared.unsure:
         raise UserError(f"{old} and {new} have no finished setting in common{_apart(before, after, fields)}")
     if match != AUTO:
