@@ -422,6 +422,8 @@ def test_seeds_are_not_added_to_a_cut_training_in_which_nothing_was_learned(opti
     (study,) = studies(build_frames(items))
     study.command, study.profile = f"gan-bench run test {options}", profile
     study.trials["config"] = [{**config, "epochs": 3} for config in study.trials["config"]]
+    if "--samples" in options:
+        study.trials["train_limit"] = None
     found = proposal(study, [], scored=True, learned=learned)
     if advised is None:
         assert found.startswith("Next: 5 seeds, which can decide, ")

@@ -126,7 +126,9 @@ def proposal(
     full = _with(_without(command, *_CAPS), "--profile", "full")
     if not learned:
         longer = _without(command, *_SHORTER)
-        is_cut = study.profile == "quick" and not (_value(command, "--samples") and trials["train_limit"].isna().all())
+        is_cut = study.profile == "quick" and not (
+            _value(study.command or "", "--samples") and trials["train_limit"].isna().all()
+        )
         longer = full if longer == command and is_cut else longer
         if longer != command:
             return f"Next: longer training, as no setting is better than untrained generators yet, `{longer}`."
