@@ -78,15 +78,14 @@ def add_scores(
     Raises:
         UserError: A name is unknown, or there is no finished trial.
     """
-    faults = {
-        folder.resolve(): register_parts(folder, allow_plugins=allow_plugins)
-        for folder in suite_folders(existing(results))
-    }
-    known = {**dict(MEASURES.items()), **dict(EXTRACTORS.items())}
-    for name in names:
-        if name not in known:
-            more = "" if allow_plugins else "; a suite's own files run with --allow-plugins alone"
-            raise UserError(f'unknown measure or extractor "{as_typed(name)}" ({did_you_mean(name, known)}){more}')
+    faults, known, here = dict[Path, str](), set[str](), Path()
+    for folder in suite_folders(existing(results)):
+        here = folder.resolve()  # whose parts are registered: those of another suite are forgotten
+        faults[here] = register_parts(folder, allow_plugins=allow_plugins)
+        known |= {*MEASURES, *EXTRACTORS}
+    if unknown := next((name for name in names if name not in known), None):
+        more = "" if allow_plugins else "; a suite's own files run with --allow-plugins alone"
+        raise UserError(f'unknown measure or extractor "{as_typed(unknown)}" ({did_you_mean(unknown, known)}){more}')
     context = RunContext(data=data, device=device, stop=lambda: False)
     for extractor in names:
         if extractor in EXTRACTORS:
@@ -97,8 +96,13 @@ def add_scores(
             yield Added(trial=stored.folder or str(results), fault=str(stored))
         elif stored.record and stored.record["status"] == "done":
             count += 1
-            added = _of_trial(stored, names, context, allow_plugins=allow_plugins)
-            why = faults.get(stored.path.parent.resolve(), "")
+            if (suite := stored.path.parent.resolve()) != here:
+                here = suite
+                register_parts(suite, allow_plugins=allow_plugins)
+                context = RunContext(data=data, device=device, stop=lambda: False)
+            given = [name for name in names if name in MEASURES or name in EXTRACTORS]
+            added = _of_trial(stored, given, context, allow_plugins=allow_plugins)
+            why = faults.get(suite, "")
             is_unknown = added.fault.startswith("unknown ") and why  # what the suite's own file did not register
             yield replace(added, fault=f"{added.fault}; {why}") if is_unknown else added
     if not count:

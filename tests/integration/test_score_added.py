@@ -315,3 +315,22 @@ def test_a_measure_of_a_suite_s_own_file_is_known_where_it_may_run(results, tmp_
     allowed = gan_bench("score", results, "--add", "of_its_suite", "--allow-plugins")
     assert allowed.returncode == 0, allowed.stdout + allowed.stderr
     assert "\n12 scores added" in allowed.stdout, "of two trials at three epochs, of G and its average"
+
+
+def test_measures_of_two_suites_own_files_are_added_to_their_trials(results, tmp_path):
+    """The parts of the suite that was read last were the only ones that were known."""
+    folders = results / "kept", results / "twin"
+    shutil.copytree(*folders)
+    for number, folder in enumerate(folders):
+        assert gan_bench("new", "measure", f"own_{number}", "--out", tmp_path).returncode == 0
+        edit(folder / "plan.json", command="gan-bench run kept", suite=folder.name)
+        suite = (folder / "suite.yaml").read_text().replace("suite: kept", f"suite: {folder.name}")
+        (folder / "suite.yaml").write_text(f"{suite}plugins: [{tmp_path / f'own_{number}.py'}]\n")
+    for path in folders[1].glob("*/trial.json"):
+        config = {**json.loads(path.read_text())["config"], "suite": "twin"}
+        edit(path, config=config)
+    done = gan_bench("score", results, "--add", "own_0", "--add", "own_1", "--allow-plugins")
+    assert "unknown measure" not in done.stdout + done.stderr
+    added = {path.parent.parent.name: path.read_text() for path in results.glob("*/*/added.json")}
+    assert "own_0" in added["kept"], done.stdout
+    assert "own_1" not in added["kept"]
