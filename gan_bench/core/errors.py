@@ -15,9 +15,10 @@ class StopProcess(BaseException):
 def is_stop(error: BaseException) -> bool:
     """True if an exception is to end this process, so that nothing may keep it; all others may be kept.
 
-    Third-party code may raise anything: also what is no ``Exception``, such as ``asyncio.CancelledError``.
+    Third-party code may raise anything: also what is no ``Exception``, such as ``asyncio.CancelledError``, and print
+    where nobody reads any more.
     """
-    return isinstance(error, (KeyboardInterrupt, StopProcess))
+    return isinstance(error, (KeyboardInterrupt, StopProcess, BrokenPipeError))
 
 
 class UserError(Exception):

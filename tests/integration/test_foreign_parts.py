@@ -384,3 +384,20 @@ def test_a_check_of_parts_survives_them_too():
         found = list(check_part("losses", "odd", context().data))
     assert any(each.fault and "SystemExit" in each.fault for each in found)
     json.dumps([each.fault for each in found])
+
+
+def test_a_part_that_prints_where_nobody_reads_fails_no_trial(tmp_path):
+    """`run … | head` recorded such a trial as failed, for ever."""
+    is_read = False
+
+    def forward(generator):
+        if not is_read and generator.training:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    with registered(gb.ARCHITECTURES, "odd", network(forward)):
+        with pytest.raises(BrokenPipeError):
+            run(tmp_path, digits_trial(architecture="odd"), engine="reference")
+        is_read = True
+        directory, record = run(tmp_path, digits_trial(architecture="odd"), engine="reference")
+    assert record.status is Status.DONE
+    assert not list(directory.path.parent.glob(".damaged/*"))

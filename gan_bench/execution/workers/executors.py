@@ -88,7 +88,7 @@ class _Heard(Listener):
             if self.fault is None:
                 event()
         except BaseException as error:
-            if is_stop(error):
+            if is_stop(error) and not isinstance(error, BrokenPipeError):
                 raise
             self.fault = error
 
