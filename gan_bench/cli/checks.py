@@ -46,7 +46,7 @@ def check(
 
 
 def verify(
-    results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
+    results: Annotated[Path, typer.Argument(help="Results folder of earlier runs, one record, or a card.")],
     rerun: Annotated[
         str | None, typer.Option(help="Train again the first steps of trials that match this glob.")
     ] = None,

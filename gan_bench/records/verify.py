@@ -15,10 +15,19 @@ from gan_bench.core.text import plural
 from gan_bench.records import schema
 from gan_bench.records.folders import excused, read_left_out, scan_suite, suite_folders, trial_folders
 from gan_bench.records.json_files import read_file, read_optional
-from gan_bench.records.layout import BASELINES, CHECKPOINT_MAGIC, SAMPLES, TRIAL, TRIALS, WEIGHTS, RecordDirectory
+from gan_bench.records.layout import (
+    BASELINES,
+    CHECKPOINT_MAGIC,
+    RECORD,
+    SAMPLES,
+    TRIAL,
+    TRIALS,
+    WEIGHTS,
+    RecordDirectory,
+)
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.plan import declare_foreign_measures
-from gan_bench.records.reader import StoredTrial
+from gan_bench.records.reader import StoredTrial, check_saved, read_header
 from gan_bench.records.record import Status, TrialRecord, best_scores
 from gan_bench.records.writer import digests
 
@@ -45,14 +54,34 @@ class Verdict:
 
 
 def verify(results: Path) -> Iterator[Verdict]:
-    """Check every record under a results folder.
+    """Check every record under a results folder, one record, or what a card has of one.
 
     Yields:
         A verdict for every planned trial, for every directory that cannot be read, and for damaged shared files.
     """
+    if (results / TRIAL).is_file():
+        yield _verified_alone(results.resolve())
+        return
     declare_foreign_measures(results)
     for suite in suite_folders(results):
         yield from (verdict for verdict, _ in verified_suite(suite))
+
+
+def _verified_alone(path: Path) -> Verdict:
+    """Check a record beside its plan, or a folder that has some files of a record."""
+    if fnmatchcase(path.name, TRIALS):
+        declare_foreign_measures(path.parent)
+        found = [verdict for verdict, _ in verified_suite(path.parent) if verdict.name == path.name]
+        if found:
+            return found[0]
+    try:
+        record = read_header(path).record
+        if record is None:
+            return Verdict(path.name, (f"it has no {RECORD}, and nothing vouches for its files",))
+        check_saved(path, record, record.get("files") or (WEIGHTS,))
+    except RecordError as error:
+        return Verdict(path.name, (str(error),), unreadable=isinstance(error, UnreadableError))
+    return Verdict(path.name)
 
 
 def verified_suite(suite: Path) -> Iterator[tuple[Verdict, StoredTrial | None]]:

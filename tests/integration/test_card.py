@@ -355,3 +355,20 @@ def test_a_card_is_pushed_to_a_hub(results, tmp_path):
     away = gan_bench(*words, env=there)
     assert away.returncode == 2
     assert "was not uploaded to me/digits-gan" in away.stderr
+
+
+def test_one_record_and_a_card_are_verified_too(results, card, tmp_path):
+    """Both were said to hold no records."""
+    trial = next(results.glob("*/*seed=0--*"))
+    for folder in (trial, card):
+        done = gan_bench("verify", folder)
+        assert (done.returncode, "1 checked: every record is whole" in done.stdout) == (0, True), done.stdout
+    for folder, name in ((trial, "history.jsonl"), (trial, "trial.json"), (card, "generator.safetensors")):
+        copy = shutil.copytree(folder, tmp_path / name / folder.name)
+        with (copy / name).open("ab") as file:
+            file.write(b" ")
+        done = gan_bench("verify", copy)
+        assert (done.returncode, "1 checked: 1 invalid" in done.stdout) == (1, True), done.stdout
+        assert name in done.stdout
+    (copy / "record.json").unlink()
+    assert "nothing vouches for its files" in gan_bench("verify", copy).stdout
