@@ -187,18 +187,18 @@ def refresh_summaries(results: Path) -> list[str]:
     if not outdated:
         return []
     declare_foreign_measures(results)
-    with _collector_off():
+    with _one_at_a_time(results), _collector_off():
         states = _states(results)
         collected = collect(results)
         designs = read_designs(results)
         found = studies(collected.frames, read_baselines(results), read_commands(results), designs)
         collected = with_histories(collected, found)
         made = ReportTables.of_studies([study for study in found if study.suite in outdated], collected.frames)
-    try:
-        _write_answers(made, _ReportFiles(results / "report"), states)
-    except OSError as error:
-        why = f"the report in {results / 'report'} cannot be written ({error.strerror})"
-        return [f"{why}; MLflow shows settings as the last report has them"]
+        try:
+            _write_answers(made, _ReportFiles(results / "report"), states)
+        except OSError as error:
+            why = f"the report in {results / 'report'} cannot be written ({error.strerror})"
+            return [f"{why}; MLflow shows settings as the last report has them"]
     return []
 
 

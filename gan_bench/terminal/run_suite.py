@@ -108,9 +108,10 @@ def _train(
         prepared = prepare(options, stop, planned, cluster, targets)
         if text not in (None, prepared.plan.text):
             raise UserError(
-                f"the suite {options.suite} was changed after its first look, and may ask other questions now; undo "
+                f"the suite {options.suite} was changed since this run began, and may ask other questions now; undo "
                 "that, or run the same command for what it says now"
             )
+        text = prepared.plan.text
         announce_work(prepared, options, console)
         if options.dry_run:
             list_trials(prepared, console)

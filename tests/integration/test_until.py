@@ -395,7 +395,7 @@ def test_a_suite_that_is_edited_between_looks_ends_the_run(real, monkeypatch):
         return carry_out(*given)
 
     monkeypatch.setattr(run_suite, "carry_out", edited)
-    with pytest.raises(UserError, match="real.yaml was changed after its first look"):
+    with pytest.raises(UserError, match="real.yaml was changed since this run began"):
         gb.run(suite, until="decided", results=real / "results", profile="full", executor="inline", tracking=False)
     seeds = {json.loads(p.read_text())["config"]["seed"] for p in real.glob("results/real/*/trial.json")}
     assert len(seeds) == 3
