@@ -84,7 +84,7 @@ def set_aside(directory: RecordDirectory, folder: str) -> Path | None:
 
 def write_trial(directory: RecordDirectory, trial: Trial) -> None:
     """Write what the trial is, so that however it ends it is a row."""
-    directory.path.mkdir(parents=True, exist_ok=True)
+    directory.path.mkdir(exist_ok=True)  # its suite's folder holds the plan; one that is gone is not made anew
     description = {
         "schema": VERSION,
         "id": trial.id,
@@ -96,7 +96,8 @@ def write_trial(directory: RecordDirectory, trial: Trial) -> None:
 
 def begin(directory: RecordDirectory, trial: Trial, environment: Mapping[str, object]) -> None:
     """Write what is known before training, and take back an earlier end; an environment that is there stays."""
-    directory.samples.mkdir(parents=True, exist_ok=True)
+    directory.path.mkdir(exist_ok=True)  # as write_trial does
+    directory.samples.mkdir(exist_ok=True)
     _remove_temporary_files(directory)
     write_trial(directory, trial)
     directory.record.unlink(missing_ok=True)

@@ -348,6 +348,7 @@ def test_a_worker_that_nobody_listens_to_stops_as_asked(tmp_path):
         site=Site(data=tmp_path, data_given=True, device="cpu", engine="auto", threads=1),
         policy=Policy(),
     )
+    RecordDirectory.of(tmp_path, trial).path.parent.mkdir()
     command = [sys.executable, "-m", "gan_bench.execution.workers.worker"]
     with (tmp_path / "errors").open("wb") as errors:
         process, said = spawn(command, errors, dict(os.environ))

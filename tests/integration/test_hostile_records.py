@@ -25,6 +25,7 @@ ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m \ud800 \u202e"
 def write(directory, trial, reason=None):
     """Write the record of a trial that never ran."""
     environment = {"schema": 1, "started": "2026-01-01T00:00:00+00:00", "device": "cpu"}
+    directory.path.parent.mkdir(parents=True, exist_ok=True)
     writer.begin(directory, trial, environment)
     line = {"kind": "epoch", "epoch": 1, "step": 1, "images": 1, "train_seconds": 1.0, "mean": VALUES, "last": VALUES}
     writer.append(directory.history, [line])

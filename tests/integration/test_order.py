@@ -33,6 +33,7 @@ def test_real_trained_noise(tmp_path, real_data):
     trial = Trial(setting="dcgan", config=config)
     where = RunContext(real_data, torch.device("cpu"), lambda: False)
     directory = RecordDirectory.of(tmp_path, trial)
+    directory.path.parent.mkdir()
     record = run_alone(run_trial(trial, Earlier(directory), where, Listener()))
     assert record.status is Status.DONE
     noise, trained = (

@@ -25,6 +25,7 @@ def context(stop=lambda: False, engine="auto"):
 def run(folder, trial, name="results", listener=None, time_limit=None, **options):
     """Run one trial to its end."""
     directory = RecordDirectory.of(folder / name, trial)
+    directory.path.parent.mkdir(parents=True, exist_ok=True)
     where = context(**options)
     return directory, run_alone(run_trial(trial, Earlier(directory), where, listener or Listener(), time_limit))
 

@@ -273,6 +273,7 @@ def test_a_long_name_is_cut_in_the_directory_alone(tmp_path):
     assert first.directory.endswith(f"--{first.id}")
     assert first.directory != second.directory
     record = RecordDirectory.of(tmp_path / "results", first)
+    record.path.parent.mkdir(parents=True)
     writer.write_trial(record, first)
     with trial_lock(record) as lock:
         assert lock.acquire() is None

@@ -155,6 +155,16 @@ def blocked(reason: str) -> TrialRecord:
     return TrialRecord(status=Status.SKIPPED, reason=reason)
 
 
+def _is_gone(suite_folder: Path) -> bool:
+    try:
+        suite_folder.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:  # its lock says why
+        return False
+    return False
+
+
 def _acquire(lock: Lock, patience: float, stop: Callable[[], bool]) -> Owner | None:
     """Take a lock, or return its owner after so many seconds, or when a stop is asked for."""
     until = time.monotonic() + patience
@@ -187,6 +197,8 @@ def claim_and_run(
         neither be read nor run here has a record that says so and is not written.
     """
     directory = RecordDirectory.of(results, trial)
+    if _is_gone(directory.path.parent):  # a lock would make it anew, without the plan
+        return blocked(f"{directory.path.parent} was removed or renamed while the suite ran")
     with trial_lock(directory) as lock:
         try:
             if owner := _acquire(lock, patience, context.stop):

@@ -90,6 +90,9 @@ def rounds(
         stop: Returns True once the run should stop.
         into: Where the caller notes, before it goes on, what became of the trials it was given.
     """
+    for suite in {RecordDirectory.of(results, trial).path.parent for trial in trials}:
+        with contextlib.suppress(OSError):  # the claims say why
+            suite.mkdir(parents=True, exist_ok=True)
     left = trials
     while left and not stop():
         yield left
