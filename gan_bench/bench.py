@@ -6,6 +6,7 @@ outcome = carry_out(plan, options, listener)
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -220,6 +221,13 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     )
 
 
+def _give_memory_back() -> None:
+    """Let go of what this process holds of graphics cards, such as the pools of graphs that were measured."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
 def _tasks(cluster: Cluster | None, options: RunOptions, count: int) -> int:
     """Return how many trials run at a time; one without a cluster or worker processes."""
     return max(1, min(cluster.slots(), count, options.workers or count)) if cluster else 1
@@ -295,6 +303,7 @@ def carry_out(
                 options.workers,
             )
         elif prepared.pool:
+            _give_memory_back()  # its workers train on the cards that this process has measured
             found = run_processes(results, todo, context, listener, policy, prepared.pool, group, seconds)
         else:
             found = run_inline(results, todo, context, listener, policy, group, seconds)

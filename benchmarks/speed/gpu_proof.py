@@ -108,11 +108,11 @@ def parts(out: Path, data: Path | None, *, rehearse: bool) -> list[Part]:
     run = [*bench, "run", *chosen, "--seeds", "0-4", "--device", device, "--results", str(suite), "--no-tracking"]
     return [
         Part("steps", 1.5, [*test, "engine or recorded or features"]),
-        Part("trials", 4, [*test, "not engine and not recorded and not features and not ways"]),
-        Part("speed", 3, [*script("training.py"), *small, *measured, str(out / "speed")]),
-        Part("ways", 1, [*test, "ways"]),
-        Part("tricks", 3, [*script("ways.py"), *brief, *measured, str(out / "speed")], may_stop=True),
-        Part("kernels", 1.5, [*ours, "--way", "kernels", *measured, str(out / "kernels")], may_stop=True),
+        Part("trials", 3.5, [*test, "not engine and not recorded and not features and not ways"]),
+        Part("speed", 3, [*script("training.py"), *small, *measured, str(out / "speed")], may_stop=True),
+        Part("ways", 2.5, [*test, "ways"]),  # which compiles 200 kernels, one after the other
+        Part("tricks", 2.5, [*script("ways.py"), *brief, *measured, str(out / "speed")], may_stop=True),
+        Part("kernels", 1, [*ours, "--way", "kernels", *measured, str(out / "kernels")], may_stop=True),
         *([Part("scores", 1, [*script("scores.py"), *given])] if data and not rehearse else []),
         Part(
             "suite",

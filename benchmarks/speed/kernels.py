@@ -96,10 +96,8 @@ def compiled(launch: Launch, architecture: int) -> tuple[int, int, int]:
             signature[name] = "constexpr"
             continue
         value = launch.given[index]
-        if isinstance(value, Tensor):
-            signature[name] = TYPES[value.dtype]
-        else:
-            signature[name] = "fp32" if isinstance(value, float) else "i32"
+        assert not isinstance(value, float), f"{name} is rounded to float32 at a launch; make it a tl.constexpr"
+        signature[name] = TYPES[value.dtype] if isinstance(value, Tensor) else "i32"
         if isinstance(value, Tensor) or (isinstance(value, int) and value % 16 == 0):
             aligned[index,] = [["tt.divisibility", 16]]
     source = ASTSource(launch.kernel, signature, launch.constants, aligned)

@@ -119,6 +119,10 @@ def test_ways_of_a_group_are_the_reference(name, way, device, capture):
     """In float64, where an order of sums is all that differs."""
     if ("mlp" in name) != (way == WRITTEN) and way != BRANCHES:
         pytest.skip(f"{way!r} is no way for these networks")
+    if way == KERNELS and not REHEARSED:
+        there = torch.cuda.get_device_properties(device).shared_memory_per_block_optin
+        if there < 182_272:  # what tiles of float64 take; training has none
+            pytest.skip(f"tiles of float64 do not fit the {there} bytes of shared memory of this card")
     if way == KERNELS and REHEARSED:
         pytest.skip("tests/contract/test_kernels.py interprets the kernels where no GPU is")
     alone, together = members(name, ReferenceEngine, device=device), members(name, FastEngine, device=device)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from support.commands import gan_bench, measuring
+from support.engines import fake_capture, members, train_together
 from support.needs import slow
 from support.records import bits
 from support.runs import CPU, context, stop_after
@@ -36,9 +39,11 @@ from gan_bench.terminal.console import console
 from gan_bench.terminal.display import ProgressDisplay
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group import group as groups
+from gan_bench.training.group import ways
 from gan_bench.training.group.group import CapturedEngine, Group
 from gan_bench.training.group.ways import ALONE, BRANCHES, LAST, STACKED
 from gan_bench.training.state import TrainState
+from gan_bench.training.step import Batch
 
 
 def trials(architecture="mlp", **changes):
@@ -366,3 +371,77 @@ def test_a_rerun_of_a_member_is_no_fault(tmp_path):
     verdicts = list(rerun(tmp_path, "*", DataRoot(tmp_path, given=True)))
     assert len(verdicts) == 4
     assert not any(verdict.faults for verdict in verdicts)
+
+
+# ------------------------------------------------------------------ what fails on a card, with stand-ins for it
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_a_way_that_was_kept_and_fails_here_is_replaced_by_one_that_works(monkeypatch, near):
+    """A trial that was begun where a compiler is crashed where none is; so did groups of another size."""
+
+    def broken(way, engines):
+        def fail(_):
+            raise RuntimeError("no compiler was found")
+
+        return ways.make(way, engines) if way == ways.STACKED else fail
+
+    monkeypatch.setattr(groups, "make", broken)
+    monkeypatch.setattr(groups, "ways", lambda *_: [ways.STACKED, ways.WRITTEN])
+    known = {4: ways.WRITTEN} if near else {}
+    monkeypatch.setattr(groups, "_CHOSEN", SimpleNamespace(setdefault=lambda *_: known))
+    together = Group(members("mnist-mlp-z100", FastEngine), fake_capture, None if near else ways.WRITTEN)
+    with pytest.warns(RuntimeWarning, match="the way 'written out' of training is not used .*no compiler was found"):
+        train_together(together, 2)
+    assert together.way == ways.STACKED
+    assert known == {**({4: ways.WRITTEN} if near else {}), len(together.members): ways.STACKED}
+
+
+def test_branches_of_a_step_that_fails_are_joined(monkeypatch):
+    """Work that was left in them hid why the recording failed, and could write after the state was put back."""
+    waits = []
+
+    def stream(name):
+        found = SimpleNamespace(name=name)
+        found.wait_stream = lambda other: waits.append((name, other.name))
+        return found
+
+    current = stream("current")
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: current)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    branches = ways._Branches.__new__(ways._Branches)
+
+    def fail(_):
+        raise RuntimeError("CUDA out of memory")
+
+    branches._steps, branches._streams = [lambda _: torch.zeros(4), fail], [stream("a"), stream("b")]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        branches(Batch(torch.zeros(2, 1), torch.zeros(2, 1), None))
+    assert waits[-2:] == [("current", "a"), ("current", "b")]
+
+
+def test_a_recording_that_fails_ends_for_the_allocator_too(monkeypatch):
+    """torch 2.11 took itself to be recording for good: nothing was recorded or freed any more in the process."""
+    done, own = [], SimpleNamespace(name="own", wait_stream=lambda _: None)
+    usual = SimpleNamespace(name="usual", wait_stream=lambda _: None)
+
+    @contextlib.contextmanager
+    def graph(_, *, pool, stream, capture_error_mode):
+        done.append((pool, stream.name, capture_error_mode))
+        yield
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+    for name, stand_in in {
+        "Stream": lambda: own, "current_stream": lambda: usual, "stream": lambda _: contextlib.nullcontext(),
+        "CUDAGraph": SimpleNamespace, "graph_pool_handle": lambda: (0, 7), "graph": graph, "current_device": lambda: 1,
+        "set_stream": lambda stream: done.append(stream.name),
+    }.items():  # fmt: skip
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
+        monkeypatch.setattr(torch._C, name, lambda *given, name=name: done.append((name, *given)), raising=False)
+    with pytest.raises(RuntimeError, match="during capture"):
+        groups.cuda_capture(lambda: None)
+    assert done == [
+        ((0, 7), "own", "thread_local"), "usual",
+        ("_cuda_endAllocateToPool", 1, (0, 7)), ("_cuda_releasePool", 1, (0, 7)),
+    ]  # fmt: skip

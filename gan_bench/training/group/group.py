@@ -10,6 +10,7 @@ launched one by one.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import time
@@ -49,17 +50,34 @@ _CHOSEN: dict[tuple[object, ...], dict[int, str]] = {}
 def cuda_capture(body: Body) -> Body:
     """Record an iteration as a CUDA graph, after some that let libraries choose and allocate what they need."""
     gc.collect()  # an unused graph must not be freed while another is recorded
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
+    stream, current = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(current)
     with torch.cuda.stream(stream):
         for _ in range(WARM_UP):
             body()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        body()
+    current.wait_stream(stream)
+    graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
+    try:
+        # torch's own stream for recording is made once, on the first card that a process uses
+        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+            body()
+    except BaseException:
+        torch.cuda.set_stream(current)
+        _end_recording(pool)
+        raise
     replay: Body = graph.replay
     return replay
+
+
+def _end_recording(pool: tuple[int, int]) -> None:
+    """Let the allocator leave a recording that failed.
+
+    Up to torch 2.11 it takes itself to be recording for good (pytorch#180395): no later graph could be recorded, and no
+    cached memory be freed. Where recording has ended, torch says so, and the graph gives its memory back itself.
+    """
+    with contextlib.suppress(Exception):
+        torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
+        torch._C._cuda_releasePool(torch.cuda.current_device(), pool)
 
 
 class Group:
@@ -137,7 +155,7 @@ class Group:
             return
         self._at.fill_(self._states[0].batch % self._whole)
         if self._repeat is None:
-            self._repeat = self._best() if self.way is None else self._ready(self.way)
+            self._repeat = self._best() if self.way is None else self._kept(self.way)
 
     def seconds_per_step(self, steps: int = 20) -> float:
         """Measure a step of all members, on their own images; their state is not changed."""
@@ -170,7 +188,21 @@ class Group:
         self.way, self._step = way, make(way, self.members)
         return self._record(self._capture) if self._capture else self._iteration
 
-    def _best(self) -> Body:
+    def _kept(self, way: str) -> Body:
+        """Take a way that was chosen earlier, elsewhere or for other sizes, or the best one where it fails here.
+
+        A compiler may be missing that was there, or an algorithm on another card.
+        """
+        try:
+            return self._ready(way)
+        except Exception as error:  # compilers, drivers and cards raise many kinds
+            if is_out_of_memory(error):
+                raise
+            warnings.warn(f"the way {way!r} of training is not used ({brief(error)})", RuntimeWarning, stacklevel=2)
+            self.way = self._step = None
+            return self._best(anew=True)
+
+    def _best(self, *, anew: bool = False) -> Body:
         """Rehearse the ways of this device, once in a process for such trials, and take the best one."""
         device = self._images.device
         possible, config = ways(self.members, device), self.members[0].config
@@ -179,11 +211,12 @@ class Group:
         known = _CHOSEN.setdefault((str(device), *networks, *steps), {})
         k = len(self.members)
         near = [size for size in known if (size == 1) == (k == 1) and max(size, k) <= 2 * min(size, k)]
-        size = min(near, key=lambda size: abs(size - k), default=k)
+        size = k if anew else min(near, key=lambda size: abs(size - k), default=k)
         if len(possible) == 1:
             return self._ready(possible[0])
-        if size not in known:
-            known[size] = self._rehearse(possible)
+        if size in known and not anew:
+            return self._kept(known[size])
+        known[size] = self._rehearse(possible)
         return self._ready(known[size])
 
     def _rehearse(self, possible: Sequence[str]) -> str:
@@ -267,6 +300,10 @@ class Group:
         before = self._snapshot()
         try:
             self._iteration()  # once without recording: what a replay must give
+        except BaseException:  # then nothing repeats it either
+            self._restore(before)
+            raise
+        try:
             wanted = self._weights()
             replay = capture(self._iteration)
             self._restore(before)
@@ -304,7 +341,8 @@ class Group:
         return [tensor.clone() for tensor in self._tensors()]
 
     def _restore(self, before: list[Tensor]) -> None:
-        """Put everything back in place, where a graph reads it."""
+        """Put everything back in place, where a graph reads it; what a step that failed has begun must end before."""
+        wait(self._images.device)
         with torch.no_grad():
             for tensor, value in zip(self._tensors(), before, strict=True):
                 tensor.copy_(value)

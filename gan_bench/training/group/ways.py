@@ -111,11 +111,13 @@ class _Branches:
         for stream in self._streams:
             stream.wait_stream(current)
         made = []
-        for index, (step, each) in enumerate(zip(self._steps, batches, strict=True)):
-            with torch.cuda.stream(self._streams[index % len(self._streams)]):
-                made.append(step(each))
-        for stream in self._streams:
-            current.wait_stream(stream)
+        try:
+            for index, (step, each) in enumerate(zip(self._steps, batches, strict=True)):
+                with torch.cuda.stream(self._streams[index % len(self._streams)]):
+                    made.append(step(each))
+        finally:  # a recording that ends with branches of its own hides why one failed
+            for stream in self._streams:
+                current.wait_stream(stream)
         return torch.stack(made)
 
 

@@ -213,7 +213,7 @@ class ConvStack:
         products.norm_forward[(triton.cdiv(layer.outputs, CHANNEL_BLOCK), self._k)](
             partials, self._weights[f"{name}weight"], self._weights[f"{name}bias"],
             self._buffers[f"{name}running_mean"], self._buffers[f"{name}running_var"], coefficients,
-            norm.momentum, norm.eps, SETS=sets, TILES=partials.shape[2], CHANNELS=layer.outputs,
+            MOMENTUM=norm.momentum, EPS=norm.eps, SETS=sets, TILES=partials.shape[2], CHANNELS=layer.outputs,
             BLOCK=CHANNEL_BLOCK, MANY=TILE_BLOCK,
         )  # fmt: skip
         self._buffers[f"{name}num_batches_tracked"].add_(sets)

@@ -208,13 +208,14 @@ def add_parts(
 
 @triton.jit
 def norm_forward(
-    partials, gamma, beta, running_mean, running_variance, coefficients, momentum, eps,
+    partials, gamma, beta, running_mean, running_variance, coefficients, MOMENTUM: tl.constexpr, EPS: tl.constexpr,
     SETS: tl.constexpr, TILES: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr, MANY: tl.constexpr,
 ):  # fmt: skip
     """Make batch-norm's coefficients (mean, scale, shift, 1 / deviation) of the tiles' sums; follow the running ones.
 
     Means and squared deviations of tiles are put together as Chan et al. 1983, which loses no digits where the mean is
-    far from 0. The sets of a trial, real images first, move its running statistics one after the other.
+    far from 0. The sets of a trial, real images first, move its running statistics one after the other. Momentum and
+    epsilon are constants: a number that is given when a kernel is launched is rounded to float32.
     """
     trial, channel = tl.program_id(1), tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     known = channel < CHANNELS
@@ -242,14 +243,14 @@ def norm_forward(
             n = tl.load(partials + at, mask=mask, other=0.0)
             apart = tl.load(partials + at + CHANNELS, mask=mask, other=0.0) - mean[None, :]
             squares += tl.sum(tl.load(partials + at + 2 * CHANNELS, mask=mask, other=0.0) + n * apart * apart, 0)
-        inverse = 1.0 / tl.sqrt(squares / count + eps)
+        inverse = 1.0 / tl.sqrt(squares / count + EPS)
         to = coefficients + group * (4 * CHANNELS) + channel
         tl.store(to, mean, mask=known)
         tl.store(to + CHANNELS, scale * inverse, mask=known)
         tl.store(to + 2 * CHANNELS, shift, mask=known)
         tl.store(to + 3 * CHANNELS, inverse, mask=known)
-        mean_so_far += momentum * (mean - mean_so_far)
-        variance_so_far += momentum * (squares / tl.maximum(count - 1.0, 1.0) - variance_so_far)
+        mean_so_far += MOMENTUM * (mean - mean_so_far)
+        variance_so_far += MOMENTUM * (squares / tl.maximum(count - 1.0, 1.0) - variance_so_far)
     tl.store(running_mean + own, mean_so_far, mask=known)
     tl.store(running_variance + own, variance_so_far, mask=known)
 
