@@ -221,6 +221,27 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     )
 
 
+class _Declared:
+    """The plan of a suite that runs: once it is gone, nothing more is trained without what it declares.
+
+    Args:
+        path: Where it lies.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._gone = path, False
+
+    def is_gone(self) -> bool:
+        """True once it was removed or renamed; a network file system that does not answer tells nothing."""
+        try:
+            os.stat(self.path)  # noqa: PTH116 - every step asks
+        except (FileNotFoundError, NotADirectoryError):
+            self._gone = True
+        except OSError:
+            pass
+        return self._gone
+
+
 def _give_memory_back() -> None:
     """Let go of what this process holds of graphics cards, such as the pools of graphs that were measured."""
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -282,12 +303,8 @@ def carry_out(
     def seconds(trial: Trial) -> float:
         return expected.work.get(trial.id, 0.0)
 
-    declared = results / plan.suite / PLAN
-
-    def is_gone() -> bool:
-        return not os.path.exists(declared)  # noqa: PTH110 - Path.exists raises where a folder is closed
-
-    context = replace(context, stop=lambda: is_gone() or prepared.context.stop())
+    declared = _Declared(results / plan.suite / PLAN)
+    context = replace(context, stop=lambda: declared.is_gone() or prepared.context.stop())
     try:
         if prepared.cluster:
             found = run_ray(
@@ -307,10 +324,10 @@ def carry_out(
             found = run_processes(results, todo, context, listener, policy, prepared.pool, group, seconds)
         else:
             found = run_inline(results, todo, context, listener, policy, group, seconds)
-        if is_gone():
+        if declared.is_gone():
             raise UserError(
-                f"{declared} was removed or renamed while the suite ran, so that nothing more is trained; put it back "
-                "and run the same command, or name another folder with --results"
+                f"{declared.path} was removed or renamed while the suite ran, so that nothing more is trained; put it "
+                "back and run the same command, or name another folder with --results"
             )
         ended()
     finally:

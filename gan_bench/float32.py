@@ -54,13 +54,16 @@ def tf32(flags: Tf32) -> Iterator[None]:
 
 def set_tf32(flags: Tf32) -> None:
     """Use TensorFloat-32 where ``flags`` say, and on a CPU full float32."""
-    cudnn.allow_tf32 = flags.convolutions
-    torch.set_float32_matmul_precision("high" if flags.products else "highest")
-    # the older interface leaves what it switches off to torch.backends.fp32_precision
-    if not flags.convolutions:
-        _CONVOLUTIONS.fp32_precision = _RECURRENT.fp32_precision = "ieee"
+    before = tf32_in_use()  # what is so already is left to torch.backends.fp32_precision, as it may be
+    if before.convolutions != flags.convolutions:
+        cudnn.allow_tf32 = flags.convolutions
+        if not flags.convolutions:  # the older interface leaves what it switches off to that
+            _CONVOLUTIONS.fp32_precision = _RECURRENT.fp32_precision = "ieee"
+    if before.products != flags.products:
+        torch.set_float32_matmul_precision("high" if flags.products else "highest")
     for kind in _ON_CPU:
-        kind.fp32_precision = "ieee"
+        if kind.fp32_precision not in ("none", "ieee"):
+            kind.fp32_precision = "ieee"
 
 
 def remember() -> Callable[[], None]:
@@ -78,6 +81,8 @@ def remember() -> Callable[[], None]:
         products = torch.get_float32_matmul_precision()
 
     def give_back() -> None:
+        if [kind.fp32_precision for kind in kinds] == precisions:
+            return
         if convolutions is not None:
             cudnn.allow_tf32 = convolutions
         if products is not None:

@@ -78,7 +78,7 @@ def add_scores(
     Raises:
         UserError: A name is unknown, or there is no finished trial.
     """
-    faults, known, here = dict[Path, str](), set[str](), Path()
+    faults, known, here = dict[Path, str](), {*MEASURES, *EXTRACTORS}, Path()
     for folder in suite_folders(existing(results)):
         here = folder.resolve()  # whose parts are registered: those of another suite are forgotten
         faults[here] = register_parts(folder, allow_plugins=allow_plugins)
@@ -102,11 +102,16 @@ def add_scores(
                 context = RunContext(data=data, device=device, stop=lambda: False)
             given = [name for name in names if name in MEASURES or name in EXTRACTORS]
             added = _of_trial(stored, given, context, allow_plugins=allow_plugins)
-            why = faults.get(suite, "")
-            is_unknown = added.fault.startswith("unknown ") and why  # what the suite's own file did not register
-            yield replace(added, fault=f"{added.fault}; {why}") if is_unknown else added
+            yield _with_cause(added, [name for name in names if name not in given], faults.get(suite, ""))
     if not count:
         raise UserError(f"{results} holds no finished trial; run a suite first")
+
+
+def _with_cause(added: Added, missing: Sequence[str], why: str) -> Added:
+    """Say why a suite's own file registered nothing, where a trial needed what it registers."""
+    if why and missing:
+        return replace(added, fault=f'unknown measure or extractor "{missing[0]}"; {why}')
+    return replace(added, fault=f"{added.fault}; {why}") if added.fault.startswith("unknown ") and why else added
 
 
 def register_parts(suite: Path, *, allow_plugins: bool) -> str:

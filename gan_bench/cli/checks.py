@@ -57,6 +57,7 @@ def verify(
     from gan_bench.records.folders import existing
     from gan_bench.records.verify import verify as verify_records
 
+    _check_rerun(rerun, results)
     root, out = data_root(data), console()
     bad = count = planned = 0
     for verdict in verify_records(existing(results)):
@@ -83,6 +84,15 @@ def verify(
                 out.say(f"{verdict.name}: {text}", style="red" if verdict.faults else None)
     out.say(f"{count} checked: " + (f"{bad} invalid" if bad else "every record is whole"))
     raise typer.Exit(min(bad, 1))
+
+
+def _check_rerun(rerun: str | None, results: Path) -> None:
+    from gan_bench.records.layout import TRIAL
+
+    if rerun and (results / TRIAL).is_file():
+        raise UserError(
+            f"--rerun takes a results folder, and {results} is one record; name its folder, and it by a glob"
+        )
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,11 @@ def compare(
     from gan_bench.report.compare.comparison import compare as compare_folders
 
     found = compare_folders(old, new, tolerance, match, margin)
+    is_of_settings = found.settings is not None
+    for name, given, has_effect in (("margin", margin, is_of_settings), ("tolerance", tolerance, not is_of_settings)):
+        if given is not None and not has_effect:
+            what = "settings" if is_of_settings else "trials"
+            console(stderr=True).say(f"--{name} has no effect where {what} are compared (--match)", style="yellow")
     write_comparison(found, form, out)
     if keep:
         keep_beside(found, old, new)

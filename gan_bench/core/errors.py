@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Numbers of errors that say that no space is left: for bytes, or for one more file."""
@@ -15,10 +16,22 @@ class StopProcess(BaseException):
 def is_stop(error: BaseException) -> bool:
     """True if an exception is to end this process, so that nothing may keep it; all others may be kept.
 
-    Third-party code may raise anything: also what is no ``Exception``, such as ``asyncio.CancelledError``, and print
-    where nobody reads any more.
+    Third-party code may raise anything: also what is no ``Exception``, such as ``asyncio.CancelledError``. It may print
+    where nobody reads any more; a pipe of its own that breaks is its own fault.
     """
-    return isinstance(error, (KeyboardInterrupt, StopProcess, BrokenPipeError))
+    if isinstance(error, BrokenPipeError):
+        return any(map(is_broken, (1, 2)))
+    return isinstance(error, (KeyboardInterrupt, StopProcess))
+
+
+def is_broken(descriptor: int) -> bool:
+    """True if nobody reads any more what is written to a stream."""
+    try:
+        poll = select.poll()
+        poll.register(descriptor, 0)  # errors and hang-ups are told in any case
+        return bool(poll.poll(0))
+    except (AttributeError, OSError):  # not on every system; a stream that was closed
+        return False
 
 
 class UserError(Exception):

@@ -83,7 +83,8 @@ def conclude(
     trials, suite = prepared.plan.trials, prepared.plan.suite
     statuses = [recorded_status(RecordDirectory.of(options.folder, trial)) for trial in trials]
     done = statuses.count(Status.DONE)
-    if stop.asked and (done < len(statuses) or options.fresh):
+    is_interrupted = stop.asked and report is None  # later ones end nothing but the waiting for MLflow
+    if is_interrupted and (done < len(statuses) or options.fresh):
         say_tracking(outcome.mirror, options, console)
         console.say(f"interrupted: {done} of {plural(len(statuses), 'trial')} done; {_advice(options)}", style="yellow")
         return 130

@@ -164,8 +164,10 @@ CONNECTING_GRACE_SECONDS = 5.0
 
 
 _HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on every system
-_PAUSE: signal.Signals | None = getattr(signal, "SIGTSTP", None)
 _STOPS = {signal.SIGINT, signal.SIGTERM, *([_HANG_UP] if _HANG_UP else [])}
+
+
+LAST_WORDS = "stopping after a checkpoint"
 
 
 class StopRequest:
@@ -186,7 +188,7 @@ class StopRequest:
 
     def __init__(self, console: PlainConsole, grace: float = GRACE_SECONDS, *, hears: bool = True) -> None:
         self.asked = self.is_spent = False
-        self.last_words = "stopping after a checkpoint"
+        self.last_words = LAST_WORDS
         self.deadline: float | None = None
         self._console, self.grace = console, grace
         self._timer: threading.Timer | None = None
@@ -255,16 +257,6 @@ class StopRequest:
             self._console.show_cursor(True)
         os._exit(130)
 
-    def _pause(self, number: int, frame: FrameType | None) -> None:
-        """Stop as Ctrl-Z asks, and the workers with this process, until ``fg`` or ``bg`` continues all of them."""
-        from gan_bench.execution.workers.pool import signal_workers
-
-        signal_workers(signal.SIGSTOP)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)  # here it waits
-        signal.signal(number, self._pause)
-        signal_workers(signal.SIGCONT)
-
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take signals for as long as the block runs; a block inside another changes nothing."""
@@ -275,8 +267,6 @@ class StopRequest:
         self._listens = True
         heard = {n for n in _STOPS if n != _HANG_UP or signal.getsignal(n) is not signal.SIG_IGN}  # as under nohup
         before = {n: signal.signal(n, self.handle) for n in heard}
-        if _PAUSE is not None and signal.getsignal(_PAUSE) is signal.SIG_DFL:  # of a shell with jobs
-            before[_PAUSE] = signal.signal(_PAUSE, self._pause)
         try:
             with self._hearing_at_once():
                 yield

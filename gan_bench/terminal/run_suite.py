@@ -24,6 +24,7 @@ from gan_bench.terminal.conclusion import conclude, recorded_status
 from gan_bench.terminal.console import (
     CLUSTER_GRACE_SECONDS,
     CONNECTING_GRACE_SECONDS,
+    LAST_WORDS,
     PlainConsole,
     PreparationLines,
     StopRequest,
@@ -151,6 +152,7 @@ def _carry_out(
     """Run what is left of a plan, shown as it goes, and make the report."""
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
     pool, reports, faults = prepared.pool, list[Report](), list[str]()
+    stop.last_words = LAST_WORDS
     several = bool(prepared.estimate.groups or prepared.cluster) or (pool is not None and len(pool.devices) > 1)
 
     def report() -> None:
@@ -159,7 +161,8 @@ def _carry_out(
                 reports.append(build_report(options.folder))
             except UserError as error:  # the trials have ended all the same
                 faults.append(str(error))
-        stop.last_words = "ending without waiting for MLflow"
+        if options.tracking_uri is not None:
+            stop.last_words = "ending without waiting for MLflow"
 
     with (
         stop.listening(),

@@ -107,7 +107,7 @@ def _notes(
 def _beginning(table: Table, rows: list[list[str]], most: int) -> list[list[str]]:
     flags = table.rows.get("baseline")
     references = set() if flags is None else {i for i, flag in enumerate(flags) if flag is True}
-    first = [i for i in range(len(rows)) if i not in references][: most - len(references)]
+    first = [i for i in range(len(rows)) if i not in references][: max(0, most - len(references))]
     return [rows[i] for i in sorted({*first, *references})]
 
 

@@ -177,6 +177,11 @@ def uploading() -> contextlib.AbstractContextManager[None]:
     return _with(_TIMEOUT, str(max(UPLOAD_SECONDS, int(os.environ.get(_TIMEOUT) or 0))))
 
 
+def retries() -> int:
+    """Return how often a request is sent again, as MLflow reads it."""
+    return max(0, int(os.environ.get(_RETRIES) or 1))
+
+
 def sent_once() -> contextlib.AbstractContextManager[None]:
     """Send requests once: one whose answer was lost has been carried out, and would be carried out again."""
     return _with(_RETRIES, "0")
@@ -218,10 +223,20 @@ class Backoff:
 
 def describe_error(error: Exception, uri: str) -> str:
     """Return what went wrong in one short line, without the credentials that a location may hold."""
-    text = " ".join(without_secrets(f"{error}", uri).split()) or type(error).__name__
-    if cause := re.search(r"""\(Caused by \w+\(['"](?:<.*?>: |\w+\(.*?\): )?(.*?)['"]?\)+$""", text):  # urllib3's
-        text = cause[1]
+    said = _cause(error) or f"{error}"
+    text = " ".join(without_secrets(said, uri).split()) or type(error).__name__
     return text if len(text) <= MESSAGE else f"{text[: MESSAGE - 1]}…"
+
+
+def _cause(error: BaseException | None) -> str:
+    """Return why urllib3 gave a request up, which stands at the end of a long text, or nothing."""
+    while error is not None:
+        reason = getattr(error.args[0] if error.args else None, "reason", None)
+        if isinstance(reason, Exception):
+            inner = reason.args[-1] if reason.args else None
+            return re.sub(r"^(<.*?>|\w+\(.*?\)): ", "", str(inner if isinstance(inner, Exception) else reason))
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def hint(error: Exception) -> str:

@@ -200,14 +200,17 @@ class TrackingStore:
             return create()
         from mlflow.exceptions import MlflowException
 
-        with server.sent_once():
+        for left in reversed(range(1 + server.retries())):
             try:
-                return create()
+                with server.sent_once():
+                    return create()
             except MlflowException:
-                found = self.client.search_runs(
-                    [experiment], filter_string=f"tags.`{_MADE_TAG}` = '{marked[_MADE_TAG]}'", max_results=1
-                )
-                return str(found[0].info.run_id) if found else create()
+                mine = f"tags.`{_MADE_TAG}` = '{marked[_MADE_TAG]}'"
+                if found := self.client.search_runs([experiment], filter_string=mine, max_results=1):
+                    return str(found[0].info.run_id)
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
 
     def runs(self, experiment: str) -> tuple[dict[str, MirroredRun], dict[str, SettingRun]]:
         """Return the runs of this results folder by trial, and by setting; of a run made twice, one stays."""

@@ -7,11 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import torch
-from support.commands import HANG, wait_for
+from support.commands import HANG
 from support.runs import context
 from support.trials import digits_trial
 
@@ -157,37 +156,3 @@ def test_a_closed_terminal_asks_for_a_stop_and_not_for_two(before, stops):
     done = subprocess.run([sys.executable, "-c", HUNG_UP, before], capture_output=True, text=True, check=True)
     *_, asked, after = done.stdout.splitlines()
     assert (asked, after) == (str(stops), str(signal.Handlers[before]))
-
-
-PAUSED = """
-import signal, subprocess, sys
-from gan_bench.execution.workers import pool
-from gan_bench.terminal.console import StopRequest, console
-signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-worker = subprocess.Popen(["sleep", "600"], start_new_session=True)
-pool._living.add(worker)
-with StopRequest(console()).listening():
-    print(worker.pid, flush=True)
-    sys.stdin.read()
-worker.kill()
-"""
-
-
-def is_stopped(pid):
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="states of processes are read from /proc")
-def test_what_pauses_a_run_pauses_its_workers():
-    """They are in sessions of their own, where Ctrl-Z does not arrive: the machine stayed as busy as before."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", PAUSED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
-    )
-    both = process.pid, int(process.stdout.readline())
-    for _ in range(2):
-        process.send_signal(signal.SIGTSTP)
-        wait_for(lambda: all(map(is_stopped, both)))
-        process.send_signal(signal.SIGCONT)
-        wait_for(lambda: not any(map(is_stopped, both)))
-    process.communicate(timeout=HANG)
-    assert process.returncode == 0

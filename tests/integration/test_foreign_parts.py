@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ import gan_bench as gb
 from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.plugins import forget_plugin, load_plugin
 from gan_bench.contract.check import check_part
+from gan_bench.core import errors
 from gan_bench.core.errors import UserError
 from gan_bench.data.datasets import DATASETS, load
 from gan_bench.execution.preflight.baselines import real_baselines
@@ -386,18 +388,32 @@ def test_a_check_of_parts_survives_them_too():
     json.dumps([each.fault for each in found])
 
 
-def test_a_part_that_prints_where_nobody_reads_fails_no_trial(tmp_path):
-    """`run … | head` recorded such a trial as failed, for ever."""
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_part_that_prints_where_nobody_reads_fails_no_trial(tmp_path, monkeypatch, is_ours):
+    """`run … | head` recorded such a trial as failed, for ever; a pipe of the part's own is a fault of its own."""
     is_read = False
+    monkeypatch.setattr(errors, "is_broken", lambda _: is_ours)
 
     def forward(generator):
         if not is_read and generator.training:
             raise BrokenPipeError(32, "Broken pipe")
 
+    trial = digits_trial(architecture="odd")
     with registered(gb.ARCHITECTURES, "odd", network(forward)):
+        if not is_ours:
+            assert "BrokenPipeError" in run(tmp_path, trial, engine="reference")[1].reason
+            return
         with pytest.raises(BrokenPipeError):
-            run(tmp_path, digits_trial(architecture="odd"), engine="reference")
+            run(tmp_path, trial, engine="reference")
         is_read = True
-        directory, record = run(tmp_path, digits_trial(architecture="odd"), engine="reference")
+        directory, record = run(tmp_path, trial, engine="reference")
     assert record.status is Status.DONE
     assert not list(directory.path.parent.glob(".damaged/*"))
+
+
+def test_a_stream_is_broken_when_nobody_reads_it():
+    reader, writer = os.pipe()
+    assert not errors.is_broken(writer)
+    os.close(reader)
+    assert errors.is_broken(writer)
+    os.close(writer)

@@ -278,11 +278,12 @@ def test_a_record_is_scored_by_its_generator(results):
     assert "242x242" not in said[0].stderr
 
 
-def test_options_of_compare_that_judge_nothing_are_refused(results):
+def test_options_of_compare_that_judge_nothing_are_said(results):
     """A margin in a pull request's check was ignored."""
-    for words, said in (
-        (("--margin", "0.2"), "a margin judges settings"),
-        (("--match", "settings", "--tolerance", "0.5"), "a tolerance is of trials"),
+    for words, said, code in (
+        (("--margin", "0.2"), "--margin has no effect where trials are compared (--match)", 0),
+        (("--match", "trials", "--margin", "0.2"), "a margin judges settings", 2),
+        (("--match", "settings", "--tolerance", "0.5"), "a tolerance is of trials", 2),
     ):
         done = gan_bench("compare", results, results, *words)
-        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+        assert (done.returncode, said in done.stderr) == (code, True), done.stderr

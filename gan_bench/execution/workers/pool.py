@@ -67,13 +67,6 @@ def kill_workers() -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def signal_workers(number: int) -> None:
-    """Send a signal to the worker processes, which have no terminal that would."""
-    for process in list(_living):
-        with contextlib.suppress(OSError):
-            process.send_signal(number)
-
-
 def _cluster_processes() -> list[int]:
     """List the processes of a cluster that was started here, where the system lists processes in ``/proc``.
 

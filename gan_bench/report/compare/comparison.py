@@ -137,7 +137,7 @@ def compare(
     before, after = _Folder.read(old), _Folder.read(new)
     if match in (EXACT, AUTO):
         found = _compare_trials(before, after, tolerance)
-        if found and margin is not None:
+        if found and margin is not None and match == EXACT:
             raise UserError(
                 f"a margin judges settings, and {old} and {new} have trials in common; add --match settings"
             )
@@ -146,7 +146,7 @@ def compare(
         if match == EXACT:
             raise UserError(f"{old} and {new} have no trial in common; compare results of the same suites")
     fields = () if match in (AUTO, SETTINGS) else tuple(name.strip() for name in match.split(","))
-    if tolerance is not None:
+    if tolerance is not None and match != AUTO:
         raise UserError("a tolerance is of trials that both folders have; settings are judged with --margin")
     compared = _compare_settings(before, after, MARGIN if margin is None else margin, fields)
     if not compared.tables and not compared.unsure:
