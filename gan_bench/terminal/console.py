@@ -212,15 +212,19 @@ class StopRequest:
     def _begin(self) -> None:
         """Begin the grace period and say so, if it has not begun."""
         with self._starting:
-            if self._timer is None:
+            is_first = self._timer is None
+            if is_first:
                 self._timer = threading.Timer(self.grace, self._abort)
                 self._timer.daemon = True
                 self._timer.start()
-                self._tell(f"\n{self.last_words}, within {self.grace:.0f} s; press Ctrl-C again to abort")
+        if (
+            is_first
+        ):  # outside of the lock: the main thread may have stopped in the middle of a line, and waits for it here
+            self._tell(f"\n{self.last_words}, within {self.grace:.0f} s; press Ctrl-C again to abort")
 
     def _tell(self, text: str) -> None:
-        """Say something from within a trial, which must not fail because nobody reads any more."""
-        with contextlib.suppress(OSError):
+        """Say something from within a trial, which must not fail: where nobody reads any more, or within a line."""
+        with contextlib.suppress(OSError, RuntimeError):
             self._console.say(text, style="yellow")
 
     @contextmanager

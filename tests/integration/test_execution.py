@@ -156,3 +156,35 @@ def test_a_closed_terminal_asks_for_a_stop_and_not_for_two(before, stops):
     done = subprocess.run([sys.executable, "-c", HUNG_UP, before], capture_output=True, text=True, check=True)
     *_, asked, after = done.stdout.splitlines()
     assert (asked, after) == (str(stops), str(signal.Handlers[before]))
+
+
+INTERRUPTED_LINE = """
+import io, os, signal
+from gan_bench.terminal.console import PlainConsole, StopRequest
+
+class Stream(io.StringIO):
+    is_writing = False
+
+    def write(self, text):
+        if Stream.is_writing:
+            raise RuntimeError("reentrant call")  # as the buffer of a stream says
+        Stream.is_writing = True
+        if "a line" in text:
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(10**5):  # the handler runs here
+                pass
+        Stream.is_writing = False
+        return len(text)
+
+out = PlainConsole(file=Stream())
+with (asked := StopRequest(out, grace=5.0)).listening():
+    out.say("a line")
+    print(asked())
+"""
+
+
+def test_ctrl_c_in_the_middle_of_a_line_stops_as_it_does_elsewhere():
+    """What was said in answer ended the run with an error, or waited for the line, which waited for it."""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", INTERRUPTED_LINE], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
