@@ -217,9 +217,8 @@ class StopRequest:
                 self._timer = threading.Timer(self.grace, self._abort)
                 self._timer.daemon = True
                 self._timer.start()
-        if (
-            is_first
-        ):  # outside of the lock: the main thread may have stopped in the middle of a line, and waits for it here
+        # outside of the lock: the main thread may have stopped in the middle of a line, and wait for the lock here
+        if is_first:
             self._tell(f"\n{self.last_words}, within {self.grace:.0f} s; press Ctrl-C again to abort")
 
     def _tell(self, text: str) -> None:
