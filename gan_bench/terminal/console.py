@@ -204,8 +204,10 @@ class StopRequest:
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Take a signal. A terminal that is closed says so twice: its shell does, and the system."""
-        if self.asked and number != _HANG_UP:
-            self._abort()
+        if self.asked:
+            if number != _HANG_UP:
+                self._abort()
+            return  # not to what a first signal may be in the middle of
         self.asked = True
         self._begin()
 
