@@ -7,7 +7,6 @@ outcome = carry_out(plan, options, listener)
 from __future__ import annotations
 
 import gc
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,7 +40,7 @@ from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.execution.workers.results import Results
 from gan_bench.records import schema
 from gan_bench.records.baselines import has_damaged_baselines, write_baselines
-from gan_bench.records.json_files import read_sound
+from gan_bench.records.json_files import is_gone, read_sound
 from gan_bench.records.layout import BASELINES, PLAN
 from gan_bench.records.plan import write_plan, write_suite_text
 from gan_bench.run_options import RunOptions
@@ -229,17 +228,12 @@ class _Declared:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self._gone = path, False
+        self.path, self._was_gone = path, False
 
     def is_gone(self) -> bool:
-        """True once it was removed or renamed; a network file system that does not answer tells nothing."""
-        try:
-            os.stat(self.path)  # noqa: PTH116 - every step asks
-        except (FileNotFoundError, NotADirectoryError):
-            self._gone = True
-        except OSError:
-            pass
-        return self._gone
+        """True once it was removed or renamed, also where it is back."""
+        self._was_gone = self._was_gone or is_gone(self.path)
+        return self._was_gone
 
 
 def _give_memory_back() -> None:

@@ -90,9 +90,7 @@ def _check_rerun(rerun: str | None, results: Path) -> None:
     from gan_bench.records.layout import TRIAL
 
     if rerun and (results / TRIAL).is_file():
-        raise UserError(
-            f"--rerun takes a results folder, and {results} is one record; name its folder, and it by a glob"
-        )
+        raise UserError(f"--rerun takes a results folder, and {results} is one record; name the folder and a glob")
 
 
 @dataclass(frozen=True)

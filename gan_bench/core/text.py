@@ -148,9 +148,8 @@ def slug(*parts: str) -> str:
     """Join names into one that is safe as a file's and as a link's target; long ones are cut and marked."""
     text = "-".join(parts).translate(_PLAIN)
     # what is replaced becomes one hyphen; hyphens of a name itself tell it from others
-    safe = re.sub(
-        r"-*\0[-\0]*", "-", "".join(c if c.isascii() and (c.isalnum() or c in "-._+") else "\0" for c in text)
-    )
+    marked = "".join(c if c.isascii() and (c.isalnum() or c in "-._+") else "\0" for c in text)
+    safe = re.sub(r"-*\0[-\0]*", "-", marked)
     if len(safe) <= MAX_SLUG:
         return safe
     return f"{safe[: MAX_SLUG - 9]}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"

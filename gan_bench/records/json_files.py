@@ -33,6 +33,17 @@ def is_link(path: Path) -> bool:
     return os.path.islink(path)  # noqa: PTH114
 
 
+def is_gone(path: Path) -> bool:
+    """True if nothing is there; not where the system does not say, as a network file system may for a while."""
+    try:
+        os.stat(path)  # noqa: PTH116 - some ask at every step
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def is_regular(path: Path) -> bool:
     """True if something is a file, and no link to one."""
     try:

@@ -96,10 +96,9 @@ def write_trial(directory: RecordDirectory, trial: Trial) -> None:
 
 def begin(directory: RecordDirectory, trial: Trial, environment: Mapping[str, object]) -> None:
     """Write what is known before training, and take back an earlier end; an environment that is there stays."""
-    directory.path.mkdir(exist_ok=True)  # as write_trial does
+    write_trial(directory, trial)
     directory.samples.mkdir(exist_ok=True)
     _remove_temporary_files(directory)
-    write_trial(directory, trial)
     directory.record.unlink(missing_ok=True)
     if not directory.environment.exists():
         write_object(directory.environment, environment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,13 +115,19 @@ def build_report(
         UserError: There are no records, or the report cannot be written.
     """
     declare_foreign_measures(existing(results))
-    with _one_at_a_time(results) if not out and any(suite_folders(results)) else nullcontext(), _collector_off():
+    with _one_at_a_time(results, out), _collector_off():
         return _build(results, out, html=html, columns=columns)
 
 
 @contextmanager
-def _one_at_a_time(results: Path) -> Iterator[None]:
-    """Let runs that end together report one after another: the one that read first might write last."""
+def _one_at_a_time(results: Path, out: Path | None = None) -> Iterator[None]:
+    """Let runs that end together report one after another: the one that read first might write last.
+
+    Results whose report goes elsewhere are only read, and where there are none, nothing is left behind.
+    """
+    if out or not any(suite_folders(results)):
+        yield
+        return
     with Lock(results / LOCKS, "report") as lock:
         with suppress(UserError):  # where no lock can be, writing says why
             lock.wait()

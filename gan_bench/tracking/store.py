@@ -200,7 +200,8 @@ class TrackingStore:
             return create()
         from mlflow.exceptions import MlflowException
 
-        for left in reversed(range(1 + server.retries())):
+        left = server.retries()
+        while True:
             try:
                 with server.sent_once():
                     return create()
@@ -210,7 +211,7 @@ class TrackingStore:
                     return str(found[0].info.run_id)
                 if not left:
                     raise
-        raise AssertionError("unreachable")
+                left -= 1
 
     def runs(self, experiment: str) -> tuple[dict[str, MirroredRun], dict[str, SettingRun]]:
         """Return the runs of this results folder by trial, and by setting; of a run made twice, one stays."""

@@ -16,6 +16,7 @@ from gan_bench.execution.trial.events import Listener, Run, classify
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier, Identity
+from gan_bench.records.json_files import is_gone
 from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
 from gan_bench.records.lock import PATIENCE_SECONDS, Lock, Owner, trial_lock
 from gan_bench.records.record import Status, TrialRecord
@@ -155,16 +156,6 @@ def blocked(reason: str) -> TrialRecord:
     return TrialRecord(status=Status.SKIPPED, reason=reason)
 
 
-def _is_gone(suite_folder: Path) -> bool:
-    try:
-        suite_folder.stat()
-    except FileNotFoundError:
-        return True
-    except OSError:  # its lock says why
-        return False
-    return False
-
-
 def _acquire(lock: Lock, patience: float, stop: Callable[[], bool]) -> Owner | None:
     """Take a lock, or return its owner after so many seconds, or when a stop is asked for."""
     until = time.monotonic() + patience
@@ -197,7 +188,7 @@ def claim_and_run(
         neither be read nor run here has a record that says so and is not written.
     """
     directory = RecordDirectory.of(results, trial)
-    if _is_gone(directory.path.parent):  # a lock would make it anew, without the plan
+    if is_gone(directory.path.parent):  # a lock would make it anew, without the plan
         return blocked(f"{directory.path.parent} was removed or renamed while the suite ran")
     with trial_lock(directory) as lock:
         try:

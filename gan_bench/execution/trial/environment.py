@@ -19,12 +19,11 @@ from pathlib import Path
 
 import torch
 
-from gan_bench import float32
 from gan_bench.config.trial import Precision
 from gan_bench.core import __version__
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed
-from gan_bench.float32 import PYTORCHS, set_tf32
+from gan_bench.float32 import PYTORCHS, remember, set_tf32
 from gan_bench.records.earlier import Identity
 from gan_bench.records.schema import VERSION, EnvironmentFile
 from gan_bench.training.precision import tf32_of
@@ -120,7 +119,7 @@ class _Settings:
 
 def _remember() -> Callable[[], None]:
     dtype, benchmark, determinism = torch.get_default_dtype(), torch.backends.cudnn.benchmark, _determinism()
-    precisions = float32.remember()
+    precisions = remember()
 
     def give_back() -> None:
         torch.set_default_dtype(dtype)
