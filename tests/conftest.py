@@ -15,6 +15,7 @@ from support import warm
 from support.needs import NEEDS
 
 from gan_bench.config.images import DataRoot
+from gan_bench.core import GARBAGE_THRESHOLD
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.data import datasets  # noqa: F401 - with the imports below, every registry is there and filled
 from gan_bench.metrics import extractors  # noqa: F401
@@ -57,8 +58,13 @@ to 0 (``support.commands.measuring``)."""
 
 os.fsync = lambda _: None
 """Tests kill processes and never the machine, for which alone a disk is waited for: a millisecond each time."""
-gc.collect()
-gc.freeze()  # what was imported stays, and each full collection would look through all of it
+
+
+def pytest_collection_finish():
+    """Leave what was imported and collected out of collections of garbage: it stays, and each looked through it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)  # as the programs of this package do
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
