@@ -147,11 +147,12 @@ app.command(epilog=_EXAMPLES)(run)
 for command, name in COMMANDS:
     app.command(name)(command)
 app.add_typer(parts.data_app, name="data")
+_commands: Any = typer.main.get_command(app)  # calling ``app`` would make all of them again, in 20 ms
 
 
 def _command_of(words: list[str]) -> str:
     """Return the command that a command line begins with."""
-    group: Any = typer.main.get_command(app)
+    group = _commands
     named = ["gan-bench"]
     for word in words:
         group = getattr(group, "commands", {}).get(word)
@@ -210,7 +211,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with told_to(PreparationLines(console(stderr=True))):
             _check_words(words)
-            sys.exit(app(words, prog_name="gan-bench", standalone_mode=False))
+            sys.exit(_commands(words, prog_name="gan-bench", standalone_mode=False))
     except UserError as error:
         console(stderr=True).say(f"error: {error}", style="red")
         sys.exit(2)
