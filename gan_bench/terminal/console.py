@@ -192,7 +192,6 @@ class StopRequest:
         self.deadline: float | None = None
         self._console, self.grace = console, grace
         self._timer: threading.Timer | None = None
-        self._starting = threading.Lock()
         self._hears, self._listens = hears, False
 
     def __call__(self) -> bool:
@@ -203,36 +202,33 @@ class StopRequest:
         return self.asked or self.is_spent
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal. A terminal that is closed says so twice: its shell does, and the system."""
-        if self.asked:
-            if number != _HANG_UP:
-                self._abort()
-            return  # not to what a first signal may be in the middle of
-        self.asked = True
-        self._begin()
+        """Take a signal. A terminal that is closed says so twice: its shell does, and the system.
+
+        It says nothing: this thread may be in the middle of a line, where Python's streams refuse another.
+        """
+        if not self.asked:
+            self.asked = True
+        elif number != _HANG_UP:
+            self._abort()
 
     def _begin(self) -> None:
         """Begin the grace period and say so, if it has not begun."""
-        with self._starting:
-            is_first = self._timer is None
-            if is_first:
-                self._timer = threading.Timer(self.grace, self._abort)
-                self._timer.daemon = True
-                self._timer.start()
-        # outside of the lock: the main thread may have stopped in the middle of a line, and wait for the lock here
-        if is_first:
+        if self._timer is None:
+            self._timer = threading.Timer(self.grace, self._abort)
+            self._timer.daemon = True
+            self._timer.start()
             self._tell(f"\n{self.last_words}, within {self.grace:.0f} s; press Ctrl-C again to abort")
 
     def _tell(self, text: str) -> None:
-        """Say something from within a trial, which must not fail: where nobody reads any more, or within a line."""
-        with contextlib.suppress(OSError, RuntimeError):
+        """Say something from within a trial, which must not fail where nobody reads any more."""
+        with contextlib.suppress(OSError):
             self._console.say(text, style="yellow")
 
     @contextmanager
     def _hearing_at_once(self) -> Iterator[None]:
-        """Begin the grace period though the main thread may be in a library's call, where Python takes no signal.
+        """Begin the grace period in a thread: the main one may be in a library's call, where Python takes no signal.
 
-        Such a call may outlast the period: then this thread alone has said what happens.
+        Such a call may outlast the period.
         """
         ear, mouth = socket.socketpair()
         mouth.setblocking(False)

@@ -154,37 +154,40 @@ print(signal.getsignal(signal.SIGHUP))
 def test_a_closed_terminal_asks_for_a_stop_and_not_for_two(before, stops):
     """Its shell and the system send a hang-up each; under nohup, which lets it be ignored, neither means anything."""
     done = subprocess.run([sys.executable, "-c", HUNG_UP, before], capture_output=True, text=True, check=True)
-    *_, asked, after = done.stdout.splitlines()
-    assert (asked, after) == (str(stops), str(signal.Handlers[before]))
+    *said, after = done.stdout.splitlines()
+    assert after == str(signal.Handlers[before])
+    assert str(stops) in said  # before or after what a thread says of it
+    assert sum("stopping after a checkpoint" in line for line in said) == stops
 
 
 INTERRUPTED_LINE = """
-import io, os, signal
+import io, os, signal, sys
 from gan_bench.terminal.console import PlainConsole, StopRequest
 
-class Stream(io.StringIO):
-    is_writing = False
+class Raw(io.RawIOBase):  # below a buffer of Python's, which refuses to be entered again
+    def writable(self):
+        return True
 
-    def write(self, text):
-        if Stream.is_writing:
-            raise RuntimeError("reentrant call")  # as the buffer of a stream says
-        Stream.is_writing = True
+    def write(self, data):
+        sys.stdout.write(text := bytes(data).decode())
         if "a line" in text:
             os.kill(os.getpid(), signal.SIGINT)
             for _ in range(10**5):  # the handler runs here
                 pass
-        Stream.is_writing = False
-        return len(text)
+        return len(data)
 
-out = PlainConsole(file=Stream())
+out = PlainConsole(file=io.TextIOWrapper(io.BufferedWriter(Raw()), write_through=True))
 with (asked := StopRequest(out, grace=5.0)).listening():
     out.say("a line")
+    out.file.flush()
     print(asked())
 """
 
 
 def test_ctrl_c_in_the_middle_of_a_line_stops_as_it_does_elsewhere():
-    """What was said in answer ended the run with an error, or waited for the line, which waited for it."""
+    """What was said in answer ended the run with an error, waited for the line, which waited for it, or was lost."""
     for _ in range(3):
         done = subprocess.run([sys.executable, "-c", INTERRUPTED_LINE], capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+        assert done.returncode == 0, done.stderr
+        assert "True\n" in done.stdout
+        assert "stopping after a checkpoint, within 5 s" in done.stdout
