@@ -67,6 +67,11 @@ def pytest_collection_finish():
     gc.set_threshold(GARBAGE_THRESHOLD)  # as the programs of this package do
 
 
+def pytest_unconfigure():
+    """Let the process end as others do: Triton complains of what it finds alive."""
+    gc.unfreeze()
+
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # of `make test &` in a script; the commands that tests interrupt would inherit it, and go on
     signal.signal(signal.SIGINT, signal.default_int_handler)
