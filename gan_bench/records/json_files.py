@@ -76,6 +76,14 @@ def read_file(path: Path) -> bytes:
         raise unreadable(path, error) from None
 
 
+def read_if_there(path: Path) -> bytes | None:
+    """Read a file of a record as ``read_file`` does, or return None when there is none."""
+    try:
+        return read_file(path)
+    except FileNotFoundError:
+        return None
+
+
 def unreadable(path: Path, error: OSError, done: str = "read") -> UnreadableError:
     """Make the error for a file or folder that exists and may not be used: why, its owner, the remedy.
 
@@ -169,18 +177,16 @@ def read_known(path: Path, form: Form[T]) -> T:
         RecordError: There is none, it is not what was written, or is of another form.
         UnreadableError: The system does not let this process read it, or another version of gan_bench wrote it.
     """
-    try:
-        return parse_known(path, read_file(path), form)
-    except FileNotFoundError:
-        raise RecordError(f"{path} is not there; {REMEDY}") from None
+    found = read_optional(path, form)
+    if found is None:
+        raise RecordError(f"{path} is not there; {REMEDY}")
+    return found
 
 
 def read_optional(path: Path, form: Form[T]) -> T | None:
     """Read a JSON object of a documented form as ``read_known`` does, or return None when there is none."""
-    try:
-        return parse_known(path, read_file(path), form)
-    except FileNotFoundError:
-        return None
+    text = read_if_there(path)
+    return None if text is None else parse_known(path, text, form)
 
 
 def read_sound(path: Path, form: Form[T]) -> T | None:
@@ -233,10 +239,7 @@ def read_lines(path: Path, form: TypeAdapter[list[T]], skipped: bytes = b"") -> 
         RecordError: A line before the last is not of the documented form.
         UnreadableError: The system does not let this process read it.
     """
-    try:
-        return parse_lines(path, read_file(path), form, skipped)
-    except FileNotFoundError:
-        return []
+    return parse_lines(path, read_if_there(path) or b"", form, skipped)
 
 
 def parse_lines(path: Path, text: bytes, form: TypeAdapter[list[T]], skipped: bytes = b"") -> list[T]:
@@ -280,10 +283,7 @@ def read_new_lines(path: Path, form: TypeAdapter[list[T]], offset: int) -> tuple
         RecordError: A line is not of the documented form.
         UnreadableError: The system does not let this process read it.
     """
-    try:
-        text = read_file(path)
-    except FileNotFoundError:
-        return [], 0
+    text = read_if_there(path) or b""
     start = offset if offset <= len(text) and text[offset - 1 : offset] in (b"", b"\n") else 0
     whole, _, _ = text[start:].rpartition(b"\n")  # a line ends at the start, unless the file was cut back since
     if not whole:

@@ -18,7 +18,7 @@ from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.core.text import at_place, printable, without_places
 from gan_bench.records import schema
 from gan_bench.records.folders import check_planned, suite_folders, trial_folders
-from gan_bench.records.json_files import is_regular, read_file, read_known, write_object
+from gan_bench.records.json_files import is_regular, read_if_there, read_known, write_object
 from gan_bench.records.layout import DAMAGED, LEFT_OUT, PLAN, SUITE, TRIAL
 from gan_bench.records.shared import left_by_earlier, rewriting
 
@@ -290,10 +290,9 @@ def write_suite_text(results: Path, suite: str, text: str) -> None:
     """
     with rewriting(results, suite) as folder:
         try:
-            read_file(folder / SUITE)
-        except (FileNotFoundError, UnreadableError) as error:
-            if isinstance(error, UnreadableError):
-                raise
+            read_if_there(folder / SUITE)
+        except UnreadableError:
+            raise
         except RecordError:  # it is no file
             move_aside(folder / SUITE, folder / DAMAGED)
         write_atomically(folder / SUITE, text)

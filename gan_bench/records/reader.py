@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 from gan_bench.config.trial import UNWRITTEN_DEFAULTS, TrialConfig
 from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
 from gan_bench.records import schema
-from gan_bench.records.json_files import REMEDY, is_link, parse_known, parse_lines, read_file, unreadable
+from gan_bench.records.json_files import REMEDY, is_link, parse_known, parse_lines, read_if_there, unreadable
 from gan_bench.records.layout import (
     ADDED,
     ENVIRONMENT,
@@ -91,7 +91,7 @@ def read_trial(path: Path, *, steps: Steps = True, history: bool = True) -> Stor
         texts = _texts(path, (RECORD, TRIAL, ENVIRONMENT, EVALUATIONS, ADDED, *((HISTORY,) if history else ())))
         stored = _parsed(path, texts, steps)
         fault = _altered(path, stored.record, texts, history=history)
-        if fault is None or _optional(path / RECORD) == texts.get(RECORD):  # else a run has just gone on with it
+        if fault is None or read_if_there(path / RECORD) == texts.get(RECORD):  # else a run has just gone on with it
             break
     return replace(stored, fault=fault)
 
@@ -104,15 +104,8 @@ def _texts(path: Path, names: Iterable[str]) -> dict[str, bytes]:
         UnreadableError: The system does not let this process read it.
     """
     refuse_links(path)
-    found = {name: _optional(path / name) for name in names}
+    found = {name: read_if_there(path / name) for name in names}
     return {name: text for name, text in found.items() if text is not None}
-
-
-def _optional(path: Path) -> bytes | None:
-    try:
-        return read_file(path)
-    except FileNotFoundError:
-        return None
 
 
 def refuse_links(path: Path) -> None:
@@ -169,7 +162,7 @@ def read_added(stored: StoredTrial) -> schema.AddedFile | None:
     """
     directory = RecordDirectory(stored.path)
     try:
-        text = _optional(directory.added)
+        text = read_if_there(directory.added)
         return None if text is None else _parsed_added(directory, text, stored)
     except RecordError:
         return None
@@ -256,7 +249,7 @@ def check_saved(path: Path, record: schema.RecordFile | None, names: Iterable[st
     ended = record or schema.NO_RECORD
     kept, weights = ended.get("files") or {}, ended.get("weights_sha256")
     for name in names:
-        text = _optional(path / name)
+        text = read_if_there(path / name)
         wanted = kept.get(name) if kept else weights if name == WEIGHTS else None
         if text is not None and (kept or wanted) and hashlib.sha256(text).hexdigest() != wanted:
             raise _is_altered(path / name, is_there=True)
