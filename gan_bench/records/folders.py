@@ -246,15 +246,19 @@ def read_plan(suite: Path) -> list[schema.PlannedTrial]:
         RecordError: The plan is damaged.
     """
     path = suite / PLAN
-    return [check_planned(path, row) for row in read_known(path, schema.PLAN)["trials"]]
+    return planned_trials(path, read_known(path, schema.PLAN))
 
 
-def check_planned(path: Path, row: schema.PlannedTrial) -> schema.PlannedTrial:
-    """Return a planned trial with all fields of its config.
+def planned_trials(path: Path, plan: schema.PlanFile) -> list[schema.PlannedTrial]:
+    """Return the trials of a plan, with all fields of their configs.
 
     Raises:
-        RecordError: Its directory or config is damaged.
+        RecordError: A directory or a config is damaged.
     """
+    return [_planned_trial(path, row) for row in plan["trials"]]
+
+
+def _planned_trial(path: Path, row: schema.PlannedTrial) -> schema.PlannedTrial:
     try:
         check_name(row["directory"], "trial")
     except UserError as error:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from gan_bench.config.design import UNKNOWN, Design
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
@@ -17,7 +17,7 @@ from gan_bench.core.atomic import move_aside, write_atomically
 from gan_bench.core.errors import RecordError, UnreadableError
 from gan_bench.core.text import at_place, printable, without_places
 from gan_bench.records import schema
-from gan_bench.records.folders import check_planned, suite_folders, trial_folders
+from gan_bench.records.folders import planned_trials, suite_folders, trial_folders
 from gan_bench.records.json_files import is_regular, read_if_there, read_known, write_object
 from gan_bench.records.layout import DAMAGED, LEFT_OUT, PLAN, SUITE, TRIAL
 from gan_bench.records.shared import left_by_earlier, rewriting
@@ -51,27 +51,16 @@ def write_plan(
     known = {row["id"] for row in fresh}
     with rewriting(results, suite) as folder:
         path = folder / PLAN
-        earlier = left_by_earlier(path, schema.PLAN, partial(_check_plan, path)) or cast("schema.PlanFile", {})
-        is_same = earlier.get("version") == version
-        rows = [row for row in earlier.get("trials", ()) if is_same and row["id"] not in known]
+        earlier = left_by_earlier(path, schema.PLAN, partial(planned_trials, path)) or schema.NO_PLAN
+        same = earlier if earlier.get("version") == version else schema.NO_PLAN
+        rows = [row for row in same.get("trials", ()) if row["id"] not in known]
         said: dict[str, object] = {} if command is None else {"command": command}
         measures = {**earlier.get("measures", {}), **_foreign_measures()}
         said |= {"measures": measures} if measures else {}
-        lost = frozenset[Place]() if is_same else _begun(folder, version)
-        designs = _joined_designs(earlier if is_same else cast("schema.PlanFile", {}), fresh, design, lost)
+        designs = _joined_designs(same, fresh, design, frozenset() if same else _begun(folder, version))
         said |= {"designs": designs} if designs else {}
         content = {"schema": schema.VERSION, "suite": suite, "version": version, **said, "trials": [*rows, *fresh]}
         write_object(path, content)
-
-
-def _check_plan(path: Path, content: schema.PlanFile) -> None:
-    """Check every row of a plan.
-
-    Raises:
-        RecordError: One is damaged.
-    """
-    for row in content["trials"]:
-        check_planned(path, row)
 
 
 Place = tuple[str, str]
@@ -110,7 +99,7 @@ def declaration_lost(results: Path, suite: str, version: int) -> frozenset[Place
     folder = results / suite
     try:
         plan = read_known(folder / PLAN, schema.PLAN)
-        _check_plan(folder / PLAN, plan)
+        planned_trials(folder / PLAN, plan)
     except UnreadableError:
         raise
     except RecordError:
@@ -173,7 +162,7 @@ def _plan_of(suite: Path) -> schema.PlanFile:
     try:
         return read_known(suite / PLAN, schema.PLAN)
     except RecordError:
-        return cast("schema.PlanFile", {})
+        return schema.NO_PLAN
 
 
 def declare_foreign_measures(results: Path) -> None:

@@ -485,6 +485,8 @@ NO_ENVIRONMENT = cast("EnvironmentFile", {})
 """That of a trial that never started: its keys are asked for with ``get``."""
 NO_RECORD = cast("RecordFile", {})
 """The same of a trial that has not ended."""
+NO_PLAN = cast("PlanFile", {})
+"""The same of a suite that was never planned."""
 TIMING = frozenset(
     {
         *("started", "train_seconds", "evaluate_seconds", "seconds", "files", "sha256"),
