@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +14,7 @@ from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import move_aside, write_atomically
 from gan_bench.core.errors import RecordError, UnreadableError
-from gan_bench.core.text import at_place, printable, without_places
+from gan_bench.core.text import at_place, printable, without_places, words_of
 from gan_bench.records import schema
 from gan_bench.records.folders import planned_trials, suite_folders, trial_folders
 from gan_bench.records.json_files import is_regular, read_if_there, read_known, write_object
@@ -251,10 +250,7 @@ def suite_files(suite: Path) -> list[Path]:
     lie where they did; else a file of that name in the current folder is taken. Where it is known, such a file counts
     only where it says the same.
     """
-    try:
-        words = shlex.split(_plan_of(suite).get("command", ""))
-    except ValueError:  # an open quote: no command of ours
-        return []
+    words = words_of(_plan_of(suite).get("command", ""))
     at = words.index("--results") + 1 if "--results" in words[:-1] else 0
     named, results = Path(words[at]) if at else Path("results"), suite.resolve().parent
     depth = len(named.parts)
