@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypedDict
 
-from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.core.errors import DamagedError, RecordError, UnreadableError
 from gan_bench.core.text import printable
 from gan_bench.records import schema
 from gan_bench.records.folders import excused, read_left_out, read_or_error
@@ -109,9 +109,7 @@ class Earlier:
             known = read_optional(self.directory.environment, schema.ENVIRONMENT)
             if known is None and self.directory.has_checkpoint:  # what its checkpoint is of is not known any more
                 return f"{self.directory.environment} is gone"
-        except UnreadableError:
-            raise
-        except RecordError as error:
+        except DamagedError as error:
             return str(error)
         return None
 
@@ -194,9 +192,7 @@ def end_of(directory: RecordDirectory) -> bytes | None:
     """
     try:
         return read_file(directory.record)
-    except UnreadableError:
-        raise
-    except (FileNotFoundError, RecordError):
+    except (FileNotFoundError, DamagedError):
         return None
 
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gan_bench.config.trial import RESERVED_NAMES, directory_name
-from gan_bench.core.errors import CopiedError, RecordError, UnreadableError, UserError
+from gan_bench.core.errors import CopiedError, DamagedError, RecordError, UnreadableError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, read_known, read_optional, unreadable
 from gan_bench.records.layout import (
@@ -262,7 +262,7 @@ def _planned_trial(path: Path, row: schema.PlannedTrial) -> schema.PlannedTrial:
     try:
         check_name(row["directory"], "trial")
     except UserError as error:
-        raise RecordError(f"{path} is damaged: {error}") from None
+        raise DamagedError(f"{path} is damaged: {error}") from None
     return with_config(path, row)
 
 
@@ -288,11 +288,9 @@ def read_publication(suite: Path) -> schema.LeftOut | None:
     """
     try:
         return read_optional(suite / LEFT_OUT, schema.LEFT_OUT)
-    except UnreadableError:
-        raise
-    except RecordError as error:
+    except DamagedError as error:
         remedy = "no run writes it; fetch the publication again, or publish again"
-        raise RecordError(str(error).replace(REMEDY, remedy)) from None
+        raise DamagedError(str(error).replace(REMEDY, remedy)) from None
 
 
 def excused(left_out: Mapping[str, str], record: schema.RecordFile | None) -> frozenset[str]:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.canonical import canonical_json
-from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.core.errors import DamagedError, UnreadableError
 from gan_bench.records.schema import VERSION, Form
 
 T = TypeVar("T")
@@ -64,15 +64,15 @@ def read_file(path: Path) -> bytes:
     try:
         with os.fdopen(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise RecordError(f"{path} is no file; {REMEDY}")
+                raise DamagedError(f"{path} is no file; {REMEDY}")
             return file.read()
     except FileNotFoundError:
         raise
     except OSError as error:
         if is_link(path):
-            raise RecordError(f"{path} is a link, and records have none; {REMEDY}") from None
+            raise DamagedError(f"{path} is a link, and records have none; {REMEDY}") from None
         if error.errno in _NO_FILE:
-            raise RecordError(f"{path} is no file ({error.strerror}); {REMEDY}") from None
+            raise DamagedError(f"{path} is no file ({error.strerror}); {REMEDY}") from None
         raise unreadable(path, error) from None
 
 
@@ -158,15 +158,15 @@ def parse_object(path: Path, text: bytes) -> dict[str, object]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is damaged ({str(error)[:200]}); {REMEDY}") from None
+        raise DamagedError(f"{path} is damaged ({str(error)[:200]}); {REMEDY}") from None
     if not isinstance(content, dict):
-        raise RecordError(f"{path} does not hold a JSON object; {REMEDY}")
+        raise DamagedError(f"{path} does not hold a JSON object; {REMEDY}")
     try:
         whole = content.get(SEAL) in (None, _digest(content))
     except ValueError:  # NaN, or nested too deeply
         whole = False
     if not whole:
-        raise RecordError(f"{path} is damaged: its content is not what its digest says; {REMEDY}")
+        raise DamagedError(f"{path} is damaged: its content is not what its digest says; {REMEDY}")
     return content
 
 
@@ -179,7 +179,7 @@ def read_known(path: Path, form: Form[T]) -> T:
     """
     found = read_optional(path, form)
     if found is None:
-        raise RecordError(f"{path} is not there; {REMEDY}")
+        raise DamagedError(f"{path} is not there; {REMEDY}")
     return found
 
 
@@ -198,9 +198,7 @@ def read_sound(path: Path, form: Form[T]) -> T | None:
     """
     try:
         return read_optional(path, form)
-    except UnreadableError:
-        raise
-    except RecordError:
+    except DamagedError:
         return None
 
 
@@ -218,11 +216,11 @@ def parse_known(path: Path, text: bytes, form: Form[T]) -> T:
         raise UnreadableError(f"{told}; use the one that wrote it, or another results folder")
     unknown = set(content) - form.keys
     if unknown and SEAL not in content:
-        raise RecordError(f"{path} is damaged: unknown key {min(unknown)[:40]!r}; {REMEDY}")
+        raise DamagedError(f"{path} is damaged: unknown key {min(unknown)[:40]!r}; {REMEDY}")
     try:
         return form.validate(content)
     except ValidationError as error:
-        raise RecordError(f"{path} is damaged: {first_problem(error)}; {REMEDY}") from None
+        raise DamagedError(f"{path} is damaged: {first_problem(error)}; {REMEDY}") from None
 
 
 def first_problem(error: ValidationError) -> str:
@@ -261,9 +259,9 @@ def parse_lines(path: Path, text: bytes, form: TypeAdapter[list[T]], skipped: by
         try:
             values = form.validate_json(b"[" + line + b"]")
         except ValidationError as error:
-            raise RecordError(f"{path}:{number} is damaged: {first_problem(error)}; {REMEDY}") from None
+            raise DamagedError(f"{path}:{number} is damaged: {first_problem(error)}; {REMEDY}") from None
         if len(values) != 1:
-            raise RecordError(f"{path}:{number} is damaged: it holds {len(values)} values; {REMEDY}")
+            raise DamagedError(f"{path}:{number} is damaged: it holds {len(values)} values; {REMEDY}")
         found += values
     return found
 
@@ -291,7 +289,7 @@ def read_new_lines(path: Path, form: TypeAdapter[list[T]], offset: int) -> tuple
     try:
         lines: list[T] = form.validate_json(b"[" + whole.replace(b"\n", b",") + b"]")
     except ValidationError as error:
-        raise RecordError(f"{path} is damaged after byte {start}: {first_problem(error)}; {REMEDY}") from None
+        raise DamagedError(f"{path} is damaged after byte {start}: {first_problem(error)}; {REMEDY}") from None
     return lines, start + len(whole) + 1
 
 

@@ -13,7 +13,7 @@ from gan_bench.config.design import UNKNOWN, Design
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import move_aside, write_atomically
-from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.core.errors import DamagedError, RecordError
 from gan_bench.core.text import at_place, printable, without_places, words_of
 from gan_bench.records import schema
 from gan_bench.records.folders import planned_trials, suite_folders, trial_folders
@@ -99,9 +99,7 @@ def declaration_lost(results: Path, suite: str, version: int) -> frozenset[Place
     try:
         plan = read_known(folder / PLAN, schema.PLAN)
         planned_trials(folder / PLAN, plan)
-    except UnreadableError:
-        raise
-    except RecordError:
+    except DamagedError:
         return _begun(folder, version) if folder.is_dir() else frozenset()
     if plan["version"] != version:
         return _begun(folder, version)
@@ -276,8 +274,6 @@ def write_suite_text(results: Path, suite: str, text: str) -> None:
     with rewriting(results, suite) as folder:
         try:
             read_if_there(folder / SUITE)
-        except UnreadableError:
-            raise
-        except RecordError:  # it is no file
+        except DamagedError:  # it is no file
             move_aside(folder / SUITE, folder / DAMAGED)
         write_atomically(folder / SUITE, text)

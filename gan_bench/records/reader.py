@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from gan_bench.config.trial import UNWRITTEN_DEFAULTS, TrialConfig
-from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
+from gan_bench.core.errors import AlteredError, DamagedError, RecordError
 from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, is_link, parse_known, parse_lines, read_if_there, unreadable
 from gan_bench.records.layout import (
@@ -116,16 +116,16 @@ def refuse_links(path: Path) -> None:
         UnreadableError: The system does not let this process look into it.
     """
     if is_link(path):
-        raise RecordError(f"{path} is a link, and records have none; {REMEDY}")
+        raise DamagedError(f"{path} is a link, and records have none; {REMEDY}")
     for folder in (path, path / SAMPLES, path / KEPT):
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.is_symlink():
-                        raise RecordError(f"{entry.path} is a link, and records have none; {REMEDY}")
+                        raise DamagedError(f"{entry.path} is a link, and records have none; {REMEDY}")
         except (FileNotFoundError, NotADirectoryError):  # a record may have no samples yet
             if not os.path.isdir(path):  # noqa: PTH112 - see is_link
-                raise RecordError(f"{path} is no directory; {REMEDY}") from None
+                raise DamagedError(f"{path} is no directory; {REMEDY}") from None
         except OSError as error:
             raise unreadable(path, error) from None
 
@@ -176,10 +176,8 @@ def _parsed_added(directory: RecordDirectory, text: bytes, stored: StoredTrial) 
     """
     try:
         found = parse_known(directory.added, text, schema.ADDED)
-    except UnreadableError:
-        raise
-    except RecordError as error:
-        raise RecordError(f"{str(error).partition(';')[0]}; {ADD_AGAIN}") from None
+    except DamagedError as error:
+        raise DamagedError(f"{str(error).partition(';')[0]}; {ADD_AGAIN}") from None
     config = stored.trial["config"]["evaluation"]
     for each in found["additions"]:
         for score in each["scores"]:
@@ -188,7 +186,7 @@ def _parsed_added(directory: RecordDirectory, text: bytes, stored: StoredTrial) 
                 score["metric"], score["extractor"], config["samples"]
             )  # fmt: skip
             if not fits or each["epoch"] not in config["epochs"]:
-                raise RecordError(f"{directory.added} has scores that are not of this trial; {ADD_AGAIN}")
+                raise DamagedError(f"{directory.added} has scores that are not of this trial; {ADD_AGAIN}")
     return found
 
 
@@ -257,7 +255,7 @@ def check_saved(path: Path, record: schema.RecordFile | None, names: Iterable[st
 
 def _parsed_trial(directory: RecordDirectory, text: bytes | None) -> schema.TrialFile:
     if text is None:
-        raise RecordError(f"{directory.path} has no trial.json, so it is not known which trial it is; {REMEDY}")
+        raise DamagedError(f"{directory.path} has no trial.json, so it is not known which trial it is; {REMEDY}")
     return with_config(directory.trial, parse_known(directory.trial, text, schema.TRIAL))
 
 
@@ -271,9 +269,9 @@ def with_config(path: Path, trial: P) -> P:
         config = TrialConfig.from_json(trial["config"])
         found, complete = config.id, {**UNWRITTEN_DEFAULTS, **config.to_json()}
     except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
-        raise RecordError(f"{path} is damaged: its config is not valid ({error}); {REMEDY}") from None
+        raise DamagedError(f"{path} is damaged: its config is not valid ({error}); {REMEDY}") from None
     if found != trial["id"]:
-        raise RecordError(f"{path} is damaged: its id {trial['id'][:40]} is not that of its config, {found}; {REMEDY}")
+        raise DamagedError(f"{path} is damaged: its id {trial['id'][:40]} is not that of its config, {found}; {REMEDY}")
     return cast("P", {**trial, "config": complete})
 
 
