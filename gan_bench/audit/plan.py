@@ -150,14 +150,8 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
             judged: AuditVerdict = "not audited" if verdict.unreadable else "contradicted" if faults else "holds"
             if "consistent" in options.asked:
                 text = faults or "digests, history, scores and end agree"
-                consistent.append(
-                    (
-                        suite,
-                        finding_of(
-                            "consistent", stored, stored.trial["name"] if stored else verdict.name, judged, text, 0.0
-                        ),
-                    )
-                )
+                name = stored.trial["name"] if stored else verdict.name
+                consistent.append((suite, finding_of("consistent", stored, name, judged, text, 0.0)))
     if not consistent and not any(_is_asked(options, stored) for mine in trained.values() for stored in mine):
         raise UserError(f"{options.results} holds no trial that has ended" + (" and matches" if options.only else ""))
     for suite in trained:
