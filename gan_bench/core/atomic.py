@@ -60,12 +60,10 @@ def move_aside(path: Path, folder: Path) -> Path:
         OSError: It cannot be moved.
     """
     folder.mkdir(exist_ok=True)
-    for number in itertools.count(1):
-        place = folder / (path.name if number == 1 else f"{path.name}.{number}")
-        if not place.is_symlink() and not place.exists():
-            path.rename(place)
-            return place
-    raise AssertionError
+    place, numbers = folder / path.name, itertools.count(2)
+    while os.path.lexists(place):
+        place = folder / f"{path.name}.{next(numbers)}"
+    return path.rename(place)
 
 
 @contextlib.contextmanager
