@@ -172,12 +172,11 @@ class Earlier:
         """
         known = self.environment
         same_torch = known.get("libraries", {}).get("torch") == now["torch"]
-        there: Mapping[str, object] = now
-        watched = {"data_sha256": "the training images", "networks_sha256": "the layers of the networks"}
-        reasons = [
-            what for name, what in watched.items()
-            if known.get(name) not in (None, there[name]) and (same_torch or name != "networks_sha256")
-        ]  # fmt: skip
+        reasons = []
+        if known.get("data_sha256") not in (None, now["data_sha256"]):
+            reasons.append("the training images")
+        if same_torch and known.get("networks_sha256") not in (None, now["networks_sha256"]):
+            reasons.append("the layers of the networks")
         parts, before = now["parts"], known.get("parts", {})
         changed = [key for key in before if key in parts and before[key].get("sha256") != parts[key]["sha256"]]
         reasons += [f"the code of {', '.join(changed)}"] if changed else []
