@@ -166,8 +166,3 @@ def break_lock(directory: RecordDirectory) -> None:
     """
     with contextlib.suppress(OSError):
         trial_lock(directory).file.unlink(missing_ok=True)
-
-
-def suite_lock(suite_folder: Path) -> Lock:
-    """Return the lock under which the files that a suite's trials share are rewritten."""
-    return Lock(suite_folder / LOCKS, "suite")

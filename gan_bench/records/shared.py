@@ -13,7 +13,7 @@ from gan_bench.core.errors import DamagedError
 from gan_bench.records import schema
 from gan_bench.records.json_files import read_file, read_known
 from gan_bench.records.layout import DAMAGED, IDENTITY, LOCKS, check_name
-from gan_bench.records.lock import Lock, suite_lock
+from gan_bench.records.lock import Lock
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def rewriting(results: Path, suite: str) -> Iterator[Path]:
     """
     folder = results / check_name(suite, "suite")
     folder.mkdir(parents=True, exist_ok=True)
-    with suite_lock(folder) as lock:
+    with Lock(folder / LOCKS, "suite") as lock:
         lock.wait()
         remove_leftovers(folder)
         yield folder
