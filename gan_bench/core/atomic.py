@@ -182,9 +182,6 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-_DIGEST = 64
-
-
 def seal(payload: bytes, magic: bytes) -> bytes:
     """Return a payload behind its magic line and its SHA-256.
 
@@ -202,6 +199,5 @@ def unseal(content: bytes, magic: bytes) -> bytes | None:
         content: The file.
         magic: What kind of file it must be.
     """
-    start = len(magic) + _DIGEST + 1
-    payload = content[start:]
-    return payload if content[:start] == seal(payload, magic)[:start] else None
+    payload = content[len(seal(b"", magic)) :]
+    return payload if content == seal(payload, magic) else None
