@@ -96,7 +96,7 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
     seen: dict[str, Path] = {}
     planned: list[StoredTrial] = []
     for suite in sorted(suite_folders(results), key=_is_elsewhere):  # stable
-        if fault := _baselines_fault(suite):
+        if fault := baselines_fault(suite):
             yield fault
         for item in _at_home_first(scan_suite(suite, steps=steps, history=history)):
             if isinstance(item, RecordError):
@@ -135,7 +135,7 @@ def _home_of(stored: StoredTrial) -> Path:
     return stored.path.parent / directory_name(stored.trial["name"], stored.trial["id"])
 
 
-def _baselines_fault(suite: Path) -> RecordError | None:
+def baselines_fault(suite: Path) -> RecordError | None:
     """Return why the scores of real images of a suite cannot be believed; there may be none."""
     try:
         read_optional(suite / BASELINES, schema.BASELINES)

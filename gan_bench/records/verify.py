@@ -12,23 +12,13 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import unseal
 from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
 from gan_bench.core.text import plural
-from gan_bench.records import schema
-from gan_bench.records.folders import excused, read_left_out, scan_suite, suite_folders, trial_folders
-from gan_bench.records.json_files import read_file, read_optional
-from gan_bench.records.layout import (
-    BASELINES,
-    CHECKPOINT_MAGIC,
-    RECORD,
-    SAMPLES,
-    TRIAL,
-    TRIALS,
-    WEIGHTS,
-    RecordDirectory,
-)
+from gan_bench.records.folders import baselines_fault, excused, read_left_out, scan_suite, suite_folders, trial_folders
+from gan_bench.records.json_files import read_file
+from gan_bench.records.layout import CHECKPOINT_MAGIC, RECORD, SAMPLES, TRIAL, TRIALS, WEIGHTS, RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial, check_saved, read_header
-from gan_bench.records.record import Status, TrialRecord, best_scores
+from gan_bench.records.record import Protocol, Status, TrialRecord, best_scores
 from gan_bench.records.writer import digests
 
 
@@ -96,10 +86,8 @@ def verified_suite(suite: Path) -> Iterator[tuple[Verdict, StoredTrial | None]]:
     except UnreadableError as error:
         yield _refused(suite.name, error), None
         return
-    try:
-        read_optional(suite / BASELINES, schema.BASELINES)
-    except RecordError as error:
-        yield _refused(suite.name, error), None
+    if fault := baselines_fault(suite):
+        yield _refused(suite.name, fault), None
     left_out: dict[str, dict[str, str]] = {}
     try:
         left_out = read_left_out(suite)
@@ -185,9 +173,8 @@ def _score_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
     for line in stored.evaluations:
         names = [score["name"] for score in line["scores"]]
         for score in line["scores"]:
-            average = f",{score['weights']}" if score.get("weights") else ""
-            name = f"{score['metric']}[{score['extractor']},{score['split']},{score['generated']}{average}]"
-            if score["name"] != name or score["generated"] != config.evaluation.samples:
+            protocol = Protocol.of(score["extractor"], score["split"], score["generated"], score.get("weights"))
+            if score["name"] != f"{score['metric']}[{protocol}]" or score["generated"] != config.evaluation.samples:
                 yield f"a score of epoch {line['epoch']} is called {score['name'][:60]} and is another"
                 return
         if len(set(names)) < len(names):
