@@ -14,7 +14,7 @@ from gan_bench.core.errors import DamagedError, RecordError, UnreadableError
 from gan_bench.core.text import printable
 from gan_bench.records import schema
 from gan_bench.records.folders import excused, read_left_out, read_or_error
-from gan_bench.records.json_files import read_file, read_lines, read_optional, read_sound, unreadable
+from gan_bench.records.json_files import parse_lines, read_file, read_if_there, read_optional, read_sound, unreadable
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import STEP_LINE, refuse_links
 from gan_bench.records.record import Status, TrialRecord
@@ -159,7 +159,8 @@ class Earlier:
         Raises:
             RecordError: It is damaged.
         """
-        return len(read_lines(self.directory.history, schema.HISTORY, STEP_LINE))
+        path = self.directory.history
+        return len(parse_lines(path, read_if_there(path) or b"", schema.HISTORY, STEP_LINE))
 
     def changed(self, now: Identity) -> str | None:
         """Return what has changed since an earlier run of the trial, or None.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -181,7 +181,17 @@ def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Ite
     elif isinstance(rows, RecordError):
         yield rows
     else:
-        yield from _without_record(suite, rows, seen, faults)
+        for row in rows:
+            if (name := row["directory"]) not in seen:
+                yield StoredTrial(
+                    path=suite / name,
+                    trial=row,
+                    environment=schema.NO_ENVIRONMENT,
+                    history=[],
+                    evaluations=[],
+                    record=None,
+                    fault=faults.get(name),
+                )
 
 
 def _planned(suite: Path) -> list[schema.PlannedTrial] | RecordError | None:
@@ -221,22 +231,6 @@ def read_or_error(path: Path, *, steps: Steps = True, history: bool = True) -> S
 def fault_of(found: StoredTrial | RecordError) -> RecordError | None:
     """Return what is wrong with something that ``scan`` found, or None."""
     return found if isinstance(found, RecordError) else found.fault
-
-
-def _without_record(
-    suite: Path, rows: Iterable[schema.PlannedTrial], seen: Collection[str], faults: Mapping[str, RecordError]
-) -> Iterator[StoredTrial]:
-    for row in rows:
-        if row["directory"] not in seen:
-            yield StoredTrial(
-                path=suite / row["directory"],
-                trial=row,
-                environment=schema.NO_ENVIRONMENT,
-                history=[],
-                evaluations=[],
-                record=None,
-                fault=faults.get(row["directory"]),
-            )
 
 
 def read_plan(suite: Path) -> list[schema.PlannedTrial]:

@@ -230,21 +230,11 @@ def first_problem(error: ValidationError) -> str:
     return f"{place}: {detail['msg']}" if place else detail["msg"]
 
 
-def read_lines(path: Path, form: TypeAdapter[list[T]], skipped: bytes = b"") -> list[T]:
-    """Read a JSON-lines file, leaving out a last line that a kill cut short and lines that start with ``skipped``.
-
-    Raises:
-        RecordError: A line before the last is not of the documented form.
-        UnreadableError: The system does not let this process read it.
-    """
-    return parse_lines(path, read_if_there(path) or b"", form, skipped)
-
-
 def parse_lines(path: Path, text: bytes, form: TypeAdapter[list[T]], skipped: bytes = b"") -> list[T]:
-    """Return the lines that a file holds, as ``read_lines`` does.
+    """Return the lines of a file but a last one that a kill cut short and those that start with ``skipped``.
 
     Raises:
-        RecordError: A line before the last is not of the documented form.
+        DamagedError: A line before the last is not of the documented form.
     """
     raw = text.split(b"\n")
     numbered = [(i, line) for i, line in enumerate(raw, 1) if line and not (skipped and line.startswith(skipped))]

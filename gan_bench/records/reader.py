@@ -132,7 +132,9 @@ def refuse_links(path: Path) -> None:
 
 def _parsed(path: Path, texts: Mapping[str, bytes], steps: Steps) -> StoredTrial:
     directory = RecordDirectory(path)
-    trial = _parsed_trial(directory, texts.get(TRIAL))
+    if TRIAL not in texts:
+        raise DamagedError(f"{path} has no trial.json, so it is not known which trial it is; {REMEDY}")
+    trial = with_config(directory.trial, parse_known(directory.trial, texts[TRIAL], schema.TRIAL))
     wanted = steps if isinstance(steps, bool) else steps(trial["config"])
     skipped = b"" if wanted else STEP_LINE
     stored = StoredTrial(
@@ -251,12 +253,6 @@ def check_saved(path: Path, record: schema.RecordFile | None, names: Iterable[st
         wanted = kept.get(name) if kept else weights if name == WEIGHTS else None
         if text is not None and (kept or wanted) and hashlib.sha256(text).hexdigest() != wanted:
             raise _is_altered(path / name, is_there=True)
-
-
-def _parsed_trial(directory: RecordDirectory, text: bytes | None) -> schema.TrialFile:
-    if text is None:
-        raise DamagedError(f"{directory.path} has no trial.json, so it is not known which trial it is; {REMEDY}")
-    return with_config(directory.trial, parse_known(directory.trial, text, schema.TRIAL))
 
 
 def with_config(path: Path, trial: P) -> P:
