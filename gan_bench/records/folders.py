@@ -148,7 +148,7 @@ def _is_elsewhere(suite: Path) -> bool:
     """True if a folder's plan is that of a suite of another name."""
     try:
         named = read_known(suite / PLAN, schema.PLAN).get("suite")  # plans of the first versions name none
-    except (RecordError, OSError):
+    except RecordError:
         return False
     return named not in (None, suite.resolve().name)
 
@@ -202,18 +202,16 @@ def _planned(suite: Path) -> list[schema.PlannedTrial] | RecordError | None:
         return read_plan(suite)
     except RecordError as error:
         return error
-    except OSError as error:
-        return unreadable(suite / PLAN, error)
 
 
 def _with_remedy(error: RecordError, *, is_planned: bool) -> RecordError:
     """Return an error that advises to run the suite again where that helps."""
-    if not is_planned and str(error).endswith(REMEDY):
-        told = str(error).removesuffix(REMEDY) + "no plan has its trial, so no run replaces it; move it elsewhere"
-        moved = type(error)(told)
-        moved.folder = error.folder
-        return moved
-    return error
+    if is_planned or not str(error).endswith(REMEDY):
+        return error
+    told = str(error).removesuffix(REMEDY) + "no plan has its trial, so no run replaces it; move it elsewhere"
+    moved = type(error)(told)
+    moved.folder = error.folder
+    return moved
 
 
 def read_or_error(path: Path, *, steps: Steps = True, history: bool = True) -> StoredTrial | RecordError:
@@ -221,11 +219,8 @@ def read_or_error(path: Path, *, steps: Steps = True, history: bool = True) -> S
     try:
         return read_trial(path, steps=steps, history=history)
     except RecordError as error:
-        found = error
-    except OSError as error:
-        found = unreadable(path, error)
-    found.folder = path.name
-    return found
+        error.folder = path.name
+        return error
 
 
 def fault_of(found: StoredTrial | RecordError) -> RecordError | None:

@@ -80,7 +80,7 @@ def _begun(suite: Path, version: int) -> frozenset[Place]:
     """Return where a suite's folder has records of a version of the suite; one that cannot be read counts nowhere."""
     found = set[Place]()
     for folder in trial_folders(suite):
-        with contextlib.suppress(RecordError, OSError):
+        with contextlib.suppress(RecordError):
             config = read_known(folder / TRIAL, schema.TRIAL)["config"]
             if config.get("suite_version") == version:
                 found.add((str(config.get("profile")), str(config.get("dataset"))))
@@ -100,9 +100,9 @@ def declaration_lost(results: Path, suite: str, version: int) -> frozenset[Place
         plan = read_known(folder / PLAN, schema.PLAN)
         planned_trials(folder / PLAN, plan)
     except DamagedError:
+        plan = schema.NO_PLAN
+    if plan.get("version") != version:
         return _begun(folder, version) if folder.is_dir() else frozenset()
-    if plan["version"] != version:
-        return _begun(folder, version)
     return frozenset(place for place, design in _declared(plan).items() if design.extended)
 
 
