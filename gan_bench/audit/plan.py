@@ -139,7 +139,8 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
     consistent: list[tuple[Path, AuditFinding]] = []
     trained: dict[Path, list[StoredTrial]] = {}
     for suite in suite_folders(options.results):
-        for verdict, stored in verified_suite(suite):
+        for verdict in verified_suite(suite):
+            stored = verdict.stored
             if not (verdict.checked or verdict.faults) or (stored is not None and stored.record is None):
                 continue
             if stored is not None and stored.record and not stored.fault and stored.record["status"] in TRAINED:
