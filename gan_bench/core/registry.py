@@ -99,12 +99,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return entry
 
     def _check_form(self, name: str, entry: T) -> None:
-        """Refuse what would fail only where it is used, after hours.
-
-        Raises:
-            TypeError: It is of another class, or a field of it of another type.
-            ValueError: The name is no name.
-        """
+        """Refuse what would fail only where it is used, after hours."""
         if not isinstance(name, str) or not name:
             raise ValueError(f"the name of {with_article(self.kind)} must be text, not {name!r:.40}")
         if self._reserved is not None and (name in self._reserved or not name.isidentifier()):
@@ -204,11 +199,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(list(iter(self)))
 
     def _load(self, name: str) -> T:
-        """Import the entry that a package offers under a name.
-
-        Raises:
-            UserError: It cannot be loaded, is of another class, or its name is not the package's alone.
-        """
+        """Import the entry that a package offers under a name."""
         point, *others = self.points()[name]
         what = f'{self.kind} "{name}"'
         if others:
@@ -229,11 +220,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return entry
 
     def _refuse_clashes(self, point: EntryPoint) -> None:
-        """Refuse a package that offers something under a name that gan_bench has: users could not tell which they get.
-
-        Raises:
-            UserError: It does.
-        """
+        """Refuse a package that offers a name of gan_bench's own: users could not tell which they get."""
         owner, _ = distribution_of(point)
         for registry in REGISTRIES.values():
             for name in registry.shipped():

@@ -14,7 +14,7 @@ from gan_bench.core.errors import DamagedError, RecordError, UnreadableError
 from gan_bench.core.text import printable
 from gan_bench.records import schema
 from gan_bench.records.folders import excused, read_left_out, read_or_error
-from gan_bench.records.json_files import parse_lines, read_file, read_if_there, read_optional, read_sound, unreadable
+from gan_bench.records.json_files import parse_lines, read_if_there, read_optional, read_sound, unreadable
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import STEP_LINE, refuse_links
 from gan_bench.records.record import Status, TrialRecord
@@ -191,8 +191,8 @@ def end_of(directory: RecordDirectory) -> bytes | None:
         UnreadableError: The system does not let this process read it.
     """
     try:
-        return read_file(directory.record)
-    except (FileNotFoundError, DamagedError):
+        return read_if_there(directory.record)
+    except DamagedError:
         return None
 
 

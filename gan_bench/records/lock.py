@@ -13,7 +13,6 @@ import os
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 
 from filelock import BaseFileLock, FileLock, Timeout
 
@@ -142,7 +141,7 @@ class Lock:
         """Return the lock; ``acquire`` says whether it is held."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         """Give the lock back."""
         self.release()
 

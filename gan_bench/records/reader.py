@@ -87,22 +87,18 @@ def read_trial(path: Path, *, steps: Steps = True, history: bool = True) -> Stor
         RecordError: It is not one, or is damaged, or is of a version this package does not know.
         UnreadableError: The system does not let this process read it.
     """
+    saved = (TRIAL, ENVIRONMENT, EVALUATIONS, *((HISTORY,) if history else ()))
     for _ in range(TRIES):
-        texts = _texts(path, (RECORD, TRIAL, ENVIRONMENT, EVALUATIONS, ADDED, *((HISTORY,) if history else ())))
+        texts = _texts(path, (RECORD, *saved, ADDED))
         stored = _parsed(path, texts, steps)
-        fault = _altered(path, stored.record, texts, history=history)
+        fault = _altered(path, stored.record, texts, saved)
         if fault is None or read_if_there(path / RECORD) == texts.get(RECORD):  # else a run has just gone on with it
             break
     return replace(stored, fault=fault)
 
 
 def _texts(path: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """Read files of a record; its end comes first, so that what it vouches for is not older.
-
-    Raises:
-        RecordError: The directory is a link, holds one, or is none.
-        UnreadableError: The system does not let this process read it.
-    """
+    """Read files of a record; its end comes first, so that what it vouches for is not older."""
     refuse_links(path)
     found = {name: read_if_there(path / name) for name in names}
     return {name: text for name, text in found.items() if text is not None}
@@ -171,11 +167,7 @@ def read_added(stored: StoredTrial) -> schema.AddedFile | None:
 
 
 def _parsed_added(directory: RecordDirectory, text: bytes, stored: StoredTrial) -> schema.AddedFile:
-    """Return what was added, which must be scores of this trial.
-
-    Raises:
-        RecordError: It is damaged, or of something else.
-    """
+    """Return what was added, which must be scores of this trial."""
     try:
         found = parse_known(directory.added, text, schema.ADDED)
     except DamagedError as error:
@@ -213,13 +205,13 @@ def _known(path: Path, texts: Mapping[str, bytes], form: schema.Form[T]) -> T | 
 
 
 def _altered(
-    path: Path, record: schema.RecordFile | None, texts: Mapping[str, bytes], *, history: bool
+    path: Path, record: schema.RecordFile | None, texts: Mapping[str, bytes], names: Iterable[str]
 ) -> AlteredError | None:
     """Return which of the files read do not fit the digests in record.json; old records have none."""
     kept = (record or schema.NO_RECORD).get("files")
     if not kept:
         return None
-    for name in (TRIAL, ENVIRONMENT, EVALUATIONS, *((HISTORY,) if history else ())):
+    for name in names:
         text = texts.get(name)
         if text is None and name not in kept:
             continue
