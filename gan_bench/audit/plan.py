@@ -100,7 +100,7 @@ class Check:
     suite: Path
     stored: StoredTrial
     name: str
-    seconds: float
+    seconds: float = 0.0
     seeds: tuple[int, ...] = ()
     published: whole.Published = field(default_factory=dict)
     lost: bool = False
@@ -269,24 +269,22 @@ class _Costs:
 
     def check(self, level: AuditLevel, setting: _Setting, stored: StoredTrial) -> Check:
         """Return a check of one trial."""
-        suite = setting.suite
-        config = TrialConfig.from_json(stored.trial["config"])
-        name = printable(stored.trial["name"])
-        cost = self._cost(stored, config)
+        name, config = printable(stored.trial["name"]), again.config_of(stored)
+        check, cost = Check(level=level, suite=setting.suite, stored=stored, name=name), self._cost(stored, config)
         if isinstance(cost, str):
-            return Check(level=level, suite=suite, stored=stored, name=name, seconds=0.0, cannot=cost)
+            return replace(check, cannot=cost)
         step, evaluation = cost
         other = standards.noise_between(stored.environment, self._options.device.type) == "other"
+        draws = standards.DRAWS if other else 1
         if level == "begun":
             line, scored = again.first_logged(stored), any(line["epoch"] == 0 for line in stored.evaluations)
-            draws = (standards.DRAWS if other else 1) if scored else 0
             trainings = 1 if other or self._rounds_alike(stored) else 2 + again.PERTURBED
-            seconds = step * (line["step"] * trainings if line else 0) + evaluation * draws
+            seconds = step * (line["step"] * trainings if line else 0) + evaluation * (draws if scored else 0)
         elif level == "rescored":
-            seconds = evaluation * (standards.DRAWS if other else 1)
+            seconds = evaluation * draws
         else:
             seconds = self._whole(config, step, evaluation)
-        return Check(level=level, suite=suite, stored=stored, name=name, seconds=seconds)
+        return replace(check, seconds=seconds)
 
     def drawn(self, setting: _Setting, stored: StoredTrial) -> Check:
         """Return the check of a setting by further seeds."""

@@ -50,9 +50,6 @@ class Owner:
         return cls(socket.gethostname(), os.getpid())
 
 
-_UNKNOWN = Owner("unknown", 0)
-
-
 def _kernel_lock(path: Path) -> BaseFileLock:
     """Make a lock that only the kernel keeps; filelock may fall back to one that outlives its owner."""
     try:
@@ -149,7 +146,7 @@ class Lock:
         try:
             return Owner(**json.loads(read_file(self._owner_file)))
         except (OSError, RecordError, ValueError, TypeError):
-            return _UNKNOWN
+            return Owner("unknown", 0)
 
 
 def trial_lock(directory: RecordDirectory) -> Lock:
