@@ -22,14 +22,7 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Score
 from gan_bench.records.sample_grid import read_sample_grid
-from gan_bench.records.schema import (
-    NO_RECORD,
-    STATISTICS,
-    AuditVerdict,
-    EvaluationLine,
-    Statistics,
-    StepLine,
-)
+from gan_bench.records.schema import NO_RECORD, STATISTICS, AuditVerdict, EvaluationLine, Statistics, StepLine
 from gan_bench.sampling import load_generator
 from gan_bench.training.group.ways import ALONE
 

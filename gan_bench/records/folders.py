@@ -12,13 +12,7 @@ from gan_bench.config.trial import RESERVED_NAMES, directory_name
 from gan_bench.core.errors import CopiedError, DamagedError, RecordError, UnreadableError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, read_known, read_optional, unreadable
-from gan_bench.records.layout import (
-    BASELINES,
-    LEFT_OUT,
-    PLAN,
-    TRIALS,
-    check_name,
-)
+from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, TRIALS, check_name
 from gan_bench.records.reader import Steps, StoredTrial, read_trial, with_config
 
 

@@ -14,6 +14,8 @@ HISTORY, EVALUATIONS = "history.jsonl", "evaluations.jsonl"
 SAMPLES, CHECKPOINT, WEIGHTS = "samples", "checkpoint.pt", "generator.safetensors"
 KEPT, ADDED = "weights", "added.json"
 AVERAGE_WEIGHTS = "generator-ema.safetensors"
+SAVED = (TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, WEIGHTS, AVERAGE_WEIGHTS)
+"""Files of a record whose digests its end has, beside those of samples and kept weights."""
 PLAN, BASELINES, LOCKS, SUITE = "plan.json", "anchors.json", ".locks", "suite.yaml"
 LEFT_OUT = "left-out.json"
 """Lists the files that a published copy of a suite's records does without."""
