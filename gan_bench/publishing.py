@@ -126,7 +126,8 @@ def _ended(suite: Path) -> Iterator[StoredTrial]:
     Raises:
         UserError: A record is invalid: what is broken is not to be published.
     """
-    for verdict, stored in verified_suite(suite):
+    for verdict in verified_suite(suite):
+        stored = verdict.stored
         if stored is not None and (stored.record is None or _has_status(stored, Status.INTERRUPTED)):
             continue
         if verdict.faults:

@@ -22,14 +22,7 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Score
 from gan_bench.records.sample_grid import read_sample_grid
-from gan_bench.records.schema import (
-    NO_RECORD,
-    STATISTICS,
-    AuditVerdict,
-    EvaluationLine,
-    Statistics,
-    StepLine,
-)
+from gan_bench.records.schema import NO_RECORD, STATISTICS, AuditVerdict, EvaluationLine, Statistics, StepLine
 from gan_bench.sampling import load_generator
 from gan_bench.training.group.ways import ALONE
 
@@ -74,8 +67,7 @@ def begun(stored: StoredTrial, context: RunContext) -> Judgement:
         draws = standards.DRAWS if noise == "other" else 1
         scores = context.evaluator(config).evaluate(engine.state.generator, config, draws)
         said.append(scores_judged(start, scores, noise, "untrained generator"))
-        if noise == "same" and (grid := _grid_judged(stored, engine.state.generator, 0)):
-            said.append(grid)
+        said += _grid_judged(stored, engine.state.generator, 0, noise)
     if line is not None:
         now = finite(run_alone(steps_until(engine, line["step"])).last)
         said.append(steps_judged(line, now, noise, context, config))
@@ -86,13 +78,12 @@ def begun(stored: StoredTrial, context: RunContext) -> Judgement:
 
 def steps_judged(line: StepLine, now: Statistics, noise: Noise, context: RunContext, config: TrialConfig) -> Judgement:
     """Compare the statistics of a recorded step with those of the same step here."""
-    before: Statistics = {name: line[name] for name in STATISTICS}  # type: ignore[assignment]
-    if before == now:
+    if all(line[name] == now[name] for name in STATISTICS):
         return "holds", f"step {line['step']}: the same to the bit"
     if noise == "same" and config.precision == "bf16":
         return "not audited", f"step {line['step']}: how far steps in bfloat16 lie apart was not measured"
     own = own_drift(line["step"], context, config) if noise == "same" else None
-    gap, allowed = apart(before, now), drift(line["step"], noise, own)
+    gap, allowed = apart(line, now), drift(line["step"], noise, own)
     what = "machines that round otherwise" if noise == "same" else "a CPU and a GPU"
     if allowed is None:
         return "not audited", f"step {line['step']}: beyond those that were measured between machines"
@@ -154,10 +145,8 @@ def rescored(stored: StoredTrial, context: RunContext, *, allow_plugins: bool) -
         average = load_generator(stored.path, average=True, allow_plugins=allow_plugins, device=context.device)
         found = context.evaluator(config).evaluate(average.network, config, draws)
         scores += [replace(score, weights="ema") for score in found]
-    said = [scores_judged(line, scores, noise, "published generator")]
-    if noise == "same" and (grid := _grid_judged(stored, loaded.network, config.epochs)):
-        said.append(grid)
-    return worst(said)
+    judged = scores_judged(line, scores, noise, "published generator")
+    return worst([judged, *_grid_judged(stored, loaded.network, config.epochs, noise)])
 
 
 def scores_judged(line: EvaluationLine, now: Sequence[Score], noise: Noise, what: str) -> Judgement:
@@ -173,20 +162,18 @@ def scores_judged(line: EvaluationLine, now: Sequence[Score], noise: Noise, what
     return "holds", f"{what}: {ranks.name} {ranks.now:.4g} {how}"
 
 
-def _grid_judged(stored: StoredTrial, network: torch.nn.Module, epoch: int) -> Judgement | None:
-    """Compare a sample grid with what a generator draws from the trial's fixed noise; None where there is no grid."""
+def _grid_judged(stored: StoredTrial, network: torch.nn.Module, epoch: int, noise: Noise) -> list[Judgement]:
+    """Compare a sample grid, if there is one, with what a generator draws from the same fixed noise."""
     path = RecordDirectory(stored.path).sample(epoch)
-    if not path.is_file():
-        return None
+    if noise != "same" or not path.is_file():
+        return []
     before = np.asarray(read_sample_grid(path), dtype=np.float64)
     now = sample_grid(network, config_of(stored)).astype(np.float64)
     gap = float(np.abs(before - now).mean()) if before.shape == now.shape else float("inf")
+    grid = f"the sample grid of epoch {epoch} is"
     if gap > GRID_LEVELS:
-        return (
-            "contradicted",
-            f"the sample grid of epoch {epoch} is not drawn by this generator ({gap:.3g} levels apart)",
-        )
-    return "holds", f"the sample grid of epoch {epoch} is its own"
+        return [("contradicted", f"{grid} not drawn by this generator ({gap:.3g} levels apart)")]
+    return [("holds", f"{grid} its own")]
 
 
 # ------------------------------------------------------------------------------------------------- shared

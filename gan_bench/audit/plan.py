@@ -100,7 +100,7 @@ class Check:
     suite: Path
     stored: StoredTrial
     name: str
-    seconds: float
+    seconds: float = 0.0
     seeds: tuple[int, ...] = ()
     published: whole.Published = field(default_factory=dict)
     lost: bool = False
@@ -139,7 +139,8 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
     consistent: list[tuple[Path, AuditFinding]] = []
     trained: dict[Path, list[StoredTrial]] = {}
     for suite in suite_folders(options.results):
-        for verdict, stored in verified_suite(suite):
+        for verdict in verified_suite(suite):
+            stored = verdict.stored
             if not (verdict.checked or verdict.faults) or (stored is not None and stored.record is None):
                 continue
             if stored is not None and stored.record and not stored.fault and stored.record["status"] in TRAINED:
@@ -150,14 +151,8 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
             judged: AuditVerdict = "not audited" if verdict.unreadable else "contradicted" if faults else "holds"
             if "consistent" in options.asked:
                 text = faults or "digests, history, scores and end agree"
-                consistent.append(
-                    (
-                        suite,
-                        finding_of(
-                            "consistent", stored, stored.trial["name"] if stored else verdict.name, judged, text, 0.0
-                        ),
-                    )
-                )
+                name = stored.trial["name"] if stored else verdict.name
+                consistent.append((suite, finding_of("consistent", stored, name, judged, text, 0.0)))
     if not consistent and not any(_is_asked(options, stored) for mine in trained.values() for stored in mine):
         raise UserError(f"{options.results} holds no trial that has ended" + (" and matches" if options.only else ""))
     for suite in trained:
@@ -274,24 +269,22 @@ class _Costs:
 
     def check(self, level: AuditLevel, setting: _Setting, stored: StoredTrial) -> Check:
         """Return a check of one trial."""
-        suite = setting.suite
-        config = TrialConfig.from_json(stored.trial["config"])
-        name = printable(stored.trial["name"])
-        cost = self._cost(stored, config)
+        name, config = printable(stored.trial["name"]), again.config_of(stored)
+        check, cost = Check(level=level, suite=setting.suite, stored=stored, name=name), self._cost(stored, config)
         if isinstance(cost, str):
-            return Check(level=level, suite=suite, stored=stored, name=name, seconds=0.0, cannot=cost)
+            return replace(check, cannot=cost)
         step, evaluation = cost
         other = standards.noise_between(stored.environment, self._options.device.type) == "other"
+        draws = standards.DRAWS if other else 1
         if level == "begun":
             line, scored = again.first_logged(stored), any(line["epoch"] == 0 for line in stored.evaluations)
-            draws = (standards.DRAWS if other else 1) if scored else 0
             trainings = 1 if other or self._rounds_alike(stored) else 2 + again.PERTURBED
-            seconds = step * (line["step"] * trainings if line else 0) + evaluation * draws
+            seconds = step * (line["step"] * trainings if line else 0) + evaluation * (draws if scored else 0)
         elif level == "rescored":
-            seconds = evaluation * (standards.DRAWS if other else 1)
+            seconds = evaluation * draws
         else:
             seconds = self._whole(config, step, evaluation)
-        return Check(level=level, suite=suite, stored=stored, name=name, seconds=seconds)
+        return replace(check, seconds=seconds)
 
     def drawn(self, setting: _Setting, stored: StoredTrial) -> Check:
         """Return the check of a setting by further seeds."""

@@ -81,11 +81,11 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     watched = ("device", "device_name", "libraries", "data_sha256", "networks_sha256", "engine", "threads")
     facts: Mapping[str, object] = now
     others = [name for name in watched if before.get(name, facts[name]) != facts[name]]  # older records lack some
-    kinds = ("architectures/", "losses/", "datasets/")
+    parts, kinds = now["parts"], ("architectures/", "losses/", "datasets/")
     others += [
         f"code of {key}"
         for key, part in before.get("parts", {}).items()
-        if key.startswith(kinds) and part.get("sha256") != _digest(now, key)
+        if key.startswith(kinds) and not (key in parts and part["sha256"] == parts[key]["sha256"])
     ]
     if (stored.record or NO_RECORD).get("group", 1) > 1:
         others.append("step: it trained in a group, and this one alone")
@@ -99,11 +99,6 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     if others:
         return Verdict(name, (), (f"{text}, as it may: other {', '.join(others)}",))
     return Verdict(name, (f"{text} on the same machine",))
-
-
-def _digest(environment: EnvironmentFile, key: str) -> str | None:
-    part = environment["parts"].get(key)
-    return part and part["sha256"]
 
 
 def use_threads_of(stored: StoredTrial, device: torch.device) -> None:

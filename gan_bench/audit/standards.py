@@ -164,7 +164,7 @@ class Expected:
         return self.low <= value <= self.high
 
 
-def further(values: Sequence[float], count: int = 1, level: float = FURTHER_LEVEL) -> Expected | None:
+def further(values: Sequence[float], count: int = 1) -> Expected | None:
     """Return where the mean of further seeds lies, on the scale of logarithms, exact for log-normal scores.
 
     Hahn and Meeker (1991), section 4.4: mean +- t * sd * sqrt(1 / count + 1 / n). Its geometric mean is returned.
@@ -172,7 +172,6 @@ def further(values: Sequence[float], count: int = 1, level: float = FURTHER_LEVE
     Args:
         values: Positive final scores of the seeds that were published.
         count: Further seeds.
-        level: Chance that it lies outside.
 
     Returns:
         None for fewer than ``FEW`` values or values that are not positive.
@@ -180,7 +179,7 @@ def further(values: Sequence[float], count: int = 1, level: float = FURTHER_LEVE
     if len(values) < FEW or min(values) <= 0:
         return None
     logs = np.log(np.asarray(values, dtype=np.float64))
-    half = _quantile(len(values), level) * float(logs.std(ddof=1)) * math.sqrt(1 / count + 1 / len(values))
+    half = _quantile(len(values), FURTHER_LEVEL) * float(logs.std(ddof=1)) * math.sqrt(1 / count + 1 / len(values))
     mean = float(logs.mean())
     return Expected(math.exp(mean - half), math.exp(mean + half))
 

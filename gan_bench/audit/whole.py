@@ -38,15 +38,7 @@ from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial, read_trial
 from gan_bench.records.record import Score
-from gan_bench.records.schema import (
-    NO_RECORD,
-    STATISTICS,
-    TIMING,
-    EvaluationLine,
-    HistoryLine,
-    ScoreLine,
-    Statistics,
-)
+from gan_bench.records.schema import NO_RECORD, TIMING, HistoryLine, ScoreLine, Statistics
 
 ALIKE = 100
 """Steps of equal bits after which machines are taken to round alike: those that do not were all apart by then."""
@@ -112,8 +104,7 @@ def repeated(stored: StoredTrial, again: StoredTrial, published: Published, cont
     noise = standards.noise_between(stored.environment, str(again.environment["device"]).partition(":")[0])
     start = list[Judgement]()
     if (line := first_logged(stored)) is not None and (there := first_logged(again)) is not None:
-        found: Statistics = {name: there[name] for name in STATISTICS}  # type: ignore[assignment]
-        start.append(steps_judged(line, found, noise, context, config_of(stored)))
+        start.append(steps_judged(line, there, noise, context, config_of(stored)))
     ends = list(_ends_expected(recorded, again, published))
     verdict, text = worst([*start, *ends])
     if verdict == "holds" and (resumed or any(each == "not audited" for each, _ in ends)):
@@ -144,7 +135,7 @@ def _parting(before: Sequence[HistoryLine], now: Sequence[HistoryLine]) -> _Part
         other = b if a is None else a
         if a is None or b is None or a["kind"] != b["kind"] or a["step"] != b["step"]:
             return _Parting(alike, other["step"] if other else 0, math.inf)
-        if _plain([a]) != _plain([b]):
+        if _plain(a) != _plain(b):
             pairs = zip(_statistics(a), _statistics(b), strict=True)
             return _Parting(alike, a["step"], max(apart(first, second) for first, second in pairs))
         alike = a["step"]
@@ -249,10 +240,6 @@ def final_score(stored: StoredTrial) -> float | None:
     return primary_scores(stored).get(stored.trial["config"]["epochs"])
 
 
-def _plain(lines: Sequence[HistoryLine] | Sequence[EvaluationLine]) -> str:
-    """Return lines as text without what differs between two runs of a trial."""
-
-    def kept(line: Mapping[str, object]) -> dict[str, object]:
-        return {name: value for name, value in line.items() if name not in TIMING}
-
-    return json.dumps([kept(line) for line in lines], sort_keys=True)
+def _plain(line: HistoryLine) -> str:
+    """Return a line as text without what differs between two runs of a trial."""
+    return json.dumps({name: value for name, value in line.items() if name not in TIMING}, sort_keys=True)

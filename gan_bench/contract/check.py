@@ -18,7 +18,6 @@ from gan_bench.contract.parts import (
     loss_checks,
     measure_checks,
     recipe_checks,
-    require,
 )
 from gan_bench.core.errors import DataError, UserError, brief, is_stop
 from gan_bench.core.registry import REGISTRIES, did_you_mean
@@ -103,6 +102,10 @@ def check_part(plural: str, name: str, data: DataRoot) -> Iterator[Check]:
     registry = REGISTRIES[plural]
     part = f"{registry.kind} {name}"
 
+    def load() -> None:
+        check_name(name, registry.kind)
+        registry[name]  # refuses what is of another class
+
     def carry_out(what: str, check: Body) -> Check:
         try:
             check()
@@ -116,15 +119,8 @@ def check_part(plural: str, name: str, data: DataRoot) -> Iterator[Check]:
             return Check(part, what, fault=brief(error))
         return Check(part, what)
 
-    loaded = carry_out("loads", lambda: _loads(plural, name))
+    loaded = carry_out("loads", load)
     yield loaded
     if loaded.fault is None:
         for what, check in _CHECKS[plural](registry[name], name, data):
             yield carry_out(what, check)
-
-
-def _loads(plural: str, name: str) -> None:
-    check_name(name, REGISTRIES[plural].kind)
-    entry = REGISTRIES[plural][name]
-    form = REGISTRIES[plural].form
-    require(form is None or isinstance(entry, form), f"it is a {type(entry).__name__}")

@@ -60,12 +60,10 @@ def move_aside(path: Path, folder: Path) -> Path:
         OSError: It cannot be moved.
     """
     folder.mkdir(exist_ok=True)
-    for number in itertools.count(1):
-        place = folder / (path.name if number == 1 else f"{path.name}.{number}")
-        if not place.is_symlink() and not place.exists():
-            path.rename(place)
-            return place
-    raise AssertionError
+    place, numbers = folder / path.name, itertools.count(2)
+    while os.path.lexists(place):
+        place = folder / f"{path.name}.{next(numbers)}"
+    return path.rename(place)
 
 
 @contextlib.contextmanager
@@ -184,9 +182,6 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-_DIGEST = 64
-
-
 def seal(payload: bytes, magic: bytes) -> bytes:
     """Return a payload behind its magic line and its SHA-256.
 
@@ -204,6 +199,5 @@ def unseal(content: bytes, magic: bytes) -> bytes | None:
         content: The file.
         magic: What kind of file it must be.
     """
-    start = len(magic) + _DIGEST + 1
-    payload = content[start:]
-    return payload if content[:start] == seal(payload, magic)[:start] else None
+    payload = content[len(seal(b"", magic)) :]
+    return payload if content == seal(payload, magic) else None

@@ -55,7 +55,7 @@ class SuiteError(UserError):
 
 
 class RecordError(UserError):
-    """A record is damaged: its content is not what it claims to be.
+    """A record cannot be used.
 
     Attributes:
         status: What its row in tables says.
@@ -71,7 +71,11 @@ class RecordError(UserError):
         return f"{self.status}: {self}"
 
 
-class AlteredError(RecordError):
+class DamagedError(RecordError):
+    """A record is damaged: its content is not what it claims to be."""
+
+
+class AlteredError(DamagedError):
     """A record is of the right form, and not what was saved: a digest does not fit."""
 
     status = "altered"

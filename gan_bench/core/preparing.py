@@ -10,11 +10,7 @@ Notify = Callable[[str, float], None]
 """Takes what is being prepared, and how much of it is done, in [0, 1]."""
 
 
-def ignore_preparation(what: str, fraction: float) -> None:
-    """Ignore what is being prepared."""
-
-
-_listener: ContextVar[Notify] = ContextVar("preparing", default=ignore_preparation)
+_listener: ContextVar[Notify] = ContextVar("preparing", default=lambda what, fraction: None)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     Args:
         kind: What the entries are, in the singular; used in error messages.
-        plural: Ends the name of the group of entry points, ``gan_bench.PLURAL``; None for a table without any.
+        plural: Ends the name of the group of entry points, ``gan_bench.PLURAL``.
         form: The class of entries, which what an entry point names must be.
         all_count: Whether every entry takes part without being named, as measures do; then a broken package's entries
             are left out with a warning.
@@ -59,8 +59,8 @@ class Registry(Mapping[str, T], Generic[T]):
     def __init__(
         self,
         kind: str,
-        plural: str | None = None,
-        form: type[T] | None = None,
+        plural: str,
+        form: type[T],
         *,
         all_count: bool = False,
         also: Callable[[Any], str | None] = lambda _: None,
@@ -75,8 +75,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._provisional: set[str] = set()
         self._found: dict[str, list[EntryPoint]] | None = None
         self._all_count = all_count
-        if plural:
-            REGISTRIES[plural] = self
+        REGISTRIES[plural] = self
 
     def register(self, name: str, entry: T) -> T:
         """Add an entry and return it.
@@ -85,8 +84,7 @@ class Registry(Mapping[str, T], Generic[T]):
             TypeError: It is of another class, or a field of it of another type.
             ValueError: The name is taken, or no name.
         """
-        if self.form is not None:
-            self._check_form(name, entry)
+        self._check_form(name, entry)
         if name in self._entries and name not in self._provisional:
             owner = self._sources.get(name)
             of = f" by {owner.name}" if owner else " by gan_bench" if name in self._shipped else ""
@@ -101,20 +99,15 @@ class Registry(Mapping[str, T], Generic[T]):
         return entry
 
     def _check_form(self, name: str, entry: T) -> None:
-        """Refuse what would fail only where it is used, after hours.
-
-        Raises:
-            TypeError: It is of another class, or a field of it of another type.
-            ValueError: The name is no name.
-        """
+        """Refuse what would fail only where it is used, after hours."""
         if not isinstance(name, str) or not name:
             raise ValueError(f"the name of {with_article(self.kind)} must be text, not {name!r:.40}")
         if self._reserved is not None and (name in self._reserved or not name.isidentifier()):
             raise ValueError(
                 f'"{name}" cannot name {with_article(self.kind)}: it is a column of tables or no plain name'
             )
-        if not isinstance(entry, self.form):  # type: ignore[arg-type]
-            wanted = with_article(self.form.__name__)  # type: ignore[union-attr]
+        if not isinstance(entry, self.form):
+            wanted = with_article(self.form.__name__)
             raise TypeError(f'the {self.kind} "{name}" must be {wanted}, not {with_article(type(entry).__name__)}')
         for field_name, wrong in wrong_fields(entry):
             raise TypeError(f'the {self.kind} "{name}" has a wrong {field_name}: {wrong}')
@@ -177,7 +170,7 @@ class Registry(Mapping[str, T], Generic[T]):
         """Return what installed packages offer, by name; nothing is imported."""
         if self._found is None:
             self._found = {}
-            for point in points_of(f"gan_bench.{self.plural}") if self.plural else ():
+            for point in points_of(f"gan_bench.{self.plural}"):
                 self._found.setdefault(point.name, []).append(point)
         return self._found
 
@@ -191,7 +184,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def hint(self, name: str) -> str:
         """Return the names that are close to a wrong one, or a hint that a package may be missing."""
         found = did_you_mean(name, self)
-        return found if found.startswith("did") or not self.plural else f"{found}; others come with packages of parts"
+        return found if found.startswith("did") else f"{found}; others come with packages of parts"
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries or name in self.points()
@@ -206,11 +199,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(list(iter(self)))
 
     def _load(self, name: str) -> T:
-        """Import the entry that a package offers under a name.
-
-        Raises:
-            UserError: It cannot be loaded, is of another class, or its name is not the package's alone.
-        """
+        """Import the entry that a package offers under a name."""
         point, *others = self.points()[name]
         what = f'{self.kind} "{name}"'
         if others:
@@ -218,7 +207,7 @@ class Registry(Mapping[str, T], Generic[T]):
             raise UserError(f"the {what} is offered by several packages ({names}); uninstall all but one")
         self._refuse_clashes(point)
         entry, source = load_point(point, what, self._also)
-        if self.form is not None and not isinstance(entry, self.form):
+        if not isinstance(entry, self.form):
             wanted = f"{point.value} must be {with_article(self.form.__name__)}"
             given = with_article(type(entry).__name__)
             raise UserError(f"the {what} of {source.name} {source.version} is {given}; {wanted}")
@@ -226,16 +215,12 @@ class Registry(Mapping[str, T], Generic[T]):
             raise UserError(f"the {what} of {source.name} {source.version} has a wrong {field_name}: {wrong}")
         if fault := self._refuse(entry):
             raise UserError(f"the {what} of {source.name} {source.version} cannot be: {fault}")
-        self._entries[name] = entry  # type: ignore[assignment]
+        self._entries[name] = entry
         self._sources[name] = source
-        return self._entries[name]
+        return entry
 
     def _refuse_clashes(self, point: EntryPoint) -> None:
-        """Refuse a package that offers something under a name that gan_bench has: users could not tell which they get.
-
-        Raises:
-            UserError: It does.
-        """
+        """Refuse a package that offers a name of gan_bench's own: users could not tell which they get."""
         owner, _ = distribution_of(point)
         for registry in REGISTRIES.values():
             for name in registry.shipped():

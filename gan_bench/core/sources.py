@@ -101,9 +101,7 @@ def calling(what: str) -> Iterator[None]:
     except UserError:
         raise
     except BaseException as error:  # third-party code may raise anything
-        if is_stop(error):
-            raise
-        if is_out_of_memory(error):
+        if is_stop(error) or is_out_of_memory(error):
             raise
         raise UserError(f"the {what} fails ({brief(error)}); correct its code") from error
 

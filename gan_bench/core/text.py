@@ -110,12 +110,17 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
 
+def words_of(command: str) -> list[str]:
+    """Return the words of a ``gan-bench run`` command; none where a quote stays open: that is no command of ours."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
+
+
 def without_places(command: str) -> str:
     """Return a ``gan-bench run`` command without its results folder, and with its suite's file for its path."""
-    try:
-        words, kept = iter(shlex.split(command)), list[str]()
-    except ValueError:  # no command of ours
-        return ""
+    words, kept = iter(words_of(command)), list[str]()
     for word in words:
         if word == "--results":
             next(words, None)
@@ -131,10 +136,7 @@ def at_place(command: str, results: Path) -> str:
         command: As it was run.
         results: The folder, ``results`` being the one that a command takes without a word.
     """
-    try:
-        words = shlex.split(command)
-    except ValueError:  # an open quote: no command of ours
-        return ""
+    words = words_of(command)
     at = words.index("--results") if "--results" in words else len(words)
     named = ["--results", str(results)] if words and results != Path("results") else []
     return shlex.join([*words[:at], *named, *words[at + 2 :]])

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
-from gan_bench.core.errors import RecordError, UnreadableError, UserError
+from gan_bench.core.errors import DamagedError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import read_file, read_optional, write_object
 from gan_bench.records.layout import AUDIT, RecordDirectory
@@ -38,11 +38,9 @@ def read_audits(suite: Path) -> list[schema.Audit]:
     """
     try:
         found = read_optional(suite / AUDIT, schema.AUDIT)
-    except UnreadableError:
-        raise
-    except RecordError as error:
+    except DamagedError as error:
         told = str(error).partition(";")[0]
-        raise RecordError(f"{told}; fetch it again, or move it away and audit again") from None
+        raise DamagedError(f"{told}; fetch it again, or move it away and audit again") from None
     return found["audits"] if found else []
 
 

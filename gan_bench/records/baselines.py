@@ -41,16 +41,6 @@ def _joined(old: schema.Baseline | None, new: schema.Baseline) -> schema.Baselin
     return {**new, "scores": [*(score for score in old["scores"] if score["name"] not in names), *new["scores"]]}
 
 
-def read_suite_baselines(suite: Path) -> Rows:
-    """Read the baselines of one suite.
-
-    Raises:
-        RecordError: There are none, or they are damaged.
-    """
-    content = read_known(suite / BASELINES, schema.BASELINES)
-    return content["anchors"]
-
-
 def has_damaged_baselines(results: Path, suite: str) -> bool:
     """True if the baselines of a suite have to be made again: there are none, or they are damaged."""
     with contextlib.suppress(UnreadableError):
@@ -67,5 +57,5 @@ def read_baselines(results: Path) -> dict[str, Rows]:
     found: dict[str, Rows] = {}
     for suite in suite_folders(results):
         with contextlib.suppress(RecordError):
-            found[suite.resolve().name] = read_suite_baselines(suite)
+            found[suite.resolve().name] = read_known(suite / BASELINES, schema.BASELINES)["anchors"]
     return found

@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypedDict
 
-from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.core.errors import DamagedError, RecordError, UnreadableError
 from gan_bench.core.text import printable
 from gan_bench.records import schema
 from gan_bench.records.folders import excused, read_left_out, read_or_error
-from gan_bench.records.json_files import read_file, read_lines, read_optional, read_sound, unreadable
+from gan_bench.records.json_files import parse_lines, read_if_there, read_optional, read_sound, unreadable
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import STEP_LINE, refuse_links
 from gan_bench.records.record import Status, TrialRecord
@@ -109,9 +109,7 @@ class Earlier:
             known = read_optional(self.directory.environment, schema.ENVIRONMENT)
             if known is None and self.directory.has_checkpoint:  # what its checkpoint is of is not known any more
                 return f"{self.directory.environment} is gone"
-        except UnreadableError:
-            raise
-        except RecordError as error:
+        except DamagedError as error:
             return str(error)
         return None
 
@@ -161,7 +159,8 @@ class Earlier:
         Raises:
             RecordError: It is damaged.
         """
-        return len(read_lines(self.directory.history, schema.HISTORY, STEP_LINE))
+        path = self.directory.history
+        return len(parse_lines(path, read_if_there(path) or b"", schema.HISTORY, STEP_LINE))
 
     def changed(self, now: Identity) -> str | None:
         """Return what has changed since an earlier run of the trial, or None.
@@ -174,12 +173,11 @@ class Earlier:
         """
         known = self.environment
         same_torch = known.get("libraries", {}).get("torch") == now["torch"]
-        there: Mapping[str, object] = now
-        watched = {"data_sha256": "the training images", "networks_sha256": "the layers of the networks"}
-        reasons = [
-            what for name, what in watched.items()
-            if known.get(name) not in (None, there[name]) and (same_torch or name != "networks_sha256")
-        ]  # fmt: skip
+        reasons = []
+        if known.get("data_sha256") not in (None, now["data_sha256"]):
+            reasons.append("the training images")
+        if same_torch and known.get("networks_sha256") not in (None, now["networks_sha256"]):
+            reasons.append("the layers of the networks")
         parts, before = now["parts"], known.get("parts", {})
         changed = [key for key in before if key in parts and before[key].get("sha256") != parts[key]["sha256"]]
         reasons += [f"the code of {', '.join(changed)}"] if changed else []
@@ -193,10 +191,8 @@ def end_of(directory: RecordDirectory) -> bytes | None:
         UnreadableError: The system does not let this process read it.
     """
     try:
-        return read_file(directory.record)
-    except UnreadableError:
-        raise
-    except (FileNotFoundError, RecordError):
+        return read_if_there(directory.record)
+    except DamagedError:
         return None
 
 

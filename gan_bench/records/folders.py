@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gan_bench.config.trial import RESERVED_NAMES, directory_name
-from gan_bench.core.errors import CopiedError, RecordError, UnreadableError, UserError
+from gan_bench.core.errors import CopiedError, DamagedError, RecordError, UnreadableError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, read_known, read_optional, unreadable
-from gan_bench.records.layout import (
-    BASELINES,
-    LEFT_OUT,
-    PLAN,
-    TRIALS,
-    check_name,
-)
+from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, TRIALS, check_name
 from gan_bench.records.reader import Steps, StoredTrial, read_trial, with_config
 
 
@@ -96,7 +90,7 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
     seen: dict[str, Path] = {}
     planned: list[StoredTrial] = []
     for suite in sorted(suite_folders(results), key=_is_elsewhere):  # stable
-        if fault := _baselines_fault(suite):
+        if fault := baselines_fault(suite):
             yield fault
         for item in _at_home_first(scan_suite(suite, steps=steps, history=history)):
             if isinstance(item, RecordError):
@@ -135,7 +129,7 @@ def _home_of(stored: StoredTrial) -> Path:
     return stored.path.parent / directory_name(stored.trial["name"], stored.trial["id"])
 
 
-def _baselines_fault(suite: Path) -> RecordError | None:
+def baselines_fault(suite: Path) -> RecordError | None:
     """Return why the scores of real images of a suite cannot be believed; there may be none."""
     try:
         read_optional(suite / BASELINES, schema.BASELINES)
@@ -148,7 +142,7 @@ def _is_elsewhere(suite: Path) -> bool:
     """True if a folder's plan is that of a suite of another name."""
     try:
         named = read_known(suite / PLAN, schema.PLAN).get("suite")  # plans of the first versions name none
-    except (RecordError, OSError):
+    except RecordError:
         return False
     return named not in (None, suite.resolve().name)
 
@@ -181,7 +175,17 @@ def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Ite
     elif isinstance(rows, RecordError):
         yield rows
     else:
-        yield from _without_record(suite, rows, seen, faults)
+        for row in rows:
+            if (name := row["directory"]) not in seen:
+                yield StoredTrial(
+                    path=suite / name,
+                    trial=row,
+                    environment=schema.NO_ENVIRONMENT,
+                    history=[],
+                    evaluations=[],
+                    record=None,
+                    fault=faults.get(name),
+                )
 
 
 def _planned(suite: Path) -> list[schema.PlannedTrial] | RecordError | None:
@@ -192,18 +196,16 @@ def _planned(suite: Path) -> list[schema.PlannedTrial] | RecordError | None:
         return read_plan(suite)
     except RecordError as error:
         return error
-    except OSError as error:
-        return unreadable(suite / PLAN, error)
 
 
 def _with_remedy(error: RecordError, *, is_planned: bool) -> RecordError:
     """Return an error that advises to run the suite again where that helps."""
-    if not is_planned and str(error).endswith(REMEDY):
-        told = str(error).removesuffix(REMEDY) + "no plan has its trial, so no run replaces it; move it elsewhere"
-        moved = type(error)(told)
-        moved.folder = error.folder
-        return moved
-    return error
+    if is_planned or not str(error).endswith(REMEDY):
+        return error
+    told = str(error).removesuffix(REMEDY) + "no plan has its trial, so no run replaces it; move it elsewhere"
+    moved = type(error)(told)
+    moved.folder = error.folder
+    return moved
 
 
 def read_or_error(path: Path, *, steps: Steps = True, history: bool = True) -> StoredTrial | RecordError:
@@ -211,32 +213,13 @@ def read_or_error(path: Path, *, steps: Steps = True, history: bool = True) -> S
     try:
         return read_trial(path, steps=steps, history=history)
     except RecordError as error:
-        found = error
-    except OSError as error:
-        found = unreadable(path, error)
-    found.folder = path.name
-    return found
+        error.folder = path.name
+        return error
 
 
 def fault_of(found: StoredTrial | RecordError) -> RecordError | None:
     """Return what is wrong with something that ``scan`` found, or None."""
     return found if isinstance(found, RecordError) else found.fault
-
-
-def _without_record(
-    suite: Path, rows: Iterable[schema.PlannedTrial], seen: Collection[str], faults: Mapping[str, RecordError]
-) -> Iterator[StoredTrial]:
-    for row in rows:
-        if row["directory"] not in seen:
-            yield StoredTrial(
-                path=suite / row["directory"],
-                trial=row,
-                environment=schema.NO_ENVIRONMENT,
-                history=[],
-                evaluations=[],
-                record=None,
-                fault=faults.get(row["directory"]),
-            )
 
 
 def read_plan(suite: Path) -> list[schema.PlannedTrial]:
@@ -246,19 +229,23 @@ def read_plan(suite: Path) -> list[schema.PlannedTrial]:
         RecordError: The plan is damaged.
     """
     path = suite / PLAN
-    return [check_planned(path, row) for row in read_known(path, schema.PLAN)["trials"]]
+    return planned_trials(path, read_known(path, schema.PLAN))
 
 
-def check_planned(path: Path, row: schema.PlannedTrial) -> schema.PlannedTrial:
-    """Return a planned trial with all fields of its config.
+def planned_trials(path: Path, plan: schema.PlanFile) -> list[schema.PlannedTrial]:
+    """Return the trials of a plan, with all fields of their configs.
 
     Raises:
-        RecordError: Its directory or config is damaged.
+        RecordError: A directory or a config is damaged.
     """
+    return [_planned_trial(path, row) for row in plan["trials"]]
+
+
+def _planned_trial(path: Path, row: schema.PlannedTrial) -> schema.PlannedTrial:
     try:
         check_name(row["directory"], "trial")
     except UserError as error:
-        raise RecordError(f"{path} is damaged: {error}") from None
+        raise DamagedError(f"{path} is damaged: {error}") from None
     return with_config(path, row)
 
 
@@ -284,11 +271,9 @@ def read_publication(suite: Path) -> schema.LeftOut | None:
     """
     try:
         return read_optional(suite / LEFT_OUT, schema.LEFT_OUT)
-    except UnreadableError:
-        raise
-    except RecordError as error:
+    except DamagedError as error:
         remedy = "no run writes it; fetch the publication again, or publish again"
-        raise RecordError(str(error).replace(REMEDY, remedy)) from None
+        raise DamagedError(str(error).replace(REMEDY, remedy)) from None
 
 
 def excused(left_out: Mapping[str, str], record: schema.RecordFile | None) -> frozenset[str]:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.canonical import canonical_json
-from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.core.errors import DamagedError, UnreadableError
 from gan_bench.records.schema import VERSION, Form
 
 T = TypeVar("T")
@@ -64,16 +64,24 @@ def read_file(path: Path) -> bytes:
     try:
         with os.fdopen(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise RecordError(f"{path} is no file; {REMEDY}")
+                raise DamagedError(f"{path} is no file; {REMEDY}")
             return file.read()
     except FileNotFoundError:
         raise
     except OSError as error:
         if is_link(path):
-            raise RecordError(f"{path} is a link, and records have none; {REMEDY}") from None
+            raise DamagedError(f"{path} is a link, and records have none; {REMEDY}") from None
         if error.errno in _NO_FILE:
-            raise RecordError(f"{path} is no file ({error.strerror}); {REMEDY}") from None
+            raise DamagedError(f"{path} is no file ({error.strerror}); {REMEDY}") from None
         raise unreadable(path, error) from None
+
+
+def read_if_there(path: Path) -> bytes | None:
+    """Read a file of a record as ``read_file`` does, or return None when there is none."""
+    try:
+        return read_file(path)
+    except FileNotFoundError:
+        return None
 
 
 def unreadable(path: Path, error: OSError, done: str = "read") -> UnreadableError:
@@ -150,15 +158,15 @@ def parse_object(path: Path, text: bytes) -> dict[str, object]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is damaged ({str(error)[:200]}); {REMEDY}") from None
+        raise DamagedError(f"{path} is damaged ({str(error)[:200]}); {REMEDY}") from None
     if not isinstance(content, dict):
-        raise RecordError(f"{path} does not hold a JSON object; {REMEDY}")
+        raise DamagedError(f"{path} does not hold a JSON object; {REMEDY}")
     try:
         whole = content.get(SEAL) in (None, _digest(content))
     except ValueError:  # NaN, or nested too deeply
         whole = False
     if not whole:
-        raise RecordError(f"{path} is damaged: its content is not what its digest says; {REMEDY}")
+        raise DamagedError(f"{path} is damaged: its content is not what its digest says; {REMEDY}")
     return content
 
 
@@ -169,18 +177,16 @@ def read_known(path: Path, form: Form[T]) -> T:
         RecordError: There is none, it is not what was written, or is of another form.
         UnreadableError: The system does not let this process read it, or another version of gan_bench wrote it.
     """
-    try:
-        return parse_known(path, read_file(path), form)
-    except FileNotFoundError:
-        raise RecordError(f"{path} is not there; {REMEDY}") from None
+    found = read_optional(path, form)
+    if found is None:
+        raise DamagedError(f"{path} is not there; {REMEDY}")
+    return found
 
 
 def read_optional(path: Path, form: Form[T]) -> T | None:
     """Read a JSON object of a documented form as ``read_known`` does, or return None when there is none."""
-    try:
-        return parse_known(path, read_file(path), form)
-    except FileNotFoundError:
-        return None
+    text = read_if_there(path)
+    return None if text is None else parse_known(path, text, form)
 
 
 def read_sound(path: Path, form: Form[T]) -> T | None:
@@ -192,9 +198,7 @@ def read_sound(path: Path, form: Form[T]) -> T | None:
     """
     try:
         return read_optional(path, form)
-    except UnreadableError:
-        raise
-    except RecordError:
+    except DamagedError:
         return None
 
 
@@ -212,11 +216,11 @@ def parse_known(path: Path, text: bytes, form: Form[T]) -> T:
         raise UnreadableError(f"{told}; use the one that wrote it, or another results folder")
     unknown = set(content) - form.keys
     if unknown and SEAL not in content:
-        raise RecordError(f"{path} is damaged: unknown key {min(unknown)[:40]!r}; {REMEDY}")
+        raise DamagedError(f"{path} is damaged: unknown key {min(unknown)[:40]!r}; {REMEDY}")
     try:
         return form.validate(content)
     except ValidationError as error:
-        raise RecordError(f"{path} is damaged: {first_problem(error)}; {REMEDY}") from None
+        raise DamagedError(f"{path} is damaged: {first_problem(error)}; {REMEDY}") from None
 
 
 def first_problem(error: ValidationError) -> str:
@@ -226,24 +230,11 @@ def first_problem(error: ValidationError) -> str:
     return f"{place}: {detail['msg']}" if place else detail["msg"]
 
 
-def read_lines(path: Path, form: TypeAdapter[list[T]], skipped: bytes = b"") -> list[T]:
-    """Read a JSON-lines file, leaving out a last line that a kill cut short and lines that start with ``skipped``.
-
-    Raises:
-        RecordError: A line before the last is not of the documented form.
-        UnreadableError: The system does not let this process read it.
-    """
-    try:
-        return parse_lines(path, read_file(path), form, skipped)
-    except FileNotFoundError:
-        return []
-
-
 def parse_lines(path: Path, text: bytes, form: TypeAdapter[list[T]], skipped: bytes = b"") -> list[T]:
-    """Return the lines that a file holds, as ``read_lines`` does.
+    """Return the lines of a file but a last one that a kill cut short and those that start with ``skipped``.
 
     Raises:
-        RecordError: A line before the last is not of the documented form.
+        DamagedError: A line before the last is not of the documented form.
     """
     raw = text.split(b"\n")
     numbered = [(i, line) for i, line in enumerate(raw, 1) if line and not (skipped and line.startswith(skipped))]
@@ -258,9 +249,9 @@ def parse_lines(path: Path, text: bytes, form: TypeAdapter[list[T]], skipped: by
         try:
             values = form.validate_json(b"[" + line + b"]")
         except ValidationError as error:
-            raise RecordError(f"{path}:{number} is damaged: {first_problem(error)}; {REMEDY}") from None
+            raise DamagedError(f"{path}:{number} is damaged: {first_problem(error)}; {REMEDY}") from None
         if len(values) != 1:
-            raise RecordError(f"{path}:{number} is damaged: it holds {len(values)} values; {REMEDY}")
+            raise DamagedError(f"{path}:{number} is damaged: it holds {len(values)} values; {REMEDY}")
         found += values
     return found
 
@@ -280,10 +271,7 @@ def read_new_lines(path: Path, form: TypeAdapter[list[T]], offset: int) -> tuple
         RecordError: A line is not of the documented form.
         UnreadableError: The system does not let this process read it.
     """
-    try:
-        text = read_file(path)
-    except FileNotFoundError:
-        return [], 0
+    text = read_if_there(path) or b""
     start = offset if offset <= len(text) and text[offset - 1 : offset] in (b"", b"\n") else 0
     whole, _, _ = text[start:].rpartition(b"\n")  # a line ends at the start, unless the file was cut back since
     if not whole:
@@ -291,7 +279,7 @@ def read_new_lines(path: Path, form: TypeAdapter[list[T]], offset: int) -> tuple
     try:
         lines: list[T] = form.validate_json(b"[" + whole.replace(b"\n", b",") + b"]")
     except ValidationError as error:
-        raise RecordError(f"{path} is damaged after byte {start}: {first_problem(error)}; {REMEDY}") from None
+        raise DamagedError(f"{path} is damaged after byte {start}: {first_problem(error)}; {REMEDY}") from None
     return lines, start + len(whole) + 1
 
 

@@ -14,6 +14,8 @@ HISTORY, EVALUATIONS = "history.jsonl", "evaluations.jsonl"
 SAMPLES, CHECKPOINT, WEIGHTS = "samples", "checkpoint.pt", "generator.safetensors"
 KEPT, ADDED = "weights", "added.json"
 AVERAGE_WEIGHTS = "generator-ema.safetensors"
+SAVED = (TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, WEIGHTS, AVERAGE_WEIGHTS)
+"""Files of a record whose digests its end has, beside those of samples and kept weights."""
 PLAN, BASELINES, LOCKS, SUITE = "plan.json", "anchors.json", ".locks", "suite.yaml"
 LEFT_OUT = "left-out.json"
 """Lists the files that a published copy of a suite's records does without."""
@@ -48,6 +50,16 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
+class _Inside:
+    """The path of what has a fixed name in a record directory."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, directory: RecordDirectory, _: type) -> Path:
+        return directory.path / self._name
+
+
 @dataclass(frozen=True)
 class RecordDirectory:
     """The paths of one trial's record.
@@ -57,6 +69,30 @@ class RecordDirectory:
     """
 
     path: Path
+    trial = _Inside(TRIAL)
+    """What the trial is."""
+    environment = _Inside(ENVIRONMENT)
+    """What it ran on."""
+    record = _Inside(RECORD)
+    """How it ended."""
+    history = _Inside(HISTORY)
+    """Losses and D outputs, line by line."""
+    evaluations = _Inside(EVALUATIONS)
+    """Scores, a line per evaluation."""
+    samples = _Inside(SAMPLES)
+    """Folder of the sample grids."""
+    checkpoint = _Inside(CHECKPOINT)
+    """Where the last checkpoint lies."""
+    previous_checkpoint = _Inside(f"{CHECKPOINT}.previous")
+    """Where the checkpoint before the last lies."""
+    weights = _Inside(WEIGHTS)
+    """The finished generator."""
+    average_weights = _Inside(AVERAGE_WEIGHTS)
+    """The moving average of the generator, where the trial keeps one."""
+    added = _Inside(ADDED)
+    """Scores that were added after the trial had ended."""
+    kept = _Inside(KEPT)
+    """Folder of the weights of G at evaluated epochs, where a suite keeps them."""
 
     @classmethod
     def of(cls, results: Path, trial: Trial) -> RecordDirectory:
@@ -69,69 +105,9 @@ class RecordDirectory:
         return cls(results / suite / check_name(trial.directory, "trial"))
 
     @property
-    def trial(self) -> Path:
-        """What the trial is."""
-        return self.path / TRIAL
-
-    @property
-    def environment(self) -> Path:
-        """What it ran on."""
-        return self.path / ENVIRONMENT
-
-    @property
-    def record(self) -> Path:
-        """How it ended."""
-        return self.path / RECORD
-
-    @property
-    def history(self) -> Path:
-        """Losses and D outputs, line by line."""
-        return self.path / HISTORY
-
-    @property
-    def evaluations(self) -> Path:
-        """Scores, a line per evaluation."""
-        return self.path / EVALUATIONS
-
-    @property
-    def samples(self) -> Path:
-        """Folder of the sample grids."""
-        return self.path / SAMPLES
-
-    @property
-    def checkpoint(self) -> Path:
-        """Where the last checkpoint lies."""
-        return self.path / CHECKPOINT
-
-    @property
-    def previous_checkpoint(self) -> Path:
-        """Where the checkpoint before the last lies."""
-        return self.path / f"{CHECKPOINT}.previous"
-
-    @property
     def has_checkpoint(self) -> bool:
         """Whether there is a checkpoint, usable or not."""
         return self.checkpoint.exists() or self.previous_checkpoint.exists()
-
-    @property
-    def weights(self) -> Path:
-        """The finished generator."""
-        return self.path / WEIGHTS
-
-    @property
-    def average_weights(self) -> Path:
-        """The moving average of the generator, where the trial keeps one."""
-        return self.path / AVERAGE_WEIGHTS
-
-    @property
-    def added(self) -> Path:
-        """Scores that were added after the trial had ended."""
-        return self.path / ADDED
-
-    @property
-    def kept(self) -> Path:
-        """Folder of the weights of G at evaluated epochs, where a suite keeps them."""
-        return self.path / KEPT
 
     def kept_weights(self, epoch: int, *, average: bool = False) -> Path:
         """Where the weights of G, or of its moving average, at an evaluated epoch lie."""

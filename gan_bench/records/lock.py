@@ -13,7 +13,6 @@ import os
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 
 from filelock import BaseFileLock, FileLock, Timeout
 
@@ -51,9 +50,6 @@ class Owner:
         return cls(socket.gethostname(), os.getpid())
 
 
-_UNKNOWN = Owner("unknown", 0)
-
-
 def _kernel_lock(path: Path) -> BaseFileLock:
     """Make a lock that only the kernel keeps; filelock may fall back to one that outlives its owner."""
     try:
@@ -71,9 +67,9 @@ class Lock:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
-        self._file = folder / f"{name}.lock"
-        self._lock = _kernel_lock(self._file)
+        self.folder, self.file = folder, folder / f"{name}.lock"
+        self._owner_file = folder / f"{name}.owner"
+        self._lock = _kernel_lock(self.file)
 
     def acquire(self, patience: float = PATIENCE_SECONDS) -> Owner | None:
         """Try to become the owner.
@@ -96,15 +92,12 @@ class Lock:
             self._lock.acquire(timeout=patience, poll_interval=0.01)
         except Timeout:
             return self._named()
-        except PermissionError as error:
-            if not os.path.exists(self._file):  # noqa: PTH110 - Path.exists raises where the folder is closed
-                raise UserError(
-                    f"{self.folder} cannot hold locks ({error}); choose another folder with --results"
-                ) from None
-            raise unreadable(self._file, error, "locked") from None
         except (OSError, NotImplementedError) as error:
-            if os.path.lexists(self._file) and not is_regular(self._file):
-                raise UnreadableError(f"{self._file} is no file, so that nothing can be locked; remove it") from None
+            if isinstance(error, PermissionError):
+                if os.path.exists(self.file):  # noqa: PTH110 - Path.exists raises where the folder is closed
+                    raise unreadable(self.file, error, "locked") from None
+            elif os.path.lexists(self.file) and not is_regular(self.file):
+                raise UnreadableError(f"{self.file} is no file, so that nothing can be locked; remove it") from None
             if isinstance(error, OSError) and error.errno in FULL:
                 raise DiskFullError(f"no space left at {self.folder} (bytes or files); free some") from None
             raise UserError(
@@ -121,14 +114,14 @@ class Lock:
             UserError: As ``acquire`` says.
         """
         while owner := self.acquire(TOLD_AFTER_SECONDS):
-            tell(f"waiting for {owner}, which holds {self._file}", 0.0)
+            tell(f"waiting for {owner}, which holds {self.file}", 0.0)
 
     def holder(self) -> Owner | None:
         """Return who holds the lock now, or None; a folder that is only read has no owner."""
         try:
-            if not self._file.exists():
+            if not self.file.exists():
                 return None
-            probe = _kernel_lock(self._file)
+            probe = _kernel_lock(self.file)
             probe.acquire(timeout=0)
         except Timeout:
             return self._named()
@@ -145,19 +138,15 @@ class Lock:
         """Return the lock; ``acquire`` says whether it is held."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         """Give the lock back."""
         self.release()
-
-    @property
-    def _owner_file(self) -> Path:
-        return self.folder / f"{self.name}.owner"
 
     def _named(self) -> Owner:
         try:
             return Owner(**json.loads(read_file(self._owner_file)))
         except (OSError, RecordError, ValueError, TypeError):
-            return _UNKNOWN
+            return Owner("unknown", 0)
 
 
 def trial_lock(directory: RecordDirectory) -> Lock:
@@ -171,11 +160,5 @@ def break_lock(directory: RecordDirectory) -> None:
     Some network file systems keep the locks of a lost machine for minutes, or until they are restarted. The next
     lock is of a new file.
     """
-    lock = trial_lock(directory)
     with contextlib.suppress(OSError):
-        (lock.folder / f"{lock.name}.lock").unlink(missing_ok=True)
-
-
-def suite_lock(suite_folder: Path) -> Lock:
-    """Return the lock under which the files that a suite's trials share are rewritten."""
-    return Lock(suite_folder / LOCKS, "suite")
+        trial_lock(directory).file.unlink(missing_ok=True)

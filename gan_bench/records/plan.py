@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from gan_bench.config.design import UNKNOWN, Design
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import move_aside, write_atomically
-from gan_bench.core.errors import RecordError, UnreadableError
-from gan_bench.core.text import at_place, printable, without_places
+from gan_bench.core.errors import DamagedError, RecordError
+from gan_bench.core.text import at_place, printable, without_places, words_of
 from gan_bench.records import schema
-from gan_bench.records.folders import check_planned, suite_folders, trial_folders
-from gan_bench.records.json_files import is_regular, read_file, read_known, write_object
+from gan_bench.records.folders import planned_trials, suite_folders, trial_folders
+from gan_bench.records.json_files import is_regular, read_if_there, read_known, write_object
 from gan_bench.records.layout import DAMAGED, LEFT_OUT, PLAN, SUITE, TRIAL
 from gan_bench.records.shared import left_by_earlier, rewriting
 
@@ -51,27 +50,16 @@ def write_plan(
     known = {row["id"] for row in fresh}
     with rewriting(results, suite) as folder:
         path = folder / PLAN
-        earlier = left_by_earlier(path, schema.PLAN, partial(_check_plan, path)) or cast("schema.PlanFile", {})
-        is_same = earlier.get("version") == version
-        rows = [row for row in earlier.get("trials", ()) if is_same and row["id"] not in known]
+        earlier = left_by_earlier(path, schema.PLAN, partial(planned_trials, path)) or schema.NO_PLAN
+        same = earlier if earlier.get("version") == version else schema.NO_PLAN
+        rows = [row for row in same.get("trials", ()) if row["id"] not in known]
         said: dict[str, object] = {} if command is None else {"command": command}
         measures = {**earlier.get("measures", {}), **_foreign_measures()}
         said |= {"measures": measures} if measures else {}
-        lost = frozenset[Place]() if is_same else _begun(folder, version)
-        designs = _joined_designs(earlier if is_same else cast("schema.PlanFile", {}), fresh, design, lost)
+        designs = _joined_designs(same, fresh, design, frozenset() if same else _begun(folder, version))
         said |= {"designs": designs} if designs else {}
         content = {"schema": schema.VERSION, "suite": suite, "version": version, **said, "trials": [*rows, *fresh]}
         write_object(path, content)
-
-
-def _check_plan(path: Path, content: schema.PlanFile) -> None:
-    """Check every row of a plan.
-
-    Raises:
-        RecordError: One is damaged.
-    """
-    for row in content["trials"]:
-        check_planned(path, row)
 
 
 Place = tuple[str, str]
@@ -92,7 +80,7 @@ def _begun(suite: Path, version: int) -> frozenset[Place]:
     """Return where a suite's folder has records of a version of the suite; one that cannot be read counts nowhere."""
     found = set[Place]()
     for folder in trial_folders(suite):
-        with contextlib.suppress(RecordError, OSError):
+        with contextlib.suppress(RecordError):
             config = read_known(folder / TRIAL, schema.TRIAL)["config"]
             if config.get("suite_version") == version:
                 found.add((str(config.get("profile")), str(config.get("dataset"))))
@@ -110,13 +98,11 @@ def declaration_lost(results: Path, suite: str, version: int) -> frozenset[Place
     folder = results / suite
     try:
         plan = read_known(folder / PLAN, schema.PLAN)
-        _check_plan(folder / PLAN, plan)
-    except UnreadableError:
-        raise
-    except RecordError:
+        planned_trials(folder / PLAN, plan)
+    except DamagedError:
+        plan = schema.NO_PLAN
+    if plan.get("version") != version:
         return _begun(folder, version) if folder.is_dir() else frozenset()
-    if plan["version"] != version:
-        return _begun(folder, version)
     return frozenset(place for place, design in _declared(plan).items() if design.extended)
 
 
@@ -173,7 +159,7 @@ def _plan_of(suite: Path) -> schema.PlanFile:
     try:
         return read_known(suite / PLAN, schema.PLAN)
     except RecordError:
-        return cast("schema.PlanFile", {})
+        return schema.NO_PLAN
 
 
 def declare_foreign_measures(results: Path) -> None:
@@ -262,10 +248,7 @@ def suite_files(suite: Path) -> list[Path]:
     lie where they did; else a file of that name in the current folder is taken. Where it is known, such a file counts
     only where it says the same.
     """
-    try:
-        words = shlex.split(_plan_of(suite).get("command", ""))
-    except ValueError:  # an open quote: no command of ours
-        return []
+    words = words_of(_plan_of(suite).get("command", ""))
     at = words.index("--results") + 1 if "--results" in words[:-1] else 0
     named, results = Path(words[at]) if at else Path("results"), suite.resolve().parent
     depth = len(named.parts)
@@ -290,10 +273,7 @@ def write_suite_text(results: Path, suite: str, text: str) -> None:
     """
     with rewriting(results, suite) as folder:
         try:
-            read_file(folder / SUITE)
-        except (FileNotFoundError, UnreadableError) as error:
-            if isinstance(error, UnreadableError):
-                raise
-        except RecordError:  # it is no file
+            read_if_there(folder / SUITE)
+        except DamagedError:  # it is no file
             move_aside(folder / SUITE, folder / DAMAGED)
         write_atomically(folder / SUITE, text)

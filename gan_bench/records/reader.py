@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from gan_bench.config.trial import UNWRITTEN_DEFAULTS, TrialConfig
-from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
+from gan_bench.core.errors import AlteredError, DamagedError, RecordError
 from gan_bench.records import schema
-from gan_bench.records.json_files import REMEDY, is_link, parse_known, parse_lines, read_file, unreadable
+from gan_bench.records.json_files import REMEDY, is_link, parse_known, parse_lines, read_if_there, unreadable
 from gan_bench.records.layout import (
     ADDED,
     ENVIRONMENT,
@@ -87,32 +87,21 @@ def read_trial(path: Path, *, steps: Steps = True, history: bool = True) -> Stor
         RecordError: It is not one, or is damaged, or is of a version this package does not know.
         UnreadableError: The system does not let this process read it.
     """
+    saved = (TRIAL, ENVIRONMENT, EVALUATIONS, *((HISTORY,) if history else ()))
     for _ in range(TRIES):
-        texts = _texts(path, (RECORD, TRIAL, ENVIRONMENT, EVALUATIONS, ADDED, *((HISTORY,) if history else ())))
+        texts = _texts(path, (RECORD, *saved, ADDED))
         stored = _parsed(path, texts, steps)
-        fault = _altered(path, stored.record, texts, history=history)
-        if fault is None or _optional(path / RECORD) == texts.get(RECORD):  # else a run has just gone on with it
+        fault = _altered(path, stored.record, texts, saved)
+        if fault is None or read_if_there(path / RECORD) == texts.get(RECORD):  # else a run has just gone on with it
             break
     return replace(stored, fault=fault)
 
 
 def _texts(path: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """Read files of a record; its end comes first, so that what it vouches for is not older.
-
-    Raises:
-        RecordError: The directory is a link, holds one, or is none.
-        UnreadableError: The system does not let this process read it.
-    """
+    """Read files of a record; its end comes first, so that what it vouches for is not older."""
     refuse_links(path)
-    found = {name: _optional(path / name) for name in names}
+    found = {name: read_if_there(path / name) for name in names}
     return {name: text for name, text in found.items() if text is not None}
-
-
-def _optional(path: Path) -> bytes | None:
-    try:
-        return read_file(path)
-    except FileNotFoundError:
-        return None
 
 
 def refuse_links(path: Path) -> None:
@@ -123,23 +112,25 @@ def refuse_links(path: Path) -> None:
         UnreadableError: The system does not let this process look into it.
     """
     if is_link(path):
-        raise RecordError(f"{path} is a link, and records have none; {REMEDY}")
+        raise DamagedError(f"{path} is a link, and records have none; {REMEDY}")
     for folder in (path, path / SAMPLES, path / KEPT):
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.is_symlink():
-                        raise RecordError(f"{entry.path} is a link, and records have none; {REMEDY}")
+                        raise DamagedError(f"{entry.path} is a link, and records have none; {REMEDY}")
         except (FileNotFoundError, NotADirectoryError):  # a record may have no samples yet
             if not os.path.isdir(path):  # noqa: PTH112 - see is_link
-                raise RecordError(f"{path} is no directory; {REMEDY}") from None
+                raise DamagedError(f"{path} is no directory; {REMEDY}") from None
         except OSError as error:
             raise unreadable(path, error) from None
 
 
 def _parsed(path: Path, texts: Mapping[str, bytes], steps: Steps) -> StoredTrial:
     directory = RecordDirectory(path)
-    trial = _parsed_trial(directory, texts.get(TRIAL))
+    if TRIAL not in texts:
+        raise DamagedError(f"{path} has no trial.json, so it is not known which trial it is; {REMEDY}")
+    trial = with_config(directory.trial, parse_known(directory.trial, texts[TRIAL], schema.TRIAL))
     wanted = steps if isinstance(steps, bool) else steps(trial["config"])
     skipped = b"" if wanted else STEP_LINE
     stored = StoredTrial(
@@ -169,24 +160,18 @@ def read_added(stored: StoredTrial) -> schema.AddedFile | None:
     """
     directory = RecordDirectory(stored.path)
     try:
-        text = _optional(directory.added)
+        text = read_if_there(directory.added)
         return None if text is None else _parsed_added(directory, text, stored)
     except RecordError:
         return None
 
 
 def _parsed_added(directory: RecordDirectory, text: bytes, stored: StoredTrial) -> schema.AddedFile:
-    """Return what was added, which must be scores of this trial.
-
-    Raises:
-        RecordError: It is damaged, or of something else.
-    """
+    """Return what was added, which must be scores of this trial."""
     try:
         found = parse_known(directory.added, text, schema.ADDED)
-    except UnreadableError:
-        raise
-    except RecordError as error:
-        raise RecordError(f"{str(error).partition(';')[0]}; {ADD_AGAIN}") from None
+    except DamagedError as error:
+        raise DamagedError(f"{str(error).partition(';')[0]}; {ADD_AGAIN}") from None
     config = stored.trial["config"]["evaluation"]
     for each in found["additions"]:
         for score in each["scores"]:
@@ -195,7 +180,7 @@ def _parsed_added(directory: RecordDirectory, text: bytes, stored: StoredTrial) 
                 score["metric"], score["extractor"], config["samples"]
             )  # fmt: skip
             if not fits or each["epoch"] not in config["epochs"]:
-                raise RecordError(f"{directory.added} has scores that are not of this trial; {ADD_AGAIN}")
+                raise DamagedError(f"{directory.added} has scores that are not of this trial; {ADD_AGAIN}")
     return found
 
 
@@ -220,13 +205,13 @@ def _known(path: Path, texts: Mapping[str, bytes], form: schema.Form[T]) -> T | 
 
 
 def _altered(
-    path: Path, record: schema.RecordFile | None, texts: Mapping[str, bytes], *, history: bool
+    path: Path, record: schema.RecordFile | None, texts: Mapping[str, bytes], names: Iterable[str]
 ) -> AlteredError | None:
     """Return which of the files read do not fit the digests in record.json; old records have none."""
     kept = (record or schema.NO_RECORD).get("files")
     if not kept:
         return None
-    for name in (TRIAL, ENVIRONMENT, EVALUATIONS, *((HISTORY,) if history else ())):
+    for name in names:
         text = texts.get(name)
         if text is None and name not in kept:
             continue
@@ -256,16 +241,10 @@ def check_saved(path: Path, record: schema.RecordFile | None, names: Iterable[st
     ended = record or schema.NO_RECORD
     kept, weights = ended.get("files") or {}, ended.get("weights_sha256")
     for name in names:
-        text = _optional(path / name)
+        text = read_if_there(path / name)
         wanted = kept.get(name) if kept else weights if name == WEIGHTS else None
         if text is not None and (kept or wanted) and hashlib.sha256(text).hexdigest() != wanted:
             raise _is_altered(path / name, is_there=True)
-
-
-def _parsed_trial(directory: RecordDirectory, text: bytes | None) -> schema.TrialFile:
-    if text is None:
-        raise RecordError(f"{directory.path} has no trial.json, so it is not known which trial it is; {REMEDY}")
-    return with_config(directory.trial, parse_known(directory.trial, text, schema.TRIAL))
 
 
 def with_config(path: Path, trial: P) -> P:
@@ -278,9 +257,9 @@ def with_config(path: Path, trial: P) -> P:
         config = TrialConfig.from_json(trial["config"])
         found, complete = config.id, {**UNWRITTEN_DEFAULTS, **config.to_json()}
     except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
-        raise RecordError(f"{path} is damaged: its config is not valid ({error}); {REMEDY}") from None
+        raise DamagedError(f"{path} is damaged: its config is not valid ({error}); {REMEDY}") from None
     if found != trial["id"]:
-        raise RecordError(f"{path} is damaged: its id {trial['id'][:40]} is not that of its config, {found}; {REMEDY}")
+        raise DamagedError(f"{path} is damaged: its id {trial['id'][:40]} is not that of its config, {found}; {REMEDY}")
     return cast("P", {**trial, "config": complete})
 
 

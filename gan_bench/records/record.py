@@ -68,14 +68,11 @@ class TrialRecord:
         """Build the record that ``to_json`` described; keys of other versions are left out.
 
         Raises:
-            ValueError: The status or the class of failure is unknown, or missing.
+            ValueError: The status or the class of failure is unknown.
         """
-        known = {name: plain[name] for name in (f.name for f in fields(cls)) if name in plain}
-        try:
-            failure = Failure(plain["failure"]) if plain.get("failure") else None
-            return cls(**{**known, "status": Status(plain["status"]), "failure": failure})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"incomplete record: {error}") from error
+        known = {each.name: plain[each.name] for each in fields(cls) if each.name in plain}
+        failure = Failure(plain["failure"]) if plain.get("failure") else None
+        return cls(**{**known, "status": Status(plain["status"]), "failure": failure})
 
 
 class Protocol(str):

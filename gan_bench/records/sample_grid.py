@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_bench.core.errors import RecordError, brief
+from gan_bench.core.errors import DamagedError, RecordError, brief
 from gan_bench.core.text import printable
 from gan_bench.records.json_files import read_file
 
@@ -43,4 +43,4 @@ def read_sample_grid(path: Path) -> Image:
         raise
     except Exception as error:  # damaged data make PIL raise any kind
         why = "no PNG" if isinstance(error, UnidentifiedImageError) else printable(brief(error))
-        raise RecordError(f"the sample grid {path} cannot be read ({why}); restore or delete it") from None
+        raise DamagedError(f"the sample grid {path} cannot be read ({why}); restore or delete it") from None

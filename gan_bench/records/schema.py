@@ -46,7 +46,6 @@ def _inside(name: str) -> str:
     return name
 
 
-_FORM = ConfigDict(strict=True, extra="allow")
 Real = Annotated[FiniteFloat, Field(ge=-LARGEST, le=LARGEST)]
 Number = Real | None
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -60,8 +59,12 @@ VERSION: Final = 1
 Schema = Annotated[Literal[1], doc("version of the record layout")]
 
 
-@with_config(_FORM)
-class TrialFile(TypedDict):
+@with_config(ConfigDict(strict=True, extra="allow"))
+class Strict(TypedDict):
+    """A form whose values are of exact types; further keys stay."""
+
+
+class TrialFile(Strict):
     """``trial.json``, written before training starts."""
 
     schema: Schema
@@ -74,8 +77,7 @@ class TrialFile(TypedDict):
     sha256: NotRequired[Digest]
 
 
-@with_config(_FORM)
-class Part(TypedDict):
+class Part(Strict):
     """What a part of another package or of a local file was loaded from."""
 
     name: Annotated[str, doc("name of the distribution, or of the local file")]
@@ -84,8 +86,7 @@ class Part(TypedDict):
     path: NotRequired[Annotated[str | None, doc("the local file, or null")]]
 
 
-@with_config(_FORM)
-class EnvironmentFile(TypedDict):
+class EnvironmentFile(Strict):
     """``environment.json``, written when the trial first starts."""
 
     schema: Schema
@@ -128,8 +129,7 @@ class EnvironmentFile(TypedDict):
     sha256: NotRequired[Digest]
 
 
-@with_config(_FORM)
-class Statistics(TypedDict):
+class Statistics(Strict):
     """The four values that the articles watch."""
 
     loss_d: Annotated[Number, doc("D's loss with its penalties; in the articles BCE(D(x), 1) + BCE(D(G(z)), 0)")]
@@ -148,7 +148,6 @@ Statistic = Literal["loss_d", "loss_g", "d_real", "d_fake"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
 
 
-@with_config(_FORM)
 class StepLine(Statistics):
     """A ``step`` line of ``history.jsonl``, one per log interval."""
 
@@ -157,8 +156,7 @@ class StepLine(Statistics):
     step: Annotated[Count, doc("update steps done so far")]
 
 
-@with_config(_FORM)
-class EpochLine(TypedDict):
+class EpochLine(Strict):
     """An ``epoch`` line of ``history.jsonl``, one per finished epoch."""
 
     kind: Annotated[Literal["epoch"], doc('"epoch"')]
@@ -173,8 +171,7 @@ class EpochLine(TypedDict):
     ]
 
 
-@with_config(_FORM)
-class ScoreLine(TypedDict):
+class ScoreLine(Strict):
     """One score of an evaluation."""
 
     name: Annotated[
@@ -208,8 +205,7 @@ class ScoreLine(TypedDict):
     note: NotRequired[Annotated[str | None, doc("why the value is null or doubtful, or null")]]
 
 
-@with_config(_FORM)
-class EvaluationLine(TypedDict):
+class EvaluationLine(Strict):
     """A line of ``evaluations.jsonl``."""
 
     epoch: Annotated[Count, doc("epochs finished when the scores were taken; 0 is the untrained generator")]
@@ -220,8 +216,7 @@ class EvaluationLine(TypedDict):
     scores: Annotated[list[ScoreLine], doc("list of scores, each with its protocol")]
 
 
-@with_config(_FORM)
-class Baseline(TypedDict):
+class Baseline(Strict):
     """One baseline in ``SUITE/anchors.json``: held-out real images scored as if they had been generated."""
 
     dataset: Annotated[str, doc("dataset name")]
@@ -236,16 +231,14 @@ class Baseline(TypedDict):
     scores: Annotated[list[ScoreLine], doc("list of scores of these real images, each with its protocol")]
 
 
-@with_config(_FORM)
-class Best(TypedDict):
+class Best(Strict):
     """The best value of one score."""
 
     value: Annotated[Real, doc("the value")]
     epoch: Annotated[Count, doc("the epoch it was found at")]
 
 
-@with_config(_FORM)
-class RecordFile(TypedDict):
+class RecordFile(Strict):
     """``record.json``, written last and atomically."""
 
     schema: Schema
@@ -314,8 +307,7 @@ class RecordFile(TypedDict):
     sha256: NotRequired[Digest]
 
 
-@with_config(_FORM)
-class PlannedTrial(TypedDict):
+class PlannedTrial(Strict):
     """One trial of ``SUITE/plan.json``."""
 
     name: Annotated[str, doc("setting and seed")]
@@ -339,8 +331,7 @@ class PlannedMeasure(TypedDict):
     bounds: Annotated[list[Real | None], Field(min_length=2, max_length=2), doc("least and greatest value")]
 
 
-@with_config(_FORM)
-class PlannedDesign(TypedDict):
+class PlannedDesign(Strict):
     """Which seeds verdicts are made at, in ``SUITE/plan.json``, as it was declared before the first seed."""
 
     seeds: Annotated[list[Count], doc("seeds in the order in which they count")]
@@ -349,8 +340,7 @@ class PlannedDesign(TypedDict):
     lost: NotRequired[Annotated[bool, doc("whether an earlier declaration was lost: then nothing is decided")]]
 
 
-@with_config(_FORM)
-class PlanFile(TypedDict):
+class PlanFile(Strict):
     """``SUITE/plan.json``: every trial that was ever planned of a suite's version."""
 
     schema: Schema
@@ -365,8 +355,7 @@ class PlanFile(TypedDict):
     sha256: NotRequired[Digest]
 
 
-@with_config(_FORM)
-class Baselines(TypedDict):
+class Baselines(Strict):
     """``SUITE/anchors.json``."""
 
     schema: Schema
@@ -375,8 +364,7 @@ class Baselines(TypedDict):
     sha256: NotRequired[Digest]
 
 
-@with_config(_FORM)
-class LeftOut(TypedDict):
+class LeftOut(Strict):
     """``SUITE/left-out.json`` of published records: what was not copied, which ``verify`` does not miss."""
 
     schema: Schema
@@ -390,8 +378,7 @@ class LeftOut(TypedDict):
     sha256: NotRequired[Digest]
 
 
-@with_config(_FORM)
-class AddedScores(TypedDict):
+class AddedScores(Strict):
     """Scores of one evaluated epoch that were added later."""
 
     epoch: Annotated[Count, doc("evaluated epoch that they are of")]
@@ -401,8 +388,7 @@ class AddedScores(TypedDict):
     scores: Annotated[list[ScoreLine], doc("the scores, none of which evaluations.jsonl has")]
 
 
-@with_config(_FORM)
-class AddedFile(TypedDict):
+class AddedFile(Strict):
     """``added.json``, written by ``gan-bench score --add``; no other file of the record changes."""
 
     schema: Schema
@@ -415,8 +401,7 @@ AuditLevel = Literal["consistent", "rescored", "begun", "repeated", "drawn again
 AuditVerdict = Literal["holds", "doubtful", "contradicted", "not audited"]
 
 
-@with_config(_FORM)
-class AuditFinding(TypedDict):
+class AuditFinding(Strict):
     """What an audit found out about one trial on one level."""
 
     trial: Annotated[str, doc("identity of its config")]
@@ -429,8 +414,7 @@ class AuditFinding(TypedDict):
     seeds: NotRequired[Annotated[list[Count], doc("seeds that were drawn again")]]
 
 
-@with_config(_FORM)
-class AuditMachine(TypedDict):
+class AuditMachine(Strict):
     """What an audit ran on."""
 
     device: Annotated[str, doc("what computed: cpu or cuda:N")]
@@ -440,8 +424,7 @@ class AuditMachine(TypedDict):
     cpu_capability: Annotated[str, doc("instruction set of PyTorch's kernels on the CPU")]
 
 
-@with_config(_FORM)
-class Audit(TypedDict):
+class Audit(Strict):
     """One audit of a suite's records."""
 
     at: Annotated[Moment, doc("when it began, ISO 8601 with zone")]
@@ -452,8 +435,7 @@ class Audit(TypedDict):
     findings: Annotated[list[AuditFinding], doc("what it found out, trial by trial and level by level")]
 
 
-@with_config(_FORM)
-class AuditFile(TypedDict):
+class AuditFile(Strict):
     """``SUITE/audit.json``, written by ``gan-bench audit``; a later audit adds to it, and no record changes."""
 
     schema: Schema
@@ -503,6 +485,8 @@ NO_ENVIRONMENT = cast("EnvironmentFile", {})
 """That of a trial that never started: its keys are asked for with ``get``."""
 NO_RECORD = cast("RecordFile", {})
 """The same of a trial that has not ended."""
+NO_PLAN = cast("PlanFile", {})
+"""The same of a suite that was never planned."""
 TIMING = frozenset(
     {
         *("started", "train_seconds", "evaluate_seconds", "seconds", "files", "sha256"),

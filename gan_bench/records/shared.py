@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from gan_bench.core.atomic import move_aside, remove_leftovers, write_atomically
-from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.core.errors import DamagedError
 from gan_bench.records import schema
 from gan_bench.records.json_files import read_file, read_known
 from gan_bench.records.layout import DAMAGED, IDENTITY, LOCKS, check_name
-from gan_bench.records.lock import Lock, suite_lock
+from gan_bench.records.lock import Lock
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def rewriting(results: Path, suite: str) -> Iterator[Path]:
     """
     folder = results / check_name(suite, "suite")
     folder.mkdir(parents=True, exist_ok=True)
-    with suite_lock(folder) as lock:
+    with Lock(folder / LOCKS, "suite") as lock:
         lock.wait()
         remove_leftovers(folder)
         yield folder
@@ -47,9 +47,7 @@ def left_by_earlier(path: Path, form: schema.Form[T], check: Callable[[T], objec
     try:
         content = read_known(path, form)
         check(content)
-    except UnreadableError:
-        raise
-    except RecordError:
+    except DamagedError:
         if path.is_symlink() or path.exists():
             move_aside(path, path.parent / DAMAGED)
         return None
@@ -72,9 +70,7 @@ def results_identity(results: Path) -> str:
             return str(uuid.UUID(read_file(path).decode().strip()))
         except FileNotFoundError:
             pass
-        except UnreadableError:
-            raise
-        except (ValueError, RecordError):  # it is no identity, and may be a user's own file
+        except (ValueError, DamagedError):  # it is no identity, and may be a user's own file
             move_aside(path, results / DAMAGED)
         made = str(uuid.uuid4())
         write_atomically(path, f"{made}\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -12,23 +12,13 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import unseal
 from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
 from gan_bench.core.text import plural
-from gan_bench.records import schema
-from gan_bench.records.folders import excused, read_left_out, scan_suite, suite_folders, trial_folders
-from gan_bench.records.json_files import read_file, read_optional
-from gan_bench.records.layout import (
-    BASELINES,
-    CHECKPOINT_MAGIC,
-    RECORD,
-    SAMPLES,
-    TRIAL,
-    TRIALS,
-    WEIGHTS,
-    RecordDirectory,
-)
+from gan_bench.records.folders import baselines_fault, excused, read_left_out, scan_suite, suite_folders, trial_folders
+from gan_bench.records.json_files import read_file
+from gan_bench.records.layout import CHECKPOINT_MAGIC, RECORD, SAMPLES, TRIAL, TRIALS, WEIGHTS, RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial, check_saved, read_header
-from gan_bench.records.record import Status, TrialRecord, best_scores
+from gan_bench.records.record import Protocol, Status, TrialRecord, best_scores
 from gan_bench.records.writer import digests
 
 
@@ -43,6 +33,7 @@ class Verdict:
         checked: Whether there was a record to check.
         planned: Whether it is of a planned trial that never started.
         unreadable: Whether the fault is that this process cannot read it, which says nothing about its content.
+        stored: The record, where there is one that can be read.
     """
 
     name: str
@@ -51,6 +42,7 @@ class Verdict:
     checked: bool = True
     planned: bool = False
     unreadable: bool = False
+    stored: StoredTrial | None = field(default=None, repr=False)
 
 
 def verify(results: Path) -> Iterator[Verdict]:
@@ -64,16 +56,16 @@ def verify(results: Path) -> Iterator[Verdict]:
         return
     declare_foreign_measures(results)
     for suite in suite_folders(results):
-        yield from (verdict for verdict, _ in verified_suite(suite))
+        yield from verified_suite(suite)
 
 
 def _verified_alone(path: Path) -> Verdict:
     """Check a record beside its plan, or a folder that has some files of a record."""
     if fnmatchcase(path.name, TRIALS):
         declare_foreign_measures(path.parent)
-        found = [verdict for verdict, _ in verified_suite(path.parent) if verdict.name == path.name]
-        if found:
-            return found[0]
+        for verdict in verified_suite(path.parent):
+            if verdict.name == path.name:
+                return verdict
     try:
         record = read_header(path).record
         if record is None:
@@ -84,39 +76,32 @@ def _verified_alone(path: Path) -> Verdict:
     return Verdict(path.name)
 
 
-def verified_suite(suite: Path) -> Iterator[tuple[Verdict, StoredTrial | None]]:
-    """Check one suite's folder.
-
-    Yields:
-        Every verdict, with the trial that it is of; of damaged and shared files, and of trials without a directory,
-        with None.
-    """
+def verified_suite(suite: Path) -> Iterator[Verdict]:
+    """Check one suite's folder: its shared files, every record, and every planned trial without one."""
     try:
         trial_folders(suite)
     except UnreadableError as error:
-        yield _refused(suite.name, error), None
+        yield _refused(suite.name, error)
         return
-    try:
-        read_optional(suite / BASELINES, schema.BASELINES)
-    except RecordError as error:
-        yield _refused(suite.name, error), None
+    if fault := baselines_fault(suite):
+        yield _refused(suite.name, fault)
     left_out: dict[str, dict[str, str]] = {}
     try:
         left_out = read_left_out(suite)
     except RecordError as error:
-        yield _refused(suite.name, error), None
+        yield _refused(suite.name, error)
     if left_out:
         missed = plural(sum(map(len, left_out.values())), "file")
-        yield Verdict(suite.name, (), (f"was published without {missed}",), checked=False), None
-    yield from ((verdict, None) for verdict in _renamed(suite))
+        yield Verdict(suite.name, (), (f"was published without {missed}",), checked=False)
+    yield from _renamed(suite)
     for stored in scan_suite(suite):
         if isinstance(stored, RecordError):
-            yield _refused("record", stored), None
+            yield _refused("record", stored)
         elif isinstance(stored.fault, AlteredError) or (stored.fault is None and stored.path.is_dir()):
             faults = _faults(stored, excused(left_out.get(stored.path.name, {}), stored.record))
-            yield Verdict(stored.path.name, tuple(faults), tuple(_remarks(stored))), stored
+            yield Verdict(stored.path.name, tuple(faults), tuple(_remarks(stored)), stored=stored)
         elif not stored.fault:
-            yield Verdict(stored.path.name, (), ("is planned and has no record",), checked=False, planned=True), None
+            yield Verdict(stored.path.name, (), ("is planned and has no record",), checked=False, planned=True)
 
 
 def _renamed(suite: Path) -> Iterator[Verdict]:
@@ -185,9 +170,8 @@ def _score_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
     for line in stored.evaluations:
         names = [score["name"] for score in line["scores"]]
         for score in line["scores"]:
-            average = f",{score['weights']}" if score.get("weights") else ""
-            name = f"{score['metric']}[{score['extractor']},{score['split']},{score['generated']}{average}]"
-            if score["name"] != name or score["generated"] != config.evaluation.samples:
+            protocol = Protocol.of(score["extractor"], score["split"], score["generated"], score.get("weights"))
+            if score["name"] != f"{score['metric']}[{protocol}]" or score["generated"] != config.evaluation.samples:
                 yield f"a score of epoch {line['epoch']} is called {score['name'][:60]} and is another"
                 return
         if len(set(names)) < len(names):

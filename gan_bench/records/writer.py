@@ -20,16 +20,13 @@ from gan_bench.core.atomic import CLEARED, move_aside, open_own, remove_leftover
 from gan_bench.records.json_files import finite, read_file, write_object
 from gan_bench.records.layout import (
     ADDED,
-    AVERAGE_WEIGHTS,
     CHECKPOINT,
-    ENVIRONMENT,
     EVALUATIONS,
     HISTORY,
     KEPT,
     RECORD,
     SAMPLES,
-    TRIAL,
-    WEIGHTS,
+    SAVED,
     RecordDirectory,
 )
 from gan_bench.records.record import Status, TrialRecord
@@ -56,8 +53,7 @@ def foreign_files(directory: RecordDirectory) -> list[str]:
     """Return the names of what is in a record and no run writes there, hidden files apart."""
     if not directory.path.is_dir():
         return []
-    names = {TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, WEIGHTS, AVERAGE_WEIGHTS, RECORD, CHECKPOINT}
-    names |= {SAMPLES, KEPT, ADDED}
+    names = {*SAVED, RECORD, CHECKPOINT, SAMPLES, KEPT, ADDED}
     ours = (f"{CHECKPOINT}.", "epoch-", ".")
     folders = (directory.path, directory.samples, directory.kept)
     files = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
@@ -85,13 +81,7 @@ def set_aside(directory: RecordDirectory, folder: str) -> Path | None:
 def write_trial(directory: RecordDirectory, trial: Trial) -> None:
     """Write what the trial is, so that however it ends it is a row."""
     directory.path.mkdir(exist_ok=True)  # its suite's folder holds the plan; one that is gone is not made anew
-    description = {
-        "schema": VERSION,
-        "id": trial.id,
-        "name": trial.name,
-        **trial.to_json(),
-    }
-    write_object(directory.trial, description)
+    write_object(directory.trial, {"schema": VERSION, "id": trial.id, "name": trial.name, **trial.to_json()})
 
 
 def begin(directory: RecordDirectory, trial: Trial, environment: Mapping[str, object]) -> None:
@@ -173,7 +163,7 @@ def digests(directory: RecordDirectory) -> dict[str, str]:
     Raises:
         UnreadableError: The system does not let this process read one.
     """
-    files = [directory.path / name for name in (TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, WEIGHTS, AVERAGE_WEIGHTS)]
+    files = [directory.path / name for name in SAVED]
     if not directory.samples.is_symlink():
         files += sorted(directory.samples.glob("epoch-*.png"))
     if not directory.kept.is_symlink():

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import gan_bench as gb
 from gan_bench.cli.app import app
 from gan_bench.core.errors import AlteredError, RecordError
-from gan_bench.records.baselines import read_suite_baselines
+from gan_bench.records.baselines import read_baselines
 from gan_bench.records.folders import scan
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial
@@ -248,11 +248,11 @@ def test_a_resealed_record_is_believed_again(results):
 def test_damaged_scores_of_real_images_are_named_and_made_again(results, tmp_path):
     """No trial is left to train, and the damage does not stay for that."""
     baselines = results / "small" / "anchors.json"
-    whole_scores = [row["scores"] for row in read_suite_baselines(results / "small")]
+    whole_scores = [row["scores"] for row in read_baselines(results)["small"]]
     flip(baselines)
     assert "anchors.json" in command("report", results, "--no-html").output
     (tmp_path / "small.yaml").write_text(SMALL)
     gb.run(tmp_path / "small.yaml", results=results, executor="inline", profile="full")
-    assert [row["scores"] for row in read_suite_baselines(results / "small")] == whole_scores
+    assert [row["scores"] for row in read_baselines(results)["small"]] == whole_scores
     assert [path.name for path in (results / "small" / ".damaged").iterdir()] == ["anchors.json"]
     assert "anchors.json" not in command("report", results, "--no-html").output

@@ -22,7 +22,7 @@ from support.suites import train_small
 from support.trials import digits_trial
 
 import gan_bench as gb
-from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError, UserError
+from gan_bench.core.errors import DamagedError, DiskFullError, RecordError, UnreadableError, UserError
 from gan_bench.execution.trial import checkpoints
 from gan_bench.execution.trial.claim import Policy, claim_and_run, state_of
 from gan_bench.execution.trial.events import Listener
@@ -151,7 +151,7 @@ def test_one_damaged_trial_does_not_hide_the_others(finished):
     directory.history.unlink()
     directory.history.mkdir()
     found = list(scan(results))
-    assert [type(item) for item in found] == [RecordError, StoredTrial, StoredTrial]
+    assert [type(item) for item in found] == [DamagedError, StoredTrial, StoredTrial]
     assert "history.jsonl" in str(found[2].fault)
     table = build_report(results, html=False).tables[0].rows
     assert sorted(table["status"]) == ["damaged", "done"]
@@ -292,7 +292,7 @@ def test_a_full_disk_without_room_for_a_lock_fails_a_trial_and_not_the_run(finis
     real = Lock.acquire
 
     def full(lock, *arguments):
-        if lock.name == other.id[:8]:
+        if lock.file.stem == other.id[:8]:
             raise DiskFullError("no space left at .locks (bytes or files); free some")
         return real(lock, *arguments)
 

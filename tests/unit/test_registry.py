@@ -18,8 +18,9 @@ from gan_bench.models.losses import LOSSES
 
 
 @pytest.fixture
-def fruits():
-    registry: Registry[int] = Registry("fruit")
+def fruits(monkeypatch):
+    monkeypatch.setattr(registry_module, "REGISTRIES", {})
+    registry: Registry[int] = Registry("fruit", "fruits", int)
     registry.register("apple", 1)
     registry.register("pear", 2)
     return registry

@@ -22,7 +22,7 @@ from gan_bench.records import schema, writer
 from gan_bench.records.baselines import read_baselines, write_baselines
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan
-from gan_bench.records.json_files import read_lines
+from gan_bench.records.json_files import parse_lines
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import suite_files, write_plan
 from gan_bench.records.reader import read_trial
@@ -55,7 +55,7 @@ def directory(tmp_path):
 
 
 def history(directory):
-    return read_lines(directory.history, schema.HISTORY)
+    return parse_lines(directory.history, directory.history.read_bytes(), schema.HISTORY)
 
 
 def test_what_is_written_is_read(tmp_path, directory):
@@ -233,7 +233,7 @@ def test_any_bytes_after_good_lines_are_lines_or_a_clear_error(tmp_path_factory,
     path = tmp_path_factory.getbasetemp() / "fuzzed.jsonl"
     path.write_bytes(json.dumps(STEP).encode() + b"\n" + content)
     try:
-        assert read_lines(path, schema.HISTORY)[0] == STEP
+        assert parse_lines(path, path.read_bytes(), schema.HISTORY)[0] == STEP
     except RecordError as error:
         assert "fuzzed.jsonl:" in str(error)
 
