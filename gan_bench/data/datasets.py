@@ -29,8 +29,6 @@ from gan_bench.data.readers import (
 )
 from gan_bench.data.splits import Split
 
-_SPLITS: tuple[Split, ...] = ("train", "test")
-
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -208,8 +206,7 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-DATASETS.register(
-    "mnist",
+for _dataset in (
     Dataset(
         name="mnist",
         description="handwritten digits (LeCun et al. 1998), 28x28 grey",
@@ -222,9 +219,6 @@ DATASETS.register(
         files="its four original files as MNIST/raw/train-images-idx3-ubyte and so on",
         class_extractor="lenet-mnist-v1",
     ),
-)
-DATASETS.register(
-    "digits",
     Dataset(
         name="digits",
         description="scikit-learn's 1,797 real 8x8 digits, 20x20 inside 28x28 grey as in MNIST; every fifth held out",
@@ -236,9 +230,6 @@ DATASETS.register(
         fetch=None,
         class_extractor="lenet-mnist-v1",
     ),
-)
-DATASETS.register(
-    "cifar10",
     Dataset(
         name="cifar10",
         description="CIFAR-10 (Krizhevsky 2009), 32x32 colour; torchvision's files, or images in class folders",
@@ -251,9 +242,6 @@ DATASETS.register(
         files="torchvision's cifar-10-batches-py/",
         class_extractor="cifar-v1",
     ),
-)
-DATASETS.register(
-    "cats",
     Dataset(
         name="cats",
         description=f"cat faces, Kaggle {CATS_HANDLE}, 64x64 colour",
@@ -266,7 +254,8 @@ DATASETS.register(
         files="a folder cats or cats*.zip of images",
         fetch_needs="kagglehub",
     ),
-)
+):
+    DATASETS.register(_dataset.name, _dataset)
 DATASETS.close_shipped()
 
 
