@@ -204,7 +204,7 @@ class Mirror:
             tags = {**self._tags(stored, known), entities.PARENT_TAG: parent}
             name, start = entities.run_name(stored), entities.started_ms(stored)
             made = self.create_run(known.experiment, name, start, tags)
-            run = known.runs[trial_id] = MirroredRun(made, started, parent=parent, running=True)
+            run = known.runs[trial_id] = MirroredRun(made, started, parent=parent)
         if not run.described:
             self._describe(run, stored, {} if is_new else self._tags(stored, known))
         if run.parent != parent:  # of an earlier version, or the setting's run was deleted or made again
@@ -348,18 +348,15 @@ class Mirror:
                 (place / path.name).symlink_to(path.resolve())
 
     def _set_status(self, run: MirroredRun, stored: StoredTrial, status: str) -> None:
-        run.closed = bool(status)
-        if not run.closed:
-            if not run.running:
+        if not status:
+            if run.closed:
                 self.client.update_run(run.run_id, status="RUNNING")
-            run.running = True
+            run.status = "RUNNING"
             return
         record = stored.record
         seconds = (record["train_seconds"] + record["evaluate_seconds"]) if record else 0
-        finished = entities.started_ms(stored) + int(1000 * seconds)
-        word = _RUN_STATUS.get(status, "KILLED")
-        self.client.set_terminated(run.run_id, status=word, end_time=finished)
-        run.running, run.status, run.ended_ms = False, word, finished
+        run.status, run.ended_ms = _RUN_STATUS.get(status, "KILLED"), entities.started_ms(stored) + int(1000 * seconds)
+        self.client.set_terminated(run.run_id, status=run.status, end_time=run.ended_ms)
 
     def tag(self, run_id: str, tags: dict[str, str]) -> None:
         """Set tags of a run in one request."""

@@ -57,11 +57,9 @@ class MirroredRun:
         started: When its trial first started, as the record says.
         position: How far it mirrors the record.
         described: Whether it has its parameters, tags and datasets.
-        closed: Whether it has the end of its trial, or is known not to be trained any more.
         altered: Its tag that says which file of the record is not what was saved.
         parent: The run of its setting.
         status: MLflow's word for how it ended or stands.
-        running: Whether MLflow says that it is running.
         ended_ms: When its trial ended, in milliseconds, or 0.
     """
 
@@ -69,12 +67,15 @@ class MirroredRun:
     started: str
     position: Position = field(default_factory=Position)
     described: bool = False
-    closed: bool = False
     altered: str = ""
     parent: str = ""
     status: str = "RUNNING"
-    running: bool = False
     ended_ms: int = 0
+
+    @property
+    def closed(self) -> bool:
+        """True if it has the end of its trial, or is known not to be trained any more."""
+        return self.status != "RUNNING"
 
 
 @dataclass
@@ -231,11 +232,9 @@ class TrackingStore:
                 tags.get(entities.STARTED_TAG, ""),
                 Position.from_tag(tags.get(TAG)),
                 bool(first.data.params) and TAG in tags and tags.get(entities.RESULTS_TAG) == self.identity,
-                first.info.status != "RUNNING",
                 tags.get(ALTERED_TAG, ""),
                 tags.get(entities.PARENT_TAG, ""),
                 first.info.status,
-                first.info.status == "RUNNING",
                 first.info.end_time or 0,
             )
         parents = {}
