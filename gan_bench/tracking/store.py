@@ -164,16 +164,8 @@ class TrackingStore:
     def _has_runs_of_others(self, experiment: str) -> bool:
         from mlflow.entities import ViewType
 
-        token = None
-        while True:
-            page = self.client.search_runs(
-                [experiment], run_view_type=ViewType.ALL, max_results=_PAGE, page_token=token
-            )
-            if any(entities.RESULTS_TAG not in run.data.tags for run in page):
-                return True
-            token = page.token
-            if not token:
-                return False
+        found = self._found(experiment, run_view_type=ViewType.ALL)
+        return any(entities.RESULTS_TAG not in run.data.tags for run in found)
 
     def _create_experiment(self, name: str, suite: str) -> str:
         from mlflow.exceptions import MlflowException
@@ -262,15 +254,19 @@ class TrackingStore:
         return best
 
     def _own(self, experiment: str) -> Iterator[Run]:
-        """Yield this folder's runs, found page by page. In the database beside it, there are no others'."""
+        """Yield this folder's runs. In the database beside it, there are no others'."""
         default = is_default(self.uri, self.results)
         mine = "" if default else f"tags.`{entities.RESULTS_TAG}` = '{self.identity}'"
+        for run in self._found(experiment, filter_string=mine):
+            if default or run.data.tags.get(entities.RESULTS_TAG) == self.identity:
+                yield run
+
+    def _found(self, experiment: str, **which: object) -> Iterator[Run]:
+        """Yield the runs of an experiment, found page by page."""
         token = None
         while True:
-            page = self.client.search_runs([experiment], filter_string=mine, max_results=_PAGE, page_token=token)
-            for run in page:
-                if default or run.data.tags.get(entities.RESULTS_TAG) == self.identity:
-                    yield run
+            page = self.client.search_runs([experiment], max_results=_PAGE, page_token=token, **which)
+            yield from page
             token = page.token
             if not token:
                 return
