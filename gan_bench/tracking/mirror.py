@@ -158,18 +158,16 @@ class Mirror:
         live = not directory.record.exists() and trial_lock(directory).holder() is not None
         if not tail.changed(live=live):
             return True
-        header = tail.header()
+        header = read_header(path)
         run = self._run_of(header, known)
         end = _end_of(header)
         if not end or run.position.end != end:
-            stored = tail.read(header, live=live)
-            kept = self._send(run, stored, known, end, live=live)
+            tail.kept = self._send(run, tail.read(header), known, end, live=live)
         else:
             known.scores |= _scores_of(header)
-            kept = []
         if end:
             self._mark_if_altered(run, path)
-        tail.commit(live=live, kept=kept)
+        tail.commit()
         return True
 
     def is_complete(self, path: Path) -> bool:
