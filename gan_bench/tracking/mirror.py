@@ -50,7 +50,7 @@ def mirror_lock(suite_folder: Path, uri: str) -> Lock:
 
 
 @dataclass
-class _Suite:
+class SuiteRuns:
     """What this process knows of a suite: its experiment, its runs by trial and by setting, and colours of settings."""
 
     experiment: str
@@ -63,6 +63,10 @@ class _Suite:
     tails: dict[Path, TrialTail] = field(default_factory=dict)
     scores: set[str] = field(default_factory=set)
     """What was logged, as ``METRIC.EXTRACTOR``."""
+
+    def trials_of(self, setting: SettingRun) -> list[MirroredRun]:
+        """Return the runs of the trials of a setting."""
+        return [run for run in self.runs.values() if run.parent == setting.run_id]
 
 
 class Mirror:
@@ -87,50 +91,27 @@ class Mirror:
         self.create_run = self._store.create_run
         self.unreadable: list[str] = []
         self.notices = self._store.notices
-        self._suites: dict[str, _Suite] = {}
+        self._suites: dict[str, SuiteRuns] = {}
 
     @property
     def experiments(self) -> dict[str, str]:
         """The experiments so far, by suite."""
         return {suite: known.experiment for suite, known in self._suites.items()}
 
-    def extractors(self, suite: str) -> list[str]:
-        """Return the names of the extractors that a suite's trials were scored with."""
-        return sorted({score.partition(".")[2] for score in self.scores(suite)})
-
-    def scores(self, suite: str) -> frozenset[str]:
-        """Return the scores that a suite's trials have, as ``METRIC.EXTRACTOR``."""
-        return frozenset(self._suites[suite].scores)
-
-    def experiment(self, suite: str) -> str:
-        """Return the id of a suite's experiment, created if missing."""
-        return self._known(suite).experiment
-
-    def _known(self, suite: str) -> _Suite:
+    def suite(self, suite: str) -> SuiteRuns:
+        """Return what is known of a suite, whose experiment is created if missing."""
         if suite not in self._suites:
             folder, experiment = self.results / suite, self._store.experiment(suite)
             command = read_commands(folder).get(suite) if folder.is_dir() else None
             designs = read_designs(folder) if folder.is_dir() else Designs()
             runs, settings = self._store.runs(experiment)
             columns = differing_params(folder)
-            self._suites[suite] = _Suite(experiment, runs, settings, colours_of(folder), columns, command, designs)
+            self._suites[suite] = SuiteRuns(experiment, runs, settings, colours_of(folder), columns, command, designs)
         return self._suites[suite]
-
-    def columns(self, suite: str) -> tuple[str, ...]:
-        """Return the parameters that tell the settings of a suite apart."""
-        return self._known(suite).columns
-
-    def settings(self, suite: str) -> dict[str, SettingRun]:
-        """Return the runs of a suite's settings, by what ``setting_id`` calls them."""
-        return self._known(suite).settings
-
-    def trials_of(self, suite: str, parent: str) -> list[MirroredRun]:
-        """Return the runs of the trials of a setting, by the id of its run."""
-        return [run for run in self._known(suite).runs.values() if run.parent == parent]
 
     def run_id(self, path: Path) -> str:
         """Return the run of a trial that was synced."""
-        return self._known(path.parent.name).runs[read_header(path).trial["id"]].run_id
+        return self.suite(path.parent.name).runs[read_header(path).trial["id"]].run_id
 
     # ----------------------------------------------------------------------------------------------- a trial
 
@@ -153,7 +134,7 @@ class Mirror:
             raise unreadable(path, error) from None
         except OSError:
             return False
-        known = self._known(path.parent.name)
+        known = self.suite(path.parent.name)
         tail = known.tails.setdefault(path, TrialTail(path))
         live = not directory.record.exists() and trial_lock(directory).holder() is not None
         if not tail.changed(live=live):
@@ -162,7 +143,9 @@ class Mirror:
         run = self._run_of(header, known)
         end = _end_of(header)
         if not end or run.position.end != end:
-            tail.kept = self._send(run, tail.read(header), known, end, live=live)
+            stored = tail.read(header)
+            known.scores |= {f"{s['metric']}.{s['extractor']}" for line in stored.evaluations for s in line["scores"]}
+            tail.kept = self._send(run, stored, end, live=live)
         else:
             known.scores |= _scores_of(header)
         if end:
@@ -173,7 +156,7 @@ class Mirror:
     def is_complete(self, path: Path) -> bool:
         """True if a trial's run has the trial's end, or that it was killed, as far as this process has synced it."""
         trial_id = path.name.rpartition("--")[2]
-        run = self._known(path.parent.name).runs.get(trial_id)
+        run = self.suite(path.parent.name).runs.get(trial_id)
         return run is not None and run.closed
 
     def _mark_if_altered(self, run: MirroredRun, path: Path) -> None:
@@ -189,7 +172,7 @@ class Mirror:
         elif isinstance(found, StoredTrial) and found.added_fault:
             self.unreadable.append(found.added_fault.line)
 
-    def _run_of(self, stored: StoredTrial, known: _Suite) -> MirroredRun:
+    def _run_of(self, stored: StoredTrial, known: SuiteRuns) -> MirroredRun:
         """Find the trial's run or create it. A run of an earlier start, taken back by --fresh, is deleted."""
         trial_id, started = stored.trial["id"], stored.environment["started"]
         run = known.runs.get(trial_id)
@@ -210,7 +193,7 @@ class Mirror:
             run.parent = parent
         return run
 
-    def _setting_of(self, stored: StoredTrial, known: _Suite) -> SettingRun:
+    def _setting_of(self, stored: StoredTrial, known: SuiteRuns) -> SettingRun:
         """Find the run of a trial's setting, or create it."""
         key = setting_id(stored.trial["config"])
         found = known.settings.get(key)
@@ -227,10 +210,10 @@ class Mirror:
         return found
 
     @staticmethod
-    def _colour(stored: StoredTrial, known: _Suite) -> str:
+    def _colour(stored: StoredTrial, known: SuiteRuns) -> str:
         return known.colours.get(stored.trial["setting"]) or colour(stored.trial["setting"])
 
-    def _tags(self, stored: StoredTrial, known: _Suite) -> dict[str, str]:
+    def _tags(self, stored: StoredTrial, known: SuiteRuns) -> dict[str, str]:
         config = stored.trial["config"]
         suite, command = stored.path.parent.name, known.command
         design = known.designs.of(suite, str(config["profile"]), str(config["dataset"]))
@@ -249,13 +232,12 @@ class Mirror:
             self.client.log_inputs(run.run_id, entities.datasets_of(stored))
         run.described = True
 
-    def _send(self, run: MirroredRun, stored: StoredTrial, known: _Suite, end: str, *, live: bool) -> list[HistoryLine]:
+    def _send(self, run: MirroredRun, stored: StoredTrial, end: str, *, live: bool) -> list[HistoryLine]:
         """Send what is new of a trial, its files before the tag that says so.
 
         Returns:
             Lines of its history that are left for the next time.
         """
-        known.scores |= {f"{s['metric']}.{s['extractor']}" for line in stored.evaluations for s in line["scores"]}
         before = run.position
         lacking = replace(
             stored,

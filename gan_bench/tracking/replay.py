@@ -57,7 +57,7 @@ def bring_up(
     Returns:
         The number of the runs of trials.
     """
-    mirror.experiment(suite_folder.name)
+    mirror.suite(suite_folder.name)
     count = sync_suite(mirror, suite_folder, report, last=last)
     if last and count:
         publish_settings(mirror, suite_folder.name, lambda: report(""))
