@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from gan_bench.config.design import UNKNOWN
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
-from gan_bench.records.folders import read_or_error, trial_folders
+from gan_bench.records.folders import fault_of, read_or_error
 from gan_bench.records.json_files import REMEDY, unreadable
 from gan_bench.records.layout import ADDED, LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
@@ -109,10 +109,6 @@ class Mirror:
             self._suites[suite] = SuiteRuns(experiment, runs, settings, colours_of(folder), columns, command, designs)
         return self._suites[suite]
 
-    def run_id(self, path: Path) -> str:
-        """Return the run of a trial that was synced."""
-        return self.suite(path.parent.name).runs[read_header(path).trial["id"]].run_id
-
     # ----------------------------------------------------------------------------------------------- a trial
 
     def sync(self, path: Path) -> bool:
@@ -162,7 +158,7 @@ class Mirror:
     def _mark_if_altered(self, run: MirroredRun, path: Path) -> None:
         """Tag a run whose record is not what was saved, and take the tag back when it is again."""
         found = read_or_error(path, steps=False)  # digests are of whole files
-        fault = found if isinstance(found, RecordError) else found.fault
+        fault = fault_of(found)
         text = "" if fault is None else printable(str(fault).removesuffix(f"; {REMEDY}"))
         if text != run.altered:
             self.tag(run.run_id, {ALTERED_TAG: text})
@@ -346,35 +342,6 @@ class Mirror:
 def may_be_copied(path: Path) -> bool:
     """True for a file, no link, that this process may read."""
     return path.is_file() and not path.is_symlink() and os.access(path, os.R_OK)
-
-
-def sync_suite(
-    mirror: Mirror, suite_folder: Path, report: Callable[[str], None] = lambda _: None, *, last: bool = True
-) -> int:
-    """Bring the runs of a suite up to their records; damaged and unreadable records are noted and left out.
-
-    Args:
-        mirror: The mirror.
-        suite_folder: ``RESULTS/<suite>``.
-        report: Called with the name of every record whose run is complete now.
-        last: Whether runs of trials that are under way elsewhere, and records that are left out, are reported too.
-
-    Returns:
-        The number of runs.
-    """
-    count = 0
-    for path in trial_folders(suite_folder):
-        try:
-            has_run = mirror.sync(path)
-        except RecordError as error:
-            mirror.unreadable.append(error.line)
-            has_run, complete = False, last
-        else:
-            complete = last or (has_run and mirror.is_complete(path))
-        count += has_run
-        if complete:
-            report(path.name)
-    return count
 
 
 def _end_of(stored: StoredTrial) -> str:
