@@ -15,7 +15,7 @@ from gan_bench.tracking import server
 from gan_bench.tracking.answer import publish_answer, publish_settings, save_views
 from gan_bench.tracking.database import repair
 from gan_bench.tracking.mirror import Mirror, mirror_lock
-from gan_bench.tracking.server import DATABASE, describe_error, hint, is_default, shown
+from gan_bench.tracking.server import shown
 from gan_bench.tracking.views import View
 
 
@@ -93,7 +93,7 @@ def replay(results: Path, uri: str, prefix: str = "") -> Replay:
         try:
             return _replay(results, uri, prefix)
         except Exception as error:
-            said = repair(uri, results / DATABASE, error) if is_default(uri, results) else None
+            said = repair(uri, results, error)
             if said is None:
                 raise
             again = _replay(results, uri, prefix)
@@ -101,9 +101,9 @@ def replay(results: Path, uri: str, prefix: str = "") -> Replay:
     except UserError:
         raise
     except Exception as error:
-        text = describe_error(error, uri)
+        text = server.describe_error(error, uri)
         raise UserError(
-            f"MLflow at {shown(uri)} could not be written ({text}); check --tracking-uri{hint(error)}"
+            f"MLflow at {shown(uri)} could not be written ({text}); check --tracking-uri{server.hint(error)}"
         ) from None
 
 
