@@ -110,7 +110,8 @@ def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSumma
     curves = _digest([found["curves"], found["best_trial"], sorted(found["numbers"])])
     if (shown, curves) == (run.shown, run.curves):
         return
-    if run.curves not in ("", curves):
+    anew = run.curves != curves
+    if anew and run.curves:
         _make_again(mirror, suite, run)
     tags = {
         **found["words"],
@@ -120,25 +121,18 @@ def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSumma
         SHOWN_TAG: shown,
         CURVES_TAG: curves,
     }
-    if run.curves != curves:  # a kill from here on leaves values that another curve would cross
+    if anew:  # a kill from here on leaves values that another curve would cross
         mirror.tag(run.run_id, {CURVES_TAG: "partial"})
-    wanted = found if run.curves != curves else SettingSummary(**{**found, "curves": {}})
-    if run.curves != curves and best is not None:
-        with contextlib.suppress(RecordError):  # named where its own run is made
-            mirror.send_samples(run.run_id, best)
-            tags[LOGGED_TAG] = "True"
-    mirror.log(
-        run.run_id, entities.setting_metrics(wanted, int(time.time() * 1000)), _without_earlier(mirror, run, tags)
-    )
+        if best is not None:
+            with contextlib.suppress(RecordError):  # named where its own run is made
+                mirror.send_samples(run.run_id, best)
+                tags[LOGGED_TAG] = "True"
+    if run.shown:  # verdicts that it has and no report makes any more are emptied
+        known = mirror.client.get_run(run.run_id).data.tags
+        tags = {**{name: "" for name in known if name.startswith("verdict.")}, **tags}
+    wanted = found if anew else SettingSummary(**{**found, "curves": {}})
+    mirror.log(run.run_id, entities.setting_metrics(wanted, int(time.time() * 1000)), tags)
     run.shown, run.curves = shown, curves
-
-
-def _without_earlier(mirror: Mirror, run: SettingRun, tags: dict[str, str]) -> dict[str, str]:
-    """Add empty values for verdicts that a run has and no report makes any more."""
-    if not run.shown:
-        return tags
-    known = mirror.client.get_run(run.run_id).data.tags
-    return {**{name: "" for name in known if name.startswith("verdict.")}, **tags}
 
 
 def _make_again(mirror: Mirror, suite: SuiteRuns, run: SettingRun) -> None:
@@ -208,7 +202,8 @@ def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None] = la
     contents = [path.read_bytes() for path in there.values() if path.parent != mirror.results / suite]
     digest = hashlib.sha256(b"".join([text.encode(), *contents])).hexdigest()[:16]
     experiment, client = mirror.suite(suite).experiment, mirror.client
-    found = list(client.search_runs([experiment], filter_string=_answer_of(suite, mirror.identity)))
+    ours = f"tags.`{ANSWER_TAG}` = '{suite}' AND tags.`{RESULTS_TAG}` = '{mirror.identity}'"
+    found = list(client.search_runs([experiment], filter_string=ours))
     fitting = next((run for run in found if run.data.tags.get("gan_bench.report") == digest), None)
     if fitting is not None:
         if fitting.info.status != "FINISHED":  # a kill came before that
@@ -235,10 +230,6 @@ def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None] = la
     client.set_terminated(run_id, status="FINISHED", end_time=now)
     for old in found:
         client.delete_run(old.info.run_id)
-
-
-def _answer_of(suite: str, identity: str) -> str:
-    return f"tags.`{ANSWER_TAG}` = '{suite}' AND tags.`{RESULTS_TAG}` = '{identity}'"
 
 
 def _answer_text(mirror: Mirror, suite: str) -> str:

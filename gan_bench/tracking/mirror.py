@@ -274,10 +274,10 @@ class Mirror:
 
     def log(self, run_id: str, metrics: Sequence[Metric], tags: dict[str, str]) -> None:
         """Log metrics in as few requests as MLflow takes, and tags with the last of them."""
-        for start in range(0, len(metrics) - _CHUNK, _CHUNK):
-            self.client.log_batch(run_id, metrics=metrics[start : start + _CHUNK])
-        rest = len(metrics) - (len(metrics) - 1) // _CHUNK * _CHUNK if metrics else 0
-        self.client.log_batch(run_id, metrics=metrics[len(metrics) - rest :], tags=entities.run_tags(tags))
+        *chunks, last = [metrics[start : start + _CHUNK] for start in range(0, len(metrics), _CHUNK)] or [metrics]
+        for chunk in chunks:
+            self.client.log_batch(run_id, metrics=chunk)
+        self.client.log_batch(run_id, metrics=last, tags=entities.run_tags(tags))
 
     @contextlib.contextmanager
     def artifacts(self, run_id: str) -> Iterator[Path]:
