@@ -166,8 +166,9 @@ def fetch(dataset: Dataset, folder: Path) -> None:
     except (OSError, RuntimeError) as error:
         if new:
             _remove_empty(folder)
+        why = " ".join(str(error).split())[:300]
         raise DataError(
-            f"{dataset.name} could not be downloaded into {folder} ({_one_line(error)}); "
+            f"{dataset.name} could not be downloaded into {folder} ({why}); "
             f"check the connection, or bring {dataset.files} into a folder and name it with --data; "
             "the suite digits needs no download"
         ) from error
@@ -191,10 +192,6 @@ def verify(dataset: Dataset, folder: Path, split: Split) -> int:
             f"get it again with `gan-bench data fetch {dataset.name}`"
         )
     return len(images)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 def _remove_empty(folder: Path) -> None:

@@ -121,12 +121,10 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
     """
     try:
         _check_tags(data)
-        with (
-            _quiet(),
-            Image.open(io.BytesIO(data), formats=_formats()) as image,
-            _budget.take(_pixels(image, name, size)),
-        ):
-            yield image
+        with shared_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # PIL's on odd files
+            with Image.open(io.BytesIO(data), formats=_formats()) as image, _budget.take(_pixels(image, name, size)):
+                yield image
     except DataError:
         raise
     except Image.DecompressionBombError:
@@ -287,14 +285,6 @@ class _PixelBudget:
             with self._changed:
                 self._left += pixels
                 self._changed.notify_all()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Ignore PIL's warnings on odd files."""
-    with shared_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
 
 
 _budget = _PixelBudget(_PIXELS_AT_A_TIME)

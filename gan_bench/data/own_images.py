@@ -50,13 +50,17 @@ def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
         DATASETS.drop(folder.name)
     if folder.name in DATASETS:
         known = DATASETS[folder.name]
-        _check_same(known, folder)
+        if known.folder != folder:
+            raise UserError(
+                f'datasets.{folder.name}: the dataset name "{folder.name}" is taken by '
+                f"{known.folder.path if known.folder else 'a built-in dataset'}; choose another in the suite"
+            )
         return known
     with open_source(folder.path) as opened:
         layout = layout_of(opened.names, str(folder.path))
 
-    def read(data: Path, split: Split) -> tuple[Tensor, Tensor | None]:
-        return from_images(folder.name, folder.path, folder.transform, split, data)
+    def read(_: Path, split: Split) -> tuple[Tensor, Tensor | None]:
+        return from_images(folder.path, folder.transform, split)
 
     prepared = {split: prepare_images(folder.path, split, folder.transform) for split in layout.splits}
     for split, found in prepared.items():
@@ -75,24 +79,6 @@ def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
         fetch=None,
     )
     return DATASETS.register(folder.name, dataset)
-
-
-def _check_same(known: Dataset, folder: ImageFolder) -> None:
-    """Refuse a folder under the name of another dataset.
-
-    Raises:
-        UserError: The dataset of that name is not made from this folder.
-    """
-    if known.folder is None:
-        raise UserError(
-            f'datasets.{folder.name}: the dataset name "{folder.name}" is taken by a built-in dataset; '
-            "choose another in the suite"
-        )
-    if known.folder != folder:
-        raise UserError(
-            f'datasets.{folder.name}: the dataset name "{folder.name}" is taken by {known.folder.path}; '
-            "choose another in the suite"
-        )
 
 
 def _check_distinct(images: NDArray[np.uint8], split: str, folder: ImageFolder) -> None:
@@ -159,7 +145,7 @@ class Inspection:
     @property
     def usable(self) -> int:
         """How many images can be used."""
-        return sum(sum(counts.values()) for counts in self.classes.values())
+        return sum(map(self.count, self.classes))
 
     def count(self, split: Split) -> int:
         """Return how many images of a split can be used."""
@@ -230,19 +216,14 @@ def _seen(opened: ImageSource, names: list[str], split: Split) -> Iterator[_Seen
             image = decode(opened.read(name), name, 3)
         except DataError as error:
             return _Seen(name, why=str(error))
-        values = np.asarray(image)
         small = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
-        head = f"{image.size}".encode()
-        return _Seen(name, "", image.size, _has_colour(image), _digest(head, values), small.reshape(-1))
+        digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).digest()
+        return _Seen(name, "", image.size, _has_colour(image), digest, small.reshape(-1))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(names), _CHUNK):  # few at a time: they are large
             tell(f"looking at the {split} images", start / len(names))
             yield from pool.map(look, names[start : start + _CHUNK])
-
-
-def _digest(head: bytes, values: NDArray[np.uint8]) -> bytes:
-    return hashlib.sha256(head + values.tobytes()).digest()
 
 
 def _has_colour(image: Image.Image) -> bool:
