@@ -197,8 +197,8 @@ def read(source: SuiteSource) -> tuple[SuiteFile, YamlDocument]:
     Raises:
         SuiteError: It cannot be read or is not valid.
     """
-    if isinstance(source, Mapping):
-        return _read_mapping(source)
+    if isinstance(source, Mapping):  # that a program made; its relative paths start at the current folder
+        return parse(Path("suite"), as_yaml(_plain(source, ())), is_file=False)
     path = source
     try:
         with path.open("rb") as file:
@@ -214,15 +214,6 @@ def read(source: SuiteSource) -> tuple[SuiteFile, YamlDocument]:
         at = f"{path}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
         raise SuiteError(f"{at}: byte {error.start} is not UTF-8 text; save the file as UTF-8") from None
     return parse(path, text)
-
-
-def _read_mapping(source: Mapping[str, object]) -> tuple[SuiteFile, YamlDocument]:
-    """Validate a suite that a program made; its relative paths start at the current folder.
-
-    Raises:
-        SuiteError: It is not valid.
-    """
-    return parse(Path("suite"), as_yaml(_plain(source, ())), is_file=False)
 
 
 def _plain(value: Any, place: Location) -> Plain:  # noqa: ANN401 - anything of a program
