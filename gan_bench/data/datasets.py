@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -196,11 +197,9 @@ def verify(dataset: Dataset, folder: Path, split: Split) -> int:
 
 def _remove_empty(folder: Path) -> None:
     """Take away the empty folders that a failed download leaves."""
-    for path in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
+    for path, _, _ in os.walk(folder, topdown=False):
         with contextlib.suppress(OSError):
-            path.rmdir()
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+            Path(path).rmdir()
 
 
 for _dataset in (

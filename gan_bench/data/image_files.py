@@ -114,10 +114,7 @@ def _formats() -> tuple[str, ...]:
 def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.Image]:
     """Open an image whose header keeps the limits, and turn any error of decoding it into a DataError.
 
-    Args:
-        data: Bytes of the file.
-        name: Named in errors.
-        size: What its shorter side will be scaled to.
+    Its shorter side will be scaled to ``size``.
     """
     try:
         _check_tags(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -154,9 +155,7 @@ class Inspection:
     @property
     def median_side(self) -> int:
         """The median of the shorter sides."""
-        ordered = sorted(self.sides)
-        counts = np.cumsum([self.sides[side] for side in ordered])
-        return ordered[int(np.searchsorted(counts, (counts[-1] + 1) / 2))]
+        return statistics.median_high(Counter(self.sides).elements())
 
 
 @dataclass(frozen=True)
