@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from gan_bench.core.errors import RecordError
 from gan_bench.records import schema
 from gan_bench.records.json_files import read_new_lines
@@ -50,17 +52,8 @@ class Position:
     def from_tag(cls, text: str | None) -> Position:
         """Read the value of a tag; an edited one counts as nothing, and all is sent again."""
         try:
-            content: dict[str, Any] = json.loads(text or "{}")
-            return cls(
-                int(content.get("epoch", 0)),
-                int(content.get("step", 0)),
-                frozenset(map(int, content.get("evaluated", ()))),
-                frozenset(map(int, content.get("samples", ()))),
-                float(content.get("seconds", 0.0)),
-                int(content.get("images", 0)),
-                str(content.get("end", "")),
-            )
-        except (ValueError, TypeError, AttributeError):
+            return _POSITION.validate_json(text or "{}")
+        except ValueError:
             return cls()
 
     def lacks(self, line: Mapping[str, Any]) -> bool:
@@ -68,6 +61,9 @@ class Position:
         if "kind" not in line:
             return line["epoch"] not in self.evaluated
         return bool(line["epoch"] > self.epoch if line["kind"] == "epoch" else line["step"] > self.step)
+
+
+_POSITION = TypeAdapter(Position)
 
 
 class TrialTail:
