@@ -161,11 +161,7 @@ def results_name(suite: str, options: PlanOptions) -> str:
 
 
 def _check_count(suite: SuiteFile, seeds: int, document: YamlDocument) -> None:
-    """Count the trials of a suite without making them.
-
-    Raises:
-        SuiteError: There are too many.
-    """
+    """Refuse a suite of too many trials, which are counted without making them."""
     total = 0
     for index, entry in enumerate(suite.trials):
         listed, drawn = _swept_and_drawn(entry)
@@ -218,11 +214,7 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
 
 
 def _check_betas(values: Mapping[str, object], changes: Mapping[str, object]) -> None:
-    """Refuse betas for an optimizer that has none: trials would differ in nothing but their names.
-
-    Raises:
-        ValueError: They are given.
-    """
+    """Refuse betas for an optimizer that has none: trials would differ in nothing but their names."""
     for net in ("g", "d"):
         name = values.get(f"optimizer_{net}", "adam")
         if f"betas_{net}" in changes and name != "adam":

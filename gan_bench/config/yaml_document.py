@@ -63,11 +63,7 @@ class _Loader(yaml.BaseLoader):
         self._nodes = self._depth = 0
 
     def get_event(self) -> yaml.Event:
-        """Return the next event and count it.
-
-        Raises:
-            _TooLargeError: The document is too large or too deep.
-        """
+        """Return the next event and count it."""
         event: yaml.Event = super().get_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.NodeEvent):
             self._nodes += 1

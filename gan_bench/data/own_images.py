@@ -19,7 +19,7 @@ from torch import Tensor
 from gan_bench.config.images import ImageFolder
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.preparing import tell
-from gan_bench.core.text import printable
+from gan_bench.core.text import plural, printable
 from gan_bench.data.datasets import DATASETS, Dataset
 from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import prepare_images
@@ -89,7 +89,7 @@ def _check_distinct(images: NDArray[np.uint8], split: str, folder: ImageFolder) 
         seen.add(hashlib.sha256(image.tobytes()).digest())
         if len(seen) == LEAST_DISTINCT:
             return
-    count = f"{len(seen)} distinct {split} image{'s' if len(seen) > 1 else ''}"
+    count = plural(len(seen), f"distinct {split} image")
     raise DataError(f"{folder.name} has only {count} in {folder.path}; scores need {LEAST_DISTINCT}, so add more")
 
 

@@ -92,11 +92,7 @@ def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
 
 
 def _refuse_locked(file: Path) -> None:
-    """Refuse a database that another process writes to just now.
-
-    Raises:
-        UserError: One does.
-    """
+    """Refuse a database that another process writes to just now."""
     if not file.is_file():
         return
     address = f"{file.resolve().as_uri()}?mode=rw"

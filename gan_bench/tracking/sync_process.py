@@ -247,11 +247,7 @@ class SyncProcess:
         return self._result is not None or self._heard < 0
 
     def _end(self, patience: float) -> int:
-        """End the process, killed after so many seconds.
-
-        Returns:
-            Its exit code.
-        """
+        """End the process, killed after so many seconds, and return its exit code."""
         try:
             code = self._process.wait(timeout=patience)
         except subprocess.TimeoutExpired:
