@@ -22,8 +22,8 @@ from gan_bench.config.changes import (
     Seed,
     Strict,
     Sweep,
-    Whole,
     field_hint,
+    whole,
 )
 from gan_bench.config.design import FEWEST, LOOKS, MARGIN, Design
 from gan_bench.config.trial import RESERVED_NAMES, Keep
@@ -70,7 +70,7 @@ class Evaluate(Strict):
     epochs: list[Epochs] = Field(default=[])
     samples: Samples = 10_000
     extractors: Literal["auto"] | Annotated[list[Name], Field(min_length=1)] = "auto"
-    draws: Annotated[int, BeforeValidator(Whole("draws"))] = 1
+    draws: Annotated[int, whole("draws")] = 1
     keep: Keep = "nothing"
 
 
@@ -88,7 +88,7 @@ def _share(found: object) -> object:
 
 
 Looks = Annotated[list[Annotated[int, Field(ge=1, le=1000, strict=True)]], Field(min_length=1), AfterValidator(_looks)]
-TrainLimit = Annotated[int, BeforeValidator(Whole("train_limit"))]
+TrainLimit = Annotated[int, whole("train_limit")]
 
 
 def _form(value: object) -> str:
@@ -145,7 +145,7 @@ class SuiteFile(Strict):
     """A suite as its file says it."""
 
     suite: Annotated[FolderName, AfterValidator(_unreserved)]
-    version: Annotated[int, BeforeValidator(Whole("suite_version"))]
+    version: Annotated[int, whole("suite_version")]
     description: str = ""
     trials: Annotated[list[TrialEntry], Field(min_length=1)]
     datasets: dict[FolderName, FolderEntry] = Field(default={})
