@@ -83,9 +83,13 @@ def decode_square(data: bytes, name: str, transform: Transform) -> NDArray[np.ui
         DataError: It cannot be decoded, is too large or too long, or has another size and may not be cropped.
     """
     with _opened(data, name, transform.size) as opened:
-        image = eight_bit(opened, name, transform.channels, transform.range)
-        _check_size(image, name, transform)
-        array = np.array(fit(image, transform.size))
+        image, size = eight_bit(opened, name, transform.channels, transform.range), transform.size
+        if transform.crop == "none" and image.size != (size, size):
+            raise DataError(
+                f"the image {printable(name)} has {image.width}x{image.height} pixels, not {size}x{size}; "
+                "bring all images to one size, or write crop: center where a suite names them"
+            )
+        array = np.array(fit(image, size))
     return array[None] if transform.channels == 1 else array.transpose(2, 0, 1)
 
 
@@ -173,16 +177,6 @@ def _check_tags(data: bytes) -> None:
     for tag, kind, count in form.iter_unpack(data[start : start + form.size * entries]):
         if kind not in (1, 2, 6, 7) and count > _MAX_TAG_VALUES:
             raise ValueError(f"its tag {tag} has {count:,} values")
-
-
-def _check_size(image: Image.Image, name: str, transform: Transform) -> None:
-    width, height = image.size
-    size = transform.size
-    if transform.crop == "none" and (width, height) != (size, size):
-        raise DataError(
-            f"the image {printable(name)} has {width}x{height} pixels, not {size}x{size}; "
-            "bring all images to one size, or write crop: center where a suite names them"
-        )
 
 
 def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float, float] | None) -> Image.Image:
