@@ -224,8 +224,7 @@ def whole_pieces(stored: StoredTrial) -> tuple[list[HistoryLine], list[HistoryLi
     ended = stored.record is not None and stored.record["status"] in FINAL
     if ended or not (lines := [line["epoch"] for line in stored.history if line["kind"] == "epoch"]):
         return stored.history, []
-    last = lines[-1]
-    whole = last if piece_of(last, epochs) == last else max((e for e in lines if piece_of(e, epochs) == e), default=0)
+    whole = max((epoch for epoch in lines if piece_of(epoch, epochs) == epoch), default=0)
     ready = [line for line in stored.history if line["kind"] == "step" or line["epoch"] <= whole]
     return ready, [line for line in stored.history if line["kind"] == "epoch" and line["epoch"] > whole]
 
@@ -263,9 +262,8 @@ def added_metrics(stored: StoredTrial, added: AddedFile) -> list[Metric]:
 Row = tuple[str, float | None, float, int]
 
 
-def _training(history: Iterable[HistoryLine], seconds: float, images: int, epochs: int) -> Iterator[Row]:
+def _training(lines: list[HistoryLine], seconds: float, images: int, epochs: int) -> Iterator[Row]:
     piece: list[EpochLine] = []
-    lines = list(history)
     last = max((line["epoch"] for line in lines if line["kind"] == "epoch"), default=0)
     before = seconds, images
     for line in lines:
