@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag, ValidationError
 from pydantic_core import PydanticCustomError
@@ -42,7 +42,7 @@ from gan_bench.core.text import clip
 
 MAX_BYTES = 1 << 19
 MAX_MESSAGES = 20
-
+T = TypeVar("T")
 
 FolderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
@@ -96,19 +96,14 @@ def _form(value: object) -> str:
 
 
 # The tags have blanks, which no field has: errors about a value do not name them.
-EpochCuts = Annotated[
-    Annotated[Epochs, Tag("a number")] | Annotated[dict[Name, Epochs], Tag("by recipe")], Discriminator(_form)
-]
-TrainLimitCuts = Annotated[
-    Annotated[TrainLimit, Tag("a number")] | Annotated[dict[Name, TrainLimit], Tag("by recipe")], Discriminator(_form)
-]
+_Cut = Annotated[Annotated[T, Tag("a number")] | Annotated[dict[Name, T], Tag("by recipe")], Discriminator(_form)]
 
 
 class ProfileCuts(Strict):
     """What a profile cuts down: a number for every trial, or one for each recipe of the suite."""
 
-    epochs: EpochCuts | None = None
-    train_limit: TrainLimitCuts | None = None
+    epochs: _Cut[Epochs] | None = None
+    train_limit: _Cut[TrainLimit] | None = None
     samples: Samples | None = None
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
 
