@@ -6,7 +6,7 @@ import os
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -146,7 +146,7 @@ def image_tree(top: Path, left_out: Counter[str] | None = None) -> tuple[list[st
                 if not _is_visible(entry.name):
                     continue
                 real = os.path.realpath(entry.path)
-                if real in above or _is_above(real, above):
+                if any(Path(each).is_relative_to(real) for each in above):  # it would be found again and again
                     skipped["links that lead back to their own folder"] += 1
                     continue
                 is_link = os.path.islink(entry.path)  # noqa: PTH114 - see open_source
@@ -161,11 +161,6 @@ def image_tree(top: Path, left_out: Counter[str] | None = None) -> tuple[list[st
             elif _is_readable_kind(entry):
                 images.append(name)
     return sorted(images), sorted(folders)
-
-
-def _is_above(real: str, folders: Iterable[str]) -> bool:
-    """Whether a folder holds one of these, so that what it holds would be found again and again."""
-    return any(Path(each).is_relative_to(real) for each in folders)
 
 
 def _is_readable_kind(entry: os.DirEntry[str]) -> bool:
