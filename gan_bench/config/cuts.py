@@ -105,7 +105,7 @@ class Frame:
             for recipe in recipes
         }
         samples = options.samples or profile.samples or suite.evaluate.samples
-        cutting = profile.model_dump(exclude={"seeds"}, exclude_none=True)
+        has_quick = bool(suite.profiles.quick.model_dump(exclude={"seeds"}, exclude_none=True))
         named = ("auto",) if suite.evaluate.extractors == "auto" else tuple(suite.evaluate.extractors)
         declared = suite.design
         if profile.seeds and declared.is_fixed:  # of looks, a profile's seeds are the first
@@ -116,8 +116,8 @@ class Frame:
             seeds=seeds,
             design=declared.asked_for(seeds),
             samples=samples,
-            quick=bool(cutting) or samples < suite.evaluate.samples,
-            has_quick=bool(suite.profiles.quick.model_dump(exclude={"seeds"}, exclude_none=True)),
+            quick=(options.profile == "quick" and has_quick) or samples < suite.evaluate.samples,
+            has_quick=has_quick,
             extractors=options.extractors or named,
         )
 
