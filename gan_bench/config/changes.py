@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -42,33 +41,23 @@ from gan_bench.core.registry import did_you_mean
 from gan_bench.core.text import as_typed, clip
 
 
-@dataclass(frozen=True)
-class Whole:
-    """A validator of whole numbers that names both bounds, whatever is wrong.
+def whole(name: str) -> BeforeValidator:
+    """Return a validator of whole numbers within the limits of a name; it says both, whatever is wrong."""
+    low, high = LIMITS[name]
 
-    Attributes:
-        name: Whose limits hold.
-    """
-
-    name: str
-
-    def __call__(self, value: object) -> int:
-        """Return the number.
-
-        Raises:
-            PydanticCustomError: It is no whole number, or lies outside the limits.
-        """
-        low, high = LIMITS[self.name]
+    def check(value: object) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
             return value
         said = "must be a whole number from {low} to {high}"
         raise PydanticCustomError("whole_number", said, {"low": f"{low:,}", "high": f"{high:,}"})
 
+    return BeforeValidator(check)
 
-Epochs = Annotated[int, BeforeValidator(Whole("epochs"))]
-ImageSize = Annotated[int, BeforeValidator(Whole("image_size"))]
-Samples = Annotated[int, BeforeValidator(Whole("samples"))]
-Seed = Annotated[int, BeforeValidator(Whole("seed"))]
+
+Epochs = Annotated[int, whole("epochs")]
+ImageSize = Annotated[int, whole("image_size")]
+Samples = Annotated[int, whole("samples")]
+Seed = Annotated[int, whole("seed")]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -97,21 +86,21 @@ class Changes(Strict):
     betas_g: Betas | None = None
     betas_d: Betas | None = None
     adam_eps: Rate | None = None
-    batch_size: Annotated[int, BeforeValidator(Whole("batch_size"))] | None = None
-    latent_dim: Annotated[int, BeforeValidator(Whole("latent_dim"))] | None = None
+    batch_size: Annotated[int, whole("batch_size")] | None = None
+    latent_dim: Annotated[int, whole("latent_dim")] | None = None
     latent: Latent | None = None
     epochs: Epochs | None = None
     dataset: Name | None = None
-    dataset_repeats: Annotated[int, BeforeValidator(Whole("dataset_repeats"))] | None = None
+    dataset_repeats: Annotated[int, whole("dataset_repeats")] | None = None
     image_size: ImageSize | None = None
     architecture: Name | None = None
     init: Init | None = None
     last_batch: LastBatch | None = None
     fake_batch: FakeBatch | None = None
     step_fakes: StepFakes | None = None
-    log_every: Annotated[int, BeforeValidator(Whole("log_every"))] | None = None
+    log_every: Annotated[int, whole("log_every")] | None = None
     loss: Name | None = None
-    d_steps: Annotated[int, BeforeValidator(Whole("d_steps"))] | None = None
+    d_steps: Annotated[int, whole("d_steps")] | None = None
     optimizer: OptimizerName | None = None
     optimizer_g: OptimizerName | None = None
     optimizer_d: OptimizerName | None = None
@@ -132,7 +121,7 @@ Bounds = Annotated[list[Number], Field(min_length=2, max_length=2)]
 class Drawn(Strict):
     """Values drawn at random, each between two bounds or out of a list; the first ones stay when the count grows."""
 
-    count: Annotated[int, BeforeValidator(Whole("count"))]
+    count: Annotated[int, whole("count")]
     log: Bounds | None = None
     uniform: Bounds | None = None
     choice: Annotated[list[Any], Field(min_length=1)] | None = None

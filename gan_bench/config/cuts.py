@@ -105,7 +105,7 @@ class Frame:
             for recipe in recipes
         }
         samples = options.samples or profile.samples or suite.evaluate.samples
-        cutting = profile.model_dump(exclude={"seeds"}, exclude_none=True)
+        has_quick = bool(suite.profiles.quick.model_dump(exclude={"seeds"}, exclude_none=True))
         named = ("auto",) if suite.evaluate.extractors == "auto" else tuple(suite.evaluate.extractors)
         declared = suite.design
         if profile.seeds and declared.is_fixed:  # of looks, a profile's seeds are the first
@@ -116,18 +116,14 @@ class Frame:
             seeds=seeds,
             design=declared.asked_for(seeds),
             samples=samples,
-            quick=bool(cutting) or samples < suite.evaluate.samples,
-            has_quick=bool(suite.profiles.quick.model_dump(exclude={"seeds"}, exclude_none=True)),
+            quick=(options.profile == "quick" and has_quick) or samples < suite.evaluate.samples,
+            has_quick=has_quick,
             extractors=options.extractors or named,
         )
 
 
 def _check_recipes(suite: SuiteFile, field: str, recipes: Mapping[str, None], document: YamlDocument) -> None:
-    """Compare a cut by recipe with the recipes of the suite: a recipe left out would train for hours in a quick run.
-
-    Raises:
-        SuiteError: They differ.
-    """
+    """Refuse a cut by recipe for other recipes than the suite's: one left out would train for hours in a quick run."""
     cut = getattr(suite.profiles.quick, field)
     if not isinstance(cut, dict):
         return

@@ -115,8 +115,9 @@ class Design:
 
         What was declared first counts, unless nothing could be decided with its seeds.
         """
-        is_first = earlier is None or (earlier.is_fixed and len(earlier.seeds) < FEWEST and not earlier.extended)
-        return (self if is_first or earlier is None else earlier).with_seeds(seeds)
+        if earlier is None or (earlier.is_fixed and len(earlier.seeds) < FEWEST and not earlier.extended):
+            earlier = self
+        return earlier.with_seeds(seeds)
 
     def with_seeds(self, seeds: Collection[int]) -> Design:
         """Return the design of a study that has these seeds: extended where some were not declared."""

@@ -133,10 +133,8 @@ def primary_measure() -> str:
 
 
 _SHIPPED = "gan_bench.metrics.measures.shipped"
-
-MEASURES.register(
-    "fid",
-    Measure(
+_MEASURES = {
+    "fid": Measure(
         title="FID",
         lower_is_better=True,
         description="Fréchet distance of Gaussians fitted to features",
@@ -150,10 +148,7 @@ MEASURES.register(
             "a meaning only with its extractor, reference split and number of images."
         ),
     ),
-)
-MEASURES.register(
-    "fid_inf",
-    Measure(
+    "fid_inf": Measure(
         title="FID∞",
         lower_is_better=True,
         description="FID extrapolated to infinitely many samples",
@@ -164,10 +159,7 @@ MEASURES.register(
             "2020): without the bias of few images, so that it can fall below 0 by chance."
         ),
     ),
-)
-MEASURES.register(
-    "kid",
-    Measure(
+    "kid": Measure(
         title="KID",
         lower_is_better=True,
         description="unbiased kernel distance, with its standard error",
@@ -179,10 +171,7 @@ MEASURES.register(
             "it may be negative."
         ),
     ),
-)
-MEASURES.register(
-    "is",
-    Measure(
+    "is": Measure(
         title="IS",
         lower_is_better=False,
         description="inception score over ten splits, with their standard deviation",
@@ -196,10 +185,7 @@ MEASURES.register(
             "image is clearly of a class and all classes appear; it does not look at real images."
         ),
     ),
-)
-MEASURES.register(
-    "precision",
-    Measure(
+    "precision": Measure(
         title="precision",
         lower_is_better=False,
         description="share of generated images among the real ones",
@@ -212,10 +198,7 @@ MEASURES.register(
             "highest."
         ),
     ),
-)
-MEASURES.register(
-    "recall",
-    Measure(
+    "recall": Measure(
         title="recall",
         lower_is_better=False,
         description="share of real images among the generated ones",
@@ -227,10 +210,7 @@ MEASURES.register(
             "third-nearest other generated image (Kynkäänniemi et al. 2019): 0 when variety is missing."
         ),
     ),
-)
-MEASURES.register(
-    "density",
-    Measure(
+    "density": Measure(
         title="density",
         lower_is_better=False,
         description="real images that a generated one is among, over those expected",
@@ -243,10 +223,7 @@ MEASURES.register(
             "crowd where real ones are dense. Unlike precision it does not rise by a single outlier."
         ),
     ),
-)
-MEASURES.register(
-    "coverage",
-    Measure(
+    "coverage": Measure(
         title="coverage",
         lower_is_better=False,
         description="share of real images with a generated one among their neighbours",
@@ -259,10 +236,7 @@ MEASURES.register(
             "with the number of generated images."
         ),
     ),
-)
-MEASURES.register(
-    "sw2",
-    Measure(
+    "sw2": Measure(
         title="SW₂²",
         lower_is_better=True,
         description="sliced Wasserstein distance of features",
@@ -276,10 +250,7 @@ MEASURES.register(
             "unit is the square of a feature's."
         ),
     ),
-)
-MEASURES.register(
-    "fd_dinov2",
-    Measure(
+    "fd_dinov2": Measure(
         title="FD-DINOv2",
         lower_is_better=True,
         description="Fréchet distance of DINOv2 features",
@@ -293,10 +264,7 @@ MEASURES.register(
             "people's judgement than Inception's). Given under DINOv2 alone, where `fid` is the same number."
         ),
     ),
-)
-MEASURES.register(
-    "clip_mmd",
-    Measure(
+    "clip_mmd": Measure(
         title="CLIP MMD",
         lower_is_better=True,
         description="maximum mean discrepancy of CLIP features, times 1,000",
@@ -309,10 +277,7 @@ MEASURES.register(
             "et al. 2024), which takes ViT-L/14 at 336 pixels and a biased estimate: another number and name."
         ),
     ),
-)
-MEASURES.register(
-    "classes",
-    Measure(
+    "classes": Measure(
         title="classes",
         lower_is_better=False,
         description="classes that appear at least a tenth as often as among real images",
@@ -322,10 +287,7 @@ MEASURES.register(
         bounds=(0, None),
         explanation=("The extractor predicts a class for every image. 10 on MNIST when every digit appears."),
     ),
-)
-MEASURES.register(
-    "class_kl",
-    Measure(
+    "class_kl": Measure(
         title="class KL",
         lower_is_better=True,
         description="divergence of the class histogram from the real one, in nats",
@@ -338,10 +300,7 @@ MEASURES.register(
             "appear as often as in the data."
         ),
     ),
-)
-MEASURES.register(
-    "copies",
-    Measure(
+    "copies": Measure(
         title="copies",
         lower_is_better=True,
         description="share closer to a training image than 99 % of held-out images are",
@@ -353,10 +312,7 @@ MEASURES.register(
             "images: about 0.01 for real images, more when a generator memorises."
         ),
     ),
-)
-MEASURES.register(
-    "authentic",
-    Measure(
+    "authentic": Measure(
         title="authentic",
         lower_is_better=False,
         description="share farther from its nearest training image than that is from its nearest other",
@@ -369,10 +325,7 @@ MEASURES.register(
             "the row of real data; less is memorising. A generator of nothing but noise has 1."
         ),
     ),
-)
-MEASURES.register(
-    COLLAPSED,
-    Measure(
+    COLLAPSED: Measure(
         title="collapsed",
         lower_is_better=True,
         description="1 when half of the classes or fewer appear, or one class holds over half",
@@ -382,5 +335,7 @@ MEASURES.register(
         bounds=(0, 1),
         explanation=("A coarse alarm for mode collapse, counted over seeds in tables."),
     ),
-)
+}
+for _name, _measure in _MEASURES.items():
+    MEASURES.register(_name, _measure)
 MEASURES.close_shipped()

@@ -138,8 +138,7 @@ _WHOLE = code(1, "one pass over the images")
 _EPS = lineage(1e-8, "PyTorch's default")
 _EVERY_100 = 100
 
-RECIPES.register(
-    "cats-dcgan",
+for _recipe in (
     Recipe(
         name="cats-dcgan",
         article=Article(key="A0", title="Getting started with GANs using PyTorch", outlet="Towards Data Science"),
@@ -170,10 +169,6 @@ RECIPES.register(
         ),
         remarks="Reported values are those of the last batch of the epoch.",
     ),
-)
-
-RECIPES.register(
-    "mnist-dcgan",
     Recipe(
         name="mnist-dcgan",
         article=Article(
@@ -201,10 +196,6 @@ RECIPES.register(
         log_every=chosen(_EVERY_100),
         remarks='The article reports no losses; "100 epochs take about an hour" on its hosted GPU.',
     ),
-)
-
-RECIPES.register(
-    "mnist-mlp-z64",
     Recipe(
         name="mnist-mlp-z64",
         article=Article(key="A2", title="Generative adversarial network", outlet="Analytics Vidhya, Medium"),
@@ -228,10 +219,6 @@ RECIPES.register(
         log_every=stated(200),
         remarks="The article shows images only.",
     ),
-)
-
-RECIPES.register(
-    "cifar10-dcgan",
     Recipe(
         name="cifar10-dcgan",
         article=Article(key="A3", title="Generating CIFAR-10 fake images using DCGAN", outlet="MLearning.ai, Medium"),
@@ -255,10 +242,6 @@ RECIPES.register(
         log_every=chosen(_EVERY_100, "the article prints every step"),
         remarks="The article shows images only.",
     ),
-)
-
-RECIPES.register(
-    "mnist-mlp-z100",
     Recipe(
         name="mnist-mlp-z100",
         article=Article(key="A4", title="pytorch实现GAN", outlet="CSDN 96485095"),
@@ -282,5 +265,6 @@ RECIPES.register(
         log_every=code(_EVERY_100),
         remarks="The article shows images only.",
     ),
-)
+):
+    RECIPES.register(_recipe.name, _recipe)
 RECIPES.close_shipped()

@@ -107,14 +107,20 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
         run_plugins: Whether the plug-ins that the suite names run, if they may; a plan to look at needs none.
 
     Raises:
-        SuiteError: The file is not a suite, a value cannot be, or there are too many trials.
+        SuiteError: The file is not a suite, would run Python files unasked, a value cannot be, or there are too many
+            trials.
         UserError: Nothing is left to run.
     """
     suite, document = read(source)
     files = tuple(_path(document, ("plugins", index), name) for index, name in enumerate(suite.plugins))
     plugins: tuple[Source, ...] = ()
     if run_plugins:
-        _check_allowed(suite, document, allowed=options.allow_plugins)
+        if suite.plugins and not options.allow_plugins:
+            at = document.nearest(("plugins", 0), key=False)
+            raise SuiteError(
+                f"{at}: plugins[0]: the suite runs the Python file {quoted(suite.plugins[0])}; read it, then allow it "
+                "with --allow-plugins"
+            )
         keep_plugins(files)
         plugins = tuple(map(load_plugin, files))
     frame = Frame.of(suite, options, document)
@@ -154,29 +160,11 @@ def results_name(suite: str, options: PlanOptions) -> str:
     return f"{suite}{SET_MARK}" if options.changes else suite
 
 
-def _check_allowed(suite: SuiteFile, document: YamlDocument, *, allowed: bool) -> None:
-    """Refuse a suite that would run Python files unasked.
-
-    Raises:
-        SuiteError: It was not allowed.
-    """
-    if suite.plugins and not allowed:
-        at = document.nearest(("plugins", 0), key=False)
-        raise SuiteError(
-            f"{at}: plugins[0]: the suite runs the Python file {quoted(suite.plugins[0])}; read it, then allow it with "
-            "--allow-plugins"
-        )
-
-
 def _check_count(suite: SuiteFile, seeds: int, document: YamlDocument) -> None:
-    """Count the trials of a suite without making them.
-
-    Raises:
-        SuiteError: There are too many.
-    """
+    """Refuse a suite of too many trials, which are counted without making them."""
     total = 0
     for index, entry in enumerate(suite.trials):
-        listed, drawn = _swept(entry), _drawn(entry)
+        listed, drawn = _swept_and_drawn(entry)
         counts = [max(each.count for each in drawn.values())] if drawn else []
         factors = [n for n in (*map(len, listed.values()), *counts, seeds) if n > 1]
         count = math.prod(factors)
@@ -209,7 +197,7 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
             _both({n: tuple(v) if isinstance(v, list) else v for n, v in each.items()})
             for each in combinations_of(options.changes)
         ]
-        drawn = tuple(name for name in _both(_drawn(entry)) if name not in asked[0])
+        drawn = tuple(name for name in _both(_swept_and_drawn(entry)[1]) if name not in asked[0])
         for changes in ({**each, **given} for each in _expand(entry, where) for given in asked):
             folder = suite.datasets.get({**values, **changes}["dataset"])
             if folder and "image_size" not in changes:
@@ -226,11 +214,7 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
 
 
 def _check_betas(values: Mapping[str, object], changes: Mapping[str, object]) -> None:
-    """Refuse betas for an optimizer that has none: trials would differ in nothing but their names.
-
-    Raises:
-        ValueError: They are given.
-    """
+    """Refuse betas for an optimizer that has none: trials would differ in nothing but their names."""
     for net in ("g", "d"):
         name = values.get(f"optimizer_{net}", "adam")
         if f"betas_{net}" in changes and name != "adam":
@@ -238,9 +222,7 @@ def _check_betas(values: Mapping[str, object], changes: Mapping[str, object]) ->
 
 
 def _folder(document: YamlDocument, name: str, entry: FolderEntry) -> ImageFolder:
-    transform = Transform(
-        size=entry.size, channels=entry.channels, crop=entry.crop, unreadable=entry.unreadable, range=entry.range
-    )
+    transform = Transform(**entry.model_dump(exclude={"path"}))
     return ImageFolder(name=name, path=_path(document, ("datasets", name, "path"), entry.path), transform=transform)
 
 
@@ -257,27 +239,20 @@ def _path(document: YamlDocument, place: Location, text: str) -> Path:
         raise SuiteError(f"{document.nearest(place, key=False)}: {dotted(place)}: {said}") from None
 
 
-def _swept(entry: TrialEntry) -> dict[str, list[Any]]:
-    return {name: values for name, values in _given(entry) if isinstance(values, list)}
-
-
-def _drawn(entry: TrialEntry) -> dict[str, Drawn]:
-    return {name: values for name, values in _given(entry) if isinstance(values, Drawn)}
-
-
-def _given(entry: TrialEntry) -> Iterator[tuple[str, list[Any] | Drawn]]:
-    """Yield what stands under an entry's sweep, in the order of the fields."""
+def _swept_and_drawn(entry: TrialEntry) -> tuple[dict[str, list[Any]], dict[str, Drawn]]:
+    """Return the lists and the random values under an entry's sweep, in the order of the fields."""
     given: set[str] = entry.sweep.model_fields_set  # type: ignore[attr-defined]
-    yield from ((name, getattr(entry.sweep, name)) for name in Changes.model_fields if name in given)
+    values = {name: getattr(entry.sweep, name) for name in Changes.model_fields if name in given}
+    drawn = {name: each for name, each in values.items() if isinstance(each, Drawn)}
+    return {name: each for name, each in values.items() if name not in drawn}, drawn
 
 
-def _draws(entry: TrialEntry, where: str) -> list[dict[str, object]]:
+def _draws(fields: Mapping[str, Drawn], where: str) -> list[dict[str, object]]:
     """Return the random values of an entry, one dict for each setting; fields are drawn together, not multiplied.
 
     Raises:
         SuiteError: Fields have different counts.
     """
-    fields = _drawn(entry)
     if len({each.count for each in fields.values()}) > 1:
         counts = ", ".join(f"{name} {each.count}" for name, each in fields.items())
         raise SuiteError(f"{where}: random fields are drawn together, so their counts must be equal, got {counts}")
@@ -292,7 +267,8 @@ def _expand(entry: TrialEntry, where: str) -> Iterator[dict[str, object]]:
         SuiteError: A field is given twice.
     """
     fixed = entry.set.model_dump(exclude_none=True)
-    swept, draws = _swept(entry), _draws(entry, where)
+    swept, drawn = _swept_and_drawn(entry)
+    draws = _draws(drawn, where)
     named = [*fixed, *swept, *draws[0]]
     for short, fields in BOTH.items():
         clash = [name for name in fields if short in named and name in named]
@@ -301,8 +277,8 @@ def _expand(entry: TrialEntry, where: str) -> Iterator[dict[str, object]]:
     twice = sorted(set(fixed) & {*swept, *draws[0]})
     if twice:
         raise SuiteError(f"{where}: {twice[0]} stands in set and in sweep; keep one")
-    for drawn, values in itertools.product(draws, itertools.product(*swept.values())):
-        yield _both({**fixed, **dict(zip(swept, values, strict=True)), **drawn})
+    for draw, values in itertools.product(draws, itertools.product(*swept.values())):
+        yield _both({**fixed, **dict(zip(swept, values, strict=True)), **draw})
 
 
 def _both(changes: Mapping[str, object]) -> dict[str, object]:

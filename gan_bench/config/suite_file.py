@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag, ValidationError
 from pydantic_core import PydanticCustomError
@@ -22,8 +22,8 @@ from gan_bench.config.changes import (
     Seed,
     Strict,
     Sweep,
-    Whole,
     field_hint,
+    whole,
 )
 from gan_bench.config.design import FEWEST, LOOKS, MARGIN, Design
 from gan_bench.config.trial import RESERVED_NAMES, Keep
@@ -42,7 +42,7 @@ from gan_bench.core.text import clip
 
 MAX_BYTES = 1 << 19
 MAX_MESSAGES = 20
-
+T = TypeVar("T")
 
 FolderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
@@ -70,7 +70,7 @@ class Evaluate(Strict):
     epochs: list[Epochs] = Field(default=[])
     samples: Samples = 10_000
     extractors: Literal["auto"] | Annotated[list[Name], Field(min_length=1)] = "auto"
-    draws: Annotated[int, BeforeValidator(Whole("draws"))] = 1
+    draws: Annotated[int, whole("draws")] = 1
     keep: Keep = "nothing"
 
 
@@ -88,7 +88,7 @@ def _share(found: object) -> object:
 
 
 Looks = Annotated[list[Annotated[int, Field(ge=1, le=1000, strict=True)]], Field(min_length=1), AfterValidator(_looks)]
-TrainLimit = Annotated[int, BeforeValidator(Whole("train_limit"))]
+TrainLimit = Annotated[int, whole("train_limit")]
 
 
 def _form(value: object) -> str:
@@ -96,19 +96,14 @@ def _form(value: object) -> str:
 
 
 # The tags have blanks, which no field has: errors about a value do not name them.
-EpochCuts = Annotated[
-    Annotated[Epochs, Tag("a number")] | Annotated[dict[Name, Epochs], Tag("by recipe")], Discriminator(_form)
-]
-TrainLimitCuts = Annotated[
-    Annotated[TrainLimit, Tag("a number")] | Annotated[dict[Name, TrainLimit], Tag("by recipe")], Discriminator(_form)
-]
+_Cut = Annotated[Annotated[T, Tag("a number")] | Annotated[dict[Name, T], Tag("by recipe")], Discriminator(_form)]
 
 
 class ProfileCuts(Strict):
     """What a profile cuts down: a number for every trial, or one for each recipe of the suite."""
 
-    epochs: EpochCuts | None = None
-    train_limit: TrainLimitCuts | None = None
+    epochs: _Cut[Epochs] | None = None
+    train_limit: _Cut[TrainLimit] | None = None
     samples: Samples | None = None
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
 
@@ -145,7 +140,7 @@ class SuiteFile(Strict):
     """A suite as its file says it."""
 
     suite: Annotated[FolderName, AfterValidator(_unreserved)]
-    version: Annotated[int, BeforeValidator(Whole("suite_version"))]
+    version: Annotated[int, whole("suite_version")]
     description: str = ""
     trials: Annotated[list[TrialEntry], Field(min_length=1)]
     datasets: dict[FolderName, FolderEntry] = Field(default={})
@@ -197,8 +192,8 @@ def read(source: SuiteSource) -> tuple[SuiteFile, YamlDocument]:
     Raises:
         SuiteError: It cannot be read or is not valid.
     """
-    if isinstance(source, Mapping):
-        return _read_mapping(source)
+    if isinstance(source, Mapping):  # that a program made; its relative paths start at the current folder
+        return parse(Path("suite"), as_yaml(_plain(source, ())), is_file=False)
     path = source
     try:
         with path.open("rb") as file:
@@ -214,15 +209,6 @@ def read(source: SuiteSource) -> tuple[SuiteFile, YamlDocument]:
         at = f"{path}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
         raise SuiteError(f"{at}: byte {error.start} is not UTF-8 text; save the file as UTF-8") from None
     return parse(path, text)
-
-
-def _read_mapping(source: Mapping[str, object]) -> tuple[SuiteFile, YamlDocument]:
-    """Validate a suite that a program made; its relative paths start at the current folder.
-
-    Raises:
-        SuiteError: It is not valid.
-    """
-    return parse(Path("suite"), as_yaml(_plain(source, ())), is_file=False)
 
 
 def _plain(value: Any, place: Location) -> Plain:  # noqa: ANN401 - anything of a program

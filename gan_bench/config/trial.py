@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from gan_bench.core.canonical import canonical_json
 
@@ -224,7 +224,7 @@ class TrialConfig:
                 raise ValueError(f"{name} must be at least 0 and below {bound:g}, got {getattr(self, name)}")
         if not isinstance(self.loss, str) or not isinstance(self.spectral_norm, bool):
             raise TypeError("loss must be a name, and spectral_norm true or false")
-        check_limits({name: getattr(self, name) for name in _LIMITED})
+        check_limits({name: getattr(self, name) for name in _FIELDS if name in LIMITS})
         if self.evaluation.epochs and self.evaluation.epochs[-1] > self.epochs:
             raise ValueError(f"evaluation epoch {self.evaluation.epochs[-1]} lies after the last, {self.epochs}")
 
@@ -245,7 +245,7 @@ class TrialConfig:
     def _plain(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in _FIELDS}
         plain = {name: value for name, value in plain.items() if value != UNWRITTEN_DEFAULTS.get(name, _NOTHING)}
-        plain["evaluation"] = {name: getattr(self.evaluation, name) for name in _EVALUATION_FIELDS}
+        plain["evaluation"] = dict(vars(self.evaluation))
         if self.evaluation.keep == "nothing":  # as all trials were written before there was a choice
             del plain["evaluation"]["keep"]
         return plain
@@ -279,19 +279,7 @@ LATER_DEFAULTS: Mapping[str, object] = {f.name: f.default for f in fields(TrialC
 """Fields that the first trials did not have, with the values that leave them out of a trial's identity."""
 UNWRITTEN_DEFAULTS: Mapping[str, object] = {f.name: f.default for f in fields(TrialConfig) if "unwritten" in f.metadata}
 """Those that are not written either."""
-_EVALUATION_FIELDS = tuple(f.name for f in fields(EvaluationConfig))
-_LIMITED = tuple(name for name in _FIELDS if name in LIMITS)
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "latent": get_args(Latent),
-    "last_batch": get_args(LastBatch),
-    "fake_batch": get_args(FakeBatch),
-    "step_fakes": get_args(StepFakes),
-    "init": get_args(Init),
-    "optimizer_g": get_args(OptimizerName),
-    "optimizer_d": get_args(OptimizerName),
-    "profile": get_args(Profile),
-    "precision": get_args(Precision),
-}
+_CHOICES = {name: get_args(form) for name, form in get_type_hints(TrialConfig).items() if get_origin(form) is Literal}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import yaml
 
@@ -51,23 +51,8 @@ _KINDS = {
 """Scalars of the core schema, in the order in which a plain one is tried."""
 
 
-class Mark(Protocol):
-    """A position in the text, counted from 0."""
-
-    line: int
-    column: int
-
-
-class _TooLargeError(Exception):
-    """The document has more or deeper nodes than a suite may have.
-
-    Attributes:
-        mark: Where the first node too many stands.
-    """
-
-    def __init__(self, mark: Mark | None) -> None:
-        super().__init__(_TOO_LARGE)
-        self.mark = mark
+class _TooLargeError(yaml.MarkedYAMLError):
+    """The document has more or deeper nodes than a suite may have; its mark is that of the first one too many."""
 
 
 class _Loader(yaml.BaseLoader):
@@ -78,11 +63,7 @@ class _Loader(yaml.BaseLoader):
         self._nodes = self._depth = 0
 
     def get_event(self) -> yaml.Event:
-        """Return the next event and count it.
-
-        Raises:
-            _TooLargeError: The document is too large or too deep.
-        """
+        """Return the next event and count it."""
         event: yaml.Event = super().get_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.NodeEvent):
             self._nodes += 1
@@ -91,7 +72,7 @@ class _Loader(yaml.BaseLoader):
         elif isinstance(event, yaml.CollectionEndEvent):
             self._depth -= 1
         if self._nodes > MAX_NODES or self._depth > MAX_DEPTH:
-            raise _TooLargeError(event.start_mark)
+            raise _TooLargeError(problem_mark=event.start_mark)  # type: ignore[arg-type]  # stubs have two classes
         return event
 
 
@@ -114,8 +95,8 @@ class YamlDocument:
 
     def __init__(self, path: Path, text: str, *, is_file: bool = True) -> None:
         self.path, self.text, self._is_file = path, text, is_file
-        self.keys: dict[Location, Mark] = {}
-        self.values: dict[Location, Mark] = {}
+        self.keys: dict[Location, yaml.Mark] = {}
+        self.values: dict[Location, yaml.Mark] = {}
         self._nodes = 0
         self._open: set[yaml.Node] = set()
         node = self._compose(text)
@@ -123,7 +104,7 @@ class YamlDocument:
             raise SuiteError(f"{path}: the suite is empty; see benchmarks/digits.yaml for an example")
         self.content = self._plain(node, ())
 
-    def at(self, mark: Mark | None) -> str:
+    def at(self, mark: yaml.Mark | None) -> str:
         """Return ``file:line:column`` of a mark."""
         return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark and self._is_file else str(self.path)
 
@@ -142,7 +123,7 @@ class YamlDocument:
             loader = _Loader(text)
             node: yaml.Node | None = loader.get_single_node()
         except _TooLargeError as error:
-            raise self._refusal(error.mark, (), _TOO_LARGE) from None
+            raise self._refusal(error.problem_mark, (), _TOO_LARGE) from None
         except yaml.MarkedYAMLError as error:
             said = ", ".join(part for part in (error.context, error.problem) if part)
             raise self._refusal(error.problem_mark or error.context_mark, (), f"not YAML: {said}") from None
@@ -156,7 +137,7 @@ class YamlDocument:
             raise self._refusal(mark, (), f"not YAML: {error or type(error).__name__}") from None
         return node
 
-    def _refusal(self, mark: Mark | None, place: Location, said: str) -> SuiteError:
+    def _refusal(self, mark: yaml.Mark | None, place: Location, said: str) -> SuiteError:
         field = f"{dotted(place)}: " if place else ""
         return SuiteError(f"{self.at(mark)}: {clip(field + said, MAX_MESSAGE)}")
 

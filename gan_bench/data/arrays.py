@@ -102,8 +102,8 @@ def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of any kind
     if isinstance(given, Tensor):
         tensor = given.detach().cpu()
         return np.asarray(tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor)
-    if isinstance(given, np.ndarray):
-        return _native(given)
+    if isinstance(given, np.ndarray):  # in the byte order of this machine, which torch asks for
+        return given if given.dtype.isnative else given.astype(given.dtype.newbyteorder("="))
     try:
         parts = list(given)
     except TypeError:
@@ -154,21 +154,15 @@ def _read_picture(
         raise UserError(f"the image number {number} cannot be read ({brief(error)}); leave it out") from None
 
 
-def _native(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array in the byte order of this machine, which torch asks for."""
-    return array.astype(array.dtype.newbyteorder("=")) if not array.dtype.isnative else array
-
-
 def _stacked(parts: Sequence[Any]) -> NDArray[Any]:
     if not parts:
         raise UserError(f"{_WHAT}, got none")
-    if all(isinstance(part, (Tensor, np.ndarray)) for part in parts):
-        parts = [_array(part) if isinstance(part, Tensor) else _native(part) for part in parts]
-    else:
+    if not all(isinstance(part, (Tensor, np.ndarray)) for part in parts):
         kinds = sorted({type(part).__name__ for part in parts})
         raise UserError(f"{_WHAT}, got a {type(parts).__name__} of {', '.join(kinds[:3])}")
-    shapes = dict.fromkeys(part.shape for part in parts)
+    arrays = [_array(part) for part in parts]
+    shapes = dict.fromkeys(array.shape for array in arrays)
     if len(shapes) > 1:
         first, second = list(shapes)[:2]
         raise UserError(f"images must have one size, got {first} and {second}; scale or cut them")
-    return np.stack(parts)
+    return np.stack(arrays)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -28,8 +29,6 @@ from gan_bench.data.readers import (
     read_mnist,
 )
 from gan_bench.data.splits import Split
-
-_SPLITS: tuple[Split, ...] = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -168,8 +167,9 @@ def fetch(dataset: Dataset, folder: Path) -> None:
     except (OSError, RuntimeError) as error:
         if new:
             _remove_empty(folder)
+        why = " ".join(str(error).split())[:300]
         raise DataError(
-            f"{dataset.name} could not be downloaded into {folder} ({_one_line(error)}); "
+            f"{dataset.name} could not be downloaded into {folder} ({why}); "
             f"check the connection, or bring {dataset.files} into a folder and name it with --data; "
             "the suite digits needs no download"
         ) from error
@@ -195,21 +195,14 @@ def verify(dataset: Dataset, folder: Path, split: Split) -> int:
     return len(images)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
-
-
 def _remove_empty(folder: Path) -> None:
     """Take away the empty folders that a failed download leaves."""
-    for path in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
+    for path, _, _ in os.walk(folder, topdown=False):
         with contextlib.suppress(OSError):
-            path.rmdir()
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+            Path(path).rmdir()
 
 
-DATASETS.register(
-    "mnist",
+for _dataset in (
     Dataset(
         name="mnist",
         description="handwritten digits (LeCun et al. 1998), 28x28 grey",
@@ -222,9 +215,6 @@ DATASETS.register(
         files="its four original files as MNIST/raw/train-images-idx3-ubyte and so on",
         class_extractor="lenet-mnist-v1",
     ),
-)
-DATASETS.register(
-    "digits",
     Dataset(
         name="digits",
         description="scikit-learn's 1,797 real 8x8 digits, 20x20 inside 28x28 grey as in MNIST; every fifth held out",
@@ -236,9 +226,6 @@ DATASETS.register(
         fetch=None,
         class_extractor="lenet-mnist-v1",
     ),
-)
-DATASETS.register(
-    "cifar10",
     Dataset(
         name="cifar10",
         description="CIFAR-10 (Krizhevsky 2009), 32x32 colour; torchvision's files, or images in class folders",
@@ -251,9 +238,6 @@ DATASETS.register(
         files="torchvision's cifar-10-batches-py/",
         class_extractor="cifar-v1",
     ),
-)
-DATASETS.register(
-    "cats",
     Dataset(
         name="cats",
         description=f"cat faces, Kaggle {CATS_HANDLE}, 64x64 colour",
@@ -266,7 +250,8 @@ DATASETS.register(
         files="a folder cats or cats*.zip of images",
         fetch_needs="kagglehub",
     ),
-)
+):
+    DATASETS.register(_dataset.name, _dataset)
 DATASETS.close_shipped()
 
 

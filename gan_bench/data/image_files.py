@@ -83,9 +83,13 @@ def decode_square(data: bytes, name: str, transform: Transform) -> NDArray[np.ui
         DataError: It cannot be decoded, is too large or too long, or has another size and may not be cropped.
     """
     with _opened(data, name, transform.size) as opened:
-        image = eight_bit(opened, name, transform.channels, transform.range)
-        _check_size(image, name, transform)
-        array = np.array(fit(image, transform.size))
+        image, size = eight_bit(opened, name, transform.channels, transform.range), transform.size
+        if transform.crop == "none" and image.size != (size, size):
+            raise DataError(
+                f"the image {printable(name)} has {image.width}x{image.height} pixels, not {size}x{size}; "
+                "bring all images to one size, or write crop: center where a suite names them"
+            )
+        array = np.array(fit(image, size))
     return array[None] if transform.channels == 1 else array.transpose(2, 0, 1)
 
 
@@ -114,19 +118,14 @@ def _formats() -> tuple[str, ...]:
 def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.Image]:
     """Open an image whose header keeps the limits, and turn any error of decoding it into a DataError.
 
-    Args:
-        data: Bytes of the file.
-        name: Named in errors.
-        size: What its shorter side will be scaled to.
+    Its shorter side will be scaled to ``size``.
     """
     try:
         _check_tags(data)
-        with (
-            _quiet(),
-            Image.open(io.BytesIO(data), formats=_formats()) as image,
-            _budget.take(_pixels(image, name, size)),
-        ):
-            yield image
+        with shared_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # PIL's on odd files
+            with Image.open(io.BytesIO(data), formats=_formats()) as image, _budget.take(_pixels(image, name, size)):
+                yield image
     except DataError:
         raise
     except Image.DecompressionBombError:
@@ -165,11 +164,7 @@ def _too_large(name: str, pixels: str) -> str:
 
 
 def _check_tags(data: bytes) -> None:
-    """Refuse a TIFF with millions of numbers in one tag, which PIL makes Python objects of when it opens the file.
-
-    Raises:
-        ValueError: One tag has too many.
-    """
+    """Refuse a TIFF with millions of numbers in one tag, which PIL makes Python objects of when it opens the file."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None or data[2:4] not in (b"*\0", b"\0*", b"+\0", b"\0+"):
         return
@@ -182,16 +177,6 @@ def _check_tags(data: bytes) -> None:
     for tag, kind, count in form.iter_unpack(data[start : start + form.size * entries]):
         if kind not in (1, 2, 6, 7) and count > _MAX_TAG_VALUES:
             raise ValueError(f"its tag {tag} has {count:,} values")
-
-
-def _check_size(image: Image.Image, name: str, transform: Transform) -> None:
-    width, height = image.size
-    size = transform.size
-    if transform.crop == "none" and (width, height) != (size, size):
-        raise DataError(
-            f"the image {printable(name)} has {width}x{height} pixels, not {size}x{size}; "
-            "bring all images to one size, or write crop: center where a suite names them"
-        )
 
 
 def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float, float] | None) -> Image.Image:
@@ -287,14 +272,6 @@ class _PixelBudget:
             with self._changed:
                 self._left += pixels
                 self._changed.notify_all()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Ignore PIL's warnings on odd files."""
-    with shared_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
 
 
 _budget = _PixelBudget(_PIXELS_AT_A_TIME)

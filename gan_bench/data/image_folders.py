@@ -268,10 +268,7 @@ def _decoded(
 def _pieces(opened: ImageSource, names: list[str], decoded: int) -> Iterator[list[tuple[str, bytes | DataError]]]:
     """Read as many images at a time as ``CHUNK`` and ``CHUNK_BYTES`` allow; an unreadable one is its error.
 
-    Args:
-        opened: The source.
-        names: Its images.
-        decoded: Bytes of one image as it is kept.
+    An image has ``decoded`` bytes as it is kept.
     """
     piece: list[tuple[str, bytes | DataError]] = []
     size = 0

@@ -6,7 +6,7 @@ import os
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -86,11 +86,15 @@ def open_source(path: Path) -> Iterator[ImageSource]:
             if plain:
                 members.setdefault(plain + "/" * is_folder, own)
         below = sorted(name.rstrip("/") for name in members if name.endswith("/"))
-        left_out = Counter(reason for name in members if not name.endswith("/") and (reason := _why_not(name)))
+        reasons = {name: _why_not(name) for name in members if not name.endswith("/")}
+        left_out = Counter(filter(None, reasons.values()))
         if again:
             left_out["members of a name that another has"] = again
         yield ImageSource(
-            _images(members), _visible(below), lambda name: _read_member(path, archive, members[name]), left_out
+            sorted(name for name, reason in reasons.items() if not reason),
+            list(filter(_is_visible, below)),
+            lambda name: _read_member(path, archive, members[name]),
+            left_out,
         )
 
 
@@ -139,10 +143,10 @@ def image_tree(top: Path, left_out: Counter[str] | None = None) -> tuple[list[st
         for entry in listed:
             name = f"{folder}/{entry.name}" if folder else entry.name
             if os.path.isdir(entry.path):  # noqa: PTH112 - see open_source
-                if not _visible([entry.name]):
+                if not _is_visible(entry.name):
                     continue
                 real = os.path.realpath(entry.path)
-                if real in above or _is_above(real, above):
+                if any(Path(each).is_relative_to(real) for each in above):  # it would be found again and again
                     skipped["links that lead back to their own folder"] += 1
                     continue
                 is_link = os.path.islink(entry.path)  # noqa: PTH114 - see open_source
@@ -157,11 +161,6 @@ def image_tree(top: Path, left_out: Counter[str] | None = None) -> tuple[list[st
             elif _is_readable_kind(entry):
                 images.append(name)
     return sorted(images), sorted(folders)
-
-
-def _is_above(real: str, folders: Iterable[str]) -> bool:
-    """Whether a folder holds one of these, so that what it holds would be found again and again."""
-    return any(Path(each).is_relative_to(real) for each in folders)
 
 
 def _is_readable_kind(entry: os.DirEntry[str]) -> bool:
@@ -221,22 +220,14 @@ def _too_large(path: Path, name: str) -> DataError:
     )
 
 
-def _images(names: Iterable[str]) -> list[str]:
-    return sorted(name for name in names if not name.endswith("/") and not _why_not(name))
-
-
 def _why_not(name: str) -> str:
     """Return why a file is no image of the set, or nothing."""
-    if not _visible([name]):
+    if not _is_visible(name):
         return "hidden files and what systems leave behind"
     ending = PurePosixPath(name).suffix.lower()
     return "" if ending in ENDINGS else f"files of other kinds ({ending or 'without an ending'})"
 
 
-def _visible(names: list[str]) -> list[str]:
-    """Leave out what is hidden, and what systems leave in folders and archives."""
-    return [
-        name
-        for name in names
-        if not any(part.startswith(".") or part.lower() in SYSTEM for part in PurePosixPath(name).parts)
-    ]
+def _is_visible(name: str) -> bool:
+    """True for what is neither hidden nor left by systems in folders and archives."""
+    return not any(part.startswith(".") or part.lower() in SYSTEM for part in PurePosixPath(name).parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from torch import Tensor
 from gan_bench.config.images import ImageFolder
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.preparing import tell
-from gan_bench.core.text import printable
+from gan_bench.core.text import plural, printable
 from gan_bench.data.datasets import DATASETS, Dataset
 from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import prepare_images
@@ -50,13 +51,17 @@ def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
         DATASETS.drop(folder.name)
     if folder.name in DATASETS:
         known = DATASETS[folder.name]
-        _check_same(known, folder)
+        if known.folder != folder:
+            raise UserError(
+                f'datasets.{folder.name}: the dataset name "{folder.name}" is taken by '
+                f"{known.folder.path if known.folder else 'a built-in dataset'}; choose another in the suite"
+            )
         return known
     with open_source(folder.path) as opened:
         layout = layout_of(opened.names, str(folder.path))
 
-    def read(data: Path, split: Split) -> tuple[Tensor, Tensor | None]:
-        return from_images(folder.name, folder.path, folder.transform, split, data)
+    def read(_: Path, split: Split) -> tuple[Tensor, Tensor | None]:
+        return from_images(folder.path, folder.transform, split)
 
     prepared = {split: prepare_images(folder.path, split, folder.transform) for split in layout.splits}
     for split, found in prepared.items():
@@ -77,24 +82,6 @@ def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
     return DATASETS.register(folder.name, dataset)
 
 
-def _check_same(known: Dataset, folder: ImageFolder) -> None:
-    """Refuse a folder under the name of another dataset.
-
-    Raises:
-        UserError: The dataset of that name is not made from this folder.
-    """
-    if known.folder is None:
-        raise UserError(
-            f'datasets.{folder.name}: the dataset name "{folder.name}" is taken by a built-in dataset; '
-            "choose another in the suite"
-        )
-    if known.folder != folder:
-        raise UserError(
-            f'datasets.{folder.name}: the dataset name "{folder.name}" is taken by {known.folder.path}; '
-            "choose another in the suite"
-        )
-
-
 def _check_distinct(images: NDArray[np.uint8], split: str, folder: ImageFolder) -> None:
     """Refuse a split in which an image has no third neighbour, which precision and recall ask for."""
     seen: set[bytes] = set()
@@ -102,7 +89,7 @@ def _check_distinct(images: NDArray[np.uint8], split: str, folder: ImageFolder) 
         seen.add(hashlib.sha256(image.tobytes()).digest())
         if len(seen) == LEAST_DISTINCT:
             return
-    count = f"{len(seen)} distinct {split} image{'s' if len(seen) > 1 else ''}"
+    count = plural(len(seen), f"distinct {split} image")
     raise DataError(f"{folder.name} has only {count} in {folder.path}; scores need {LEAST_DISTINCT}, so add more")
 
 
@@ -159,7 +146,7 @@ class Inspection:
     @property
     def usable(self) -> int:
         """How many images can be used."""
-        return sum(sum(counts.values()) for counts in self.classes.values())
+        return sum(map(self.count, self.classes))
 
     def count(self, split: Split) -> int:
         """Return how many images of a split can be used."""
@@ -168,9 +155,7 @@ class Inspection:
     @property
     def median_side(self) -> int:
         """The median of the shorter sides."""
-        ordered = sorted(self.sides)
-        counts = np.cumsum([self.sides[side] for side in ordered])
-        return ordered[int(np.searchsorted(counts, (counts[-1] + 1) / 2))]
+        return statistics.median_high(Counter(self.sides).elements())
 
 
 @dataclass(frozen=True)
@@ -230,19 +215,14 @@ def _seen(opened: ImageSource, names: list[str], split: Split) -> Iterator[_Seen
             image = decode(opened.read(name), name, 3)
         except DataError as error:
             return _Seen(name, why=str(error))
-        values = np.asarray(image)
         small = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
-        head = f"{image.size}".encode()
-        return _Seen(name, "", image.size, _has_colour(image), _digest(head, values), small.reshape(-1))
+        digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).digest()
+        return _Seen(name, "", image.size, _has_colour(image), digest, small.reshape(-1))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(names), _CHUNK):  # few at a time: they are large
             tell(f"looking at the {split} images", start / len(names))
             yield from pool.map(look, names[start : start + _CHUNK])
-
-
-def _digest(head: bytes, values: NDArray[np.uint8]) -> bytes:
-    return hashlib.sha256(head + values.tobytes()).digest()
 
 
 def _has_colour(image: Image.Image) -> bool:

@@ -81,28 +81,24 @@ def _digits() -> tuple[Tensor, Tensor]:
     return grey[:, None], torch.from_numpy(bunch.target).long()
 
 
-def from_images(
-    name: str, path: Path | None, transform: Transform, split: Split | None, folder: Path
-) -> tuple[Tensor, Tensor | None]:
+def from_images(path: Path, transform: Transform, split: Split | None) -> tuple[Tensor, Tensor | None]:
     """Read a split of a dataset that is a folder or zip file of images, prepared once.
 
     Args:
-        name: Dataset name.
-        path: The folder or zip file; None looks for ``<name>`` and ``<name>*.zip`` in the data folder.
+        path: The folder or zip file.
         transform: How images become an array.
         split: The split, by the names of folders inside; None takes all images.
-        folder: The data folder.
 
     Raises:
         DataError: It is not there, or an image cannot be used.
     """
-    found = path or _find(name, folder)
-    prepared = prepare_images(found, split, transform)
+    prepared = prepare_images(path, split, transform)
     images = torch.from_numpy(prepared.images)
     return images, None if prepared.labels is None else torch.from_numpy(prepared.labels)
 
 
 def _find(name: str, folder: Path) -> Path:
+    """Look for a folder ``<name>`` and a zip file ``<name>*.zip`` in the data folder."""
     candidates = [folder / name, *sorted(folder.glob(f"{name}*.zip"))]
     for candidate in candidates:
         if candidate.exists():
@@ -116,7 +112,7 @@ def _find(name: str, folder: Path) -> Path:
 def read_cifar10(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
     """Read torchvision's CIFAR-10, or images in class folders."""
     if not (folder / "cifar-10-batches-py").is_dir():
-        images, labels = from_images("cifar10", None, Transform(size=32, channels=3), split, folder)
+        images, labels = from_images(_find("cifar10", folder), Transform(size=32, channels=3), split)
         if labels is None:
             raise DataError(
                 f"cifar10 in {folder} has no class folders below {split}/; see `gan-bench data info cifar10`"
@@ -146,7 +142,7 @@ CATS_HANDLE = "spandan2/cats-faces-64x64-for-generative-models"
 
 def read_cats(folder: Path, split: Split) -> tuple[Tensor, Tensor | None]:
     """Read the cat faces, a folder or zip file of images."""
-    images, _ = from_images("cats", None, Transform(size=64, channels=3), None, folder)
+    images, _ = from_images(_find("cats", folder), Transform(size=64, channels=3), None)
     return images, None
 
 

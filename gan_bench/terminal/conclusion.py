@@ -50,10 +50,9 @@ def say_tracking(answer: MirrorResult | None, options: RunOptions, console: Plai
         words += ["--tracking-uri", uri] if is_other else []
         where = "" if server else f" (`{shlex.join(words)}` serves it)"
         console.say(f"MLflow{where}:")
-        links = answer.views or (("Runs", link("{experiment}", None, "")),)
+        links = answer.views or (("Runs", link(answer.experiment, None, "")),)
         for name, end in reversed(links):
-            address = end.replace("{experiment}", answer.experiment)
-            console.say(f"  {name}: {server or 'http://127.0.0.1:5000'}{address}")
+            console.say(f"  {name}: {server or 'http://127.0.0.1:5000'}{end}")
 
 
 def conclude(

@@ -19,7 +19,7 @@ from gan_bench.records.summary import ComparedFile, SettingSummary, answer_file,
 from gan_bench.tracking import entities
 from gan_bench.tracking.entities import PARENT_TAG, RESULTS_TAG
 from gan_bench.tracking.images import LOGGED_TAG
-from gan_bench.tracking.mirror import Mirror, may_be_copied
+from gan_bench.tracking.mirror import Mirror, SuiteRuns, may_be_copied
 from gan_bench.tracking.store import CURVES_TAG, SHOWN_TAG, MirroredRun, SettingRun
 from gan_bench.tracking.views import NOTE_MARK, View, note, stale_views, views
 
@@ -35,14 +35,13 @@ def save_views(mirror: Mirror, suite: str) -> list[View]:
     """
     found = read_summary(mirror.results, suite)
     studies = {each["study"]: each["protocol"].partition(",")[0] for each in found if each["protocol"]}
-    extractors = list(dict.fromkeys(studies.values())) or mirror.extractors(suite)
+    runs = mirror.suite(suite)
+    extractors = list(dict.fromkeys(studies.values())) or sorted({each.partition(".")[2] for each in runs.scores})
     if not extractors:
         return []
-    made = views(extractors, int(time.time() * 1000), studies, mirror.columns(suite), mirror.scores(suite))
+    made, experiment = views(extractors, int(time.time() * 1000), studies, runs.columns, runs.scores), runs.experiment
     try:
-        experiment = mirror.experiment(suite)
-        known = mirror.client.get_experiment(experiment).tags
-        for tag in stale_views(known, made):
+        for tag in stale_views(mirror.client.get_experiment(experiment).tags, made):
             with contextlib.suppress(Exception):  # another results folder on the same server has just deleted it
                 mirror.client.delete_experiment_tag(experiment, tag)
         for view in made:
@@ -94,23 +93,25 @@ def publish_settings(mirror: Mirror, suite: str, progress: Callable[[], None] = 
     """
     summaries = {each["setting"]: each for each in read_summary(mirror.results, suite)}
     places = {path.name.rpartition("--")[2]: path for path in trial_folders(mirror.results / suite)}
-    for key, run in mirror.settings(suite).items():
+    runs = mirror.suite(suite)
+    for key, run in runs.settings.items():
         found = summaries.get(key)
         if found is not None:
-            _show(mirror, suite, run, found, places.get(found["best_trial"] or ""))
+            _show(mirror, runs, run, found, places.get(found["best_trial"] or ""))
         elif summaries and run.shown:
             mirror.tag(run.run_id, {"verdict": "not in the last report", SHOWN_TAG: ""})
             run.shown = ""
-        _end(mirror, run, mirror.trials_of(suite, run.run_id))
+        _end(mirror, run, runs.trials_of(run))
         progress()
 
 
-def _show(mirror: Mirror, suite: str, run: SettingRun, found: SettingSummary, best: Path | None) -> None:
+def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSummary, best: Path | None) -> None:
     shown = _digest([found["numbers"], found["words"], found["label"], found["study"], found["protocol"]])
     curves = _digest([found["curves"], found["best_trial"], sorted(found["numbers"])])
     if (shown, curves) == (run.shown, run.curves):
         return
-    if run.curves not in ("", curves):
+    anew = run.curves != curves
+    if anew and run.curves:
         _make_again(mirror, suite, run)
     tags = {
         **found["words"],
@@ -120,28 +121,21 @@ def _show(mirror: Mirror, suite: str, run: SettingRun, found: SettingSummary, be
         SHOWN_TAG: shown,
         CURVES_TAG: curves,
     }
-    if run.curves != curves:  # a kill from here on leaves values that another curve would cross
+    if anew:  # a kill from here on leaves values that another curve would cross
         mirror.tag(run.run_id, {CURVES_TAG: "partial"})
-    wanted = found if run.curves != curves else SettingSummary(**{**found, "curves": {}})
-    if run.curves != curves and best is not None:
-        with contextlib.suppress(RecordError):  # named where its own run is made
-            mirror.send_samples(run.run_id, best)
-            tags[LOGGED_TAG] = "True"
-    mirror.log(
-        run.run_id, entities.setting_metrics(wanted, int(time.time() * 1000)), _without_earlier(mirror, run, tags)
-    )
+        if best is not None:
+            with contextlib.suppress(RecordError):  # named where its own run is made
+                mirror.send_samples(run.run_id, best)
+                tags[LOGGED_TAG] = "True"
+    if run.shown:  # verdicts that it has and no report makes any more are emptied
+        known = mirror.client.get_run(run.run_id).data.tags
+        tags = {**{name: "" for name in known if name.startswith("verdict.")}, **tags}
+    wanted = found if anew else SettingSummary(**{**found, "curves": {}})
+    mirror.log(run.run_id, entities.setting_metrics(wanted, int(time.time() * 1000)), tags)
     run.shown, run.curves = shown, curves
 
 
-def _without_earlier(mirror: Mirror, run: SettingRun, tags: dict[str, str]) -> dict[str, str]:
-    """Add empty values for verdicts that a run has and no report makes any more."""
-    if not run.shown:
-        return tags
-    known = mirror.client.get_run(run.run_id).data.tags
-    return {**{name: "" for name in known if name.startswith("verdict.")}, **tags}
-
-
-def _make_again(mirror: Mirror, suite: str, run: SettingRun) -> None:
+def _make_again(mirror: Mirror, suite: SuiteRuns, run: SettingRun) -> None:
     """Replace the run of a setting whose curves are others now; what users wrote on it goes along.
 
     MLflow keeps every value that a metric ever had and draws them all: a second curve would cross the first.
@@ -157,8 +151,7 @@ def _make_again(mirror: Mirror, suite: str, run: SettingRun) -> None:
     made = mirror.create_run(old.info.experiment_id, old.info.run_name, old.info.start_time + 1, tags)
     params = [entities.param(name, value) for name, value in old.data.params.items()]
     client.log_batch(made, params=params)
-    children = mirror.trials_of(suite, run.run_id)
-    for child in children:
+    for child in suite.trials_of(run):
         mirror.tag(child.run_id, {PARENT_TAG: made})
         child.parent = made
     client.delete_run(run.run_id)
@@ -208,8 +201,9 @@ def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None] = la
     there = {name: path for name, path in files.items() if may_be_copied(path)}
     contents = [path.read_bytes() for path in there.values() if path.parent != mirror.results / suite]
     digest = hashlib.sha256(b"".join([text.encode(), *contents])).hexdigest()[:16]
-    experiment, client = mirror.experiment(suite), mirror.client
-    found = list(client.search_runs([experiment], filter_string=_answer_of(suite, mirror.identity)))
+    experiment, client = mirror.suite(suite).experiment, mirror.client
+    ours = f"tags.`{ANSWER_TAG}` = '{suite}' AND tags.`{RESULTS_TAG}` = '{mirror.identity}'"
+    found = list(client.search_runs([experiment], filter_string=ours))
     fitting = next((run for run in found if run.data.tags.get("gan_bench.report") == digest), None)
     if fitting is not None:
         if fitting.info.status != "FINISHED":  # a kill came before that
@@ -236,10 +230,6 @@ def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None] = la
     client.set_terminated(run_id, status="FINISHED", end_time=now)
     for old in found:
         client.delete_run(old.info.run_id)
-
-
-def _answer_of(suite: str, identity: str) -> str:
-    return f"tags.`{ANSWER_TAG}` = '{suite}' AND tags.`{RESULTS_TAG}` = '{identity}'"
 
 
 def _answer_text(mirror: Mirror, suite: str) -> str:

@@ -18,7 +18,7 @@ from gan_bench.core.atomic import ASIDE, STALE_SECONDS, own_copy
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
 from gan_bench.records.json_files import unreadable
-from gan_bench.tracking.server import ARTIFACTS, DATABASE
+from gan_bench.tracking.server import ARTIFACTS, DATABASE, is_default
 
 _BROKEN = ("already exists", "no such table", "no such column", "duplicate column", "malformed", "not a database")
 """Words of SQLite about a database that is cut, foreign, or was killed while MLflow made or changed its tables."""
@@ -92,11 +92,7 @@ def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
 
 
 def _refuse_locked(file: Path) -> None:
-    """Refuse a database that another process writes to just now.
-
-    Raises:
-        UserError: One does.
-    """
+    """Refuse a database that another process writes to just now."""
     if not file.is_file():
         return
     address = f"{file.resolve().as_uri()}?mode=rw"
@@ -159,18 +155,18 @@ def open_database(uri: str) -> None:
         client.search_runs([experiment.experiment_id], max_results=1)
 
 
-def repair(uri: str, file: Path, error: BaseException) -> str | None:
+def repair(uri: str, results: Path, error: BaseException) -> str | None:
     """Set aside the database beside the results when it proved broken while it was used.
 
     Args:
-        uri: Its location.
-        file: Its file.
+        uri: Where MLflow is.
+        results: The results folder.
         error: What was raised.
 
     Returns:
-        What was done, as a sentence; None when it is not broken.
+        What was done, as a sentence; None when it is not broken, or MLflow is elsewhere.
     """
-    return _replaced(uri, file, error) if is_broken(error) else None
+    return _replaced(uri, results / DATABASE, error) if is_default(uri, results) and is_broken(error) else None
 
 
 def _replaced(uri: str, file: Path, error: BaseException) -> str:

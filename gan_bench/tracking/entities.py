@@ -28,20 +28,9 @@ FINAL = ("done", "diverged")
 """Ends of a trial after which nothing of it changes: others may be resumed."""
 FEW_EPOCHS = 10
 """Trials of so few epochs have their single steps in MLflow as well: their epochs alone are no curve."""
-FIRST = (
-    "recipe",
-    "lr_g",
-    "lr_d",
-    "beta1_g",
-    "beta1_d",
-    "beta2_g",
-    "beta2_d",
-    "epochs",
-    "batch_size",
-    "latent_dim",
-    "seed",
-)
-"""Parameters that people compare runs by; all others follow."""  # fmt: skip
+FIRST = ("recipe", "lr_g", "lr_d", "beta1_g", "beta1_d", "beta2_g", "beta2_d", "epochs", "batch_size", "latent_dim",
+         "seed")  # fmt: skip
+"""Parameters that people compare runs by; all others follow."""
 
 
 def metric_key(score: str) -> str:
@@ -123,25 +112,18 @@ def tags_of(
         command: What its suite was last run with.
         design: Which seeds the verdicts of its suite and profile are made at, where that was declared.
     """
-    config, trial, facts = stored.trial["config"], stored.trial, stored.environment
-    look = design.look_of(config["seed"]) or "not declared" if design else ""
-    tags = {
-        TRIAL_TAG: trial["id"],
+    facts = stored.environment
+    own = {
+        TRIAL_TAG: stored.trial["id"],
         STARTED_TAG: facts["started"],
-        RESULTS_TAG: identity,
         "mlflow.note.content": f"Record: {stored.path.name}",
         "mlflow.source.name": _short_command(command),
         "command": command or "",
-        "mlflow.source.type": "LOCAL",
         "mlflow.source.git.commit": facts.get("git_commit") or "",
-        "mlflow.user": _user(),
-        "mlflow.runColor": colour,
-        "setting": trial["setting"],
-        "look": look,
-        **{name: config[name] for name in ("recipe", "dataset", "architecture", "profile")},
+        "look": design.look_of(stored.trial["config"]["seed"]) or "not declared" if design else "",
         **{name: facts.get(name, "unknown") for name in ("device", "device_name", "engine")},
     }
-    return {name: printable(str(value)) for name, value in tags.items() if value != ""}
+    return _with_setting(own, stored, identity, colour)
 
 
 def setting_tags_of(stored: StoredTrial, identity: str, colour: str) -> dict[str, str]:
@@ -152,16 +134,20 @@ def setting_tags_of(stored: StoredTrial, identity: str, colour: str) -> dict[str
         identity: That of its results folder.
         colour: Of the setting.
     """
-    config, trial = stored.trial["config"], stored.trial
+    own = {SETTING_TAG: setting_id(stored.trial["config"]), "mlflow.source.name": "gan-bench report"}
+    return _with_setting(own, stored, identity, colour)
+
+
+def _with_setting(own: Mapping[str, object], stored: StoredTrial, identity: str, colour: str) -> dict[str, str]:
+    """Add what the run of a setting and those of its trials have alike; empty tags are left out."""
     tags = {
-        SETTING_TAG: setting_id(config),
+        **own,
         RESULTS_TAG: identity,
-        "mlflow.source.name": "gan-bench report",
         "mlflow.source.type": "LOCAL",
         "mlflow.user": _user(),
         "mlflow.runColor": colour,
-        "setting": trial["setting"],
-        **{name: config[name] for name in ("recipe", "dataset", "architecture", "profile")},
+        "setting": stored.trial["setting"],
+        **{name: stored.trial["config"][name] for name in ("recipe", "dataset", "architecture", "profile")},
     }
     return {name: printable(str(value)) for name, value in tags.items() if value != ""}
 
@@ -238,8 +224,7 @@ def whole_pieces(stored: StoredTrial) -> tuple[list[HistoryLine], list[HistoryLi
     ended = stored.record is not None and stored.record["status"] in FINAL
     if ended or not (lines := [line["epoch"] for line in stored.history if line["kind"] == "epoch"]):
         return stored.history, []
-    last = lines[-1]
-    whole = last if piece_of(last, epochs) == last else max((e for e in lines if piece_of(e, epochs) == e), default=0)
+    whole = max((epoch for epoch in lines if piece_of(epoch, epochs) == epoch), default=0)
     ready = [line for line in stored.history if line["kind"] == "step" or line["epoch"] <= whole]
     return ready, [line for line in stored.history if line["kind"] == "epoch" and line["epoch"] > whole]
 
@@ -277,9 +262,8 @@ def added_metrics(stored: StoredTrial, added: AddedFile) -> list[Metric]:
 Row = tuple[str, float | None, float, int]
 
 
-def _training(history: Iterable[HistoryLine], seconds: float, images: int, epochs: int) -> Iterator[Row]:
+def _training(lines: list[HistoryLine], seconds: float, images: int, epochs: int) -> Iterator[Row]:
     piece: list[EpochLine] = []
-    lines = list(history)
     last = max((line["epoch"] for line in lines if line["kind"] == "epoch"), default=0)
     before = seconds, images
     for line in lines:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from gan_bench.config.design import UNKNOWN
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
-from gan_bench.records.folders import read_or_error, trial_folders
+from gan_bench.records.folders import fault_of, read_or_error
 from gan_bench.records.json_files import REMEDY, unreadable
 from gan_bench.records.layout import ADDED, LOCKS, SAMPLES, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
@@ -50,7 +50,7 @@ def mirror_lock(suite_folder: Path, uri: str) -> Lock:
 
 
 @dataclass
-class _Suite:
+class SuiteRuns:
     """What this process knows of a suite: its experiment, its runs by trial and by setting, and colours of settings."""
 
     experiment: str
@@ -63,6 +63,10 @@ class _Suite:
     tails: dict[Path, TrialTail] = field(default_factory=dict)
     scores: set[str] = field(default_factory=set)
     """What was logged, as ``METRIC.EXTRACTOR``."""
+
+    def trials_of(self, setting: SettingRun) -> list[MirroredRun]:
+        """Return the runs of the trials of a setting."""
+        return [run for run in self.runs.values() if run.parent == setting.run_id]
 
 
 class Mirror:
@@ -87,50 +91,23 @@ class Mirror:
         self.create_run = self._store.create_run
         self.unreadable: list[str] = []
         self.notices = self._store.notices
-        self._suites: dict[str, _Suite] = {}
+        self._suites: dict[str, SuiteRuns] = {}
 
     @property
     def experiments(self) -> dict[str, str]:
         """The experiments so far, by suite."""
         return {suite: known.experiment for suite, known in self._suites.items()}
 
-    def extractors(self, suite: str) -> list[str]:
-        """Return the names of the extractors that a suite's trials were scored with."""
-        return sorted({score.partition(".")[2] for score in self.scores(suite)})
-
-    def scores(self, suite: str) -> frozenset[str]:
-        """Return the scores that a suite's trials have, as ``METRIC.EXTRACTOR``."""
-        return frozenset(self._suites[suite].scores)
-
-    def experiment(self, suite: str) -> str:
-        """Return the id of a suite's experiment, created if missing."""
-        return self._known(suite).experiment
-
-    def _known(self, suite: str) -> _Suite:
+    def suite(self, suite: str) -> SuiteRuns:
+        """Return what is known of a suite, whose experiment is created if missing."""
         if suite not in self._suites:
             folder, experiment = self.results / suite, self._store.experiment(suite)
             command = read_commands(folder).get(suite) if folder.is_dir() else None
             designs = read_designs(folder) if folder.is_dir() else Designs()
             runs, settings = self._store.runs(experiment)
             columns = differing_params(folder)
-            self._suites[suite] = _Suite(experiment, runs, settings, colours_of(folder), columns, command, designs)
+            self._suites[suite] = SuiteRuns(experiment, runs, settings, colours_of(folder), columns, command, designs)
         return self._suites[suite]
-
-    def columns(self, suite: str) -> tuple[str, ...]:
-        """Return the parameters that tell the settings of a suite apart."""
-        return self._known(suite).columns
-
-    def settings(self, suite: str) -> dict[str, SettingRun]:
-        """Return the runs of a suite's settings, by what ``setting_id`` calls them."""
-        return self._known(suite).settings
-
-    def trials_of(self, suite: str, parent: str) -> list[MirroredRun]:
-        """Return the runs of the trials of a setting, by the id of its run."""
-        return [run for run in self._known(suite).runs.values() if run.parent == parent]
-
-    def run_id(self, path: Path) -> str:
-        """Return the run of a trial that was synced."""
-        return self._known(path.parent.name).runs[read_header(path).trial["id"]].run_id
 
     # ----------------------------------------------------------------------------------------------- a trial
 
@@ -153,35 +130,35 @@ class Mirror:
             raise unreadable(path, error) from None
         except OSError:
             return False
-        known = self._known(path.parent.name)
+        known = self.suite(path.parent.name)
         tail = known.tails.setdefault(path, TrialTail(path))
         live = not directory.record.exists() and trial_lock(directory).holder() is not None
         if not tail.changed(live=live):
             return True
-        header = tail.header()
+        header = read_header(path)
         run = self._run_of(header, known)
         end = _end_of(header)
         if not end or run.position.end != end:
-            stored = tail.read(header, live=live)
-            kept = self._send(run, stored, known, end, live=live)
+            stored = tail.read(header)
+            known.scores |= {f"{s['metric']}.{s['extractor']}" for line in stored.evaluations for s in line["scores"]}
+            tail.kept = self._send(run, stored, end, live=live)
         else:
             known.scores |= _scores_of(header)
-            kept = []
         if end:
             self._mark_if_altered(run, path)
-        tail.commit(live=live, kept=kept)
+        tail.commit()
         return True
 
     def is_complete(self, path: Path) -> bool:
         """True if a trial's run has the trial's end, or that it was killed, as far as this process has synced it."""
         trial_id = path.name.rpartition("--")[2]
-        run = self._known(path.parent.name).runs.get(trial_id)
+        run = self.suite(path.parent.name).runs.get(trial_id)
         return run is not None and run.closed
 
     def _mark_if_altered(self, run: MirroredRun, path: Path) -> None:
         """Tag a run whose record is not what was saved, and take the tag back when it is again."""
         found = read_or_error(path, steps=False)  # digests are of whole files
-        fault = found if isinstance(found, RecordError) else found.fault
+        fault = fault_of(found)
         text = "" if fault is None else printable(str(fault).removesuffix(f"; {REMEDY}"))
         if text != run.altered:
             self.tag(run.run_id, {ALTERED_TAG: text})
@@ -191,7 +168,7 @@ class Mirror:
         elif isinstance(found, StoredTrial) and found.added_fault:
             self.unreadable.append(found.added_fault.line)
 
-    def _run_of(self, stored: StoredTrial, known: _Suite) -> MirroredRun:
+    def _run_of(self, stored: StoredTrial, known: SuiteRuns) -> MirroredRun:
         """Find the trial's run or create it. A run of an earlier start, taken back by --fresh, is deleted."""
         trial_id, started = stored.trial["id"], stored.environment["started"]
         run = known.runs.get(trial_id)
@@ -204,7 +181,7 @@ class Mirror:
             tags = {**self._tags(stored, known), entities.PARENT_TAG: parent}
             name, start = entities.run_name(stored), entities.started_ms(stored)
             made = self.create_run(known.experiment, name, start, tags)
-            run = known.runs[trial_id] = MirroredRun(made, started, parent=parent, running=True)
+            run = known.runs[trial_id] = MirroredRun(made, started, parent=parent)
         if not run.described:
             self._describe(run, stored, {} if is_new else self._tags(stored, known))
         if run.parent != parent:  # of an earlier version, or the setting's run was deleted or made again
@@ -212,7 +189,7 @@ class Mirror:
             run.parent = parent
         return run
 
-    def _setting_of(self, stored: StoredTrial, known: _Suite) -> SettingRun:
+    def _setting_of(self, stored: StoredTrial, known: SuiteRuns) -> SettingRun:
         """Find the run of a trial's setting, or create it."""
         key = setting_id(stored.trial["config"])
         found = known.settings.get(key)
@@ -229,10 +206,10 @@ class Mirror:
         return found
 
     @staticmethod
-    def _colour(stored: StoredTrial, known: _Suite) -> str:
+    def _colour(stored: StoredTrial, known: SuiteRuns) -> str:
         return known.colours.get(stored.trial["setting"]) or colour(stored.trial["setting"])
 
-    def _tags(self, stored: StoredTrial, known: _Suite) -> dict[str, str]:
+    def _tags(self, stored: StoredTrial, known: SuiteRuns) -> dict[str, str]:
         config = stored.trial["config"]
         suite, command = stored.path.parent.name, known.command
         design = known.designs.of(suite, str(config["profile"]), str(config["dataset"]))
@@ -251,13 +228,12 @@ class Mirror:
             self.client.log_inputs(run.run_id, entities.datasets_of(stored))
         run.described = True
 
-    def _send(self, run: MirroredRun, stored: StoredTrial, known: _Suite, end: str, *, live: bool) -> list[HistoryLine]:
+    def _send(self, run: MirroredRun, stored: StoredTrial, end: str, *, live: bool) -> list[HistoryLine]:
         """Send what is new of a trial, its files before the tag that says so.
 
         Returns:
             Lines of its history that are left for the next time.
         """
-        known.scores |= {f"{s['metric']}.{s['extractor']}" for line in stored.evaluations for s in line["scores"]}
         before = run.position
         lacking = replace(
             stored,
@@ -298,10 +274,10 @@ class Mirror:
 
     def log(self, run_id: str, metrics: Sequence[Metric], tags: dict[str, str]) -> None:
         """Log metrics in as few requests as MLflow takes, and tags with the last of them."""
-        for start in range(0, len(metrics) - _CHUNK, _CHUNK):
-            self.client.log_batch(run_id, metrics=metrics[start : start + _CHUNK])
-        rest = len(metrics) - (len(metrics) - 1) // _CHUNK * _CHUNK if metrics else 0
-        self.client.log_batch(run_id, metrics=metrics[len(metrics) - rest :], tags=entities.run_tags(tags))
+        *chunks, last = [metrics[start : start + _CHUNK] for start in range(0, len(metrics), _CHUNK)] or [metrics]
+        for chunk in chunks:
+            self.client.log_batch(run_id, metrics=chunk)
+        self.client.log_batch(run_id, metrics=last, tags=entities.run_tags(tags))
 
     @contextlib.contextmanager
     def artifacts(self, run_id: str) -> Iterator[Path]:
@@ -348,18 +324,15 @@ class Mirror:
                 (place / path.name).symlink_to(path.resolve())
 
     def _set_status(self, run: MirroredRun, stored: StoredTrial, status: str) -> None:
-        run.closed = bool(status)
-        if not run.closed:
-            if not run.running:
+        if not status:
+            if run.closed:
                 self.client.update_run(run.run_id, status="RUNNING")
-            run.running = True
+            run.status = "RUNNING"
             return
         record = stored.record
         seconds = (record["train_seconds"] + record["evaluate_seconds"]) if record else 0
-        finished = entities.started_ms(stored) + int(1000 * seconds)
-        word = _RUN_STATUS.get(status, "KILLED")
-        self.client.set_terminated(run.run_id, status=word, end_time=finished)
-        run.running, run.status, run.ended_ms = False, word, finished
+        run.status, run.ended_ms = _RUN_STATUS.get(status, "KILLED"), entities.started_ms(stored) + int(1000 * seconds)
+        self.client.set_terminated(run.run_id, status=run.status, end_time=run.ended_ms)
 
     def tag(self, run_id: str, tags: dict[str, str]) -> None:
         """Set tags of a run in one request."""
@@ -369,35 +342,6 @@ class Mirror:
 def may_be_copied(path: Path) -> bool:
     """True for a file, no link, that this process may read."""
     return path.is_file() and not path.is_symlink() and os.access(path, os.R_OK)
-
-
-def sync_suite(
-    mirror: Mirror, suite_folder: Path, report: Callable[[str], None] = lambda _: None, *, last: bool = True
-) -> int:
-    """Bring the runs of a suite up to their records; damaged and unreadable records are noted and left out.
-
-    Args:
-        mirror: The mirror.
-        suite_folder: ``RESULTS/<suite>``.
-        report: Called with the name of every record whose run is complete now.
-        last: Whether runs of trials that are under way elsewhere, and records that are left out, are reported too.
-
-    Returns:
-        The number of runs.
-    """
-    count = 0
-    for path in trial_folders(suite_folder):
-        try:
-            has_run = mirror.sync(path)
-        except RecordError as error:
-            mirror.unreadable.append(error.line)
-            has_run, complete = False, last
-        else:
-            complete = last or (has_run and mirror.is_complete(path))
-        count += has_run
-        if complete:
-            report(path.name)
-    return count
 
 
 def _end_of(stored: StoredTrial) -> str:

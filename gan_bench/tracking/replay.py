@@ -14,8 +14,8 @@ from gan_bench.records.reader import read_saved
 from gan_bench.tracking import server
 from gan_bench.tracking.answer import publish_answer, publish_settings, save_views
 from gan_bench.tracking.database import repair
-from gan_bench.tracking.mirror import Mirror, mirror_lock, sync_suite
-from gan_bench.tracking.server import DATABASE, describe_error, hint, is_default, shown
+from gan_bench.tracking.mirror import Mirror, mirror_lock
+from gan_bench.tracking.server import shown
 from gan_bench.tracking.views import View
 
 
@@ -45,20 +45,33 @@ def bring_up(
 ) -> int:
     """Bring a suite's runs up to its records: trials, and with the last pass its settings and its answer.
 
-    The live mirror of a run and ``gan-bench sync`` are this, once or again and again.
+    The live mirror of a run and ``gan-bench sync`` are this, once or again and again. Damaged and unreadable records
+    are noted and left out.
 
     Args:
         mirror: The mirror.
         suite_folder: ``RESULTS/<suite>``.
         report: Called with the name of every record whose run is complete now, and in the last pass with an empty one
             after every file and setting.
-        last: Whether trials that are under way elsewhere are reported too, and settings and answer are brought along.
+        last: Whether trials that are under way elsewhere, and records that are left out, are reported too, and settings
+            and answer are brought along.
 
     Returns:
         The number of the runs of trials.
     """
-    mirror.experiment(suite_folder.name)
-    count = sync_suite(mirror, suite_folder, report, last=last)
+    mirror.suite(suite_folder.name)
+    count = 0
+    for path in trial_folders(suite_folder):
+        try:
+            has_run = mirror.sync(path)
+        except RecordError as error:
+            mirror.unreadable.append(error.line)
+            has_run, complete = False, last
+        else:
+            complete = last or (has_run and mirror.is_complete(path))
+        count += has_run
+        if complete:
+            report(path.name)
     if last and count:
         publish_settings(mirror, suite_folder.name, lambda: report(""))
         publish_answer(mirror, suite_folder.name, lambda: report(""))
@@ -80,7 +93,7 @@ def replay(results: Path, uri: str, prefix: str = "") -> Replay:
         try:
             return _replay(results, uri, prefix)
         except Exception as error:
-            said = repair(uri, results / DATABASE, error) if is_default(uri, results) else None
+            said = repair(uri, results, error)
             if said is None:
                 raise
             again = _replay(results, uri, prefix)
@@ -88,9 +101,9 @@ def replay(results: Path, uri: str, prefix: str = "") -> Replay:
     except UserError:
         raise
     except Exception as error:
-        text = describe_error(error, uri)
+        text = server.describe_error(error, uri)
         raise UserError(
-            f"MLflow at {shown(uri)} could not be written ({text}); check --tracking-uri{hint(error)}"
+            f"MLflow at {shown(uri)} could not be written ({text}); check --tracking-uri{server.hint(error)}"
         ) from None
 
 
@@ -162,7 +175,7 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
             inputs=Schema([ColSpec(DataType.long)]),
             params=ParamSchema([ParamSpec("seed", DataType.long, 0)]),
         )
-        run = mirror.client.get_run(mirror.run_id(trial))
+        run = mirror.client.get_run(mirror.suite(trial.parent.name).runs[stored.trial["id"]].run_id)
         with server.uploading(), warnings.catch_warnings(), mlflow.start_run(run_id=run.info.run_id):
             warnings.simplefilter("ignore")  # mlflow asks for type hints, and would make a signature of them
             info = mlflow.pyfunc.log_model(

@@ -57,11 +57,9 @@ class MirroredRun:
         started: When its trial first started, as the record says.
         position: How far it mirrors the record.
         described: Whether it has its parameters, tags and datasets.
-        closed: Whether it has the end of its trial, or is known not to be trained any more.
         altered: Its tag that says which file of the record is not what was saved.
         parent: The run of its setting.
         status: MLflow's word for how it ended or stands.
-        running: Whether MLflow says that it is running.
         ended_ms: When its trial ended, in milliseconds, or 0.
     """
 
@@ -69,12 +67,15 @@ class MirroredRun:
     started: str
     position: Position = field(default_factory=Position)
     described: bool = False
-    closed: bool = False
     altered: str = ""
     parent: str = ""
     status: str = "RUNNING"
-    running: bool = False
     ended_ms: int = 0
+
+    @property
+    def closed(self) -> bool:
+        """True if it has the end of its trial, or is known not to be trained any more."""
+        return self.status != "RUNNING"
 
 
 @dataclass
@@ -163,16 +164,8 @@ class TrackingStore:
     def _has_runs_of_others(self, experiment: str) -> bool:
         from mlflow.entities import ViewType
 
-        token = None
-        while True:
-            page = self.client.search_runs(
-                [experiment], run_view_type=ViewType.ALL, max_results=_PAGE, page_token=token
-            )
-            if any(entities.RESULTS_TAG not in run.data.tags for run in page):
-                return True
-            token = page.token
-            if not token:
-                return False
+        found = self._found(experiment, run_view_type=ViewType.ALL)
+        return any(entities.RESULTS_TAG not in run.data.tags for run in found)
 
     def _create_experiment(self, name: str, suite: str) -> str:
         from mlflow.exceptions import MlflowException
@@ -231,11 +224,9 @@ class TrackingStore:
                 tags.get(entities.STARTED_TAG, ""),
                 Position.from_tag(tags.get(TAG)),
                 bool(first.data.params) and TAG in tags and tags.get(entities.RESULTS_TAG) == self.identity,
-                first.info.status != "RUNNING",
                 tags.get(ALTERED_TAG, ""),
                 tags.get(entities.PARENT_TAG, ""),
                 first.info.status,
-                first.info.status == "RUNNING",
                 first.info.end_time or 0,
             )
         parents = {}
@@ -263,15 +254,19 @@ class TrackingStore:
         return best
 
     def _own(self, experiment: str) -> Iterator[Run]:
-        """Yield this folder's runs, found page by page. In the database beside it, there are no others'."""
+        """Yield this folder's runs. In the database beside it, there are no others'."""
         default = is_default(self.uri, self.results)
         mine = "" if default else f"tags.`{entities.RESULTS_TAG}` = '{self.identity}'"
+        for run in self._found(experiment, filter_string=mine):
+            if default or run.data.tags.get(entities.RESULTS_TAG) == self.identity:
+                yield run
+
+    def _found(self, experiment: str, **which: object) -> Iterator[Run]:
+        """Yield the runs of an experiment, found page by page."""
         token = None
         while True:
-            page = self.client.search_runs([experiment], filter_string=mine, max_results=_PAGE, page_token=token)
-            for run in page:
-                if default or run.data.tags.get(entities.RESULTS_TAG) == self.identity:
-                    yield run
+            page = self.client.search_runs([experiment], max_results=_PAGE, page_token=token, **which)
+            yield from page
             token = page.token
             if not token:
                 return

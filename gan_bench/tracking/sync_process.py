@@ -30,12 +30,11 @@ from gan_bench.core.preparing import tell
 from gan_bench.core.text import plural
 from gan_bench.records.folders import trial_folders
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.lock import Lock
 from gan_bench.tracking.answer import save_views
 from gan_bench.tracking.database import repair
 from gan_bench.tracking.mirror import Mirror, mirror_lock
 from gan_bench.tracking.replay import bring_up
-from gan_bench.tracking.server import DATABASE, UPLOAD_SECONDS, Backoff, default_uri, describe_error, hint, is_default
+from gan_bench.tracking.server import UPLOAD_SECONDS, Backoff, default_uri, describe_error, hint
 from gan_bench.tracking.store import LOG, open_log
 from gan_bench.tracking.views import link
 
@@ -125,7 +124,7 @@ def follow(
         mine = answered = False
         while True:
             last = over.is_set()
-            mine = mine or _acquire(lock, HANDOVER_SECONDS if last else 0)
+            mine = mine or lock.acquire(HANDOVER_SECONDS if last else 0) is None  # what another one holds, it mirrors
             if mine and (last or pause.due):
                 try:
                     mirror = mirror or Mirror(uri, suite_folder.parent, prefix)
@@ -136,32 +135,24 @@ def follow(
                     pause.succeeded()
                 except Exception as problem:
                     mirror = None  # what it knows may no longer hold
-                    if is_default(uri, suite_folder.parent) and not repaired:
-                        repaired = repair(uri, suite_folder.parent / DATABASE, problem)
-                        if repaired:
-                            notices[repaired] = None
-                            report(FORGET)
-                            continue
+                    if not repaired and (repaired := repair(uri, suite_folder.parent, problem)):
+                        notices[repaired] = None
+                        report(FORGET)
+                        continue
                     error = describe_error(problem, uri) + hint(problem)
                     pause.failed()
             if last:
                 known = mirror.experiments.get(suite_folder.name) if mirror else None
-                views = save_views(mirror, suite_folder.name) if mirror and not error else []
-                links = tuple((view.name, link("{experiment}", view, "")) for view in views)
+                views = save_views(mirror, suite_folder.name) if mirror and known and not error else []
                 return MirrorResult(
                     experiment=known,
-                    views=links,
+                    views=tuple((view.name, link(str(known), view, "")) for view in views),
                     error=error,
                     elsewhere=not mine,
                     answered=answered or not mine,
                     notices=tuple(notices),
                 )
             over.wait(POLL_SECONDS)
-
-
-def _acquire(lock: Lock, patience: float) -> bool:
-    """Become the writer, waiting this many seconds for another one to end; what it holds, it mirrors."""
-    return lock.acquire(patience) is None
 
 
 class SyncProcess:
@@ -258,11 +249,7 @@ class SyncProcess:
         return self._result is not None or self._heard < 0
 
     def _end(self, patience: float) -> int:
-        """End the process, killed after so many seconds.
-
-        Returns:
-            Its exit code.
-        """
+        """End the process, killed after so many seconds, and return its exit code."""
         try:
             code = self._process.wait(timeout=patience)
         except subprocess.TimeoutExpired:

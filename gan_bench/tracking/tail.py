@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from gan_bench.core.errors import RecordError
 from gan_bench.records import schema
 from gan_bench.records.json_files import read_new_lines
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.reader import StoredTrial, read_header
+from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import HistoryLine
 
 TAG = "gan_bench.synced"
@@ -50,17 +52,8 @@ class Position:
     def from_tag(cls, text: str | None) -> Position:
         """Read the value of a tag; an edited one counts as nothing, and all is sent again."""
         try:
-            content: dict[str, Any] = json.loads(text or "{}")
-            return cls(
-                int(content.get("epoch", 0)),
-                int(content.get("step", 0)),
-                frozenset(map(int, content.get("evaluated", ()))),
-                frozenset(map(int, content.get("samples", ()))),
-                float(content.get("seconds", 0.0)),
-                int(content.get("images", 0)),
-                str(content.get("end", "")),
-            )
-        except (ValueError, TypeError, AttributeError):
+            return _POSITION.validate_json(text or "{}")
+        except ValueError:
             return cls()
 
     def lacks(self, line: Mapping[str, Any]) -> bool:
@@ -70,7 +63,7 @@ class Position:
         return bool(line["epoch"] > self.epoch if line["kind"] == "epoch" else line["step"] > self.step)
 
 
-Signature = tuple[tuple[int, int, int] | None, ...]
+_POSITION = TypeAdapter(Position)
 
 
 class TrialTail:
@@ -78,60 +71,47 @@ class TrialTail:
 
     Args:
         path: The record directory.
+
+    Attributes:
+        kept: Lines of its history that were read and are not sent yet.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self._directory = RecordDirectory(path)
+        self._found: object = None
         self._seen: object = None
         self._started: object = None
         self._offsets = (0, 0)
-        self._next: tuple[object, object, tuple[int, int]] | None = None
-        self._kept: list[HistoryLine] = []
+        self.kept: list[HistoryLine] = []
 
     def changed(self, *, live: bool) -> bool:
         """True if anything is new since the last ``commit``: looks at sizes and times only."""
-        return self._signature(live=live) != self._seen
+        d = self._directory
+        self._found = live, tuple(_stat(path) for path in (d.environment, d.history, d.evaluations, d.record))
+        return self._found != self._seen
 
-    def header(self) -> StoredTrial:
-        """Read what a record is and how it ended.
+    def commit(self) -> None:
+        """Take what ``changed`` looked at last as seen."""
+        self._seen = self._found
 
-        Raises:
-            RecordError: It is damaged.
-        """
-        return read_header(self.path)
-
-    def read(self, header: StoredTrial, *, live: bool) -> StoredTrial:
-        """Return the record with the lines that are new since the last ``commit``.
+    def read(self, header: StoredTrial) -> StoredTrial:
+        """Return the record with the lines that are new since the last time, and those that were kept.
 
         Raises:
             RecordError: It is damaged.
         """
-        signature, started = self._signature(live=live), header.environment.get("started")
+        started = header.environment.get("started")
         offsets = self._offsets if started == self._started else (0, 0)
         try:
             history, first = read_new_lines(self._directory.history, schema.HISTORY, offsets[0])
             evaluations, second = read_new_lines(self._directory.evaluations, schema.EVALUATIONS, offsets[1])
             known = {line["epoch"] for line in history if line["kind"] == "epoch"}
-            history = [*(line for line in self._kept if offsets[0] and line["epoch"] not in known), *history]
+            history = [*(line for line in self.kept if offsets[0] and line["epoch"] not in known), *history]
         except RecordError:  # a resumed trial cuts its files back, and may have gone on past the old place
             history, first = read_new_lines(self._directory.history, schema.HISTORY, 0)
             evaluations, second = read_new_lines(self._directory.evaluations, schema.EVALUATIONS, 0)
-        self._next = (signature, started, (first, second))
+        self._started, self._offsets = started, (first, second)
         return replace(header, history=history, evaluations=evaluations)
-
-    def commit(self, *, live: bool, kept: list[HistoryLine] | None = None) -> None:
-        """Take what was read last as seen: it has been sent, but for the lines that are kept for the next time."""
-        if self._next:
-            self._kept = kept or []
-        self._seen, self._started, self._offsets = self._next or (
-            self._signature(live=live), self._started, self._offsets
-        )  # fmt: skip
-        self._next = None
-
-    def _signature(self, *, live: bool) -> tuple[bool, Signature]:
-        d = self._directory
-        return live, tuple(_stat(path) for path in (d.environment, d.history, d.evaluations, d.record))
 
 
 def _stat(path: Path) -> tuple[int, int, int] | None:
