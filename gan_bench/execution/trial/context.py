@@ -35,21 +35,6 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class PreparedTrial:
-    """What a run context gives one trial.
-
-    Attributes:
-        identity: What the trial is made of beside its config; see ``RunContext.identity``.
-        engine: Its engine, at its very beginning.
-        evaluator: What scores its generators.
-    """
-
-    identity: Identity
-    engine: Engine
-    evaluator: Evaluator
-
-
-@dataclass(frozen=True)
 class RunContext:
     """A device with the images, extractors and reference statistics that its trials share.
 
@@ -125,17 +110,13 @@ class RunContext:
         train, held_out = self.images(config.dataset, "train", config.image_size), self.held_out(config)
         return all(is_cached(train, held_out, extractor) for extractor in self.extractors(config))
 
-    def prepare(self, config: TrialConfig) -> PreparedTrial:
-        """Return all that a trial needs from here: asked once, before its first step.
+    def evaluator(self, config: TrialConfig) -> Evaluator:
+        """Return what scores a trial's generators.
 
         Raises:
             DataError: Its images cannot be read or fetched.
             UserError: A part of it is unknown, or weights of an extractor cannot be had.
         """
-        return PreparedTrial(self.identity(config), self.engine(config), self.evaluator(config))
-
-    def evaluator(self, config: TrialConfig) -> Evaluator:
-        """Return what scores a trial's generators."""
         extractors = self.extractors(config)
         references = {extractor.name: self.reference(config, extractor) for extractor in extractors}
         return Evaluator(extractors, references, DATASETS[config.dataset].class_extractor)

@@ -137,8 +137,8 @@ class _TrialRun:
         writer.write_trial(self.directory, self.trial)
         if self.context.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.context.device)
-        prepared = self.context.prepare(self.config)
-        engine, identity, self.evaluator = prepared.engine, prepared.identity, prepared.evaluator
+        identity, engine = self.context.identity(self.config), self.context.engine(self.config)
+        self.evaluator = self.context.evaluator(self.config)
         described = environment.describe_environment(self.context.device, engine.name, identity, self.config.precision)
         if not self.directory.has_checkpoint:
             writer.clear(self.directory)  # nothing can be resumed of what was trained before the first checkpoint
