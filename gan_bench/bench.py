@@ -34,10 +34,9 @@ from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, fix_bits
 from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.executors import run_inline, run_processes
+from gan_bench.execution.workers.executors import Results, run_inline, run_processes
 from gan_bench.execution.workers.job import Site
 from gan_bench.execution.workers.pool import WorkerPoolConfig
-from gan_bench.execution.workers.results import Results
 from gan_bench.records import schema
 from gan_bench.records.baselines import has_damaged_baselines, write_baselines
 from gan_bench.records.json_files import is_gone, read_sound

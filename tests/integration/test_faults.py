@@ -33,10 +33,9 @@ from gan_bench.core.channel import spawn
 from gan_bench.execution.trial import checkpoints, environment
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener, classify
-from gan_bench.execution.workers.executors import run_inline, run_processes
+from gan_bench.execution.workers.executors import FinishedElsewhere, run_inline, run_processes
 from gan_bench.execution.workers.job import Job, Site
 from gan_bench.execution.workers.pool import WorkerPoolConfig
-from gan_bench.execution.workers.results import FinishedElsewhere
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan

@@ -24,8 +24,8 @@ from gan_bench.execution.cluster.node import NodeReport, RayOptions, SharedFolde
 from gan_bench.execution.cluster.transport import LEAST_SECONDS, Bundle, Ended, make_bundles
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.workers.executors import Results
 from gan_bench.execution.workers.job import EventInbox, claim_to_json
-from gan_bench.execution.workers.results import Results
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock, trial_lock

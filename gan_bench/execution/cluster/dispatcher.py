@@ -11,9 +11,9 @@ from pathlib import Path
 from gan_bench.config.trial import Trial
 from gan_bench.execution.cluster.transport import Bundle, Ended, Handle, Transport
 from gan_bench.execution.trial.claim import Claim, Policy
+from gan_bench.execution.workers.executors import Results
 from gan_bench.execution.workers.job import EventInbox
-from gan_bench.execution.workers.pool import TIMEOUT_GRACE
-from gan_bench.execution.workers.results import LATE, Results, write_lost
+from gan_bench.execution.workers.pool import LATE, TIMEOUT_GRACE, write_lost
 from gan_bench.records.earlier import end_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock, trial_lock

@@ -21,8 +21,8 @@ from gan_bench.execution.cluster.transport import Bundle, Ended, Handle, make_bu
 from gan_bench.execution.trial.claim import KnowsIdentity, Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.workers.executors import Results, rounds
 from gan_bench.execution.workers.job import EventInbox, Job, Site
-from gan_bench.execution.workers.results import Results, rounds
 from gan_bench.execution.workers.scheduler import group_trials
 
 PATIENCE_SECONDS = 120.0

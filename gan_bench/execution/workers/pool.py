@@ -12,26 +12,31 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from gan_bench.config.images import ImageFolder
+from gan_bench.config.trial import Trial
 from gan_bench.core.channel import spawn
+from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError
 from gan_bench.core.sources import Source
-from gan_bench.execution.trial.claim import Claim
+from gan_bench.execution.trial.claim import Claim, Policy, blocked
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.job import EventInbox, Job
-from gan_bench.execution.workers.results import LATE, write_lost
-from gan_bench.records.earlier import end_of
+from gan_bench.records import writer
+from gan_bench.records.earlier import Earlier, end_of
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.record import Failure, TrialRecord
+from gan_bench.records.lock import trial_lock
+from gan_bench.records.reader import read_trial
+from gan_bench.records.record import Failure, Status, TrialRecord
 
 TIMEOUT_GRACE = 60.0
 """Seconds past a trial's time limit after which a worker that does not answer is killed."""
 POLL_SECONDS = 0.1
 END_SECONDS = 10.0
 """Seconds that a worker without a job may take to end."""
+LATE = "the worker did not stop at its time limit and was killed; raise it and run with --retry-failed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,3 +256,57 @@ class _RunningJob:
 def _ran_out_of_memory(claim: Claim) -> bool:
     """True if a trial left a process whose memory may be in pieces."""
     return isinstance(claim, TrialRecord) and claim.failure is Failure.OUT_OF_MEMORY
+
+
+# ------------------------------------------------------------------------------------------ lost workers
+
+
+def write_lost(
+    results: Path, trial: Trial, policy: Policy, reason: str, before: bytes | None, *, late: bool = False
+) -> Claim:
+    """Write the row of a trial whose worker died without an answer.
+
+    Args:
+        results: The results folder.
+        trial: The trial.
+        policy: What it ran under.
+        reason: What became of the worker.
+        before: What ``end_of`` returned before the job: an end of an earlier run, which this one was to replace.
+        late: Whether it was killed for being past its time limit.
+
+    Returns:
+        The row; or the end that the worker did write; or the process that owns the trial now.
+    """
+    directory = RecordDirectory.of(results, trial)
+    with trial_lock(directory) as lock:
+        try:
+            if owner := lock.acquire():
+                return owner
+            earlier = Earlier(directory)
+            if policy.is_terminal(earlier) and end_of(directory) != before:
+                return earlier.record
+            earlier.require_access()
+        except UnreadableError as error:
+            return blocked(str(error))
+        except DiskFullError as error:
+            return TrialRecord(status=Status.FAILED, failure=Failure.DISK_FULL, reason=f"{reason}; {error}")
+        failure = Failure.TIMEOUT if late else Failure.CRASH
+        record = replace(_so_far(directory, policy), status=Status.FAILED, failure=failure, reason=reason)
+        with contextlib.suppress(OSError):
+            record = writer.fail(directory, trial, record)
+    return record
+
+
+def _so_far(directory: RecordDirectory, policy: Policy) -> TrialRecord:
+    """Return how far a trial came, from its history."""
+    record = TrialRecord(status=Status.FAILED, reason=None)
+    if policy.is_outdated(Earlier(directory)):
+        return record
+    with contextlib.suppress(RecordError):
+        for line in read_trial(directory.path).history:
+            record = replace(record, steps=line["step"])
+            if line["kind"] == "epoch":
+                record = replace(
+                    record, epochs=line["epoch"], images=line["images"], train_seconds=line["train_seconds"]
+                )
+    return record
