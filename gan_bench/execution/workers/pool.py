@@ -127,23 +127,66 @@ class Worker:
         """
         process = self._started()
         before = {trial.id: end_of(RecordDirectory.of(job.results, trial)) for trial in job.trials}
-        assert self._events is not None  # noqa: S101 - a process that was started has them
-        running = _RunningJob(job, process, self._events, self._listener, self._listening, stop)
+        inbox, late = EventInbox(job.trials, self._listener, self._listening), threading.Event()
         whole = False
         try:
-            whole = running.listen()
+            whole = self._hear_out(job, process, inbox, stop, late)
         finally:
             if not whole:
                 self.close()
         for trial in job.trials:
-            if trial.id not in running.inbox.claims:
-                why, late = self._why(process, late=running.late), running.late
-                claim = write_lost(job.results, trial, job.policy, why, before[trial.id], late=late)
-                running.inbox.note(trial, claim)
-        claims = running.inbox.claims
-        if not whole or any(_ran_out_of_memory(claim) for claim in claims.values()):
+            if trial.id not in inbox.claims:
+                why = LATE if late.is_set() else self._why(process)
+                claim = write_lost(job.results, trial, job.policy, why, before[trial.id], late=late.is_set())
+                inbox.note(trial, claim)
+        if any(_ran_out_of_memory(claim) for claim in inbox.claims.values()):
             self.close()
-        return claims
+        return inbox.claims
+
+    def _hear_out(
+        self,
+        job: Job,
+        process: subprocess.Popen[str],
+        inbox: EventInbox,
+        stop: Callable[[], bool],
+        late: threading.Event,
+    ) -> bool:
+        """Send a job and take in what comes back of it; ``late`` is set where it is killed for being past its limit.
+
+        Returns:
+            Whether it came to its end; False when the process ended before.
+        """
+        assert self._events is not None  # noqa: S101 - a process that was started has them
+        over = threading.Event()
+
+        def watch() -> None:
+            """Close the worker's input when it is to stop; kill it when it is long past its trials' time limit."""
+            limit, started = job.policy.time_limit, time.monotonic()
+            while not over.wait(POLL_SECONDS):
+                if stop():
+                    with contextlib.suppress(OSError, ValueError):
+                        process.stdin.close()  # type: ignore[union-attr]
+                if limit is not None and time.monotonic() - started > limit * len(job.trials) + TIMEOUT_GRACE:
+                    late.set()
+                    process.kill()
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
+        try:
+            with contextlib.suppress(OSError, ValueError):  # the process is gone; its end is read below
+                process.stdin.write(job.to_json() + "\n")  # type: ignore[union-attr]
+                process.stdin.flush()  # type: ignore[union-attr]
+            for line in self._events:
+                if not line.endswith("\n"):  # the process died while it wrote
+                    break
+                said = json.loads(line)
+                if said["event"] == "job_done":
+                    return True
+                inbox.take(said)
+            return False
+        finally:
+            over.set()
+            watching.join()
 
     def close(self) -> None:
         """End the process; trials under way save a checkpoint."""
@@ -184,11 +227,9 @@ class Worker:
         _living.add(self._process)
         return self._process
 
-    def _why(self, process: subprocess.Popen[str], *, late: bool) -> str:
+    def _why(self, process: subprocess.Popen[str]) -> str:
         """Return why a process ended before its job."""
         code = process.wait()
-        if late:
-            return LATE
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
             hint = "; memory may have run out" if -code == signal.SIGKILL else ""
@@ -198,59 +239,6 @@ class Worker:
             self._errors.seek(0)
             lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return f"the worker process ended with code {code}: {lines[-1][:300] if lines else 'no message'}"
-
-
-class _RunningJob:
-    """A job that a process works on, and what has come back of it."""
-
-    def __init__(
-        self,
-        job: Job,
-        process: subprocess.Popen[str],
-        events: IO[str],
-        listener: Listener,
-        listening: threading.Lock,
-        stop: Callable[[], bool],
-    ) -> None:
-        self.inbox = EventInbox(job.trials, listener, listening)
-        self.late = False
-        self._job, self._process, self._events, self._stop = job, process, events, stop
-
-    def listen(self) -> bool:
-        """Send the job and hear it out.
-
-        Returns:
-            Whether it came to its end; False when the process ended before.
-        """
-        over = threading.Event()
-        watch = threading.Thread(target=self._watch, args=(over,), daemon=True)
-        watch.start()
-        try:
-            with contextlib.suppress(OSError, ValueError):  # the process is gone; its end is read below
-                self._process.stdin.write(self._job.to_json() + "\n")  # type: ignore[union-attr]
-                self._process.stdin.flush()  # type: ignore[union-attr]
-            for line in self._events:
-                if not line.endswith("\n"):  # the process died while it wrote
-                    break
-                said = json.loads(line)
-                if said["event"] == "job_done":
-                    return True
-                self.inbox.take(said)
-            return False
-        finally:
-            over.set()
-            watch.join()
-
-    def _watch(self, over: threading.Event) -> None:
-        """Close the worker's input when it is to stop; kill it when it is long past its trials' time limit."""
-        limit, started = self._job.policy.time_limit, time.monotonic()
-        while not over.wait(POLL_SECONDS):
-            if self._stop():
-                with contextlib.suppress(OSError, ValueError):
-                    self._process.stdin.close()  # type: ignore[union-attr]
-            if limit is not None and time.monotonic() - started > limit * len(self._job.trials) + TIMEOUT_GRACE:
-                self.late = True
-                self._process.kill()
 
 
 def _ran_out_of_memory(claim: Claim) -> bool:
