@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from gan_bench.config.trial import Trial, TrialConfig
@@ -240,64 +241,44 @@ def run_processes(
     """
     listed, into = list(trials), Results()
     meanwhile = FinishedElsewhere(results, listed, policy)
-    workers = _Workers(results, context, listener, policy, pool)
+    lock, failed = threading.Lock(), threading.Event()
+    workers = [(device, Worker(pool.threads, listener, lock)) for device in pool.devices]
+
+    def stop() -> bool:
+        return context.stop() or failed.is_set()
+
+    def work(device: str, worker: Worker, groups: Iterator[list[Trial]]) -> None:
+        """Hand a worker groups of trials until none is left or a stop is asked for."""
+        site = Site.of(context, device, pool.threads, pool.folders, pool.plugins)
+        while not stop() and not into.enough(policy):
+            with lock:
+                group = next(groups, None)
+            if group is None:
+                return
+            claims = worker.run(Job(trials=tuple(group), results=results.resolve(), site=site, policy=policy), stop)
+            with lock:
+                for trial in group:
+                    into.note(trial, claims[trial.id])
+
     try:
         for left in rounds(results, listed, policy, context.stop, into):
             groups = group_trials(left, sizes)
             if pool.devices[0] != "cpu":
                 groups = _by_length(groups, seconds, -1)
-            workers.carry_out(_left_of(groups, meanwhile, into), into)
+            shared = _left_of(groups, meanwhile, into)
+            _in_threads([partial(work, device, worker, shared) for device, worker in workers], failed)
     finally:
-        workers.dismiss()
+        for _, worker in workers:
+            worker.dismiss()
     return into
 
 
-class _Workers:
-    """Worker processes, and a thread of this one for each, which hands it groups of trials until none is left."""
-
-    def __init__(
-        self, results: Path, context: RunContext, listener: Listener, policy: Policy, pool: WorkerPoolConfig
-    ) -> None:
-        self._results, self._context, self._policy, self._pool = results, context, policy, pool
-        self._lock, self._failed = threading.Lock(), threading.Event()
-        self._workers = [(device, Worker(pool.threads, listener, self._lock)) for device in pool.devices]
-
-    def carry_out(self, groups: Iterator[list[Trial]], into: Results) -> None:
-        """Run groups of trials, each on the next free worker, until none is left or a stop is asked for."""
-        with ThreadPoolExecutor(len(self._workers)) as threads:
-            try:
-                at_work = [threads.submit(self._work, device, worker, groups, into) for device, worker in self._workers]
-                for each in at_work:
-                    each.result()
-            except BaseException:  # KeyboardInterrupt, where no handler takes signals: workers save checkpoints and end
-                self._failed.set()
-                raise
-
-    def dismiss(self) -> None:
-        """End the processes."""
-        for _, worker in self._workers:
-            worker.dismiss()
-
-    def _work(self, device: str, worker: Worker, groups: Iterator[list[Trial]], into: Results) -> None:
-        while not self._stop() and not into.enough(self._policy):
-            with self._lock:
-                group = next(groups, None)
-            if group is None:
-                return
-            job = Job(
-                trials=tuple(group), results=self._results.resolve(), site=self._site(device), policy=self._policy
-            )
-            try:
-                claims = worker.run(job, self._stop)
-            except BaseException:  # a listener's own fault: the rest would be invisible
-                self._failed.set()
-                raise
-            with self._lock:
-                for trial in group:
-                    into.note(trial, claims[trial.id])
-
-    def _stop(self) -> bool:
-        return self._context.stop() or self._failed.is_set()
-
-    def _site(self, device: str) -> Site:
-        return Site.of(self._context, device, self._pool.threads, self._pool.folders, self._pool.plugins)
+def _in_threads(tasks: Sequence[Callable[[], None]], failed: threading.Event) -> None:
+    """Run functions, each in a thread; when one raises, ``failed`` tells the others to end."""
+    with ThreadPoolExecutor(len(tasks)) as threads:
+        try:
+            for each in as_completed([threads.submit(task) for task in tasks]):
+                each.result()
+        except BaseException:  # a listener's own fault, or KeyboardInterrupt, where no handler takes signals
+            failed.set()
+            raise
