@@ -15,9 +15,8 @@ from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import UserError, brief
 from gan_bench.core.preparing import tell
 from gan_bench.execution.cluster.connection import Capacity, Cluster, answer_of, live_nodes, on_node, question
-from gan_bench.execution.cluster.dispatcher import Dispatcher
-from gan_bench.execution.cluster.task import CallResult, call, carry, claims_of
-from gan_bench.execution.cluster.transport import Bundle, Ended, Handle, make_bundles
+from gan_bench.execution.cluster.dispatcher import Bundle, Dispatcher, Ended, make_bundles
+from gan_bench.execution.cluster.task import CallResult, Handle, call, carry, claims_of
 from gan_bench.execution.trial.claim import KnowsIdentity, Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -18,7 +18,6 @@ from typing import Any
 from gan_bench.core.errors import StopProcess, UserError
 from gan_bench.core.preparing import told_to
 from gan_bench.execution.cluster.node import SharedFolder, ask, versions
-from gan_bench.execution.cluster.transport import Handle
 from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.workers.job import Contexts, Job, Site, claim_from_json
 from gan_bench.execution.workers.worker import run_job
@@ -27,6 +26,8 @@ from gan_bench.records.record import Status
 FLUSH_SECONDS = 0.5
 """Seconds for which news of a trial's progress is held back, to be sent together."""
 
+Handle = Hashable
+"""Names a task under way."""
 Said = Mapping[str, object]
 """One event, as ``JsonListener`` sends it."""
 
