@@ -34,10 +34,10 @@ class RayTransport:
 
     Args:
         cluster: The cluster.
-        job: Makes the job of a group of trials.
+        job: The job of a group of trials, but for these.
     """
 
-    def __init__(self, cluster: Cluster, job: Callable[[tuple[Any, ...], float | None], Job]) -> None:
+    def __init__(self, cluster: Cluster, job: Job) -> None:
         self._cluster, self._job = cluster, job
         self._carry = cluster.remote(carry)
         self._numbers = itertools.count(1)
@@ -55,8 +55,8 @@ class RayTransport:
     def submit(self, bundle: Bundle) -> Handle:
         """Hand over a bundle."""
         handle = next(self._numbers)
-        patience = PATIENCE_SECONDS if bundle.retry else None
-        jobs = tuple(self._job(group, patience).to_json() for group in bundle.groups)
+        job = replace(self._job, patience=PATIENCE_SECONDS) if bundle.retry else self._job
+        jobs = tuple(replace(job, trials=group).to_json() for group in bundle.groups)
         self._answers[self._carry.remote(self._cluster.driver, handle, jobs)] = handle
         return handle
 
@@ -288,13 +288,8 @@ def run_ray(
     Raises:
         UserError: No node is left that could run a trial.
     """
-
-    def job(group: tuple[Trial, ...], patience: float | None) -> Job:
-        made = Job(trials=group, results=results.resolve(), site=site, policy=policy)
-        return made if patience is None else replace(made, patience=patience)
-
     listed, listening, into = list(trials), threading.Lock(), Results()
-    transport = RayTransport(cluster, job)
+    transport = RayTransport(cluster, Job(trials=(), results=results.resolve(), site=site, policy=policy))
     for left in rounds(results, listed, policy, stop, into):
         slots = min(transport.slots(), workers or transport.slots())
         dispatcher = Dispatcher(transport, results, policy, EventInbox(left, listener, listening), stop, workers)

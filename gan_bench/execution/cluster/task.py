@@ -143,7 +143,7 @@ def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...]) -> dict[str, di
     if not ask(driver.mailbox.check_in.remote(handle)):
         return {}
     process = _process(driver)
-    with _ending_at_once(), process.working_for(driver, handle) as sender:
+    with _ending_at_once(), _telling(driver, handle) as sender:
         for job in map(Job.from_json, jobs):
             if process.stop() or (job.policy.fail_fast and sender.bad):
                 break
@@ -196,7 +196,7 @@ def call(
 ) -> CallResult:
     """Let a function work on the run context of a site."""
     process = _process(driver)
-    with _ending_at_once(), process.working_for(driver, handle):
+    with _ending_at_once(), _telling(driver, handle):
         try:
             return CallResult(work(*arguments, context=process.contexts.of(site), **options))
         except UserError as error:
@@ -223,7 +223,6 @@ class _Process:
 
     def __init__(self, mailbox: Any) -> None:  # noqa: ANN401 - Ray's handles have no types
         self.contexts = Contexts(self.stop)
-        self._sender: EventSender | None = None
         self._stopping = threading.Event()
         threading.Thread(target=self._hear, args=(mailbox,), daemon=True).start()
 
@@ -247,24 +246,20 @@ class _Process:
             break
         self._stopping.set()
 
-    @contextmanager
-    def working_for(self, driver: Driver, handle: Handle) -> Iterator[EventSender]:
-        """Send what happens meanwhile to the driver."""
-        self._sender = EventSender(driver.mailbox, handle)
-        with warnings.catch_warnings(), told_to(self._tell):
-            warnings.showwarning = lambda message, *_: self._say("warning", text=str(message))
-            try:
-                yield self._sender
-            finally:
-                self._sender.flush(wait=True)
-                self._sender = None
 
-    def _tell(self, what: str, fraction: float) -> None:
-        self._say("prepares", what=what, fraction=fraction)
-
-    def _say(self, event: str, **content: Any) -> None:  # noqa: ANN401 - JSON
-        if self._sender:
-            self._sender(event, **content)
+@contextmanager
+def _telling(driver: Driver, handle: Handle) -> Iterator[EventSender]:
+    """Send what happens in the block to the driver."""
+    sender = EventSender(driver.mailbox, handle)
+    with (
+        warnings.catch_warnings(),
+        told_to(lambda what, fraction: sender("prepares", what=what, fraction=fraction)),
+    ):
+        warnings.showwarning = lambda message, *_: sender("warning", text=str(message))
+        try:
+            yield sender
+        finally:
+            sender.flush(wait=True)
 
 
 _processes: dict[str, _Process] = {}
