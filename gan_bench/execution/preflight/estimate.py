@@ -99,28 +99,28 @@ def estimate(
         beside: How many of the processes share this machine with the one that measures, whose load is imitated on a
             CPU; None takes all others.
     """
-    done = done or {}
-    if workers is None:
-        paces = _paces(trials, context, group)
-        each = {trial.id: _seconds(trial, context, paces, done) for trial in trials}
-        one_thread = _one_thread(trials, context, paces)
-        return TimeEstimate(sum(each.values()), _groups(paces), _limits(paces), one_thread, _steps(paces), each)
     threads = torch.get_num_threads()
-    cpu = context.device.type == "cpu"
+    shared = workers is not None and context.device.type == "cpu"
     try:
-        if cpu and beside is None:
+        if shared and beside is None:
             torch.set_num_threads(1)
-        with _load((workers - 1 if beside is None else beside) if cpu else 0):
-            paces = _paces(trials, context, group, workers)
-            each = {trial.id: _seconds(trial, context, paces, done) for trial in trials}
-            jobs = [
-                sum(each[trial.id] for trial in batch)
-                for batch in group_trials(trials, lambda config: paces[shape_key(config)].group)
-            ]
+        with _load((workers or 1) - 1 if beside is None else beside) if shared else nullcontext():
+            paces = _paces(trials, context, group, workers or 1)
+            each = {trial.id: _seconds(trial, context, paces, done or {}) for trial in trials}
     finally:
-        torch.set_num_threads(threads)
-    seconds = WORKER_START + max(sum(jobs) / workers, max(jobs, default=0.0))
-    return TimeEstimate(seconds, _groups(paces), _limits(paces), step_seconds=_steps(paces), work=each)
+        if shared and beside is None:
+            torch.set_num_threads(threads)
+    found = TimeEstimate(
+        sum(each.values()),
+        groups={key: pace.group for key, pace in paces.items() if pace.group > 1},
+        limits={key: pace.limit for key, pace in paces.items() if pace.group > 1},
+        step_seconds={key: pace.step for key, pace in paces.items()},
+        work=each,
+    )
+    if workers is None:
+        return replace(found, one_thread=_one_thread(trials, context, paces))
+    jobs = [sum(each[trial.id] for trial in batch) for batch in group_trials(trials, found.group)]
+    return replace(found, seconds=WORKER_START + max(sum(jobs) / workers, max(jobs, default=0.0)))
 
 
 def unmeasured(trials: list[Trial], group: int | None = None, done: Mapping[str, int] | None = None) -> TimeEstimate:
@@ -162,18 +162,6 @@ class _Pace:
     image: float
     group: int = 1
     limit: GroupLimit = "rate"
-
-
-def _steps(paces: Mapping[Hashable, _Pace]) -> dict[Hashable, float]:
-    return {key: pace.step for key, pace in paces.items()}
-
-
-def _limits(paces: Mapping[Hashable, _Pace]) -> dict[Hashable, GroupLimit]:
-    return {key: pace.limit for key, pace in paces.items() if pace.group > 1}
-
-
-def _groups(paces: Mapping[Hashable, _Pace]) -> dict[Hashable, int]:
-    return {key: pace.group for key, pace in paces.items() if pace.group > 1}
 
 
 def _paces(trials: list[Trial], context: RunContext, group: int | None, workers: int = 1) -> dict[Hashable, _Pace]:
