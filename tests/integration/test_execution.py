@@ -18,7 +18,7 @@ from gan_bench.core.sources import Source
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener, StepResult
-from gan_bench.execution.trial.log import HALF_LIFE_SECONDS, Meter
+from gan_bench.execution.trial.meter import HALF_LIFE_SECONDS, Meter
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.executors import run_processes
 from gan_bench.execution.workers.job import Job, Site, claim_from_json, claim_to_json
