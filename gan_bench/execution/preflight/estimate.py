@@ -281,10 +281,11 @@ def _of_own_parts(config: TrialConfig) -> AbstractContextManager[None]:
 def _seconds_per_group_step(config: TrialConfig, context: RunContext, size: int) -> float | None:
     """Measure how long a step takes in a group, per member; None when such trials cannot train together."""
     try:
-        members = [context.engine(replace(config, seed=config.seed + index)) for index in range(size)]
-        if not can_group(members):
+        engines = [context.engine(replace(config, seed=config.seed + index)) for index in range(size)]
+        if not can_group(engines):
             return None
-        group = Group([member for member in members if isinstance(member, FastEngine)], context.capture)
+        members = [engine for engine in engines if isinstance(engine, FastEngine)]
+        group = Group(members, members[0].capture)
         return group.seconds_per_step(GROUP_STEPS if context.device.type == "cuda" else 2) / size
     except (RuntimeError, MemoryError):  # of what kind ever: this size does not work here, and smaller ones do
         return None

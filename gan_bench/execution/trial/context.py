@@ -27,8 +27,8 @@ from gan_bench.randomness import shuffled
 from gan_bench.records.earlier import Identity
 from gan_bench.records.schema import Part
 from gan_bench.training.engine import Engine, ReferenceEngine
-from gan_bench.training.fast.engine import Capture, FastEngine, unsupported
-from gan_bench.training.group.group import CapturedEngine, cuda_capture
+from gan_bench.training.fast.engine import FastEngine, unsupported
+from gan_bench.training.group.group import CapturedEngine
 from gan_bench.training.state import TrainState
 
 T = TypeVar("T")
@@ -158,16 +158,11 @@ class RunContext:
         if self.engine_choice == "reference" or unsupported(config):
             return ReferenceEngine(config, images, state)
         fast = FastEngine(config, images, state)
-        if not (self.capture and fast.repeats):
+        if self.device.type != "cuda" or not fast.repeats:
             return fast
         captured = CapturedEngine(config, images, state)
         captured.way = way
         return captured
-
-    @property
-    def capture(self) -> Capture | None:
-        """What records iterations on the device, or None."""
-        return cuda_capture if self.device.type == "cuda" else None
 
     def _once(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
         if key not in self._shared:
