@@ -14,6 +14,7 @@ from support.commands import HANG
 from support.runs import context
 from support.trials import digits_trial
 
+from gan_bench.config.images import DataRoot
 from gan_bench.core.sources import Source
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.claim import Policy
@@ -66,7 +67,7 @@ def test_what_came_of_a_claim_travels(claim):
 def test_a_job_travels(tmp_path):
     job = Job(
         trials=(digits_trial(0), digits_trial(1)), results=tmp_path,
-        site=Site(data=tmp_path, data_given=True, device="cpu", engine="auto", threads=1, plugins=(PLUGIN,)),
+        site=Site(data=DataRoot(tmp_path, given=True), device="cpu", engine="auto", threads=1, plugins=(PLUGIN,)),
         policy=Policy(time_limit=3.0, fresh_since="2026"),
     )  # fmt: skip
     assert Job.from_json(job.to_json()) == job

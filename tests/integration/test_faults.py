@@ -344,7 +344,7 @@ def test_a_worker_that_nobody_listens_to_stops_as_asked(tmp_path):
     job = Job(
         trials=(trial,),
         results=tmp_path,
-        site=Site(data=tmp_path, data_given=True, device="cpu", engine="auto", threads=1),
+        site=Site(data=DataRoot(tmp_path, given=True), device="cpu", engine="auto", threads=1),
         policy=Policy(),
     )
     RecordDirectory.of(tmp_path, trial).path.parent.mkdir()
