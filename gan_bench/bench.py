@@ -25,11 +25,18 @@ from gan_bench.execution.cluster.connection import Cluster, connected
 from gan_bench.execution.cluster.executor import OnCluster, run_ray
 from gan_bench.execution.preflight.baselines import real_baselines
 from gan_bench.execution.preflight.checks import check_names, refuse_to_fetch, survey
-from gan_bench.execution.preflight.declaration import declaration_remark, design_of_looks, up_to_looks
 from gan_bench.execution.preflight.estimate import TimeEstimate, estimate, unmeasured
 from gan_bench.execution.preflight.folder import check_space, check_writable, kept_remark, locks_remark
 from gan_bench.execution.preflight.placement import ThisProcess, check_known, choose_pool
-from gan_bench.execution.preflight.plan_state import PlanState, epochs_kept, find_plan_state, state_remarks
+from gan_bench.execution.preflight.plan_state import (
+    PlanState,
+    declaration_remark,
+    design_of_looks,
+    epochs_kept,
+    find_plan_state,
+    state_remarks,
+    up_to_looks,
+)
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, fix_bits

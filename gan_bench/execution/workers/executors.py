@@ -156,7 +156,7 @@ def run_inline(
     for left in rounds(results, listed, policy, context.stop, into):
         groups = group_trials(left, sizes)
         if any(len(group) > 1 for group in groups):
-            groups = _by_length(groups, seconds)
+            groups.sort(key=lambda group: sum(map(seconds, group)))
         for group in _left_of(groups, meanwhile, into):
             if context.stop() or into.enough(policy):
                 break
@@ -199,11 +199,6 @@ class _Heard(Listener):
             if is_stop(error) and not isinstance(error, BrokenPipeError):
                 raise
             self.fault = error
-
-
-def _by_length(groups: list[list[Trial]], seconds: Callable[[Trial], float], sign: int = 1) -> list[list[Trial]]:
-    """Sort groups from short to long, or with a sign of -1 from long to short; equal ones stay in the suite's order."""
-    return sorted(groups, key=lambda group: sign * sum(map(seconds, group)))
 
 
 def _left_of(groups: Iterable[list[Trial]], meanwhile: FinishedElsewhere, into: Results) -> Iterator[list[Trial]]:
@@ -264,7 +259,7 @@ def run_processes(
         for left in rounds(results, listed, policy, context.stop, into):
             groups = group_trials(left, sizes)
             if pool.devices[0] != "cpu":
-                groups = _by_length(groups, seconds, -1)
+                groups.sort(key=lambda group: sum(map(seconds, group)), reverse=True)
             shared = _left_of(groups, meanwhile, into)
             _in_threads([partial(work, device, worker, shared) for device, worker in workers], failed)
     finally:
