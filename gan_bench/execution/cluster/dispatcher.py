@@ -132,6 +132,7 @@ class Transport(Protocol):
 class _Task:
     bundle: Bundle
     first_said: float | None = None  # when its first trial began, by the clock
+    late: bool = False
 
 
 class Dispatcher:
@@ -162,7 +163,6 @@ class Dispatcher:
         self._waiting: deque[Bundle] = deque()
         self._running: dict[Handle, _Task] = {}
         self._tries: Counter[str] = Counter()
-        self._late: set[Handle] = set()
         self._before: dict[str, bytes | None] = {}
 
     def carry(self, bundles: Iterable[Bundle], into: Results) -> None:
@@ -211,8 +211,6 @@ class Dispatcher:
 
     def _end(self, ended: Ended, into: Results) -> None:
         task = self._running.pop(ended.handle)
-        late = ended.handle in self._late
-        self._late.discard(ended.handle)
         claims = self._inbox.claims
         for trial in task.bundle.trials:
             if trial.id in ended.claims and trial.id not in claims:
@@ -221,7 +219,7 @@ class Dispatcher:
                 del claims[trial.id]
         if left := task.bundle.without(lambda trial: trial.id in claims):
             loss = ended.loss or "its task ended before it; --retry-failed continues from its checkpoint"
-            self._lose(Bundle(left, task.bundle.retry), LATE if late else loss, late=late)
+            self._lose(Bundle(left, task.bundle.retry), LATE if task.late else loss, late=task.late)
         for trial in task.bundle.trials:
             if trial.id in claims:
                 into.note(trial, claims.pop(trial.id))
@@ -274,6 +272,6 @@ class Dispatcher:
         for handle, task in self._running.items():
             began = task.first_said
             allowed = limit * len(task.bundle.trials) + TIMEOUT_GRACE
-            if began is not None and handle not in self._late and self._clock() - began > allowed:
-                self._late.add(handle)
+            if began is not None and not task.late and self._clock() - began > allowed:
+                task.late = True
                 self._transport.kill(handle)

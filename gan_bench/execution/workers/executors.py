@@ -66,23 +66,20 @@ class FinishedElsewhere:
 
     def __init__(self, results: Path, trials: Iterable[Trial], policy: Policy) -> None:
         self._results, self._policy = results, policy
-        self._before = {trial.id: _end_of(RecordDirectory.of(results, trial)) for trial in trials}
+        self._before: dict[str, bytes | None] = {}
+        for trial in trials:
+            with contextlib.suppress(UnreadableError):
+                self._before[trial.id] = end_of(RecordDirectory.of(results, trial))
 
     def finished(self, trial: Trial) -> bool:
         """True if a trial has a new end; a trial that failed again is not retried by every process."""
         directory = RecordDirectory.of(self._results, trial)
         try:
-            if end_of(directory) == self._before[trial.id] or self._policy.is_outdated(Earlier(directory)):
+            if end_of(directory) == self._before.get(trial.id) or self._policy.is_outdated(Earlier(directory)):
                 return False
             return Earlier(directory).status in (Status.DONE, *_BAD)
         except UnreadableError:  # the claim says so
             return False
-
-
-def _end_of(directory: RecordDirectory) -> bytes | None:
-    with contextlib.suppress(UnreadableError):
-        return end_of(directory)
-    return None
 
 
 def rounds(
