@@ -160,7 +160,8 @@ def prepare(
         seeds = design.first(max(design.looks[0], *(targets or {}).values(), 0))
         whole = make_plan(find_suite(options.suite), replace(options.plan, profile=plan.profile, seeds=seeds))
         plan = up_to_looks(whole, design, targets or {})
-    place = place.for_plan(plan)
+    if isinstance(place, OnCluster):
+        place = place.for_plan(plan)
     own = {folder.name for folder in plan.folders}
     check_names(plan, own)  # before images are read, which may take minutes
     for folder in plan.folders:
@@ -192,7 +193,8 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     """Add what is left to do, where, and how long it will take."""
     plan, place, cluster = prepared.plan, prepared.place, prepared.cluster
     found = place.call(survey, plan.trials)
-    place.check_data(plan.trials, found)
+    if isinstance(place, OnCluster):  # the survey asked one node
+        place.check_data(plan.trials, found)
     state = find_plan_state(options.folder, plan, prepared.policy, found)
     todo = state.todo
     if todo:
