@@ -229,11 +229,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
 
 
 class _Declared:
-    """The plan of a suite that runs: once it is gone, nothing more is trained without what it declares.
-
-    Args:
-        path: Where it lies.
-    """
+    """The plan of a suite that runs: once it is gone, nothing more is trained without what it declares."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._was_gone = path, False

@@ -193,11 +193,7 @@ def call(
 
 
 def _check_node(driver: Driver) -> None:
-    """Refuse to work on a node that joined later with other software, or without the results folder.
-
-    Raises:
-        UserError: It has.
-    """
+    """Refuse to work on a node that joined later with other software, or without the results folder."""
     if versions() != driver.versions:
         raise UserError(f"the node {socket.gethostname()} has other versions than the driver's machine; replace it")
     if not driver.folder.is_here():

@@ -294,10 +294,7 @@ def _seconds_per_group_step(config: TrialConfig, context: RunContext, size: int)
 def _seconds_per_step(config: TrialConfig, context: RunContext, budget: float = 0.5) -> float:
     """Measure how long one update takes, on the trial's own networks and images.
 
-    Args:
-        config: The trial.
-        context: Where it will run.
-        budget: Seconds after which no further step is taken; a short trial is not measured for longer than it takes.
+    No step is taken after ``budget`` seconds, and a short trial is not measured for longer than it takes.
     """
     engine = context.engine(config)
     if isinstance(engine, CapturedEngine):  # replays must not wait for the device one by one
