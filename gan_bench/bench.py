@@ -25,19 +25,25 @@ from gan_bench.execution.cluster.connection import Cluster, connected
 from gan_bench.execution.cluster.executor import OnCluster, run_ray
 from gan_bench.execution.preflight.baselines import real_baselines
 from gan_bench.execution.preflight.checks import check_names, refuse_to_fetch, survey
-from gan_bench.execution.preflight.declaration import declaration_remark, design_of_looks, up_to_looks
 from gan_bench.execution.preflight.estimate import TimeEstimate, estimate, unmeasured
 from gan_bench.execution.preflight.folder import check_space, check_writable, kept_remark, locks_remark
 from gan_bench.execution.preflight.placement import ThisProcess, check_known, choose_pool
-from gan_bench.execution.preflight.plan_state import PlanState, epochs_kept, find_plan_state, state_remarks
+from gan_bench.execution.preflight.plan_state import (
+    PlanState,
+    declaration_remark,
+    design_of_looks,
+    epochs_kept,
+    find_plan_state,
+    state_remarks,
+    up_to_looks,
+)
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, fix_bits
 from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.executors import run_inline, run_processes
+from gan_bench.execution.workers.executors import Results, run_inline, run_processes
 from gan_bench.execution.workers.job import Site
 from gan_bench.execution.workers.pool import WorkerPoolConfig
-from gan_bench.execution.workers.results import Results
 from gan_bench.records import schema
 from gan_bench.records.baselines import has_damaged_baselines, write_baselines
 from gan_bench.records.json_files import is_gone, read_sound
@@ -154,7 +160,8 @@ def prepare(
         seeds = design.first(max(design.looks[0], *(targets or {}).values(), 0))
         whole = make_plan(find_suite(options.suite), replace(options.plan, profile=plan.profile, seeds=seeds))
         plan = up_to_looks(whole, design, targets or {})
-    place = place.for_plan(plan)
+    if isinstance(place, OnCluster):
+        place = place.for_plan(plan)
     own = {folder.name for folder in plan.folders}
     check_names(plan, own)  # before images are read, which may take minutes
     for folder in plan.folders:
@@ -186,7 +193,8 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     """Add what is left to do, where, and how long it will take."""
     plan, place, cluster = prepared.plan, prepared.place, prepared.cluster
     found = place.call(survey, plan.trials)
-    place.check_data(plan.trials, found)
+    if isinstance(place, OnCluster):  # the survey asked one node
+        place.check_data(plan.trials, found)
     state = find_plan_state(options.folder, plan, prepared.policy, found)
     todo = state.todo
     if todo:
@@ -221,11 +229,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
 
 
 class _Declared:
-    """The plan of a suite that runs: once it is gone, nothing more is trained without what it declares.
-
-    Args:
-        path: Where it lies.
-    """
+    """The plan of a suite that runs: once it is gone, nothing more is trained without what it declares."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._was_gone = path, False

@@ -85,7 +85,7 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
     for wanted in generators:
         if not any(matches(name, wanted) for name in done):
             raise UserError(f"no finished trial in {results} is called {wanted!r}; the report's trial table has names")
-    plans = [_plan(suite, ended, _target(suite, out), generators) for suite, ended in suites.items() if ended]
+    plans = [_plan(suite, ended, out / suite.resolve().name, generators) for suite, ended in suites.items() if ended]
     by_target: dict[Path, _Plan] = {}
     for plan in plans:
         _check_replaceable(plan)
@@ -138,10 +138,6 @@ def _ended(suite: Path) -> Iterator[StoredTrial]:
 
 def _has_status(stored: StoredTrial, status: Status) -> bool:
     return stored.record is not None and stored.record["status"] == status
-
-
-def _target(suite: Path, out: Path) -> Path:
-    return out / suite.resolve().name
 
 
 def _plan(suite: Path, ended: Sequence[StoredTrial], target: Path, generators: Sequence[str]) -> _Plan:

@@ -257,14 +257,10 @@ class RunOptions:
             samples=self.samples,
             seeds=None if self.seeds is None else tuple(self.seeds),
             only=self.only,
-            changes={**self.changes, **self._precision},
+            changes={**self.changes, **({} if self.precision == "auto" else {"precision": self.precision})},
             extractors=tuple(self.extractors) or None,
             allow_plugins=self.allow_plugins,
         )
-
-    @property
-    def _precision(self) -> Mapping[str, str]:
-        return {} if self.precision == "auto" else {"precision": self.precision}
 
     @cached_property
     def policy(self) -> Policy:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.randomness import draw_latent, generator_for
 from gan_bench.records.layout import AVERAGE_WEIGHTS, KEPT, WEIGHTS, RecordDirectory
-from gan_bench.records.reader import read_saved
+from gan_bench.records.reader import StoredTrial, read_saved
 from gan_bench.records.sample_grid import read_sample_grid
 
 if TYPE_CHECKING:
@@ -77,16 +76,6 @@ class Generator(nn.Module):
         return torch.cat([to_uint8(self(part)).cpu() for part in torch.split(z, 500)])
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """The file of a recorded generator, and the record that it lies in."""
-
-    file: Path
-    record: RecordDirectory
-    config: TrialConfig
-    parts: Mapping[str, Any]
-
-
 def load_generator(
     path: Path, *, average: bool = False, allow_plugins: bool = False, device: torch.device | str = "cpu"
 ) -> Generator:
@@ -103,25 +92,25 @@ def load_generator(
         RecordError: It or its record is damaged or not what was saved.
         UserError: Its architecture is not there, or may not be loaded.
     """
-    stored = _find(path, average=average)
-    _require_plugins(stored, allowed=allow_plugins)
+    file, stored = _find(path, average=average)
+    config = TrialConfig.from_json(stored.trial["config"])
+    name = config.architecture
+    _require_plugins(stored, name, allowed=allow_plugins)
     # its first weights are drawn, and overwritten
-    with calling(f'architecture "{stored.config.architecture}"'), torch.random.fork_rng(devices=[]):
-        network = ARCHITECTURES[stored.config.architecture].generator(stored.config.latent_dim)
+    with calling(f'architecture "{name}"'), torch.random.fork_rng(devices=[]):
+        network = ARCHITECTURES[name].generator(config.latent_dim)
     try:
-        network.load_state_dict(load_file(stored.file))
+        network.load_state_dict(load_file(file))
     except (OSError, SafetensorError) as error:
-        raise DataError(
-            f"{stored.file} cannot be read ({type(error).__name__}: {error}); run the trial again"
-        ) from None
+        raise DataError(f"{file} cannot be read ({type(error).__name__}: {error}); run the trial again") from None
     except RuntimeError:
-        raise DataError(
-            f"{stored.file} does not fit the architecture {stored.config.architecture} of {stored.record.trial}"
-        ) from None
-    return Generator(network.to(device), stored.config)
+        place = RecordDirectory(stored.path).trial
+        raise DataError(f"{file} does not fit the architecture {name} of {place}") from None
+    return Generator(network.to(device), config)
 
 
-def _find(path: Path, *, average: bool) -> _Stored:
+def _find(path: Path, *, average: bool) -> tuple[Path, StoredTrial]:
+    """Return the file of a recorded generator, and the record that it lies in."""
     is_file = path.suffix == ".safetensors"
     is_kept = is_file and path.parent.name == KEPT
     record = RecordDirectory(path.parent.parent if is_kept else path.parent if is_file else path)
@@ -142,8 +131,7 @@ def _find(path: Path, *, average: bool) -> _Stored:
         raise DataError(
             f"{record.path} has no {file.name}{kept}; only trials that are done have one, and of published ones a few"
         )
-    config = TrialConfig.from_json(stored.trial["config"])
-    return _Stored(file, record, config, stored.environment.get("parts", {}))
+    return file, stored
 
 
 def _digest(file: Path) -> str:
@@ -154,26 +142,25 @@ def _digest(file: Path) -> str:
         return ""
 
 
-def _require_plugins(stored: _Stored, *, allowed: bool) -> None:
+def _require_plugins(stored: StoredTrial, name: str, *, allowed: bool) -> None:
     """Load the plug-in that defines an architecture, if there is one and it is allowed.
 
     Raises:
         UserError: It is not allowed, or the code of the architecture is another now.
     """
-    name = stored.config.architecture
-    part = stored.parts.get(f"architectures/{name}", {})
+    part: Mapping[str, Any] = stored.environment.get("parts", {}).get(f"architectures/{name}", {})
     known = ARCHITECTURES.source(name) if name in ARCHITECTURES else None
     is_of_another_file = bool(part and known and known.path and known.sha256 != part["sha256"])
     if part.get("path") and (name not in ARCHITECTURES or is_of_another_file):
-        file = stored.record.path / part["path"]  # of a card beside it, else absolute
+        file = stored.path / part["path"]  # of a card beside it, else absolute
         if not file.is_file():
             raise UserError(
-                f"{stored.record.path} needs the code of the architecture {name}, {part['name']} with the SHA-256 "
+                f"{stored.path} needs the code of the architecture {name}, {part['name']} with the SHA-256 "
                 f"{part['sha256'][:12]}; put it at {file}"
             )
         is_its_own = _digest(file) == part["sha256"]
         if known and not is_its_own:
-            raise UserError(f"the code of {known.name} is not what {stored.record.path} was trained with; restore it")
+            raise UserError(f"the code of {known.name} is not what {stored.path} was trained with; restore it")
         if not allowed:
             raise UserError(
                 f"the architecture {name} is of the file {file}; read it, then allow it with --allow-plugins "
@@ -184,7 +171,7 @@ def _require_plugins(stored: _Stored, *, allowed: bool) -> None:
         load_plugin(file, part["sha256"])
     source = ARCHITECTURES.source(name)
     if part and source and source.sha256 != part["sha256"]:
-        raise UserError(f"the code of {source.name} is not what {stored.record.path} was trained with; restore it")
+        raise UserError(f"the code of {source.name} is not what {stored.path} was trained with; restore it")
 
 
 # ------------------------------------------------------------------------------------------------- pictures

@@ -32,14 +32,14 @@ from report import digit_grids, write
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import Plan, make_plan
 from gan_bench.config.trial import Trial
-from gan_bench.execution.cluster.dispatcher import Dispatcher
-from gan_bench.execution.cluster.transport import Bundle, Ended, Handle, make_bundles
+from gan_bench.execution.cluster.dispatcher import Bundle, Dispatcher, Ended, make_bundles
+from gan_bench.execution.cluster.task import Handle
 from gan_bench.execution.preflight.checks import Survey
 from gan_bench.execution.trial.claim import Claim, Policy, state_of
 from gan_bench.execution.trial.environment import describe_environment
 from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.workers.executors import Results
 from gan_bench.execution.workers.job import EventInbox, claim_to_json
-from gan_bench.execution.workers.results import Results
 from gan_bench.execution.workers.scheduler import group_trials
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory

@@ -28,8 +28,7 @@ from gan_bench.execution.trial.claim import Policy, claim_and_run, state_of
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.executors import run_inline, run_processes
-from gan_bench.execution.workers.pool import WorkerPoolConfig
-from gan_bench.execution.workers.results import write_lost
+from gan_bench.execution.workers.pool import WorkerPoolConfig, write_lost
 from gan_bench.execution.workers.scheduler import run_alone
 from gan_bench.records import writer
 from gan_bench.records.baselines import read_baselines, write_baselines

@@ -14,11 +14,12 @@ from support.commands import HANG
 from support.runs import context
 from support.trials import digits_trial
 
+from gan_bench.config.images import DataRoot
 from gan_bench.core.sources import Source
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener, StepResult
-from gan_bench.execution.trial.log import HALF_LIFE_SECONDS, Meter
+from gan_bench.execution.trial.meter import HALF_LIFE_SECONDS, Meter
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.executors import run_processes
 from gan_bench.execution.workers.job import Job, Site, claim_from_json, claim_to_json
@@ -66,7 +67,7 @@ def test_what_came_of_a_claim_travels(claim):
 def test_a_job_travels(tmp_path):
     job = Job(
         trials=(digits_trial(0), digits_trial(1)), results=tmp_path,
-        site=Site(data=tmp_path, data_given=True, device="cpu", engine="auto", threads=1, plugins=(PLUGIN,)),
+        site=Site(data=DataRoot(tmp_path, given=True), device="cpu", engine="auto", threads=1, plugins=(PLUGIN,)),
         policy=Policy(time_limit=3.0, fresh_since="2026"),
     )  # fmt: skip
     assert Job.from_json(job.to_json()) == job

@@ -33,10 +33,9 @@ from gan_bench.core.channel import spawn
 from gan_bench.execution.trial import checkpoints, environment
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener, classify
-from gan_bench.execution.workers.executors import run_inline, run_processes
+from gan_bench.execution.workers.executors import FinishedElsewhere, run_inline, run_processes
 from gan_bench.execution.workers.job import Job, Site
 from gan_bench.execution.workers.pool import WorkerPoolConfig
-from gan_bench.execution.workers.results import FinishedElsewhere
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan
@@ -345,7 +344,7 @@ def test_a_worker_that_nobody_listens_to_stops_as_asked(tmp_path):
     job = Job(
         trials=(trial,),
         results=tmp_path,
-        site=Site(data=tmp_path, data_given=True, device="cpu", engine="auto", threads=1),
+        site=Site(data=DataRoot(tmp_path, given=True), device="cpu", engine="auto", threads=1),
         policy=Policy(),
     )
     RecordDirectory.of(tmp_path, trial).path.parent.mkdir()

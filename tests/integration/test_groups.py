@@ -25,7 +25,7 @@ from gan_bench.execution.preflight.estimate import estimate
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.trial.log import Meter
+from gan_bench.execution.trial.meter import Meter
 from gan_bench.execution.workers import executors
 from gan_bench.execution.workers.executors import run_inline, run_processes
 from gan_bench.execution.workers.pool import WorkerPoolConfig

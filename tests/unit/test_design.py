@@ -14,7 +14,7 @@ from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.design import Design
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.core.errors import SuiteError
-from gan_bench.execution.preflight.declaration import declaration_remark
+from gan_bench.execution.preflight.plan_state import declaration_remark
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import declaration_lost, design_so_far, read_designs, write_plan

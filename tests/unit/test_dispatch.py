@@ -18,14 +18,13 @@ from support.trials import digits_trial
 
 from gan_bench.core.errors import UserError
 from gan_bench.execution.cluster import connection, dispatcher, task
-from gan_bench.execution.cluster.dispatcher import RETRIES, Dispatcher
+from gan_bench.execution.cluster.dispatcher import LEAST_SECONDS, RETRIES, Bundle, Dispatcher, Ended, make_bundles
 from gan_bench.execution.cluster.executor import loss_of
 from gan_bench.execution.cluster.node import NodeReport, RayOptions, SharedFolder, ask, share_of, versions
-from gan_bench.execution.cluster.transport import LEAST_SECONDS, Bundle, Ended, make_bundles
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.workers.executors import Results
 from gan_bench.execution.workers.job import EventInbox, claim_to_json
-from gan_bench.execution.workers.results import Results
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock, trial_lock

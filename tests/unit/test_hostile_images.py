@@ -344,7 +344,7 @@ def test_names_that_are_not_utf_8(tmp_path):
     str(caught.value).encode()
     own = ImageFolder(name="not-utf-8", path=folder, transform=SKIP)
     register_folder(own).description.encode()
-    site = Site(data=tmp_path, data_given=True, device="cpu", engine="auto", threads=1, folders=(own,))
+    site = Site(data=DataRoot(tmp_path, given=True), device="cpu", engine="auto", threads=1, folders=(own,))
     job = Job(trials=(), results=tmp_path, site=site, policy=Policy())
     assert Job.from_json(job.to_json()) == job, "a worker gets it as JSON"
 

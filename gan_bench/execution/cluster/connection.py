@@ -258,11 +258,7 @@ def on_node(task: Any, node: Mapping[str, Any]) -> Any:  # noqa: ANN401 - Ray's 
 
 
 def _reports(folder: SharedFolder, share: Share) -> list[NodeReport]:
-    """Ask every node what it is like.
-
-    Raises:
-        UserError: One does not answer, or cannot.
-    """
+    """Ask every node what it is like; refuse a cluster of which one does not answer."""
     import ray
     from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 

@@ -1,19 +1,23 @@
-"""Carry bundles to their ends: keep the cluster busy, hear what tasks say, and try again what was lost."""
+"""Carry bundles to their ends: keep the cluster busy, hear what tasks say, and try again what was lost.
+
+``Transport`` is all that a dispatcher asks of the cluster, so it is tested with one made up for the purpose.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from gan_bench.config.trial import Trial
-from gan_bench.execution.cluster.transport import Bundle, Ended, Handle, Transport
+from gan_bench.execution.cluster.task import Handle
 from gan_bench.execution.trial.claim import Claim, Policy
+from gan_bench.execution.workers.executors import Results
 from gan_bench.execution.workers.job import EventInbox
-from gan_bench.execution.workers.pool import TIMEOUT_GRACE
-from gan_bench.execution.workers.results import LATE, Results, write_lost
+from gan_bench.execution.workers.pool import LATE, TIMEOUT_GRACE, write_lost
 from gan_bench.records.earlier import end_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock, trial_lock
@@ -24,12 +28,111 @@ RETRIES = 2
 AHEAD = 4
 """Tasks handed over beyond those that can run at a time, so that no place waits for the driver."""
 POLL_SECONDS = 0.2
+LEAST_SECONDS = 60.0
+"""Expected seconds of a task's trials: a task on a GPU starts a process and loads torch, images and extractors, which
+takes several seconds."""
+
+Group = tuple[Trial, ...]
+"""Trials that train together; most groups have one."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What one task carries out.
+
+    Attributes:
+        groups: The groups, one after the other.
+        retry: Whether an earlier task with these trials was lost.
+    """
+
+    groups: tuple[Group, ...]
+    retry: bool = False
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All its trials."""
+        return tuple(trial for group in self.groups for trial in group)
+
+    def without(self, done: Callable[[Trial], bool]) -> tuple[Group, ...]:
+        """Return the groups with the trials that are not done, empty groups left out."""
+        left = [tuple(trial for trial in group if not done(trial)) for group in self.groups]
+        return tuple(group for group in left if group)
+
+
+def make_bundles(groups: Iterable[Sequence[Trial]], seconds: Callable[[Trial], float], slots: int) -> list[Bundle]:
+    """Put groups into bundles of at least ``LEAST_SECONDS``, or of an equal share for every place where that is less.
+
+    Args:
+        groups: Trials that train together.
+        seconds: Expected seconds of a trial, or of its share of its group's.
+        slots: How many tasks run at a time.
+    """
+    pieces = [tuple(group) for group in groups]
+    costs = [sum(map(seconds, piece)) for piece in pieces]
+    enough = min(LEAST_SECONDS, sum(costs) / max(slots, 1))
+    bundles: list[Bundle] = []
+    open_groups: list[Group] = []
+    filled = 0.0
+    for piece, cost in zip(pieces, costs, strict=True):
+        open_groups.append(piece)
+        filled += cost
+        if filled >= enough:
+            bundles.append(Bundle(tuple(open_groups)))
+            open_groups, filled = [], 0.0
+    if open_groups:
+        bundles.append(Bundle(tuple(open_groups)))
+    return bundles
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A task that ended.
+
+    Attributes:
+        handle: Which.
+        claims: What came of its trials, by id.
+        loss: Why it ended without all of them, in one sentence with the remedy, or None. An error of a trial itself is
+            no loss but a claim, so what stands here may go better on another node.
+    """
+
+    handle: Handle
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    loss: str | None = None
+
+
+class Transport(Protocol):
+    """Carries bundles to where they run, and brings back what is said there."""
+
+    def slots(self) -> int:
+        """Return how many tasks can run at a time now."""
+
+    def submit(self, bundle: Bundle) -> Handle:
+        """Hand over a bundle; it runs when there is room."""
+
+    def events(self) -> list[tuple[Handle, Mapping[str, object]]]:
+        """Return what tasks said since the last call."""
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Return the tasks that have ended, after so many seconds at most when there is none."""
+
+    def kill(self, handle: Handle) -> None:
+        """End a task at once; it comes back as a loss."""
+
+    def stop(self) -> None:
+        """Ask all tasks to save checkpoints and end, and recall those that have not begun."""
+
+    def recall(self) -> None:
+        """Take back tasks that have not begun; they come back as losses."""
+
+    def is_gone(self, host: str) -> bool:
+        """True if a machine that tasks ran on is known to be gone."""
 
 
 @dataclass
 class _Task:
     bundle: Bundle
     first_said: float | None = None  # when its first trial began, by the clock
+    late: bool = False
 
 
 class Dispatcher:
@@ -60,7 +163,6 @@ class Dispatcher:
         self._waiting: deque[Bundle] = deque()
         self._running: dict[Handle, _Task] = {}
         self._tries: Counter[str] = Counter()
-        self._late: set[Handle] = set()
         self._before: dict[str, bytes | None] = {}
 
     def carry(self, bundles: Iterable[Bundle], into: Results) -> None:
@@ -109,8 +211,6 @@ class Dispatcher:
 
     def _end(self, ended: Ended, into: Results) -> None:
         task = self._running.pop(ended.handle)
-        late = ended.handle in self._late
-        self._late.discard(ended.handle)
         claims = self._inbox.claims
         for trial in task.bundle.trials:
             if trial.id in ended.claims and trial.id not in claims:
@@ -119,7 +219,7 @@ class Dispatcher:
                 del claims[trial.id]
         if left := task.bundle.without(lambda trial: trial.id in claims):
             loss = ended.loss or "its task ended before it; --retry-failed continues from its checkpoint"
-            self._lose(Bundle(left, task.bundle.retry), LATE if late else loss, late=late)
+            self._lose(Bundle(left, task.bundle.retry), LATE if task.late else loss, late=task.late)
         for trial in task.bundle.trials:
             if trial.id in claims:
                 into.note(trial, claims.pop(trial.id))
@@ -172,6 +272,6 @@ class Dispatcher:
         for handle, task in self._running.items():
             began = task.first_said
             allowed = limit * len(task.bundle.trials) + TIMEOUT_GRACE
-            if began is not None and handle not in self._late and self._clock() - began > allowed:
-                self._late.add(handle)
+            if began is not None and not task.late and self._clock() - began > allowed:
+                task.late = True
                 self._transport.kill(handle)

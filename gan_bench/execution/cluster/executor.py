@@ -15,14 +15,13 @@ from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import UserError, brief
 from gan_bench.core.preparing import tell
 from gan_bench.execution.cluster.connection import Capacity, Cluster, answer_of, live_nodes, on_node, question
-from gan_bench.execution.cluster.dispatcher import Dispatcher
-from gan_bench.execution.cluster.task import CallResult, call, carry, claims_of
-from gan_bench.execution.cluster.transport import Bundle, Ended, Handle, make_bundles
+from gan_bench.execution.cluster.dispatcher import Bundle, Dispatcher, Ended, make_bundles
+from gan_bench.execution.cluster.task import Handle, call, carry, claims_of
 from gan_bench.execution.trial.claim import KnowsIdentity, Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.workers.executors import Results, rounds
 from gan_bench.execution.workers.job import EventInbox, Job, Site
-from gan_bench.execution.workers.results import Results, rounds
 from gan_bench.execution.workers.scheduler import group_trials
 
 PATIENCE_SECONDS = 120.0
@@ -35,10 +34,10 @@ class RayTransport:
 
     Args:
         cluster: The cluster.
-        job: Makes the job of a group of trials.
+        job: The job of a group of trials, but for these.
     """
 
-    def __init__(self, cluster: Cluster, job: Callable[[tuple[Any, ...], float | None], Job]) -> None:
+    def __init__(self, cluster: Cluster, job: Job) -> None:
         self._cluster, self._job = cluster, job
         self._carry = cluster.remote(carry)
         self._numbers = itertools.count(1)
@@ -56,8 +55,8 @@ class RayTransport:
     def submit(self, bundle: Bundle) -> Handle:
         """Hand over a bundle."""
         handle = next(self._numbers)
-        patience = PATIENCE_SECONDS if bundle.retry else None
-        jobs = tuple(self._job(group, patience).to_json() for group in bundle.groups)
+        job = replace(self._job, patience=PATIENCE_SECONDS) if bundle.retry else self._job
+        jobs = tuple(replace(job, trials=group).to_json() for group in bundle.groups)
         self._answers[self._carry.remote(self._cluster.driver, handle, jobs)] = handle
         return handle
 
@@ -233,12 +232,11 @@ class OnCluster:
                 tell("waiting for a free place on the cluster", 0.0)
         _repeat(answer_of(driver.mailbox.take.remote()))
         try:
-            answer: CallResult = ray.get(pending)
+            return ray.get(pending)
         except Exception as error:  # Ray raises many kinds, and what the task raised
+            if isinstance(refused := getattr(error, "cause", None), UserError):
+                raise refused from None
             raise _TaskLostError(f"the cluster did not answer: {loss_of(error)}") from error
-        if answer.error:
-            raise answer.error
-        return answer.value
 
 
 def _repeat(said: Iterable[tuple[Any, Any]]) -> None:
@@ -289,13 +287,8 @@ def run_ray(
     Raises:
         UserError: No node is left that could run a trial.
     """
-
-    def job(group: tuple[Trial, ...], patience: float | None) -> Job:
-        made = Job(trials=group, results=results.resolve(), site=site, policy=policy)
-        return made if patience is None else replace(made, patience=patience)
-
     listed, listening, into = list(trials), threading.Lock(), Results()
-    transport = RayTransport(cluster, job)
+    transport = RayTransport(cluster, Job(trials=(), results=results.resolve(), site=site, policy=policy))
     for left in rounds(results, listed, policy, stop, into):
         slots = min(transport.slots(), workers or transport.slots())
         dispatcher = Dispatcher(transport, results, policy, EventInbox(left, listener, listening), stop, workers)

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -18,7 +18,6 @@ from typing import Any
 from gan_bench.core.errors import StopProcess, UserError
 from gan_bench.core.preparing import told_to
 from gan_bench.execution.cluster.node import SharedFolder, ask, versions
-from gan_bench.execution.cluster.transport import Handle
 from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.workers.job import Contexts, Job, Site, claim_from_json
 from gan_bench.execution.workers.worker import run_job
@@ -27,6 +26,8 @@ from gan_bench.records.record import Status
 FLUSH_SECONDS = 0.5
 """Seconds for which news of a trial's progress is held back, to be sent together."""
 
+Handle = Hashable
+"""Names a task under way."""
 Said = Mapping[str, object]
 """One event, as ``JsonListener`` sends it."""
 
@@ -142,7 +143,7 @@ def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...]) -> dict[str, di
     if not ask(driver.mailbox.check_in.remote(handle)):
         return {}
     process = _process(driver)
-    with _ending_at_once(), process.working_for(driver, handle) as sender:
+    with _ending_at_once(), _telling(driver, handle) as sender:
         for job in map(Job.from_json, jobs):
             if process.stop() or (job.policy.fail_fast and sender.bad):
                 break
@@ -177,14 +178,6 @@ def _ending_at_once() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@dataclass(frozen=True)
-class CallResult:
-    """What a function returned, or the sentence with which it refused."""
-
-    value: Any = None
-    error: UserError | None = None
-
-
 def call(
     driver: Driver,
     handle: Handle,
@@ -192,22 +185,15 @@ def call(
     work: Callable[..., Any],
     arguments: tuple[Any, ...],
     options: dict[str, object],
-) -> CallResult:
+) -> Any:  # noqa: ANN401 - what the work returns
     """Let a function work on the run context of a site."""
     process = _process(driver)
-    with _ending_at_once(), process.working_for(driver, handle):
-        try:
-            return CallResult(work(*arguments, context=process.contexts.of(site), **options))
-        except UserError as error:
-            return CallResult(error=error)
+    with _ending_at_once(), _telling(driver, handle):
+        return work(*arguments, context=process.contexts.of(site), **options)
 
 
 def _check_node(driver: Driver) -> None:
-    """Refuse to work on a node that joined later with other software, or without the results folder.
-
-    Raises:
-        UserError: It has.
-    """
+    """Refuse to work on a node that joined later with other software, or without the results folder."""
     if versions() != driver.versions:
         raise UserError(f"the node {socket.gethostname()} has other versions than the driver's machine; replace it")
     if not driver.folder.is_here():
@@ -222,7 +208,6 @@ class _Process:
 
     def __init__(self, mailbox: Any) -> None:  # noqa: ANN401 - Ray's handles have no types
         self.contexts = Contexts(self.stop)
-        self._sender: EventSender | None = None
         self._stopping = threading.Event()
         threading.Thread(target=self._hear, args=(mailbox,), daemon=True).start()
 
@@ -246,24 +231,20 @@ class _Process:
             break
         self._stopping.set()
 
-    @contextmanager
-    def working_for(self, driver: Driver, handle: Handle) -> Iterator[EventSender]:
-        """Send what happens meanwhile to the driver."""
-        self._sender = EventSender(driver.mailbox, handle)
-        with warnings.catch_warnings(), told_to(self._tell):
-            warnings.showwarning = lambda message, *_: self._say("warning", text=str(message))
-            try:
-                yield self._sender
-            finally:
-                self._sender.flush(wait=True)
-                self._sender = None
 
-    def _tell(self, what: str, fraction: float) -> None:
-        self._say("prepares", what=what, fraction=fraction)
-
-    def _say(self, event: str, **content: Any) -> None:  # noqa: ANN401 - JSON
-        if self._sender:
-            self._sender(event, **content)
+@contextmanager
+def _telling(driver: Driver, handle: Handle) -> Iterator[EventSender]:
+    """Send what happens in the block to the driver."""
+    sender = EventSender(driver.mailbox, handle)
+    with (
+        warnings.catch_warnings(),
+        told_to(lambda what, fraction: sender("prepares", what=what, fraction=fraction)),
+    ):
+        warnings.showwarning = lambda message, *_: sender("warning", text=str(message))
+        try:
+            yield sender
+        finally:
+            sender.flush(wait=True)
 
 
 _processes: dict[str, _Process] = {}

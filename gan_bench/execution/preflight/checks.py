@@ -92,11 +92,7 @@ def check_plan(trials: tuple[Trial, ...], context: RunContext) -> list[str]:
 
 
 def _check_objective(config: TrialConfig, context: RunContext) -> None:
-    """Refuse an objective that cannot be, or that the engine or the device that was asked for does not have.
-
-    Raises:
-        UserError: It cannot be trained.
-    """
+    """Refuse an objective that cannot be, or that the engine or the device that was asked for does not have."""
     _try_loss(config)
     if config.label_smoothing and LOSSES[config.loss].smoothed is None:
         raise UserError(f"{config.recipe}: the loss {config.loss} has no target to smooth; leave label_smoothing out")
@@ -108,11 +104,7 @@ def _check_objective(config: TrialConfig, context: RunContext) -> None:
 
 
 def _try_loss(config: TrialConfig) -> None:
-    """Let a loss work once, on outputs of D for two images.
-
-    Raises:
-        UserError: It fails, or gives something else than one number.
-    """
+    """Let a loss work once, on outputs of D for two images; refuse one that gives something else than one number."""
     loss, name = LOSSES[config.loss], config.loss
     if LOSSES.is_shipped(name):
         return

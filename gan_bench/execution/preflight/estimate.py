@@ -99,28 +99,28 @@ def estimate(
         beside: How many of the processes share this machine with the one that measures, whose load is imitated on a
             CPU; None takes all others.
     """
-    done = done or {}
-    if workers is None:
-        paces = _paces(trials, context, group)
-        each = {trial.id: _seconds(trial, context, paces, done) for trial in trials}
-        one_thread = _one_thread(trials, context, paces)
-        return TimeEstimate(sum(each.values()), _groups(paces), _limits(paces), one_thread, _steps(paces), each)
     threads = torch.get_num_threads()
-    cpu = context.device.type == "cpu"
+    shared = workers is not None and context.device.type == "cpu"
     try:
-        if cpu and beside is None:
+        if shared and beside is None:
             torch.set_num_threads(1)
-        with _load((workers - 1 if beside is None else beside) if cpu else 0):
-            paces = _paces(trials, context, group, workers)
-            each = {trial.id: _seconds(trial, context, paces, done) for trial in trials}
-            jobs = [
-                sum(each[trial.id] for trial in batch)
-                for batch in group_trials(trials, lambda config: paces[shape_key(config)].group)
-            ]
+        with _load((workers or 1) - 1 if beside is None else beside) if shared else nullcontext():
+            paces = _paces(trials, context, group, workers or 1)
+            each = {trial.id: _seconds(trial, context, paces, done or {}) for trial in trials}
     finally:
-        torch.set_num_threads(threads)
-    seconds = WORKER_START + max(sum(jobs) / workers, max(jobs, default=0.0))
-    return TimeEstimate(seconds, _groups(paces), _limits(paces), step_seconds=_steps(paces), work=each)
+        if shared and beside is None:
+            torch.set_num_threads(threads)
+    found = TimeEstimate(
+        sum(each.values()),
+        groups={key: pace.group for key, pace in paces.items() if pace.group > 1},
+        limits={key: pace.limit for key, pace in paces.items() if pace.group > 1},
+        step_seconds={key: pace.step for key, pace in paces.items()},
+        work=each,
+    )
+    if workers is None:
+        return replace(found, one_thread=_one_thread(trials, context, paces))
+    jobs = [sum(each[trial.id] for trial in batch) for batch in group_trials(trials, found.group)]
+    return replace(found, seconds=WORKER_START + max(sum(jobs) / workers, max(jobs, default=0.0)))
 
 
 def unmeasured(trials: list[Trial], group: int | None = None, done: Mapping[str, int] | None = None) -> TimeEstimate:
@@ -162,18 +162,6 @@ class _Pace:
     image: float
     group: int = 1
     limit: GroupLimit = "rate"
-
-
-def _steps(paces: Mapping[Hashable, _Pace]) -> dict[Hashable, float]:
-    return {key: pace.step for key, pace in paces.items()}
-
-
-def _limits(paces: Mapping[Hashable, _Pace]) -> dict[Hashable, GroupLimit]:
-    return {key: pace.limit for key, pace in paces.items() if pace.group > 1}
-
-
-def _groups(paces: Mapping[Hashable, _Pace]) -> dict[Hashable, int]:
-    return {key: pace.group for key, pace in paces.items() if pace.group > 1}
 
 
 def _paces(trials: list[Trial], context: RunContext, group: int | None, workers: int = 1) -> dict[Hashable, _Pace]:
@@ -293,10 +281,11 @@ def _of_own_parts(config: TrialConfig) -> AbstractContextManager[None]:
 def _seconds_per_group_step(config: TrialConfig, context: RunContext, size: int) -> float | None:
     """Measure how long a step takes in a group, per member; None when such trials cannot train together."""
     try:
-        members = [context.engine(replace(config, seed=config.seed + index)) for index in range(size)]
-        if not can_group(members):
+        engines = [context.engine(replace(config, seed=config.seed + index)) for index in range(size)]
+        if not can_group(engines):
             return None
-        group = Group([member for member in members if isinstance(member, FastEngine)], context.capture)
+        members = [engine for engine in engines if isinstance(engine, FastEngine)]
+        group = Group(members, members[0].capture)
         return group.seconds_per_step(GROUP_STEPS if context.device.type == "cuda" else 2) / size
     except (RuntimeError, MemoryError):  # of what kind ever: this size does not work here, and smaller ones do
         return None
@@ -305,10 +294,7 @@ def _seconds_per_group_step(config: TrialConfig, context: RunContext, size: int)
 def _seconds_per_step(config: TrialConfig, context: RunContext, budget: float = 0.5) -> float:
     """Measure how long one update takes, on the trial's own networks and images.
 
-    Args:
-        config: The trial.
-        context: Where it will run.
-        budget: Seconds after which no further step is taken; a short trial is not measured for longer than it takes.
+    No step is taken after ``budget`` seconds, and a short trial is not measured for longer than it takes.
     """
     engine = context.engine(config)
     if isinstance(engine, CapturedEngine):  # replays must not wait for the device one by one

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gan_bench.config.suite import Plan
-from gan_bench.config.trial import Trial
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.preflight.checks import Survey
-from gan_bench.execution.trial.claim import KnowsIdentity
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import cores
 from gan_bench.execution.workers.pool import WorkerPoolConfig
@@ -38,13 +36,6 @@ class ThisProcess:
     def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
         """Let a function work here."""
         return work(*arguments, context=self.context, **options)
-
-    def for_plan(self, plan: Plan) -> ThisProcess:
-        """Return this: the plan registered here what it brings along."""
-        return self
-
-    def check_data(self, trials: tuple[Trial, ...], known: KnowsIdentity) -> None:
-        """Do nothing: the survey read the images here."""
 
 
 def choose_pool(

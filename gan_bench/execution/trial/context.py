@@ -27,26 +27,11 @@ from gan_bench.randomness import shuffled
 from gan_bench.records.earlier import Identity
 from gan_bench.records.schema import Part
 from gan_bench.training.engine import Engine, ReferenceEngine
-from gan_bench.training.fast.engine import Capture, FastEngine, unsupported
-from gan_bench.training.group.group import CapturedEngine, cuda_capture
+from gan_bench.training.fast.engine import FastEngine, unsupported
+from gan_bench.training.group.group import CapturedEngine
 from gan_bench.training.state import TrainState
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class PreparedTrial:
-    """What a run context gives one trial.
-
-    Attributes:
-        identity: What the trial is made of beside its config; see ``RunContext.identity``.
-        engine: Its engine, at its very beginning.
-        evaluator: What scores its generators.
-    """
-
-    identity: Identity
-    engine: Engine
-    evaluator: Evaluator
 
 
 @dataclass(frozen=True)
@@ -125,17 +110,13 @@ class RunContext:
         train, held_out = self.images(config.dataset, "train", config.image_size), self.held_out(config)
         return all(is_cached(train, held_out, extractor) for extractor in self.extractors(config))
 
-    def prepare(self, config: TrialConfig) -> PreparedTrial:
-        """Return all that a trial needs from here: asked once, before its first step.
+    def evaluator(self, config: TrialConfig) -> Evaluator:
+        """Return what scores a trial's generators.
 
         Raises:
             DataError: Its images cannot be read or fetched.
             UserError: A part of it is unknown, or weights of an extractor cannot be had.
         """
-        return PreparedTrial(self.identity(config), self.engine(config), self.evaluator(config))
-
-    def evaluator(self, config: TrialConfig) -> Evaluator:
-        """Return what scores a trial's generators."""
         extractors = self.extractors(config)
         references = {extractor.name: self.reference(config, extractor) for extractor in extractors}
         return Evaluator(extractors, references, DATASETS[config.dataset].class_extractor)
@@ -177,16 +158,11 @@ class RunContext:
         if self.engine_choice == "reference" or unsupported(config):
             return ReferenceEngine(config, images, state)
         fast = FastEngine(config, images, state)
-        if not (self.capture and fast.repeats):
+        if self.device.type != "cuda" or not fast.repeats:
             return fast
         captured = CapturedEngine(config, images, state)
         captured.way = way
         return captured
-
-    @property
-    def capture(self) -> Capture | None:
-        """What records iterations on the device, or None."""
-        return cuda_capture if self.device.type == "cuda" else None
 
     def _once(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
         if key not in self._shared:

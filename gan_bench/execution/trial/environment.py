@@ -214,6 +214,7 @@ def describe_environment(
     """
     made_of = identity or NO_TRIAL
     commit, dirty = _git()
+    flags = tf32_of(precision)  # what a GPU computes in TensorFloat-32 during training
     return {
         "schema": VERSION,
         "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -236,15 +237,9 @@ def describe_environment(
             "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "flush_denormal": True,
-            **(_tf32(precision) if device.type == "cuda" else {}),
+            **({"cudnn_tf32": flags.convolutions, "matmul_tf32": flags.products} if device.type == "cuda" else {}),
         },
     }
-
-
-def _tf32(precision: Precision) -> dict[str, bool]:
-    """Return what a GPU computes in TensorFloat-32 during training."""
-    flags = tf32_of(precision)
-    return {"cudnn_tf32": flags.convolutions, "matmul_tf32": flags.products}
 
 
 def _processor() -> str:

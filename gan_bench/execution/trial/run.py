@@ -30,7 +30,7 @@ from gan_bench.execution.trial.events import (
     TimeLimit,
     classify,
 )
-from gan_bench.execution.trial.log import Meter, TrialLog
+from gan_bench.execution.trial.meter import Meter
 from gan_bench.metrics.evaluator import Evaluator, sample_grid
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
@@ -105,7 +105,6 @@ class _TrialRun:
         self.context, self.listener = context, listener
         self.meter = Meter(context.device, time_limit)
         self.checkpointer = Checkpointer(trial, self.directory, self._progress)
-        self.log = TrialLog(self.directory, trial.config)
         self.engine: Engine | None = None
         self.evaluator: Evaluator | None = None
         self.scores: list[tuple[int, dict[str, float | None]]] = []
@@ -137,8 +136,8 @@ class _TrialRun:
         writer.write_trial(self.directory, self.trial)
         if self.context.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.context.device)
-        prepared = self.context.prepare(self.config)
-        engine, identity, self.evaluator = prepared.engine, prepared.identity, prepared.evaluator
+        identity, engine = self.context.identity(self.config), self.context.engine(self.config)
+        self.evaluator = self.context.evaluator(self.config)
         described = environment.describe_environment(self.context.device, engine.name, identity, self.config.precision)
         if not self.directory.has_checkpoint:
             writer.clear(self.directory)  # nothing can be resumed of what was trained before the first checkpoint
@@ -187,7 +186,7 @@ class _TrialRun:
     def _train_epoch(self, engine: Engine) -> Run[None]:
         state, every = engine.state, self.config.log_every
         while state.batch < engine.steps:
-            self._halt_if_asked()
+            self._halt_if_asked(over=self.meter.training_exceeds_limit(time.perf_counter()))
             before = state.step
             yield from self._advance(engine, min(every - state.step % every, self._steps_per_tick()))
             if state.step > before and state.step % every == 0:
@@ -212,25 +211,46 @@ class _TrialRun:
         """Return how many steps fit between two checks of the clock; slow nets must not go silent."""
         return max(1, int(TICK_SECONDS * (self.meter.steps_per_second or 0)))
 
-    def _halt_if_asked(self) -> None:
+    def _halt_if_asked(self, *, over: bool) -> None:
+        """Raise where a stop was asked for, or the time limit is over."""
         if self.context.stop():
             raise Interrupted
-        if self.meter.training_exceeds_limit(time.perf_counter()):
+        if over:
             raise TimeLimit(self.meter.limit)
 
     def _log_step(self, engine: Engine) -> None:
-        seen = engine.snapshot()
-        self.log.step(engine, seen)
-        _check_finite(seen)
+        state, seen = engine.state, engine.snapshot()
+        self._log(seen, {"kind": "step", "epoch": state.epoch + 1, "step": state.step, **seen.last})
         self._report(engine, seen.last)
 
     def _log_epoch(self, engine: Engine) -> None:
         state, seen = engine.state, engine.snapshot()
         self.epoch_means = seen.mean
-        self.log.epoch(engine, seen, self.meter.train_seconds)
-        _check_finite(seen)
+        position = self._position(engine, state.epoch + 1)
+        self._log(seen, {"kind": "epoch", **position, "mean": seen.mean, "last": seen.last})
         if not state.finite():
             raise Diverged(f"weights are not finite at step {state.step}, the end of epoch {state.epoch + 1}")
+
+    def _log(self, seen: Snapshot, line: dict[str, object]) -> None:
+        """Write a line of the history; one whose numbers are not finite is the last."""
+        writer.append(self.directory.history, [line])
+        if seen.broken:
+            step, name = seen.broken
+            raise Diverged(f"{name} is not finite at step {step}")
+
+    def _position(self, engine: Engine, epochs: int) -> dict[str, object]:
+        return {
+            "epoch": epochs,
+            "step": engine.state.step,
+            "images": self._images(engine, epochs, 0),
+            "train_seconds": round(self.meter.train_seconds, 3),
+        }
+
+    def _images(self, engine: Engine, epochs: int, batches: int) -> int:
+        """Count real images shown after so many epochs and further batches."""
+        size = self.config.batch_size
+        per_epoch = engine.steps * size if self.config.last_batch == "drop" else engine.shown
+        return epochs * per_epoch + min(batches * size, per_epoch)
 
     def _report(self, engine: Engine, last: Mapping[str, float]) -> None:
         """Report to the listener where the trial stands."""
@@ -264,16 +284,18 @@ class _TrialRun:
                 writer.keep_weights(self.directory, epoch, packed, average=True)
         values = {score.name: score.value for score in scores}
         self.scores.append((epoch, values))
-        self.log.evaluation(engine, scores, self.meter.train_seconds, seconds)
+        line = {
+            **self._position(engine, epoch),
+            "seconds": round(seconds, 3),
+            "scores": [score.to_json() for score in scores],
+        }
+        writer.append(self.directory.evaluations, [line])
         self.checkpointer.save_if_due(engine)
         self.listener.scored(self.trial, epoch, values)
 
     def _score(self, engine: Engine, started: float) -> list[Score]:
         def halt_if_asked() -> None:
-            if self.context.stop():
-                raise Interrupted
-            if self.meter.evaluation_exceeds_limit(started):
-                raise TimeLimit(self.meter.limit)
+            self._halt_if_asked(over=self.meter.evaluation_exceeds_limit(started))
 
         last = engine.state.epoch == self.config.epochs
         draws = self.config.evaluation.draws if last else 1
@@ -311,7 +333,7 @@ class _TrialRun:
             reason=None,
             epochs=state.epoch if state else 0,
             steps=state.step if state else 0,
-            images=self.log.images(engine, state.epoch, state.batch) if engine and state else 0,
+            images=self._images(engine, state.epoch, state.batch) if engine and state else 0,
             final=final,
             best=best_scores(self.scores),
             train_seconds=round(self.meter.train_seconds, 3),
@@ -323,9 +345,3 @@ class _TrialRun:
             captured=self.meter.captured,
             way=self.meter.way,
         )
-
-
-def _check_finite(seen: Snapshot) -> None:
-    if seen.broken:
-        step, name = seen.broken
-        raise Diverged(f"{name} is not finite at step {step}")

@@ -1,23 +1,128 @@
-"""Carry a plan's trials to their ends, in this process or in worker processes."""
+"""Carry a plan's trials to their ends, in this process or in worker processes, and note what became of them."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.core.errors import is_stop
-from gan_bench.execution.trial.claim import Policy, claim_and_run
+from gan_bench.core.errors import DiskFullError, UnreadableError, is_stop
+from gan_bench.execution.trial.claim import Claim, Policy, claim_and_run
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener, Progress
 from gan_bench.execution.workers.job import Job, Site
 from gan_bench.execution.workers.pool import Worker, WorkerPoolConfig
-from gan_bench.execution.workers.results import FinishedElsewhere, Results, rounds
 from gan_bench.execution.workers.scheduler import group_trials, schedule
-from gan_bench.records.record import TrialRecord
+from gan_bench.records import writer
+from gan_bench.records.earlier import Earlier, end_of
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import Owner, trial_lock
+from gan_bench.records.record import Status, TrialRecord
+
+_BAD = (Status.FAILED, Status.DIVERGED)
+
+
+@dataclass
+class Results:
+    """What became of trials.
+
+    Attributes:
+        records: Ends of the trials that ran, by trial id.
+        held: Trials that other processes own, by trial id.
+    """
+
+    records: dict[str, TrialRecord] = field(default_factory=dict)
+    held: dict[str, Owner] = field(default_factory=dict)
+
+    def note(self, trial: Trial, claim: Claim) -> None:
+        """Take in what came of a claim."""
+        self.held.pop(trial.id, None)
+        if isinstance(claim, TrialRecord):
+            self.records[trial.id] = claim
+        elif isinstance(claim, Owner):
+            self.held[trial.id] = claim
+
+    def enough(self, policy: Policy) -> bool:
+        """True if no further trial is to start, because one failed or diverged."""
+        return policy.fail_fast and any(record.status in _BAD for record in list(self.records.values()))
+
+
+class FinishedElsewhere:
+    """Tells which trials other processes have finished since a run looked at what is left.
+
+    A run looked closely at every end that was there then. A new one was written by the trial's owner, and where
+    hundreds of processes share a suite, none should read all files of all trials again.
+
+    Args:
+        results: The results folder.
+        trials: What is left.
+        policy: What counts as finished.
+    """
+
+    def __init__(self, results: Path, trials: Iterable[Trial], policy: Policy) -> None:
+        self._results, self._policy = results, policy
+        self._before: dict[str, bytes | None] = {}
+        for trial in trials:
+            with contextlib.suppress(UnreadableError):
+                self._before[trial.id] = end_of(RecordDirectory.of(results, trial))
+
+    def finished(self, trial: Trial) -> bool:
+        """True if a trial has a new end; a trial that failed again is not retried by every process."""
+        directory = RecordDirectory.of(self._results, trial)
+        try:
+            if end_of(directory) == self._before.get(trial.id) or self._policy.is_outdated(Earlier(directory)):
+                return False
+            return Earlier(directory).status in (Status.DONE, *_BAD)
+        except UnreadableError:  # the claim says so
+            return False
+
+
+def rounds(
+    results: Path, trials: list[Trial], policy: Policy, stop: Callable[[], bool], into: Results
+) -> Iterator[list[Trial]]:
+    """Yield what is left to run: all trials, then those whose owners gave them up; the rest is recorded as skipped.
+
+    Args:
+        results: The results folder.
+        trials: What to run.
+        policy: What becomes of trials that end badly.
+        stop: Returns True once the run should stop.
+        into: Where the caller notes, before it goes on, what became of the trials it was given.
+    """
+    for suite in {RecordDirectory.of(results, trial).path.parent for trial in trials}:
+        with contextlib.suppress(OSError):  # the claims say why
+            suite.mkdir(parents=True, exist_ok=True)
+    left = trials
+    while left and not stop():
+        yield left
+        waiting = [trial for trial in left if trial.id in into.held]
+        if len(waiting) == len(left) or into.enough(policy):
+            break
+        left = waiting
+    if into.enough(policy):
+        first = next(record for record in into.records.values() if record.status in _BAD)
+        for trial in trials:
+            if trial.id not in into.records and (
+                row := _skip(results, trial, f"not run: --fail-fast, and a trial {first.status}")
+            ):
+                into.records[trial.id] = row
+
+
+def _skip(results: Path, trial: Trial, reason: str) -> TrialRecord | None:
+    """Leave a row for a trial that was not run, unless an earlier run left one, whatever becomes of that later."""
+    directory = RecordDirectory.of(results, trial)
+    with contextlib.suppress(UnreadableError, DiskFullError), trial_lock(directory) as lock:
+        if lock.acquire() is None and Earlier(directory).status not in (Status.DONE, *_BAD):
+            return writer.skip(directory, trial, reason)
+    return None
+
+
+# ------------------------------------------------------------------------------------------ executors
 
 
 def run_inline(
@@ -48,7 +153,7 @@ def run_inline(
     for left in rounds(results, listed, policy, context.stop, into):
         groups = group_trials(left, sizes)
         if any(len(group) > 1 for group in groups):
-            groups = _by_length(groups, seconds)
+            groups.sort(key=lambda group: sum(map(seconds, group)))
         for group in _left_of(groups, meanwhile, into):
             if context.stop() or into.enough(policy):
                 break
@@ -93,11 +198,6 @@ class _Heard(Listener):
             self.fault = error
 
 
-def _by_length(groups: list[list[Trial]], seconds: Callable[[Trial], float], sign: int = 1) -> list[list[Trial]]:
-    """Sort groups from short to long, or with a sign of -1 from long to short; equal ones stay in the suite's order."""
-    return sorted(groups, key=lambda group: sign * sum(map(seconds, group)))
-
-
 def _left_of(groups: Iterable[list[Trial]], meanwhile: FinishedElsewhere, into: Results) -> Iterator[list[Trial]]:
     """Yield groups without the trials that other processes have finished by the time of their turn."""
     for group in groups:
@@ -133,64 +233,44 @@ def run_processes(
     """
     listed, into = list(trials), Results()
     meanwhile = FinishedElsewhere(results, listed, policy)
-    workers = _Workers(results, context, listener, policy, pool)
+    lock, failed = threading.Lock(), threading.Event()
+    workers = [(device, Worker(pool.threads, listener, lock)) for device in pool.devices]
+
+    def stop() -> bool:
+        return context.stop() or failed.is_set()
+
+    def work(device: str, worker: Worker, groups: Iterator[list[Trial]]) -> None:
+        """Hand a worker groups of trials until none is left or a stop is asked for."""
+        site = Site.of(context, device, pool.threads, pool.folders, pool.plugins)
+        while not stop() and not into.enough(policy):
+            with lock:
+                group = next(groups, None)
+            if group is None:
+                return
+            claims = worker.run(Job(trials=tuple(group), results=results.resolve(), site=site, policy=policy), stop)
+            with lock:
+                for trial in group:
+                    into.note(trial, claims[trial.id])
+
     try:
         for left in rounds(results, listed, policy, context.stop, into):
             groups = group_trials(left, sizes)
             if pool.devices[0] != "cpu":
-                groups = _by_length(groups, seconds, -1)
-            workers.carry_out(_left_of(groups, meanwhile, into), into)
+                groups.sort(key=lambda group: sum(map(seconds, group)), reverse=True)
+            shared = _left_of(groups, meanwhile, into)
+            _in_threads([partial(work, device, worker, shared) for device, worker in workers], failed)
     finally:
-        workers.dismiss()
+        for _, worker in workers:
+            worker.dismiss()
     return into
 
 
-class _Workers:
-    """Worker processes, and a thread of this one for each, which hands it groups of trials until none is left."""
-
-    def __init__(
-        self, results: Path, context: RunContext, listener: Listener, policy: Policy, pool: WorkerPoolConfig
-    ) -> None:
-        self._results, self._context, self._policy, self._pool = results, context, policy, pool
-        self._lock, self._failed = threading.Lock(), threading.Event()
-        self._workers = [(device, Worker(pool.threads, listener, self._lock)) for device in pool.devices]
-
-    def carry_out(self, groups: Iterator[list[Trial]], into: Results) -> None:
-        """Run groups of trials, each on the next free worker, until none is left or a stop is asked for."""
-        with ThreadPoolExecutor(len(self._workers)) as threads:
-            try:
-                at_work = [threads.submit(self._work, device, worker, groups, into) for device, worker in self._workers]
-                for each in at_work:
-                    each.result()
-            except BaseException:  # KeyboardInterrupt, where no handler takes signals: workers save checkpoints and end
-                self._failed.set()
-                raise
-
-    def dismiss(self) -> None:
-        """End the processes."""
-        for _, worker in self._workers:
-            worker.dismiss()
-
-    def _work(self, device: str, worker: Worker, groups: Iterator[list[Trial]], into: Results) -> None:
-        while not self._stop() and not into.enough(self._policy):
-            with self._lock:
-                group = next(groups, None)
-            if group is None:
-                return
-            job = Job(
-                trials=tuple(group), results=self._results.resolve(), site=self._site(device), policy=self._policy
-            )
-            try:
-                claims = worker.run(job, self._stop)
-            except BaseException:  # a listener's own fault: the rest would be invisible
-                self._failed.set()
-                raise
-            with self._lock:
-                for trial in group:
-                    into.note(trial, claims[trial.id])
-
-    def _stop(self) -> bool:
-        return self._context.stop() or self._failed.is_set()
-
-    def _site(self, device: str) -> Site:
-        return Site.of(self._context, device, self._pool.threads, self._pool.folders, self._pool.plugins)
+def _in_threads(tasks: Sequence[Callable[[], None]], failed: threading.Event) -> None:
+    """Run functions, each in a thread; when one raises, ``failed`` tells the others to end."""
+    with ThreadPoolExecutor(len(tasks)) as threads:
+        try:
+            for each in as_completed([threads.submit(task) for task in tasks]):
+                each.result()
+        except BaseException:  # a listener's own fault, or KeyboardInterrupt, where no handler takes signals
+            failed.set()
+            raise

@@ -32,7 +32,6 @@ class Site:
 
     Attributes:
         data: The data folder, absolute.
-        data_given: Whether the user named it, so that it is only read.
         device: Where to run.
         engine: Training engine.
         threads: CPU threads of one operation, or None for torch's own choice.
@@ -40,8 +39,7 @@ class Site:
         plugins: The user's own files of parts, which may run.
     """
 
-    data: Path
-    data_given: bool
+    data: DataRoot
     device: str
     engine: str
     threads: int | None
@@ -59,8 +57,7 @@ class Site:
     ) -> Site:
         """Describe a place like that of a run context, for a process that may start in any folder."""
         return cls(
-            data=context.data.path.resolve(),
-            data_given=context.data.given,
+            data=replace(context.data, path=context.data.path.resolve()),
             device=device,
             engine=context.engine_choice,
             threads=threads,
@@ -76,10 +73,7 @@ class Contexts:
         stop: Says whether to stop at the next step.
     """
 
-    def __init__(
-        self,
-        stop: Callable[[], bool],
-    ) -> None:
+    def __init__(self, stop: Callable[[], bool]) -> None:
         self._stop = stop
         self._made: dict[tuple[object, ...], RunContext] = {}
 
@@ -89,14 +83,13 @@ class Contexts:
         Raises:
             UserError: The device does not exist, or a plug-in is not there or not what it was.
         """
-        key = (site.data, site.data_given, site.device, site.engine, site.threads)
+        key = (site.data, site.device, site.engine, site.threads)
         if key not in self._made:
             if site.threads:
                 torch.set_num_threads(site.threads)
             device = choose_device(site.device)
             fix_bits(device)
-            root = DataRoot(site.data, site.data_given)
-            self._made[key] = RunContext(root, device, self._stop, site.engine)
+            self._made[key] = RunContext(site.data, device, self._stop, site.engine)
         for folder in site.folders:
             register_folder(folder)
         for source in site.plugins:

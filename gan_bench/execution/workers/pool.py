@@ -12,26 +12,31 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from gan_bench.config.images import ImageFolder
+from gan_bench.config.trial import Trial
 from gan_bench.core.channel import spawn
+from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError
 from gan_bench.core.sources import Source
-from gan_bench.execution.trial.claim import Claim
+from gan_bench.execution.trial.claim import Claim, Policy, blocked
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.job import EventInbox, Job
-from gan_bench.execution.workers.results import LATE, write_lost
-from gan_bench.records.earlier import end_of
+from gan_bench.records import writer
+from gan_bench.records.earlier import Earlier, end_of
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.record import Failure, TrialRecord
+from gan_bench.records.lock import trial_lock
+from gan_bench.records.reader import read_trial
+from gan_bench.records.record import Failure, Status, TrialRecord
 
 TIMEOUT_GRACE = 60.0
 """Seconds past a trial's time limit after which a worker that does not answer is killed."""
 POLL_SECONDS = 0.1
 END_SECONDS = 10.0
 """Seconds that a worker without a job may take to end."""
+LATE = "the worker did not stop at its time limit and was killed; raise it and run with --retry-failed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,23 +127,66 @@ class Worker:
         """
         process = self._started()
         before = {trial.id: end_of(RecordDirectory.of(job.results, trial)) for trial in job.trials}
-        assert self._events is not None  # noqa: S101 - a process that was started has them
-        running = _RunningJob(job, process, self._events, self._listener, self._listening, stop)
+        inbox, late = EventInbox(job.trials, self._listener, self._listening), threading.Event()
         whole = False
         try:
-            whole = running.listen()
+            whole = self._hear_out(job, process, inbox, stop, late)
         finally:
             if not whole:
                 self.close()
         for trial in job.trials:
-            if trial.id not in running.inbox.claims:
-                why, late = self._why(process, late=running.late), running.late
-                claim = write_lost(job.results, trial, job.policy, why, before[trial.id], late=late)
-                running.inbox.note(trial, claim)
-        claims = running.inbox.claims
-        if not whole or any(_ran_out_of_memory(claim) for claim in claims.values()):
+            if trial.id not in inbox.claims:
+                why = LATE if late.is_set() else self._why(process)
+                claim = write_lost(job.results, trial, job.policy, why, before[trial.id], late=late.is_set())
+                inbox.note(trial, claim)
+        if any(_ran_out_of_memory(claim) for claim in inbox.claims.values()):
             self.close()
-        return claims
+        return inbox.claims
+
+    def _hear_out(
+        self,
+        job: Job,
+        process: subprocess.Popen[str],
+        inbox: EventInbox,
+        stop: Callable[[], bool],
+        late: threading.Event,
+    ) -> bool:
+        """Send a job and take in what comes back of it; ``late`` is set where it is killed for being past its limit.
+
+        Returns:
+            Whether it came to its end; False when the process ended before.
+        """
+        assert self._events is not None  # noqa: S101 - a process that was started has them
+        over = threading.Event()
+
+        def watch() -> None:
+            """Close the worker's input when it is to stop; kill it when it is long past its trials' time limit."""
+            limit, started = job.policy.time_limit, time.monotonic()
+            while not over.wait(POLL_SECONDS):
+                if stop():
+                    with contextlib.suppress(OSError, ValueError):
+                        process.stdin.close()  # type: ignore[union-attr]
+                if limit is not None and time.monotonic() - started > limit * len(job.trials) + TIMEOUT_GRACE:
+                    late.set()
+                    process.kill()
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
+        try:
+            with contextlib.suppress(OSError, ValueError):  # the process is gone; its end is read below
+                process.stdin.write(job.to_json() + "\n")  # type: ignore[union-attr]
+                process.stdin.flush()  # type: ignore[union-attr]
+            for line in self._events:
+                if not line.endswith("\n"):  # the process died while it wrote
+                    break
+                said = json.loads(line)
+                if said["event"] == "job_done":
+                    return True
+                inbox.take(said)
+            return False
+        finally:
+            over.set()
+            watching.join()
 
     def close(self) -> None:
         """End the process; trials under way save a checkpoint."""
@@ -179,11 +227,9 @@ class Worker:
         _living.add(self._process)
         return self._process
 
-    def _why(self, process: subprocess.Popen[str], *, late: bool) -> str:
+    def _why(self, process: subprocess.Popen[str]) -> str:
         """Return why a process ended before its job."""
         code = process.wait()
-        if late:
-            return LATE
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
             hint = "; memory may have run out" if -code == signal.SIGKILL else ""
@@ -195,59 +241,60 @@ class Worker:
         return f"the worker process ended with code {code}: {lines[-1][:300] if lines else 'no message'}"
 
 
-class _RunningJob:
-    """A job that a process works on, and what has come back of it."""
-
-    def __init__(
-        self,
-        job: Job,
-        process: subprocess.Popen[str],
-        events: IO[str],
-        listener: Listener,
-        listening: threading.Lock,
-        stop: Callable[[], bool],
-    ) -> None:
-        self.inbox = EventInbox(job.trials, listener, listening)
-        self.late = False
-        self._job, self._process, self._events, self._stop = job, process, events, stop
-
-    def listen(self) -> bool:
-        """Send the job and hear it out.
-
-        Returns:
-            Whether it came to its end; False when the process ended before.
-        """
-        over = threading.Event()
-        watch = threading.Thread(target=self._watch, args=(over,), daemon=True)
-        watch.start()
-        try:
-            with contextlib.suppress(OSError, ValueError):  # the process is gone; its end is read below
-                self._process.stdin.write(self._job.to_json() + "\n")  # type: ignore[union-attr]
-                self._process.stdin.flush()  # type: ignore[union-attr]
-            for line in self._events:
-                if not line.endswith("\n"):  # the process died while it wrote
-                    break
-                said = json.loads(line)
-                if said["event"] == "job_done":
-                    return True
-                self.inbox.take(said)
-            return False
-        finally:
-            over.set()
-            watch.join()
-
-    def _watch(self, over: threading.Event) -> None:
-        """Close the worker's input when it is to stop; kill it when it is long past its trials' time limit."""
-        limit, started = self._job.policy.time_limit, time.monotonic()
-        while not over.wait(POLL_SECONDS):
-            if self._stop():
-                with contextlib.suppress(OSError, ValueError):
-                    self._process.stdin.close()  # type: ignore[union-attr]
-            if limit is not None and time.monotonic() - started > limit * len(self._job.trials) + TIMEOUT_GRACE:
-                self.late = True
-                self._process.kill()
-
-
 def _ran_out_of_memory(claim: Claim) -> bool:
     """True if a trial left a process whose memory may be in pieces."""
     return isinstance(claim, TrialRecord) and claim.failure is Failure.OUT_OF_MEMORY
+
+
+# ------------------------------------------------------------------------------------------ lost workers
+
+
+def write_lost(
+    results: Path, trial: Trial, policy: Policy, reason: str, before: bytes | None, *, late: bool = False
+) -> Claim:
+    """Write the row of a trial whose worker died without an answer.
+
+    Args:
+        results: The results folder.
+        trial: The trial.
+        policy: What it ran under.
+        reason: What became of the worker.
+        before: What ``end_of`` returned before the job: an end of an earlier run, which this one was to replace.
+        late: Whether it was killed for being past its time limit.
+
+    Returns:
+        The row; or the end that the worker did write; or the process that owns the trial now.
+    """
+    directory = RecordDirectory.of(results, trial)
+    with trial_lock(directory) as lock:
+        try:
+            if owner := lock.acquire():
+                return owner
+            earlier = Earlier(directory)
+            if policy.is_terminal(earlier) and end_of(directory) != before:
+                return earlier.record
+            earlier.require_access()
+        except UnreadableError as error:
+            return blocked(str(error))
+        except DiskFullError as error:
+            return TrialRecord(status=Status.FAILED, failure=Failure.DISK_FULL, reason=f"{reason}; {error}")
+        failure = Failure.TIMEOUT if late else Failure.CRASH
+        record = replace(_so_far(directory, policy), status=Status.FAILED, failure=failure, reason=reason)
+        with contextlib.suppress(OSError):
+            record = writer.fail(directory, trial, record)
+    return record
+
+
+def _so_far(directory: RecordDirectory, policy: Policy) -> TrialRecord:
+    """Return how far a trial came, from its history."""
+    record = TrialRecord(status=Status.FAILED, reason=None)
+    if policy.is_outdated(Earlier(directory)):
+        return record
+    with contextlib.suppress(RecordError):
+        for line in read_trial(directory.path).history:
+            record = replace(record, steps=line["step"])
+            if line["kind"] == "epoch":
+                record = replace(
+                    record, epochs=line["epoch"], images=line["images"], train_seconds=line["train_seconds"]
+                )
+    return record

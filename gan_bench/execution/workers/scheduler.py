@@ -28,10 +28,9 @@ from __future__ import annotations
 import gc
 import time
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from gan_bench.config.trial import LATER_DEFAULTS, Trial, TrialConfig
 from gan_bench.core.errors import brief, is_out_of_memory, is_stop
@@ -90,65 +89,44 @@ def schedule(runs: Iterable[Run[T]]) -> list[T]:
         KeyboardInterrupt: As it comes, between two runs or in the middle of a step; all runs are closed first, since a
             notebook keeps the traceback, and with it the locks they hold.
     """
-    active, stepper = _ActiveRuns(runs), _Stepper()
-    try:
-        active.start()
-        while active.requests:
-            chosen = active.next(stepper.most)
-            try:
-                result = stepper.advance([active.requests[index] for index in chosen])
-            except BaseException as error:
-                if is_stop(error):
-                    raise
-                raised = error if isinstance(error, Exception | SystemExit) else RuntimeError(brief(error))
-                for index in chosen:
-                    active.resume(index, partial(active.runs[index].throw, raised))
-            else:
-                for index in chosen:
-                    active.resume(index, partial(active.runs[index].send, result))
-    finally:
-        active.close()
-        stepper.leave()
-    if active.raised:
-        raise active.raised[0]
-    return [active.ends[index] for index in range(len(active.runs))]
+    coroutines, stepper = list(runs), _Stepper()
+    requests: dict[int, StepRequest] = {}
+    ends: dict[int, T] = {}
+    raised: list[Exception] = []
 
-
-class _ActiveRuns(Generic[T]):
-    """Runs under way: what each asks for next, or how it ended."""
-
-    def __init__(self, runs: Iterable[Run[T]]) -> None:
-        self.runs = list(runs)
-        self.requests: dict[int, StepRequest] = {}
-        self.ends: dict[int, T] = {}
-        self.raised: list[Exception] = []
-
-    def start(self) -> None:
-        """Let every run come to its first request."""
-        for index, run in enumerate(self.runs):
-            self.resume(index, run.__next__)
-
-    def close(self) -> None:
-        """End the runs that have not come to their ends."""
-        for run in self.runs:
-            run.close()
-
-    def resume(self, index: int, how: Callable[[], StepRequest]) -> None:
+    def resume(index: int, how: Callable[[Run[T]], StepRequest]) -> None:
         """Let a run continue until its next request."""
-        self.requests.pop(index, None)
+        requests.pop(index, None)
         try:
-            self.requests[index] = how()
+            requests[index] = how(coroutines[index])
         except StopIteration as end:
-            self.ends[index] = end.value
+            ends[index] = end.value
         except Exception as error:
-            self.raised.append(error)
+            raised.append(error)
 
-    def next(self, most: int | None) -> list[int]:
-        """Choose whose turn it is, among the first so many."""
-        active = sorted(self.requests)[:most]
-        least = min(self.requests[index].engine.state.step for index in active)
-        level = [index for index in active if self.requests[index].engine.state.step == least]
-        return level if can_group([self.requests[index].engine for index in level]) else level[:1]
+    try:
+        for index in range(len(coroutines)):
+            resume(index, next)
+        while requests:
+            chosen = _next(requests, stepper.most)
+            answer = stepper.answer([requests[index] for index in chosen])
+            for index in chosen:
+                resume(index, answer)
+    finally:
+        for run in coroutines:
+            run.close()
+        stepper.leave()
+    if raised:
+        raise raised[0]
+    return [ends[index] for index in range(len(coroutines))]
+
+
+def _next(requests: Mapping[int, StepRequest], most: int | None) -> list[int]:
+    """Choose whose turn it is, among the first so many."""
+    active = sorted(requests)[:most]
+    least = min(requests[index].engine.state.step for index in active)
+    level = [index for index in active if requests[index].engine.state.step == least]
+    return level if can_group([requests[index].engine for index in level]) else level[:1]
 
 
 class _Stepper:
@@ -165,22 +143,30 @@ class _Stepper:
         if self._cuda:
             gc.collect()
 
-    def advance(self, requests: Sequence[StepRequest]) -> StepResult:
-        """Take the steps that all requests have in common."""
+    def answer(self, requests: Sequence[StepRequest]) -> Callable[[Run[T]], StepRequest]:
+        """Take the steps that all requests have in common; return what tells a run the result, or raises in it."""
+        try:
+            result = self._advance(requests)
+        except BaseException as error:
+            if is_stop(error):
+                raise
+            raised = error if isinstance(error, Exception | SystemExit) else RuntimeError(brief(error))
+            return lambda run: run.throw(raised)
+        return lambda run: run.send(result)
+
+    def _advance(self, requests: Sequence[StepRequest]) -> StepResult:
         engines = [request.engine for request in requests]
-        most, started, size = min(request.most for request in requests), time.perf_counter(), len(engines)
+        most, started = min(request.most for request in requests), time.perf_counter()
 
         def stop() -> bool:
             return any(request.stop() for request in requests)
 
-        took: Engine | Group | None = None
-        if size == 1:
+        took: Engine | Group | None
+        if len(engines) == 1:
             self._group, took = None, engines[0]
-        elif group := self._group_of(engines):
-            took = group
         else:
-            size = 1
-        if took:
+            took = self._group_of(engines)
+        if took is not None:
             took.advance(most, stop)
         device = engines[0].state.step_stats.device
         self._cuda = device.type == "cuda"
@@ -188,7 +174,8 @@ class _Stepper:
         seconds = (time.perf_counter() - started) / len(engines)
         if took is None:
             return StepResult(seconds)
-        return StepResult(seconds, size, took.captured, took.way if isinstance(took, Group | CapturedEngine) else None)
+        way = took.way if isinstance(took, Group | CapturedEngine) else None
+        return StepResult(seconds, len(engines), took.captured, way)
 
     def _group_of(self, engines: Sequence[Engine]) -> Group | None:
         """Return the group of engines, or None when it cannot be formed; then fewer take part from now on."""
