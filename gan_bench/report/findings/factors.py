@@ -13,7 +13,7 @@ from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
 from gan_bench.report.findings.verdicts import Judged, Sides, judge
 from gan_bench.report.study.frame import BAD, ENDED, group_key
 from gan_bench.report.study.settings import SEPARATOR
-from gan_bench.report.study.study import Scored
+from gan_bench.report.study.study import Scored, once
 from gan_bench.report.study.table import Column
 
 MANY_LEVELS = 8
@@ -116,9 +116,10 @@ class Factor:
         return [each for each in self.comparisons if each.measure == primary_measure()]
 
 
+@once
 def factors_of(scored: Scored) -> list[Factor]:
     """Compare the levels of every factor over equal seeds and otherwise equal settings, for each recipe."""
-    return scored.once("factors", lambda: list(_factors(scored)))
+    return list(_factors(scored))
 
 
 def _factors(scored: Scored) -> Iterator[Factor]:

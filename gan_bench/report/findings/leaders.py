@@ -12,7 +12,7 @@ from gan_bench.config.measures import COLLAPSED, primary_measure
 from gan_bench.report.findings.verdicts import CHANGED, Comparison, compared, unequal, verdict_on
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.stats import Interval, Verdict, holm
-from gan_bench.report.study.study import Scored, values_of
+from gan_bench.report.study.study import Scored, once, values_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +79,9 @@ def correct_for_choice(p_values: Sequence[float]) -> list[float]:
     return [min(1.0, factor * p) for p in holm(p_values)]
 
 
+@once
 def leaders(scored: Scored) -> Leaders | None:
     """Compare every setting with the best one; None where no setting has a score."""
-    return scored.once("leaders", lambda: _compare_with_best(scored))
-
-
-def _compare_with_best(scored: Scored) -> Leaders | None:
     ranking, design = scored.ranking(), scored.study.design
     if not ranking:
         return None
