@@ -13,10 +13,11 @@ import pandas as pd
 
 from gan_bench.config.design import Design, Look
 from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with, primary_measure
+from gan_bench.config.trial import setting_key
 from gan_bench.core.text import plural, printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.findings.pairs import Paired, paired
-from gan_bench.report.study.frame import ENDED, group_key, images_changed
+from gan_bench.report.study.frame import ENDED, images_changed
 from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.stats import ALPHA, FARTHEST, coincidence, holm
 from gan_bench.report.study.study import Scored, Study, values_of
@@ -57,7 +58,7 @@ def matched(before: Studies, after: Studies) -> Iterator[tuple[Study, Study, pd.
 
 def newest(study: Study) -> pd.DataFrame:
     """Return a study's trials, of several versions of the suite those of the last."""
-    same = [group_key(config, ("suite_version",)) for config in study.trials["config"]]
+    same = [setting_key(config, ("suite_version",)) for config in study.trials["config"]]
     newest = study.trials.assign(setting_key=same).sort_values("suite_version", kind="stable")
     return newest.drop_duplicates(["setting_key", "seed"], keep="last")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.trial import setting_key
 from gan_bench.core.errors import CopiedError, RecordError, UserError
 from gan_bench.core.text import plural
 from gan_bench.records.baselines import read_baselines
@@ -38,7 +39,7 @@ from gan_bench.report.compare.equivalence import (
     equivalence_table,
     same_settings,
 )
-from gan_bench.report.study.frame import build_frames, group_key
+from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.studies import studies
 from gan_bench.report.study.table import Column, Table
 
@@ -312,7 +313,7 @@ class _Folder:
     def by_trial(self) -> dict[str, StoredTrial]:
         """Its trials by what makes them the same trial in both folders."""
         return {
-            group_key(t.trial["config"], ("suite_version",)) + str(t.trial["config"]["seed"]): t for t in self.trials
+            setting_key(t.trial["config"], ("suite_version",)) + str(t.trial["config"]["seed"]): t for t in self.trials
         }
 
     @property

@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike
 
 from gan_bench.config.changes import BOTH, field_hint, plain
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.config.trial import LATER_DEFAULTS, TrialConfig
+from gan_bench.config.trial import LATER_DEFAULTS, TrialConfig, setting_key
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, printable
 from gan_bench.records.reader import StoredTrial
-from gan_bench.report.study.frame import build_frames, group_key, images_changed, made_of
+from gan_bench.report.study.frame import build_frames, images_changed, made_of
 from gan_bench.report.study.stats import ALPHA, FEW, ratio_of
 from gan_bench.report.study.table import Column, Table
 
@@ -219,7 +219,7 @@ def _by_setting(trials: Iterable[StoredTrial], names: tuple[str, ...], which: st
     for _, score in last.iterrows():
         trial = known[score["trial"]]
         config = trial.trial["config"]
-        whole, name = group_key(config, UNMATCHED), trial.trial["setting"]
+        whole, name = setting_key(config, UNMATCHED), trial.trial["setting"]
         key = canonical_json({each: config.get(each, LATER_DEFAULTS.get(each)) for each in names}) if names else whole
         side = found.setdefault((key, str(score["protocol"])), _Side(config, name))
         side.settings.setdefault(whole, config)

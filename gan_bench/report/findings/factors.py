@@ -10,8 +10,9 @@ from itertools import combinations, pairwise
 import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
+from gan_bench.config.trial import setting_key
 from gan_bench.report.findings.verdicts import Judged, Sides, judge
-from gan_bench.report.study.frame import BAD, ENDED, group_key
+from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.settings import SEPARATOR
 from gan_bench.report.study.study import Scored, once
 from gan_bench.report.study.table import Column
@@ -303,7 +304,7 @@ def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = Fa
             continue  # of most factors, before any frame is made
         members = trials.iloc[places]
         without = (*fields, *BESIDE.get(fields, ()))
-        rest = {group: group_key(config, without) for group, config in settings.items()}
+        rest = {group: setting_key(config, without) for group, config in settings.items()}
         frame = pd.DataFrame(
             {
                 "seed": members["seed"],

@@ -140,11 +140,6 @@ def _numeric(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     return frame.astype({column: float for column in columns if column in frame})
 
 
-def group_key(config: Mapping[str, object], factor: tuple[str, ...] = ()) -> str:
-    """Name what trials of one setting share: the whole config without the seed and without a factor's fields."""
-    return setting_key(config, factor)
-
-
 def _trial_row(item: StoredTrial) -> dict[str, object]:
     config, record = item.trial["config"], NO_RECORD if item.fault else item.record or NO_RECORD
     final = record.get("final") or {}
@@ -157,7 +152,7 @@ def _trial_row(item: StoredTrial) -> dict[str, object]:
         "suite_setting": printable(item.trial["setting"]),
         "config": config,
         "drawn": tuple(item.trial.get("drawn", ())),
-        "group": group_key(config),
+        "group": setting_key(config),
         "status": status_shown(item),
         "reason": printable(str(item.fault or record.get("reason") or "")),
         "epochs_done": record.get("epochs", 0),
