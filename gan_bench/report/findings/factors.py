@@ -133,23 +133,16 @@ def _factors(scored: Scored) -> Iterator[Factor]:
             held = _judge_levels(scored, sides, held=True)
             if len(held) > len(averaged):  # some recipe has several settings that are otherwise equal
                 yield Factor(name, tuple(held), held=True)
-    by_epoch = _judge(scored, _successive_epochs(scored), study.shown((primary_measure(),)))
+    by_epoch = judge(scored, _successive_epochs(scored), study.shown((primary_measure(),)))
     if by_epoch:
         yield Factor(EPOCHS, tuple(by_epoch))
     for average in study.averages:
         if average.protocol == f"{scored},ema":
-            yield Factor(AVERAGE_FACTOR, tuple(_judge(scored, _with_average(scored, average), compared)))
+            yield Factor(AVERAGE_FACTOR, tuple(judge(scored, _with_average(scored, average), compared)))
 
 
 def _compared(scored: Scored) -> list[str]:
     return scored.study.shown(measures_with("compared"))
-
-
-def _judge(scored: Scored, sides: Iterable[Sides], metrics: list[str], beside: int = 0) -> list[Judged]:
-    def noise(metric: str, ratio: bool) -> float:
-        return scored.measurement_sd(metric, relative=ratio)
-
-    return judge(sides, metrics, noise, scored.study.design, beside)
 
 
 def _judge_levels(scored: Scored, sides: Sequence[Sides], *, held: bool = False) -> list[Judged]:
@@ -170,7 +163,7 @@ def _judge_levels(scored: Scored, sides: Sequence[Sides], *, held: bool = False)
         if len({level for side in sides if side[0] == recipe for level in side[1:3]}) > MANY_LEVELS
     )
     shown = _one_by_one(sides) if held else sides if scored.study.design.is_fixed else map(_of_whole_seeds, sides)
-    return _judge(scored, shown, _compared(scored), beside)
+    return judge(scored, shown, _compared(scored), beside)
 
 
 def leading_level(pairs: Sequence[Judged]) -> str:

@@ -93,7 +93,7 @@ def leaders(scored: Scored) -> Leaders | None:
     corrected = dict(zip(family, correct_for_choice(repeated), strict=True))
     tests = 2 * len(family) if len(family) > 1 else 1
     verdicts = {
-        label: verdict_on(found, corrected[label], tests, _noise(found, scored), (best, label))[0]
+        label: verdict_on(found, corrected[label], tests, found.noise(scored), (best, label))[0]
         for label, found in family.items()
     }
     judged = {label: family[label] for label, verdict in verdicts.items() if verdict != "not judged"}
@@ -123,10 +123,6 @@ def leaders(scored: Scored) -> Leaders | None:
         open=still_open,
         verdicts={label: "undecided" if label in apart else verdict for label, verdict in verdicts.items()},
     )
-
-
-def _noise(found: Comparison, scored: Scored) -> float:
-    return scored.measurement_sd(found.pair.metric, relative=found.pair.ratio)
 
 
 def _frame(scored: Scored) -> pd.DataFrame:
