@@ -9,9 +9,9 @@ from itertools import combinations, pairwise
 
 import pandas as pd
 
-from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
+from gan_bench.config.measures import measures_with, primary_measure
 from gan_bench.config.trial import setting_key
-from gan_bench.report.findings.verdicts import Judged, Sides, judge
+from gan_bench.report.findings.verdicts import Judged, Sides, judge, side_by_side, sides_of
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.settings import SEPARATOR
 from gan_bench.report.study.study import Scored, once
@@ -281,7 +281,7 @@ def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = Fa
         fields: Config fields whose common value is the level.
         apart: Whether the level is all values; recipes in which fewer than two levels are unequal ones yield nothing.
     """
-    trials, scores, metrics = scored.study.trials, scored.final(), _compared(scored)
+    trials = scored.study.trials
     by_recipe: dict[str, tuple[list[int], dict[str, Mapping[str, object]]]] = {}
     columns = (trials[name] for name in ("recipe", "group", "config", "drawn"))
     for place, (recipe, group, config, drawn) in enumerate(zip(*columns, strict=True)):
@@ -298,26 +298,14 @@ def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = Fa
         members = trials.iloc[places]
         without = (*fields, *BESIDE.get(fields, ()))
         rest = {group: setting_key(config, without) for group, config in settings.items()}
-        frame = pd.DataFrame(
-            {
-                "seed": members["seed"],
-                "label": members["label"],
-                "rest": [rest[group] for group in members["group"]],
-                "level": [level[group] for group in members["group"]],
-                "bad": members["status"].isin(BAD),
-                "left": ~members["status"].isin(ENDED),
-                "collapsed": members["trial"].map(scores[COLLAPSED]) > 0,
-                "made_of": members["made_of"],
-                **{metric: members["trial"].map(scores[metric]) for metric in metrics},
-            }
-        ).dropna(subset=["level"])
+        frame = sides_of(scored, members, _compared(scored))
+        frame = frame.assign(rest=members["group"].map(rest), level=members["group"].map(level))
+        frame = frame.dropna(subset=["level"])
         by_level = {str(level): side for level, side in frame.groupby("level")}
         levels = sorted(by_level, key=_natural)
         # Beyond MANY_LEVELS neighbours alone are compared; a level that is added must not make the others' tests fewer.
         for first, second in combinations(levels, 2) if len(levels) <= MANY_LEVELS else pairwise(levels):
-            pairs = by_level[first].merge(by_level[second], on=["seed", "rest"], suffixes=("_a", "_b"))
-            pairs["open"] = pairs["left_a"] | pairs["left_b"]
-            yield recipe, first, second, pairs
+            yield recipe, first, second, side_by_side(by_level[first], by_level[second], ["seed", "rest"])
 
 
 def _unequal(configs: Iterable[Mapping[str, object]], fields: tuple[str, ...]) -> set[str]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields, replace
 import pandas as pd
 
 from gan_bench.config.design import Design, Look
-from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.report.findings.pairs import Paired, paired
-from gan_bench.report.study.frame import changed_between
+from gan_bench.report.study.frame import BAD, ENDED, changed_between
 from gan_bench.report.study.looks import FUTILE, is_equivalent, level, look_needed, may_be_equivalent, repeated_p
 from gan_bench.report.study.stats import (
     ALPHA,
@@ -24,13 +24,30 @@ from gan_bench.report.study.stats import (
     seeds_needed,
     verdict_of,
 )
-from gan_bench.report.study.study import Scored
+from gan_bench.report.study.study import Scored, values_of
 from gan_bench.report.study.table import arrow, put_interval
 
 Sides = tuple[str, str, str, pd.DataFrame]
 """A comparison: recipe, level A, level B, and pairs with a seed and whether anything of the pair is left to train,
 ``open``; for each side, with the endings ``_a`` and ``_b``, a column ``METRIC``, and whether the trial was lost,
 ``bad``, or its generator ``collapsed``."""
+
+
+def sides_of(scored: Scored, trials: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
+    """Return trials as sides of comparisons have them, with their final scores by these measures."""
+    final = scored.final()
+    return trials[["seed", "label", "made_of"]].assign(
+        bad=trials["status"].isin(BAD),
+        left=~trials["status"].isin(ENDED),
+        collapsed=values_of(trials, final, COLLAPSED) > 0,
+        **{metric: values_of(trials, final, metric) for metric in metrics},
+    )
+
+
+def side_by_side(first: pd.DataFrame, second: pd.DataFrame, on: list[str]) -> pd.DataFrame:
+    """Return the pairs of two frames of ``sides_of`` that are alike in some columns, as ``Sides`` has them."""
+    pairs = first.merge(second, on=on, suffixes=("_a", "_b"))
+    return pairs.assign(open=pairs["left_a"] | pairs["left_b"])
 
 
 @dataclass(frozen=True)
