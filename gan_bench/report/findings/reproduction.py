@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -97,7 +96,7 @@ def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[d
                 values = at[quantity].dropna().astype(float)
                 expected = prediction_interval(values) if len(values) >= JUDGED else None
                 if expected and quantity in PROBABILITIES and at["trial"].isin(probable).all():
-                    expected = _within(expected, 0.0, 1.0)
+                    expected = expected.within(0.0, 1.0)
                 yield {
                     "article": recipe.article.key,
                     "recipe": name,
@@ -146,12 +145,6 @@ def _follows(config: dict[str, object], recipe: Recipe) -> bool:
     del article["epochs"]
     exact = config["recipe"] == recipe.name and all(config[name] == value for name, value in article.items())
     return exact and config["train_limit"] is None
-
-
-def _within(interval: Interval, low: float, high: float) -> Interval:
-    """Cut an interval's ends to what the quantity can be."""
-    assert interval.low is not None and interval.high is not None  # noqa: S101, PT018 - of five values and more
-    return replace(interval, low=max(low, interval.low), high=min(high, interval.high))
 
 
 def _verdict(reported: float | None, expected: Interval | None, seeds: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -48,6 +48,12 @@ class Interval:
     low: float | None
     high: float | None
     n: int
+
+    def within(self, least: float | None, most: float | None) -> Interval:
+        """Return it with ends cut to what the quantity can be; None bounds nothing."""
+        low = self.low if self.low is None or least is None else max(self.low, least)
+        high = self.high if self.high is None or most is None else min(self.high, most)
+        return replace(self, low=low, high=high)
 
 
 FARTHEST = 500.0
