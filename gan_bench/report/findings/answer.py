@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -61,6 +60,7 @@ def answers(study: Study) -> Iterator[Answer]:
         asked = [each for each in factors if not each.held and each.name not in WITHIN]
         averaged = [judged for each in asked for judged in each.primary]
         best, score = (found.best, score_text(found.score)) if found else (None, "")
+        learned = len(scored.no_better_than_untrained()) < len(scored.medians())  # some setting has, or nobody knows
         yield Answer(
             title=study.title,
             protocol=scored.protocol,
@@ -72,7 +72,7 @@ def answers(study: Study) -> Iterator[Answer]:
                 *(sentence for each in factors for sentence in factor_sentences(each)),
                 *tuning_sentences(scored),
             ),
-            proposal=proposal(study, averaged, _rivals(found), scored=found is not None, learned=_has_learned(scored)),
+            proposal=proposal(study, averaged, _rivals(found), scored=found is not None, learned=learned),
         )
 
 
@@ -90,9 +90,9 @@ def answers_markdown(found: list[Answer]) -> str:
     return "\n".join(parts)
 
 
-def score_text(score: Interval, metric: str | None = None) -> str:
+def score_text(score: Interval) -> str:
     """Write a median score with its interval: ``FID 91.5 (80.8 to 102)``."""
-    title = MEASURES[metric or primary_measure()].title
+    title = MEASURES[primary_measure()].title
     if score.low is None or score.high is None:
         return f"{title} {number(score.estimate)}"
     row = {"score": score.estimate, "score_low": score.low, "score_high": score.high, "score_n": score.n}
@@ -136,8 +136,7 @@ def _compared_with_others(scored: Scored, found: Leaders, waiting: int) -> str:
     if scored.study.design.extended:
         return f"{_EXTENDED}: nothing is decided."
     compared = len(found.behind) + len(found.tied) + len(found.unequal)
-    useless = no_better_than_untrained(scored)
-    useless = [] if found.best in useless else useless
+    useless = frozenset[str]() if found.best in scored.no_better_than_untrained() else scored.no_better_than_untrained()
     tied = tuple(label for label in found.tied if label not in useless and label not in found.ahead)
     idle = [label for label in found.tied if label in useless]
     rest = _ahead(found) + _unequal(found) + _failed(found)
@@ -257,7 +256,7 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
         yield f"It is no better than untrained generators ({title} {number(untrained)})."
     if COLLAPSED in scored.study.metrics and (collapsed := int((values_of(done, final, COLLAPSED) > 0).sum())):
         yield f"{collapsed} of {len(done)} of its generators collapsed: few classes, or one over and over."
-    useless = no_better_than_untrained(scored)
+    useless = scored.no_better_than_untrained()
     if (useless and found.best not in useless) or len(useless) > 1:
         are = "is" if len(useless) == 1 else "are"
         scores = len(scored.medians())
@@ -268,19 +267,3 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
     if bad:
         counts = "counts" if bad == 1 else "count"
         yield f"{plural(bad, 'trial')} failed or diverged and {counts} as worst in the ranking."
-
-
-def _has_learned(scored: Scored) -> bool:
-    """True if some setting is better than its untrained generators, or nobody knows."""
-    return len(no_better_than_untrained(scored)) < len(scored.medians())
-
-
-def no_better_than_untrained(scored: Scored) -> list[str]:
-    """Return the labels of settings whose median primary score does not beat their untrained generators'."""
-    found = []
-    medians = scored.medians()
-    for row, _ in scored.study.settings():
-        untrained = scored.untrained(primary_measure(), row["recipe"])
-        if untrained is not None and untrained <= medians.get(row["setting"], 0) < math.inf:  # not of lost seeds
-            found.append(row["setting"])
-    return found

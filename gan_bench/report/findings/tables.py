@@ -186,8 +186,7 @@ def remarks(scored: Scored, row: Mapping[str, Any], done: pd.DataFrame) -> Itera
     """Yield what a setting's scores alone would hide: a collapsed generator can have the highest precision."""
     if COLLAPSED in scored.study.metrics and (count := int((values_of(done, scored.final(), COLLAPSED) > 0).sum())):
         yield f"{count} of {len(done)} collapsed"
-    untrained = scored.untrained(primary_measure(), row["recipe"])
-    if untrained is not None and untrained <= scored.medians().get(row["setting"], 0.0) < math.inf:
+    if row["setting"] in scored.no_better_than_untrained():
         yield "no better than untrained"
     if row["bad"]:
         yield f"{row['bad']} failed or diverged"

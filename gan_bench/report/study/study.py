@@ -315,6 +315,16 @@ class Scored:
         values = start[asked]["value"].dropna()
         return float(values.mean()) if len(values) else None
 
+    @once
+    def no_better_than_untrained(self) -> frozenset[str]:
+        """Return the labels of settings whose median primary score does not beat their untrained generators'."""
+        medians, found = self.medians(), set[str]()
+        for row, _ in self.study.settings():
+            untrained = self.untrained(primary_measure(), row["recipe"])
+            if untrained is not None and untrained <= medians.get(row["setting"], 0) < math.inf:  # not of lost seeds
+                found.add(row["setting"])
+        return frozenset(found)
+
     def baseline_rows(self, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         """Yield the two baseline rows: real data, and untrained generators."""
         for baseline, scores in self.real():
