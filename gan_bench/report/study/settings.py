@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -102,14 +103,12 @@ def recipe_names(configs: Iterable[Mapping[str, object]]) -> dict[str, str]:
     used: dict[str, set[str]] = {}
     for config in configs:
         used.setdefault(str(config.get("recipe", "")), set()).add(str(config.get("architecture", "")))
-    return {name: _recipe_name(name, networks) for name, networks in used.items()}
-
-
-def _recipe_name(name: str, networks: set[str]) -> str:
-    own = architecture_of(name)
-    if own is None or len(networks) != 1 or own in networks:
-        return printable(name)
-    return printable(f"{next(iter(networks))} (trained as {name})")
+    names = {}
+    for name, networks in used.items():
+        own = architecture_of(name)
+        has_others = own is not None and own not in networks and len(networks) == 1
+        names[name] = printable(f"{next(iter(networks))} (trained as {name})" if has_others else name)
+    return names
 
 
 def architecture_of(recipe: str) -> str | None:
@@ -144,7 +143,7 @@ def settings_of(configs: Mapping[str, Mapping[str, object]], names: Mapping[str,
     if len(set(labels.values())) < len(labels):
         columns = differing
         labels = {key: _label(recipes[key], flat[key], columns, several=several) for key in flat}
-    shared = [name for name in _SHARED if name in fields and len({_key(v.get(name)) for v in flat.values()}) == 1]
+    shared = [name for name in _SHARED if name in fields and len({repr(v.get(name)) for v in flat.values()}) == 1]
     first = next(iter(flat.values()), {})
     texts = [
         f"{title(name)} {value_text(first[name])}"
@@ -204,12 +203,8 @@ def _merged(flat: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
 def _differs_within(name: str, flat: Mapping[str, Mapping[str, object]], recipes: Mapping[str, str]) -> bool:
     seen: dict[str, set[str]] = {}
     for key, values in flat.items():
-        seen.setdefault(recipes[key], set()).add(_key(values.get(name)))
+        seen.setdefault(recipes[key], set()).add(repr(values.get(name)))
     return any(len(values) > 1 for values in seen.values())
-
-
-def _key(value: object) -> str:
-    return repr(value)
 
 
 def _label(recipe: str, values: Mapping[str, object], columns: Iterable[str], *, several: bool) -> str:
@@ -229,9 +224,7 @@ def _label(recipe: str, values: Mapping[str, object], columns: Iterable[str], *,
 
 def _unique(labels: Mapping[str, str]) -> dict[str, str]:
     """Add a mark to names that are equal after rounding."""
-    counts: dict[str, int] = {}
-    for label in labels.values():
-        counts[label] = counts.get(label, 0) + 1
+    counts = Counter(labels.values())
     return {
         key: label if counts[label] == 1 else f"{label} · #{hashlib.sha256(key.encode()).hexdigest()[:4]}"
         for key, label in labels.items()

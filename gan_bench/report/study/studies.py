@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -63,11 +64,9 @@ def studies(
                 beside=_beside(suites.get_group((suite, profile)).drop(trials.index), outdated, int(str(older))),
             )
         )
-    sizes = {(s.suite, s.profile, s.dataset, s.outdated): 0 for s in found}
-    for study in found:
-        sizes[study.suite, study.profile, study.dataset, study.outdated] += 1
-    for study in found:
-        study.sized = sizes[study.suite, study.profile, study.dataset, study.outdated] > 1
+    sizes = Counter((each.suite, each.profile, each.dataset, each.outdated) for each in found)
+    for each in found:
+        each.sized = sizes[each.suite, each.profile, each.dataset, each.outdated] > 1
     return found
 
 
