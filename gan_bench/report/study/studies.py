@@ -46,7 +46,6 @@ def studies(
     place = [frames.trials[name] for name in ("suite", "profile", "dataset", "image_size")]
     outdated = _outdated(frames.trials, designs) if versions_apart else frames.trials["suite_version"] * 0
     for (suite, profile, dataset, size, older), trials in frames.trials.groupby([*place, outdated], sort=True):
-        names = set(trials["trial"])
         found.append(
             Study(
                 suite=str(suite),
@@ -54,9 +53,7 @@ def studies(
                 dataset=str(dataset),
                 image_size=int(str(size)),
                 trials=trials,
-                scores=frames.scores[frames.scores["trial"].isin(names)],
-                history=frames.history[frames.history["trial"].isin(names)],
-                steps=frames.steps[frames.steps["trial"].isin(names)],
+                frames=frames,
                 baselines=(baselines or {}).get(str(suite), []),
                 command=None if older else (commands or {}).get(str(suite)),
                 design=UNKNOWN if older else designs.of(str(suite), str(profile), str(dataset)),

@@ -15,7 +15,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import slug
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import STATISTICS, Baseline, ScoreLine
-from gan_bench.report.study.frame import BAD, COSTS, FAULTY, IMAGES
+from gan_bench.report.study.frame import BAD, COSTS, FAULTY, IMAGES, Frames
 from gan_bench.report.study.settings import recipe_names, settings_of
 from gan_bench.report.study.stats import Interval, median_interval
 from gan_bench.report.study.table import RANKED, Column, Table, name_table, profile_mark
@@ -43,9 +43,7 @@ class Study:
         dataset: Name of the dataset.
         image_size: Height and width of its images.
         trials: One row per trial, as ``build_frames`` makes them.
-        scores: One row per trial, evaluation and metric.
-        history: One row per trial and epoch.
-        steps: One row per trial and logged step, where epochs are few.
+        frames: Scores, histories and steps of these trials, and of others too.
         baselines: Scores of real images of the suite.
         command: What the suite was last run with, or None where no record says so.
         beside: Names of the trials of the same suite and profile that are in other studies.
@@ -61,9 +59,7 @@ class Study:
         dataset: str,
         image_size: int,
         trials: pd.DataFrame,
-        scores: pd.DataFrame,
-        history: pd.DataFrame,
-        steps: pd.DataFrame,
+        frames: Frames,
         baselines: list[Baseline],
         command: str | None = None,
         beside: tuple[str, ...] = (),
@@ -77,14 +73,15 @@ class Study:
             recipe=trials["recipe"].map(lambda name: names.get(name, name)),
         )
         self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
-        self.trials, self.history, self.steps, self.baselines = trials, history, steps, baselines
+        self.trials, self.baselines = trials, baselines
+        self.draw(frames.history, frames.steps)
         self.command, self.beside, self.outdated = command, beside, outdated
         newest = trials[trials["suite_version"] == trials["suite_version"].max()]  # it declares for itself
         seeds = sorted({int(seed) for seed in newest["seed"]})
         self.design = (design or replace(Design.fixed(seeds), inferred=True)).with_seeds(seeds)
         self.sized = False
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
-        self.scores = scores.merge(known, on="trial")
+        self.scores = frames.scores.merge(known, on="trial")
         later = self.scores.groupby("protocol")["added"].all()  # pandas keeps plain text
         named = list(dict.fromkeys(name for config in newest["config"] for name in config["evaluation"]["extractors"]))
         found = sorted(
