@@ -139,22 +139,21 @@ def _compared_with_others(scored: Scored, found: Leaders, waiting: int) -> str:
     useless = frozenset[str]() if found.best in scored.no_better_than_untrained() else scored.no_better_than_untrained()
     tied = tuple(label for label in found.tied if label not in useless and label not in found.ahead)
     idle = [label for label in found.tied if label in useless]
-    rest = _ahead(found) + _unequal(found) + _failed(found)
-    rest += f"; nothing can be said yet of {len(found.unknown)}" if found.unknown else ""
-    rest += _next_look(found)
     unlearned = _unlearned(len(idle), others=bool(tied or found.unequal or found.unknown))
-    if not found.behind:
-        if tied:
-            as_good = f"No setting is decidedly worse: {_named(tied)} may be as good"
-            return f"{'; '.join(filter(None, [as_good, unlearned]))}{rest}."
-        if idle:
-            return f"No test decides it, but {unlearned}{rest}."
-        return f"{rest[2:3].upper() if not rest[2:].startswith(tuple(found.ahead)) else rest[2:3]}{rest[3:]}."
-    if not found.tied and not found.unequal:
-        return f"It is decidedly better than {_others(compared, 'finished ' if waiting else '')}{rest}."
-    ahead = f"It is decidedly better than {len(found.behind)} of {compared} others"
-    parts = [ahead, f"{_named(tied)} may be as good" if tied else "", unlearned]
-    return f"{'; '.join(filter(None, parts))}{rest}."
+    as_good = f"{_named(tied)} may be as good" if tied else ""
+    if found.behind and not found.tied and not found.unequal:
+        first = [f"It is decidedly better than {_others(compared, 'finished ' if waiting else '')}"]
+    elif found.behind:
+        first = [f"It is decidedly better than {len(found.behind)} of {compared} others", as_good, unlearned]
+    elif tied:
+        first = [f"No setting is decidedly worse: {as_good}", unlearned]
+    else:
+        first = [f"No test decides it, but {unlearned}"] if idle else []
+    unknown = f"nothing can be said yet of {len(found.unknown)}" if found.unknown else ""
+    rest = [_ahead(found), _unequal(found), _failed(found), unknown, _next_look(found)]
+    said = "; ".join(filter(None, [*first, *rest]))
+    starts_with_a_name = not first and said.startswith(tuple(found.ahead))
+    return f"{said if starts_with_a_name else said[:1].upper() + said[1:]}."
 
 
 def _unlearned(count: int, *, others: bool) -> str:
@@ -172,21 +171,21 @@ def _ahead(found: Leaders) -> str:
     if not found.ahead:
         return ""
     are = "is" if len(found.ahead) == 1 else "are"
-    return f"; {_named(found.ahead)} {are} decidedly better in the mean over equal seeds, with a worse median"
+    return f"{_named(found.ahead)} {are} decidedly better in the mean over equal seeds, with a worse median"
 
 
 def _failed(found: Leaders) -> str:
     """Name settings of which no trial came to its end."""
-    return f"; {_named(found.failed)} failed or diverged in every seed" if found.failed else ""
+    return f"{_named(found.failed)} failed or diverged in every seed" if found.failed else ""
 
 
 def _unequal(found: Leaders) -> str:
     """Name settings that no test judges, as they are unlike the best in more than their scores."""
     if len(found.unequal) == 1:
         ((label, why),) = found.unequal.items()
-        return f"; no test judges {label}: {why}"
+        return f"no test judges {label}: {why}"
     count = len(found.unequal)
-    return f"; {count} others {found.unlike}, which no test judges" if count else ""
+    return f"{count} others {found.unlike}, which no test judges" if count else ""
 
 
 def _next_look(found: Leaders) -> str:
@@ -196,11 +195,9 @@ def _next_look(found: Leaders) -> str:
         return ""
     left = [label for label in (*found.tied, *found.unequal, *found.unknown) if label not in found.open]
     if len(looks) == 1 and not left:
-        return f"; the next look is at {looks[0]} seeds"
+        return f"the next look is at {looks[0]} seeds"
     by_look = {look: [label for label, each in found.open.items() if each == look] for look in looks}
-    return "; the next look is " + ", ".join(
-        f"at {look} seeds for {_listed(labels)}" for look, labels in by_look.items()
-    )
+    return "the next look is " + ", ".join(f"at {look} seeds for {_listed(labels)}" for look, labels in by_look.items())
 
 
 def _listed(labels: list[str]) -> str:
@@ -211,7 +208,7 @@ def _listed(labels: list[str]) -> str:
 def _alone(found: Leaders, waiting: int) -> str:
     """Return why nothing is compared, or nothing where unfinished settings explain it."""
     if not found.unknown:
-        alone = f" {_named(found.failed)} failed or diverged in every seed." if found.failed else ""
+        alone = f" {_failed(found)}." if found.failed else ""
         return alone or ("" if waiting else " There is no other setting to compare it with.")
     if found.next:
         return f" Which setting is best is not judged before the look at {found.next} seeds."
