@@ -20,7 +20,7 @@ from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import ENDED, images_changed
 from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.stats import ALPHA, FARTHEST, coincidence, holm
-from gan_bench.report.study.study import Scored, Study, values_of
+from gan_bench.report.study.study import Scored, Study
 from gan_bench.report.study.table import Column, arrow, number, put_interval
 
 TOLERANCE = 0.2
@@ -181,30 +181,32 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         max(each.measurement_sd(metric, relative=relative) for each in (earlier, later))
                         for relative in (pair.ratio, True)
                     )
-                    same = not pair.values.any()
+                    seeds, old_mean, new_mean = int(known.sum()), float(a[known].mean()), float(b[known].mean())
                     apart = images_changed(members["made_of_old"][known], members["made_of_new"][known])
                     tolerated, certain = (
-                        _tolerance(tolerance, spread, share, int(known.sum())) if metric == primary else (None, True)
+                        _tolerance(tolerance, spread, share, seeds) if metric == primary else (None, True)
                     )
                     yield SettingChange(
                         study=old.title,
                         setting=members["label_old"].iloc[0],
                         protocol=protocol,
                         metric=metric,
-                        old=float(a[known].mean()),
-                        new=float(b[known].mean()),
-                        seeds=int(known.sum()),
+                        old=old_mean,
+                        new=new_mean,
+                        seeds=seeds,
                         pair=pair,
                         noise=noise,
                         repeated=partial(_repeated, designs[0], look) if look.number else None,
                         tested=metric == primary
-                        and not same
+                        and bool(pair.values.any())
                         and not apart
-                        and int(known.sum()) > 1
+                        and seeds > 1
                         and look.number > 0,
                         tolerance=tolerated,
                         certain=certain,
-                        always=_always_worse(earlier, later, members[known]) if metric == primary else "",
+                        always=_always_worse(earlier, later, members[known], old_mean, new_mean)
+                        if metric == primary
+                        else "",
                         untested=_untested(old.design, new.design, look),
                         apart=apart,
                     )
@@ -272,22 +274,18 @@ def _tolerance(asked: float | None, spread: float | None, noise: float, seeds: i
     return max(TOLERANCE, math.expm1(min(REACH * error, FARTHEST))), spread is not None
 
 
-def _always_worse(old: Scored, new: Scored, members: pd.DataFrame) -> str:
+def _always_worse(old: Scored, new: Scored, members: pd.DataFrame, before: float, after: float) -> str:
     """Return why a setting is worse without a test: no better than untrained, or newly collapsed; else nothing."""
     primary = primary_measure()
     recipe = str(members["recipe_old"].iloc[0])
     untrained = new.untrained(primary, recipe) or old.untrained(primary, recipe)
-    before = values_of(members.rename(columns={"trial_old": "trial"}), old.final(), primary).mean()
-    after = values_of(members.rename(columns={"trial_new": "trial"}), new.final(), primary).mean()
     if untrained is not None and before < untrained <= after:
         return f"no better than untrained generators ({number(untrained)})"
     if COLLAPSED in old.study.metrics and COLLAPSED in new.study.metrics:
-        flags = [
-            int((values_of(members.rename(columns={column: "trial"}), scored.final(), COLLAPSED) > 0).sum())
-            for column, scored in (("trial_old", old), ("trial_new", new))
-        ]
-        if flags[1] > flags[0]:
-            return f"{flags[1]} of {len(members)} generators collapsed, {flags[0]} before"
+        once = int((members["trial_old"].map(old.final()[COLLAPSED]) > 0).sum())
+        now = int((members["trial_new"].map(new.final()[COLLAPSED]) > 0).sum())
+        if now > once:
+            return f"{now} of {len(members)} generators collapsed, {once} before"
     return ""
 
 

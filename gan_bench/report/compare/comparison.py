@@ -204,15 +204,13 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
             noise of scoring, at least ``TOLERANCE``; where no setting has two seeds, changes up to a factor of two
             cannot be judged.
     """
-    left_out = [*before.faults.values(), *after.faults.values()]
+    left_out = [_left_out(fault) for fault in (*before.faults.values(), *after.faults.values())]
     before, after = before.without(after.faults), after.without(before.faults)
     old_studies, new_studies = before.studies, after.studies
     trials = list(_trials(old_studies, new_studies, after.planned))
     common = sum(trial.new_status not in (MISSING, NOT_PLANNED) for trial in trials)
-    if not common and left_out:
-        return Comparison([], worse=[], unsure=[_left_out(fault) for fault in left_out])
     if not common:
-        return None
+        return Comparison([], worse=[], unsure=left_out) if left_out else None
     settings = setting_changes(old_studies, new_studies, tolerance)
     ended = [trial for trial in trials if trial.verdict]
     shown = [each for each in settings if each.primary or each.verdict not in _UNCHANGED]
@@ -231,7 +229,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
     return Comparison(
         tables,
         worse=[*_ended_worse(ended), *said["worse"]],
-        unsure=[*(_left_out(fault) for fault in left_out), *said["cannot judge"]],
+        unsure=[*left_out, *said["cannot judge"]],
         better=said["better"],
         differences=[
             *_not_planned(ended),
