@@ -290,36 +290,22 @@ def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = Fa
             places.append(place)
             settings.setdefault(group, config)  # seeds have it in common
     for recipe, (places, settings) in sorted(by_recipe.items()):
-        if apart and len(_unequal(settings.values(), fields)) < 2:
-            continue
-        level = {group: _level(config, fields, apart=apart) for group, config in settings.items()}
-        if len(set(level.values()) - {None}) < 2:
+        texts = {group: [_text(config[name]) for name in fields] for group, config in settings.items()}
+        common = {group: each[0] for group, each in texts.items() if len(set(each)) == 1}
+        level = {group: " / ".join(each) for group, each in texts.items()} if apart else common
+        unequal = {level[group] for group in level if group not in common}
+        if len(unequal if apart else set(level.values())) < 2:
             continue  # of most factors, before any frame is made
         members = trials.iloc[places]
         without = (*fields, *BESIDE.get(fields, ()))
         rest = {group: setting_key(config, without) for group, config in settings.items()}
         frame = sides_of(scored, members, _compared(scored))
         frame = frame.assign(rest=members["group"].map(rest), level=members["group"].map(level))
-        frame = frame.dropna(subset=["level"])
-        by_level = {str(level): side for level, side in frame.groupby("level")}
+        by_level = {str(level): side for level, side in frame.groupby("level", dropna=True)}
         levels = sorted(by_level, key=_natural)
         # Beyond MANY_LEVELS neighbours alone are compared; a level that is added must not make the others' tests fewer.
         for first, second in combinations(levels, 2) if len(levels) <= MANY_LEVELS else pairwise(levels):
             yield recipe, first, second, side_by_side(by_level[first], by_level[second], ["seed", "rest"])
-
-
-def _unequal(configs: Iterable[Mapping[str, object]], fields: tuple[str, ...]) -> set[str]:
-    """Return the levels whose values are not all equal."""
-    texts = [[_text(config[name]) for name in fields] for config in configs]
-    return {" / ".join(each) for each in texts if len(set(each)) > 1}
-
-
-def _level(config: Mapping[str, object], fields: tuple[str, ...], *, apart: bool) -> str | None:
-    """Name the level of a factor: the common value, or where they may differ those of G and D; else None."""
-    texts = [_text(config[name]) for name in fields]
-    if apart:
-        return " / ".join(texts)
-    return texts[0] if len(set(texts)) == 1 else None
 
 
 def _text(value: object) -> str:
