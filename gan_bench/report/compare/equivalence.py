@@ -20,8 +20,8 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.study.frame import build_frames, images_changed, made_of
-from gan_bench.report.study.stats import ALPHA, FEW, ratio_of
-from gan_bench.report.study.table import Column, Table
+from gan_bench.report.study.stats import ALPHA, FEW, Interval, ratio_of
+from gan_bench.report.study.table import Column, Table, put_interval
 
 MARGIN = 0.1
 """Largest relative difference of the primary score that counts as none."""
@@ -123,7 +123,7 @@ def same_settings(
         values = [np.array(list(side.values[end].values())) for side, end in zip((old, new), ends, strict=True)]
         images = images_changed(map(made_of, old.trials.values()), map(made_of, new.trials.values()))
         apart = [images] * bool(images) + ([] if shared else [f"scored at epoch: {ends[0]} / {ends[1]}"])
-        row = {
+        row: dict[str, object] = {
             "recipe": printable(str(old.config["recipe"])),
             "setting": _called(old, fields) + (", EMA of G" if key[1].endswith(",ema") else ""),
             "dataset": printable(str(old.config["dataset"])),
@@ -137,7 +137,12 @@ def same_settings(
             "new_sd": float(values[1].std(ddof=1)) if len(values[1]) > 1 else None,
             "differs": "; ".join([*apart, *_differences(old, new, named=bool(names))]),
         }
-        rows.append(row | (NOT_JUDGED if images else _judged(values[0], values[1], margin)))
+        interval, verdict = None, "not judged"
+        if not images and min(map(len, values)) > 1 and min(side.min() for side in values) > 0:
+            difference, low, high, verdict = welch(np.log(values[0]), np.log(values[1]), math.log1p(margin))
+            interval = Interval(ratio_of(difference), ratio_of(low), ratio_of(high), FEW)
+        put_interval(row, "ratio", interval)
+        rows.append(row | {"verdict": verdict})
     return rows
 
 
@@ -153,24 +158,6 @@ def _called(side: _Side, fields: Sequence[str]) -> str:
 def common_settings(before: Iterable[StoredTrial], after: Iterable[StoredTrial]) -> bool:
     """True if two folders have a setting in common that was scored in the same way, at whatever epochs."""
     return bool(_by_setting(before, (), "older").keys() & _by_setting(after, (), "newer").keys())
-
-
-NOT_JUDGED: dict[str, object] = {
-    "ratio": None,
-    "ratio_low": None,
-    "ratio_high": None,
-    "ratio_n": 0,
-    "verdict": "not judged",
-}
-"""What a row has without a comparison."""
-
-
-def _judged(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], margin: float) -> dict[str, object]:
-    if min(len(first), len(second)) < 2 or min(first.min(), second.min()) <= 0:
-        return dict(NOT_JUDGED)
-    difference, low, high, verdict = welch(np.log(first), np.log(second), math.log1p(margin))
-    ratio, ratio_low, ratio_high = map(ratio_of, (difference, low, high))
-    return {"ratio": ratio, "ratio_low": ratio_low, "ratio_high": ratio_high, "ratio_n": FEW, "verdict": verdict}
 
 
 def _expanded(fields: Sequence[str]) -> tuple[str, ...]:
