@@ -170,7 +170,8 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         continue
                     there = members["seed"][members["status_new"].notna()]
                     designs = old.design.of(set(members["seed"])), new.design.of(set(there))
-                    look = _look(*designs, members["seed"][_have_ended(members)])
+                    ended = members["status_old"].isin(ENDED) & members["status_new"].isin(ENDED)  # lost ones too
+                    look = _look(*designs, members["seed"][ended])
                     counted = known & members["seed"].isin(look.seeds)
                     if counted.any():
                         known = counted
@@ -210,11 +211,6 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         untested=_untested(old.design, new.design, look),
                         apart=apart,
                     )
-
-
-def _have_ended(members: pd.DataFrame) -> pd.Series[bool]:
-    """Return which seeds have ended in both folders, with a score or lost: a look does not wait for those."""
-    return members["status_old"].isin(ENDED) & members["status_new"].isin(ENDED)
 
 
 def _look(old: Design, new: Design, shared: pd.Series[int]) -> Look:

@@ -17,7 +17,6 @@ from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import Column, cell, number
 
-_EXTENDED = "Not all of these seeds are known to have been declared before the first"
 NAMED = 3
 """Settings that a sentence names; the ranking has them all."""
 
@@ -61,6 +60,7 @@ def answers(study: Study) -> Iterator[Answer]:
         averaged = [judged for each in asked for judged in each.primary]
         best, score = (found.best, score_text(found.score)) if found else (None, "")
         learned = len(scored.no_better_than_untrained()) < len(scored.medians())  # some setting has, or nobody knows
+        rivals = {found.best: found.next or 0, **found.open} if found and found.open else {}
         yield Answer(
             title=study.title,
             protocol=scored.protocol,
@@ -72,13 +72,8 @@ def answers(study: Study) -> Iterator[Answer]:
                 *(sentence for each in factors for sentence in factor_sentences(each)),
                 *tuning_sentences(scored),
             ),
-            proposal=proposal(study, averaged, _rivals(found), scored=found is not None, learned=learned),
+            proposal=proposal(study, averaged, rivals, scored=found is not None, learned=learned),
         )
-
-
-def _rivals(found: Leaders | None) -> dict[str, int]:
-    """Return the best setting and those that another look may tell apart from it, each with that look."""
-    return {found.best: found.next or 0, **found.open} if found and found.open else {}
 
 
 def answers_markdown(found: list[Answer]) -> str:
@@ -134,7 +129,7 @@ def _without_a_score(study: Study) -> str:
 def _compared_with_others(scored: Scored, found: Leaders, waiting: int) -> str:
     """Return how the best setting stands against those that it was compared with."""
     if scored.study.design.extended:
-        return f"{_EXTENDED}: nothing is decided."
+        return "Not all of these seeds are known to have been declared before the first: nothing is decided."
     compared = len(found.behind) + len(found.tied) + len(found.unequal)
     useless = frozenset[str]() if found.best in scored.no_better_than_untrained() else scored.no_better_than_untrained()
     tied = tuple(label for label in found.tied if label not in useless and label not in found.ahead)
