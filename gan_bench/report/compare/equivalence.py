@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy import special
 
 from gan_bench.config.changes import BOTH, field_hint, plain
 from gan_bench.config.measures import MEASURES, primary_measure
@@ -49,8 +50,6 @@ def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, fl
     Returns:
         Second minus first, the ends of its 95 % interval, and the judgement; none below ``FEW`` values of a side.
     """
-    from scipy import stats
-
     a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     shares = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
     error = math.sqrt(sum(shares))
@@ -60,7 +59,7 @@ def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, fl
         same = abs(difference) <= margin
         return difference, difference, difference, "not judged" if few else "equivalent" if same else "different"
     freedom = sum(shares) ** 2 / (shares[0] ** 2 / (len(a) - 1) + shares[1] ** 2 / (len(b) - 1))
-    half, narrow = (float(stats.t.ppf(1 - alpha, freedom)) * error for alpha in (ALPHA / 2, ALPHA))
+    half, narrow = (float(special.stdtrit(freedom, 1 - alpha)) * error for alpha in (ALPHA / 2, ALPHA))
     low, high = difference - half, difference + half
     if few:
         return difference, low, high, "not judged"
@@ -76,16 +75,16 @@ class _Side:
     Attributes:
         config: The config of its first trial.
         setting: The setting's name.
+        whole: All that tells settings apart.
         values: Primary scores by epoch and seed.
         trials: Those with scores, by id.
-        settings: Configs by all that tells settings apart: one, unless the named fields fit several.
     """
 
     config: Mapping[str, Any]
     setting: str
+    whole: str
     values: dict[int, dict[int, float]] = field(default_factory=dict)
     trials: dict[str, StoredTrial] = field(default_factory=dict)
-    settings: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def same_settings(
@@ -174,18 +173,18 @@ def _expanded(fields: Sequence[str]) -> tuple[str, ...]:
     return tuple(field for name in fields for field in BOTH.get(name, (name,)))
 
 
-def _ambiguous(configs: list[Mapping[str, object]], names: tuple[str, ...], which: str) -> UserError:
+def _ambiguous(one: Mapping[str, object], other: Mapping[str, object], names: tuple[str, ...], which: str) -> UserError:
     """Say that settings are told apart by fields that were not named."""
     short = {field: name for name, both in BOTH.items() for field in both}
     differ = [
         short.get(field, field)
-        for field in configs[0]
-        if field not in ("seed", *UNMATCHED) and len({str(config.get(field)) for config in configs}) > 1
+        for field in one
+        if field not in ("seed", *UNMATCHED) and str(one[field]) != str(other.get(field))
     ]
     named = ",".join(dict.fromkeys(short.get(name, name) for name in names))
     more = ",".join([named, *list(dict.fromkeys(differ))[:_NAMED]])
     return UserError(
-        f"the {which} folder has {len(configs)} settings that are equal in {named.replace(',', ', ')}; name what tells "
+        f"the {which} folder has 2 settings that are equal in {named.replace(',', ', ')}; name what tells "
         f"them apart, --match {more}"
     )
 
@@ -208,10 +207,9 @@ def _by_setting(trials: Iterable[StoredTrial], names: tuple[str, ...], which: st
         config = trial.trial["config"]
         whole, name = setting_key(config, UNMATCHED), trial.trial["setting"]
         key = canonical_json({each: config.get(each, LATER_DEFAULTS.get(each)) for each in names}) if names else whole
-        side = found.setdefault((key, str(score["protocol"])), _Side(config, name))
-        side.settings.setdefault(whole, config)
-        if len(side.settings) > 1:
-            raise _ambiguous(list(side.settings.values()), names, which)
+        side = found.setdefault((key, str(score["protocol"])), _Side(config, name, whole))
+        if side.whole != whole:
+            raise _ambiguous(side.config, config, names, which)
         if score["epoch"]:
             side.values.setdefault(int(score["epoch"]), {})[config["seed"]] = float(score["value"])
             side.trials[trial.trial["id"]] = trial
