@@ -85,21 +85,19 @@ class Settings:
         labels: A short unique name of every setting, by its group key.
         values: What differs between them, by group key: field -> value.
         columns: The fields that differ within a recipe, in order.
+        recipes: What their recipes are called, by group key: where all trials have other networks, by those.
         shared: What all settings share, as text.
     """
 
     labels: Mapping[str, str]
     values: Mapping[str, Mapping[str, object]]
     columns: tuple[str, ...]
+    recipes: Mapping[str, str]
     shared: str
 
 
-def recipe_names(configs: Iterable[Mapping[str, object]]) -> dict[str, str]:
-    """Return what recipes are called, by recipe: where all trials have other networks than the recipe's, by those.
-
-    Args:
-        configs: Of trials.
-    """
+def _recipe_names(configs: Iterable[Mapping[str, object]]) -> dict[str, str]:
+    """Return what recipes are called, by recipe: where all trials have other networks than the recipe's, by those."""
     used: dict[str, set[str]] = {}
     for config in configs:
         used.setdefault(str(config.get("recipe", "")), set()).add(str(config.get("architecture", "")))
@@ -119,18 +117,17 @@ def architecture_of(recipe: str) -> str | None:
         return None
 
 
-def settings_of(configs: Mapping[str, Mapping[str, object]], names: Mapping[str, str] | None = None) -> Settings:
+def settings_of(configs: Mapping[str, Mapping[str, object]]) -> Settings:
     """Take settings apart.
 
     A value that follows from the recipe, such as its batch size, tells no settings apart and is left to the recipe.
 
     Args:
         configs: Config of one trial of every setting, by group key.
-        names: What recipes are called.
     """
     flat = _merged({key: _flat(config) for key, config in configs.items()})
-    called = {key: str(config.get("recipe", "")) for key, config in configs.items()}
-    recipes = {key: (names or {}).get(name, printable(name)) for key, name in called.items()}
+    names = _recipe_names(configs.values())
+    recipes = {key: names[str(config.get("recipe", ""))] for key, config in configs.items()}
     known = list(TITLES)
     fields = sorted(
         {name for values in flat.values() for name in values},
@@ -154,6 +151,7 @@ def settings_of(configs: Mapping[str, Mapping[str, object]], names: Mapping[str,
         labels=_unique(labels),
         values=flat,
         columns=tuple(columns),
+        recipes=recipes,
         shared=", ".join(texts),
     )
 

@@ -16,7 +16,7 @@ from gan_bench.core.text import slug
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import STATISTICS, Baseline, ScoreLine
 from gan_bench.report.study.frame import BAD, COSTS, FAULTY, IMAGES, Frames
-from gan_bench.report.study.settings import recipe_names, settings_of
+from gan_bench.report.study.settings import settings_of
 from gan_bench.report.study.stats import Interval, median_interval
 from gan_bench.report.study.table import RANKED, Column, Table, name_table, profile_mark
 
@@ -66,11 +66,9 @@ class Study:
         design: Design | None = None,
         outdated: int | None = None,
     ) -> None:
-        names = recipe_names(trials["config"])
-        self.values = settings_of(dict(zip(trials["group"], trials["config"], strict=True)), names)
+        self.values = settings_of(dict(zip(trials["group"], trials["config"], strict=True)))
         trials = trials.assign(
-            label=trials["group"].map(self.values.labels),
-            recipe=trials["recipe"].map(lambda name: names.get(name, name)),
+            label=trials["group"].map(self.values.labels), recipe=trials["group"].map(self.values.recipes)
         )
         self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
         self.trials, self.baselines = trials, baselines
