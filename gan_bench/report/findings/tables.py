@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with, primary_measure
+from gan_bench.records.schema import STATISTICS
 from gan_bench.report.findings.factors import COLUMNS as FACTOR_COLUMNS
 from gan_bench.report.findings.factors import NOTE as FACTOR_NOTE
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.leaders import leaders
-from gan_bench.report.findings.reproduction import PUBLISHED_COLUMNS, published_rows
+from gan_bench.report.findings.reproduction import PROBABILITIES, PUBLISHED_COLUMNS, published_rows
 from gan_bench.report.findings.tuning import tuning_table
 from gan_bench.report.study import settings
 from gan_bench.report.study.frame import COSTS
@@ -235,13 +236,8 @@ def health_table(scored: Scored) -> Table:
         if COLLAPSED in scored.study.metrics:
             row["collapses"] = _count(values_of(done, final, COLLAPSED))
         outputs = (0, 1) if done["probabilities"].all() else (None, None)
-        for name, bounds in (
-            ("d_real", outputs),
-            ("d_fake", outputs),
-            ("loss_d", (None, None)),
-            ("loss_g", (None, None)),
-        ):
-            put_interval(row, name, interval_of(done[name], bounds))
+        for name in STATISTICS:
+            put_interval(row, name, interval_of(done[name], outputs if name in PROBABILITIES else (None, None)))
         won = done["probabilities"] & (done["d_real"] > SATURATED) & (done["d_fake"] < 1 - SATURATED)
         row["saturated"] = int(won.sum())
         rows.append(row)

@@ -46,6 +46,7 @@ def studies(
     place = [frames.trials[name] for name in ("suite", "profile", "dataset", "image_size")]
     outdated = _outdated(frames.trials, designs) if versions_apart else frames.trials["suite_version"] * 0
     for (suite, profile, dataset, size, older), trials in frames.trials.groupby([*place, outdated], sort=True):
+        others = suites.get_group((suite, profile)).drop(trials.index)
         found.append(
             Study(
                 suite=str(suite),
@@ -58,7 +59,7 @@ def studies(
                 command=None if older else (commands or {}).get(str(suite)),
                 design=UNKNOWN if older else designs.of(str(suite), str(profile), str(dataset)),
                 outdated=int(str(older)) or None,
-                beside=_beside(suites.get_group((suite, profile)).drop(trials.index), outdated, int(str(older))),
+                beside=tuple(others["name"][outdated[others.index] == older]),
             )
         )
     sizes = Counter((each.suite, each.profile, each.dataset, each.outdated) for each in found)
@@ -74,11 +75,6 @@ def _outdated(trials: pd.DataFrame, designs: Designs) -> pd.Series[int]:
     pairs = zip(trials["suite"], trials["suite_version"], strict=True)
     found = [0 if version == run[suite] else version for suite, version in pairs]
     return pd.Series(found, index=trials.index, name="outdated")
-
-
-def _beside(others: pd.DataFrame, outdated: pd.Series[int], version: int) -> tuple[str, ...]:
-    """Return the names of the other trials that the same command may train: those of the same version."""
-    return tuple(others["name"][outdated[others.index] == version])
 
 
 def read_studies(results: Path, *, history: bool = False) -> tuple[list[StoredTrial], list[Study]]:
