@@ -199,10 +199,8 @@ def _merged(flat: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
 
 
 def _differs_within(name: str, flat: Mapping[str, Mapping[str, object]], recipes: Mapping[str, str]) -> bool:
-    seen: dict[str, set[str]] = {}
-    for key, values in flat.items():
-        seen.setdefault(recipes[key], set()).add(repr(values.get(name)))
-    return any(len(values) > 1 for values in seen.values())
+    seen = {(recipes[key], repr(values.get(name))) for key, values in flat.items()}
+    return len(seen) > len({recipe for recipe, _ in seen})
 
 
 def _label(recipe: str, values: Mapping[str, object], columns: Iterable[str], *, several: bool) -> str:

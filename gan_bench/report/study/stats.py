@@ -123,8 +123,7 @@ def median_interval(values: ArrayLike) -> Interval:
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     n, middle = ordered.size, ordered.size // 2
-    known = np.isfinite(ordered[[middle - (n + 1) % 2, middle]]).all()
-    median = float(ordered[[middle - (n + 1) % 2, middle]].mean()) if known else float(ordered[middle])
+    median = float(np.median(ordered))
     if n == 1:
         return Interval(median, None, None, 1)
     outside = special.bdtr(np.arange(middle), n, 0.5) * 2  # that the median lies beyond the k + 1 outermost values

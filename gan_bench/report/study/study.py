@@ -21,16 +21,8 @@ from gan_bench.report.study.stats import Interval, median_interval
 from gan_bench.report.study.table import RANKED, Column, Table, name_table, profile_mark
 
 _SETTING_COLUMNS = [
-    "trial",
-    "seed",
-    "status",
-    "group",
-    "label",
-    "recipe",
-    "epochs",
-    "probabilities",
-    *STATISTICS,
-    *COSTS,
+    *("trial", "seed", "status", "group", "label", "recipe", "epochs", "probabilities"),
+    *(*STATISTICS, *COSTS),
 ]
 
 
