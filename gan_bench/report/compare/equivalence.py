@@ -128,14 +128,11 @@ def same_settings(
             "dataset": printable(str(old.config["dataset"])),
             "epochs": ends[0] if shared else None,
             "protocol": key[1],
-            "old": float(values[0].mean()),
-            "old_n": len(values[0]),
-            "old_sd": float(values[0].std(ddof=1)) if len(values[0]) > 1 else None,
-            "new": float(values[1].mean()),
-            "new_n": len(values[1]),
-            "new_sd": float(values[1].std(ddof=1)) if len(values[1]) > 1 else None,
-            "differs": "; ".join([*apart, *_differences(old, new, named=bool(names))]),
         }
+        for name, side in zip(("old", "new"), values, strict=True):
+            row |= {name: float(side.mean()), f"{name}_n": len(side)}
+            row[f"{name}_sd"] = float(side.std(ddof=1)) if len(side) > 1 else None
+        row["differs"] = "; ".join([*apart, *_differences(old, new, named=bool(names))])
         interval, verdict = None, "not judged"
         if not images and min(map(len, values)) > 1 and min(side.min() for side in values) > 0:
             difference, low, high, verdict = welch(np.log(values[0]), np.log(values[1]), math.log1p(margin))

@@ -98,7 +98,8 @@ def setting_table(scored: Scored) -> Table:
     final, draws = scored.final(), scored.final("draw_std")
     quality, primary = measures_with("quality"), primary_measure()
     title = MEASURES[primary].title
-    rows, medians = [], scored.medians()
+    rows, medians, ahead = [], scored.medians(), leaders(scored)
+    may_be_as_good = {*ahead.tied, *ahead.unknown} - {*ahead.ahead} if ahead else set()
     for row, done in scored.study.settings():
         values = {name: values_of(done, final, name) for name in scored.study.shown(quality)}
         for name, series in values.items():
@@ -109,12 +110,9 @@ def setting_table(scored: Scored) -> Table:
         row["sd_draws"] = values_of(done, draws, primary).mean()
         row["train_seconds"] = median_of(done["train_seconds"])
         row["remarks"] = "; ".join(remarks(scored, row, done))
-        rows.append(row)
-    ahead = leaders(scored)
-    may_be_as_good = {*ahead.tied, *ahead.unknown} - {*ahead.ahead} if ahead else set()
-    for row in rows:
         row["best"] = ahead is not None and row["setting"] == ahead.best
         row["tied"] = row["setting"] in may_be_as_good
+        rows.append(row)
     place = {label: rank for rank, label in enumerate(scored.ranking(), 1)}
     frame = pd.DataFrame(rows)
     frame.insert(0, "rank", frame["setting"].map(place))
