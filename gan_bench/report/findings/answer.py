@@ -15,7 +15,7 @@ from gan_bench.report.findings.tuning import tuning_sentences
 from gan_bench.report.study.frame import BAD, FAULTY, changed_between
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import Scored, Study, values_of
-from gan_bench.report.study.table import Column, cell, number
+from gan_bench.report.study.table import Column, cell, number, put_interval
 
 NAMED = 3
 """Settings that a sentence names; the ranking has them all."""
@@ -88,9 +88,8 @@ def answers_markdown(found: list[Answer]) -> str:
 def score_text(score: Interval) -> str:
     """Write a median score with its interval: ``FID 91.5 (80.8 to 102)``."""
     title = MEASURES[primary_measure()].title
-    if score.low is None or score.high is None:
-        return f"{title} {number(score.estimate)}"
-    row = {"score": score.estimate, "score_low": score.low, "score_high": score.high, "score_n": score.n}
+    row: dict[str, object] = {}
+    put_interval(row, "score", score)
     return f"{title} {cell(row, Column('score', title, 'range'))}"
 
 
