@@ -18,6 +18,7 @@ from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.questions import questions
 from gan_bench.report.findings.tables import factor_tables
+from gan_bench.report.study.frame import Frames
 from gan_bench.report.study.stats import ALPHA
 from gan_bench.report.study.study import Scored, Study
 
@@ -109,11 +110,10 @@ class Drawn:
         """Return what is known after so many seeds of every setting."""
         base = self._scored.study
         trials = pd.DataFrame([row for row in self._trials if row["seed"] < seeds[row["group"]]])
-        scores = pd.DataFrame(self._scores)
+        frames = Frames(trials, pd.DataFrame(self._scores), base.history[:0], base.steps[:0])
         return Study(
             suite=base.suite, profile=base.profile, dataset=base.dataset, image_size=base.image_size, trials=trials,
-            scores=scores[scores["trial"].isin(trials["trial"])], history=base.history[:0], steps=base.steps[:0],
-            baselines=[], design=self._design,
+            frames=frames, baselines=[], design=self._design,
         )  # fmt: skip
 
     @property

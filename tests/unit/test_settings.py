@@ -11,8 +11,7 @@ from support.trials import config_of
 
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
-from gan_bench.config.trial import EvaluationConfig
-from gan_bench.report.study.frame import group_key
+from gan_bench.config.trial import EvaluationConfig, setting_key
 from gan_bench.report.study.settings import settings_of, value_text
 
 EVALUATION = EvaluationConfig(epochs=(0,), samples=100)
@@ -20,7 +19,7 @@ EVALUATION = EvaluationConfig(epochs=(0,), samples=100)
 
 def of(*configs):
     plain = [config.to_json() for config in configs]
-    keys = [group_key(config) for config in plain]
+    keys = [setting_key(config) for config in plain]
     found = settings_of(dict(zip(keys, plain, strict=True)))
     return [found.labels[key] for key in keys], found
 
@@ -70,7 +69,7 @@ def test_every_shipped_setting_has_a_short_name_of_its_own(suite, profile):
     configs = {}
     for trial in make_plan(find_suite(suite), PlanOptions(profile=profile)).trials:
         by_dataset = configs.setdefault(trial.config.dataset, {})
-        by_dataset[group_key(trial.config.to_json())] = trial.config.to_json()
+        by_dataset[setting_key(trial.config.to_json())] = trial.config.to_json()
     for members in configs.values():
         labels = settings_of(members).labels
         assert len(set(labels.values())) == len(members)
@@ -79,7 +78,7 @@ def test_every_shipped_setting_has_a_short_name_of_its_own(suite, profile):
 
 def test_mnist_full_by_name():
     plan = make_plan(find_suite("mnist"), PlanOptions(seeds=(0,)))
-    configs = {group_key(t.config.to_json()): t.config.to_json() for t in plan.trials}
+    configs = {setting_key(t.config.to_json()): t.config.to_json() for t in plan.trials}
     found = settings_of(configs)
     labels = set(found.labels.values())
     assert "mnist-mlp-z100 · lr 3e-4 · β₁ 0.5 · epochs 300" in labels

@@ -13,13 +13,14 @@ import pandas as pd
 
 from gan_bench.config.design import Design, Look
 from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with, primary_measure
+from gan_bench.config.trial import setting_key
 from gan_bench.core.text import plural, printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.findings.pairs import Paired, paired
-from gan_bench.report.study.frame import ENDED, group_key, images_changed
+from gan_bench.report.study.frame import ENDED, images_changed
 from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.stats import ALPHA, FARTHEST, coincidence, holm
-from gan_bench.report.study.study import Scored, Study, values_of
+from gan_bench.report.study.study import Scored, Study
 from gan_bench.report.study.table import Column, arrow, number, put_interval
 
 TOLERANCE = 0.2
@@ -57,7 +58,7 @@ def matched(before: Studies, after: Studies) -> Iterator[tuple[Study, Study, pd.
 
 def newest(study: Study) -> pd.DataFrame:
     """Return a study's trials, of several versions of the suite those of the last."""
-    same = [group_key(config, ("suite_version",)) for config in study.trials["config"]]
+    same = [setting_key(config, ("suite_version",)) for config in study.trials["config"]]
     newest = study.trials.assign(setting_key=same).sort_values("suite_version", kind="stable")
     return newest.drop_duplicates(["setting_key", "seed"], keep="last")
 
@@ -169,7 +170,8 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         continue
                     there = members["seed"][members["status_new"].notna()]
                     designs = old.design.of(set(members["seed"])), new.design.of(set(there))
-                    look = _look(*designs, members["seed"][_have_ended(members)])
+                    ended = members["status_old"].isin(ENDED) & members["status_new"].isin(ENDED)  # lost ones too
+                    look = _look(*designs, members["seed"][ended])
                     counted = known & members["seed"].isin(look.seeds)
                     if counted.any():
                         known = counted
@@ -180,38 +182,35 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         max(each.measurement_sd(metric, relative=relative) for each in (earlier, later))
                         for relative in (pair.ratio, True)
                     )
-                    same = not pair.values.any()
+                    seeds, old_mean, new_mean = int(known.sum()), float(a[known].mean()), float(b[known].mean())
                     apart = images_changed(members["made_of_old"][known], members["made_of_new"][known])
                     tolerated, certain = (
-                        _tolerance(tolerance, spread, share, int(known.sum())) if metric == primary else (None, True)
+                        _tolerance(tolerance, spread, share, seeds) if metric == primary else (None, True)
                     )
                     yield SettingChange(
                         study=old.title,
                         setting=members["label_old"].iloc[0],
                         protocol=protocol,
                         metric=metric,
-                        old=float(a[known].mean()),
-                        new=float(b[known].mean()),
-                        seeds=int(known.sum()),
+                        old=old_mean,
+                        new=new_mean,
+                        seeds=seeds,
                         pair=pair,
                         noise=noise,
                         repeated=partial(_repeated, designs[0], look) if look.number else None,
                         tested=metric == primary
-                        and not same
+                        and bool(pair.values.any())
                         and not apart
-                        and int(known.sum()) > 1
+                        and seeds > 1
                         and look.number > 0,
                         tolerance=tolerated,
                         certain=certain,
-                        always=_always_worse(earlier, later, members[known]) if metric == primary else "",
+                        always=_always_worse(earlier, later, members[known], old_mean, new_mean)
+                        if metric == primary
+                        else "",
                         untested=_untested(old.design, new.design, look),
                         apart=apart,
                     )
-
-
-def _have_ended(members: pd.DataFrame) -> pd.Series[bool]:
-    """Return which seeds have ended in both folders, with a score or lost: a look does not wait for those."""
-    return members["status_old"].isin(ENDED) & members["status_new"].isin(ENDED)
 
 
 def _look(old: Design, new: Design, shared: pd.Series[int]) -> Look:
@@ -271,22 +270,18 @@ def _tolerance(asked: float | None, spread: float | None, noise: float, seeds: i
     return max(TOLERANCE, math.expm1(min(REACH * error, FARTHEST))), spread is not None
 
 
-def _always_worse(old: Scored, new: Scored, members: pd.DataFrame) -> str:
+def _always_worse(old: Scored, new: Scored, members: pd.DataFrame, before: float, after: float) -> str:
     """Return why a setting is worse without a test: no better than untrained, or newly collapsed; else nothing."""
     primary = primary_measure()
     recipe = str(members["recipe_old"].iloc[0])
     untrained = new.untrained(primary, recipe) or old.untrained(primary, recipe)
-    before = values_of(members.rename(columns={"trial_old": "trial"}), old.final(), primary).mean()
-    after = values_of(members.rename(columns={"trial_new": "trial"}), new.final(), primary).mean()
     if untrained is not None and before < untrained <= after:
         return f"no better than untrained generators ({number(untrained)})"
     if COLLAPSED in old.study.metrics and COLLAPSED in new.study.metrics:
-        flags = [
-            int((values_of(members.rename(columns={column: "trial"}), scored.final(), COLLAPSED) > 0).sum())
-            for column, scored in (("trial_old", old), ("trial_new", new))
-        ]
-        if flags[1] > flags[0]:
-            return f"{flags[1]} of {len(members)} generators collapsed, {flags[0]} before"
+        once = int((members["trial_old"].map(old.final()[COLLAPSED]) > 0).sum())
+        now = int((members["trial_new"].map(new.final()[COLLAPSED]) > 0).sum())
+        if now > once:
+            return f"{now} of {len(members)} generators collapsed, {once} before"
     return ""
 
 

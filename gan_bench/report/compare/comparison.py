@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.trial import setting_key
 from gan_bench.core.errors import CopiedError, RecordError, UserError
 from gan_bench.core.text import plural
 from gan_bench.records.baselines import read_baselines
@@ -38,7 +39,7 @@ from gan_bench.report.compare.equivalence import (
     equivalence_table,
     same_settings,
 )
-from gan_bench.report.study.frame import build_frames, group_key
+from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.studies import studies
 from gan_bench.report.study.table import Column, Table
 
@@ -203,15 +204,13 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
             noise of scoring, at least ``TOLERANCE``; where no setting has two seeds, changes up to a factor of two
             cannot be judged.
     """
-    left_out = [*before.faults.values(), *after.faults.values()]
+    left_out = [_left_out(fault) for fault in (*before.faults.values(), *after.faults.values())]
     before, after = before.without(after.faults), after.without(before.faults)
     old_studies, new_studies = before.studies, after.studies
     trials = list(_trials(old_studies, new_studies, after.planned))
     common = sum(trial.new_status not in (MISSING, NOT_PLANNED) for trial in trials)
-    if not common and left_out:
-        return Comparison([], worse=[], unsure=[_left_out(fault) for fault in left_out])
     if not common:
-        return None
+        return Comparison([], worse=[], unsure=left_out) if left_out else None
     settings = setting_changes(old_studies, new_studies, tolerance)
     ended = [trial for trial in trials if trial.verdict]
     shown = [each for each in settings if each.primary or each.verdict not in _UNCHANGED]
@@ -230,7 +229,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
     return Comparison(
         tables,
         worse=[*_ended_worse(ended), *said["worse"]],
-        unsure=[*(_left_out(fault) for fault in left_out), *said["cannot judge"]],
+        unsure=[*left_out, *said["cannot judge"]],
         better=said["better"],
         differences=[
             *_not_planned(ended),
@@ -312,7 +311,7 @@ class _Folder:
     def by_trial(self) -> dict[str, StoredTrial]:
         """Its trials by what makes them the same trial in both folders."""
         return {
-            group_key(t.trial["config"], ("suite_version",)) + str(t.trial["config"]["seed"]): t for t in self.trials
+            setting_key(t.trial["config"], ("suite_version",)) + str(t.trial["config"]["seed"]): t for t in self.trials
         }
 
     @property

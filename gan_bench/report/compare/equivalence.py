@@ -11,17 +11,18 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy import special
 
 from gan_bench.config.changes import BOTH, field_hint, plain
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.config.trial import LATER_DEFAULTS, TrialConfig
+from gan_bench.config.trial import LATER_DEFAULTS, TrialConfig, setting_key
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, printable
 from gan_bench.records.reader import StoredTrial
-from gan_bench.report.study.frame import build_frames, group_key, images_changed, made_of
-from gan_bench.report.study.stats import ALPHA, FEW, ratio_of
-from gan_bench.report.study.table import Column, Table
+from gan_bench.report.study.frame import build_frames, images_changed, made_of
+from gan_bench.report.study.stats import ALPHA, FEW, Interval, ratio_of
+from gan_bench.report.study.table import Column, Table, put_interval
 
 MARGIN = 0.1
 """Largest relative difference of the primary score that counts as none."""
@@ -49,8 +50,6 @@ def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, fl
     Returns:
         Second minus first, the ends of its 95 % interval, and the judgement; none below ``FEW`` values of a side.
     """
-    from scipy import stats
-
     a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     shares = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
     error = math.sqrt(sum(shares))
@@ -60,7 +59,7 @@ def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, fl
         same = abs(difference) <= margin
         return difference, difference, difference, "not judged" if few else "equivalent" if same else "different"
     freedom = sum(shares) ** 2 / (shares[0] ** 2 / (len(a) - 1) + shares[1] ** 2 / (len(b) - 1))
-    half, narrow = (float(stats.t.ppf(1 - alpha, freedom)) * error for alpha in (ALPHA / 2, ALPHA))
+    half, narrow = (float(special.stdtrit(freedom, 1 - alpha)) * error for alpha in (ALPHA / 2, ALPHA))
     low, high = difference - half, difference + half
     if few:
         return difference, low, high, "not judged"
@@ -76,16 +75,16 @@ class _Side:
     Attributes:
         config: The config of its first trial.
         setting: The setting's name.
+        whole: All that tells settings apart.
         values: Primary scores by epoch and seed.
         trials: Those with scores, by id.
-        settings: Configs by all that tells settings apart: one, unless the named fields fit several.
     """
 
     config: Mapping[str, Any]
     setting: str
+    whole: str
     values: dict[int, dict[int, float]] = field(default_factory=dict)
     trials: dict[str, StoredTrial] = field(default_factory=dict)
-    settings: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def same_settings(
@@ -123,21 +122,23 @@ def same_settings(
         values = [np.array(list(side.values[end].values())) for side, end in zip((old, new), ends, strict=True)]
         images = images_changed(map(made_of, old.trials.values()), map(made_of, new.trials.values()))
         apart = [images] * bool(images) + ([] if shared else [f"scored at epoch: {ends[0]} / {ends[1]}"])
-        row = {
+        row: dict[str, object] = {
             "recipe": printable(str(old.config["recipe"])),
             "setting": _called(old, fields) + (", EMA of G" if key[1].endswith(",ema") else ""),
             "dataset": printable(str(old.config["dataset"])),
             "epochs": ends[0] if shared else None,
             "protocol": key[1],
-            "old": float(values[0].mean()),
-            "old_n": len(values[0]),
-            "old_sd": float(values[0].std(ddof=1)) if len(values[0]) > 1 else None,
-            "new": float(values[1].mean()),
-            "new_n": len(values[1]),
-            "new_sd": float(values[1].std(ddof=1)) if len(values[1]) > 1 else None,
-            "differs": "; ".join([*apart, *_differences(old, new, named=bool(names))]),
         }
-        rows.append(row | (NOT_JUDGED if images else _judged(values[0], values[1], margin)))
+        for name, side in zip(("old", "new"), values, strict=True):
+            row |= {name: float(side.mean()), f"{name}_n": len(side)}
+            row[f"{name}_sd"] = float(side.std(ddof=1)) if len(side) > 1 else None
+        row["differs"] = "; ".join([*apart, *_differences(old, new, named=bool(names))])
+        interval, verdict = None, "not judged"
+        if not images and min(map(len, values)) > 1 and min(side.min() for side in values) > 0:
+            difference, low, high, verdict = welch(np.log(values[0]), np.log(values[1]), math.log1p(margin))
+            interval = Interval(ratio_of(difference), ratio_of(low), ratio_of(high), FEW)
+        put_interval(row, "ratio", interval)
+        rows.append(row | {"verdict": verdict})
     return rows
 
 
@@ -155,24 +156,6 @@ def common_settings(before: Iterable[StoredTrial], after: Iterable[StoredTrial])
     return bool(_by_setting(before, (), "older").keys() & _by_setting(after, (), "newer").keys())
 
 
-NOT_JUDGED: dict[str, object] = {
-    "ratio": None,
-    "ratio_low": None,
-    "ratio_high": None,
-    "ratio_n": 0,
-    "verdict": "not judged",
-}
-"""What a row has without a comparison."""
-
-
-def _judged(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], margin: float) -> dict[str, object]:
-    if min(len(first), len(second)) < 2 or min(first.min(), second.min()) <= 0:
-        return dict(NOT_JUDGED)
-    difference, low, high, verdict = welch(np.log(first), np.log(second), math.log1p(margin))
-    ratio, ratio_low, ratio_high = map(ratio_of, (difference, low, high))
-    return {"ratio": ratio, "ratio_low": ratio_low, "ratio_high": ratio_high, "ratio_n": FEW, "verdict": verdict}
-
-
 def _expanded(fields: Sequence[str]) -> tuple[str, ...]:
     """Return the fields of a config that names of suites stand for: ``lr`` is that of both networks.
 
@@ -187,18 +170,18 @@ def _expanded(fields: Sequence[str]) -> tuple[str, ...]:
     return tuple(field for name in fields for field in BOTH.get(name, (name,)))
 
 
-def _ambiguous(configs: list[Mapping[str, object]], names: tuple[str, ...], which: str) -> UserError:
+def _ambiguous(one: Mapping[str, object], other: Mapping[str, object], names: tuple[str, ...], which: str) -> UserError:
     """Say that settings are told apart by fields that were not named."""
     short = {field: name for name, both in BOTH.items() for field in both}
     differ = [
         short.get(field, field)
-        for field in configs[0]
-        if field not in ("seed", *UNMATCHED) and len({str(config.get(field)) for config in configs}) > 1
+        for field in one
+        if field not in ("seed", *UNMATCHED) and str(one[field]) != str(other.get(field))
     ]
     named = ",".join(dict.fromkeys(short.get(name, name) for name in names))
     more = ",".join([named, *list(dict.fromkeys(differ))[:_NAMED]])
     return UserError(
-        f"the {which} folder has {len(configs)} settings that are equal in {named.replace(',', ', ')}; name what tells "
+        f"the {which} folder has 2 settings that are equal in {named.replace(',', ', ')}; name what tells "
         f"them apart, --match {more}"
     )
 
@@ -219,12 +202,11 @@ def _by_setting(trials: Iterable[StoredTrial], names: tuple[str, ...], which: st
     for _, score in last.iterrows():
         trial = known[score["trial"]]
         config = trial.trial["config"]
-        whole, name = group_key(config, UNMATCHED), trial.trial["setting"]
+        whole, name = setting_key(config, UNMATCHED), trial.trial["setting"]
         key = canonical_json({each: config.get(each, LATER_DEFAULTS.get(each)) for each in names}) if names else whole
-        side = found.setdefault((key, str(score["protocol"])), _Side(config, name))
-        side.settings.setdefault(whole, config)
-        if len(side.settings) > 1:
-            raise _ambiguous(list(side.settings.values()), names, which)
+        side = found.setdefault((key, str(score["protocol"])), _Side(config, name, whole))
+        if side.whole != whole:
+            raise _ambiguous(side.config, config, names, which)
         if score["epoch"]:
             side.values.setdefault(int(score["epoch"]), {})[config["seed"]] = float(score["value"])
             side.trials[trial.trial["id"]] = trial

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,9 +15,8 @@ from gan_bench.report.findings.tuning import tuning_sentences
 from gan_bench.report.study.frame import BAD, FAULTY, changed_between
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import Scored, Study, values_of
-from gan_bench.report.study.table import Column, cell, number
+from gan_bench.report.study.table import Column, cell, number, put_interval
 
-_EXTENDED = "Not all of these seeds are known to have been declared before the first"
 NAMED = 3
 """Settings that a sentence names; the ranking has them all."""
 
@@ -61,6 +59,8 @@ def answers(study: Study) -> Iterator[Answer]:
         asked = [each for each in factors if not each.held and each.name not in WITHIN]
         averaged = [judged for each in asked for judged in each.primary]
         best, score = (found.best, score_text(found.score)) if found else (None, "")
+        learned = len(scored.no_better_than_untrained()) < len(scored.medians())  # some setting has, or nobody knows
+        rivals = {found.best: found.next or 0, **found.open} if found and found.open else {}
         yield Answer(
             title=study.title,
             protocol=scored.protocol,
@@ -72,13 +72,8 @@ def answers(study: Study) -> Iterator[Answer]:
                 *(sentence for each in factors for sentence in factor_sentences(each)),
                 *tuning_sentences(scored),
             ),
-            proposal=proposal(study, averaged, _rivals(found), scored=found is not None, learned=_has_learned(scored)),
+            proposal=proposal(study, averaged, rivals, scored=found is not None, learned=learned),
         )
-
-
-def _rivals(found: Leaders | None) -> dict[str, int]:
-    """Return the best setting and those that another look may tell apart from it, each with that look."""
-    return {found.best: found.next or 0, **found.open} if found and found.open else {}
 
 
 def answers_markdown(found: list[Answer]) -> str:
@@ -90,12 +85,11 @@ def answers_markdown(found: list[Answer]) -> str:
     return "\n".join(parts)
 
 
-def score_text(score: Interval, metric: str | None = None) -> str:
+def score_text(score: Interval) -> str:
     """Write a median score with its interval: ``FID 91.5 (80.8 to 102)``."""
-    title = MEASURES[metric or primary_measure()].title
-    if score.low is None or score.high is None:
-        return f"{title} {number(score.estimate)}"
-    row = {"score": score.estimate, "score_low": score.low, "score_high": score.high, "score_n": score.n}
+    title = MEASURES[primary_measure()].title
+    row: dict[str, object] = {}
+    put_interval(row, "score", score)
     return f"{title} {cell(row, Column('score', title, 'range'))}"
 
 
@@ -134,28 +128,26 @@ def _without_a_score(study: Study) -> str:
 def _compared_with_others(scored: Scored, found: Leaders, waiting: int) -> str:
     """Return how the best setting stands against those that it was compared with."""
     if scored.study.design.extended:
-        return f"{_EXTENDED}: nothing is decided."
+        return "Not all of these seeds are known to have been declared before the first: nothing is decided."
     compared = len(found.behind) + len(found.tied) + len(found.unequal)
-    useless = no_better_than_untrained(scored)
-    useless = [] if found.best in useless else useless
+    useless = frozenset[str]() if found.best in scored.no_better_than_untrained() else scored.no_better_than_untrained()
     tied = tuple(label for label in found.tied if label not in useless and label not in found.ahead)
     idle = [label for label in found.tied if label in useless]
-    rest = _ahead(found) + _unequal(found) + _failed(found)
-    rest += f"; nothing can be said yet of {len(found.unknown)}" if found.unknown else ""
-    rest += _next_look(found)
     unlearned = _unlearned(len(idle), others=bool(tied or found.unequal or found.unknown))
-    if not found.behind:
-        if tied:
-            as_good = f"No setting is decidedly worse: {_named(tied)} may be as good"
-            return f"{'; '.join(filter(None, [as_good, unlearned]))}{rest}."
-        if idle:
-            return f"No test decides it, but {unlearned}{rest}."
-        return f"{rest[2:3].upper() if not rest[2:].startswith(tuple(found.ahead)) else rest[2:3]}{rest[3:]}."
-    if not found.tied and not found.unequal:
-        return f"It is decidedly better than {_others(compared, 'finished ' if waiting else '')}{rest}."
-    ahead = f"It is decidedly better than {len(found.behind)} of {compared} others"
-    parts = [ahead, f"{_named(tied)} may be as good" if tied else "", unlearned]
-    return f"{'; '.join(filter(None, parts))}{rest}."
+    as_good = f"{_named(tied)} may be as good" if tied else ""
+    if found.behind and not found.tied and not found.unequal:
+        first = [f"It is decidedly better than {_others(compared, 'finished ' if waiting else '')}"]
+    elif found.behind:
+        first = [f"It is decidedly better than {len(found.behind)} of {compared} others", as_good, unlearned]
+    elif tied:
+        first = [f"No setting is decidedly worse: {as_good}", unlearned]
+    else:
+        first = [f"No test decides it, but {unlearned}"] if idle else []
+    unknown = f"nothing can be said yet of {len(found.unknown)}" if found.unknown else ""
+    rest = [_ahead(found), _unequal(found), _failed(found), unknown, _next_look(found)]
+    said = "; ".join(filter(None, [*first, *rest]))
+    starts_with_a_name = not first and said.startswith(tuple(found.ahead))
+    return f"{said if starts_with_a_name else said[:1].upper() + said[1:]}."
 
 
 def _unlearned(count: int, *, others: bool) -> str:
@@ -173,21 +165,21 @@ def _ahead(found: Leaders) -> str:
     if not found.ahead:
         return ""
     are = "is" if len(found.ahead) == 1 else "are"
-    return f"; {_named(found.ahead)} {are} decidedly better in the mean over equal seeds, with a worse median"
+    return f"{_named(found.ahead)} {are} decidedly better in the mean over equal seeds, with a worse median"
 
 
 def _failed(found: Leaders) -> str:
     """Name settings of which no trial came to its end."""
-    return f"; {_named(found.failed)} failed or diverged in every seed" if found.failed else ""
+    return f"{_named(found.failed)} failed or diverged in every seed" if found.failed else ""
 
 
 def _unequal(found: Leaders) -> str:
     """Name settings that no test judges, as they are unlike the best in more than their scores."""
     if len(found.unequal) == 1:
         ((label, why),) = found.unequal.items()
-        return f"; no test judges {label}: {why}"
+        return f"no test judges {label}: {why}"
     count = len(found.unequal)
-    return f"; {count} others {found.unlike}, which no test judges" if count else ""
+    return f"{count} others {found.unlike}, which no test judges" if count else ""
 
 
 def _next_look(found: Leaders) -> str:
@@ -197,11 +189,9 @@ def _next_look(found: Leaders) -> str:
         return ""
     left = [label for label in (*found.tied, *found.unequal, *found.unknown) if label not in found.open]
     if len(looks) == 1 and not left:
-        return f"; the next look is at {looks[0]} seeds"
+        return f"the next look is at {looks[0]} seeds"
     by_look = {look: [label for label, each in found.open.items() if each == look] for look in looks}
-    return "; the next look is " + ", ".join(
-        f"at {look} seeds for {_listed(labels)}" for look, labels in by_look.items()
-    )
+    return "the next look is " + ", ".join(f"at {look} seeds for {_listed(labels)}" for look, labels in by_look.items())
 
 
 def _listed(labels: list[str]) -> str:
@@ -212,7 +202,7 @@ def _listed(labels: list[str]) -> str:
 def _alone(found: Leaders, waiting: int) -> str:
     """Return why nothing is compared, or nothing where unfinished settings explain it."""
     if not found.unknown:
-        alone = f" {_named(found.failed)} failed or diverged in every seed." if found.failed else ""
+        alone = f" {_failed(found)}." if found.failed else ""
         return alone or ("" if waiting else " There is no other setting to compare it with.")
     if found.next:
         return f" Which setting is best is not judged before the look at {found.next} seeds."
@@ -257,7 +247,7 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
         yield f"It is no better than untrained generators ({title} {number(untrained)})."
     if COLLAPSED in scored.study.metrics and (collapsed := int((values_of(done, final, COLLAPSED) > 0).sum())):
         yield f"{collapsed} of {len(done)} of its generators collapsed: few classes, or one over and over."
-    useless = no_better_than_untrained(scored)
+    useless = scored.no_better_than_untrained()
     if (useless and found.best not in useless) or len(useless) > 1:
         are = "is" if len(useless) == 1 else "are"
         scores = len(scored.medians())
@@ -268,19 +258,3 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
     if bad:
         counts = "counts" if bad == 1 else "count"
         yield f"{plural(bad, 'trial')} failed or diverged and {counts} as worst in the ranking."
-
-
-def _has_learned(scored: Scored) -> bool:
-    """True if some setting is better than its untrained generators, or nobody knows."""
-    return len(no_better_than_untrained(scored)) < len(scored.medians())
-
-
-def no_better_than_untrained(scored: Scored) -> list[str]:
-    """Return the labels of settings whose median primary score does not beat their untrained generators'."""
-    found = []
-    medians = scored.medians()
-    for row, _ in scored.study.settings():
-        untrained = scored.untrained(primary_measure(), row["recipe"])
-        if untrained is not None and untrained <= medians.get(row["setting"], 0) < math.inf:  # not of lost seeds
-            found.append(row["setting"])
-    return found

@@ -76,14 +76,13 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
     winners = {row.winner for row in sure}
     if len(winners) == 1:
         (winner,) = winners
-        degree = ", ".join(f"{len(by[k])} {k}" for k in ("decided", "probable") if by[k])
         same = len(by["equivalent"])
         others = {"tied": by["tie"], "not judged": by["not judged"]}
         open_ = " or ".join(["undecided", *(word for word, some in others.items() if some)])
         rest = f", {open_} in {count - len(sure) - same}" if count > len(sure) + same else ""
         rest += f", equivalent in {same}" if same else ""
-        degree += _gain(sure)
-        return f"{name}: {winner} is better than {sure[0].loser} in {len(sure)} of {where} ({degree}{rest}{tail})."
+        said = f"{winner} is better than {sure[0].loser} in {len(sure)} of {where}"
+        return f"{name}: {said} ({_degree(sure)}{rest}{tail})."
     if winners:
         each = "; ".join(f"{row.recipe}: {row.winner} ({row.found})" for row in sure)
         return f"{name}: it depends on the {unit} ({each}{tail})."

@@ -9,11 +9,12 @@ from itertools import combinations, pairwise
 
 import pandas as pd
 
-from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
-from gan_bench.report.findings.verdicts import Judged, Sides, judge
-from gan_bench.report.study.frame import BAD, ENDED, group_key
+from gan_bench.config.measures import measures_with, primary_measure
+from gan_bench.config.trial import setting_key
+from gan_bench.report.findings.verdicts import Judged, Sides, judge, side_by_side, sides_of
+from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.settings import SEPARATOR
-from gan_bench.report.study.study import Scored
+from gan_bench.report.study.study import Scored, once
 from gan_bench.report.study.table import Column
 
 MANY_LEVELS = 8
@@ -116,9 +117,10 @@ class Factor:
         return [each for each in self.comparisons if each.measure == primary_measure()]
 
 
+@once
 def factors_of(scored: Scored) -> list[Factor]:
     """Compare the levels of every factor over equal seeds and otherwise equal settings, for each recipe."""
-    return scored.once("factors", lambda: list(_factors(scored)))
+    return list(_factors(scored))
 
 
 def _factors(scored: Scored) -> Iterator[Factor]:
@@ -131,23 +133,16 @@ def _factors(scored: Scored) -> Iterator[Factor]:
             held = _judge_levels(scored, sides, held=True)
             if len(held) > len(averaged):  # some recipe has several settings that are otherwise equal
                 yield Factor(name, tuple(held), held=True)
-    by_epoch = _judge(scored, _successive_epochs(scored), study.shown((primary_measure(),)))
+    by_epoch = judge(scored, _successive_epochs(scored), study.shown((primary_measure(),)))
     if by_epoch:
         yield Factor(EPOCHS, tuple(by_epoch))
     for average in study.averages:
         if average.protocol == f"{scored},ema":
-            yield Factor(AVERAGE_FACTOR, tuple(_judge(scored, _with_average(scored, average), compared)))
+            yield Factor(AVERAGE_FACTOR, tuple(judge(scored, _with_average(scored, average), compared)))
 
 
 def _compared(scored: Scored) -> list[str]:
     return scored.study.shown(measures_with("compared"))
-
-
-def _judge(scored: Scored, sides: Iterable[Sides], metrics: list[str], beside: int = 0) -> list[Judged]:
-    def noise(metric: str, ratio: bool) -> float:
-        return scored.measurement_sd(metric, relative=ratio)
-
-    return judge(sides, metrics, noise, scored.study.design, beside)
 
 
 def _judge_levels(scored: Scored, sides: Sequence[Sides], *, held: bool = False) -> list[Judged]:
@@ -168,7 +163,7 @@ def _judge_levels(scored: Scored, sides: Sequence[Sides], *, held: bool = False)
         if len({level for side in sides if side[0] == recipe for level in side[1:3]}) > MANY_LEVELS
     )
     shown = _one_by_one(sides) if held else sides if scored.study.design.is_fixed else map(_of_whole_seeds, sides)
-    return _judge(scored, shown, _compared(scored), beside)
+    return judge(scored, shown, _compared(scored), beside)
 
 
 def leading_level(pairs: Sequence[Judged]) -> str:
@@ -286,7 +281,7 @@ def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = Fa
         fields: Config fields whose common value is the level.
         apart: Whether the level is all values; recipes in which fewer than two levels are unequal ones yield nothing.
     """
-    trials, scores, metrics = scored.study.trials, scored.final(), _compared(scored)
+    trials = scored.study.trials
     by_recipe: dict[str, tuple[list[int], dict[str, Mapping[str, object]]]] = {}
     columns = (trials[name] for name in ("recipe", "group", "config", "drawn"))
     for place, (recipe, group, config, drawn) in enumerate(zip(*columns, strict=True)):
@@ -295,48 +290,22 @@ def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = Fa
             places.append(place)
             settings.setdefault(group, config)  # seeds have it in common
     for recipe, (places, settings) in sorted(by_recipe.items()):
-        if apart and len(_unequal(settings.values(), fields)) < 2:
-            continue
-        level = {group: _level(config, fields, apart=apart) for group, config in settings.items()}
-        if len(set(level.values()) - {None}) < 2:
+        texts = {group: [_text(config[name]) for name in fields] for group, config in settings.items()}
+        common = {group: each[0] for group, each in texts.items() if len(set(each)) == 1}
+        level = {group: " / ".join(each) for group, each in texts.items()} if apart else common
+        unequal = {level[group] for group in level if group not in common}
+        if len(unequal if apart else set(level.values())) < 2:
             continue  # of most factors, before any frame is made
         members = trials.iloc[places]
         without = (*fields, *BESIDE.get(fields, ()))
-        rest = {group: group_key(config, without) for group, config in settings.items()}
-        frame = pd.DataFrame(
-            {
-                "seed": members["seed"],
-                "label": members["label"],
-                "rest": [rest[group] for group in members["group"]],
-                "level": [level[group] for group in members["group"]],
-                "bad": members["status"].isin(BAD),
-                "left": ~members["status"].isin(ENDED),
-                "collapsed": members["trial"].map(scores[COLLAPSED]) > 0,
-                "made_of": members["made_of"],
-                **{metric: members["trial"].map(scores[metric]) for metric in metrics},
-            }
-        ).dropna(subset=["level"])
-        by_level = {str(level): side for level, side in frame.groupby("level")}
+        rest = {group: setting_key(config, without) for group, config in settings.items()}
+        frame = sides_of(scored, members, _compared(scored))
+        frame = frame.assign(rest=members["group"].map(rest), level=members["group"].map(level))
+        by_level = {str(level): side for level, side in frame.groupby("level", dropna=True)}
         levels = sorted(by_level, key=_natural)
         # Beyond MANY_LEVELS neighbours alone are compared; a level that is added must not make the others' tests fewer.
         for first, second in combinations(levels, 2) if len(levels) <= MANY_LEVELS else pairwise(levels):
-            pairs = by_level[first].merge(by_level[second], on=["seed", "rest"], suffixes=("_a", "_b"))
-            pairs["open"] = pairs["left_a"] | pairs["left_b"]
-            yield recipe, first, second, pairs
-
-
-def _unequal(configs: Iterable[Mapping[str, object]], fields: tuple[str, ...]) -> set[str]:
-    """Return the levels whose values are not all equal."""
-    texts = [[_text(config[name]) for name in fields] for config in configs]
-    return {" / ".join(each) for each in texts if len(set(each)) > 1}
-
-
-def _level(config: Mapping[str, object], fields: tuple[str, ...], *, apart: bool) -> str | None:
-    """Name the level of a factor: the common value, or where they may differ those of G and D; else None."""
-    texts = [_text(config[name]) for name in fields]
-    if apart:
-        return " / ".join(texts)
-    return texts[0] if len(set(texts)) == 1 else None
+            yield recipe, first, second, side_by_side(by_level[first], by_level[second], ["seed", "rest"])
 
 
 def _text(value: object) -> str:

@@ -13,7 +13,6 @@ import pandas as pd
 
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.text import as_typed, plural
-from gan_bench.report.findings.answer import no_better_than_untrained
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.study.frame import FAULTY
 from gan_bench.report.study.studies import read_studies
@@ -166,7 +165,7 @@ def _champion(scored: Scored) -> Champion:
     if others or not found.behind:
         why = others or "there is nothing to compare it with"
         return Champion(scored.study.title, found.best, None, f"{found.best} is not decided: {why}")
-    if found.best in no_better_than_untrained(scored):
+    if found.best in scored.no_better_than_untrained():
         return Champion(scored.study.title, found.best, None, f"{found.best} is no better than untrained generators")
     done = next(done for row, done in scored.study.settings() if row["setting"] == found.best)
     median = scored.study.trials["trial"] == scored.median_trial(done)

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
-from gan_bench.config.design import Design
-from gan_bench.config.measures import COLLAPSED, primary_measure
-from gan_bench.report.findings.verdicts import CHANGED, Comparison, compared, unequal, verdict_on
-from gan_bench.report.study.frame import BAD, ENDED
+from gan_bench.config.measures import primary_measure
+from gan_bench.report.findings.verdicts import CHANGED, compared, side_by_side, sides_of, unequal, verdict_on
 from gan_bench.report.study.stats import Interval, Verdict, holm
-from gan_bench.report.study.study import Scored, values_of
+from gan_bench.report.study.study import Scored, once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,24 +75,23 @@ def correct_for_choice(p_values: Sequence[float]) -> list[float]:
     return [min(1.0, factor * p) for p in holm(p_values)]
 
 
+@once
 def leaders(scored: Scored) -> Leaders | None:
     """Compare every setting with the best one; None where no setting has a score."""
-    return scored.once("leaders", lambda: _compare_with_best(scored))
-
-
-def _compare_with_best(scored: Scored) -> Leaders | None:
     ranking, design = scored.ranking(), scored.study.design
     if not ranking:
         return None
     best, *others = ranking
-    frames = {str(label): frame for label, frame in _frame(scored).groupby("label") if label in ranking}
-    made = {label: _against(frames[best], frames[label], design) for label in others}
+    sides = sides_of(scored, scored.study.trials, [primary_measure()])
+    frames = {str(label): frame for label, frame in sides.groupby("label") if label in ranking}
+    pairs = {label: side_by_side(frames[best], frames[label], ["seed"]) for label in others}
+    made = {label: compared(each, primary_measure(), design) for label, each in pairs.items()}
     family = {label: found for label, found in made.items() if found and found.in_family}
     repeated = [1.0 if found.repeated is None else found.repeated for found in family.values()]
     corrected = dict(zip(family, correct_for_choice(repeated), strict=True))
     tests = 2 * len(family) if len(family) > 1 else 1
     verdicts = {
-        label: verdict_on(found, corrected[label], tests, _noise(found, scored), (best, label))[0]
+        label: verdict_on(found, corrected[label], tests, found.noise(scored), (best, label))[0]
         for label, found in family.items()
     }
     judged = {label: family[label] for label, verdict in verdicts.items() if verdict != "not judged"}
@@ -126,24 +121,3 @@ def _compare_with_best(scored: Scored) -> Leaders | None:
         open=still_open,
         verdicts={label: "undecided" if label in apart else verdict for label, verdict in verdicts.items()},
     )
-
-
-def _noise(found: Comparison, scored: Scored) -> float:
-    return scored.measurement_sd(found.pair.metric, relative=found.pair.ratio)
-
-
-def _frame(scored: Scored) -> pd.DataFrame:
-    """Return trials as sides of comparisons have them."""
-    trials, final = scored.study.trials, scored.final()
-    return trials[["trial", "seed", "label"]].assign(
-        **{primary_measure(): values_of(trials, final, primary_measure())},
-        bad=trials["status"].isin(BAD),
-        left=~trials["status"].isin(ENDED),
-        collapsed=values_of(trials, final, COLLAPSED) > 0,
-        made_of=trials["made_of"],
-    )
-
-
-def _against(best: pd.DataFrame, other: pd.DataFrame, design: Design) -> Comparison | None:
-    pairs = best.merge(other, on="seed", suffixes=("_a", "_b"))
-    return compared(pairs.assign(open=pairs["left_a"] | pairs["left_b"]), primary_measure(), design)

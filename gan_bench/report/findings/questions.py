@@ -73,17 +73,13 @@ def _of_the_best(scored: Scored, group: dict[str, str]) -> Iterator[Question]:
     if found is None:
         return
     for label in (*found.behind, *found.tied, *found.unequal, *found.unknown):
+        verdict = found.verdicts.get(label, "not judged")
         yield Question(
             text=f"best setting: {found.best} or {label}",
-            state=_state(found.verdicts.get(label, "not judged")),
+            state="undecided" if verdict == "probable" else verdict,  # it may not be decided
             next=found.open.get(label),
             settings=frozenset((group[found.best], group[label])),
         )
-
-
-def _state(verdict: str) -> str:
-    """Return the state of a question; what may not be decided is undecided."""
-    return "undecided" if verdict == "probable" else verdict
 
 
 def counted(asked: Iterable[Question]) -> str:

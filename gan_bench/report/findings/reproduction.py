@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -42,6 +41,7 @@ NOTE = (
     "Inside: where one more seed like these would lie (95 % prediction interval of a normal distribution, cut at 0 and "
     "1 for probabilities). It is given from five seeds on: that of three is wide enough for anything."
 )
+MARKS = "In brackets where a value comes from: the article's text (stated), its code, its lineage, or our choice."
 JUDGED = 5
 """Seeds from which a reported value is judged. Three seeds' interval for a loss of A0 ran from -11 to 19."""
 PROBABILITIES = ("d_real", "d_fake")
@@ -53,21 +53,14 @@ def article_tables(frames: Frames) -> list[Table]:
         return []
     tables: list[Table] = []
     for (suite, profile), trials in frames.trials.groupby(["suite", "profile"], sort=True):
-        tables += _article_tables(str(suite), str(profile), trials, frames.history)
+        names = (str(suite), str(profile))
+        rows = list(reproduction_rows(trials, frames.history))
+        if rows:
+            tables.append(name_table(names, "reproduction", "reproduction", COLUMNS, pd.DataFrame(rows), NOTE))
+        columns, frame = protocol_table(trials)
+        if len(columns) > 1:  # else of none of our recipes
+            tables.append(name_table(names, "protocol", "the articles' protocols", columns, frame, MARKS))
     return tables
-
-
-def _article_tables(suite: str, profile: str, trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[Table]:
-    names = (suite, profile)
-    rows = list(reproduction_rows(trials, history))
-    if rows:
-        frame = pd.DataFrame(rows)
-        yield name_table(names, "reproduction", "reproduction", COLUMNS, frame, NOTE)
-    columns, frame = protocol_table(trials)
-    if len(columns) < 2:
-        return  # of none of our recipes
-    note = "In brackets where a value comes from: the article's text (stated), its code, its lineage, or our choice."
-    yield name_table(names, "protocol", "the articles' protocols", columns, frame, note)
 
 
 def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[dict[str, object]]:
@@ -97,7 +90,7 @@ def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[d
                 values = at[quantity].dropna().astype(float)
                 expected = prediction_interval(values) if len(values) >= JUDGED else None
                 if expected and quantity in PROBABILITIES and at["trial"].isin(probable).all():
-                    expected = _within(expected, 0.0, 1.0)
+                    expected = expected.within(0.0, 1.0)
                 yield {
                     "article": recipe.article.key,
                     "recipe": name,
@@ -146,12 +139,6 @@ def _follows(config: dict[str, object], recipe: Recipe) -> bool:
     del article["epochs"]
     exact = config["recipe"] == recipe.name and all(config[name] == value for name, value in article.items())
     return exact and config["train_limit"] is None
-
-
-def _within(interval: Interval, low: float, high: float) -> Interval:
-    """Cut an interval's ends to what the quantity can be."""
-    assert interval.low is not None and interval.high is not None  # noqa: S101, PT018 - of five values and more
-    return replace(interval, low=max(low, interval.low), high=min(high, interval.high))
 
 
 def _verdict(reported: float | None, expected: Interval | None, seeds: int) -> str:
@@ -209,7 +196,7 @@ NATIVE_SIZE = {"mnist": 28, "cifar10": 32}
 
 
 def published_rows(
-    dataset: str, image_size: int, protocols: Iterable[Protocol], profile: str
+    dataset: str, image_size: int, protocols: Sequence[Protocol], profile: str
 ) -> list[dict[str, object]]:
     """Set the published values of a dataset beside protocols.
 
@@ -219,7 +206,6 @@ def published_rows(
         protocols: Our protocols, such as ``lenet-mnist-v1,train,10000``.
         profile: Profile of our trials; quick ones are comparable with nothing published.
     """
-    ours = [(each.extractor, each.reference, str(each.generated)) for each in protocols]
     return [
         {
             "model": entry["model"],
@@ -228,28 +214,23 @@ def published_rows(
             "std": entry.get("std"),
             "protocol": Protocol.of(entry["extractor"], entry["split"], entry["generated"]),
             "citation": entry["citation"],
-            "comparable": _comparable(entry, ours, profile, image_size),
+            "comparable": _comparable(entry, protocols, profile, image_size),
         }
         for entry in references()
         if entry["dataset"] == dataset
     ]
 
 
-def _comparable(entry: Mapping[str, Any], ours: list[tuple[str, str, str]], profile: str, image_size: int) -> str:
+def _comparable(entry: Mapping[str, Any], ours: Sequence[Protocol], profile: str, image_size: int) -> str:
     if profile != "full":
         return "not comparable: ours are of the quick profile"
     native = NATIVE_SIZE[entry["dataset"]]
     resized = [] if image_size == native else [f"images of {image_size}x{image_size}, not {native}x{native}"]
-    theirs = (entry["extractor"], entry["split"], str(entry["generated"]))
-    differences = [
-        resized
-        + [
-            f"{what} {mine}, not {other}"
-            for what, mine, other in zip(("extractor", "split", "generated"), protocol, theirs, strict=True)
-            if mine != other
-        ]
-        for protocol in ours
-    ]
+    differences = []
+    for protocol in ours:
+        mine = {"extractor": protocol.extractor, "split": protocol.reference, "generated": protocol.generated}
+        others = [f"{what} {value}, not {entry[what]}" for what, value in mine.items() if value != entry[what]]
+        differences.append(resized + others)
     if not differences:
         return "not comparable: no scores"
     fewest = min(differences, key=len)

@@ -12,6 +12,7 @@ from scipy import special
 
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.core.text import printable
+from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS
 from gan_bench.records.summary import SettingSummary, piece_of, setting_id
 from gan_bench.report.findings.factors import factors_of
@@ -174,7 +175,7 @@ def _curves(study: Study) -> dict[str, Curves]:
     done = study.scores[study.scores["status"] == "done"].dropna(subset=["value"])
     done = done[~done["protocol"].isin(study.incomplete)]
     done = done.assign(name=done["metric"] + "[" + done["protocol"].astype(str) + "]")
-    _add_curves(found, done[["label", "name", "epoch", "value"]], done["metric"])
+    _add_curves(found, done[["label", "name", "epoch", "value"]])
     members = study.trials.loc[study.trials["status"] == "done", ["trial", "label", "epochs"]]
     history = study.history.merge(members, on="trial")
     if len(history):
@@ -187,19 +188,17 @@ def _curves(study: Study) -> dict[str, Curves]:
     return found
 
 
-def _add_curves(found: dict[str, Curves], rows: pd.DataFrame, metric: pd.Series[str] | None = None) -> None:
+def _add_curves(found: dict[str, Curves], rows: pd.DataFrame) -> None:
     if not len(rows):
         return
-    bounds = (
-        {} if metric is None else {str(n): MEASURES[str(m)].bounds for n, m in zip(rows["name"], metric, strict=True)}
-    )
     grouped = rows.groupby(["label", "name", "epoch"], sort=True)["value"].agg(["mean", "std", "count"]).reset_index()
     grouped = grouped[grouped["count"] == grouped.groupby(["label", "name"])["count"].transform("max")]
     for label, name, epoch, mean, sd, count in grouped.itertuples(index=False, name=None):
         low = high = None
         if count > 1:
             half = float(special.stdtrit(count - 1, 0.975)) * float(sd) / float(np.sqrt(count))
-            least, most = bounds.get(str(name), (None, None))
+            metric, _ = split_name(str(name))
+            least, most = MEASURES[metric].bounds if metric in MEASURES else (None, None)
             low = mean - half if least is None else max(mean - half, least)
             high = mean + half if most is None else min(mean + half, most)
         point = (int(epoch), float(mean), low, high)

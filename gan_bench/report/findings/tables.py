@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with, primary_measure
+from gan_bench.records.schema import STATISTICS
 from gan_bench.report.findings.factors import COLUMNS as FACTOR_COLUMNS
 from gan_bench.report.findings.factors import NOTE as FACTOR_NOTE
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.leaders import leaders
-from gan_bench.report.findings.reproduction import PUBLISHED_COLUMNS, published_rows
+from gan_bench.report.findings.reproduction import PROBABILITIES, PUBLISHED_COLUMNS, published_rows
 from gan_bench.report.findings.tuning import tuning_table
 from gan_bench.report.study import settings
 from gan_bench.report.study.frame import COSTS
@@ -97,7 +98,8 @@ def setting_table(scored: Scored) -> Table:
     final, draws = scored.final(), scored.final("draw_std")
     quality, primary = measures_with("quality"), primary_measure()
     title = MEASURES[primary].title
-    rows, medians = [], scored.medians()
+    rows, medians, ahead = [], scored.medians(), leaders(scored)
+    may_be_as_good = {*ahead.tied, *ahead.unknown} - {*ahead.ahead} if ahead else set()
     for row, done in scored.study.settings():
         values = {name: values_of(done, final, name) for name in scored.study.shown(quality)}
         for name, series in values.items():
@@ -108,12 +110,9 @@ def setting_table(scored: Scored) -> Table:
         row["sd_draws"] = values_of(done, draws, primary).mean()
         row["train_seconds"] = median_of(done["train_seconds"])
         row["remarks"] = "; ".join(remarks(scored, row, done))
-        rows.append(row)
-    ahead = leaders(scored)
-    may_be_as_good = {*ahead.tied, *ahead.unknown} - {*ahead.ahead} if ahead else set()
-    for row in rows:
         row["best"] = ahead is not None and row["setting"] == ahead.best
         row["tied"] = row["setting"] in may_be_as_good
+        rows.append(row)
     place = {label: rank for rank, label in enumerate(scored.ranking(), 1)}
     frame = pd.DataFrame(rows)
     frame.insert(0, "rank", frame["setting"].map(place))
@@ -186,8 +185,7 @@ def remarks(scored: Scored, row: Mapping[str, Any], done: pd.DataFrame) -> Itera
     """Yield what a setting's scores alone would hide: a collapsed generator can have the highest precision."""
     if COLLAPSED in scored.study.metrics and (count := int((values_of(done, scored.final(), COLLAPSED) > 0).sum())):
         yield f"{count} of {len(done)} collapsed"
-    untrained = scored.untrained(primary_measure(), row["recipe"])
-    if untrained is not None and untrained <= scored.medians().get(row["setting"], 0.0) < math.inf:
+    if row["setting"] in scored.no_better_than_untrained():
         yield "no better than untrained"
     if row["bad"]:
         yield f"{row['bad']} failed or diverged"
@@ -236,13 +234,8 @@ def health_table(scored: Scored) -> Table:
         if COLLAPSED in scored.study.metrics:
             row["collapses"] = _count(values_of(done, final, COLLAPSED))
         outputs = (0, 1) if done["probabilities"].all() else (None, None)
-        for name, bounds in (
-            ("d_real", outputs),
-            ("d_fake", outputs),
-            ("loss_d", (None, None)),
-            ("loss_g", (None, None)),
-        ):
-            put_interval(row, name, interval_of(done[name], bounds))
+        for name in STATISTICS:
+            put_interval(row, name, interval_of(done[name], outputs if name in PROBABILITIES else (None, None)))
         won = done["probabilities"] & (done["d_real"] > SATURATED) & (done["d_fake"] < 1 - SATURATED)
         row["saturated"] = int(won.sum())
         rows.append(row)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.report.study.frame import group_key
+from gan_bench.config.trial import setting_key
 from gan_bench.report.study.settings import title, value_text
 from gan_bench.report.study.study import Scored
 from gan_bench.report.study.table import Column, Table
@@ -75,7 +75,7 @@ def arms(scored: Scored) -> list[Arm]:
     first: dict[str, dict[str, object]] = {}
     for row in drawn.drop_duplicates("group").to_dict("records"):
         if row["label"] in medians:
-            arm = group_key(row["config"], row["drawn"])
+            arm = setting_key(row["config"], row["drawn"])
             found.setdefault(arm, []).append((medians[row["label"]], float(seconds[row["group"]])))
             first.setdefault(arm, {name: value for name, value in row["config"].items() if name not in row["drawn"]})
     labels = _labels(first)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import pandas as pd
 
 from gan_bench.config.design import Design, Look
-from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.report.findings.pairs import Paired, paired
-from gan_bench.report.study.frame import changed_between
+from gan_bench.report.study.frame import BAD, ENDED, changed_between
 from gan_bench.report.study.looks import FUTILE, is_equivalent, level, look_needed, may_be_equivalent, repeated_p
 from gan_bench.report.study.stats import (
     ALPHA,
@@ -24,12 +24,30 @@ from gan_bench.report.study.stats import (
     seeds_needed,
     verdict_of,
 )
+from gan_bench.report.study.study import Scored, values_of
 from gan_bench.report.study.table import arrow, put_interval
 
 Sides = tuple[str, str, str, pd.DataFrame]
 """A comparison: recipe, level A, level B, and pairs with a seed and whether anything of the pair is left to train,
 ``open``; for each side, with the endings ``_a`` and ``_b``, a column ``METRIC``, and whether the trial was lost,
 ``bad``, or its generator ``collapsed``."""
+
+
+def sides_of(scored: Scored, trials: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
+    """Return trials as sides of comparisons have them, with their final scores by these measures."""
+    final = scored.final()
+    return trials[["seed", "label", "made_of"]].assign(
+        bad=trials["status"].isin(BAD),
+        left=~trials["status"].isin(ENDED),
+        collapsed=values_of(trials, final, COLLAPSED) > 0,
+        **{metric: values_of(trials, final, metric) for metric in metrics},
+    )
+
+
+def side_by_side(first: pd.DataFrame, second: pd.DataFrame, on: list[str]) -> pd.DataFrame:
+    """Return the pairs of two frames of ``sides_of`` that are alike in some columns, as ``Sides`` has them."""
+    pairs = first.merge(second, on=on, suffixes=("_a", "_b"))
+    return pairs.assign(open=pairs["left_a"] | pairs["left_b"])
 
 
 @dataclass(frozen=True)
@@ -54,6 +72,10 @@ class Comparison:
     def in_family(self) -> bool:
         """Whether it is a test that others of its table are corrected for, now or at a later look."""
         return self.pair.metric == primary_measure() and (self.repeated is not None or self.look.next is not None)
+
+    def noise(self, scored: Scored) -> float:
+        """Return the noise of scoring on the test's scale; smaller differences are ties."""
+        return scored.measurement_sd(self.pair.metric, relative=self.pair.ratio)
 
     def can_decide(self, tests: int) -> bool:
         """Whether the look has seeds enough to decide one of so many tests: no p is below ``coincidence``."""
@@ -244,36 +266,26 @@ def unequal(pairs: pd.DataFrame, first: str, second: str) -> str:
     return f"{max(changed)} {CHANGED}" if any(changed) else ""
 
 
-def judge(
-    sides: Iterable[Sides],
-    metrics: Sequence[str],
-    noise: Callable[[str, bool], float],
-    design: Design,
-    beside: int = 0,
-) -> list[Judged]:
+def judge(scored: Scored, sides: Iterable[Sides], metrics: Sequence[str], beside: int = 0) -> list[Judged]:
     """Judge comparisons that share a table.
 
     Args:
+        scored: The study under one of its protocols.
         sides: The comparisons.
         metrics: Measures to compare; the tests of the primary one are corrected for their number, the others are
             exploratory.
-        noise: The noise of scoring, by measure and whether ratios of it are compared; smaller differences are ties.
-        design: Which seeds verdicts are made at.
         beside: Tests that count though they are not shown.
 
     Returns:
         Every comparison that has scores, then those of which a level failed in every seed.
     """
-    known = list(sides)
+    known, design = list(sides), scored.study.design
     made = [(side, found) for side in known for each in metrics if (found := compared(side[3], each, design))]
     family = [found for _, found in made if found.in_family]
     values = corrected([*(found.repeated for found in family), *[None] * (beside if family else 0)], design)
     by_test = {id(found): p for found, p in zip(family, values, strict=False)}
     tests = len(values)
-    judged = [
-        _judged(side, found, by_test.get(id(found)), tests, noise(found.pair.metric, found.pair.ratio))
-        for side, found in made
-    ]
+    judged = [_judged(side, found, by_test.get(id(found)), tests, found.noise(scored)) for side, found in made]
     return [*judged, *(failed for side in known if (failed := _all_failed(*side)) is not None)]
 
 

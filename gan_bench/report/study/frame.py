@@ -18,7 +18,6 @@ from gan_bench.records.record import split_name
 from gan_bench.records.schema import NO_RECORD, STATISTICS
 
 MEANS = tuple(f"mean_{name}" for name in STATISTICS)
-_EPOCH_COLUMNS = ("trial", "epoch", *STATISTICS, *MEANS, "train_seconds")
 _SCORE_COLUMNS = ["trial", "epoch", "metric", "protocol", "value", "draw_std", "train_seconds", "added"]
 BAD = ("diverged", "failed")
 """Statuses of trials that ended without a generator to score."""
@@ -74,12 +73,12 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
         scores += _score_rows(item)
         histories.add(item)
     history, steps = histories.frames()
-    return Frames(
-        trials=_numeric(pd.DataFrame(trials, columns=None if trials else _TRIAL_COLUMNS), (*STATISTICS, *COSTS)),
-        scores=_numeric(pd.DataFrame(scores, columns=_SCORE_COLUMNS), ("value", "draw_std", "train_seconds")),
-        history=history,
-        steps=steps,
+    frame = pd.DataFrame(trials, columns=None if trials else _TRIAL_COLUMNS)
+    numbers = dict.fromkeys((*STATISTICS, *COSTS), float)  # with NaN for what is missing, also when everything is
+    rows = pd.DataFrame(scores, columns=_SCORE_COLUMNS).astype(
+        dict.fromkeys(("value", "draw_std", "train_seconds"), float)
     )
+    return Frames(trials=frame.astype(numbers), scores=rows, history=history, steps=steps)
 
 
 _TRIAL_COLUMNS = [
@@ -94,7 +93,8 @@ class Histories:
     """Gathers the lines of histories in columns of floats: as rows of Python's numbers, 600,000 take gigabytes."""
 
     def __init__(self) -> None:
-        self._epochs, self._steps = _Columns(_EPOCH_COLUMNS), _Columns(("trial", "epoch", *STATISTICS))
+        self._epochs = _Columns(("epoch", *STATISTICS, *MEANS, "train_seconds"))
+        self._steps = _Columns(("epoch", *STATISTICS))
 
     def add(self, item: StoredTrial) -> None:
         """Take in the history of a trial; what it holds can then be let go."""
@@ -117,32 +117,19 @@ class _Columns:
     """A frame that grows row by row: a trial, and numbers of which some may be missing."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self._names = names
-        self._places: dict[str, int] = {}
-        self._trials, self._values = array("l"), [array("d") for _ in names[1:]]
+        self._names, self._trials, self._numbers = names, list[str](), array("d")
 
-    def add(self, trial: str, *values: float | None) -> None:
+    def add(self, trial: str, *numbers: float | None) -> None:
         """Append a row."""
-        self._trials.append(self._places.setdefault(trial, len(self._places)))
-        for column, value in zip(self._values, values, strict=True):
-            column.append(math.nan if value is None else value)
+        self._trials.append(trial)
+        self._numbers.extend(math.nan if number is None else number for number in numbers)
 
     def frame(self) -> pd.DataFrame:
         """Return what was gathered."""
-        names = np.array(list(self._places), dtype=object)
-        trial = names[np.asarray(self._trials)] if len(names) else names
-        numbers = {name: np.asarray(column) for name, column in zip(self._names[1:], self._values, strict=True)}
-        return pd.DataFrame({"trial": trial, **numbers})
-
-
-def _numeric(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
-    """Make columns float, with NaN for what is missing, also when everything is."""
-    return frame.astype({column: float for column in columns if column in frame})
-
-
-def group_key(config: Mapping[str, object], factor: tuple[str, ...] = ()) -> str:
-    """Name what trials of one setting share: the whole config without the seed and without a factor's fields."""
-    return setting_key(config, factor)
+        numbers = np.array(self._numbers).reshape(len(self._trials), len(self._names))
+        made = pd.DataFrame(numbers, columns=list(self._names))
+        made.insert(0, "trial", np.array(self._trials, dtype=object))
+        return made
 
 
 def _trial_row(item: StoredTrial) -> dict[str, object]:
@@ -157,7 +144,7 @@ def _trial_row(item: StoredTrial) -> dict[str, object]:
         "suite_setting": printable(item.trial["setting"]),
         "config": config,
         "drawn": tuple(item.trial.get("drawn", ())),
-        "group": group_key(config),
+        "group": setting_key(config),
         "status": status_shown(item),
         "reason": printable(str(item.fault or record.get("reason") or "")),
         "epochs_done": record.get("epochs", 0),

@@ -46,11 +46,8 @@ _ESCAPES = {
 
 def escape_latex(text: str) -> str:
     """Write text so that LaTeX prints it and does nothing else; letters it may lack become their code points."""
-    return "".join(_ESCAPES.get(c) or (c if " " <= c <= "~" or "\xc0" <= c <= "\xff" else _code(c)) for c in text)
-
-
-def _code(character: str) -> str:
-    return f"{{[}}U+{ord(character):04X}{{]}}"
+    codes = {ord(c): f"{{[}}U+{ord(c):04X}{{]}}" for c in text if not (" " <= c <= "~" or "\xc0" <= c <= "\xff")}
+    return text.translate(codes | {ord(c): written for c, written in _ESCAPES.items()})
 
 
 def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
@@ -113,7 +110,9 @@ def check_columns(tables: Sequence[Table], columns: Sequence[str]) -> None:
 def _chosen(table: Table, columns: Sequence[str] | None) -> list[Column]:
     if columns is None:
         some = [table.columns[i] for i in filled(table, cells(table))]
-        return [column for column in some if not table.ranking or not (column.key in _LEFT_OUT or _is_aside(column))]
+        # of a ranking, without values of settings that stand elsewhere in other words
+        aside = {*_LEFT_OUT, *(each.key for each in some if each.detail and each.key.startswith("value_"))}
+        return [column for column in some if not table.ranking or column.key not in aside]
     by_key = _names(table)
     return [by_key[name] for name in columns if name in by_key]
 
@@ -123,11 +122,6 @@ def _names(table: Table) -> dict[str, Column]:
     keys = {column.key for column in table.columns}
     short = {column.key: column.key.removeprefix("value_") for column in table.columns}
     return {column.key if short[column.key] in keys else short[column.key]: column for column in table.columns}
-
-
-def _is_aside(column: Column) -> bool:
-    """Whether it is a setting's value that stands elsewhere in other words."""
-    return column.detail and column.key.startswith("value_")
 
 
 def _written(row: Mapping[str, object], column: Column) -> str:

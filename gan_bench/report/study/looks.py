@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from gan_bench.report.study.stats import ALPHA, coincidence
+from gan_bench.report.study.stats import ALPHA, POWER, coincidence
 
 Levels = NDArray[np.float64]
 
@@ -158,7 +158,7 @@ def may_be_equivalent(looks: Sequence[int], values: ArrayLike, margin: float, te
     return bool(abs(float(array.mean())) + reach <= margin)
 
 
-def look_needed(looks: Sequence[int], after: int, values: ArrayLike, tests: int, power: float = 0.8) -> int | None:
+def look_needed(looks: Sequence[int], after: int, values: ArrayLike, tests: int) -> int | None:
     """Return the first look after another one that decides a difference as large and noisy as the one seen.
 
     Args:
@@ -166,7 +166,6 @@ def look_needed(looks: Sequence[int], after: int, values: ArrayLike, tests: int,
         after: The look that was reached.
         values: (n,) paired differences, n at least 2.
         tests: Comparisons of the family.
-        power: Chance that the look decides.
 
     Returns:
         Seeds of the look, or None where none does.
@@ -175,7 +174,7 @@ def look_needed(looks: Sequence[int], after: int, values: ArrayLike, tests: int,
     mean, spread = abs(float(array.mean())), float(array.std(ddof=1))
     for look in (each for each in looks if each > after):
         nominal = level(looks, look, ALPHA / tests)
-        needed = special.stdtrit(look - 1, 1 - nominal / 2) + special.stdtrit(look - 1, power)
+        needed = special.stdtrit(look - 1, 1 - nominal / 2) + special.stdtrit(look - 1, POWER)
         if coincidence(look) <= nominal and mean * np.sqrt(look) >= needed * spread > 0:
             return look
     return None

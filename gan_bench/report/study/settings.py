@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,32 +85,28 @@ class Settings:
         labels: A short unique name of every setting, by its group key.
         values: What differs between them, by group key: field -> value.
         columns: The fields that differ within a recipe, in order.
+        recipes: What their recipes are called, by group key: where all trials have other networks, by those.
         shared: What all settings share, as text.
     """
 
     labels: Mapping[str, str]
     values: Mapping[str, Mapping[str, object]]
     columns: tuple[str, ...]
+    recipes: Mapping[str, str]
     shared: str
 
 
-def recipe_names(configs: Iterable[Mapping[str, object]]) -> dict[str, str]:
-    """Return what recipes are called, by recipe: where all trials have other networks than the recipe's, by those.
-
-    Args:
-        configs: Of trials.
-    """
+def _recipe_names(configs: Iterable[Mapping[str, object]]) -> dict[str, str]:
+    """Return what recipes are called, by recipe: where all trials have other networks than the recipe's, by those."""
     used: dict[str, set[str]] = {}
     for config in configs:
         used.setdefault(str(config.get("recipe", "")), set()).add(str(config.get("architecture", "")))
-    return {name: _recipe_name(name, networks) for name, networks in used.items()}
-
-
-def _recipe_name(name: str, networks: set[str]) -> str:
-    own = architecture_of(name)
-    if own is None or len(networks) != 1 or own in networks:
-        return printable(name)
-    return printable(f"{next(iter(networks))} (trained as {name})")
+    names = {}
+    for name, networks in used.items():
+        own = architecture_of(name)
+        has_others = own is not None and own not in networks and len(networks) == 1
+        names[name] = printable(f"{next(iter(networks))} (trained as {name})" if has_others else name)
+    return names
 
 
 def architecture_of(recipe: str) -> str | None:
@@ -120,18 +117,17 @@ def architecture_of(recipe: str) -> str | None:
         return None
 
 
-def settings_of(configs: Mapping[str, Mapping[str, object]], names: Mapping[str, str] | None = None) -> Settings:
+def settings_of(configs: Mapping[str, Mapping[str, object]]) -> Settings:
     """Take settings apart.
 
     A value that follows from the recipe, such as its batch size, tells no settings apart and is left to the recipe.
 
     Args:
         configs: Config of one trial of every setting, by group key.
-        names: What recipes are called.
     """
     flat = _merged({key: _flat(config) for key, config in configs.items()})
-    called = {key: str(config.get("recipe", "")) for key, config in configs.items()}
-    recipes = {key: (names or {}).get(name, printable(name)) for key, name in called.items()}
+    names = _recipe_names(configs.values())
+    recipes = {key: names[str(config.get("recipe", ""))] for key, config in configs.items()}
     known = list(TITLES)
     fields = sorted(
         {name for values in flat.values() for name in values},
@@ -144,7 +140,7 @@ def settings_of(configs: Mapping[str, Mapping[str, object]], names: Mapping[str,
     if len(set(labels.values())) < len(labels):
         columns = differing
         labels = {key: _label(recipes[key], flat[key], columns, several=several) for key in flat}
-    shared = [name for name in _SHARED if name in fields and len({_key(v.get(name)) for v in flat.values()}) == 1]
+    shared = [name for name in _SHARED if name in fields and len({repr(v.get(name)) for v in flat.values()}) == 1]
     first = next(iter(flat.values()), {})
     texts = [
         f"{title(name)} {value_text(first[name])}"
@@ -155,6 +151,7 @@ def settings_of(configs: Mapping[str, Mapping[str, object]], names: Mapping[str,
         labels=_unique(labels),
         values=flat,
         columns=tuple(columns),
+        recipes=recipes,
         shared=", ".join(texts),
     )
 
@@ -202,14 +199,8 @@ def _merged(flat: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
 
 
 def _differs_within(name: str, flat: Mapping[str, Mapping[str, object]], recipes: Mapping[str, str]) -> bool:
-    seen: dict[str, set[str]] = {}
-    for key, values in flat.items():
-        seen.setdefault(recipes[key], set()).add(_key(values.get(name)))
-    return any(len(values) > 1 for values in seen.values())
-
-
-def _key(value: object) -> str:
-    return repr(value)
+    seen = {(recipes[key], repr(values.get(name))) for key, values in flat.items()}
+    return len(seen) > len({recipe for recipe, _ in seen})
 
 
 def _label(recipe: str, values: Mapping[str, object], columns: Iterable[str], *, several: bool) -> str:
@@ -229,9 +220,7 @@ def _label(recipe: str, values: Mapping[str, object], columns: Iterable[str], *,
 
 def _unique(labels: Mapping[str, str]) -> dict[str, str]:
     """Add a mark to names that are equal after rounding."""
-    counts: dict[str, int] = {}
-    for label in labels.values():
-        counts[label] = counts.get(label, 0) + 1
+    counts = Counter(labels.values())
     return {
         key: label if counts[label] == 1 else f"{label} · #{hashlib.sha256(key.encode()).hexdigest()[:4]}"
         for key, label in labels.items()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -23,6 +23,10 @@ Verdict = Literal["not judged", "tie", "equivalent", "undecided", "probable", "d
 
 ALPHA = 0.05
 """Level of every test."""
+CONFIDENCE = 0.95
+"""Share of studies whose interval holds the true mean or median, or one further value."""
+POWER = 0.8
+"""Chance that a test decides with the seeds that are called enough for it."""
 
 EXACT = 14
 """Up to this many differences every assignment of signs is tried; beyond, random ones."""
@@ -49,6 +53,12 @@ class Interval:
     high: float | None
     n: int
 
+    def within(self, least: float | None, most: float | None) -> Interval:
+        """Return it with ends cut to what the quantity can be; None bounds nothing."""
+        low = self.low if self.low is None or least is None else max(self.low, least)
+        high = self.high if self.high is None or most is None else min(self.high, most)
+        return replace(self, low=low, high=high)
+
 
 FARTHEST = 500.0
 """Difference of logarithms beyond which ratios are no longer told apart: they overflow at 709."""
@@ -61,9 +71,7 @@ def _finite(values: ArrayLike) -> Array:
     return array
 
 
-def mean_interval(
-    values: ArrayLike, confidence: float = 0.95, generator: np.random.Generator | None = None
-) -> Interval:
+def mean_interval(values: ArrayLike, generator: np.random.Generator | None = None) -> Interval:
     """Mean with its interval: Student's t for few values, BCa bootstrap from ``MANY`` values on.
 
     Even widened, a bootstrap of three seeds covers the mean of normal values in 75 % of studies where it promises
@@ -72,7 +80,6 @@ def mean_interval(
 
     Args:
         values: (n,) finite values, one per seed.
-        confidence: Share of studies whose interval holds the true mean.
         generator: Source of the resamples; by default one with a fixed seed, so that tables are the same every time.
 
     Returns:
@@ -85,16 +92,16 @@ def mean_interval(
     if array.size < 2:
         return Interval(float(array.mean()), None, None, int(array.size))
     if array.size >= MANY:
-        return bca_interval(array, np.random.default_rng(0) if generator is None else generator, confidence)
-    return t_interval(array, confidence)
+        return bca_interval(array, np.random.default_rng(0) if generator is None else generator)
+    return t_interval(array)
 
 
-def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     """Mean with Student's t interval, exact for normal values at any n >= 2 (Student 1908).
 
     Args:
         values: (n,) finite values, n >= 2.
-        confidence: As in ``mean_interval``.
+        confidence: Share of studies whose interval holds the true mean.
     """
     array = _finite(values)
     mean = float(array.mean())
@@ -103,50 +110,45 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, int(array.size))
 
 
-def median_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+def median_interval(values: ArrayLike) -> Interval:
     """Median with its order-statistic interval (Conover 1999, section 3.2), which assumes nothing of the distribution.
 
     Below six values no two of them enclose the median in 95 % of studies; the ends are then the lowest and the highest.
 
     Args:
         values: (n,) values, n >= 1; infinite ones are seeds that were lost.
-        confidence: Share of studies whose interval holds the true median, at least.
 
     Returns:
         The interval; without ends when n = 1.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     n, middle = ordered.size, ordered.size // 2
-    known = np.isfinite(ordered[[middle - (n + 1) % 2, middle]]).all()
-    median = float(ordered[[middle - (n + 1) % 2, middle]].mean()) if known else float(ordered[middle])
+    median = float(np.median(ordered))
     if n == 1:
         return Interval(median, None, None, 1)
     outside = special.bdtr(np.arange(middle), n, 0.5) * 2  # that the median lies beyond the k + 1 outermost values
-    enough = np.flatnonzero(outside <= 1 - confidence)
+    enough = np.flatnonzero(outside <= 1 - CONFIDENCE)
     k = int(enough[-1]) if enough.size else 0
     return Interval(median, float(ordered[k]), float(ordered[n - 1 - k]), int(n))
 
 
-def prediction_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+def prediction_interval(values: ArrayLike) -> Interval:
     """Where one more value of the same kind lies, exact for normal values (Hahn and Meeker 1991, section 4.4).
 
     Args:
         values: (n,) finite values, n >= 2.
-        confidence: Share of studies whose interval holds one further value.
 
     Returns:
         The mean, with the ends of the interval for the further value: mean +- t * sd * sqrt(1 + 1 / n).
     """
     array = _finite(values)
     mean = float(array.mean())
-    quantile = float(special.stdtrit(array.size - 1, (1 + confidence) / 2))
+    quantile = float(special.stdtrit(array.size - 1, (1 + CONFIDENCE) / 2))
     half = quantile * float(array.std(ddof=1)) * np.sqrt(1 + 1 / array.size)
     return Interval(mean, mean - half, mean + half, int(array.size))
 
 
-def bca_interval(
-    values: ArrayLike, generator: np.random.Generator, confidence: float = 0.95, resamples: int = 4000
-) -> Interval:
+def bca_interval(values: ArrayLike, generator: np.random.Generator, resamples: int = 4000) -> Interval:
     """Mean with the bias-corrected and accelerated bootstrap interval (Efron 1987), widened for small n.
 
     The levels are those whose interval would match Student's t on normal values: z is replaced by
@@ -155,7 +157,6 @@ def bca_interval(
     Args:
         values: (n,) finite values, n >= 2.
         generator: Source of the resamples.
-        confidence: As in ``mean_interval``.
         resamples: Bootstrap samples.
     """
     array = _finite(values)
@@ -167,7 +168,7 @@ def bca_interval(
     bias = special.ndtri(np.clip(below, 1 / resamples, 1 - 1 / resamples))
     centred = array - mean
     acceleration = (centred**3).sum() / (6 * (centred**2).sum() ** 1.5)
-    reach = special.stdtrit(n - 1, (1 + confidence) / 2) * np.sqrt(n / (n - 1))
+    reach = special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * np.sqrt(n / (n - 1))
     levels = [special.ndtr(bias + (bias + z) / (1 - acceleration * (bias + z))) for z in (-reach, reach)]
     low, high = np.quantile(means, levels)
     return Interval(mean, float(low), float(high), int(n))
@@ -317,12 +318,11 @@ def improvement_probability(values: ArrayLike, *, lower_is_better: bool) -> floa
     return float((array > 0).mean() + 0.5 * (array == 0).mean())
 
 
-def seeds_needed(values: ArrayLike, power: float = 0.8, tests: int = 1) -> int | None:
+def seeds_needed(values: ArrayLike, tests: int = 1) -> int | None:
     """Estimate how many seeds in all ``paired_test`` needs to decide a difference as large and noisy as the one seen.
 
     Args:
         values: (n,) differences.
-        power: Chance that the test decides.
         tests: Comparisons of the family; the level is shared out as Holm's first step does.
 
     Returns:
@@ -334,7 +334,7 @@ def seeds_needed(values: ArrayLike, power: float = 0.8, tests: int = 1) -> int |
         return None
     level = ALPHA / tests
     counts = np.arange(2, MOST_SEEDS + 1)
-    needed = special.stdtrit(counts - 1, 1 - level / 2) + special.stdtrit(counts - 1, power)
+    needed = special.stdtrit(counts - 1, 1 - level / 2) + special.stdtrit(counts - 1, POWER)
     reached = mean * np.sqrt(counts) >= needed * spread
     enough = counts[reached & (coincidence(counts) <= level)]
     return int(enough[0]) if enough.size else None

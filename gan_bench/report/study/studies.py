@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def studies(
     place = [frames.trials[name] for name in ("suite", "profile", "dataset", "image_size")]
     outdated = _outdated(frames.trials, designs) if versions_apart else frames.trials["suite_version"] * 0
     for (suite, profile, dataset, size, older), trials in frames.trials.groupby([*place, outdated], sort=True):
-        names = set(trials["trial"])
+        others = suites.get_group((suite, profile)).drop(trials.index)
         found.append(
             Study(
                 suite=str(suite),
@@ -53,21 +54,17 @@ def studies(
                 dataset=str(dataset),
                 image_size=int(str(size)),
                 trials=trials,
-                scores=frames.scores[frames.scores["trial"].isin(names)],
-                history=frames.history[frames.history["trial"].isin(names)],
-                steps=frames.steps[frames.steps["trial"].isin(names)],
+                frames=frames,
                 baselines=(baselines or {}).get(str(suite), []),
                 command=None if older else (commands or {}).get(str(suite)),
                 design=UNKNOWN if older else designs.of(str(suite), str(profile), str(dataset)),
                 outdated=int(str(older)) or None,
-                beside=_beside(suites.get_group((suite, profile)).drop(trials.index), outdated, int(str(older))),
+                beside=tuple(others["name"][outdated[others.index] == older]),
             )
         )
-    sizes = {(s.suite, s.profile, s.dataset, s.outdated): 0 for s in found}
-    for study in found:
-        sizes[study.suite, study.profile, study.dataset, study.outdated] += 1
-    for study in found:
-        study.sized = sizes[study.suite, study.profile, study.dataset, study.outdated] > 1
+    sizes = Counter((each.suite, each.profile, each.dataset, each.outdated) for each in found)
+    for each in found:
+        each.sized = sizes[each.suite, each.profile, each.dataset, each.outdated] > 1
     return found
 
 
@@ -78,11 +75,6 @@ def _outdated(trials: pd.DataFrame, designs: Designs) -> pd.Series[int]:
     pairs = zip(trials["suite"], trials["suite_version"], strict=True)
     found = [0 if version == run[suite] else version for suite, version in pairs]
     return pd.Series(found, index=trials.index, name="outdated")
-
-
-def _beside(others: pd.DataFrame, outdated: pd.Series[int], version: int) -> tuple[str, ...]:
-    """Return the names of the other trials that the same command may train: those of the same version."""
-    return tuple(others["name"][outdated[others.index] == version])
 
 
 def read_studies(results: Path, *, history: bool = False) -> tuple[list[StoredTrial], list[Study]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import cached_property, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -14,22 +15,14 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import slug
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import STATISTICS, Baseline, ScoreLine
-from gan_bench.report.study.frame import BAD, COSTS, FAULTY, IMAGES
-from gan_bench.report.study.settings import recipe_names, settings_of
+from gan_bench.report.study.frame import BAD, COSTS, FAULTY, IMAGES, Frames
+from gan_bench.report.study.settings import settings_of
 from gan_bench.report.study.stats import Interval, median_interval
 from gan_bench.report.study.table import RANKED, Column, Table, name_table, profile_mark
 
 _SETTING_COLUMNS = [
-    "trial",
-    "seed",
-    "status",
-    "group",
-    "label",
-    "recipe",
-    "epochs",
-    "probabilities",
-    *STATISTICS,
-    *COSTS,
+    *("trial", "seed", "status", "group", "label", "recipe", "epochs", "probabilities"),
+    *(*STATISTICS, *COSTS),
 ]
 
 
@@ -42,9 +35,7 @@ class Study:
         dataset: Name of the dataset.
         image_size: Height and width of its images.
         trials: One row per trial, as ``build_frames`` makes them.
-        scores: One row per trial, evaluation and metric.
-        history: One row per trial and epoch.
-        steps: One row per trial and logged step, where epochs are few.
+        frames: Scores, histories and steps of these trials, and of others too.
         baselines: Scores of real images of the suite.
         command: What the suite was last run with, or None where no record says so.
         beside: Names of the trials of the same suite and profile that are in other studies.
@@ -60,30 +51,27 @@ class Study:
         dataset: str,
         image_size: int,
         trials: pd.DataFrame,
-        scores: pd.DataFrame,
-        history: pd.DataFrame,
-        steps: pd.DataFrame,
+        frames: Frames,
         baselines: list[Baseline],
         command: str | None = None,
         beside: tuple[str, ...] = (),
         design: Design | None = None,
         outdated: int | None = None,
     ) -> None:
-        names = recipe_names(trials["config"])
-        self.values = settings_of(dict(zip(trials["group"], trials["config"], strict=True)), names)
+        self.values = settings_of(dict(zip(trials["group"], trials["config"], strict=True)))
         trials = trials.assign(
-            label=trials["group"].map(self.values.labels),
-            recipe=trials["recipe"].map(lambda name: names.get(name, name)),
+            label=trials["group"].map(self.values.labels), recipe=trials["group"].map(self.values.recipes)
         )
         self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
-        self.trials, self.history, self.steps, self.baselines = trials, history, steps, baselines
+        self.trials, self.baselines = trials, baselines
+        self.draw(frames.history, frames.steps)
         self.command, self.beside, self.outdated = command, beside, outdated
         newest = trials[trials["suite_version"] == trials["suite_version"].max()]  # it declares for itself
         seeds = sorted({int(seed) for seed in newest["seed"]})
         self.design = (design or replace(Design.fixed(seeds), inferred=True)).with_seeds(seeds)
         self.sized = False
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
-        self.scores = scores.merge(known, on="trial")
+        self.scores = frames.scores.merge(known, on="trial")
         later = self.scores.groupby("protocol")["added"].all()  # pandas keeps plain text
         named = list(dict.fromkeys(name for config in newest["config"] for name in config["evaluation"]["extractors"]))
         found = sorted(
@@ -97,7 +85,6 @@ class Study:
         self.averages = [Scored(self, protocol) for protocol in found if protocol.average]
         there = set(self.scores["metric"])
         self.metrics = [name for name in MEASURES if name in there]
-        self._settings: list[tuple[dict[str, object], pd.DataFrame]] | None = None
 
     def _all_have(self, protocol: Protocol) -> bool:
         """True if every finished trial has a final score of a protocol."""
@@ -145,12 +132,12 @@ class Study:
 
     def settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
         """Yield the start of a row and the finished trials of every setting."""
-        if self._settings is None:
-            self._settings = list(self._make_settings())
         for start, done in self._settings:
             yield dict(start), done
 
-    def _make_settings(self) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
+    @cached_property
+    def _settings(self) -> list[tuple[dict[str, object], pd.DataFrame]]:
+        found = []
         for group, members in self.trials[_SETTING_COLUMNS].groupby("group", sort=False):
             values = self.values.values[str(group)]
             done = members[members["status"] == "done"]
@@ -167,10 +154,28 @@ class Study:
                 "faulty": faulty,
                 "seeds": str(len(done)) if len(done) == len(members) else f"{len(done)} of {len(members)}",
             }
-            yield start, done
+            found.append((start, done))
+        return found
 
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def once(compute: Callable[Concatenate[Scored, P], T]) -> Callable[Concatenate[Scored, P], T]:
+    """Let a function of scores, which many tables ask for, compute once."""
+
+    @wraps(compute)
+    def remembered(scored: Scored, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        key = (compute, args, *kwargs.items())
+        if key not in scored.memory:
+            scored.memory[key] = compute(scored, *args, **kwargs)
+        found: T = scored.memory[key]
+        return found
+
+    return remembered
+
+
 UNTRAINED = "untrained generators"
 
 
@@ -184,53 +189,36 @@ class Scored:
 
     def __init__(self, study: Study, protocol: Protocol) -> None:
         self.study, self.protocol = study, protocol
-        self._memory: dict[object, Any] = {}
-
-    def once(self, key: object, make: Callable[[], T]) -> T:
-        """Compute once what many tables ask for."""
-        if key not in self._memory:
-            self._memory[key] = make()
-        found: T = self._memory[key]
-        return found
+        self.memory: dict[object, Any] = {}  # of what ``once`` computes
 
     def __str__(self) -> str:
         """Return the protocol."""
         return self.protocol
 
+    @once
     def final(self, value: str = "value") -> pd.DataFrame:
         """Return the last scores of finished trials, one column per metric, indexed by trial."""
+        scores = self.study.scores
+        at_end = scores["epoch"] == scores["epochs_done"]
+        kept = scores[at_end & (scores["protocol"] == self.protocol) & (scores["status"] == "done")]
+        wide = kept.pivot_table(index="trial", columns="metric", values=value, aggfunc="last", dropna=False)
+        return wide.reindex(columns=list(MEASURES))
 
-        def make() -> pd.DataFrame:
-            at_end = self.study.scores["epoch"] == self.study.scores["epochs_done"]
-            kept = self.study.scores[
-                at_end & (self.study.scores["protocol"] == self.protocol) & (self.study.scores["status"] == "done")
-            ]
-            wide = kept.pivot_table(index="trial", columns="metric", values=value, aggfunc="last", dropna=False)
-            return wide.reindex(columns=list(MEASURES))
-
-        return self.once(("final", value), make)
-
+    @once
     def by_epoch(self) -> pd.DataFrame:
         """Return the primary scores of finished trials after training began, one row per trial and evaluation."""
+        scores = self.study.scores
+        kept = scores[(scores["protocol"] == self.protocol) & (scores["metric"] == primary_measure())]
+        return kept[(kept["status"] == "done") & (kept["epoch"] > 0)].dropna(subset=["value"])
 
-        def make() -> pd.DataFrame:
-            kept = self.study.scores[
-                (self.study.scores["protocol"] == self.protocol) & (self.study.scores["metric"] == primary_measure())
-            ]
-            return kept[(kept["status"] == "done") & (kept["epoch"] > 0)].dropna(subset=["value"])
-
-        return self.once("by_epoch", make)
-
+    @once
     def _medians(self) -> dict[str, Interval]:
-        def make() -> dict[str, Interval]:
-            final, found = self.final(), {}
-            for row, done in self.study.settings():
-                values = values_of(done, final, primary_measure()).dropna().tolist()
-                if values or row["bad"]:
-                    found[row["setting"]] = median_interval([*values, *[math.inf] * row["bad"]])
-            return found
-
-        return self.once("medians", make)
+        final, found = self.final(), {}
+        for row, done in self.study.settings():
+            values = values_of(done, final, primary_measure()).dropna().tolist()
+            if values or row["bad"]:
+                found[row["setting"]] = median_interval([*values, *[math.inf] * row["bad"]])
+        return found
 
     def score(self, label: str) -> Interval:
         """Return what ranks a setting: see ``medians``, with the interval of ``median_interval``."""
@@ -243,18 +231,15 @@ class Scored:
         """
         return {label: each.estimate for label, each in self._medians().items()}
 
+    @once
     def ranking(self) -> list[str]:
         """Return the labels of settings with a final primary score, the best median over all their seeds first."""
-
-        def make() -> list[str]:
-            medians, means, final = self.medians(), {}, self.final()
-            for row, done in self.study.settings():
-                mean = values_of(done, final, primary_measure()).mean()
-                if not pd.isna(mean):
-                    means[row["setting"]] = (medians[row["setting"]], mean)
-            return sorted(means, key=means.__getitem__)
-
-        return self.once("ranking", make)
+        medians, means, final = self.medians(), {}, self.final()
+        for row, done in self.study.settings():
+            mean = values_of(done, final, primary_measure()).mean()
+            if not pd.isna(mean):
+                means[row["setting"]] = (medians[row["setting"]], mean)
+        return sorted(means, key=means.__getitem__)
 
     def median_trial(self, done: pd.DataFrame) -> str | None:
         """Return of a setting's finished trials the one with the median primary score, the better of two, or None."""
@@ -280,6 +265,7 @@ class Scored:
                 if scores:
                     yield baseline, scores
 
+    @once
     def measurement_sd(self, metric: str, *, relative: bool | None = None) -> float:
         """Return the standard deviation of repeated scoring of one generator.
 
@@ -292,10 +278,7 @@ class Scored:
             metric: The measure.
             relative: Whether it is a share of the score; by default for a measure whose ratios are compared.
         """
-        share = MEASURES[metric].log_scale if relative is None else relative
-        return self.once(("measurement_sd", metric, share), lambda: self._measurement_sd(metric, relative=share))
-
-    def _measurement_sd(self, metric: str, *, relative: bool) -> float:
+        relative = MEASURES[metric].log_scale if relative is None else relative
         sds = self.final("draw_std")[metric].astype(float)
         values = self.final()[metric].astype(float)
         known = (sds / values.abs() if relative else sds).replace([math.inf, -math.inf], math.nan).dropna()
@@ -306,6 +289,7 @@ class Scored:
         scale = float(values.abs().median()) if relative else 1.0
         return max((float(sd) for sd in floors if sd is not None), default=0.0) / scale if scale > 0 else 0.0
 
+    @once
     def untrained(self, metric: str, recipe: str) -> float | None:
         """Return the mean score of a recipe's generators before training.
 
@@ -313,14 +297,20 @@ class Scored:
         """
         if len(self.study.images) > 1:
             return None
+        start = self.study.scores[self.study.scores["epoch"] == 0]
+        asked = (start["protocol"] == self.protocol) & (start["metric"] == metric) & (start["recipe"] == recipe)
+        values = start[asked]["value"].dropna()
+        return float(values.mean()) if len(values) else None
 
-        def make() -> float | None:
-            start = self.study.scores[self.study.scores["epoch"] == 0]
-            asked = (start["protocol"] == self.protocol) & (start["metric"] == metric) & (start["recipe"] == recipe)
-            values = start[asked]["value"].dropna()
-            return float(values.mean()) if len(values) else None
-
-        return self.once(("untrained", metric, recipe), make)
+    @once
+    def no_better_than_untrained(self) -> frozenset[str]:
+        """Return the labels of settings whose median primary score does not beat their untrained generators'."""
+        medians, found = self.medians(), set[str]()
+        for row, _ in self.study.settings():
+            untrained = self.untrained(primary_measure(), row["recipe"])
+            if untrained is not None and untrained <= medians.get(row["setting"], 0) < math.inf:  # not of lost seeds
+                found.add(row["setting"])
+        return frozenset(found)
 
     def baseline_rows(self, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         """Yield the two baseline rows: real data, and untrained generators."""

@@ -114,17 +114,9 @@ def interval_of(values: pd.Series[Any], bounds: tuple[float | None, float | None
     if not len(known):
         return None
     found = mean_interval(known)
-    if found.low is None or found.high is None:
-        return found
-    if found.n < FEW:
+    if 1 < found.n < FEW:
         return Interval(found.estimate, float(known.min()), float(known.max()), found.n)
-    low, high = bounds
-    return Interval(
-        found.estimate,
-        found.low if low is None else max(found.low, low),
-        found.high if high is None else min(found.high, high),
-        found.n,
-    )
+    return found.within(*bounds)
 
 
 def profile_mark(profile: str) -> str:
