@@ -15,7 +15,6 @@ from gan_bench.cli.options import (
     FormatChoice,
     Results,
     Tables,
-    TablesChoice,
     TrackingUri,
 )
 from gan_bench.config.images import data_root
@@ -27,7 +26,7 @@ def report(
     results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
     out: Annotated[Path | None, typer.Option(help="Where the report goes \\[default: RESULTS/report].")] = None,
     no_html: Annotated[bool, typer.Option("--no-html", help="Tables only.")] = False,
-    tables: Tables = TablesChoice.RANKING,
+    tables: Tables = "ranking",
     columns: Annotated[
         str | None, typer.Option(help="Columns of LaTeX rankings, with commas, such as recipe,lr,beta1,fid.")
     ] = None,
@@ -38,7 +37,7 @@ def report(
 
     chosen = [name.strip() for name in columns.split(",")] if columns else None
     made, lines = build_report(results, out, html=not no_html, columns=chosen), console()
-    print_tables(made, table_console(lines), everything=tables is TablesChoice.ALL)
+    print_tables(made, table_console(lines), everything=tables == "all")
     print_answers(made, lines)
 
 
@@ -64,7 +63,7 @@ def compare(
         float | None,
         typer.Option(min=0.001, max=1, help="Of settings: relative difference that counts as none \\[default: 0.1]."),
     ] = None,
-    form: Annotated[FormatChoice, typer.Option("--format", help="How the comparison is written.")] = FormatChoice.TEXT,
+    form: Annotated[FormatChoice, typer.Option("--format", help="How the comparison is written.")] = "text",
     out: Annotated[Path | None, typer.Option(help="File it is written to instead of the terminal.")] = None,
     keep: Annotated[
         bool,
@@ -160,9 +159,9 @@ def export(
     from gan_bench.cli.export import export as export_records
 
     name = results.resolve().name
-    place = out or Path(f"{name}.parquet" if kind is ExportKind.PARQUET else f"{name}-{kind.value}")
+    place = out or Path(f"{name}.parquet" if kind == "parquet" else f"{name}-{kind}")
     lines = console()
-    said, unreadable = export_records(kind.value, results, place, lambda trial: lines.say(f"  {trial}"))
+    said, unreadable = export_records(kind, results, place, lambda trial: lines.say(f"  {trial}"))
     for fault in unreadable:
         lines.say(f"left out: {fault}", style="red")
     lines.say(said)
