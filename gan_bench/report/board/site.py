@@ -8,13 +8,11 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.measures import primary_measure
 from gan_bench.core import __version__
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.canonical import canonical_json
@@ -25,7 +23,7 @@ from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.board.entries import Entry, Key, LeftOut, read_board
 from gan_bench.report.board.tiers import tiers
 from gan_bench.report.card.text import card_values
-from gan_bench.report.page.page import own_text, sort_key
+from gan_bench.report.page.page import filled_template, own_text, sort_key
 from gan_bench.report.page.samples import thumbnail
 from gan_bench.report.study.table import Column, Table, arrow, cells, filled, number, put_interval, to_csv
 
@@ -210,32 +208,19 @@ def _markdown(made: BoardTable) -> str:
 # ------------------------------------------------------------------------------------------------- pages
 
 
-def _environment() -> Any:  # noqa: ANN401 - jinja2's
-    from jinja2 import Environment, StrictUndefined
-
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-
-
-def _template(name: str) -> str:
-    return (resources.files("gan_bench.report.board") / name).read_text(encoding="utf-8")
-
-
 def _page(made: Sequence[BoardTable], left: Sequence[LeftOut]) -> str:
     settings = [entry for each in made for entry in each.entries]
-    return str(
-        _environment()
-        .from_string(_template("board.html"))
-        .render(
-            version=__version__,
-            css=own_text("page.css"),
-            script=own_text("tables.js"),
-            tables=[_shown(each) for each in made],
-            left=left,
-            settings=len(settings),
-            folders=sorted({entry.folder for entry in settings}),
-            note=NOTE,
-            measure=MEASURES[primary_measure()].title,
-        )
+    return filled_template(
+        "gan_bench.report.board",
+        "board.html",
+        version=__version__,
+        css=own_text("page.css"),
+        script=own_text("tables.js"),
+        tables=[_shown(each) for each in made],
+        left=left,
+        settings=len(settings),
+        folders=sorted({entry.folder for entry in settings}),
+        note=NOTE,
     )
 
 
@@ -293,21 +278,18 @@ def _encoded(file: Path | None) -> str | None:
 
 def _card_page(entry: Entry) -> str:
     card = entry.card
-    return str(
-        _environment()
-        .from_string(_template("card.html"))
-        .render(
-            version=__version__,
-            css=own_text("page.css"),
-            entry=entry,
-            card=card,
-            scores=[
-                (arrow(row.metric), row.score, _number(row.real), _number(row.untrained), str(row.protocol))
-                for row in card.scores
-            ],
-            values=list(card_values(card)),
-            samples=_encoded(_last_grid(entry)),
-        )
+    return filled_template(
+        "gan_bench.report.board",
+        "card.html",
+        css=own_text("page.css"),
+        entry=entry,
+        card=card,
+        scores=[
+            (arrow(row.metric), row.score, _number(row.real), _number(row.untrained), str(row.protocol))
+            for row in card.scores
+        ],
+        values=list(card_values(card)),
+        samples=_encoded(_last_grid(entry)),
     )
 
 

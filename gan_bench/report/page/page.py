@@ -75,13 +75,12 @@ def page(chapters: list[Chapter], articles: list[Table], collected: Collected, r
         HTML that loads nothing from elsewhere. Everything a user named is escaped by jinja2, or set as text by its
         script.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     trials = collected.trials
     drawn = {chapter.study.slug: explorer(chapter.study) for chapter in chapters}
     by_trial = {strip.trial: strip.name for chapter in chapters for strip in chapter.strips}
-    return environment.from_string(_text("page.html")).render(
+    return filled_template(
+        "gan_bench.report.page",
+        "page.html",
         version=__version__,
         statuses=Counter(status_shown(t) for t in trials).most_common(),
         count=len(trials),
@@ -92,21 +91,21 @@ def page(chapters: list[Chapter], articles: list[Table], collected: Collected, r
         details=_json(trial_details(trials, collected.curves, by_trial, results)),
         frames=_json({s.name: s.data_uris for chapter in chapters for s in chapter.strips}),
         curves=_json(drawn),
-        **{
-            name: own_text(file)
-            for name, file in (
-                ("css", "page.css"),
-                ("tables", "tables.js"),
-                ("script", "page.js"),
-                ("library", "vendor/uplot.js"),
-                ("library_css", "vendor/uplot.css"),
-            )
-        },
+        css=own_text("page.css"),
+        tables=own_text("tables.js"),
+        script=own_text("page.js"),
+        library=own_text("vendor/uplot.js"),
+        library_css=own_text("vendor/uplot.css"),
     )
 
 
-def _text(name: str) -> str:
-    return (resources.files("gan_bench.report.page") / name).read_text(encoding="utf-8")
+def filled_template(package: str, file: str, **values: object) -> str:
+    """Return a page of a package's template; jinja2 escapes every value that is not marked as our own."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = (resources.files(package) / file).read_text(encoding="utf-8")
+    return environment.from_string(template).render(**values)
 
 
 # ------------------------------------------------------------------------------------------------ a study
@@ -270,7 +269,7 @@ def _json(value: Any) -> Any:  # noqa: ANN401 - jinja2's Markup
 
 def own_text(file: str) -> Any:  # noqa: ANN401 - jinja2's Markup
     """Return a file of the page's folder, to stand in a page as it is."""
-    return _own(_text(file))
+    return _own((resources.files("gan_bench.report.page") / file).read_text(encoding="utf-8"))
 
 
 def _own(text: str) -> Any:  # noqa: ANN401 - jinja2's Markup
