@@ -8,6 +8,7 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
@@ -23,9 +24,9 @@ from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.board.entries import Entry, Key, LeftOut, read_board
 from gan_bench.report.board.tiers import tiers
 from gan_bench.report.card.text import card_values
-from gan_bench.report.page.page import filled_template, own_text, sort_key
+from gan_bench.report.page.page import filled_template, own_text, shown_table
 from gan_bench.report.page.samples import thumbnail
-from gan_bench.report.study.table import Column, Table, arrow, cells, filled, number, put_interval, to_csv
+from gan_bench.report.study.table import Column, Table, arrow, cells, number, put_interval, records, to_csv
 
 NOTE = (
     "Ranked by groups, and in them by the median over seeds, where a lost seed counts as the worst. In brackets: "
@@ -226,34 +227,17 @@ def _page(made: Sequence[BoardTable], left: Sequence[LeftOut]) -> str:
 
 def _shown(made: BoardTable) -> dict[str, object]:
     """Return a table as its template takes it."""
-    texts = cells(made.table)
-    kept = filled(made.table, texts)
-    rows = []
-    for index, written in enumerate(texts):
-        entry = made.entries[index] if index < len(made.entries) else None
+    shown = shown_table(made.table, NARROW)
+    for row, record, entry in zip_longest(shown["rows"], records(made.table), made.entries):  # baselines come last
         grid = _last_grid(entry) if entry else None
-        record = made.table.rows.iloc[index]
-        rows.append(
-            {
-                "cells": [(written[i], sort_key(record.get(made.table.columns[i].key))) for i in kept],
-                "card": f"{CARDS}/{card_name(entry)}.html" if entry else None,
-                "image": thumbnail(grid) if grid else None,
-                "label": written[1],
-                "remarks": record.get("remarks") or "",
-                "against": bool(entry and entry.contradicted),
-            }
-        )
-    columns = [
-        {
-            "title": c.title,
-            "number": c.kind != "text",
-            "key": c.key,
-            "minor": c.key not in NARROW,
-            "extra": not (c.vital or c.essential),
+        row |= {
+            "card": f"{CARDS}/{card_name(entry)}.html" if entry else None,
+            "image": thumbnail(grid) if grid else None,
+            "label": record["setting"],
+            "remarks": record["remarks"],
+            "against": bool(entry and entry.contradicted),
         }
-        for c in (made.table.columns[i] for i in kept)
-    ]
-    return {"name": made.table.name, "title": made.table.title, "said": made.said, "columns": columns, "rows": rows}
+    return {**shown, "said": made.said}
 
 
 def _last_grid(entry: Entry) -> Path | None:

@@ -86,7 +86,7 @@ def page(chapters: list[Chapter], articles: list[Table], collected: Collected, r
         count=len(trials),
         chapters=[_chapter(chapter, collected, drawn[chapter.study.slug]) for chapter in chapters],
         part_titles=PARTS,
-        articles=[_table(table) for table in articles],
+        articles=[shown_table(table) for table in articles],
         unreadable=collected.unreadable,
         details=_json(trial_details(trials, collected.curves, by_trial, results)),
         frames=_json({s.name: s.data_uris for chapter in chapters for s in chapter.strips}),
@@ -115,7 +115,7 @@ def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object
     study = chapter.study
     made: dict[str, list[dict[str, object]]] = {}
     for table in chapter.tables:
-        made.setdefault(table.kind, []).append(_ranking(table, chapter) if table.ranking else _table(table))
+        made.setdefault(table.kind, []).append(_ranking(table, chapter) if table.ranking else shown_table(table))
     plots = [
         {
             "title": p.title,
@@ -205,8 +205,13 @@ def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]
 # ----------------------------------------------------------------------------------------------- tables
 
 
-def _table(table: Table) -> dict[str, Any]:
-    """Make a table ready for the template: texts, what they sort by, and links to trials."""
+def shown_table(table: Table, narrow: Sequence[str] = NARROW) -> dict[str, Any]:
+    """Make a table ready for a template: texts, what they sort by, and links to trials.
+
+    Args:
+        table: The table.
+        narrow: Keys of the columns that a narrow screen shows.
+    """
     texts = cells(table)
     shown = filled(table, texts)
     rows = []
@@ -214,7 +219,7 @@ def _table(table: Table) -> dict[str, Any]:
         made = [
             {
                 "text": written[i],
-                "sort": sort_key(row.get(table.columns[i].key)),
+                "sort": _sort_key(row.get(table.columns[i].key)),
                 "link": row.get("trial") if table.columns[i].key == "name" else None,
             }
             for i in shown
@@ -222,19 +227,20 @@ def _table(table: Table) -> dict[str, Any]:
         rows.append({"cells": made, "baseline": row.get("baseline") is True})
     columns = [
         {
-            "title": table.columns[i].title,
-            "number": table.columns[i].kind != "text",
-            "minor": table.columns[i].key not in NARROW,
-            "extra": not (table.columns[i].vital or table.columns[i].essential),
+            "key": c.key,
+            "title": c.title,
+            "number": c.kind != "text",
+            "minor": c.key not in narrow,
+            "extra": not (c.vital or c.essential),
         }
-        for i in shown
+        for c in (table.columns[i] for i in shown)
     ]
     return {"name": table.name, "title": table.title, "note": note_of(table, shown), "columns": columns, "rows": rows}
 
 
 def _ranking(table: Table, chapter: Chapter) -> dict[str, object]:
     """Add to a ranking what only the page shows: thumbnails, colours, short names, and links to a trial of each."""
-    made, known = _table(table), styles(chapter.study)
+    made, known = shown_table(table), styles(chapter.study)
     pictures = {strip.label: strip.data_uris[-1][1] for strip in chapter.strips}
     trials = chapter.study.trials.sort_values("seed").drop_duplicates("label").set_index("label")["trial"].to_dict()
     for row, shown in zip(records(table), made["rows"], strict=True):
@@ -254,7 +260,7 @@ def _ranking(table: Table, chapter: Chapter) -> dict[str, object]:
     return made
 
 
-def sort_key(value: Any) -> str:  # noqa: ANN401 - a cell
+def _sort_key(value: Any) -> str:  # noqa: ANN401 - a cell
     """Return what the page's script sorts a cell by: a number with all its digits, or text."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return ""
