@@ -26,7 +26,7 @@ from gan_bench.report.board.tiers import tiers
 from gan_bench.report.card.text import card_values
 from gan_bench.report.page.page import filled_template, own_text, shown_table
 from gan_bench.report.page.samples import thumbnail
-from gan_bench.report.study.table import Column, Table, arrow, cells, number, put_interval, records, to_csv
+from gan_bench.report.study.table import Column, Table, arrow, cells, put_interval, records, to_csv
 
 NOTE = (
     "Ranked by groups, and in them by the median over seeds, where a lost seed counts as the worst. In brackets: "
@@ -268,14 +268,7 @@ def _card_page(entry: Entry) -> str:
         css=own_text("page.css"),
         entry=entry,
         card=card,
-        scores=[
-            (arrow(row.metric), row.score, _number(row.real), _number(row.untrained), str(row.protocol))
-            for row in card.scores
-        ],
+        scores=[row.texts for row in card.scores],
         values=list(card_values(card)),
         samples=_encoded(_last_grid(entry)),
     )
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or pd.isna(value) else number(value)
