@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +23,7 @@ from gan_bench.report.board.entries import Entry, Key, LeftOut, read_board
 from gan_bench.report.board.tiers import tiers
 from gan_bench.report.card.text import card_values
 from gan_bench.report.page.page import filled_template, own_text, shown_table
-from gan_bench.report.page.samples import thumbnail
+from gan_bench.report.page.samples import data_uri, thumbnail
 from gan_bench.report.study.table import Column, Table, arrow, cells, put_interval, records, to_csv
 
 NOTE = (
@@ -250,14 +248,10 @@ def _last_grid(entry: Entry) -> Path | None:
 
 def _encoded(file: Path | None) -> str | None:
     """Return a grid for a page, or None where there is none that can be read."""
-    if file is None:
-        return None
-    buffer = io.BytesIO()
     try:
-        read_sample_grid(file).save(buffer, "WEBP", quality=85)
+        return data_uri(read_sample_grid(file), 85) if file else None
     except RecordError:
         return None
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _card_page(entry: Entry) -> str:
