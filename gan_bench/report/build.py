@@ -18,7 +18,7 @@ from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
 from gan_bench.records.plan import Designs, declare_foreign_measures, read_commands, read_designs
-from gan_bench.records.summary import SettingSummary, is_outdated, state_of, write_summary
+from gan_bench.records.summary import is_outdated, state_of, write_summary
 from gan_bench.report.findings.answer import Answer, answers, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables
 from gan_bench.report.findings.summaries import summaries
@@ -215,10 +215,6 @@ def _outdated(results: Path) -> Iterator[str]:
                 yield folder.name
 
 
-def _settings(made: ReportTables, suite: str) -> list[SettingSummary]:
-    return [each for study, _, _ in made.studies if study.suite == suite for each in summaries(study)]
-
-
 def _states(results: Path) -> dict[str, str]:
     """Return what tells, of every suite, whether its records have changed since."""
     found = {}
@@ -288,9 +284,10 @@ class _ReportFiles:
 def _write_answers(made: ReportTables, files: _ReportFiles, states: Mapping[str, str]) -> None:
     """Write what the studies of each suite say: sentences for people, numbers for the tracking mirror."""
     for suite in dict.fromkeys(study.suite for study, _, _ in made.studies):
-        said = [answer for study, _, own in made.studies if study.suite == suite for answer in own]
-        path = files.write(f"answers/{slug(suite)}.md", answers_markdown(said))
-        write_summary(path.with_suffix(".json"), suite, _settings(made, suite), states.get(suite, ""))
+        mine = [(study, own) for study, _, own in made.studies if study.suite == suite]
+        path = files.write(f"answers/{slug(suite)}.md", answers_markdown([each for _, own in mine for each in own]))
+        settings = [each for study, _ in mine for each in summaries(study)]
+        write_summary(path.with_suffix(".json"), suite, settings, states.get(suite, ""))
 
 
 def _write_tables(made: ReportTables, files: _ReportFiles, columns: Sequence[str] | None) -> None:
