@@ -67,12 +67,11 @@ def training_curves(study: Study, labels: list[str], members: pd.DataFrame) -> d
     return found
 
 
-def _thinned(steps: pd.DataFrame, most: int = POINTS) -> pd.DataFrame:
-    """Put steps into at most so many places along the epochs; every value stays, so that bands show every peak."""
-    places = steps["epoch"].nunique()
-    if places <= most:
+def _thinned(steps: pd.DataFrame) -> pd.DataFrame:
+    """Put steps into ``POINTS`` places along the epochs at most; every value stays, so that bands show every peak."""
+    if steps["epoch"].nunique() <= POINTS:
         return steps
-    width = steps["epoch"].max() / most
+    width = steps["epoch"].max() / POINTS
     return steps.assign(epoch=(steps["epoch"] / width).round() * width)
 
 
