@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -62,12 +62,15 @@ def trial_details(
     for trial in trials:
         config, left_out = trial.trial["config"], ("files", "best", "final", "sha256", "schema", "status")
         environment = {key: value for key, value in trial.environment.items() if key not in ("started", "sha256")}
+        scores = trial.evaluations[-1]["scores"] if trial.evaluations else []
+        titles = [arrow(s["metric"]) if s["metric"] in MEASURES else s["metric"] for s in scores]
+        protocols = [str(split_name(s["name"])[1]) for s in scores]
         found[trial.trial["id"]] = {
             "name": trial.trial["name"],
             "status": status_shown(trial),
             "folder": trial.path.name,
-            "scores": _final_scores(trial),
-            "scored": pool.place(_protocols(trial)),
+            "scores": [[s["value"], s.get("draw_std"), s.get("note")] for s in scores],
+            "scored": pool.place(list(zip(titles, protocols, strict=True))),
             "curve": curves.get(trial.trial["id"], {"epoch": []}),
             "strip": strips.get(trial.trial["id"]),
             "place": _place(trial, results),
@@ -82,25 +85,9 @@ def trial_details(
     return {"trials": found, "shared": pool.values}
 
 
-def _protocols(trial: StoredTrial) -> list[list[str]]:
-    """Return title and protocol of a trial's last scores."""
-    return [
-        [arrow(s["metric"]) if s["metric"] in MEASURES else s["metric"], str(split_name(s["name"])[1])]
-        for s in (trial.evaluations[-1]["scores"] if trial.evaluations else ())
-    ]
-
-
 def _place(trial: StoredTrial, results: Path) -> str | None:
     """Return a record's path relative to the report's usual place in the results folder."""
     return f"../{trial.path.relative_to(results).as_posix()}" if trial.path.is_relative_to(results) else None
-
-
-def _final_scores(trial: StoredTrial) -> list[list[Any]]:
-    """Return value, spread of repeated scoring, and note of a trial's last scores."""
-    return [
-        [s["value"], s.get("draw_std"), s.get("note")]
-        for s in (trial.evaluations[-1]["scores"] if trial.evaluations else ())
-    ]
 
 
 def thin_curve(trial: StoredTrial, trials: int) -> Curve:
@@ -183,7 +170,10 @@ def with_histories(collected: Collected, made: list[Study]) -> Collected:
     for study in made:
         wanted.update(_drawn(study))
     gathered, unreadable = _Gathered(len(collected.trials)), list[str]()
-    for item in _read(trial for trial in collected.trials if trial.trial["id"] in wanted):
+    for trial in collected.trials:
+        if trial.trial["id"] not in wanted or not (trial.record or trial.environment):
+            continue
+        item = read_or_error(trial.path, steps=few_epochs)
         if isinstance(item, RecordError):
             unreadable.append(item.line)
         else:
@@ -219,9 +209,3 @@ def _drawn(study: Study) -> Iterator[str]:
     shown = study.trials[study.trials["label"].isin(labels)].sort_values("seed", kind="stable")
     most = max(1, MOST_HISTORIES // max(1, len(labels)))
     yield from shown.groupby("label", sort=False).head(most)["trial"]
-
-
-def _read(trials: Iterable[StoredTrial]) -> Iterator[StoredTrial | RecordError]:
-    for trial in trials:
-        if trial.record or trial.environment:
-            yield read_or_error(trial.path, steps=few_epochs)
