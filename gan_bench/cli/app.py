@@ -100,7 +100,7 @@ def try_(
     from gan_bench.cli.try_folder import open_page, try_folder
 
     lines = console()
-    suite, _ = try_folder(images, out, lines)
+    suite = try_folder(images, out, lines)
     if look:
         lines.say(f"train with it: `{shlex.join(['gan-bench', 'run', str(suite)])}`")
         return
