@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -208,7 +209,7 @@ def audit(
 ) -> None:
     """Train and score records of others again, level by level; exit code 1 when something does not follow."""
     from gan_bench.audit.plan import AuditOptions, plan_audit
-    from gan_bench.cli.audit import draw_nonce, levels_of, say_plan, write_audit
+    from gan_bench.cli.audit import levels_of, say_plan, write_audit
     from gan_bench.execution.trial.environment import choose_device, fix_bits
 
     where = choose_device(device)
@@ -217,7 +218,7 @@ def audit(
         results=results,
         data=data_root(data),
         device=where,
-        nonce=draw_nonce() if nonce is None else nonce,
+        nonce=secrets.token_hex(8) if nonce is None else nonce,
         levels=levels_of(levels),
         budget=seconds_of(budget, "--budget") if budget else None,
         only=only,
