@@ -116,16 +116,6 @@ def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object
     made: dict[str, list[dict[str, object]]] = {}
     for table in chapter.tables:
         made.setdefault(table.kind, []).append(_ranking(table, chapter) if table.ranking else shown_table(table))
-    plots = [
-        {
-            "title": p.title,
-            "description": p.description,
-            "svg": p.svg,
-            "factor": "-plot-factor-" in p.name,
-            "full": p.name.endswith(("-plot-losses", "-plot-outputs")),
-        }
-        for p in chapter.plots
-    ]
     shown = {
         "id": study.slug,
         "title": study.title,
@@ -138,15 +128,12 @@ def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object
         "facts": [*_facts(study, collected.trials), *_read_histories(collected)],
         "rankings": made.get("settings", []),
         "factors": made.get("factor", []),
-        "factor_plots": [p for p in plots if p["factor"]],
-        "plots": [p for p in plots if not p["factor"]],
+        "factor_plots": [p for p in chapter.plots if "-plot-factor-" in p.name],
+        "plots": [p for p in chapter.plots if "-plot-factor-" not in p.name],
         "explorer": bool(curves["measures"]),
         "curves": [*made.get("epochs", []), *made.get("best", [])],
         "others": [(part, made[part]) for part in ("health", "cost", "trials", "published") if part in made],
-        "strips": [
-            {"label": s.label, "seed": s.seed, "trial": s.trial, "last": s.data_uris[-1], "name": s.name}
-            for s in chapter.strips
-        ],
+        "strips": chapter.strips,
         "last_epochs": "epoch " + ", ".join(map(str, sorted({s.frames[-1][0] for s in chapter.strips}))),
     }
     there: dict[str, object] = {
