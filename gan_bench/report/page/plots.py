@@ -46,8 +46,7 @@ def study_plots(study: Study) -> Iterator[Plot]:
 
 def _training_plots(study: Study) -> Iterator[Plot]:
     labels = best_first(study)[:PANELS]
-    members = study.trials[study.trials["label"].isin(labels)][["trial", "label"]]
-    curves, known = training_curves(study, labels, members), styles(study)
+    curves, known = training_curves(study, labels), styles(study)
     if not curves:
         return
     for what, title, names in (
