@@ -150,13 +150,10 @@ def _collector_off() -> Iterator[None]:
 
 
 def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str] | None) -> Report:
-    states = _states(results)
-    collected = collect(results)
+    states, collected, found = _read(results)
     if not collected.trials and not collected.unreadable:
         raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
     folder = out or results / "report"
-    found = studies(collected.frames, read_baselines(results), read_commands(results), read_designs(results))
-    collected = with_histories(collected, found)
     tables = ReportTables.of_studies(found, collected.frames)
     found_answers = [(study.suite, answer) for study, _, own in tables.studies for answer in own]
     if columns:
@@ -194,11 +191,7 @@ def refresh_summaries(results: Path) -> list[str]:
         return []
     declare_foreign_measures(results)
     with _one_at_a_time(results), _collector_off():
-        states = _states(results)
-        collected = collect(results)
-        designs = read_designs(results)
-        found = studies(collected.frames, read_baselines(results), read_commands(results), designs)
-        collected = with_histories(collected, found)
+        states, collected, found = _read(results)
         made = ReportTables.of_studies([study for study in found if study.suite in outdated], collected.frames)
         try:
             _write_answers(made, _ReportFiles(results / "report"), states)
@@ -215,13 +208,15 @@ def _outdated(results: Path) -> Iterator[str]:
                 yield folder.name
 
 
-def _states(results: Path) -> dict[str, str]:
-    """Return what tells, of every suite, whether its records have changed since."""
-    found = {}
+def _read(results: Path) -> tuple[dict[str, str], Collected, list[Study]]:
+    """Return what tells of every suite whether its records change from now on, what they hold, and its studies."""
+    states = {}
     for folder in suite_folders(results):
         with suppress(UserError):
-            found[folder.resolve().name] = state_of(folder.resolve().parent, folder.resolve().name)
-    return found
+            states[folder.resolve().name] = state_of(folder.resolve().parent, folder.resolve().name)
+    collected = collect(results)
+    found = studies(collected.frames, read_baselines(results), read_commands(results), read_designs(results))
+    return states, with_histories(collected, found), found
 
 
 class _ReportFiles:
