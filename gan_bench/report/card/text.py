@@ -138,7 +138,7 @@ def _standing(setting: FinishedSetting) -> str:
     if len(ranking) == 1:
         return f"The only ranked setting of suite {study.suite} on {study.dataset}{name}."
     among = f"{plural(len(ranking), 'setting')} of suite {study.suite} on {study.dataset}{name}"
-    place = f"Place {ranking.index(setting.label) + 1} of {among}, by the median {_primary()}"
+    place = f"Place {ranking.index(setting.label) + 1} of {among}, by the median {MEASURES[primary_measure()].title}"
     if setting.label == found.best:
         may = len(found.tied) - len(found.ahead) + len(found.unknown)
         said = [
@@ -154,10 +154,6 @@ def _standing(setting: FinishedSetting) -> str:
         return f"{place}; decidedly better in the mean over equal seeds than {found.best}, whose median is the best."
     behind = "decidedly worse than" if setting.label in found.behind else "not decidedly worse than"
     return f"{place}: {behind} the best, {found.best}."
-
-
-def _primary() -> str:
-    return MEASURES[primary_measure()].title
 
 
 def _cost(setting: FinishedSetting, stored: StoredTrial) -> str:
