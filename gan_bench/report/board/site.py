@@ -24,7 +24,7 @@ from gan_bench.report.board.tiers import tiers
 from gan_bench.report.card.text import card_values
 from gan_bench.report.page.page import filled_template, own_text, shown_table
 from gan_bench.report.page.samples import data_uri, thumbnail
-from gan_bench.report.study.table import Column, Table, arrow, cells, put_interval, records, to_csv
+from gan_bench.report.study.table import Column, Table, arrow, cells, median_of, put_interval, records, to_csv
 
 NOTE = (
     "Ranked by groups, and in them by the median over seeds, where a lost seed counts as the worst. In brackets: "
@@ -49,13 +49,11 @@ class BoardTable:
     """One table of a board.
 
     Attributes:
-        key: What its settings share.
         table: Its rows, as they are written for people and programs.
         entries: The settings, row by row.
         said: Sentences about its groups.
     """
 
-    key: Key
     table: Table
     entries: tuple[Entry, ...]
     said: tuple[str, ...]
@@ -150,20 +148,22 @@ def _table(key: Key, rows: Sequence[Entry], *, named: bool) -> BoardTable:
     title = f"{key.dataset}{f' (images {images})' * named}, {key.image_size}x{key.image_size}, {key.protocol}{quick}"
     name = slug(key.dataset, str(key.image_size), key.profile, str(key.protocol), *[images] * named)
     table = Table(name, title, columns, frame, NOTE, kind="board")
-    return BoardTable(key, table, tuple(entry for _, entry in together), tuple(_said(together)))
+    return BoardTable(table, tuple(entry for _, entry in together), tuple(_said(together)))
 
 
 def _row(group: int | None, entry: Entry) -> dict[str, object]:
+    setting = entry.card.setting
+    lost = int(setting.row["bad"])
     row: dict[str, object] = {
         "group": group,
         "setting": entry.setting,
         "machine": entry.machine,
         "from": _from(entry),
-        "seeds": len(entry.values) + entry.lost,
-        "lost": entry.lost or None,
-        "epochs": entry.epochs,
-        "seconds": entry.seconds,
-        "kilojoules": entry.kilojoules,
+        "seeds": entry.scored + lost,
+        "lost": lost or None,
+        "epochs": int(setting.row["epochs"]),
+        "seconds": median_of(setting.done["train_seconds"]),
+        "kilojoules": median_of(setting.done["kilojoules"]),
         "audits": entry.audits,
         "remarks": "; ".join([*entry.contradicted, *([entry.remarks] if entry.remarks else [])]),
     }
