@@ -12,7 +12,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, FACTORS, factors_of, leading_level
 from gan_bench.report.findings.tuning import HIGH, LOW, arms, best_of
 from gan_bench.report.findings.verdicts import Judged
-from gan_bench.report.page.curves import ACCENT, Style, best_first, style, styles, training_curves
+from gan_bench.report.page.curves import ACCENT, TITLES, Style, best_first, style, styles, training_curves
 from gan_bench.report.page.drawing import INK, STYLE, WRAP, Plot, finish, legend_below, log_scale, new_figure
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import Scored, Study, values_of
@@ -50,15 +50,15 @@ def _training_plots(study: Study) -> Iterator[Plot]:
     if not curves:
         return
     for what, title, names in (
-        ("losses", "Losses over epochs", (("loss_d", "loss D"), ("loss_g", "loss G"))),
-        ("outputs", "D(real) and D(fake) over epochs", (("d_real", "D(real)"), ("d_fake", "D(fake)"))),
+        ("losses", "Losses over epochs", ("loss_d", "loss_g")),
+        ("outputs", "D(real) and D(fake) over epochs", ("d_real", "d_fake")),
     ):
         figure, axes = _grid(len(labels))
         for axis, label in zip(axes, labels, strict=False):
-            for (column, text), dash in zip(names, ("solid", (0, (4, 1.5))), strict=True):
+            for name, dash in zip(names, ("solid", (0, (4, 1.5))), strict=True):
                 if label in curves:
                     style = Style(known[label].colour, dash, "")
-                    _band(axis, curves[label].groupby("epoch")[column], style, text)
+                    _band(axis, curves[label].groupby("epoch")[name], style, TITLES[name])
             axis.set_title("\n".join(textwrap.wrap(label, WRAP + 8)), fontsize=9)
             if what == "outputs" and study.trials["probabilities"].all():
                 axis.set_ylim(-0.02, 1.02)
