@@ -23,23 +23,6 @@ from gan_bench.report.study.table import arrow
 
 MANY = 500
 """Beyond so many trials their curves have half of ``CURVE_POINTS``."""
-
-
-class _Pool:
-    """Keeps values that many trials share once, and gives each its place."""
-
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-        self._places: dict[str, int] = {}
-
-    def place(self, value: Any) -> int:  # noqa: ANN401 - any JSON-able value
-        text = json.dumps(value, sort_keys=True)
-        if text not in self._places:
-            self._places[text] = len(self.values)
-            self.values.append(value)
-        return self._places[text]
-
-
 Curve = Mapping[str, list[Any]]
 """A thinned curve: ``epoch`` and the four values by their titles."""
 
@@ -53,12 +36,19 @@ def trial_details(
         trials: The trials.
         curves: Their thinned curves, by trial; some may have none.
         strips: Names of the sample strips that are on the page, by trial.
-        results: The results folder.
+        results: The results folder, in which the page has its usual place.
 
     Returns:
         ``trials`` by id, and the values that they refer to by their place in ``shared``.
     """
-    pool, found = _Pool(), {}
+    values, places, found = list[Any](), dict[str, int](), {}
+
+    def shared(value: Any) -> int:  # noqa: ANN401 - any JSON-able value
+        place = places.setdefault(json.dumps(value, sort_keys=True), len(values))
+        if place == len(values):
+            values.append(value)
+        return place
+
     for trial in trials:
         config, left_out = trial.trial["config"], ("files", "best", "final", "sha256", "schema", "status")
         environment = {key: value for key, value in trial.environment.items() if key not in ("started", "sha256")}
@@ -70,24 +60,19 @@ def trial_details(
             "status": status_shown(trial),
             "folder": trial.path.name,
             "scores": [[s["value"], s.get("draw_std"), s.get("note")] for s in scores],
-            "scored": pool.place(list(zip(titles, protocols, strict=True))),
+            "scored": shared(list(zip(titles, protocols, strict=True))),
             "curve": curves.get(trial.trial["id"], {"epoch": []}),
             "strip": strips.get(trial.trial["id"]),
-            "place": _place(trial, results),
-            "epochs": pool.place([line["epoch"] for line in trial.evaluations]),
+            "place": f"../{trial.path.relative_to(results).as_posix()}" if trial.path.is_relative_to(results) else None,
+            "epochs": shared([line["epoch"] for line in trial.evaluations]),
             "seed": config["seed"],
-            "config": pool.place({key: value for key, value in config.items() if key != "seed"}),
-            "provenance": pool.place(trial.trial.get("provenance", {})),
+            "config": shared({key: value for key, value in config.items() if key != "seed"}),
+            "provenance": shared(trial.trial.get("provenance", {})),
             "started": trial.environment.get("started"),
-            "environment": pool.place(environment),
+            "environment": shared(environment),
             "record": {key: value for key, value in (trial.record or {}).items() if key not in left_out},
         }
-    return {"trials": found, "shared": pool.values}
-
-
-def _place(trial: StoredTrial, results: Path) -> str | None:
-    """Return a record's path relative to the report's usual place in the results folder."""
-    return f"../{trial.path.relative_to(results).as_posix()}" if trial.path.is_relative_to(results) else None
+    return {"trials": found, "shared": values}
 
 
 def thin_curve(trial: StoredTrial, trials: int) -> Curve:
