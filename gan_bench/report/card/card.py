@@ -7,7 +7,7 @@ import io
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gan_bench.core.atomic import CLEARED, move_aside, remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError, brief
@@ -20,9 +20,6 @@ from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.card.text import MARK, SAMPLES, card_markdown, card_of
 from gan_bench.report.findings.find_setting import find_setting, require_sound
 from gan_bench.report.study.studies import read_studies
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 CARD = "README.md"
 """Hubs show a folder's README."""
@@ -67,7 +64,9 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
     if code is not None:
         files[CODE] = code
     if grids:
-        files[SAMPLES] = _png(read_sample_grid(grids[-1]))
+        buffer = io.BytesIO()
+        read_sample_grid(grids[-1]).save(buffer, "PNG")
+        files[SAMPLES] = buffer.getvalue()
     files[CARD] = card_markdown(card_of(chosen, stored), license_name, CODE if code is not None else None).encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -169,12 +168,6 @@ def _without_paths(value: Any) -> Any:  # noqa: ANN401 - JSON
 
 def _sealed(content: dict[str, object]) -> bytes:
     return object_text({key: value for key, value in content.items() if key != SEAL}).encode()
-
-
-def _png(grid: Image) -> bytes:
-    buffer = io.BytesIO()
-    grid.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _require_card(folder: Path) -> None:
