@@ -158,7 +158,7 @@ def _entry(
         folder=folder,
         suite=printable(study.suite),
         setting=printable(setting.name),
-        machine=_all_of(mine, "device_name"),
+        machine=printable(", ".join(dict.fromkeys(str(t.environment.get("device_name") or "unknown") for t in mine))),
         versions=", ".join(dict.fromkeys(str(t.environment.get("libraries", {}).get("torch", "")) for t in mine)),
         scored=int(values_of(done, scored.final(), primary_measure()).count()),
         score=scored.score(setting.label),
@@ -191,10 +191,6 @@ def _sample(setting: FinishedSetting, scored: Scored) -> Sample:
 def _images(trials: Sequence[StoredTrial]) -> str:
     """Return the digest of the images that trials have seen; several where they were changed in between."""
     return "+".join(sorted({str(trial.environment.get("data_sha256") or "") for trial in trials}))
-
-
-def _all_of(trials: Sequence[StoredTrial], key: str) -> str:
-    return printable(", ".join(dict.fromkeys(str(t.environment.get(key) or "unknown") for t in trials)))
 
 
 def _baselines(scored: Scored) -> Iterator[tuple[str, float]]:
