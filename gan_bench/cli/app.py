@@ -18,14 +18,7 @@ import typer
 from gan_bench.cli import checks, images
 from gan_bench.cli import part_commands as parts
 from gan_bench.cli import record_commands as records
-from gan_bench.cli.options import (
-    Results,
-    Tables,
-    TablesChoice,
-    TrackingUri,
-    seeds_of,
-    with_run_options,
-)
+from gan_bench.cli.options import Results, Tables, TrackingUri, seeds_of, with_run_options
 from gan_bench.core import GARBAGE_THRESHOLD, __version__
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import UserError
@@ -78,7 +71,7 @@ def run(
     no_tracking: Annotated[
         bool, typer.Option("--no-tracking", help="Leave MLflow out.", rich_help_panel="MLflow")
     ] = False,
-    tables: Tables = TablesChoice.RANKING,
+    tables: Tables = "ranking",
     **asked: Any,  # noqa: ANN401 - the fields of RunOptions
 ) -> None:
     """Train and score the trials of a suite; finished ones are skipped, interrupted ones are resumed."""
@@ -92,7 +85,7 @@ def run(
     asked["changes"] = parse_changes(asked["changes"] or ())
     asked["extractors"] = tuple(asked["extractors"] or ())
     options = RunOptions(suite, tracking=False if no_tracking else tracking_uri or True, **asked)
-    raise typer.Exit(run_suite(options, console(), all_tables=tables is TablesChoice.ALL))
+    raise typer.Exit(run_suite(options, console(), all_tables=tables == "all"))
 
 
 def try_(
@@ -107,7 +100,7 @@ def try_(
     from gan_bench.cli.try_folder import open_page, try_folder
 
     lines = console()
-    suite, _ = try_folder(images, out, lines)
+    suite = try_folder(images, out, lines)
     if look:
         lines.say(f"train with it: `{shlex.join(['gan-bench', 'run', str(suite)])}`")
         return

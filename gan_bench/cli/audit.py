@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -49,11 +48,6 @@ def levels_of(text: str | None) -> tuple[AuditLevel, ...] | None:
         if name not in known:
             raise UserError(f'--levels: unknown level "{as_typed(name)}" ({did_you_mean(name, known)})')
     return tuple(dict.fromkeys(known[name] for name in names))
-
-
-def draw_nonce() -> str:
-    """Return a nonce that nobody knew before."""
-    return secrets.token_hex(8)
 
 
 def say_plan(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> None:

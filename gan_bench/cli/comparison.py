@@ -27,14 +27,14 @@ def write_comparison(found: Comparison, form: FormatChoice, out: Path | None) ->
     Raises:
         UserError: The file cannot be written.
     """
-    if form is FormatChoice.TEXT and out is None:
+    if form == "text" and out is None:
         _print(found, console())
         return
-    if form is FormatChoice.TEXT:
+    if form == "text":
         recorder = PlainConsole(width=160, record=True, file=io.StringIO())
         _print(found, recorder)
         text = recorder.export_text()
-    elif form is FormatChoice.JSON:
+    elif form == "json":
         text = json.dumps(finite(found.to_json()), indent=2, allow_nan=False, default=str) + "\n"
     else:
         text = _markdown(found)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import gan_bench as gb
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.recipes import RECIPES, Recipe
@@ -53,38 +54,6 @@ def _suite_line(path: Path) -> str:
     return f"{plural(len(plan.trials), 'trial')} ({cut}): {plan.description.strip()}"
 
 
-def _recipes() -> Iterator[tuple[str, str]]:
-    return _entries(RECIPES, lambda r: f"{r.article.key}: {r.article.title} ({r.article.outlet})")
-
-
-def _datasets() -> Iterator[tuple[str, str]]:
-    from gan_bench.data.datasets import DATASETS
-
-    return _entries(DATASETS, lambda dataset: dataset.description)
-
-
-def _architectures() -> Iterator[tuple[str, str]]:
-    from gan_bench.models.architectures import ARCHITECTURES
-
-    return _entries(ARCHITECTURES, lambda architecture: architecture.description)
-
-
-def _losses() -> Iterator[tuple[str, str]]:
-    from gan_bench.models.losses import LOSSES
-
-    return _entries(LOSSES, lambda loss: f"{loss.description} ({loss.source})")
-
-
-def _extractors() -> Iterator[tuple[str, str]]:
-    from gan_bench.metrics.extractors import EXTRACTORS
-
-    return _entries(EXTRACTORS, lambda entry: entry.description)
-
-
-def _measures() -> Iterator[tuple[str, str]]:
-    return _entries(MEASURES, _measure_line)
-
-
 def _measure_line(measure: Measure) -> str:
     return f"{measure.description}; {'lower' if measure.lower_is_better else 'higher'} is better"
 
@@ -101,12 +70,12 @@ def _entries(registry: Registry[T], text: Callable[[T], str]) -> Iterator[tuple[
 
 _LISTS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
     "suites": _suites,
-    "recipes": _recipes,
-    "datasets": _datasets,
-    "architectures": _architectures,
-    "losses": _losses,
-    "extractors": _extractors,
-    "measures": _measures,
+    "recipes": lambda: _entries(RECIPES, lambda r: f"{r.article.key}: {r.article.title} ({r.article.outlet})"),
+    "datasets": lambda: _entries(gb.DATASETS, lambda dataset: dataset.description),
+    "architectures": lambda: _entries(gb.ARCHITECTURES, lambda architecture: architecture.description),
+    "losses": lambda: _entries(gb.LOSSES, lambda loss: f"{loss.description} ({loss.source})"),
+    "extractors": lambda: _entries(gb.EXTRACTORS, lambda entry: entry.description),
+    "measures": lambda: _entries(MEASURES, _measure_line),
 }
 
 
@@ -188,9 +157,7 @@ def _describe_folder(folder: ImageFolder) -> Description:
 
 
 def _describe_dataset(name: str) -> Description:
-    from gan_bench.data.datasets import DATASETS
-
-    dataset = DATASETS[name]
+    dataset = gb.DATASETS[name]
     counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
     classes = f"; {dataset.classes} classes" if dataset.classes else ""
     text = f"{name}: {dataset.description}; {counts}{classes}; {how_fetched(dataset)}"
@@ -207,9 +174,7 @@ def how_fetched(dataset: Dataset) -> str:
 
 
 def _describe_architecture(name: str) -> Description:
-    from gan_bench.models.architectures import ARCHITECTURES
-
-    architecture = ARCHITECTURES[name]
+    architecture = gb.ARCHITECTURES[name]
     with calling(f'architecture "{name}"'):
         nets = {"generator": architecture.generator(100), "discriminator": architecture.discriminator()}
     lines = [f"{name}: {architecture.description}; images {architecture.image_shape}"]
@@ -221,16 +186,14 @@ def _describe_architecture(name: str) -> Description:
 
 
 def _describe_extractor(name: str) -> Description:
-    from gan_bench.metrics.extractors import EXTRACTORS, extractor_card
+    from gan_bench.metrics.extractors import extractor_card
 
-    line, known = f"{name}: {EXTRACTORS[name].description}", extractor_card(name)
+    line, known = f"{name}: {gb.EXTRACTORS[name].description}", extractor_card(name)
     return [_table(line, ("field", "value"), known.items()) if known else line]
 
 
 def _describe_loss(name: str) -> Description:
-    from gan_bench.models.losses import LOSSES
-
-    loss = LOSSES[name]
+    loss = gb.LOSSES[name]
     smoothing = "takes label_smoothing" if loss.smoothed else "has no target to smooth"
     output = "the logit of a probability" if loss.output == "logit" else "a score without bounds"
     return [f"{name}: {loss.description}; source: {loss.source}; D's output is {output}; {smoothing}"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module, resources
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
+import gan_bench as gb
 from gan_bench.config.suite import suites_folder
 from gan_bench.config.yaml_document import scalar
 from gan_bench.core.errors import UserError
-from gan_bench.core.registry import REGISTRIES
+from gan_bench.core.registry import Registry
 from gan_bench.core.text import as_typed, with_article
 
 _SUITE = """\
@@ -29,21 +31,14 @@ _USED = {
     "extractor": "dataset: digits",
 }
 """How a suite uses a part of each kind."""
-_HOMES = {
-    "architecture": "gan_bench.models.architectures",
-    "loss": "gan_bench.models.losses",
-    "dataset": "gan_bench.data.datasets",
-    "measure": "gan_bench.config.measures",
-    "extractor": "gan_bench.metrics.extractors",
-}
 
 
 def _taken(kind: str, name: str) -> bool:
     """True if gan_bench ships a part or a suite of that name."""
     if kind == "suite":
         return (suites_folder() / f"{name}.yaml").exists()
-    import_module(_HOMES[kind])
-    return REGISTRIES["losses" if kind == "loss" else f"{kind}s"].is_shipped(name)
+    registry: Registry[Any] = getattr(gb, "LOSSES" if kind == "loss" else f"{kind.upper()}S")
+    return registry.is_shipped(name)
 
 
 def skeleton(kind: str, name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -15,52 +14,11 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed
 from gan_bench.run_options import Option, RunOptions, declared
 
-
-class TablesChoice(StrEnum):
-    """Values of ``--tables``."""
-
-    RANKING = "ranking"
-    ALL = "all"
-
-
-class FormatChoice(StrEnum):
-    """Values of ``--format``."""
-
-    TEXT = "text"
-    JSON = "json"
-    MARKDOWN = "markdown"
-
-
-class ExportKind(StrEnum):
-    """What ``export`` writes."""
-
-    PARQUET = "parquet"
-    TENSORBOARD = "tensorboard"
-    WANDB = "wandb"
-
-
-class NewKind(StrEnum):
-    """What ``new`` writes."""
-
-    ARCHITECTURE = "architecture"
-    LOSS = "loss"
-    DATASET = "dataset"
-    MEASURE = "measure"
-    EXTRACTOR = "extractor"
-    SUITE = "suite"
-
-
-class Kind(StrEnum):
-    """What ``list`` can list."""
-
-    SUITES = "suites"
-    RECIPES = "recipes"
-    DATASETS = "datasets"
-    ARCHITECTURES = "architectures"
-    LOSSES = "losses"
-    EXTRACTORS = "extractors"
-    MEASURES = "measures"
-
+TablesChoice = Literal["ranking", "all"]
+FormatChoice = Literal["text", "json", "markdown"]
+ExportKind = Literal["parquet", "tensorboard", "wandb"]
+NewKind = Literal["architecture", "loss", "dataset", "measure", "extractor", "suite"]
+Kind = Literal["suites", "recipes", "datasets", "architectures", "losses", "extractors", "measures"]
 
 Results = Annotated[Path, typer.Option("--results", help="Folder for records.")]
 Data = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -18,9 +18,9 @@ def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; all ki
     from gan_bench.cli.describe import listing
 
     out = console()
-    for each in [kind] if kind else list(Kind):
-        out.say(each.value, style="bold")
-        for name, text in listing(each.value):
+    for each in [kind] if kind else get_args(Kind):
+        out.say(each, style="bold")
+        for name, text in listing(each):
             out.say(f"  {name:<18} {text}")
 
 
@@ -46,11 +46,11 @@ def new(
     """Write a file to begin a part or a suite of your own with; it passes check and runs as it is."""
     from gan_bench.cli.new import write_new
 
-    lines, written = console(), write_new(kind.value, name, out)
+    lines, written = console(), write_new(kind, name, out)
     for path in written:
         lines.say(f"{path}: written")
-    allow = [] if kind is NewKind.SUITE else ["--allow-plugins"]
-    if kind is not NewKind.SUITE:
+    allow = [] if kind == "suite" else ["--allow-plugins"]
+    if kind != "suite":
         lines.say(f"check it with `{shlex.join(['gan-bench', 'check', str(written[0])])}`")
     lines.say(f"train with it: `{shlex.join(['gan-bench', 'run', str(written[-1]), *allow])}`")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,6 @@ from gan_bench.cli.options import (
     FormatChoice,
     Results,
     Tables,
-    TablesChoice,
     TrackingUri,
 )
 from gan_bench.config.images import data_root
@@ -27,7 +27,7 @@ def report(
     results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
     out: Annotated[Path | None, typer.Option(help="Where the report goes \\[default: RESULTS/report].")] = None,
     no_html: Annotated[bool, typer.Option("--no-html", help="Tables only.")] = False,
-    tables: Tables = TablesChoice.RANKING,
+    tables: Tables = "ranking",
     columns: Annotated[
         str | None, typer.Option(help="Columns of LaTeX rankings, with commas, such as recipe,lr,beta1,fid.")
     ] = None,
@@ -38,7 +38,7 @@ def report(
 
     chosen = [name.strip() for name in columns.split(",")] if columns else None
     made, lines = build_report(results, out, html=not no_html, columns=chosen), console()
-    print_tables(made, table_console(lines), everything=tables is TablesChoice.ALL)
+    print_tables(made, table_console(lines), everything=tables == "all")
     print_answers(made, lines)
 
 
@@ -64,7 +64,7 @@ def compare(
         float | None,
         typer.Option(min=0.001, max=1, help="Of settings: relative difference that counts as none \\[default: 0.1]."),
     ] = None,
-    form: Annotated[FormatChoice, typer.Option("--format", help="How the comparison is written.")] = FormatChoice.TEXT,
+    form: Annotated[FormatChoice, typer.Option("--format", help="How the comparison is written.")] = "text",
     out: Annotated[Path | None, typer.Option(help="File it is written to instead of the terminal.")] = None,
     keep: Annotated[
         bool,
@@ -160,9 +160,9 @@ def export(
     from gan_bench.cli.export import export as export_records
 
     name = results.resolve().name
-    place = out or Path(f"{name}.parquet" if kind is ExportKind.PARQUET else f"{name}-{kind.value}")
+    place = out or Path(f"{name}.parquet" if kind == "parquet" else f"{name}-{kind}")
     lines = console()
-    said, unreadable = export_records(kind.value, results, place, lambda trial: lines.say(f"  {trial}"))
+    said, unreadable = export_records(kind, results, place, lambda trial: lines.say(f"  {trial}"))
     for fault in unreadable:
         lines.say(f"left out: {fault}", style="red")
     lines.say(said)
@@ -209,7 +209,7 @@ def audit(
 ) -> None:
     """Train and score records of others again, level by level; exit code 1 when something does not follow."""
     from gan_bench.audit.plan import AuditOptions, plan_audit
-    from gan_bench.cli.audit import draw_nonce, levels_of, say_plan, write_audit
+    from gan_bench.cli.audit import levels_of, say_plan, write_audit
     from gan_bench.execution.trial.environment import choose_device, fix_bits
 
     where = choose_device(device)
@@ -218,7 +218,7 @@ def audit(
         results=results,
         data=data_root(data),
         device=where,
-        nonce=draw_nonce() if nonce is None else nonce,
+        nonce=secrets.token_hex(8) if nonce is None else nonce,
         levels=levels_of(levels),
         budget=seconds_of(budget, "--budget") if budget else None,
         only=only,

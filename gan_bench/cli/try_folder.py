@@ -48,7 +48,6 @@ class Proposal:
         quick_epochs: Of the quick one.
         quick_limit: Training images of the quick one.
         samples: Images that are generated for a score.
-        skip: Whether files that cannot be used are left out.
         reasons: Why each of these, by field.
     """
 
@@ -61,11 +60,10 @@ class Proposal:
     quick_epochs: int
     quick_limit: int
     samples: int
-    skip: bool
     reasons: dict[str, str]
 
 
-def try_folder(source: Path, out: Path | None, console: PlainConsole) -> tuple[Path, bool]:
+def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
     """Look at images, say what they are, and write a suite for them, unless one is there.
 
     Args:
@@ -74,7 +72,7 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> tuple[P
         console: Where it is said.
 
     Returns:
-        The suite's file, and whether it was written now.
+        The suite's file.
 
     Raises:
         UserError: Nothing can be trained on it.
@@ -90,7 +88,7 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> tuple[P
     if file.exists():
         _check_of(file, source)
         console.say(f"{file} is there and is used as it is; --out names another", style="yellow")
-        return file, False
+        return file
     text = suite_text(proposal, source, file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +99,7 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> tuple[P
     console.say(f"{file}: a suite for them")
     for field, why in proposal.reasons.items():
         console.say(f"  {field}: {why}")
-    return file, True
+    return file
 
 
 def _check_of(file: Path, source: Path) -> None:
@@ -225,7 +223,6 @@ def propose(found: Inspection, source: Path, name: str) -> Proposal:
         quick_epochs=quick_epochs,
         quick_limit=limit,
         samples=min(10_000, max(64, count)),
-        skip=bool(found.unreadable),
         reasons=reasons,
     )
 
@@ -264,7 +261,7 @@ def suite_text(proposal: Proposal, source: Path, file: Path) -> str:
         f"    size: {proposal.size}",
         *_remark(why["channels"], 4),
         f"    channels: {proposal.channels}",
-        *([*_remark(why["unreadable"], 4), "    unreadable: skip"] if proposal.skip else []),
+        *([*_remark(why["unreadable"], 4), "    unreadable: skip"] if "unreadable" in why else []),
         "trials:",
         *_remark(why["recipe"], 2),
         f"  - recipe: {proposal.recipe}",

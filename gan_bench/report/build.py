@@ -18,7 +18,7 @@ from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
 from gan_bench.records.plan import Designs, declare_foreign_measures, read_commands, read_designs
-from gan_bench.records.summary import SettingSummary, is_outdated, state_of, write_summary
+from gan_bench.records.summary import is_outdated, state_of, write_summary
 from gan_bench.report.findings.answer import Answer, answers, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables
 from gan_bench.report.findings.summaries import summaries
@@ -150,13 +150,10 @@ def _collector_off() -> Iterator[None]:
 
 
 def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str] | None) -> Report:
-    states = _states(results)
-    collected = collect(results)
+    states, collected, found = _read(results)
     if not collected.trials and not collected.unreadable:
         raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
     folder = out or results / "report"
-    found = studies(collected.frames, read_baselines(results), read_commands(results), read_designs(results))
-    collected = with_histories(collected, found)
     tables = ReportTables.of_studies(found, collected.frames)
     found_answers = [(study.suite, answer) for study, _, own in tables.studies for answer in own]
     if columns:
@@ -194,11 +191,7 @@ def refresh_summaries(results: Path) -> list[str]:
         return []
     declare_foreign_measures(results)
     with _one_at_a_time(results), _collector_off():
-        states = _states(results)
-        collected = collect(results)
-        designs = read_designs(results)
-        found = studies(collected.frames, read_baselines(results), read_commands(results), designs)
-        collected = with_histories(collected, found)
+        states, collected, found = _read(results)
         made = ReportTables.of_studies([study for study in found if study.suite in outdated], collected.frames)
         try:
             _write_answers(made, _ReportFiles(results / "report"), states)
@@ -215,17 +208,15 @@ def _outdated(results: Path) -> Iterator[str]:
                 yield folder.name
 
 
-def _settings(made: ReportTables, suite: str) -> list[SettingSummary]:
-    return [each for study, _, _ in made.studies if study.suite == suite for each in summaries(study)]
-
-
-def _states(results: Path) -> dict[str, str]:
-    """Return what tells, of every suite, whether its records have changed since."""
-    found = {}
+def _read(results: Path) -> tuple[dict[str, str], Collected, list[Study]]:
+    """Return what tells of every suite whether its records change from now on, what they hold, and its studies."""
+    states = {}
     for folder in suite_folders(results):
         with suppress(UserError):
-            found[folder.resolve().name] = state_of(folder.resolve().parent, folder.resolve().name)
-    return found
+            states[folder.resolve().name] = state_of(folder.resolve().parent, folder.resolve().name)
+    collected = collect(results)
+    found = studies(collected.frames, read_baselines(results), read_commands(results), read_designs(results))
+    return states, with_histories(collected, found), found
 
 
 class _ReportFiles:
@@ -288,9 +279,10 @@ class _ReportFiles:
 def _write_answers(made: ReportTables, files: _ReportFiles, states: Mapping[str, str]) -> None:
     """Write what the studies of each suite say: sentences for people, numbers for the tracking mirror."""
     for suite in dict.fromkeys(study.suite for study, _, _ in made.studies):
-        said = [answer for study, _, own in made.studies if study.suite == suite for answer in own]
-        path = files.write(f"answers/{slug(suite)}.md", answers_markdown(said))
-        write_summary(path.with_suffix(".json"), suite, _settings(made, suite), states.get(suite, ""))
+        mine = [(study, own) for study, _, own in made.studies if study.suite == suite]
+        path = files.write(f"answers/{slug(suite)}.md", answers_markdown([each for _, own in mine for each in own]))
+        settings = [each for study, _ in mine for each in summaries(study)]
+        write_summary(path.with_suffix(".json"), suite, settings, states.get(suite, ""))
 
 
 def _write_tables(made: ReportTables, files: _ReportFiles, columns: Sequence[str] | None) -> None:

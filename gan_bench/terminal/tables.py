@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from gan_bench.report.build import Report
-from gan_bench.report.study.table import Column, Table, cells, filled, note_of
+from gan_bench.report.study.table import Column, Table, cells, filled, note_of, records
 from gan_bench.terminal.console import PlainConsole, spelled, wrapped
 
 PRINTED = 100
@@ -45,9 +45,11 @@ def print_table(
     def spell(text: str) -> str:
         return spelled(text, console.encoding)
 
-    everything = [[spell(text) for text in row] for row in _labelled(table, cells(table), details=details)]
+    baselines = [row.get("baseline") is True for row in records(table)]
+    named = _labelled(table, cells(table), baselines, details=details)
+    everything = [[spell(text) for text in row] for row in named]
     table = replace(table, columns=tuple(replace(column, title=spell(column.title)) for column in table.columns))
-    rows, known = _beginning(table, everything, most), filled(table, everything)
+    rows, known = _beginning(everything, baselines, most), filled(table, everything)
     wanted = [i for i in known if details or not table.columns[i].detail]
     if len(wanted) < 2:
         return
@@ -59,24 +61,19 @@ def print_table(
     notes = _notes(table, (len(rows), len(everything)), (known, wanted, shown), equal, more)
     caption = Text(spell(" ".join(text for text in (*notes, note_of(table, shown)) if text)), style="dim italic")
     console.print(Text(spell(table.title), style="italic"))
-    if not fitted:
+    if fitted:
+        rich = RichTable()
+        for i, width in fitted.items():
+            numeric = table.columns[i].kind != "text"
+            title = Text("\n".join(broken(table.columns[i].title, width)))
+            rich.add_column(title, justify="right" if numeric else "left", no_wrap=True, width=width)
+        for row in rows:
+            rich.add_row(*[Text("\n".join(_lines(table.columns[i], row[i], width))) for i, width in fitted.items()])
+        console.print(rich)
+    else:
         for row in rows:
             for line in wrapped(_entry(table, row, wanted), console.width):
                 console.print(Text(line))
-        _print_below(caption, console)
-        return
-    rich = RichTable()
-    for i, width in fitted.items():
-        numeric = table.columns[i].kind != "text"
-        title = Text("\n".join(broken(table.columns[i].title, width)))
-        rich.add_column(title, justify="right" if numeric else "left", no_wrap=True, width=width)
-    for row in rows:
-        rich.add_row(*[Text("\n".join(_lines(table.columns[i], row[i], width))) for i, width in fitted.items()])
-    console.print(rich)
-    _print_below(caption, console)
-
-
-def _print_below(caption: Text, console: Console) -> None:
     if caption:
         console.print(caption)
     console.print()
@@ -104,22 +101,20 @@ def _notes(
         yield f"Hidden columns (narrow terminal{more}): {', '.join(left)}."
 
 
-def _beginning(table: Table, rows: list[list[str]], most: int) -> list[list[str]]:
-    flags = table.rows.get("baseline")
-    references = set() if flags is None else {i for i, flag in enumerate(flags) if flag is True}
-    first = [i for i in range(len(rows)) if i not in references][: max(0, most - len(references))]
-    return [rows[i] for i in sorted({*first, *references})]
+def _beginning(rows: list[list[str]], baselines: list[bool], most: int) -> list[list[str]]:
+    settings = [i for i, is_baseline in enumerate(baselines) if not is_baseline]
+    left_out = set(settings[max(0, most - sum(baselines)) :])
+    return [row for i, row in enumerate(rows) if i not in left_out]
 
 
-def _labelled(table: Table, rows: list[list[str]], *, details: bool) -> list[list[str]]:
+def _labelled(table: Table, rows: list[list[str]], baselines: list[bool], *, details: bool) -> list[list[str]]:
     """Name the rows that are no settings in the remarks, where the column that names them is a detail."""
     places = {column.key: i for i, column in enumerate(table.columns)}
     recipe, remarks = places.get("recipe"), places.get("remarks")
     if details or recipe is None or remarks is None or not table.columns[recipe].detail or "setting" in places:
         return rows
-    flags = table.rows.get("baseline")
-    for row, is_baseline in zip(rows, [] if flags is None else flags, strict=False):
-        if is_baseline is True:
+    for row, is_baseline in zip(rows, baselines, strict=True):
+        if is_baseline:
             row[remarks] = row[recipe]
     return rows
 

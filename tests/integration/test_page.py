@@ -22,7 +22,6 @@ from support.studies import HOSTILE, hostile_results, with_lr, write
 from support.trials import digits_trial
 
 from gan_bench.cli.comparison import write_comparison
-from gan_bench.cli.options import FormatChoice
 from gan_bench.config.design import Design
 from gan_bench.core.errors import UserError
 from gan_bench.records import reader
@@ -246,7 +245,7 @@ def test_scores_that_are_gone_are_worse(tmp_path):
 @pytest.mark.parametrize("form", ["text", "json", "markdown"])
 def test_a_comparison_is_written_to_a_file(tmp_path, form):
     found = compare(folder(tmp_path, "old", OLD), folder(tmp_path, "new", (60.0, 63.0, 61.0, 63.5)))
-    write_comparison(found, FormatChoice(form), tmp_path / "out")
+    write_comparison(found, form, tmp_path / "out")
     text = (tmp_path / "out").read_text()
     assert ("61.875" if form == "json" else "61.88") in text
     assert "worse" in text
@@ -256,7 +255,7 @@ def test_a_comparison_is_written_to_a_file(tmp_path, form):
 
 def test_what_did_not_change_is_counted_in_json(tmp_path):
     old = folder(tmp_path, "old", OLD)
-    write_comparison(compare(old, old), FormatChoice.JSON, tmp_path / "out")
+    write_comparison(compare(old, old), "json", tmp_path / "out")
     assert json.loads((tmp_path / "out").read_text())["unchanged"] == {"identical": 1}
 
 

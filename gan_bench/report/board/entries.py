@@ -24,7 +24,6 @@ from gan_bench.report.findings.tables import remarks
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.studies import read_studies
 from gan_bench.report.study.study import Scored, values_of
-from gan_bench.report.study.table import median_of
 
 LONGEST = 300
 """Characters of a sentence of an audit that is shown; strangers write them."""
@@ -60,13 +59,9 @@ class Entry:
         setting: Its name in suites.
         machine: Names of its processors or graphics cards.
         versions: Versions of torch.
-        values: Final primary scores of its finished seeds.
+        scored: How many of its finished seeds have a primary score.
         score: Their median over all seeds, lost ones as worst, with its interval.
         sample: What groups are made of.
-        lost: Trials that failed or diverged.
-        epochs: Epochs that it was trained.
-        seconds: Median seconds of a training.
-        kilojoules: Median energy of a training, or None where no card told it.
         remarks: What a reader must know of it.
         audits: What auditors found: level by level, how many trials hold, of how many.
         contradicted: Sentences of audits that contradict it or doubt it.
@@ -82,13 +77,9 @@ class Entry:
     setting: str
     machine: str
     versions: str
-    values: tuple[float, ...]
+    scored: int
     score: Interval
     sample: Sample
-    lost: int
-    epochs: int
-    seconds: float | None
-    kilojoules: float | None
     remarks: str
     audits: str
     contradicted: tuple[str, ...]
@@ -159,7 +150,6 @@ def _entry(
 ) -> Entry:
     study, done = setting.study, setting.done
     mine = [by_id[trial] for trial in done["trial"]]
-    values = values_of(done, scored.final(), primary_measure()).dropna()
     shown = str(scored.median_trial(done))
     digests = {trial.trial["id"]: record_digest(trial.path) for trial in mine}
     said, against = _audited(digests, audits)
@@ -168,15 +158,11 @@ def _entry(
         folder=folder,
         suite=printable(study.suite),
         setting=printable(setting.name),
-        machine=_all_of(mine, "device_name"),
+        machine=printable(", ".join(dict.fromkeys(str(t.environment.get("device_name") or "unknown") for t in mine))),
         versions=", ".join(dict.fromkeys(str(t.environment.get("libraries", {}).get("torch", "")) for t in mine)),
-        values=tuple(float(value) for value in values),
+        scored=int(values_of(done, scored.final(), primary_measure()).count()),
         score=scored.score(setting.label),
         sample=_sample(setting, scored),
-        lost=int(setting.row["bad"]),
-        epochs=int(setting.row["epochs"]),
-        seconds=median_of(done["train_seconds"]),
-        kilojoules=median_of(done["kilojoules"]),
         remarks="; ".join(remarks(scored, dict(setting.row), done)),
         audits=said,
         contradicted=against,
@@ -205,10 +191,6 @@ def _sample(setting: FinishedSetting, scored: Scored) -> Sample:
 def _images(trials: Sequence[StoredTrial]) -> str:
     """Return the digest of the images that trials have seen; several where they were changed in between."""
     return "+".join(sorted({str(trial.environment.get("data_sha256") or "") for trial in trials}))
-
-
-def _all_of(trials: Sequence[StoredTrial], key: str) -> str:
-    return printable(", ".join(dict.fromkeys(str(t.environment.get(key) or "unknown") for t in trials)))
 
 
 def _baselines(scored: Scored) -> Iterator[tuple[str, float]]:

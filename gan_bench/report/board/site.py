@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.measures import primary_measure
 from gan_bench.core import __version__
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.canonical import canonical_json
@@ -25,9 +22,9 @@ from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.board.entries import Entry, Key, LeftOut, read_board
 from gan_bench.report.board.tiers import tiers
 from gan_bench.report.card.text import card_values
-from gan_bench.report.page.page import own_text, sort_key
-from gan_bench.report.page.samples import thumbnail
-from gan_bench.report.study.table import Column, Table, arrow, cells, filled, number, put_interval, to_csv
+from gan_bench.report.page.page import filled_template, own_text, shown_table
+from gan_bench.report.page.samples import data_uri, thumbnail
+from gan_bench.report.study.table import Column, Table, arrow, cells, median_of, put_interval, records, to_csv
 
 NOTE = (
     "Ranked by groups, and in them by the median over seeds, where a lost seed counts as the worst. In brackets: "
@@ -52,13 +49,11 @@ class BoardTable:
     """One table of a board.
 
     Attributes:
-        key: What its settings share.
         table: Its rows, as they are written for people and programs.
         entries: The settings, row by row.
         said: Sentences about its groups.
     """
 
-    key: Key
     table: Table
     entries: tuple[Entry, ...]
     said: tuple[str, ...]
@@ -153,20 +148,22 @@ def _table(key: Key, rows: Sequence[Entry], *, named: bool) -> BoardTable:
     title = f"{key.dataset}{f' (images {images})' * named}, {key.image_size}x{key.image_size}, {key.protocol}{quick}"
     name = slug(key.dataset, str(key.image_size), key.profile, str(key.protocol), *[images] * named)
     table = Table(name, title, columns, frame, NOTE, kind="board")
-    return BoardTable(key, table, tuple(entry for _, entry in together), tuple(_said(together)))
+    return BoardTable(table, tuple(entry for _, entry in together), tuple(_said(together)))
 
 
 def _row(group: int | None, entry: Entry) -> dict[str, object]:
+    setting = entry.card.setting
+    lost = int(setting.row["bad"])
     row: dict[str, object] = {
         "group": group,
         "setting": entry.setting,
         "machine": entry.machine,
         "from": _from(entry),
-        "seeds": len(entry.values) + entry.lost,
-        "lost": entry.lost or None,
-        "epochs": entry.epochs,
-        "seconds": entry.seconds,
-        "kilojoules": entry.kilojoules,
+        "seeds": entry.scored + lost,
+        "lost": lost or None,
+        "epochs": int(setting.row["epochs"]),
+        "seconds": median_of(setting.done["train_seconds"]),
+        "kilojoules": median_of(setting.done["kilojoules"]),
         "audits": entry.audits,
         "remarks": "; ".join([*entry.contradicted, *([entry.remarks] if entry.remarks else [])]),
     }
@@ -210,65 +207,35 @@ def _markdown(made: BoardTable) -> str:
 # ------------------------------------------------------------------------------------------------- pages
 
 
-def _environment() -> Any:  # noqa: ANN401 - jinja2's
-    from jinja2 import Environment, StrictUndefined
-
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-
-
-def _template(name: str) -> str:
-    return (resources.files("gan_bench.report.board") / name).read_text(encoding="utf-8")
-
-
 def _page(made: Sequence[BoardTable], left: Sequence[LeftOut]) -> str:
     settings = [entry for each in made for entry in each.entries]
-    return str(
-        _environment()
-        .from_string(_template("board.html"))
-        .render(
-            version=__version__,
-            css=own_text("page.css"),
-            script=own_text("tables.js"),
-            tables=[_shown(each) for each in made],
-            left=left,
-            settings=len(settings),
-            folders=sorted({entry.folder for entry in settings}),
-            note=NOTE,
-            measure=MEASURES[primary_measure()].title,
-        )
+    return filled_template(
+        "gan_bench.report.board",
+        "board.html",
+        version=__version__,
+        css=own_text("page.css"),
+        script=own_text("tables.js"),
+        tables=[_shown(each) for each in made],
+        left=left,
+        settings=len(settings),
+        folders=sorted({entry.folder for entry in settings}),
+        note=NOTE,
     )
 
 
 def _shown(made: BoardTable) -> dict[str, object]:
     """Return a table as its template takes it."""
-    texts = cells(made.table)
-    kept = filled(made.table, texts)
-    rows = []
-    for index, written in enumerate(texts):
-        entry = made.entries[index] if index < len(made.entries) else None
+    shown = shown_table(made.table, NARROW)
+    for row, record, entry in zip_longest(shown["rows"], records(made.table), made.entries):  # baselines come last
         grid = _last_grid(entry) if entry else None
-        record = made.table.rows.iloc[index]
-        rows.append(
-            {
-                "cells": [(written[i], sort_key(record.get(made.table.columns[i].key))) for i in kept],
-                "card": f"{CARDS}/{card_name(entry)}.html" if entry else None,
-                "image": thumbnail(grid) if grid else None,
-                "label": written[1],
-                "remarks": record.get("remarks") or "",
-                "against": bool(entry and entry.contradicted),
-            }
-        )
-    columns = [
-        {
-            "title": c.title,
-            "number": c.kind != "text",
-            "key": c.key,
-            "minor": c.key not in NARROW,
-            "extra": not (c.vital or c.essential),
+        row |= {
+            "card": f"{CARDS}/{card_name(entry)}.html" if entry else None,
+            "image": thumbnail(grid) if grid else None,
+            "label": record["setting"],
+            "remarks": record["remarks"],
+            "against": bool(entry and entry.contradicted),
         }
-        for c in (made.table.columns[i] for i in kept)
-    ]
-    return {"name": made.table.name, "title": made.table.title, "said": made.said, "columns": columns, "rows": rows}
+    return {**shown, "said": made.said}
 
 
 def _last_grid(entry: Entry) -> Path | None:
@@ -281,35 +248,21 @@ def _last_grid(entry: Entry) -> Path | None:
 
 def _encoded(file: Path | None) -> str | None:
     """Return a grid for a page, or None where there is none that can be read."""
-    if file is None:
-        return None
-    buffer = io.BytesIO()
     try:
-        read_sample_grid(file).save(buffer, "WEBP", quality=85)
+        return data_uri(read_sample_grid(file), 85) if file else None
     except RecordError:
         return None
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _card_page(entry: Entry) -> str:
     card = entry.card
-    return str(
-        _environment()
-        .from_string(_template("card.html"))
-        .render(
-            version=__version__,
-            css=own_text("page.css"),
-            entry=entry,
-            card=card,
-            scores=[
-                (arrow(row.metric), row.score, _number(row.real), _number(row.untrained), str(row.protocol))
-                for row in card.scores
-            ],
-            values=list(card_values(card)),
-            samples=_encoded(_last_grid(entry)),
-        )
+    return filled_template(
+        "gan_bench.report.board",
+        "card.html",
+        css=own_text("page.css"),
+        entry=entry,
+        card=card,
+        scores=[row.texts for row in card.scores],
+        values=list(card_values(card)),
+        samples=_encoded(_last_grid(entry)),
     )
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or pd.isna(value) else number(value)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gan_bench.core.atomic import CLEARED, move_aside, remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError, brief
@@ -21,9 +21,6 @@ from gan_bench.report.card.text import MARK, SAMPLES, card_markdown, card_of
 from gan_bench.report.findings.find_setting import find_setting, require_sound
 from gan_bench.report.study.studies import read_studies
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 CARD = "README.md"
 """Hubs show a folder's README."""
 CODE = "architecture.py"
@@ -31,7 +28,9 @@ CODE = "architecture.py"
 EARLIER = "earlier"
 """Folder in a card for code that lay in its place and is not what its network was trained with."""
 _GENERATOR = (WEIGHTS, AVERAGE_WEIGHTS, TRIAL, ENVIRONMENT, RECORD)
-"""What a generator is loaded from."""
+"""What a generator is loaded from; the end of its trial, the last, has the digests of the others."""
+_NAMES = (CARD, SAMPLES, CODE, *_GENERATOR)
+"""Every name that a card's file may have."""
 
 
 def write_card(results: Path, setting: str, out: Path | None = None, license_name: str | None = None) -> Path:
@@ -57,7 +56,7 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
     stored = next(item for item in found if item.trial["id"] == median)
     record, folder = RecordDirectory(stored.path), out or Path(f"{chosen.name}-card")
     grids = sorted(record.samples.glob("epoch-*.png"))
-    names = [file.name for file in _generator_files(record) if file.is_file()] if record.weights.is_file() else []
+    names = [name for name in _GENERATOR if (stored.path / name).is_file()] if record.weights.is_file() else []
     shown = [f"{record.samples.name}/{grids[-1].name}"] if grids else []
     read_saved(stored.path, [*(name for name in names if name != RECORD), *shown])
     files = _portable({name: read_file(stored.path / name) for name in names})
@@ -65,12 +64,14 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
     if code is not None:
         files[CODE] = code
     if grids:
-        files[SAMPLES] = _png(read_sample_grid(grids[-1]))
+        buffer = io.BytesIO()
+        read_sample_grid(grids[-1]).save(buffer, "PNG")
+        files[SAMPLES] = buffer.getvalue()
     files[CARD] = card_markdown(card_of(chosen, stored), license_name, CODE if code is not None else None).encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _require_card(folder, record)
-        _replace(folder, files, reversed(_names(record)))
+        _require_card(folder)
+        _replace(folder, files)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out") from None
     return folder
@@ -105,7 +106,7 @@ def push_card(folder: Path, repository: str) -> str:
         from huggingface_hub import CommitOperationAdd, HfApi
     except ImportError:
         raise UserError('--push needs huggingface_hub, which is not installed: pip install "gan_bench[hub]"') from None
-    files = [folder / name for name in (CARD, SAMPLES, CODE, *_GENERATOR) if (folder / name).is_file()]
+    files = [folder / name for name in _NAMES if (folder / name).is_file()]
     api = HfApi(library_name="gan_bench")
     try:
         made = api.create_repo(repository, exist_ok=True)
@@ -116,11 +117,6 @@ def push_card(folder: Path, repository: str) -> str:
             f"the card was not uploaded to {repository} ({brief(error)}); it stays in {folder}, try --push again"
         ) from None
     return str(made)
-
-
-def _generator_files(record: RecordDirectory) -> tuple[Path, ...]:
-    """Return what a generator is loaded from; the end of its trial has the digests of the others."""
-    return tuple(record.path / name for name in _GENERATOR)
 
 
 def _code_of(stored: StoredTrial, earlier: Path) -> bytes | None:
@@ -174,31 +170,20 @@ def _sealed(content: dict[str, object]) -> bytes:
     return object_text({key: value for key, value in content.items() if key != SEAL}).encode()
 
 
-def _png(grid: Image) -> bytes:
-    buffer = io.BytesIO()
-    grid.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _names(record: RecordDirectory) -> tuple[str, ...]:
-    """Return every name that a card's file may have."""
-    return (CARD, SAMPLES, CODE, *(file.name for file in _generator_files(record)))
-
-
-def _require_card(folder: Path, record: RecordDirectory) -> None:
+def _require_card(folder: Path) -> None:
     """Refuse to write over what is no card.
 
     Raises:
         UserError: There are files of such names and no card: a record, or a user's README.
     """
     card = folder / CARD
-    there = [name for name in _names(record) if (folder / name).exists()]
+    there = [name for name in _NAMES if (folder / name).exists()]
     is_card = card.exists() and MARK in card.read_text(encoding="utf-8", errors="replace")
     if there and not is_card:
         raise UserError(f"{folder} holds {there[0]} and no card, and stays as it is; choose another folder with --out")
 
 
-def _replace(folder: Path, files: Mapping[str, bytes], names: Iterable[str]) -> None:
+def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
     """Let a folder hold the files of a card and of no earlier one; that stands until all of these are on disk.
 
     Code that lies there and is not this card's is kept: it may be another network's only copy, or what a user put
@@ -211,7 +196,7 @@ def _replace(folder: Path, files: Mapping[str, bytes], names: Iterable[str]) -> 
         code = folder / CODE
         if code.is_file() and code.read_bytes() != files.get(CODE):
             move_aside(code, folder / EARLIER)
-        for name in names:
+        for name in reversed(_NAMES):
             if name in files:
                 (Path(aside) / name).replace(folder / name)
             else:

@@ -59,11 +59,12 @@ class ScoreRow:
     untrained: float | None
 
     @property
-    def score(self) -> str:
-        """The mean with its interval, as tables write it."""
+    def texts(self) -> tuple[str, ...]:
+        """What tables of a card write: measure, score, of real images, of untrained generators, protocol."""
         row: dict[str, object] = {}
         put_interval(row, self.metric, self.interval)
-        return cell(row, score_column(self.metric))
+        known = ["" if value is None or pd.isna(value) else number(value) for value in (self.real, self.untrained)]
+        return (arrow(self.metric), cell(row, score_column(self.metric)), *known, self.protocol)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +138,7 @@ def _standing(setting: FinishedSetting) -> str:
     if len(ranking) == 1:
         return f"The only ranked setting of suite {study.suite} on {study.dataset}{name}."
     among = f"{plural(len(ranking), 'setting')} of suite {study.suite} on {study.dataset}{name}"
-    place = f"Place {ranking.index(setting.label) + 1} of {among}, by the median {_primary()}"
+    place = f"Place {ranking.index(setting.label) + 1} of {among}, by the median {MEASURES[primary_measure()].title}"
     if setting.label == found.best:
         may = len(found.tied) - len(found.ahead) + len(found.unknown)
         said = [
@@ -153,10 +154,6 @@ def _standing(setting: FinishedSetting) -> str:
         return f"{place}; decidedly better in the mean over equal seeds than {found.best}, whose median is the best."
     behind = "decidedly worse than" if setting.label in found.behind else "not decidedly worse than"
     return f"{place}: {behind} the best, {found.best}."
-
-
-def _primary() -> str:
-    return MEASURES[primary_measure()].title
 
 
 def _cost(setting: FinishedSetting, stored: StoredTrial) -> str:
@@ -198,7 +195,7 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
         weights_file=WEIGHTS,
         plugin=part if part and part.get("path") else None,
         code=code,
-        rows=[_row(row) for row in card.scores],
+        rows=[row.texts for row in card.scores],
         values=list(card_values(card)),
         quick=card.setting.study.profile == "quick",
         inception=any(row.protocol.extractor == "inception" for row in card.scores),
@@ -220,16 +217,6 @@ def _one_line(value: Any) -> Any:  # noqa: ANN401 - any value of the template
 def _code(text: str) -> str:
     """Keep text inside a code span."""
     return text.replace("`", "'")
-
-
-def _row(row: ScoreRow) -> dict[str, str]:
-    known = {"real": row.real, "untrained": row.untrained}
-    return {
-        "measure": arrow(row.metric),
-        "score": row.score,
-        "protocol": row.protocol,
-        **{name: "" if value is None or pd.isna(value) else number(value) for name, value in known.items()},
-    }
 
 
 def card_values(card: Card) -> Iterator[tuple[str, str, str]]:

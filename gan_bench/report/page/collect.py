@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,23 +23,6 @@ from gan_bench.report.study.table import arrow
 
 MANY = 500
 """Beyond so many trials their curves have half of ``CURVE_POINTS``."""
-
-
-class _Pool:
-    """Keeps values that many trials share once, and gives each its place."""
-
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-        self._places: dict[str, int] = {}
-
-    def place(self, value: Any) -> int:  # noqa: ANN401 - any JSON-able value
-        text = json.dumps(value, sort_keys=True)
-        if text not in self._places:
-            self._places[text] = len(self.values)
-            self.values.append(value)
-        return self._places[text]
-
-
 Curve = Mapping[str, list[Any]]
 """A thinned curve: ``epoch`` and the four values by their titles."""
 
@@ -53,54 +36,43 @@ def trial_details(
         trials: The trials.
         curves: Their thinned curves, by trial; some may have none.
         strips: Names of the sample strips that are on the page, by trial.
-        results: The results folder.
+        results: The results folder, in which the page has its usual place.
 
     Returns:
         ``trials`` by id, and the values that they refer to by their place in ``shared``.
     """
-    pool, found = _Pool(), {}
+    values, places, found = list[Any](), dict[str, int](), {}
+
+    def shared(value: Any) -> int:  # noqa: ANN401 - any JSON-able value
+        place = places.setdefault(json.dumps(value, sort_keys=True), len(values))
+        if place == len(values):
+            values.append(value)
+        return place
+
     for trial in trials:
         config, left_out = trial.trial["config"], ("files", "best", "final", "sha256", "schema", "status")
         environment = {key: value for key, value in trial.environment.items() if key not in ("started", "sha256")}
+        scores = trial.evaluations[-1]["scores"] if trial.evaluations else []
+        titles = [arrow(s["metric"]) if s["metric"] in MEASURES else s["metric"] for s in scores]
+        protocols = [str(split_name(s["name"])[1]) for s in scores]
         found[trial.trial["id"]] = {
             "name": trial.trial["name"],
             "status": status_shown(trial),
             "folder": trial.path.name,
-            "scores": _final_scores(trial),
-            "scored": pool.place(_protocols(trial)),
+            "scores": [[s["value"], s.get("draw_std"), s.get("note")] for s in scores],
+            "scored": shared(list(zip(titles, protocols, strict=True))),
             "curve": curves.get(trial.trial["id"], {"epoch": []}),
             "strip": strips.get(trial.trial["id"]),
-            "place": _place(trial, results),
-            "epochs": pool.place([line["epoch"] for line in trial.evaluations]),
+            "place": f"../{trial.path.relative_to(results).as_posix()}" if trial.path.is_relative_to(results) else None,
+            "epochs": shared([line["epoch"] for line in trial.evaluations]),
             "seed": config["seed"],
-            "config": pool.place({key: value for key, value in config.items() if key != "seed"}),
-            "provenance": pool.place(trial.trial.get("provenance", {})),
+            "config": shared({key: value for key, value in config.items() if key != "seed"}),
+            "provenance": shared(trial.trial.get("provenance", {})),
             "started": trial.environment.get("started"),
-            "environment": pool.place(environment),
+            "environment": shared(environment),
             "record": {key: value for key, value in (trial.record or {}).items() if key not in left_out},
         }
-    return {"trials": found, "shared": pool.values}
-
-
-def _protocols(trial: StoredTrial) -> list[list[str]]:
-    """Return title and protocol of a trial's last scores."""
-    return [
-        [arrow(s["metric"]) if s["metric"] in MEASURES else s["metric"], str(split_name(s["name"])[1])]
-        for s in (trial.evaluations[-1]["scores"] if trial.evaluations else ())
-    ]
-
-
-def _place(trial: StoredTrial, results: Path) -> str | None:
-    """Return a record's path relative to the report's usual place in the results folder."""
-    return f"../{trial.path.relative_to(results).as_posix()}" if trial.path.is_relative_to(results) else None
-
-
-def _final_scores(trial: StoredTrial) -> list[list[Any]]:
-    """Return value, spread of repeated scoring, and note of a trial's last scores."""
-    return [
-        [s["value"], s.get("draw_std"), s.get("note")]
-        for s in (trial.evaluations[-1]["scores"] if trial.evaluations else ())
-    ]
+    return {"trials": found, "shared": values}
 
 
 def thin_curve(trial: StoredTrial, trials: int) -> Curve:
@@ -183,7 +155,10 @@ def with_histories(collected: Collected, made: list[Study]) -> Collected:
     for study in made:
         wanted.update(_drawn(study))
     gathered, unreadable = _Gathered(len(collected.trials)), list[str]()
-    for item in _read(trial for trial in collected.trials if trial.trial["id"] in wanted):
+    for trial in collected.trials:
+        if trial.trial["id"] not in wanted or not (trial.record or trial.environment):
+            continue
+        item = read_or_error(trial.path, steps=few_epochs)
         if isinstance(item, RecordError):
             unreadable.append(item.line)
         else:
@@ -219,9 +194,3 @@ def _drawn(study: Study) -> Iterator[str]:
     shown = study.trials[study.trials["label"].isin(labels)].sort_values("seed", kind="stable")
     most = max(1, MOST_HISTORIES // max(1, len(labels)))
     yield from shown.groupby("label", sort=False).head(most)["trial"]
-
-
-def _read(trials: Iterable[StoredTrial]) -> Iterator[StoredTrial | RecordError]:
-    for trial in trials:
-        if trial.record or trial.environment:
-            yield read_or_error(trial.path, steps=few_epochs)

@@ -53,8 +53,9 @@ def style(place: int) -> Style:
     return Style(_COLOURS[place % 8], _DASHES[(place + place // 8) % 4], _MARKERS[place % 8])
 
 
-def training_curves(study: Study, labels: list[str], members: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def training_curves(study: Study, labels: list[str]) -> dict[str, pd.DataFrame]:
     """Return what is drawn of each setting: epoch, and the four values; steps where epochs are few."""
+    members = study.trials[study.trials["label"].isin(labels)][["trial", "label"]]
     steps = study.steps.merge(members, on="trial")
     means = study.history[["trial", "epoch", *MEANS]].rename(columns=dict(zip(MEANS, STATISTICS, strict=True)))
     epochs = means.merge(members, on="trial")
@@ -67,12 +68,11 @@ def training_curves(study: Study, labels: list[str], members: pd.DataFrame) -> d
     return found
 
 
-def _thinned(steps: pd.DataFrame, most: int = POINTS) -> pd.DataFrame:
-    """Put steps into at most so many places along the epochs; every value stays, so that bands show every peak."""
-    places = steps["epoch"].nunique()
-    if places <= most:
+def _thinned(steps: pd.DataFrame) -> pd.DataFrame:
+    """Put steps into ``POINTS`` places along the epochs at most; every value stays, so that bands show every peak."""
+    if steps["epoch"].nunique() <= POINTS:
         return steps
-    width = steps["epoch"].max() / most
+    width = steps["epoch"].max() / POINTS
     return steps.assign(epoch=(steps["epoch"] / width).round() * width)
 
 
@@ -122,9 +122,8 @@ def _frames(study: Study, labels: list[str]) -> Iterator[tuple[str, str, bool, p
                 title = arrow(metric) + (f" ({protocol})" if len(protocols) > 1 else "")
                 frame = mine[["label", "epoch", "value"]].assign(seconds=mine["train_seconds"])
                 yield f"{metric}|{protocol}", title, MEASURES[metric].log_scale, frame
-    members = study.trials[study.trials["label"].isin(labels)][["trial", "label"]]
-    found = training_curves(study, labels, members)
-    pace = study.history.groupby("trial").tail(1).merge(members, on="trial")
+    found = training_curves(study, labels)
+    pace = study.history.groupby("trial").tail(1).merge(study.trials[["trial", "label"]], on="trial")
     per_epoch = (pace["train_seconds"] / pace["epoch"]).groupby(pace["label"]).median()
     for name, title in TITLES.items():
         parts = [frame[["label", "epoch"]].assign(value=frame[name]) for frame in found.values()]

@@ -75,38 +75,37 @@ def page(chapters: list[Chapter], articles: list[Table], collected: Collected, r
         HTML that loads nothing from elsewhere. Everything a user named is escaped by jinja2, or set as text by its
         script.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     trials = collected.trials
     drawn = {chapter.study.slug: explorer(chapter.study) for chapter in chapters}
     by_trial = {strip.trial: strip.name for chapter in chapters for strip in chapter.strips}
-    return environment.from_string(_text("page.html")).render(
+    return filled_template(
+        "gan_bench.report.page",
+        "page.html",
         version=__version__,
         statuses=Counter(status_shown(t) for t in trials).most_common(),
         count=len(trials),
         chapters=[_chapter(chapter, collected, drawn[chapter.study.slug]) for chapter in chapters],
         part_titles=PARTS,
-        articles=[_table(table) for table in articles],
+        articles=[shown_table(table) for table in articles],
         unreadable=collected.unreadable,
         details=_json(trial_details(trials, collected.curves, by_trial, results)),
         frames=_json({s.name: s.data_uris for chapter in chapters for s in chapter.strips}),
         curves=_json(drawn),
-        **{
-            name: own_text(file)
-            for name, file in (
-                ("css", "page.css"),
-                ("tables", "tables.js"),
-                ("script", "page.js"),
-                ("library", "vendor/uplot.js"),
-                ("library_css", "vendor/uplot.css"),
-            )
-        },
+        css=own_text("page.css"),
+        tables=own_text("tables.js"),
+        script=own_text("page.js"),
+        library=own_text("vendor/uplot.js"),
+        library_css=own_text("vendor/uplot.css"),
     )
 
 
-def _text(name: str) -> str:
-    return (resources.files("gan_bench.report.page") / name).read_text(encoding="utf-8")
+def filled_template(package: str, file: str, **values: object) -> str:
+    """Return a page of a package's template; jinja2 escapes every value that is not marked as our own."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = (resources.files(package) / file).read_text(encoding="utf-8")
+    return environment.from_string(template).render(**values)
 
 
 # ------------------------------------------------------------------------------------------------ a study
@@ -116,17 +115,7 @@ def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object
     study = chapter.study
     made: dict[str, list[dict[str, object]]] = {}
     for table in chapter.tables:
-        made.setdefault(table.kind, []).append(_ranking(table, chapter) if table.ranking else _table(table))
-    plots = [
-        {
-            "title": p.title,
-            "description": p.description,
-            "svg": p.svg,
-            "factor": "-plot-factor-" in p.name,
-            "full": p.name.endswith(("-plot-losses", "-plot-outputs")),
-        }
-        for p in chapter.plots
-    ]
+        made.setdefault(table.kind, []).append(_ranking(table, chapter) if table.ranking else shown_table(table))
     shown = {
         "id": study.slug,
         "title": study.title,
@@ -139,15 +128,12 @@ def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object
         "facts": [*_facts(study, collected.trials), *_read_histories(collected)],
         "rankings": made.get("settings", []),
         "factors": made.get("factor", []),
-        "factor_plots": [p for p in plots if p["factor"]],
-        "plots": [p for p in plots if not p["factor"]],
+        "factor_plots": [p for p in chapter.plots if "-plot-factor-" in p.name],
+        "plots": [p for p in chapter.plots if "-plot-factor-" not in p.name],
         "explorer": bool(curves["measures"]),
         "curves": [*made.get("epochs", []), *made.get("best", [])],
         "others": [(part, made[part]) for part in ("health", "cost", "trials", "published") if part in made],
-        "strips": [
-            {"label": s.label, "seed": s.seed, "trial": s.trial, "last": s.data_uris[-1], "name": s.name}
-            for s in chapter.strips
-        ],
+        "strips": chapter.strips,
         "last_epochs": "epoch " + ", ".join(map(str, sorted({s.frames[-1][0] for s in chapter.strips}))),
     }
     there: dict[str, object] = {
@@ -206,8 +192,13 @@ def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]
 # ----------------------------------------------------------------------------------------------- tables
 
 
-def _table(table: Table) -> dict[str, Any]:
-    """Make a table ready for the template: texts, what they sort by, and links to trials."""
+def shown_table(table: Table, narrow: Sequence[str] = NARROW) -> dict[str, Any]:
+    """Make a table ready for a template: texts, what they sort by, and links to trials.
+
+    Args:
+        table: The table.
+        narrow: Keys of the columns that a narrow screen shows.
+    """
     texts = cells(table)
     shown = filled(table, texts)
     rows = []
@@ -215,7 +206,7 @@ def _table(table: Table) -> dict[str, Any]:
         made = [
             {
                 "text": written[i],
-                "sort": sort_key(row.get(table.columns[i].key)),
+                "sort": _sort_key(row.get(table.columns[i].key)),
                 "link": row.get("trial") if table.columns[i].key == "name" else None,
             }
             for i in shown
@@ -223,19 +214,20 @@ def _table(table: Table) -> dict[str, Any]:
         rows.append({"cells": made, "baseline": row.get("baseline") is True})
     columns = [
         {
-            "title": table.columns[i].title,
-            "number": table.columns[i].kind != "text",
-            "minor": table.columns[i].key not in NARROW,
-            "extra": not (table.columns[i].vital or table.columns[i].essential),
+            "key": c.key,
+            "title": c.title,
+            "number": c.kind != "text",
+            "minor": c.key not in narrow,
+            "extra": not (c.vital or c.essential),
         }
-        for i in shown
+        for c in (table.columns[i] for i in shown)
     ]
     return {"name": table.name, "title": table.title, "note": note_of(table, shown), "columns": columns, "rows": rows}
 
 
 def _ranking(table: Table, chapter: Chapter) -> dict[str, object]:
     """Add to a ranking what only the page shows: thumbnails, colours, short names, and links to a trial of each."""
-    made, known = _table(table), styles(chapter.study)
+    made, known = shown_table(table), styles(chapter.study)
     pictures = {strip.label: strip.data_uris[-1][1] for strip in chapter.strips}
     trials = chapter.study.trials.sort_values("seed").drop_duplicates("label").set_index("label")["trial"].to_dict()
     for row, shown in zip(records(table), made["rows"], strict=True):
@@ -255,7 +247,7 @@ def _ranking(table: Table, chapter: Chapter) -> dict[str, object]:
     return made
 
 
-def sort_key(value: Any) -> str:  # noqa: ANN401 - a cell
+def _sort_key(value: Any) -> str:  # noqa: ANN401 - a cell
     """Return what the page's script sorts a cell by: a number with all its digits, or text."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return ""
@@ -270,7 +262,7 @@ def _json(value: Any) -> Any:  # noqa: ANN401 - jinja2's Markup
 
 def own_text(file: str) -> Any:  # noqa: ANN401 - jinja2's Markup
     """Return a file of the page's folder, to stand in a page as it is."""
-    return _own(_text(file))
+    return _own((resources.files("gan_bench.report.page") / file).read_text(encoding="utf-8"))
 
 
 def _own(text: str) -> Any:  # noqa: ANN401 - jinja2's Markup

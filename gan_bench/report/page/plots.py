@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +12,9 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, FACTORS, factors_of, leading_level
 from gan_bench.report.findings.tuning import HIGH, LOW, arms, best_of
 from gan_bench.report.findings.verdicts import Judged
-from gan_bench.report.page.curves import ACCENT, Style, best_first, style, styles, training_curves
+from gan_bench.report.page.curves import ACCENT, TITLES, Style, best_first, style, styles, training_curves
 from gan_bench.report.page.drawing import INK, STYLE, WRAP, Plot, finish, legend_below, log_scale, new_figure
+from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import interval_of, median_of
 
@@ -46,20 +46,19 @@ def study_plots(study: Study) -> Iterator[Plot]:
 
 def _training_plots(study: Study) -> Iterator[Plot]:
     labels = best_first(study)[:PANELS]
-    members = study.trials[study.trials["label"].isin(labels)][["trial", "label"]]
-    curves, known = training_curves(study, labels, members), styles(study)
+    curves, known = training_curves(study, labels), styles(study)
     if not curves:
         return
     for what, title, names in (
-        ("losses", "Losses over epochs", (("loss_d", "loss D"), ("loss_g", "loss G"))),
-        ("outputs", "D(real) and D(fake) over epochs", (("d_real", "D(real)"), ("d_fake", "D(fake)"))),
+        ("losses", "Losses over epochs", ("loss_d", "loss_g")),
+        ("outputs", "D(real) and D(fake) over epochs", ("d_real", "d_fake")),
     ):
         figure, axes = _grid(len(labels))
         for axis, label in zip(axes, labels, strict=False):
-            for (column, text), dash in zip(names, ("solid", (0, (4, 1.5))), strict=True):
+            for name, dash in zip(names, ("solid", (0, (4, 1.5))), strict=True):
                 if label in curves:
                     style = Style(known[label].colour, dash, "")
-                    _band(axis, curves[label].groupby("epoch")[column], style, text)
+                    _band(axis, curves[label].groupby("epoch")[name], style, TITLES[name])
             axis.set_title("\n".join(textwrap.wrap(label, WRAP + 8)), fontsize=9)
             if what == "outputs" and study.trials["probabilities"].all():
                 axis.set_ylim(-0.02, 1.02)
@@ -181,17 +180,17 @@ def _factor_plots(scored: Scored) -> Iterator[Plot]:
         is_ratio = all(each.ratio for each in rows[:ROWS])
         drawn = [each for each in rows[:ROWS] if is_ratio or each.difference]
         shown = list(_directed(drawn, turned=factor.name != EPOCHS))
-        against = [each.levels for each in shown]
+        against = [levels for _, levels, _ in shown]
         alike = len(set(against)) == 1  # then the axis names the levels, and leaves the rows their width
-        sides = [each.recipe if alike else f"{each.recipe}: {each.levels}" for each in shown]
+        sides = [recipe if alike else f"{recipe}: {levels}" for recipe, levels, _ in shown]
         sides = ["\n".join(textwrap.wrap(side, WRAP)) for side in sides]
         figure = new_figure(0.9 + 0.12 * len(sides) + 0.2 * sum(side.count("\n") + 1 for side in sides))
         axis = figure.subplots()
         places = np.arange(len(shown))[::-1]
-        for place, each in zip(places, shown, strict=True):
-            if each.low is not None and each.high is not None:
-                axis.plot([each.low, each.high], [place, place], color=ACCENT, linewidth=2)
-            axis.plot([each.value], [place], marker="x" if each.low is None else "o", color=ACCENT, markersize=5)
+        for place, (_, _, size) in zip(places, shown, strict=True):
+            if size.low is not None and size.high is not None:
+                axis.plot([size.low, size.high], [place, place], color=ACCENT, linewidth=2)
+            axis.plot([size.estimate], [place], marker="x" if size.low is None else "o", color=ACCENT, markersize=5)
         axis.axvline(1 if is_ratio else 0, color=INK, linewidth=0.8)
         if is_ratio:
             _log_ratio(axis)
@@ -207,19 +206,8 @@ def _factor_plots(scored: Scored) -> Iterator[Plot]:
         yield finish(figure, scored.study, f"factor-{name}-{scored}", f"Effect of {name} on {measure}", text)
 
 
-@dataclass(frozen=True)
-class _Compared:
-    """A comparison as it is drawn: the level that is ahead against the other, as the answer says it."""
-
-    recipe: str
-    levels: str
-    value: float
-    low: float | None
-    high: float | None
-
-
-def _directed(comparisons: Sequence[Judged], *, turned: bool) -> Iterator[_Compared]:
-    """Yield comparisons in the direction of the answer's sentence, each factor's levels the same way round.
+def _directed(comparisons: Sequence[Judged], *, turned: bool) -> Iterator[tuple[str, str, Interval]]:
+    """Yield recipe, levels and size in the direction of the answer's sentence, each factor's levels the same way round.
 
     Args:
         comparisons: Of the second level with the first: each has a ratio, or each a difference.
@@ -232,14 +220,16 @@ def _directed(comparisons: Sequence[Judged], *, turned: bool) -> Iterator[_Compa
         turn = turned and leading_level(group) == first
         levels = f"{first} against {second}" if turn else f"{second} against {first}"
         for each in group:
-            seen = each.size
-            if seen is None:
-                continue
-            ends = [seen.estimate] if seen.low is None or seen.high is None else [seen.estimate, seen.low, seen.high]
-            if turn:
-                ends = [1 / value if each.ratio else -value for value in ends]
-            low, high = sorted(ends[1:]) if len(ends) > 1 else (None, None)
-            yield _Compared(each.recipe, levels, ends[0], low, high)
+            if each.size:
+                yield each.recipe, levels, _turned(each.size, ratio=bool(each.ratio)) if turn else each.size
+
+
+def _turned(size: Interval, *, ratio: bool) -> Interval:
+    """Return a ratio or a difference of two levels as that of the second and the first."""
+    known = [value for value in (size.estimate, size.high, size.low) if value is not None]
+    estimate, *ends = [1 / value if ratio else -value for value in known]
+    low, high = ends or (None, None)
+    return Interval(estimate, low, high, size.n)
 
 
 def _log_ratio(axis: Axes) -> None:

@@ -48,7 +48,7 @@ class Strip:
     @cached_property
     def data_uris(self) -> list[tuple[int, str]]:
         """The frames for a page that needs no other file."""
-        return [(epoch, f"data:image/webp;base64,{_encode(image)}") for epoch, image in self.frames]
+        return [(epoch, data_uri(image, 80)) for epoch, image in self.frames]
 
     def animation(self) -> bytes:
         """Return the frames as an animated GIF that plays once."""
@@ -80,7 +80,7 @@ def strips(study: Study, labels: list[str]) -> Iterator[Strip]:
 def thumbnail(file: Path) -> str | None:
     """Return a few images of a stored grid as a data URI for a page; None where it cannot be read."""
     frame = _frame(file)
-    return f"data:image/webp;base64,{_encode(frame[1])}" if frame else None
+    return data_uri(frame[1], 80) if frame else None
 
 
 def _spread(files: list[Path]) -> list[Path]:
@@ -107,7 +107,8 @@ def _frame(file: Path) -> tuple[int, Image] | None:
     return epoch, part
 
 
-def _encode(image: Image) -> str:
+def data_uri(image: Image, quality: int) -> str:
+    """Return an image as WebP for a page that needs no other file; quality from 0 to 100."""
     out = io.BytesIO()
-    image.save(out, format="WEBP", quality=80, method=4)
-    return base64.b64encode(out.getvalue()).decode()
+    image.save(out, format="WEBP", quality=quality, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}"
