@@ -198,11 +198,11 @@ EXTRACTORS.register(
         extra="natural",
     ),
 )
-for _line, _network in NETWORKS:
+for _network in NETWORKS:
     EXTRACTORS.register(
         _network.weights.extractor,
         ExtractorEntry(
-            description=f"{_line}, weights fetched or ${_network.weights.variable}",
+            description=f"{_network.description}, weights fetched or ${_network.weights.variable}",
             channels=None,
             load=_network.load,
             slow=True,
