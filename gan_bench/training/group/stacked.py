@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
-from torch.optim.adam import adam
 
 from gan_bench.config.trial import Precision
 from gan_bench.models import mlp
 from gan_bench.training.fast.engine import is_sequential
+from gan_bench.training.fast.flat_adam import fused_adam
 from gan_bench.training.objective import ARTICLES, Objective
 from gan_bench.training.precision import pair_in
 from gan_bench.training.state import TrainState
@@ -96,19 +96,20 @@ class StackedAdam:
     """
 
     def __init__(self, networks: Sequence[nn.Module], optimizers: Sequence[Optimizer]) -> None:
-        settings = [(g["lr"], *g["betas"], g["eps"]) for g in (optimizer.param_groups[0] for optimizer in optimizers)]
+        groups = [optimizer.param_groups[0] for optimizer in optimizers]
+        settings = [{"lr": g["lr"], "betas": tuple(g["betas"]), "eps": g["eps"]} for g in groups]
         ends = [i for i in range(1, len(settings) + 1) if settings[i : i + 1] != settings[i - 1 : i]]
         self._runs = [(slice(start, stop), settings[start]) for start, stop in pairwise([0, *ends])]
-        self.weights: list[Tensor] = []
-        self.gradients: list[Tensor] = []
-        self._first: list[Tensor] = []
-        self._second: list[Tensor] = []
         self._counts: list[list[Tensor]] = [[] for _ in self._runs]
-        for parameters in zip(*(network.parameters() for network in networks), strict=True):
+        moved = [
             self._stack(parameters, [optimizer.state[p] for optimizer, p in zip(optimizers, parameters, strict=True)])
+            for parameters in zip(*(network.parameters() for network in networks), strict=True)
+        ]
+        self._stacks: list[list[Tensor]] = [list(each) for each in zip(*moved, strict=True)]
+        self.weights, self.gradients = self._stacks[:2]
 
-    def _stack(self, parameters: Sequence[nn.Parameter], states: Sequence[dict[str, Tensor]]) -> None:
-        """Move one parameter of all networks."""
+    def _stack(self, parameters: Sequence[nn.Parameter], states: Sequence[dict[str, Tensor]]) -> tuple[Tensor, ...]:
+        """Move one parameter of all networks; return the stacks of weights, gradients and both moments."""
         zero = torch.zeros_like(parameters[0], memory_format=torch.contiguous_format)
         weights = torch.stack([p.detach() for p in parameters])
         gradients = torch.zeros_like(weights)
@@ -119,10 +120,7 @@ class StackedAdam:
             for k in range(run.start, run.stop):
                 parameters[k].data, parameters[k].grad = weights[k], gradients[k]
                 states[k].update(step=counts[-1], exp_avg=first[k], exp_avg_sq=second[k])
-        for stacks, stack in (
-            (self.weights, weights), (self.gradients, gradients), (self._first, first), (self._second, second)
-        ):  # fmt: skip
-            stacks.append(stack)
+        return weights, gradients, first, second
 
     def zero_grad(self) -> None:
         """Set all gradients to zero, keeping them."""
@@ -130,23 +128,9 @@ class StackedAdam:
 
     def step(self) -> None:
         """Update all networks from their gradients."""
-        for (run, (lr, beta1, beta2, eps)), counts in zip(self._runs, self._counts, strict=True):
-            adam(
-                [stack[run] for stack in self.weights],
-                [stack[run] for stack in self.gradients],
-                [stack[run] for stack in self._first],
-                [stack[run] for stack in self._second],
-                [],
-                counts,
-                fused=True,
-                amsgrad=False,
-                beta1=beta1,
-                beta2=beta2,
-                lr=lr,
-                weight_decay=0.0,
-                eps=eps,
-                maximize=False,
-            )
+        for (run, settings), counts in zip(self._runs, self._counts, strict=True):
+            weights, gradients, first, second = ([stack[run] for stack in each] for each in self._stacks)
+            fused_adam(weights, gradients, first, second, counts, settings)
 
 
 def stack_buffers(networks: Sequence[nn.Module]) -> dict[str, Tensor]:
