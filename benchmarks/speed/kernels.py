@@ -74,7 +74,7 @@ def launches(network: Callable[[], nn.Module], size: tuple[int, int], sets: int,
             one = network()
             weights = {name: torch.empty(2, *value.shape) for name, value in one.named_parameters()}
             buffers = {name: torch.empty(2, *value.shape) for name, value in one.named_buffers()}
-            stack = ConvStack.of(one, size, weights, weights, buffers, precision)
+            stack = ConvStack(one, size, weights, weights, buffers, precision)
             channels = one.layers[0].in_channels  # type: ignore[index, union-attr]
             outputs = stack.forward(torch.empty(2, sets, BATCH, *size, channels), torch.empty(sets, dtype=torch.int32))
             stack.backward(outputs, weights=True, inputs=True)

@@ -157,4 +157,4 @@ def _conv_stack(
     asked = _precision(members)
     rounded = "tf32" if tf32_of(asked).convolutions else "ieee"  # what PyTorch's own convolutions would take
     precision = "bf16" if asked == "bf16" else rounded
-    return ConvStack.of(networks[0], size, weights, gradients, buffers, precision)
+    return ConvStack(networks[0], size, weights, gradients, buffers, precision)
