@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
@@ -30,6 +31,22 @@ class Optimizer(Protocol):
 
     def step(self) -> None:
         """Update the parameters from their gradients."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A network whose outputs are computed in another way than by calling it."""
+
+    network: Network
+    forward: Callable[[Tensor], Tensor]
+
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        """Compute images or logits."""
+        return self.forward(inputs)
+
+    def parameters(self) -> Iterable[Tensor]:
+        """Return what is trained, and what its author froze."""
+        return self.network.parameters()
 
 
 class GANPairLike(Protocol):

@@ -7,12 +7,11 @@ Convolutional nets: channels last in memory, weak kernels replaced (``conv_layer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from gan_bench.config.trial import Precision, TrialConfig
@@ -25,7 +24,7 @@ from gan_bench.training.fast.linear_stack import LinearStack
 from gan_bench.training.objective import ARTICLES, Objective
 from gan_bench.training.precision import pair_in
 from gan_bench.training.state import TrainState
-from gan_bench.training.step import Batch, GANPair, GANPairLike, update
+from gan_bench.training.step import Batch, Computed, GANPair, GANPairLike, update
 
 
 def unsupported(config: TrialConfig) -> str | None:
@@ -194,8 +193,8 @@ class ModuleStep:
         if replaced:
             through_g, through_d = (conv_layers.forward(network.layers) for network in (generator, discriminator))  # type: ignore[arg-type]
             self._pair: GANPairLike = GANPair(
-                _Computed(generator, lambda noise: through_g(noise[:, :, None, None])),
-                _Computed(discriminator, lambda images: through_d(images).flatten()),
+                Computed(generator, lambda noise: through_g(noise[:, :, None, None])),
+                Computed(discriminator, lambda images: through_d(images).flatten()),
                 *adams,
             )
         else:
@@ -211,17 +210,3 @@ def is_sequential(state: TrainState) -> bool:
     """True if both convolutional networks are their layers and nothing else."""
     forwards = type(state.generator).forward, type(state.discriminator).forward
     return forwards == (SequentialGenerator.forward, SequentialDiscriminator.forward)
-
-
-@dataclass(frozen=True)
-class _Computed:
-    """A module whose outputs are computed in another way."""
-
-    module: nn.Module
-    forward: Callable[[Tensor], Tensor]
-
-    def __call__(self, inputs: Tensor, /) -> Tensor:
-        return self.forward(inputs)
-
-    def parameters(self) -> Iterable[Tensor]:
-        return self.module.parameters()
