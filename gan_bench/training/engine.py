@@ -14,7 +14,7 @@ from gan_bench.training.draws import EpochDraws, steps_per_epoch
 from gan_bench.training.objective import Objective
 from gan_bench.training.precision import pair_in, tf32_flags
 from gan_bench.training.state import STATISTICS, TrainState
-from gan_bench.training.step import Batch, update
+from gan_bench.training.step import Batch, GANPair, update
 
 
 def normalise(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -103,7 +103,8 @@ class ReferenceEngine:
         self.steps = steps_per_epoch(config, len(images))
         state.reserve(self.steps)
         self._dtype = next(state.generator.parameters()).dtype
-        self._pair = pair_in(config.precision, state)
+        pair = GANPair(state.generator, state.discriminator, state.optimizer_g, state.optimizer_d)
+        self._pair = pair_in(config.precision, pair)
         self._draws: tuple[int, EpochDraws] | None = None
 
     @property

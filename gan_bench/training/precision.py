@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gan_bench.config.trial import Precision
 from gan_bench.float32 import Tf32, tf32, tf32_in_use
-from gan_bench.training.step import Computed, GANPair, GANPairLike, Network
+from gan_bench.training.step import Computed, GANPair, Network
 
 
 def tf32_of(precision: Precision) -> Tf32:
@@ -42,7 +42,7 @@ def _in_bf16(network: Network) -> Computed:
     return Computed(network, forward)
 
 
-def pair_in(precision: Precision, pair: GANPairLike) -> GANPairLike:
+def pair_in(precision: Precision, pair: GANPair) -> GANPair:
     """Return a pair of networks as a precision computes them."""
     if precision != "bf16":
         return pair

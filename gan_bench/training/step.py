@@ -49,28 +49,8 @@ class Computed:
         return self.network.parameters()
 
 
-class GANPairLike(Protocol):
-    """Two networks and their optimizers; a ``TrainState`` is one pair."""
-
-    @property
-    def generator(self) -> Network:
-        """G."""
-
-    @property
-    def discriminator(self) -> Network:
-        """D."""
-
-    @property
-    def optimizer_g(self) -> Optimizer:
-        """Optimizer of G."""
-
-    @property
-    def optimizer_d(self) -> Optimizer:
-        """Optimizer of D."""
-
-
 class GANPair(NamedTuple):
-    """Two networks that are computed in another way than as modules."""
+    """Two networks and their optimizers."""
 
     generator: Network
     discriminator: Network
@@ -95,7 +75,7 @@ class Batch(NamedTuple):
     mix: Tensor | None = None
 
 
-def update(pair: GANPairLike, batch: Batch, objective: Objective = ARTICLES, *, g_step: bool = True) -> Tensor:
+def update(pair: GANPair, batch: Batch, objective: Objective = ARTICLES, *, g_step: bool = True) -> Tensor:
     """Train D on one batch of real and fake images, then G against the D that comes out.
 
     G runs in train mode in both steps, so its batch-norm statistics move twice. The D step keeps no gradient of G

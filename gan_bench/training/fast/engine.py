@@ -24,7 +24,7 @@ from gan_bench.training.fast.linear_stack import LinearStack
 from gan_bench.training.objective import ARTICLES, Objective
 from gan_bench.training.precision import pair_in
 from gan_bench.training.state import TrainState
-from gan_bench.training.step import Batch, Computed, GANPair, GANPairLike, update
+from gan_bench.training.step import Batch, Computed, GANPair, update
 
 
 def unsupported(config: TrialConfig) -> str | None:
@@ -192,7 +192,7 @@ class ModuleStep:
         adams = FlatAdam(state.optimizer_g), FlatAdam(state.optimizer_d)
         if replaced:
             through_g, through_d = (conv_layers.forward(network.layers) for network in (generator, discriminator))  # type: ignore[arg-type]
-            self._pair: GANPairLike = GANPair(
+            self._pair: GANPair = GANPair(
                 Computed(generator, lambda noise: through_g(noise[:, :, None, None])),
                 Computed(discriminator, lambda images: through_d(images).flatten()),
                 *adams,
