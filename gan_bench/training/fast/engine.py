@@ -149,11 +149,9 @@ class LinearStep:
         """Return the four statistics, with that of G still to come, and the gradient of D's loss in its outputs."""
         real, fake, loss = outputs[:n], outputs[n:], self._objective.loss
         if not self._bce:
-            with torch.enable_grad():
-                leaf = outputs.detach().clone().requires_grad_()
-                loss_d = self._objective.discriminator_loss(leaf[:n, 0], leaf[n:, 0])
-                (slope,) = torch.autograd.grad(loss_d, leaf)
-            return [loss_d.detach(), loss_d, loss.mean_output(real[:, 0]), loss.mean_output(fake[:, 0])], slope
+            loss_of = self._objective.discriminator_loss
+            loss_d, slope = slope_of(lambda leaf: loss_of(leaf[:n, 0], leaf[n:, 0]), outputs)
+            return [loss_d, loss_d, loss.mean_output(real[:, 0]), loss.mean_output(fake[:, 0])], slope
         loss_d = F.softplus(-real).mean() + F.softplus(fake).mean()
         probabilities, slope = torch.sigmoid(outputs), self._slope[: len(outputs)]
         d_real, d_fake = probabilities[:n].mean(), probabilities[n:].mean()
@@ -164,13 +162,18 @@ class LinearStep:
     def _slope_g(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return G's loss, and its gradient in D's outputs."""
         if not self._bce:
-            with torch.enable_grad():
-                leaf = outputs.detach().clone().requires_grad_()
-                loss_g = self._objective.loss.of_generator(leaf[:, 0], no_real_images)
-                (slope,) = torch.autograd.grad(loss_g, leaf)
-            return loss_g.detach(), slope
+            return slope_of(lambda leaf: self._objective.loss.of_generator(leaf[:, 0], no_real_images), outputs)
         slope = torch.sub(torch.sigmoid(outputs), 1, out=self._slope[: len(outputs)]).div_(len(outputs))
         return F.softplus(-outputs).mean(), slope
+
+
+def slope_of(loss: Callable[[Tensor], Tensor], outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss of each trial, () or (K,), and its gradient in D's outputs, zero where no image is."""
+    with torch.enable_grad():
+        leaf = outputs.detach().clone().requires_grad_()
+        value = loss(leaf)
+        (slope,) = torch.autograd.grad(value.sum(), leaf)
+    return value.detach(), slope
 
 
 class ModuleStep:
