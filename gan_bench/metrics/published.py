@@ -233,9 +233,12 @@ def _clip(weights: WeightsFile) -> tuple[nn.Module, str]:
 
 
 def _dinov2(weights: WeightsFile) -> tuple[nn.Module, str]:
-    from gan_bench.metrics.dinov2 import DinoV2, require_timm
+    from gan_bench.metrics.dinov2 import DinoV2
 
-    require_timm(weights.extractor)  # before weights are fetched
+    try:  # before weights are fetched
+        import timm  # noqa: F401
+    except ModuleNotFoundError:
+        raise DataError(f'the extractor {weights.extractor} needs timm; pip install "gan_bench[dinov2]"') from None
     tensors, digest = weights.tensors()
     return DinoV2(weights.extractor, tensors), digest
 
