@@ -195,9 +195,7 @@ def gaussian_distance(x: Tensor, y: Tensor, width: float = GAUSSIAN_WIDTH, rows:
     def excess(a: Tensor, b: Tensor) -> Tensor:
         """Sum of the kernel minus 1, which keeps the digits of a kernel that is always near 1."""
         # |a - b|² = 2 - 2 ab for features of unit length
-        parts = (
-            (part @ b.T).sub_(1).div_(width**2).expm1_().sum() for part in torch.split(a, rows)
-        )  # |a - b|² = 2 - 2 ab
+        parts = ((part @ b.T).sub_(1).div_(width**2).expm1_().sum() for part in torch.split(a, rows))
         return torch.stack(list(parts)).sum()
 
     def within(a: Tensor) -> Tensor:

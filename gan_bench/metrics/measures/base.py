@@ -137,6 +137,7 @@ class MetricSet:
     """
 
     def __init__(self, setup: MeasureSetup) -> None:
+        self.setup = setup
         self.shipped = collect_metrics(setup)
         self._device = setup.reference.moments.mean.device
         self._others: dict[str, FeatureMetric] = {}
