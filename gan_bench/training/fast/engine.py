@@ -8,7 +8,6 @@ Convolutional nets: channels last in memory, weak kernels replaced (``conv_layer
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -45,13 +44,6 @@ def unsupported(config: TrialConfig) -> str | None:
 def no_real_images() -> Tensor:
     """Stand for D's outputs for real images in the G step, which no loss of this engine asks for."""
     raise AssertionError("losses that look at real images in the G step are the reference engine's")
-
-
-class FastStep(Protocol):
-    """What does one update."""
-
-    def __call__(self, batch: Batch, *, g_step: bool = True) -> Tensor:
-        """Train on one batch; as ``step.update`` without the state."""
 
 
 Body = Callable[[], None]
@@ -93,11 +85,9 @@ def make_step(
     state: TrainState, batch_size: int, objective: Objective = ARTICLES, precision: Precision = "default"
 ) -> FastStep:
     """Choose the fast update for a pair of networks; any pair has one, and an unknown one at least one Adam call."""
-    if precision == "bf16":
-        return ModuleStep(state, objective, precision)
-    if LinearStack.fits(state.generator) and LinearStack.fits(state.discriminator):
+    if precision != "bf16" and LinearStack.fits(state.generator) and LinearStack.fits(state.discriminator):
         return LinearStep(state, batch_size, objective)
-    return ModuleStep(state, objective)
+    return ModuleStep(state, objective, precision)
 
 
 class LinearStep:
@@ -185,7 +175,7 @@ class ModuleStep:
         precision: In which products are computed; the faster layers are float32's.
     """
 
-    def __init__(self, state: TrainState, objective: Objective, precision: Precision = "default") -> None:
+    def __init__(self, state: TrainState, objective: Objective, precision: Precision) -> None:
         generator, discriminator = state.generator, state.discriminator
         cpu = next(generator.parameters()).device.type == "cpu"
         replaced = cpu and precision != "bf16" and is_sequential(state)
@@ -207,6 +197,10 @@ class ModuleStep:
     def __call__(self, batch: Batch, *, g_step: bool = True) -> Tensor:
         """Train on one batch; as ``step.update`` without the state."""
         return update(self._pair, batch, self._objective, g_step=g_step)
+
+
+FastStep = LinearStep | ModuleStep
+"""What does one update."""
 
 
 def is_sequential(state: TrainState) -> bool:
