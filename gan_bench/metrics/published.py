@@ -133,17 +133,6 @@ class WeightsFile:
             )
         return content, digest
 
-    def unfit(self, error: Exception) -> DataError:
-        """Return the error of a file with the right digest whose tensors do not fit the network."""
-        return DataError(
-            f"{self.file} does not fit the extractor {self.extractor} ({_first_line(error)}); "
-            f"get it again from {self.url}"
-        )
-
-
-def _first_line(error: Exception) -> str:
-    return f"it has no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
-
 
 Build = Callable[[WeightsFile], tuple[nn.Module, str]]
 """Makes the network of a file, and says the file's SHA-256. From (N, 3, H, W) uint8 images the network makes (N, D)
@@ -198,7 +187,9 @@ class PublishedExtractor:
             with torch.random.fork_rng(devices=[]):  # torch-fidelity's graphs draw weights before they read the file
                 built, self.sha256 = network.build(network.weights)
         except (RuntimeError, KeyError) as error:
-            raise network.weights.unfit(error) from None
+            why = f"it has no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+            file, url = network.weights.file, network.weights.url
+            raise DataError(f"{file} does not fit the extractor {self.name} ({why}); get it again from {url}") from None
         self._network, self._part, self.device = built.eval().requires_grad_(False).to(device), network.part, device
 
     @torch.no_grad()
