@@ -6,7 +6,8 @@ the channels of all. The weights lie in one memory, of which the trials' own mod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -18,7 +19,7 @@ from gan_bench.config.trial import Precision
 from gan_bench.models import mlp
 from gan_bench.training.fast.engine import is_sequential
 from gan_bench.training.fast.flat_adam import fused_adam
-from gan_bench.training.objective import ARTICLES, Objective
+from gan_bench.training.objective import Objective
 from gan_bench.training.precision import pair_in
 from gan_bench.training.state import TrainState
 from gan_bench.training.step import Batch, GANPair, update
@@ -52,37 +53,24 @@ def _layers(network: nn.Module) -> list[nn.Module]:
     return list(found)
 
 
-class StackedStep:
-    """The update of several trials.
+def stacked_step(states: Sequence[TrainState], objective: Objective, precision: Precision) -> Callable[[Batch], Tensor]:
+    """Return the update of several trials on batches of their own, which stand along a leading axis.
 
     Args:
         states: Trials of equal networks that stand at the same step; their tensors are moved into one memory.
         objective: What all of them minimise.
         precision: In which products are computed.
+
+    Returns:
+        A function that gives (K, 4) float64, as ``step.update`` does.
     """
-
-    def __init__(
-        self, states: Sequence[TrainState], objective: Objective = ARTICLES, precision: Precision = "default"
-    ) -> None:
-        generators, discriminators = [s.generator for s in states], [s.discriminator for s in states]
-        adam_g = StackedAdam(generators, [s.optimizer_g for s in states])
-        adam_d = StackedAdam(discriminators, [s.optimizer_d for s in states])
-        pair = GANPair(
-            _StackedNetwork(generators, adam_g.weights, adam_g.gradients),
-            _StackedNetwork(discriminators, adam_d.weights, adam_d.gradients),
-            adam_g,
-            adam_d,
-        )
-        self._pair = pair_in(precision, pair)
-        self._objective = objective
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """Train every trial on a batch of its own, which stand along a leading axis.
-
-        Returns:
-            (K, 4) float64, as ``step.update`` gives it.
-        """
-        return update(self._pair, batch, self._objective)
+    generators, discriminators = [s.generator for s in states], [s.discriminator for s in states]
+    adam_g = StackedAdam(generators, [s.optimizer_g for s in states])
+    adam_d = StackedAdam(discriminators, [s.optimizer_d for s in states])
+    network_g = _StackedNetwork(generators, adam_g.weights, adam_g.gradients)
+    network_d = _StackedNetwork(discriminators, adam_d.weights, adam_d.gradients)
+    pair = pair_in(precision, GANPair(network_g, network_d, adam_g, adam_d))
+    return partial(update, pair, objective=objective)
 
 
 class StackedAdam:
