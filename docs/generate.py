@@ -8,11 +8,10 @@ import sys
 from collections.abc import Iterator
 from enum import EnumType
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer.main
 from pydantic import TypeAdapter
-from pydantic.fields import FieldInfo
 
 from gan_bench.cli.app import app
 from gan_bench.cli.new import skeleton
@@ -77,33 +76,13 @@ def records_page() -> str:
 
 
 def _keys(form: type) -> Iterator[list[str]]:
-    for key, hint in get_type_hints(form, include_extras=True).items():
-        meaning = "; ".join(
-            item.description for item in _metadata(hint) if isinstance(item, FieldInfo) and item.description
-        )
+    for key, found in TypeAdapter(form).json_schema()["properties"].items():
         optional = "" if key in form.__required_keys__ else " (newer records)"  # type: ignore[attr-defined]
-        yield [f"`{key}`", _type(hint), meaning + optional]
-
-
-def _metadata(hint: Any) -> Iterator[Any]:  # noqa: ANN401 - any annotation
-    yield from getattr(hint, "__metadata__", ())
-    if hasattr(hint, "__metadata__"):
-        yield from _metadata(hint.__origin__)
-    elif str(get_origin(hint)).endswith("NotRequired"):
-        yield from _metadata(get_args(hint)[0])
-
-
-def _type(hint: Any) -> str:  # noqa: ANN401 - any annotation
-    """Return what JSON has for a type."""
-    found = TypeAdapter(_bare(hint)).json_schema()
-    return _json_type(found)
-
-
-def _bare(hint: Any) -> Any:  # noqa: ANN401 - any annotation
-    return get_args(hint)[0] if str(get_origin(hint)).endswith("NotRequired") else hint
+        yield [f"`{key}`", _json_type(found), found.get("description", "") + optional]
 
 
 def _json_type(found: dict[str, Any]) -> str:
+    """Return what JSON has for a type."""
     if "anyOf" in found:
         return " or ".join(dict.fromkeys(_json_type(each) for each in found["anyOf"]))
     if "enum" in found or "const" in found:

@@ -52,28 +52,20 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
     return epochs, scores
 
 
-def samples_by_epoch() -> Image.Image:
-    """Lay samples of the same noise after 1, 3 and 10 epochs beside each other, β₁ 0.9 above 0.5."""
-    size, gap = 4 * 30, 14
-    sheet = Image.new("L", (3 * size + 2 * gap, 2 * size + gap), 255)
-    for row, setting in enumerate((NINE, HALF)):
-        (folder,) = RECORDS.glob(f"{setting},seed=0--*")
-        for column, epoch in enumerate((1, 3, 10)):
-            with Image.open(folder / "samples" / f"epoch-{epoch:04}.png") as grid:
-                part = grid.convert("L").crop((0, 0, size + 2, size + 2)).crop((1, 1, size + 1, size + 1))
-            sheet.paste(part, (column * (size + gap), row * (size + gap)))
-    return sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.NEAREST)
+def samples(records: Path, trial: str, epochs: Sequence[int]) -> list[Path]:
+    """Return the stored grids of a trial's first seed, whose noise is the same at every epoch."""
+    (folder,) = records.glob(f"{trial}seed=0--*")
+    return [folder / "samples" / f"epoch-{epoch:04}.png" for epoch in epochs]
 
 
-def cats_by_epoch(records: Path, epochs: Sequence[int]) -> Image.Image:
-    """Lay samples of the same noise after some epochs beside each other, three in a row."""
-    (folder,) = records.glob("cats-dcgan*seed=0--*")
-    size, gap = 4 * 66, 14
-    rows = -(-len(epochs) // 3)
-    sheet = Image.new("RGB", (3 * size + 2 * gap, rows * (size + gap) - gap), (255, 255, 255))
-    for place, epoch in enumerate(epochs):
-        with Image.open(folder / "samples" / f"epoch-{epoch:04}.png") as grid:
-            part = grid.convert("RGB").crop((1, 1, size + 1, size + 1))
+def lay(grids: Sequence[Path], side: int, mode: str) -> Image.Image:
+    """Lay the first four by four images of grids beside each other, three grids in a row."""
+    size, gap = 4 * (side + 2), 14
+    rows = -(-len(grids) // 3)
+    sheet = Image.new(mode, (3 * size + 2 * gap, rows * (size + gap) - gap), "white")
+    for place, path in enumerate(grids):
+        with Image.open(path) as grid:
+            part = grid.convert(mode).crop((1, 1, size + 1, size + 1))
         sheet.paste(part, (place % 3 * (size + gap), place // 3 * (size + gap)))
     return sheet
 
@@ -148,9 +140,11 @@ def power() -> Figure:
 def main() -> None:
     """Write the pictures."""
     epochs, scores = tables()
-    samples_by_epoch().save(IMAGES / "a1-by-epoch.png", optimize=True)
-    cats_by_epoch(CATS, (1, 10, 20, 25, 40, 60)).save(IMAGES / "cats-by-epoch.webp", quality=80)
-    cats_by_epoch(CATS_CPU, (1, 2, 3)).save(IMAGES / "cats-first-epochs.webp", quality=80)
+    digits = lay([grid for setting in (NINE, HALF) for grid in samples(RECORDS, f"{setting},", (1, 3, 10))], 28, "L")
+    twice = digits.resize((2 * digits.width, 2 * digits.height), Image.Resampling.NEAREST)
+    twice.save(IMAGES / "a1-by-epoch.png", optimize=True)
+    for records, shown, name in ((CATS, (1, 10, 20, 25, 40, 60), "by-epoch"), (CATS_CPU, (1, 2, 3), "first-epochs")):
+        lay(samples(records, "cats-dcgan*", shown), 64, "RGB").save(IMAGES / f"cats-{name}.webp", quality=80)
     drawn: dict[str, Callable[[], Figure]] = {
         "a1-outputs": lambda: outputs(epochs),
         "a1-fid": lambda: fid_by_epoch(scores),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from graphlib import TopologicalSorter
 from html import escape
 from pathlib import Path
 
@@ -55,16 +56,8 @@ def rooms() -> tuple[dict[str, int], dict[str, set[str]]]:
 def floors(arrows: Mapping[str, set[str]]) -> dict[str, int]:
     """Return the floor of every room: one above all that it imports from."""
     found: dict[str, int] = {}
-
-    def floor(room: str, above: tuple[str, ...] = ()) -> int:
-        if room in above:
-            raise ValueError(f"rooms import each other in a circle: {' -> '.join((*above, room))}")
-        if room not in found:
-            found[room] = 1 + max((floor(to, (*above, room)) for to in arrows[room]), default=0)
-        return found[room]
-
-    for room in arrows:
-        floor(room)
+    for room in TopologicalSorter(arrows).static_order():  # which refuses a circle, and names it
+        found[room] = 1 + max((found[to] for to in arrows[room]), default=0)
     return found
 
 

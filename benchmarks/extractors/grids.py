@@ -20,6 +20,7 @@ from torch import Tensor
 from gan_bench.config.images import DataRoot
 from gan_bench.config.trial import TrialConfig
 from gan_bench.data.datasets import load
+from gan_bench.metrics.distances import unbiased_mmd
 from gan_bench.metrics.evaluator import GRID
 from gan_bench.metrics.extractors import load_extractor
 from gan_bench.metrics.features import Extractor
@@ -46,25 +47,6 @@ def features(extractor: Extractor, images: Tensor) -> Tensor:
     return torch.cat([extractor(part).features for part in chunks(images)]).double()
 
 
-class Kid:
-    """Unbiased squared MMD with KID's kernel, of a few features to many real ones."""
-
-    def __init__(self, real: Tensor) -> None:
-        self.real = real
-        within = self._kernel(real, real)
-        self._within = (within.sum() - within.trace()) / (len(real) * (len(real) - 1))
-
-    @staticmethod
-    def _kernel(a: Tensor, b: Tensor) -> Tensor:
-        return (a @ b.T / a.shape[1] + 1) ** 3
-
-    def __call__(self, made: Tensor) -> float:
-        count = len(made)
-        own = self._kernel(made, made)
-        within = (own.sum() - own.trace()) / (count * (count - 1))
-        return float(within + self._within - 2 * self._kernel(made, self.real).mean())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("record", type=Path)
@@ -88,15 +70,17 @@ def main() -> None:
     }
     for name in options.extractor or ["cifar-v1"]:
         extractor = load_extractor(name, torch.device("cpu"))
-        kid = Kid(features(extractor, compared))
+        real_features = features(extractor, compared)
         others = features(extractor, held_out)
         source = generator_for(0, "grids/floor")
-        draws = [kid(others[torch.randperm(len(others), generator=source)[:GRID]]) for _ in range(100)]
-        mean, spread = torch.tensor(draws).mean(), torch.tensor(draws).std()
+        floors = (others[torch.randperm(len(others), generator=source)[:GRID]] for _ in range(100))
+        draws = torch.tensor([float(unbiased_mmd(each, real_features)) for each in floors])
+        mean, spread = draws.mean(), draws.std()
         floor[name] = (round(float(mean), 4), round(float(spread), 4))
         for epoch, file in grids.items():
             images = tiles(file, config)[:, : real.shape[1]]
-            lines.setdefault(epoch, {})[f"kid[{name},{GRID} of the grid]"] = round(kid(features(extractor, images)), 4)
+            value = float(unbiased_mmd(features(extractor, images), real_features))
+            lines.setdefault(epoch, {})[f"kid[{name},{GRID} of the grid]"] = round(value, 4)
     print(json.dumps({"floor": floor}))
     for epoch, values in sorted(lines.items()):
         print(json.dumps({"epoch": epoch, **values}))

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
 import triton
@@ -66,21 +67,15 @@ def launches(network: Callable[[], nn.Module], size: tuple[int, int], sets: int,
         def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
             return lambda *given, **constants: found.append(Launch(self.kernel, given, constants, grid))
 
-    kept = {name: getattr(products, name) for name in KERNELS}
-    try:
-        for name, kernel in kept.items():
-            setattr(products, name, _Noted(kernel))
-        with torch.device("meta"):
-            one = network()
-            weights = {name: torch.empty(2, *value.shape) for name, value in one.named_parameters()}
-            buffers = {name: torch.empty(2, *value.shape) for name, value in one.named_buffers()}
-            stack = ConvStack.of(one, size, weights, weights, buffers, precision)
-            channels = one.layers[0].in_channels  # type: ignore[index, union-attr]
-            outputs = stack.forward(torch.empty(2, sets, BATCH, *size, channels), torch.empty(sets, dtype=torch.int32))
-            stack.backward(outputs, weights=True, inputs=True)
-    finally:
-        for name, kernel in kept.items():
-            setattr(products, name, kernel)
+    noted = {name: _Noted(getattr(products, name)) for name in KERNELS}
+    with patch.multiple(products, **noted), torch.device("meta"):
+        one = network()
+        weights = {name: torch.empty(2, *value.shape) for name, value in one.named_parameters()}
+        buffers = {name: torch.empty(2, *value.shape) for name, value in one.named_buffers()}
+        stack = ConvStack(one, size, weights, weights, buffers, precision)
+        channels = one.layers[0].in_channels  # type: ignore[index, union-attr]
+        outputs = stack.forward(torch.empty(2, sets, BATCH, *size, channels), torch.empty(sets, dtype=torch.int32))
+        stack.backward(outputs, weights=True, inputs=True)
     return found
 
 

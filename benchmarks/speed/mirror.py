@@ -119,9 +119,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
         results = Path(scratch) / "results"
         environment, grids = describe_environment(torch.device("cpu"), "fast"), digit_grids(20)
+        write_plan(results, "scale", 1, [*planned, last])
         for trial in track(planned, "writing records"):
             write(results, trial, environment, grids)
-        write_plan(results, "scale", 1, [*planned, last])
         uri = stack.enter_context(server(Path(scratch))) if options.server else None
         fresh, again = sync(results, uri), sync(results, uri)
         write(results, last, environment, grids)

@@ -172,10 +172,9 @@ def worker(recipe: str, seconds: float) -> None:
     fix_bits(CPU)
     loop = engine_loop(recipe, FastEngine)
     rate(loop, seconds / 3)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    print("ready", flush=True)
     sys.stdin.readline()
-    sys.stdout.write(f"{rate(loop, seconds)}\n")
+    print(rate(loop, seconds))
 
 
 def pool_rate(recipe: str, seconds: float, workers: int) -> float:
@@ -227,13 +226,15 @@ def flops_per_image(recipe: str) -> float:
     return counter.get_total_flops() / count
 
 
-def best_of(action: Callable[[], object], times: int = 5) -> float:
+def best_of(action: Callable[[], object], device: torch.device, times: int = 5) -> float:
+    """The least seconds of several times, after a first one that does not count."""
     seconds = []
-    for _ in range(times):
+    for _ in range(1 + times):
         started = time.perf_counter()
         action()
+        wait(device)
         seconds.append(time.perf_counter() - started)
-    return min(seconds)
+    return min(seconds[1:])
 
 
 def peaks(device: torch.device) -> dict[str, float]:
@@ -243,12 +244,8 @@ def peaks(device: torch.device) -> dict[str, float]:
     big = torch.empty(64_000_000 if device.type == "cpu" else 1_000_000_000, device=device)
     other = torch.empty_like(big)
 
-    def done(action: Callable[[], object]) -> Callable[[], None]:
-        return lambda: (action(), wait(device))[1]
-
     def gflops() -> float:
-        best_of(done(lambda: product(a, b)), 1)
-        return 2 * n**3 / best_of(done(lambda: product(a, b))) / 1e9
+        return 2 * n**3 / best_of(lambda: product(a, b), device) / 1e9
 
     rates = {"matmul_gflops": gflops()}
     if device.type == "cuda" and torch.backends.cudnn.allow_tf32:  # what convolutions compute in
@@ -257,12 +254,8 @@ def peaks(device: torch.device) -> dict[str, float]:
         torch.backends.cuda.matmul.allow_tf32 = False
     if device.type == "cuda":
         a, b = a.bfloat16(), b.bfloat16()
-        best_of(done(lambda: a @ b), 1)
-        rates["bf16_gflops"] = 2 * n**3 / best_of(done(lambda: a @ b)) / 1e9
-    return {
-        **rates,
-        "copy_gbytes": 2 * big.numel() * 4 / best_of(done(lambda: other.copy_(big))) / 1e9,
-    }
+        rates["bf16_gflops"] = gflops()
+    return {**rates, "copy_gbytes": 2 * big.numel() * 4 / best_of(lambda: other.copy_(big), device) / 1e9}
 
 
 def launch_seconds(device: torch.device, count: int = 1000) -> dict[str, float]:
@@ -273,11 +266,8 @@ def launch_seconds(device: torch.device, count: int = 1000) -> dict[str, float]:
         for _ in range(count):
             tiny.add_(1)
 
-    def timed(action: Callable[[], object]) -> float:
-        action()
-        return best_of(lambda: (action(), wait(device))) / count
-
-    return {"alone": timed(body), "recorded": timed(CAPTURES[device.type](body))}
+    recorded = CAPTURES[device.type](body)
+    return {name: best_of(each, device) / count for name, each in (("alone", body), ("recorded", recorded))}
 
 
 def kernels_per_step(loop: Iterator[int], images: int, device: torch.device) -> float:

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gan_bench.core.errors import DataError
-
 SIZE = 224
 """Height and width that images are brought to: 16 x 16 patches of 14 pixels."""
 _PATCH = 14
@@ -32,7 +30,6 @@ class DinoV2(nn.Module):
         weights: Tensors by the authors' keys.
 
     Raises:
-        DataError: timm is not installed.
         RuntimeError: The weights do not fit.
     """
 
@@ -41,7 +38,6 @@ class DinoV2(nn.Module):
 
     def __init__(self, name: str, weights: dict[str, Tensor]) -> None:
         super().__init__()
-        require_timm(name)
         import timm
 
         fitting = {key: value.float() for key, value in weights.items() if key != "mask_token"}
@@ -66,18 +62,6 @@ class DinoV2(nn.Module):
         if x.shape[2:] != (SIZE, SIZE):
             x = F.interpolate(x, size=(SIZE, SIZE), mode="bicubic", antialias=True, align_corners=False).clamp_(0, 255)
         return (self.network((x / 255 - self.mean) / self.std),)
-
-
-def require_timm(name: str) -> None:
-    """Make sure that timm is installed.
-
-    Raises:
-        DataError: It is not.
-    """
-    try:
-        import timm  # noqa: F401
-    except ModuleNotFoundError:
-        raise DataError(f'the extractor {name} needs timm; pip install "gan_bench[dinov2]"') from None
 
 
 def positions(table: Tensor, side: int) -> Tensor:

@@ -149,13 +149,15 @@ def kernel_distance(x: Tensor, y: Tensor, block: int = 1000) -> tuple[float, flo
         raise ValueError("a kernel distance needs at least 2 features of each set")
     blocks = min(len(x), len(y)) // size
     estimates = torch.stack(
-        [_unbiased_mmd(*(v[i * size : (i + 1) * size].double() for v in (x, y))) for i in range(blocks)]
+        [unbiased_mmd(*(v[i * size : (i + 1) * size].double() for v in (x, y))) for i in range(blocks)]
     )
     error = float(estimates.std() / blocks**0.5) if blocks > 1 else math.nan
     return float(estimates.mean()), error
 
 
-def _unbiased_mmd(x: Tensor, y: Tensor) -> Tensor:
+def unbiased_mmd(x: Tensor, y: Tensor) -> Tensor:
+    """Return the estimate of one block, () float64, from (N, D) and (M, D) float64 features; N and M may differ."""
+
     def kernel(a: Tensor, b: Tensor) -> Tensor:
         return (a @ b.T / a.shape[1] + 1) ** 3
 
@@ -195,9 +197,7 @@ def gaussian_distance(x: Tensor, y: Tensor, width: float = GAUSSIAN_WIDTH, rows:
     def excess(a: Tensor, b: Tensor) -> Tensor:
         """Sum of the kernel minus 1, which keeps the digits of a kernel that is always near 1."""
         # |a - b|² = 2 - 2 ab for features of unit length
-        parts = (
-            (part @ b.T).sub_(1).div_(width**2).expm1_().sum() for part in torch.split(a, rows)
-        )  # |a - b|² = 2 - 2 ab
+        parts = ((part @ b.T).sub_(1).div_(width**2).expm1_().sum() for part in torch.split(a, rows))
         return torch.stack(list(parts)).sum()
 
     def within(a: Tensor) -> Tensor:

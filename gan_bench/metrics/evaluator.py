@@ -135,7 +135,7 @@ class Evaluator:
             raise UserError("scores need at least 2 images; give more of them")
         from gan_bench.metrics.measures.base import MeasureSetup, MetricSet
 
-        collections = []
+        sets = []
         for extractor in self.extractors:
             reference = self.references[extractor.name]
             if extractor.name != self.class_extractor or extractor.classes < 2:
@@ -143,17 +143,13 @@ class Evaluator:
             setup = MeasureSetup(
                 reference=reference, samples=count, logits=extractor.classes, seed=seed, extractor=extractor.name
             )
-            collections.append((extractor, reference, MetricSet(setup)))
+            sets.append(MetricSet(setup))
         with full_precision():
             for chunk in images:
-                for extractor, _, metrics in collections:
+                for extractor, metrics in zip(self.extractors, sets, strict=True):
                     seen = extractor(chunk)
                     metrics.update(seen.features, seen.logits)
-        return [
-            score
-            for extractor, reference, metrics in collections
-            for score in _scores(metrics, extractor.name, reference, count)
-        ]
+        return [score for metrics in sets for score in _scores(metrics)]
 
     def score_images(self, images: Tensor, limit: int | None = None) -> list[Score]:
         """Score images that are all there, in a fixed random order: blocks and splits must not be classes.
@@ -174,18 +170,19 @@ def _with_spread(score: Score, others: list[Score]) -> Score:
     return replace(score, draw_std=statistics.stdev(known))
 
 
-def _scores(metrics: MetricSet, extractor: str, reference: Reference, samples: int) -> list[Score]:
+def _scores(metrics: MetricSet) -> list[Score]:
     """Compute every measure of an extractor and give its value its protocol."""
-    most = max(samples, reference.moments.count)
+    setup, reference = metrics.setup, metrics.setup.reference
+    most = max(setup.samples, reference.moments.count)
     return [
         Score(
             metric=name,
             value=estimate.value,
             std=estimate.std,
-            extractor=extractor,
+            extractor=setup.extractor,
             split=reference.split,
             real=reference.moments.count,
-            generated=samples,
+            generated=setup.samples,
             kept=limit if limit and most > limit else None,
             note=estimate.note,
         )

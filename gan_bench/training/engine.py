@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from gan_bench.training.draws import EpochDraws, steps_per_epoch
 from gan_bench.training.objective import Objective
 from gan_bench.training.precision import pair_in, tf32_flags
 from gan_bench.training.state import STATISTICS, TrainState
-from gan_bench.training.step import Batch, update
+from gan_bench.training.step import Batch, GANPair, update
 
 
 def normalise(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -38,51 +37,6 @@ class Snapshot:
     broken: tuple[int, str] | None
 
 
-class Engine(Protocol):
-    """What the runner needs of an engine.
-
-    Attributes:
-        name: ``reference`` or ``fast``.
-        state: Where the trial stands.
-        steps: Steps of an epoch.
-        way: Which of several ways it takes its steps in, where there are several; resumed, a trial keeps its way.
-    """
-
-    name: str
-    state: TrainState
-    steps: int
-    way: str | None
-
-    @property
-    def shown(self) -> int:
-        """Return how many images an epoch draws from the dataset, repeats included."""
-
-    @property
-    def captured(self) -> bool:
-        """Say whether steps are replayed from a CUDA graph."""
-
-    def advance(self, most: int, stop: Callable[[], bool]) -> None:
-        """Do at most this many steps, ending early at an epoch's end or when ``stop`` says so."""
-
-    def finish_epoch(self) -> None:
-        """Close the epoch under way."""
-
-    def snapshot(self) -> Snapshot:
-        """Read the statistics; the only call that waits for the device."""
-
-
-def snapshot(state: TrainState) -> Snapshot:
-    """Read the statistics of the epoch under way, of which at least one step is done."""
-    step_stats = state.step_stats[: state.batch].cpu()
-    mean = dict(zip(STATISTICS, step_stats.mean(0).tolist(), strict=True))
-    last = dict(zip(STATISTICS, step_stats[-1].tolist(), strict=True))
-    wrong = (~step_stats.isfinite()).nonzero()
-    if not len(wrong):
-        return Snapshot(mean, last, None)
-    row, column = wrong[0].tolist()
-    return Snapshot(mean, last, (state.step - state.batch + row + 1, STATISTICS[column]))
-
-
 class ReferenceEngine:
     """Runs the update step by step, as the articles' loops do, on images held in memory.
 
@@ -90,6 +44,12 @@ class ReferenceEngine:
         config: The trial.
         images: (N, C, H, W) uint8 training images on the device that computes.
         state: Where the trial stands; changed in place.
+
+    Attributes:
+        name: ``reference`` or ``fast``.
+        state: Where the trial stands.
+        steps: Steps of an epoch.
+        way: Which of several ways it takes its steps in, where there are several; resumed, a trial keeps its way.
     """
 
     name = "reference"
@@ -103,7 +63,8 @@ class ReferenceEngine:
         self.steps = steps_per_epoch(config, len(images))
         state.reserve(self.steps)
         self._dtype = next(state.generator.parameters()).dtype
-        self._pair = pair_in(config.precision, state)
+        pair = GANPair(state.generator, state.discriminator, state.optimizer_g, state.optimizer_d)
+        self._pair = pair_in(config.precision, pair)
         self._draws: tuple[int, EpochDraws] | None = None
 
     @property
@@ -140,8 +101,16 @@ class ReferenceEngine:
         self._draws = None
 
     def snapshot(self) -> Snapshot:
-        """Read the statistics; the only call that waits for the device."""
-        return snapshot(self.state)
+        """Read the statistics of the epoch under way, once a step is done; the only call that waits for the device."""
+        state = self.state
+        step_stats = state.step_stats[: state.batch].cpu()
+        mean = dict(zip(STATISTICS, step_stats.mean(0).tolist(), strict=True))
+        last = dict(zip(STATISTICS, step_stats[-1].tolist(), strict=True))
+        wrong = (~step_stats.isfinite()).nonzero()
+        if not len(wrong):
+            return Snapshot(mean, last, None)
+        row, column = wrong[0].tolist()
+        return Snapshot(mean, last, (state.step - state.batch + row + 1, STATISTICS[column]))
 
     def draws_of(self, epoch: int) -> EpochDraws:
         """Return the random draws of an epoch."""
@@ -159,3 +128,7 @@ class ReferenceEngine:
         z_g = None if draws.z_g is None else draws.z_g[index, :fakes].to(self._dtype)
         mix = None if draws.mix is None else draws.mix[index].to(self._dtype)
         return Batch(real, z_d, z_g, mix)
+
+
+Engine = ReferenceEngine
+"""What the runner needs of an engine; the other engines derive from the reference one."""

@@ -7,7 +7,6 @@ from layer to layer is rounded too; weights, their gradients, batch-norm's stati
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from gan_bench.config.trial import Precision
 from gan_bench.float32 import Tf32, tf32, tf32_in_use
-from gan_bench.training.step import GANPair, GANPairLike, Network
+from gan_bench.training.step import Computed, GANPair, Network
 
 
 def tf32_of(precision: Precision) -> Tf32:
@@ -31,33 +30,23 @@ def tf32_flags(precision: Precision) -> AbstractContextManager[None]:
 _BOTH = Tf32(convolutions=True, products=True)
 
 
-class Bf16Network:
-    """A network whose products are computed in bfloat16, from float32 to float32.
+def _in_bf16(network: Network) -> Computed:
+    """Return a network whose products are computed in bfloat16, from float32 to float32; its weights stay float32."""
 
-    Args:
-        network: The network; it keeps its float32 weights, and gets float32 gradients.
-    """
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-
-    def __call__(self, inputs: Tensor, /) -> Tensor:
-        """Compute images or logits."""
+    def forward(inputs: Tensor) -> Tensor:
         # no cache of rounded weights: one that a recorded graph filled would be read after its memory was reused
         with torch.autocast(inputs.device.type, torch.bfloat16, cache_enabled=False):
-            outputs = self._network(inputs)
+            outputs = network(inputs)
         return outputs.to(inputs.dtype)
 
-    def parameters(self) -> Iterable[Tensor]:
-        """Return what is trained."""
-        return self._network.parameters()
+    return Computed(network, forward)
 
 
-def pair_in(precision: Precision, pair: GANPairLike) -> GANPairLike:
+def pair_in(precision: Precision, pair: GANPair) -> GANPair:
     """Return a pair of networks as a precision computes them."""
     if precision != "bf16":
         return pair
-    return GANPair(Bf16Network(pair.generator), Bf16Network(pair.discriminator), pair.optimizer_g, pair.optimizer_d)
+    return GANPair(_in_bf16(pair.generator), _in_bf16(pair.discriminator), pair.optimizer_g, pair.optimizer_d)
 
 
 def why_not(precision: Precision, device: torch.device) -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
@@ -32,28 +33,24 @@ class Optimizer(Protocol):
         """Update the parameters from their gradients."""
 
 
-class GANPairLike(Protocol):
-    """Two networks and their optimizers; a ``TrainState`` is one pair."""
+@dataclass(frozen=True)
+class Computed:
+    """A network whose outputs are computed in another way than by calling it."""
 
-    @property
-    def generator(self) -> Network:
-        """G."""
+    network: Network
+    forward: Callable[[Tensor], Tensor]
 
-    @property
-    def discriminator(self) -> Network:
-        """D."""
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        """Compute images or logits."""
+        return self.forward(inputs)
 
-    @property
-    def optimizer_g(self) -> Optimizer:
-        """Optimizer of G."""
-
-    @property
-    def optimizer_d(self) -> Optimizer:
-        """Optimizer of D."""
+    def parameters(self) -> Iterable[Tensor]:
+        """Return what is trained, and what its author froze."""
+        return self.network.parameters()
 
 
 class GANPair(NamedTuple):
-    """Two networks that are computed in another way than as modules."""
+    """Two networks and their optimizers."""
 
     generator: Network
     discriminator: Network
@@ -78,7 +75,7 @@ class Batch(NamedTuple):
     mix: Tensor | None = None
 
 
-def update(pair: GANPairLike, batch: Batch, objective: Objective = ARTICLES, *, g_step: bool = True) -> Tensor:
+def update(pair: GANPair, batch: Batch, objective: Objective = ARTICLES, *, g_step: bool = True) -> Tensor:
     """Train D on one batch of real and fake images, then G against the D that comes out.
 
     G runs in train mode in both steps, so its batch-norm statistics move twice. The D step keeps no gradient of G

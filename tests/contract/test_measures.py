@@ -16,7 +16,7 @@ from support.scoring import CLASSES, COUNT, DIM, real, score, seen
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.metrics.distances import NotFiniteError
 from gan_bench.metrics.measures import shipped
-from gan_bench.metrics.measures.base import FeatureMetric, MeasureSetup, MetricSet, collect_metrics
+from gan_bench.metrics.measures.base import FeatureMetric, MeasureSetup, MetricSet
 from gan_bench.metrics.measures.shipped import (
     ClipDistance,
     FrechetDistance,
@@ -172,7 +172,7 @@ def test_a_sum_can_be_merged():
 
 
 def test_metrics_of_one_sample_gather_it_once():
-    metrics = collect_metrics(setup())
+    metrics = MetricSet(setup()).shipped
     sharing = sorted(len(group) for group in metrics.compute_groups.values())
     assert sharing == [1, 1, 1, 4]
     metrics.update(*seen())

@@ -26,7 +26,7 @@ from gan_bench.metrics.reference import compute, reference
 CPU = torch.device("cpu")
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-BY_NAME = {network.weights.extractor: network for _, network in NETWORKS}
+BY_NAME = {network.weights.extractor: network for network in NETWORKS}
 
 
 def source(seed=0):

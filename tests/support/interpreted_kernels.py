@@ -63,7 +63,7 @@ def stack(conv_stack, made, size, precision="ieee"):
     weights = together([list(network.named_parameters()) for network in made])
     buffers = together([list(network.named_buffers()) for network in made])
     gradients = {name: torch.full_like(value, torch.nan) for name, value in weights.items()}
-    found = conv_stack.ConvStack.of(made[0], size, weights, gradients, buffers, precision)
+    found = conv_stack.ConvStack(made[0], size, weights, gradients, buffers, precision)
     return found, gradients, buffers
 
 

@@ -137,16 +137,25 @@ class MetricSet:
     """
 
     def __init__(self, setup: MeasureSetup) -> None:
-        self.shipped = collect_metrics(setup)
-        self._device = setup.reference.moments.mean.device
+        self.setup = setup
         self._others: dict[str, FeatureMetric] = {}
         self._faults: dict[str, str] = {}
+        device = setup.reference.moments.mean.device
+        shipped: dict[str, Metric | MetricCollection] = {}
+        groups: dict[object, list[str]] = {}
         for path in dict.fromkeys(measure.metric for measure in MEASURES.values()):
-            if not path.startswith("gan_bench.") and (made := metric_class(path)):
+            made = metric_class(path)
+            if made and not path.startswith("gan_bench."):
                 with self._keeping(path):
                     metric = made(setup)
                     if _given(metric):
-                        self._others[path] = metric.to(self._device)
+                        self._others[path] = metric.to(device)
+            elif made and _given(metric := made(setup)):
+                key = path.replace(".", "_")  # a module's name has no dots
+                shipped[key] = metric
+                groups.setdefault((made.update, tuple(metric.metric_state)), []).append(key)
+        # groups are declared: torchmetrics would update every metric with the first chunk, and compare all states
+        self.shipped = MetricCollection(shipped, compute_groups=list(groups.values())).to(device)
 
     @contextmanager
     def _keeping(self, path: str) -> Iterator[None]:
@@ -237,25 +246,3 @@ def _is_number(value: object) -> bool:
 
 def _what(value: object) -> str:
     return printable(repr(value)[:60]) if isinstance(value, (int, float, str, complex)) else f"a {type(value).__name__}"
-
-
-def collect_metrics(setup: MeasureSetup) -> MetricCollection:
-    """Make the metrics that come with gan_bench and that a setup allows, on the reference's device.
-
-    Args:
-        setup: What is known beforehand.
-
-    Returns:
-        One ``FeatureMetric`` per class. Those that share their ``update`` are a compute group, declared rather than
-        found: torchmetrics would otherwise update every metric with the first chunk and compare all states.
-    """
-    metrics: dict[str, FeatureMetric] = {}
-    groups: dict[object, list[str]] = {}
-    for path in dict.fromkeys(measure.metric for measure in MEASURES.values()):
-        made = metric_class(path) if path.startswith("gan_bench.") else None
-        metric = made(setup) if made else None
-        if metric is not None and _given(metric):
-            key = path.replace(".", "_")  # a module's name has no dots
-            metrics[key] = metric
-            groups.setdefault((type(metric).update, tuple(metric.metric_state)), []).append(key)
-    return MetricCollection(dict(metrics), compute_groups=list(groups.values())).to(setup.reference.moments.mean.device)

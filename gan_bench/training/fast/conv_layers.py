@@ -71,31 +71,19 @@ def _activate(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def _apply(layer: nn.Module, x: Tensor) -> Tensor:
+    """Apply a layer, by the replacement of a convolution that has one."""
     match layer:
         case nn.ConvTranspose2d() if _plain(layer):
-            return _up(layer, x)
+            if x.shape[2:] == (1, 1) and layer.padding == (0, 0):
+                return _conv_transpose_1x1(layer, x)
+            if layer.out_channels <= THIN:
+                return _conv_transpose_thin(layer, x)
         case nn.Conv2d() if _plain(layer):
-            return _down(layer, x)
-    untouched: Tensor = layer(x)
-    return untouched
-
-
-def _up(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
-    if x.shape[2:] == (1, 1) and layer.padding == (0, 0):
-        return _conv_transpose_1x1(layer, x)
-    if layer.out_channels <= THIN:
-        return _conv_transpose_thin(layer, x)
+            if x.shape[2:] == layer.kernel_size and layer.padding == (0, 0):
+                return _conv_to_1x1(layer, x)
+            if layer.in_channels <= THIN:
+                return _thin_conv(layer, _channels_last(x))
     out: Tensor = layer(x)
-    return out
-
-
-def _down(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    if x.shape[2:] == layer.kernel_size and layer.padding == (0, 0):
-        return _conv_to_1x1(layer, x)
-    if layer.in_channels <= THIN:
-        x = _channels_last(x)
-    thin = layer.in_channels <= THIN and x.requires_grad
-    out: Tensor = _ThinConv2d.apply(x, layer.weight, layer.stride, layer.padding) if thin else layer(x)
     return out
 
 
@@ -127,18 +115,16 @@ def _conv_transpose_thin(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     n, channels, height, width = x.shape
     patches = multiply(x.permute(0, 2, 3, 1).reshape(-1, channels), layer.weight.reshape(channels, -1))
     columns = patches.view(n, height * width, -1).transpose(1, 2)
-    return _overlap(
-        columns, _length(layer, height, 0), _length(layer, width, 1), layer.weight, layer.stride, layer.padding
-    )
+    pads = tuple(map(int, layer.padding))
+    sides = zip((height, width), layer.stride, pads, layer.kernel_size, strict=True)
+    size = tuple((length - 1) * stride - 2 * pad + kernel for length, stride, pad, kernel in sides)
+    return F.fold(columns, size, layer.kernel_size, padding=pads, stride=layer.stride)
 
 
-def _length(layer: nn.ConvTranspose2d, length: int, axis: int) -> int:
-    return (length - 1) * layer.stride[axis] - 2 * int(layer.padding[axis]) + layer.kernel_size[axis]
-
-
-def _overlap(columns: Tensor, height: int, width: int, weight: Tensor, stride: Any, padding: Any) -> Tensor:  # noqa: ANN401
-    """Add patches (N, channels * kernel, places) up to images."""
-    return F.fold(columns, (height, width), tuple(weight.shape[2:]), padding=padding, stride=stride)
+def _thin_conv(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """Features of an image of few channels, whose gradient is another one's where it is asked for."""
+    out: Tensor = _ThinConv2d.apply(x, layer.weight, layer.stride, layer.padding) if x.requires_grad else layer(x)
+    return out
 
 
 class _ThinConv2d(torch.autograd.Function):
@@ -158,8 +144,7 @@ class _ThinConv2d(torch.autograd.Function):
             n, channels = gradient.shape[:2]
             patches = product(gradient.permute(0, 2, 3, 1).reshape(-1, channels), weight.reshape(channels, -1))
             columns = patches.view(n, -1, patches.shape[1]).transpose(1, 2)
-            height, width = x.shape[2:]
-            inputs = _overlap(columns, height, width, weight, ctx.stride, ctx.padding)
+            inputs = F.fold(columns, x.shape[2:], weight.shape[2:], padding=ctx.padding, stride=ctx.stride)
         if ctx.needs_input_grad[1]:
             weights = conv2d_weight(x, weight.shape, gradient, ctx.stride, ctx.padding)  # type: ignore[no-untyped-call]
         return inputs, weights, None, None

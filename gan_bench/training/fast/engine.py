@@ -7,12 +7,10 @@ Convolutional nets: channels last in memory, weak kernels replaced (``conv_layer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from gan_bench.config.trial import Precision, TrialConfig
@@ -25,7 +23,7 @@ from gan_bench.training.fast.linear_stack import LinearStack
 from gan_bench.training.objective import ARTICLES, Objective
 from gan_bench.training.precision import pair_in
 from gan_bench.training.state import TrainState
-from gan_bench.training.step import Batch, GANPair, GANPairLike, update
+from gan_bench.training.step import Batch, Computed, GANPair, update
 
 
 def unsupported(config: TrialConfig) -> str | None:
@@ -46,13 +44,6 @@ def unsupported(config: TrialConfig) -> str | None:
 def no_real_images() -> Tensor:
     """Stand for D's outputs for real images in the G step, which no loss of this engine asks for."""
     raise AssertionError("losses that look at real images in the G step are the reference engine's")
-
-
-class FastStep(Protocol):
-    """What does one update."""
-
-    def __call__(self, batch: Batch, *, g_step: bool = True) -> Tensor:
-        """Train on one batch; as ``step.update`` without the state."""
 
 
 Body = Callable[[], None]
@@ -94,11 +85,9 @@ def make_step(
     state: TrainState, batch_size: int, objective: Objective = ARTICLES, precision: Precision = "default"
 ) -> FastStep:
     """Choose the fast update for a pair of networks; any pair has one, and an unknown one at least one Adam call."""
-    if precision == "bf16":
-        return ModuleStep(state, objective, precision)
-    if LinearStack.fits(state.generator) and LinearStack.fits(state.discriminator):
+    if precision != "bf16" and LinearStack.fits(state.generator) and LinearStack.fits(state.discriminator):
         return LinearStep(state, batch_size, objective)
-    return ModuleStep(state, objective)
+    return ModuleStep(state, objective, precision)
 
 
 class LinearStep:
@@ -150,11 +139,9 @@ class LinearStep:
         """Return the four statistics, with that of G still to come, and the gradient of D's loss in its outputs."""
         real, fake, loss = outputs[:n], outputs[n:], self._objective.loss
         if not self._bce:
-            with torch.enable_grad():
-                leaf = outputs.detach().clone().requires_grad_()
-                loss_d = self._objective.discriminator_loss(leaf[:n, 0], leaf[n:, 0])
-                (slope,) = torch.autograd.grad(loss_d, leaf)
-            return [loss_d.detach(), loss_d, loss.mean_output(real[:, 0]), loss.mean_output(fake[:, 0])], slope
+            loss_of = self._objective.discriminator_loss
+            loss_d, slope = slope_of(lambda leaf: loss_of(leaf[:n, 0], leaf[n:, 0]), outputs)
+            return [loss_d, loss_d, loss.mean_output(real[:, 0]), loss.mean_output(fake[:, 0])], slope
         loss_d = F.softplus(-real).mean() + F.softplus(fake).mean()
         probabilities, slope = torch.sigmoid(outputs), self._slope[: len(outputs)]
         d_real, d_fake = probabilities[:n].mean(), probabilities[n:].mean()
@@ -165,13 +152,18 @@ class LinearStep:
     def _slope_g(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return G's loss, and its gradient in D's outputs."""
         if not self._bce:
-            with torch.enable_grad():
-                leaf = outputs.detach().clone().requires_grad_()
-                loss_g = self._objective.loss.of_generator(leaf[:, 0], no_real_images)
-                (slope,) = torch.autograd.grad(loss_g, leaf)
-            return loss_g.detach(), slope
+            return slope_of(lambda leaf: self._objective.loss.of_generator(leaf[:, 0], no_real_images), outputs)
         slope = torch.sub(torch.sigmoid(outputs), 1, out=self._slope[: len(outputs)]).div_(len(outputs))
         return F.softplus(-outputs).mean(), slope
+
+
+def slope_of(loss: Callable[[Tensor], Tensor], outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss of each trial, () or (K,), and its gradient in D's outputs, zero where no image is."""
+    with torch.enable_grad():
+        leaf = outputs.detach().clone().requires_grad_()
+        value = loss(leaf)
+        (slope,) = torch.autograd.grad(value.sum(), leaf)
+    return value.detach(), slope
 
 
 class ModuleStep:
@@ -183,7 +175,7 @@ class ModuleStep:
         precision: In which products are computed; the faster layers are float32's.
     """
 
-    def __init__(self, state: TrainState, objective: Objective, precision: Precision = "default") -> None:
+    def __init__(self, state: TrainState, objective: Objective, precision: Precision) -> None:
         generator, discriminator = state.generator, state.discriminator
         cpu = next(generator.parameters()).device.type == "cpu"
         replaced = cpu and precision != "bf16" and is_sequential(state)
@@ -193,9 +185,9 @@ class ModuleStep:
         adams = FlatAdam(state.optimizer_g), FlatAdam(state.optimizer_d)
         if replaced:
             through_g, through_d = (conv_layers.forward(network.layers) for network in (generator, discriminator))  # type: ignore[arg-type]
-            self._pair: GANPairLike = GANPair(
-                _Computed(generator, lambda noise: through_g(noise[:, :, None, None])),
-                _Computed(discriminator, lambda images: through_d(images).flatten()),
+            self._pair: GANPair = GANPair(
+                Computed(generator, lambda noise: through_g(noise[:, :, None, None])),
+                Computed(discriminator, lambda images: through_d(images).flatten()),
                 *adams,
             )
         else:
@@ -207,21 +199,11 @@ class ModuleStep:
         return update(self._pair, batch, self._objective, g_step=g_step)
 
 
+FastStep = LinearStep | ModuleStep
+"""What does one update."""
+
+
 def is_sequential(state: TrainState) -> bool:
     """True if both convolutional networks are their layers and nothing else."""
     forwards = type(state.generator).forward, type(state.discriminator).forward
     return forwards == (SequentialGenerator.forward, SequentialDiscriminator.forward)
-
-
-@dataclass(frozen=True)
-class _Computed:
-    """A module whose outputs are computed in another way."""
-
-    module: nn.Module
-    forward: Callable[[Tensor], Tensor]
-
-    def __call__(self, inputs: Tensor, /) -> Tensor:
-        return self.forward(inputs)
-
-    def parameters(self) -> Iterable[Tensor]:
-        return self.module.parameters()

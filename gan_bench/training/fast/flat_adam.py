@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,23 +45,19 @@ class FlatAdam:
 
     def step(self) -> None:
         """Update the parameters from the gradients."""
-        group = self._group
-        adam(
-            [self.weights],
-            [self.gradients],
-            [self._first],
-            [self._second],
-            [],
-            [self._step],
-            fused=True,
-            amsgrad=False,
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            lr=group["lr"],
-            weight_decay=0.0,
-            eps=group["eps"],
-            maximize=False,
-        )
+        fused_adam([self.weights], [self.gradients], [self._first], [self._second], [self._step], self._group)
+
+
+def fused_adam(
+    weights: list[Tensor], gradients: list[Tensor], first: list[Tensor], second: list[Tensor], steps: list[Tensor],
+    settings: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """Do one step of Adam in one fused call, with ``lr``, ``betas`` and ``eps`` as an optimizer's group has them."""
+    beta1, beta2 = settings["betas"]
+    adam(
+        weights, gradients, first, second, [], steps, fused=True, amsgrad=False, beta1=beta1, beta2=beta2,
+        lr=settings["lr"], weight_decay=0.0, eps=settings["eps"], maximize=False,
+    )  # fmt: skip
 
 
 def _channels_last(parameter: nn.Parameter) -> bool:

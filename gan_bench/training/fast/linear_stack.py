@@ -56,10 +56,8 @@ class LinearStack:
             else:
                 self._activations[-1] = layer
         like = self._linears[0].weight
-        sizes = [linear.out_features for linear in self._linears]
-        self._outputs = [like.new_empty(rows, size) for size in sizes]
-        self._gradients = [like.new_empty(rows, size) for size in sizes]
-        self._input_gradient = like.new_empty(rows, self._linears[0].in_features)
+        self._outputs = [like.new_empty(rows, linear.out_features) for linear in self._linears]
+        self._gradients = [like.new_empty(rows, linear.in_features) for linear in self._linears]
         self._made: list[Tensor] = []
 
     @staticmethod
@@ -113,8 +111,6 @@ class LinearStack:
                 if made is not linear.weight.grad:
                     linear.weight.grad.copy_(made)
                 torch.sum(gradient, 0, out=linear.bias.grad)
-            if i:
-                gradient = product(gradient, linear.weight, out=self._gradients[i - 1][:rows])
-        if not inputs:
-            return None
-        return product(gradient, self._linears[0].weight, out=self._input_gradient[:rows])
+            if i or inputs:
+                gradient = product(gradient, linear.weight, out=self._gradients[i][:rows])
+        return gradient if inputs else None

@@ -6,19 +6,20 @@ the channels of all. The weights lie in one memory, of which the trials' own mod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
-from torch.optim.adam import adam
 
 from gan_bench.config.trial import Precision
 from gan_bench.models import mlp
 from gan_bench.training.fast.engine import is_sequential
-from gan_bench.training.objective import ARTICLES, Objective
+from gan_bench.training.fast.flat_adam import fused_adam
+from gan_bench.training.objective import Objective
 from gan_bench.training.precision import pair_in
 from gan_bench.training.state import TrainState
 from gan_bench.training.step import Batch, GANPair, update
@@ -52,37 +53,24 @@ def _layers(network: nn.Module) -> list[nn.Module]:
     return list(found)
 
 
-class StackedStep:
-    """The update of several trials.
+def stacked_step(states: Sequence[TrainState], objective: Objective, precision: Precision) -> Callable[[Batch], Tensor]:
+    """Return the update of several trials on batches of their own, which stand along a leading axis.
 
     Args:
         states: Trials of equal networks that stand at the same step; their tensors are moved into one memory.
         objective: What all of them minimise.
         precision: In which products are computed.
+
+    Returns:
+        A function that gives (K, 4) float64, as ``step.update`` does.
     """
-
-    def __init__(
-        self, states: Sequence[TrainState], objective: Objective = ARTICLES, precision: Precision = "default"
-    ) -> None:
-        generators, discriminators = [s.generator for s in states], [s.discriminator for s in states]
-        adam_g = StackedAdam(generators, [s.optimizer_g for s in states])
-        adam_d = StackedAdam(discriminators, [s.optimizer_d for s in states])
-        pair = GANPair(
-            _StackedNetwork(generators, adam_g.weights, adam_g.gradients),
-            _StackedNetwork(discriminators, adam_d.weights, adam_d.gradients),
-            adam_g,
-            adam_d,
-        )
-        self._pair = pair_in(precision, pair)
-        self._objective = objective
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """Train every trial on a batch of its own, which stand along a leading axis.
-
-        Returns:
-            (K, 4) float64, as ``step.update`` gives it.
-        """
-        return update(self._pair, batch, self._objective)
+    generators, discriminators = [s.generator for s in states], [s.discriminator for s in states]
+    adam_g = StackedAdam(generators, [s.optimizer_g for s in states])
+    adam_d = StackedAdam(discriminators, [s.optimizer_d for s in states])
+    network_g = _StackedNetwork(generators, adam_g.weights, adam_g.gradients)
+    network_d = _StackedNetwork(discriminators, adam_d.weights, adam_d.gradients)
+    pair = pair_in(precision, GANPair(network_g, network_d, adam_g, adam_d))
+    return partial(update, pair, objective=objective)
 
 
 class StackedAdam:
@@ -96,19 +84,20 @@ class StackedAdam:
     """
 
     def __init__(self, networks: Sequence[nn.Module], optimizers: Sequence[Optimizer]) -> None:
-        settings = [(g["lr"], *g["betas"], g["eps"]) for g in (optimizer.param_groups[0] for optimizer in optimizers)]
+        groups = [optimizer.param_groups[0] for optimizer in optimizers]
+        settings = [{"lr": g["lr"], "betas": tuple(g["betas"]), "eps": g["eps"]} for g in groups]
         ends = [i for i in range(1, len(settings) + 1) if settings[i : i + 1] != settings[i - 1 : i]]
         self._runs = [(slice(start, stop), settings[start]) for start, stop in pairwise([0, *ends])]
-        self.weights: list[Tensor] = []
-        self.gradients: list[Tensor] = []
-        self._first: list[Tensor] = []
-        self._second: list[Tensor] = []
         self._counts: list[list[Tensor]] = [[] for _ in self._runs]
-        for parameters in zip(*(network.parameters() for network in networks), strict=True):
+        moved = [
             self._stack(parameters, [optimizer.state[p] for optimizer, p in zip(optimizers, parameters, strict=True)])
+            for parameters in zip(*(network.parameters() for network in networks), strict=True)
+        ]
+        self._stacks: list[list[Tensor]] = [list(each) for each in zip(*moved, strict=True)]
+        self.weights, self.gradients = self._stacks[:2]
 
-    def _stack(self, parameters: Sequence[nn.Parameter], states: Sequence[dict[str, Tensor]]) -> None:
-        """Move one parameter of all networks."""
+    def _stack(self, parameters: Sequence[nn.Parameter], states: Sequence[dict[str, Tensor]]) -> tuple[Tensor, ...]:
+        """Move one parameter of all networks; return the stacks of weights, gradients and both moments."""
         zero = torch.zeros_like(parameters[0], memory_format=torch.contiguous_format)
         weights = torch.stack([p.detach() for p in parameters])
         gradients = torch.zeros_like(weights)
@@ -119,10 +108,7 @@ class StackedAdam:
             for k in range(run.start, run.stop):
                 parameters[k].data, parameters[k].grad = weights[k], gradients[k]
                 states[k].update(step=counts[-1], exp_avg=first[k], exp_avg_sq=second[k])
-        for stacks, stack in (
-            (self.weights, weights), (self.gradients, gradients), (self._first, first), (self._second, second)
-        ):  # fmt: skip
-            stacks.append(stack)
+        return weights, gradients, first, second
 
     def zero_grad(self) -> None:
         """Set all gradients to zero, keeping them."""
@@ -130,23 +116,9 @@ class StackedAdam:
 
     def step(self) -> None:
         """Update all networks from their gradients."""
-        for (run, (lr, beta1, beta2, eps)), counts in zip(self._runs, self._counts, strict=True):
-            adam(
-                [stack[run] for stack in self.weights],
-                [stack[run] for stack in self.gradients],
-                [stack[run] for stack in self._first],
-                [stack[run] for stack in self._second],
-                [],
-                counts,
-                fused=True,
-                amsgrad=False,
-                beta1=beta1,
-                beta2=beta2,
-                lr=lr,
-                weight_decay=0.0,
-                eps=eps,
-                maximize=False,
-            )
+        for (run, settings), counts in zip(self._runs, self._counts, strict=True):
+            weights, gradients, first, second = ([stack[run] for stack in each] for each in self._stacks)
+            fused_adam(weights, gradients, first, second, counts, settings)
 
 
 def stack_buffers(networks: Sequence[nn.Module]) -> dict[str, Tensor]:

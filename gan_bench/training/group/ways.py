@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gan_bench.config.trial import Precision
 from gan_bench.training.fast.engine import FastEngine, is_sequential
 from gan_bench.training.fast.linear_stack import LinearStack
-from gan_bench.training.group.stacked import StackedStep
+from gan_bench.training.group.stacked import stacked_step
 from gan_bench.training.group.written import LinearStacks, Stack, WrittenStep
 from gan_bench.training.precision import tf32_of
 from gan_bench.training.step import Batch
@@ -70,7 +70,7 @@ def make(way: str, members: Sequence[FastEngine]) -> Step:
             member.moved()  # what they built to step alone
         _lay_out(member.state, last=way.endswith(LAST))
     if way == STACKED:
-        return StackedStep(states, objective, precision)
+        return stacked_step(states, objective, precision)
     if way == WRITTEN:
         return WrittenStep(states, LinearStacks, objective)
     if way == KERNELS:
@@ -157,4 +157,4 @@ def _conv_stack(
     asked = _precision(members)
     rounded = "tf32" if tf32_of(asked).convolutions else "ieee"  # what PyTorch's own convolutions would take
     precision = "bf16" if asked == "bf16" else rounded
-    return ConvStack.of(networks[0], size, weights, gradients, buffers, precision)
+    return ConvStack(networks[0], size, weights, gradients, buffers, precision)

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from gan_bench.training.fast.engine import no_real_images
+from gan_bench.training.fast.engine import no_real_images, slope_of
 from gan_bench.training.fast.linear_stack import activate_, carry_back_
 from gan_bench.training.group.stacked import StackedAdam, stack_buffers
 from gan_bench.training.objective import ARTICLES, Objective
@@ -70,7 +70,8 @@ class WrittenStep:
         both[:, 1, :m] = fake.view(k, m, *real.shape[2:])
         logits = self._d.forward(both, self._counts(n, m)).view(k, 2, -1)
         outputs_real, outputs_fake = logits[:, 0, :n], logits[:, 1, :m]
-        loss_d, slope = _slope(lambda leaf: self._objective.discriminator_loss(leaf[:, 0, :n], leaf[:, 1, :m]), logits)
+        loss_of = self._objective.discriminator_loss
+        loss_d, slope = slope_of(lambda leaf: loss_of(leaf[:, 0, :n], leaf[:, 1, :m]), logits)
         statistics = [loss_d, loss_d, loss.mean_output(outputs_real), loss.mean_output(outputs_fake)]
         self._d.backward(slope, weights=True, inputs=False)
         self._adam_d.step()
@@ -80,12 +81,12 @@ class WrittenStep:
             fake = self._g.forward(_noise(batch.z_g), self._counts(batch.z_g.shape[1]))
         count = fake.shape[2]
         logits = self._d.forward(fake.view(k, 1, count, *real.shape[2:]), self._counts(count)).view(k, 1, -1)
-        statistics[1], slope = _slope(lambda leaf: loss.of_generator(leaf[:, 0], no_real_images), logits)
+        statistics[1], slope = slope_of(lambda leaf: loss.of_generator(leaf[:, 0], no_real_images), logits)
         gradient = self._d.backward(slope, weights=False, inputs=True)
         assert gradient is not None  # noqa: S101 - it was asked for
         self._g.backward(gradient.view(fake.shape), weights=True, inputs=False)
         self._adam_g.step()
-        return torch.stack([value.detach() for value in statistics], -1).double()
+        return torch.stack(statistics, -1).double()
 
     def _counts(self, *counts: int) -> Tensor:
         """Hold how many images each set has on the device, where a recorded graph reads it."""
@@ -107,15 +108,6 @@ def _stack(networks: Sequence[nn.Module], optimizers: Sequence[torch.optim.Optim
 def _noise(z: Tensor) -> Tensor:
     """Noise (K, N, latent_dim) as one set of images of one pixel."""
     return z[:, None, :, None, None, :]
-
-
-def _slope(loss: Callable[[Tensor], Tensor], outputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each trial's loss, (K,), and its gradient in D's outputs, zero where no image is."""
-    with torch.enable_grad():
-        leaf = outputs.detach().clone().requires_grad_()
-        value = loss(leaf)
-        (slope,) = torch.autograd.grad(value.sum(), leaf)
-    return value.detach(), slope
 
 
 class LinearStacks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -47,26 +47,28 @@ class ConvStack:
     """K equal networks of convolutions, batch-norms and activations.
 
     Args:
-        layers: What ``layers_of`` found.
+        network: One of the networks, which ``fits``; its batch-norms give momentum and eps.
+        size: (rows, columns) of the images that go in.
         weights: Stacks (K, ...) of the parameters by name, as PyTorch lays them out.
         gradients: The same for their gradients, which ``backward`` writes.
         buffers: The same for batch-norm's running statistics, which ``forward`` moves.
-        network: One of the networks; its batch-norms give momentum and eps.
         precision: ``tf32`` or ``ieee`` (float32), or ``bf16`` for the products' factors.
     """
 
     def __init__(
         self,
-        layers: Sequence[Layer],
+        network: nn.Module,
+        size: tuple[int, int],
         weights: Mapping[str, Tensor],
         gradients: Mapping[str, Tensor],
         buffers: Mapping[str, Tensor],
-        network: nn.Sequential,
-        precision: str = "tf32",
+        precision: str,
     ) -> None:
-        self._layers = layers
+        assert isinstance(network.layers, nn.Sequential)  # noqa: S101 - fits looked
+        layers = layers_of(network.layers, size)
+        assert layers is not None  # noqa: S101 - fits looked
+        self._network, self._layers = network.layers, layers
         self._weights, self._gradients, self._buffers = weights, gradients, buffers
-        self._network = network
         first = weights[f"layers.{layers[0].index}.weight"]
         self._k, self._dtype, self._device = len(first), first.dtype, first.device
         self._precision = precision if self._dtype == torch.float32 else "ieee"
@@ -82,23 +84,6 @@ class ConvStack:
         """True if a network is such a stack."""
         layers = getattr(network, "layers", None)
         return isinstance(layers, nn.Sequential) and layers_of(layers, size) is not None
-
-    @classmethod
-    def of(
-        cls,
-        network: nn.Module,
-        size: tuple[int, int],
-        weights: Mapping[str, Tensor],
-        gradients: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        precision: str,
-    ) -> ConvStack:
-        """Make the stack of networks like one that ``fits``."""
-        layers = network.layers
-        assert isinstance(layers, nn.Sequential)  # noqa: S101 - fits looked
-        found = layers_of(layers, size)
-        assert found is not None  # noqa: S101 - fits looked
-        return cls(found, weights, gradients, buffers, layers, precision)
 
     def forward(self, inputs: Tensor, counts: Tensor) -> Tensor:
         """Compute all networks, and move batch-norm's running statistics once for every set.
