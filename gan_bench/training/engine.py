@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -37,6 +38,51 @@ class Snapshot:
     broken: tuple[int, str] | None
 
 
+class Engine(Protocol):
+    """What the runner needs of an engine.
+
+    Attributes:
+        name: ``reference`` or ``fast``.
+        state: Where the trial stands.
+        steps: Steps of an epoch.
+        way: Which of several ways it takes its steps in, where there are several; resumed, a trial keeps its way.
+    """
+
+    name: str
+    state: TrainState
+    steps: int
+    way: str | None
+
+    @property
+    def shown(self) -> int:
+        """Return how many images an epoch draws from the dataset, repeats included."""
+
+    @property
+    def captured(self) -> bool:
+        """Say whether steps are replayed from a CUDA graph."""
+
+    def advance(self, most: int, stop: Callable[[], bool]) -> None:
+        """Do at most this many steps, ending early at an epoch's end or when ``stop`` says so."""
+
+    def finish_epoch(self) -> None:
+        """Close the epoch under way."""
+
+    def snapshot(self) -> Snapshot:
+        """Read the statistics; the only call that waits for the device."""
+
+
+def snapshot(state: TrainState) -> Snapshot:
+    """Read the statistics of the epoch under way, of which at least one step is done."""
+    step_stats = state.step_stats[: state.batch].cpu()
+    mean = dict(zip(STATISTICS, step_stats.mean(0).tolist(), strict=True))
+    last = dict(zip(STATISTICS, step_stats[-1].tolist(), strict=True))
+    wrong = (~step_stats.isfinite()).nonzero()
+    if not len(wrong):
+        return Snapshot(mean, last, None)
+    row, column = wrong[0].tolist()
+    return Snapshot(mean, last, (state.step - state.batch + row + 1, STATISTICS[column]))
+
+
 class ReferenceEngine:
     """Runs the update step by step, as the articles' loops do, on images held in memory.
 
@@ -44,12 +90,6 @@ class ReferenceEngine:
         config: The trial.
         images: (N, C, H, W) uint8 training images on the device that computes.
         state: Where the trial stands; changed in place.
-
-    Attributes:
-        name: ``reference`` or ``fast``.
-        state: Where the trial stands.
-        steps: Steps of an epoch.
-        way: Which of several ways it takes its steps in, where there are several; resumed, a trial keeps its way.
     """
 
     name = "reference"
@@ -101,16 +141,8 @@ class ReferenceEngine:
         self._draws = None
 
     def snapshot(self) -> Snapshot:
-        """Read the statistics of the epoch under way, once a step is done; the only call that waits for the device."""
-        state = self.state
-        step_stats = state.step_stats[: state.batch].cpu()
-        mean = dict(zip(STATISTICS, step_stats.mean(0).tolist(), strict=True))
-        last = dict(zip(STATISTICS, step_stats[-1].tolist(), strict=True))
-        wrong = (~step_stats.isfinite()).nonzero()
-        if not len(wrong):
-            return Snapshot(mean, last, None)
-        row, column = wrong[0].tolist()
-        return Snapshot(mean, last, (state.step - state.batch + row + 1, STATISTICS[column]))
+        """Read the statistics; the only call that waits for the device."""
+        return snapshot(self.state)
 
     def draws_of(self, epoch: int) -> EpochDraws:
         """Return the random draws of an epoch."""
@@ -128,7 +160,3 @@ class ReferenceEngine:
         z_g = None if draws.z_g is None else draws.z_g[index, :fakes].to(self._dtype)
         mix = None if draws.mix is None else draws.mix[index].to(self._dtype)
         return Batch(real, z_d, z_g, mix)
-
-
-Engine = ReferenceEngine
-"""What the runner needs of an engine; the other engines derive from the reference one."""
