@@ -518,6 +518,19 @@ def test_settings_that_differ_in_what_no_name_tells_are_kept_apart(tmp_path):
     assert len(set(links)) == 4
 
 
+def test_the_contents_lead_to_what_is_there_and_random_settings_are(tmp_path):
+    """Their table was in no page, and a link to it was."""
+    for index in range(5):
+        for seed in range(2):
+            trial = with_lr(digits_trial(seed), 1e-4 * (index + 1))
+            write(tmp_path, replace(trial, drawn=("lr_g", "lr_d")), 50.0 + 10 * index + seed)
+    build_report(tmp_path)
+    page = (tmp_path / "report" / "report.html").read_text()
+    ids = set(re.findall(r'id="(part-[^"]*)"', page))
+    assert any(name.endswith("-tuning") for name in ids)
+    assert set(re.findall(r'href="#(part-[^"]*)"', page)) <= ids
+
+
 # ---------------------------------------------------------------------------------------------------- golden
 
 GOLDEN = Path(__file__).parent.parent / "golden"

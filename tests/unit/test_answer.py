@@ -367,6 +367,8 @@ def own(command, names, beside=(), **changes):
         ("gan-bench run test --set lr=3e-4", ""),
         ("gan-bench run test --set lr=2e-4", "--set lr=2e-4"),
         ("gan-bench run test --set batch_size=x", ""),
+        ("gan-bench run test --set architecture=dcgan28", ""),  # words are not equal for being no numbers
+        ("gan-bench run test --set loss=hinge", ""),
         ("gan-bench run test --precision bf16", ""),
         ("gan-bench run test --precision default", "--precision default"),
     ],

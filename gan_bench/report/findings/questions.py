@@ -248,15 +248,16 @@ def _is_set(config: Mapping[str, object], change: str) -> bool:
         return any(_is_set(config, f"{name}={json.dumps(each)}") for each in given)
     text = change.partition("=")[2]
     names = [name] if name in config else [f"{name}_g", f"{name}_d"]
-    return all(str(config[each]) == text or json.dumps(config[each]) == text or _number(config[each]) == _number(text)
+    return all(text in (str(config[each]), json.dumps(config[each])) or _is_number(text, config[each])
                for each in names)  # fmt: skip
 
 
-def _number(value: object) -> float | None:
+def _is_number(text: str, value: object) -> bool:
+    """True if a text is a number, written in another way than a value that equals it."""
     try:
-        return float(value)  # type: ignore[arg-type]
-    except (ValueError, TypeError):
-        return None
+        return float(text) == value
+    except ValueError:
+        return False
 
 
 def _pattern(names: list[str], others: tuple[str, ...]) -> str | None:

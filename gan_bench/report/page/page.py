@@ -132,7 +132,7 @@ def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object
         "plots": [p for p in chapter.plots if "-plot-factor-" not in p.name],
         "explorer": bool(curves["measures"]),
         "curves": [*made.get("epochs", []), *made.get("best", [])],
-        "others": [(part, made[part]) for part in ("health", "cost", "trials", "published") if part in made],
+        "others": [(part, made[part]) for part in PARTS if part in made],
         "strips": chapter.strips,
         "last_epochs": "epoch " + ", ".join(map(str, sorted({s.frames[-1][0] for s in chapter.strips}))),
     }
