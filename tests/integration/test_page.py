@@ -575,8 +575,8 @@ def test_of_many_trials_only_the_drawn_ones_have_their_histories_read(tmp_path, 
             write(tmp_path / "results", trial, 50.0 + 10 * index + seed)
     build_report(tmp_path / "results", tmp_path / "whole")
     read = []
-    read_file = reader.read_file
-    monkeypatch.setattr(reader, "read_file", lambda path: (read.append(path), read_file(path))[1])
+    read_if_there = reader.read_if_there
+    monkeypatch.setattr(reader, "read_if_there", lambda path: (read.append(path), read_if_there(path))[1])
     monkeypatch.setattr(collect, "MOST_HISTORIES", 4)
     monkeypatch.setattr(collect, "SETTINGS", 2)
     (damaged,) = (tmp_path / "results" / "test").glob("*lr=0.0004*seed=0--*")  # of a setting that is not drawn
