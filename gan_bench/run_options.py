@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 
 from gan_bench.config.design import FEWEST
 from gan_bench.core.errors import UserError
-from gan_bench.core.fields import checked, short, whole
+from gan_bench.core.fields import as_python, checked, short, whole
 from gan_bench.core.text import at_home, seconds_of
 from gan_bench.records.layout import SUITE
 
@@ -337,6 +337,9 @@ def _seeds(given: Sequence[int]) -> tuple[int, ...]:
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - of any field
     """Return a value of a field as Python's own types, of which NumPy's numbers are none."""
+    value = as_python(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value))
     if isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     return float(value) if isinstance(value, Real) and not isinstance(value, (bool, int)) else value

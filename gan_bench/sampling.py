@@ -5,22 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from gan_bench.config.plugins import forget_plugin, load_plugin
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import DataError, RecordError, UnreadableError, UserError
+from gan_bench.core.fields import whole
 from gan_bench.core.sources import calling
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.randomness import draw_latent, generator_for
+from gan_bench.records.json_files import unreadable
 from gan_bench.records.layout import AVERAGE_WEIGHTS, KEPT, WEIGHTS, RecordDirectory
 from gan_bench.records.reader import StoredTrial, read_saved
 from gan_bench.records.sample_grid import read_sample_grid
@@ -61,11 +62,11 @@ class Generator(nn.Module):
         """Return latent vectors (count, latent_dim) of the trial's distribution; more of a seed begin with the same.
 
         Raises:
-            UserError: The count is negative or no whole number.
+            UserError: The count is negative, or one of both is no whole number.
         """
-        if not isinstance(count, Integral) or isinstance(count, bool) or count < 0:
-            raise UserError(f"the number of images must be a whole number, 0 or more, not {count!r:.200}")
-        source = generator_for(seed, "sample", next(self.parameters()).device)
+        if whole("the number of images", count) < 0:
+            raise UserError(f"the number of images must be 0 or more, not {count}")
+        source = generator_for(whole("seed", seed), "sample", next(self.parameters()).device)
         shape = (_BLOCK, self.config.latent_dim)  # the last numbers of a draw depend on its length
         blocks = [draw_latent(shape, self.config.latent, source) for _ in range(-(-count // _BLOCK))]
         return torch.cat(blocks)[:count] if blocks else torch.zeros(0, shape[1], device=source.device)
@@ -89,7 +90,7 @@ def load_generator(
 
     Raises:
         DataError: There is no generator, or it is damaged.
-        RecordError: It or its record is damaged or not what was saved.
+        RecordError: It or its record is damaged or not what was saved, or cannot be read.
         UserError: Its architecture is not there, or may not be loaded.
     """
     file, stored = _find(path, average=average)
@@ -100,13 +101,26 @@ def load_generator(
     with calling(f'architecture "{name}"'), torch.random.fork_rng(devices=[]):
         network = ARCHITECTURES[name].generator(config.latent_dim)
     try:
-        network.load_state_dict(load_file(file))
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{file} cannot be read ({type(error).__name__}: {error}); run the trial again") from None
+        network.load_state_dict(read_weights(file))
     except RuntimeError:
         place = RecordDirectory(stored.path).trial
         raise DataError(f"{file} does not fit the architecture {name} of {place}") from None
     return Generator(network.to(device), config)
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """Read the weights of a generator. The library would open the file by its name, which need not be UTF-8.
+
+    Raises:
+        DataError: They are damaged.
+        UnreadableError: The system does not let this process read them.
+    """
+    try:
+        return load(file.read_bytes())
+    except SafetensorError as error:
+        raise DataError(f"{file} is damaged ({error}); run the trial again") from None
+    except OSError as error:
+        raise unreadable(file, error) from None
 
 
 def _find(path: Path, *, average: bool) -> tuple[Path, StoredTrial]:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from gan_bench.audit import standards
 from gan_bench.audit.again import (
@@ -39,6 +38,7 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial, read_trial
 from gan_bench.records.record import Score
 from gan_bench.records.schema import NO_RECORD, TIMING, HistoryLine, ScoreLine, Statistics
+from gan_bench.sampling import read_weights
 
 ALIKE = 100
 """Steps of equal bits after which machines are taken to round alike: those that do not were all apart by then."""
@@ -169,7 +169,7 @@ def _ends_judged(recorded: StoredTrial, again: StoredTrial) -> list[Judgement]:
         scores = [_score_of(each) for each in there[line["epoch"]]["scores"]] if line["epoch"] in there else []
         said.append(scores_judged(line, scores, "same", f"epoch {line['epoch']}"))
     if has_weights(recorded) and has_weights(again):
-        a, b = (load_file(RecordDirectory(each.path).weights) for each in (recorded, again))
+        a, b = (read_weights(RecordDirectory(each.path).weights) for each in (recorded, again))
         same = a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
         said.append(("holds", "") if same else ("contradicted", "its weights are of another training"))
     if all(verdict == "holds" for verdict, _ in said):

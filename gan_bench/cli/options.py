@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import as_typed
+from gan_bench.core.text import as_typed, is_utf8
 from gan_bench.run_options import Option, RunOptions, declared
 
 TablesChoice = Literal["ranking", "all"]
@@ -32,10 +32,12 @@ AllowArchitecture = Annotated[
 
 
 def _refuse_password(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
-    """Refuse a location with a password on the command line; the environment may hold one."""
+    """Refuse a location that is not UTF-8, or has a password on the command line; the environment may hold one."""
     from gan_bench.tracking.server import check_no_password
 
     source = context.get_parameter_source(str(parameter.name))
+    if value and not is_utf8(value):
+        raise UserError("--tracking-uri has bytes that are not UTF-8, which MLflow cannot take; name another place")
     if value and source is not None and source.name == "COMMANDLINE":
         check_no_password(value)
     return value

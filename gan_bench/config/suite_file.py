@@ -38,6 +38,7 @@ from gan_bench.config.yaml_document import (
     quoted,
 )
 from gan_bench.core.errors import SuiteError
+from gan_bench.core.fields import as_python
 from gan_bench.core.text import clip
 
 MAX_BYTES = 1 << 19
@@ -221,10 +222,7 @@ def _plain(value: Any, place: Location) -> Plain:  # noqa: ANN401 - anything of 
         raise SuiteError(f"suite: {dotted(place[:2])}: more than {MAX_DEPTH} levels; a suite needs 4")
     if isinstance(value, Mapping):
         return {str(key): _plain(each, (*place, str(key))) for key, each in value.items()}
-    if str(getattr(value, "dtype", "")) in ("float16", "float32"):  # 2e-4 is 0.0002 there, and not its nearest float64
-        value = [float(str(each)) for each in value.flat] if getattr(value, "ndim", 0) else float(str(value))
-    if hasattr(value, "tolist"):  # an array, or a number of one
-        return _plain(value.tolist(), place)
+    value = as_python(value)
     if isinstance(value, (list, tuple, range, set, frozenset)):
         return [_plain(each, (*place, i)) for i, each in enumerate(value)]
     if isinstance(value, (str, Path)):

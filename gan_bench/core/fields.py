@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -141,6 +143,33 @@ def _described(kinds: Sequence[Any]) -> str:
         elif get_origin(kind) is Sequence:
             found.append("a list of names" if str in get_args(kind) else "a list of whole numbers")
     return " or ".join(found) or "names with values"
+
+
+_FORMATS = {"float16": "e", "float32": "f"}
+"""Floats that are narrower than Python's, by the letters of ``struct``."""
+
+
+def as_python(value: Any) -> Any:  # noqa: ANN401 - what somebody passed
+    """Return a number or an array of NumPy or torch as Python has it, and anything else as it is.
+
+    A narrow float becomes the shortest decimal that it stands for: 2e-4 in float32 is 0.0002, and not the float64
+    beside it, which would be a setting of its own under the same name.
+    """
+    if not hasattr(value, "tolist"):
+        return value
+    form = _FORMATS.get(str(value.dtype).removeprefix("torch."))
+    return _shortest(value.tolist(), form) if form else value.tolist()
+
+
+def _shortest(value: Any, form: str) -> Any:  # noqa: ANN401 - a float, or lists of them
+    if isinstance(value, list):
+        return [_shortest(each, form) for each in value]
+    for digits in range(1, 10):
+        short_one = float(f"{value:.{digits}g}")
+        with contextlib.suppress(OverflowError):  # rounded up beyond the largest
+            if struct.unpack(form, struct.pack(form, short_one))[0] == value:
+                return short_one
+    return value
 
 
 def whole(name: str, value: Any) -> int:  # noqa: ANN401 - what somebody passed

@@ -26,6 +26,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == " " else " " if c in "\n\r\t" else _escape(c) for c in text)
 
 
+def is_utf8(text: str) -> bool:
+    """False for a path with bytes that are not UTF-8, which Python holds as lone surrogates."""
+    return text.isascii() or text.encode(errors="ignore").decode() == text
+
+
 def clip(text: str, limit: int) -> str:
     """Return a text as one line of a bounded length."""
     line = " ".join(text[: 4 * limit].split())

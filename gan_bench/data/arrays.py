@@ -71,7 +71,7 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
 
 def _of_whole_numbers(array: NDArray[Any]) -> Tensor:
     if array.dtype == np.uint8:
-        return torch.from_numpy(np.ascontiguousarray(array))
+        return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # torch warns of memory it may not write
     least, most = int(array.min()), int(array.max())
     if array.dtype.itemsize == 2 or least < 0 or most > 255 or most <= 1:  # sixteen bits, or ones that may be white
         raise UserError(

@@ -101,7 +101,8 @@ class Lock:
             if isinstance(error, OSError) and error.errno in FULL:
                 raise DiskFullError(f"no space left at {self.folder} (bytes or files); free some") from None
             raise UserError(
-                f"{self.folder} cannot hold locks ({error}); choose another folder with --results"
+                f"{self.folder} cannot hold locks ({getattr(error, 'strerror', None) or error}); make it writable, or "
+                "choose another results folder"
             ) from None
         with contextlib.suppress(OSError), open_own(self._owner_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
             file.write(json.dumps(asdict(Owner.me())).encode())  # the name is a courtesy

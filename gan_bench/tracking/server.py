@@ -13,6 +13,7 @@ from urllib.parse import unquote, unquote_plus, urlsplit, urlunsplit
 
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import UserError
+from gan_bench.core.text import is_utf8
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
@@ -33,13 +34,16 @@ def default_uri(results: Path) -> str:
     """Return the SQLite database beside the results, as an absolute location.
 
     Raises:
-        UserError: The path has a character that MLflow takes for part of the location's syntax, or the database is a
-            link, through which MLflow would write.
+        UserError: The path has a character that MLflow takes for part of the location's syntax, or is not UTF-8, or
+            the database is a link, through which MLflow would write.
     """
     path = str(results.resolve() / DATABASE)
-    if unfit := sorted(set(path) & set("?#%")):
+    unfit = [repr(each) for each in sorted(set(path) & set("?#%"))]
+    if not is_utf8(path):
+        unfit.append("bytes that are not UTF-8")
+    if unfit:
         raise UserError(
-            f"MLflow cannot open a database in {results} because of {' and '.join(map(repr, unfit))} in its path; "
+            f"MLflow cannot open a database in {results} because of {' and '.join(unfit)} in its path; "
             "rename the folder, or use --tracking-uri or --no-tracking"
         )
     if Path(path).is_symlink():

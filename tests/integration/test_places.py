@@ -287,7 +287,7 @@ def test_what_is_kept_is_kept_before_anything_that_may_be_interrupted(stopped, r
     directory = RecordDirectory.of(results, trial)
     for path in directory.path.glob("checkpoint*"):
         path.unlink()
-    monkeypatch.setattr(RunContext, "prepare", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(RunContext, "identity", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         go_on(results, trial)
     monkeypatch.undo()

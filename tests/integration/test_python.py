@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -49,6 +51,7 @@ def test_the_notebook_runs_and_what_it_makes_is_sound(tmp_path):
     a_loaded_generator_makes_the_images_that_were_scored(names["tables"])
     generators_draw_what_a_seed_says(names["generator"], names["tables"])
     samples_on_the_command_line(names["generator"], names["tables"], tmp_path)
+    a_generator_s_folder_need_not_be_utf_8(names["tables"], tmp_path)
 
 
 def shows_what_it_says(names, shown):
@@ -103,6 +106,18 @@ def generators_draw_what_a_seed_says(generator, tables):
         load_generator(tables.trials["path"][0], average=True)
 
 
+def a_generator_s_folder_need_not_be_utf_8(tables, tmp_path):
+    """Audits said that it contradicts its record."""
+    if sys.platform != "linux":
+        return  # other systems have no such names
+    place = Path(os.fsdecode(bytes(tmp_path) + b"/\xff"))
+    shutil.copytree(tables.trials["path"][0], place)
+    assert torch.equal(gb.generator(place).images(2), gb.generator(tables.trials["path"][0]).images(2))
+    (place / "generator.safetensors").write_bytes(b"x")
+    with pytest.raises(gb.UserError, match="not what was saved|damaged"):
+        gb.generator(place)
+
+
 @pytest.mark.parametrize(
     ("images", "said"),
     [
@@ -147,8 +162,12 @@ def test_arguments_that_cannot_be_are_said_in_one_sentence(call, said):
 
 
 def samples_on_the_command_line(generator, tables, tmp_path):
-    with pytest.raises(gb.UserError, match="the number of images must be a whole number, 0 or more, not -1"):
+    with pytest.raises(gb.UserError, match="the number of images must be 0 or more, not -1"):
         generator.images(-1)
+    for seed in (7.0, None, "1", True):  # each was a seed of its own
+        with pytest.raises(gb.UserError, match="seed must be a whole number"):
+            generator.images(1, seed=seed)
+    assert torch.equal(generator.images(1, seed=np.int64(7)), generator.images(1, seed=7))
     path = tables.trials["path"][0]
     made = gan_bench("sample", path, "--out", tmp_path, "--seed", 5, "--images", 3, "--interpolate", 6, "--gif")
     assert made.returncode == 0, made.stderr

@@ -100,7 +100,7 @@ def test_what_only_looks_never_refuses_who_asks(folder):
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot hold locks .* choose another folder"):
+    with pytest.raises(UserError, match="cannot hold locks .* choose another results folder"):
         Lock(tmp_path / "file", "trial").acquire()
 
 

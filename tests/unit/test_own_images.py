@@ -466,3 +466,9 @@ def test_values_outside_of_the_range_that_was_named_are_not_clipped():
             as_uint8(outside, value_range=(0, 1))
     rounded = as_uint8(images / 255 * 1.001, value_range=(0, 1))
     assert int((rounded.int() - torch.from_numpy(images)).abs().max()) <= 1
+
+
+def test_an_array_that_may_not_be_written_is_read_in_silence():
+    images = np.zeros((2, 1, 4, 4), np.uint8)
+    images.setflags(write=False)
+    assert torch.equal(as_uint8(images), torch.zeros(2, 1, 4, 4, dtype=torch.uint8))

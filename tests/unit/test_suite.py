@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.suite_file import parse
 from gan_bench.config.yaml_document import YamlDocument, as_yaml
 from gan_bench.core.errors import SuiteError, UserError
+from gan_bench.core.fields import as_python
 from gan_bench.run_options import RunOptions
 
 GOOD = """\
@@ -393,6 +395,8 @@ def test_options_of_any_number_s_type_and_none_are_taken():
     assert found.command() == "gan-bench run digits --epochs 3 --seeds 0,1"
     changed = RunOptions("digits", changes={"batch_size": np.int64(32), "lr": np.float64(1e-3)}).plan.changes
     assert [(type(value), value) for value in changed.values()] == [(int, 32), (float, 1e-3)]
+    changes = {"lr": torch.tensor(1e-4), "betas": (np.float32(0.9), np.float64(0.999))}
+    assert RunOptions("digits", changes=changes).plan.changes == {"lr": 1e-4, "betas": (0.9, 0.999)}
     for seeds in (np.arange(2), [np.int64(0), 1], {0, 1}, (each for each in (0, 1))):
         assert RunOptions("digits", seeds=seeds, epochs=3).command() == found.command()
     assert RunOptions("digits", seeds=np.array([0])).command() == "gan-bench run digits --seeds 0"
@@ -564,9 +568,20 @@ def test_a_plan_to_look_at_runs_no_plugin(tmp_path):
 
 def test_short_floats_of_a_dict_are_what_they_print():
     rates = np.array([2e-4, 3e-4], np.float32)
-    trials = [{"recipe": "mnist-dcgan", "set": {"ema_decay": np.float16(0.5)}, "sweep": {"lr": rates}}]
-    made = make_plan(a_suite(trials=trials), PlanOptions())
-    assert {trial.config.lr_g for trial in made.trials} == {2e-4, 3e-4}
+    for listed in (rates, torch.from_numpy(rates)):
+        trials = [{"recipe": "mnist-dcgan", "set": {"ema_decay": np.float16(0.5)}, "sweep": {"lr": listed}}]
+        made = make_plan(a_suite(trials=trials), PlanOptions())
+        assert {trial.config.lr_g for trial in made.trials} == {2e-4, 3e-4}
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_short_floats_become_decimals_of_which_they_are_the_nearest(dtype):
+    unsigned = np.dtype(f"u{dtype().itemsize}")
+    bits = np.random.default_rng(0).integers(0, np.iinfo(unsigned).max, 5_000, unsigned)
+    values = np.concatenate([bits.view(dtype), np.array([0, np.finfo(dtype).max, np.inf, -np.inf, np.nan], dtype)])
+    found = np.array(as_python(values))
+    assert np.array_equal(found.astype(dtype), values, equal_nan=True)
+    assert [each for each in found if np.isfinite(each)] == [float(str(each)) for each in values if np.isfinite(each)]
 
 
 def test_every_value_that_the_documentation_names_can_be_set():

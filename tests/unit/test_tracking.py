@@ -194,7 +194,7 @@ def test_an_error_holds_no_credential_in_whatever_form_a_library_writes_it(uri):
         assert "se%40cret" not in found
 
 
-@pytest.mark.parametrize("name", ["a?b", "a%20b", "a#b"])
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "a#b", "a\udcffb"])
 def test_a_path_that_mlflow_misreads_is_refused(tmp_path, name):
     with pytest.raises(UserError, match="MLflow cannot open a database .* rename the folder"):
         default_uri(tmp_path / name)
