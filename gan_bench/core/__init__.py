@@ -6,5 +6,5 @@ GARBAGE_THRESHOLD = 100_000
 """New objects after which the programs of this package look for garbage in cycles (``gc.set_threshold``).
 
 Imports of torch and torchmetrics make objects that stay. With Python's own 700, looking through them time and again
-took a fifth of the start of each process (5.2 s of CPU time, 4.2 s with this number).
+took a fifth of these imports (5.2 s of CPU time, 4.2 s with this number).
 """
