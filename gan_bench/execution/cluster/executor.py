@@ -16,7 +16,7 @@ from gan_bench.core.errors import UserError, brief
 from gan_bench.core.preparing import tell
 from gan_bench.execution.cluster.connection import Capacity, Cluster, answer_of, live_nodes, on_node, question
 from gan_bench.execution.cluster.dispatcher import Bundle, Dispatcher, Ended, make_bundles
-from gan_bench.execution.cluster.task import Handle, call, carry, claims_of
+from gan_bench.execution.cluster.task import CallResult, Handle, call, carry, claims_of
 from gan_bench.execution.trial.claim import KnowsIdentity, Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
@@ -232,11 +232,12 @@ class OnCluster:
                 tell("waiting for a free place on the cluster", 0.0)
         _repeat(answer_of(driver.mailbox.take.remote()))
         try:
-            return ray.get(pending)
+            answer: CallResult = ray.get(pending)
         except Exception as error:  # Ray raises many kinds, and what the task raised
-            if isinstance(refused := getattr(error, "cause", None), UserError):
-                raise refused from None
             raise _TaskLostError(f"the cluster did not answer: {loss_of(error)}") from error
+        if answer.error:
+            raise answer.error
+        return answer.value
 
 
 def _repeat(said: Iterable[tuple[Any, Any]]) -> None:
