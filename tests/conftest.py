@@ -15,7 +15,6 @@ from support import warm
 from support.needs import NEEDS
 
 from gan_bench.config.images import DataRoot
-from gan_bench.core import GARBAGE_THRESHOLD
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.data import datasets  # noqa: F401 - with the imports below, every registry is there and filled
 from gan_bench.metrics import extractors  # noqa: F401
@@ -64,7 +63,6 @@ def pytest_collection_finish():
     """Leave what was imported and collected out of collections of garbage: it stays, and each looked through it."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD)  # as the programs of this package do
 
 
 def pytest_unconfigure():

@@ -227,7 +227,6 @@ def serve(place):
     _forget_ends()
     gc.collect()
     gc.freeze()  # collections in children need not copy what they never free
-    gc.set_threshold(sys.modules["gan_bench.core"].GARBAGE_THRESHOLD)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(place)
     listener.listen()
