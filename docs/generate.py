@@ -6,7 +6,6 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
-from enum import EnumType
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -193,9 +192,7 @@ def _choices(callback: Any) -> dict[str, list[str]]:  # noqa: ANN401 - a command
     found: dict[str, list[str]] = {}
     for name, parameter in inspect.signature(inspect.unwrap(callback), eval_str=True).parameters.items():
         kind = get_args(parameter.annotation)[0] if get_origin(parameter.annotation) is Annotated else None
-        if isinstance(kind, EnumType):
-            found[name] = [str(each) for each in kind]
-        elif get_origin(kind) is Literal:
+        if get_origin(kind) is Literal:
             found[name] = list(get_args(kind))
     return found
 

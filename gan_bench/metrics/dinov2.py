@@ -31,6 +31,7 @@ class DinoV2(nn.Module):
 
     Raises:
         RuntimeError: The weights do not fit.
+        KeyError: They have no ``pos_embed``.
     """
 
     mean: Tensor

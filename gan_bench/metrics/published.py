@@ -134,9 +134,10 @@ class WeightsFile:
         return content, digest
 
 
-Build = Callable[[WeightsFile], tuple[nn.Module, str]]
-"""Makes the network of a file, and says the file's SHA-256. From (N, 3, H, W) uint8 images the network makes (N, D)
-features, or features and (N, classes) logits. It raises RuntimeError or KeyError where the tensors do not fit."""
+Build = Callable[[WeightsFile], tuple[Callable[[], nn.Module], str]]
+"""Reads a file; returns what makes its network, and the file's SHA-256. From (N, 3, H, W) uint8 images the network
+makes (N, D) features, or features and (N, classes) logits. What makes it raises RuntimeError or KeyError where tensors
+do not fit; packages are imported before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,9 +184,10 @@ class PublishedExtractor:
 
     def __init__(self, network: Network, device: torch.device) -> None:
         self.name, self.feature_dim, self.classes = network.weights.extractor, network.feature_dim, network.classes
+        make, self.sha256 = network.build(network.weights)
         try:
             with torch.random.fork_rng(devices=[]):  # torch-fidelity's graphs draw weights before they read the file
-                built, self.sha256 = network.build(network.weights)
+                built = make()
         except (RuntimeError, KeyError) as error:
             why = f"it has no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
             file, url = network.weights.file, network.weights.url
@@ -204,26 +206,32 @@ class PublishedExtractor:
         return Features(features, logits)
 
 
-def _fidelity(graph: str, features: list[str], weights: WeightsFile) -> tuple[nn.Module, str]:
+def _fidelity(graph: str, features: list[str], weights: WeightsFile) -> tuple[Callable[[], nn.Module], str]:
     """Build a graph of torch-fidelity. It insists on reading a file, so it gets our own copy of the checked tensors."""
+    graph_class = resolve_name(f"torch_fidelity.{graph}")
     tensors, digest = weights.tensors()
     copy = io.BytesIO()
     torch.save(tensors, copy)
     copy.seek(0)
-    return resolve_name(f"torch_fidelity.{graph}")(weights.extractor, features, copy), digest
+    return partial(graph_class, weights.extractor, features, copy), digest
 
 
-def _clip(weights: WeightsFile) -> tuple[nn.Module, str]:
+def _clip(weights: WeightsFile) -> tuple[Callable[[], nn.Module], str]:
     """Build CLIP's image half. Its file is TorchScript, which is code, so it is read only with the published digest."""
     from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP
 
     data, digest = weights.read()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.load", category=FutureWarning)
-        return FeatureExtractorCLIP(weights.extractor, ["clip"], io.BytesIO(data)), digest
+
+    def make() -> nn.Module:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*torch.jit.load", category=FutureWarning)
+            graph: nn.Module = FeatureExtractorCLIP(weights.extractor, ["clip"], io.BytesIO(data))
+        return graph
+
+    return make, digest
 
 
-def _dinov2(weights: WeightsFile) -> tuple[nn.Module, str]:
+def _dinov2(weights: WeightsFile) -> tuple[Callable[[], nn.Module], str]:
     from gan_bench.metrics.dinov2 import DinoV2
 
     try:  # before weights are fetched
@@ -231,7 +239,7 @@ def _dinov2(weights: WeightsFile) -> tuple[nn.Module, str]:
     except ModuleNotFoundError:
         raise DataError(f'the extractor {weights.extractor} needs timm; pip install "gan_bench[dinov2]"') from None
     tensors, digest = weights.tensors()
-    return DinoV2(weights.extractor, tensors), digest
+    return partial(DinoV2, weights.extractor, tensors), digest
 
 
 def _dinov2_network(size: str, feature_dim: int, sha256: str, megabytes: int) -> Network:
@@ -297,4 +305,5 @@ NETWORKS = (
     _dinov2_network("b", 768, "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73", 330),
     _dinov2_network("l", 1024, "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428", 1161),
 )
-"""DINOv2's digests are those that users of the files report: its authors publish none."""
+"""Networks with published weights. DINOv2's digests are those that users of the files report: its authors publish
+none."""

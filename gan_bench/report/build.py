@@ -209,7 +209,7 @@ def _outdated(results: Path) -> Iterator[str]:
 
 
 def _read(results: Path) -> tuple[dict[str, str], Collected, list[Study]]:
-    """Return what tells of every suite whether its records change from now on, what they hold, and its studies."""
+    """Return the state of every suite, taken before its records are read, then the records and their studies."""
     states = {}
     for folder in suite_folders(results):
         with suppress(UserError):

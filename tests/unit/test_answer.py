@@ -461,6 +461,14 @@ def test_what_one_command_set_can_be_proposed_again(options):
         assert found == wanted or (wanted and f" {wanted} " in found)
 
 
+@pytest.mark.parametrize("given", ["[0,0.9]", "[0, 0.9]", "[0.0,0.90],[0.5,0.999]"])
+def test_a_value_that_a_command_set_is_known_however_it_is_written(given):
+    options = shlex.split(
+        own(f"gan-bench run test --set 'betas={given}'", ["a"], betas_g=(0.0, 0.9), betas_d=(0.0, 0.9))
+    )
+    assert options[options.index("--set") + 1] == f"betas={given}"
+
+
 def test_records_without_a_command_have_none():
     assert own(None, ["a"]) is None
 

@@ -94,6 +94,14 @@ def study():
     return found
 
 
+def test_random_settings_that_lost_most_of_their_seeds_have_no_plot():
+    """It ended the report in a traceback."""
+    trials = [stored("hinge", lr, seed, 60.0 if seed else None) for lr in (1e-4, 2e-4) for seed in (0, 1)]
+    (found,) = studies(build_frames(trials))
+    assert [arm.values for arm in arms(found.scored[0])] == [(math.inf, math.inf)]
+    assert list(plots._tuning_plot(found.scored[0])) == []
+
+
 def test_arms_share_everything_but_what_was_drawn(study):
     found = {arm.label: arm for arm in arms(study.scored[0])}
     assert list(found) == ["mnist-mlp-z100 · loss hinge", "mnist-mlp-z100 · loss minimax"]

@@ -1,6 +1,6 @@
 """Carry bundles to their ends: keep the cluster busy, hear what tasks say, and try again what was lost.
 
-``Transport`` is all that a dispatcher asks of the cluster, so it is tested with one made up for the purpose.
+``Transport`` is all that a dispatcher asks of the cluster, so that tests give it one of their own.
 """
 
 from __future__ import annotations

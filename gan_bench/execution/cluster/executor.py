@@ -34,7 +34,7 @@ class RayTransport:
 
     Args:
         cluster: The cluster.
-        job: The job of a group of trials, but for these.
+        job: What all jobs share; their trials, and the patience of a retry, are filled in.
     """
 
     def __init__(self, cluster: Cluster, job: Job) -> None:

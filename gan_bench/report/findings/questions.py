@@ -246,18 +246,8 @@ def _is_set(config: Mapping[str, object], change: str) -> bool:
     name, given = parse_change(change)
     if isinstance(given, Several):
         return any(_is_set(config, f"{name}={json.dumps(each)}") for each in given)
-    text = change.partition("=")[2]
     names = [name] if name in config else [f"{name}_g", f"{name}_d"]
-    return all(text in (str(config[each]), json.dumps(config[each])) or _is_number(text, config[each])
-               for each in names)  # fmt: skip
-
-
-def _is_number(text: str, value: object) -> bool:
-    """True if a text is a number, written in another way than a value that equals it."""
-    try:
-        return float(text) == value
-    except ValueError:
-        return False
+    return all(config[each] == given for each in names)
 
 
 def _pattern(names: list[str], others: tuple[str, ...]) -> str | None:

@@ -36,7 +36,7 @@ def trial_details(
         trials: The trials.
         curves: Their thinned curves, by trial; some may have none.
         strips: Names of the sample strips that are on the page, by trial.
-        results: The results folder, in which the page has its usual place.
+        results: The results folder; paths of records are given relative to its report.
 
     Returns:
         ``trials`` by id, and the values that they refer to by their place in ``shared``.

@@ -149,6 +149,8 @@ def _tuning_plot(scored: Scored) -> Iterator[Plot]:
     found = arms(scored)
     if not found or max(len(arm.values) for arm in found) < 2:
         return
+    if not any(np.isfinite(arm.values).any() for arm in found[:LINES]):  # most seeds of all of them were lost
+        return
     measure = MEASURES[primary_measure()].title
     figure = new_figure(3.4)
     axis = figure.subplots()

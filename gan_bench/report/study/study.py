@@ -158,19 +158,19 @@ class Study:
         return found
 
 
-P = ParamSpec("P")
-T = TypeVar("T")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
-def once(compute: Callable[Concatenate[Scored, P], T]) -> Callable[Concatenate[Scored, P], T]:
+def once(compute: Callable[Concatenate[Scored, _P], _T]) -> Callable[Concatenate[Scored, _P], _T]:
     """Let a function of scores, which many tables ask for, compute once."""
 
     @wraps(compute)
-    def remembered(scored: Scored, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def remembered(scored: Scored, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         key = (compute, args, *kwargs.items())
         if key not in scored.memory:
             scored.memory[key] = compute(scored, *args, **kwargs)
-        found: T = scored.memory[key]
+        found: _T = scored.memory[key]
         return found
 
     return remembered

@@ -158,7 +158,7 @@ class LinearStep:
 
 
 def slope_of(loss: Callable[[Tensor], Tensor], outputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss of each trial, () or (K,), and its gradient in D's outputs, zero where no image is."""
+    """Return the loss, () of a trial or (K,) of several, and its gradient in D's outputs, zero where no image is."""
     with torch.enable_grad():
         leaf = outputs.detach().clone().requires_grad_()
         value = loss(leaf)
