@@ -88,11 +88,14 @@ def seconds_of(text: str | float, what: str) -> float:
     Raises:
         UserError: It is none, or not above zero.
     """
-    parts = re.fullmatch(r"(?:(\d+(?:\.\d+)?)\s*(s|sec|m|min|h|d)?\s*)+", str(text).strip().lower())
-    found = re.findall(r"(\d+(?:\.\d+)?)\s*(sec|s|min|m|h|d)?", str(text).strip().lower()) if parts else []
-    seconds = sum(float(number) * _UNITS[unit or "s"] for number, unit in found)
+    said = str(text).strip().lower()
+    number, unit = r"\d+(?:\.\d+)?", "sec|s|min|m|h|d"
+    # a unit each but for the last: digits that may be one number or several take time without end
+    is_one = re.fullmatch(rf"(?:{number}\s*(?:{unit})\s*)*(?:{number})?", said)
+    found = re.findall(rf"({number})\s*({unit})?", said) if is_one else []
+    seconds = sum(float(value) * _UNITS[named or "s"] for value, named in found)
     if not 0 < seconds < 1e9:
-        raise UserError(f"{what} must be a time such as 2h, 90min or 3600, not {text!r}")
+        raise UserError(f"{what} must be a time such as 2h, 90min or 3600, not {clip(repr(text), 80)}")
     return seconds
 
 

@@ -233,6 +233,7 @@ def test_seeds_that_were_declared_otherwise_end_it_with_what_to_do(tmp_path):
         ({"max_seeds": 2}, "max_seeds"),
         ({"budget": "soon"}, "budget must be a time such as 2h, 90min or 3600, not 'soon'"),
         ({"budget": 0}, "budget must be a time"),
+        ({"budget": "1" * 40 + "x"}, "budget must be a time"),  # as many ways to read it as there are sums of digits
     ],
 )
 def test_options_that_do_not_fit(tmp_path, options, message):
