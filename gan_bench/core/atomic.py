@@ -61,7 +61,7 @@ def move_aside(path: Path, folder: Path) -> Path:
     """
     folder.mkdir(exist_ok=True)
     place, numbers = folder / path.name, itertools.count(2)
-    while os.path.lexists(place):
+    while place.is_symlink() or place.exists():  # which raise where a file system cannot say, unlike lexists
         place = folder / f"{path.name}.{next(numbers)}"
     return path.rename(place)
 

@@ -231,7 +231,7 @@ def first_problem(error: ValidationError) -> str:
 
 
 def parse_lines(path: Path, text: bytes, form: TypeAdapter[list[T]], skipped: bytes = b"") -> list[T]:
-    """Return the lines of a file but a last one that a kill cut short and those that start with ``skipped``.
+    """Return the lines of a file, without a last one that a kill cut short and those that start with ``skipped``.
 
     Raises:
         DamagedError: A line before the last is not of the documented form.

@@ -486,7 +486,7 @@ NO_ENVIRONMENT = cast("EnvironmentFile", {})
 NO_RECORD = cast("RecordFile", {})
 """The same of a trial that has not ended."""
 NO_PLAN = cast("PlanFile", {})
-"""The same of a suite that was never planned."""
+"""The same of a suite whose plan is not there, or of no use."""
 TIMING = frozenset(
     {
         *("started", "train_seconds", "evaluate_seconds", "seconds", "files", "sha256"),

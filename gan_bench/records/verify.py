@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Verdict:
         checked: Whether there was a record to check.
         planned: Whether it is of a planned trial that never started.
         unreadable: Whether the fault is that this process cannot read it, which says nothing about its content.
-        stored: The record, where there is one that can be read.
+        stored: The record, from ``verified_suite`` alone and where it can be read.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Verdict:
     checked: bool = True
     planned: bool = False
     unreadable: bool = False
-    stored: StoredTrial | None = field(default=None, repr=False)
+    stored: StoredTrial | None = field(default=None, repr=False, compare=False)
 
 
 def verify(results: Path) -> Iterator[Verdict]:
@@ -56,7 +56,8 @@ def verify(results: Path) -> Iterator[Verdict]:
         return
     declare_foreign_measures(results)
     for suite in suite_folders(results):
-        yield from verified_suite(suite)
+        for verdict in verified_suite(suite):
+            yield replace(verdict, stored=None)  # who keeps all verdicts need not keep all histories
 
 
 def _verified_alone(path: Path) -> Verdict:
@@ -65,7 +66,7 @@ def _verified_alone(path: Path) -> Verdict:
         declare_foreign_measures(path.parent)
         for verdict in verified_suite(path.parent):
             if verdict.name == path.name:
-                return verdict
+                return replace(verdict, stored=None)
     try:
         record = read_header(path).record
         if record is None:
