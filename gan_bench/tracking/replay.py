@@ -103,7 +103,7 @@ def replay(results: Path, uri: str, prefix: str = "") -> Replay:
     except Exception as error:
         text = server.describe_error(error, uri)
         raise UserError(
-            f"MLflow at {shown(uri)} could not be written ({text}); check --tracking-uri{server.hint(error)}"
+            f"MLflow at {shown(uri)} could not be written ({text}){server.hint(error) or '; check --tracking-uri'}"
         ) from None
 
 

@@ -244,12 +244,17 @@ def _cause(error: BaseException | None) -> str:
 
 
 def hint(error: Exception) -> str:
-    """Return the remedy where a server permits reading but not writing, the default of its basic authentication."""
-    text = f"{getattr(error, 'error_code', '')} {error}"
+    """Return the remedy where a server answers and does not do as asked; nothing where its address may be wrong.
+
+    One that permits reading but not writing is the default of MLflow's basic authentication.
+    """
+    text = f"{getattr(error, 'error_code', '')} {error} {_cause(error)}"
     if "error code 403" in text or "PERMISSION_DENIED" in text:
         return "; the server refuses to write: ask its administrator for the permission EDIT on the experiment"
     if "filesystem tracking backend" in text:
         return "; this MLflow writes no folders of files: name a database, such as sqlite:///mlflow.db, or a server"
     if "error code 401" in text or "UNAUTHENTICATED" in text or "not authenticated" in text:
         return "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    if re.search(r"error code (429|5\d\d)|too many (429|5\d\d) error responses", text):
+        return "; the server answers and fails: its log says why"
     return ""

@@ -322,6 +322,8 @@ def test_hints_are_for_servers_alone():
     assert server.hint(PermissionError(13, "Permission denied")) == ""
     assert server.hint(RuntimeError("run 9f403ab not found")) == ""
     assert "EDIT" in server.hint(RuntimeError("API request failed with error code 403 != 200"))
+    assert "its log says why" in server.hint(RuntimeError("API request failed with error code 500 != 200"))
+    assert "its log says why" in server.hint(RuntimeError("Max retries exceeded (too many 503 error responses)"))
 
 
 def test_a_position_survives_its_tag():
