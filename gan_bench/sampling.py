@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gan_bench.config.plugins import forget_plugin, load_plugin
 from gan_bench.config.trial import TrialConfig
-from gan_bench.core.errors import DataError, RecordError, UnreadableError, UserError
+from gan_bench.core.errors import DamagedError, DataError, UserError
 from gan_bench.core.fields import whole
 from gan_bench.core.sources import calling
 from gan_bench.metrics.evaluator import to_uint8
@@ -131,9 +131,7 @@ def _find(path: Path, *, average: bool) -> tuple[Path, StoredTrial]:
     file = record.average_weights if average and not is_kept else path if is_file else record.weights
     try:
         stored = read_saved(record.path, [f"{KEPT}/{file.name}" if is_kept else file.name])
-    except UnreadableError:
-        raise
-    except RecordError as error:
+    except DamagedError as error:
         if os.path.lexists(record.trial):
             raise
         raise DataError(

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import ASIDE, seal, unseal, write_atomically
-from gan_bench.core.errors import RecordError, UnreadableError
+from gan_bench.core.errors import DamagedError
 from gan_bench.core.text import plural
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier, Identity
@@ -117,9 +117,7 @@ def read(path: Path, trial_id: str) -> Checkpoint | None:
     """
     try:
         payload = unseal(read_file(path), CHECKPOINT_MAGIC)
-    except UnreadableError:
-        raise
-    except RecordError:  # it is no file
+    except DamagedError:  # it is no file
         payload = None
     if payload is None:
         return None
@@ -202,9 +200,7 @@ def why_kept(earlier: Earlier, epochs: int) -> str | None:
         return "its checkpoint is gone"
     try:
         trained = earlier.epochs_trained()
-    except UnreadableError:
-        raise
-    except RecordError:
+    except DamagedError:
         return "its history is damaged, and it has no checkpoint"
     if trained > 1 or trained == epochs:  # after the first epoch a run writes a checkpoint
         return f"its history tells of {plural(trained, 'epoch')}, and it has no checkpoint"
