@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import resource
+import sys
 
 import numpy as np
 import pandas as pd
@@ -162,8 +163,9 @@ def test_an_export_that_fails_leaves_nothing_and_is_repeated(results, tmp_path, 
     assert [path.name for path in tmp_path.iterdir()] == ["boards"]
 
 
-def test_a_full_disk_is_said_without_a_traceback(results, tmp_path, capfd):
+def test_a_full_disk_is_said_without_a_traceback(results, tmp_path, capfd, monkeypatch):
     """The library writes in a thread, whose exceptions Python prints."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # Python would keep the beginning of what it compiles
     allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, allowed[1]))
     try:
