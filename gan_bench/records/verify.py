@@ -71,10 +71,12 @@ def _verified_alone(path: Path) -> Verdict:
         record = read_header(path).record
         if record is None:
             return Verdict(path.name, (f"it has no {RECORD}, and nothing vouches for its files",))
-        check_saved(path, record, record.get("files") or (WEIGHTS,))
+        files = record.get("files") or (WEIGHTS,)
+        check_saved(path, record, files)
     except RecordError as error:
         return Verdict(path.name, (str(error),), unreadable=isinstance(error, UnreadableError))
-    return Verdict(path.name)
+    here = sum((path / name).exists() for name in files)
+    return Verdict(path.name, (), (f"has {here} of the record's {len(files)} files",) if here < len(files) else ())
 
 
 def verified_suite(suite: Path) -> Iterator[Verdict]:
