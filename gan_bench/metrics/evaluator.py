@@ -149,7 +149,10 @@ class Evaluator:
                 for extractor, metrics in zip(self.extractors, sets, strict=True):
                     seen = extractor(chunk)
                     metrics.update(seen.features, seen.logits)
-        return [score for metrics in sets for score in _scores(metrics)]
+        scores = [score for metrics in sets for score in _scores(metrics)]
+        for metrics in sets:
+            metrics.free()
+        return scores
 
     def score_images(self, images: Tensor, limit: int | None = None) -> list[Score]:
         """Score images that are all there, in a fixed random order: blocks and splits must not be classes.
