@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shlex
@@ -18,7 +19,7 @@ from gan_bench.cli import checks, images
 from gan_bench.cli import part_commands as parts
 from gan_bench.cli import record_commands as records
 from gan_bench.cli.options import Results, Tables, TrackingUri, seeds_of, with_run_options
-from gan_bench.core import __version__
+from gan_bench.core import GARBAGE_THRESHOLD, __version__
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import told_to
@@ -195,6 +196,7 @@ def _say_usage(error: Exception, words: list[str]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors a user can act on are one sentence and exit code 2."""
+    gc.set_threshold(GARBAGE_THRESHOLD)
     write_any_text()
     ensure_home()
     os.environ["MPLBACKEND"] = "agg"  # plots go to files; a name that Matplotlib does not know would end its import

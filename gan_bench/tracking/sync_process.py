@@ -9,6 +9,7 @@ completes them, and last what came of the mirror: so the parent knows which runs
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import math
 import os
@@ -22,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
+from gan_bench.core import GARBAGE_THRESHOLD
 from gan_bench.core.channel import Sender, spawn
 from gan_bench.core.errors import RecordError
 from gan_bench.core.preparing import tell
@@ -269,6 +271,7 @@ def _started(suite_folder: Path) -> Iterator[Path]:
 
 def _main() -> None:
     """Follow a suite until standard input closes, which it does whenever the runner ends."""
+    gc.set_threshold(GARBAGE_THRESHOLD)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel, over = Sender(), threading.Event()
     uri = sys.stdin.readline().rstrip("\n")

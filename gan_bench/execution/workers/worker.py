@@ -7,6 +7,7 @@ under way save a checkpoint and the worker ends.
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import signal
@@ -16,6 +17,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gan_bench.core import GARBAGE_THRESHOLD
 from gan_bench.core.channel import Sender
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def run_job(job: Job, context: RunContext, send: Send) -> None:
 
 def main() -> None:
     """Carry out the jobs on standard input until it closes."""
+    gc.set_threshold(GARBAGE_THRESHOLD)
     channel = Sender()
     asked = threading.Event()
     jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
