@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 """The version of the package; a test compares it with pyproject.toml."""
-GARBAGE_THRESHOLD = 100000
+GARBAGE_THRESHOLD = 100_000
 """New objects after which the programs of this package look for garbage in cycles (``gc.set_threshold``).
 
 Imports of torch and torchmetrics make objects that stay. With Python's own 700, looking through them time and again
