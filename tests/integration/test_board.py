@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,9 @@ class TestTiers:
         assert parted / 400 < 0.08
 
 
+PUBLISHED = Path(__file__).resolve().parents[2] / "results/published"
+
+
 class TestBoard:
     @pytest.fixture
     def folders(self, tmp_path):
@@ -117,6 +121,14 @@ class TestBoard:
         rows = [line.split("|", 2)[2] for line in one if EPYC in line]
         assert len(rows) == 3
         assert set(rows) <= {line.split("|", 2)[2] for line in two if line.startswith("|")}
+
+    def test_a_setting_whose_generators_collapsed_has_no_group(self):
+        """A median FID of 447 stood in the group of 24: no test parts from it what spreads so far."""
+        rows, _ = read_board([PUBLISHED / "amd-epyc-2-cores"])
+        collapsed = [each for each in rows if "collapsed" in each.remarks]
+        assert collapsed
+        assert not [each for each in collapsed if each.sample.values]
+        assert [each for each in rows if each.sample.values]
 
     def test_the_same_records_in_two_folders_stand_once(self, folders, tmp_path):
         import shutil

@@ -33,6 +33,7 @@ from gan_bench.report.build import build_report
 from gan_bench.report.compare.comparison import compare
 from gan_bench.report.page import collect
 from gan_bench.report.study.latex import escape_latex
+from gan_bench.report.study.looks import level
 
 pytestmark = pytest.mark.draws_pages
 
@@ -151,6 +152,10 @@ def folder(tmp_path, name, fids, **options):
     return tmp_path / name
 
 
+def geometric_mean(values):
+    return float(np.exp(np.log(values).mean()))
+
+
 OLD = (50.0, 52.0, 51.0, 53.0)
 SAME = "within tolerance"
 
@@ -176,8 +181,8 @@ def test_compare_judges_settings(tmp_path, new, verdict):
     assert found.exit_code == {"worse": 1, "cannot judge": 3}.get(verdict, 0)
     assert dict(found.unchanged) == ({verdict: 1} if verdict in ("identical", SAME) else {})
     (row,) = found.tables[-1].rows.query("key == 'fid'").to_dict("records")
-    assert (row["verdict"], row["old"]) == (verdict, pytest.approx(51.5))
-    assert row["new"] == pytest.approx(sum(new) / 4)
+    assert (row["verdict"], row["old"]) == (verdict, pytest.approx(geometric_mean(OLD)))
+    assert row["new"] == pytest.approx(geometric_mean(new))
     assert found.tests == (verdict != "identical")
 
 
@@ -207,6 +212,19 @@ def test_a_comparison_is_a_further_look(tmp_path, design, corrected, verdict):
     (row,) = found.tables[-1].rows.query("key == 'fid'").to_dict("records")
     assert row["verdict"] == verdict
     assert row["corrected"] == (None if corrected is None else pytest.approx(corrected * p))
+    sure = 0.05 if corrected is None or design.is_fixed else level(design.looks, 5)
+    ends = stats.ttest_1samp(np.log(ratios), 0).confidence_interval(1 - sure)
+    assert (row["ratio_low"], row["ratio_high"]) == pytest.approx(tuple(np.exp(ends))), "of the look, as p is"
+
+
+def test_the_means_of_a_verdict_are_those_that_its_ratio_compares(tmp_path):
+    """One collapse on either side, and 286.4 -> 278.2 was worse: the mean of one seed of five."""
+    old, new = (20.0, 21.0, 19.0, 22.0, 1350.0), (24.5, 26.0, 23.5, 27.0, 1290.0)
+    found = compare(folder(tmp_path, "old", old), folder(tmp_path, "new", new))
+    (row,) = found.tables[-1].rows.query("key == 'fid'").to_dict("records")
+    assert row["new"] / row["old"] == pytest.approx(row["ratio"])
+    assert row["ratio"] > 1
+    assert f"{geometric_mean(old):.4g} -> {geometric_mean(new):.4g}" in dict(found.sentences())["worse"]
 
 
 def test_tests_are_corrected_for_their_number(tmp_path):
@@ -247,7 +265,7 @@ def test_a_comparison_is_written_to_a_file(tmp_path, form):
     found = compare(folder(tmp_path, "old", OLD), folder(tmp_path, "new", (60.0, 63.0, 61.0, 63.5)))
     write_comparison(found, form, tmp_path / "out")
     text = (tmp_path / "out").read_text()
-    assert ("61.875" if form == "json" else "61.88") in text
+    assert (str(geometric_mean((60.0, 63.0, 61.0, 63.5)))[:8] if form == "json" else "61.86") in text
     assert "worse" in text
     if form == "json":
         assert json.loads(text)["exit_code"] == 1
@@ -354,7 +372,7 @@ def test_three_seeds_of_a_broken_network_are_worse(tmp_path):
     """The spread over seeds in the older folder says how much is chance."""
     sides = folder(tmp_path, "old", (50.0, 55.0, 47.0)), folder(tmp_path, "new", (140.0, 120.0, 160.0))
     (sentence,) = compare(*sides).worse
-    assert sentence.endswith("FID ↓ 50.67 -> 140 (3 seeds, lenet-mnist-v1,train,64): decided by the test")
+    assert sentence.endswith("FID ↓ 50.56 -> 139.0 (3 seeds, lenet-mnist-v1,train,64): decided by the test")
 
 
 def test_no_better_than_untrained_always_fails(tmp_path):
@@ -499,7 +517,7 @@ def test_the_newest_of_two_versions_is_compared(tmp_path):
         write(old, replace(trial, config=replace(trial.config, suite_version=2)), fid + 9)
     rows = compare(old, folder(tmp_path, "new", (20.0, 21.0))).tables[-1].rows
     assert rows["seeds"].tolist() == [2]
-    assert rows["old"].tolist() == [60.0]
+    assert rows["old"].tolist() == pytest.approx([geometric_mean([59.0, 61.0])])
 
 
 def test_settings_that_differ_in_what_no_name_tells_are_kept_apart(tmp_path):

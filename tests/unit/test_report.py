@@ -339,3 +339,18 @@ def test_suites_whose_names_differ_have_files_of_their_own():
     """Two hyphens became one: the report of one suite was written over that of another."""
     assert slug("a--b", "full") != slug("a-b", "full")
     assert slug("mnist", "learning rate · β₁ / β₂") == "mnist-learning-rate-beta1-beta2"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.0502, "0.0502"),
+        (0.0498, "0.0498"),
+        (0.05, "0.0500"),
+        (0.0506, "0.051"),
+        (0.0494, "0.049"),
+        (0.0004, "< 0.001"),
+    ],
+)
+def test_a_p_value_is_written_on_its_side_of_five_percent(p, text):
+    assert cell({"p": p}, Column("p", "p", "p")) == text

@@ -317,6 +317,39 @@ def test_where_one_side_fails_more_often_nothing_is_decided():
     assert (row["found"], row["why"]) == ("undecided", "0.0001 failed in none, 0.0002 in 1 of 5")
 
 
+@pytest.mark.parametrize("design", [LOOKS, Design.fixed(range(5))], ids=["looks", "fixed"])
+def test_a_setting_that_failed_in_every_seed_but_one_is_no_setting_of_one_seed(design):
+    """It was "one seed", ahead with it, and worth the seeds of another look."""
+    items = [trial(seed, 1e-4, 25.0 if seed == 0 else None, status="failed" if seed else "done") for seed in range(5)]
+    items += [trial(seed, 2e-4, 40.0 + NOISE[seed]) for seed in range(5)]
+    row, sentence, answer = row_of(items, design)
+    assert row["verdict"] == "undecided: 0.0001 failed in 4 of 5, 0.0002 in none"
+    assert (row["lost"], row["open"], row["p"]) == (4, False, None)
+    assert "0.0001 failed in 4 of 5, 0.0002 in none" in sentence
+    assert "ahead" not in sentence
+    assert answer.proposal is None
+    assert "No test judges lr 1e-4: lr 2e-4 failed in none, lr 1e-4 in 4 of 5." in answer.headline
+    best = leaders(answered(items, design)[0].scored[0])
+    assert list(best.unequal) == ["lr 1e-4"]
+    assert best.unknown == ()
+
+
+def test_one_seed_alone_is_not_judged_even_where_it_failed():
+    items = [trial(0, 1e-4, 25.0, collapsed=True), trial(0, 2e-4, 40.0, collapsed=False)]
+    assert row_of(items, Design.fixed([0]))[0]["verdict"] == "not judged: one seed"
+
+
+def test_the_best_median_of_a_setting_counts_lost_seeds_as_its_ranking_does():
+    """MLflow's leaderboard was won by the one seed of five that did not fail."""
+    items = [trial(seed, 1e-4, 25.0 if seed == 0 else None, status="failed" if seed else "done") for seed in range(5)]
+    items += [trial(seed, 2e-4, None, status="failed") for seed in range(2)]
+    items += [trial(seed, 2e-4, 40.0 + seed) for seed in range(2, 5)]
+    lost, won = (each["numbers"] for each in sorted(summaries(tables_of(items)), key=lambda each: each["label"]))
+    assert "fid.best" not in lost
+    assert "fid.median" not in lost
+    assert won["fid.best"] == won["fid.median"] == 44.0
+
+
 def test_equal_collapses_are_named_beside_an_equivalence():
     _, sentence, _ = row_of(pair(12, 0.02, 0.03, collapsed=(1, 1)))
     assert "2 runs collapsed, as many on either side" in sentence

@@ -174,7 +174,10 @@ def _entry(
 
 
 def _sample(setting: FinishedSetting, scored: Scored) -> Sample:
-    """Return the seeds of a setting that its study judges: those of its last complete look, as its plan declares."""
+    """Return the seeds of a setting that a test may judge: those of its last complete look, as its plan declares.
+
+    Of a setting whose generators collapsed none: their scores spread so far that no better setting would be decided.
+    """
     done = setting.done
     design = setting.study.design.of(set(done["seed"]))
     look = design.at(set(done["seed"]))
@@ -183,7 +186,9 @@ def _sample(setting: FinishedSetting, scored: Scored) -> Sample:
     counted = done[done["seed"].isin(look.seeds)]
     values = values_of(counted, scored.final(), primary_measure()).dropna()
     collapsed = values_of(counted, scored.final(), COLLAPSED)
-    steady = bool(len(collapsed) and collapsed.notna().all() and (collapsed == 0).all())
+    if (collapsed > 0).any():
+        return Sample(())
+    steady = bool(len(collapsed) and collapsed.notna().all())
     looks = () if design.is_fixed else design.looks
     return Sample(tuple(float(value) for value in values), steady, looks, look.number)
 

@@ -27,13 +27,13 @@ from gan_bench.report.page.samples import data_uri, thumbnail
 from gan_bench.report.study.table import Column, Table, arrow, cells, median_of, put_interval, records, to_csv
 
 NOTE = (
-    "Ranked by groups, and in them by the median over seeds, where a lost seed counts as the worst. In brackets: "
-    "the lowest to the highest seed; from six seeds on, the median's 95 % interval. A group is its first setting "
-    "and all that are not decidedly worse: Welch's test of unpaired seeds, corrected over the table, for the choice "
-    "of the best and for the looks of its study. Settings without a group have too few seeds, lost ones, or some "
-    "that were not declared: none is tested. Seconds and energy are medians of one training. Audited: how many "
-    "trials were trained or scored again, as the folder's audit.json says, which nobody signs: anybody can repeat "
-    "it. Every folder's digests were checked when this page was made."
+    "Ranked by groups, and in them by the median over seeds, where a lost seed counts as the worst. In brackets: the "
+    "lowest to the highest seed; from six seeds on, the median's 95 % interval. A group is its first setting and all "
+    "that are not decidedly worse: Welch's test of unpaired seeds, corrected over the table, for the choice of the "
+    "best and for the looks of its study. Settings without a group have too few seeds, lost or collapsed ones, or "
+    "some that were not declared: none is tested. Seconds and energy are medians of one training. Audited: how many "
+    "trials were trained or scored again, as the folder's audit.json says, which nobody signs: anybody can repeat it."
+    " Every folder's digests were checked when this page was made."
 )
 MARK = "<title>gan_bench board</title>"
 """Tells the page of a board from a user's own."""

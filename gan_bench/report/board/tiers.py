@@ -17,8 +17,8 @@ class Sample:
     """Final scores of a setting's seeds.
 
     Attributes:
-        values: Positive, lower is better, of the seeds of the last complete look; none where seeds were lost or added
-            undeclared, which no test judges.
+        values: Positive, lower is better, of the seeds of the last complete look; none where seeds were lost, collapsed
+            or added undeclared, which no test judges.
         steady: Whether it is known that none of its generators collapsed.
         looks: Numbers of seeds at which its study makes verdicts; none for a fixed list.
         look: The one that it has reached.

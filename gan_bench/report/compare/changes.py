@@ -18,7 +18,7 @@ from gan_bench.core.text import plural, printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import ENDED, images_changed
-from gan_bench.report.study.looks import repeated_p
+from gan_bench.report.study.looks import level, repeated_p
 from gan_bench.report.study.stats import ALPHA, FARTHEST, coincidence, holm
 from gan_bench.report.study.study import Scored, Study
 from gan_bench.report.study.table import Column, arrow, number, put_interval
@@ -72,7 +72,8 @@ class SettingChange:
         setting: Its label in the older folder.
         protocol: How it was scored.
         metric: The measure.
-        old: Mean over the shared seeds in the older folder, or None where scores are gone.
+        old: Mean over the shared seeds in the older folder, geometric where ratios are compared; None where scores are
+            gone.
         new: The same of the newer folder.
         seeds: Shared seeds, or scores that are gone.
         pair: Both sides over these seeds, or None where scores are gone.
@@ -177,12 +178,13 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         known = counted
                     else:  # all of the look were lost, and others are no look
                         look = Look(seeds=(), number=0, next=look.next)
-                    pair = paired(metric, a[known], b[known])
+                    sure = ALPHA if designs[0].is_fixed or not look.number else level(designs[0].looks, look.number)
+                    pair = paired(metric, a[known], b[known], level=sure)
                     noise, share = (
                         max(each.measurement_sd(metric, relative=relative) for each in (earlier, later))
                         for relative in (pair.ratio, True)
                     )
-                    seeds, old_mean, new_mean = int(known.sum()), float(a[known].mean()), float(b[known].mean())
+                    seeds = int(known.sum())
                     apart = images_changed(members["made_of_old"][known], members["made_of_new"][known])
                     tolerated, certain = (
                         _tolerance(tolerance, spread, share, seeds) if metric == primary else (None, True)
@@ -192,8 +194,8 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         setting=members["label_old"].iloc[0],
                         protocol=protocol,
                         metric=metric,
-                        old=old_mean,
-                        new=new_mean,
+                        old=pair.first,
+                        new=pair.second,
                         seeds=seeds,
                         pair=pair,
                         noise=noise,
@@ -205,7 +207,9 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         and look.number > 0,
                         tolerance=tolerated,
                         certain=certain,
-                        always=_always_worse(earlier, later, members[known], old_mean, new_mean)
+                        always=_always_worse(
+                            earlier, later, members[known], float(a[known].mean()), float(b[known].mean())
+                        )
                         if metric == primary
                         else "",
                         untested=_untested(old.design, new.design, look),

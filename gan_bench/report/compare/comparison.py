@@ -220,7 +220,10 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
         note, rows = f"{common} of {len(trials)} trials are planned in both.", pd.DataFrame(map(asdict, ended))
         tables.append(Table("changes", "trials that ended otherwise", TRIAL_COLUMNS, rows, note))
     if shown:
-        note = "Paired over equal seeds. Exploratory: p at most 0.05 before any correction; decides nothing."
+        note = (
+            "Paired over equal seeds; beside a ratio, means are geometric. Exploratory: p at most 0.05 before any "
+            "correction; decides nothing."
+        )
         rows = pd.DataFrame([each.row() for each in shown])
         tables.append(Table("settings", "settings, old and new", SETTING_COLUMNS, rows, note))
     primary = [each for each in settings if each.primary]

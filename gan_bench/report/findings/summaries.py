@@ -56,10 +56,7 @@ def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: 
     """Add what a ranking says of every setting; ``mark`` tells protocols beside the ranking's apart."""
     final, primary = scored.final(), primary_measure()
     place = {label: rank for rank, label in enumerate(scored.ranking(), 1)}
-    medians = {
-        str(label): _of_all_seeds(each).groupby("epoch")["value"].median()
-        for label, each in scored.by_epoch()[["label", "epoch", "value"]].groupby("label")
-    }
+    by_label = dict(iter(scored.by_epoch()[["label", "epoch", "value"]].groupby("label")))
     for row, done in scored.study.settings():
         label, found = row["setting"], numbers[row["setting"]]
         start = f"{primary}{mark}."
@@ -69,21 +66,26 @@ def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: 
             found.update({f"{start}{key}": float(v) for key, v in ends.items() if v is not None and np.isfinite(v)})
         if label in place:
             found[f"{start}rank"] = float(place[label])
-        if label in medians:
-            mine = medians[label]
+        if label in by_label:
+            mine = _medians_by_epoch(by_label[label], int(row["bad"]))
             at = _best_of(mine)
-            found |= {f"{start}best": float(mine.iloc[at]), f"{start}best_epoch": float(mine.index[at])}
+            if math.isfinite(mine.iloc[at]):
+                found |= {f"{start}best": float(mine.iloc[at]), f"{start}best_epoch": float(mine.index[at])}
         for name in scored.study.shown(measures_with("quality")):
             mean = interval_of(values_of(done, final, name), MEASURES[name].bounds)
             if mean is not None:
                 found[f"{name}{mark}.mean"] = mean.estimate
 
 
-def _of_all_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    """Leave out epochs that fewer seeds were scored at, as after scores were added: others would not compare."""
+def _medians_by_epoch(rows: pd.DataFrame, lost: int) -> pd.Series[float]:
+    """Return a setting's median at every epoch, failed and diverged seeds as worst, as in its ranking.
+
+    Epochs that fewer seeds were scored at, as after scores were added, are left out: they would not compare.
+    """
     counts = rows.groupby("epoch")["value"].transform("count")
-    kept: pd.DataFrame = rows[counts == counts.max()]
-    return kept
+    kept = rows[counts == counts.max()].groupby("epoch")["value"]
+    medians: pd.Series[float] = kept.agg(lambda values: float(np.median([*values, *[math.inf] * lost])))
+    return medians
 
 
 def _best_trial(study: Study, scored: Scored | None, label: str) -> str | None:

@@ -71,7 +71,7 @@ class Comparison:
     @property
     def in_family(self) -> bool:
         """Whether it is a test that others of its table are corrected for, now or at a later look."""
-        return self.pair.metric == primary_measure() and (self.repeated is not None or self.look.next is not None)
+        return self.pair.metric == primary_measure() and (self.look.number > 1 or self.look.next is not None)
 
     def noise(self, scored: Scored) -> float:
         """Return the noise of scoring on the test's scale; smaller differences are ties."""
@@ -98,7 +98,7 @@ class Comparison:
         if self.look.next is None or found in ("decided", "tie", "equivalent"):
             return False
         why = unequal(self.pairs, "A", "B")
-        if why and (self.repeated is not None or why.endswith(CHANGED)):
+        if why and (self.look.number > 1 or why.endswith(CHANGED)):
             return False
         if self.repeated is None:
             return True
@@ -367,7 +367,8 @@ def verdict_on(
     pair, look, design = made.pair, made.look, made.design
     confirmatory = pair.metric == primary_measure()
     if made.repeated is None:
-        return "not judged", ""
+        lost = unequal(made.pairs, *names) if confirmatory and look.number > 1 else ""  # all seeds of one side but one
+        return ("undecided", lost) if lost else ("not judged", "")
     p = made.repeated if corrected_p is None or design.extended else corrected_p
     found = verdict_of(pair.interval, noise, p, may_decide=confirmatory and not design.extended)
     margin = made.margin if look.number == design.looks[-1] and not design.extended else None

@@ -148,13 +148,18 @@ def number(value: float) -> str:
     return f"{value:.3e}" if abs(value) >= 1e6 or abs(value) < 1e-4 else f"{value:#.4g}".rstrip(".")
 
 
+def _p_text(p: float) -> str:
+    """Write a p value; one beside 0.05 has a digit more, so that it is seen on which side it lies."""
+    return "< 0.001" if p < 0.001 else f"{p:.4f}" if f"{p:.3f}" == "0.050" else f"{p:.3f}"
+
+
 _WRITTEN: dict[str, Callable[[Any], str]] = {
     "text": str,
     "count": "{:.0f}".format,
     "seconds": "{:.1f}".format,
     "share": "{:.0%}".format,
     "value": value_text,
-    "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
+    "p": _p_text,
 }
 
 
