@@ -18,8 +18,9 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import DamagedError, DataError, UserError
 from gan_bench.core.fields import whole
 from gan_bench.core.sources import calling
+from gan_bench.execution.trial.environment import as_in_a_command
 from gan_bench.metrics.evaluator import to_uint8
-from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.models.architectures import ARCHITECTURES, construct
 from gan_bench.randomness import draw_latent, generator_for
 from gan_bench.records.json_files import unreadable
 from gan_bench.records.layout import AVERAGE_WEIGHTS, KEPT, WEIGHTS, RecordDirectory
@@ -72,9 +73,10 @@ class Generator(nn.Module):
         return torch.cat(blocks)[:count] if blocks else torch.zeros(0, shape[1], device=source.device)
 
     def images(self, count: int, seed: int = 0) -> Tensor:
-        """Return images (count, C, H, W) uint8, those of ``latent(count, seed)``."""
-        z = self.latent(count, seed)
-        return torch.cat([to_uint8(self(part)).cpu() for part in torch.split(z, 500)])
+        """Return images (count, C, H, W) uint8, those of ``latent(count, seed)``, as a command draws them."""
+        with as_in_a_command():
+            z = self.latent(count, seed)
+            return torch.cat([to_uint8(self(part)).cpu() for part in torch.split(z, 500)])
 
 
 def load_generator(
@@ -98,8 +100,8 @@ def load_generator(
     name = config.architecture
     _require_plugins(stored, name, allowed=allow_plugins)
     # its first weights are drawn, and overwritten
-    with calling(f'architecture "{name}"'), torch.random.fork_rng(devices=[]):
-        network = ARCHITECTURES[name].generator(config.latent_dim)
+    with calling(f'architecture "{name}"'):
+        network = construct(lambda: ARCHITECTURES[name].generator(config.latent_dim))
     try:
         network.load_state_dict(read_weights(file))
     except RuntimeError:

@@ -14,6 +14,7 @@ from pathlib import Path
 from gan_bench.core.errors import UserError, brief, is_stop
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.core.sources import Source, loading
+from gan_bench.core.torch_settings import torch_settings_kept
 
 _PREFIX = "gan_bench_plugin_"
 _loaded: dict[str, str] = {}
@@ -54,7 +55,7 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
     except OSError:  # it was removed
         here = None
     try:
-        with loading(source):
+        with loading(source), torch_settings_kept():
             exec(compile(content, place, "exec"), module.__dict__)  # noqa: S102 - its owner allowed it
     except BaseException as error:  # third-party code may raise anything
         if is_stop(error):

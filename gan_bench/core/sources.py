@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_bench.core.errors import UserError, brief, is_out_of_memory, is_stop
+from gan_bench.core.torch_settings import torch_settings_kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,8 @@ def load_point(point: EntryPoint, what: str, also: Callable[[Any], str | None]) 
     """
     name, version = distribution_of(point)
     try:
-        found: object = point.load()
+        with torch_settings_kept():
+            found: object = point.load()
     except BaseException as error:  # third-party code may raise anything
         if is_stop(error):
             raise

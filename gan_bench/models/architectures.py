@@ -11,11 +11,14 @@ from functools import partial
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gan_bench.config.trial import Init
-from gan_bench.core.errors import is_stop
+from gan_bench.core.errors import UserError, is_stop
 from gan_bench.core.registry import Registry
+from gan_bench.core.text import printable
+from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.models import dcgan, mlp
 
 
@@ -40,15 +43,30 @@ ARCHITECTURES: Registry[Architecture] = Registry("architecture", "architectures"
 
 
 def without_memory(architecture: Architecture, latent_dim: int) -> tuple[nn.Module, nn.Module]:
-    """Make both networks without memory for their weights, where they allow that."""
-    with torch.random.fork_rng(devices=[]):
+    """Make both networks without memory for their weights, where they allow that.
+
+    Raises:
+        UserError: They have lazy layers.
+    """
+    make = partial(architecture.generator, latent_dim), architecture.discriminator
+    with torch_settings_kept():
         try:
             with torch.device("meta"):
-                return architecture.generator(latent_dim), architecture.discriminator()
+                generator, discriminator = construct(make[0]), construct(make[1])
         except BaseException as error:  # a user's own initialisation may want real memory
             if is_stop(error):
                 raise
-            return architecture.generator(latent_dim), architecture.discriminator()
+            generator, discriminator = construct(make[0]), construct(make[1])
+    if any(is_lazy(each) for net in (generator, discriminator) for each in (*net.parameters(), *net.buffers())):
+        told = "lazy layers have no shapes before they run; give all layers their sizes, such as nn.Linear(784, 256)"
+        raise UserError(f'the architecture "{printable(architecture.description)}" cannot be: {told}')
+    return generator, discriminator
+
+
+def construct(make: Callable[[], nn.Module]) -> nn.Module:
+    """Make a network; what its constructor sets of torch, and the random numbers it draws, are set back."""
+    with torch_settings_kept():
+        return make()
 
 
 def fingerprint(architecture: Architecture, latent_dim: int) -> str:
@@ -122,7 +140,7 @@ def build(make: Callable[[], nn.Module], init: Init, generator: torch.Generator)
             convolutions by N(0, 0.02) and batch-norm weights by N(1, 0.02) (Radford et al. 2016).
         generator: CPU generator; the global one is left as it was.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch_settings_kept():
         torch.default_generator.manual_seed(generator.initial_seed())
         network = make()
     for module in network.modules():

@@ -288,6 +288,72 @@ def settings():
     return torch.get_default_dtype(), torch.get_default_device(), flushes, precisions
 
 
+LEAKY = """
+import torch
+from torch import nn
+import gan_bench as gb
+
+torch.set_default_dtype(torch.float64)
+torch.set_num_threads(torch.get_num_threads() + 1)
+torch.set_default_device("meta")
+torch.set_grad_enabled(False)
+torch.manual_seed(5)
+
+
+class Leaky(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        torch.set_num_threads(torch.get_num_threads() + 1)
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(inputs, outputs), nn.Tanh())
+        torch.set_default_dtype(torch.float64)
+
+    def forward(self, x):
+        torch.set_anomaly_enabled(True)
+        y = self.net(x)
+        return y.view(-1, 1, 28, 28) if y.shape[1] == 784 else y.squeeze(1)
+
+
+gb.ARCHITECTURES.register(
+    "leaky",
+    gb.Architecture(
+        description="a pair that changes torch's settings",
+        image_shape=(1, 28, 28),
+        generator=lambda latent: Leaky(latent, 784),
+        discriminator=lambda: Leaky(784, 1),
+    ),
+)
+"""
+
+
+def test_what_a_plug_in_sets_changes_no_other_trial_and_nothing_of_the_caller(tmp_path):
+    """A measure's float64 sums made its file set the default dtype, and shipped recipes trained other weights."""
+    (tmp_path / "leaky.py").write_text(LEAKY)
+    suite = {
+        "suite": "leaky",
+        "version": 1,
+        "plugins": [str(tmp_path / "leaky.py")],
+        "trials": [
+            {"recipe": "mnist-mlp-z100", "set": {"dataset": "digits", "architecture": name}}
+            for name in ("leaky", "mlp")
+        ],
+        "seeds": [0],
+        "evaluate": {"samples": 64},
+    }
+    options = {"epochs": 1, "executor": "inline", "no_estimate": True, "engine": "reference"}
+    plain = gb.run({**suite, "plugins": [], "trials": suite["trials"][1:]}, results=tmp_path / "a", **options).load()
+    before, state = (*settings(), torch.get_num_threads(), torch.is_grad_enabled()), torch.random.get_rng_state()
+    run = gb.run(suite, results=tmp_path / "b", allow_plugins=True, **options)
+    assert run.statuses() == {"done": 2}
+    assert (*settings(), torch.get_num_threads(), torch.is_grad_enabled()) == before
+    assert not torch.is_anomaly_enabled()
+    assert torch.equal(torch.random.get_rng_state(), state)
+    found = run.load()
+    shipped = set(found.trials.query("architecture == 'mlp'")["trial"])
+    scores = found.scores[found.scores["trial"].isin(shipped)].reset_index(drop=True)
+    assert len(scores)
+    pd.testing.assert_series_equal(scores["value"], plain.scores["value"])
+
+
 @pytest.mark.parametrize("interface", ["older", "newer"])
 def test_precisions_are_the_caller_s_and_change_no_score(interface):
     """The older interface of torch raises when it is read after the newer one was used."""
@@ -311,7 +377,7 @@ def test_precisions_are_the_caller_s_and_change_no_score(interface):
 
 
 def test_settings_of_torch_are_the_caller_s_and_change_no_number(tmp_path):
-    made = gb.run("digits", results=tmp_path / "plain", **DIGITS)
+    made = gb.run("digits", results=tmp_path / "plain", engine="reference", **DIGITS)
     plain = made.load().scores["value"]
     before = settings()
     try:
@@ -319,11 +385,12 @@ def test_settings_of_torch_are_the_caller_s_and_change_no_number(tmp_path):
         torch.set_default_device("meta")
         torch.manual_seed(1)
         kept, state = settings(), torch.random.get_rng_state()
-        with torch.device("meta"):
-            again = gb.run("digits", results=tmp_path / "again", **DIGITS).load()
+        with torch.device("meta"), torch.autocast("cpu", torch.bfloat16):
+            again = gb.run("digits", results=tmp_path / "again", engine="reference", **DIGITS).load()
         generator = gb.generator(again.trials["path"][0])
-        images = generator.images(8)
-        scores = gb.score(generator, "digits", samples=64).set_index("metric")["value"]
+        with torch.autocast("cpu", torch.bfloat16):
+            images = generator.images(8)
+            scores = gb.score(generator, "digits", samples=64).set_index("metric")["value"]
         assert settings() == kept
         assert torch.equal(torch.random.get_rng_state(), state), "nothing draws from the caller's generator"
     finally:

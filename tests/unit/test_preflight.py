@@ -305,3 +305,15 @@ def test_fewer_images_than_features_are_named(samples, few):
     assert [
         f"{samples} generated images per evaluation, and lenet-mnist-v1 has 128 features" in each for each in said
     ] == ([True] * few)
+
+
+def test_lazy_layers_are_refused_with_a_remedy():
+    """They ended a run in a traceback: there was no shape to tell the network by."""
+    lazy = Architecture(
+        description="a lazy pair",
+        image_shape=(1, 28, 28),
+        generator=lambda latent: nn.Sequential(nn.LazyLinear(784), nn.Unflatten(1, (1, 28, 28))),
+        discriminator=lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 1)),
+    )
+    with pytest.raises(UserError, match=r"a lazy pair.*lazy layers.*nn\.Linear\(784, 256\)"):
+        fingerprint(lazy, 4)

@@ -14,10 +14,11 @@ from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import DataError, UserError, brief, is_stop
 from gan_bench.core.sources import calling
 from gan_bench.core.text import plural
+from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
-from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.models.architectures import ARCHITECTURES, construct
 from gan_bench.models.losses import LOSSES
 from gan_bench.records.earlier import Identity
 from gan_bench.training.draws import steps_per_epoch
@@ -150,8 +151,7 @@ def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
 
 
 def _discriminator(name: str) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        return ARCHITECTURES[name].discriminator()
+    return construct(ARCHITECTURES[name].discriminator)
 
 
 def _try_networks(config: TrialConfig) -> None:
@@ -163,8 +163,9 @@ def _try_networks(config: TrialConfig) -> None:
     architecture, name = ARCHITECTURES[config.architecture], config.architecture
     shape = (2, *architecture.image_shape)
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            generator, discriminator = architecture.generator(config.latent_dim), architecture.discriminator()
+        with torch_settings_kept(), torch.no_grad():
+            generator = construct(lambda: architecture.generator(config.latent_dim))
+            discriminator = construct(architecture.discriminator)
             images, logits = generator(torch.zeros(2, config.latent_dim)), discriminator(torch.zeros(shape))
     except BaseException as error:  # the user's own code
         if is_stop(error):

@@ -78,12 +78,17 @@ def fix_bits(device: torch.device) -> None:
 def as_in_a_command() -> Iterator[None]:
     """Let torch compute as it does in a command, whatever a caller of the Python interface has set, who gets that back.
 
-    Flush-to-zero and the default device are settings of a thread, the others of the process: calls that overlap in
-    several threads share them, and the last one gives them back.
+    Flush-to-zero, the default device and autocast are settings of a thread, the others of the process: calls that
+    overlap in several threads share them, and the last one gives them back.
     """
     # torch.set_default_device and a block of "with torch.device" alike
     elsewhere = torch.get_default_device().type != "cpu"
-    with torch.device("cpu") if elsewhere else contextlib.nullcontext():
+    with contextlib.ExitStack() as own:
+        if elsewhere:
+            own.enter_context(torch.device("cpu"))
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):  # as in a caller's own mixed-precision loop
+                own.enter_context(torch.autocast(kind, enabled=False))
         flushes = float(torch.tensor([1e-40], dtype=torch.float32) * 1) == 0
         _settings.take()
         try:

@@ -34,6 +34,7 @@ from typing import TypeVar
 
 from gan_bench.config.trial import LATER_DEFAULTS, Trial, TrialConfig
 from gan_bench.core.errors import brief, is_out_of_memory, is_stop
+from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.execution.trial.events import Run, StepRequest, StepResult
 from gan_bench.training.engine import Engine, Snapshot
 from gan_bench.training.fast.engine import FastEngine
@@ -89,7 +90,12 @@ def schedule(runs: Iterable[Run[T]]) -> list[T]:
         KeyboardInterrupt: As it comes, between two runs or in the middle of a step; all runs are closed first, since a
             notebook keeps the traceback, and with it the locks they hold.
     """
-    coroutines, stepper = list(runs), _Stepper()
+    with torch_settings_kept():  # a loss or a measure that changes them does so for its own trials
+        return _schedule(list(runs))
+
+
+def _schedule(coroutines: Sequence[Run[T]]) -> list[T]:
+    stepper = _Stepper()
     requests: dict[int, StepRequest] = {}
     ends: dict[int, T] = {}
     raised: list[Exception] = []

@@ -1,0 +1,48 @@
+"""Torch's settings of this process and thread, kept from code of others.
+
+Torch is imported when it is asked for them: this floor stands without it, and so do reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+
+@contextmanager
+def torch_settings_kept() -> Iterator[None]:
+    """Set back what a file of parts, a network's constructor or a loss sets for all that is computed after it.
+
+    A default dtype, a number of threads or gradients that are switched off there would change the numbers of trials
+    that have nothing to do with it, under the same ids. What is kept: the default dtype and device, gradients, threads,
+    deterministic algorithms, cuDNN's benchmark, precisions of float32 products, anomaly detection and the random
+    numbers of the CPU.
+    """
+    torch: Any = import_module("torch")
+    precisions, random = import_module("gan_bench.float32").remember(), torch.get_rng_state()
+    device, grad = torch.get_default_device(), torch.is_grad_enabled()
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    strict, warns = _determinism(torch)
+    benchmark, anomaly = torch.backends.cudnn.benchmark, torch.is_anomaly_enabled()
+    try:
+        yield
+    finally:
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
+        torch.set_grad_enabled(grad)
+        torch.set_default_dtype(dtype)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        if _determinism(torch) != (strict, warns):  # the call loads torch's compiler
+            torch.use_deterministic_algorithms(strict, warn_only=warns)
+        torch.backends.cudnn.benchmark = benchmark
+        if torch.is_anomaly_enabled() != anomaly:
+            torch.set_anomaly_enabled(anomaly)
+        precisions()
+        torch.set_rng_state(random)
+
+
+def _determinism(torch: Any) -> tuple[bool, bool]:  # noqa: ANN401 - a module
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
