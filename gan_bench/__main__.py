@@ -7,26 +7,33 @@ import signal
 import sys
 from types import FrameType
 
+from gan_bench.core.errors import StopProcess
+
+_STOPS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+
 
 def main() -> None:
-    """Run the command line; Ctrl-C while libraries load ends it as quietly as later."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell ignores it
-        signal.signal(signal.SIGINT, _interrupt)
+    """Run the command line; a signal ends it as quietly while libraries load as later, with nothing half-written."""
+    for number in _STOPS:
+        if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):  # not where a shell ignores it
+            signal.signal(number, _interrupt)
     try:
         from gan_bench.cli.app import main as run
 
         run()
     except KeyboardInterrupt:
         sys.exit(130)
+    except StopProcess as stop:
+        sys.exit(stop.args[0])
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt; end at once within an import, where libraries in C lose exceptions, or their state."""
+    """Raise what ends this process; end at once within an import, where libraries in C lose exceptions, or state."""
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            os._exit(130)
+            os._exit(128 + number)
         frame = frame.f_back
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt if number == signal.SIGINT else StopProcess(128 + number)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gan_bench.config.trial import TrialConfig
-from gan_bench.core.atomic import write_atomically
+from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import matches, without_places
 from gan_bench.records import schema
@@ -230,6 +230,8 @@ def _carry_out(plan: _Plan) -> Publication:
     plan.target.mkdir(parents=True, exist_ok=True)
     if not (plan.target / LEFT_OUT).exists():
         write_atomically(plan.target / LEFT_OUT, text)
+    for folder in {(plan.target / name).parent for name in plan.files}:
+        remove_leftovers(folder, idle=0)  # of a publication that was killed: these would be committed
     for name, source in plan.files.items():
         content, place = _content(source), plan.target / name
         size += len(content)

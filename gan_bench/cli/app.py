@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import re
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -179,19 +180,19 @@ def _too_many(found: re.Match[str]) -> str:
     return f"too many words ({as_typed(found[1])}); give one at a time, and quotes round what has blanks"
 
 
-def _say_usage(error: Exception, words: list[str]) -> None:
-    """Say in a sentence what is wrong with a command line."""
+def _usage(error: Exception, words: list[str]) -> str:
+    """Return in a sentence what is wrong with a command line; nothing where it was empty, which prints the help."""
     usage: Any = error  # the attributes are click's, whose class typer's own replaced
     text = " ".join(usage.format_message().rstrip(".").split())
     if type(error).__name__ == "NoArgsIsHelpError":  # no word at all: the help, which rich has printed by now
         typer.echo(usage.format_message(), nl=bool(text))
-        return
+        return ""
     text = re.sub(
         r"^Invalid value for (\S+): (.)", lambda found: f"invalid value for {found[1]}: {found[2].lower()}", text
     )
     text = re.sub(r"^Got unexpected extra argument\(s\) \((.*)\)$", _too_many, text)
     text = text[:1].lower() + text[1:]
-    console(stderr=True).say(f"error: {text}; `{_command_of(words)} --help` lists what it takes", style="red")
+    return f"error: {text}; `{_command_of(words)} --help` lists what it takes"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -206,18 +207,35 @@ def main(arguments: list[str] | None = None) -> None:
             _check_words(words)
             sys.exit(_commands(words, prog_name="gan-bench", standalone_mode=False))
     except UserError as error:
-        console(stderr=True).say(f"error: {error}", style="red")
-        sys.exit(2)
+        _end(2, f"error: {error}")
     except UsageError as error:
-        _say_usage(error, words)
-        sys.exit(2)
+        _end(2, _usage(error, words))
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # which typer makes a 1, and that is a verdict
+            _end(BROKEN_PIPE)
+        raise
+    except BrokenPipeError:
+        _end(BROKEN_PIPE)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
         what = f"the file {error.filename} cannot be used" if error.filename else "something cannot be written"
-        text = f"error: {what} ({error.strerror or error}); check space, rights, and where output goes"
-        console(stderr=True).say(text, style="red")
-        sys.exit(2)
+        _end(2, f"error: {what} ({error.strerror or error}); check space, rights, and where output goes")
+
+
+BROKEN_PIPE = 128 + 13
+"""What shells show of a process that SIGPIPE ended."""
+
+
+def _end(code: int, text: str = "") -> NoReturn:
+    """Say why, if that can be written, and end; what no stream takes any more does not change the exit code."""
+    with contextlib.suppress(OSError):
+        if text:
+            console(stderr=True).say(text, style="red")
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:  # Python would try again at its end, and exit with 120
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)

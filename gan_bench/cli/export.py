@@ -6,7 +6,7 @@ import io
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import groupby
@@ -270,11 +270,10 @@ def export(
         write, count = {"tensorboard": write_tensorboard, "wandb": write_wandb}[kind], 0
         with filled_at_once(out.resolve()) as folder, _threads_fail_quietly():
             for trial in trials_of(tables):
-                progress(printable(trial.name))
+                with suppress(OSError):  # what nobody can read any more ends no export
+                    progress(printable(trial.name))
                 write(trial, folder)
                 count += 1
-    except BrokenPipeError:  # of what is said, not of the place
-        raise
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); choose another place with --out") from None
     look = f"tensorboard --logdir {out}" if kind == "tensorboard" else f"wandb sync {out}/wandb/offline-run-*"

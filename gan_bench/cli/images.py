@@ -136,36 +136,37 @@ def sample(
     from gan_bench.execution.trial.environment import choose_device
     from gan_bench.records.layout import RecordDirectory
 
-    where, lines = choose_device(device), console()
+    where, said = choose_device(device), list[str]()
     record = RecordDirectory(trial if trial.is_dir() else trial.parent)
     folder = out or Path(f"{record.path.resolve().name}-samples")
     try:
         if gif:
             folder.mkdir(parents=True, exist_ok=True)
             frames = sampling.write_film(record, folder / "epochs.gif")
-            lines.say(f"{folder / 'epochs.gif'}: {plural(frames, 'frame')}")
+            said.append(f"{folder / 'epochs.gif'}: {plural(frames, 'frame')}")
+        if images or interpolate or not gif:
+            generator = sampling.load_generator(trial, average=ema, allow_plugins=allow_plugins, device=where)
+            folder.mkdir(parents=True, exist_ok=True)
+            if interpolate:
+                made = sampling.to_image(sampling.interpolation(generator, WAYS, interpolate, seed), interpolate)
+                made.save(folder / "interpolation.png")
+                said.append(f"{folder / 'interpolation.png'}: {WAYS} ways of {plural(interpolate, 'image')}")
+            if images:
+                digits = max(5, len(str(images - 1)))
+                names = [f"image-{index:0{digits}d}.png" for index in range(images)]
+                _refuse_others(folder, names)
+                for name, image in zip(names, generator.images(images, seed), strict=True):
+                    sampling.single_image(image).save(folder / name)
+                said.append(f"{folder}: {plural(images, 'image')}")
             if not images and not interpolate:
-                return
-        generator = sampling.load_generator(trial, average=ema, allow_plugins=allow_plugins, device=where)
-        folder.mkdir(parents=True, exist_ok=True)
-        if interpolate:
-            made = sampling.to_image(sampling.interpolation(generator, WAYS, interpolate, seed), interpolate)
-            made.save(folder / "interpolation.png")
-            lines.say(f"{folder / 'interpolation.png'}: {WAYS} ways of {plural(interpolate, 'image')}")
-        if images:
-            digits = max(5, len(str(images - 1)))
-            names = [f"image-{index:0{digits}d}.png" for index in range(images)]
-            _refuse_others(folder, names)
-            for name, image in zip(names, generator.images(images, seed), strict=True):
-                sampling.single_image(image).save(folder / name)
-            lines.say(f"{folder}: {plural(images, 'image')}")
-        if not images and not interpolate:
-            sampling.to_image(generator.images(GRID, seed), WAYS).save(folder / "grid.png")
-            lines.say(f"{folder / 'grid.png'}: {GRID} images")
-    except BrokenPipeError:  # of what is said, not of the folder
+                sampling.to_image(generator.images(GRID, seed), WAYS).save(folder / "grid.png")
+                said.append(f"{folder / 'grid.png'}: {GRID} images")
+    except BrokenPipeError:  # of what a part says, not of the folder
         raise
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out") from None
+    for line in said:
+        console().say(line)
 
 
 def _refuse_others(folder: Path, names: list[str]) -> None:

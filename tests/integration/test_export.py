@@ -6,12 +6,14 @@ import errno
 import json
 import os
 import resource
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from support.commands import gan_bench
+from support.commands import HANG, gan_bench
 from support.suites import SMALL, train_small
 
 import gan_bench as gb
@@ -185,3 +187,37 @@ def test_a_missing_package_is_named_with_its_extra(results, tmp_path, package):
     done = gan_bench("export", package, results, "--out", tmp_path / "x", env={**os.environ, "PYTHONPATH": paths})
     assert done.returncode == 2
     assert f'pip install "gan_bench[{package}]"' in done.stderr
+
+
+@pytest.fixture
+def unread():
+    """A pipe whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+def code_of(*words, **streams):
+    command = [sys.executable, "-m", "gan_bench", *map(str, words)]
+    return subprocess.run(command, check=False, timeout=HANG, **streams).returncode
+
+
+def test_output_that_nobody_reads_is_no_verdict(results, tmp_path, unread):
+    """`compare … | head -1` said that something got worse, and a full disk that a record is damaged."""
+    assert code_of("verify", results, stdout=unread) == 141
+    assert code_of("compare", results, results, stdout=unread) == 141
+    assert code_of("verify", tmp_path / "none", stderr=unread) == 2
+    assert code_of("nonsense", stderr=unread) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_standard_output_ends_no_export_and_is_not_blamed_on_the_folder(results, tmp_path):
+    with Path("/dev/full").open("w") as full:
+        assert code_of("verify", results, stdout=full, stderr=full) == 2
+        done = subprocess.run(
+            [sys.executable, "-m", "gan_bench", "export", "tensorboard", results, "--out", tmp_path / "boards"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=HANG,
+        )  # fmt: skip
+    assert (done.returncode, "where output goes" in done.stderr) == (2, True), done.stderr
+    assert len(list(tmp_path.glob("boards/small/*/events*"))) == len(gb.load(results).trials)

@@ -7,11 +7,13 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
-from support.commands import gan_bench
+from support.commands import HANG, gan_bench
 from support.records import edit
 from support.suites import train_small
 from typer.testing import CliRunner
@@ -422,3 +424,38 @@ def test_an_identity_that_is_no_identity_is_kept(tmp_path):
     made = results_identity(tmp_path)
     assert results_identity(tmp_path) == made
     assert (tmp_path / ".damaged" / ".gan_bench-results").read_text() == "my notes\n"
+
+
+INTERRUPTED = """\
+import os, signal, sys
+import gan_bench.__main__ as program
+from gan_bench.core import atomic
+number, written = signal.Signals[sys.argv[1]], []
+def force(_):
+    written.append(1)
+    if len(written) == 4:
+        os.kill(os.getpid(), number)
+atomic.os.fsync = force
+sys.argv = ["gan-bench", "publish", *sys.argv[2:]]
+program.main()
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGHUP", 129)])
+def test_a_signal_leaves_no_half_file_in_a_publication(results, tmp_path, name, code):
+    """SIGTERM left one, which `git add` took."""
+    words = [sys.executable, "-c", INTERRUPTED, name, results, "--out", tmp_path / "out"]
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, timeout=HANG)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert list(tmp_path.rglob("*.json"))
+    assert not list(tmp_path.rglob("*.aside"))
+
+
+def test_what_a_killed_publication_left_half_written_goes(results, tmp_path):
+    publish(results, tmp_path / "out", [])
+    folder = directory(tmp_path / "out" / "small", "*lr=0.0002*seed=0").path
+    for place in (folder, folder.parent):
+        (place / ".history.jsonl.8a00f351.aside").write_text("half")
+    publish(results, tmp_path / "out", [])
+    assert not list(tmp_path.rglob("*.aside"))
+    assert not faults(tmp_path / "out")

@@ -91,7 +91,7 @@ def test_a_reader_that_goes_ends_the_run_and_fails_no_trial(tmp_path):
             assert process.poll() is None
         process.stdout.close()
         said = process.stderr.read()
-    assert (process.returncode, "Traceback" in said) == (1, False), said
+    assert (process.returncode, "Traceback" in said) == (141, False), said
     (record,) = (read_trial(path.parent).record for path in tmp_path.glob("r/*/*/record.json"))
     assert record["status"] == "interrupted"
 

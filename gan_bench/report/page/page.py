@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import pandas as pd
 from gan_bench.core import __version__
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
-from gan_bench.records.schema import NO_RECORD
 from gan_bench.report.findings.answer import Answer
 from gan_bench.report.page.collect import Collected, trial_details
 from gan_bench.report.page.curves import explorer, styles
@@ -157,12 +156,7 @@ def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]
     """Describe when, where and with which versions a study was made, from its trials' environments."""
     ids = set(study.trials["trial"])
     own = [t for t in trials if t.trial["id"] in ids and t.environment]
-    ends = [
-        datetime.fromisoformat(t.environment["started"])
-        + timedelta(seconds=record.get("train_seconds", 0) + record.get("evaluate_seconds", 0))
-        for t in own
-        for record in [t.record or NO_RECORD]
-    ]
+    begun = [datetime.fromisoformat(t.environment["started"]) for t in own]
 
     def all_of(key: str, form: Any = str) -> str:  # noqa: ANN401 - a function of one value
         values = dict.fromkeys(form(v) for t in own if (v := t.environment.get(key)) not in (None, ""))
@@ -178,7 +172,7 @@ def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]
         f"{threads} thread{'s' * (threads != '1')} per trial" if threads else "",
     )
     found = [
-        ("last trial ended", max(ends).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if ends else ""),
+        ("last trial begun", max(begun).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if begun else ""),
         ("machine", " · ".join(text for text in machine if text)),
         ("commit", all_of("git_commit", lambda commit: str(commit)[:12])),
         ("data", f"{study.dataset} {all_of('data_sha256', lambda digest: str(digest)[:12])}".strip()),
