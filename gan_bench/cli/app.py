@@ -175,6 +175,18 @@ def _check_words(words: list[str]) -> None:
             raise UserError(f"an empty word follows {option}; {told}")
 
 
+def _check_folder() -> None:
+    """Refuse a current folder that is gone: torch's libraries would not load, and blame their own files.
+
+    Raises:
+        UserError: It was deleted.
+    """
+    try:
+        os.getcwd()  # noqa: PTH109 - nothing is done with it
+    except FileNotFoundError:
+        raise UserError("the current folder was deleted; go to one that exists (cd) and try again") from None
+
+
 def _too_many(found: re.Match[str]) -> str:
     """Say what a command has no use for, such as the second folder of a glob."""
     return f"too many words ({as_typed(found[1])}); give one at a time, and quotes round what has blanks"
@@ -205,6 +217,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with told_to(PreparationLines(console(stderr=True))):
             _check_words(words)
+            _check_folder()
             sys.exit(_commands(words, prog_name="gan-bench", standalone_mode=False))
     except UserError as error:
         _end(2, f"error: {error}")

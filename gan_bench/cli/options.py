@@ -40,7 +40,7 @@ def _refuse_password(context: typer.Context, parameter: typer.CallbackParam, val
         raise UserError("--tracking-uri has bytes that are not UTF-8, which MLflow cannot take; name another place")
     if value and source is not None and source.name == "COMMANDLINE":
         check_no_password(value)
-    return value
+    return (value or "").strip() or None
 
 
 TrackingUri = Annotated[

@@ -20,8 +20,9 @@ def cache_folder() -> Path:
     given = os.environ.get("GAN_BENCH_CACHE")
     if given:
         return Path(at_home(given))
-    if base := os.environ.get("XDG_CACHE_HOME"):
-        return Path(at_home(base)) / "gan_bench"
+    base = Path(at_home(os.environ.get("XDG_CACHE_HOME", "")))
+    if base.is_absolute():  # a relative one is to be ignored, says the specification
+        return base / "gan_bench"
     home = _home()
     return home / ".cache" / "gan_bench" if home and os.access(home, os.W_OK | os.X_OK) else _private_folder()
 

@@ -102,9 +102,8 @@ def replay(results: Path, uri: str, prefix: str = "") -> Replay:
         raise
     except Exception as error:
         text = server.describe_error(error, uri)
-        raise UserError(
-            f"MLflow at {shown(uri)} could not be written ({text}){server.hint(error) or '; check --tracking-uri'}"
-        ) from None
+        hint = server.hint(error) or "; check --tracking-uri or $MLFLOW_TRACKING_URI"
+        raise UserError(f"MLflow at {shown(uri)} could not be written ({text}){hint}") from None
 
 
 def _replay(results: Path, uri: str, prefix: str) -> Replay:

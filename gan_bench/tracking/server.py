@@ -25,6 +25,11 @@ _SECRET = re.compile(
 """Names in a query whose values are credentials; ``odbc_connect`` holds a whole connection string."""
 
 
+LONGEST = 480
+"""Bytes of a database's path: SQLite opens none of more than 504, and one is made under a name of 16 more. MLflow would
+try for 100 seconds."""
+
+
 def is_default(uri: str, results: Path) -> bool:
     """True if a location is the database beside the results."""
     return uri == f"sqlite:///{results.resolve() / DATABASE}"
@@ -34,13 +39,15 @@ def default_uri(results: Path) -> str:
     """Return the SQLite database beside the results, as an absolute location.
 
     Raises:
-        UserError: The path has a character that MLflow takes for part of the location's syntax, or is not UTF-8, or
-            the database is a link, through which MLflow would write.
+        UserError: The path has a character that MLflow takes for part of the location's syntax, is not UTF-8 or too
+            long for SQLite, or the database is a link, through which MLflow would write.
     """
     path = str(results.resolve() / DATABASE)
     unfit = [repr(each) for each in sorted(set(path) & set("?#%"))]
     if not is_utf8(path):
         unfit.append("bytes that are not UTF-8")
+    if len(os.fsencode(path)) > LONGEST:
+        unfit.append(f"more than {LONGEST} bytes")
     if unfit:
         raise UserError(
             f"MLflow cannot open a database in {results} because of {' and '.join(unfit)} in its path; "

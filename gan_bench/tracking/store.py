@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from gan_bench.core.atomic import open_own
 from gan_bench.core.errors import UserError
@@ -16,7 +18,7 @@ from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
 from gan_bench.records.shared import results_identity
 from gan_bench.tracking import entities, server
-from gan_bench.tracking.database import database_file, point_into, prepare_database
+from gan_bench.tracking.database import database_file, move_run, point_into, prepare_database
 from gan_bench.tracking.server import ARTIFACTS, is_default, server_page
 from gan_bench.tracking.tail import TAG, Position
 
@@ -96,6 +98,10 @@ class SettingRun:
     curves: str = ""
     status: str = "RUNNING"
     params: set[str] = field(default_factory=set)
+
+
+def _place(uri: str) -> Path:
+    return Path(unquote(urlsplit(uri).path))
 
 
 class TrackingStore:
@@ -187,6 +193,7 @@ class TrackingStore:
 
         def create() -> str:
             made = self.client.create_run(experiment, start_time=start_time, tags=marked, run_name=name)
+            self._keep_files_here(made)
             return str(made.info.run_id)
 
         if server_page(self.uri) is None:
@@ -259,7 +266,20 @@ class TrackingStore:
         mine = "" if default else f"tags.`{entities.RESULTS_TAG}` = '{self.identity}'"
         for run in self._found(experiment, filter_string=mine):
             if default or run.data.tags.get(entities.RESULTS_TAG) == self.identity:
+                self._keep_files_here(run)
                 yield run
+
+    def _keep_files_here(self, run: Run) -> None:
+        """Let the files of a run lie beside its results, where a database alone keeps them.
+
+        MLflow puts them where the folder is, or was, that made the experiment: another one, or an earlier place.
+        """
+        found = re.fullmatch(rf"file:.*/{ARTIFACTS}(/.*)", str(run.info.artifact_uri))
+        if found is None or server_page(self.uri) is not None or is_default(self.uri, self.results):
+            return
+        here = (self.results.resolve() / ARTIFACTS).as_uri() + found[1]
+        if here != found[0] and (_place(here).exists() or not _place(found[0]).exists()):
+            move_run(self.uri, run.info.run_id, here)
 
     def _found(self, experiment: str, **which: object) -> Iterator[Run]:
         """Yield the runs of an experiment, found page by page."""

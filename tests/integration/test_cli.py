@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -333,6 +334,18 @@ def test_results_that_are_a_file_are_refused_by_a_plan_too(tmp_path, suite):
     done = gan_bench("run", suite, "--dry-run", "--results", suite)
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["run", "digits", "--results", "/r"], ["list"]])
+def test_a_current_folder_that_was_deleted_is_said(tmp_path, command):
+    """A run ended with "Intel oneMKL FATAL ERROR: Cannot load libtorch_cpu.so"."""
+    (tmp_path / "gone").mkdir()
+    words = shlex.join([sys.executable, "-m", "gan_bench", *command])
+    script = f"cd {shlex.quote(str(tmp_path / 'gone'))} && rmdir ../gone && exec {words}"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, timeout=HANG)
+    assert (done.returncode, done.stderr) == (
+        2, "error: the current folder was deleted; go to one that exists (cd) and try again\n"
+    )  # fmt: skip
 
 
 def test_verify_says_what_it_checked(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from support.commands import HANG, gan_bench, python_code, wait_for
@@ -300,3 +302,35 @@ def test_runs_are_tagged_with_the_look_that_their_seed_counts_at(tmp_path, desig
     tags = [each for each in tagged_runs(f"sqlite:///{results / 'mlflow.db'}") if "gan_bench.trial" in each]
     found = {each["mlflow.runName"]: each["look"] for each in tags}
     assert [look for _, look in sorted(found.items())] == looks
+
+
+def places(database):
+    """Return where a database says that the files of its runs with images lie, as folders."""
+    with contextlib.closing(sqlite3.connect(database)) as found:
+        rows = found.execute("SELECT r.artifact_uri, t.value FROM runs r JOIN tags t ON t.run_uuid = r.run_uuid "
+                             "WHERE t.key = 'gan_bench.results'").fetchall()  # fmt: skip
+    by_owner = {}
+    for uri, owner in rows:
+        by_owner.setdefault(owner, set()).add(Path(uri.removeprefix("file://")).parents[3])
+    return by_owner
+
+
+def test_folders_that_share_a_database_keep_their_files_apart_and_take_them_along(trained, tmp_path):
+    """All files lay beside the results that were mirrored first, and were lost with them; a moved folder came again."""
+    ignored = shutil.ignore_patterns("mlflow.db", "mlartifacts", ".gan_bench-results")
+    first, second = (shutil.copytree(trained, tmp_path / name, ignore=ignored) for name in "ab")
+    database = tmp_path / "shared.db"
+    for folder in (first, second, first):
+        done = gan_bench("sync", folder, "--tracking-uri", f"sqlite:///{database}")
+        assert done.returncode == 0, done.stderr
+    owners = {(folder / ".gan_bench-results").read_text().strip(): folder for folder in (first, second)}
+    assert sorted(map(sorted, places(database).values())) == [[first], [second]]
+    files = {folder: len(list((folder / "mlartifacts").rglob("*.png"))) for folder in (first, second)}
+    assert files[first] == files[second] > 0
+    assert len(owners) == 2
+    moved = second.rename(tmp_path / "moved")
+    done = gan_bench("sync", moved, "--tracking-uri", f"sqlite:///{database}")
+    assert done.returncode == 0, done.stderr
+    assert sorted(map(sorted, places(database).values())) == [[first], [moved]]
+    assert not second.exists()
+    assert len(list((moved / "mlartifacts").rglob("*.png"))) == files[second]

@@ -108,12 +108,13 @@ def test_two_results_folders_share_a_server_with_postgresql(folders, tmp_path):
         gan_bench("sync", folders[0], "--experiment-prefix", "me/", env=environment)
         assert {run["experiment"] for run in trials_of(runs_at(uri))} == {"tiny", "me/tiny"}
 
-        # The database itself, without a server: files then lie beside the results.
-        direct = gan_bench(
-            "sync", folders[1], "--experiment-prefix", "direct-", env={**environment, "MLFLOW_TRACKING_URI": database}
-        )
-        assert direct.returncode == 0, direct.stderr
-        assert list((folders[1] / "mlartifacts" / "tiny").glob("*/artifacts/record/record.json"))
+        # The database itself, without a server: files then lie beside the results of each.
+        for folder in folders:
+            direct = gan_bench(
+                "sync", folder, "--experiment-prefix", "direct-", env={**environment, "MLFLOW_TRACKING_URI": database}
+            )
+            assert direct.returncode == 0, direct.stderr
+            assert list((folder / "mlartifacts" / "tiny").glob("*/artifacts/record/record.json"))
 
 
 @pytest.mark.draws_pages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sqlite3
@@ -198,6 +199,20 @@ def test_an_error_holds_no_credential_in_whatever_form_a_library_writes_it(uri):
 def test_a_path_that_mlflow_misreads_is_refused(tmp_path, name):
     with pytest.raises(UserError, match="MLflow cannot open a database .* rename the folder"):
         default_uri(tmp_path / name)
+
+
+def test_a_path_that_is_too_long_for_sqlite_is_refused(tmp_path):
+    """MLflow tried for 100 seconds without a word."""
+    with pytest.raises(UserError, match="MLflow cannot open a database .* more than 480 bytes in its path"):
+        default_uri(tmp_path / "x" / ("y" * 250) / ("z" * 250))
+    name = len("mlflow.db") + 1
+    folder = tmp_path / ("y" * 200)
+    folder /= "z" * (server.LONGEST - name - len(os.fsencode(folder)) - 1)
+    folder.mkdir(parents=True)
+    assert len(default_uri(folder)) == len("sqlite:///") + server.LONGEST
+    aside = folder / ".mlflow.db.01234567.aside"
+    with contextlib.closing(sqlite3.connect(aside)) as database:
+        database.execute("CREATE TABLE journalled (x)")
 
 
 def test_a_moved_database_points_to_where_it_is(tmp_path):
