@@ -82,6 +82,7 @@ class TrialTail:
         self._seen: object = None
         self._started: object = None
         self._offsets = (0, 0)
+        self._read: tuple[object, tuple[int, int]] = (None, (0, 0))
         self.kept: list[HistoryLine] = []
 
     def changed(self, *, live: bool) -> bool:
@@ -91,8 +92,9 @@ class TrialTail:
         return self._found != self._seen
 
     def commit(self) -> None:
-        """Take what ``changed`` looked at last as seen."""
+        """Take what ``changed`` looked at last as seen, and what was read as sent."""
         self._seen = self._found
+        self._started, self._offsets = self._read
 
     def read(self, header: StoredTrial) -> StoredTrial:
         """Return the record with the lines that are new since the last time, and those that were kept.
@@ -110,7 +112,7 @@ class TrialTail:
         except RecordError:  # a resumed trial cuts its files back, and may have gone on past the old place
             history, first = read_new_lines(self._directory.history, schema.HISTORY, 0)
             evaluations, second = read_new_lines(self._directory.evaluations, schema.EVALUATIONS, 0)
-        self._started, self._offsets = started, (first, second)
+        self._read = started, (first, second)
         return replace(header, history=history, evaluations=evaluations)
 
 

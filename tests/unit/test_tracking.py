@@ -14,8 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 from support.commands import HANG
-from support.studies import stored
-from support.trials import config_of
+from support.studies import stored, write
+from support.trials import config_of, digits_trial
 
 from gan_bench.cli.mlflow_commands import serve
 from gan_bench.config.changes import setting_name
@@ -24,7 +24,7 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import read_new_lines
-from gan_bench.records.reader import StoredTrial
+from gan_bench.records.reader import StoredTrial, read_header
 from gan_bench.records.shared import results_identity
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.conclusion import say_tracking
@@ -34,7 +34,7 @@ from gan_bench.tracking.database import point_into
 from gan_bench.tracking.entities import metrics_of, run_name
 from gan_bench.tracking.server import check_no_password, default_uri, server_page, shown
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
-from gan_bench.tracking.tail import Position
+from gan_bench.tracking.tail import Position, TrialTail
 
 TALKS = """
 import json, os, sys, time
@@ -213,6 +213,21 @@ def test_a_path_that_is_too_long_for_sqlite_is_refused(tmp_path):
     aside = folder / ".mlflow.db.01234567.aside"
     with contextlib.closing(sqlite3.connect(aside)) as database:
         database.execute("CREATE TABLE journalled (x)")
+
+
+def test_lines_that_were_read_and_not_sent_are_read_again(tmp_path):
+    """A server that fails, or an image that cannot be read, would have cost a run its lines."""
+    write(tmp_path, digits_trial(), 50.0)
+    (path,) = tmp_path.glob("*/*--*")
+    tail, header = TrialTail(path), read_header(path)
+    assert tail.changed(live=False)
+    first = tail.read(header)
+    assert first.evaluations
+    again = tail.read(header)
+    assert (again.history, again.evaluations) == (first.history, first.evaluations)
+    tail.commit()
+    assert not tail.changed(live=False)
+    assert not tail.read(header).evaluations
 
 
 def test_a_moved_database_points_to_where_it_is(tmp_path):
