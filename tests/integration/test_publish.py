@@ -431,6 +431,7 @@ import os, signal, sys
 import gan_bench.__main__ as program
 from gan_bench.core import atomic
 number, written = signal.Signals[sys.argv[1]], []
+signal.signal(number, signal.SIG_DFL)  # as in a terminal; `nohup` ignores one, and an ignored one ends nothing
 def force(_):
     written.append(1)
     if len(written) == 4:
