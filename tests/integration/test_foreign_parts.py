@@ -332,6 +332,11 @@ def test_a_loss_that_gives_no_loss_is_refused_before_anything_trains(made, said)
         (lambda *_: (torch.zeros(4, 1, 28, 28), None), r"torch.float32 images .*, and must give torch.uint8"),
         (lambda *_: (torch.zeros(4, 3, 28, 28, dtype=torch.uint8), None), r"must give torch.uint8 \(N, 1, H, W\)"),
         (lambda *_: (torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(3)), r"gives labels \(3,\) for 4 images"),
+        (
+            lambda *_: (torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.full((4,), 10)),
+            r"10 classes, .* not of 0, 1, 2",
+        ),
+        (lambda *_: (torch.zeros(4, 1, 20, 20, dtype=torch.uint8), None), r"images of \d+x\d+, and gives 20x20"),
     ],
 )
 def test_a_dataset_that_gives_no_images_is_a_sentence(made, said):
