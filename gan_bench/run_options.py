@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence, Sized
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 from gan_bench.config.design import FEWEST
 from gan_bench.core.errors import UserError
 from gan_bench.core.fields import as_python, checked, short, whole
-from gan_bench.core.text import at_home, seconds_of
+from gan_bench.core.text import as_typed, at_home, seconds_of
 from gan_bench.records.layout import SUITE
 
 if TYPE_CHECKING:
@@ -239,8 +240,21 @@ class RunOptions:
 
     @cached_property
     def folder(self) -> Path:
-        """The results folder."""
-        return Path(at_home(str(self.results)))
+        """The results folder.
+
+        Raises:
+            UserError: No file system has such a name.
+        """
+        path = Path(at_home(str(self.results)))
+        try:
+            if "\0" in str(path):
+                raise ValueError("it has a character of number 0")
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                path.lstat()  # runs say what is wrong with one that is there
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise UserError(f"results: {as_typed(str(path)[:80])} cannot be a folder ({why}); name another") from None
+        return path
 
     @cached_property
     def plan(self) -> PlanOptions:

@@ -277,6 +277,12 @@ def test_a_result_is_found_after_the_working_folder_changed(tmp_path, monkeypatc
     assert gb.run("mine.yaml", results="r").folder == tmp_path / "r" / "mine"
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "r\0x"])
+def test_results_that_no_file_system_can_hold_are_a_sentence(name):
+    with pytest.raises(gb.UserError, match="cannot be a folder"):
+        gb.run("digits", results=name, **DIGITS)
+
+
 DIGITS = {"epochs": 1, "samples": 64, "only": "mlp", "seeds": [0], "executor": "inline", "tracking": False}
 
 

@@ -277,6 +277,8 @@ NONE = {
     "got object": PIXELS.astype(object),
     "4 of 4 images hold NaN": NAN,
     "1 of 4 images hold NaN": np.concatenate([NAN[:1], np.zeros((3, 1, 8, 8), np.float32)]),
+    "got a tensor without values of its own": torch.zeros(4, 1, 8, 8, device="meta"),
+    r"without values of its own; call to_dense\(\)": torch.zeros(4, 1, 8, 8).to_sparse(),
     "a module of your own does not say": torch.nn.Linear(2, 2),
 }
 
