@@ -101,9 +101,7 @@ def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of any kind
         raise UserError(f"{_WHAT}, got {type(given).__name__}")
     if isinstance(given, Tensor):
         if given.layout is not torch.strided or given.is_meta:
-            raise UserError(
-                f"{_WHAT}, got a tensor without values of its own; call to_dense(), or give one with memory"
-            )
+            raise UserError(f"{_WHAT}, got a tensor without values of its own; call to_dense() on it")
         tensor = given.detach().cpu()
         return np.asarray(tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor)
     if isinstance(given, np.ndarray):  # in the byte order of this machine, which torch asks for

@@ -145,7 +145,7 @@ def read_split(dataset: Dataset, folder: Path, split: Split) -> tuple[Tensor, Te
             )
         if labels is not None and tuple(labels.shape) != shape[:1]:
             raise TypeError(f"it gives labels {tuple(labels.shape)} for {shape[0]} images")
-        if labels is not None and dataset.classes and not set(labels.unique().tolist()) <= set(range(dataset.classes)):
+        if labels is not None and dataset.classes and not set(labels.tolist()) <= set(range(dataset.classes)):
             raise ValueError(f"it declares {dataset.classes} classes, and gives labels that are not of 0, 1, 2, ...")
         if shape[2:] != (dataset.size, dataset.size):
             raise ValueError(f"it declares images of {dataset.size}x{dataset.size}, and gives {shape[2]}x{shape[3]}")
