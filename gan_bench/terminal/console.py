@@ -164,7 +164,6 @@ CONNECTING_GRACE_SECONDS = 5.0
 
 
 _HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on every system
-_PAUSE: signal.Signals | None = getattr(signal, "SIGTSTP", None)
 _STOPS = {signal.SIGINT, signal.SIGTERM, *([_HANG_UP] if _HANG_UP else [])}
 
 
@@ -250,14 +249,6 @@ class StopRequest:
             thread.join()
             ear.close()
 
-    def _pause(self, number: int, frame: FrameType | None) -> None:
-        """Stop this process and its workers at Ctrl-Z, until it is continued."""
-        from gan_bench.execution.workers.pool import signal_workers
-
-        signal_workers(signal.SIGSTOP)
-        os.kill(os.getpid(), signal.SIGSTOP)
-        signal_workers(signal.SIGCONT)
-
     def _abort(self) -> None:
         """End this process and what trains for it at once."""
         from gan_bench.execution.workers.pool import kill_workers
@@ -277,8 +268,6 @@ class StopRequest:
         self._listens = True
         heard = {n for n in _STOPS if n != _HANG_UP or signal.getsignal(n) is not signal.SIG_IGN}  # as under nohup
         before = {n: signal.signal(n, self.handle) for n in heard}
-        if _PAUSE and signal.getsignal(_PAUSE) is signal.SIG_DFL:
-            before[_PAUSE] = signal.signal(_PAUSE, self._pause)
         try:
             with self._hearing_at_once():
                 yield

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from support.commands import HANG, wait_for
 from support.runs import context
 from support.trials import digits_trial
 
@@ -94,36 +90,3 @@ def test_a_reader_that_goes_ends_the_run_and_fails_no_trial(tmp_path):
     assert (process.returncode, "Traceback" in said) == (141, False), said
     (record,) = (read_trial(path.parent).record for path in tmp_path.glob("r/*/*/record.json"))
     assert record["status"] == "interrupted"
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not list processes in /proc")
-def test_ctrl_z_stops_the_workers_too_until_the_run_is_continued(tmp_path):
-    """They went on: a terminal's keys reach no session but its own."""
-    suite = tmp_path / "small.yaml"
-    suite.write_text(SUITE)
-    words = ["run", suite, "--results", tmp_path / "r", "--executor", "processes", "--workers", "2", "--no-tracking"]
-    command = [sys.executable, "-m", "gan_bench", *map(str, words)]
-    with (tmp_path / "said").open("w") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
-
-    def states():
-        fields = [stat_fields(path) for path in Path("/proc").glob("[0-9]*/stat")]
-        return [state for number, state, parent, *_ in fields if str(process.pid) in (number, parent)]
-
-    try:
-        wait_for(lambda: len(list(tmp_path.glob("r/*/*/history.jsonl"))) == 2, process)
-        process.send_signal(signal.SIGTSTP)
-        wait_for(lambda: states() == ["T"] * 3, process)
-        process.send_signal(signal.SIGCONT)
-        wait_for(lambda: "T" not in states(), process)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(HANG) == 130, (tmp_path / "said").read_text()
-    finally:
-        process.kill()
-
-
-def stat_fields(path):
-    with contextlib.suppress(OSError):  # it has just ended
-        number, _, rest = path.read_text(errors="replace").partition(" ")
-        return number, *rest.rpartition(") ")[2].split()
-    return ("", "", "")

@@ -59,19 +59,14 @@ class WorkerPoolConfig:
 _living: set[subprocess.Popen[str]] = set()
 
 
-def signal_workers(number: int) -> None:
-    """Send all worker processes a signal: they are in sessions of their own, which no terminal's keys reach."""
-    for process in list(_living):
-        with contextlib.suppress(OSError):
-            process.send_signal(number)
-
-
 def kill_workers() -> None:
     """Kill what trains for this process at once; its trials lose the work since their last checkpoint.
 
     These are the worker processes, and those of a Ray cluster that was started here. The mirror ends by itself.
     """
-    signal_workers(signal.SIGKILL)
+    for process in list(_living):
+        with contextlib.suppress(OSError):
+            process.kill()
     for pid in _cluster_processes():
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
