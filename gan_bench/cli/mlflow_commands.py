@@ -12,7 +12,7 @@ import urllib.request
 import webbrowser
 from pathlib import Path
 
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import StopProcess, UserError
 from gan_bench.core.text import plural
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.layout import PLAN
@@ -124,9 +124,13 @@ def serve(
     if not open_page:
         os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter, no shell
     with subprocess.Popen(command, env=environment) as process:  # noqa: S603
-        if _wait(base, process):
-            webbrowser.open(links[0].rpartition(" ")[2] if links and "http" in links[0] else base)
-        process.wait()
+        try:
+            if _wait(base, process):
+                webbrowser.open(links[0].rpartition(" ")[2] if links and "http" in links[0] else base)
+            process.wait()
+        except StopProcess:  # of a signal that the server did not get; leaving the block would wait for it
+            process.terminate()
+            raise
 
 
 def refuse_broken(uri: str, results: Path) -> None:
