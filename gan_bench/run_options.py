@@ -131,7 +131,7 @@ class RunOptions:
         Option(
             "Set a value in every trial, such as lr=1e-4, or sweep some: lr=1e-4,3e-4; may be repeated.",
             flag="--set",
-            python='Values set in every trial: {"lr": 1e-4, "loss": "hinge"}.',
+            python='Values set in every trial: {"lr": 1e-4, "loss": "hinge"}; a list is swept.',
             same_trials=True,
             panel=_WHAT,
         ),
@@ -211,6 +211,8 @@ class RunOptions:
     quiet: Annotated[bool, Option("Print nothing.", shell=False)] = True
 
     def __post_init__(self) -> None:
+        from gan_bench.config.changes import as_changes
+
         suite = self.suite if isinstance(self.suite, (str, Path, Mapping)) else ""
         if not (isinstance(suite, Mapping) or str(suite).strip()):
             raise UserError(f"suite must be a name, a path or a suite as a dict, not {short(self.suite)}")
@@ -225,7 +227,7 @@ class RunOptions:
             object.__setattr__(self, "seeds", _seeds(self.seeds))
         self._check_together()
         object.__setattr__(self, "extractors", tuple(self.extractors))
-        object.__setattr__(self, "changes", {name: _plain(value) for name, value in self.changes.items()})
+        object.__setattr__(self, "changes", as_changes({n: _plain(value) for n, value in self.changes.items()}))
 
     def _check_together(self) -> None:
         """Refuse options that exclude each other."""

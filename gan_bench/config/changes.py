@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import (
     BaseModel,
@@ -39,6 +39,9 @@ from gan_bench.core.canonical import derive_seed
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.text import as_typed, clip
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def whole(name: str) -> BeforeValidator:
@@ -226,7 +229,7 @@ def parse_changes(texts: Iterable[str]) -> dict[str, object]:
     """Read all changes of a command line.
 
     Raises:
-        UserError: One is no change, or two are of the same field.
+        UserError: One is no change or cannot be, or two are of the same field.
     """
     found: dict[str, object] = {}
     for name, value in map(parse_change, texts):
@@ -234,7 +237,20 @@ def parse_changes(texts: Iterable[str]) -> dict[str, object]:
             field = clip(name, 60)
             raise UserError(f"--set {field} is given twice; name all of its values in one: --set {field}=VALUE,VALUE")
         found[name] = value
+    check_changes(found, "--set")
     return found
+
+
+def as_changes(given: Mapping[str, object]) -> dict[str, object]:
+    """Return changes that a program gives: lists of values are swept, and a list of two betas is one value."""
+
+    def value_of(name: str, value: object) -> object:
+        if not isinstance(value, (list, tuple)):
+            return value
+        is_one = is_pair(name) and not all(isinstance(each, (list, tuple)) for each in value)
+        return value if is_one else Several(value)
+
+    return {name: value_of(name, value) for name, value in given.items()}
 
 
 def _value_of(text: str) -> object:
@@ -268,8 +284,12 @@ def field_hint(name: str, known: Iterable[str]) -> str:
 _EXAMPLES = {"lr": "1e-4", "loss": "hinge", "dataset": "digits", "architecture": "mlp", "betas": "[0.5, 0.999]"}
 
 
-def check_changes(changes: Mapping[str, object]) -> None:
+def check_changes(changes: Mapping[str, object], said_as: str = "changes") -> None:
     """Refuse changed values that cannot be.
+
+    Args:
+        changes: By field.
+        said_as: How they were given, for the errors.
 
     Raises:
         UserError: A field is unknown, or its value is not valid.
@@ -277,21 +297,57 @@ def check_changes(changes: Mapping[str, object]) -> None:
     for name in changes:
         if name not in Changes.model_fields:
             hint = field_hint(name, Changes.model_fields)
-            raise UserError(f'--set: no field "{as_typed(name)}" ({hint})')
-        if changes[name] is None:
-            raise UserError(f"--set {name}: a value is missing, such as {name}={_EXAMPLES.get(name, 1)}")
+            raise UserError(f'{said_as}: no field "{as_typed(name)}" ({hint})')
+        if changes[name] is None or changes[name] == ():
+            raise UserError(f"{said_as} {name}: a value is missing, such as {name}={_EXAMPLES.get(name, 1)}")
     for short, fields in BOTH.items():
         if short in changes and (clash := [name for name in fields if name in changes]):
-            raise UserError(f"--set: {short} sets both networks, so {clash[0]} cannot be given beside it")
+            raise UserError(f"{said_as}: {short} sets both networks, so {clash[0]} cannot be given beside it")
     try:
         for each in combinations_of(changes):
             Changes.model_validate({name: list(v) if isinstance(v, tuple) else v for name, v in each.items()})
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        said = f"{first['msg'][0].lower() + first['msg'][1:]}, got {quoted(first['input'])}"
-        is_half = "betas" in str(first["loc"][0]) and isinstance(first["input"], (int, float))
-        remedy = f"; two numbers make one value, such as {first['loc'][0]}=[0.5,0.999]" if is_half else ""
-        raise UserError(f"--set {first['loc'][0]}: {clip(said, MAX_MESSAGE)}{remedy}") from None
+        name = str(first["loc"][0])
+        example = f"{name}=[0.5,0.999]" if said_as == "--set" else None
+        raise UserError(f"{said_as} {name}: {what_is_wrong(first, example)}") from None
+
+
+def is_pair(name: str) -> bool:
+    """True for a field whose one value is two numbers."""
+    return name == "betas" or name in BOTH["betas"]
+
+
+_EXPECTED = {
+    "list_type": "must be a list",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+}
+"""What pydantic's types of errors say in the words of those who write YAML."""
+
+
+def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
+    """Return the sentence about a value that is not valid, with what was given and the remedy where there is one.
+
+    Args:
+        detail: As pydantic reports it.
+        example: Of a field whose value is two numbers, in place of ``[0.5, 0.999]``.
+    """
+    kind, given = detail["type"], detail["input"]
+    name = next((str(part) for part in detail["loc"] if str(part) in Changes.model_fields), "")
+    is_of_list = kind == "list_type" and "sweep" in detail["loc"] and not isinstance(detail["loc"][-1], int)
+    if is_pair(name) and not is_of_list and kind in ("list_type", "too_short", "too_long"):
+        return f"must be two numbers, such as {example or '[0.5, 0.999]'}, got {quoted(given)}"
+    said = _EXPECTED.get(kind) or detail["msg"].replace("Input should be", "must be")
+    remedy = ""
+    if is_of_list and given is not None:
+        remedy = f"; write {'[[0.5, 0.999]]' if is_pair(name) else f'[{quoted(given)}]'}"
+    elif isinstance(given, list) and "set" in detail["loc"]:
+        remedy = "; several values stand under sweep"
+    return clip(f"{said[0].lower() + said[1:]}, got {quoted(given)}", MAX_MESSAGE) + remedy
 
 
 BOTH = {"lr": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d"), "optimizer": ("optimizer_g", "optimizer_d")}

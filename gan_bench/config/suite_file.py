@@ -23,6 +23,7 @@ from gan_bench.config.changes import (
     Strict,
     Sweep,
     field_hint,
+    what_is_wrong,
     whole,
 )
 from gan_bench.config.design import FEWEST, LOOKS, MARGIN, Design
@@ -256,7 +257,7 @@ def _messages(document: YamlDocument, error: ValidationError) -> Iterator[str]:
         elif detail["type"] == "too_short" and not detail["input"]:
             said = "name at least one"
         else:
-            said = f"{detail['msg'][0].lower() + detail['msg'][1:]}, got {quoted(detail['input'])}"
+            said = what_is_wrong(detail)
         yield f"{where}: {clip(f'{dotted(place)}: {said}', MAX_MESSAGE)}"
     if len(details) > MAX_MESSAGES:
         yield f"… and {len(details) - MAX_MESSAGES:,} more"

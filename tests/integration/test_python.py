@@ -208,7 +208,9 @@ def test_importing_is_cheap():
         ({"engine": "fsat"}, "engine must be one of auto, reference, fast"),
         ({"epochs": 1.5}, "epochs must be a whole number, not 1.5"),
         ({"seeds": [0, None]}, "seed must be a whole number, not None"),
-        ({"changes": {"lr": 5}}, "--set lr: input should be less than 1, got 5"),
+        ({"changes": {"lr": 5}}, "changes lr: must be less than 1, got 5"),
+        ({"changes": {"lr": [1e-4, "x"]}}, "changes lr: must be a number, got 'x'"),
+        ({"changes": {"lrr": 5}}, 'changes: no field "lrr"'),
     ],
 )
 def test_runs_that_cannot_be(options, said, tmp_path):

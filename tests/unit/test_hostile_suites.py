@@ -53,7 +53,7 @@ def refusal(tmp_path, text, **options):
 
 NOT_CORE = {
     "null in a sweep": ("[2e-4]", "[null]", "6:18: trials[0].sweep.lr[0]: ", "got null"),
-    "empty sweep": ("lr: [2e-4]", "lr: ", "6:16: trials[0].sweep.lr: ", "valid list, got null"),
+    "empty sweep": ("lr: [2e-4]", "lr: ", "6:16: trials[0].sweep.lr: ", "must be a list, got null"),
     "null betas": ("lr: [2e-4]", "betas: [[0.5, ~]]", "6:27: trials[0].sweep.betas[0][1]: ", "got null"),
     "empty int": ("[0]", '[!!int ""]', "8:9: seeds[0]: ", "'' does not fit the tag !!int; remove the tag"),
     "int of text": ("[0]", "[!!int x]", "8:9: seeds[0]: ", "'x' does not fit the tag !!int"),

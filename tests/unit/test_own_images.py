@@ -200,7 +200,7 @@ def test_a_suite_says_the_range_of_wide_greys(tmp_path):
         ("", 0, "write range: [LOW, HIGH] where a suite names the images"),
         (", range: [0, 4095]", 0, "10 images of 10 different files"),
         (", range: [5, 1]", 2, "a range is two numbers, the lower first"),
-        (", range: [a, 1]", 2, "input should be a valid number"),
+        (", range: [a, 1]", 2, "must be a number"),
     ):
         (tmp_path / "wide.yaml").write_text(text.replace("RANGE", ranged))
         done = gan_bench("show", "wide.yaml", cwd=tmp_path)

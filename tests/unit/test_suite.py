@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gan_bench.cli.options import seeds_of
-from gan_bench.config.changes import Changes, parse_change, parse_changes
+from gan_bench.config.changes import Changes, Several, parse_change, parse_changes
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
-from gan_bench.config.suite_file import parse
+from gan_bench.config.suite_file import parse, read
 from gan_bench.config.yaml_document import YamlDocument, as_yaml
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.fields import as_python
@@ -142,9 +142,9 @@ BAD = [
     ("suite: s\n", "suite: s\nsamples: 3\n", "2:1", "samples: unknown field"),
     ("    sweep:", "    sweeps:", "6:5", 'trials[1].sweeps: unknown field (did you mean "sweep"'),
     ("{lr: [2e-4", "{lrr: [2e-4", "6:13", 'unknown field (did you mean "lr"'),
-    ("2e-4", "fast", "6:18", "valid number, got 'fast'"),
+    ("2e-4", "fast", "6:18", "must be a number, got 'fast'"),
     ("2e-4", "-1", "6:18", "greater than 0, got -1"),
-    ("[0.5, 0.999]", "[0.5]", "6:", "at least 2 items"),
+    ("[0.5, 0.999]", "[0.5]", "6:", "must be two numbers, such as [0.5, 0.999], got [0.5]"),
     ("seeds: [0, 1]", "seeds: []", "7:8", "name at least one"),
     ("seeds: [0, 1]", "equivalence: 10", "7:14", "a share from 0 to 1, such as 0.1 for 10 %, got 10"),
     ("seeds: [0, 1]", "equivalence: 10%", "7:14", "a share from 0 to 1, such as 0.1 for 10 %"),
@@ -312,6 +312,38 @@ def test_random_values_that_cannot_be(tmp_path, sweep, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("entry", "at", "said"),
+    [
+        ("sweep: {betas: [0.5, 0.999]}", "5:21", "sweep.betas[0]: must be two numbers, such as [0.5, 0.999], got 0.5"),
+        ("sweep: {betas: 0.5}", "5:20", "sweep.betas: must be a list, got 0.5; write [[0.5, 0.999]]"),
+        ("sweep: {lr: 0.002}", "5:17", "sweep.lr: must be a list, got 0.002; write [0.002]"),
+        ("set: {betas_g: 0.5}", "5:20", "set.betas_g: must be two numbers, such as [0.5, 0.999], got 0.5"),
+        ("set: {lr: [1e-3, 2e-3]}", "5:15", "must be a number, got [0.001, 0.002]; several values stand under sweep"),
+        ("set: {spectral_norm: 1}", "5:26", "set.spectral_norm: must be true or false, got 1"),
+        ("set: 1", "5:10", "trials[0].set: must be a mapping, got 1"),
+    ],
+)
+def test_values_of_another_form_are_said_with_the_remedy(tmp_path, entry, at, said):
+    (tmp_path / "s.yaml").write_text(f"suite: s\nversion: 1\ntrials:\n  - recipe: mnist-mlp-z100\n    {entry}\n")
+    with pytest.raises(SuiteError) as caught:
+        read(tmp_path / "s.yaml")
+    assert f"s.yaml:{at}: " in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_lists_of_a_program_are_swept_as_those_of_the_command_line_are():
+    given = {"lr": [1e-4, 3e-4], "betas": ((0.5, 0.9), (0.9, 0.999)), "betas_g": (0.5, 0.9), "loss": "hinge"}
+    options = RunOptions("digits", changes={**given, "batch_size": np.array([16, 32])})
+    assert [options.changes[name] for name in given] == [(1e-4, 3e-4), ((0.5, 0.9), (0.9, 0.999)), (0.5, 0.9), "hinge"]
+    swept = {name for name, value in options.changes.items() if isinstance(value, Several)}
+    assert swept == {"lr", "betas", "batch_size"}
+    again = parse_changes(["lr=1e-4,3e-4", "betas=[0.5,0.9],[0.9,0.999]", "batch_size=16,32"])
+    assert {name: options.changes[name] for name in again} == again
+    with pytest.raises(UserError, match="changes lr: a value is missing"):
+        PlanOptions(changes=RunOptions("digits", changes={"lr": []}).changes)
+
+
 def test_changes_of_the_command_line_mark_the_suite(tmp_path):
     plain = random_plan(tmp_path, "lr: [1e-4, 2e-4]")
     plan = random_plan(tmp_path, "lr: [1e-4, 2e-4]", changes={"lr": 5e-4, "loss": "hinge", "betas": [0.5, 0.9]})
@@ -326,16 +358,16 @@ def test_changes_of_the_command_line_mark_the_suite(tmp_path):
     ("text", "said"),
     [
         ("lr", 'NAME=VALUE, such as lr=1e-4 or loss=hinge, not "lr"'),
-        ("lr=5", "--set lr: input should be less than 1, got 5"),
+        ("lr=5", "--set lr: must be less than 1, got 5"),
         ("looss=hinge", '--set: no field "looss" (did you mean "loss"?)'),
-        ("betas=[0.5]", "--set betas: list should have at least 2 items"),
+        ("betas=[0.5]", "--set betas: must be two numbers, such as betas=[0.5,0.999], got [0.5]"),
         ("lr=[", "--set lr: --set:1:"),
-        ("lr=1e-4,x", "--set lr: input should be a valid number, got 'x'"),
+        ("lr=1e-4,x", "--set lr: must be a number, got 'x'"),
         (
             "betas=0.5,0.999",
-            "--set betas: input should be a valid list, got 0.5; two numbers make one value, such as betas=[0.5,0.999]",
+            "--set betas: must be two numbers, such as betas=[0.5,0.999], got 0.5",
         ),
-        ("lr=1e-4,5", "--set lr: input should be less than 1, got 5"),
+        ("lr=1e-4,5", "--set lr: must be less than 1, got 5"),
         ("learning_rate=1e-4", '--set: no field "learning_rate" (did you mean "lr"?)'),
         ("batch=32", '--set: no field "batch" (did you mean "batch_size"?)'),
         ("z_dim=32", '--set: no field "z_dim" (did you mean "latent_dim"?)'),
@@ -343,7 +375,7 @@ def test_changes_of_the_command_line_mark_the_suite(tmp_path):
 )
 def test_changes_that_cannot_be(text, said):
     with pytest.raises(UserError) as caught:
-        PlanOptions(changes=dict([parse_change(text)]))
+        parse_changes([text])
     assert said in str(caught.value)
     assert dict(map(parse_change, ["lr=1e-4", "loss=hinge", "spectral_norm=true"])) == {
         "lr": 1e-4, "loss": "hinge", "spectral_norm": True
@@ -471,7 +503,7 @@ def test_ranges_of_seeds_that_cannot_be(text):
 def test_a_change_without_a_value(text):
     name = text.partition("=")[0]
     with pytest.raises(UserError, match=f"--set {name}: a value is missing, such as {name}="):
-        PlanOptions(changes=dict([parse_change(text)]))
+        parse_changes([text])
 
 
 def test_a_change_of_a_random_field_is_no_draw_and_one_of_the_epochs_is_not_cut(tmp_path):
