@@ -130,6 +130,15 @@ class TestBoard:
         assert not [each for each in collapsed if each.sample.values]
         assert [each for each in rows if each.sample.values]
 
+    def test_a_setting_whose_seeds_all_failed_is_named(self, folders, tmp_path):
+        folder = publish(tmp_path / "lost", EPYC, seeds=1, status=Status.DIVERGED)
+        made = build_board([folder], tmp_path / "site")
+        (left,) = made.left
+        assert left.folder == str(folder)
+        assert re.search(r"lr 1e-4 \(.*\): its seed failed$", left.why)
+        assert "its seed failed" in (tmp_path / "site" / "board.md").read_text()
+        assert len(made.tables[0].entries) == 2
+
     def test_the_same_records_in_two_folders_stand_once(self, folders, tmp_path):
         import shutil
 

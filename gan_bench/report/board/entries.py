@@ -91,11 +91,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A folder that is not on the board.
+    """A folder that is not on the board, or a setting of one that has no score to stand there with.
 
     Attributes:
         folder: The folder.
-        why: Why.
+        why: Why, with the setting.
     """
 
     folder: str
@@ -120,7 +120,10 @@ def published_folders(folders: Sequence[Path]) -> list[Path]:
 
 
 def entries(folder: Path) -> Iterator[Entry | LeftOut]:
-    """Yield the settings of a published folder; one whose records do not verify is left out as a whole."""
+    """Yield the settings of a published folder; one whose records do not verify is left out as a whole.
+
+    A setting all of whose seeds failed is named: that it failed is a result, which a board must not hide.
+    """
     name = printable(str(folder))
     try:
         faults = [f"{verdict.name}: {fault}" for verdict in verify(folder) for fault in verdict.faults]
@@ -136,6 +139,10 @@ def entries(folder: Path) -> Iterator[Entry | LeftOut]:
     by_id = {stored.trial["id"]: stored for stored in found}
     counted = 0
     for study in made:
+        for row, done in study.settings():
+            if row["bad"] and done.empty:
+                lost = "its seed failed" if row["bad"] == 1 else f"all of its {row['bad']} seeds failed"
+                yield LeftOut(name, printable(f"{row['setting']} ({study.title}): {lost}"))
         for setting in finished_settings(study):
             for scored in study.scored:
                 if scored.median_trial(setting.done):
