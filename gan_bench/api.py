@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import pandas as pd
 
-from gan_bench.config.images import data_root
+from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.core.fields import checked
 from gan_bench.core.text import at_home

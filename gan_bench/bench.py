@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gan_bench.config.images import data_root
+from gan_bench.config.image_folder import data_root
 from gan_bench.config.suite import Plan, find_suite, make_plan
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import DataError, UserError

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from gan_bench.config.cuts import PlanOptions
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.trial import TrialConfig

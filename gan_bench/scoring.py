@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_bench.config.images import DataRoot, Transform
+from gan_bench.config.image_folder import DataRoot, Transform
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import as_typed, plural, printable
 from gan_bench.data.datasets import DATASETS, ImageSet, load

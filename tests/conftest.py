@@ -14,7 +14,7 @@ from hypothesis import settings
 from support import warm
 from support.needs import NEEDS
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.data import datasets  # noqa: F401 - with the imports below, every registry is there and filled
 from gan_bench.metrics import extractors  # noqa: F401

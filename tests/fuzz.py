@@ -32,7 +32,7 @@ from PIL import Image
 
 import gan_bench as gb
 from gan_bench.config.cuts import PlanOptions
-from gan_bench.config.images import Transform
+from gan_bench.config.image_folder import Transform
 from gan_bench.config.suite import make_plan
 from gan_bench.core.errors import UserError
 from gan_bench.data.image_folders import prepare_images

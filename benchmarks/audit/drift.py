@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gan_bench.cli.options import seeds_of
-from gan_bench.config.images import data_root
+from gan_bench.config.image_folder import data_root
 
 RECIPES = {"mnist-mlp-z100": 400, "mnist-mlp-z64": 400, "mnist-dcgan": 200, "cifar10-dcgan": 100}
 """Steps that each recipe takes."""

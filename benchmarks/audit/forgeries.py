@@ -157,7 +157,7 @@ def score_again(path: Path) -> None:
     """Give the last evaluation and its sample grid what the weights give under the trial's own seed."""
     import torch
 
-    from gan_bench.config.images import data_root
+    from gan_bench.config.image_folder import data_root
     from gan_bench.execution.trial.context import RunContext
     from gan_bench.metrics.evaluator import sample_grid
     from gan_bench.sampling import load_generator

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import TrialConfig
 from gan_bench.data.datasets import load
 from gan_bench.metrics.distances import unbiased_mmd

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.data.datasets import DATASETS, load
 from gan_bench.metrics.evaluator import Evaluator
 from gan_bench.metrics.extractors import load_extractor

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.data.datasets import load
 from gan_bench.metrics.classifiers import CifarNet, LeNet28
 from gan_bench.models.architectures import build

@@ -18,7 +18,7 @@ import torch
 from torchmetrics.image.fid import _compute_fid
 
 from gan_bench.config.cuts import PlanOptions
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.data.datasets import load
 from gan_bench.execution.trial.environment import choose_device, describe_environment, fix_bits

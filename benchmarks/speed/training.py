@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import EvaluationConfig, Precision, Trial, TrialConfig
 from gan_bench.core.errors import is_out_of_memory

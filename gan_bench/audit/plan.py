@@ -13,7 +13,7 @@ import torch
 
 from gan_bench.audit import again, standards, whole
 from gan_bench.audit.rerun import missing_part
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import Trial, TrialConfig, setting_key
 from gan_bench.core.errors import UserError, brief, is_stop
 from gan_bench.core.text import matches, printable

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from gan_bench.audit.standards import lone_way
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import REGISTRIES

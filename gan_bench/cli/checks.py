@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gan_bench.cli.options import Data, Results
-from gan_bench.config.images import data_root
+from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.terminal.console import console
 
 if TYPE_CHECKING:
-    from gan_bench.config.images import DataRoot
+    from gan_bench.config.image_folder import DataRoot
 
 LEAST_GIB = 0.5
 """Free space below which no suite is worth a start."""

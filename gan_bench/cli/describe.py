@@ -21,7 +21,7 @@ from gan_bench.terminal.console import PlainConsole, table_console
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gan_bench.config.images import DataRoot, ImageFolder
+    from gan_bench.config.image_folder import DataRoot, ImageFolder
     from gan_bench.data.datasets import Dataset
     from gan_bench.report.study.table import Table
 

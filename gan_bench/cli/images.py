@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gan_bench.cli.options import AllowArchitecture, Data
-from gan_bench.config.images import data_root
+from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.terminal.console import console

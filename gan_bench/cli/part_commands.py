@@ -9,7 +9,7 @@ from typing import Annotated, get_args
 import typer
 
 from gan_bench.cli.options import Data, Kind, NewKind
-from gan_bench.config.images import data_root
+from gan_bench.config.image_folder import data_root
 from gan_bench.terminal.console import console
 
 

@@ -18,7 +18,7 @@ from gan_bench.cli.options import (
     Tables,
     TrackingUri,
 )
-from gan_bench.config.images import data_root
+from gan_bench.config.image_folder import data_root
 from gan_bench.core.text import plural, seconds_of
 from gan_bench.terminal.console import console, table_console
 

@@ -14,7 +14,7 @@ from typing import Any
 from gan_bench.config.changes import BOTH, Changes, Drawn, combinations_of, setting_name
 from gan_bench.config.cuts import Frame, PlanOptions
 from gan_bench.config.design import Design
-from gan_bench.config.images import ImageFolder, Transform
+from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.suite_file import FolderEntry, SuiteFile, SuiteSource, TrialEntry, read

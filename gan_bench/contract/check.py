@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.plugins import load_plugin
 from gan_bench.contract.parts import (
     Body,

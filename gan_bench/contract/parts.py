@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.recipes import RECIPES, Recipe
 from gan_bench.config.trial import EvaluationConfig, TrialConfig

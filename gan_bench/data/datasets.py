@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_bench.config.images import DataRoot, ImageFolder
+from gan_bench.config.image_folder import DataRoot, ImageFolder
 from gan_bench.core.errors import DataError
 from gan_bench.core.registry import Registry
 from gan_bench.core.sources import calling

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from gan_bench.config.images import Transform
+from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.shared_warnings import shared_warnings
 from gan_bench.core.text import printable

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.config.images import Transform
+from gan_bench.config.image_folder import Transform
 from gan_bench.core.atomic import new_file_beside, remove_leftovers, write_atomically
 from gan_bench.core.cache import cache_folder
 from gan_bench.core.canonical import canonical_json

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from gan_bench.config.images import ImageFolder
+from gan_bench.config.image_folder import ImageFolder
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.preparing import tell
 from gan_bench.core.text import plural, printable

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_bench.config.images import Transform
+from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
 from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.splits import Split

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.recipes import RECIPES, chosen
 from gan_bench.contract.check import check_part

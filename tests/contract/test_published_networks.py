@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import normalize
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.measures import MEASURES
 from gan_bench.core.errors import DataError
 from gan_bench.metrics.dinov2 import DinoV2, positions

@@ -12,7 +12,7 @@ from support.needs import slow
 from support.trials import config_of
 from torch import nn
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.recipes import RECIPES
 from gan_bench.contract.check import check_part
 from gan_bench.core.registry import REGISTRIES

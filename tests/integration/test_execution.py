@@ -14,7 +14,7 @@ from support.commands import HANG
 from support.runs import context
 from support.trials import digits_trial
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.core.sources import Source
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.claim import Policy

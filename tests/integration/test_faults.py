@@ -27,7 +27,7 @@ from support.tracking import mlflow_runs
 from support.trials import digits_trial
 
 from gan_bench.audit.rerun import rerun
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.channel import spawn
 from gan_bench.execution.trial import checkpoints, environment

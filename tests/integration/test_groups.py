@@ -20,7 +20,7 @@ from support.trials import digits_trial
 
 from gan_bench.audit.rerun import rerun
 from gan_bench.audit.standards import lone_way
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.execution.preflight.estimate import estimate
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext

@@ -14,7 +14,7 @@ from support.records import bits, edit
 from support.runs import CPU, context, run
 from support.trials import digits_trial
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.errors import StopProcess
 from gan_bench.execution.trial.claim import Policy, state_of

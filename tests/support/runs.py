@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.trial.run import run_trial

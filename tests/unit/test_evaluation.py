@@ -15,7 +15,7 @@ import torch
 from support.commands import HANG
 from support.trials import config_of, digits_trial
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.cache import cache_folder
@@ -184,7 +184,7 @@ def test_a_cache_that_cannot_be_written_costs_no_result(lenet, digits, monkeypat
 def test_two_processes_write_one_sound_entry(tmp_path):
     code = (
         "from pathlib import Path; import torch\n"
-        "from gan_bench.config.images import DataRoot; from gan_bench.data.datasets import load\n"
+        "from gan_bench.config.image_folder import DataRoot; from gan_bench.data.datasets import load\n"
         "from gan_bench.metrics.extractors import EXTRACTORS\n"
         "from gan_bench.metrics.reference import reference\n"
         "root = DataRoot(Path(), True)\n"

@@ -20,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image, TiffImagePlugin
 
-from gan_bench.config.images import DataRoot, ImageFolder, Transform
+from gan_bench.config.image_folder import DataRoot, ImageFolder, Transform
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data import image_files, image_folders, own_images

@@ -13,7 +13,7 @@ from PIL import Image
 from support.commands import gan_bench
 
 import gan_bench as gb
-from gan_bench.config.images import ImageFolder, Transform
+from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import at_home
 from gan_bench.data.arrays import as_uint8

@@ -15,7 +15,7 @@ from PIL import Image
 from torchvision import transforms
 
 from gan_bench.cli.checks import examine
-from gan_bench.config.images import DataRoot, ImageFolder, Transform
+from gan_bench.config.image_folder import DataRoot, ImageFolder, Transform
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data import image_folders as prepare_module
 from gan_bench.data.datasets import DATASETS, fetch, load, resize

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gan_bench.config.images import DataRoot
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.preparing import tell

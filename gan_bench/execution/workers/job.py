@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from gan_bench.config.images import DataRoot, ImageFolder
+from gan_bench.config.image_folder import DataRoot, ImageFolder
 from gan_bench.config.plugins import load_plugin
 from gan_bench.config.trial import Trial
 from gan_bench.core.sources import Source

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from gan_bench.config.images import ImageFolder
+from gan_bench.config.image_folder import ImageFolder
 from gan_bench.config.trial import Trial
 from gan_bench.core.channel import spawn
 from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError

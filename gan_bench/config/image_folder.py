@@ -1,4 +1,4 @@
-"""Where images are: the folder of datasets, and a user's own images as a suite file names them."""
+"""A user's own images as a suite file names them, and the folder of datasets."""
 
 from __future__ import annotations
 
