@@ -36,13 +36,13 @@ from gan_bench.config.image_folder import Transform
 from gan_bench.config.suite import make_plan
 from gan_bench.core.errors import UserError
 from gan_bench.data.image_folders import prepare_images
-from gan_bench.publishing import publish
 from gan_bench.records import writer
 from gan_bench.records.baselines import read_baselines
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan
 from gan_bench.records.json_files import SEAL, write_object
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.publish import publish
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.verify import verify
 from gan_bench.report.build import ReportTables, build_report

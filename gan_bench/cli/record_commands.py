@@ -131,7 +131,7 @@ def publish(
     ] = None,
 ) -> None:
     """Copy records for others to read, without checkpoints, most weights and most samples; reports stay the same."""
-    from gan_bench.publishing import publish as publish_records
+    from gan_bench.records.publish import publish as publish_records
 
     for made in publish_records(results, out, generator or ()):
         left = f"; {made.unfinished} unfinished left out" if made.unfinished else ""

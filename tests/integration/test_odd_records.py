@@ -15,10 +15,10 @@ from support.suites import train_small
 import gan_bench as gb
 from gan_bench.cli.comparison import _markdown
 from gan_bench.core.errors import RecordError, UserError
-from gan_bench.publishing import publish
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import LOCKS, RecordDirectory
 from gan_bench.records.lock import Lock
+from gan_bench.records.publish import publish
 from gan_bench.report import build
 from gan_bench.report.build import build_report
 from gan_bench.report.card.card import write_card

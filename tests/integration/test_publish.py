@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 import gan_bench as gb
 from gan_bench.cli.app import app
 from gan_bench.core.errors import RecordError, UserError
-from gan_bench.publishing import publish
 from gan_bench.records import schema
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.publish import publish
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.records.shared import results_identity
@@ -335,7 +335,7 @@ def test_a_private_file_behind_the_suite_s_name_is_not_published(copied, tmp_pat
 
 
 def test_a_killed_publication_is_completed_by_the_next(results, tmp_path, monkeypatch):
-    from gan_bench import publishing as module
+    from gan_bench.records import publish as module
 
     (made,) = publish(results, tmp_path / "out", ["seed=0"])
     real, calls = module.write_atomically, iter(range(10**6))
@@ -356,7 +356,7 @@ def test_a_killed_publication_is_completed_by_the_next(results, tmp_path, monkey
 
 @pytest.mark.parametrize("after", [2, 5, 9])
 def test_a_first_publication_that_did_not_get_through_is_completed(results, tmp_path, monkeypatch, after):
-    import gan_bench.publishing as module
+    import gan_bench.records.publish as module
 
     whole, written = module.write_atomically, []
 
