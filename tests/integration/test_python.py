@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -422,3 +423,20 @@ def test_calls_in_several_threads_leave_the_process_as_it_was(tmp_path):
         each.join(HANG)
     assert warnings.showwarning is shows
     assert settings() == before
+
+
+def test_scripts_of_others_find_what_they_import(tmp_path):
+    """A module that moves breaks them; these are known to be imported elsewhere."""
+    from gan_bench.config.image_folder import ImageFolder, Transform
+    from gan_bench.data.image_files import decode
+    from gan_bench.data.own_images import register_folder
+
+    for split, kind, i in product(("train", "test"), ("cat", "dog"), range(4)):
+        (tmp_path / split / kind).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((32, 32, 3), i + 4 * (kind == "dog"), np.uint8)).save(
+            tmp_path / split / kind / f"{i}.png"
+        )
+    made = register_folder(ImageFolder(name="mine", path=tmp_path, transform=Transform(size=32, channels=3)))
+    assert (dict(made.counts), made.classes) == ({"train": 8, "test": 8}, 2)
+    image = decode((tmp_path / "train/cat/0.png").read_bytes(), "0.png", 3)
+    assert np.array(image).shape == (32, 32, 3)
