@@ -85,6 +85,42 @@ def test_suites_versions_and_devices_are_no_part_of_a_setting():
     assert row["verdict"] == "equivalent"
 
 
+def lost(trials, *seeds):
+    for trial in trials:
+        if trial.trial["config"]["seed"] in seeds:
+            trial.record.update(status="diverged", reason="loss_d is not finite at step 3")
+    return trials
+
+
+def test_a_setting_that_lost_seeds_is_not_judged_by_those_that_are_left():
+    """Three of six that survived were "equivalent", and nothing said that the others had diverged."""
+    old = side((50.0, 51.0, 52.0, 50.5, 51.5, 50.2))
+    (row,) = same_settings(old, lost(side((50.0, 51.0, 52.0, 50.5, 51.5, 50.2)), 0, 2, 4))
+    assert (row["verdict"], row["ratio"]) == ("not judged", None)
+    assert (row["old_n"], row["old_lost"], row["new_n"], row["new_lost"]) == (6, 0, 3, 3)
+    titles = [column.title for column in equivalence_table([row]).columns]
+    assert titles.count("lost") == 1, "of the side that lost some"
+
+
+@pytest.mark.parametrize("fields", [(), ("recipe", "lr")])
+def test_a_setting_all_of_whose_seeds_one_side_lost_has_a_row(fields):
+    whole, none = side((50.0, 51.0, 52.0)), lost(side((50.0, 51.0, 52.0), device="cuda"), 0, 1, 2)
+    for old, new in ((whole, none), (none, whole)):
+        (row,) = same_settings(old, new, fields=fields)
+        assert row["verdict"] == "not judged"
+        assert {row["old_lost"], row["new_lost"]} == {0, 3}
+        assert [row["old"], row["new"]].count(None) == 1
+        assert row["epochs"] == digits_trial(0).config.epochs
+        assert "device: " in row["differs"]
+    assert same_settings(none, none) == []
+
+
+def test_a_seed_that_another_suite_finished_is_not_lost():
+    again = lost(side((50.0, 51.0, 52.0), suite="other"), 1)
+    (row,) = same_settings(side((50.0, 51.0, 52.0)), [*side((50.0, 51.0, 52.0)), *again])
+    assert (row["new_lost"], row["verdict"]) == (0, "equivalent")
+
+
 def test_a_longer_training_is_compared_where_the_shorter_one_ends():
     first = side((50.0, 51.0, 52.0))
     length = digits_trial(0).config.epochs

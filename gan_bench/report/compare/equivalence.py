@@ -20,7 +20,7 @@ from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, printable
 from gan_bench.records.reader import StoredTrial
-from gan_bench.report.study.frame import build_frames, images_changed, made_of
+from gan_bench.report.study.frame import BAD, build_frames, images_changed, made_of
 from gan_bench.report.study.stats import ALPHA, FEW, Interval, ratio_of
 from gan_bench.report.study.table import Column, Table, put_interval
 
@@ -77,7 +77,8 @@ class _Side:
         setting: The setting's name.
         whole: All that tells settings apart.
         values: Primary scores by epoch and seed.
-        trials: Those with scores, by id.
+        trials: Those with scores, by id; of a setting without any, the lost ones.
+        lost: Seeds that failed or diverged, and have no such score of another suite.
     """
 
     config: Mapping[str, Any]
@@ -85,6 +86,7 @@ class _Side:
     whole: str
     values: dict[int, dict[int, float]] = field(default_factory=dict)
     trials: dict[str, StoredTrial] = field(default_factory=dict)
+    lost: set[int] = field(default_factory=set)
 
 
 def same_settings(
@@ -107,34 +109,42 @@ def same_settings(
         UserError: A field is unknown, or a folder has several settings that are equal in the named fields.
 
     Returns:
-        One row per setting and protocol: recipe, epoch, protocol, both sides' mean and number of seeds, the ratio of
-        geometric means with its 95 % interval, the judgement, and what differs.
+        One row per setting and protocol: recipe, epoch, protocol, both sides' mean and numbers of scored and lost
+        seeds, the ratio of geometric means with its 95 % interval, the judgement, and what differs. A setting all of
+        whose seeds one side lost has a row too.
     """
     names = _expanded(fields)
-    first, second = (_by_setting(side, names, which) for side, which in ((before, "older"), (after, "newer")))
+    (first, first_lost), (second, second_lost) = (
+        _by_setting(side, names, which) for side, which in ((before, "older"), (after, "newer"))
+    )
     rows = []
-    for key in sorted(first.keys() & second.keys()):
-        old, new = first[key], second[key]
-        shared = old.values.keys() & new.values.keys()
-        if not shared and not (names and old.values and new.values):  # a last score may be none
+    for key in sorted(first.keys() | second.keys()):
+        old, new = first.get(key) or first_lost.get(key[0]), second.get(key) or second_lost.get(key[0])
+        if not old or not new:
             continue
-        ends = [max(shared or side.values) for side in (old, new)]
-        values = [np.array(list(side.values[end].values())) for side, end in zip((old, new), ends, strict=True)]
+        shared = old.values.keys() & new.values.keys()
+        is_lost = any(side.lost and not side.values for side in (old, new))
+        if not shared and not is_lost and not (names and old.values and new.values):  # a last score may be none
+            continue
+        ends = [max(shared or side.values, default=0) for side in (old, new)]
+        values = [np.array([*side.values.get(end, {}).values()]) for side, end in zip((old, new), ends, strict=True)]
         images = images_changed(map(made_of, old.trials.values()), map(made_of, new.trials.values()))
-        apart = [images] * bool(images) + ([] if shared else [f"scored at epoch: {ends[0]} / {ends[1]}"])
+        apart = [images] * bool(images) + ([] if shared or is_lost else [f"scored at epoch: {ends[0]} / {ends[1]}"])
         row: dict[str, object] = {
             "recipe": printable(str(old.config["recipe"])),
             "setting": _called(old, fields) + (", EMA of G" if key[1].endswith(",ema") else ""),
             "dataset": printable(str(old.config["dataset"])),
-            "epochs": ends[0] if shared else None,
+            "epochs": ends[0] if shared else max(ends) if is_lost else None,
             "protocol": key[1],
         }
         for name, side in zip(("old", "new"), values, strict=True):
-            row |= {name: float(side.mean()), f"{name}_n": len(side)}
+            row |= {name: float(side.mean()) if len(side) else None, f"{name}_n": len(side)}
             row[f"{name}_sd"] = float(side.std(ddof=1)) if len(side) > 1 else None
+        row |= {"old_lost": len(old.lost), "new_lost": len(new.lost)}
         row["differs"] = "; ".join([*apart, *_differences(old, new, named=bool(names))])
         interval, verdict = None, "not judged"
-        if not images and min(map(len, values)) > 1 and min(side.min() for side in values) > 0:
+        judged = not images and not old.lost and not new.lost  # the seeds that are left say nothing of lost ones
+        if judged and min(map(len, values)) > 1 and min(side.min() for side in values) > 0:
             difference, low, high, verdict = welch(np.log(values[0]), np.log(values[1]), math.log1p(margin))
             interval = Interval(ratio_of(difference), ratio_of(low), ratio_of(high), FEW)
         put_interval(row, "ratio", interval)
@@ -153,7 +163,7 @@ def _called(side: _Side, fields: Sequence[str]) -> str:
 
 def common_settings(before: Iterable[StoredTrial], after: Iterable[StoredTrial]) -> bool:
     """True if two folders have a setting in common that was scored in the same way, at whatever epochs."""
-    return bool(_by_setting(before, (), "older").keys() & _by_setting(after, (), "newer").keys())
+    return bool(_by_setting(before, (), "older")[0].keys() & _by_setting(after, (), "newer")[0].keys())
 
 
 def _expanded(fields: Sequence[str]) -> tuple[str, ...]:
@@ -186,31 +196,58 @@ def _ambiguous(one: Mapping[str, object], other: Mapping[str, object], names: tu
     )
 
 
-def _by_setting(trials: Iterable[StoredTrial], names: tuple[str, ...], which: str) -> dict[tuple[str, str], _Side]:
-    """Gather primary scores of done trials by setting and protocol, then by epoch and seed.
+def _by_setting(
+    trials: Iterable[StoredTrial], names: tuple[str, ...], which: str
+) -> tuple[dict[tuple[str, str], _Side], dict[str, _Side]]:
+    """Gather primary scores of done trials by setting and protocol, then by epoch and seed; count lost seeds.
 
     Raises:
         UserError: Several settings are equal in the named fields.
+
+    Returns:
+        Settings with scores, and by all but the protocol those of which no trial was done.
     """
-    sound = [trial for trial in trials if trial.record and trial.record["status"] == "done"]
-    frames = build_frames(sound)
-    if frames.scores.empty:
-        return {}
-    known = {trial.trial["id"]: trial for trial in sound}
-    primary, found = primary_measure(), dict[tuple[str, str], _Side]()
-    last = frames.scores[frames.scores["metric"] == primary].dropna(subset=["value"])
-    for _, score in last.iterrows():
-        trial = known[score["trial"]]
+
+    def key_of(config: Mapping[str, Any]) -> tuple[str, str]:
+        """Return what settings are told apart by, and all that may differ between them."""
+        whole = setting_key(config, UNMATCHED)
+        named = {each: config.get(each, LATER_DEFAULTS.get(each)) for each in names}
+        return canonical_json(named) if names else whole, whole
+
+    sound, lost = dict[str, StoredTrial](), dict[str, _Side]()
+    for trial in trials:
+        config, status = trial.trial["config"], trial.record["status"] if trial.record else None
+        if status == "done":
+            sound[trial.trial["id"]] = trial
+        elif status in BAD:
+            key, whole = key_of(config)
+            side = lost.setdefault(key, _Side(config, trial.trial["setting"], whole))
+            side.trials[trial.trial["id"]] = trial
+            side.lost.add(config["seed"])
+    found = dict[tuple[str, str], _Side]()
+    for score in _primary_scores(sound.values()):
+        trial = sound[score["trial"]]
         config = trial.trial["config"]
-        whole, name = setting_key(config, UNMATCHED), trial.trial["setting"]
-        key = canonical_json({each: config.get(each, LATER_DEFAULTS.get(each)) for each in names}) if names else whole
-        side = found.setdefault((key, str(score["protocol"])), _Side(config, name, whole))
+        key, whole = key_of(config)
+        side = found.setdefault((key, str(score["protocol"])), _Side(config, trial.trial["setting"], whole))
         if side.whole != whole:
             raise _ambiguous(side.config, config, names, which)
         if score["epoch"]:
             side.values.setdefault(int(score["epoch"]), {})[config["seed"]] = float(score["value"])
             side.trials[trial.trial["id"]] = trial
-    return found
+    for (key, _), side in found.items():
+        lost_seeds = lost[key].lost if key in lost else set()
+        side.lost |= lost_seeds - {trial.trial["config"]["seed"] for trial in side.trials.values()}
+    done = {key for key, _ in found}
+    return found, {key: side for key, side in lost.items() if key not in done}
+
+
+def _primary_scores(trials: Iterable[StoredTrial]) -> Iterator[Mapping[str, Any]]:
+    """Yield the primary measure's scores: trial, protocol, epoch and value."""
+    scores = build_frames(list(trials)).scores
+    if not scores.empty:
+        for _, row in scores[scores["metric"] == primary_measure()].dropna(subset=["value"]).iterrows():
+            yield dict(row)
 
 
 _ASKED: Mapping[str, Callable[[StoredTrial], object]] = {
@@ -245,14 +282,17 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
         Column("old", f"old {title}", "number", vital=True),
         Column("old_sd", "sd", "number"),
         Column("old_n", "seeds", "count"),
+        Column("old_lost", "lost", "count", vital=True),
         Column("new", f"new {title}", "number", vital=True),
         Column("new_sd", "sd", "number"),
         Column("new_n", "seeds", "count"),
+        Column("new_lost", "lost", "count", vital=True),
         Column("ratio", "new / old", "range", essential=True),
         Column("verdict", "verdict", essential=True),
         Column("protocol", "protocol", vital=True),
         Column("differs", "what differs (old / new)", essential=bool(fields)),
     )
+    kept = [each for each in columns if not each.key.endswith("_lost") or any(row[each.key] for row in rows)]
     named = ", ".join(fields)
     what = (
         f"Settings that are equal in {named}, at the last epoch that both were scored at, or at the last of each. "
@@ -262,7 +302,8 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
     note = (
         f"{what}New / old: ratio of geometric means with its 95 % interval (Welch, unpaired: two machines draw "
         f"different noise). Equivalent: its 90 % interval lies within a factor of {1 + margin:g}. Different: its "
-        f"95 % interval excludes 1. Fewer than {FEW} seeds of a side are not judged."
+        f"95 % interval excludes 1. Fewer than {FEW} seeds of a side are not judged, nor is a "
+        "setting that lost seeds."
     )
     head = f"settings with equal {named}" if fields else "the same settings, trained twice"
-    return Table("same-settings", head, columns, pd.DataFrame(rows), note)
+    return Table("same-settings", head, tuple(kept), pd.DataFrame(rows), note)
