@@ -45,6 +45,7 @@ class TrialRecord:
     images: int = 0
     final: Mapping[str, float | None] = field(default_factory=dict)
     best: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    ended: str | None = None
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     peak_memory_bytes: int | None = None
@@ -59,8 +60,9 @@ class TrialRecord:
     def to_json(self) -> dict[str, object]:
         """Return the record as a JSON-able dict."""
         plain = {"schema": self.schema, **asdict(self), "status": str(self.status)}
-        if self.way is None:  # as all records were written before there was a choice
-            del plain["way"]
+        for name in ("way", "ended"):  # as all records were written before there was either
+            if plain[name] is None:
+                del plain[name]
         return {**plain, "failure": self.failure and str(self.failure)}
 
     @classmethod

@@ -264,6 +264,9 @@ class RecordFile(Strict):
         doc("the last epoch's mean losses and D outputs and the last evaluation's scores, by name"),
     ]
     best: Annotated[dict[str, Best], doc("for every score the best value, with its epoch")]
+    ended: NotRequired[
+        Annotated[Moment, doc("when this end was written, ISO 8601 in UTC; earlier versions did not say it [timing]")]
+    ]
     train_seconds: Annotated[Seconds, doc("seconds of training [timing]")]
     evaluate_seconds: Annotated[Seconds, doc("seconds of evaluation [timing]")]
     peak_memory_bytes: NotRequired[
@@ -489,7 +492,7 @@ NO_PLAN = cast("PlanFile", {})
 """The same of a suite whose plan is not there, or of no use."""
 TIMING = frozenset(
     {
-        *("started", "train_seconds", "evaluate_seconds", "seconds", "files", "sha256"),
+        *("started", "ended", "train_seconds", "evaluate_seconds", "seconds", "files", "sha256"),
         *("peak_memory_bytes", "energy_joules", "group", "captured", "way"),
     }
 )

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +134,10 @@ def finish(directory: RecordDirectory, record: TrialRecord) -> TrialRecord:
     """Write the end of the trial, atomically and last, with the digests of its other files.
 
     Returns:
-        The record with those digests.
+        The record with those digests, and with this moment as its end unless it has one.
     """
-    complete = replace(record, files=digests(directory))
+    ended = record.ended or datetime.now(UTC).isoformat(timespec="milliseconds")
+    complete = replace(record, files=digests(directory), ended=ended)
     write_object(directory.record, complete.to_json())
     return complete
 

@@ -49,6 +49,19 @@ def started_ms(stored: StoredTrial) -> int:
     return int(datetime.fromisoformat(stored.environment["started"]).timestamp() * 1000)
 
 
+def ended_ms(stored: StoredTrial) -> int:
+    """Return when a trial ended, in milliseconds since 1970, and not before it started.
+
+    Records of earlier versions do not say it: of these it is the start and the time that it took.
+    """
+    start, record = started_ms(stored), stored.record
+    if not record:
+        return start
+    if "ended" in record:
+        return max(start, int(datetime.fromisoformat(record["ended"]).timestamp() * 1000))
+    return start + int(1000 * (record["train_seconds"] + record["evaluate_seconds"]))
+
+
 def run_name(stored: StoredTrial) -> str:
     """Name a run for people, what tells it from others first: ``dcgan · lr 3e-4 · β₁ 0.5 · seed 0``."""
     return f"{setting_name(stored)}{SEPARATOR}seed {stored.trial['config']['seed']}"

@@ -329,9 +329,7 @@ class Mirror:
                 self.client.update_run(run.run_id, status="RUNNING")
             run.status = "RUNNING"
             return
-        record = stored.record
-        seconds = (record["train_seconds"] + record["evaluate_seconds"]) if record else 0
-        run.status, run.ended_ms = _RUN_STATUS.get(status, "KILLED"), entities.started_ms(stored) + int(1000 * seconds)
+        run.status, run.ended_ms = _RUN_STATUS.get(status, "KILLED"), entities.ended_ms(stored)
         self.client.set_terminated(run.run_id, status=run.status, end_time=run.ended_ms)
 
     def tag(self, run_id: str, tags: dict[str, str]) -> None:

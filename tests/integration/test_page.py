@@ -26,6 +26,7 @@ from gan_bench.config.design import Design
 from gan_bench.core.errors import UserError
 from gan_bench.records import reader
 from gan_bench.records.baselines import write_baselines
+from gan_bench.records.json_files import SEAL, write_object
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
@@ -118,6 +119,24 @@ def test_answers_on_the_page_come_with_their_interval(tmp_path):
     assert "2 of 2 settings are no better than untrained generators: comparisons of them say nothing" in page, (
         "their mean before training is 35"
     )
+
+
+def test_the_page_says_when_the_last_trial_ended_and_of_earlier_versions_when_it_was_begun(tmp_path):
+    for seed in range(2):
+        write(tmp_path, digits_trial(seed), 50.0 + seed)
+    records = [RecordDirectory.of(tmp_path, digits_trial(seed)).record for seed in range(2)]
+    for record, day in zip(records, (4, 3), strict=True):
+        edit(record, ended=f"2026-02-0{day}T10:20:00+00:00")
+    build_report(tmp_path)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "last trial ended" in page
+    assert "2026-02-04 10:20 UTC" in page
+    content = json.loads(records[0].read_text())
+    write_object(records[0], {name: value for name, value in content.items() if name not in ("ended", SEAL)})
+    build_report(tmp_path)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "last trial begun" in page
+    assert "2026-01-01 00:00 UTC" in page
 
 
 def test_twice_is_the_same_bytes(results, tmp_path):

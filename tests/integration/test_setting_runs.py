@@ -126,12 +126,13 @@ def test_another_seed_makes_new_curves_and_keeps_what_users_wrote(results):
         write(results, trial, FID[lr][0] + 10)
     assert is_outdated(results, "test")
     sync(results)
-    (best, other), _ = assert_one_parent_each(results, seeds=4)
+    (best, other), children = assert_one_parent_each(results, seeds=4)
     assert best.data.metrics["fid.median"] == 23
     assert best.data.tags["mine"] == "keep this"
     assert best.data.tags["mlflow.note.content"] == "a note"
     assert best.data.params == {"lr_g": "0.0002"}
-    assert best.info.end_time == max(run.info.end_time for run in runs(results)[1]), "as its trials, not as this sync"
+    ends = [run.info.end_time for run in children if run.data.tags[PARENT_TAG] == best.info.run_id]
+    assert best.info.end_time == max(ends), "as its trials, not as this sync"
     for run in (best, other):
         steps = [step for step, _ in curve(results, run, "eval/fid.lenet-mnist-v1")]
         assert len(steps) == len(set(steps)), "MLflow would draw the earlier curve too"

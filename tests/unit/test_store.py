@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,15 @@ def test_status_is_none_until_the_end(directory):
     assert Earlier(directory).status is Status.DONE
     writer.begin(directory, digits_trial(), ENVIRONMENT)
     assert Earlier(directory).status is None
+
+
+def test_an_end_has_the_moment_at_which_it_was_written(directory):
+    before = datetime.now(UTC)
+    first = writer.finish(directory, RECORD)
+    assert before.replace(microsecond=0) <= datetime.fromisoformat(first.ended) <= datetime.now(UTC)
+    assert Earlier(directory).record.ended == first.ended
+    assert writer.finish(directory, first).ended == first.ended, "written again, it ended no later"
+    assert "ended" not in RECORD.to_json(), "as in records of earlier versions"
 
 
 def test_a_line_cut_short_is_left_out_and_a_bad_one_is_named(directory):

@@ -31,7 +31,7 @@ from gan_bench.terminal.conclusion import say_tracking
 from gan_bench.terminal.console import PlainConsole, console
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import point_into
-from gan_bench.tracking.entities import metrics_of, run_name
+from gan_bench.tracking.entities import ended_ms, metrics_of, run_name, started_ms
 from gan_bench.tracking.server import check_no_password, default_uri, server_page, shown
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
 from gan_bench.tracking.tail import Position, TrialTail
@@ -354,6 +354,18 @@ def test_hints_are_for_servers_alone():
     assert "EDIT" in server.hint(RuntimeError("API request failed with error code 403 != 200"))
     assert "its log says why" in server.hint(RuntimeError("API request failed with error code 500 != 200"))
     assert "its log says why" in server.hint(RuntimeError("Max retries exceeded (too many 503 error responses)"))
+
+
+def test_a_run_ends_when_its_trial_did_however_long_it_stood_in_between():
+    trial = stored(digits_trial(0), fid=20.0)
+    trial.environment["started"] = "2026-01-01T00:00:00+00:00"
+    seconds = trial.record["train_seconds"] + trial.record["evaluate_seconds"]
+    trial.record.pop("ended", None)
+    assert ended_ms(trial) - started_ms(trial) == int(1000 * seconds), "earlier versions did not say it"
+    trial.record["ended"] = "2026-01-03T00:00:00.250+00:00"  # it was interrupted, and resumed two days later
+    assert ended_ms(trial) - started_ms(trial) == 2 * 24 * 3600 * 1000 + 250
+    trial.record["ended"] = "2025-12-31T00:00:00+00:00"  # the clock was set back
+    assert ended_ms(trial) == started_ms(trial)
 
 
 def test_a_position_survives_its_tag():

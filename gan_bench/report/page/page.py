@@ -157,6 +157,7 @@ def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]
     ids = set(study.trials["trial"])
     own = [t for t in trials if t.trial["id"] in ids and t.environment]
     begun = [datetime.fromisoformat(t.environment["started"]) for t in own]
+    ended = [datetime.fromisoformat(t.record["ended"]) for t in own if t.record and "ended" in t.record]
 
     def all_of(key: str, form: Any = str) -> str:  # noqa: ANN401 - a function of one value
         values = dict.fromkeys(form(v) for t in own if (v := t.environment.get(key)) not in (None, ""))
@@ -171,8 +172,10 @@ def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]
         all_of("device"),
         f"{threads} thread{'s' * (threads != '1')} per trial" if threads else "",
     )
+    of_earlier_versions = any(t.record and "ended" not in t.record for t in own)
+    last, when = ("begun", begun) if of_earlier_versions or not ended else ("ended", ended)
     found = [
-        ("last trial begun", max(begun).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if begun else ""),
+        (f"last trial {last}", max(when).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if when else ""),
         ("machine", " · ".join(text for text in machine if text)),
         ("commit", all_of("git_commit", lambda commit: str(commit)[:12])),
         ("data", f"{study.dataset} {all_of('data_sha256', lambda digest: str(digest)[:12])}".strip()),
