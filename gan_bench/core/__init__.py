@@ -7,5 +7,5 @@ GARBAGE_THRESHOLD = 100_000
 
 Imports of torch and torchmetrics make objects that stay. With Python's own 700, looking through them time and again
 took a fifth of the start of each process (5.2 s of CPU time, 4.2 s with this number). What holds much memory in few
-objects, as the metrics of an evaluation do, is freed by hand.
+objects, as the metrics of an evaluation and the networks of a trial do, is freed by hand.
 """

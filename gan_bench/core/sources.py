@@ -90,7 +90,7 @@ def load_point(point: EntryPoint, what: str, also: Callable[[Any], str | None]) 
 
 @contextmanager
 def calling(what: str) -> Iterator[None]:
-    """Turn any exception of a part that gan_bench does not ship into a sentence about it.
+    """Turn any exception of a part that gan_bench does not ship into a sentence about it, and keep torch's settings.
 
     Args:
         what: The part, for the sentence: ``extractor "x"``.
@@ -99,7 +99,8 @@ def calling(what: str) -> Iterator[None]:
         UserError: Its code raised anything, or tried to end the process.
     """
     try:
-        yield
+        with torch_settings_kept():
+            yield
     except UserError:
         raise
     except BaseException as error:  # third-party code may raise anything

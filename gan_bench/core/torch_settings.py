@@ -12,16 +12,21 @@ from typing import Any
 
 
 @contextmanager
-def torch_settings_kept() -> Iterator[None]:
+def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
     """Set back what a file of parts, a network's constructor or a loss sets for all that is computed after it.
 
     A default dtype, a number of threads or gradients that are switched off there would change the numbers of trials
     that have nothing to do with it, under the same ids. What is kept: the default dtype and device, gradients, threads,
-    deterministic algorithms, cuDNN's benchmark, precisions of float32 products, anomaly detection and the random
-    numbers of the CPU.
+    deterministic algorithms, cuDNN's benchmark, precisions of float32 products, autocast, anomaly detection and the
+    random numbers of the CPU.
+
+    Args:
+        random: Whether random numbers are kept. They are the process's: where others draw meanwhile in threads of their
+            own, setting them back makes these draw the same numbers again.
     """
     torch: Any = import_module("torch")
-    precisions, random = import_module("gan_bench.float32").remember(), torch.get_rng_state()
+    precisions, numbers = import_module("gan_bench.float32").remember(), torch.get_rng_state()
+    autocast = [(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")]
     device, grad = torch.get_default_device(), torch.is_grad_enabled()
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     strict, warns = _determinism(torch)
@@ -40,8 +45,12 @@ def torch_settings_kept() -> Iterator[None]:
         torch.backends.cudnn.benchmark = benchmark
         if torch.is_anomaly_enabled() != anomaly:
             torch.set_anomaly_enabled(anomaly)
+        for kind, enabled, lower in autocast:
+            torch.set_autocast_enabled(kind, enabled)
+            torch.set_autocast_dtype(kind, lower)
         precisions()
-        torch.set_rng_state(random)
+        if random:
+            torch.set_rng_state(numbers)
 
 
 def _determinism(torch: Any) -> tuple[bool, bool]:  # noqa: ANN401 - a module

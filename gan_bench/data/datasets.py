@@ -138,11 +138,15 @@ def read_split(dataset: Dataset, folder: Path, split: Split) -> tuple[Tensor, Te
         return dataset.read(folder, split)
     with calling(f'dataset "{dataset.name}"'):
         images, labels = dataset.read(folder, split)
+        if not isinstance(images, Tensor):
+            raise TypeError(f"it gives images as {type(images).__name__}, and must give a tensor (N, C, H, W)")
         shape = tuple(images.shape)
         if images.dtype is not torch.uint8 or len(shape) != 4 or shape[1] != dataset.channels:
             raise TypeError(
                 f"it gives {images.dtype} images {shape}, and must give torch.uint8 (N, {dataset.channels}, H, W)"
             )
+        if labels is not None and not isinstance(labels, Tensor):
+            raise TypeError(f"it gives labels as {type(labels).__name__}, and must give a tensor (N,), or None")
         if labels is not None and tuple(labels.shape) != shape[:1]:
             raise TypeError(f"it gives labels {tuple(labels.shape)} for {shape[0]} images")
         if labels is not None and dataset.classes and not set(labels.tolist()) <= set(range(dataset.classes)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,6 +49,9 @@ class Extractor(Protocol):
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Keep TensorFloat-32 out of scores: they must not depend on the kind of GPU."""
-    with tf32(Tf32(convolutions=False, products=False)):
+    """Keep TensorFloat-32 out of scores, as they must not depend on the GPU, and autocast that a part left on."""
+    with tf32(Tf32(convolutions=False, products=False)), ExitStack() as off:
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                off.enter_context(torch.autocast(kind, enabled=False))
         yield

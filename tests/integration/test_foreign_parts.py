@@ -336,6 +336,9 @@ def test_a_loss_that_gives_no_loss_is_refused_before_anything_trains(made, said)
             lambda *_: (torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.full((4,), 10)),
             r"10 classes, .* not of 0, 1, 2",
         ),
+        (lambda *_: (np.zeros((4, 1, 28, 28), np.uint8), None), r"gives images as ndarray, and must give a tensor"),
+        (lambda *_: (torch.zeros(4, 1, 28, 28, dtype=torch.uint8), np.arange(4)), r"gives labels as ndarray, and must"),
+        (lambda *_: (torch.zeros(4, 1, 28, 28, dtype=torch.uint8), [0, 1]), r"gives labels as list, and must"),
         (lambda *_: (torch.zeros(4, 1, 20, 20, dtype=torch.uint8), None), r"images of \d+x\d+, and gives 20x20"),
     ],
 )
@@ -346,6 +349,21 @@ def test_a_dataset_that_gives_no_images_is_a_sentence(made, said):
             survey((digits_trial(dataset="odd"),), context())
         with pytest.raises(UserError, match=said):
             load("odd", context().data, "train", 28)
+
+
+def test_a_dataset_that_changes_torch_changes_no_other_trial():
+    """Its threads went into the records of all, and its default dtype ended every run with a traceback."""
+
+    def read(folder, split):
+        torch.set_default_dtype(torch.float64)
+        torch.set_num_threads(torch.get_num_threads() + 1)
+        torch.set_autocast_enabled("cpu", True)
+        return DATASETS["digits"].read(folder, split)
+
+    before = torch.get_default_dtype(), torch.get_num_threads(), torch.is_autocast_enabled("cpu")
+    with registered(DATASETS, "odd", replace(DATASETS["digits"], name="odd", read=read)):
+        load("odd", context().data, "train", 28)
+    assert (torch.get_default_dtype(), torch.get_num_threads(), torch.is_autocast_enabled("cpu")) == before
 
 
 class Small:

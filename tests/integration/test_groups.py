@@ -366,6 +366,18 @@ def test_a_run_that_raises_does_not_stop_the_others():
     assert ended == ["started"]
 
 
+def test_a_schedule_does_not_set_back_the_numbers_that_others_draw_meanwhile():
+    """A notebook that drew random numbers beside a run in a thread drew the same ones again after each group."""
+    torch.manual_seed(0)
+
+    def beside():
+        yield from ()
+        return torch.rand(3)
+
+    (drawn,) = schedule([beside()])
+    assert not torch.equal(drawn, torch.rand(3))
+
+
 def test_a_rerun_of_a_member_is_no_fault(tmp_path):
     run(tmp_path, trials())
     verdicts = list(rerun(tmp_path, "*", DataRoot(tmp_path, given=True)))

@@ -306,6 +306,7 @@ torch.set_default_dtype(torch.float64)
 torch.set_num_threads(torch.get_num_threads() + 1)
 torch.set_default_device("meta")
 torch.set_grad_enabled(False)
+torch.set_autocast_enabled("cpu", True)
 torch.manual_seed(5)
 
 
@@ -318,6 +319,7 @@ class Leaky(nn.Module):
 
     def forward(self, x):
         torch.set_anomaly_enabled(True)
+        torch.set_autocast_enabled("cpu", True)
         y = self.net(x)
         return y.view(-1, 1, 28, 28) if y.shape[1] == 784 else y.squeeze(1)
 

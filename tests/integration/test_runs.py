@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.records import bits, edit
-from support.runs import CPU, context, run
+from support.runs import CPU, context, run, stop_after
 from support.trials import digits_trial
 
 from gan_bench.config.image_folder import DataRoot
@@ -249,6 +251,31 @@ def test_a_crash_is_a_row_and_the_suite_goes_on(tmp_path, monkeypatch):
     assert (failed.failure, failed.reason) == (Failure.CRASH, "RuntimeError: boom")
     assert [state_of(tmp_path, t, context(), Policy()).finished for t in trials] == [True, True]
     assert [state_of(tmp_path, t, context(), Policy(retry_failed=True)).finished for t in trials] == [False, True]
+
+
+@pytest.mark.parametrize("end", ["done", "failed", "interrupted"])
+def test_a_trial_that_ended_holds_no_memory(tmp_path, monkeypatch, end):
+    """Its networks and optimizers lay in a cycle until a collection of garbage: a run grew by each of its trials."""
+    made, engine_of = [], RunContext.engine
+
+    def watched(self, *arguments):
+        found = engine_of(self, *arguments)
+        made.append(weakref.ref(found.state.generator))
+        return found
+
+    def breaks(*_, **__):
+        raise ValueError("odd")
+
+    monkeypatch.setattr(RunContext, "engine", watched)
+    if end == "failed":
+        monkeypatch.setattr("gan_bench.execution.trial.run.sample_grid", breaks)
+    gc.disable()
+    try:
+        _, record = run(tmp_path, digits_trial(), stop=stop_after(3) if end == "interrupted" else lambda: False)
+        assert record.status == end
+        assert [each() for each in made] == [None]
+    finally:
+        gc.enable()
 
 
 def test_training_moves_towards_the_data(tmp_path):

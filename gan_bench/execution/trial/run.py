@@ -68,9 +68,11 @@ def run_trial(
         yield from run.to_the_end()
     except BaseException as error:  # networks and losses may be third-party code
         if is_stop(error) or (run.waiting and isinstance(error, GeneratorExit)):  # it is closed
+            run.let_go()
             raise
         status, failure, reason = classify(error, context.device, directory.path)
     record = replace(run.record(), status=status, failure=failure, reason=reason)
+    run.let_go()
     try:
         record = writer.finish(directory, record)
     except OSError as error:
@@ -112,6 +114,11 @@ class _TrialRun:
         self.weights_sha256: str | None = None
         self.waiting = False
         self._reported = time.monotonic()
+
+    def let_go(self) -> None:
+        """Let go of networks and optimizers at once: the checkpointer's way back here is a cycle that holds them."""
+        self.engine = self.evaluator = None
+        del self.checkpointer
 
     def to_the_end(self) -> Run[None]:
         """Train what is left, evaluate at the epochs that are asked for, and keep the generator."""
