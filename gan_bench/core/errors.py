@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import select
+from pathlib import Path
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Numbers of errors that say that no space is left: for bytes, or for one more file."""
@@ -85,6 +86,10 @@ class CopiedError(RecordError):
     """A record is a copy of another one under the same results folder; a trial counts once."""
 
     status = "copy"
+
+    def __init__(self, path: Path, first: Path) -> None:
+        super().__init__(f"{path} is a copy of {first}, and a trial counts once; move it elsewhere")
+        self.path = path
 
 
 class UnreadableError(RecordError):

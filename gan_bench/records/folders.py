@@ -100,7 +100,7 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
             elif (first := _first_of(item, seen)) == item.path:
                 yield item
             else:
-                yield CopiedError(f"{item.path} is a copy of {first}, and a trial counts once; move it elsewhere")
+                yield CopiedError(item.path, first)
     for item in planned:
         if seen.setdefault(item.trial["id"], item.path) == item.path:
             yield item

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gan_bench.core.errors import RecordError, UserError
-from gan_bench.records.folders import suite_folders, trial_folders
+from gan_bench.core.errors import CopiedError, RecordError, UserError
+from gan_bench.records.folders import scan, suite_folders, trial_folders
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_saved
 from gan_bench.tracking import server
@@ -41,7 +41,12 @@ class Replay:
 
 
 def bring_up(
-    mirror: Mirror, suite_folder: Path, report: Callable[[str], None] = lambda _: None, *, last: bool = True
+    mirror: Mirror,
+    suite_folder: Path,
+    report: Callable[[str], None] = lambda _: None,
+    *,
+    last: bool = True,
+    without: Container[Path] = (),
 ) -> int:
     """Bring a suite's runs up to its records: trials, and with the last pass its settings and its answer.
 
@@ -55,6 +60,7 @@ def bring_up(
             after every file and setting.
         last: Whether trials that are under way elsewhere, and records that are left out, are reported too, and settings
             and answer are brought along.
+        without: Records that get no run.
 
     Returns:
         The number of the runs of trials.
@@ -62,6 +68,8 @@ def bring_up(
     mirror.suite(suite_folder.name)
     count = 0
     for path in trial_folders(suite_folder):
+        if path in without:
+            continue
         try:
             has_run = mirror.sync(path)
         except RecordError as error:
@@ -109,18 +117,23 @@ def replay(results: Path, uri: str, prefix: str = "") -> Replay:
 def _replay(results: Path, uri: str, prefix: str) -> Replay:
     mirror = Mirror(uri, results, prefix)
     count, busy, made, closed = 0, [], {}, []
+    copies = {each.path: each.line for each in scan(results, history=False) if isinstance(each, CopiedError)}
     for folder in suite_folders(results):
         with mirror_lock(folder, uri) as lock:
             try:
-                trial_folders(folder)
+                records = trial_folders(folder)
                 is_held = lock.acquire() is not None
             except UserError as error:  # a folder without rights must not stop the others
                 closed.append(error.line if isinstance(error, RecordError) else f"left out: {error}")
                 continue
+            found_copies = [copies[path] for path in records if path in copies]
+            closed += found_copies
+            if records and len(found_copies) == len(records):
+                continue
             if is_held:
                 busy.append(folder.name)
                 continue
-            found = bring_up(mirror, folder)
+            found = bring_up(mirror, folder, without=copies)
             count += found
             if found:
                 made[folder.name] = save_views(mirror, folder.name)

@@ -272,13 +272,14 @@ class TrackingStore:
     def _keep_files_here(self, run: Run) -> None:
         """Let the files of a run lie beside its results, where a database alone keeps them.
 
-        MLflow puts them where the folder is, or was, that made the experiment: another one, or an earlier place.
+        MLflow puts them where the folder is, or was, that made the experiment: another one, or an earlier place. Files
+        that are still there stay the run's: this folder is a copy, which may be removed again.
         """
         found = re.fullmatch(rf"file:.*/{ARTIFACTS}(/.*)", str(run.info.artifact_uri))
         if found is None or server_page(self.uri) is not None or is_default(self.uri, self.results):
             return
         here = (self.results.resolve() / ARTIFACTS).as_uri() + found[1]
-        if here != found[0] and (_place(here).exists() or not _place(found[0]).exists()):
+        if here != found[0] and not _place(found[0]).exists():
             move_run(self.uri, run.info.run_id, here)
 
     def _found(self, experiment: str, **which: object) -> Iterator[Run]:

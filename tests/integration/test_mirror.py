@@ -334,3 +334,21 @@ def test_folders_that_share_a_database_keep_their_files_apart_and_take_them_alon
     assert sorted(map(sorted, places(database).values())) == [[first], [moved]]
     assert not second.exists()
     assert len(list((moved / "mlartifacts").rglob("*.png"))) == files[second]
+    backup = shutil.copytree(moved, tmp_path / "backup")
+    done = gan_bench("sync", backup, "--tracking-uri", f"sqlite:///{database}")
+    assert done.returncode == 0, done.stderr
+    assert sorted(map(sorted, places(database).values())) == [[first], [moved]], "a copy takes nobody's files over"
+
+
+def test_a_copied_suite_gives_its_trials_no_second_runs(trained, tmp_path):
+    results = shutil.copytree(trained, tmp_path / "results", ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
+    (suite,) = [path.parent for path in results.glob("*/plan.json")]
+    shutil.copytree(suite, results / f"{suite.name}-gpu")
+    done = gan_bench("sync", results)
+    assert "is a copy of" in done.stdout + done.stderr
+    trials = [each["gan_bench.trial"] for each in tagged_runs(f"sqlite:///{results / 'mlflow.db'}")
+              if "gan_bench.trial" in each]  # fmt: skip
+    assert sorted(trials) == sorted({path.name.rpartition("--")[2] for path in suite.glob("*--????????")})
+    with contextlib.closing(sqlite3.connect(results / "mlflow.db")) as found:
+        names = [name for (name,) in found.execute("SELECT name FROM experiments")]
+    assert f"{suite.name}-gpu" not in names
