@@ -271,6 +271,15 @@ def test_few_images_have_a_note():
     assert found["fid"].note == "fewer images than feature dimensions"
     assert found["fid_inf"].note == "needs 50 generated images"
     assert score(2)["fid"].value > 0
+    assert score(10)["is"].note == "one image a split, so it is 1"
+    assert score(11)["is"].note is None
+
+
+def test_few_real_images_have_a_note_too():
+    plain = real()
+    few = replace(plain, moments=replace(plain.moments, count=DIM))
+    assert score(DIM + 1, reference=few)["fid"].note == "fewer real images than feature dimensions"
+    assert score(DIM + 1)["fid"].note is None
 
 
 # ------------------------------------------------------------------------------------------------- start-up

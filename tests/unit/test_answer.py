@@ -49,6 +49,21 @@ def test_a_clear_effect_of_five_seeds_is_decided():
     assert found.proposal is None
 
 
+def test_a_seed_that_was_scored_otherwise_as_well_withdraws_no_verdict():
+    """One seed trained again with other --samples: "not judged before the look at 5 seeds; 1 pair lost"."""
+    items = [*trials(2e-4, (50, 52, 49, 51, 50.5)), *trials(3e-4, (80, 83, 79, 84, 81))]
+    before = answer(items).factors
+    for lr in (2e-4, 3e-4):
+        trial = digits_trial(0)
+        evaluation = replace(trial.config.evaluation, samples=400)
+        other = with_lr(replace(trial, config=replace(trial.config, evaluation=evaluation)), lr)
+        items.append(stored(other, fid=60.0, samples=400))
+    made = ReportTables.of(build_frames(items), commands={"test": COMMAND})
+    sentences = [sentence for *_, found in made.studies for each in found for sentence in each.factors]
+    assert before[0] in sentences
+    assert not any("lost" in sentence for sentence in sentences)
+
+
 def of(items, **environment):
     return [replace(item, environment={**item.environment, **environment}) for item in items]
 

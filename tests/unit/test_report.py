@@ -22,9 +22,11 @@ from support.trials import digits_trial
 
 from gan_bench.core.text import slug
 from gan_bench.report.build import ReportTables
-from gan_bench.report.findings.tables import _round_up
+from gan_bench.report.findings.tables import _round_up, _targets
 from gan_bench.report.study.frame import build_frames
+from gan_bench.report.study.latex import _number
 from gan_bench.report.study.stats import differences, mean_interval
+from gan_bench.report.study.studies import studies
 from gan_bench.report.study.table import Column, Table, cell, cells, number, table_markdown, to_csv
 from gan_bench.terminal.tables import broken, print_table
 
@@ -354,3 +356,26 @@ def test_suites_whose_names_differ_have_files_of_their_own():
 )
 def test_a_p_value_is_written_on_its_side_of_five_percent(p, text):
     assert cell({"p": p}, Column("p", "p", "p")) == text
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "written"),
+    [
+        (0.125, 0.0, "0.1250 +- 0.0000"),
+        (2.106, 0.0, "2.106 +- 0.000"),
+        (12.0, 0.0, "12 +- 0"),
+        (-2.027e-08, 3.245e-08, r"{{-}2.027e{-}08 $\pm$ 3.245e{-}08}"),
+        (40.96, 4.5, "41.0 +- 4.5"),
+    ],
+)
+def test_latex_says_the_number_where_seeds_agree_or_are_tiny(mean, half, written):
+    """0.125 of seeds that agree was 0.1, and of a tiny mean the interval was left out."""
+    row = {"value": mean, "value_low": mean - half, "value_high": mean + half, "value_n": 5}
+    assert _number(row, Column("value", "value", "interval")) == written
+
+
+def test_a_recipe_s_target_is_near_the_median_by_which_it_is_ranked():
+    """A collapsed seed made "2 times best FID" 97 where the best FID was 10."""
+    items = [stored(digits_trial(seed), fid=fid) for seed, fid in enumerate((10.0, 10.2, 10.1, 200.0, 10.4))]
+    (scored,) = studies(build_frames(items))[0].scored
+    assert _targets(scored) == {"mnist-mlp-z100": (21.0, 13.0)}

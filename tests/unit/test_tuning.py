@@ -24,10 +24,12 @@ from gan_bench.report.findings.answer import answers
 from gan_bench.report.findings.factors import FACTORS
 from gan_bench.report.findings.reproduction import _follows as follows
 from gan_bench.report.findings.tables import study_tables
-from gan_bench.report.findings.tuning import arms, best_of
+from gan_bench.report.findings.tuning import arms, best_of, tuning_sentences
 from gan_bench.report.page import drawing, plots
 from gan_bench.report.study.frame import build_frames
+from gan_bench.report.study.latex import to_latex
 from gan_bench.report.study.studies import studies
+from gan_bench.report.study.table import table_markdown
 
 
 @given(
@@ -116,13 +118,26 @@ def test_the_table_and_the_answer_say_that_the_budget_decides(study):
     rows = table.rows.set_index("arm")
     assert rows.loc["mnist-mlp-z100 · loss hinge", "k1"] == 62.5
     assert rows.loc["mnist-mlp-z100 · loss minimax", "k5"] == 20.5
-    assert math.isnan(rows.loc["mnist-mlp-z100 · loss minimax", "k1_high"])
+    assert rows.loc["mnist-mlp-z100 · loss minimax", "k1_high"] == math.inf
+    assert "91.50 (20.50 to ∞)" in table_markdown(table), "its table had no upper end, or nan"
+    assert "nan" not in table_markdown(table) + to_latex(table)
     assert not any("learning rate" in table.name for table in tables), "random values are no levels of a factor"
     (answer,) = answers(study)
     assert answer.factors[-1] == (
         "random settings: with 1 mnist-mlp-z100 · loss hinge (median best FID 62.5); with 5 mnist-mlp-z100 · loss "
         "minimax (median best FID 20.5): no test says whether that is more than chance."
     )
+
+
+def test_where_all_random_settings_were_lost_none_leads():
+    """ "Hinge leads at both budgets" was said of medians that were infinite."""
+    trials = [stored(loss, lr, 0, None) for loss in ("hinge", "minimax") for lr in (1e-4, 2e-4)]
+    trials += [stored(loss, lr, 1, 60.0) for loss in ("hinge", "minimax") for lr in (1e-4, 2e-4)]
+    (found,) = studies(build_frames(trials))
+    assert list(tuning_sentences(found.scored[0])) == [
+        "random settings: with 1 none, as most seeds of most settings were lost; with 2 none, as most seeds of most "
+        "settings were lost."
+    ]
 
 
 def test_the_plot_draws_the_best_of_k(study, monkeypatch):

@@ -52,7 +52,10 @@ class FrechetDistance(FeatureMetric):
     def compute(self) -> dict[str, Estimate]:
         """Return the distance, at least 0; with a note where the covariance cannot have full rank."""
         moments = moments_of_sums(int(self.count), self.total, self.outer)
-        few = "fewer images than feature dimensions" if moments.count <= self.setup.feature_dim else None
+        few = None
+        for what, count in (("images", moments.count), ("real images", self.reference.moments.count)):
+            if few is None and count <= self.setup.feature_dim:
+                few = f"fewer {what} than feature dimensions"
         return {self.gives[0]: Estimate(frechet_distance(moments, self.reference.moments), None, few)}
 
 
@@ -108,7 +111,8 @@ class InceptionScore(FeatureMetric):
         divergence = self.negentropy / sizes - torch.special.xlogy(marginal, marginal).sum(1)
         scores = divergence.exp()
         std = float(scores.std(correction=0)) if self.splits > 1 else None
-        return {"is": Estimate(float(scores.mean()), std)}
+        alone = "one image a split, so it is 1" if total <= self.splits else None
+        return {"is": Estimate(float(scores.mean()), std, alone)}
 
 
 class ClassHistogram(FeatureMetric):

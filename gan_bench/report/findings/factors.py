@@ -11,6 +11,7 @@ import pandas as pd
 
 from gan_bench.config.measures import measures_with, primary_measure
 from gan_bench.config.trial import setting_key
+from gan_bench.core.canonical import canonical_json
 from gan_bench.report.findings.verdicts import Judged, Sides, judge, side_by_side, sides_of
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.settings import SEPARATOR
@@ -281,7 +282,7 @@ def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = Fa
         fields: Config fields whose common value is the level.
         apart: Whether the level is all values; recipes in which fewer than two levels are unequal ones yield nothing.
     """
-    trials = scored.study.trials
+    trials = _scored_so(scored)
     by_recipe: dict[str, tuple[list[int], dict[str, Mapping[str, object]]]] = {}
     columns = (trials[name] for name in ("recipe", "group", "config", "drawn"))
     for place, (recipe, group, config, drawn) in enumerate(zip(*columns, strict=True)):
@@ -306,6 +307,19 @@ def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = Fa
         # Beyond MANY_LEVELS neighbours alone are compared; a level that is added must not make the others' tests fewer.
         for first, second in combinations(levels, 2) if len(levels) <= MANY_LEVELS else pairwise(levels):
             yield recipe, first, second, side_by_side(by_level[first], by_level[second], ["seed", "rest"])
+
+
+def _scored_so(scored: Scored) -> pd.DataFrame:
+    """Return the trials that have the protocol's scores, or were to have them: others can lose none."""
+
+    def way(config: Mapping[str, Mapping[str, object]]) -> str:
+        return canonical_json([config["evaluation"].get(name) for name in ("samples", "extractors")])
+
+    trials = scored.study.trials
+    has_scores = trials["trial"].isin(scored.final().index)
+    ways = set(trials["config"][has_scores].map(way))
+    is_open = (trials["status"] != "done") & trials["config"].map(lambda config: way(config) in ways)
+    return trials[has_scores | is_open]
 
 
 def _text(value: object) -> str:

@@ -312,14 +312,15 @@ def cost_table(scored: Scored) -> Table:
 def _targets(scored: Scored) -> dict[str, tuple[float | None, ...]]:
     """Return the primary scores that count as near the best, by recipe; None where untrained generators reach it."""
     found: dict[str, tuple[float | None, ...]] = {}
-    by_label = {row["setting"]: (row["recipe"], done) for row, done in scored.study.settings()}
-    final, primary = scored.final(), primary_measure()
+    by_label = {row["setting"]: row["recipe"] for row, _ in scored.study.settings()}
+    medians, primary = scored.medians(), primary_measure()
     for label in scored.ranking():
-        recipe, done = by_label[label]
+        recipe = by_label[label]
         if recipe not in found:
             untrained = scored.untrained(primary, recipe)
-            near = [_round_up(times * float(values_of(done, final, primary).mean())) for times in WITHIN]
-            found[recipe] = tuple(each if untrained is None or each < untrained else None for each in near)
+            near = [_round_up(times * medians[label]) for times in WITHIN]
+            beyond = math.inf if untrained is None else untrained
+            found[recipe] = tuple(each if each < beyond else None for each in near)
     return found
 
 
@@ -327,6 +328,8 @@ def _round_up(value: float) -> float:
     """Round up to two significant digits."""
     if not value > sys.float_info.min:  # below, ten to its power is nothing
         return 0.0
+    if value == math.inf:
+        return value
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
     return float(f"{math.ceil(value / unit) * unit:.6g}")
 

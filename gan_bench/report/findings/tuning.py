@@ -116,8 +116,7 @@ def tuning_table(scored: Scored) -> Iterator[Table]:
         for k in ks:
             if k <= len(arm.values):
                 for name, share in ((f"k{k}", 0.5), (f"k{k}_low", LOW), (f"k{k}_high", HIGH)):
-                    value = best_of(arm.values, k, share)
-                    row[name] = value if math.isfinite(value) else None
+                    row[name] = best_of(arm.values, k, share)
         rows.append(row)
     columns = [
         Column("arm", "what is tuned", vital=True),
@@ -142,7 +141,11 @@ def tuning_sentences(scored: Scored) -> Iterator[str]:
     for k in dict.fromkeys((1, most)):
         best = min(found, key=lambda arm: best_of(arm.values, k, 0.5))
         value = best_of(best.values, k, 0.5)
+        if not math.isfinite(value):
+            parts.append(f"with {k} none, as most seeds of most settings were lost")
+            leaders.append("")
+            continue
         leaders.append(best.label)
         parts.append(f"with {k} {best.label} (median best {measure} {value_text(float(f'{value:.4g}'))})")
     agree = "one leads at both budgets" if len(set(leaders)) == 1 else "no test says whether that is more than chance"
-    yield f"random settings: {'; '.join(parts)}: {agree}."
+    yield f"random settings: {'; '.join(parts)}{f': {agree}' if any(leaders) else ''}."

@@ -159,9 +159,8 @@ def _tuning_plot(scored: Scored) -> Iterator[Plot]:
         ks = np.arange(1, len(arm.values) + 1)
         low, middle, high = (np.array([best_of(arm.values, int(k), q) for k in ks]) for q in (LOW, 0.5, HIGH))
         axis.plot(ks, middle, color=mine.colour, linestyle=mine.dash, label=arm.label)
-        axis.fill_between(
-            ks, low, np.where(np.isfinite(high), high, middle), color=mine.colour, alpha=0.15, linewidth=0
-        )
+        known = np.isfinite(high)  # beyond, the band has no upper end
+        axis.fill_between(ks[known], low[known], high[known], color=mine.colour, alpha=0.15, linewidth=0)
     log_scale(axis, "x", whole=True)
     log_scale(axis, "y")
     axis.set_xlabel("random settings tried")

@@ -25,7 +25,7 @@ _ESCAPES = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"{\char34}",  # whatever the font's encoding
     "-": "{-}",
     "[": "{[}",  # after a line's end it would be a length
     "]": "{]}",
@@ -40,13 +40,18 @@ _ESCAPES = {
     "ε": r"$\varepsilon$",
     "₁": r"$_1$",
     "₂": r"$_2$",
+    "²": r"$^2$",
     "…": r"\ldots{}",
 }
 
 
+_LETTERS = frozenset(chr(code) for code in range(0xC0, 0x100)) - set("ÐðÞþ")
+"""Letters beyond ASCII that LaTeX prints without a further package."""
+
+
 def escape_latex(text: str) -> str:
     """Write text so that LaTeX prints it and does nothing else; letters it may lack become their code points."""
-    codes = {ord(c): f"{{[}}U+{ord(c):04X}{{]}}" for c in text if not (" " <= c <= "~" or "\xc0" <= c <= "\xff")}
+    codes = {ord(c): f"{{[}}U+{ord(c):04X}{{]}}" for c in text if not (" " <= c <= "~" or c in _LETTERS)}
     return text.translate(codes | {ord(c): written for c, written in _ESCAPES.items()})
 
 
@@ -146,8 +151,13 @@ def _number(row: Mapping[str, Any], column: Column) -> str:
         half = (float(high) - float(low)) / 2
         if row.get(f"{column.key}_n") == 2 or abs((high + low) / 2 - value) > 1e-6 * half:
             return f"{{{escape_latex(cell(row, column))}}}"
-        digits = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 1
-        return f"{value:.{digits}f} +- {half:.{digits}f}" if digits < 9 else number(value)
+        if half == 0:
+            shown = number(value)
+            digits = len(shown.partition(".")[2]) if "e" not in shown else 9
+        else:
+            digits = max(0, 1 - math.floor(math.log10(half)))
+        written = f"{value:.{digits}f} +- {half:.{digits}f}"
+        return written if digits < 9 else f"{{{escape_latex(cell(row, column))}}}"
     text = cell(row, column)
     plain = text.replace(",", "")
     try:
