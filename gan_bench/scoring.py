@@ -133,7 +133,7 @@ def scoring_remarks(
 def _size_remarks(generated: str | Tensor, against: str) -> Iterator[str]:
     """Yield that two sides are of different sizes: the larger one's detail counts as a difference."""
     sides = {}
-    if isinstance(generated, Tensor):
+    if isinstance(generated, Tensor) and against.partition(":")[0] not in DATASETS:  # which are brought to its size
         sides["the array of images"] = (int(generated.shape[2]), int(generated.shape[3]))
     for text in (generated, against) if isinstance(generated, str) else (against,):
         path, name = Path(text), text.partition(":")[0]
@@ -213,11 +213,14 @@ def _images_of(path: Path, channels: int, size: int | None) -> ImageSet:
     with open_source(path) as opened:
         sizes = dict.fromkeys(_sizes(path, opened, channels)) if size is None else {}
         if not opened.names:
-            raise DataError(f"{path} holds no images")
+            arrays = path.suffix.lower() in (".npz", ".npy")
+            hint = "pass its array to gb.score in Python" if arrays else "name a folder or zip file of images"
+            raise DataError(f"{path} holds no images; {hint}")
     if len(sizes) > 1 or any(width != height for width, height in sizes):
         found = ", ".join(f"{width}x{height}" for width, height in list(sizes)[:3])
         raise DataError(
-            f"the images of {path} are {found}; --size {min(map(min, sizes))} scales and crops them to squares"
+            f"the images of {path} are {found}; --size {min(map(min, sizes))} scales and crops them to squares (size=N "
+            "from Python); take the size of what they are compared with"
         )
     side, crop = (size, "center") if size else (next(iter(sizes))[0], "none")
     try:
@@ -239,13 +242,13 @@ def _references(
 ) -> tuple[dict[str, Reference], str | None]:
     name = against.partition(":")[0]
     if name in DATASETS:
-        return {e.name: _dataset_reference(against, e, root, drawn.size) for e in extractors}, DATASETS[
+        return {e.name: _dataset_reference(against, e, root, drawn.size or size) for e in extractors}, DATASETS[
             name
         ].class_extractor
     path = Path(against)
     if path.suffix == ".npy":
         raise UserError(f"{path} is one array; statistics are an .npz with the arrays mu and sigma")
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         moments = {e.name: import_moments(path, e.feature_dim) for e in extractors}
         return {e.name: Reference(printable(path.stem), moments[e.name]).to(e.device) for e in extractors}, None
     if not path.exists():

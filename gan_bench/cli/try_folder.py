@@ -16,7 +16,7 @@ from gan_bench.config.suite_file import read
 from gan_bench.config.trial import RESERVED_NAMES
 from gan_bench.config.yaml_document import scalar
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import at_home, plural, printable
+from gan_bench.core.text import as_typed, at_home, is_utf8, plural, printable
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.own_images import LEAST_DISTINCT, Inspection, inspect_images
 from gan_bench.models.architectures import ARCHITECTURES
@@ -78,6 +78,8 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
         UserError: Nothing can be trained on it.
     """
     source = Path(at_home(str(source)))
+    if not is_utf8(str(source.absolute())):
+        raise UserError(f"{as_typed(str(source))} is no UTF-8 name, which no suite can hold; rename the folder")
     found = inspect_images(source)
     for line in report(found):
         console.say(line)

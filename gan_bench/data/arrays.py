@@ -36,10 +36,7 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
         raise UserError(f"value_range is two numbers, the lower first, not {value_range}")
     given, value_range = _without_pictures(given, value_range)
     array = _array(given)
-    if array.ndim != 4 or array.shape[1] not in (1, 3) or array.shape[2] != array.shape[3] or not len(array):
-        last = array.ndim == 4 and array.shape[3] in (1, 3)
-        hint = "; channels come before height and width" if last else ""
-        raise UserError(f"{_WHAT}, got {tuple(array.shape)}{hint}")
+    _check_shape(array.shape)
     if array.dtype.kind not in "buif":
         raise UserError(f"{_WHAT}, got {array.dtype}")
     if array.dtype.kind == "f" and (bad := int((~np.isfinite(array)).any(axis=(1, 2, 3)).sum())):
@@ -69,8 +66,22 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
     return _scaled(array, -1.0, 1.0)
 
 
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if len(shape) == 4 and not shape[0]:
+        raise UserError("there are no images; give at least two")
+    if len(shape) != 4 or shape[1] not in (1, 3) or shape[2] != shape[3]:
+        hint = "; channels come before height and width" if len(shape) == 4 and shape[3] in (1, 3) else ""
+        raise UserError(f"{_WHAT}, got {tuple(shape)}{hint}")
+
+
 def _of_whole_numbers(array: NDArray[Any]) -> Tensor:
     if array.dtype == np.uint8:
+        if int(array.max()) == 1:
+            warnings.warn(
+                "no value of the images is above 1, and they are taken to be of 0 to 255, black; if 1 is white, pass "
+                "value_range=(0, 1)",
+                stacklevel=5,
+            )
         return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # torch warns of memory it may not write
     least, most = int(array.min()), int(array.max())
     if array.dtype.itemsize == 2 or least < 0 or most > 255 or most <= 1:  # sixteen bits, or ones that may be white

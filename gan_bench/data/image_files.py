@@ -30,7 +30,7 @@ WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N", "I;16S", "F")
 _WITH_ALPHA = ("P", "PA", "LA", "La", "RGBA", "RGBa")
 _KEYED = ("1", "L", "RGB")
 """Modes in which a file may name one colour that is transparent, beside wide greys."""
-_BITS, _FORMAT, _LEAST, _MOST = 258, 339, (340, 280), (341, 281)
+_BITS, _PHOTOMETRIC, _FORMAT, _LEAST, _MOST = 258, 262, 339, (340, 280), (341, 281)
 """Tags of TIFF: bits of a sample, whether it has a sign or is a float, and the least and greatest value it declares."""
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -195,12 +195,14 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
     key = image.info.get("transparency")
     method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     known = _declared_range(image) if limits is None and image.mode in WIDE else limits
+    is_negative = _number(getattr(image, "tag_v2", {}).get(_PHOTOMETRIC, 1)) == 0 and image.mode in WIDE
     if method is not None:
         image = image.transpose(method)
     if image.mode in WIDE:
         wide = np.array(image)
         clear = wide == key if isinstance(key, int) else None
         grey = _scaled_to_bytes(wide, known, name)
+        grey = 255 - grey if is_negative else grey  # Pillow turns those of 8 bits alone
         image = Image.fromarray(grey if clear is None else np.where(clear, np.uint8(255), grey))
     elif image.mode in _WITH_ALPHA or (image.mode in _KEYED and key is not None):
         over = image.convert("RGBA")

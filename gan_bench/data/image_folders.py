@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -128,7 +129,7 @@ def source_fingerprint(source: Path) -> str:
     """
     digest = hashlib.sha256()
     if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
-        names, folders = image_tree(source)
+        names, folders = image_tree(source, Counter(), set())
         digest.update("\n".join(folders).encode(errors="surrogatepass"))
         for name in names:
             digest.update(f"{name}\0{_state(source / name)}\n".encode(errors="surrogatepass"))
@@ -174,9 +175,7 @@ def _prepare(source: Path, split: Split | None, transform: Transform, target: Pa
                 f"{where} holds no images{f', only {there}' if there else ''}; name a folder of images "
                 f"({', '.join(sorted(ENDINGS))})"
             )
-        empty = opened.empty_folder()
-        if empty is not None:
-            raise DataError(f"the folder {source}/{empty} holds no images though its neighbours do; fill or remove it")
+        opened.require_no_empty_folder(source)
         shape = (len(names), transform.channels, transform.size, transform.size)
         images = (
             np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)

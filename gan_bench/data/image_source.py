@@ -43,20 +43,31 @@ class ImageSource:
         folders: Names of its folders, as far as they are listed.
         read: Gives the bytes of one; raises DataError.
         left_out: How many files are left out, by reason.
+        others: Folders that hold files that are left out, such as labels.
     """
 
     names: list[str]
     folders: list[str]
     read: Callable[[str], bytes]
     left_out: Mapping[str, int] = field(default_factory=dict)
+    others: frozenset[str] = frozenset()
 
-    def empty_folder(self) -> str | None:
-        """Return a folder without images beside folders with some: a class that would silently be missing."""
+    def require_no_empty_folder(self, source: Path) -> None:
+        """Refuse a folder that holds nothing beside folders with images: a class that would silently be missing.
+
+        Raises:
+            DataError: There is one.
+        """
+        if (empty := self._empty_folder()) is not None:
+            raise DataError(f"the folder {source}/{empty} holds no images though its neighbours do; fill or remove it")
+
+    def _empty_folder(self) -> str | None:
         filled = {
             "/".join(parts[:i]) for name in self.names for parts in [name.split("/")] for i in range(1, len(parts))
         }
         beside = {folder.rpartition("/")[0] for folder in filled}
-        return next((f for f in self.folders if f not in filled and f.rpartition("/")[0] in beside), None)
+        empty = (f for f in self.folders if f not in filled and f.rpartition("/")[0] in beside)
+        return next((f for f in empty if not any(f"{other}/".startswith(f"{f}/") for other in self.others)), None)
 
 
 @contextmanager
@@ -70,8 +81,9 @@ def open_source(path: Path) -> Iterator[ImageSource]:
     """
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
         left_out = Counter[str]()
-        names, folders = image_tree(path, left_out)
-        yield ImageSource(names, folders, lambda name: _read_file(path, name), left_out)
+        others = set[str]()
+        names, folders = image_tree(path, left_out, others)
+        yield ImageSource(names, folders, lambda name: _read_file(path, name), left_out, frozenset(others))
         return
     with _open_archive(path) as archive:
         members: dict[str, str] = {}
@@ -86,7 +98,11 @@ def open_source(path: Path) -> Iterator[ImageSource]:
             if plain:
                 members.setdefault(plain + "/" * is_folder, own)
         below = sorted(name.rstrip("/") for name in members if name.endswith("/"))
-        reasons = {name: _why_not(name) for name in members if not name.endswith("/")}
+        reasons = {
+            name: "links" if _is_link(archive.getinfo(own)) else _why_not(name)
+            for name, own in members.items()
+            if not name.endswith("/")
+        }
         left_out = Counter(filter(None, reasons.values()))
         if again:
             left_out["members of a name that another has"] = again
@@ -95,6 +111,7 @@ def open_source(path: Path) -> Iterator[ImageSource]:
             list(filter(_is_visible, below)),
             lambda name: _read_member(path, archive, members[name]),
             left_out,
+            frozenset(str(PurePosixPath(name).parent) for name in filter(_is_visible, reasons) if reasons[name]),
         )
 
 
@@ -109,7 +126,7 @@ def check_regular(path: Path) -> None:
         raise DataError(f"{path} is neither a folder nor a file; name a folder or zip file of images")
 
 
-def image_tree(top: Path, left_out: Counter[str] | None = None) -> tuple[list[str], list[str]]:
+def image_tree(top: Path, left_out: Counter[str], others: set[str]) -> tuple[list[str], list[str]]:
     """List the images and folders below a folder, without hidden ones and what systems leave behind.
 
     Links to folders are followed, unless they lead back to where they stand below; those found behind a link, only to
@@ -118,6 +135,7 @@ def image_tree(top: Path, left_out: Counter[str] | None = None) -> tuple[list[st
     Args:
         top: The folder.
         left_out: Counts files that are left out, by reason.
+        others: Takes the folders that hold such.
 
     Returns:
         Names of images and of folders, relative with forward slashes, sorted. An image may be a dangling link.
@@ -127,7 +145,6 @@ def image_tree(top: Path, left_out: Counter[str] | None = None) -> tuple[list[st
     """
     images: list[str] = []
     folders: list[str] = []
-    skipped = Counter[str]() if left_out is None else left_out
     left = [("", frozenset({os.path.realpath(top)}), False)]
     seen = {os.path.realpath(top)}
     while left:
@@ -147,19 +164,20 @@ def image_tree(top: Path, left_out: Counter[str] | None = None) -> tuple[list[st
                     continue
                 real = os.path.realpath(entry.path)
                 if any(Path(each).is_relative_to(real) for each in above):  # it would be found again and again
-                    skipped["links that lead back to their own folder"] += 1
+                    left_out["links that lead back to their own folder"] += 1
                     continue
                 is_link = os.path.islink(entry.path)  # noqa: PTH114 - see open_source
                 if is_link and is_linked and real in seen:
-                    skipped["links to folders that are there already"] += 1
+                    left_out["links to folders that are there already"] += 1
                     continue
                 seen.add(real)
                 left.append((name, above | {real}, is_linked or is_link))
                 folders.append(name)
-            elif reason := _why_not(entry.name):
-                skipped[reason] += 1
-            elif _is_readable_kind(entry):
-                images.append(name)
+            elif not (reason := _why_not(entry.name)):
+                images += [name] * _is_readable_kind(entry)
+            else:
+                left_out[reason] += 1
+                others.update([folder] * _is_visible(entry.name))
     return sorted(images), sorted(folders)
 
 
@@ -193,9 +211,23 @@ def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; name a folder or zip file of images") from None
     except Exception as error:  # zipfile raises many kinds on damaged files, such as struct.error and UnicodeError
-        raise DataError(f"{path} is neither a folder nor an intact zip file ({brief(error)}); get it again") from None
+        why = "is neither a folder nor an intact zip file"
+        raise DataError(f"{path} {_other_kind(path) or f'{why} ({brief(error)}); get it again'}") from None
     with archive:
         yield archive
+
+
+def _other_kind(path: Path) -> str:
+    """Return what a file is that is no zip by its name, and what to do with it; nothing where it should be one."""
+    endings = {ending.lower() for ending in path.suffixes[-2:]}
+    last = path.suffix.lower()
+    if endings & {".tar", ".tgz", ".rar", ".7z", ".gz", ".xz", ".bz2", ".zst"}:
+        return "is an archive of another kind than zip; unpack it and name its folder"
+    if ".zip" in endings and last[1:].isdigit():
+        return "is a part of an archive; join the parts, or unpack them and name the folder"
+    if last in (".npy", ".npz"):
+        return "holds arrays; pass them to gb.score in Python, or save the images as files"
+    return "is one image; name the folder that it lies in" if last in ENDINGS else ""
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
@@ -218,6 +250,11 @@ def _too_large(path: Path, name: str) -> DataError:
     return DataError(
         f"the image {printable(f'{path}/{name}')} has more than {MAX_BYTES // 2**20} MiB; scale it down or remove it"
     )
+
+
+def _is_link(member: zipfile.ZipInfo) -> bool:
+    """True for a symbolic link, whose content is the name of another file."""
+    return stat.S_ISLNK(member.external_attr >> 16)
 
 
 def _why_not(name: str) -> str:

@@ -180,6 +180,7 @@ def inspect_images(source: Path) -> Inspection:
         if not opened.names:
             there = ", ".join(f"{count} {reason}" for reason, count in opened.left_out.items())
             raise DataError(f"{source} holds no images{f', only {there}' if there else ''}; name a folder of images")
+        opened.require_no_empty_folder(source)
         layout = layout_of(opened.names, str(source))
         splits = {split: layout.names(opened.names, split) for split in layout.splits}
         seen = {split: list(_seen(opened, names, split)) for split, names in splits.items()}

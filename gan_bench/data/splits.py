@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -46,6 +47,8 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
     """Find the splits of a source: the folders of its first level, or of that below a single folder that holds all.
 
     They are splits when one is for training and all others are held out; a folder ``train`` among classes is a class.
+    Folders beside each other that are called like splits, as ``trainA`` and ``testA`` or ``cat/train`` and
+    ``cat/test``, are asked for: held-out images must not be trained on without a word.
 
     Args:
         names: Its images, with forward slashes.
@@ -69,7 +72,10 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
         training = [top for top, plain in kinds.items() if plain in TRAINING]
         held_out = [top for top, plain in kinds.items() if plain in HELD_OUT]
         if training or len(tops) != 1 or loose or held_out:
-            return _layout(tops, loose, training, held_out, within, source)
+            found = _layout(tops, loose, training, held_out, within, source)
+            if not found.folders:
+                _refuse_hidden_splits(listed, source)
+            return found
         within += f"{next(iter(tops))}/"
 
 
@@ -104,6 +110,34 @@ def _layout(
         folders["test"] = within + tests[0]
     unused = {f"images of {top}, as {tests[0]} is held out": tops[top] for top in held_out if top not in tests}
     return Layout(folders, unused)
+
+
+def _refuse_hidden_splits(names: Iterable[str], source: str) -> None:
+    """Refuse folders beside each other one of which is called like a training split, and another like a held-out one.
+
+    Raises:
+        DataError: There are such.
+    """
+    children: dict[str, set[str]] = {}
+    for name in names:
+        parts = name.split("/")[:-1]
+        for depth, part in enumerate(parts):
+            children.setdefault("/".join(parts[:depth]), set()).add(part)
+    for where, folders in sorted(children.items()):
+        words = {folder: _words(folder) for folder in sorted(folders)}
+        training = next((folder for folder, each in words.items() if each & TRAINING), None)
+        held_out = next((folder for folder, each in words.items() if each & HELD_OUT and not each & TRAINING), None)
+        if training and held_out:
+            raise DataError(
+                f"{printable(f'{source}/{where}'.rstrip('/'))} holds {printable(training)} and {printable(held_out)}: "
+                "these may be splits or classes; put splits alone into one folder as train and test, with their "
+                "classes below, or rename classes"
+            )
+
+
+def _words(name: str) -> set[str]:
+    """Return the words of a folder's name in small letters: those of ``train_64x64`` and ``testA`` too."""
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
 
 
 def _plain(name: str) -> str:

@@ -18,7 +18,7 @@ from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import at_home
 from gan_bench.data.arrays import as_uint8
 from gan_bench.data.image_files import decode
-from gan_bench.data.own_images import register_folder
+from gan_bench.data.own_images import inspect_images, register_folder
 from gan_bench.data.splits import layout_of
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.metrics.reference import import_moments
@@ -85,11 +85,28 @@ def test_a_second_held_out_folder_is_said_to_be_left_out():
         (names("in/train", "in/Training", "in/test"), "source/in holds train, test beside Training"),
         (names("train", "val", "dev"), "source holds val and dev, and it cannot be told which is held out"),
         (names("val", "test"), "source holds val and test and no training images"),
+        (names("trainA", "trainB", "testA", "testB"), "source holds trainA and testA: these may be splits or classes"),
+        (names("train2017", "val2017"), "source holds train2017 and val2017: these may be splits or classes"),
+        (names("train_images", "test_images"), "source holds train_images and test_images"),
+        (names("train-64x64", "valid-64x64"), "source holds train-64x64 and valid-64x64"),
+        (names("seg_train/a", "seg_test/a"), "source holds seg_train and seg_test"),
+        (names("train (1)", "test (1)"), r"source holds train \(1\) and test \(1\)"),
+        (names("train", "test1"), "source holds train and test1"),
+        (names("cat/train", "cat/test", "dog/train", "dog/test"), "source/cat holds train and test"),
+        (names("data/train", "data/test", "extra"), "source/data holds train and test"),
+        (names("images/train", "images/val", "masks/train", "masks/val"), "source/images holds train and val"),
     ],
 )
 def test_what_may_be_either_is_asked(listed, message):
     with pytest.raises(DataError, match=message):
         layout_of(listed, "source")
+
+
+@pytest.mark.parametrize(
+    "folders", [("bullet_train", "pencil"), ("test tube", "cat"), ("trainer", "contest"), ("a1", "b2")]
+)
+def test_words_in_names_of_classes_are_no_splits(folders):
+    assert layout_of(names(*folders), "source").folders == {}
 
 
 @given(st.lists(st.lists(st.sampled_from(["train", "test", "val", "cat", "dog", "x"]), max_size=3), max_size=12))
@@ -268,7 +285,7 @@ NONE = {
     "got a list of NoneType, ndarray": [PIXELS[0], None],
     r"one size, got \(3, 8, 8\) and \(3, 4, 4\)": [PIXELS[0], PIXELS[1][:, :4, :4]],
     "channels come before height and width": PIXELS.transpose(0, 2, 3, 1),
-    r"got \(0, 3, 8, 8\)": PIXELS[:0],
+    r"there are no images; give at least two": PIXELS[:0],
     "got uint16 from 0 to 255; name what is black and white with value_range": PIXELS.astype(np.uint16),
     "got int32 from 0 to 25500; .*value_range": PIXELS.astype(np.int32) * 100,
     "got int64 from 0 to 1;": PIXELS.astype(np.int64) // 255,
@@ -474,3 +491,74 @@ def test_an_array_that_may_not_be_written_is_read_in_silence():
     images = np.zeros((2, 1, 4, 4), np.uint8)
     images.setflags(write=False)
     assert torch.equal(as_uint8(images), torch.zeros(2, 1, 4, 4, dtype=torch.uint8))
+
+
+def test_folders_of_labels_beside_images_are_no_missing_classes(tmp_path):
+    """YOLO and VOC: "fill or remove it" was said of the annotations, and ``try`` proposed what the run refused."""
+    voc = tmp_path / "voc"
+    for i in range(8):
+        picture(voc / "JPEGImages" / f"{i}.png", i)
+        (voc / "Annotations").mkdir(exist_ok=True)
+        (voc / "Annotations" / f"{i}.xml").write_text("<a/>")
+    with zipfile.ZipFile(tmp_path / "voc.zip", "w") as archive:
+        for path in sorted(voc.rglob("*")):
+            archive.write(path, path.relative_to(tmp_path))
+    for source in (voc, tmp_path / "voc.zip"):
+        assert inspect_images(source).left_out == {"files of other kinds (.xml)": 8}
+        assert registered(source, f"d{source.suffix[1:]}").counts == {"train": 8}
+    (voc / "empty").mkdir()
+    (voc / "empty" / ".DS_Store").write_text("")
+    for look in (inspect_images, lambda source: registered(source, "again")):
+        with pytest.raises(DataError, match="voc/empty holds no images though its neighbours do; fill or remove it"):
+            look(voc)
+
+
+def test_links_in_an_archive_are_left_out(tmp_path):
+    picture(tmp_path / "a.png")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for i in range(5):
+            picture(tmp_path / "a.png", i)
+            archive.write(tmp_path / "a.png", f"{i}.png")
+        link = zipfile.ZipInfo("link.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "0.png")
+    assert inspect_images(tmp_path / "x.zip").left_out == {"links": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a.tar.gz", "is an archive of another kind than zip; unpack it"),
+        ("a.7z", "is an archive of another kind than zip; unpack it"),
+        ("a.zip.001", "is a part of an archive; join the parts"),
+        ("a.npy", "holds arrays; pass them to gb.score"),
+        ("a.PNG", "is one image; name the folder that it lies in"),
+        ("a.zip", "is neither a folder nor an intact zip file .*; get it again"),
+    ],
+)
+def test_what_is_no_zip_is_said_with_what_to_do(tmp_path, name, said):
+    (tmp_path / name).write_bytes(b"something else")
+    with pytest.raises(DataError, match=said):
+        inspect_images(tmp_path / name)
+
+
+def test_a_wide_tiff_whose_white_is_zero_is_no_negative(tmp_path):
+    grey = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16
+    kinds = {}
+    for white_is_zero in (False, True):
+        Image.fromarray(grey).save(tmp_path / "a.tif", tiffinfo={262: 0 if white_is_zero else 1})
+        kinds[white_is_zero] = np.array(decode((tmp_path / "a.tif").read_bytes(), "a.tif", 1)).astype(int)
+    with Image.open(tmp_path / "a.tif") as stored:
+        assert stored.tag_v2[262] == 0, "Pillow keeps the tag"
+    assert np.abs(kinds[True] - (255 - kinds[False])).max() <= 1
+
+
+def test_arrays_of_zeros_and_ones_are_warned_of(tmp_path):
+    """A mask as uint8 was scored as black without a word."""
+    ones = np.random.default_rng(0).integers(0, 2, (4, 1, 28, 28)).astype(np.uint8)
+    with pytest.warns(UserWarning, match=r"no value of the images is above 1, .* value_range=\(0, 1\)"):
+        as_uint8(ones)
+    assert as_uint8(ones, (0, 1)).max() == 255
+    assert as_uint8(np.zeros((4, 1, 28, 28), np.uint8)).max() == 0, "black ones are black"
+    with pytest.raises(UserError, match="there are no images; give at least two"):
+        as_uint8(ones[:0])
