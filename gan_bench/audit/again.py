@@ -47,9 +47,14 @@ class CannotAuditError(UserError):
 
 
 def first_logged(stored: StoredTrial) -> StepLine | None:
-    """Return the first step of a trial's history that is compared, or None where it comes too late."""
-    line = next((line for line in stored.history if line["kind"] == "step"), None)
-    return line if line is not None and line["kind"] == "step" and line["step"] <= MOST_STEPS else None
+    """Return the first step of a trial's history that is compared, be it the last of an epoch, or None beyond them."""
+    for line in stored.history:
+        if line["step"] > MOST_STEPS:
+            break
+        if line["kind"] == "step":
+            return line
+        return {"kind": "step", "epoch": line["epoch"], "step": line["step"], **line["last"]}
+    return None
 
 
 def begun(stored: StoredTrial, context: RunContext) -> Judgement:
@@ -62,7 +67,8 @@ def begun(stored: StoredTrial, context: RunContext) -> Judgement:
     require_images(stored, config, context)
     engine = context.engine(config, standards.lone_way(stored.record or NO_RECORD))
     line, said = first_logged(stored), list[Judgement]()
-    start = next((line for line in stored.evaluations if line["epoch"] == 0), None)
+    evaluations = stored.as_recorded().evaluations
+    start = next((line for line in evaluations if line["epoch"] == 0), None)
     if start is not None:
         draws = standards.DRAWS if noise == "other" else 1
         scores = context.evaluator(config).evaluate(engine.state.generator, config, draws)
@@ -73,7 +79,9 @@ def begun(stored: StoredTrial, context: RunContext) -> Judgement:
         said.append(steps_judged(line, now, noise, context, config))
     if not said:
         raise CannotAuditError(f"neither a step up to {MOST_STEPS} nor the untrained generator was recorded")
-    return worst(said)
+    if line is None:
+        said.append(("not audited", f"no step up to {MOST_STEPS} was recorded"))
+    return all_of(said)
 
 
 def steps_judged(line: StepLine, now: Statistics, noise: Noise, context: RunContext, config: TrialConfig) -> Judgement:
@@ -132,34 +140,77 @@ def rescored(stored: StoredTrial, context: RunContext, *, allow_plugins: bool) -
     """
     config, noise = config_of(stored), standards.noise_between(stored.environment, context.device.type)
     require_images(stored, config, context)
-    line = stored.evaluations[-1] if stored.evaluations else None
+    evaluations = stored.as_recorded().evaluations
+    line = evaluations[-1] if evaluations else None
     if line is None or line["epoch"] != config.epochs:
         raise CannotAuditError("no score of the last epoch was recorded")
     try:
         loaded = load_generator(stored.path, allow_plugins=allow_plugins, device=context.device)
     except DataError as error:
         return "contradicted", str(error).partition(";")[0]
-    draws = standards.DRAWS if noise == "other" else 1
+    draws = standards.DRAWS if noise == "other" else config.evaluation.draws
     scores = context.evaluator(config).evaluate(loaded.network, config, draws)
     if RecordDirectory(stored.path).average_weights.is_file():
         average = load_generator(stored.path, average=True, allow_plugins=allow_plugins, device=context.device)
         found = context.evaluator(config).evaluate(average.network, config, draws)
         scores += [replace(score, weights="ema") for score in found]
     judged = scores_judged(line, scores, noise, "published generator")
-    return worst([judged, *_grid_judged(stored, loaded.network, config.epochs, noise)])
+    return all_of([judged, *_grid_judged(stored, loaded.network, config.epochs, noise)])
 
 
-def scores_judged(line: EvaluationLine, now: Sequence[Score], noise: Noise, what: str) -> Judgement:
-    """Compare recorded scores with those of the same images here; ``what`` was scored."""
-    gaps = score_gaps(line["scores"], now, noise)
+def scores_judged(
+    line: EvaluationLine, now: Sequence[Score], noise: Noise, what: str, *, exact: bool = False
+) -> Judgement:
+    """Compare recorded scores with those of the same images here.
+
+    A score that only one side has is never passed over: one without a value in the record may hide what it says, and
+    one that nothing here comes to may be invented.
+
+    Args:
+        line: The record's.
+        now: Those here.
+        noise: Whether they were taken with the same noise.
+        what: What was scored, for the sentence.
+        exact: Whether they are of trainings that are the same to the bit.
+    """
+    gaps = score_gaps(line["scores"], now, noise, exact=exact)
     ranks = next((gap for gap in gaps if gap.name.startswith(f"{primary_measure()}[")), None)
     if ranks is None:
         return "not audited", f"{what}: its scores are not those that its config gives here"
     worst = gaps[0]
     if worst.share > 1:
         return "contradicted", f"{what}: {worst.name} is {worst.now:.4g} here and {worst.before:.4g} in the record"
+    if said := _one_sided(line, now, noise, what):
+        return said
     how = "as recorded" if noise == "same" else "as recorded within the noise of scoring"
-    return "holds", f"{what}: {ranks.name} {ranks.now:.4g} {how}"
+    holds = f"{what}: {ranks.name} {ranks.now:.4g} {how}"
+    recorded, here = {score["name"] for score in line["scores"]}, {score.name: score.value for score in now}
+    if unknown := sorted(
+        score["name"] for score in line["scores"] if score["value"] is not None and here.get(score["name"]) is None
+    ):
+        return "not audited", f"{holds}; nothing here comes to {', '.join(unknown)}"
+    absent = sorted(name for name, value in here.items() if value is not None and name not in recorded)
+    return "holds", f"{holds}; not in the record: {', '.join(absent)}" if absent else holds
+
+
+def _one_sided(line: EvaluationLine, now: Sequence[Score], noise: Noise, what: str) -> Judgement | None:
+    """Judge values that the record lacks, and spreads over draws with the same noise."""
+    here, judged = {score.name: score for score in now}, standards.judged_metrics(noise)
+    for score in line["scores"]:
+        mine = here.get(score["name"])
+        if mine is None or mine.value is None or score["metric"] not in judged:
+            continue
+        if score["value"] is None:
+            verdict: AuditVerdict = "doubtful" if score.get("note") else "contradicted"
+            return verdict, f"{what}: {mine.name} is {mine.value:.4g} here and has no value in the record"
+        spread = score.get("draw_std")
+        if noise == "same" and spread is not None and mine.draw_std is not None:
+            allowed = standards.SPREAD * mine.draw_std + standards.ROUNDED * abs(mine.value)
+            if abs(spread - mine.draw_std) > allowed:
+                return "contradicted", (
+                    f"{what}: draws of {mine.name} spread by {mine.draw_std:.4g} here and {spread:.4g} in the record"
+                )
+    return None
 
 
 def _grid_judged(stored: StoredTrial, network: torch.nn.Module, epoch: int, noise: Noise) -> list[Judgement]:
@@ -215,9 +266,16 @@ def require_code(stored: StoredTrial) -> None:
             )
 
 
+def all_of(said: Sequence[Judgement]) -> Judgement:
+    """Join judgements all of which are needed: where one could not be made, what the others say is not enough."""
+    verdict, text = worst(said)
+    open_ones = any(each == "not audited" for each, _ in said)
+    return ("not audited" if verdict == "holds" and open_ones else verdict), text
+
+
 def worst(said: Sequence[Judgement]) -> Judgement:
     """Join judgements: the worst verdict, with its sentences and those that say what could not be judged."""
     order: tuple[AuditVerdict, ...] = ("contradicted", "doubtful", "holds", "not audited")
     verdict = min((each for each, _ in said), key=order.index)
     shown = {verdict, "not audited"}
-    return verdict, "; ".join(text for each, text in said if each in shown)
+    return verdict, "; ".join(text for each, text in said if text and each in shown)

@@ -45,6 +45,10 @@ SCORING_LEVEL = 1e-4
 """Chance that a score of honest weights, taken with other noise, lies outside."""
 ROUNDED = 0.005
 """Relative difference of a score that rounding makes with the same noise; of a share or a count absolute."""
+EXACT = 1e-4
+"""Relative difference of a score of trainings that are the same to the bit."""
+SPREAD = 0.05
+"""The same of the spread over draws with the same noise, beside the rounding of the value itself."""
 COUNTS = {"classes": 1.0, COLLAPSED: 0.5}
 """Differences of counts: an image on the edge of a class may be one of another."""
 DRAWS = 8
@@ -111,17 +115,23 @@ class ScoreGap:
     share: float
 
 
-def score_gaps(before: Iterable[ScoreLine], now: Sequence[Score], noise: Noise) -> list[ScoreGap]:
-    """Compare the scores that both have, the furthest first.
+def judged_metrics(noise: Noise) -> frozenset[str]:
+    """Return the metrics that are compared; with other noise none of the game's health, which are counts of a few."""
+    return frozenset(MEASURES) if noise == "same" else frozenset(measures_with("quality"))
 
-    With other noise measures of the game's health are left out: they are counts of few classes, or 1 and 0.
+
+def score_gaps(
+    before: Iterable[ScoreLine], now: Sequence[Score], noise: Noise, *, exact: bool = False
+) -> list[ScoreGap]:
+    """Compare the scores that both have, the furthest first.
 
     Args:
         before: Those of the record.
         now: Those of the auditor; with other noise each needs ``draw_std``, the spread over ``DRAWS`` evaluations.
         noise: Whether they were taken with the same noise.
+        exact: Whether they are of trainings that are the same to the bit, which rounding moves no more.
     """
-    judged = set(MEASURES) if noise == "same" else set(measures_with("quality"))
+    judged = judged_metrics(noise)
     known = {score["name"]: score["value"] for score in before if score["metric"] in judged}
     found = []
     for score in now:
@@ -129,7 +139,7 @@ def score_gaps(before: Iterable[ScoreLine], now: Sequence[Score], noise: Noise) 
         if value is None or score.value is None:
             continue
         gap = abs(value - score.value)
-        allowed = _allowed(score, noise)
+        allowed = _exactly(score) if exact else _allowed(score, noise)
         found.append(ScoreGap(score.name, value, score.value, gap / allowed if gap else 0.0))
     return sorted(found, key=lambda gap: -gap.share)
 
@@ -145,6 +155,17 @@ def _allowed(score: Score, noise: Noise) -> float:
         return rounded
     quantile = float(special.stdtrit(DRAWS - 1, 1 - SCORING_LEVEL / 2))
     return rounded + quantile * math.sqrt(2) * (score.draw_std or 0.0)
+
+
+def _exactly(score: Score) -> float:
+    """Return what the arithmetic of scoring may still make: an image on an edge, or the last digits of a sum."""
+    assert score.value is not None  # noqa: S101 - the caller has looked
+    if score.metric in COUNTS:
+        return 0.5
+    measure = MEASURES[score.metric]
+    if measure.log_scale or measure.bounds[1] is None:
+        return EXACT * abs(score.value) + EXACT**2
+    return 1.5 / max(score.generated, 1)
 
 
 @dataclass(frozen=True)

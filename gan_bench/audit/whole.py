@@ -14,8 +14,10 @@ import torch
 
 from gan_bench.audit import standards
 from gan_bench.audit.again import (
+    GRID_LEVELS,
     MOST_STEPS,
     Judgement,
+    all_of,
     config_of,
     first_logged,
     has_weights,
@@ -37,6 +39,7 @@ from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial, read_trial
 from gan_bench.records.record import Score
+from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.records.schema import NO_RECORD, TIMING, HistoryLine, ScoreLine, Statistics
 from gan_bench.sampling import read_weights
 
@@ -95,7 +98,7 @@ def repeated(stored: StoredTrial, again: StoredTrial, published: Published, cont
     recorded = stored.as_recorded()
     parted = _parting(recorded.history, again.history)
     if parted is None:
-        return worst([("holds", "every step and epoch is the same to the bit"), *_ends_judged(recorded, again)])
+        return all_of([("holds", "every step and epoch is the same to the bit"), *_ends_judged(recorded, again)])
     resumed = bool(stored.environment.get("changes"))
     if not resumed and (why := _why_no_rounding(parted, recorded.history, context, config_of(stored))):
         return "contradicted", why
@@ -167,18 +170,25 @@ def _ends_judged(recorded: StoredTrial, again: StoredTrial) -> list[Judgement]:
     there, said = {line["epoch"]: line for line in again.evaluations}, list[Judgement]()
     for line in recorded.evaluations:
         scores = [_score_of(each) for each in there[line["epoch"]]["scores"]] if line["epoch"] in there else []
-        said.append(scores_judged(line, scores, "same", f"epoch {line['epoch']}"))
+        said.append(scores_judged(line, scores, "same", f"epoch {line['epoch']}", exact=True))
+        grids = [RecordDirectory(each.path).sample(line["epoch"]) for each in (recorded, again)]
+        if all(grid.is_file() for grid in grids):
+            a, b = (np.asarray(read_sample_grid(grid), dtype=np.float64) for grid in grids)
+            if a.shape != b.shape or np.abs(a - b).mean() > GRID_LEVELS:
+                said.append(("contradicted", f"the sample grid of epoch {line['epoch']} is of another training"))
     if has_weights(recorded) and has_weights(again):
-        a, b = (read_weights(RecordDirectory(each.path).weights) for each in (recorded, again))
-        same = a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+        one, other = (read_weights(RecordDirectory(each.path).weights) for each in (recorded, again))
+        same = one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
         said.append(("holds", "") if same else ("contradicted", "its weights are of another training"))
     if all(verdict == "holds" for verdict, _ in said):
-        return [("holds", "its scores and weights too" if has_weights(recorded) else "its scores too")]
+        absent = dict.fromkeys(text.partition("; ")[2] for _, text in said)
+        too = "its scores and weights too" if has_weights(recorded) else "its scores too"
+        return [("holds", "; ".join([too, *filter(None, absent)]))]
     return said
 
 
 def _score_of(line: ScoreLine) -> Score:
-    names = ("metric", "value", "std", "extractor", "split", "real", "generated", "weights")
+    names = ("metric", "value", "std", "extractor", "split", "real", "generated", "weights", "draw_std")
     return Score(**{name: line.get(name) for name in names})  # type: ignore[arg-type]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from support.commands import gan_bench, wait_for
 from support.pages import ROOT
@@ -186,16 +187,48 @@ def test_names_of_scores_follow_from_what_they_are(results, forge, said):
     assert said in " ".join(audit(results, "--levels", "consistent", code=1).split())
 
 
-def collapse_denied(record):
-    """Let all ten classes be there."""
+def last_scores_changed(record, by):
+    """Change the list of the last scores, and make the end fit."""
     lines = [json.loads(line) for line in record.evaluations.read_text().splitlines()]
-    for score in lines[-1]["scores"]:
-        score["value"] = {"collapsed": 0.0, "classes": 10}.get(score["metric"], score["value"])
+    by(lines[-1]["scores"])
     record.evaluations.write_text("".join(json.dumps(line) + "\n" for line in lines))
     reseal(record)
     end = json.loads(record.record.read_text())
     scores = [(line["epoch"], {score["name"]: score["value"] for score in line["scores"]}) for line in lines]
-    edit(record.record, final={**end["final"], **scores[-1][1]}, best=best_scores(scores))
+    means = {name: value for name, value in end["final"].items() if "[" not in name}
+    edit(record.record, final={**means, **scores[-1][1]}, best=best_scores(scores))
+
+
+def collapse_denied(record):
+    """Let all ten classes be there."""
+
+    def deny(scores):
+        for score in scores:
+            score["value"] = {"collapsed": 0.0, "classes": 10}.get(score["metric"], score["value"])
+
+    last_scores_changed(record, deny)
+
+
+def collapse_emptied(record):
+    """Leave the numbers out that say that it collapsed."""
+
+    def empty(scores):
+        for score in scores:
+            score["value"] = None if score["metric"] in ("collapsed", "classes") else score["value"]
+
+    last_scores_changed(record, empty)
+
+
+def spread_edited(record):
+    """Let the noise of scoring be large: it makes ties."""
+    last_scores_changed(record, lambda scores: scores[0].update(draw_std=250.0))
+
+
+def grid_swapped(record):
+    """Show other images at the middle of training."""
+    with Image.open(record.sample(3)) as last:
+        Image.new("RGB", last.size, "white").save(record.sample(1))
+    reseal(record)
 
 
 RESCORED = {"rescored", "repeated"}
@@ -206,6 +239,7 @@ RESCORED = {"rescored", "repeated"}
     [
         {scores_edited: RESCORED, history_edited: {"repeated"}},  # and an honest one
         {collapse_denied: RESCORED, weights_swapped: RESCORED, beginning_edited: {"begun", "repeated"}},
+        {collapse_emptied: RESCORED, spread_edited: RESCORED, grid_swapped: {"repeated"}},
     ],
 )
 def test_a_forgery_with_digests_that_fit_is_found(results, forged):
@@ -219,6 +253,42 @@ def test_a_forgery_with_digests_that_fit_is_found(results, forged):
     assert [verdict for (level, _), verdict in verdicts.items() if level == "consistent"] == ["holds"] * 3, (
         "digests fit"
     )
+
+
+def test_a_score_that_nothing_here_comes_to_never_holds(results):
+    """An invented FID under another network stood in the answer, and every level held."""
+
+    def invent(scores):
+        scores.append({**scores[0], "name": "fid[inception,train,200]", "extractor": "inception", "value": 3.1})
+
+    def remove(scores):
+        scores[:] = [score for score in scores if score["metric"] != "classes"]
+
+    forged, *_ = records(results)
+    last_scores_changed(forged, invent)
+    last_scores_changed(records(results)[1], remove)
+    said = " ".join(audit(results, "--levels", "consistent,rescored,repeated").split())
+    name, other = (json.loads(record.trial.read_text())["name"] for record in records(results)[:2])
+    verdicts = found(results)
+    for level in ("rescored", "repeated"):
+        assert verdicts[level, name]["verdict"] == "not audited", said
+        assert "nothing here comes to fid[inception,train,200]" in verdicts[level, name]["text"]
+        assert "not in the record: classes[" in verdicts[level, other]["text"]
+
+
+def test_a_beginning_without_a_logged_step_is_that_of_its_first_epoch(tmp_path):
+    """Trainings with another learning rate held on "begun" where no step was logged early."""
+    (tmp_path / "s.yaml").write_text(SUITE.replace("log_every: 5", "log_every: 1000").replace("[0, 1, 2]", "[0]"))
+    run = ("--results", tmp_path / "results", "--no-tracking", "--device", "cpu", "--epochs", "1")
+    assert gan_bench("run", tmp_path / "s.yaml", *run).returncode == 0
+    (record,) = records(tmp_path / "results")
+    holds = audit(tmp_path / "results", "--levels", "begun")
+    assert "holds 1" in holds
+    lines = [json.loads(line) for line in record.history.read_text().splitlines()]
+    lines[0]["last"]["loss_g"] += 0.3
+    record.history.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    reseal(record)
+    assert "contradicted" in audit(tmp_path / "results", "--levels", "begun", code=1)
 
 
 def test_a_changed_file_is_found_for_nothing(results):
