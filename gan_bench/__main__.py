@@ -12,15 +12,19 @@ from gan_bench.core.errors import StopProcess
 _STOPS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 
-def main() -> None:
-    """Run the command line; a signal ends it as quietly while libraries load as later, with nothing half-written."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a signal ends it as quietly while libraries load as later, with nothing half-written.
+
+    Args:
+        arguments: Its words; None takes those of this process.
+    """
     for number in _STOPS:
         if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):  # not where a shell ignores it
             signal.signal(number, _interrupt)
     try:
         from gan_bench.cli.app import main as run
 
-        run()
+        run(arguments)
     except KeyboardInterrupt:
         sys.exit(130)
     except StopProcess as stop:

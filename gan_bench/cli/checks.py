@@ -59,11 +59,12 @@ def verify(
 
     _check_rerun(rerun, results)
     root, out = data_root(data), console()
-    bad = count = planned = 0
+    bad = count = planned = partial = 0
     for verdict in verify_records(existing(results)):
         bad += bool(verdict.faults)
         count += verdict.checked
         planned += verdict.planned
+        partial += verdict.partial
         if verdict.planned and not verbose:
             continue
         for fault in verdict.faults:
@@ -82,7 +83,8 @@ def verify(
             bad += bool(verdict.faults)
             for text in (*verdict.faults, *verdict.remarks):
                 out.say(f"{verdict.name}: {text}", style="red" if verdict.faults else None)
-    out.say(f"{count} checked: " + (f"{bad} invalid" if bad else "every record is whole"))
+    whole = "what is there is as it was saved" if partial else "every record is whole"
+    out.say(f"{count} checked: {f'{bad} invalid' if bad else whole}")
     raise typer.Exit(min(bad, 1))
 
 

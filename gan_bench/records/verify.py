@@ -33,6 +33,7 @@ class Verdict:
         checked: Whether there was a record to check.
         planned: Whether it is of a planned trial that never started.
         unreadable: Whether the fault is that this process cannot read it, which says nothing about its content.
+        partial: Whether some files of the record are not there, as of a card or a copy.
         stored: The record, from ``verified_suite`` alone and where it can be read.
     """
 
@@ -42,6 +43,7 @@ class Verdict:
     checked: bool = True
     planned: bool = False
     unreadable: bool = False
+    partial: bool = False
     stored: StoredTrial | None = field(default=None, repr=False, compare=False)
 
 
@@ -76,7 +78,8 @@ def _verified_alone(path: Path) -> Verdict:
     except RecordError as error:
         return Verdict(path.name, (str(error),), unreadable=isinstance(error, UnreadableError))
     here = sum((path / name).exists() for name in files)
-    return Verdict(path.name, (), (f"has {here} of the record's {len(files)} files",) if here < len(files) else ())
+    remarks = (f"has {here} of the record's {len(files)} files",) if here < len(files) else ()
+    return Verdict(path.name, (), remarks, partial=bool(remarks))
 
 
 def verified_suite(suite: Path) -> Iterator[Verdict]:

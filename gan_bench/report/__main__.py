@@ -2,6 +2,6 @@
 
 import sys
 
-from gan_bench.cli.app import main
+from gan_bench.__main__ import main
 
 main(["report", *sys.argv[1:]])

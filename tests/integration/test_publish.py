@@ -452,6 +452,18 @@ def test_a_signal_leaves_no_half_file_in_a_publication(results, tmp_path, name, 
     assert not list(tmp_path.rglob("*.aside"))
 
 
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_the_module_of_reports_ends_at_a_signal_as_the_command_does(results, tmp_path, name, code):
+    """SIGINT was a traceback, and SIGTERM cleaned nothing up."""
+    module = 'import runpy; runpy.run_module("gan_bench.report", run_name="__main__")'
+    script = INTERRUPTED.replace("program.main()", module)
+    script = script.replace('["gan-bench", "publish", *sys.argv[2:]]', '["gan-bench", *sys.argv[2:]]')
+    words = [sys.executable, "-c", script, name, results, "--out", tmp_path / "out", "--no-html"]
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, timeout=HANG)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert not list(tmp_path.rglob("*.aside"))
+
+
 def test_what_a_killed_publication_left_half_written_goes(results, tmp_path):
     publish(results, tmp_path / "out", [])
     folder = directory(tmp_path / "out" / "small", "*lr=0.0002*seed=0").path
