@@ -139,6 +139,11 @@ def publish(
             f"{made.folder}: {plural(made.trials, 'trial')}, {plural(made.generators, 'generator')}, "
             f"{made.size / 1e6:.1f} MB{left}"
         )
+        if made.withdrawn:
+            said = (
+                f"  {plural(made.withdrawn, 'generator')} of the earlier publication taken out: name with --generator"
+            )
+            console().say(f"{said} what shall stay", style="yellow")
         if made.telling:
             more = f" and {plural(len(made.telling) - 1, 'other file')}" if len(made.telling) > 1 else ""
             verb = "name" if more else "names"

@@ -48,6 +48,7 @@ class Publication:
         size: Bytes.
         telling: Files that name something in the home, the current folder or the one that the results folder lies in:
             a suite says where a user's images and plug-ins lie, and records where the code of a plug-in was.
+        withdrawn: Generators that were published before and are no more.
     """
 
     folder: Path
@@ -56,6 +57,7 @@ class Publication:
     generators: int
     size: int
     telling: tuple[Path, ...] = ()
+    withdrawn: int = 0
 
 
 def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Publication]:
@@ -252,6 +254,7 @@ def _carry_out(plan: _Plan) -> Publication:
         unfinished=len(trial_folders(plan.suite)) - plan.trials,
         generators=plan.generators,
         size=size + len(text.encode()),
+        withdrawn=sum(Path(name).name == WEIGHTS for name in set(earlier) - set(plan.files)),
         telling=tuple(plan.target / name for name, source in plan.files.items() if _names_a_place(name, source, plan)),
     )
 

@@ -464,6 +464,14 @@ def test_the_module_of_reports_ends_at_a_signal_as_the_command_does(results, tmp
     assert not list(tmp_path.rglob("*.aside"))
 
 
+def test_generators_that_are_published_no_more_are_said(results, tmp_path):
+    (first,) = publish(results, tmp_path / "out", ["*"])
+    assert (first.generators > 0, first.withdrawn) == (True, 0)
+    done = gan_bench("publish", results, "--out", tmp_path / "out")
+    said = f"{first.generators} generators of the earlier publication taken out: name with --generator what shall stay"
+    assert said in " ".join(done.stdout.split())
+
+
 def test_what_a_killed_publication_left_half_written_goes(results, tmp_path):
     publish(results, tmp_path / "out", [])
     folder = directory(tmp_path / "out" / "small", "*lr=0.0002*seed=0").path
