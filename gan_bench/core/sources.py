@@ -99,7 +99,7 @@ def calling(what: str) -> Iterator[None]:
         UserError: Its code raised anything, or tried to end the process.
     """
     try:
-        with torch_settings_kept():
+        with torch_settings_kept(random=False):
             yield
     except UserError:
         raise
