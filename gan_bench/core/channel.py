@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import site
 import subprocess
+import sys
+import sysconfig
 import threading
 from collections.abc import Sequence
 from typing import IO
@@ -24,6 +27,9 @@ def spawn(
 ) -> tuple[subprocess.Popen[str], IO[str]]:
     """Start a Python process that makes a ``Sender``, in a session of its own, so that Ctrl-C is the parent's to hear.
 
+    It imports what this process does, and nothing that happens to lie in the current folder: a file ``random.py`` there
+    ended every worker, and another checkout of this package was trained with.
+
     Args:
         command: The command.
         errors: Takes its standard error and its output.
@@ -32,6 +38,7 @@ def spawn(
     Returns:
         The process, whose standard input is a pipe, and the lines that it sends; they end when it does.
     """
+    environment = {**environment, "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(_own_paths())}
     if not _INHERITS:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8", env=environment
@@ -56,6 +63,18 @@ def spawn(
     finally:
         os.close(outgoing)
     return process, os.fdopen(incoming, encoding="utf-8")
+
+
+def _own_paths() -> list[str]:
+    """Return where this process looks for modules beyond the places that every Python process has."""
+    common = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    known = [os.path.abspath(place) for place in (*common, *site.getsitepackages())]  # noqa: PTH100 - links stay
+    found = [os.path.abspath(place) for place in sys.path]  # noqa: PTH100
+    return [
+        place
+        for place in dict.fromkeys(found)
+        if not any(place == each or place.startswith(each + os.sep) for each in known) and not place.endswith(".zip")
+    ]
 
 
 class Sender:

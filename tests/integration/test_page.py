@@ -14,6 +14,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from scipy import stats
@@ -630,3 +631,17 @@ def test_of_many_trials_only_the_drawn_ones_have_their_histories_read(tmp_path, 
     details = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])["trials"]
     assert sum(bool(trial["curve"]["epoch"]) for trial in details.values()) == 4
     assert "histories were read of 4 of 12 trials" in page
+
+
+@pytest.mark.draws_pages
+def test_plots_have_no_settings_of_the_user_s(tmp_path):
+    """``text.usetex`` in a matplotlibrc ended a run with a traceback after its training."""
+    for seed in range(3):
+        write(tmp_path, digits_trial(seed), 50.0 + seed)
+    build_report(tmp_path)
+    plain = {path.name: path.read_bytes() for path in (tmp_path / "report" / "plots").glob("*.svg")}
+    with mpl.rc_context({"text.usetex": True, "axes.titlesize": 40, "lines.linewidth": 9}):
+        build_report(tmp_path)
+        assert (mpl.rcParams["text.usetex"], mpl.rcParams["lines.linewidth"]) == (True, 9)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "report" / "plots").glob("*.svg")} == plain
+    assert plain

@@ -54,6 +54,16 @@ def test_a_worker_takes_job_after_job_and_ends_with_the_last(tmp_path, started):
     assert started[0].poll() == 0
 
 
+def test_workers_import_what_their_parent_does_and_nothing_of_the_current_folder(tmp_path, monkeypatch):
+    """A file ``random.py`` there ended every trial, and another ``gan_bench`` there was trained with."""
+    (tmp_path / "gan_bench").mkdir()
+    for name in ("random.py", "gan_bench/__init__.py"):
+        (tmp_path / name).write_text("raise SystemExit('not this one')\n")
+    monkeypatch.chdir(tmp_path)
+    records = run_processes(tmp_path / "results", [digits_trial()], context(), Listener(), Policy(), ONE).records
+    assert {record.status for record in records.values()} == {Status.DONE}
+
+
 class Fails(Listener):
     def scored(self, trial, epoch, scores):
         raise ZeroDivisionError("a listener's own fault")

@@ -32,7 +32,9 @@ def study_plots(study: Study) -> Iterator[Plot]:
     """Draw the plots of one study."""
     import matplotlib as mpl
 
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+    with mpl.rc_context():  # a user's own settings, such as text.usetex, are for the user's own plots
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
         yield from _training_plots(study)
         for scored in study.scored:
             yield from _score_plots(scored)
