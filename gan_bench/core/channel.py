@@ -38,7 +38,9 @@ def spawn(
     Returns:
         The process, whose standard input is a pipe, and the lines that it sends; they end when it does.
     """
-    environment = {**environment, "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(_own_paths())}
+    named = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+    paths = os.pathsep.join(dict.fromkeys([*_own_paths(), *named]))
+    environment = {**environment, "PYTHONSAFEPATH": "1", "PYTHONPATH": paths}
     if not _INHERITS:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8", env=environment
