@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gan_bench.config.changes import BOTH, Changes, Drawn, combinations_of, setting_name
+from gan_bench.config.changes import BOTH, Changes, Drawn, combinations_of, plain, setting_name
 from gan_bench.config.cuts import Frame, PlanOptions
 from gan_bench.config.design import Design
 from gan_bench.config.image_folder import ImageFolder, Transform
@@ -126,6 +126,7 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
     frame = Frame.of(suite, options, document)
     _check_count(suite, len(frame.seeds) * sum(1 for _ in combinations_of(options.changes)), document)
     templates = list(_templates(suite, frame, options, document))
+    _refuse_one_name(templates, document)
     trials: dict[str, Trial] = {}
     for seed, template in itertools.product(frame.seeds, templates):
         trial = replace(template, config=replace(template.config, seed=seed))
@@ -153,6 +154,24 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
         plugins=plugins,
         text=document.text,
     )
+
+
+def _refuse_one_name(templates: list[Trial], document: YamlDocument) -> None:
+    """Refuse settings whose numbers differ beyond the digits of their name: no table could tell them apart.
+
+    Raises:
+        SuiteError: There are two.
+    """
+    named: dict[str, TrialConfig] = {}
+    for each in templates:
+        other = named.setdefault(each.setting, each.config)
+        for field_name, value in vars(each.config).items():
+            before = getattr(other, field_name)
+            if value != before and plain(value) == plain(before):
+                raise SuiteError(
+                    f"{document.path}: {field_name} is {before} and {value} in two settings, which are both named "
+                    f'"{clip(each.setting, 200)}"; round the numbers to six digits, or keep one'
+                )
 
 
 def results_name(suite: str, options: PlanOptions) -> str:

@@ -152,18 +152,37 @@ _FORMATS = {"float16": "e", "float32": "f"}
 def as_python(value: Any) -> Any:  # noqa: ANN401 - what somebody passed
     """Return a number or an array of NumPy or torch as Python has it, and anything else as it is.
 
-    A narrow float becomes the shortest decimal that it stands for: 2e-4 in float32 is 0.0002, and not the float64
-    beside it, which would be a setting of its own under the same name.
+    Floats become the short decimals that they stand for: 2e-4 in float32, or 3 * 1e-4, would else be the number beside
+    0.0002 or 0.0003, which is a setting of its own under the same name.
     """
+    if isinstance(value, float) and not hasattr(value, "dtype"):
+        return _without_rounding_error(value)
     if not hasattr(value, "tolist"):
         return value
     form = _FORMATS.get(str(value.dtype).removeprefix("torch."))
-    return _shortest(value.tolist(), form) if form else value.tolist()
+    return _decimals(value.tolist(), form)
 
 
-def _shortest(value: Any, form: str) -> Any:  # noqa: ANN401 - a float, or lists of them
+def _decimals(value: Any, form: str | None) -> Any:  # noqa: ANN401 - a number, or lists of them
     if isinstance(value, list):
-        return [_shortest(each, form) for each in value]
+        return [_decimals(each, form) for each in value]
+    if not isinstance(value, float):
+        return value
+    return _shortest(value, form) if form else _without_rounding_error(value)
+
+
+def _without_rounding_error(value: float) -> float:
+    """Return the short decimal that differs from a float64 in its last digits alone, or the value where none does.
+
+    A product such as 3 * 1e-4 = 0.00030000000000000003 is such a decimal to 15 digits; a value drawn at random has
+    more than 12, and stays as it is.
+    """
+    digits = f"{value:.14e}"
+    mantissa = digits.partition("e")[0].rstrip("0").lstrip("-")
+    return float(digits) if len(mantissa) <= len("1.") + 8 else value
+
+
+def _shortest(value: float, form: str) -> float:
     for digits in range(1, 10):
         short_one = float(f"{value:.{digits}g}")
         with contextlib.suppress(OverflowError):  # rounded up beyond the largest

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import shlex
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -614,6 +616,26 @@ def test_short_floats_become_decimals_of_which_they_are_the_nearest(dtype):
     found = np.array(as_python(values))
     assert np.array_equal(found.astype(dtype), values, equal_nan=True)
     assert [each for each in found if np.isfinite(each)] == [float(str(each)) for each in values if np.isfinite(each)]
+
+
+def test_rounding_errors_of_computed_values_make_no_settings():
+    computed = [np.arange(1, 4) * 1e-4, [1 * 1e-4, 2 * 1e-4, 3 * 1e-4], torch.arange(1, 4, dtype=torch.float64) * 1e-4]
+    assert 3 * 1e-4 != 3e-4
+    for listed in computed:
+        made = make_plan(a_suite(trials=[{"recipe": "mnist-dcgan", "sweep": {"lr": listed}}]), PlanOptions())
+        assert {trial.config.lr_g for trial in made.trials} == {1e-4, 2e-4, 3e-4}
+
+
+def test_numbers_of_many_digits_are_kept():
+    values = [*np.random.default_rng(0).uniform(-1, 1, 1_000).tolist(), 1 / 3, math.nan, math.inf, -0.0, 1e300]
+    assert [struct.pack("d", each) for each in map(as_python, values)] == [struct.pack("d", each) for each in values]
+    assert as_python(np.array(values[:3])) == values[:3]
+
+
+def test_settings_that_round_to_one_name_are_refused():
+    trials = [{"recipe": "mnist-dcgan", "sweep": {"betas": [[0.5, 0.999], [0.5, 0.99900001]]}}]
+    with pytest.raises(SuiteError, match=r"betas_g is .*0\.999\) and .*0\.99900001\) in two settings.*round"):
+        make_plan(a_suite(trials=trials), PlanOptions())
 
 
 def test_every_value_that_the_documentation_names_can_be_set():
