@@ -221,6 +221,8 @@ def _end_faults(stored: StoredTrial, record: TrialRecord, config: TrialConfig) -
     if record.status is Status.DONE:
         scores = [(line["epoch"], {s["name"]: s["value"] for s in line["scores"]}) for line in stored.evaluations]
         final: dict[str, object] = {**(epochs[-1]["mean"] if epochs else {}), **(scores[-1][1] if scores else {})}
+        if epochs and (record.steps, record.images) != (epochs[-1]["step"], epochs[-1]["images"]):
+            yield "its steps and images are not those of its history"
         if dict(record.final) != final:
             yield "its final values are not those of its history and evaluations"
         if dict(record.best) != best_scores(scores):

@@ -86,6 +86,12 @@ def test_an_edited_score_is_marked_left_out_and_decides_nothing(results):
     ]
 
 
+@pytest.mark.parametrize("counted", ["steps", "images"])
+def test_counts_of_an_end_are_held_against_the_history(results, counted):
+    edit(record(results).record, **{counted: 1})
+    assert [v.faults for v in verify(results) if v.faults] == [("its steps and images are not those of its history",)]
+
+
 @pytest.mark.parametrize("name", ["trial.json", "environment.json", "history.jsonl", "evaluations.jsonl"])
 @pytest.mark.parametrize("change", [lambda path: path.write_bytes(path.read_bytes() + b"\n"), Path.unlink])
 def test_a_file_that_is_gone_or_longer_is_noticed_by_whoever_reads_it(results, name, change):

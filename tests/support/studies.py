@@ -86,7 +86,7 @@ def write(
                 "kind": "epoch",
                 "epoch": e,
                 "step": e,
-                "images": e,
+                "images": 600 * e // epochs,
                 "train_seconds": float(e),
                 "mean": values,
                 "last": values,
@@ -112,7 +112,7 @@ def write(
     writer.finish(
         directory,
         TrialRecord(status=status, reason=None if status is Status.DONE else "loss_d is not finite at step 3",
-                    epochs=epochs, images=600, final=values, train_seconds=2.0, evaluate_seconds=1.0)
+                    epochs=epochs, steps=epochs, images=600, final=values, train_seconds=2.0, evaluate_seconds=1.0)
     )  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def end_as_a_run_does(directory, machine, status):
     edit(directory.environment, device_name=machine, libraries={"torch": "2.15"})
     lines = [json.loads(line) for line in directory.evaluations.read_text().splitlines()]
     scores = [(line["epoch"], {score["name"]: score["value"] for score in line["scores"]}) for line in lines]
-    mean = json.loads(directory.history.read_text().splitlines()[-1])["mean"]
+    last = json.loads(directory.history.read_text().splitlines()[-1])
     done = status is Status.DONE
     if done:
         directory.weights.write_bytes(b"weights")
@@ -145,8 +145,9 @@ def end_as_a_run_does(directory, machine, status):
         status=status,
         reason=None if done else "loss_d is not finite at step 3",
         epochs=len(lines) - 1,
-        images=600,
-        final={**mean, **scores[-1][1]},
+        steps=last["step"],
+        images=last["images"],
+        final={**last["mean"], **scores[-1][1]},
         best=best_scores(scores),
         train_seconds=2.0,
         weights_sha256=hashlib.sha256(b"weights").hexdigest() if done else None,

@@ -236,6 +236,13 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
             f"Trials are of different times: {changed} changed between them, and no test judges trials from before and "
             "after; `--fresh` trains all of them again."
         )
+    done = scored.study.trials[scored.study.trials["status"] == "done"]
+    machines = sorted(set(done["device_name"]) - {""})
+    if len(machines) > 1:
+        yield (
+            f"Trials ran on several machines ({_listed(machines)}): their times and costs are not comparable, and equal "
+            "seeds may draw other noise, which makes comparisons less sharp."
+        )
     if found is None:
         return
     final, primary = scored.final(), primary_measure()

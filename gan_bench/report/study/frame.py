@@ -36,8 +36,8 @@ class Frames:
     Attributes:
         trials: One row per trial: suite, profile, name, suite_setting (what suites call its setting), group (config
             without seed), seed, status, reason, every config field, epochs_done, the four final means, train_seconds,
-            evaluate_seconds, images_per_second, peak_megabytes, kilojoules, device, threads, path, and whether d_real
-            and d_fake are probabilities.
+            evaluate_seconds, images_per_second, peak_megabytes, kilojoules, device, device_name, threads, path, and whether
+            d_real and d_fake are probabilities.
         history: One row per trial and finished epoch: trial, epoch, the last batch's four values, the same as means
             over the epoch with the prefix ``mean_``, and train_seconds.
         steps: One row per ``step`` line that was read: trial, epoch as a fraction, and the four values.
@@ -84,7 +84,7 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
 _TRIAL_COLUMNS = [
     *(each.name for each in fields(TrialConfig)),
     *("trial", "name", "suite_setting", "config", "drawn", "group", "status", "reason", "epochs_done", *STATISTICS),
-    *(*COSTS, "device", "threads", "probabilities", "made_of", "path"),
+    *(*COSTS, "device", "device_name", "threads", "probabilities", "made_of", "path"),
 ]
 """What ``_trial_row`` has, for where there is none."""
 
@@ -155,6 +155,7 @@ def _trial_row(item: StoredTrial) -> dict[str, object]:
         "peak_megabytes": _scaled(record.get("peak_memory_bytes"), 1e6),
         "kilojoules": _scaled(record.get("energy_joules"), 1e3),
         "device": item.environment.get("device", ""),
+        "device_name": printable(str(item.environment.get("device_name") or "")),
         "threads": item.environment.get("threads"),
         "probabilities": item.environment.get("d_output", "logit") == "logit",
         "made_of": made_of(item),
