@@ -219,14 +219,20 @@ def _end_faults(stored: StoredTrial, record: TrialRecord, config: TrialConfig) -
     if record.status in (Status.DONE, Status.INTERRUPTED) and record.epochs != len(epochs):
         yield f"its record counts {record.epochs} epochs, its history {len(epochs)}"
     if record.status is Status.DONE:
-        scores = [(line["epoch"], {s["name"]: s["value"] for s in line["scores"]}) for line in stored.evaluations]
-        final: dict[str, object] = {**(epochs[-1]["mean"] if epochs else {}), **(scores[-1][1] if scores else {})}
-        if epochs and (record.steps, record.images) != (epochs[-1]["step"], epochs[-1]["images"]):
-            yield "its steps and images are not those of its history"
-        if dict(record.final) != final:
-            yield "its final values are not those of its history and evaluations"
-        if dict(record.best) != best_scores(scores):
-            yield "its best scores are not those of its evaluations"
+        yield from _summary_faults(stored, record)
+
+
+def _summary_faults(stored: StoredTrial, record: TrialRecord) -> Iterator[str]:
+    """Yield what an end sums up otherwise than the lines of its history and evaluations."""
+    epochs = [line for line in stored.history if line["kind"] == "epoch"]
+    scores = [(line["epoch"], {s["name"]: s["value"] for s in line["scores"]}) for line in stored.evaluations]
+    final: dict[str, object] = {**(epochs[-1]["mean"] if epochs else {}), **(scores[-1][1] if scores else {})}
+    if epochs and (record.steps, record.images) != (epochs[-1]["step"], epochs[-1]["images"]):
+        yield "its steps and images are not those of its history"
+    if dict(record.final) != final:
+        yield "its final values are not those of its history and evaluations"
+    if dict(record.best) != best_scores(scores):
+        yield "its best scores are not those of its evaluations"
 
 
 def _remarks(stored: StoredTrial) -> Iterator[str]:

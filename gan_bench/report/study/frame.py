@@ -36,8 +36,8 @@ class Frames:
     Attributes:
         trials: One row per trial: suite, profile, name, suite_setting (what suites call its setting), group (config
             without seed), seed, status, reason, every config field, epochs_done, the four final means, train_seconds,
-            evaluate_seconds, images_per_second, peak_megabytes, kilojoules, device, device_name, threads, path, and whether
-            d_real and d_fake are probabilities.
+            evaluate_seconds, images_per_second, peak_megabytes, kilojoules, device, device_name, threads, path, and
+            whether d_real and d_fake are probabilities.
         history: One row per trial and finished epoch: trial, epoch, the last batch's four values, the same as means
             over the epoch with the prefix ``mean_``, and train_seconds.
         steps: One row per ``step`` line that was read: trial, epoch as a fraction, and the four values.
