@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 900
 """Metrics of one request: MLflow takes 1,000 values of all kinds."""
-_RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
+_RUN_STATUS: Mapping[str, str] = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 _FILES = ("trial.json", "environment.json", "record.json", "history.jsonl", "evaluations.jsonl", ADDED)
 
 
@@ -144,6 +144,8 @@ class Mirror:
             tail.kept = self._send(run, stored, end, live=live)
         else:
             known.scores |= _scores_of(header)
+            if run.status != _run_status(header):  # people can change it, also by mistake
+                self._terminate(run, header)
         if end:
             self._mark_if_altered(run, path)
         tail.commit()
@@ -262,14 +264,18 @@ class Mirror:
                 run.position, epoch=last["epoch"], seconds=last["train_seconds"], images=last["images"]
             )
         tags = {TAG: run.position.to_tag(), **({images.LOGGED_TAG: "True"} if run.position.samples else {})}
-        status = (stored.record["status"] if stored.record else "killed") if closed else ""
         if closed:
+            status = stored.record["status"] if stored.record else "killed"
             tags |= {"status": status, "reason": printable(str((stored.record or NO_RECORD).get("reason") or ""))}
         metrics = entities.metrics_of(new, before.seconds, before.images)
         if closed and (added := read_added(stored)):
             metrics += entities.added_metrics(stored, added)
         self.log(run.run_id, metrics, tags)
-        self._set_status(run, stored, status)
+        if closed:
+            self._terminate(run, stored)
+        elif run.closed:
+            self.client.update_run(run.run_id, status="RUNNING")
+            run.status = "RUNNING"
         return kept
 
     def log(self, run_id: str, metrics: Sequence[Metric], tags: dict[str, str]) -> None:
@@ -323,13 +329,8 @@ class Mirror:
             if may_be_copied(path):
                 (place / path.name).symlink_to(path.resolve())
 
-    def _set_status(self, run: MirroredRun, stored: StoredTrial, status: str) -> None:
-        if not status:
-            if run.closed:
-                self.client.update_run(run.run_id, status="RUNNING")
-            run.status = "RUNNING"
-            return
-        run.status, run.ended_ms = _RUN_STATUS.get(status, "KILLED"), entities.ended_ms(stored)
+    def _terminate(self, run: MirroredRun, stored: StoredTrial) -> None:
+        run.status, run.ended_ms = _run_status(stored), entities.ended_ms(stored)
         self.client.set_terminated(run.run_id, status=run.status, end_time=run.ended_ms)
 
     def tag(self, run_id: str, tags: dict[str, str]) -> None:
@@ -340,6 +341,11 @@ class Mirror:
 def may_be_copied(path: Path) -> bool:
     """True for a file, no link, that this process may read."""
     return path.is_file() and not path.is_symlink() and os.access(path, os.R_OK)
+
+
+def _run_status(stored: StoredTrial) -> str:
+    """Return MLflow's word for how a trial ended; one without an end was killed."""
+    return _RUN_STATUS.get(stored.record["status"], "KILLED") if stored.record else "KILLED"
 
 
 def _end_of(stored: StoredTrial) -> str:

@@ -249,6 +249,14 @@ def test_folders_make_one_new_database_at_the_same_time(results, tmp_path):
     assert sqlite3.connect(tmp_path / "shared.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def run_ends(path):
+    """Return how and when every run of a trial ended."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT name, status, end_time FROM runs WHERE name LIKE '%seed%'").fetchall()
+    assert {status for _, status, _ in rows} == {"FINISHED"}
+    return sorted(rows)
+
+
 def test_the_tag_of_an_altered_record(results):
     gan_bench("sync", results)
     path = next(results.glob("small/*lr=0.0002*seed=0--*")) / "evaluations.jsonl"
@@ -261,8 +269,13 @@ def test_the_tag_of_an_altered_record(results):
     (tagged,) = [tags for tags in tagged_runs(uri) if tags.get("gan_bench.altered")]
     assert tagged["gan_bench.altered"] == f"{path} is not what was saved: its digest differs"
     path.write_bytes(whole)
+    before = run_ends(results / "mlflow.db")
+    with contextlib.closing(sqlite3.connect(results / "mlflow.db")) as database, database:
+        database.execute("UPDATE runs SET status = 'FAILED', end_time = 1 WHERE name LIKE '%seed 0'")
+        database.execute("UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE name LIKE '%seed 1'")
     assert gan_bench("sync", results).returncode == 0
     assert not [tags for tags in tagged_runs(uri) if tags.get("gan_bench.altered")]
+    assert run_ends(results / "mlflow.db") == before, "a status that a person set stays no longer than the next sync"
 
 
 SECRETS = (
