@@ -114,7 +114,8 @@ def serve(
         )
     base = f"http://{host}:{found}"
     links = _links(uri, base)
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    ours = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONSAFEPATH": "1"}
+    environment = {**os.environ, **ours}  # the last: a file mlflow.py in the current folder is not MLflow
     command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--backend-store-uri", uri]
     command += ["--host", host, "--port", str(found)]
     console.say(f"MLflow starts on {base} (Ctrl-C ends it)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -31,8 +32,8 @@ AllowArchitecture = Annotated[
 ]
 
 
-def _refuse_password(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
-    """Refuse a location that is not UTF-8, or has a password on the command line; the environment may hold one."""
+def _checked_uri(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
+    """Refuse a location without a scheme, or with a password on the command line; the environment may hold one."""
     from gan_bench.tracking.server import check_no_password
 
     source = context.get_parameter_source(str(parameter.name))
@@ -40,6 +41,8 @@ def _refuse_password(context: typer.Context, parameter: typer.CallbackParam, val
         raise UserError("--tracking-uri has bytes that are not UTF-8, which MLflow cannot take; name another place")
     if value and source is not None and source.name == "COMMANDLINE":
         check_no_password(value)
+    if value and re.fullmatch(r"[\w.-]+:\d+(/.*)?", value.strip()):
+        raise UserError(f"--tracking-uri {as_typed(value)} lacks its scheme; write http://{as_typed(value)}")
     return (value or "").strip() or None
 
 
@@ -48,7 +51,7 @@ TrackingUri = Annotated[
     typer.Option(
         "--tracking-uri",
         envvar="MLFLOW_TRACKING_URI",
-        callback=_refuse_password,
+        callback=_checked_uri,
         help="MLflow \\[default: SQLite beside the results].",
         rich_help_panel="MLflow",
     ),

@@ -13,7 +13,7 @@ from urllib.parse import unquote, unquote_plus, urlsplit, urlunsplit
 
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import is_utf8
+from gan_bench.core.text import as_typed, is_utf8
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
@@ -177,9 +177,26 @@ _SETTINGS = {
 
 
 def configure() -> None:
-    """Set short timeouts unless the user has set them: MLflow's own block for minutes."""
+    """Set short timeouts unless the user has set them: MLflow's own block for minutes.
+
+    Raises:
+        UserError: A variable of MLflow has a value that it cannot read.
+    """
     ensure_home()
-    os.environ.update({key: os.environ.get(key, value) for key, value in _SETTINGS.items()})
+    os.environ.update({key: os.environ.get(key) or value for key, value in _SETTINGS.items()})
+    level = os.environ["MLFLOW_LOGGING_LEVEL"]
+    if level.upper() not in logging.getLevelNamesMapping():  # which MLflow reads while it is imported
+        raise UserError(f"MLFLOW_LOGGING_LEVEL={as_typed(level)} is no level; use WARNING, or unset it")
+    from mlflow import environment_variables
+
+    for variable in filter(lambda each: hasattr(each, "get_raw"), vars(environment_variables).values()):
+        if isinstance(variable, type):
+            continue
+        try:
+            variable.get()
+        except ValueError:
+            value = as_typed(str(variable.get_raw()))
+            raise UserError(f"{variable.name}={value} cannot be read by MLflow; correct or unset it") from None
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it logs is raised too, and handled
 
 
@@ -260,6 +277,8 @@ def hint(error: Exception) -> str:
         return "; the server refuses to write: ask its administrator for the permission EDIT on the experiment"
     if "filesystem tracking backend" in text:
         return "; this MLflow writes no folders of files: name a database, such as sqlite:///mlflow.db, or a server"
+    if "unsupported URI" in text:
+        return "; a server's address begins with http:// or https://, a database's with sqlite:/// or postgresql://"
     if "error code 401" in text or "UNAUTHENTICATED" in text or "not authenticated" in text:
         return "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     if re.search(r"error code (429|5\d\d)|too many (429|5\d\d) error responses", text):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import pytest
 from support.commands import HANG
 from support.studies import stored, write
 from support.trials import config_of, digits_trial
+from typer.testing import CliRunner
 
+from gan_bench.cli.app import app
 from gan_bench.cli.mlflow_commands import serve
 from gan_bench.config.changes import setting_name
 from gan_bench.config.recipes import RECIPES
@@ -346,6 +349,35 @@ def test_no_message_holds_a_password(uri):
 
 def test_a_password_among_options_is_hidden():
     assert shown("postgresql://host/db?user=me&password=secret") == "postgresql://host/db?user=me&password=***"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "10s", "MLFLOW_HTTP_REQUEST_TIMEOUT=10s cannot be read by MLflow; correct or"),
+        ("MLFLOW_TRACKING_INSECURE_TLS", "yes", "MLFLOW_TRACKING_INSECURE_TLS=yes cannot be read by MLflow"),
+        ("MLFLOW_LOGGING_LEVEL", "LOUD", "MLFLOW_LOGGING_LEVEL=LOUD is no level; use WARNING"),
+    ],
+)
+def test_a_setting_of_mlflow_that_it_cannot_read_is_named(monkeypatch, name, value, said):
+    """The tracking URI was blamed for it."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=re.escape(said)):
+        server.configure()
+
+
+def test_an_empty_setting_of_mlflow_is_none(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "")
+    server.configure()
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == str(server.REQUEST_SECONDS)
+
+
+@pytest.mark.parametrize("uri", ["localhost:5000", "10.0.0.7:80/mlflow"])
+def test_an_address_without_a_scheme_is_refused(tmp_path, uri):
+    for command in (["sync", str(tmp_path), "--tracking-uri", uri], ["run", "mnist"]):
+        done = CliRunner().invoke(app, command, env={"MLFLOW_TRACKING_URI": uri})
+        assert isinstance(done.exception, UserError)
+        assert str(done.exception) == f"--tracking-uri {uri} lacks its scheme; write http://{uri}"
 
 
 def test_hints_are_for_servers_alone():
