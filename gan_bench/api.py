@@ -311,8 +311,8 @@ def score(
         UserError: Something named is not there or does not fit.
 
     Warns:
-        UserWarning: These scores say little, as the extractor is made for images of other channels, or the two sides
-            have images of different sizes.
+        UserWarning: Files of a folder were left out; or these scores say little, as the extractor is made for images of
+            other channels, or the two sides have images of different sizes.
     """
     import torch
 
@@ -328,7 +328,11 @@ def score(
     given = at_home(str(generated)) if isinstance(generated, (str, Path)) else _images(generated, value_range)
     root = data_root(None if data is None else _path(data))
     against = at_home(str(checked("reference", reference, str | Path)))
-    found = scoring.score(given, against, list(names), root, where, samples, size=size, allow_plugins=allow_plugins)
+    found, left_out = scoring.score(
+        given, against, list(names), root, where, samples, size=size, allow_plugins=allow_plugins
+    )
+    for line in left_out:
+        warnings.warn(line, stacklevel=3)
     if isinstance(given, (str, torch.Tensor)):  # a generator's trial was scored in the same way
         used = list(dict.fromkeys(each.extractor for each in found))
         for remark in scoring.scoring_remarks(given, against, used, resized=size is not None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ from torch import Tensor
 from gan_bench.config.image_folder import DataRoot, Transform
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import as_typed, plural, printable
-from gan_bench.data.datasets import DATASETS, ImageSet, load
+from gan_bench.data.datasets import DATASETS, load
 from gan_bench.data.image_files import decode
-from gan_bench.data.image_folders import prepare_images
+from gan_bench.data.image_folders import Prepared, prepare_images
 from gan_bench.data.image_source import ImageSource, open_source
+from gan_bench.data.splits import layout_of
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
 from gan_bench.metrics.features import Extractor
@@ -37,7 +39,7 @@ def score(
     *,
     size: int | None = None,
     allow_plugins: bool = False,
-) -> list[Score]:
+) -> tuple[list[Score], list[str]]:
     """Score images made anywhere.
 
     Args:
@@ -52,6 +54,9 @@ def score(
         size: Height and width to which files are scaled and cropped; None takes them as they are, all of one size.
         allow_plugins: Whether the local file that a generator's architecture is of may run.
 
+    Returns:
+        The scores, and what of the files was left out, in lines.
+
     Raises:
         UserError: Something named is not there or does not fit.
     """
@@ -64,8 +69,9 @@ def score(
     drawn = _generated(generated, extractors, device, samples, size)
     names = extractors or [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.channels]
     loaded = [load_extractor(name, device) for name in names]
-    references, class_extractor = _references(against, loaded, root, drawn, size)
-    return Evaluator(loaded, references, class_extractor).score(drawn.chunks, drawn.count, drawn.seed)
+    left_out = [*drawn.left_out]
+    references, class_extractor = _references(against, loaded, root, drawn, size, left_out)
+    return Evaluator(loaded, references, class_extractor).score(drawn.chunks, drawn.count, drawn.seed), left_out
 
 
 def real(against: str, extractors: list[str], root: DataRoot, device: torch.device, count: int) -> list[Score]:
@@ -180,13 +186,14 @@ def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, o
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Images to score: chunks of them, how many, their channels, and the size and seed of the trial they are of."""
+    """Images to score: chunks of them, how many, their channels, size and seed of their trial, what was left out."""
 
     chunks: Iterable[Tensor]
     count: int
     channels: int
     size: int | None = None
     seed: int = 0
+    left_out: tuple[str, ...] = ()
 
 
 def _generated(
@@ -202,13 +209,38 @@ def _generated(
         raise UserError("name the images to score: a folder, a zip file or a generator.safetensors")
     path = Path(generated)
     channels = EXTRACTORS[extractors[0]].channels or 3 if extractors else 3
-    images = _images_of(path, channels, size).images
+    images, left_out = _images_of(path, channels, size)
     if not extractors and bool((images == images[:, :1]).all()):
         images, channels = images[:, :1].contiguous(), 1
-    return _Drawn(chunks(shuffled(images)), len(images), channels)
+    return _Drawn(chunks(shuffled(images)), len(images), channels, left_out=tuple(left_out))
 
 
-def _images_of(path: Path, channels: int, size: int | None) -> ImageSet:
+_REMEDIES = (
+    ("; or write unreadable: skip where a suite names the images", ""),
+    ("write range: [LOW, HIGH] where a suite names the images, or save them", "save them"),
+)
+"""What errors name that only a suite has, with what is said here."""
+
+
+def _images_of(path: Path, channels: int, size: int | None) -> tuple[Tensor, list[str]]:
+    """Read a folder or zip as ``_prepared`` does, and say what was left out."""
+    try:
+        prepared = _prepared(path, channels, size)
+    except DataError as error:
+        text = str(error)
+        for of_a_suite, here in _REMEDIES:
+            text = text.replace(of_a_suite, here)
+        raise DataError(text) from None
+    name = printable(path.name)
+    said = [f"{name}: {line}" for line in list(prepared.contents())[1:]]
+    with open_source(path) as opened, contextlib.suppress(DataError):
+        layout = layout_of(opened.names, str(path))
+        if len(layout.splits) > 1:
+            said.append(f"{name}: all splits are counted together; name {layout.folders['train']} or another in it")
+    return torch.from_numpy(prepared.images), said
+
+
+def _prepared(path: Path, channels: int, size: int | None) -> Prepared:
     """Prepare a folder or zip: to a size, or images that all have that of the first."""
     with open_source(path) as opened:
         sizes = dict.fromkeys(_sizes(path, opened, channels)) if size is None else {}
@@ -224,11 +256,10 @@ def _images_of(path: Path, channels: int, size: int | None) -> ImageSet:
         )
     side, crop = (size, "center") if size else (next(iter(sizes))[0], "none")
     try:
-        prepared = prepare_images(path, None, Transform(size=side, channels=channels, crop=crop))  # type: ignore[arg-type]
+        return prepare_images(path, None, Transform(size=side, channels=channels, crop=crop))  # type: ignore[arg-type]
     except DataError as error:
         hint = f"; --size {side} scales and crops all of them" if "pixels, not" in str(error) else ""
         raise DataError(f"{str(error).partition(';')[0]}{hint}" if hint else str(error)) from None
-    return ImageSet(torch.from_numpy(prepared.images), None, prepared.sha256)
 
 
 def _sizes(path: Path, opened: ImageSource, channels: int) -> Iterator[tuple[int, int]]:
@@ -238,7 +269,7 @@ def _sizes(path: Path, opened: ImageSource, channels: int) -> Iterator[tuple[int
 
 
 def _references(
-    against: str, extractors: list[Extractor], root: DataRoot, drawn: _Drawn, size: int | None
+    against: str, extractors: list[Extractor], root: DataRoot, drawn: _Drawn, size: int | None, left_out: list[str]
 ) -> tuple[dict[str, Reference], str | None]:
     name = against.partition(":")[0]
     if name in DATASETS:
@@ -253,8 +284,9 @@ def _references(
         return {e.name: Reference(printable(path.stem), moments[e.name]).to(e.device) for e in extractors}, None
     if not path.exists():
         raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
-    images = _images_of(path, drawn.channels, size)
-    return {e.name: compute(images.images, None, printable(path.stem), e) for e in extractors}, None
+    images, said = _images_of(path, drawn.channels, size)
+    left_out += said
+    return {e.name: compute(images, None, printable(path.stem), e) for e in extractors}, None
 
 
 def _dataset_reference(name: str, extractor: Extractor, root: DataRoot, size: int | None = None) -> Reference:

@@ -59,7 +59,7 @@ def score(
         raise typer.Exit(_say_added(made, generated))
     if reference is None:
         raise UserError("name what the images are compared with: a dataset, a folder, a zip or an .npz")
-    found = scoring.score(
+    found, left_out = scoring.score(
         generated, reference, extractor or [], root, where, samples, size=size, allow_plugins=allow_plugins
     )
     if as_json:
@@ -71,7 +71,7 @@ def score(
     real = {(each.metric, each.extractor): each.value for each in held_out}
     for each in found:
         out.say(score_line(each, real.get((each.metric, each.extractor))))
-    for remark in scoring.scoring_remarks(generated, reference, names, resized=size is not None):
+    for remark in (*left_out, *scoring.scoring_remarks(generated, reference, names, resized=size is not None)):
         console(stderr=True).say(remark, style="yellow")
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from gan_bench.core.errors import DataError, UserError, brief
-from gan_bench.data.image_files import WIDE, eight_bit
+from gan_bench.data.image_files import WIDE, UnknownRangeError, eight_bit
 
 _WHAT = "images must be (N, 1 or 3, size, size): uint8, or float in [-1, 1]"
 
@@ -111,10 +111,12 @@ def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of any kind
     if given is None or isinstance(given, (bytes, dict, set, int, float)):
         raise UserError(f"{_WHAT}, got {type(given).__name__}")
     if isinstance(given, Tensor):
-        if given.layout is not torch.strided or given.is_meta:
-            raise UserError(f"{_WHAT}, got a tensor without values of its own; call to_dense() on it")
+        if given.layout is not torch.strided or given.is_meta or given.is_nested or given.is_quantized:
+            remedy = "dequantize()" if given.is_quantized else "to_dense()"
+            raise UserError(f"{_WHAT}, got a tensor without values of its own; call {remedy} on it")
         tensor = given.detach().cpu()
-        return np.asarray(tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor)
+        is_narrow = tensor.dtype.is_floating_point and tensor.dtype not in (torch.float32, torch.float64)
+        return np.asarray(tensor.float() if is_narrow else tensor)
     if isinstance(given, np.ndarray):  # in the byte order of this machine, which torch asks for
         return given if given.dtype.isnative else given.astype(given.dtype.newbyteorder("="))
     try:
@@ -158,11 +160,13 @@ def _read_picture(
         if picture.mode == "I" and picture.format is None and limits is None:
             limits = (0, 255) if 1 < np.asarray(picture).max() <= 255 and np.asarray(picture).min() >= 0 else None
             if limits is None:
-                raise DataError(f"the image number {number} holds whole numbers of no known range")
+                raise UnknownRangeError(f"the image number {number} holds whole numbers of no known range")
         return np.asarray(eight_bit(picture, f"number {number}", channels, limits))
-    except DataError as error:
+    except UnknownRangeError as error:
         told = str(error).partition(";")[0]
         raise UserError(f"{told}; name what is black and white with value_range=(LOW, HIGH)") from None
+    except DataError as error:
+        raise UserError(str(error)) from None
     except Exception as error:  # PIL raises any kind for damaged or closed images
         raise UserError(f"the image number {number} cannot be read ({brief(error)}); leave it out") from None
 

@@ -30,8 +30,24 @@ WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N", "I;16S", "F")
 _WITH_ALPHA = ("P", "PA", "LA", "La", "RGBA", "RGBa")
 _KEYED = ("1", "L", "RGB")
 """Modes in which a file may name one colour that is transparent, beside wide greys."""
-_BITS, _PHOTOMETRIC, _FORMAT, _LEAST, _MOST = 258, 262, 339, (340, 280), (341, 281)
-"""Tags of TIFF: bits of a sample, whether it has a sign or is a float, and the least and greatest value it declares."""
+_BITS, _PHOTOMETRIC, _PLANES, _FORMAT, _LEAST, _MOST = 258, 262, 284, 339, (340, 280), (341, 281)
+"""Tags of TIFF: bits of a sample, whether white is 0, whether each channel stands apart, whether a sample has a sign or
+is a float, and the least and greatest value it declares."""
+_KINDS = {
+    b"version https://git-lfs": "a pointer of Git LFS and no image; get the file with `git lfs pull`",
+    **dict.fromkeys(
+        (b"II*\x00", b"II+\x00", b"MM\x00*", b"MM\x00+"),
+        "a TIFF of a kind that is not read here, such as one of 64-bit floats or five channels; save it as PNG",
+    ),
+    b"\xff\x0a": "in JPEG XL, which is not read here; save it as PNG",
+    b"\x00\x00\x00\x0cJXL ": "in JPEG XL, which is not read here; save it as PNG",
+    b"8BPS": "a file of Photoshop, which is not read here; save it as PNG",
+    b"\x76\x2f\x31\x01": "in OpenEXR, which is not read here; save it as PNG",
+    b"%PDF": "a PDF and no image; save its pictures as PNG",
+    b"PK\x03\x04": "a zip file and no image; unpack it",
+    b"\x93NUMPY": "an array of NumPy and no image; save it as PNG",
+}
+"""Beginnings of files that people have under the name of an image, with what they are and the remedy."""
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -42,6 +58,10 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+class UnknownRangeError(DataError):
+    """An image holds numbers, and nothing says which of them are black and white."""
 
 
 def decode(data: bytes, name: str, channels: int, limits: tuple[float, float] | None = None) -> Image.Image:
@@ -133,10 +153,41 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
     except MemoryError as error:  # not the file's fault alone, so it is never skipped in silence
         raise DataError(f"memory ran out while {printable(name)} was decoded; free some or remove it") from error
     except Exception as error:  # damaged data make PIL and its libraries raise any kind
+        if isinstance(error, UnidentifiedImageError) and (kind := _other_kind(data)):
+            raise DataError(f"the image {printable(name)} is {kind}, or remove it") from None
         why = "of no known format" if isinstance(error, UnidentifiedImageError) else brief(error)
         raise DataError(
             f"the image {printable(name)} cannot be decoded ({printable(why)}); repair or remove it"
         ) from None
+
+
+def _other_kind(data: bytes) -> str:
+    """Return what a file is that no reader takes for an image, with the remedy; nothing where it cannot be told."""
+    if not data:
+        return "empty; get it again"
+    if data[4:8] == b"ftyp":
+        kind = {b"he": "HEIC", b"mi": "HEIC", b"ms": "HEIC", b"av": "AVIF"}.get(data[8:10])
+        return f"in {kind}, which is not read here; save it as PNG" if kind else "a film; save its frames as PNG"
+    text = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "a web page and no image, as a server sends in place of one; get it again"
+    if text.startswith((b"<svg", b"<?xml")):
+        return "a drawing in SVG or XML, which is not read here; save it as PNG"
+    return next((said for start, said in _KINDS.items() if data.startswith(start)), "")
+
+
+def more_frames(data: bytes) -> int:
+    """Return how many frames an image that can be decoded has after its first, which is the one that is taken."""
+    is_png = data.startswith(b"\x89PNG") and b"acTL" in data[:4096]
+    if not is_png and data[4:8] != b"ftyp" and not data.startswith((b"GIF8", b"RIFF", b"II", b"MM")):
+        return 0
+    try:
+        with shared_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            with Image.open(io.BytesIO(data), formats=_formats()) as image:
+                return int(getattr(image, "n_frames", 1)) - 1
+    except Exception:  # damaged behind the first frame
+        return 0
 
 
 def _pixels(image: Image.Image, name: str, size: int | None) -> int:
@@ -189,13 +240,19 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
         limits: Values that are black and white in a wide grey; None takes what the file says.
 
     Raises:
-        DataError: The range of a wide grey is not known.
+        DataError: The range of a wide grey is not known, nothing can be seen, or Pillow would misread it.
     """
+    tags = getattr(image, "tag_v2", {})
+    if len(image.getbands()) > 1 and tags.get(_PLANES) == 2 and (_number(tags.get(_BITS)) or 8) > 8:
+        raise DataError(  # Pillow reads other values without an error
+            f"the image {printable(name)} keeps colours of more than 8 bits in planes, which is not read here; save it "
+            "with 8 bits, or as PNG"
+        )
     image.load()
     key = image.info.get("transparency")
     method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     known = _declared_range(image) if limits is None and image.mode in WIDE else limits
-    is_negative = _number(getattr(image, "tag_v2", {}).get(_PHOTOMETRIC, 1)) == 0 and image.mode in WIDE
+    is_negative = _number(tags.get(_PHOTOMETRIC, 1)) == 0 and image.mode in WIDE
     if method is not None:
         image = image.transpose(method)
     if image.mode in WIDE:
@@ -206,6 +263,11 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
         image = Image.fromarray(grey if clear is None else np.where(clear, np.uint8(255), grey))
     elif image.mode in _WITH_ALPHA or (image.mode in _KEYED and key is not None):
         over = image.convert("RGBA")
+        if over.getchannel("A").getextrema()[1] == 0:
+            raise DataError(
+                f"the image {printable(name)} is transparent everywhere, so that nothing of it can be seen; save it "
+                "without transparency or remove it"
+            )
         image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
     if channels == 1 and image.mode not in ("1", "L", "RGB", "RGBA"):
         image = image.convert("RGB")  # not every colour space has a way to grey
@@ -236,7 +298,7 @@ def _scaled_to_bytes(values: NDArray[np.generic], limits: tuple[float, float] | 
     """Scale wide greys to 8 bits.
 
     Raises:
-        DataError: Their range is not known.
+        UnknownRangeError: Their range is not known.
     """
     wide = values.astype(np.float64)
     if not np.isfinite(wide).all():
@@ -244,7 +306,7 @@ def _scaled_to_bytes(values: NDArray[np.generic], limits: tuple[float, float] | 
     if limits is None and values.dtype.kind == "f" and wide.min() >= 0 and wide.max() <= 1:
         limits = (0, 1)  # as floats are kept; none of 0 to 255, as a dark one of them would be taken for these
     if limits is None:
-        raise DataError(
+        raise UnknownRangeError(
             f"the image {printable(name)} holds numbers from {wide.min():g} to {wide.max():g} and does not say which "
             "are black and white; write range: [LOW, HIGH] where a suite names the images, or save them with 8 bits"
         )

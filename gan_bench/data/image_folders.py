@@ -22,9 +22,9 @@ from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DataError
 from gan_bench.core.preparing import tell
 from gan_bench.core.text import plural, printable
-from gan_bench.data.image_files import decode_square
+from gan_bench.data.image_files import decode_square, more_frames
 from gan_bench.data.image_source import ENDINGS, ImageSource, check_regular, image_tree, open_source
-from gan_bench.data.splits import Split, layout_of
+from gan_bench.data.splits import Split, classes_of, layout_of
 
 CHUNK = 512
 """Most images decoded at a time."""
@@ -33,6 +33,8 @@ CLASSES = 20
 CHUNK_BYTES = 2**28
 """Bytes, of files or of what is made of them, after which no more are decoded at a time."""
 
+FRAMES = "frames after the first of an image"
+"""Why the others of an animation or a stack are left out."""
 _FORM = 4
 
 
@@ -184,7 +186,9 @@ def _prepare(source: Path, split: Split | None, transform: Transform, target: Pa
         )
         kept: list[str] = []
         digests: set[bytes] = set()
-        for name, array, digest in _decoded(source, opened, names, transform):
+        frames = 0
+        for name, array, digest, more in _decoded(source, opened, names, transform):
+            frames += more
             if array is not None:
                 images[len(kept)] = array
                 kept.append(name)
@@ -198,7 +202,7 @@ def _prepare(source: Path, split: Split | None, transform: Transform, target: Pa
                 np.save(file, images)
     elif isinstance(images, np.memmap):
         images.flush()
-    folders = [name.rpartition("/")[0].rpartition("/")[2] for name in kept]
+    folders = classes_of(kept)
     classes = tuple(sorted(set(folders)))
     labels = np.array([classes.index(folder) for folder in folders], dtype=np.int64) if len(classes) > 1 else None
     return Prepared(
@@ -210,7 +214,10 @@ def _prepare(source: Path, split: Split | None, transform: Transform, target: Pa
         copies=copies,
         skipped=len(names) - len(kept),
         distinct=len(digests),
-        left_out={**opened.left_out, **(layout.left_out if layout else {})} if split in (None, "train") else {},
+        left_out={
+            **({**opened.left_out, **(layout.left_out if layout else {})} if split in (None, "train") else {}),
+            **({FRAMES: frames} if frames else {}),
+        },
     )
 
 
@@ -239,29 +246,34 @@ def _are_equal(opened: ImageSource, first: str, second: str) -> bool:
 
 def _decoded(
     source: Path, opened: ImageSource, names: list[str], transform: Transform
-) -> Iterator[tuple[str, NDArray[np.uint8] | None, bytes]]:
-    """Yield every image in order, decoded by several threads, with the digest of its file; None for a skipped one."""
+) -> Iterator[tuple[str, NDArray[np.uint8] | None, bytes, int]]:
+    """Yield every image in order, decoded by several threads; None for a skipped one.
 
-    def work(job: tuple[str, bytes | DataError]) -> tuple[NDArray[np.uint8] | None, bytes]:
+    Yields:
+        Its name, its pixels, the digest of its file, and how many more frames that has.
+    """
+
+    def work(job: tuple[str, bytes | DataError]) -> tuple[NDArray[np.uint8] | None, bytes, int]:
         name, data = job
         try:
             if isinstance(data, DataError):
                 raise data
-            return decode_square(data, f"{source}/{name}", transform), hashlib.sha256(data).digest()
+            image = decode_square(data, f"{source}/{name}", transform)
+            return image, hashlib.sha256(data).digest(), more_frames(data)
         except DataError as error:
             if isinstance(error.__cause__, MemoryError):
                 raise
             if transform.unreadable == "stop":
                 raise DataError(f"{error}; or write unreadable: skip where a suite names the images") from None
-            return None, b""
+            return None, b"", 0
 
     done, what = 0, f"preparing {len(names):,} images of {printable(source.name)}"
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for jobs in _pieces(opened, names, transform.channels * transform.size**2):
             tell(what, done / len(names))
             done += len(jobs)
-            for (name, _), (array, digest) in zip(jobs, pool.map(work, jobs), strict=True):
-                yield name, array, digest
+            for (name, _), (array, digest, more) in zip(jobs, pool.map(work, jobs), strict=True):
+                yield name, array, digest, more
 
 
 def _pieces(opened: ImageSource, names: list[str], decoded: int) -> Iterator[list[tuple[str, bytes | DataError]]]:

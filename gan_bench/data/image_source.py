@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import zipfile
 from collections import Counter
@@ -83,7 +84,8 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         left_out = Counter[str]()
         others = set[str]()
         names, folders = image_tree(path, left_out, others)
-        yield ImageSource(names, folders, lambda name: _read_file(path, name), left_out, frozenset(others))
+        images = _without_masks(names, left_out)
+        yield ImageSource(images, folders, lambda name: _read_file(path, name), left_out, frozenset(others))
         return
     with _open_archive(path) as archive:
         members: dict[str, str] = {}
@@ -106,13 +108,32 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         left_out = Counter(filter(None, reasons.values()))
         if again:
             left_out["members of a name that another has"] = again
+        images = sorted(name for name, reason in reasons.items() if not reason)
         yield ImageSource(
-            sorted(name for name, reason in reasons.items() if not reason),
+            _without_masks(images, left_out),
             list(filter(_is_visible, below)),
             lambda name: _read_member(path, archive, members[name]),
             left_out,
             frozenset(str(PurePosixPath(name).parent) for name in filter(_is_visible, reasons) if reasons[name]),
         )
+
+
+_MASK = re.compile(r"(.+?)[ _.-]*(?:mask|segmentation|seg|annotation|groundtruth|gt|matte|alpha)s?(?:[ _.-]?\d+)?")
+"""Names of what is drawn over an image, in small letters, with the name of the image: ``cat_mask``, ``cat_mask_1``."""
+
+
+def _without_masks(names: list[str], left_out: Counter[str]) -> list[str]:
+    """Leave out masks that lie beside the images that they are of, and count them."""
+    stems = {name.rpartition(".")[0].lower() for name in names}
+
+    def is_mask(name: str) -> bool:
+        found = _MASK.fullmatch(name.rpartition(".")[0].lower())
+        return found is not None and found[1] in stems
+
+    images = [name for name in names if not is_mask(name)]
+    if len(images) < len(names):
+        left_out["masks beside their images"] += len(names) - len(images)
+    return images
 
 
 def check_regular(path: Path) -> None:

@@ -21,11 +21,11 @@ from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.preparing import tell
 from gan_bench.core.text import plural, printable
 from gan_bench.data.datasets import DATASETS, Dataset
-from gan_bench.data.image_files import decode
-from gan_bench.data.image_folders import prepare_images
+from gan_bench.data.image_files import decode, more_frames
+from gan_bench.data.image_folders import FRAMES, prepare_images
 from gan_bench.data.image_source import ImageSource, open_source
 from gan_bench.data.readers import from_images
-from gan_bench.data.splits import Split, layout_of
+from gan_bench.data.splits import Split, classes_of, layout_of
 
 LEAST_DISTINCT = 4
 """Distinct images that a split needs: precision and recall look at the third neighbour of every image."""
@@ -164,6 +164,7 @@ class _Seen:
 
     name: str
     why: str = ""
+    more_frames: int = 0
     size: tuple[int, int] = (0, 0)
     coloured: bool = False
     pixels: bytes = b""
@@ -186,11 +187,12 @@ def inspect_images(source: Path) -> Inspection:
         seen = {split: list(_seen(opened, names, split)) for split, names in splits.items()}
     usable = {split: [each for each in found if not each.why] for split, found in seen.items()}
     images = [each for found in usable.values() for each in found]
-    folders = {split: Counter(_folder(each.name, source) for each in found) for split, found in usable.items()}
+    classes = {split: Counter(classes_of(each.name for each in found)) for split, found in usable.items()}
+    frames = sum(each.more_frames for each in images)
     whole = all(len(found) <= COMPARED for found in usable.values())
     return Inspection(
-        classes=folders,
-        left_out={**opened.left_out, **layout.left_out},
+        classes={split: {name or source.name: n for name, n in found.items()} for split, found in classes.items()},
+        left_out={**opened.left_out, **layout.left_out, **({FRAMES: frames} if frames else {})},
         unreadable={each.name: each.why for found in seen.values() for each in found if each.why},
         kinds=Counter(os.path.splitext(each.name)[1].lower() for each in images),  # noqa: PTH122 - a name in a zip
         sides=Counter(min(each.size) for each in images),
@@ -203,22 +205,18 @@ def inspect_images(source: Path) -> Inspection:
     )
 
 
-def _folder(name: str, source: Path) -> str:
-    parts = name.split("/")
-    return parts[-2] if len(parts) > 1 else source.name
-
-
 def _seen(opened: ImageSource, names: list[str], split: Split) -> Iterator[_Seen]:
     """Yield every image as it was looked at, in the order of the names."""
 
     def look(name: str) -> _Seen:
         try:
-            image = decode(opened.read(name), name, 3)
+            data = opened.read(name)
+            image = decode(data, name, 3)
         except DataError as error:
             return _Seen(name, why=str(error))
         small = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
         digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).digest()
-        return _Seen(name, "", image.size, _has_colour(image), digest, small.reshape(-1))
+        return _Seen(name, "", more_frames(data), image.size, _has_colour(image), digest, small.reshape(-1))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(names), _CHUNK):  # few at a time: they are large

@@ -79,6 +79,18 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
         within += f"{next(iter(tops))}/"
 
 
+def classes_of(names: Iterable[str]) -> list[str]:
+    """Return the class of every image: the folder that it lies in, or "" beside all folders.
+
+    Below folders that all hold one of the same name, as ``n01443537/images`` and ``n01629819/images``, it is the first
+    name that tells them apart.
+    """
+    folders = [name.split("/")[:-1] for name in names]
+    while len(set(map(tuple, folders))) > 1 and min(map(len, folders)) > 1 and len({each[-1] for each in folders}) == 1:
+        folders = [each[:-1] for each in folders]
+    return [each[-1] if each else "" for each in folders]
+
+
 def _layout(
     tops: Mapping[str, int], loose: int, training: list[str], held_out: list[str], within: str, source: str
 ) -> Layout:

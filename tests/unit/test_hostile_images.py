@@ -105,6 +105,59 @@ def test_only_raster_formats_are_opened_whatever_the_name_says(form, monkeypatch
         decode(data, "a.png", 3)
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is empty; get it again, or remove it"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n",
+            "a pointer of Git LFS .* `git lfs pull`",
+        ),
+        (b"\n<!DOCTYPE html><html>not found</html>", "is a web page and no image, as a server sends in place of one"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is a drawing in SVG or XML, .* save it as PNG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is in HEIC, which is not read here; save it as PNG"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", "is a film; save its frames as PNG"),
+        (b"\xff\x0a\xff\x07", "is in JPEG XL, which is not read here"),
+        (
+            tiff_of((256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, 64), (262, 3, 1, 1), (339, 3, 1, 3)),
+            "is a TIFF of a kind",
+        ),
+    ],
+    ids=["empty", "lfs", "page", "drawing", "heic", "film", "jxl", "float64"],
+)
+def test_what_only_has_the_name_of_an_image_is_called_what_it_is(data, said):
+    """All were "of no known format; repair or remove it"."""
+    with pytest.raises(DataError, match=f"the image a.jpg .*{said}"):
+        decode(data, "a.jpg", 3)
+
+
+def test_wide_colours_in_planes_are_refused():
+    """Pillow reads noise of them without an error."""
+    planes = np.arange(3 * 8 * 8, dtype="<u2").tobytes()
+    common = ((256, 3, 1, 8), (257, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 2), (277, 3, 1, 3), (284, 3, 1, 2))
+    at = 8 + 2 + 12 * 10 + 4
+    data = tiff_of(
+        *common,
+        (258, 3, 3, struct.pack("<3H", 16, 16, 16)),
+        (273, 4, 3, struct.pack("<3I", *(at + 30 + 128 * i for i in range(3)))),
+        (278, 3, 1, 8),
+        (279, 4, 3, struct.pack("<3I", 128, 128, 128)),
+    )
+    assert len(data) == at + 30
+    with Image.open(io.BytesIO(data + planes)) as opened:
+        assert opened.mode == "RGB", "Pillow opens it"
+    with pytest.raises(DataError, match="keeps colours of more than 8 bits in planes, .* as PNG"):
+        decode(data + planes, "a.tif", 3)
+
+
+def test_an_image_of_which_nothing_can_be_seen_is_refused():
+    with pytest.raises(DataError, match="is transparent everywhere, .* save it without transparency or remove it"):
+        decode(encode(Image.new("RGBA", (8, 8), (200, 100, 0, 0))), "a.png", 3)
+    half = Image.new("RGBA", (8, 8), (200, 100, 0, 0))
+    half.putpixel((0, 0), (200, 100, 0, 255))
+    assert decode(encode(half), "a.png", 3).getpixel((0, 0)) == (200, 100, 0)
+
+
 # ---------------------------------------------------------------------------------------------- limits
 
 

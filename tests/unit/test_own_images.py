@@ -19,7 +19,7 @@ from gan_bench.core.text import at_home
 from gan_bench.data.arrays import as_uint8
 from gan_bench.data.image_files import decode
 from gan_bench.data.own_images import inspect_images, register_folder
-from gan_bench.data.splits import layout_of
+from gan_bench.data.splits import classes_of, layout_of
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.metrics.reference import import_moments
 
@@ -316,12 +316,13 @@ def saved(picture, path):
 def test_pil_images_of_every_mode_are_read_as_files_of_them_are(tmp_path):
     """Wide greys were clipped to white before their range was looked at, and what is transparent was black."""
     ramp = np.linspace(0, 65_535, 64).reshape(8, 8)
+    alpha = Image.linear_gradient("L").resize((8, 8))
     modes = {
         "I;16.png": Image.fromarray(ramp.astype(np.uint16)),
         "L.png": Image.fromarray((ramp // 257).astype(np.uint8)),
         "F.tiff": Image.fromarray((ramp / 65_535).astype(np.float32)),
-        "LA.png": Image.merge("LA", [Image.new("L", (8, 8), 40), Image.new("L", (8, 8), 0)]),
-        "RGBA.png": Image.new("RGBA", (8, 8), (10, 20, 30, 0)),
+        "LA.png": Image.merge("LA", [Image.new("L", (8, 8), 40), alpha]),
+        "RGBA.png": Image.merge("RGBA", [*Image.new("RGB", (8, 8), (10, 20, 30)).split(), alpha]),
         "P.png": Image.new("RGB", (8, 8), (9, 99, 200)).convert("P"),
     }
     for name, picture in modes.items():
@@ -562,3 +563,96 @@ def test_arrays_of_zeros_and_ones_are_warned_of(tmp_path):
     assert as_uint8(np.zeros((4, 1, 28, 28), np.uint8)).max() == 0, "black ones are black"
     with pytest.raises(UserError, match="there are no images; give at least two"):
         as_uint8(ones[:0])
+
+
+def pictures(folder, *names, seed=0):
+    draw = np.random.default_rng(seed)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+SIX = [f"{i}.png" for i in range(6)]
+
+
+@pytest.mark.parametrize("mask", ["0_mask.png", "0_mask_1.jpg", "0-seg.png", "0 Mask.PNG", "0_GT.png"])
+def test_masks_beside_their_images_are_no_images(tmp_path, mask):
+    """They were trained on."""
+    folder = pictures(tmp_path / "a", *SIX, mask, "mask.png", "unmasked_1.png")
+    found = inspect_images(folder)
+    assert (found.usable, found.left_out) == (8, {"masks beside their images": 1})
+    register_folder(ImageFolder(name="masked", path=folder, transform=Transform(size=32, channels=3)))
+    assert gb.score(pictures(tmp_path / "b", *SIX), "masked", extractors=["cifar-v1"])["real"].max() == 8
+
+
+def test_masks_alone_are_images(tmp_path):
+    assert inspect_images(pictures(tmp_path / "a", *(f"{i}_mask.png" for i in range(6)))).usable == 6
+
+
+def test_frames_after_the_first_are_counted(tmp_path):
+    folder = pictures(tmp_path / "a", *SIX)
+    frames = [Image.fromarray(np.full((32, 32), 40 * i, np.uint8)) for i in range(4)]
+    for name in ("film.gif", "stack.tif", "film.webp", "film.png"):
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
+    (folder / "cut.gif").write_bytes((folder / "film.gif").read_bytes()[:-40])
+    found = inspect_images(folder)
+    assert found.usable == 11
+    assert 12 <= found.left_out["frames after the first of an image"] <= 15, "a damaged end may hide some"
+    (folder / "cut.gif").unlink()
+    dataset = register_folder(ImageFolder(name="films", path=folder, transform=Transform(size=8, channels=3)))
+    assert dataset.contents == (
+        "train: 10 images of 10 different files",
+        "train: 12 left out: frames after the first of an image",
+    )
+
+
+def test_folders_of_one_last_name_are_classes_by_what_tells_them_apart(tmp_path):
+    """Of Tiny ImageNet, all 200 classes were one called images."""
+    names = [
+        f"{split}/{which}/images/{name}" for split in ("train", "test") for which in ("cat", "dog") for name in SIX
+    ]
+    folder = pictures(tmp_path / "tiny", *names)
+    assert inspect_images(folder).classes == {split: {"cat": 6, "dog": 6} for split in ("train", "test")}
+    dataset = register_folder(ImageFolder(name="tiny", path=folder, transform=Transform(size=8, channels=3)))
+    assert dataset.contents[0] == "train: 12 images of 12 different files: cat 6, dog 6"
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        (["a/x.png", "b/x.png"], ["a", "b"]),
+        (["p/a/x.png", "q/a/x.png", "q/b/x.png"], ["a", "a", "b"]),
+        (["a/images/x.png", "b/images/x.png", "images/x.png"], ["images"] * 3),
+        (["images/x.png", "images/y.png"], ["images"] * 2),
+        (["x.png", "a/y.png"], ["", "a"]),
+        ([], []),
+    ],
+)
+def test_classes_are_the_folders_that_images_lie_in(names, classes):
+    assert classes_of(names) == classes
+
+
+def test_score_says_what_it_leaves_out_and_names_no_remedy_of_suites(tmp_path):
+    folder, other = pictures(tmp_path / "a", *SIX), pictures(tmp_path / "b", *SIX, seed=1)
+    (folder / "labels.csv").write_text("")
+    with pytest.warns(UserWarning, match=r"a: 1 left out: files of other kinds \(\.csv\)"):
+        gb.score(folder, str(other), extractors=["cifar-v1"])
+    split = pictures(tmp_path / "c", *(f"{split}/{name}" for split in ("train", "test") for name in SIX))
+    with pytest.warns(UserWarning, match="c: all splits are counted together; name train or another in it"):
+        gb.score(other, str(split), extractors=["cifar-v1"])
+    (other / "6.png").write_bytes((other / "5.png").read_bytes()[:-200])
+    with pytest.raises(DataError, match="6.png cannot be decoded") as failure:
+        gb.score(other, str(folder), extractors=["cifar-v1"])
+    assert "suite" not in str(failure.value)
+
+
+def test_images_are_scored_that_are_refused_for_another_reason_than_their_range():
+    clear = [Image.new("RGBA", (32, 32)) for _ in range(4)]
+    with pytest.raises(UserError, match="is transparent everywhere") as failure:
+        gb.score(clear, "digits")
+    assert "value_range" not in str(failure.value)
+    for tensor in (torch.zeros(4, 3, 8, 8).to_sparse(), torch.zeros(4, 3, 8, 8, device="meta")):
+        with pytest.raises(UserError, match="without values of its own"):
+            as_uint8(tensor)
+    assert as_uint8(torch.full((4, 3, 8, 8), -1.0).to(torch.float8_e5m2)).unique().tolist() == [0]
