@@ -240,7 +240,7 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
         limits: Values that are black and white in a wide grey; None takes what the file says.
 
     Raises:
-        DataError: The range of a wide grey is not known, nothing can be seen, or Pillow would misread it.
+        DataError: The range of a wide grey is not known, or Pillow would misread it.
     """
     tags = getattr(image, "tag_v2", {})
     if len(image.getbands()) > 1 and tags.get(_PLANES) == 2 and (_number(tags.get(_BITS)) or 8) > 8:
@@ -263,11 +263,6 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
         image = Image.fromarray(grey if clear is None else np.where(clear, np.uint8(255), grey))
     elif image.mode in _WITH_ALPHA or (image.mode in _KEYED and key is not None):
         over = image.convert("RGBA")
-        if over.getchannel("A").getextrema()[1] == 0:
-            raise DataError(
-                f"the image {printable(name)} is transparent everywhere, so that nothing of it can be seen; save it "
-                "without transparency or remove it"
-            )
         image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
     if channels == 1 and image.mode not in ("1", "L", "RGB", "RGBA"):
         image = image.convert("RGB")  # not every colour space has a way to grey

@@ -150,14 +150,6 @@ def test_wide_colours_in_planes_are_refused():
         decode(data + planes, "a.tif", 3)
 
 
-def test_an_image_of_which_nothing_can_be_seen_is_refused():
-    with pytest.raises(DataError, match="is transparent everywhere, .* save it without transparency or remove it"):
-        decode(encode(Image.new("RGBA", (8, 8), (200, 100, 0, 0))), "a.png", 3)
-    half = Image.new("RGBA", (8, 8), (200, 100, 0, 0))
-    half.putpixel((0, 0), (200, 100, 0, 255))
-    assert decode(encode(half), "a.png", 3).getpixel((0, 0)) == (200, 100, 0)
-
-
 # ---------------------------------------------------------------------------------------------- limits
 
 
