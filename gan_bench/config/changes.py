@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from gan_bench.config.mistakes import field_hint, is_pair, what_is_wrong
 from gan_bench.config.trial import (
     BELOW,
     LATER_DEFAULTS,
@@ -34,14 +35,13 @@ from gan_bench.config.trial import (
     StepFakes,
     TrialConfig,
 )
-from gan_bench.config.yaml_document import MAX_MESSAGE, YamlDocument, quoted
+from gan_bench.config.yaml_document import YamlDocument
 from gan_bench.core.canonical import derive_seed
 from gan_bench.core.errors import SuiteError, UserError
-from gan_bench.core.registry import did_you_mean
 from gan_bench.core.text import as_typed, clip
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+    pass
 
 
 def whole(name: str) -> BeforeValidator:
@@ -259,28 +259,6 @@ def _value_of(text: str) -> object:
     return content["value"]
 
 
-_MEANT = {
-    **dict.fromkeys(("learning_rate", "learningrate", "lrate", "alpha"), "lr"),
-    **dict.fromkeys(("beta", "beta1", "beta_1", "beta2", "beta_2"), "betas"),
-    **dict.fromkeys(("batch", "bs", "batchsize"), "batch_size"),
-    **dict.fromkeys(("nz", "z", "z_dim", "latent_size", "noise_dim"), "latent_dim"),
-    **dict.fromkeys(("optim", "optimiser"), "optimizer"),
-    **dict.fromkeys(("n_epochs", "num_epochs"), "epochs"),
-    **dict.fromkeys(("criterion", "objective"), "loss"),
-    **dict.fromkeys(("gp", "lambda_gp"), "gradient_penalty"),
-    **dict.fromkeys(("model", "network", "net"), "architecture"),
-    **dict.fromkeys(("ema",), "ema_decay"),
-    **dict.fromkeys(("img_size", "size"), "image_size"),
-}
-"""What other programs call fields of a trial."""
-
-
-def field_hint(name: str, known: Iterable[str]) -> str:
-    """Return the field that a wrong name means, or the names that are close to it."""
-    meant = _MEANT.get(name.lower().replace("-", "_"))
-    return f'did you mean "{meant}"?' if meant in set(known) else did_you_mean(name, known)
-
-
 _EXAMPLES = {"lr": "1e-4", "loss": "hinge", "dataset": "digits", "architecture": "mlp", "betas": "[0.5, 0.999]"}
 
 
@@ -311,43 +289,6 @@ def check_changes(changes: Mapping[str, object], said_as: str = "changes") -> No
         name = str(first["loc"][0])
         example = f"{name}=[0.5,0.999]" if said_as == "--set" else None
         raise UserError(f"{said_as} {name}: {what_is_wrong(first, example)}") from None
-
-
-def is_pair(name: str) -> bool:
-    """True for a field whose one value is two numbers."""
-    return name == "betas" or name in BOTH["betas"]
-
-
-_EXPECTED = {
-    "list_type": "must be a list",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "string_type": "must be text",
-    "dict_type": "must be a mapping",
-    "model_type": "must be a mapping",
-}
-"""What pydantic's types of errors say in the words of those who write YAML."""
-
-
-def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
-    """Return the sentence about a value that is not valid, with what was given and the remedy where there is one.
-
-    Args:
-        detail: As pydantic reports it.
-        example: Of a field whose value is two numbers, in place of ``[0.5, 0.999]``.
-    """
-    kind, given = detail["type"], detail["input"]
-    name = next((str(part) for part in detail["loc"] if str(part) in Changes.model_fields), "")
-    is_of_list = kind == "list_type" and "sweep" in detail["loc"] and not isinstance(detail["loc"][-1], int)
-    if is_pair(name) and not is_of_list and kind in ("list_type", "too_short", "too_long"):
-        return f"must be two numbers, such as {example or '[0.5, 0.999]'}, got {quoted(given)}"
-    said = _EXPECTED.get(kind) or detail["msg"].replace("Input should be", "must be")
-    remedy = ""
-    if is_of_list and given is not None:
-        remedy = f"; write {'[[0.5, 0.999]]' if is_pair(name) else f'[{quoted(given)}]'}"
-    elif isinstance(given, list) and "set" in detail["loc"]:
-        remedy = "; several values stand under sweep"
-    return clip(f"{said[0].lower() + said[1:]}, got {quoted(given)}", MAX_MESSAGE) + remedy
 
 
 BOTH = {"lr": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d"), "optimizer": ("optimizer_g", "optimizer_d")}

@@ -22,11 +22,10 @@ from gan_bench.config.changes import (
     Seed,
     Strict,
     Sweep,
-    field_hint,
-    what_is_wrong,
     whole,
 )
 from gan_bench.config.design import FEWEST, LOOKS, MARGIN, Design
+from gan_bench.config.mistakes import field_hint, what_is_wrong
 from gan_bench.config.trial import RESERVED_NAMES, Keep
 from gan_bench.config.yaml_document import (
     MAX_DEPTH,

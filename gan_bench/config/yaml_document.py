@@ -51,6 +51,23 @@ _KINDS = {
 """Scalars of the core schema, in the order in which a plain one is tried."""
 
 
+_REMEDIES = {
+    "found character '\\t'": "indent with blanks in place of tabs",
+    "mapping values are not allowed": "quote a text that holds a colon, and indent the keys of one mapping alike",
+    "unknown escape character": "put a path with backslashes in single quotes",
+    "expected escape sequence": "put a path with backslashes in single quotes",
+    "found undefined alias": "name a value with & before * refers to it, or write it out",
+    "expected a single document": "keep one suite in a file, and remove ---",
+    "could not find expected ':'": "put a colon and a blank behind the key",
+    "found unexpected end of stream": "close the quote",
+    "expected ',' or ']'": "close the bracket",
+    "expected ',' or '}'": "close the brace",
+    "did not find expected '-' indicator": "indent the items of one list alike",
+    "expected <block end>": "indent the keys of one mapping alike",
+}
+"""What PyYAML says of a text that is not YAML, with the remedy."""
+
+
 class _TooLargeError(yaml.MarkedYAMLError):
     """The document has more or deeper nodes than a suite may have; its mark is that of the first one too many."""
 
@@ -126,7 +143,8 @@ class YamlDocument:
             raise self._refusal(error.problem_mark, (), _TOO_LARGE) from None
         except yaml.MarkedYAMLError as error:
             said = ", ".join(part for part in (error.context, error.problem) if part)
-            raise self._refusal(error.problem_mark or error.context_mark, (), f"not YAML: {said}") from None
+            remedy = next((f"; {remedy}" for words, remedy in _REMEDIES.items() if words in said), "")
+            raise self._refusal(error.problem_mark or error.context_mark, (), f"not YAML: {said}{remedy}") from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             column = error.position - text.rfind("\n", 0, error.position)
@@ -175,6 +193,8 @@ class YamlDocument:
         if not isinstance(node, yaml.ScalarNode):
             raise self._refusal(node.start_mark, place, "a key must be plain text")
         self._scalar(node, place)
+        if node.value == "<<":
+            raise self._refusal(node.start_mark, place, "a merge key (<<) is not supported; write the values out")
         return str(node.value)
 
     def _scalar(self, node: yaml.ScalarNode, place: Location) -> Plain:

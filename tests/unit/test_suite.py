@@ -645,3 +645,36 @@ def test_every_value_that_the_documentation_names_can_be_set():
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert {"epochs", "adam_eps", "loss"} <= named
     assert named <= Changes.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("trials:\n\t- recipe: mnist-dcgan", "; indent with blanks in place of tabs"),
+        ("description: a: b", "; quote a text that holds a colon"),
+        ('description: "C:\\Users"', "; put a path with backslashes in single quotes"),
+        ("trials: [*x]", "; name a value with & before * refers to it"),
+        ("a: 1\n---\nb: 2", "; keep one suite in a file, and remove ---"),
+        ('description: "open', "; close the quote"),
+        ("seeds: [0, 1", "; close the bracket"),
+        ("trials:\n- &x {recipe: mnist-dcgan}\n- {<<: *x}", "a merge key (<<) is not supported; write the values out"),
+        ("seeds: 0-4", "must be a list, got '0-4'; write [0, 1, 2, 3, 4]"),
+        ("seeds: 0-400", "got '0-400'; write all of them, as [0, 1, 2]"),
+        ("seeds: 3", "must be a list, got 3; write [3]"),
+        ("plugins: my.py", "must be a list, got 'my.py'; write ['my.py']"),
+        ("trials: {recipe: mnist-dcgan}", "got {'recipe': 'mnist-dcgan'}; begin every item with a hyphen"),
+        (
+            "trials: [{recipe: mnist-dcgan, set: {lr: 0,0002}}]",
+            "a comma ends a value here; write decimals with a point",
+        ),
+        ("trials:\n- recipe: mnist-dcgan\n  set:\n    lr: 0,0002", "must be a number, got '0,0002'; write 0.0002"),
+        ("trials: [{recipe: mnist-dcgan, set: {lr: '2e-4'}}]", "got '2e-4'; write it without quotes"),
+        ("trials: [{recipe: mnist-dcgan, set: {epochs: '5'}}]", "got '5'; write it without quotes"),
+        ("trials:\n- recipe: mnist-dcgan\n  set:\n    lr:0.0002", "got 'lr:0.0002'; put a blank behind the colon"),
+    ],
+)
+def test_mistakes_of_writing_come_with_their_remedy(text, remedy):
+    start = "suite: a\nversion: 1\n" + ("" if "trials" in text else "trials: [{recipe: mnist-dcgan}]\n")
+    with pytest.raises(SuiteError) as failure:
+        parse(Path("a.yaml"), start + text)
+    assert remedy in str(failure.value)

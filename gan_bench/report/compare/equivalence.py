@@ -13,8 +13,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special
 
-from gan_bench.config.changes import BOTH, field_hint, plain
+from gan_bench.config.changes import BOTH, plain
 from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.mistakes import field_hint
 from gan_bench.config.trial import LATER_DEFAULTS, TrialConfig, setting_key
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import UserError
