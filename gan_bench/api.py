@@ -295,7 +295,8 @@ def score(
             a generator that ``gan_bench.generator`` returned.
         reference: A dataset with or without its split (``mnist``, ``mnist:test``), a folder or zip of images, or an
             ``.npz`` with ``mu`` and ``sigma``.
-        value_range: Values of numbers that are black and white, such as (0, 1) or (0, 65535); None for the above.
+        value_range: Values of arrays and PIL images that are black and white, such as (0, 1) or (0, 65535); None for
+            the above.
         size: Height and width to which images of files are scaled and cropped, as ``run`` does; None takes them as
             they are, all of one size.
         extractors: Names; when empty, the shipped one for the images' channels.
@@ -318,6 +319,7 @@ def score(
 
     from gan_bench import scoring
     from gan_bench.execution.trial.environment import choose_device, fix_bits
+    from gan_bench.sampling import Generator
 
     where = choose_device(checked("device", device, str))
     fix_bits(where)
@@ -325,6 +327,9 @@ def score(
     samples = checked("samples", samples, int, least=2)
     size = checked("size", size, int | None, least=8, most=1024)
     value_range = checked("value_range", value_range, tuple[float, float] | None)
+    is_array = not isinstance(generated, (str, Path, Generator))
+    if value_range is not None and not is_array:
+        raise UserError("value_range is of arrays and PIL images; leave it out for files and generators")
     given = at_home(str(generated)) if isinstance(generated, (str, Path)) else _images(generated, value_range)
     root = data_root(None if data is None else _path(data))
     against = at_home(str(checked("reference", reference, str | Path)))

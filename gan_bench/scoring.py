@@ -16,7 +16,7 @@ from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import as_typed, plural, printable
 from gan_bench.data.datasets import DATASETS, load
 from gan_bench.data.image_files import decode
-from gan_bench.data.image_folders import Prepared, prepare_images
+from gan_bench.data.image_folders import Prepared, named_by_no_suite, prepare_images
 from gan_bench.data.image_source import ImageSource, open_source
 from gan_bench.data.splits import layout_of
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks
@@ -117,6 +117,8 @@ def scoring_remarks(
         resized: Whether images of files were brought to one size.
     """
     name = against.partition(":")[0]
+    if against in DATASETS and Path(against).exists():
+        yield f"{against} is the dataset of that name; {Path(against).name} in this folder is ./{against}"
     found = {name: DATASETS[name].channels} if name in DATASETS else {}
     if isinstance(generated, Tensor):
         found["the array of images"] = generated.shape[1]
@@ -215,22 +217,10 @@ def _generated(
     return _Drawn(chunks(shuffled(images)), len(images), channels, left_out=tuple(left_out))
 
 
-_REMEDIES = (
-    ("; or write unreadable: skip where a suite names the images", ""),
-    ("write range: [LOW, HIGH] where a suite names the images, or save them", "save them"),
-)
-"""What errors name that only a suite has, with what is said here."""
-
-
 def _images_of(path: Path, channels: int, size: int | None) -> tuple[Tensor, list[str]]:
     """Read a folder or zip as ``_prepared`` does, and say what was left out."""
-    try:
+    with named_by_no_suite():
         prepared = _prepared(path, channels, size)
-    except DataError as error:
-        text = str(error)
-        for of_a_suite, here in _REMEDIES:
-            text = text.replace(of_a_suite, here)
-        raise DataError(text) from None
     name = printable(path.name)
     said = [f"{name}: {line}" for line in list(prepared.contents())[1:]]
     with open_source(path) as opened, contextlib.suppress(DataError):
@@ -286,6 +276,8 @@ def _references(
         raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
     images, said = _images_of(path, drawn.channels, size)
     left_out += said
+    if len(images) < 2:
+        raise DataError(f"{path} has 1 image, and scores compare with at least two; name a folder of more")
     return {e.name: compute(images, None, printable(path.stem), e) for e in extractors}, None
 
 

@@ -18,6 +18,7 @@ from gan_bench.config.yaml_document import scalar
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, at_home, is_utf8, plural, printable
 from gan_bench.data.datasets import DATASETS
+from gan_bench.data.image_folders import BLACK
 from gan_bench.data.own_images import LEAST_DISTINCT, Inspection, inspect_images
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.terminal.console import PlainConsole
@@ -142,6 +143,8 @@ def _doubts(found: Inspection) -> Iterator[str]:
         )
     for reason, count in found.left_out.items():
         yield f"left out: {reason}: {count:,}"
+    if found.brightest <= 1:
+        yield BLACK
     if found.copies:
         have = "has" if found.copies == 1 else "have"
         yield f"copies: {found.copies:,} {have} the very pixels of another, which count twice in training and in scores"
@@ -159,6 +162,11 @@ def _doubts(found: Inspection) -> Iterator[str]:
         )
     if "test" in found.classes and not found.compared:
         yield "of the splits, the first 5,000 images each were compared"
+    yield from _unusable(found)
+
+
+def _unusable(found: Inspection) -> Iterator[str]:
+    """Yield which files cannot be used, and why."""
     if found.unreadable:
         yield f"cannot be used: {plural(len(found.unreadable), 'file')}"
         for why in list(found.unreadable.values())[:SHOWN]:

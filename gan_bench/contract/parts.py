@@ -205,6 +205,7 @@ def dataset_checks(entry: Dataset, name: str, data: DataRoot) -> Iterator[tuple[
             shape = tuple(found.images.shape)
             require(shape == wanted, f"{split} images are {shape}, not {wanted}")
             require(found.images.dtype == torch.uint8, f"{split} images are {found.images.dtype}, not uint8")
+            require(int(found.images.max()) > 1, f"{split} images hold no value above 1; black is 0 and white is 255")
             labels = [] if found.labels is None else sorted(set(found.labels.tolist()))
             wanted_labels = f"0 to {entry.classes - 1}" if entry.classes else "left out, though it declares no classes"
             require(labels == list(range(entry.classes)), f"{split} labels are not {wanted_labels}")

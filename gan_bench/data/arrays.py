@@ -117,6 +117,8 @@ def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of any kind
         tensor = given.detach().cpu()
         is_narrow = tensor.dtype.is_floating_point and tensor.dtype not in (torch.float32, torch.float64)
         return np.asarray(tensor.float() if is_narrow else tensor)
+    if isinstance(given, np.ma.MaskedArray) and np.ma.getmaskarray(given).any():
+        raise UserError(f"{_WHAT}, got a masked array; call filled(VALUE) on it")
     if isinstance(given, np.ndarray):  # in the byte order of this machine, which torch asks for
         return given if given.dtype.isnative else given.astype(given.dtype.newbyteorder("="))
     try:

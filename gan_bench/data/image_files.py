@@ -33,6 +33,7 @@ _KEYED = ("1", "L", "RGB")
 _BITS, _PHOTOMETRIC, _PLANES, _FORMAT, _LEAST, _MOST = 258, 262, 284, 339, (340, 280), (341, 281)
 """Tags of TIFF: bits of a sample, whether white is 0, whether each channel stands apart, whether a sample has a sign or
 is a float, and the least and greatest value it declares."""
+_PNG = b"\x89PNG\r\n\x1a\n"
 _KINDS = {
     b"version https://git-lfs": "a pointer of Git LFS and no image; get the file with `git lfs pull`",
     **dict.fromkeys(
@@ -48,6 +49,7 @@ _KINDS = {
     b"\x93NUMPY": "an array of NumPy and no image; save it as PNG",
 }
 """Beginnings of files that people have under the name of an image, with what they are and the remedy."""
+SET_RANGE = "write range: [LOW, HIGH] where a suite names the images"
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -144,7 +146,7 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
         _check_tags(data)
         with shared_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")  # PIL's on odd files
-            with Image.open(io.BytesIO(data), formats=_formats()) as image, _budget.take(_pixels(image, name, size)):
+            with _open(data) as image, _budget.take(_pixels(image, name, size)):
                 yield image
     except DataError:
         raise
@@ -159,6 +161,28 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
         raise DataError(
             f"the image {printable(name)} cannot be decoded ({printable(why)}); repair or remove it"
         ) from None
+
+
+def _open(data: bytes) -> Image.Image:
+    """Open an image; a PNG whose notes are damaged or enormous without them, as viewers do."""
+    try:
+        return Image.open(io.BytesIO(data), formats=_formats())
+    except (UnidentifiedImageError, ValueError, SyntaxError):
+        if not data.startswith(_PNG):
+            raise
+    return Image.open(io.BytesIO(_without_notes(data)), formats=_formats())
+
+
+def _without_notes(data: bytes) -> bytes:
+    """Return a PNG without the chunks that hold no pixels, no transparency and no orientation."""
+    kept, at = data[:8], 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        kind = data[at + 4 : at + 8]
+        if kind[:1].isupper() or kind in (b"tRNS", b"eXIf"):
+            kept += data[at:end]
+        at = end
+    return kept
 
 
 def _other_kind(data: bytes) -> str:
@@ -178,13 +202,13 @@ def _other_kind(data: bytes) -> str:
 
 def more_frames(data: bytes) -> int:
     """Return how many frames an image that can be decoded has after its first, which is the one that is taken."""
-    is_png = data.startswith(b"\x89PNG") and b"acTL" in data[:4096]
+    is_png = data.startswith(_PNG) and b"acTL" in data[:4096]
     if not is_png and data[4:8] != b"ftyp" and not data.startswith((b"GIF8", b"RIFF", b"II", b"MM")):
         return 0
     try:
         with shared_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            with _open(data) as image:
                 return int(getattr(image, "n_frames", 1)) - 1
     except Exception:  # damaged behind the first frame
         return 0
@@ -303,7 +327,7 @@ def _scaled_to_bytes(values: NDArray[np.generic], limits: tuple[float, float] | 
     if limits is None:
         raise UnknownRangeError(
             f"the image {printable(name)} holds numbers from {wide.min():g} to {wide.max():g} and does not say which "
-            "are black and white; write range: [LOW, HIGH] where a suite names the images, or save them with 8 bits"
+            f"are black and white; {SET_RANGE}, or save them with 8 bits"
         )
     low, high = limits
     if limits == (0, 65_535) and values.dtype.kind in "iu":

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DataError
 from gan_bench.core.preparing import tell
 from gan_bench.core.text import plural, printable
-from gan_bench.data.image_files import decode_square, more_frames
+from gan_bench.data.image_files import SET_RANGE, decode_square, more_frames
 from gan_bench.data.image_source import ENDINGS, ImageSource, check_regular, image_tree, open_source
 from gan_bench.data.splits import Split, classes_of, layout_of
 
@@ -35,7 +36,8 @@ CHUNK_BYTES = 2**28
 
 FRAMES = "frames after the first of an image"
 """Why the others of an animation or a stack are left out."""
-_FORM = 4
+BLACK = "no value is above 1 of 255, so the images are black; if 1 is white, multiply them by 255"
+_FORM = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,7 @@ class Prepared:
         skipped: Of these, images that could not be decoded.
         distinct: Different files among those kept.
         left_out: How many other files of the source are left out, by reason.
+        brightest: The greatest value of all images.
     """
 
     images: NDArray[np.uint8]
@@ -63,6 +66,7 @@ class Prepared:
     skipped: int
     distinct: int
     left_out: Mapping[str, int] = field(default_factory=dict)
+    brightest: int = 255
 
     def contents(self) -> Iterator[str]:
         """Yield what there is of it, and what is not: ``32 images: boat 8, bus 8``, ``2 left out: nested copies``."""
@@ -80,6 +84,21 @@ class Prepared:
         for reason, count in reasons.items():
             if count:
                 yield f"{count:,} left out: {reason}"
+        if self.brightest <= 1:
+            yield BLACK
+
+
+_SKIP = "; or write unreadable: skip where a suite names the images"
+
+
+@contextmanager
+def named_by_no_suite() -> Iterator[None]:
+    """Leave out of errors about images what only a suite that names them could do."""
+    try:
+        yield
+    except DataError as error:
+        text = str(error).replace(_SKIP, "").replace(f"{SET_RANGE}, or save them", "save them")
+        raise DataError(text) from error.__cause__
 
 
 def prepare_images(source: Path, split: Split | None, transform: Transform) -> Prepared:
@@ -124,7 +143,7 @@ def prepare_images(source: Path, split: Split | None, transform: Transform) -> P
 
 
 def source_fingerprint(source: Path) -> str:
-    """Digest what tells one source from another: a zip's bytes; names of folders, and names, sizes, times of images.
+    """Digest what tells one source from another: a zip's bytes; names of folders, and what tells images apart.
 
     Raises:
         DataError: There is no such file or folder.
@@ -149,7 +168,8 @@ def _state(path: Path) -> str:
         stat = path.stat()
     except OSError:  # a dangling link; reading it says so
         return "absent"
-    return f"{stat.st_size}\0{stat.st_mtime_ns}"
+    # Archives set the time of a change, and files of one size are many: the last two tell such files apart.
+    return f"{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\0{stat.st_ino}"
 
 
 def _from_cache(stem: Path) -> Prepared | None:
@@ -172,7 +192,7 @@ def _prepare(source: Path, split: Split | None, transform: Transform, target: Pa
         names, copies = _without_copies(source, opened, found)
         if not names:
             where = f"{source} below a folder {split}" if split else str(source)
-            there = ", ".join(f"{count} {reason}" for reason, count in opened.left_out.items())
+            there = ", ".join(f"{reason} ({count:,})" for reason, count in opened.left_out.items())
             raise DataError(
                 f"{where} holds no images{f', only {there}' if there else ''}; name a folder of images "
                 f"({', '.join(sorted(ENDINGS))})"
@@ -186,11 +206,12 @@ def _prepare(source: Path, split: Split | None, transform: Transform, target: Pa
         )
         kept: list[str] = []
         digests: set[bytes] = set()
-        frames = 0
+        frames = brightest = 0
         for name, array, digest, more in _decoded(source, opened, names, transform):
             frames += more
             if array is not None:
                 images[len(kept)] = array
+                brightest = max(brightest, int(array.max()))
                 kept.append(name)
                 digests.add(digest)
     if not kept:
@@ -218,6 +239,7 @@ def _prepare(source: Path, split: Split | None, transform: Transform, target: Pa
             **({**opened.left_out, **(layout.left_out if layout else {})} if split in (None, "train") else {}),
             **({FRAMES: frames} if frames else {}),
         },
+        brightest=brightest,
     )
 
 
@@ -264,7 +286,7 @@ def _decoded(
             if isinstance(error.__cause__, MemoryError):
                 raise
             if transform.unreadable == "stop":
-                raise DataError(f"{error}; or write unreadable: skip where a suite names the images") from None
+                raise DataError(f"{error}{_SKIP}") from None
             return None, b"", 0
 
     done, what = 0, f"preparing {len(names):,} images of {printable(source.name)}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -71,7 +71,7 @@ class ImageSource:
         return next((f for f in empty if not any(f"{other}/".startswith(f"{f}/") for other in self.others)), None)
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_source(path: Path) -> Iterator[ImageSource]:
     """Open a folder (with its subfolders) or a zip file of images.
 
@@ -90,8 +90,7 @@ def open_source(path: Path) -> Iterator[ImageSource]:
     with _open_archive(path) as archive:
         members: dict[str, str] = {}
         again = 0
-        for own in archive.namelist():
-            name = own.replace("\\", "/")  # archives made on Windows may have them
+        for own, name in _member_names(archive):
             if name.startswith("/") or ".." in PurePosixPath(name).parts:
                 raise DataError(f"{path} holds {own!r}, a name that leaves its folder; do not use this file")
             plain = "/".join(part for part in name.split("/") if part not in ("", "."))
@@ -116,6 +115,34 @@ def open_source(path: Path) -> Iterator[ImageSource]:
             left_out,
             frozenset(str(PurePosixPath(name).parent) for name in filter(_is_visible, reasons) if reasons[name]),
         )
+
+
+_UTF8 = 0x800
+"""The flag of a zip file's member whose name is UTF-8; without it, Python reads the code page of DOS."""
+
+
+def _member_names(archive: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
+    """Yield the names of a zip file's members: as zipfile has them, and with slashes between folders.
+
+    Archives made on Windows may have backslashes, and then all of them. In the code pages of Japan and China the same
+    byte ends some letters, and some programs write UTF-8 without its flag.
+    """
+    unsaid = [m.filename for m in archive.infolist() if not m.flag_bits & _UTF8 and not m.filename.isascii()]
+    files = [name for name in archive.namelist() if not name.endswith(("/", "\\"))]
+    are_folders = all("\\" in name and "/" not in name for name in files)
+    asian = ("cp932", "gbk") if not are_folders and any("\\" in name for name in unsaid) else ()
+    found = next((each for each in ("utf-8", *asian) if all(_decoded(name, each) for name in unsaid)), "cp437")
+    known = {name: _decoded(name, found) or name for name in unsaid}
+    for name in archive.namelist():
+        yield name, known.get(name, name).replace("\\", "/")
+
+
+def _decoded(name: str, encoding: str) -> str:
+    """Return a name that was read in the code page of DOS as another one has it, or nothing."""
+    try:
+        return name.encode("cp437").decode(encoding)
+    except UnicodeError:
+        return ""
 
 
 _MASK = re.compile(r"(.+?)[ _.-]*(?:mask|segmentation|seg|annotation|groundtruth|gt|matte|alpha)s?(?:[ _.-]?\d+)?")
@@ -222,7 +249,7 @@ def _read_file(top: Path, name: str) -> bytes:
     return data
 
 
-@contextmanager
+@contextlib.contextmanager
 def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         check_regular(path)

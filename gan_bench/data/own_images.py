@@ -129,6 +129,7 @@ class Inspection:
         copies: Usable images whose pixels are those of an earlier one of their split.
         shared: Held-out images that are also among the training images, or nearly so: their name, and the other's.
         compared: Whether all held-out images were compared with all training images.
+        brightest: The greatest value of all images.
     """
 
     classes: Mapping[Split, Mapping[str, int]]
@@ -142,6 +143,7 @@ class Inspection:
     copies: int
     shared: tuple[tuple[str, str], ...]
     compared: bool
+    brightest: int
 
     @property
     def usable(self) -> int:
@@ -165,6 +167,7 @@ class _Seen:
     name: str
     why: str = ""
     more_frames: int = 0
+    brightest: int = 0
     size: tuple[int, int] = (0, 0)
     coloured: bool = False
     pixels: bytes = b""
@@ -179,7 +182,7 @@ def inspect_images(source: Path) -> Inspection:
     """
     with open_source(source) as opened:
         if not opened.names:
-            there = ", ".join(f"{count} {reason}" for reason, count in opened.left_out.items())
+            there = ", ".join(f"{reason} ({count:,})" for reason, count in opened.left_out.items())
             raise DataError(f"{source} holds no images{f', only {there}' if there else ''}; name a folder of images")
         opened.require_no_empty_folder(source)
         layout = layout_of(opened.names, str(source))
@@ -202,6 +205,7 @@ def inspect_images(source: Path) -> Inspection:
         copies=sum(len(found) - len({each.pixels for each in found}) for found in usable.values()),
         shared=tuple(shared_images(usable.get("test", [])[:COMPARED], usable.get("train", [])[:COMPARED])),
         compared=whole,
+        brightest=max((each.brightest for each in images), default=255),
     )
 
 
@@ -216,7 +220,16 @@ def _seen(opened: ImageSource, names: list[str], split: Split) -> Iterator[_Seen
             return _Seen(name, why=str(error))
         small = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
         digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).digest()
-        return _Seen(name, "", more_frames(data), image.size, _has_colour(image), digest, small.reshape(-1))
+        return _Seen(
+            name,
+            "",
+            more_frames(data),
+            int(np.asarray(image).max()),
+            image.size,
+            _has_colour(image),
+            digest,
+            small.reshape(-1),
+        )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(names), _CHUNK):  # few at a time: they are large

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
-from gan_bench.data.image_folders import prepare_images
+from gan_bench.data.image_folders import named_by_no_suite, prepare_images
 from gan_bench.data.splits import Split
 
 MNIST_FILES: dict[Split, dict[str, str]] = {
@@ -112,7 +112,8 @@ def _find(name: str, folder: Path) -> Path:
 def read_cifar10(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
     """Read torchvision's CIFAR-10, or images in class folders."""
     if not (folder / "cifar-10-batches-py").is_dir():
-        images, labels = from_images(_find("cifar10", folder), Transform(size=32, channels=3), split)
+        with named_by_no_suite():
+            images, labels = from_images(_find("cifar10", folder), Transform(size=32, channels=3), split)
         if labels is None:
             raise DataError(
                 f"cifar10 in {folder} has no class folders below {split}/; see `gan-bench data info cifar10`"
@@ -142,7 +143,8 @@ CATS_HANDLE = "spandan2/cats-faces-64x64-for-generative-models"
 
 def read_cats(folder: Path, split: Split) -> tuple[Tensor, Tensor | None]:
     """Read the cat faces, a folder or zip file of images."""
-    images, _ = from_images(_find("cats", folder), Transform(size=64, channels=3), None)
+    with named_by_no_suite():
+        images, _ = from_images(_find("cats", folder), Transform(size=64, channels=3), None)
     return images, None
 
 

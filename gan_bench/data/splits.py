@@ -12,7 +12,7 @@ from gan_bench.core.text import plural, printable
 
 Split = Literal["train", "test"]
 
-TRAINING = frozenset({"train", "training", "trainset", "train_set", "training_set"})
+TRAINING = frozenset({"train", "training", "trainset", "train_set", "training_set", "trainval", "train_val"})
 TEST = frozenset({"test", "testing", "testset", "test_set", "tests"})
 HELD_OUT = TEST | {"val", "valid", "validation", "validate", "dev", "eval", "holdout", "held_out", "heldout"}
 """Names of folders that are splits, in small letters; blanks and hyphens count as underscores."""
@@ -48,7 +48,8 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
 
     They are splits when one is for training and all others are held out; a folder ``train`` among classes is a class.
     Folders beside each other that are called like splits, as ``trainA`` and ``testA`` or ``cat/train`` and
-    ``cat/test``, are asked for: held-out images must not be trained on without a word.
+    ``cat/test``, are asked for, as is a folder ``test`` beside images or with the classes beside it: held-out images
+    must not be trained on without a word.
 
     Args:
         names: Its images, with forward slashes.
@@ -72,7 +73,9 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
         training = [top for top, plain in kinds.items() if plain in TRAINING]
         held_out = [top for top, plain in kinds.items() if plain in HELD_OUT]
         if training or len(tops) != 1 or loose or held_out:
-            found = _layout(tops, loose, training, held_out, within, source)
+            parts = [name[len(within) :].split("/") for name in listed]
+            below = {each[1] for each in parts if each[0] in held_out}
+            found = _layout(tops, loose, training, held_out, below, within, source)
             if not found.folders:
                 _refuse_hidden_splits(listed, source)
             return found
@@ -92,21 +95,42 @@ def classes_of(names: Iterable[str]) -> list[str]:
 
 
 def _layout(
-    tops: Mapping[str, int], loose: int, training: list[str], held_out: list[str], within: str, source: str
+    tops: Mapping[str, int],
+    loose: int,
+    training: list[str],
+    held_out: list[str],
+    within_held_out: set[str],
+    within: str,
+    source: str,
 ) -> Layout:
+    """Find the splits among the folders of one level.
+
+    Args:
+        tops: The folders, with how many images are below each.
+        loose: Images beside them.
+        training: Those that are called like training splits.
+        held_out: Those that are called like held-out ones.
+        within_held_out: Names of the folders in these.
+        within: Where the level is, with a slash at its end.
+        source: Named in errors.
+
+    Raises:
+        DataError: It cannot be told whether folders are splits or classes.
+    """
     others = [top for top in tops if top not in training and top not in held_out]
     if not training and not others and len(held_out) > 1:
         raise DataError(
             f"{printable(f'{source}/{within}'.rstrip('/'))} holds {' and '.join(map(printable, held_out))} and no "
             "training images; name a folder of them train"
         )
-    if not training or (others and not held_out):
+    is_held_out = held_out and (loose or within_held_out & set(others))
+    if not (training or is_held_out) or (others and not held_out):
         return Layout()  # no split, or classes one of which has such a name
     where = f"{source}/{within}".rstrip("/")
     if others or loose or len(training) > 1:
         beside = [*(f"{top}" for top in (*others, *training[1:])), *([plural(loose, "image")] if loose else [])]
         raise DataError(
-            f"{printable(where)} holds {', '.join(map(printable, (training[0], *held_out)))} beside "
+            f"{printable(where)} holds {', '.join(map(printable, (*training[:1], *held_out)))} beside "
             f"{', '.join(map(printable, beside[:3]))}: these may be splits or classes; keep splits alone in a folder, "
             "or rename them"
         )

@@ -137,12 +137,16 @@ def test_an_extractor_says_where_it_is(part):
 
 
 def growing():
-    reads = iter(range(100))
+    reads = iter(range(2, 100))
 
     def read(folder, split):
         return torch.full((4, 1, 28, 28), next(reads), dtype=torch.uint8), None
 
     return read
+
+
+def black(folder, split):
+    return torch.ones((4, 1, 28, 28), dtype=torch.uint8), None
 
 
 @pytest.mark.parametrize(
@@ -155,6 +159,7 @@ def growing():
         ({"classes": 12}, "train labels are not 0 to 11"),
         ({"classes": 0}, "train labels are not left out, though it declares no classes"),
         ({"read": growing(), "counts": {"train": 4}, "classes": 0}, "train images differ when they are read again"),
+        ({"read": black, "counts": {"train": 4}, "classes": 0}, "hold no value above 1; black is 0 and white is 255"),
     ],
 )
 def test_mistakes_of_datasets(changes, said, part):

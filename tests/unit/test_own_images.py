@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import zipfile
 
 import numpy as np
@@ -9,19 +11,23 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 from support.commands import gan_bench
 
 import gan_bench as gb
+from gan_bench.cli.try_folder import report
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import at_home
 from gan_bench.data.arrays import as_uint8
 from gan_bench.data.image_files import decode
+from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.own_images import inspect_images, register_folder
 from gan_bench.data.splits import classes_of, layout_of
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.metrics.reference import import_moments
+from gan_bench.scoring import scoring_remarks
 
 # ------------------------------------------------------------------------------------------------ splits
 
@@ -651,3 +657,125 @@ def test_tensors_that_numpy_has_no_values_for_are_said():
         with pytest.raises(UserError, match="without values of its own"):
             as_uint8(tensor)
     assert as_uint8(torch.full((4, 3, 8, 8), -1.0).to(torch.float8_e5m2)).unique().tolist() == [0]
+
+
+def test_files_that_differ_in_nothing_but_their_pixels_are_prepared_apart(tmp_path, monkeypatch):
+    """Unpacked archives have whole seconds, and uncompressed images one size: the second folder got the first's FID."""
+    monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path / "cache"))
+    digests = set()
+    for seed, folder in enumerate(("a", "b")):
+        for name in SIX:
+            path = pictures(tmp_path / folder, name.replace("png", "bmp"), seed=seed + 10 * int(name[0])) / name
+            os.utime(path.with_suffix(".bmp"), (1e9, 1e9))
+        digests.add(prepare_images(tmp_path / folder, None, Transform(size=32, channels=3)).sha256)
+    path = tmp_path / "b" / "0.bmp"
+    path.write_bytes(bytes(reversed(path.read_bytes()[54:])).join([path.read_bytes()[:54], b""]))
+    os.utime(path, (1e9, 1e9))
+    digests.add(prepare_images(tmp_path / "b", None, Transform(size=32, channels=3)).sha256)
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["cat/0.png", "dog/0.png", "test/cat/1.png", "test/dog/1.png"],
+        ["0.png", "1.png", "test/2.png"],
+        ["0.png", "val/2.png"],
+        ["data/0.png", "data/val/2.png"],
+    ],
+)
+def test_held_out_images_beside_images_or_classes_are_asked_for(names):
+    with pytest.raises(DataError, match="these may be splits or classes"):
+        layout_of(names, "mine")
+
+
+def test_a_class_that_has_the_name_of_a_held_out_split_is_one():
+    assert layout_of(["cat/0.png", "dog/0.png", "val/1.png"], "mine").splits == ("train",)
+    assert layout_of(["trainval/0.png", "test/1.png"], "mine").folders == {"train": "trainval", "test": "test"}
+
+
+def zip_of(path, names):
+    """A zip whose names are these bytes, without a word of how to read them."""
+
+    class Member(zipfile.ZipInfo):
+        def _encodeFilenameFlags(self):  # noqa: N802 - zipfile's
+            return self.raw, 0
+
+    draw = np.random.default_rng(0)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            buffer = io.BytesIO()
+            Image.fromarray(draw.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(buffer, "PNG")
+            member = Member(name.hex())
+            member.raw = name
+            archive.writestr(member, buffer.getvalue())
+    return path
+
+
+HYOU = "\u8868"
+"""A letter whose second byte is that of a backslash in code page 932."""
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding", "classes"),
+    [
+        (["\u5199\u771f/0.png", f"\u5199\u771f/{HYOU}.png", f"{HYOU}/2.png"], "cp932", {"\u5199\u771f": 2, HYOU: 1}),
+        ([f"{HYOU}.png", "\u4e88.png", "a.png"], "cp932", {"a.zip": 3}),
+        (["b\u00fcro\\0.png", "caf\u00e9\\1.png"], "cp437", {"b\u00fcro": 1, "caf\u00e9": 1}),
+        (["\u043a\u043e\u0442/0.png", "b/1.png"], "utf-8", {"\u043a\u043e\u0442": 1, "b": 1}),
+        (["a\\0.png", "b\\1.png"], "ascii", {"a": 1, "b": 1}),
+    ],
+    ids=["folders", "flat", "dos", "utf-8", "windows"],
+)
+def test_names_in_archives_are_read_in_the_code_page_they_are_written_in(tmp_path, names, encoding, classes):
+    """Of a Japanese archive, images whose names end in some letters were taken for hidden files."""
+    found = inspect_images(zip_of(tmp_path / "a.zip", [name.encode(encoding) for name in names]))
+    assert found.classes == {"train": classes}
+    assert not found.left_out
+
+
+def test_a_reference_of_one_image_is_a_sentence(tmp_path):
+    with pytest.raises(DataError, match="one has 1 image, and scores compare with at least two"):
+        gb.score(pictures(tmp_path / "a", *SIX), str(pictures(tmp_path / "one", "0.png")), extractors=["cifar-v1"])
+
+
+def test_a_folder_of_the_name_of_a_dataset_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path / "digits", *SIX)
+    said = list(scoring_remarks("digits", "digits", []))
+    assert "digits is the dataset of that name; digits in this folder is ./digits" in said
+    assert not any("of that name" in each for each in scoring_remarks("digits", "./digits", []))
+
+
+def test_images_of_zeros_and_ones_are_warned_of_as_arrays_are(tmp_path):
+    folder = pictures(tmp_path / "a", *SIX)
+    for path in folder.iterdir():
+        Image.fromarray(np.asarray(Image.open(path)) // 128).save(path)
+    assert prepare_images(folder, None, Transform(size=32, channels=3)).brightest == 1
+    assert any("no value is above 1 of 255" in line for line in report(inspect_images(folder)))
+    with pytest.warns(UserWarning, match="a: no value is above 1 of 255, so the images are black"):
+        gb.score(folder, str(pictures(tmp_path / "b", *SIX)), extractors=["cifar-v1"])
+
+
+def test_a_range_is_not_taken_for_files(tmp_path):
+    with pytest.raises(UserError, match="value_range is of arrays and PIL images; leave it out for files"):
+        gb.score(pictures(tmp_path / "a", *SIX), "digits", value_range=(0, 1))
+
+
+def test_masked_arrays_are_refused():
+    with pytest.raises(UserError, match=r"a masked array; call filled\(VALUE\) on it"):
+        as_uint8(np.ma.masked_array(np.zeros((4, 3, 8, 8), np.uint8), mask=True))
+
+
+@pytest.mark.parametrize("note", ["large", "damaged"])
+def test_a_png_with_notes_that_pillow_refuses_is_an_image(note):
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    buffer, info = io.BytesIO(), PngInfo()
+    info.add_text("workflow", "x" * (2**21 if note == "large" else 10), zip=True)
+    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=info)
+    data = bytearray(buffer.getvalue())
+    if note == "damaged":
+        data[data.index(b"zTXt") + 5] ^= 1
+    with pytest.raises((ValueError, UnidentifiedImageError)), Image.open(io.BytesIO(bytes(data))) as image:
+        image.load()
+    assert np.array_equal(np.asarray(decode(bytes(data), "a.png", 3)), pixels)
