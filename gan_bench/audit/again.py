@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -71,7 +70,8 @@ def begun(stored: StoredTrial, context: RunContext) -> Judgement:
     start = next((line for line in evaluations if line["epoch"] == 0), None)
     if start is not None:
         draws = standards.DRAWS if noise == "other" else 1
-        scores = context.evaluator(config).evaluate(engine.state.generator, config, draws)
+        average = None if engine.state.average is None else engine.state.average.module
+        scores = context.evaluator(config).evaluate(engine.state.generator, config, draws, average=average)
         said.append(scores_judged(start, scores, noise, "untrained generator"))
         said += _grid_judged(stored, engine.state.generator, 0, noise)
     if line is not None:
@@ -149,11 +149,10 @@ def rescored(stored: StoredTrial, context: RunContext, *, allow_plugins: bool) -
     except DataError as error:
         return "contradicted", str(error).partition(";")[0]
     draws = standards.DRAWS if noise == "other" else config.evaluation.draws
-    scores = context.evaluator(config).evaluate(loaded.network, config, draws)
+    average = None
     if RecordDirectory(stored.path).average_weights.is_file():
-        average = load_generator(stored.path, average=True, allow_plugins=allow_plugins, device=context.device)
-        found = context.evaluator(config).evaluate(average.network, config, draws)
-        scores += [replace(score, weights="ema") for score in found]
+        average = load_generator(stored.path, average=True, allow_plugins=allow_plugins, device=context.device).network
+    scores = context.evaluator(config).evaluate(loaded.network, config, draws, average=average)
     judged = scores_judged(line, scores, noise, "published generator")
     return all_of([judged, *_grid_judged(stored, loaded.network, config.epochs, noise)])
 

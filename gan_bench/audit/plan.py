@@ -281,7 +281,7 @@ class _Costs:
             trainings = 1 if other or self._rounds_alike(stored) else 2 + again.PERTURBED
             seconds = step * (line["step"] * trainings if line else 0) + evaluation * (draws if scored else 0)
         elif level == "rescored":
-            seconds = evaluation * draws
+            seconds = evaluation * (draws if other else config.evaluation.draws)
         else:
             seconds = self._whole(config, step, evaluation)
         return replace(check, seconds=seconds)

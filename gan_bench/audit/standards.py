@@ -163,9 +163,10 @@ def _exactly(score: Score) -> float:
     if score.metric in COUNTS:
         return 0.5
     measure = MEASURES[score.metric]
-    if measure.log_scale or measure.bounds[1] is None:
+    an_image = 1.5 / max(min(score.real, score.generated), 1)  # recall and coverage are shares of the real ones
+    if measure.log_scale or (measure.bounds[1] is None and score.metric != "density"):
         return EXACT * abs(score.value) + EXACT**2
-    return 1.5 / max(score.generated, 1)
+    return an_image
 
 
 @dataclass(frozen=True)

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import json
 import os
-import site
 import subprocess
 import sys
-import sysconfig
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO
 
 _DESCRIPTOR = "GAN_BENCH_CHANNEL"
 """Names the descriptor to the child, which removes it from its environment: grandchildren must not find it."""
 _INHERITS = os.name != "nt"
 """Whether a child can be given any descriptor; Windows passes the three standard ones."""
+_PATHS = "GAN_BENCH_SYS_PATH"
+_START = f"""import json, os, runpy, sys
+sys.path[:] = json.loads(os.environ.pop({_PATHS!r}))
+sys.argv[:] = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)"""
+"""Runs a module as ``python -m`` does, with the parent's own places of modules in their order."""
 
 
 def spawn(
-    command: Sequence[str], errors: IO[bytes], environment: dict[str, str]
+    module: str, arguments: Sequence[str], errors: IO[bytes], environment: Mapping[str, str]
 ) -> tuple[subprocess.Popen[str], IO[str]]:
     """Start a Python process that makes a ``Sender``, in a session of its own, so that Ctrl-C is the parent's to hear.
 
@@ -31,16 +35,18 @@ def spawn(
     ended every worker, and another checkout of this package was trained with.
 
     Args:
-        command: The command.
+        module: What it runs, as ``python -m`` does.
+        arguments: Its arguments.
         errors: Takes its standard error and its output.
         environment: Its environment.
 
     Returns:
         The process, whose standard input is a pipe, and the lines that it sends; they end when it does.
     """
-    named = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
-    paths = os.pathsep.join(dict.fromkeys([*_own_paths(), *named]))
-    environment = {**environment, "PYTHONSAFEPATH": "1", "PYTHONPATH": paths}
+    named = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))  # set since this process started
+    paths = list(dict.fromkeys(os.path.abspath(place) for place in (*sys.path, *named)))  # noqa: PTH100 - links stay
+    environment = {**environment, "PYTHONSAFEPATH": "1", _PATHS: json.dumps(paths)}
+    command = [sys.executable, "-c", _START, module, *arguments]
     if not _INHERITS:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8", env=environment
@@ -65,18 +71,6 @@ def spawn(
     finally:
         os.close(outgoing)
     return process, os.fdopen(incoming, encoding="utf-8")
-
-
-def _own_paths() -> list[str]:
-    """Return where this process looks for modules beyond the places that every Python process has."""
-    common = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    known = [os.path.abspath(place) for place in (*common, *site.getsitepackages())]  # noqa: PTH100 - links stay
-    found = [os.path.abspath(place) for place in sys.path]  # noqa: PTH100
-    return [
-        place
-        for place in dict.fromkeys(found)
-        if not any(place == each or place.startswith(each + os.sep) for each in known) and not place.endswith(".zip")
-    ]
 
 
 class Sender:

@@ -96,7 +96,13 @@ class Evaluator:
         self.class_extractor = class_extractor
 
     def evaluate(
-        self, generator: nn.Module, config: TrialConfig, draws: int = 1, between: Callable[[], None] = lambda: None
+        self,
+        generator: nn.Module,
+        config: TrialConfig,
+        draws: int = 1,
+        between: Callable[[], None] = lambda: None,
+        *,
+        average: nn.Module | None = None,
     ) -> list[Score]:
         """Score the images of the trial's evaluation noise with every extractor.
 
@@ -108,7 +114,11 @@ class Evaluator:
             draws: Evaluations with noise of their own. Values are those of the first; from two draws on, ``draw_std``
                 is the standard deviation over draws (ddof 1): the noise of evaluating, apart from that of training.
             between: Called before every chunk of images; what it raises ends the evaluation.
+            average: The moving average of G, which is scored beside it where there is one.
         """
+        if average is not None:
+            scores = self.evaluate(generator, config, draws, between)
+            return scores + [replace(each, weights="ema") for each in self.evaluate(average, config, draws, between)]
         count = config.evaluation.samples
 
         def images(draw: int) -> Iterator[Tensor]:

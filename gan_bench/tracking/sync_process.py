@@ -171,9 +171,10 @@ class SyncProcess:
         uri = uri or default_uri(suite_folder.parent)
         self._folder = suite_folder
         self._log = open_log(suite_folder.parent / LOG)
-        command = [sys.executable, "-m", "gan_bench.tracking.sync_process", str(suite_folder), prefix]
         try:
-            self._process, incoming = spawn(command, self._log, {**os.environ, "OMP_NUM_THREADS": "1"})
+            threads = {**os.environ, "OMP_NUM_THREADS": "1"}
+            module, arguments = "gan_bench.tracking.sync_process", (str(suite_folder), prefix)
+            self._process, incoming = spawn(module, arguments, self._log, threads)
         except BaseException:
             self._log.close()
             raise

@@ -30,7 +30,7 @@ suite: small
 version: 1
 trials:
   - recipe: mnist-mlp-z100
-    set: {dataset: digits, epochs: 3, log_every: 5}
+    set: {dataset: digits, epochs: 3, log_every: 5, ema_decay: 0.9}
 seeds: [0, 1, 2]
 evaluate: {epochs: [1, 3], samples: 200, draws: 2}
 """

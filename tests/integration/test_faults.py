@@ -348,9 +348,8 @@ def test_a_worker_that_nobody_listens_to_stops_as_asked(tmp_path):
         policy=Policy(),
     )
     RecordDirectory.of(tmp_path, trial).path.parent.mkdir()
-    command = [sys.executable, "-m", "gan_bench.execution.workers.worker"]
     with (tmp_path / "errors").open("wb") as errors:
-        process, said = spawn(command, errors, dict(os.environ))
+        process, said = spawn("gan_bench.execution.workers.worker", (), errors, os.environ)
     said.close()
     with process:
         process.stdin.write(job.to_json() + "\n")

@@ -294,9 +294,11 @@ sync_process._main()
 """
 
 
-def test_a_mirror_that_hangs_and_that_nobody_waits_for_ends():
+def test_a_mirror_that_hangs_and_that_nobody_waits_for_ends(tmp_path, monkeypatch):
     """It held the suite's lock for as long as the server did not answer: `sync` left everything to it."""
-    process, lines = spawn([sys.executable, "-c", ORPHAN], subprocess.DEVNULL, dict(os.environ))
+    (tmp_path / "orphan.py").write_text(ORPHAN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    process, lines = spawn("orphan", (), subprocess.DEVNULL, os.environ)
     process.stdin.close()
     with lines:
         assert lines.read() == ""

@@ -122,7 +122,7 @@ import os, sys
 from pathlib import Path
 from gan_bench.core.channel import spawn
 with open("errors", "wb") as errors:
-    process, lines = spawn([sys.executable, "-m", "gan_bench.execution.workers.worker"], errors, dict(os.environ))
+    process, lines = spawn("gan_bench.execution.workers.worker", (), errors, os.environ)
 process.stdin.write("no job\\n")
 process.stdin.flush()
 print(Path(sys.executable).parent.name.startswith("warm"))

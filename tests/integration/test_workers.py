@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 from support.runs import context
 from support.trials import digits_trial
 
+from gan_bench.core.channel import spawn
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers import pool as worker_pool
@@ -62,6 +65,31 @@ def test_workers_import_what_their_parent_does_and_nothing_of_the_current_folder
     monkeypatch.chdir(tmp_path)
     records = run_processes(tmp_path / "results", [digits_trial()], context(), Listener(), Policy(), ONE).records
     assert {record.status for record in records.values()} == {Status.DONE}
+
+
+PROBE = """
+import sys, uuid
+from gan_bench.core.channel import Sender
+Sender()({"path": sys.path, "argv": sys.argv, "named": __name__, "uuid": hasattr(uuid, "uuid4")})
+"""
+
+
+def test_children_look_for_modules_where_their_parent_does_in_its_order(tmp_path, monkeypatch):
+    """What a notebook or a user's site has behind the standard library stood before it, and a colon cut a path."""
+    late = tmp_path / "a:b"
+    late.mkdir()
+    (late / "probe.py").write_text(PROBE)
+    (late / "uuid.py").write_text("raise SystemExit('a backport of long ago')\n")
+    monkeypatch.chdir(late)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(late), ""])
+    with (tmp_path / "errors").open("wb") as errors:
+        process, lines = spawn("probe", ("one", "two"), errors, os.environ)
+    with lines, process:
+        said = lines.read()
+    assert process.returncode == 0, (tmp_path / "errors").read_text()
+    found = json.loads(said)
+    assert found["path"] == list(dict.fromkeys(map(os.path.abspath, sys.path)))
+    assert (found["argv"][1:], found["named"], found["uuid"]) == (["one", "two"], "__main__", True)
 
 
 class Fails(Listener):

@@ -256,8 +256,8 @@ def serve(place):
 
 _PYTHON = """\
 #!/bin/sh
-if [ "$1" = -m ] && [ "${{OMP_NUM_THREADS:-1}}" = 1 ]; then
-  case "$2" in gan_bench.*) shift; exec {python} -I -S {client} {place} "$@";; esac
+if [ "$1" = -c ] && [ "${{OMP_NUM_THREADS:-1}}" = 1 ]; then
+  case "$3" in gan_bench.*) shift 2; exec {python} -I -S {client} {place} "$@";; esac
 fi
 exec {python} "$@"
 """

@@ -308,11 +308,8 @@ class _TrialRun:
         draws = self.config.evaluation.draws if last else 1
         evaluator = self.evaluator
         assert evaluator is not None  # noqa: S101 - a run that has started has one
-        scores = evaluator.evaluate(engine.state.generator, self.config, draws, between=halt_if_asked)
-        if engine.state.average is not None:
-            found = evaluator.evaluate(engine.state.average.module, self.config, draws, between=halt_if_asked)
-            scores += [replace(score, weights="ema") for score in found]
-        return scores
+        average = None if engine.state.average is None else engine.state.average.module
+        return evaluator.evaluate(engine.state.generator, self.config, draws, halt_if_asked, average=average)
 
     # ---------------------------------------------------------------------------------------------- the end
 

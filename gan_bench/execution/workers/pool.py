@@ -222,8 +222,7 @@ class Worker:
         if self._errors is not None:
             self._errors.close()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the next one, or with the process
-        command = [sys.executable, "-m", "gan_bench.execution.workers.worker"]
-        self._process, self._events = spawn(command, self._errors, environment)
+        self._process, self._events = spawn("gan_bench.execution.workers.worker", (), self._errors, environment)
         _living.add(self._process)
         return self._process
 
