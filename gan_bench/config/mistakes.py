@@ -63,7 +63,8 @@ def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
     kind, given = detail["type"], detail["input"]
     of_pair = any(is_pair(str(part)) for part in detail["loc"])
     is_of_list = kind == "list_type" and "sweep" in detail["loc"] and not isinstance(detail["loc"][-1], int)
-    if of_pair and not is_of_list and kind in ("list_type", "too_short", "too_long"):
+    is_nested = kind == "float_type" and isinstance(given, list)
+    if of_pair and not is_of_list and (is_nested or kind in ("list_type", "too_short", "too_long")):
         return f"must be two numbers, such as {example or '[0.5, 0.999]'}, got {quoted(given)}"
     said = _EXPECTED.get(kind) or detail["msg"].replace("Input should be", "must be")
     if is_of_list and given is not None:

@@ -27,6 +27,11 @@ SYSTEM = frozenset(
     }
 )
 """Names, in small letters, of what operating systems and network storage leave beside people's files."""
+NOTES = frozenset(
+    {".txt", ".json", ".jsonl", ".xml", ".csv", ".tsv", ".yaml", ".yml", ".mat", ".npy", ".npz", ".pkl", ".md", ".html"}
+    | {".pdf", ".log", ".ini", ".py", ".sh", ".ipynb", ".db", ".parquet", ".arrow", ".pts", ".flo", ".names", ""}
+)
+"""Endings of labels and notes: a folder of nothing else is no class, while one of pictures that are not read is."""
 MAX_BYTES = 128 * 2**20
 """Most bytes of one image file, in a folder or unpacked from an archive."""
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -44,7 +49,7 @@ class ImageSource:
         folders: Names of its folders, as far as they are listed.
         read: Gives the bytes of one; raises DataError.
         left_out: How many files are left out, by reason.
-        others: Folders that hold files that are left out, such as labels.
+        others: Folders that hold labels or notes.
     """
 
     names: list[str]
@@ -60,7 +65,10 @@ class ImageSource:
             DataError: There is one.
         """
         if (empty := self._empty_folder()) is not None:
-            raise DataError(f"the folder {source}/{empty} holds no images though its neighbours do; fill or remove it")
+            raise DataError(
+                f"the folder {source}/{empty} holds no images that are read here, though its neighbours do; fill or "
+                "remove it"
+            )
 
     def _empty_folder(self) -> str | None:
         filled = {
@@ -113,7 +121,7 @@ def open_source(path: Path) -> Iterator[ImageSource]:
             list(filter(_is_visible, below)),
             lambda name: _read_member(path, archive, members[name]),
             left_out,
-            frozenset(str(PurePosixPath(name).parent) for name in filter(_is_visible, reasons) if reasons[name]),
+            frozenset(str(PurePosixPath(name).parent) for name in filter(_is_note, reasons)),
         )
 
 
@@ -183,7 +191,7 @@ def image_tree(top: Path, left_out: Counter[str], others: set[str]) -> tuple[lis
     Args:
         top: The folder.
         left_out: Counts files that are left out, by reason.
-        others: Takes the folders that hold such.
+        others: Takes the folders that hold labels or notes.
 
     Returns:
         Names of images and of folders, relative with forward slashes, sorted. An image may be a dangling link.
@@ -225,7 +233,7 @@ def image_tree(top: Path, left_out: Counter[str], others: set[str]) -> tuple[lis
                 images += [name] * _is_readable_kind(entry)
             else:
                 left_out[reason] += 1
-                others.update([folder] * _is_visible(entry.name))
+                others.update([folder] * _is_note(entry.name))
     return sorted(images), sorted(folders)
 
 
@@ -311,6 +319,10 @@ def _why_not(name: str) -> str:
         return "hidden files and what systems leave behind"
     ending = PurePosixPath(name).suffix.lower()
     return "" if ending in ENDINGS else f"files of other kinds ({ending or 'without an ending'})"
+
+
+def _is_note(name: str) -> bool:
+    return _is_visible(name) and PurePosixPath(name).suffix.lower() in NOTES
 
 
 def _is_visible(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -160,20 +161,40 @@ def _refuse_hidden_splits(names: Iterable[str], source: str) -> None:
         for depth, part in enumerate(parts):
             children.setdefault("/".join(parts[:depth]), set()).add(part)
     for where, folders in sorted(children.items()):
-        words = {folder: _words(folder) for folder in sorted(folders)}
-        training = next((folder for folder, each in words.items() if each & TRAINING), None)
-        held_out = next((folder for folder, each in words.items() if each & HELD_OUT and not each & TRAINING), None)
-        if training and held_out:
+        named = ([f for f in sorted(folders) if _rests(f, words)] for words in (TRAINING, HELD_OUT))
+        pair = next((each for each in itertools.product(*named) if _are_splits(*each)), None)
+        if pair:
+            training, held_out = map(printable, pair)
             raise DataError(
-                f"{printable(f'{source}/{where}'.rstrip('/'))} holds {printable(training)} and {printable(held_out)}: "
-                "these may be splits or classes; put splits alone into one folder as train and test, with their "
-                "classes below, or rename classes"
+                f"{printable(f'{source}/{where}'.rstrip('/'))} holds {training} and {held_out}: these may be splits or "
+                "classes; put splits alone into one folder as train and test, with their classes below, or rename "
+                "classes"
             )
 
 
-def _words(name: str) -> set[str]:
-    """Return the words of a folder's name in small letters: those of ``train_64x64`` and ``testA`` too."""
-    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+def _are_splits(training: str, held_out: str) -> bool:
+    """True if two names are those of a training and a held-out split.
+
+    They are where nothing else tells them apart, as ``trainA`` and ``testA`` or ``traindata`` and ``testdata``, or
+    where one is such a word and nothing more, as ``train`` and ``test_64x64``; a bullet train is no split of a test
+    tube.
+    """
+    if _rests(held_out, TRAINING):
+        return False
+    ours, theirs = _rests(training, TRAINING), _rests(held_out, HELD_OUT)
+    is_one_alone = ("*" in ours and _has_word(held_out, HELD_OUT)) or ("*" in theirs and _has_word(training, TRAINING))
+    return bool(ours & theirs) or is_one_alone
+
+
+def _rests(name: str, words: frozenset[str]) -> set[str]:
+    """Return the letters of a name with a star in place of a word, for each of the words that it has."""
+    letters = re.sub("[^a-z]", "", name.lower())
+    return {letters.replace(word, "*", 1) for word in (each.replace("_", "") for each in words) if word in letters}
+
+
+def _has_word(name: str, words: frozenset[str]) -> bool:
+    """True if one of the words of a name, such as those of ``train_64x64`` and ``testA``, is among these."""
+    return bool({word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)} & words)
 
 
 def _plain(name: str) -> str:

@@ -515,7 +515,9 @@ def test_folders_of_labels_beside_images_are_no_missing_classes(tmp_path):
     (voc / "empty").mkdir()
     (voc / "empty" / ".DS_Store").write_text("")
     for look in (inspect_images, lambda source: registered(source, "again")):
-        with pytest.raises(DataError, match="voc/empty holds no images though its neighbours do; fill or remove it"):
+        with pytest.raises(
+            DataError, match="voc/empty holds no images that are read here, though its neighbours do; fill"
+        ):
             look(voc)
 
 
@@ -687,6 +689,39 @@ def test_files_that_differ_in_nothing_but_their_pixels_are_prepared_apart(tmp_pa
 def test_held_out_images_beside_images_or_classes_are_asked_for(names):
     with pytest.raises(DataError, match="these may be splits or classes"):
         layout_of(names, "mine")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "asked"),
+    [
+        ("traindata", "testdata", True),
+        ("TRAINA", "TESTA", True),
+        ("1_train", "2_test", True),
+        ("train_64x64", "test", True),
+        ("training", "test_a", True),
+        ("bullet train", "test tube", False),
+        ("train", "contest", False),
+        ("strain", "test", False),
+    ],
+)
+def test_names_that_nothing_but_their_split_tells_apart_are_asked_for(first, second, asked):
+    names = [f"{folder}/{i}.png" for folder in (first, second, "cat") for i in range(3)]
+    if asked and "test" in (first, second):  # whose neighbours cannot be its classes
+        names = names[:6]
+    if not asked:
+        assert layout_of(names, "mine").splits == ("train",)
+        return
+    with pytest.raises(DataError, match="may be splits or classes"):
+        layout_of(names, "mine")
+
+
+@pytest.mark.parametrize("kind", [".heic", ".cr2", ".zip", ".part"])
+def test_a_class_of_pictures_that_are_not_read_is_not_left_out_in_silence(tmp_path, kind):
+    folder = pictures(tmp_path / "a", *(f"cats/{name}" for name in SIX))
+    (folder / "dogs").mkdir()
+    (folder / "dogs" / f"0{kind}").write_bytes(b"x")
+    with pytest.raises(DataError, match="dogs holds no images that are read here, though its neighbours do"):
+        inspect_images(folder)
 
 
 def test_a_class_that_has_the_name_of_a_held_out_split_is_one():

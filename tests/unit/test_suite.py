@@ -363,6 +363,10 @@ def test_changes_of_the_command_line_mark_the_suite(tmp_path):
         ("lr=5", "--set lr: must be less than 1, got 5"),
         ("looss=hinge", '--set: no field "looss" (did you mean "loss"?)'),
         ("betas=[0.5]", "--set betas: must be two numbers, such as betas=[0.5,0.999], got [0.5]"),
+        (
+            "betas=[[0.5,0.9],[0.9,0.9]]",
+            "--set betas: must be two numbers, such as betas=[0.5,0.999], got [0.5, 0.9]",
+        ),
         ("lr=[", "--set lr: --set:1:"),
         ("lr=1e-4,x", "--set lr: must be a number, got 'x'"),
         (
