@@ -103,7 +103,12 @@ def test_the_page_says_when_the_best_is_not_good(tmp_path, gain, collapsed):
     build_report(tmp_path)
     page = (tmp_path / "report" / "report.html").read_text()
     assert ("It is no better than untrained generators (FID 41)." in page) == (gain < 0)
-    assert ("3 of 3 of its generators collapsed" in page) == (collapsed > 0)
+    assert ("All 3 of its generators collapsed" in page) == (collapsed > 0)
+    is_of_use = gain > 0 and not collapsed
+    assert ('<p class="big">No setting is of use yet</p>' in page) == (not is_of_use)
+    assert ("No setting is of use yet: all generators of the best one collapsed. Best score: " in page) == (
+        collapsed > 0
+    )
 
 
 def test_answers_on_the_page_come_with_their_interval(tmp_path):

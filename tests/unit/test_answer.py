@@ -235,6 +235,24 @@ def test_what_was_asked_for_beyond_the_suite_s_seeds_continues():
     assert found.proposal == f"Next: `{COMMAND} --seeds 0-2` continues; 1 trial left."
 
 
+@pytest.mark.parametrize(
+    ("design", "command", "continues"),
+    [
+        (Design.fixed(range(3)), COMMAND, f"{COMMAND} --seeds 0,1,2,3"),
+        (Design.of_looks((3, 5)), COMMAND, f"{COMMAND} --seeds 0,1,2,3"),
+        (Design.of_looks((3, 5)), f"{COMMAND} --until decided", f"{COMMAND} --until decided"),
+        (Design.fixed(range(4)), COMMAND, COMMAND),
+    ],
+)
+def test_a_seed_that_the_suite_alone_has_not_is_named_where_it_is_left(design, command, continues):
+    """The command without it had nothing to run, and was proposed again for ever."""
+    unfinished = replace(stored(with_lr(digits_trial(3), 2e-4)), record=None)
+    (study,) = studies(build_frames([*trials(2e-4, (50, 51, 52)), unfinished]))
+    study.command, study.design = command, design.with_seeds(range(4))
+    found = proposal(study, [], scored=True)
+    assert sorted(found.split("`")[1].split()) == sorted(continues.split())
+
+
 def test_a_survivor_does_not_head_the_table():
     """One seed of five survived, with the best FID of all: its setting ranks last."""
     items = [*trials(2e-4, (20, None, None, None, None)), *trials(3e-4, (50, 52, 49, 51, 50))]

@@ -209,8 +209,9 @@ def declaration_remark(results: Path, plan: Plan) -> Iterator[str]:
         design = plan.design.following(known, sorted(asked))
         if design.extended and not (known and known.extended):
             added = ", ".join(map(str, sorted(asked - set(design.seeds))))
+            declared = ", ".join(map(str, design.seeds))
             yield (
-                f"not declared before the first seed: {added}; what was declared are the seeds "
-                f"{', '.join(map(str, design.seeds))}. With these trials nothing is decided in {results / plan.suite} "
-                "any more"
+                f"not declared before the first seed: {added} ({declared} were). With these trials nothing is decided "
+                f"in {results / plan.suite} any more, for good; another folder with --results, or a new version of the "
+                "suite, keeps its verdicts"
             )

@@ -30,6 +30,7 @@ class Answer:
         protocol: Extractor, reference split and generated images.
         best: Label of the best setting, or None where nothing has a score.
         score: Its primary score with its interval, as text.
+        usable: Whether the best setting has generators that did not collapse and are better than untrained ones.
         headline: The setting with the best score, called the best setting where that is decided; and how certain it is.
         cautions: What its rank alone would hide.
         factors: One sentence for every factor.
@@ -40,6 +41,7 @@ class Answer:
     protocol: str
     best: str | None
     score: str
+    usable: bool
     headline: str
     cautions: tuple[str, ...]
     factors: tuple[str, ...]
@@ -66,6 +68,7 @@ def answers(study: Study) -> Iterator[Answer]:
             protocol=scored.protocol,
             best=best,
             score=score,
+            usable=found is not None and not _why_useless(scored, found.best),
             headline=_headline(scored, found),
             cautions=tuple(_cautions(scored, found)),
             factors=(
@@ -105,13 +108,30 @@ def _headline(scored: Scored, found: Leaders | None) -> str:
     lost = f", {row['bad']} failed or diverged" if row["bad"] else ""
     waiting = sum(1 for each, done in scored.study.settings() if not len(done) and not each["bad"])
     decided = found.behind and not (found.tied or found.unequal or found.unknown or scored.study.design.extended)
-    what = ("Best setting" if decided else "Best score") + (" so far" if waiting else "")
+    useless = _why_useless(scored, found.best)
+    what = ("Best setting" if decided and not useless else "Best score") + (" so far" if waiting else "")
     have = "has" if waiting == 1 else "have"
-    start = f"{what}: {found.best}, {score_text(found.score)} ({seeds}{lost}; {scored})"
+    start = f"No setting is of use yet: {useless}. " if useless else ""
+    start += f"{what}: {found.best}, {score_text(found.score)} ({seeds}{lost}; {scored})"
     start += f"; {plural(waiting, 'other setting')} {have} no finished trial yet" if waiting else ""
     if not found.behind and not found.tied and not found.unequal:
         return f"{start}.{_alone(found, waiting)}"
     return f"{start}. {_compared_with_others(scored, found, waiting)}"
+
+
+def _why_useless(scored: Scored, best: str) -> str:
+    """Return why nobody would take the generators of the best setting, or nothing."""
+    if best in scored.no_better_than_untrained():
+        return "the best is no better than untrained generators"
+    collapsed, done = _collapsed(scored, best)
+    return "all generators of the best one collapsed" if done and collapsed == done else ""
+
+
+def _collapsed(scored: Scored, label: str) -> tuple[int, int]:
+    """Return how many generators of a setting collapsed, as far as that was counted, and how many it has."""
+    done = next(done for row, done in scored.study.settings() if row["setting"] == label)
+    known = COLLAPSED in scored.study.metrics
+    return int((values_of(done, scored.final(), COLLAPSED) > 0).sum()) if known else 0, len(done)
 
 
 def _without_a_score(study: Study) -> str:
@@ -245,15 +265,17 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
         )
     if found is None:
         return
-    final, primary = scored.final(), primary_measure()
+    primary = primary_measure()
     title = MEASURES[primary].title
     by_label = {row["setting"]: (row, done) for row, done in scored.study.settings()}
-    row, done = by_label[found.best]
+    row, _ = by_label[found.best]
     untrained = scored.untrained(primary, row["recipe"])
     if untrained is not None and found.score.estimate >= untrained:
         yield f"It is no better than untrained generators ({title} {number(untrained)})."
-    if COLLAPSED in scored.study.metrics and (collapsed := int((values_of(done, final, COLLAPSED) > 0).sum())):
-        yield f"{collapsed} of {len(done)} of its generators collapsed: few classes, or one over and over."
+    collapsed, count = _collapsed(scored, found.best)
+    if collapsed:
+        how_many = f"{collapsed} of {count}" if collapsed < count else f"all {count}" if count > 1 else "the one"
+        yield f"{how_many[0].upper()}{how_many[1:]} of its generators collapsed: few classes, or one over and over."
     useless = scored.no_better_than_untrained()
     if (useless and found.best not in useless) or len(useless) > 1:
         are = "is" if len(useless) == 1 else "are"

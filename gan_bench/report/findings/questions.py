@@ -113,9 +113,13 @@ def proposal(
     left = trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"])
     command = own_command(study)
     if left.any() and command:
-        seeds = _value(study.command or "", "--seeds")
-        if seeds and {int(seed) for seed in trials["seed"][left]} <= _named(seeds):  # else it was for another part
+        seeds, waiting = _value(study.command or "", "--seeds"), {int(seed) for seed in trials["seed"][left]}
+        is_until = _value(command, "--until") is not None and not study.design.extended
+        if seeds and waiting <= _named(seeds):  # else it was for another part
             command = _with(_without(command, *_LOOKING), "--seeds", seeds)
+        elif not is_until and not waiting <= set(study.design.first(study.design.looks[0])):
+            named = ",".join(map(str, sorted({int(seed) for seed in trials["seed"]})))
+            command = _with(_without(command, *_LOOKING), "--seeds", named)  # the suite alone has fewer
         return f"Next: `{command}` continues; {plural(int(left.sum()), 'trial')} left."
     if not scored or not command:
         return None
