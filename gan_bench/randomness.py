@@ -1,11 +1,14 @@
-"""Generators for named purposes. Nothing in gan_bench draws from torch's global generator.
+"""Generators for named purposes. Nothing of gan_bench's own draws from torch's global generator.
 
 A purpose such as ``epoch/3/noise_d`` names its draws completely, so a resumed trial makes the same draws without
-any generator state having been stored, and a member of a group makes those of its solo run.
+any generator state having been stored, and a member of a group makes those of its solo run. Layers of others, such as
+dropout, draw from the global one: ``global_draws`` names those.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -25,6 +28,24 @@ def generator_for(seed: int, purpose: str, device: torch.device | str = "cpu") -
     generator = torch.Generator(device=device)
     generator.manual_seed(derive_seed(seed, purpose))
     return generator
+
+
+@contextmanager
+def global_draws(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
+    """Let what draws from torch's global generator draw the numbers of a purpose, and set that generator back.
+
+    Args:
+        seed: The trial's seed.
+        purpose: What the draws are for.
+        device: What computes.
+    """
+    number = derive_seed(seed, purpose)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(number)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(number)
+        yield
 
 
 def draw_latent(shape: tuple[int, ...], latent: Literal["normal", "uniform"], generator: torch.Generator) -> Tensor:

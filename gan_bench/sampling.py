@@ -21,7 +21,7 @@ from gan_bench.core.sources import calling
 from gan_bench.execution.trial.environment import as_in_a_command
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.models.architectures import ARCHITECTURES, construct
-from gan_bench.randomness import draw_latent, generator_for
+from gan_bench.randomness import draw_latent, generator_for, global_draws
 from gan_bench.records.json_files import unreadable
 from gan_bench.records.layout import AVERAGE_WEIGHTS, KEPT, WEIGHTS, RecordDirectory
 from gan_bench.records.reader import StoredTrial, read_saved
@@ -76,7 +76,8 @@ class Generator(nn.Module):
         """Return images (count, C, H, W) uint8, those of ``latent(count, seed)``, as a command draws them."""
         with as_in_a_command():
             z = self.latent(count, seed)
-            return torch.cat([to_uint8(self(part)).cpu() for part in torch.split(z, 500)])
+            with global_draws(seed, "sample/layers", z.device):
+                return torch.cat([to_uint8(self(part)).cpu() for part in torch.split(z, 500)])
 
 
 def load_generator(
@@ -231,7 +232,8 @@ def interpolation(generator: Generator, rows: int, steps: int, seed: int = 0) ->
         points = (((1 - share) * angle).sin() * start + (share * angle).sin() * stop) / angle.sin()
     else:
         points = (1 - share) * start + share * stop
-    return torch.cat([to_uint8(generator(part)).cpu() for part in torch.split(points.flatten(0, 1), 500)])
+    with global_draws(seed, "sample/layers", points.device):
+        return torch.cat([to_uint8(generator(part)).cpu() for part in torch.split(points.flatten(0, 1), 500)])
 
 
 def write_film(record: RecordDirectory, out: Path) -> int:

@@ -116,7 +116,7 @@ class _ArchitectureChecks:
         from safetensors.torch import save as save_tensors
 
         generator, other = self.networks()[0], self.entry.generator(LATENT)
-        tensors = {key: value.detach().contiguous() for key, value in generator.state_dict().items()}
+        tensors = {key: value.detach().contiguous().clone() for key, value in generator.state_dict().items()}
         other.load_state_dict(load_tensors(save_tensors(tensors)))
         copied = copy.deepcopy(generator)
         made = [network.eval()(self.noise(2)) for network in (generator, other, copied)]

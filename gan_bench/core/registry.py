@@ -8,6 +8,7 @@ one fails only those who use it.
 from __future__ import annotations
 
 import difflib
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -73,19 +74,24 @@ class Registry(Mapping[str, T], Generic[T]):
         self._sources: dict[str, Source] = {}
         self._shipped: frozenset[str] = frozenset()
         self._provisional: set[str] = set()
+        self._of_main: set[str] = set()
         self._found: dict[str, list[EntryPoint]] | None = None
         self._all_count = all_count
         REGISTRIES[plural] = self
 
     def register(self, name: str, entry: T) -> T:
-        """Add an entry and return it.
+        """Add an entry and return it; one that the main program registered takes the place of its own earlier one.
+
+        That is what running a notebook's cell again does.
 
         Raises:
             TypeError: It is of another class, or a field of it of another type.
             ValueError: The name is taken, or no name.
         """
         self._check_form(name, entry)
-        if name in self._entries and name not in self._provisional:
+        is_main = sys._getframe(1).f_globals.get("__name__") == "__main__"
+        is_again = is_main and name in self._of_main
+        if name in self._entries and name not in self._provisional and not is_again:
             owner = self._sources.get(name)
             of = f" by {owner.name}" if owner else " by gan_bench" if name in self._shipped else ""
             raise ValueError(f'the {self.kind} name "{name}" is taken{of}: it is registered twice')
@@ -94,6 +100,8 @@ class Registry(Mapping[str, T], Generic[T]):
             raise ValueError(f'the {self.kind} name "{name}" is taken by the package {owner_name}')
         self._provisional.discard(name)
         self._entries[name] = entry
+        if is_main:
+            self._of_main.add(name)
         if source := current_source():
             self._sources[name] = source
         return entry

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.metrics.features import Extractor, full_precision
 from gan_bench.metrics.reference import CHUNK, Reference, chunks
-from gan_bench.randomness import draw_latent, generator_for, shuffled
+from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.randomness import draw_latent, generator_for, global_draws, shuffled
 from gan_bench.records.record import Score
 
 if TYPE_CHECKING:
@@ -59,10 +61,13 @@ def generated_chunks(generator: nn.Module, config: TrialConfig, count: int, purp
     network = _to_look_at(generator)
     parameter = next(network.parameters())
     source = generator_for(config.seed, purpose, parameter.device)
+    is_own = ARCHITECTURES.is_shipped(config.architecture)
     for start in range(0, count, CHUNK):
         shape = (min(CHUNK, count - start), config.latent_dim)
-        with torch.no_grad():
-            made = network(draw_latent(shape, config.latent, source).to(parameter.dtype))
+        noise = draw_latent(shape, config.latent, source).to(parameter.dtype)
+        numbers = nullcontext() if is_own else global_draws(config.seed, f"layers/{purpose}/{start}", parameter.device)
+        with torch.no_grad(), numbers:
+            made = network(noise)
         yield to_uint8(made)
 
 

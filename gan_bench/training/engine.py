@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +12,9 @@ import torch
 from torch import Tensor
 
 from gan_bench.config.trial import TrialConfig
+from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.models.losses import LOSSES
+from gan_bench.randomness import global_draws
 from gan_bench.training.draws import EpochDraws, steps_per_epoch
 from gan_bench.training.objective import Objective
 from gan_bench.training.precision import pair_in, tf32_flags
@@ -83,6 +88,30 @@ def snapshot(state: TrainState) -> Snapshot:
     return Snapshot(mean, last, (state.step - state.batch + row + 1, STATISTICS[column]))
 
 
+def may_draw(config: TrialConfig) -> bool:
+    """True if a trial's networks or loss may draw from torch's global generator, as dropout does; ours do not."""
+    return not (ARCHITECTURES.is_shipped(config.architecture) and LOSSES.is_shipped(config.loss))
+
+
+def draws(config: TrialConfig, state: TrainState) -> bool:
+    """True if a trial's networks or loss draw from torch's global generator; copies of them are tried on two images."""
+    if not may_draw(config):
+        return False
+    device, loss = state.step_stats.device, LOSSES[config.loss]
+
+    def numbers() -> list[Tensor]:
+        return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+
+    with global_draws(config.seed, "layers/0", device), torch.no_grad():
+        before = numbers()
+        generator, discriminator = copy.deepcopy(state.generator), copy.deepcopy(state.discriminator)
+        weight = next(generator.parameters())
+        outputs = discriminator(generator(weight.new_zeros(2, config.latent_dim)))
+        loss.discriminator(outputs, outputs)
+        loss.of_generator(outputs, lambda: outputs)
+        return any(not torch.equal(a, b) for a, b in zip(before, numbers(), strict=True))
+
+
 class ReferenceEngine:
     """Runs the update step by step, as the articles' loops do, on images held in memory.
 
@@ -106,6 +135,7 @@ class ReferenceEngine:
         pair = GANPair(state.generator, state.discriminator, state.optimizer_g, state.optimizer_d)
         self._pair = pair_in(config.precision, pair)
         self._draws: tuple[int, EpochDraws] | None = None
+        self._may_draw = may_draw(config)
 
     @property
     def shown(self) -> int:
@@ -125,11 +155,18 @@ class ReferenceEngine:
                 if stop():
                     return
                 g_step = self.objective.is_g_step(state.step + 1)
-                state.step_stats[state.batch] = self._update(self.batch_of(draws, state.batch), g_step=g_step)
+                with self._numbers(state.step + 1):
+                    state.step_stats[state.batch] = self._update(self.batch_of(draws, state.batch), g_step=g_step)
                 if g_step:
                     state.follow()
                 state.batch += 1
                 state.step += 1
+
+    def _numbers(self, step: int) -> AbstractContextManager[None]:
+        """Let layers and losses that draw themselves draw the numbers of a step, so that a resumed trial does too."""
+        if not self._may_draw:
+            return nullcontext()
+        return global_draws(self.config.seed, f"layers/{step}", self.images.device)
 
     def _update(self, batch: Batch, *, g_step: bool) -> Tensor:
         return update(self._pair, batch, self.objective, g_step=g_step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,10 +13,12 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.runs import context
+from support.records import bits
+from support.runs import context, run, stop_after
 from support.trials import digits_trial
 from torch import nn
 
+import gan_bench as gb
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data.datasets import DATASETS
@@ -35,6 +38,8 @@ from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
 from gan_bench.training.draws import steps_per_epoch
+from gan_bench.training.engine import draws
+from gan_bench.training.state import TrainState
 
 
 class Flat(nn.Module):
@@ -91,7 +96,7 @@ def tiny(registries):
         (
             lambda z: Whole(z, (1, 28, 28)),
             lambda: Flat(784, ()),
-            "G gives torch.int32, and must give floats",
+            "G gives torch.int32, and must give torch.float32",
         ),
     ],
 )
@@ -100,6 +105,93 @@ def test_networks_are_tried_before_anything_runs(tiny, generator, discriminator,
     with pytest.raises(UserError, match=f"the architecture tiny.*{said}"):
         check_plan((tiny(generator, discriminator),), context())
     assert torch.equal(before, torch.get_rng_state())
+
+
+class Tied(Flat):
+    """Two layers that share their weights."""
+
+    def __init__(self, width, shape):
+        super().__init__(width, shape)
+        self.again = nn.Linear(784, 784)
+        self.twice = nn.Linear(784, 784)
+        self.twice.weight = self.again.weight
+
+    def forward(self, inputs):
+        return self.twice(self.again(super().forward(inputs).flatten(1))).tanh().view(len(inputs), *self.shape)
+
+
+class Noisy(Flat):
+    """Draws from torch's own generator in every mode, as layers of StyleGAN do."""
+
+    def forward(self, inputs):
+        return super().forward(inputs) + 0.1 * torch.randn(len(inputs), *self.shape)
+
+
+class Dropped(Flat):
+    """Draws from it in training alone."""
+
+    def forward(self, inputs):
+        return super().forward(nn.functional.dropout(inputs, 0.3, self.training))
+
+
+class Still(Flat):
+    def forward(self, inputs):
+        return super().forward(inputs).detach()
+
+
+class OldNorm(Flat):
+    def __init__(self, width, shape):
+        super().__init__(width, shape)
+        with warnings.catch_warnings(action="ignore"):
+            nn.utils.weight_norm(self.layers[0])
+
+
+@pytest.mark.parametrize(
+    ("generator", "said"),
+    [
+        (lambda z: Flat(z, (1, 28, 28)).double(), "does not run|G gives torch.float64"),
+        (lambda z: Flat(z, (1, 28, 28)).requires_grad_(False), "G has no parameters that could be trained"),
+        (lambda z: Still(z, (1, 28, 28)), "no gradient reaches the parameters of G; .* use_reentrant=False"),
+        (lambda z: OldNorm(z, (1, 28, 28)), "G cannot be copied, .* take that of torch.nn.utils.parametrizations"),
+    ],
+)
+def test_networks_that_would_fail_later_are_refused(tiny, generator, said):
+    """They trained until their first score, or failed one by one with a message of torch."""
+    with pytest.raises(UserError, match=f"the architecture tiny.*({said})"):
+        check_plan((tiny(generator, lambda: Flat(784, ())),), context())
+
+
+def test_tied_weights_are_saved(tiny, tmp_path):
+    """All was trained and scored, and then could not be saved."""
+    trial = tiny(lambda z: Tied(z, (1, 28, 28)), lambda: Flat(784, ()))
+    assert run_inline(tmp_path, [trial], context(), Listener()).records[trial.id].status is Status.DONE
+    assert gb.generator(RecordDirectory.of(tmp_path, trial).path, allow_plugins=True).images(2).shape == (2, 1, 28, 28)
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+@pytest.mark.parametrize("kind", [Noisy, Dropped])
+def test_networks_that_draw_themselves_give_the_same_bits(tiny, tmp_path, kind, engine):
+    """Two runs of one trial differed, a resumed one too, and nothing said so."""
+    trial = tiny(lambda z: kind(z, (1, 28, 28)), lambda: kind(784, ()))
+    check_plan((trial,), context())
+    found = []
+    for i, stops in enumerate((None, None, 8)):
+        torch.manual_seed(i)
+        before, name = torch.get_rng_state(), f"results{i}"
+        if stops:
+            assert run(tmp_path, trial, name, stop=stop_after(stops), engine=engine)[1].status is Status.INTERRUPTED
+        directory, record = run(tmp_path, trial, name, engine=engine)
+        assert record.status is Status.DONE
+        assert torch.equal(before, torch.get_rng_state()), "the numbers of others stay as they are"
+        found.append(bits(directory))
+    assert found[0] == found[1] == found[2]
+    assert draws(trial.config, TrainState.start(trial.config, torch.device("cpu")))
+
+
+def test_networks_that_do_not_draw_are_known(tiny):
+    trial = tiny(lambda z: Flat(z, (1, 28, 28)), lambda: Flat(784, ()))
+    assert not draws(trial.config, TrainState.start(trial.config, torch.device("cpu")))
+    assert not draws(digits_trial().config, TrainState.start(digits_trial().config, torch.device("cpu")))
 
 
 def test_own_networks_train(tiny, tmp_path):

@@ -3,12 +3,13 @@ from __future__ import annotations
 import importlib
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import gan_bench as gb
 from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.core import registry as registry_module
 from gan_bench.core.errors import UserError
@@ -290,3 +291,18 @@ def test_code_counts_that_is_imported_later_or_named_only(tmp_path, monkeypatch,
     finally:
         for name in [name for name in sys.modules if name.startswith("lazy_of_tests")]:
             del sys.modules[name]
+
+
+def test_a_cell_of_a_notebook_may_run_again():
+    """A network that was changed and registered again was an error; its kernel had to be started anew."""
+    cell = {"__name__": "__main__", "registry": gb.ARCHITECTURES, "entry": None}
+    code = "registry.register('of_a_cell', entry)"
+    with gb.ARCHITECTURES.temporary():
+        for description in ("first", "second"):
+            made = replace(gb.ARCHITECTURES["mlp"], description=description)
+            exec(code, {**cell, "entry": made})  # noqa: S102 - a cell
+            assert gb.ARCHITECTURES["of_a_cell"] is made
+        with pytest.raises(ValueError, match="is registered twice"):
+            gb.ARCHITECTURES.register("of_a_cell", made)
+        with pytest.raises(ValueError, match="by gan_bench: it is registered twice"):
+            exec(code.replace("of_a_cell", "mlp"), {**cell, "entry": made})  # noqa: S102 - a cell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -155,15 +156,15 @@ def _discriminator(name: str) -> nn.Module:
 
 
 def _try_networks(config: TrialConfig) -> None:
-    """Let both networks of a trial work once, on two images.
+    """Let both networks of a trial work once, on two images, and do with G what a run does with it later.
 
     Raises:
-        UserError: One of them fails, or gives something of another shape than the update takes.
+        UserError: One of them fails, or gives something of another shape or type than the update takes.
     """
     architecture, name = ARCHITECTURES[config.architecture], config.architecture
     shape = (2, *architecture.image_shape)
     try:
-        with torch_settings_kept(), torch.no_grad():
+        with torch_settings_kept(), torch.enable_grad():
             generator = construct(lambda: architecture.generator(config.latent_dim))
             discriminator = construct(architecture.discriminator)
             images, logits = generator(torch.zeros(2, config.latent_dim)), discriminator(torch.zeros(shape))
@@ -176,13 +177,37 @@ def _try_networks(config: TrialConfig) -> None:
     for what, made, wanted in (("G", images, shape), ("D", logits, (2,))):
         if not isinstance(made, Tensor):
             raise UserError(f"the architecture {name}: {what} gives a {type(made).__name__}, and must give a tensor")
-        if not made.is_floating_point():
-            raise UserError(f"the architecture {name}: {what} gives {made.dtype}, and must give floats")
+        if made.dtype != torch.float32:
+            raise UserError(f"the architecture {name}: {what} gives {made.dtype}, and must give torch.float32")
         if tuple(made.shape) != wanted:
             raise UserError(
                 f"the architecture {name}: {what} gives {tuple(made.shape)} for a batch of two, and must give {wanted}"
                 + ("; flatten its logits to one per image" if what == "D" else "")
             )
+    _refuse_untrainable(name, "G", generator, images)
+    _refuse_untrainable(name, "D", discriminator, logits)
+    try:
+        copy.deepcopy(generator)
+    except Exception:  # a tensor in it is no leaf, as of torch's older weight_norm
+        raise UserError(
+            f"the architecture {name}: G cannot be copied, which scores and its file need; where it takes weight_norm "
+            "from torch.nn.utils, take that of torch.nn.utils.parametrizations"
+        ) from None
+
+
+def _refuse_untrainable(name: str, what: str, network: nn.Module, made: Tensor) -> None:
+    """Refuse a network that nothing could train.
+
+    Raises:
+        UserError: It has no trained parameters, or no gradient reaches them.
+    """
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise UserError(f"the architecture {name}: {what} has no parameters that could be trained; leave some unfrozen")
+    if not made.requires_grad:
+        raise UserError(
+            f"the architecture {name}: no gradient reaches the parameters of {what}; compute without no_grad, and "
+            "checkpoint with use_reentrant=False"
+        )
 
 
 @dataclass(frozen=True)

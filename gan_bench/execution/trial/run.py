@@ -321,7 +321,8 @@ class _TrialRun:
             write_atomically(self.directory.average_weights, self._packed(engine.state.average.module))
 
     def _packed(self, network: nn.Module) -> bytes:
-        tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+        # Copies: tied weights are one tensor under two names, which safetensors does not take.
+        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in network.state_dict().items()}
         # One metadata key only: safetensors writes several in an order that changes from process to process.
         return save_safetensors(tensors, metadata={"trial": self.trial.id})
 
