@@ -119,6 +119,11 @@ def serve(
     command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--backend-store-uri", uri]
     command += ["--host", host, "--port", str(found)]
     console.say(f"MLflow starts on {base} (Ctrl-C ends it)")
+    if host not in ("127.0.0.1", "localhost", "::1") and "MLFLOW_SERVER_ALLOWED_HOSTS" not in os.environ:
+        console.say(
+            "MLflow answers to localhost and to private addresses; for another name set MLFLOW_SERVER_ALLOWED_HOSTS="
+            f"NAME:{found} and MLFLOW_SERVER_CORS_ALLOWED_ORIGINS=http://NAME:{found}"
+        )
     for text in links:
         console.say(text)
     sys.stdout.flush()
