@@ -20,7 +20,7 @@ from gan_bench.tracking import entities
 from gan_bench.tracking.entities import PARENT_TAG, RESULTS_TAG
 from gan_bench.tracking.images import LOGGED_TAG
 from gan_bench.tracking.mirror import Mirror, SuiteRuns, may_be_copied
-from gan_bench.tracking.store import CURVES_TAG, SHOWN_TAG, MirroredRun, SettingRun
+from gan_bench.tracking.store import CURVES_TAG, SHOWN_TAG, MirroredRun, SettingRun, has_lost_files
 from gan_bench.tracking.views import NOTE_MARK, View, note, stale_views, views
 
 ANSWER_TAG = "gan_bench.answer"
@@ -204,7 +204,8 @@ def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None] = la
     experiment, client = mirror.suite(suite).experiment, mirror.client
     ours = f"tags.`{ANSWER_TAG}` = '{suite}' AND tags.`{RESULTS_TAG}` = '{mirror.identity}'"
     found = list(client.search_runs([experiment], filter_string=ours))
-    fitting = next((run for run in found if run.data.tags.get("gan_bench.report") == digest), None)
+    same = (run for run in found if run.data.tags.get("gan_bench.report") == digest)
+    fitting = next((run for run in same if not has_lost_files(run, mirror.results)), None)
     if fitting is not None:
         if fitting.info.status != "FINISHED":  # a kill came before that
             client.set_terminated(fitting.info.run_id, status="FINISHED")

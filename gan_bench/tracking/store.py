@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -102,6 +102,18 @@ class SettingRun:
 
 def _place(uri: str) -> Path:
     return Path(unquote(urlsplit(uri).path))
+
+
+def has_lost_files(run: Run, results: Path) -> bool:
+    """True if the files of a run, which lay in a folder of this machine, are gone: somebody removed that.
+
+    Args:
+        run: The run, as it was found.
+        results: The results folder, which may have been moved since.
+    """
+    uri = str(run.info.artifact_uri)
+    moved = results.resolve() / ARTIFACTS / uri.rpartition(f"/{ARTIFACTS}/")[2]
+    return uri.startswith("file:") and not _place(uri).exists() and not moved.exists()
 
 
 class TrackingStore:
@@ -226,10 +238,13 @@ class TrackingStore:
         for trial, found in trials.items():
             first = self._only(found)
             tags = first.data.tags
+            position = Position.from_tag(tags.get(TAG))
+            if has_lost_files(first, self.results):
+                position = replace(position, samples=frozenset(), end="")
             known[trial] = MirroredRun(
                 first.info.run_id,
                 tags.get(entities.STARTED_TAG, ""),
-                Position.from_tag(tags.get(TAG)),
+                position,
                 bool(first.data.params) and TAG in tags and tags.get(entities.RESULTS_TAG) == self.identity,
                 tags.get(ALTERED_TAG, ""),
                 tags.get(entities.PARENT_TAG, ""),
@@ -240,7 +255,8 @@ class TrackingStore:
         for setting, found in settings.items():
             first = self._only(found)
             tags = first.data.tags
-            digests = tags.get(SHOWN_TAG, ""), tags.get(CURVES_TAG, "")
+            is_lost = bool(tags.get(CURVES_TAG)) and has_lost_files(first, self.results)
+            digests = tags.get(SHOWN_TAG, ""), "lost" if is_lost else tags.get(CURVES_TAG, "")
             parents[setting] = SettingRun(first.info.run_id, *digests, first.info.status, set(first.data.params))
         return known, parents
 

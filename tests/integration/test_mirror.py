@@ -249,6 +249,21 @@ def test_folders_make_one_new_database_at_the_same_time(results, tmp_path):
     assert sqlite3.connect(tmp_path / "shared.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def test_files_that_were_removed_are_sent_again(results):
+    """`sync` said that all runs were up to date, and no image came back."""
+    assert gan_bench("sync", results).returncode == 0
+    files = {path.relative_to(results) for path in (results / "mlartifacts").rglob("*") if path.is_file()}
+    before = run_ends(results / "mlflow.db")
+    shutil.rmtree(results / "mlartifacts")
+    assert gan_bench("sync", results).returncode == 0
+    again = {path.relative_to(results) for path in (results / "mlartifacts").rglob("*") if path.is_file()}
+    assert sorted(path.name for path in again) == sorted(path.name for path in files)
+    assert run_ends(results / "mlflow.db") == before
+    states = {path: path.stat().st_mtime_ns for path in (results / "mlartifacts").rglob("*")}
+    assert gan_bench("sync", results).returncode == 0
+    assert states == {path: path.stat().st_mtime_ns for path in (results / "mlartifacts").rglob("*")}
+
+
 def run_ends(path):
     """Return how and when every run of a trial ended."""
     with contextlib.closing(sqlite3.connect(path)) as database:
