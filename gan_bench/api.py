@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import inspect
 import io
-import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -39,6 +38,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.fields import checked
 from gan_bench.core.text import at_home
 from gan_bench.records.folders import existing, fault_of, scan
+from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 PathLike = str | Path
 P = ParamSpec("P")
 R = TypeVar("R")
-_GRID = re.compile(r"epoch-(\d+)\.png")
 
 
 @dataclass(frozen=True)
@@ -110,12 +109,6 @@ def load(results: PathLike) -> ResultTables:
     stored = [item for item in found if isinstance(item, StoredTrial)]
     frames = build_frames(stored)
     sound = [item for item in stored if not item.fault]
-    grids = [
-        (item.trial["id"], int(found_name[1]), path)
-        for item in sound
-        for path in sorted((item.path / "samples").glob("epoch-*.png"))
-        if (found_name := _GRID.fullmatch(path.name))
-    ]
     return ResultTables(
         trials=frames.trials.drop(columns=["config", "group", "probabilities", "made_of"], errors="ignore").rename(
             columns={"suite_setting": "setting"}
@@ -132,7 +125,7 @@ def load(results: PathLike) -> ResultTables:
         ),
         scores=_scores(sound),
         images=pd.DataFrame(
-            grids,
+            [(item.trial["id"], *grid) for item in sound for grid in RecordDirectory(item.path).grids.items()],
             columns=["trial", "epoch", "path"],
         ),
         unreadable=list(dict.fromkeys(str(each) for item in found if (each := fault_of(item)))),

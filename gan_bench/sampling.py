@@ -247,7 +247,7 @@ def write_film(record: RecordDirectory, out: Path) -> int:
         RecordError: The record or a grid is damaged or not what was saved.
     """
     read_saved(record.path, ())
-    files = sorted(record.samples.glob("epoch-*.png"))
+    files = list(record.grids.values())
     read_saved(record.path, [f"{record.samples.name}/{file.name}" for file in files])
     if len(files) < 2:
         raise DataError(f"{record.path} has {len(files)} sample grids, too few for a film; evaluate at more epochs")

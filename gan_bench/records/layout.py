@@ -34,6 +34,7 @@ TRIALS = "*--????????"
 DAMAGED, SUPERSEDED = ".damaged", ".superseded"
 """Folders of a suite that keep records which a run trains again: of a damaged content, of other data or networks."""
 
+_GRID = re.compile(r"epoch-(\d+)\.png")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,199}")
 
 
@@ -116,3 +117,9 @@ class RecordDirectory:
     def sample(self, epoch: int) -> Path:
         """Where the sample grid of an epoch lies."""
         return self.samples / f"epoch-{epoch:04d}.png"
+
+    @property
+    def grids(self) -> dict[int, Path]:
+        """The sample grids that are there, by epoch, the first one first."""
+        found = ((_GRID.fullmatch(path.name), path) for path in self.samples.glob("epoch-*.png"))
+        return dict(sorted((int(name[1]), path) for name, path in found if name))

@@ -24,7 +24,7 @@ from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
 from gan_bench.records.folders import fault_of, read_or_error
 from gan_bench.records.json_files import REMEDY, unreadable
-from gan_bench.records.layout import ADDED, LOCKS, SAMPLES, RecordDirectory
+from gan_bench.records.layout import ADDED, LOCKS, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
 from gan_bench.records.plan import Designs, read_commands, read_designs
 from gan_bench.records.reader import StoredTrial, read_added, read_header, read_trial
@@ -299,7 +299,7 @@ class Mirror:
         sent = set()
         for line in stored.evaluations:
             epoch = line["epoch"]
-            path = stored.path / SAMPLES / f"epoch-{epoch:04d}.png"
+            path = RecordDirectory(stored.path).sample(epoch)
             if epoch in known or not path.exists():
                 continue
             time_ms = entities.started_ms(stored) + int(1000 * line.get("train_seconds", 0.0))

@@ -11,8 +11,9 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from gan_bench.core.errors import RecordError
+from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.sample_grid import read_sample_grid
-from gan_bench.report.page.samples import _frame
+from gan_bench.report.page.samples import _corner
 from gan_bench.tracking.mirror import Mirror
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
@@ -53,8 +54,9 @@ def test_a_bad_sample_grid_is_left_out_of_the_report_and_the_mirror(tmp_path, da
     good.write_bytes(grid_of(242))
     with pytest.raises(RecordError, match=r"epoch-0001\.png cannot be read .*restore or delete it"):
         read_sample_grid(bad)
-    assert _frame(bad) is None
-    assert _frame(good)[0] == 2
+    assert _corner(bad) is None
+    assert _corner(good) is not None
+    assert RecordDirectory(tmp_path).grids == {1: bad, 2: good}
     mirror, folder = Mirror.__new__(Mirror), tmp_path / "staged"
     mirror.unreadable = []
     stored = SimpleNamespace(
@@ -78,4 +80,4 @@ def test_a_bad_sample_grid_is_left_out_of_the_report_and_the_mirror(tmp_path, da
 def test_a_sample_grid_too_small_for_its_tiles_is_left_out(tmp_path, size):
     path = tmp_path / "epoch-0001.png"
     Image.new("RGB", size).save(path)
-    assert _frame(path) is None
+    assert _corner(path) is None

@@ -242,7 +242,7 @@ def _last_grid(entry: Entry) -> Path | None:
     """Return the last sample grid of the lowest seed of a setting that has one: publications hold those."""
     trials = entry.card.setting.study.trials
     mine = trials[trials["trial"].isin(entry.card.setting.done["trial"])].sort_values("seed")
-    grids = (sorted(RecordDirectory(Path(path)).samples.glob("epoch-*.png")) for path in mine["path"])
+    grids = (list(RecordDirectory(Path(path)).grids.values()) for path in mine["path"])
     return next((files[-1] for files in grids if files), None)
 
 

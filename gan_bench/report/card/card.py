@@ -55,7 +55,7 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
     require_sound(chosen.study, chosen.label)
     stored = next(item for item in found if item.trial["id"] == median)
     record, folder = RecordDirectory(stored.path), out or Path(f"{chosen.name}-card")
-    grids = sorted(record.samples.glob("epoch-*.png"))
+    grids = list(record.grids.values())
     names = [name for name in _GENERATOR if (stored.path / name).is_file()] if record.weights.is_file() else []
     shown = [f"{record.samples.name}/{grids[-1].name}"] if grids else []
     read_saved(stored.path, [*(name for name in names if name != RECORD), *shown])

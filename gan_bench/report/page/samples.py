@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import slug
+from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.study.frame import FAULTY
 from gan_bench.report.study.study import Study
@@ -70,8 +71,8 @@ def strips(study: Study, labels: list[str]) -> Iterator[Strip]:
         members = study.trials[(study.trials["label"] == label) & ~study.trials["status"].isin(FAULTY)]
         members = members.sort_values("seed")
         for _, row in members.iterrows():
-            files = sorted((Path(row["path"]) / "samples").glob("epoch-*.png"))
-            frames = tuple(frame for file in _spread(files) if (frame := _frame(file)) is not None)
+            grids = _spread(list(RecordDirectory(Path(row["path"])).grids.items()))
+            frames = tuple((epoch, part) for epoch, file in grids if (part := _corner(file)) is not None)
             if frames:
                 yield Strip(slug(study.slug, "samples", label), label, row["trial"], int(row["seed"]), frames)
                 break
@@ -79,23 +80,23 @@ def strips(study: Study, labels: list[str]) -> Iterator[Strip]:
 
 def thumbnail(file: Path) -> str | None:
     """Return a few images of a stored grid as a data URI for a page; None where it cannot be read."""
-    frame = _frame(file)
-    return data_uri(frame[1], 80) if frame else None
+    part = _corner(file)
+    return data_uri(part, 80) if part else None
 
 
-def _spread(files: list[Path]) -> list[Path]:
+def _spread(grids: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
     """Keep the first, the last, and some between."""
-    if len(files) <= EPOCHS:
-        return files
-    return [files[round(i * (len(files) - 1) / (EPOCHS - 1))] for i in range(EPOCHS)]
+    if len(grids) <= EPOCHS:
+        return grids
+    return [grids[round(i * (len(grids) - 1) / (EPOCHS - 1))] for i in range(EPOCHS)]
 
 
-def _frame(file: Path) -> tuple[int, Image] | None:
+def _corner(file: Path) -> Image | None:
     from PIL import Image
 
     try:
-        epoch, grid = int(file.stem.partition("-")[2]), read_sample_grid(file)
-    except (RecordError, ValueError):
+        grid = read_sample_grid(file)
+    except RecordError:
         return None
     side = (grid.width - _PAD) // 8
     if side < 1:
@@ -104,7 +105,7 @@ def _frame(file: Path) -> tuple[int, Image] | None:
     if side < _EDGE:  # small images are enlarged without blur
         scale = -(-2 * _EDGE // side)
         part = part.resize((part.width * scale, part.height * scale), Image.Resampling.NEAREST)
-    return epoch, part
+    return part
 
 
 def data_uri(image: Image, quality: int) -> str:
