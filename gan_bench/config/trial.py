@@ -79,7 +79,7 @@ def setting_key(config: Mapping[str, Any], without: Collection[str] = ()) -> str
     kept = {
         name: value
         for name, value in config.items()
-        if name not in left_out and value != UNWRITTEN_DEFAULTS.get(name, _NOTHING)
+        if name not in left_out and (name, value) not in UNWRITTEN_DEFAULTS.items()
     }
     if "evaluation" in kept:
         kept["evaluation"] = {name: value for name, value in kept["evaluation"].items() if name != "keep"}
@@ -244,7 +244,7 @@ class TrialConfig:
 
     def _plain(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in _FIELDS}
-        plain = {name: value for name, value in plain.items() if value != UNWRITTEN_DEFAULTS.get(name, _NOTHING)}
+        plain = {name: value for name, value in plain.items() if (name, value) not in UNWRITTEN_DEFAULTS.items()}
         plain["evaluation"] = dict(vars(self.evaluation))
         if self.evaluation.keep == "nothing":  # as all trials were written before there was a choice
             del plain["evaluation"]["keep"]
@@ -268,13 +268,12 @@ class TrialConfig:
     @cached_property
     def id(self) -> str:
         """The trial's identity: eight hex digits of the SHA-256 of its canonical JSON without later defaults."""
-        known = {name: value for name, value in self._plain().items() if value != LATER_DEFAULTS.get(name, _NOTHING)}
+        known = {name: value for name, value in self._plain().items() if (name, value) not in LATER_DEFAULTS.items()}
         known["evaluation"].pop("keep", None)
         return hashlib.sha256(canonical_json(known).encode()).hexdigest()[:8]
 
 
 _FIELDS = tuple(f.name for f in fields(TrialConfig))
-_NOTHING = object()
 LATER_DEFAULTS: Mapping[str, object] = {f.name: f.default for f in fields(TrialConfig) if f.metadata.get("later")}
 """Fields that the first trials did not have, with the values that leave them out of a trial's identity."""
 UNWRITTEN_DEFAULTS: Mapping[str, object] = {f.name: f.default for f in fields(TrialConfig) if "unwritten" in f.metadata}

@@ -37,7 +37,6 @@ HUB_DATASETS = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10"}
 """What model hubs call the datasets."""
 _UNSAID = ("suite", "suite_version", "recipe", "seed", "profile", "evaluation")
 """Fields of a config that say nothing about training, or that the card says elsewhere."""
-_NOTHING = object()
 
 
 @dataclass(frozen=True)
@@ -224,7 +223,7 @@ def card_values(card: Card) -> Iterator[tuple[str, str, str]]:
     trial = cast("TrialFile", card.stored.trial)  # what a card is of has ended
     provenance, config = trial["provenance"], trial["config"]
     for name, value in config.items():
-        if name not in _UNSAID and (name in provenance or value != LATER_DEFAULTS.get(name, _NOTHING)):
+        if name not in _UNSAID and (name in provenance or (name, value) not in LATER_DEFAULTS.items()):
             yield name, value_text(value), provenance.get(name, "chosen")
 
 

@@ -66,7 +66,6 @@ PAIRS = (
 )
 _OFF = {"optimizer": "adam", **{name: value for name, value in LATER_DEFAULTS.items() if name != "loss"}}
 """Values that a setting's name leaves out: what they switch is off."""
-_NOTHING = object()
 _NONE = "-"
 _UNNAMED = ("seed", "profile", "suite", "recipe")
 _LAST = ("log_every", "evaluation.epochs")
@@ -145,7 +144,7 @@ def settings_of(configs: Mapping[str, Mapping[str, object]]) -> Settings:
     texts = [
         f"{title(name)} {value_text(first[name])}"
         for name in dict.fromkeys(shared)
-        if first[name] is not None and first[name] != {**LATER_DEFAULTS, **_OFF}.get(name, _NOTHING)
+        if first[name] is not None and (name, first[name]) not in {**LATER_DEFAULTS, **_OFF}.items()
     ]
     return Settings(
         labels=_unique(labels),
@@ -205,7 +204,7 @@ def _differs_within(name: str, flat: Mapping[str, Mapping[str, object]], recipes
 
 def _label(recipe: str, values: Mapping[str, object], columns: Iterable[str], *, several: bool) -> str:
     parts: list[str] = []
-    left = [name for name in columns if values.get(name) not in (_OFF.get(name, _NOTHING), _NONE)]
+    left = [name for name in columns if values.get(name) != _NONE and (name, values.get(name)) not in _OFF.items()]
     for short, g, d in PAIRS:
         if g in left and d in left:
             parts.append(f"{title(short)} {of_both(values.get(g), values.get(d))}")
