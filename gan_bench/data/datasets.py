@@ -91,7 +91,7 @@ class Dataset:
 DATASETS: Registry[Dataset] = Registry("dataset", "datasets", Dataset)
 
 
-def load(name: str, root: DataRoot, split: Split, size: int, limit: int | None = None) -> ImageSet:
+def load(name: str, root: DataRoot, split: Split, size: int) -> ImageSet:
     """Prepare a split of a dataset, fetching it first where that is allowed.
 
     Args:
@@ -99,17 +99,16 @@ def load(name: str, root: DataRoot, split: Split, size: int, limit: int | None =
         root: The data folder.
         split: ``train`` or ``test``.
         size: Height and width to prepare.
-        limit: Keep only the first images.
 
     Raises:
         DataError: Files are missing, damaged or cannot be fetched.
         UserError: No dataset has that name.
     """
     images, labels = _read(DATASETS[name], root, split)
-    images = resize(images[:limit], size).contiguous()
+    images = resize(images, size).contiguous()
     if not len(images):
         raise DataError(f"{name} has no {split} images in {root.path}")
-    labels = None if labels is None else labels[:limit].contiguous()
+    labels = None if labels is None else labels.contiguous()
     return ImageSet(images, labels, hashlib.sha256(images.numpy().data).hexdigest())
 
 
