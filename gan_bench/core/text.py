@@ -52,16 +52,17 @@ _COMMAND = re.compile(r"`((?:gan-bench|make) [^`\n]*)`")
 
 def plain_markdown(text: str) -> str:
     """Keep text from being taken for Markdown or HTML; commands of ours stay code."""
-    parts = _COMMAND.split(_one_line(text))
+    parts = _COMMAND.split(one_line(text))
     return "".join(f"`{p}`" if i % 2 else re.sub(r"([\\`*_<\[\]|#])", r"\\\1", p) for i, p in enumerate(parts))
 
 
 def markdown_cell(text: str) -> str:
     """Keep text inside its cell or heading of a Markdown document, and from being taken for Markdown or HTML."""
-    return re.sub(r"([\\`*\[\]|])", r"\\\1", _one_line(text)).replace("<", "&lt;")
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", one_line(text)).replace("<", "&lt;")
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return a text with single blanks for all its blanks and line breaks."""
     return " ".join(text.split())
 
 

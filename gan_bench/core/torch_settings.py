@@ -29,7 +29,7 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
     autocast = [(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")]
     device, grad = torch.get_default_device(), torch.is_grad_enabled()
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    strict, warns = _determinism(torch)
+    strict, warns = determinism(torch)
     benchmark, anomaly = torch.backends.cudnn.benchmark, torch.is_anomaly_enabled()
     try:
         yield
@@ -40,7 +40,7 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
         torch.set_default_dtype(dtype)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
-        if _determinism(torch) != (strict, warns):  # the call loads torch's compiler
+        if determinism(torch) != (strict, warns):  # the call loads torch's compiler
             torch.use_deterministic_algorithms(strict, warn_only=warns)
         torch.backends.cudnn.benchmark = benchmark
         if torch.is_anomaly_enabled() != anomaly:
@@ -53,5 +53,6 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
             torch.set_rng_state(numbers)
 
 
-def _determinism(torch: Any) -> tuple[bool, bool]:  # noqa: ANN401 - a module
+def determinism(torch: Any) -> tuple[bool, bool]:  # noqa: ANN401 - a module
+    """Return whether algorithms must be deterministic, and whether others only warn."""
     return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()

@@ -35,9 +35,9 @@ NOTES = frozenset(
 MAX_BYTES = 128 * 2**20
 """Most bytes of one image file, in a folder or unpacked from an archive."""
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How members may be packed: of the others zipfile unpacks a gigabyte at once, whatever size is announced."""
 _ENCRYPTED = 1
 """The flag of a zip file's member that needs a password."""
-"""How members may be packed: of the others zipfile unpacks a gigabyte at once, whatever size is announced."""
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,8 @@ class ComparedFile(TypedDict):
 
 
 _FORM, _COMPARED = Form(SuiteSummary), Form(ComparedFile)
+FEW_EPOCHS = 10
+"""Trials of so few epochs are shown by their single steps as well: their epochs alone are no curve."""
 CURVE_POINTS = 40
 """Most places of one curve of a training value where many trials are shown; each is a mean over its epochs."""
 

@@ -13,7 +13,7 @@ from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS, AddedFile, EpochLine, HistoryLine
-from gan_bench.records.summary import SettingSummary, piece_of, setting_id
+from gan_bench.records.summary import FEW_EPOCHS, SettingSummary, piece_of, setting_id
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric, Param, RunTag
@@ -26,8 +26,6 @@ SETTING_TAG = "gan_bench.setting"
 PARENT_TAG = "mlflow.parentRunId"
 FINAL = ("done", "diverged")
 """Ends of a trial after which nothing of it changes: others may be resumed."""
-FEW_EPOCHS = 10
-"""Trials of so few epochs have their single steps in MLflow as well: their epochs alone are no curve."""
 FIRST = ("recipe", "lr_g", "lr_d", "beta1_g", "beta1_d", "beta2_g", "beta2_d", "epochs", "batch_size", "latent_dim",
          "seed")  # fmt: skip
 """Parameters that people compare runs by; all others follow."""

@@ -23,6 +23,7 @@ from gan_bench.config.trial import Precision
 from gan_bench.core import __version__
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed
+from gan_bench.core.torch_settings import determinism
 from gan_bench.float32 import PYTORCHS, remember, set_tf32
 from gan_bench.records.earlier import Identity
 from gan_bench.records.schema import VERSION, EnvironmentFile
@@ -123,22 +124,18 @@ class _Settings:
 
 
 def _remember() -> Callable[[], None]:
-    dtype, benchmark, determinism = torch.get_default_dtype(), torch.backends.cudnn.benchmark, _determinism()
+    dtype, benchmark, before = torch.get_default_dtype(), torch.backends.cudnn.benchmark, determinism(torch)
     precisions = remember()
 
     def give_back() -> None:
         torch.set_default_dtype(dtype)
         torch.backends.cudnn.benchmark = benchmark
         precisions()
-        if _determinism() != determinism:  # the call loads torch's compiler
-            strict, warns = determinism
+        if determinism(torch) != before:  # the call loads torch's compiler
+            strict, warns = before
             torch.use_deterministic_algorithms(strict, warn_only=warns)
 
     return give_back
-
-
-def _determinism() -> tuple[bool, bool]:
-    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
 _settings = _Settings()

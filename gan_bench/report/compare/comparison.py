@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from gan_bench.config.design import MARGIN
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.core.errors import CopiedError, RecordError, UserError
@@ -33,7 +34,6 @@ from gan_bench.report.compare.changes import (
 from gan_bench.report.compare.equivalence import (
     AUTO,
     EXACT,
-    MARGIN,
     SETTINGS,
     common_settings,
     equivalence_table,

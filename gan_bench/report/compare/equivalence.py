@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from gan_bench.config.changes import BOTH, plain
+from gan_bench.config.design import MARGIN
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.mistakes import field_hint
 from gan_bench.config.trial import LATER_DEFAULTS, TrialConfig, setting_key
@@ -25,8 +26,6 @@ from gan_bench.report.study.frame import BAD, build_frames, images_changed, made
 from gan_bench.report.study.stats import ALPHA, FEW, Interval, ratio_of
 from gan_bench.report.study.table import Column, Table, put_interval
 
-MARGIN = 0.1
-"""Largest relative difference of the primary score that counts as none."""
 UNMATCHED = ("suite", "suite_version", "profile", "evaluation", "epochs")
 """Fields that the same training may differ in: what it is part of, when it was looked at, and how long it went on."""
 EXACT, SETTINGS, AUTO = "trials", "settings", "auto"

@@ -16,6 +16,7 @@ from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
 from gan_bench.records.schema import NO_RECORD, STATISTICS
+from gan_bench.records.summary import FEW_EPOCHS
 
 MEANS = tuple(f"mean_{name}" for name in STATISTICS)
 _SCORE_COLUMNS = ["trial", "epoch", "metric", "protocol", "value", "draw_std", "train_seconds", "added"]
@@ -25,7 +26,6 @@ FAULTY = ("damaged", "altered", "unreadable")
 """Statuses of trials whose records are not to be believed, or cannot be read."""
 ENDED = ("done", *BAD, *FAULTY)
 """Statuses of trials that a verdict need not wait for; what was lost of them is lost."""
-FEW_EPOCHS = 10
 COSTS = ("train_seconds", "evaluate_seconds", "images_per_second", "peak_megabytes", "kilojoules")
 
 

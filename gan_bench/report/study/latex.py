@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import as_typed
+from gan_bench.core.text import as_typed, one_line
 from gan_bench.report.study.table import RANKED, Column, Table, cell, cells, filled, note_of, number, records
 
 TIED = r"$^{\dagger}$"
@@ -71,7 +71,7 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
     written = [[_written(row, column) for column in shown] for row in rows]
     marked = any(row.get("best") is True for row in rows) and any(row.get(f"{RANKED}_n", 0) > 1 for row in rows)
     form = "".join(_alignment(column, [row[i] for row in written]) for i, column in enumerate(shown))
-    head = " & ".join(f"{{{escape_latex(_one_line(column.title))}}}" for column in shown)
+    head = " & ".join(f"{{{escape_latex(one_line(column.title))}}}" for column in shown)
     caption = f"{table.title}. {note_of(table, [table.columns.index(c) for c in shown])}{f' {MARKS}' if marked else ''}"
     body, before = [], None
     for row, texts in zip(rows, written, strict=True):
@@ -85,7 +85,7 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
             r"% needs \usepackage{booktabs,siunitx}",
             r"\begin{table}",
             r"\centering\small",
-            rf"\caption{{{escape_latex(_one_line(caption))}}}",
+            rf"\caption{{{escape_latex(one_line(caption))}}}",
             rf"\label{{tab:{''.join(c if c.isascii() and (c.isalnum() or c in '-.') else '-' for c in table.name)}}}",
             rf"\begin{{tabular}}{{{form}}}",
             r"\toprule",
@@ -131,7 +131,7 @@ def _names(table: Table) -> dict[str, Column]:
 
 def _written(row: Mapping[str, object], column: Column) -> str:
     """Write one cell: a number for an ``S`` column, or text that cannot do anything."""
-    text = _number(row, column) if _is_numeric(column) else escape_latex(_one_line(cell(row, column)))
+    text = _number(row, column) if _is_numeric(column) else escape_latex(one_line(cell(row, column)))
     if column.key != RANKED or not text:
         return text
     if row.get("best") is True:
@@ -144,7 +144,7 @@ def _number(row: Mapping[str, Any], column: Column) -> str:
     if value is None or pd.isna(value):
         return ""
     if isinstance(value, (bool, str)):
-        return f"{{{escape_latex(_one_line(cell(row, column)))}}}"
+        return f"{{{escape_latex(one_line(cell(row, column)))}}}"
     low, high = row.get(f"{column.key}_low"), row.get(f"{column.key}_high")
     value = float(value)
     if column.kind == "interval" and low is not None and high is not None and not pd.isna(low):
@@ -163,7 +163,7 @@ def _number(row: Mapping[str, Any], column: Column) -> str:
     try:
         float(plain)
     except ValueError:
-        return f"{{{escape_latex(_one_line(text))}}}"
+        return f"{{{escape_latex(one_line(text))}}}"
     return plain if math.isfinite(float(plain)) else f"{{{escape_latex(text)}}}"
 
 
@@ -189,7 +189,3 @@ def _alignment(column: Column, texts: list[str]) -> str:
     form = f"{sign}{max(before, 1)}.{after}{f'({uncertain})' if uncertain else ''}"
     form += f"e{'-' if any('e-' in t for t in texts) else ''}{exponent}" if exponent else ""
     return f"S[mode=text, separate-uncertainty, table-format={form}]"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
