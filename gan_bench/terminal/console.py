@@ -115,9 +115,9 @@ def wrapped(line: str, width: int) -> list[str]:
     return lines
 
 
-def console(*, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> PlainConsole:
+def console(*, stderr: bool = False, file: IO[str] | None = None) -> PlainConsole:
     """Return a console for lines."""
-    return PlainConsole(stderr=stderr, file=file, width=width)
+    return PlainConsole(stderr=stderr, file=file)
 
 
 def table_console(lines: PlainConsole) -> PlainConsole:

@@ -20,7 +20,7 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.report.build import ReportTables
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.table import number
-from gan_bench.terminal.console import console
+from gan_bench.terminal.console import PlainConsole
 from gan_bench.terminal.display import ProgressDisplay
 from gan_bench.tracking.views import note, views
 
@@ -77,7 +77,7 @@ def test_one_registration_is_all_that_a_new_measure_needs():
     assert "brightness ↑" in [column.title for column in settings.columns]
     assert settings.rows["brightness"].iloc[0] == pytest.approx(found.value)
 
-    lines = console(file=io.StringIO(), width=500)
+    lines = PlainConsole(file=io.StringIO(), width=500)
     with ProgressDisplay(lines, 1) as display:
         display.scored(digits_trial(), 1, {s["name"]: s["value"] for s in scores})
     assert f"brightness {number(found.value)}" in lines.file.getvalue()

@@ -35,7 +35,7 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
 from gan_bench.records.verify import verify
-from gan_bench.terminal.console import console
+from gan_bench.terminal.console import PlainConsole
 from gan_bench.terminal.display import ProgressDisplay
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group import group as groups
@@ -338,7 +338,7 @@ Group.prepare = prepare
 def test_what_worker_processes_warn_of_is_shown(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(CANNOT_GROUP)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    lines = console(file=io.StringIO(), width=200)
+    lines = PlainConsole(file=io.StringIO(), width=200)
     pool = WorkerPoolConfig(devices=("cpu",), threads=1)
     with ProgressDisplay(lines, 2, several=True) as watch:
         records = run_processes(tmp_path / "r", trials()[:2], context(), watch, Policy(), pool, lambda _: 2).records

@@ -26,7 +26,7 @@ VALUES = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
 
 @pytest.mark.parametrize(("pace", "warned"), [(90.0, False), (51.0, False), (20.0, True)])
 def test_a_trial_that_runs_at_a_fraction_of_its_pace_says_so_once(pace, warned):
-    lines = console(file=io.StringIO(), width=200)
+    lines = PlainConsole(file=io.StringIO(), width=200)
     with ProgressDisplay(lines, 1, expected=lambda _: 100.0) as display:
         display.started(digits_trial(), None)
         for _ in range(3):
@@ -40,7 +40,7 @@ def test_a_trial_that_runs_at_a_fraction_of_its_pace_says_so_once(pace, warned):
 
 @pytest.mark.filterwarnings("default::RuntimeWarning")
 def test_warnings_are_shown_between_the_lines():
-    lines = console(file=io.StringIO(), width=200)
+    lines = PlainConsole(file=io.StringIO(), width=200)
     with ProgressDisplay(lines, 1):
         warnings.warn("something \x1b[2J odd", RuntimeWarning, stacklevel=1)
     assert "warning: something \\x1b[2J odd" in lines.file.getvalue()
@@ -76,7 +76,7 @@ def test_the_suite_is_weighed_by_work_not_by_trials(monkeypatch):
 def test_what_an_earlier_run_did_took_none_of_this_run_s_time(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    lines = console(file=io.StringIO(), width=200)
+    lines = PlainConsole(file=io.StringIO(), width=200)
     trial = digits_trial()
     with ProgressDisplay(lines, 2, several=True, work={trial.id: 100.0, "other": 100.0}, seconds=200.0) as display:
         display.started(trial, 1)
@@ -110,7 +110,7 @@ def test_the_pace_of_the_first_steps_is_not_all_that_counts(monkeypatch):
 def test_plain_lines_say_how_far_the_suite_is(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    lines = console(file=io.StringIO(), width=200)
+    lines = PlainConsole(file=io.StringIO(), width=200)
     trials = [digits_trial(seed) for seed in range(3)]
     with ProgressDisplay(lines, 3, several=True, work={t.id: 60.0 for t in trials}) as display:
         for trial in trials[:2]:
@@ -129,7 +129,7 @@ def test_plain_lines_say_how_far_the_suite_is(monkeypatch):
 def test_preparation_is_said_once_and_again_when_it_takes_long(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    lines = console(file=io.StringIO(), width=200)
+    lines = PlainConsole(file=io.StringIO(), width=200)
     say = PreparationLines(lines)
     for i in range(100):
         now[0] = i / 2

@@ -30,6 +30,8 @@ POWER = 0.8
 
 EXACT = 14
 """Up to this many differences every assignment of signs is tried; beyond, random ones."""
+_DRAWS = 20_000
+"""Random assignments that are tried then."""
 MANY = 12
 """From this many values on an interval is bootstrapped; below, no resampling of so few values can reach its level."""
 MOST_SEEDS = 1000
@@ -228,13 +230,11 @@ def paired_test(values: ArrayLike) -> Array:
     return np.maximum(p, coincidence(n))
 
 
-def sign_flip_test(values: ArrayLike, generator: np.random.Generator | None = None, draws: int = 20_000) -> float:
+def sign_flip_test(values: ArrayLike) -> float:
     """Two-sided permutation test that paired differences are symmetric about zero (Fisher 1935).
 
     Args:
         values: (n,) differences.
-        generator: Source of random signs when n is large; by default one with a fixed seed.
-        draws: Random signs tried then.
 
     Returns:
         The p value; exact up to ``EXACT`` differences. It cannot fall below 2 / 2**n, so that it says nothing below
@@ -246,9 +246,8 @@ def sign_flip_test(values: ArrayLike, generator: np.random.Generator | None = No
     if array.size <= EXACT:
         signs = np.array(list(product((1.0, -1.0), repeat=array.size)))
         return float((np.abs(signs @ array) >= observed - slack).mean())
-    source = np.random.default_rng(0) if generator is None else generator
-    signs = source.integers(0, 2, (draws, array.size)) * 2.0 - 1.0
-    return float(((np.abs(signs @ array) >= observed - slack).sum() + 1) / (draws + 1))
+    signs = np.random.default_rng(0).integers(0, 2, (_DRAWS, array.size)) * 2.0 - 1.0
+    return float(((np.abs(signs @ array) >= observed - slack).sum() + 1) / (_DRAWS + 1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
