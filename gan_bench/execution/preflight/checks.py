@@ -144,15 +144,12 @@ def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
             yield f"{plural(count, 'trial')} by the reference engine: the fast one has no {why}"
     penalised = {config.architecture for config in configs if config.gradient_penalty}
     for name in sorted(penalised):
-        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in _discriminator(name).modules()):
+        discriminator = construct(ARCHITECTURES[name].discriminator)
+        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules()):
             yield (
                 f"{name} has batch-norm in D, so a gradient penalty is not of one image at a time (Gulrajani et al. "
                 "2017, section 4); an architecture without suits it better"
             )
-
-
-def _discriminator(name: str) -> nn.Module:
-    return construct(ARCHITECTURES[name].discriminator)
 
 
 def _try_networks(config: TrialConfig) -> None:
