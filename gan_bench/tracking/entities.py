@@ -99,11 +99,6 @@ def values_of(config: Mapping[str, object]) -> dict[str, object]:
     return {name: flat[name] for name in (*(n for n in FIRST if n in flat), *(n for n in flat if n not in FIRST))}
 
 
-def params_of(config: Mapping[str, object]) -> list[Param]:
-    """Return every value of a config as a parameter."""
-    return [param(name, value) for name, value in values_of(config).items()]
-
-
 def param(name: str, value: object) -> Param:
     """Return a value as MLflow keeps parameters."""
     from mlflow.entities import Param

@@ -221,7 +221,7 @@ class Mirror:
 
     def _describe(self, run: MirroredRun, stored: StoredTrial, tags: dict[str, str]) -> None:
         """Give a run what does not change: also one that a kill, or an earlier version, left without it."""
-        params = entities.params_of(stored.trial["config"])
+        params = [entities.param(name, value) for name, value in entities.values_of(stored.trial["config"]).items()]
         with contextlib.suppress(Exception):  # parameters of an earlier version cannot be changed
             self.client.log_batch(run.run_id, params=params)
         if tags:
