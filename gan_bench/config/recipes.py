@@ -136,7 +136,6 @@ DCGAN_BETAS = (0.5, 0.999)
 ADAM_BETAS = (0.9, 0.999)
 _WHOLE = code(1, "one pass over the images")
 _EPS = lineage(1e-8, "PyTorch's default")
-_EVERY_100 = 100
 
 for _recipe in (
     Recipe(
@@ -159,7 +158,7 @@ for _recipe in (
         adam_eps=_EPS,
         epochs=stated(60),
         dataset_repeats=code(2, "the archive holds every image twice; 247 steps per epoch"),
-        log_every=chosen(_EVERY_100, "the article prints once per epoch"),
+        log_every=chosen(100, "the article prints once per epoch"),
         reported=(
             Reported(epoch=1, loss_g=5.9449, loss_d=0.7790, d_real=0.8575, d_fake=0.4179),
             Reported(epoch=10, loss_g=7.0182, loss_d=0.4998, d_real=0.9931, d_fake=0.3561),
@@ -193,7 +192,7 @@ for _recipe in (
         adam_eps=_EPS,
         epochs=stated(10, 'as run; "about 100" are said to be needed for good results'),
         dataset_repeats=lineage(1),
-        log_every=chosen(_EVERY_100),
+        log_every=chosen(100),
         remarks='The article reports no losses; "100 epochs take about an hour" on its hosted GPU.',
     ),
     Recipe(
@@ -239,7 +238,7 @@ for _recipe in (
         adam_eps=_EPS,
         epochs=code(25),
         dataset_repeats=_WHOLE,
-        log_every=chosen(_EVERY_100, "the article prints every step"),
+        log_every=chosen(100, "the article prints every step"),
         remarks="The article shows images only.",
     ),
     Recipe(
@@ -262,7 +261,7 @@ for _recipe in (
         adam_eps=_EPS,
         epochs=code(100),
         dataset_repeats=_WHOLE,
-        log_every=code(_EVERY_100),
+        log_every=code(100),
         remarks="The article shows images only.",
     ),
 ):
