@@ -266,19 +266,14 @@ class Scored:
                     yield baseline, scores
 
     @once
-    def measurement_sd(self, metric: str, *, relative: bool | None = None) -> float:
-        """Return the standard deviation of repeated scoring of one generator.
+    def measurement_sd(self, metric: str, *, relative: bool) -> float:
+        """Return the standard deviation of repeated scoring of one generator, ``relative`` as a share of its score.
 
         It is pooled over the trials of a setting whose finished generators were scored several times, and of settings
         it is the median: one with wild scores must not make ties of others. Where none was scored several times, it is
         that of real images, drawn several times, which is less than a generator's; as a share it is one of the median
         score, as scores of real images are near 0.
-
-        Args:
-            metric: The measure.
-            relative: Whether it is a share of the score; by default for a measure whose ratios are compared.
         """
-        relative = MEASURES[metric].log_scale if relative is None else relative
         sds = self.final("draw_std")[metric].astype(float)
         values = self.final()[metric].astype(float)
         known = (sds / values.abs() if relative else sds).replace([math.inf, -math.inf], math.nan).dropna()
