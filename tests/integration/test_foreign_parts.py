@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from support.commands import gan_bench
-from support.parts import registered, temporary
+from support.parts import registered
 from support.runs import CPU, context, run
 from support.trials import digits_trial
 from torch import nn
@@ -144,7 +144,7 @@ def test_a_value_outside_its_bounds_is_none(tmp_path, odd, value):
     odd(given=Estimate(value))
     entry = replace(MEASURES["odd"], bounds=(0, 1))
     with (
-        temporary(MEASURES, odd=entry),
+        MEASURES.temporary(odd=entry),
         pytest.warns(RuntimeWarning, match=f"its metric gave {value}, which is outside"),
     ):
         assert scores_of(tmp_path, digits_trial())["odd"]["value"] is None
