@@ -36,13 +36,15 @@ import pandas as pd
 from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.core.fields import checked
-from gan_bench.core.text import at_home
+from gan_bench.core.registry import did_you_mean
+from gan_bench.core.text import at_home, plural
 from gan_bench.records.folders import existing, fault_of, scan
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS
+from gan_bench.records.summary import answer_file
 from gan_bench.report.compare.comparison import Comparison
 from gan_bench.report.compare.comparison import compare as compare_folders
 from gan_bench.report.study.frame import build_frames
@@ -60,13 +62,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResultTables:
     """The records of a results folder as tidy frames; ``trial`` joins them.
 
     Attributes:
         trials: One row per planned trial: trial, suite, name, setting, status, reason, every field of its config,
-            epochs_done, the four final means, seconds, images_per_second, peak_megabytes, device, path.
+            epochs_done, the four final means, seconds, images_per_second, peak_megabytes, device, device_name, path.
         epochs: One row per trial and finished epoch: trial, epoch, the last batch's ``loss_d``, ``loss_g``, ``d_real``
             and ``d_fake``, the same as ``mean_…`` over the epoch, train_seconds so far.
         steps: One row per trial and logged step: trial, epoch, step, and the four values.
@@ -82,6 +84,12 @@ class ResultTables:
     scores: pd.DataFrame
     images: pd.DataFrame
     unreadable: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        """Return how many rows each frame has."""
+        frames = {name: frame for name, frame in vars(self).items() if name != "unreadable"}
+        counts = ", ".join(f"{name} ({len(frame):,} rows)" for name, frame in frames.items())
+        return f"ResultTables with the frames {counts}; {plural(len(self.unreadable), 'record')} left out"
 
 
 def _as_in_a_command(work: Callable[P, R]) -> Callable[P, R]:
@@ -164,6 +172,17 @@ class RunResult:
     folder: Path
 
     @property
+    def answer(self) -> str:
+        """What the report says of the suite, as Markdown; empty where no report was made."""
+        try:
+            return answer_file(self.folder.parent, self.folder.name, "md").read_text(encoding="utf-8")
+        except OSError:
+            return ""
+
+    def _repr_markdown_(self) -> str:
+        return self.answer
+
+    @property
     def page(self) -> Path:
         """The report's page."""
         return self.folder.parent / "report" / "report.html"
@@ -183,6 +202,9 @@ def _taking(make: Callable[P, RunOptions]) -> Callable[[Callable[[RunOptions], R
     def changed(work: Callable[[RunOptions], RunResult]) -> Callable[P, RunResult]:
         @wraps(work)
         def run(*arguments: P.args, **named: P.kwargs) -> RunResult:
+            if unknown := [name for name in named if name not in asked.parameters]:
+                hint = did_you_mean(unknown[0], asked.parameters)
+                raise TypeError(f'run() has no argument "{unknown[0]}" ({hint})')
             run.__signature__.bind(*arguments, **named)  # type: ignore[attr-defined]  # errors name this function
             return work(make(*arguments, **named))
 

@@ -25,12 +25,22 @@ LEAST_GIB = 0.5
 
 
 def check(
-    target: Annotated[str, typer.Argument(help="An installed package, or a Python file, which is run.")],
+    target: Annotated[
+        str, typer.Argument(help="A suite's file, an installed package, or a Python file, which is run.")
+    ],
     data: Data = None,
 ) -> None:
-    """Check the parts of a package or a file against the contract of their kinds; exit code 1 when one breaks it."""
+    """Check a suite, or parts against the contract of their kinds; exit code 1 when one breaks it."""
     from gan_bench.contract.check import check_part, parts_of
 
+    if target.endswith((".yaml", ".yml")):
+        from gan_bench.config.cuts import PlanOptions
+        from gan_bench.config.suite import find_suite, make_plan
+
+        plan = make_plan(find_suite(target), PlanOptions(profile="full"), run_plugins=False)
+        settings = len({trial.setting for trial in plan.trials})
+        console().say(f"ok: {plural(len(plan.trials), 'trial')} of {plural(settings, 'setting')}")
+        return
     root, broken, count, out = data_root(data), 0, 0, console()
     for kind, name in parts_of(target):
         for each in check_part(kind, name, root):

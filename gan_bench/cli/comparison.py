@@ -9,16 +9,13 @@ from pathlib import Path
 from gan_bench.cli.options import FormatChoice
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import plain_markdown
 from gan_bench.records.json_files import finite
 from gan_bench.records.summary import keep_comparison
-from gan_bench.report.compare.comparison import Comparison
-from gan_bench.report.study.table import table_markdown
+from gan_bench.report.compare.comparison import WORDS, Comparison
 from gan_bench.terminal.console import PlainConsole, console, table_console
 from gan_bench.terminal.tables import print_table
 
 _STYLE = {"worse": "red", "unsure": "yellow", "better": "green"}
-_WORDS = {"worse": "worse", "unsure": "cannot judge", "better": "better", "differences": "differs"}
 
 
 def write_comparison(found: Comparison, form: FormatChoice, out: Path | None) -> None:
@@ -37,7 +34,7 @@ def write_comparison(found: Comparison, form: FormatChoice, out: Path | None) ->
     elif form == "json":
         text = json.dumps(finite(found.to_json()), indent=2, allow_nan=False, default=str) + "\n"
     else:
-        text = _markdown(found)
+        text = found.to_markdown()
     if out is None:
         console().out(text, end="", highlight=False)
     else:
@@ -56,7 +53,7 @@ def keep_beside(found: Comparison, old: Path, new: Path) -> None:
     *_, (_, verdict) = found.sentences()
     counts = [f"{len(said)} {word}" for word, said in (("better", found.better), ("worse", found.worse)) if said]
     try:
-        kept = keep_comparison(new, old, ", ".join([*counts, verdict]), _markdown(found, old))
+        kept = keep_comparison(new, old, ", ".join([*counts, verdict]), found.to_markdown(old))
         console(stderr=True).say(f"kept in {kept}; `gan-bench sync` shows it in MLflow")
     except OSError as error:
         raise UserError(f"the comparison cannot be kept in {new / 'report'} ({error.strerror})") from None
@@ -67,14 +64,5 @@ def _print(found: Comparison, lines: PlainConsole) -> None:
     for table in found.tables:
         print_table(table, tables, filed=False)
     for kind, sentence in found.sentences():
-        word = f"{_WORDS[kind]}: " if kind in _WORDS else ""
+        word = f"{WORDS[kind]}: " if kind in WORDS else ""
         lines.say(f"{word}{sentence}", style=_STYLE.get(kind))
-
-
-def _markdown(found: Comparison, old: Path | None = None) -> str:
-    with_what = f" with {plain_markdown(str(old))}" if old else ""
-    lines = [
-        f"- **{_WORDS[kind]}**: {plain_markdown(sentence)}" if kind in _WORDS else f"- {plain_markdown(sentence)}"
-        for kind, sentence in found.sentences()
-    ]
-    return "\n".join([f"## gan_bench comparison{with_what}", "", *lines, "", *map(table_markdown, found.tables)])

@@ -99,7 +99,9 @@ def describe(name: str, kind: str | None = None) -> Description:
         found = name if name in names else next((n for n in names if n.lower() == name.lower()), None)
         if found:
             return _DESCRIPTIONS[each](found)
-    raise UserError(f'nothing is called "{as_typed(name)}" ({did_you_mean(name, dict.fromkeys(known))})')
+    file = Path(f"{name}.yaml")
+    hint = f"did you mean {file}?" if kind is None and file.is_file() else did_you_mean(name, dict.fromkeys(known))
+    raise UserError(f'nothing is called "{as_typed(name)}" ({hint})')
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -200,7 +201,9 @@ def read(source: SuiteSource) -> tuple[SuiteFile, YamlDocument]:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise SuiteError(f"{path} cannot be read ({error.strerror})") from None
+        near = difflib.get_close_matches(path.name, [each.name for each in path.parent.glob("*.y*ml")], 1)
+        remedy = f"; did you mean {path.with_name(near[0])}?" if near else "; name another file"
+        raise SuiteError(f"{path} cannot be read ({error.strerror}){remedy}") from None
     if len(raw) > MAX_BYTES:
         raise SuiteError(f"{path} is larger than {MAX_BYTES:,} bytes; split the suite")
     try:

@@ -129,7 +129,9 @@ def _say_how_far(
         console.say(f"  and {len(going_on) - NAMED} more")
     later = [each for each in asked if each.next is not None and each not in going_on]
     if later:
-        console.say(f"{plural(len(later), 'question')} would need more seeds than are allowed", style="yellow")
+        seeds = min(each.next for each in later if each.next is not None)
+        are = "question is" if len(later) == 1 else "questions are"
+        console.say(f"{len(later)} {are} still open; the next look, at {seeds} seeds, was not asked for")
     if going_on:
         settings = frozenset[str]().union(*(each.settings for each in going_on))
         trials, seconds = _rest(studies, settings, most)

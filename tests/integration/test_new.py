@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from support.commands import gan_bench
 
@@ -78,3 +80,12 @@ def test_names_that_yaml_reads_as_something_else_stay_names(name, tmp_path):
 def test_a_measure_s_name_has_no_dash(tmp_path):
     assert gan_bench("new", "measure", "mean-shift", "--out", tmp_path).returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mean_shift.py", "mean_shift.yaml"]
+
+
+def test_a_suite_is_checked_and_found_by_its_name_without_an_ending(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert gan_bench("new", "suite", "mine").returncode == 0
+    assert re.fullmatch(r"ok: \d+ trials of \d+ settings\n", gan_bench("check", "mine.yaml").stdout)
+    for words in (("run", "mine"), ("show", "mine")):
+        assert "(did you mean mine.yaml?)" in gan_bench(*words).stderr
+    assert "cannot be read (No such file or directory); did you mean mine.yaml?" in gan_bench("run", "mien.yaml").stderr

@@ -13,7 +13,6 @@ from support.records import edit, reseal
 from support.suites import train_small
 
 import gan_bench as gb
-from gan_bench.cli.comparison import _markdown
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import LOCKS, RecordDirectory
@@ -134,7 +133,7 @@ def test_odd_records_end_no_command(whole, results, tmp_path, kinds):
     for first, second in ((whole, results), (results, whole)):
         found = compare(first, second)
         assert bool(named) == any("left out, damaged" in said for said in found.unsure)
-        _markdown(found)
+        found.to_markdown()
         json.dumps(found.to_json(), default=str)
     assert len(gb.load(results).trials) == 4
     for command in (lambda: publish(results, tmp_path / "out"), lambda: write_card(results, "best", tmp_path / "card")):

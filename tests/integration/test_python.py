@@ -198,7 +198,7 @@ def test_importing_is_cheap():
     assert done.stdout == "[]\n"
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         gb.nothing  # noqa: B018
-    assert set(gb.__all__) <= set(dir(gb))
+    assert set(gb.__all__) == set(dir(gb)), "what a notebook offers is what there is"
     assert all(getattr(gb, name) is not None for name in gb.__all__)
 
 
@@ -229,9 +229,19 @@ def test_a_suite_can_be_a_dict_and_its_command_runs_the_same_trials(tmp_path):
     }
     run = gb.run(suite, results=tmp_path / "r", epochs=1, samples=16, executor="inline", no_estimate=True)
     assert run.statuses() == {"done": 2}
+    assert "Best score: " in run.answer == run._repr_markdown_()
+    assert repr(run.load()).startswith("ResultTables with the frames trials (2 rows), epochs (2 rows), ")
+    found = gb.compare(run.folder.parent, run.folder.parent, match="settings")
+    assert "## gan_bench comparison" in found._repr_markdown_()
+    assert "settings in common" in repr(found)
     command = json.loads((run.folder / "plan.json").read_text())["command"]
     again = gan_bench(*shlex.split(command)[1:], "--no-tracking")
     assert "2 finished, 0 to run" in again.stdout
+
+
+def test_a_wrong_option_is_named_with_the_one_that_is_meant():
+    with pytest.raises(TypeError, match=r'run\(\) has no argument "onyl" \(did you mean "only"\?\)'):
+        gb.run("digits", onyl="mlp")
 
 
 def test_a_wrong_name_is_found_before_a_folder_of_images_is_read(tmp_path):

@@ -156,7 +156,7 @@ def _try_networks(config: TrialConfig) -> None:
     """Let both networks of a trial work once, on two images, and do with G what a run does with it later.
 
     Raises:
-        UserError: One of them fails, or gives something of another shape or type than the update takes.
+        UserError: One of them fails, or gives something of another shape than the update takes.
     """
     architecture, name = ARCHITECTURES[config.architecture], config.architecture
     shape = (2, *architecture.image_shape)
@@ -174,8 +174,8 @@ def _try_networks(config: TrialConfig) -> None:
     for what, made, wanted in (("G", images, shape), ("D", logits, (2,))):
         if not isinstance(made, Tensor):
             raise UserError(f"the architecture {name}: {what} gives a {type(made).__name__}, and must give a tensor")
-        if made.dtype != torch.float32:
-            raise UserError(f"the architecture {name}: {what} gives {made.dtype}, and must give torch.float32")
+        if not made.is_floating_point():
+            raise UserError(f"the architecture {name}: {what} gives {made.dtype}, and must give floats")
         if tuple(made.shape) != wanted:
             raise UserError(
                 f"the architecture {name}: {what} gives {tuple(made.shape)} for a batch of two, and must give {wanted}"
@@ -183,6 +183,12 @@ def _try_networks(config: TrialConfig) -> None:
             )
     _refuse_untrainable(name, "G", generator, images)
     _refuse_untrainable(name, "D", discriminator, logits)
+    try:
+        with torch_settings_kept():
+            discriminator(images)
+    except Exception as error:
+        what = f"D does not take the images of G, which are {images.dtype}: {brief(error)}"
+        raise UserError(f"the architecture {name}: {what}; let G give torch.float32") from None
     try:
         copy.deepcopy(generator)
     except Exception:  # a tensor in it is no leaf, as of torch's older weight_norm

@@ -14,7 +14,7 @@ from gan_bench.config.design import MARGIN
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.core.errors import CopiedError, RecordError, UserError
-from gan_bench.core.text import plural
+from gan_bench.core.text import plain_markdown, plural
 from gan_bench.records.baselines import read_baselines
 from gan_bench.records.folders import existing, scan, suite_folders
 from gan_bench.records.json_files import REMEDY, is_regular
@@ -41,7 +41,7 @@ from gan_bench.report.compare.equivalence import (
 )
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.studies import studies
-from gan_bench.report.study.table import Column, Table
+from gan_bench.report.study.table import Column, Table, table_markdown
 
 MISSING = "missing"
 NOT_PLANNED = "not planned"
@@ -59,7 +59,11 @@ TRIAL_COLUMNS = (
 _OLD = {"name": "name_old", "status": "status_old"}
 
 
-@dataclass(frozen=True)
+WORDS = {"worse": "worse", "unsure": "cannot judge", "better": "better", "differences": "differs"}
+"""What people read before sentences of a kind."""
+
+
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What became of the trials and settings of an older results folder.
 
@@ -95,6 +99,22 @@ class Comparison:
                   for table in self.tables}  # fmt: skip
         counts = {"unchanged": dict(self.unchanged), "settings": self.settings and dict(self.settings)}
         return {**plain, **counts, "exit_code": self.exit_code, "tables": tables}
+
+    def to_markdown(self, old: Path | None = None) -> str:
+        """Return sentences and tables as Markdown, which a notebook shows; ``old`` names the older folder in it."""
+        with_what = f" with {plain_markdown(str(old))}" if old else ""
+        lines = [
+            f"- **{WORDS[kind]}**: {plain_markdown(sentence)}" if kind in WORDS else f"- {plain_markdown(sentence)}"
+            for kind, sentence in self.sentences()
+        ]
+        return "\n".join([f"## gan_bench comparison{with_what}", "", *lines, "", *map(table_markdown, self.tables)])
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
+
+    def __repr__(self) -> str:
+        """Return the sentences."""
+        return "\n".join(f"{WORDS[kind]}: {text}" if kind in WORDS else text for kind, text in self.sentences())
 
     def sentences(self) -> Iterator[tuple[str, str]]:
         """Yield what it comes to, kind and sentence: what is worse first, how many tests were made last."""

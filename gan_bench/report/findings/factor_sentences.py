@@ -63,7 +63,7 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
     by = {kind: [row for row in rows if row.found == kind] for kind in kinds}
     sure = [*by["decided"], *by["probable"]]
     lost = sum(row.lost for row in rows)
-    tail = f"; {plural(lost, 'pair')} lost" if lost else ""
+    tail = f"; {plural(lost, 'pair')} without a score" if lost else ""
     tail += "".join(f"; {row.recipe}: {row.why}" for row in rows if row.why)
     if any(row.next for row in by["decided"]):
         tail += "; decided early, so the ratio is probably overstated"
