@@ -59,6 +59,9 @@ def say_plan(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> None:
             out.say(f"  {level}: {plural(len(plan.consistent), 'record')}, free ({WHAT[level]})")
             continue
         mine, left = ([each for each in checks if each.level == level] for checks in (plan.checks, plan.left))
+        if level == "rescored" and not (mine or left):
+            out.say(f"  {level}: no trial has its weights here (`gan-bench publish --generator` keeps a setting's)")
+            continue
         what = "setting" if level == "drawn again" else "trial"
         cost = f"about {duration(sum(each.seconds for each in mine))}"
         passed = f"; {len(left)} more for {duration(sum(each.seconds for each in left))}" if left else ""
@@ -97,4 +100,4 @@ def _sum_up(found: list[AuditFinding], seconds: float, out: PlainConsole) -> Non
             "`--further 5` and another nonce",
             style="yellow",
         )
-    out.say(f"audit.json beside the records says all of it; it took {duration(seconds)}")
+    out.say(f"the details are in audit.json beside the records; it took {duration(seconds)}")

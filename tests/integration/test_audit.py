@@ -331,7 +331,7 @@ def test_without_weights_there_is_nothing_to_score(results, tmp_path):
     done = gan_bench("publish", results, "--out", tmp_path / "published")
     assert done.returncode == 0, done.stderr
     said = audit(tmp_path / "published", "--levels", "rescored,begun")
-    assert "rescored: 0 trials" in said
+    assert "rescored: no trial has its weights here" in said
     assert {each["verdict"] for each in found(tmp_path / "published").values()} == {"holds"}
 
 
