@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -99,8 +100,8 @@ def describe(name: str, kind: str | None = None) -> Description:
         found = name if name in names else next((n for n in names if n.lower() == name.lower()), None)
         if found:
             return _DESCRIPTIONS[each](found)
-    file = Path(f"{name}.yaml")
-    hint = f"did you mean {file}?" if kind is None and file.is_file() else did_you_mean(name, dict.fromkeys(known))
+    is_file = kind is None and os.path.isfile(f"{name}.yaml")  # noqa: PTH113 - no error for a name that is too long
+    hint = f"did you mean {name}.yaml?" if is_file else did_you_mean(name, dict.fromkeys(known))
     raise UserError(f'nothing is called "{as_typed(name)}" ({hint})')
 
 

@@ -102,7 +102,7 @@ def test_the_page_says_when_the_best_is_not_good(tmp_path, gain, collapsed):
         write(tmp_path, digits_trial(seed), 50.0 + seed, gain=gain, collapsed=collapsed)
     build_report(tmp_path)
     page = (tmp_path / "report" / "report.html").read_text()
-    assert ("It is no better than untrained generators (FID 41)." in page) == (gain < 0)
+    assert ("the best is no better than untrained generators (FID 41)." in page) == (gain < 0)
     assert ("All 3 of its generators collapsed" in page) == (collapsed > 0)
     is_of_use = gain > 0 and not collapsed
     assert ('<p class="big">No setting is of use yet</p>' in page) == (not is_of_use)
@@ -119,9 +119,7 @@ def test_answers_on_the_page_come_with_their_interval(tmp_path):
     page = (tmp_path / "report" / "report.html").read_text()
     assert "FID 44 (40 to 48)" in page
     (answer,) = re.findall(r"<li><bdi>(learning rate: .*?)</bdi>", page)
-    assert answer == (
-        "learning rate: 0.0003 is better than 0.0002 in 1 of 1 recipe (1 decided, FID \N{MULTIPLICATION SIGN} 0.71)."
-    )
+    assert answer == ("learning rate: 0.0003 is better than 0.0002 (decided, FID \N{MULTIPLICATION SIGN} 0.71).")
     assert "2 of 2 settings are no better than untrained generators: comparisons of them say nothing" in page, (
         "their mean before training is 35"
     )

@@ -68,7 +68,7 @@ def answers(study: Study) -> Iterator[Answer]:
             protocol=scored.protocol,
             best=best,
             score=score,
-            usable=found is not None and not _why_useless(scored, found.best),
+            usable=found is not None and not _why_useless(scored, found),
             headline=_headline(scored, found),
             cautions=tuple(_cautions(scored, found)),
             factors=(
@@ -108,7 +108,7 @@ def _headline(scored: Scored, found: Leaders | None) -> str:
     lost = f", {row['bad']} failed or diverged" if row["bad"] else ""
     waiting = sum(1 for each, done in scored.study.settings() if not len(done) and not each["bad"])
     decided = found.behind and not (found.tied or found.unequal or found.unknown or scored.study.design.extended)
-    useless = _why_useless(scored, found.best)
+    useless = _why_useless(scored, found)
     what = ("Best setting" if decided and not useless else "Best score") + (" so far" if waiting else "")
     have = "has" if waiting == 1 else "have"
     start = f"No setting is of use yet: {useless}. " if useless else ""
@@ -119,11 +119,14 @@ def _headline(scored: Scored, found: Leaders | None) -> str:
     return f"{start}. {_compared_with_others(scored, found, waiting)}"
 
 
-def _why_useless(scored: Scored, best: str) -> str:
+def _why_useless(scored: Scored, found: Leaders) -> str:
     """Return why nobody would take the generators of the best setting, or nothing."""
-    if best in scored.no_better_than_untrained():
-        return "the best is no better than untrained generators"
-    collapsed, done = _collapsed(scored, best)
+    recipe = next(row["recipe"] for row, _ in scored.study.settings() if row["setting"] == found.best)
+    untrained = scored.untrained(primary_measure(), recipe)
+    if untrained is not None and found.score.estimate >= untrained:
+        title = MEASURES[primary_measure()].title
+        return f"the best is no better than untrained generators ({title} {number(untrained)})"
+    collapsed, done = _collapsed(scored, found.best)
     return "all generators of the best one collapsed" if done and collapsed == done else ""
 
 
@@ -265,13 +268,6 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
         )
     if found is None:
         return
-    primary = primary_measure()
-    title = MEASURES[primary].title
-    by_label = {row["setting"]: (row, done) for row, done in scored.study.settings()}
-    row, _ = by_label[found.best]
-    untrained = scored.untrained(primary, row["recipe"])
-    if untrained is not None and found.score.estimate >= untrained:
-        yield f"It is no better than untrained generators ({title} {number(untrained)})."
     collapsed, count = _collapsed(scored, found.best)
     if collapsed:
         how_many = f"{collapsed} of {count}" if collapsed < count else f"all {count}" if count > 1 else "the one"
@@ -283,7 +279,7 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
         what = f"{len(useless)} of {scores} settings {are} no better than untrained generators"
         is_all = len(useless) == scores
         yield f"{what}: comparisons of them say nothing about trained ones." if is_all else f"{what}."
-    bad = sum(row["bad"] for row, _ in by_label.values())
+    bad = sum(row["bad"] for row, _ in scored.study.settings())
     if bad:
         counts = "counts" if bad == 1 else "count"
         yield f"{plural(bad, 'trial')} failed or diverged and {counts} as worst in the ranking."

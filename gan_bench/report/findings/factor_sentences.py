@@ -69,10 +69,14 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
         tail += "; decided early, so the ratio is probably overstated"
     unit = "setting" if factor.name == AVERAGE_FACTOR else "comparison" if factor.held else "recipe"
     where = plural(count, unit)
+
+    def within(some: int) -> str:
+        return f" in {some} of {where}" if count > 1 else ""
+
     if len(by["not judged"]) == count:
         ahead = sum(row.winner == second for row in rows)
         leader, ahead = (second, ahead) if 2 * ahead > count else (first, count - ahead)
-        return f"{name}: {_not_judged(rows)}; {leader} is ahead in {ahead} of {where}{tail}."
+        return f"{name}: {_not_judged(rows)}; {leader} is ahead{within(ahead)}{tail}."
     winners = {row.winner for row in sure}
     if len(winners) == 1:
         (winner,) = winners
@@ -81,15 +85,14 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
         open_ = " or ".join(["undecided", *(word for word, some in others.items() if some)])
         rest = f", {open_} in {count - len(sure) - same}" if count > len(sure) + same else ""
         rest += f", equivalent in {same}" if same else ""
-        said = f"{winner} is better than {sure[0].loser} in {len(sure)} of {where}"
-        return f"{name}: {said} ({_degree(sure)}{rest}{tail})."
+        said = f"{winner} is better than {sure[0].loser}{within(len(sure))}"
+        return f"{name}: {said} ({_degree(sure, alone=count == 1)}{rest}{tail})."
     if winners:
         each = "; ".join(f"{row.recipe}: {row.winner} ({row.found})" for row in sure)
         return f"{name}: it depends on the {unit} ({each}{tail})."
     if len(by["tie"]) == count:
-        return (
-            f"{name}: {first} and {second} are a tie in {where}: any difference is within the noise of scoring{tail}."
-        )
+        all_of = f" in {where}" if count > 1 else ""
+        return f"{name}: {first} and {second} are a tie{all_of}: any difference is within the noise of scoring{tail}."
     ties = f"; a tie in {len(by['tie'])}" if by["tie"] else ""
     left = count - len(by["equivalent"]) - len(by["tie"])
     if by["equivalent"]:
@@ -99,11 +102,11 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
         seen = f"; collapses in up to {share} of runs are possible though none was seen"
         seen = f"; {collapses} runs collapsed, as many on either side" if collapses else seen
         return (
-            f"{name}: {first} and {second} are equivalent in {len(by['equivalent'])} of {where}: no difference above "
-            f"the margin{rest}{seen}{tail}."
+            f"{name}: {first} and {second} are equivalent{within(len(by['equivalent']))}: no difference above the "
+            f"margin{rest}{seen}{tail}."
         )
-    where = f"{left} of {where}" if ties else where
-    return f"{name}: undecided between {first} and {second} in {where}{ties}{_needs(rows)}{tail}."
+    where = "" if count == 1 else f" in {left} of {where}" if ties else f" in {where}"
+    return f"{name}: undecided between {first} and {second}{where}{ties}{_needs(rows)}{tail}."
 
 
 def _not_judged(rows: Sequence[Judged]) -> str:
@@ -151,9 +154,11 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
     return f"{said}."
 
 
-def _degree(rows: Sequence[Judged]) -> str:
-    """Count decided and probable comparisons, with the size of their differences."""
+def _degree(rows: Sequence[Judged], *, alone: bool = False) -> str:
+    """Count decided and probable comparisons, with the size of their differences; ``alone``: there is but one."""
     sure = [row for row in rows if row.is_sure]
+    if alone:
+        return f"{sure[0].found}{_gain(sure)}"
     degree = ", ".join(f"{n} {kind}" for kind in ("decided", "probable") if (n := sum(r.found == kind for r in sure)))
     return f"{degree or 'none decided'}{_gain(sure) if sure else ''}"
 
