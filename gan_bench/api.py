@@ -346,6 +346,8 @@ def score(
     if value_range is not None and not is_array:
         raise UserError("value_range is of arrays and PIL images; leave it out for files and generators")
     given = at_home(str(generated)) if isinstance(generated, (str, Path)) else _images(generated, value_range)
+    if not names and isinstance(given, torch.Tensor):
+        given = scoring.without_equal_channels(given)
     root = data_root(None if data is None else _path(data))
     against = at_home(str(checked("reference", reference, str | Path)))
     found, left_out = scoring.score(

@@ -139,23 +139,27 @@ def scoring_remarks(
 
 
 def _size_remarks(generated: str | Tensor, against: str) -> Iterator[str]:
-    """Yield that two sides are of different sizes: the larger one's detail counts as a difference."""
+    """Yield that two sides are of different sizes: a dataset is brought to that of the images, files are not."""
     sides = {}
-    if isinstance(generated, Tensor) and against.partition(":")[0] not in DATASETS:  # which are brought to its size
+    if isinstance(generated, Tensor):
         sides["the array of images"] = (int(generated.shape[2]), int(generated.shape[3]))
     for text in (generated, against) if isinstance(generated, str) else (against,):
         path, name = Path(text), text.partition(":")[0]
         if name in DATASETS:
-            sides[text] = (DATASETS[name].size,) * 2
+            sides[name] = (DATASETS[name].size,) * 2
         elif not _is_generator(path) and (path.is_dir() or path.suffix.lower() == ".zip"):
             with open_source(path) as opened:
-                sides[text] = next(_sizes(path, opened, 3), (0, 0))
-    if len(sides) == 2 and len(set(sides.values())) == 2:
-        (first, a), (second, b) = sides.items()
-        yield (
-            f"{printable(Path(first).name)} is {a[0]}x{a[1]} and {printable(Path(second).name)} {b[0]}x{b[1]}: a "
-            "difference in size counts as one in what they show; bring both to one size, for example with --size"
-        )
+                sides[printable(path.name)] = next(_sizes(path, opened, 3), (0, 0))
+    if len(sides) < 2 or len(set(sides.values())) < 2:
+        return
+    (first, a), (second, b) = sides.items()
+    if second in DATASETS:
+        yield f"{first} is {a[0]}x{a[1]}, so {second} is brought to that size from {b[0]}x{b[1]}"
+        return
+    yield (
+        f"{first} is {a[0]}x{a[1]} and {second} {b[0]}x{b[1]}: a difference in size counts as one in what they show; "
+        "bring both to one size, for example with --size"
+    )
 
 
 def _has_colours(path: Path) -> bool:
@@ -212,9 +216,16 @@ def _generated(
     path = Path(generated)
     channels = EXTRACTORS[extractors[0]].channels or 3 if extractors else 3
     images, left_out = _images_of(path, channels, size)
-    if not extractors and bool((images == images[:, :1]).all()):
-        images, channels = images[:, :1].contiguous(), 1
-    return _Drawn(chunks(shuffled(images)), len(images), channels, left_out=tuple(left_out))
+    if not extractors:
+        images = without_equal_channels(images)
+        channels = images.shape[1]
+    return _Drawn(chunks(shuffled(images)), len(images), channels, images.shape[2], left_out=tuple(left_out))
+
+
+def without_equal_channels(images: Tensor) -> Tensor:
+    """Return (N, 1, H, W) of images whose three channels are equal, which are grey; others as they are."""
+    is_grey = images.shape[1] == 3 and bool((images == images[:, :1]).all())
+    return images[:, :1].contiguous() if is_grey else images
 
 
 def _images_of(path: Path, channels: int, size: int | None) -> tuple[Tensor, list[str]]:

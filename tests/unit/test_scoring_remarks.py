@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -43,7 +46,7 @@ def test_colours_under_an_extractor_of_grey_images_are_said(colours, grey):
 def test_a_dataset_and_a_folder_are_both_looked_at(colours, grey):
     said = list(scoring_remarks(colours, "digits", ["lenet-mnist-v1", "cifar-v1"]))
     assert [line.partition(":")[0] for line in said] == [
-        "tiles is 32x32 and digits 28x28",
+        "tiles is 32x32, so digits is brought to that size from 28x28",
         "lenet-mnist-v1 is made for images of 1 channel, and tiles has 3",
         "cifar-v1 is made for images of 3 channels, and digits has 1",
     ]
@@ -54,12 +57,25 @@ def test_a_dataset_and_a_folder_are_both_looked_at(colours, grey):
 def test_an_array_of_images_is_looked_at_as_files_are():
     """``gb.score`` took another extractor for images of other colours, and said nothing."""
     said = list(scoring_remarks(torch.zeros(4, 3, 32, 32), "digits", ["cifar-v1"]))
-    assert said[0].startswith("cifar-v1 is made for images of 3 channels, and digits has 1")
+    assert said[0] == "the array of images is 32x32, so digits is brought to that size from 28x28"
+    assert said[1].startswith("cifar-v1 is made for images of 3 channels, and digits has 1")
     assert not list(scoring_remarks(torch.zeros(4, 1, 28, 28), "digits", ["lenet-mnist-v1"]))
-    with pytest.warns(UserWarning, match="these scores say little|bring both to one size"):
-        gb.score(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), "digits")
+    colours = torch.arange(4 * 3 * 32 * 32).remainder(251).to(torch.uint8).reshape(4, 3, 32, 32)
+    with pytest.warns(UserWarning, match="so digits is brought to that size|these scores say little"):
+        gb.score(colours, "digits")
 
 
 def test_images_that_were_brought_to_one_size_have_no_remark_about_it(colours):
-    assert "bring both to one size" in "".join(scoring_remarks(colours, "digits", ["lenet-mnist-v1"]))
+    assert "tiles is 32x32, so digits is brought to that size from 28x28" in list(
+        scoring_remarks(colours, "digits", ["cifar-v1"])
+    )
     assert "size" not in "".join(scoring_remarks(colours, "digits", ["lenet-mnist-v1"], resized=True))
+
+
+def test_images_are_scored_alike_as_files_and_as_an_array(grey):
+    """The reference of a folder had a size of its own, and grey arrays in RGB another extractor."""
+    pixels = np.stack([np.asarray(Image.open(path)) for path in sorted(Path(grey).iterdir())]).transpose(0, 3, 1, 2)
+    with pytest.warns(UserWarning, match="so digits is brought to that size from 28x28"):
+        found = [gb.score(each, "digits") for each in (grey, pixels)]
+    assert set(found[0]["extractor"]) == {"lenet-mnist-v1"}
+    pd.testing.assert_frame_equal(*found)
