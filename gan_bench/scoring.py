@@ -237,7 +237,8 @@ def _images_of(path: Path, channels: int, size: int | None) -> tuple[Tensor, lis
     with open_source(path) as opened, contextlib.suppress(DataError):
         layout = layout_of(opened.names, str(path))
         if len(layout.splits) > 1:
-            said.append(f"{name}: all splits are counted together; name {layout.folders['train']} or another in it")
+            one = f"name {path / layout.folders['train']}" if path.is_dir() else "unpack it, and name the folder of one"
+            said.append(f"{name}: all splits are counted together; {one}")
     return torch.from_numpy(prepared.images), said
 
 

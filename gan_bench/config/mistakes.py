@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from gan_bench.config.yaml_document import MAX_MESSAGE, quoted
 from gan_bench.core.registry import did_you_mean
@@ -31,7 +31,7 @@ _MEANT = {
 
 def field_hint(name: str, known: Iterable[str]) -> str:
     """Return the field that a wrong name means, or the names that are close to it."""
-    if name.isdigit():
+    if name.isdigit() and "lr" in set(known):
         return "a comma ends a value here; write decimals with a point"
     meant = _MEANT.get(name.lower().replace("-", "_"))
     return f'did you mean "{meant}"?' if meant in set(known) else did_you_mean(name, known)
@@ -65,35 +65,42 @@ def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
     is_of_list = kind == "list_type" and "sweep" in detail["loc"] and not isinstance(detail["loc"][-1], int)
     is_nested = kind == "float_type" and isinstance(given, list)
     if of_pair and not is_of_list and (is_nested or kind in ("list_type", "too_short", "too_long")):
-        return f"must be two numbers, such as {example or '[0.5, 0.999]'}, got {quoted(given)}"
+        pair = example or "[0.5, 0.999]"
+        swept = "; a sweep of pairs is [[0.5, 0.999]]" if "sweep" in detail["loc"] else ""
+        return f"must be two numbers, such as {pair}, got {quoted(given)}{swept}"
     said = _EXPECTED.get(kind) or detail["msg"].replace("Input should be", "must be")
     if is_of_list and given is not None:
         remedy = f"; write {'[[0.5, 0.999]]' if of_pair else f'[{quoted(given)}]'}"
     elif isinstance(given, list) and "set" in detail["loc"]:
         remedy = "; several values stand under sweep"
     else:
-        remedy = _remedy(kind, given)
+        remedy = _remedy(kind, given, of_seeds=detail["loc"][-1:] == ("seeds",))
     return clip(f"{said[0].lower() + said[1:]}, got {quoted(given)}", MAX_MESSAGE) + remedy
 
 
-def _remedy(kind: str, given: object) -> str:
+def _remedy(kind: str, given: object, *, of_seeds: bool) -> str:
     """Return what to write in place of a value of a wrong type, as people mean it, or nothing."""
     if kind == "list_type" and given is not None:
-        return f"; {_as_list(given)}"
+        several = f" for this one, or {[*range(given)]} for {given}" if of_seeds and _is_few(given) else ""
+        return f"; {_as_list(given)}{several}"
     if not isinstance(given, str):
         return ""
     if kind in ("dict_type", "model_type") and re.fullmatch(r"\w+:\S+", given):
         return "; put a blank behind the colon"
     if kind in ("float_type", "whole_number") and re.fullmatch(r"-?\d+,\d+", given):
-        return f"; write {given.replace(',', '.')}"
-    is_number = re.fullmatch(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?", given)
+        return f"; write {given.replace(',', '.' if kind == 'float_type' else '')}"
+    is_number = re.fullmatch(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", given)
     return "; write it without quotes" if is_number and kind in ("float_type", "whole_number") else ""
+
+
+def _is_few(given: object) -> TypeGuard[int]:
+    return isinstance(given, int) and 1 < given <= 10
 
 
 def _as_list(given: object) -> str:
     if isinstance(given, dict):
         return "begin every item with a hyphen"
-    if isinstance(given, str) and (bounds := re.fullmatch(r"(\d{1,4})-(\d{1,4})", given)):
+    if isinstance(given, str) and (bounds := re.fullmatch(r"(\d{1,4})(?:-|\.\.|:)(\d{1,4})", given)):
         named = [*range(int(bounds[1]), int(bounds[2]) + 1)]
         return f"write {named}" if 0 < len(named) <= 20 else "write all of them, as [0, 1, 2]"
     return f"write [{quoted(given)}]"

@@ -159,8 +159,17 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
     )
 
 
+def _written_alike(before: Mapping[str, object], now: Mapping[str, object]) -> tuple[str, object, object] | None:
+    """Return a field whose two values differ beyond the digits of names, with both; no table could tell them apart."""
+    for name, value in before.items():
+        other = now.get(name, value)
+        if value != other and isinstance(other, (float, tuple)) and plain(value) == plain(other):
+            return name, value, other
+    return None
+
+
 def _refuse_one_name(templates: list[Trial], document: YamlDocument) -> None:
-    """Refuse settings whose numbers differ beyond the digits of their name: no table could tell them apart.
+    """Refuse settings of one name whose numbers differ.
 
     Raises:
         SuiteError: There are two.
@@ -168,13 +177,12 @@ def _refuse_one_name(templates: list[Trial], document: YamlDocument) -> None:
     named: dict[str, TrialConfig] = {}
     for each in templates:
         other = named.setdefault(each.setting, each.config)
-        for field_name, value in vars(each.config).items():
-            before = getattr(other, field_name)
-            if value != before and plain(value) == plain(before):
-                raise SuiteError(
-                    f"{document.path}: {field_name} is {before} and {value} in two settings, which are both named "
-                    f'"{clip(each.setting, 200)}"; round the numbers to six digits, or keep one'
-                )
+        if alike := _written_alike(vars(other), vars(each.config)):
+            name, before, now = alike
+            raise SuiteError(
+                f"{document.path}: {name} is {before} and {now} in two settings, which are both named "
+                f'"{clip(each.setting, 200)}"; round the numbers to six digits, or keep one'
+            )
 
 
 def results_name(suite: str, options: PlanOptions) -> str:
@@ -229,6 +237,10 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
                 config = _config(suite, results_name(suite.suite, options), recipe.name, {**values, **changes}, frame)
             except (ValueError, TypeError) as error:
                 raise SuiteError(f"{where}: {clip(str(error), MAX_MESSAGE)}") from None
+            if alike := _written_alike(values, vars(config)):
+                field_name, before, now = alike
+                said = f"{field_name} is {now}, and the recipe has {before}, which tables write alike"
+                raise SuiteError(f"{where}: {said}; round it to six digits")
             cut = config.epochs < {**values, **changes}["epochs"]
             marks = {name: "chosen" if name in changes else mark for name, mark in provenance.items()}
             name = setting_name(recipe.name, values, config, cut=cut)

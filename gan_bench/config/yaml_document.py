@@ -12,6 +12,7 @@ from typing import TypeAlias
 import yaml
 
 from gan_bench.core.errors import SuiteError
+from gan_bench.core.fields import without_rounding_error
 from gan_bench.core.text import clip
 
 MAX_NODES = 20_000
@@ -37,7 +38,7 @@ class _Kind:
 
 
 def _float(text: str) -> float:
-    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return without_rounding_error(float(text.lower().replace(".inf", "inf").replace(".nan", "nan")))
 
 
 _FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
@@ -62,7 +63,8 @@ _REMEDIES = {
     "found unexpected end of stream": "close the quote",
     "expected ',' or ']'": "close the bracket",
     "expected ',' or '}'": "close the brace",
-    "did not find expected '-' indicator": "indent the items of one list alike",
+    "parsing a block collection": "indent the items of one list alike",
+    "'<block sequence start>'": "indent the items of one list alike",
     "expected <block end>": "indent the keys of one mapping alike",
 }
 """What PyYAML says of a text that is not YAML, with the remedy."""

@@ -26,6 +26,12 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)"""
 """Runs a module as ``python -m`` does, with the parent's own places of modules in their order."""
 
 
+def _placed(entry: str) -> str:
+    """Return an entry of ``sys.path`` as another process can use it: folders absolute, hooks of installers as are."""
+    is_place = not entry or os.path.exists(entry)  # noqa: PTH110 - text of any kind
+    return os.path.abspath(entry) if is_place else entry  # noqa: PTH100 - a link stays one
+
+
 def spawn(
     module: str, arguments: Sequence[str], errors: IO[bytes], environment: Mapping[str, str]
 ) -> tuple[subprocess.Popen[str], IO[str]]:
@@ -44,7 +50,7 @@ def spawn(
         The process, whose standard input is a pipe, and the lines that it sends; they end when it does.
     """
     named = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))  # set since this process started
-    paths = list(dict.fromkeys(os.path.abspath(place) for place in (*sys.path, *named)))  # noqa: PTH100 - links stay
+    paths = list(dict.fromkeys(map(_placed, (*sys.path, *named))))
     environment = {**environment, "PYTHONSAFEPATH": "1", _PATHS: json.dumps(paths)}
     command = [sys.executable, "-c", _START, module, *arguments]
     if not _INHERITS:

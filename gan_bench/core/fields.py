@@ -156,7 +156,7 @@ def as_python(value: Any) -> Any:  # noqa: ANN401 - what somebody passed
     0.0002 or 0.0003, which is a setting of its own under the same name.
     """
     if isinstance(value, float) and not hasattr(value, "dtype"):
-        return _without_rounding_error(value)
+        return without_rounding_error(value)
     if not hasattr(value, "tolist"):
         return value
     form = _FORMATS.get(str(value.dtype).removeprefix("torch."))
@@ -168,10 +168,10 @@ def _decimals(value: Any, form: str | None) -> Any:  # noqa: ANN401 - a number, 
         return [_decimals(each, form) for each in value]
     if not isinstance(value, float):
         return value
-    return _shortest(value, form) if form else _without_rounding_error(value)
+    return _shortest(value, form) if form else without_rounding_error(value)
 
 
-def _without_rounding_error(value: float) -> float:
+def without_rounding_error(value: float) -> float:
     """Return the short decimal that differs from a float64 in its last digits alone, or the value where none does.
 
     A product such as 3 * 1e-4 = 0.00030000000000000003 is such a decimal to 15 digits; a value drawn at random has

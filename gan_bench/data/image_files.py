@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -136,7 +136,7 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.Image]:
     """Open an image whose header keeps the limits, and turn any error of decoding it into a DataError.
 
@@ -147,7 +147,7 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
         with shared_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")  # PIL's on odd files
             with _open(data) as image, _budget.take(_pixels(image, name, size)):
-                yield image
+                yield _loaded(image, data)
     except DataError:
         raise
     except Image.DecompressionBombError:
@@ -173,16 +173,28 @@ def _open(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(_without_notes(data)), formats=_formats())
 
 
+def _loaded(image: Image.Image, data: bytes) -> Image.Image:
+    """Decode an image that was opened; a PNG with notes behind its pixels that cannot be read, without them."""
+    try:
+        image.load()
+    except (ValueError, SyntaxError):
+        if not data.startswith(_PNG):
+            raise
+        image = Image.open(io.BytesIO(_without_notes(data)), formats=_formats())
+        image.load()
+    return image
+
+
 def _without_notes(data: bytes) -> bytes:
     """Return a PNG without the chunks that hold no pixels, no transparency and no orientation."""
-    kept, at = data[:8], 8
+    kept, at = [data[:8]], 8
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         kind = data[at + 4 : at + 8]
         if kind[:1].isupper() or kind in (b"tRNS", b"eXIf"):
-            kept += data[at:end]
+            kept.append(data[at:end])
         at = end
-    return kept
+    return b"".join(kept)
 
 
 def _other_kind(data: bytes) -> str:
@@ -190,8 +202,11 @@ def _other_kind(data: bytes) -> str:
     if not data:
         return "empty; get it again"
     if data[4:8] == b"ftyp":
-        kind = {b"he": "HEIC", b"mi": "HEIC", b"ms": "HEIC", b"av": "AVIF"}.get(data[8:10])
-        return f"in {kind}, which is not read here; save it as PNG" if kind else "a film; save its frames as PNG"
+        if data[8:10] in (b"he", b"mi", b"ms") or (data[8:10] == b"av" and "AVIF" not in _formats()):
+            kind = "AVIF" if data[8:10] == b"av" else "HEIC"
+            return f"in {kind}, which is not read here; save it as PNG"
+        is_film = data[8:10] in (b"is", b"mp", b"qt", b"M4", b"3g")
+        return "a film; save its frames as PNG" if is_film else ""
     text = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html")):
         return "a web page and no image, as a server sends in place of one; get it again"
@@ -274,7 +289,9 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
         )
     image.load()
     key = image.info.get("transparency")
-    method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    method = None
+    with contextlib.suppress(SyntaxError):  # of notes that are damaged
+        method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     known = _declared_range(image) if limits is None and image.mode in WIDE else limits
     is_negative = _number(tags.get(_PHOTOMETRIC, 1)) == 0 and image.mode in WIDE
     if method is not None:
@@ -343,7 +360,7 @@ class _PixelBudget:
         self._left = pixels
         self._changed = threading.Condition()
 
-    @contextmanager
+    @contextlib.contextmanager
     def take(self, pixels: int) -> Iterator[None]:
         """Wait for a share; no image has more pixels than there are in all."""
         with self._changed:

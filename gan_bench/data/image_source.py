@@ -27,11 +27,12 @@ SYSTEM = frozenset(
     }
 )
 """Names, in small letters, of what operating systems and network storage leave beside people's files."""
-NOTES = frozenset(
-    {".txt", ".json", ".jsonl", ".xml", ".csv", ".tsv", ".yaml", ".yml", ".mat", ".npy", ".npz", ".pkl", ".md", ".html"}
-    | {".pdf", ".log", ".ini", ".py", ".sh", ".ipynb", ".db", ".parquet", ".arrow", ".pts", ".flo", ".names", ""}
+UNREAD = frozenset(
+    {".heic", ".heif", ".jxl", ".psd", ".exr", ".hdr", ".svg", ".eps", ".ico", ".dds", ".pcx", ".xcf", ".dcm", ".nii"}
+    | {".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".raw", ".zip", ".tar", ".gz", ".tgz", ".rar"}
+    | {".7z", ".part", ".crdownload"}
 )
-"""Endings of labels and notes: a folder of nothing else is no class, while one of pictures that are not read is."""
+"""Endings of pictures that are not read, and of what may hold some: a folder of nothing else is no folder of notes."""
 MAX_BYTES = 128 * 2**20
 """Most bytes of one image file, in a folder or unpacked from an archive."""
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -121,7 +122,7 @@ def open_source(path: Path) -> Iterator[ImageSource]:
             list(filter(_is_visible, below)),
             lambda name: _read_member(path, archive, members[name]),
             left_out,
-            frozenset(str(PurePosixPath(name).parent) for name in filter(_is_note, reasons)),
+            frozenset(str(PurePosixPath(name).parent) for name in filter(_is_note, reasons) if reasons[name]),
         )
 
 
@@ -153,7 +154,9 @@ def _decoded(name: str, encoding: str) -> str:
         return ""
 
 
-_MASK = re.compile(r"(.+?)[ _.-]*(?:mask|segmentation|seg|annotation|groundtruth|gt|matte|alpha)s?(?:[ _.-]?\d+)?")
+_MASK = re.compile(
+    r"(.+?)(?:[ _.-]+(?:mask|segmentation|seg|annotation|groundtruth)s?|[_-](?:gt|matte|alpha))(?:[ _.-]?\d+)?"
+)
 """Names of what is drawn over an image, in small letters, with the name of the image: ``cat_mask``, ``cat_mask_1``."""
 
 
@@ -322,7 +325,8 @@ def _why_not(name: str) -> str:
 
 
 def _is_note(name: str) -> bool:
-    return _is_visible(name) and PurePosixPath(name).suffix.lower() in NOTES
+    """True for a visible file that is left out and is no picture of another kind: labels, notes, programs."""
+    return _is_visible(name) and PurePosixPath(name).suffix.lower() not in UNREAD
 
 
 def _is_visible(name: str) -> bool:

@@ -175,15 +175,16 @@ def _refuse_hidden_splits(names: Iterable[str], source: str) -> None:
 def _are_splits(training: str, held_out: str) -> bool:
     """True if two names are those of a training and a held-out split.
 
-    They are where nothing else tells them apart, as ``trainA`` and ``testA`` or ``traindata`` and ``testdata``, or
-    where one is such a word and nothing more, as ``train`` and ``test_64x64``; a bullet train is no split of a test
-    tube.
+    They are where nothing else tells them apart, as ``trainA`` and ``testA`` or ``traindata`` and ``testdata``; where
+    such words lead both names or end both, as ``train_data`` and ``test_images``; or where one is such a word and
+    nothing more, as ``train`` and ``testdata``. A bullet train is no split of a test tube.
     """
     if _rests(held_out, TRAINING):
         return False
     ours, theirs = _rests(training, TRAINING), _rests(held_out, HELD_OUT)
+    places = _places(training, TRAINING) & _places(held_out, HELD_OUT)
     is_one_alone = ("*" in ours and _has_word(held_out, HELD_OUT)) or ("*" in theirs and _has_word(training, TRAINING))
-    return bool(ours & theirs) or is_one_alone
+    return bool(ours & theirs or places) or is_one_alone
 
 
 def _rests(name: str, words: frozenset[str]) -> set[str]:
@@ -192,9 +193,20 @@ def _rests(name: str, words: frozenset[str]) -> set[str]:
     return {letters.replace(word, "*", 1) for word in (each.replace("_", "") for each in words) if word in letters}
 
 
+def _words(name: str) -> list[str]:
+    """Return the words of a name in small letters, such as those of ``train_64x64`` and ``testA``."""
+    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
+
+
+def _places(name: str, words: frozenset[str]) -> set[int]:
+    """Return whether one of these words leads a name (0) or ends it (-1), where it has more than one word."""
+    found = _words(name)
+    return {place for place in (0, -1) if len(found) > 1 and found[place] in words}
+
+
 def _has_word(name: str, words: frozenset[str]) -> bool:
-    """True if one of the words of a name, such as those of ``train_64x64`` and ``testA``, is among these."""
-    return bool({word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)} & words)
+    """True if one of the words of a name is among these, or the name begins with a long one, as ``testdata`` does."""
+    return bool(set(_words(name)) & words) or name.lower().startswith(tuple(word for word in words if len(word) > 3))
 
 
 def _plain(name: str) -> str:

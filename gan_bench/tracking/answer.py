@@ -125,8 +125,8 @@ def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSumma
         mirror.tag(run.run_id, {CURVES_TAG: "partial"})
         if best is not None:
             with contextlib.suppress(RecordError):  # named where its own run is made
-                mirror.send_samples(run.run_id, best)
-                tags[LOGGED_TAG] = "True"
+                if mirror.send_samples(run.run_id, best):
+                    tags[LOGGED_TAG] = "True"
     if run.shown:  # verdicts that it has and no report makes any more are emptied
         known = mirror.client.get_run(run.run_id).data.tags
         tags = {**{name: "" for name in known if name.startswith("verdict.")}, **tags}

@@ -310,14 +310,14 @@ class Mirror:
             sent.add(epoch)
         return sent
 
-    def send_samples(self, run_id: str, path: Path) -> None:
-        """Send every sample grid of a trial to another run, that of its setting.
+    def send_samples(self, run_id: str, path: Path) -> bool:
+        """Send every sample grid of a trial to another run, that of its setting; return whether there are any.
 
         Raises:
             RecordError: The record is damaged, or may not be read.
         """
         with self.artifacts(run_id) as folder:
-            self._stage_samples(folder, read_trial(path, history=False), frozenset())
+            return bool(self._stage_samples(folder, read_trial(path, history=False), frozenset()))
 
     def _stage_record(self, folder: Path, stored: StoredTrial) -> None:
         """Stage the files of a record; a link may lead anywhere, and what may not be read is a fault of the record."""

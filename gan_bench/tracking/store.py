@@ -19,6 +19,7 @@ from gan_bench.records.lock import Lock
 from gan_bench.records.shared import results_identity
 from gan_bench.tracking import entities, server
 from gan_bench.tracking.database import database_file, move_run, point_into, prepare_database
+from gan_bench.tracking.images import LOGGED_TAG
 from gan_bench.tracking.server import ARTIFACTS, is_default, server_page
 from gan_bench.tracking.tail import TAG, Position
 
@@ -255,7 +256,7 @@ class TrackingStore:
         for setting, found in settings.items():
             first = self._only(found)
             tags = first.data.tags
-            is_lost = bool(tags.get(CURVES_TAG)) and has_lost_files(first, self.results)
+            is_lost = LOGGED_TAG in tags and has_lost_files(first, self.results)
             digests = tags.get(SHOWN_TAG, ""), "lost" if is_lost else tags.get(CURVES_TAG, "")
             parents[setting] = SettingRun(first.info.run_id, *digests, first.info.status, set(first.data.params))
         return known, parents

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -97,7 +98,7 @@ def draws(config: TrialConfig, state: TrainState) -> bool:
     """True if a trial's networks or loss draw from torch's global generator; copies of them are tried on two images."""
     if not may_draw(config):
         return False
-    device, loss = state.step_stats.device, LOSSES[config.loss]
+    device, objective = state.step_stats.device, Objective.of(config)
 
     def numbers() -> list[Tensor]:
         return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
@@ -107,8 +108,8 @@ def draws(config: TrialConfig, state: TrainState) -> bool:
         generator, discriminator = copy.deepcopy(state.generator), copy.deepcopy(state.discriminator)
         weight = next(generator.parameters())
         outputs = discriminator(generator(weight.new_zeros(2, config.latent_dim)))
-        loss.discriminator(outputs, outputs)
-        loss.of_generator(outputs, lambda: outputs)
+        objective.discriminator_loss(outputs, outputs)
+        objective.loss.of_generator(outputs, lambda: outputs)
         return any(not torch.equal(a, b) for a, b in zip(before, numbers(), strict=True))
 
 
@@ -136,6 +137,11 @@ class ReferenceEngine:
         self._pair = pair_in(config.precision, pair)
         self._draws: tuple[int, EpochDraws] | None = None
         self._may_draw = may_draw(config)
+
+    @cached_property
+    def draws_itself(self) -> bool:
+        """Whether its networks or loss draw random numbers, which are named for one trial at a time."""
+        return draws(self.config, self.state)
 
     @property
     def shown(self) -> int:

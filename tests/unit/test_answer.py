@@ -97,10 +97,10 @@ def test_trials_of_other_images_or_code_are_not_compared(before, after, changed)
 def test_trials_of_several_machines_are_named():
     worse, better = trials(2e-4, (80, 83, 79, 84, 81)), trials(3e-4, (50, 52, 49, 51, 50.5))
     found = answer([*of(worse, device_name="AMD EPYC"), *of(better, device_name="NVIDIA H200")])
-    assert [each for each in found.cautions if each.startswith("Trials ran on several machines (AMD EPYC and NVIDIA H")]
+    assert [each for each in found.cautions if each.startswith("Trials ran on several devices (AMD EPYC and NVIDIA H")]
     assert "decidedly better than the other." in found.headline
     same = answer([*of(worse, device_name="AMD EPYC"), *of(better[:-1], device_name="AMD EPYC"), better[-1]])
-    assert not any("machines" in each for each in same.cautions)
+    assert not any("several devices" in each for each in same.cautions)
 
 
 def test_no_effect_is_undecided_with_what_it_would_take():

@@ -34,11 +34,13 @@ from gan_bench.execution.workers.executors import run_inline
 from gan_bench.execution.workers.scheduler import group_trials
 from gan_bench.models import mlp
 from gan_bench.models.architectures import ARCHITECTURES, Architecture, fingerprint
+from gan_bench.models.losses import LOSSES
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
 from gan_bench.training.draws import steps_per_epoch
 from gan_bench.training.engine import draws
+from gan_bench.training.group.group import can_group
 from gan_bench.training.state import TrainState
 
 
@@ -191,6 +193,22 @@ def test_networks_that_draw_themselves_give_the_same_bits(tiny, tmp_path, kind, 
         found.append(bits(directory))
     assert found[0] == found[1] == found[2]
     assert draws(trial.config, TrainState.start(trial.config, torch.device("cpu")))
+
+
+@pytest.mark.parametrize("drawn", ["discriminator", "smoothed"])
+def test_a_loss_that_draws_trains_alone(registries, drawn):
+    """In a group its numbers were nobody's, and two runs differed."""
+
+    def noisy(real, fake, *target):
+        return (real * torch.rand_like(real)).mean() + fake.mean()
+
+    made = replace(LOSSES["minimax"], **{drawn: noisy})
+    registries(LOSSES, noisy=made)
+    smoothing = 0.1 if drawn == "smoothed" else 0.0
+    engines = [context().engine(digits_trial(seed, loss="noisy", label_smoothing=smoothing).config) for seed in (0, 1)]
+    plain = [context().engine(digits_trial(seed, loss="minimax").config) for seed in (0, 1)]
+    assert can_group(plain)
+    assert not can_group(engines)
 
 
 def test_networks_that_do_not_draw_are_known(tiny):

@@ -636,6 +636,19 @@ def test_numbers_of_many_digits_are_kept():
     assert as_python(np.array(values[:3])) == values[:3]
 
 
+def test_a_value_that_is_written_as_the_recipe_s_is_refused():
+    """It was a setting beside the recipe, named as if it had the recipe's own value."""
+    trials = [{"recipe": "mnist-dcgan", "sweep": {"lr": [0.0002, 0.00030000001]}}]
+    with pytest.raises(SuiteError, match=r"lr_g is 0.00030000001, and the recipe has 0.0003, .*; round it"):
+        make_plan(a_suite(trials=trials), PlanOptions())
+
+
+def test_rounding_errors_in_files_are_none(tmp_path):
+    text = "suite: a\nversion: 1\ntrials: [{recipe: mnist-dcgan, set: {lr: 0.00020000000000000002}}]\n"
+    (tmp_path / "a.yaml").write_text(text)
+    assert {trial.config.lr_g for trial in make_plan(tmp_path / "a.yaml", PlanOptions()).trials} == {2e-4}
+
+
 def test_settings_that_round_to_one_name_are_refused():
     trials = [{"recipe": "mnist-dcgan", "sweep": {"betas": [[0.5, 0.999], [0.5, 0.99900001]]}}]
     with pytest.raises(SuiteError, match=r"betas_g is .*0\.999\) and .*0\.99900001\) in two settings.*round"):
@@ -664,7 +677,11 @@ def test_every_value_that_the_documentation_names_can_be_set():
         ("trials:\n- &x {recipe: mnist-dcgan}\n- {<<: *x}", "a merge key (<<) is not supported; write the values out"),
         ("seeds: 0-4", "must be a list, got '0-4'; write [0, 1, 2, 3, 4]"),
         ("seeds: 0-400", "got '0-400'; write all of them, as [0, 1, 2]"),
-        ("seeds: 3", "must be a list, got 3; write [3]"),
+        ("seeds: 3", "must be a list, got 3; write [3] for this one, or [0, 1, 2] for 3"),
+        ("seeds: 0..2", "got '0..2'; write [0, 1, 2]"),
+        ("trials: [{recipe: mnist-dcgan, set: {batch_size: '1,000'}}]", "got '1,000'; write 1000"),
+        ("trials: [{recipe: mnist-dcgan, sweep: {betas: [0.5, 0.9]}}]", "; a sweep of pairs is [[0.5, 0.999]]"),
+        ("trials:\n- recipe: mnist-dcgan\n - recipe: mnist-dcgan", "; indent the items of one list alike"),
         ("plugins: my.py", "must be a list, got 'my.py'; write ['my.py']"),
         ("trials: {recipe: mnist-dcgan}", "got {'recipe': 'mnist-dcgan'}; begin every item with a hyphen"),
         (

@@ -194,7 +194,7 @@ def _try_networks(config: TrialConfig) -> None:
     except Exception:  # a tensor in it is no leaf, as of torch's older weight_norm
         raise UserError(
             f"the architecture {name}: G cannot be copied, which scores and its file need; where it takes weight_norm "
-            "from torch.nn.utils, take that of torch.nn.utils.parametrizations"
+            "or spectral_norm from torch.nn.utils, take that of torch.nn.utils.parametrizations"
         ) from None
 
 

@@ -26,7 +26,7 @@ from gan_bench.models.losses import LOSSES
 from gan_bench.randomness import shuffled
 from gan_bench.records.earlier import Identity
 from gan_bench.records.schema import Part
-from gan_bench.training.engine import Engine, ReferenceEngine, draws
+from gan_bench.training.engine import Engine, ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine, unsupported
 from gan_bench.training.group.group import CapturedEngine
 from gan_bench.training.state import TrainState
@@ -158,7 +158,7 @@ class RunContext:
         if self.engine_choice == "reference" or unsupported(config):
             return ReferenceEngine(config, images, state)
         fast = FastEngine(config, images, state)
-        if self.device.type != "cuda" or not fast.repeats or draws(config, state):  # which a graph does not
+        if self.device.type != "cuda" or not fast.repeats or fast.draws_itself:  # a graph would not
             return fast
         captured = CapturedEngine(config, images, state)
         captured.way = way

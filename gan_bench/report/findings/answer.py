@@ -263,7 +263,7 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
     machines = sorted(set(done["device_name"]) - {""})
     if len(machines) > 1:
         yield (
-            f"Trials ran on several machines ({_listed(machines)}): their times and costs are not comparable, and "
+            f"Trials ran on several devices ({_listed(machines)}): their times and costs are not comparable, and "
             "equal seeds may draw other noise, which makes comparisons less sharp."
         )
     if found is None:

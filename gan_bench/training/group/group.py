@@ -391,7 +391,7 @@ def _setting(member: FastEngine) -> tuple[object, ...]:
 
 def can_group(engines: Sequence[object]) -> bool:
     """True if engines can step together."""
-    return all(isinstance(e, FastEngine) and e.repeats and can_stack(e.state) for e in engines)
+    return all(isinstance(e, FastEngine) and e.repeats and can_stack(e.state) and not e.draws_itself for e in engines)
 
 
 def kept_way(members: Sequence[FastEngine]) -> str | None:
