@@ -251,6 +251,23 @@ def test_a_seed_that_the_suite_alone_has_not_is_named_where_it_is_left(design, c
     assert sorted(found.split("`")[1].split()) == sorted(continues.split())
 
 
+def test_seeds_whose_images_cannot_be_scored_count_as_lost():
+    """One score of five, the best of all, headed the ranking with "5 seeds" and no remark."""
+
+    def unscored(item):
+        *before, last = item.evaluations
+        return replace(item, evaluations=[*before, {**last, "scores": [{**last["scores"][0], "value": None}]}])
+
+    first, *others = trials(2e-4, (20, 21, 22, 23, 24))
+    items = [first, *map(unscored, others), *trials(3e-4, (50, 52, 49, 51, 50))]
+    found = answer(items)
+    assert "3e-4, FID 50" in found.headline
+    assert "4 trials made images that cannot be scored and count as worst in the ranking." in found.cautions
+    assert any("0.0002 failed in 4 of 5, 0.0003 in none" in each for each in found.factors)
+    rows = table(ReportTables.of(build_frames(items)).all, "settings").rows
+    assert rows["remarks"].tolist()[:2] == ["", "4 could not be scored"]
+
+
 def test_a_survivor_does_not_head_the_table():
     """One seed of five survived, with the best FID of all: its setting ranks last."""
     items = [*trials(2e-4, (20, None, None, None, None)), *trials(3e-4, (50, 52, 49, 51, 50))]

@@ -188,7 +188,7 @@ def _sample(setting: FinishedSetting, scored: Scored) -> Sample:
     done = setting.done
     design = setting.study.design.of(set(done["seed"]))
     look = design.at(set(done["seed"]))
-    if setting.row["bad"] or design.extended or not look.number:
+    if scored.lost(setting.row, done) or design.extended or not look.number:
         return Sample(())
     counted = done[done["seed"].isin(look.seeds)]
     values = values_of(counted, scored.final(), primary_measure()).dropna()

@@ -280,6 +280,8 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
         is_all = len(useless) == scores
         yield f"{what}: comparisons of them say nothing about trained ones." if is_all else f"{what}."
     bad = sum(row["bad"] for row, _ in scored.study.settings())
-    if bad:
-        counts = "counts" if bad == 1 else "count"
-        yield f"{plural(bad, 'trial')} failed or diverged and {counts} as worst in the ranking."
+    unscored = len(scored.unscored())
+    for count, what in ((bad, "failed or diverged"), (unscored, "made images that cannot be scored")):
+        if count:
+            counts = "counts" if count == 1 else "count"
+            yield f"{plural(count, 'trial')} {what} and {counts} as worst in the ranking."

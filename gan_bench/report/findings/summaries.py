@@ -67,7 +67,7 @@ def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: 
         if label in place:
             found[f"{start}rank"] = float(place[label])
         if label in by_label:
-            mine = _medians_by_epoch(by_label[label], int(row["bad"]))
+            mine = _medians_by_epoch(by_label[label], scored.lost(row, done))
             at = _best_of(mine)
             if math.isfinite(mine.iloc[at]):
                 found |= {f"{start}best": float(mine.iloc[at]), f"{start}best_epoch": float(mine.index[at])}

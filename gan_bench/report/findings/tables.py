@@ -189,6 +189,8 @@ def remarks(scored: Scored, row: Mapping[str, Any], done: pd.DataFrame) -> Itera
         yield "no better than untrained"
     if row["bad"]:
         yield f"{row['bad']} failed or diverged"
+    if unscored := scored.lost(row, done) - row["bad"]:
+        yield f"{unscored} could not be scored"
     if row["faulty"]:
         yield f"{row['faulty']} damaged, altered or unreadable"
 

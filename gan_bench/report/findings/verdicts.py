@@ -37,7 +37,7 @@ def sides_of(scored: Scored, trials: pd.DataFrame, metrics: Iterable[str]) -> pd
     """Return trials as sides of comparisons have them, with their final scores by these measures."""
     final = scored.final()
     return trials[["seed", "label", "made_of"]].assign(
-        bad=trials["status"].isin(BAD),
+        bad=trials["status"].isin(BAD) | trials["trial"].isin(scored.unscored()),
         left=~trials["status"].isin(ENDED),
         collapsed=values_of(trials, final, COLLAPSED) > 0,
         **{metric: values_of(trials, final, metric) for metric in metrics},

@@ -269,7 +269,9 @@ def _cost_plot(scored: Scored) -> Iterator[Plot]:
         if score is None or seconds is None:
             continue
         mean, low, high = score.estimate, score.low, score.high
-        reach = [[mean - low], [high - mean]] if low is not None and high is not None else None
+        reach = None  # of bounds that a mean of others' records may lie beyond, nothing is drawn
+        if low is not None and high is not None:
+            reach = [[max(mean - low, 0.0)], [max(high - mean, 0.0)]]
         axis.errorbar(
             [seconds],
             [mean],

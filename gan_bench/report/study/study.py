@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -212,12 +212,25 @@ class Scored:
         return kept[(kept["status"] == "done") & (kept["epoch"] > 0)].dropna(subset=["value"])
 
     @once
+    def unscored(self) -> frozenset[str]:
+        """Return the finished trials whose last images were looked at and have no primary score: they count as lost.
+
+        Such images have features that are not finite.
+        """
+        values = self.final()[primary_measure()]
+        return frozenset(values.index[values.isna()]) if values.notna().any() else frozenset()
+
+    def lost(self, row: Mapping[str, Any], done: pd.DataFrame) -> int:
+        """Return how many seeds of a setting failed, diverged, or made images that cannot be scored."""
+        return int(row["bad"]) + int(done["trial"].isin(self.unscored()).sum())
+
+    @once
     def _medians(self) -> dict[str, Interval]:
         final, found = self.final(), {}
         for row, done in self.study.settings():
-            values = values_of(done, final, primary_measure()).dropna().tolist()
-            if values or row["bad"]:
-                found[row["setting"]] = median_interval([*values, *[math.inf] * row["bad"]])
+            values, lost = values_of(done, final, primary_measure()).dropna().tolist(), self.lost(row, done)
+            if values or lost:
+                found[row["setting"]] = median_interval([*values, *[math.inf] * lost])
         return found
 
     def score(self, label: str) -> Interval:
@@ -225,7 +238,7 @@ class Scored:
         return self._medians()[label]
 
     def medians(self) -> dict[str, float]:
-        """Return by label the median of the primary score over a setting's seeds, failed and diverged ones as worst.
+        """Return by label the median of the primary score over a setting's seeds, lost ones as worst.
 
         Settings none of whose trials has ended are left out. Infinity says that half of the seeds or more were lost.
         """
