@@ -41,23 +41,23 @@ $(VENV)/.installed-dev: MADE = $(VENV)/.installed $@
 $(VENV)/.installed-dev: EXTRA = [dev]
 
 bench: $(VENV)/.installed ## run a suite: make bench SUITE=mnist ARGS="--seeds 0"
-	@exec $(BIN)/gan-bench run $(SUITE) --results $(RESULTS) $(ARGS)
+	@exec $(BIN)/gan-bench run "$(SUITE)" --results "$(RESULTS)" $(ARGS)
 
 report: $(VENV)/.installed ## make the tables again from the records
-	@exec $(BIN)/gan-bench report $(RESULTS) $(ARGS)
+	@exec $(BIN)/gan-bench report "$(RESULTS)" $(ARGS)
 
 board: $(VENV)/.installed ## put published results on a static page: make board PUBLISHED=results/published
 	@exec $(BIN)/gan-bench board $(PUBLISHED) --out board $(ARGS)
 
 ui: $(VENV)/.installed ## serve the MLflow page of the results
-	@exec $(BIN)/gan-bench ui --results $(RESULTS) $(ARGS)
+	@exec $(BIN)/gan-bench ui --results "$(RESULTS)" $(ARGS)
 
 speed: $(VENV)/.installed-dev ## measure the training loops against an article-style loop
-	$(BIN)/python benchmarks/speed/training.py --out $(RESULTS)/speed $(ARGS)
-	$(BIN)/python benchmarks/speed/ways.py --out $(RESULTS)/speed
+	$(BIN)/python benchmarks/speed/training.py --out "$(RESULTS)"/speed $(ARGS)
+	$(BIN)/python benchmarks/speed/ways.py --out "$(RESULTS)"/speed
 
 gpu-proof: $(VENV)/.installed-dev ## on a GPU: tests, speed, the suite mnist, all in one folder, within 20 minutes
-	$(BIN)/python benchmarks/speed/gpu_proof.py --out $(RESULTS)/gpu-proof $(ARGS)
+	$(BIN)/python benchmarks/speed/gpu_proof.py --out "$(RESULTS)"/gpu-proof $(ARGS)
 
 test: $(VENV)/.installed-dev ## run the tests on all cores
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal $(ARGS)
