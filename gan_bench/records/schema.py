@@ -117,7 +117,9 @@ class EnvironmentFile(Strict):
     changes: NotRequired[
         Annotated[
             list[dict[str, object]],
-            doc("threads, device or libraries of later parts of a resumed trial, where they differ; bits may too"),
+            doc(
+                "threads, device, its name or libraries of later parts of a resumed trial, where they differ; bits may too"
+            ),
         ]
     ]
     determinism: NotRequired[

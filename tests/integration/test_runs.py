@@ -177,14 +177,15 @@ def test_changed_images_make_a_finished_trial_unfinished(tmp_path):
     assert not state_of(tmp_path / "results", trial, context(), Policy()).finished
 
 
-def test_going_on_with_other_threads_is_written_down(tmp_path):
+@pytest.mark.parametrize(("name", "other"), [("threads", 99), ("device_name", "another processor")])
+def test_going_on_with_other_threads_or_on_another_processor_is_written_down(tmp_path, name, other):
     trial = digits_trial()
     directory, _ = run(tmp_path, trial, stop=iter([False] * 6 + [True] * 9).__next__)
     path = directory.path / "environment.json"
     before = json.loads(path.read_text())
-    edit(path, threads=99)
+    edit(path, **{name: other})
     run(tmp_path, trial)
-    assert json.loads(path.read_text())["changes"] == [{"threads": before["threads"]}]
+    assert json.loads(path.read_text())["changes"] == [{name: before[name]}]
 
 
 def test_a_limited_trial_takes_a_random_subset():

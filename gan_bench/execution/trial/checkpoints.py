@@ -212,8 +212,8 @@ def why_kept(earlier: Earlier, epochs: int) -> str | None:
 def why_not_resumed(earlier: Earlier, described: EnvironmentFile, identity: Identity) -> str | None:
     """Return why an earlier part cannot be resumed: other images or networks, or another kind of device.
 
-    CPU and CUDA draw different noise. Other thread counts and library versions only round differently; the
-    trial is resumed and its environment lists them.
+    CPU and CUDA draw different noise. Other processors, thread counts and library versions only round differently;
+    the trial is resumed and its environment lists them.
     """
     before = earlier.environment
     kinds = [str(facts.get("device")).partition(":")[0] for facts in (before, described)]
@@ -221,8 +221,8 @@ def why_not_resumed(earlier: Earlier, described: EnvironmentFile, identity: Iden
         return f"it was interrupted on {kinds[0]} and cannot be resumed on {kinds[1]}"
     if changed := earlier.changed(identity):
         return changed
-    watched, now = ("device", "engine", "threads", "libraries"), dict(described)
-    changes = {key: now[key] for key in watched if before.get(key) != now[key]}
+    watched, now = ("device", "device_name", "engine", "threads", "libraries"), dict(described)
+    changes = {key: now[key] for key in watched if key in before and before.get(key) != now[key]}
     if changes:
         writer.note_change(earlier.directory, before, changes)
     return None
