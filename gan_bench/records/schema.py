@@ -118,7 +118,7 @@ class EnvironmentFile(Strict):
         Annotated[
             list[dict[str, object]],
             doc(
-                "threads, device, its name or libraries of later parts of a resumed trial, where they differ; bits may too"
+                "threads, device, its name or libraries of later parts of a resumed trial where others; bits may differ"
             ),
         ]
     ]
