@@ -277,6 +277,8 @@ def hint(error: Exception) -> str:
         return "; the server refuses to write: ask its administrator for the permission EDIT on the experiment"
     if "filesystem tracking backend" in text:
         return "; this MLflow writes no folders of files: name a database, such as sqlite:///mlflow.db, or a server"
+    if "disk is full" in text or "No space left" in text:
+        return "; free some space there, and run it again"
     if "unsupported URI" in text:
         return "; a server's address begins with http:// or https://, a database's with sqlite:/// or postgresql://"
     if "error code 401" in text or "UNAUTHENTICATED" in text or "not authenticated" in text:

@@ -383,6 +383,7 @@ def test_an_address_without_a_scheme_is_refused(tmp_path, uri):
 def test_hints_are_for_servers_alone():
     assert server.hint(PermissionError(13, "Permission denied")) == ""
     assert server.hint(RuntimeError("run 9f403ab not found")) == ""
+    assert server.hint(RuntimeError("(sqlite3.OperationalError) database or disk is full")).startswith("; free some")
     assert "EDIT" in server.hint(RuntimeError("API request failed with error code 403 != 200"))
     assert "its log says why" in server.hint(RuntimeError("API request failed with error code 500 != 200"))
     assert "its log says why" in server.hint(RuntimeError("Max retries exceeded (too many 503 error responses)"))
