@@ -267,22 +267,27 @@ def _cause(error: BaseException | None) -> str:
     return ""
 
 
-def hint(error: Exception) -> str:
-    """Return the remedy where a server answers and does not do as asked; nothing where its address may be wrong.
+_HINTS = {
+    "error code 403|PERMISSION_DENIED": (
+        "the server refuses to write: ask its administrator for the permission EDIT on the experiment"
+    ),
+    "filesystem tracking backend": (
+        "this MLflow writes no folders of files: name a database, such as sqlite:///mlflow.db, or a server"
+    ),
+    "disk is full|No space left": "free some space there, and run it again",
+    "unsupported URI": (
+        "a server's address begins with http:// or https://, a database's with sqlite:/// or postgresql://"
+    ),
+    "error code 401|UNAUTHENTICATED|not authenticated": (
+        "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    ),
+    r"error code (429|5\d\d)|too many (429|5\d\d) error responses": "the server answers and fails: its log says why",
+}
+"""What errors of MLflow say, with the remedy. One that permits reading but not writing is the default of its basic
+authentication."""
 
-    One that permits reading but not writing is the default of MLflow's basic authentication.
-    """
+
+def hint(error: Exception) -> str:
+    """Return the remedy where it is known; nothing where the server's address may be wrong."""
     text = f"{getattr(error, 'error_code', '')} {error} {_cause(error)}"
-    if "error code 403" in text or "PERMISSION_DENIED" in text:
-        return "; the server refuses to write: ask its administrator for the permission EDIT on the experiment"
-    if "filesystem tracking backend" in text:
-        return "; this MLflow writes no folders of files: name a database, such as sqlite:///mlflow.db, or a server"
-    if "disk is full" in text or "No space left" in text:
-        return "; free some space there, and run it again"
-    if "unsupported URI" in text:
-        return "; a server's address begins with http:// or https://, a database's with sqlite:/// or postgresql://"
-    if "error code 401" in text or "UNAUTHENTICATED" in text or "not authenticated" in text:
-        return "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-    if re.search(r"error code (429|5\d\d)|too many (429|5\d\d) error responses", text):
-        return "; the server answers and fails: its log says why"
-    return ""
+    return next((f"; {remedy}" for words, remedy in _HINTS.items() if re.search(words, text)), "")
