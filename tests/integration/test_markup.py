@@ -10,7 +10,6 @@ from support.parts import registered
 from support.studies import write
 from support.trials import digits_trial
 
-from gan_bench.cli.comparison import _markdown
 from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.core.text import markdown_cell, plain_markdown
 from gan_bench.records.plan import write_plan
@@ -94,7 +93,7 @@ def test_names_and_titles_are_no_markup_in_anything_that_is_rendered(tmp_path, e
     folder(tmp_path / "new", setting, (90.0, 92.0, 91.0, 93.0))
     report = build_report(tmp_path / "new")
     texts = {path.name: path.read_text() for path in report.folder.rglob("*.md")}
-    texts["comparison"] = _markdown(compare(tmp_path / "old", tmp_path / "new"))
+    texts["comparison"] = compare(tmp_path / "old", tmp_path / "new").to_markdown()
     texts["note"] = note("test")
     for name, text in texts.items():
         assert not tokens(text) & {"html_block", "html_inline", "link_open", "image"}, name
