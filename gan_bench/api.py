@@ -175,7 +175,7 @@ class RunResult:
     def answer(self) -> str:
         """What the report says of the suite, as Markdown; empty where no report was made."""
         try:
-            return answer_file(self.folder.parent, self.folder.name, "md").read_text(encoding="utf-8")
+            return answer_file(self.folder.parent, self.folder.name, "md").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
 

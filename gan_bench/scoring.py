@@ -69,9 +69,9 @@ def score(
     drawn = _generated(generated, extractors, device, samples, size)
     names = extractors or [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.channels]
     loaded = [load_extractor(name, device) for name in names]
-    left_out = [*drawn.left_out]
-    references, class_extractor = _references(against, loaded, root, drawn, size, left_out)
-    return Evaluator(loaded, references, class_extractor).score(drawn.chunks, drawn.count, drawn.seed), left_out
+    references, class_extractor, left_out = _references(against, loaded, root, drawn, size)
+    scores = Evaluator(loaded, references, class_extractor).score(drawn.chunks, drawn.count, drawn.seed)
+    return scores, [*drawn.left_out, *left_out]
 
 
 def real(against: str, extractors: list[str], root: DataRoot, device: torch.device, count: int) -> list[Score]:
@@ -271,26 +271,25 @@ def _sizes(path: Path, opened: ImageSource, channels: int) -> Iterator[tuple[int
 
 
 def _references(
-    against: str, extractors: list[Extractor], root: DataRoot, drawn: _Drawn, size: int | None, left_out: list[str]
-) -> tuple[dict[str, Reference], str | None]:
+    against: str, extractors: list[Extractor], root: DataRoot, drawn: _Drawn, size: int | None
+) -> tuple[dict[str, Reference], str | None, list[str]]:
+    """Return statistics by extractor, the extractor that knows the classes, and what of files was left out."""
     name = against.partition(":")[0]
     if name in DATASETS:
-        return {e.name: _dataset_reference(against, e, root, drawn.size or size) for e in extractors}, DATASETS[
-            name
-        ].class_extractor
+        found = {e.name: _dataset_reference(against, e, root, drawn.size or size) for e in extractors}
+        return found, DATASETS[name].class_extractor, []
     path = Path(against)
     if path.suffix == ".npy":
         raise UserError(f"{path} is one array; statistics are an .npz with the arrays mu and sigma")
     if path.suffix.lower() == ".npz":
         moments = {e.name: import_moments(path, e.feature_dim) for e in extractors}
-        return {e.name: Reference(printable(path.stem), moments[e.name]).to(e.device) for e in extractors}, None
+        return {e.name: Reference(printable(path.stem), moments[e.name]).to(e.device) for e in extractors}, None, []
     if not path.exists():
         raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
-    images, said = _images_of(path, drawn.channels, size)
-    left_out += said
+    images, left_out = _images_of(path, drawn.channels, size)
     if len(images) < 2:
         raise DataError(f"{path} has 1 image, and scores compare with at least two; name a folder of more")
-    return {e.name: compute(images, None, printable(path.stem), e) for e in extractors}, None
+    return {e.name: compute(images, None, printable(path.stem), e) for e in extractors}, None, left_out
 
 
 def _dataset_reference(name: str, extractor: Extractor, root: DataRoot, size: int | None = None) -> Reference:

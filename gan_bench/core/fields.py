@@ -175,7 +175,7 @@ def without_rounding_error(value: float) -> float:
     """Return the short decimal that differs from a float64 in its last digits alone, or the value where none does.
 
     A product such as 3 * 1e-4 = 0.00030000000000000003 is such a decimal to 15 digits; a value drawn at random has
-    more than 12, and stays as it is.
+    more than 9, and stays as it is.
     """
     digits = f"{value:.14e}"
     mantissa = digits.partition("e")[0].rstrip("0").lstrip("-")

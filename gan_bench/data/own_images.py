@@ -221,14 +221,13 @@ def _seen(opened: ImageSource, names: list[str], split: Split) -> Iterator[_Seen
         small = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
         digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).digest()
         return _Seen(
-            name,
-            "",
-            more_frames(data),
-            int(np.asarray(image).max()),
-            image.size,
-            _has_colour(image),
-            digest,
-            small.reshape(-1),
+            name=name,
+            more_frames=more_frames(data),
+            brightest=int(np.asarray(image).max()),
+            size=image.size,
+            coloured=_has_colour(image),
+            pixels=digest,
+            small=small.reshape(-1),
         )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

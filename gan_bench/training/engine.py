@@ -94,7 +94,7 @@ def may_draw(config: TrialConfig) -> bool:
     return not (ARCHITECTURES.is_shipped(config.architecture) and LOSSES.is_shipped(config.loss))
 
 
-def draws(config: TrialConfig, state: TrainState) -> bool:
+def draws_globally(config: TrialConfig, state: TrainState) -> bool:
     """True if a trial's networks or loss draw from torch's global generator; copies of them are tried on two images."""
     if not may_draw(config):
         return False
@@ -141,7 +141,7 @@ class ReferenceEngine:
     @cached_property
     def draws_itself(self) -> bool:
         """Whether its networks or loss draw random numbers, which are named for one trial at a time."""
-        return draws(self.config, self.state)
+        return draws_globally(self.config, self.state)
 
     @property
     def shown(self) -> int:

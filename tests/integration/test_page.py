@@ -111,6 +111,14 @@ def test_the_page_says_when_the_best_is_not_good(tmp_path, gain, collapsed):
     )
 
 
+def test_scores_of_others_beyond_their_bounds_end_no_report(tmp_path):
+    """The mean of FIDs below zero lies under its interval, which ends at zero: the plot of costs raised."""
+    for seed in range(5):
+        write(tmp_path, digits_trial(seed), -0.03 + 0.001 * seed, gain=1.0)
+    build_report(tmp_path)
+    assert "-0.02800" in (tmp_path / "report" / "report.html").read_text()
+
+
 def test_answers_on_the_page_come_with_their_interval(tmp_path):
     for seed in range(5):
         for lr, fid in ((2e-4, 60.0 + seed), (3e-4, 40.0 + 2 * seed)):

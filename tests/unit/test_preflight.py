@@ -39,7 +39,7 @@ from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
 from gan_bench.training.draws import steps_per_epoch
-from gan_bench.training.engine import draws
+from gan_bench.training.engine import draws_globally
 from gan_bench.training.group.group import can_group
 from gan_bench.training.state import TrainState
 
@@ -192,7 +192,7 @@ def test_networks_that_draw_themselves_give_the_same_bits(tiny, tmp_path, kind, 
         assert torch.equal(before, torch.get_rng_state()), "the numbers of others stay as they are"
         found.append(bits(directory))
     assert found[0] == found[1] == found[2]
-    assert draws(trial.config, TrainState.start(trial.config, torch.device("cpu")))
+    assert draws_globally(trial.config, TrainState.start(trial.config, torch.device("cpu")))
 
 
 @pytest.mark.parametrize("drawn", ["discriminator", "smoothed"])
@@ -213,8 +213,8 @@ def test_a_loss_that_draws_trains_alone(registries, drawn):
 
 def test_networks_that_do_not_draw_are_known(tiny):
     trial = tiny(lambda z: Flat(z, (1, 28, 28)), lambda: Flat(784, ()))
-    assert not draws(trial.config, TrainState.start(trial.config, torch.device("cpu")))
-    assert not draws(digits_trial().config, TrainState.start(digits_trial().config, torch.device("cpu")))
+    assert not draws_globally(trial.config, TrainState.start(trial.config, torch.device("cpu")))
+    assert not draws_globally(digits_trial().config, TrainState.start(digits_trial().config, torch.device("cpu")))
 
 
 def test_own_networks_train(tiny, tmp_path):

@@ -85,7 +85,7 @@ COLUMNS = [
     Column("improvement", "B win rate", "share", "B win rate: share of the seeds, ties counted half."),
     Column("effect", "effect", "number", "effect: mean difference over its spread."),
     Column("pairs", "pairs", "count"),
-    Column("lost", "lost", "count", "lost: pairs with a trial that failed, diverged or has not run."),
+    Column("lost", "lost", "count", "lost: pairs with a trial that failed, diverged, has not run or cannot be scored."),
 ]  # fmt: skip
 NOTE = (
     "Pairs have equal seeds and otherwise equal settings; differences are averaged within a seed, and the 95 % "
