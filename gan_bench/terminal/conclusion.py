@@ -22,7 +22,7 @@ from gan_bench.tracking.views import link
 
 
 def say_tracking(answer: MirrorResult | None, options: RunOptions, console: PlainConsole) -> None:
-    """Print what the MLflow mirror lacks or could not do, and the addresses of its pages.
+    """Print what the MLflow mirror lacks or could not do, and where its pages are.
 
     Args:
         answer: What it answered; None where there was none, and nothing is printed.
@@ -43,16 +43,16 @@ def say_tracking(answer: MirrorResult | None, options: RunOptions, console: Plai
         repair = f"; `{shlex.join(words)}` completes it" if answer.lacks else ""
         what = f"MLflow lacks {answer.lacks}" if answer.lacks else "no MLflow"
         console.say(f"{what}: {answer.error or 'their records are damaged'}{repair}", style="yellow")
-    if answer.experiment:
-        server = server_page(uri)
+    if not answer.experiment:
+        return
+    if server := server_page(uri):
+        first = answer.views[0][1] if answer.views else link(answer.experiment, None, "")
+        console.say(f"MLflow: {server}{first}")
+    else:
         words = ["gan-bench", "ui", "--results", str(options.folder)]
         is_other = uri and not is_default(uri, options.folder) and shown(uri) == uri
         words += ["--tracking-uri", uri] if is_other else []
-        where = "" if server else f" (`{shlex.join(words)}` serves it)"
-        console.say(f"MLflow{where}:")
-        links = answer.views or (("Runs", link(answer.experiment, None, "")),)
-        for name, end in reversed(links):
-            console.say(f"  {name}: {server or 'http://127.0.0.1:5000'}{end}")
+        console.say(f"MLflow: `{shlex.join(words)}` serves its pages and names them")
 
 
 def conclude(

@@ -238,9 +238,14 @@ class ProgressDisplay(Listener):
             if metric in shown:
                 text = "no value" if value is None else number(value)
                 by_extractor.setdefault(str(protocol), []).append(f"{MEASURES[metric].title} {text}")
-        for under, texts in by_extractor.items():
-            of = f"  ({under})" if self._is_wide or len(by_extractor) > 1 else ""
-            self._say(f"    {self._which(trial)}epoch {epoch}: {'  '.join(texts)}{of}")
+        if self._is_wide:
+            for under, texts in by_extractor.items():
+                self._say(f"    {self._which(trial)}epoch {epoch}: {'  '.join(texts)}  ({under})")
+            return
+        parts = [under.split(",") for under in by_extractor]
+        apart = [",".join(part for part in each if not all(part in other for other in parts)) for each in parts]
+        found = [f"{text} ({of})" if of else text for of, (text,) in zip(apart, by_extractor.values(), strict=True)]
+        self._say(f"    {self._which(trial)}epoch {epoch}: {', '.join(found)}")
 
     def finished(self, trial: Trial, record: TrialRecord) -> None:
         """Show how a trial ended."""

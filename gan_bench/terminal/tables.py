@@ -58,8 +58,11 @@ def print_table(
     fitted = _fit(widths, table, console.width, set(equal))
     shown = list(fitted or wanted)
     more = "; all are in the files" if filed else ""
-    notes = _notes(table, (len(rows), len(everything)), (known, wanted, shown), equal, more)
-    caption = Text(spell(" ".join(text for text in (*notes, note_of(table, shown)) if text)), style="dim italic")
+    notes = list(_notes(table, (len(rows), len(everything)), (wanted, shown), equal, more))
+    left = len(known) - len(wanted)
+    notes.append((left and table.brief) or note_of(table, shown))
+    notes.append(f"--tables all adds {left} columns and notes." if left else "")
+    caption = Text(spell(" ".join(filter(None, notes))), style="dim italic")
     console.print(Text(spell(table.title), style="italic"))
     if fitted:
         rich = RichTable()
@@ -82,17 +85,15 @@ def print_table(
 def _notes(
     table: Table,
     rows: tuple[int, int],
-    columns: tuple[list[int], list[int], list[int]],
+    columns: tuple[list[int], list[int]],
     equal: dict[int, str],
     more: str,
 ) -> Iterator[str]:
-    """Say what of a table is not printed: rows, details, and columns that do not fit."""
+    """Say what of a table is not printed for want of room: rows, and columns that do not fit."""
     titles = [column.title for column in table.columns]
-    known, wanted, shown = columns
+    wanted, shown = columns
     if rows[0] < rows[1]:
         yield f"The first {rows[0]} of {rows[1]} rows{more}."
-    if details := [titles[i] for i in known if i not in wanted]:
-        yield f"--tables all also shows {', '.join(details)}."
     hidden = [i for i in wanted if i not in shown]
     told = {i: f"{titles[i]} {equal[i]}" for i in hidden if i in equal and cell_len(equal[i]) <= TEXT}
     if told:
@@ -204,6 +205,5 @@ def print_answers(report: Report, console: PlainConsole, suite: str | None = Non
         console.say(answer.title, style="bold")
         for sentence in answer.sentences:
             console.say(f"  {sentence}")
-    console.say(f"Tables: {report.folder / 'tables'} (--tables all prints them)")
-    if report.page:
-        console.say(f"Page: {report.page}")
+    tables = report.folder / "tables"
+    console.say(f"Page: {report.page} (tables: {tables})" if report.page else f"Tables: {tables}")

@@ -165,6 +165,23 @@ def test_a_line_about_a_trial_fits(monkeypatch, width, everything):
     assert len(said) == 2
 
 
+@pytest.mark.parametrize(
+    ("protocols", "said"),
+    [
+        (("lenet-mnist-v1,train,64", "lenet-mnist-v1,train,64,ema"), "FID 10, FID 5 (ema)"),
+        (("lenet-mnist-v1,train,64", "inception-v1,train,64"), "FID 10 (lenet-mnist-v1), FID 5 (inception-v1)"),
+    ],
+)
+def test_several_scores_of_one_evaluation_are_one_line(monkeypatch, protocols, said):
+    """Eighty columns once broke each in two: four lines an evaluation, with a moving average."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = console(file=io.StringIO())
+    trial = digits_trial()
+    with ProgressDisplay(lines, 1, several=True, names={trial.id: "mlp,seed=0"}) as display:
+        display.scored(trial, 1, {f"fid[{under}]": 10.0 / (1 + i) for i, under in enumerate(protocols)})
+    assert lines.file.getvalue() == f"    mlp,seed=0: epoch 1: {said}\n"
+
+
 def test_lines_are_wrapped_at_words_where_they_end_and_commands_stay_whole(monkeypatch):
     command = "`gan-bench run mnist-cpu --profile full --until decided --max-seeds 8`"
     text = f"  Next: the look at 8 seeds, {command}, about 7.7 h of one core."

@@ -210,7 +210,10 @@ def test_the_first_screen_is_what_tells_settings_apart(study, width):
     head = next(line for line in said.splitlines() if line[:1] == "┃")
     assert [part.strip() for part in head.strip("┃").split("┃")] == ["#", "lr", "seeds", "FID ↓", "remarks"]
     assert "untrained generators" in said, "in the remarks, as there is no recipe to name it"
-    assert "--tables all also shows" in said
+    below = said.partition("└")[2].splitlines()[1:]
+    assert len([line for line in below if line]) <= 2, "a screen of notes once stood between the table and the answer"
+    assert "lenet-mnist-v1,train,100" in " ".join(below)
+    assert "not comparable with papers. --tables all adds" in " ".join(below).replace("  ", " ")
     console = Console(file=io.StringIO(), width=width)
     print_table(found, console)
     assert "train s" in console.file.getvalue()

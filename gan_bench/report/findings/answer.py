@@ -112,7 +112,7 @@ def _headline(scored: Scored, found: Leaders | None) -> str:
     what = ("Best setting" if decided and not useless else "Best score") + (" so far" if waiting else "")
     have = "has" if waiting == 1 else "have"
     start = f"No setting is of use yet: {useless}. " if useless else ""
-    start += f"{what}: {found.best}, {score_text(found.score)} ({seeds}{lost}; {scored})"
+    start += f"{what}: {found.best}, {score_text(found.score)} over {seeds}{lost} ({scored})"
     start += f"; {plural(waiting, 'other setting')} {have} no finished trial yet" if waiting else ""
     if not found.behind and not found.tied and not found.unequal:
         return f"{start}.{_alone(found, waiting)}"

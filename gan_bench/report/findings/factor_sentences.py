@@ -64,7 +64,7 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
     sure = [*by["decided"], *by["probable"]]
     lost = sum(row.lost for row in rows)
     tail = f"; {plural(lost, 'pair')} without a score" if lost else ""
-    tail += "".join(f"; {row.recipe}: {row.why}" for row in rows if row.why)
+    tail += "".join(f"; {f'{row.recipe}: ' if count > 1 else ''}{row.why}" for row in rows if row.why)
     if any(row.next for row in by["decided"]):
         tail += "; decided early, so the ratio is probably overstated"
     unit = "setting" if factor.name == AVERAGE_FACTOR else "comparison" if factor.held else "recipe"
@@ -86,10 +86,10 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
         rest = f", {open_} in {count - len(sure) - same}" if count > len(sure) + same else ""
         rest += f", equivalent in {same}" if same else ""
         said = f"{winner} is better than {sure[0].loser}{within(len(sure))}"
-        return f"{name}: {said} ({_degree(sure, alone=count == 1)}{rest}{tail})."
+        return f"{name}: {said} ({_degree(sure)}){rest}{tail}."
     if winners:
         each = "; ".join(f"{row.recipe}: {row.winner} ({row.found})" for row in sure)
-        return f"{name}: it depends on the {unit} ({each}{tail})."
+        return f"{name}: it depends on the {unit} ({each}){tail}."
     if len(by["tie"]) == count:
         all_of = f" in {where}" if count > 1 else ""
         return f"{name}: {first} and {second} are a tie{all_of}: any difference is within the noise of scoring{tail}."
@@ -144,22 +144,28 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
     is_split = any(", " in row.recipe for row in rows)  # recipes that were trained at several lengths
     what = f"{count} kinds of training" if is_split else plural(count, "recipe")
     start = f"{EPOCHS}: {title} still improved at the end of training in {len(improved)} of {what}"
+    worse = [row for row in rows if row.winner == row.first_level and row.is_sure]
+    if count == 1:
+        start = f"{EPOCHS}: {title} {'still improved' if improved else 'no longer improved'} at the end of training"
+        if rows[0].found == "undecided":
+            return f"{EPOCHS}: undecided whether {title} still improved at the end of training."
     if all(row.found == "not judged" for row in rows):
         return f"{start}; {_not_judged(rows)}."
     said = f"{start} ({_degree(improved)})" if improved else start
-    if worse := [row for row in rows if row.winner == row.first_level and row.is_sure]:
-        said += f"; it was better one evaluation earlier in {len(worse)} ({_degree(worse)})"
+    if worse:
+        said += f"; it was better one evaluation earlier{f' in {len(worse)}' if count > 1 else ''} ({_degree(worse)})"
     if same:
-        said += f"; no difference that matters in {len(same)}"
+        said += f"; no difference that matters{f' in {len(same)}' if count > 1 else ''}"
     return f"{said}."
 
 
-def _degree(rows: Sequence[Judged], *, alone: bool = False) -> str:
-    """Count decided and probable comparisons, with the size of their differences; ``alone``: there is but one."""
+def _degree(rows: Sequence[Judged]) -> str:
+    """Say how sure comparisons are, counted where they differ in that, with the size of their differences."""
     sure = [row for row in rows if row.is_sure]
-    if alone:
+    counts = {kind: n for kind in ("decided", "probable") if (n := sum(row.found == kind for row in sure))}
+    if len(rows) in counts.values():
         return f"{sure[0].found}{_gain(sure)}"
-    degree = ", ".join(f"{n} {kind}" for kind in ("decided", "probable") if (n := sum(r.found == kind for r in sure)))
+    degree = ", ".join(f"{n} {kind}" for kind, n in counts.items())
     return f"{degree or 'none decided'}{_gain(sure) if sure else ''}"
 
 

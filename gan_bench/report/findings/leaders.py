@@ -23,7 +23,7 @@ class Leaders:
         tied: Labels of the other settings that were compared with it: undecided, ties, equivalent ones.
         ahead: Labels of those of ``tied`` that are decidedly better over equal seeds, where ratios of means are
             compared, though their median is behind.
-        unequal: Labels of settings that collapsed or failed more or less often, or were trained on other images or
+        unequal: Labels of settings that collapsed or failed at a different rate, or were trained on other images or
             code, with the sentence that says so: no test judges them.
         failed: Labels of settings that failed or diverged in every seed.
         unknown: Labels of settings of which nothing is known yet.
@@ -50,7 +50,7 @@ class Leaders:
         """What settings that no test judges have in common, in a few words."""
         changed = sum(why.endswith(CHANGED) for why in self.unequal.values())
         words = [
-            ("collapsed or failed more or less often", len(self.unequal) - changed),
+            ("collapsed or failed at a different rate", len(self.unequal) - changed),
             ("were trained on other images or code", changed),
         ]
         return " or ".join(text for text, count in words if count)

@@ -20,6 +20,7 @@ from gan_bench.report.findings.reproduction import PROBABILITIES, PUBLISHED_COLU
 from gan_bench.report.findings.tuning import tuning_table
 from gan_bench.report.study import settings
 from gan_bench.report.study.frame import COSTS
+from gan_bench.report.study.stats import ENCLOSED
 from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import (
     RANKED,
@@ -154,7 +155,17 @@ def setting_table(scored: Scored) -> Table:
         "brackets: the lowest to the highest seed; from six seeds on, the median's 95 % interval. ± is the half-width "
         "of the 95 % interval of a mean, over finished seeds."
     )
-    return scored.study.table("settings", "settings", columns, frame, note, scored.protocol)
+    table = scored.study.table("settings", "settings", columns, frame, note, scored.protocol)
+    return replace(table, brief=_brief(scored, is_of_papers=is_of_papers))
+
+
+def _brief(scored: Scored, *, is_of_papers: bool) -> str:
+    """Say of the scores what no reader may miss: what they are of, and what they may be compared with."""
+    most = max((scored.score(label).n for label in scored.medians()), default=1)
+    ends = "lowest to highest" if most < ENCLOSED else f"95 % interval; below {ENCLOSED} seeds, lowest to highest"
+    middle = f", the median over seeds ({ends})" if most > 1 else ""
+    papers = "" if is_of_papers else "; not comparable with papers"
+    return f"{MEASURES[primary_measure()].title} by {scored}{middle}{papers}."
 
 
 def _value_columns(known: Sequence[str], frame: pd.DataFrame) -> Iterator[Column]:

@@ -54,7 +54,8 @@ class Table:
         title: One line above it.
         columns: What is shown, in order.
         rows: The frame; it may hold more columns than are shown. ``baseline`` marks rows that are no setting.
-        note: One line below it, or nothing.
+        note: What is said below it, or nothing.
+        brief: What of the note is said where only its first columns are shown, or nothing: then the note is.
         suite: The suite it is about, or nothing.
         kind: What sort of table it is: ``settings``, ``factor``, ``cost`` and so on.
         about: What tells it from others of its kind: a protocol, or a factor and a protocol.
@@ -68,6 +69,7 @@ class Table:
     suite: str = ""
     kind: str = ""
     about: tuple[str, ...] = ()
+    brief: str = ""
 
     @property
     def ranking(self) -> bool:
