@@ -15,6 +15,7 @@ from gan_bench.core.text import as_typed, duration, plural
 from gan_bench.records.audits import LEVELS
 from gan_bench.records.schema import AuditFinding, AuditLevel, AuditVerdict
 from gan_bench.terminal.console import PlainConsole
+from gan_bench.terminal.display import shortened
 
 WHAT = {
     "consistent": "digests, history, scores and end agree with each other",
@@ -23,6 +24,8 @@ WHAT = {
     "repeated": "whole trainings, chosen by the nonce, end as published",
     "drawn again": "further seeds, chosen by the nonce, lie where the published ones let them be expected",
 }
+BRIEF: frozenset[AuditLevel] = frozenset({"rescored", "begun"})
+"""Levels of which every trial has a finding."""
 STYLES: Mapping[AuditVerdict, str | None] = {
     "holds": None,
     "not audited": "dim",
@@ -75,18 +78,24 @@ def write_audit(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> bo
         Whether nothing was contradicted or doubtful.
     """
     found, started = list[AuditFinding](), time.monotonic()
+    trials = sorted({each.name for each in plan.checks if each.level != "drawn again"})
+    short = dict(zip(trials, shortened(trials), strict=True))
     several = len({each.suite for each in plan.checks} | {suite for suite, _ in plan.consistent}) > 1
     for suite, finding in carry_out(plan, options):
         found.append(finding)
         if finding["level"] != "consistent" or finding["verdict"] != "holds":
-            _say(finding, f"{suite}: " if several else "", out)
+            name = f"{suite}: " if several else ""
+            name += short.get(finding["name"], finding["name"])
+            _say(finding, name, out)
     _sum_up(found, time.monotonic() - started, out)
     return not any(finding["verdict"] in ("doubtful", "contradicted") for finding in found)
 
 
-def _say(finding: AuditFinding, suite: str, out: PlainConsole) -> None:
-    text = f"{finding['verdict']:<12} {finding['level']}: {suite}{finding['name']}: {finding['text']}"
-    out.say(f"{text} ({duration(finding['seconds'])})", style=STYLES[finding["verdict"]])
+def _say(finding: AuditFinding, name: str, out: PlainConsole) -> None:
+    """Print a finding; of the many that hold without a training it is enough that they do."""
+    why = "" if finding["verdict"] == "holds" and finding["level"] in BRIEF else f": {finding['text']}"
+    text = f"{finding['verdict']:<12} {finding['level']}: {name}{why} ({duration(finding['seconds'])})"
+    out.say(text, style=STYLES[finding["verdict"]])
 
 
 def _sum_up(found: list[AuditFinding], seconds: float, out: PlainConsole) -> None:

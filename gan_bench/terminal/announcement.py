@@ -114,7 +114,7 @@ def profile_line(plan: Plan, quick: int, *, whole: bool) -> str:
     if plan.profile == "quick" and quick and plan.has_quick:
         return "QUICK profile: cut down in epochs, images or samples (--profile full for the suite's own)"
     if plan.profile == "quick" and not quick:
-        return "full profile: the suite has no quick one that cuts anything"
+        return "full profile: the suite has no quick one"
     if quick:
         return f"full profile, but {plural(quick, 'trial')} cut down by the command line and marked as quick"
     if not whole:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
@@ -35,13 +35,19 @@ _STYLE = {Status.DONE: "green", Status.FAILED: "red"}
 
 
 def short_names(trials: Iterable[Trial]) -> dict[str, str]:
-    """Return the names of trials by id, without the values that all of them share; the seed always stays."""
-    names = {trial.id: trial.name.split(",") for trial in trials}
-    shared = set.intersection(*map(set, names.values())) if len(names) > 1 else set[str]()
-    return {
-        key: ",".join(part for i, part in enumerate(parts) if i in (0, len(parts) - 1) or part not in shared)
-        for key, parts in names.items()
-    }
+    """Return the names of trials by id, as ``shortened`` makes them."""
+    names = {trial.id: trial.name for trial in trials}
+    return dict(zip(names, shortened(list(names.values())), strict=True))
+
+
+def shortened(names: Sequence[str]) -> list[str]:
+    """Return names of trials without the values that all of them share; recipe and seed always stay."""
+    split = [name.split(",") for name in names]
+    shared = set.intersection(*map(set, split)) if len(split) > 1 else set[str]()
+    return [
+        ",".join(part for i, part in enumerate(parts) if i in (0, len(parts) - 1) or part not in shared)
+        for parts in split
+    ]
 
 
 class SuiteClock:

@@ -88,6 +88,9 @@ def test_honest_records_hold_on_every_level_and_stay_as_they_are(results):
     assert counts == {"consistent": 3, "rescored": 3, "begun": 3, "repeated": 3, "drawn again": 1}
     assert "repeated: 3 trials, about" in said
     assert "every step and epoch is the same to the bit" in said
+    brief = [line for line in said.splitlines() if line.startswith(("holds        begun", "holds        rescored"))]
+    assert len(brief) == 6
+    assert all(re.fullmatch(r"\S+ +\w+: mnist-mlp-z100,seed=\d \(.+\)", line) for line in brief), brief
     after = files(results)
     after.pop(Path("small") / AUDIT)
     assert after == before, "only audit.json is new"
