@@ -25,17 +25,16 @@ LEAST_GIB = 0.5
 
 
 def check(
-    target: Annotated[
-        str, typer.Argument(help="A suite's file, an installed package, or a Python file, which is run.")
-    ],
+    target: Annotated[str, typer.Argument(help="A suite, an installed package, or a Python file, which is run.")],
     data: Data = None,
 ) -> None:
     """Check a suite, or parts against the contract of their kinds; exit code 1 when one breaks it."""
+    from gan_bench.config.suite import find_suite, make_plan, suites_folder
     from gan_bench.contract.check import check_part, parts_of
 
-    if target.endswith((".yaml", ".yml")):
+    folders = (Path("benchmarks"), suites_folder())
+    if target.endswith((".yaml", ".yml")) or any((folder / f"{target}.yaml").is_file() for folder in folders):
         from gan_bench.config.cuts import PlanOptions
-        from gan_bench.config.suite import find_suite, make_plan
 
         plan = make_plan(find_suite(target), PlanOptions(profile="full"), run_plugins=False)
         settings = len({trial.setting for trial in plan.trials})

@@ -79,7 +79,8 @@ def parts_of(target: str) -> list[tuple[str, str]]:
     if _normal(target) not in owners:
         hint = did_you_mean(_normal(target), owners) if owners else "none offers any"
         raise UserError(
-            f'no installed package "{as_typed(target)}" offers parts ({hint}); a path to a Python file works too'
+            f'no installed package "{as_typed(target)}" offers parts ({hint}); a suite, or a path to a '
+            "Python file, works too"
         )
     return owners[_normal(target)]
 
