@@ -101,8 +101,13 @@ def _is_generator(path: Path) -> bool:
     return path.suffix == ".safetensors" or (path / TRIAL).is_file()
 
 
+def _holds_images(path: Path) -> bool:
+    """Whether a path that is scored is a folder or a zip file, whatever its name."""
+    return path.is_dir() or (path.is_file() and path.suffix.lower() != ".npz" and not _is_generator(path))
+
+
 LOOKED_AT = 16
-"""Images that are looked at for colours."""
+"""Images at the beginning that are looked at for their size, and of all, evenly spread, for colours."""
 
 
 def scoring_remarks(
@@ -124,7 +129,7 @@ def scoring_remarks(
         found["the array of images"] = generated.shape[1]
     paths = [generated] if isinstance(generated, str) and not _is_generator(Path(generated)) else []
     for path in map(Path, paths if name in DATASETS else [*paths, against]):
-        if path.is_dir() or path.suffix.lower() == ".zip":
+        if _holds_images(path):
             found[printable(path.name)] = 3 if _has_colours(path) else 1
     if not resized:
         yield from _size_remarks(generated, against)
@@ -140,20 +145,22 @@ def scoring_remarks(
 
 def _size_remarks(generated: str | Tensor, against: str) -> Iterator[str]:
     """Yield that two sides are of different sizes: a dataset is brought to that of the images, files are not."""
-    sides = {}
+    sides: list[tuple[str, tuple[int, int]]] = []
     if isinstance(generated, Tensor):
-        sides["the array of images"] = (int(generated.shape[2]), int(generated.shape[3]))
-    for text in (generated, against) if isinstance(generated, str) else (against,):
+        sides.append(("the array of images", (int(generated.shape[2]), int(generated.shape[3]))))
+    texts = (generated, against) if isinstance(generated, str) else (against,)
+    for text in texts:
         path, name = Path(text), text.partition(":")[0]
-        if name in DATASETS:
-            sides[name] = (DATASETS[name].size,) * 2
-        elif not _is_generator(path) and (path.is_dir() or path.suffix.lower() == ".zip"):
+        if name in DATASETS and text == against:
+            sides.append((name, (DATASETS[name].size,) * 2))
+        elif not _is_generator(path) and _holds_images(path):
+            label = text if len({Path(each).name for each in texts}) < len(texts) else path.name
             with open_source(path) as opened:
-                sides[printable(path.name)] = next(_sizes(path, opened, 3), (0, 0))
-    if len(sides) < 2 or len(set(sides.values())) < 2:
+                sides.append((printable(label), next(_sizes(path, opened, 3), (0, 0))))
+    if len(sides) < 2 or sides[0][1] == sides[1][1]:
         return
-    (first, a), (second, b) = sides.items()
-    if second in DATASETS:
+    (first, a), (second, b) = sides
+    if against.partition(":")[0] in DATASETS:
         yield f"{first} is {a[0]}x{a[1]}, so {second} is brought to that size from {b[0]}x{b[1]}"
         return
     yield (
@@ -163,9 +170,9 @@ def _size_remarks(generated: str | Tensor, against: str) -> Iterator[str]:
 
 
 def _has_colours(path: Path) -> bool:
-    """True if one of the first images of a folder or zip file is not grey."""
+    """True if one of some images of a folder or zip file is not grey."""
     with open_source(path) as opened:
-        for name in opened.names[:LOOKED_AT]:
+        for name in opened.names[:: -(-len(opened.names) // (4 * LOOKED_AT)) or 1]:
             pixels = np.asarray(decode(opened.read(name), f"{path}/{name}", 3))
             if (pixels != pixels[..., :1]).any():
                 return True

@@ -18,7 +18,7 @@ from gan_bench.config.yaml_document import scalar
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, at_home, is_utf8, plural, printable
 from gan_bench.data.datasets import DATASETS
-from gan_bench.data.image_folders import BLACK
+from gan_bench.data.image_folders import darkness
 from gan_bench.data.own_images import LEAST_DISTINCT, Inspection, inspect_images
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.terminal.console import PlainConsole
@@ -143,8 +143,8 @@ def _doubts(found: Inspection) -> Iterator[str]:
         )
     for reason, count in found.left_out.items():
         yield f"left out: {reason}: {count:,}"
-    if found.brightest <= 1:
-        yield BLACK
+    if dark := darkness(found.brightest):
+        yield dark
     if found.copies:
         have = "has" if found.copies == 1 else "have"
         yield f"copies: {found.copies:,} {have} the very pixels of another, which count twice in training and in scores"

@@ -48,7 +48,8 @@ class Transform:
         channels: 1 for grey, 3 for colour.
         crop: ``none`` refuses images of any other size instead.
         unreadable: Whether an image that cannot be read stops the preparation or is skipped and counted.
-        range: Values of greys of more than 8 bits that become black and white; None takes what files declare.
+        range: Values of greys that become black and white, of those of 8 bits where the second is at most 255; None
+            takes what files declare.
     """
 
     size: int

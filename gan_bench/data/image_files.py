@@ -47,6 +47,9 @@ _KINDS = {
     b"%PDF": "a PDF and no image; save its pictures as PNG",
     b"PK\x03\x04": "a zip file and no image; unpack it",
     b"\x93NUMPY": "an array of NumPy and no image; save it as PNG",
+    b"\x89HDF": "a file of HDF5 and no image; save its images as PNG",
+    b"PF\n": "a map of coloured floats, which is not read here; save it as PNG",
+    b"P7\n": "in PAM, which is not read here; save it as PNG",
 }
 """Beginnings of files that people have under the name of an image, with what they are and the remedy."""
 SET_RANGE = "write range: [LOW, HIGH] where a suite names the images"
@@ -77,7 +80,8 @@ def decode(data: bytes, name: str, channels: int, limits: tuple[float, float] | 
         data: Bytes of the file.
         name: Named in errors.
         channels: 1 for grey, 3 for colour.
-        limits: Values of wide greys that become black and white, in place of what files declare; others are clipped.
+        limits: Values of greys that become black and white, in place of what files declare; others are clipped. Where
+            the second is above 255, greys of 8 bits stay as they are.
 
     Returns:
         A PIL image of mode L or RGB. Transparency is laid over white. Of several frames it is the first.
@@ -147,7 +151,7 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
         with shared_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")  # PIL's on odd files
             with _open(data) as image, _budget.take(_pixels(image, name, size)):
-                yield _loaded(image, data)
+                yield _as_meant(_loaded(image, data), data)
     except DataError:
         raise
     except Image.DecompressionBombError:
@@ -155,7 +159,7 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
     except MemoryError as error:  # not the file's fault alone, so it is never skipped in silence
         raise DataError(f"memory ran out while {printable(name)} was decoded; free some or remove it") from error
     except Exception as error:  # damaged data make PIL and its libraries raise any kind
-        if isinstance(error, UnidentifiedImageError) and (kind := _other_kind(data)):
+        if isinstance(error, UnidentifiedImageError) and (kind := other_kind(data)):
             raise DataError(f"the image {printable(name)} is {kind}, or remove it") from None
         why = "of no known format" if isinstance(error, UnidentifiedImageError) else brief(error)
         raise DataError(
@@ -185,6 +189,25 @@ def _loaded(image: Image.Image, data: bytes) -> Image.Image:
     return image
 
 
+def _as_meant(image: Image.Image, data: bytes) -> Image.Image:
+    """Return an image whose transparency is what its file says, where Pillow takes it for something else.
+
+    A PNG names its transparent colour in samples of its own depth: Pillow spreads grey samples of 2 and 4 bits to 8,
+    and takes the high byte of colours of 16. A TGA says how many of its bits are alpha, and may have none.
+    """
+    key = image.info.get("transparency")
+    if key is not None and data.startswith(_PNG):
+        depth = data[24]
+        if image.mode == "L" and depth in (2, 4):
+            image.info["transparency"] = key * (255 // (2**depth - 1))
+        elif image.mode == "RGB" and depth == 16:
+            image.info["transparency"] = tuple(sample >> 8 for sample in key)
+    has_no_alpha = image.format == "TGA" and not data[17] & 15
+    if image.mode == "RGBA" and image.format in ("TGA", "BMP", "DIB"):  # many programs write 0 for no alpha
+        has_no_alpha = has_no_alpha or image.getchannel("A").getextrema() == (0, 0)
+    return image.convert("RGB") if image.mode == "RGBA" and has_no_alpha else image
+
+
 def _without_notes(data: bytes) -> bytes:
     """Return a PNG without the chunks that hold no pixels, no transparency and no orientation."""
     kept, at = [data[:8]], 8
@@ -197,7 +220,12 @@ def _without_notes(data: bytes) -> bytes:
     return b"".join(kept)
 
 
-def _other_kind(data: bytes) -> str:
+def is_image(data: bytes) -> bool:
+    """True if data begin as a file of one of the usual kinds of images does."""
+    return data.startswith((_PNG, b"\xff\xd8\xff", b"GIF8", b"BM")) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
+
+
+def other_kind(data: bytes) -> str:
     """Return what a file is that no reader takes for an image, with the remedy; nothing where it cannot be told."""
     if not data:
         return "empty; get it again"
@@ -217,7 +245,7 @@ def _other_kind(data: bytes) -> str:
 
 def more_frames(data: bytes) -> int:
     """Return how many frames an image that can be decoded has after its first, which is the one that is taken."""
-    is_png = data.startswith(_PNG) and b"acTL" in data[:4096]
+    is_png = data.startswith(_PNG) and b"acTL" in data.partition(b"IDAT")[0]
     if not is_png and data[4:8] != b"ftyp" and not data.startswith((b"GIF8", b"RIFF", b"II", b"MM")):
         return 0
     try:
@@ -276,10 +304,11 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
         image: Of any mode.
         name: Named in errors.
         channels: 1 or 3.
-        limits: Values that are black and white in a wide grey; None takes what the file says.
+        limits: Values of greys that become black and white, those of 8 bits too where the second is at most 255; None
+            takes what the file says.
 
     Raises:
-        DataError: The range of a wide grey is not known, or Pillow would misread it.
+        DataError: The range of a wide grey is not known or given for colours, or Pillow would misread it.
     """
     tags = getattr(image, "tag_v2", {})
     if len(image.getbands()) > 1 and tags.get(_PLANES) == 2 and (_number(tags.get(_BITS)) or 8) > 8:
@@ -292,18 +321,30 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
     method = None
     with contextlib.suppress(SyntaxError):  # of notes that are damaged
         method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    sample, bits = _number(tags.get(_FORMAT, 1)), _number(tags.get(_BITS))
+    is_signed = image.mode == "L" and sample == 2
+    is_wide = image.mode in WIDE or is_signed or (limits is not None and limits[1] <= 255 and image.mode == "L")
+    if limits is not None and (image.mode in _WITH_ALPHA or len(image.getbands()) > 1):
+        raise DataError(
+            f"the image {printable(name)} has colours or transparency, and range: is of greys; make it grey, or leave "
+            "range: out"
+        )
     known = _declared_range(image) if limits is None and image.mode in WIDE else limits
     is_negative = _number(tags.get(_PHOTOMETRIC, 1)) == 0 and image.mode in WIDE
     if method is not None:
         image = image.transpose(method)
-    if image.mode in WIDE:
+    if is_wide:
         wide = np.array(image)
+        if is_signed:
+            wide = wide.view(np.int8)
+        elif image.mode == "I" and (bits, sample) == (32, 1):  # Pillow has no mode for them
+            wide = wide.view(np.uint32)
         clear = wide == key if isinstance(key, int) else None
         grey = _scaled_to_bytes(wide, known, name)
         grey = 255 - grey if is_negative else grey  # Pillow turns those of 8 bits alone
         image = Image.fromarray(grey if clear is None else np.where(clear, np.uint8(255), grey))
     elif image.mode in _WITH_ALPHA or (image.mode in _KEYED and key is not None):
-        over = image.convert("RGBA")
+        over = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
     if channels == 1 and image.mode not in ("1", "L", "RGB", "RGBA"):
         image = image.convert("RGB")  # not every colour space has a way to grey

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,8 @@ from gan_bench.core.errors import DataError
 from gan_bench.core.preparing import tell
 from gan_bench.core.text import plural, printable
 from gan_bench.data.image_files import SET_RANGE, decode_square, more_frames
-from gan_bench.data.image_source import ENDINGS, ImageSource, check_regular, image_tree, open_source
-from gan_bench.data.splits import Split, classes_of, layout_of
+from gan_bench.data.image_source import ENDINGS, ArchiveError, ImageSource, open_source
+from gan_bench.data.splits import Split, classes_of, doubts, layout_of
 
 CHUNK = 512
 """Most images decoded at a time."""
@@ -37,7 +36,21 @@ CHUNK_BYTES = 2**28
 FRAMES = "frames after the first of an image"
 """Why the others of an animation or a stack are left out."""
 BLACK = "no value is above 1 of 255, so the images are black; if 1 is white, multiply them by 255"
-_FORM = 5
+DARK = 32
+"""Greatest value of 255 below which images are nearly black: those of 10 or 12 bits in files of 16 are."""
+_FORM = 6
+
+
+def darkness(brightest: int) -> str:
+    """Say that images are black or nearly so, why that may be, and the remedy; or nothing."""
+    if brightest <= 1:
+        return BLACK
+    if brightest >= DARK:
+        return ""
+    return (
+        f"no value is above {brightest} of 255, so the images are nearly black; if they have fewer bits than their "
+        "files, such as 12 in 16, scale them up, or write range: [0, 4095] where a suite names them"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +68,8 @@ class Prepared:
         distinct: Different files among those kept.
         left_out: How many other files of the source are left out, by reason.
         brightest: The greatest value of all images.
+        white: Images that are white all over.
+        doubts: What may be wrong with them, as far as names show.
     """
 
     images: NDArray[np.uint8]
@@ -67,6 +82,8 @@ class Prepared:
     distinct: int
     left_out: Mapping[str, int] = field(default_factory=dict)
     brightest: int = 255
+    white: int = 0
+    doubts: tuple[str, ...] = ()
 
     def contents(self) -> Iterator[str]:
         """Yield what there is of it, and what is not: ``32 images: boat 8, bus 8``, ``2 left out: nested copies``."""
@@ -84,8 +101,10 @@ class Prepared:
         for reason, count in reasons.items():
             if count:
                 yield f"{count:,} left out: {reason}"
-        if self.brightest <= 1:
-            yield BLACK
+        yield from filter(None, (darkness(self.brightest), *self.doubts))
+        if self.white:
+            are = "are" if self.white > 1 else "is"
+            yield f"{plural(self.white, 'image')} {are} white all over; what is transparent is laid over white"
 
 
 _SKIP = "; or write unreadable: skip where a suite names the images"
@@ -112,12 +131,22 @@ def prepare_images(source: Path, split: Split | None, transform: Transform) -> P
     Raises:
         DataError: There are none, or one cannot be used.
     """
+    with open_source(source) as opened:
+        prepared = _prepared(source, opened, split, transform)
+    if split == "test":  # it is said of the whole source, once
+        return prepared
+    return replace(prepared, left_out={**opened.left_out, **prepared.left_out})
+
+
+def _prepared(source: Path, opened: ImageSource, split: Split | None, transform: Transform) -> Prepared:
+    """Prepare images, or take them from the cache; what is left out of the source does not change them."""
     key = canonical_json(
-        {"source": source_fingerprint(source), "split": split, "transform": asdict(transform), "form": _FORM}
+        {"source": _fingerprint(source, opened), "split": split, "transform": asdict(transform), "form": _FORM}
     )
     stem = cache_folder() / "prepared" / hashlib.sha256(key.encode()).hexdigest()[:16]
     found = _from_cache(stem)
     if found is not None:
+        opened.require_no_empty_folder(source)
         return found
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
@@ -125,9 +154,9 @@ def prepare_images(source: Path, split: Split | None, transform: Transform) -> P
         handle, aside = new_file_beside(stem)
         os.close(handle)
     except OSError:
-        return _prepare(source, split, transform, None)
+        return _prepare(source, opened, split, transform, None)
     try:
-        prepared = _prepare(source, split, transform, aside)
+        prepared = _prepare(source, opened, split, transform, aside)
         aside.replace(stem.with_suffix(".npy"))
         facts = {k: v for k, v in vars(prepared).items() if k not in ("images", "labels")}
         labels = None if prepared.labels is None else prepared.labels.tolist()
@@ -142,7 +171,7 @@ def prepare_images(source: Path, split: Split | None, transform: Transform) -> P
     return _from_cache(stem) or prepared
 
 
-def source_fingerprint(source: Path) -> str:
+def _fingerprint(source: Path, opened: ImageSource) -> str:
     """Digest what tells one source from another: a zip's bytes; names of folders, and what tells images apart.
 
     Raises:
@@ -150,13 +179,11 @@ def source_fingerprint(source: Path) -> str:
     """
     digest = hashlib.sha256()
     if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
-        names, folders = image_tree(source, Counter(), set())
-        digest.update("\n".join(folders).encode(errors="surrogatepass"))
-        for name in names:
+        digest.update("\n".join(opened.folders).encode(errors="surrogatepass"))
+        for name in opened.names:
             digest.update(f"{name}\0{_state(source / name)}\n".encode(errors="surrogatepass"))
         return digest.hexdigest()
     try:
-        check_regular(source)
         with source.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -178,42 +205,44 @@ def _from_cache(stem: Path) -> Prepared | None:
         # Copy-on-write: torch wants a writable array, and nothing may reach the file.
         images = np.lib.format.open_memmap(stem.with_suffix(".npy"), mode="c")
         labels = facts.pop("labels")
-        facts["classes"] = tuple(facts["classes"])
+        facts = {name: tuple(v) if isinstance(v, list) and name != "labels" else v for name, v in facts.items()}
         known = None if labels is None else np.asarray(labels, dtype=np.int64)
         return Prepared(images=images, labels=known, **facts)
     except Exception:  # numpy raises many kinds on a damaged file, and what is kept can be made again
         return None
 
 
-def _prepare(source: Path, split: Split | None, transform: Transform, target: Path | None) -> Prepared:
-    with open_source(source) as opened:
-        layout = layout_of(opened.names, str(source)) if split else None
-        found = layout.names(opened.names, split) if layout and split else opened.names
-        names, copies = _without_copies(source, opened, found)
-        if not names:
-            where = f"{source} below a folder {split}" if split else str(source)
-            there = ", ".join(f"{reason} ({count:,})" for reason, count in opened.left_out.items())
-            raise DataError(
-                f"{where} holds no images{f', only {there}' if there else ''}; name a folder of images "
-                f"({', '.join(sorted(ENDINGS))})"
-            )
-        opened.require_no_empty_folder(source)
-        shape = (len(names), transform.channels, transform.size, transform.size)
-        images = (
-            np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
-            if target
-            else np.empty(shape, dtype=np.uint8)
+def _prepare(
+    source: Path, opened: ImageSource, split: Split | None, transform: Transform, target: Path | None
+) -> Prepared:
+    layout = layout_of(opened.names, str(source)) if split else None
+    found = layout.names(opened.names, split) if layout and split else opened.names
+    names, copies = _without_copies(source, opened, found)
+    if not names:
+        where = f"{source} below a folder {split}" if layout and layout.folders else str(source)
+        there = ", ".join(f"{reason} ({count:,})" for reason, count in opened.left_out.items())
+        raise DataError(
+            f"{where} holds no images{f', only {there}' if there else ''}; name a folder of images "
+            f"({', '.join(sorted(ENDINGS))})"
         )
-        kept: list[str] = []
-        digests: set[bytes] = set()
-        frames = brightest = 0
-        for name, array, digest, more in _decoded(source, opened, names, transform):
-            frames += more
-            if array is not None:
-                images[len(kept)] = array
-                brightest = max(brightest, int(array.max()))
-                kept.append(name)
-                digests.add(digest)
+    opened.require_no_empty_folder(source)
+    shape = (len(names), transform.channels, transform.size, transform.size)
+    images = (
+        np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
+        if target
+        else np.empty(shape, dtype=np.uint8)
+    )
+    kept: list[str] = []
+    digests: set[bytes] = set()
+    frames = brightest = white = 0
+    for name, array, digest, more in _decoded(source, opened, names, transform):
+        frames += more
+        if array is not None:
+            images[len(kept)] = array
+            brightest = max(brightest, int(array.max()))
+            white += int(array.min()) == 255
+            kept.append(name)
+            digests.add(digest)
     if not kept:
         raise DataError(f"none of the {len(names)} images of {source} can be decoded; get it again")
     if len(kept) < len(names):
@@ -236,10 +265,12 @@ def _prepare(source: Path, split: Split | None, transform: Transform, target: Pa
         skipped=len(names) - len(kept),
         distinct=len(digests),
         left_out={
-            **({**opened.left_out, **(layout.left_out if layout else {})} if split in (None, "train") else {}),
+            **(layout.left_out if layout and split == "train" else {}),
             **({FRAMES: frames} if frames else {}),
         },
         brightest=brightest,
+        white=white,
+        doubts=tuple(doubts(kept)),
     )
 
 
@@ -283,7 +314,7 @@ def _decoded(
             image = decode_square(data, f"{source}/{name}", transform)
             return image, hashlib.sha256(data).digest(), more_frames(data)
         except DataError as error:
-            if isinstance(error.__cause__, MemoryError):
+            if isinstance(error.__cause__, MemoryError) or isinstance(error, ArchiveError):
                 raise
             if transform.unreadable == "stop":
                 raise DataError(f"{error}{_SKIP}") from None

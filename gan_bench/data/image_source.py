@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import printable
+from gan_bench.data.image_files import is_image, other_kind
 
 ENDINGS = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".ppm"}
@@ -33,6 +34,10 @@ UNREAD = frozenset(
     | {".7z", ".part", ".crdownload"}
 )
 """Endings of pictures that are not read, and of what may hold some: a folder of nothing else is no folder of notes."""
+_OF_SUITE = ("plan.json", "suite.yaml")
+"""Files that a folder of gan_bench's own records has: its sample grids and plots are no images of the set."""
+_OF_RESULTS = ("report", "mlartifacts")
+"""Folders beside such a folder that hold what is made of it."""
 MAX_BYTES = 128 * 2**20
 """Most bytes of one image file, in a folder or unpacked from an archive."""
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -50,34 +55,45 @@ class ImageSource:
         folders: Names of its folders, as far as they are listed.
         read: Gives the bytes of one; raises DataError.
         left_out: How many files are left out, by reason.
-        others: Folders that hold labels or notes.
+        others: Folders that hold labels or notes, each with the name of one of these files.
     """
 
     names: list[str]
     folders: list[str]
     read: Callable[[str], bytes]
     left_out: Mapping[str, int] = field(default_factory=dict)
-    others: frozenset[str] = frozenset()
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def require_no_empty_folder(self, source: Path) -> None:
-        """Refuse a folder that holds nothing beside folders with images: a class that would silently be missing.
+        """Refuse a folder without images beside folders with some: a class that would silently be missing.
+
+        One of labels or notes is none, unless they turn out to be images that are not named as such.
 
         Raises:
             DataError: There is one.
         """
-        if (empty := self._empty_folder()) is not None:
-            raise DataError(
-                f"the folder {source}/{empty} holds no images that are read here, though its neighbours do; fill or "
-                "remove it"
-            )
+        for empty in self._empty_folders():
+            note = next((self.others[each] for each in self.others if f"{each}/".startswith(f"{empty}/")), None)
+            if note is None:
+                raise DataError(
+                    f"the folder {source}/{empty} holds no images that are read here, though its neighbours do; fill "
+                    "or remove it"
+                )
+            looks_like_one = False
+            with contextlib.suppress(DataError):
+                looks_like_one = PurePosixPath(note).suffix.lower() not in ENDINGS and is_image(self.read(note))
+            if looks_like_one:
+                raise DataError(
+                    f"the folder {source}/{empty} holds images without the ending of one, such as "
+                    f"{printable(PurePosixPath(note).name)}; give their names .png, .jpg or what they are"
+                )
 
-    def _empty_folder(self) -> str | None:
+    def _empty_folders(self) -> Iterator[str]:
         filled = {
             "/".join(parts[:i]) for name in self.names for parts in [name.split("/")] for i in range(1, len(parts))
         }
         beside = {folder.rpartition("/")[0] for folder in filled}
-        empty = (f for f in self.folders if f not in filled and f.rpartition("/")[0] in beside)
-        return next((f for f in empty if not any(f"{other}/".startswith(f"{f}/") for other in self.others)), None)
+        yield from (f for f in self.folders if f not in filled and f.rpartition("/")[0] in beside)
 
 
 @contextlib.contextmanager
@@ -90,11 +106,10 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         DataError: It is neither, is damaged, or holds names that point outside.
     """
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
-        left_out = Counter[str]()
-        others = set[str]()
+        left_out, others = Counter[str](), dict[str, str]()
         names, folders = image_tree(path, left_out, others)
         images = _without_masks(names, left_out)
-        yield ImageSource(images, folders, lambda name: _read_file(path, name), left_out, frozenset(others))
+        yield ImageSource(images, folders, lambda name: _read_file(path, name), left_out, others)
         return
     with _open_archive(path) as archive:
         members: dict[str, str] = {}
@@ -107,23 +122,43 @@ def open_source(path: Path) -> Iterator[ImageSource]:
             again += bool(plain) and not is_folder and plain in members
             if plain:
                 members.setdefault(plain + "/" * is_folder, own)
-        below = sorted(name.rstrip("/") for name in members if name.endswith("/"))
+        below = {name.rstrip("/") for name in members if name.endswith("/")}
+        for name in members:  # not every archive lists its folders
+            below.update(map(str, PurePosixPath(name).parents))
         reasons = {
-            name: "links" if _is_link(archive.getinfo(own)) else _why_not(name)
+            name: _why_no_link(path, name) if _is_link(archive.getinfo(own)) else _why_not(name)
             for name, own in members.items()
             if not name.endswith("/")
         }
         left_out = Counter(filter(None, reasons.values()))
         if again:
             left_out["members of a name that another has"] = again
-        images = sorted(name for name, reason in reasons.items() if not reason)
-        yield ImageSource(
-            _without_masks(images, left_out),
-            list(filter(_is_visible, below)),
-            lambda name: _read_member(path, archive, members[name]),
-            left_out,
-            frozenset(str(PurePosixPath(name).parent) for name in filter(_is_note, reasons) if reasons[name]),
-        )
+        others = {
+            str(PurePosixPath(name).parent): name
+            for name, reason in reasons.items()
+            if reason not in ("", LINKS) and _is_note(name)
+        }
+        images = _without_masks(sorted(name for name, reason in reasons.items() if not reason), left_out)
+        folders = sorted(folder for folder in below - {"."} if _is_visible(folder))
+        yield ImageSource(images, folders, lambda name: _read_member(path, archive, members[name]), left_out, others)
+
+
+LINKS = "links"
+"""Why links in a zip are left out: what they lead to may lie anywhere."""
+
+
+def _why_no_link(path: Path, name: str) -> str:
+    """Return why a link in a zip is left out.
+
+    Raises:
+        DataError: By its name it may lead to a folder, all of whose images would be missing.
+    """
+    if PurePosixPath(name).suffix or not _is_visible(name):
+        return LINKS
+    raise DataError(
+        f"{path} holds {printable(name)}, a link, which is not followed; pack what it leads to in its place (zip does "
+        "without -y)"
+    )
 
 
 _UTF8 = 0x800
@@ -185,8 +220,8 @@ def check_regular(path: Path) -> None:
         raise DataError(f"{path} is neither a folder nor a file; name a folder or zip file of images")
 
 
-def image_tree(top: Path, left_out: Counter[str], others: set[str]) -> tuple[list[str], list[str]]:
-    """List the images and folders below a folder, without hidden ones and what systems leave behind.
+def image_tree(top: Path, left_out: Counter[str], others: dict[str, str]) -> tuple[list[str], list[str]]:
+    """List the images and folders below a folder, without hidden ones, gan_bench's own and what systems leave behind.
 
     Links to folders are followed, unless they lead back to where they stand below; those found behind a link, only to
     folders that were not seen: folders that are linked with each other have paths without number.
@@ -194,13 +229,13 @@ def image_tree(top: Path, left_out: Counter[str], others: set[str]) -> tuple[lis
     Args:
         top: The folder.
         left_out: Counts files that are left out, by reason.
-        others: Takes the folders that hold labels or notes.
+        others: Takes the folders that hold labels or notes, each with the name of one of these.
 
     Returns:
         Names of images and of folders, relative with forward slashes, sorted. An image may be a dangling link.
 
     Raises:
-        DataError: A folder cannot be read.
+        DataError: A folder cannot be read, or is a link to one that is not there.
     """
     images: list[str] = []
     folders: list[str] = []
@@ -208,36 +243,73 @@ def image_tree(top: Path, left_out: Counter[str], others: set[str]) -> tuple[lis
     seen = {os.path.realpath(top)}
     while left:
         folder, above, is_linked = left.pop()
-        where = top / folder
-        try:
-            with os.scandir(where) as entries:
-                listed = sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
-            raise DataError(
-                f"the folder {printable(str(where))} cannot be read ({error.strerror}); make it readable or remove it"
-            ) from None
+        listed = _listed(top / folder)
+        ours = _of_results(listed)
+        if ours and folder:
+            folders.remove(folder)  # of nothing else, it would be an empty class
         for entry in listed:
             name = f"{folder}/{entry.name}" if folder else entry.name
-            if os.path.isdir(entry.path):  # noqa: PTH112 - see open_source
-                if not _is_visible(entry.name):
-                    continue
+            if entry.name in ours:
+                left_out["folders of results of gan_bench"] += 1
+            elif not os.path.isdir(entry.path):  # noqa: PTH112 - see open_source
+                if reason := _why_no_image(entry):
+                    left_out[reason] += 1
+                    others.update({folder: name} if _is_note(entry.name) else {})
+                else:
+                    images += [name] * _is_readable_kind(entry)
+            elif _is_visible(entry.name):
                 real = os.path.realpath(entry.path)
+                is_link = os.path.islink(entry.path)  # noqa: PTH114 - see open_source
                 if any(Path(each).is_relative_to(real) for each in above):  # it would be found again and again
                     left_out["links that lead back to their own folder"] += 1
-                    continue
-                is_link = os.path.islink(entry.path)  # noqa: PTH114 - see open_source
-                if is_link and is_linked and real in seen:
+                elif is_link and is_linked and real in seen:
                     left_out["links to folders that are there already"] += 1
-                    continue
-                seen.add(real)
-                left.append((name, above | {real}, is_linked or is_link))
-                folders.append(name)
-            elif not (reason := _why_not(entry.name)):
-                images += [name] * _is_readable_kind(entry)
-            else:
-                left_out[reason] += 1
-                others.update([folder] * _is_note(entry.name))
+                else:
+                    seen.add(real)
+                    left.append((name, above | {real}, is_linked or is_link))
+                    folders.append(name)
     return sorted(images), sorted(folders)
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(
+            f"the folder {printable(str(folder))} cannot be read ({error.strerror}); make it readable or remove it"
+        ) from None
+
+
+def _why_no_image(entry: os.DirEntry[str]) -> str:
+    """Return why what is no folder is no image, or nothing.
+
+    Raises:
+        DataError: It is a link that leads nowhere under the name of a folder: a class or a split may be missing.
+    """
+    reason = _why_not(entry.name)
+    if reason and _is_visible(entry.name) and not PurePosixPath(entry.name).suffix and entry.is_symlink():
+        try:
+            entry.stat()
+        except FileNotFoundError:
+            raise DataError(
+                f"{printable(entry.path)} is a link to a folder or file that is not there; bring that back or remove "
+                "the link"
+            ) from None
+        except OSError:  # it leads round to itself
+            pass
+    return reason
+
+
+def _of_results(listed: list[os.DirEntry[str]]) -> set[str]:
+    """Return the names of folders that gan_bench wrote: records of suites, and what is made of them beside."""
+    here = {entry.name for entry in listed}
+    suites = {
+        entry.name
+        for entry in listed
+        if all(os.path.isfile(f"{entry.path}/{file}") for file in _OF_SUITE)  # noqa: PTH113 - see open_source
+    }
+    return suites | (here & set(_OF_RESULTS)) if suites else set()
 
 
 def _is_readable_kind(entry: os.DirEntry[str]) -> bool:
@@ -277,16 +349,31 @@ def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _other_kind(path: Path) -> str:
-    """Return what a file is that is no zip by its name, and what to do with it; nothing where it should be one."""
+    """Return what a file is that is no zip, and what to do with it; nothing where it should be one."""
     endings = {ending.lower() for ending in path.suffixes[-2:]}
     last = path.suffix.lower()
-    if endings & {".tar", ".tgz", ".rar", ".7z", ".gz", ".xz", ".bz2", ".zst"}:
+    start = b""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        start = file.read(512)
+    if endings & _ARCHIVES or start.startswith(_STARTS) or start[257:262] == b"ustar":
         return "is an archive of another kind than zip; unpack it and name its folder"
     if ".zip" in endings and last[1:].isdigit():
         return "is a part of an archive; join the parts, or unpack them and name the folder"
     if last in (".npy", ".npz"):
         return "holds arrays; pass them to gb.score in Python, or save the images as files"
-    return "is one image; name the folder that it lies in" if last in ENDINGS else ""
+    if last in ENDINGS or is_image(start):
+        return "is one image; name the folder that it lies in"
+    kind = f"is {other_kind(start)}" if start[:2] != b"PK" and other_kind(start) else ""
+    return kind or ("" if last == ".zip" else "is neither a folder nor a zip file; name one of images")
+
+
+_ARCHIVES = frozenset({".tar", ".tgz", ".rar", ".7z", ".gz", ".xz", ".bz2", ".zst"})
+_STARTS = (b"Rar!", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+"""Endings and beginnings of archives that are no zip files; a tar file is known by its 257th byte."""
+
+
+class ArchiveError(DataError):
+    """A zip file as a whole is packed in a way that is not read: no single image of it can be skipped."""
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
@@ -294,9 +381,9 @@ def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
     if member.file_size > MAX_BYTES:
         raise _too_large(path, name)
     if member.flag_bits & _ENCRYPTED:
-        raise DataError(f"{path} is encrypted; pack it again without a password")
+        raise ArchiveError(f"{path} is encrypted; pack it again without a password")
     if member.compress_type not in _PACKINGS:
-        raise DataError(f"{path} packs {printable(name)} in an unusual way; compress it again with deflate")
+        raise ArchiveError(f"{path} packs {printable(name)} in an unusual way; compress it again with deflate")
     try:
         with archive.open(member) as file:
             return file.read(member.file_size + 1)  # more than is announced is unpacked no further

@@ -19,10 +19,10 @@ from torch import Tensor
 from gan_bench.config.image_folder import ImageFolder
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.preparing import tell
-from gan_bench.core.text import plural, printable
+from gan_bench.core.text import at_home, plural, printable
 from gan_bench.data.datasets import DATASETS, Dataset
 from gan_bench.data.image_files import decode, more_frames
-from gan_bench.data.image_folders import FRAMES, prepare_images
+from gan_bench.data.image_folders import FRAMES, Prepared, darkness, prepare_images
 from gan_bench.data.image_source import ImageSource, open_source
 from gan_bench.data.readers import from_images
 from gan_bench.data.splits import Split, classes_of, layout_of
@@ -46,7 +46,7 @@ def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
         DataError: There are fewer than ``LEAST_DISTINCT`` different images, or one cannot be used.
         UserError: The name belongs to another dataset; nothing was prepared.
     """
-    folder = replace(folder, path=Path(os.path.realpath(folder.path)))
+    folder = replace(folder, path=Path(os.path.realpath(at_home(os.fsdecode(folder.path)))))
     if anew and folder.name in DATASETS and DATASETS[folder.name].folder not in (None, folder):
         DATASETS.drop(folder.name)
     if folder.name in DATASETS:
@@ -65,7 +65,7 @@ def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
 
     prepared = {split: prepare_images(folder.path, split, folder.transform) for split in layout.splits}
     for split, found in prepared.items():
-        _check_distinct(found.images, split, folder)
+        _check_distinct(found, split, folder)
     dataset = Dataset(
         name=folder.name,
         description=f"images of {printable(str(folder.path))}",
@@ -82,15 +82,19 @@ def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
     return DATASETS.register(folder.name, dataset)
 
 
-def _check_distinct(images: NDArray[np.uint8], split: str, folder: ImageFolder) -> None:
+def _check_distinct(prepared: Prepared, split: str, folder: ImageFolder) -> None:
     """Refuse a split in which an image has no third neighbour, which precision and recall ask for."""
     seen: set[bytes] = set()
-    for image in images:
+    for image in prepared.images:
         seen.add(hashlib.sha256(image.tobytes()).digest())
         if len(seen) == LEAST_DISTINCT:
             return
     count = plural(len(seen), f"distinct {split} image")
-    raise DataError(f"{folder.name} has only {count} in {folder.path}; scores need {LEAST_DISTINCT}, so add more")
+    why = darkness(prepared.brightest)
+    if not why and prepared.white == len(prepared.images):
+        why = "all are white; what is transparent is laid over white"
+    remedy = f": {why}" if why else f"; scores need {LEAST_DISTINCT}, so add more"
+    raise DataError(f"{folder.name} has only {count} in {folder.path}{remedy}")
 
 
 SIDE = 8

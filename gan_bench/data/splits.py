@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -87,12 +87,64 @@ def classes_of(names: Iterable[str]) -> list[str]:
     """Return the class of every image: the folder that it lies in, or "" beside all folders.
 
     Below folders that all hold one of the same name, as ``n01443537/images`` and ``n01629819/images``, it is the first
-    name that tells them apart.
+    name that tells them apart; folders of one name that lie in different ones, as ``apartment/outdoor`` and
+    ``building/outdoor``, are called by as much of their paths as tells these apart.
     """
     folders = [name.split("/")[:-1] for name in names]
     while len(set(map(tuple, folders))) > 1 and min(map(len, folders)) > 1 and len({each[-1] for each in folders}) == 1:
         folders = [each[:-1] for each in folders]
-    return [each[-1] if each else "" for each in folders]
+    paths = set(map(tuple, folders))
+    called = dict.fromkeys(paths, 1)
+    while True:
+        ends: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+        for path in paths:
+            ends.setdefault(path[-called[path] :], []).append(path)
+        alike = [path for some in ends.values() if len(some) > 1 for path in some if called[path] < len(path)]
+        if not alike:
+            return ["/".join(each[-called[tuple(each)] :]) for each in folders]
+        for path in alike:
+            called[path] += 1
+
+
+_MASKS = frozenset(
+    {"mask", "masks", "label", "labels", "annotation", "annotations", "gt", "groundtruth", "segmentation", "trimaps"}
+)
+"""Words of folders that may hold what is drawn over the images of a folder beside them."""
+
+
+def doubts(names: Iterable[str]) -> Iterator[str]:
+    """Yield what may be wrong with images that are trained on together, as far as their names show.
+
+    Args:
+        names: Images of one split, with forward slashes.
+    """
+    stems: dict[str, set[str]] = {}
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        stems.setdefault(folder, set()).add(file.rpartition(".")[0].lower())
+    for folder, files in sorted(stems.items()):
+        first = {stem: (words_of(stem) or [""])[0] for stem in files}
+        held_out = sorted(stem for stem, word in first.items() if word in HELD_OUT)
+        if held_out and set(first.values()) & TRAINING:
+            yield (
+                f"held-out images may be among them: the names of {plural(len(held_out), 'image')} begin like "
+                f"{printable(held_out[0])}; keep training images in a folder train and those in test"
+            )
+        parent, _, last = folder.rpartition("/")
+        is_of = (
+            other
+            for other, seen in stems.items()
+            if other != folder and other.rpartition("/")[0] == parent and _without_mask_words(files) <= seen
+        )
+        if _MASKS & set(words_of(last)) and (other := next(is_of, None)) is not None:
+            yield (
+                f"masks may be among them: the images in {printable(folder)} have the names of those in "
+                f"{printable(other) or 'the folder above'}; move them away if they are drawn over these"
+            )
+
+
+def _without_mask_words(stems: Iterable[str]) -> set[str]:
+    return {re.sub(r"[ _.-]+(?:mask|segmentation|seg|gt)s?$", "", stem) for stem in stems}
 
 
 def _layout(
@@ -165,6 +217,11 @@ def _refuse_hidden_splits(names: Iterable[str], source: str) -> None:
         pair = next((each for each in itertools.product(*named) if _are_splits(*each)), None)
         if pair:
             training, held_out = map(printable, pair)
+            if where and folders == set(pair) and _plain(pair[0]) in TRAINING and _plain(pair[1]) in HELD_OUT:
+                raise DataError(
+                    f"{printable(f'{source}/{where}')} holds {training} and {held_out}, and images lie beside it; name "
+                    f"{printable(f'{source}/{where}')}, or remove these images"
+                )
             raise DataError(
                 f"{printable(f'{source}/{where}'.rstrip('/'))} holds {training} and {held_out}: these may be splits or "
                 "classes; put splits alone into one folder as train and test, with their classes below, or rename "
@@ -193,20 +250,20 @@ def _rests(name: str, words: frozenset[str]) -> set[str]:
     return {letters.replace(word, "*", 1) for word in (each.replace("_", "") for each in words) if word in letters}
 
 
-def _words(name: str) -> list[str]:
+def words_of(name: str) -> list[str]:
     """Return the words of a name in small letters, such as those of ``train_64x64`` and ``testA``."""
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
 
 
 def _places(name: str, words: frozenset[str]) -> set[int]:
     """Return whether one of these words leads a name (0) or ends it (-1), where it has more than one word."""
-    found = _words(name)
+    found = words_of(name)
     return {place for place in (0, -1) if len(found) > 1 and found[place] in words}
 
 
 def _has_word(name: str, words: frozenset[str]) -> bool:
     """True if one of the words of a name is among these, or the name begins with a long one, as ``testdata`` does."""
-    return bool(set(_words(name)) & words) or name.lower().startswith(tuple(word for word in words if len(word) > 3))
+    return bool(set(words_of(name)) & words) or name.lower().startswith(tuple(word for word in words if len(word) > 3))
 
 
 def _plain(name: str) -> str:

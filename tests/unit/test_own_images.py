@@ -629,8 +629,8 @@ def test_folders_of_one_last_name_are_classes_by_what_tells_them_apart(tmp_path)
     ("names", "classes"),
     [
         (["a/x.png", "b/x.png"], ["a", "b"]),
-        (["p/a/x.png", "q/a/x.png", "q/b/x.png"], ["a", "a", "b"]),
-        (["a/images/x.png", "b/images/x.png", "images/x.png"], ["images"] * 3),
+        (["p/a/x.png", "q/a/x.png", "q/b/x.png"], ["p/a", "q/a", "b"]),
+        (["a/images/x.png", "b/images/x.png", "images/x.png"], ["a/images", "b/images", "images"]),
         (["images/x.png", "images/y.png"], ["images"] * 2),
         (["x.png", "a/y.png"], ["", "a"]),
         ([], []),

@@ -180,7 +180,7 @@ def test_bad_sources_are_one_sentence_each(tmp_path):
         (tmp_path / "not.zip", "neither a folder nor an intact zip"),
         (half, "neither a folder nor an intact zip"),
         (tmp_path / "empty", "holds no images"),
-        (tmp_path / "none.zip", "cannot be read"),
+        (tmp_path / "none.zip", "does not exist"),
     ]:
         with pytest.raises(DataError, match=message) as caught:
             prepare_images(path, None, COLOUR)
