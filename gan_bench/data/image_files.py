@@ -319,7 +319,7 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
     image.load()
     key = image.info.get("transparency")
     method = None
-    with contextlib.suppress(SyntaxError):  # of notes that are damaged
+    with contextlib.suppress(SyntaxError, struct.error, ValueError, TypeError, KeyError):  # of notes that are damaged
         method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     sample, bits = _number(tags.get(_FORMAT, 1)), _number(tags.get(_BITS))
     is_signed = image.mode == "L" and sample == 2

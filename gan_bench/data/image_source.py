@@ -31,7 +31,9 @@ SYSTEM = frozenset(
 UNREAD = frozenset(
     {".heic", ".heif", ".jxl", ".psd", ".exr", ".hdr", ".svg", ".eps", ".ico", ".dds", ".pcx", ".xcf", ".dcm", ".nii"}
     | {".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".raw", ".zip", ".tar", ".gz", ".tgz", ".rar"}
-    | {".7z", ".part", ".crdownload"}
+    | {".7z", ".bz2", ".xz", ".zst", ".part", ".crdownload", ".download", ".hif", ".jxr", ".crw", ".nrrd", ".mha"}
+    | {".fits", ".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".npy", ".npz", ".h5"}
+    | {".hdf5", ".mat", ".tfrecord", ".tfrecords", ".parquet", ".lmdb"}
 )
 """Endings of pictures that are not read, and of what may hold some: a folder of nothing else is no folder of notes."""
 _OF_SUITE = ("plan.json", "suite.yaml")
@@ -76,8 +78,8 @@ class ImageSource:
             note = next((self.others[each] for each in self.others if f"{each}/".startswith(f"{empty}/")), None)
             if note is None:
                 raise DataError(
-                    f"the folder {source}/{empty} holds no images that are read here, though its neighbours do; fill "
-                    "or remove it"
+                    f"the folder {source}/{empty} holds no images that are read here, though its neighbours do; save "
+                    "what it should hold as images, or remove it"
                 )
             looks_like_one = False
             with contextlib.suppress(DataError):
@@ -190,7 +192,8 @@ def _decoded(name: str, encoding: str) -> str:
 
 
 _MASK = re.compile(
-    r"(.+?)(?:[ _.-]+(?:mask|segmentation|seg|annotation|groundtruth)s?|[_-](?:gt|matte|alpha))(?:[ _.-]?\d+)?"
+    r"(.+?)(?:[ _.-]*(?:mask|segmentation)s?|[ _.-]+(?:seg|annotation|groundtruth|gt)s?|[_-](?:matte|alpha))"
+    r"(?:[ _.-]?\d+)?"
 )
 """Names of what is drawn over an image, in small letters, with the name of the image: ``cat_mask``, ``cat_mask_1``."""
 

@@ -65,14 +65,15 @@ def folder_of(path, count=4, start=0):
     return path
 
 
-def png_of(width, height, pixels=b""):
-    """A grey PNG whose header says any size."""
+def png_of(width, height, pixels=b"", depth=8, kind=0, key=b""):
+    """A PNG whose header says any size, depth and colour type, with a transparent colour."""
 
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    chunks = [chunk(b"IHDR", header), *([chunk(b"tRNS", key)] if key else []), chunk(b"IDAT", zlib.compress(pixels))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + chunk(b"IEND", b"")
 
 
 def tiff_of(*entries):
@@ -295,14 +296,14 @@ def test_a_damaged_archive_gives_images_or_a_data_error(wrongs):
 @pytest.mark.parametrize("kind", [zlib.error, struct.error, OverflowError, RecursionError, AssertionError, IndexError])
 def test_whatever_a_decoder_raises_is_an_unreadable_image(tmp_path, kind, monkeypatch):
     source = zipped(tmp_path / "p.zip", {"a.png": picture(), "b.bmp": encode(Image.fromarray(noise(8, 8)), "BMP")})
-    decoded = Image.Image.getexif
+    bands = Image.Image.getbands
 
-    def getexif(image):
+    def getbands(image):
         if image.format == "BMP":
             raise kind("from the decoder")
-        return decoded(image)
+        return bands(image)
 
-    monkeypatch.setattr(Image.Image, "getexif", getexif)
+    monkeypatch.setattr(Image.Image, "getbands", getbands)
     with pytest.raises(DataError, match=r"p\.zip/b\.bmp cannot be decoded \(.*from the decoder\); repair or remove it"):
         prepare_images(source, None, COLOUR)
     assert (prepare_images(source, None, SKIP).skipped, len(prepare_images(source, None, SKIP).images)) == (1, 1)
@@ -441,6 +442,61 @@ def test_a_colour_that_is_transparent_is_laid_over_white(mode, channels):
     found = np.asarray(decode(out.getvalue(), "a.png", channels)).reshape(8, 8, -1)[..., 0]
     assert (found[:, :4] == 255).all()
     assert abs(int(found[0, 7]) - {"1": 255, "I;16": 155}.get(mode, 150)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("depth", "kind", "row", "key", "wanted"),
+    [
+        (2, 0, b"\x1b", b"\x00\x01", [0, 255, 170, 255]),  # samples 0 1 2 3, of which 1 is clear
+        (4, 0, b"\x07\xf2", b"\x00\x07", [0, 255, 255, 34]),
+        (16, 2, struct.pack(">6H", 0x8000, 0x8000, 0x8000, 0, 0, 0), struct.pack(">3H", *[0x8000] * 3), [255, 0]),
+        (16, 2, struct.pack(">6H", 0x8000, 0x8000, 0x8000, 0, 0, 0), struct.pack(">3H", 0, 0, 0), [128, 255]),
+    ],
+)
+def test_the_transparent_colour_of_a_png_is_of_its_own_depth(depth, kind, row, key, wanted):
+    """Pillow spreads samples to 8 bits, and not the key: another colour, or none, was laid over white."""
+    data = png_of(len(wanted), 1, b"\0" + row, depth, kind, key)
+    assert np.asarray(decode(data, "a.png", 3))[0, :, 0].tolist() == wanted
+
+
+@pytest.mark.parametrize("alpha", [0, 128])
+def test_a_tga_without_bits_of_alpha_is_opaque(alpha):
+    data = bytearray(encode(Image.new("RGBA", (4, 4), (200, 100, 50, alpha)), "TGA"))
+    data[17] &= 0xF0
+    assert np.asarray(decode(bytes(data), "a.tga", 3))[0, 0].tolist() == [200, 100, 50]
+
+
+def test_a_bitmap_of_which_nothing_would_be_seen_is_opaque():
+    """Many programs write its fourth byte as 0."""
+    data = encode(Image.new("RGBA", (4, 4), (200, 100, 50, 0)), "TGA")
+    assert np.asarray(decode(data, "a.tga", 3))[0, 0].tolist() == [200, 100, 50]
+
+
+@pytest.mark.parametrize("ending", [b"Exif\0\0II*\0\x08\0\0", b"Exif\0\0MM", b"Exif\0\0"])
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "JPEG"])
+def test_orientation_that_cannot_be_read_is_none(form, ending):
+    flat = Image.new("RGB", (8, 8), (90, 90, 90))
+    data = encode(flat, form, exif=ending)
+    assert np.abs(np.asarray(decode(data, "a", 3)).astype(int) - 90).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("values", "limits", "wanted"),
+    [
+        (np.array([[-100, -1, 0, 99]], np.int8), (-128, 127), [28, 127, 128, 227]),
+        (np.array([[0, 2**31, 4_000_000_000]], np.uint32), (0, 2**32 - 1), [0, 128, 237]),
+    ],
+)
+def test_signed_bytes_and_unsigned_words_of_a_tiff_are_what_they_say(values, limits, wanted):
+    bits, sign = values.itemsize * 8, 2 if values.dtype.kind == "i" else 1
+    data = tiff_of(
+        (256, 4, 1, values.shape[1]), (257, 4, 1, 1), (258, 3, 1, bits), (259, 3, 1, 1), (262, 3, 1, 1),
+        (273, 4, 1, 200), (277, 3, 1, 1), (278, 4, 1, 1), (279, 4, 1, values.nbytes), (339, 3, 1, sign),
+    )  # fmt: skip
+    data = data.ljust(200, b"\0") + values.tobytes()
+    assert np.asarray(decode(data, "a.tif", 1, limits))[0].tolist() == wanted
+    with pytest.raises(DataError, match=f"holds numbers from {values.min():g} to"):
+        decode(data, "a.tif", 1)
 
 
 @pytest.mark.parametrize("form", ["AVIF", "JPEG2000", "TGA", "DIB"])

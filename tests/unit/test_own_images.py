@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from gan_bench.data.arrays import as_uint8
 from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.own_images import inspect_images, register_folder
-from gan_bench.data.splits import classes_of, layout_of
+from gan_bench.data.splits import classes_of, doubts, layout_of
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.metrics.reference import import_moments
 from gan_bench.scoring import scoring_remarks
@@ -516,7 +517,7 @@ def test_folders_of_labels_beside_images_are_no_missing_classes(tmp_path):
     (voc / "empty" / ".DS_Store").write_text("")
     for look in (inspect_images, lambda source: registered(source, "again")):
         with pytest.raises(
-            DataError, match="voc/empty holds no images that are read here, though its neighbours do; fill"
+            DataError, match="voc/empty holds no images that are read here, though its neighbours do; save"
         ):
             look(voc)
 
@@ -583,7 +584,9 @@ def pictures(folder, *names, seed=0):
 SIX = [f"{i}.png" for i in range(6)]
 
 
-@pytest.mark.parametrize("mask", ["0_mask.png", "0_mask_1.jpg", "0-seg.png", "0 Mask.PNG", "0_GT.png"])
+@pytest.mark.parametrize(
+    "mask", ["0_mask.png", "0_mask_1.jpg", "0-seg.png", "0 Mask.PNG", "0_GT.png", "0mask.png", "0.gt.png", "0_gts.png"]
+)
 def test_masks_beside_their_images_are_no_images(tmp_path, mask):
     """They were trained on."""
     folder = pictures(tmp_path / "a", *SIX, mask, "mask.png", "unmasked_1.png")
@@ -830,3 +833,195 @@ def test_a_png_with_notes_that_pillow_refuses_is_an_image(note):
     with pytest.raises((ValueError, UnidentifiedImageError)), Image.open(io.BytesIO(bytes(data))) as image:
         image.load()
     assert np.array_equal(np.asarray(decode(bytes(data), "a.png", 3)), pixels)
+
+
+def dataset_of(folder, name, **transform):
+    return register_folder(ImageFolder(name=name, path=folder, transform=Transform(size=8, channels=3, **transform)))
+
+
+@pytest.mark.parametrize("below", ["results", ""])
+def test_results_among_images_are_not_trained_on(tmp_path, monkeypatch, below):
+    """A second run trained on the sample grids and plots of the first."""
+    folder = pictures(tmp_path / "a", "cat/0.png", "cat/1.png", "cat/2.png", "dog/3.png", "dog/4.png", "dog/5.png")
+    before = dataset_of(folder, f"before{below}")
+    results = folder / below
+    pictures(results, "mine/trial/samples/1.png", "report/plots/a.png", "mlartifacts/1/b.png")
+    for name in ("plan.json", "suite.yaml"):
+        (results / "mine" / name).write_text("{}")
+    after = dataset_of(folder, f"after{below}")
+    assert after.counts == before.counts == {"train": 6}
+    assert after.classes == 2
+    assert "train: 3 left out: folders of results of gan_bench" in after.contents
+    (results / "mine" / "plan.json").unlink()
+    assert inspect_images(folder).usable == 9, "a folder of another's report"
+
+
+@pytest.mark.parametrize("with_folders", [True, False])
+def test_a_class_that_is_not_read_is_refused_in_every_archive(tmp_path, with_folders):
+    """An archive that lists no folders trained on, without the class."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for folder in ("train/cat", "train/dog") if with_folders else ():
+            archive.mkdir(folder)
+        for i, name in enumerate([f"train/cat/{name}" for name in SIX]):
+            archive.writestr(name, (pictures(tmp_path / "one", "x.png", seed=i) / "x.png").read_bytes())
+            archive.writestr(f"train/dog/{i}.heic", b"x")
+    with pytest.raises(DataError, match=r"the folder .*a\.zip/train/dog holds no images that are read here"):
+        dataset_of(tmp_path / "a.zip", "heic")
+
+
+@pytest.mark.parametrize("name", ["b/{}", "b/{}.jpg:large", "b/{}.jpg?x=1", "val/{}"])
+def test_images_without_the_ending_of_one_are_no_notes(tmp_path, name):
+    folder = pictures(tmp_path / "a", *(f"{'train' if 'val' in name else 'a'}/{each}" for each in SIX))
+    data = (folder / ("train" if "val" in name else "a") / "0.png").read_bytes()
+    for i in range(4):
+        (folder / name.format(i)).parent.mkdir(exist_ok=True)
+        (folder / name.format(i)).write_bytes(data)
+    with pytest.raises(DataError, match=r"holds images without the ending of one, such as 3.*; give their names \.png"):
+        inspect_images(folder)
+
+
+@pytest.mark.parametrize("name", ["c", "test"])
+def test_a_folder_that_leads_nowhere_is_no_note(tmp_path, name):
+    folder = pictures(tmp_path / "a", *(f"train/{each}" for each in SIX), "note.png")
+    (folder / "note.png").unlink()
+    (folder / name).symlink_to("gone")
+    (folder / "notes.txt").symlink_to("gone")
+    with pytest.raises(DataError, match=rf"a/{name} is a link to a folder or file that is not there; bring that back"):
+        inspect_images(folder)
+    (folder / name).unlink()
+    assert inspect_images(folder).left_out == {"files of other kinds (.txt)": 1}
+
+
+def test_a_link_in_an_archive_that_may_be_a_folder_is_asked_for(tmp_path):
+    folder = pictures(tmp_path / "a", *SIX)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in SIX:
+            archive.write(folder / name, f"cat/{name}")
+        link = zipfile.ZipInfo("dog")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "cat")
+    with pytest.raises(DataError, match=r"holds dog, a link, which is not followed; pack what it leads to"):
+        inspect_images(tmp_path / "a.zip")
+
+
+def test_what_is_left_out_is_told_as_it_is_now(tmp_path):
+    """Prepared images remembered what else the folder once held."""
+    folder = pictures(tmp_path / "a", *SIX)
+    assert prepare_images(folder, None, Transform(size=8, channels=3)).left_out == {}
+    (folder / "x.heic").write_bytes(b"")
+    assert prepare_images(folder, None, Transform(size=8, channels=3)).left_out == {"files of other kinds (.heic)": 1}
+    (folder / "x.heic").unlink()
+    assert prepare_images(folder, None, Transform(size=8, channels=3)).left_out == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "limits", "wanted"),
+    [
+        ([0, 1, 1], (0, 1), [0, 255, 255]),
+        ([0, 5, 10], (0, 10), [0, 128, 255]),
+        ([0, 50, 255], (0, 65_535), [0, 50, 255]),  # of eight bits, it cannot be meant
+    ],
+)
+def test_a_range_is_of_greys_of_eight_bits_too(values, limits, wanted):
+    """It was ignored: masks of 0 and 1 stayed black, with the advice to do what was done."""
+    data = io.BytesIO()
+    Image.fromarray(np.tile(np.array(values, np.uint8), (3, 1))).save(data, "PNG")
+    assert np.asarray(decode(data.getvalue(), "a.png", 1, limits))[0].tolist() == wanted
+
+
+@pytest.mark.parametrize("mode", ["RGB", "LA", "P"])
+def test_a_range_of_colours_is_refused(mode):
+    data = io.BytesIO()
+    Image.new("L", (4, 4), 9).convert(mode).save(data, "PNG")
+    with pytest.raises(DataError, match=r"has colours or transparency, and range: is of greys; make it grey, or leave"):
+        decode(data.getvalue(), "a.png", 1, (0, 1))
+
+
+def test_nearly_black_images_are_said_with_the_remedy(tmp_path):
+    """Of 12 bits in files of 16, no value was above 15 of 255."""
+    folder, draw = tmp_path / "a", np.random.default_rng(0)
+    folder.mkdir()
+    for name in SIX:
+        Image.fromarray(draw.integers(0, 4096, (8, 8)).astype(np.uint16)).save(folder / name)
+    dataset = dataset_of(folder, "dark")
+    assert dataset.contents[1].startswith("train: no value is above 15 of 255, so the images are nearly black;")
+    assert dataset.contents[1].endswith("or write range: [0, 4095] where a suite names them")
+    assert len(dataset_of(folder, "bright", range=(0, 4095)).contents) == 1
+    for name in SIX:
+        Image.fromarray(draw.integers(0, 200, (8, 8)).astype(np.uint16)).save(folder / name)
+    with pytest.raises(DataError, match="only 1 distinct train image in .*: no value is above 1 of 255"):
+        dataset_of(folder, "darker")
+
+
+def test_wholly_transparent_images_are_said(tmp_path):
+    folder = pictures(tmp_path / "a", *SIX)
+    for i in range(2):
+        Image.new("RGBA", (8, 8), (i, 9, 9, 0)).save(folder / f"clear{i}.png")
+    said = "train: 2 images are white all over; what is transparent is laid over white"
+    assert said in dataset_of(folder, "clear").contents
+    for name in SIX:
+        Image.new("RGBA", (8, 8), (9, 9, int(name[0]), 0)).save(folder / name)
+    with pytest.raises(DataError, match="distinct train image in .*: all are white; what is transparent is laid over"):
+        dataset_of(folder, "clearer")
+
+
+@pytest.mark.parametrize(
+    ("listed", "doubt"),
+    [
+        (
+            [f"{split}_{i}.png" for split in ("train", "test") for i in range(3)],
+            "the names of 3 images begin like test_",
+        ),
+        (["images/train_1.png", "images/val_1.png"], "the names of 1 image begin like val_1"),
+        (["images/1.png", "images/2.png", "masks/1.png"], "the images in masks have the names of those in images"),
+        (
+            ["train/1.jpg", "train/2.jpg", "train_masks/1_mask.gif"],
+            "the images in train_masks have the names of those in",
+        ),
+        (["cat/1.png", "mask/2.png"], None),
+        (["tester_1.png", "trainer_1.png"], None),
+        (["test_1.png", "test_2.png"], None),
+    ],
+)
+def test_what_names_leave_in_doubt_is_said(listed, doubt):
+    found = list(doubts(listed))
+    assert [doubt in each for each in found] == ([True] if doubt else [])
+
+
+def test_names_of_folders_expand_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    pictures(tmp_path / "pics", *SIX)
+    for number, path in enumerate(("~/pics", Path("~/pics"), os.fsencode(tmp_path / "pics"))):
+        assert dataset_of(path, f"home{number}").counts == {"train": 6}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.zip", b"\x1f\x8b\x08", "is an archive of another kind than zip; unpack it and name its folder"),
+        ("a.zip", b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS and no image; get the file"),
+        ("a", b"Rar!\x1a\x07", "is an archive of another kind than zip"),
+        ("a.zip", b"", "is empty; get it again"),
+        ("a.csv", b"1,2", "is neither a folder nor a zip file; name one of images"),
+        ("a.h5", b"\x89HDF\r\n", "is a file of HDF5 and no image"),
+        ("a", b"\x89PNG\r\n\x1a\n", "is one image; name the folder that it lies in"),
+    ],
+)
+def test_a_file_that_is_no_archive_is_called_what_it_is(tmp_path, name, data, message):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(DataError, match=f"{name} {message}"):
+        inspect_images(tmp_path / name)
+
+
+def test_an_encrypted_archive_is_not_skipped_image_by_image(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        for name in SIX:
+            archive.writestr(name, b"x" * 100)
+    with pytest.raises(DataError, match="in an unusual way; compress it again with deflate$"):
+        dataset_of(tmp_path / "a.zip", "odd", unreadable="skip")
+
+
+def test_splits_beside_a_loose_image_are_named(tmp_path):
+    folder = pictures(tmp_path / "a", *(f"data/{split}/{name}" for split in ("train", "test") for name in SIX), "x.png")
+    with pytest.raises(DataError, match="a/data holds train and test, and images lie beside it; name .*a/data, or"):
+        inspect_images(folder)
