@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -37,7 +38,7 @@ from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.core.fields import checked
 from gan_bench.core.registry import did_you_mean
-from gan_bench.core.text import at_home, plural
+from gan_bench.core.text import at_home, plural, with_article
 from gan_bench.records.folders import existing, fault_of, scan
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import declare_foreign_measures
@@ -313,7 +314,8 @@ def score(
         value_range: Values of arrays and PIL images that are black and white, such as (0, 1) or (0, 65535); None for
             the above.
         size: Height and width to which images of files are scaled and cropped, as ``run`` does; None takes them as
-            they are, all of one size.
+            they are, all of one size. Of arrays and generators it is their own, to which files they are compared with
+            are brought.
         extractors: Names; when empty, the shipped one for the images' channels.
         samples: Images to draw from a generator, of the noise that its trial was scored on.
         data: Folder of the datasets; None for ``$GAN_BENCH_DATA``, else ``data``.
@@ -342,24 +344,25 @@ def score(
     samples = checked("samples", samples, int, least=2)
     size = checked("size", size, int | None, least=8, most=1024)
     value_range = checked("value_range", value_range, tuple[float, float] | None)
-    is_array = not isinstance(generated, (str, Path, Generator))
+    if isinstance(generated, os.PathLike):
+        generated = os.fsdecode(generated)
+    is_array = not isinstance(generated, (str, Generator))
     if value_range is not None and not is_array:
         raise UserError("value_range is of arrays and PIL images; leave it out for files and generators")
-    given = at_home(str(generated)) if isinstance(generated, (str, Path)) else _images(generated, value_range)
-    if not names and isinstance(given, torch.Tensor):
+    given = at_home(generated) if isinstance(generated, str) else _images(generated, value_range)
+    if isinstance(given, torch.Tensor):
         given = scoring.without_equal_channels(given)
     root = data_root(None if data is None else _path(data))
-    against = at_home(str(checked("reference", reference, str | Path)))
-    found, left_out = scoring.score(
-        given, against, list(names), root, where, samples, size=size, allow_plugins=allow_plugins
-    )
-    for line in left_out:
-        warnings.warn(line, stacklevel=3)
-    if isinstance(given, (str, torch.Tensor)):  # a generator's trial was scored in the same way
-        used = list(dict.fromkeys(each.extractor for each in found))
-        for remark in scoring.scoring_remarks(given, against, used, resized=size is not None):
-            warnings.warn(remark, stacklevel=3)
-    rows = [each.to_json() for each in found]
+    if not isinstance(reference, (str, os.PathLike)):
+        raise UserError(
+            f"the reference is the name of a dataset, or the path of a folder, a zip or an .npz, not "
+            f"{with_article(type(reference).__name__)}; save its images in a folder"
+        )
+    against = at_home(os.fsdecode(reference))
+    found = scoring.score(given, against, list(names), root, where, samples, size=size, allow_plugins=allow_plugins)
+    for remark in found.remarks:
+        warnings.warn(remark, stacklevel=3)
+    rows = [each.to_json() for each in found.scores]
     columns = ["metric", "value", "std", "extractor", "split", "real", "generated", "note"]
     return pd.DataFrame(rows)[columns].astype({"value": float, "std": float})
 

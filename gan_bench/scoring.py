@@ -29,6 +29,21 @@ from gan_bench.records.record import Score
 from gan_bench.sampling import Generator, load_generator
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """What a scoring came to.
+
+    Attributes:
+        scores: The scores.
+        remarks: What of the files was left out, and why the scores may say little, in lines.
+        size: Height and width at which images were compared.
+    """
+
+    scores: tuple[Score, ...]
+    remarks: tuple[str, ...]
+    size: int
+
+
 def score(
     generated: str | Tensor | Generator,
     against: str,
@@ -39,7 +54,7 @@ def score(
     *,
     size: int | None = None,
     allow_plugins: bool = False,
-) -> tuple[list[Score], list[str]]:
+) -> Scoring:
     """Score images made anywhere.
 
     Args:
@@ -52,10 +67,8 @@ def score(
         device: What computes.
         samples: Images to draw from a generator, of the noise that its trial was scored on.
         size: Height and width to which files are scaled and cropped; None takes them as they are, all of one size.
+            Of an array or a generator it is their own, to which the files that they are compared with are brought.
         allow_plugins: Whether the local file that a generator's architecture is of may run.
-
-    Returns:
-        The scores, and what of the files was left out, in lines.
 
     Raises:
         UserError: Something named is not there or does not fit.
@@ -66,15 +79,24 @@ def score(
         raise UserError(
             f"name what the images are compared with: a dataset ({', '.join(DATASETS)}), a folder, zip or .npz"
         )
-    drawn = _generated(generated, extractors, device, samples, size)
-    names = extractors or [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.channels]
+    drawn = _generated(generated, device, samples, size)
+    if size not in (None, drawn.size):
+        what = "generator makes" if isinstance(generated, Generator) else "array holds"
+        raise UserError(
+            f"the {what} images of {drawn.size}x{drawn.size}, and size={size} scales files alone; size={drawn.size} "
+            "brings those that they are compared with to theirs"
+        )
+    names = list(dict.fromkeys(extractors)) or [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.channels]
     loaded = [load_extractor(name, device) for name in names]
     references, class_extractor, left_out = _references(against, loaded, root, drawn, size)
     scores = Evaluator(loaded, references, class_extractor).score(drawn.chunks, drawn.count, drawn.seed)
-    return scores, [*drawn.left_out, *left_out]
+    remarks = scoring_remarks(generated, against, names, resized=size is not None)
+    return Scoring(tuple(scores), (*drawn.left_out, *left_out, *remarks), drawn.size)
 
 
-def real(against: str, extractors: list[str], root: DataRoot, device: torch.device, count: int) -> list[Score]:
+def real(
+    against: str, extractors: list[str], root: DataRoot, device: torch.device, count: int, size: int
+) -> list[Score]:
     """Score held-out real images in the same way: about what a perfect generator would reach.
 
     Args:
@@ -83,6 +105,7 @@ def real(against: str, extractors: list[str], root: DataRoot, device: torch.devi
         root: The data folder.
         device: What computes.
         count: How many images, at most.
+        size: Height and width at which they are compared.
 
     Returns:
         Nothing where the reference is no training split of a dataset that has held-out images.
@@ -91,8 +114,8 @@ def real(against: str, extractors: list[str], root: DataRoot, device: torch.devi
     if name not in DATASETS or split not in ("", "train") or "test" not in DATASETS[name].counts:
         return []
     dataset, loaded = DATASETS[name], [load_extractor(each, device) for each in extractors]
-    held_out = load(name, root, "test", dataset.size).images
-    references = {each.name: _dataset_reference(name, each, root) for each in loaded}
+    held_out = load(name, root, "test", size).images
+    references = {each.name: _dataset_reference(name, each, root, size) for each in loaded}
     return Evaluator(loaded, references, dataset.class_extractor).score_images(held_out, min(count, len(held_out)))
 
 
@@ -111,12 +134,12 @@ LOOKED_AT = 16
 
 
 def scoring_remarks(
-    generated: str | Tensor, against: str, extractors: list[str], *, resized: bool = False
+    generated: str | Tensor | Generator, against: str, extractors: list[str], *, resized: bool = False
 ) -> Iterator[str]:
     """Yield why scores may say little: an extractor that was made for other images, or images of two sizes.
 
     Args:
-        generated: What was scored: a path, or images (N, C, H, W).
+        generated: What was scored: a path, images (N, C, H, W), or a generator.
         against: What it was compared with.
         extractors: Names.
         resized: Whether images of files were brought to one size.
@@ -125,9 +148,9 @@ def scoring_remarks(
     if against in DATASETS and Path(against).exists():
         yield f"{against} is the dataset of that name; {Path(against).name} in this folder is ./{against}"
     found = {name: DATASETS[name].channels} if name in DATASETS else {}
-    if isinstance(generated, Tensor):
-        found["the array of images"] = generated.shape[1]
-    paths = [generated] if isinstance(generated, str) and not _is_generator(Path(generated)) else []
+    if not isinstance(generated, str):
+        found[_label(generated)] = _shape(generated)[0]
+    paths = [generated] if isinstance(generated, str) else []
     for path in map(Path, paths if name in DATASETS else [*paths, against]):
         if _holds_images(path):
             found[printable(path.name)] = 3 if _has_colours(path) else 1
@@ -143,20 +166,29 @@ def scoring_remarks(
                 )
 
 
-def _size_remarks(generated: str | Tensor, against: str) -> Iterator[str]:
+def _label(generated: Tensor | Generator) -> str:
+    return "the array of images" if isinstance(generated, Tensor) else "the generator"
+
+
+def _shape(generated: Tensor | Generator) -> tuple[int, int, int]:
+    channels, height, width = generated.shape[1:] if isinstance(generated, Tensor) else generated.image_shape
+    return int(channels), int(height), int(width)
+
+
+def _size_remarks(generated: str | Tensor | Generator, against: str) -> Iterator[str]:
     """Yield that two sides are of different sizes: a dataset is brought to that of the images, files are not."""
     sides: list[tuple[str, tuple[int, int]]] = []
-    if isinstance(generated, Tensor):
-        sides.append(("the array of images", (int(generated.shape[2]), int(generated.shape[3]))))
+    if not isinstance(generated, str):
+        sides.append((_label(generated), _shape(generated)[1:]))
     texts = (generated, against) if isinstance(generated, str) else (against,)
     for text in texts:
         path, name = Path(text), text.partition(":")[0]
         if name in DATASETS and text == against:
             sides.append((name, (DATASETS[name].size,) * 2))
-        elif not _is_generator(path) and _holds_images(path):
+        elif _holds_images(path):
             label = text if len({Path(each).name for each in texts}) < len(texts) else path.name
             with open_source(path) as opened:
-                sides.append((printable(label), next(_sizes(path, opened, 3), (0, 0))))
+                sides.append((printable(label), next(_sizes(path, opened), (0, 0))))
     if len(sides) < 2 or sides[0][1] == sides[1][1]:
         return
     (first, a), (second, b) = sides
@@ -165,7 +197,7 @@ def _size_remarks(generated: str | Tensor, against: str) -> Iterator[str]:
         return
     yield (
         f"{first} is {a[0]}x{a[1]} and {second} {b[0]}x{b[1]}: a difference in size counts as one in what they show; "
-        "bring both to one size, for example with --size"
+        f"bring both to one size, for example with --size {min(a)}"
     )
 
 
@@ -204,14 +236,12 @@ class _Drawn:
     chunks: Iterable[Tensor]
     count: int
     channels: int
-    size: int | None = None
+    size: int
     seed: int = 0
     left_out: tuple[str, ...] = ()
 
 
-def _generated(
-    generated: str | Tensor | Generator, extractors: list[str], device: torch.device, samples: int, size: int | None
-) -> _Drawn:
+def _generated(generated: str | Tensor | Generator, device: torch.device, samples: int, size: int | None) -> _Drawn:
     if isinstance(generated, Generator):
         config = generated.config
         drawn = generated_chunks(generated.network.to(device), config, samples, "evaluation/0")
@@ -220,13 +250,8 @@ def _generated(
         return _Drawn(chunks(shuffled(generated)), len(generated), generated.shape[1], generated.shape[2])
     if not generated.strip():
         raise UserError("name the images to score: a folder, a zip file or a generator.safetensors")
-    path = Path(generated)
-    channels = EXTRACTORS[extractors[0]].channels or 3 if extractors else 3
-    images, left_out = _images_of(path, channels, size)
-    if not extractors:
-        images = without_equal_channels(images)
-        channels = images.shape[1]
-    return _Drawn(chunks(shuffled(images)), len(images), channels, images.shape[2], left_out=tuple(left_out))
+    images, left_out = _images_of(Path(generated), size)
+    return _Drawn(chunks(shuffled(images)), len(images), images.shape[1], images.shape[2], left_out=tuple(left_out))
 
 
 def without_equal_channels(images: Tensor) -> Tensor:
@@ -235,10 +260,10 @@ def without_equal_channels(images: Tensor) -> Tensor:
     return images[:, :1].contiguous() if is_grey else images
 
 
-def _images_of(path: Path, channels: int, size: int | None) -> tuple[Tensor, list[str]]:
-    """Read a folder or zip as ``_prepared`` does, and say what was left out."""
+def _images_of(path: Path, size: int | None) -> tuple[Tensor, list[str]]:
+    """Read a folder or zip as ``_prepared`` does, in colour where there is any, and say what was left out."""
     with named_by_no_suite():
-        prepared = _prepared(path, channels, size)
+        prepared = _prepared(path, size)
     name = printable(path.name)
     said = [f"{name}: {line}" for line in list(prepared.contents())[1:]]
     with open_source(path) as opened, contextlib.suppress(DataError):
@@ -246,13 +271,13 @@ def _images_of(path: Path, channels: int, size: int | None) -> tuple[Tensor, lis
         if len(layout.splits) > 1:
             one = f"name {path / layout.folders['train']}" if path.is_dir() else "unpack it, and name the folder of one"
             said.append(f"{name}: all splits are counted together; {one}")
-    return torch.from_numpy(prepared.images), said
+    return without_equal_channels(torch.from_numpy(prepared.images)), said
 
 
-def _prepared(path: Path, channels: int, size: int | None) -> Prepared:
+def _prepared(path: Path, size: int | None) -> Prepared:
     """Prepare a folder or zip: to a size, or images that all have that of the first."""
     with open_source(path) as opened:
-        sizes = dict.fromkeys(_sizes(path, opened, channels)) if size is None else {}
+        sizes = dict.fromkeys(_sizes(path, opened)) if size is None else {}
         if not opened.names:
             arrays = path.suffix.lower() in (".npz", ".npy")
             hint = "pass its array to gb.score in Python" if arrays else "name a folder or zip file of images"
@@ -265,16 +290,16 @@ def _prepared(path: Path, channels: int, size: int | None) -> Prepared:
         )
     side, crop = (size, "center") if size else (next(iter(sizes))[0], "none")
     try:
-        return prepare_images(path, None, Transform(size=side, channels=channels, crop=crop))  # type: ignore[arg-type]
+        return prepare_images(path, None, Transform(size=side, channels=3, crop=crop))  # type: ignore[arg-type]
     except DataError as error:
         hint = f"; --size {side} scales and crops all of them" if "pixels, not" in str(error) else ""
         raise DataError(f"{str(error).partition(';')[0]}{hint}" if hint else str(error)) from None
 
 
-def _sizes(path: Path, opened: ImageSource, channels: int) -> Iterator[tuple[int, int]]:
+def _sizes(path: Path, opened: ImageSource) -> Iterator[tuple[int, int]]:
     """Yield the sizes of the first images."""
     for name in opened.names[:LOOKED_AT]:
-        yield decode(opened.read(name), f"{path}/{name}", channels).size
+        yield decode(opened.read(name), f"{path}/{name}", 3).size
 
 
 def _references(
@@ -283,7 +308,7 @@ def _references(
     """Return statistics by extractor, the extractor that knows the classes, and what of files was left out."""
     name = against.partition(":")[0]
     if name in DATASETS:
-        found = {e.name: _dataset_reference(against, e, root, drawn.size or size) for e in extractors}
+        found = {e.name: _dataset_reference(against, e, root, drawn.size) for e in extractors}
         return found, DATASETS[name].class_extractor, []
     path = Path(against)
     if path.suffix == ".npy":
@@ -293,7 +318,7 @@ def _references(
         return {e.name: Reference(printable(path.stem), moments[e.name]).to(e.device) for e in extractors}, None, []
     if not path.exists():
         raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
-    images, left_out = _images_of(path, drawn.channels, size)
+    images, left_out = _images_of(path, size)
     if len(images) < 2:
         raise DataError(f"{path} has 1 image, and scores compare with at least two; name a folder of more")
     return {e.name: compute(images, None, printable(path.stem), e) for e in extractors}, None, left_out

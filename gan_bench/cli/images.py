@@ -59,19 +59,19 @@ def score(
         raise typer.Exit(_say_added(made, generated))
     if reference is None:
         raise UserError("name what the images are compared with: a dataset, a folder, a zip or an .npz")
-    found, left_out = scoring.score(
+    found = scoring.score(
         generated, reference, extractor or [], root, where, samples, size=size, allow_plugins=allow_plugins
     )
     if as_json:
-        for each in found:
+        for each in found.scores:
             sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")
-        return
-    names = list(dict.fromkeys(each.extractor for each in found))
-    held_out = scoring.real(reference, names, root, where, found[0].generated)
-    real = {(each.metric, each.extractor): each.value for each in held_out}
-    for each in found:
-        out.say(score_line(each, real.get((each.metric, each.extractor))))
-    for remark in (*left_out, *scoring.scoring_remarks(generated, reference, names, resized=size is not None)):
+    else:
+        names = list(dict.fromkeys(each.extractor for each in found.scores))
+        held_out = scoring.real(reference, names, root, where, found.scores[0].generated, found.size)
+        real = {(each.metric, each.extractor): each.value for each in held_out}
+        for each in found.scores:
+            out.say(score_line(each, real.get((each.metric, each.extractor))))
+    for remark in found.remarks:
         console(stderr=True).say(remark, style="yellow")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,12 @@ from gan_bench.data.image_files import WIDE, UnknownRangeError, eight_bit
 _WHAT = "images must be (N, 1 or 3, size, size): uint8, or float in [-1, 1]"
 
 
+_ROUNDING = 1e-3
+"""How far floats in [-1, 1] may lie outside of it: a resize or half precision leaves 1.0000001 and 1.0005."""
+_PIECE = 256
+"""Images that are scaled at a time: float64 copies of all of them would take eight times their memory."""
+
+
 def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tensor:  # noqa: ANN401 - of any kind
     """Convert what has one meaning.
 
@@ -32,14 +39,14 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
     Raises:
         UserError: It is none of these, holds NaN, or does not say which values are black and white.
     """
-    if value_range is not None and not value_range[0] < value_range[1]:
+    if value_range is not None and not -math.inf < value_range[0] < value_range[1] < math.inf:
         raise UserError(f"value_range is two numbers, the lower first, not {value_range}")
     given, value_range = _without_pictures(given, value_range)
     array = _array(given)
     _check_shape(array.shape)
     if array.dtype.kind not in "buif":
         raise UserError(f"{_WHAT}, got {array.dtype}")
-    if array.dtype.kind == "f" and (bad := int((~np.isfinite(array)).any(axis=(1, 2, 3)).sum())):
+    if array.dtype.kind == "f" and (bad := sum(not np.isfinite(image).all() for image in array)):
         raise UserError(
             f"{bad} of {len(array)} images hold NaN or infinite values, as those of a generator that diverged do; "
             "leave them out or train it again"
@@ -52,9 +59,9 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
     if array.dtype.kind in "ui":
         return _of_whole_numbers(array)
     least, most = float(array.min()), float(array.max())
-    if max(-least, most) > 1:
+    if max(-least, most) > 1 + _ROUNDING:
         raise UserError(
-            f"{_WHAT}, got {array.dtype} from {least:g} to {most:g}; name what is black and white with "
+            f"{_WHAT}, got {array.dtype} from {least:.8g} to {most:.8g}; name what is black and white with "
             "value_range=(LOW, HIGH)"
         )
     if least >= 0 and most > 0:
@@ -71,6 +78,7 @@ def _check_shape(shape: tuple[int, ...]) -> None:
         raise UserError("there are no images; give at least two")
     if len(shape) != 4 or shape[1] not in (1, 3) or shape[2] != shape[3]:
         hint = "; channels come before height and width" if len(shape) == 4 and shape[3] in (1, 3) else ""
+        hint = "; of grey images x[:, None] adds the channel" if len(shape) == 3 and shape[1] == shape[2] else hint
         raise UserError(f"{_WHAT}, got {tuple(shape)}{hint}")
 
 
@@ -103,8 +111,11 @@ def _check_within(array: NDArray[Any], low: float, high: float) -> None:
 
 
 def _scaled(array: NDArray[Any], low: float, high: float) -> Tensor:
-    wide = array.astype(np.float64)
-    return torch.from_numpy(((wide - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8))
+    made = np.empty(array.shape, dtype=np.uint8)
+    for start in range(0, len(array), _PIECE):
+        wide = array[start : start + _PIECE].astype(np.float64)
+        made[start : start + _PIECE] = ((wide - low) / (high - low) * 255).round().clip(0, 255)
+    return torch.from_numpy(made)
 
 
 def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of any kind
@@ -112,9 +123,11 @@ def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of any kind
         raise UserError(f"{_WHAT}, got {type(given).__name__}")
     if isinstance(given, Tensor):
         if given.layout is not torch.strided or given.is_meta or given.is_nested or given.is_quantized:
+            if given.is_meta:
+                raise UserError(f"{_WHAT}, got a tensor on the device meta, which holds no values")
             remedy = "dequantize()" if given.is_quantized else "to_dense()"
             raise UserError(f"{_WHAT}, got a tensor without values of its own; call {remedy} on it")
-        tensor = given.detach().cpu()
+        tensor = given.detach().cpu().resolve_conj().resolve_neg()
         is_narrow = tensor.dtype.is_floating_point and tensor.dtype not in (torch.float32, torch.float64)
         return np.asarray(tensor.float() if is_narrow else tensor)
     if isinstance(given, np.ma.MaskedArray) and np.ma.getmaskarray(given).any():
@@ -122,10 +135,16 @@ def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of any kind
     if isinstance(given, np.ndarray):  # in the byte order of this machine, which torch asks for
         return given if given.dtype.isnative else given.astype(given.dtype.newbyteorder("="))
     try:
-        parts = list(given)
+        return _stacked(_listed(given))
     except TypeError:
         raise UserError(f"{_WHAT}, got {type(given).__name__}") from None
-    return _stacked(parts)
+
+
+def _listed(given: Any) -> list[Any]:  # noqa: ANN401 - of any kind
+    """Return what a sequence holds; one that only knows its length and its items, as a dataset, is read to that."""
+    if not hasattr(given, "__iter__") and hasattr(given, "__len__") and hasattr(given, "__getitem__"):
+        return [given[i] for i in range(len(given))]
+    return list(given)
 
 
 def _without_pictures(
@@ -136,7 +155,7 @@ def _without_pictures(
     if given is None or isinstance(given, (Tensor, np.ndarray, bytes, str, dict, set, int, float)):
         return given, value_range
     try:
-        pictures = [given] if isinstance(given, Image.Image) else list(given)
+        pictures = [given] if isinstance(given, Image.Image) else _listed(given)
     except TypeError:
         return given, value_range
     if not pictures or not all(isinstance(each, Image.Image) for each in pictures):
@@ -159,8 +178,9 @@ def _read_picture(
         UserError: It cannot be read, or which of its values are black and white is not known.
     """
     try:
-        if picture.mode == "I" and picture.format is None and limits is None:
-            limits = (0, 255) if 1 < np.asarray(picture).max() <= 255 and np.asarray(picture).min() >= 0 else None
+        if picture.mode in WIDE and picture.mode != "F" and picture.format is None and limits is None:
+            is_bytes = 1 < np.asarray(picture).max() <= 255 and np.asarray(picture).min() >= 0
+            limits = (0, 255) if is_bytes and picture.mode == "I" else None
             if limits is None:
                 raise UnknownRangeError(f"the image number {number} holds whole numbers of no known range")
         return np.asarray(eight_bit(picture, f"number {number}", channels, limits))
@@ -178,9 +198,16 @@ def _stacked(parts: Sequence[Any]) -> NDArray[Any]:
         raise UserError(f"{_WHAT}, got none")
     if not all(isinstance(part, (Tensor, np.ndarray)) for part in parts):
         kinds = sorted({type(part).__name__ for part in parts})
-        raise UserError(f"{_WHAT}, got a {type(parts).__name__} of {', '.join(kinds[:3])}")
+        is_pairs = all(isinstance(part, (tuple, list)) for part in parts)
+        remedy = "; take the images out of the pairs: [image for image, label in images]" if is_pairs else ""
+        remedy = "; name their folder, or open them with PIL" if {*kinds} & {"str", "PosixPath", "Path"} else remedy
+        raise UserError(f"{_WHAT}, got a {type(parts).__name__} of {', '.join(kinds[:3])}{remedy}")
     arrays = [_array(part) for part in parts]
     shapes = dict.fromkeys(array.shape for array in arrays)
+    if len({array.dtype.kind == "b" for array in arrays}) > 1:
+        raise UserError(f"{_WHAT}, got truth values and others in one list; bring all to uint8")
+    if all(len(shape) == 4 for shape in shapes) and len({shape[1:] for shape in shapes}) == 1:
+        return np.concatenate(arrays)  # batches, the last of which is often shorter
     if len(shapes) > 1:
         first, second = list(shapes)[:2]
         raise UserError(f"images must have one size, got {first} and {second}; scale or cut them")

@@ -15,6 +15,21 @@ DENSITY_K = 5
 """The same for density and coverage (Naeem et al. 2020)."""
 
 
+SAME = 1e-5
+"""Share of the longest feature below which a distance is one of equal images: what is left of it is rounding, of the
+extractor in float32 and of the products that distances of many are made of."""
+
+
+def _distances(rows: Tensor, centres: Tensor, least: float) -> Tensor:
+    """Distances of all pairs, 0 where they are below ``least``: copies lie in each other's balls of radius 0."""
+    found = torch.cdist(rows, centres)
+    return found.masked_fill_(found < least, 0.0)
+
+
+def _rounding(*features: Tensor) -> float:
+    return SAME * max(float(each.norm(dim=1).max()) for each in features)
+
+
 def nearest_others(features: Tensor, k: int = DENSITY_K, chunk: int = 1000) -> Tensor:
     """Distances of every feature to its nearest other ones.
 
@@ -31,8 +46,8 @@ def nearest_others(features: Tensor, k: int = DENSITY_K, chunk: int = 1000) -> T
     """
     require_finite(features, "features")
     wide = features.double()
-    wanted = min(k + 1, len(wide))  # itself is the nearest
-    parts = [torch.cdist(rows, wide).topk(wanted, dim=1, largest=False) for rows in torch.split(wide, chunk)]
+    wanted, least = min(k + 1, len(wide)), _rounding(wide)  # itself is the nearest
+    parts = [_distances(rows, wide, least).topk(wanted, dim=1, largest=False) for rows in torch.split(wide, chunk)]
     return torch.cat([part.values[:, 1:] for part in parts])
 
 
@@ -81,8 +96,9 @@ def neighbours(generated: Tensor, real: Tensor, real_nearest: Tensor, chunk: int
     reached = torch.zeros(len(centres), dtype=torch.bool, device=centres.device)
     closest = torch.full((len(centres),), torch.inf, dtype=torch.float64, device=centres.device)
     inside, nearest, authentic, holding = [], [], [], 0
+    rounding = _rounding(wide, centres)
     for rows, row_radii in zip(torch.split(wide, chunk), torch.split(radii, chunk), strict=True):
-        distances = torch.cdist(rows, centres)
+        distances = _distances(rows, centres, rounding)
         inside.append((distances <= balls).any(1))
         reached |= (distances <= row_radii[:, None]).any(0)
         least = distances.min(1)
@@ -114,4 +130,5 @@ def nearest_distances(points: Tensor, centres: Tensor, chunk: int = 1000) -> Ten
     """
     require_finite(points, "features")
     wide = centres.double()
-    return torch.cat([torch.cdist(rows.double(), wide).amin(1) for rows in torch.split(points, chunk)])
+    least = _rounding(points.double(), wide)
+    return torch.cat([_distances(rows.double(), wide, least).amin(1) for rows in torch.split(points, chunk)])

@@ -237,7 +237,7 @@ def import_moments(path: Path, dim: int) -> Moments:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             mu, sigma = data["mu"], data["sigma"]
-            count = int(data["count"]) if "count" in data.files else 0
+            count = _count_in(data)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; name a dataset, images, or an .npz with mu and sigma") from None
     except Exception:  # numpy and zipfile raise many kinds on what is damaged, encrypted or of another form
@@ -250,6 +250,14 @@ def import_moments(path: Path, dim: int) -> Moments:
         of = f" of {count:,} images" if count else ""
         raise DataError(f"the sigma in {path} ({dim} features{of}) is no covariance: {fault}; make it again")
     return Moments(count, torch.from_numpy(np.asarray(mu, float)), torch.from_numpy(np.asarray(sigma, float)))
+
+
+def _count_in(data: Mapping[str, NDArray[Any]]) -> int:
+    """Return of how many images statistics are; 0 where they do not say, as those of most programs."""
+    try:
+        return max(0, int(np.asarray(data["count"]).item()))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return 0
 
 
 ROUNDING = 1e-4

@@ -142,7 +142,10 @@ IMAGES = np.zeros((4, 1, 28, 28), dtype=np.uint8)
         (lambda: gb.score(IMAGES, "digits", size=0), "size must be at least 8, not 0"),
         (lambda: gb.score(IMAGES, "digits", value_range=(0, 1, 2)), r"value_range must be 2 numbers, not \(0, 1, 2\)"),
         (lambda: gb.score(IMAGES, "digits", value_range=5), "value_range must be 2 numbers, not 5"),
-        (lambda: gb.score(IMAGES, IMAGES), "reference must be text or a path, not "),
+        (
+            lambda: gb.score(IMAGES, IMAGES),
+            "the reference is the name of a dataset, or the path of a folder, a zip or an .npz, not a ",
+        ),
         (lambda: gb.score(IMAGES, "digits", extractors="lenet-mnist-v1"), "extractors must be a list of names, not "),
         (lambda: gb.score(IMAGES, "digits", extractors=None), "extractors must be a list of names, not None"),
         (lambda: gb.score(IMAGES, "digits", samples="9"), "samples must be a whole number, not '9'"),

@@ -301,7 +301,11 @@ NONE = {
     "got object": PIXELS.astype(object),
     "4 of 4 images hold NaN": NAN,
     "1 of 4 images hold NaN": np.concatenate([NAN[:1], np.zeros((3, 1, 8, 8), np.float32)]),
-    "got a tensor without values of its own": torch.zeros(4, 1, 8, 8, device="meta"),
+    "got a tensor on the device meta, which holds no values": torch.zeros(4, 1, 8, 8, device="meta"),
+    r"of grey images x\[:, None\] adds the channel": PIXELS[:, 0],
+    "take the images out of the pairs": [(image, 0) for image in PIXELS],
+    "got truth values and others in one list; bring all to uint8": [PIXELS[0], PIXELS[1] > 9],
+    "name their folder, or open them with PIL": [Path("a.png"), Path("b.png")],
     r"without values of its own; call to_dense\(\)": torch.zeros(4, 1, 8, 8).to_sparse(),
     "a module of your own does not say": torch.nn.Linear(2, 2),
 }
@@ -658,9 +662,10 @@ def test_score_says_what_it_leaves_out_and_names_no_remedy_of_suites(tmp_path):
 
 
 def test_tensors_that_numpy_has_no_values_for_are_said():
-    for tensor in (torch.zeros(4, 3, 8, 8).to_sparse(), torch.zeros(4, 3, 8, 8, device="meta")):
-        with pytest.raises(UserError, match="without values of its own"):
-            as_uint8(tensor)
+    with pytest.raises(UserError, match="without values of its own"):
+        as_uint8(torch.zeros(4, 3, 8, 8).to_sparse())
+    turned = torch.complex(torch.zeros(4, 3, 8, 8), torch.ones(4, 3, 8, 8)).conj().imag  # a view that negates
+    assert as_uint8(turned).unique().tolist() == [0]
     assert as_uint8(torch.full((4, 3, 8, 8), -1.0).to(torch.float8_e5m2)).unique().tolist() == [0]
 
 
@@ -1025,3 +1030,47 @@ def test_splits_beside_a_loose_image_are_named(tmp_path):
     folder = pictures(tmp_path / "a", *(f"data/{split}/{name}" for split in ("train", "test") for name in SIX), "x.png")
     with pytest.raises(DataError, match="a/data holds train and test, and images lie beside it; name .*a/data, or"):
         inspect_images(folder)
+
+
+def test_what_lies_outside_by_rounding_is_scaled():
+    """ "got float32 from -1 to 1" was said of images in [-1, 1]."""
+    assert as_uint8(np.array([[[[-1.0, 1.0000001], [0.0, 1.0005]]]] * 2, np.float32))[0, 0, 1].tolist() == [128, 255]
+    with pytest.raises(UserError, match="from -1 to 1.01; name what is black and white"):
+        as_uint8(np.array([[[[-1.0, 1.01]] * 2]] * 2, np.float32))
+
+
+def test_floats_are_scaled_in_pieces_as_they_are_at_once():
+    images = np.random.default_rng(0).uniform(-1, 1, (600, 1, 4, 4))
+    expected = ((images + 1) / 2 * 255).round().clip(0, 255).astype(np.uint8)
+    assert (as_uint8(images).numpy() == expected).all()
+
+
+def test_a_dataset_without_an_end_is_read_to_its_length():
+    """Its items go on after it: the call filled memory."""
+
+    class Endless:
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, i):
+            return PIXELS[i % 4]
+
+    assert as_uint8(Endless()).shape == (6, *PIXELS.shape[1:])
+
+
+def test_batches_are_joined():
+    """The last is often shorter: "images must have one size" was said of it."""
+    assert (as_uint8([PIXELS[:3], torch.from_numpy(PIXELS[3:])]).numpy() == PIXELS).all()
+
+
+def test_wide_greys_made_in_memory_ask_for_their_range_as_arrays_do():
+    """Of 0 to 239 in 16 bits they were black."""
+    pictures_ = [Image.fromarray(image[0].astype(np.uint16)) for image in PIXELS]
+    with pytest.raises(UserError, match="whole numbers of no known range; name what is black and white"):
+        as_uint8(pictures_)
+    assert (as_uint8(pictures_, (0, 255)).numpy() == PIXELS[:, :1]).all()
+
+
+def test_an_infinite_range_is_refused():
+    with pytest.raises(UserError, match="value_range is two numbers"):
+        as_uint8(PIXELS, (-1, float("inf")))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +12,17 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from support.commands import gan_bench
 
 import gan_bench as gb
+from gan_bench.config.image_folder import data_root
+from gan_bench.core.errors import UserError
+from gan_bench.data.datasets import load
+from gan_bench.metrics.reference import import_moments
 from gan_bench.scoring import scoring_remarks
+
+DIM = 192
+"""Features of cifar-v1."""
 
 
 def folder(path, pixels):
@@ -79,3 +90,108 @@ def test_images_are_scored_alike_as_files_and_as_an_array(grey):
         found = [gb.score(each, "digits") for each in (grey, pixels)]
     assert set(found[0]["extractor"]) == {"lenet-mnist-v1"}
     pd.testing.assert_frame_equal(*found)
+
+
+def images(path):
+    return np.stack([np.asarray(Image.open(each)).transpose(2, 0, 1) for each in sorted(Path(path).iterdir())])
+
+
+def scores(*arguments, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        found = gb.score(*arguments, **options).dropna(subset="value")
+    return dict(zip(found["metric"] + found["extractor"], found["value"], strict=True))
+
+
+@pytest.mark.parametrize("extractor", ["cifar-v1", "lenet-mnist-v1", "efficientnet-lite0"])
+def test_grey_images_score_alike_however_they_are_passed(colours, grey, extractor):
+    """An array of one channel made the reference grey: FID 3.7 in place of 239."""
+    array, pictures = images(grey), [Image.open(each).convert("L") for each in sorted(Path(grey).iterdir())]
+    ways = [scores(given, colours, extractors=[extractor]) for given in (grey, array, array[:, :1], pictures)]
+    assert all(way == pytest.approx(ways[0], rel=1e-4, abs=1e-6) for way in ways)
+
+
+def test_the_order_of_extractors_changes_no_score(colours, grey):
+    """The channels of the first decided how files were read for all."""
+    first, second = (["cifar-v1", "lenet-mnist-v1"][::step] for step in (1, -1))
+    assert scores(colours, grey, extractors=first) == scores(colours, grey, extractors=second)
+
+
+def test_a_size_of_an_array_is_its_own(tmp_path, colours):
+    """It scaled the reference alone: FID 11 of equal images, and no word."""
+    array, half = images(colours), folder(tmp_path / "half", np.zeros((16, 16, 3), np.uint8) + 9)
+    with pytest.raises(UserError, match="the array holds images of 32x32, and size=16 scales files alone; size=32"):
+        gb.score(array, half, size=16)
+    said = list(scoring_remarks(torch.from_numpy(array), half, ["cifar-v1"]))
+    assert said[0].endswith("bring both to one size, for example with --size 32")
+    assert scores(array, half, size=32) == scores(array, half, size=32, extractors=["cifar-v1"])
+
+
+def test_held_out_images_are_compared_at_the_size_that_was_scored(tmp_path):
+    """Of the held-out digits themselves at 8x8, FID 0.34 stood beside 2.75 for real images."""
+    held_out = load("digits", data_root(None), "test", 8).images
+    (tmp_path / "held").mkdir()
+    for i, image in enumerate(held_out[:, 0].numpy()):
+        Image.fromarray(image).save(tmp_path / "held" / f"{i:04}.png")
+    done = gan_bench("score", tmp_path / "held", "digits")
+    (line,) = [each for each in done.stdout.splitlines() if each.startswith("fid[")]
+    found = [float(each) for each in re.findall(r"(?:= |images: )([\d.]+)", line)]
+    assert found[0] == pytest.approx(found[1], rel=1e-4), line
+
+
+def test_two_folders_of_one_name_have_sizes_of_their_own(tmp_path):
+    for place, side in (("a", 16), ("b", 32)):
+        (tmp_path / place).mkdir()
+        folder(tmp_path / place / "images", np.zeros((side, side, 3), np.uint8))
+    said, *_ = scoring_remarks(str(tmp_path / "a/images"), str(tmp_path / "b/images"), ["cifar-v1"], resized=False)
+    assert re.search(r"a/images is 16x16 and .*b/images 32x32: a difference in size counts", said)
+
+
+def test_a_folder_called_as_a_dataset_has_its_own_size(tmp_path, monkeypatch, colours):
+    monkeypatch.chdir(tmp_path)
+    folder(tmp_path / "cats", np.zeros((32, 32, 3), np.uint8))
+    assert not any("a difference in size" in said for said in scoring_remarks("cats", colours, ["cifar-v1"]))
+
+
+def test_remarks_of_json_go_to_standard_error(tmp_path, colours):
+    half = folder(tmp_path / "half", np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3))
+    done = gan_bench("score", half, colours, "--json")
+    assert "half is 16x16 and tiles 32x32" in done.stderr
+    assert all(json.loads(line) for line in done.stdout.splitlines())
+
+
+def test_statistics_that_do_not_say_their_count_are_not_called_few(tmp_path, colours):
+    """Those of every other program were, with real = 0."""
+    moments = {"mu": np.zeros(DIM), "sigma": np.eye(DIM)}
+    np.savez(tmp_path / "none.npz", **moments)
+    np.savez(tmp_path / "one.npz", count=np.array([997]), **moments)
+    np.savez(tmp_path / "odd.npz", count=-5, **moments)
+    for name, count in (("none", 0), ("one", 997), ("odd", 0)):
+        assert import_moments(tmp_path / f"{name}.npz", DIM).count == count
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        (note,) = gb.score(colours, str(tmp_path / "none.npz"), extractors=["cifar-v1"])["note"].iloc[:1]
+    assert note == "fewer images than feature dimensions"
+
+
+@pytest.fixture(scope="module")
+def grey_generator(tmp_path_factory):
+    suite = {
+        "suite": "grey", "version": 1, "seeds": [0],
+        "trials": [{"recipe": "mnist-mlp-z64", "set": {"dataset": "digits", "epochs": 1}}],
+    }  # fmt: skip
+    there = tmp_path_factory.mktemp("grey")
+    done = gb.run(suite, results=there, tracking=False, profile="full", samples=64, train_limit=256)
+    (trial,) = [path.parent for path in done.folder.glob("*/generator.safetensors")]
+    return trial
+
+
+def test_a_generator_against_a_folder_is_warned_of_as_its_images_are(grey_generator, colours):
+    for given, name in ((gb.generator(grey_generator), "generator"), (str(grey_generator), "generator")):
+        with pytest.warns(UserWarning, match="the generator") as said:
+            gb.score(given, colours, samples=16, extractors=["cifar-v1"])
+        texts = [str(each.message) for each in said]
+        assert any(f"the {name} is 28x28 and tiles 32x32" in text for text in texts), texts
+        assert any(f"cifar-v1 is made for images of 3 channels, and the {name} has 1" in text for text in texts)
+    with pytest.raises(UserError, match="the generator makes images of 28x28, and size=32 scales files alone"):
+        gb.score(str(grey_generator), colours, samples=16, size=32)

@@ -54,7 +54,7 @@ class FrechetDistance(FeatureMetric):
         moments = moments_of_sums(int(self.count), self.total, self.outer)
         few = None
         for what, count in (("images", moments.count), ("real images", self.reference.moments.count)):
-            if few is None and count <= self.setup.feature_dim:
+            if few is None and 0 < count <= self.setup.feature_dim:  # 0 of statistics that do not say
                 few = f"fewer {what} than feature dimensions"
         return {self.gives[0]: Estimate(frechet_distance(moments, self.reference.moments), None, few)}
 
@@ -112,7 +112,7 @@ class InceptionScore(FeatureMetric):
         scores = divergence.exp()
         std = float(scores.std(correction=0)) if self.splits > 1 else None
         alone = "one image a split, so it is 1" if total <= self.splits else None
-        return {"is": Estimate(float(scores.mean()), std, alone)}
+        return {"is": Estimate(max(1.0, float(scores.mean())), std, alone)}  # which rounding may fall short of
 
 
 class ClassHistogram(FeatureMetric):
