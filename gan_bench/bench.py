@@ -170,7 +170,7 @@ def prepare(
     read_sound(options.folder / plan.suite / PLAN, schema.PLAN)  # what another version wrote ends the run now
     policy = options.policy
     if options.fresh:
-        policy = replace(policy, fresh_since=options.started)
+        policy = policy.fresh(options.started, options.folder, plan.trials)
     prepared = Preparation(plan=plan, place=place, context=context, policy=policy, cluster=cluster)
     planned(prepared)
     try:

@@ -86,7 +86,8 @@ def score(
             f"the {what} images of {drawn.size}x{drawn.size}, and size={size} scales files alone; size={drawn.size} "
             "brings those that they are compared with to theirs"
         )
-    names = list(dict.fromkeys(extractors)) or [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.channels]
+    fitting = [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.channels]
+    names = list(dict.fromkeys(extractors)) or fitting
     loaded = [load_extractor(name, device) for name in names]
     references, class_extractor, left_out = _references(against, loaded, root, drawn, size)
     scores = Evaluator(loaded, references, class_extractor).score(drawn.chunks, drawn.count, drawn.seed)

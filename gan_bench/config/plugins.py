@@ -66,7 +66,7 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
         )
         where = f", line {line}" if line else ""
         remedy = "repair it"
-        if isinstance(error, ModuleNotFoundError):
+        if isinstance(error, ImportError) and (isinstance(error, ModuleNotFoundError) or "relative" in str(error)):
             remedy = "a plug-in imports installed packages alone: install it, or name its folder in PYTHONPATH"
         raise UserError(f"the plug-in {path} cannot be loaded ({brief(error)}{where}); {remedy}") from None
     finally:

@@ -10,6 +10,15 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+_LIBRARIES = (
+    ("cudnn", "enabled"),
+    ("cudnn", "benchmark"),
+    ("cudnn", "deterministic"),
+    ("mkldnn", "enabled"),
+    ("mkldnn", "deterministic"),
+)
+"""Settings of ``torch.backends`` that choose what computes: another library rounds otherwise."""
+
 
 @contextmanager
 def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
@@ -17,8 +26,8 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
 
     A default dtype, a number of threads or gradients that are switched off there would change the numbers of trials
     that have nothing to do with it, under the same ids. What is kept: the default dtype and device, gradients, threads,
-    deterministic algorithms, cuDNN's benchmark, precisions of float32 products, autocast, anomaly detection and the
-    random numbers of the CPU.
+    deterministic algorithms, the libraries that compute (``_LIBRARIES``), precisions of float32 products, autocast,
+    anomaly detection and the random numbers of the CPU.
 
     Args:
         random: Whether random numbers are kept. They are the process's: where others draw meanwhile in threads of their
@@ -30,7 +39,9 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
     device, grad = torch.get_default_device(), torch.is_grad_enabled()
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     strict, warns = determinism(torch)
-    benchmark, anomaly = torch.backends.cudnn.benchmark, torch.is_anomaly_enabled()
+    libraries = [(getattr(torch.backends, library), name) for library, name in _LIBRARIES]
+    before = [(module, name, getattr(module, name)) for module, name in libraries if hasattr(module, name)]
+    anomaly = torch.is_anomaly_enabled()
     try:
         yield
     finally:
@@ -42,7 +53,8 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
             torch.set_num_threads(threads)
         if determinism(torch) != (strict, warns):  # the call loads torch's compiler
             torch.use_deterministic_algorithms(strict, warn_only=warns)
-        torch.backends.cudnn.benchmark = benchmark
+        for module, name, value in before:
+            setattr(module, name, value)
         if torch.is_anomaly_enabled() != anomaly:
             torch.set_anomaly_enabled(anomaly)
         for kind, enabled, lower in autocast:

@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 
 import numpy as np
+from PIL import features
 
 from gan_bench.records.sample_grid import read_sample_grid
 
@@ -42,7 +43,10 @@ def stage(path: Path, folder: Path, epoch: int, time_ms: int, *, last: bool) -> 
     if max(grid.size) > SMALL:
         grid.thumbnail((SMALL, SMALL))
     packed = io.BytesIO()
-    grid.save(packed, "WEBP", method=0)
+    if features.check("webp"):
+        grid.save(packed, "WEBP", method=0)
+    else:  # of a Pillow built without it; pages look at the bytes, not at the name
+        grid.save(packed, "PNG")
     for key in (SAMPLES_KEY, LAST_KEY) if last else (SAMPLES_KEY,):
         mark = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{key}/{epoch}/{time_ms}"))
         whole, small = (

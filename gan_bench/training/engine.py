@@ -95,7 +95,10 @@ def may_draw(config: TrialConfig) -> bool:
 
 
 def draws_globally(config: TrialConfig, state: TrainState) -> bool:
-    """True if a trial's networks or loss draw from torch's global generator; copies of them are tried on two images."""
+    """True if a trial's networks or loss draw from torch's global generator; copies of them are tried on two images.
+
+    Those that fail there count as drawing: such a trial trains alone, and its own step meets the error.
+    """
     if not may_draw(config):
         return False
     device, objective = state.step_stats.device, Objective.of(config)
@@ -105,11 +108,14 @@ def draws_globally(config: TrialConfig, state: TrainState) -> bool:
 
     with global_draws(config.seed, "layers/0", device), torch.no_grad():
         before = numbers()
-        generator, discriminator = copy.deepcopy(state.generator), copy.deepcopy(state.discriminator)
-        weight = next(generator.parameters())
-        outputs = discriminator(generator(weight.new_zeros(2, config.latent_dim)))
-        objective.discriminator_loss(outputs, outputs)
-        objective.loss.of_generator(outputs, lambda: outputs)
+        try:
+            generator, discriminator = copy.deepcopy(state.generator), copy.deepcopy(state.discriminator)
+            weight = next(generator.parameters())
+            outputs = discriminator(generator(weight.new_zeros(2, config.latent_dim)))
+            objective.discriminator_loss(outputs, outputs)
+            objective.loss.of_generator(outputs, lambda: outputs)
+        except Exception:  # a part may raise any kind, and memory may run out
+            return True
         return any(not torch.equal(a, b) for a, b in zip(before, numbers(), strict=True))
 
 

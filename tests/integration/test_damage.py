@@ -285,6 +285,19 @@ def test_fresh_ignores_what_a_clock_began_that_was_ahead(finished):
     assert not state_of(results, trial, context(), Policy(fresh_since=now)).finished
 
 
+@pytest.mark.parametrize("seconds", [5, 300])
+def test_fresh_ignores_what_a_clock_began_that_was_a_little_ahead(finished, seconds):
+    """Up to ten minutes ahead it was taken for what the run itself had begun, and kept without a word."""
+    results, trial, directory = finished
+    ahead = datetime.now(UTC) + timedelta(seconds=seconds)
+    edit(directory.environment, started=ahead.isoformat(timespec="milliseconds"))
+    writer.finish(directory, run_record(directory))
+    policy = Policy().fresh(datetime.now(UTC).isoformat(timespec="milliseconds"), results, [trial])
+    assert not state_of(results, trial, context(), policy).finished
+    run_inline(results, [trial], context(), Listener(), policy)
+    assert state_of(results, trial, context(), policy).finished, "its own record is no earlier one"
+
+
 def test_a_full_disk_without_room_for_a_lock_fails_a_trial_and_not_the_run(finished, monkeypatch):
     results, trial, _ = finished
     other = replace(trial, config=replace(trial.config, seed=1))

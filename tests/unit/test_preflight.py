@@ -21,6 +21,7 @@ from torch import nn
 import gan_bench as gb
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.preflight import estimate as module
 from gan_bench.execution.preflight.checks import check_plan
@@ -209,6 +210,39 @@ def test_a_loss_that_draws_trains_alone(registries, drawn):
     plain = [context().engine(digits_trial(seed, loss="minimax").config) for seed in (0, 1)]
     assert can_group(plain)
     assert not can_group(engines)
+
+
+def test_a_loss_that_fails_where_it_is_tried_fails_its_own_trial_alone(registries, tmp_path):
+    """A suite ended with the traceback of one trial: the loss was tried before the trial could take the error."""
+    calls = []
+
+    def failing(real, fake, *target):
+        calls.append(len(real))
+        if len(real) == 2:  # the two images that it is tried on
+            raise MemoryError
+        return real.mean() + fake.mean()
+
+    registries(LOSSES, failing=replace(LOSSES["minimax"], discriminator=failing))
+    engine = context().engine(digits_trial(0, loss="failing").config)
+    assert not can_group([engine, engine])
+    assert 2 in calls
+    trials = [digits_trial(0, loss="failing"), digits_trial(1)]
+    records = run_inline(tmp_path, trials, context(), Listener()).records
+    assert [records[trial.id].status for trial in trials] == [Status.DONE, Status.DONE]
+
+
+@pytest.mark.parametrize(
+    ("library", "name"),
+    [("mkldnn", "enabled"), ("cudnn", "enabled"), ("cudnn", "deterministic"), ("cudnn", "benchmark")],
+)
+def test_libraries_that_a_part_chooses_compute_nothing_of_others(library, name):
+    """mnist-dcgan had another FID under its own id, in that suite and in the next of the process."""
+    module = getattr(torch.backends, library)
+    before = getattr(module, name)
+    with torch_settings_kept():
+        setattr(module, name, not before)
+        assert getattr(module, name) is not before
+    assert getattr(module, name) is before
 
 
 def test_networks_that_do_not_draw_are_known(tiny):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import zlib
 from types import SimpleNamespace
 
 import pytest
-from PIL import EpsImagePlugin, Image
+from PIL import EpsImagePlugin, Image, features
 
 from gan_bench.core.errors import RecordError
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.sample_grid import read_sample_grid
-from gan_bench.report.page.samples import _corner
+from gan_bench.report.page.samples import _corner, data_uri
 from gan_bench.tracking.mirror import Mirror
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
@@ -81,3 +82,14 @@ def test_a_sample_grid_too_small_for_its_tiles_is_left_out(tmp_path, size):
     path = tmp_path / "epoch-0001.png"
     Image.new("RGB", size).save(path)
     assert _corner(path) is None
+
+
+def test_a_pillow_without_webp_makes_pages_too(monkeypatch):
+    """The report of a whole run ended with a traceback."""
+    image = Image.new("L", (4, 4), 9)
+    assert data_uri(image, 80).startswith("data:image/webp;base64,")
+    monkeypatch.setattr(features, "check", lambda name: name != "webp")
+    monkeypatch.setattr(Image, "SAVE", {name: save for name, save in Image.SAVE.items() if name != "WEBP"})
+    form, _, packed = data_uri(image, 80).partition(";base64,")
+    assert form == "data:image/png"
+    assert Image.open(io.BytesIO(base64.b64decode(packed))).getpixel((0, 0)) == 9

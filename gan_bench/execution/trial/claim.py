@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -38,12 +39,15 @@ class Policy:
         time_limit: Seconds of one trial's training and evaluation, or None.
         fresh_since: Ignore records of trials that started before this time (ISO 8601, UTC); None ignores none. Each is
             removed when its trial starts, so that an interrupted run loses no other.
+        ahead: When trials started, by their records, that were there at ``fresh_since`` and say a later time: the clock
+            that began them was ahead.
     """
 
     retry_failed: bool = False
     fail_fast: bool = False
     time_limit: float | None = None
     fresh_since: str | None = None
+    ahead: frozenset[str] = frozenset()
 
     def is_terminal(self, earlier: Earlier) -> bool:
         """True if a record says that its trial needs no further run."""
@@ -51,12 +55,25 @@ class Policy:
         return earlier.status in ends and not self.is_outdated(earlier)
 
     def is_outdated(self, earlier: Earlier) -> bool:
-        """True if a record is of a run that is to be ignored: begun before, or by a clock that was far ahead."""
+        """True if a record is of a run that is to be ignored: begun before, or by a clock that was ahead."""
         if self.fresh_since is None:
             return False
         latest = datetime.now(UTC) + timedelta(seconds=AHEAD_SECONDS)
-        started = str(earlier.environment.get("started", ""))
-        return started < self.fresh_since or started > latest.isoformat(timespec="milliseconds")
+        started = _started(earlier)
+        is_known = started < self.fresh_since or started in self.ahead
+        return is_known or started > latest.isoformat(timespec="milliseconds")
+
+    def fresh(self, since: str, results: Path, trials: Iterable[Trial]) -> Policy:
+        """Return the policy that ignores every record that is there now."""
+        starts = set[str]()
+        for trial in trials:
+            with contextlib.suppress(UnreadableError):  # its own turn says so
+                starts.add(_started(Earlier(RecordDirectory.of(results, trial))))
+        return replace(self, fresh_since=since, ahead=frozenset(each for each in starts if each >= since))
+
+
+def _started(earlier: Earlier) -> str:
+    return str(earlier.environment.get("started", ""))
 
 
 @dataclass(frozen=True)

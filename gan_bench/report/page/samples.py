@@ -109,7 +109,14 @@ def _corner(file: Path) -> Image | None:
 
 
 def data_uri(image: Image, quality: int) -> str:
-    """Return an image as WebP for a page that needs no other file; quality from 0 to 100."""
-    out = io.BytesIO()
-    image.save(out, format="WEBP", quality=quality, method=4)
-    return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}"
+    """Return an image as WebP for a page that needs no other file, or as PNG where Pillow is built without WebP.
+
+    Args:
+        image: The image.
+        quality: Of WebP, from 0 to 100.
+    """
+    from PIL import features
+
+    form, out = "WEBP" if features.check("webp") else "PNG", io.BytesIO()
+    image.save(out, format=form, **({"quality": quality, "method": 4} if form == "WEBP" else {}))
+    return f"data:image/{form.lower()};base64,{base64.b64encode(out.getvalue()).decode()}"
