@@ -232,16 +232,29 @@ def _refuse_hidden_splits(names: Iterable[str], source: str) -> None:
 def _are_splits(training: str, held_out: str) -> bool:
     """True if two names are those of a training and a held-out split.
 
-    They are where nothing else tells them apart, as ``trainA`` and ``testA`` or ``traindata`` and ``testdata``; where
-    such words lead both names or end both, as ``train_data`` and ``test_images``; or where one is such a word and
-    nothing more, as ``train`` and ``testdata``. A bullet train is no split of a test tube.
+    They are where nothing else tells them apart, as ``trainA`` and ``testA``, or where each says nothing more than
+    that it holds data, as ``train_data``, ``test_images`` and ``valset``. A train station is no split of a test tube.
     """
     if _rests(held_out, TRAINING):
         return False
     ours, theirs = _rests(training, TRAINING), _rests(held_out, HELD_OUT)
-    places = _places(training, TRAINING) & _places(held_out, HELD_OUT)
-    is_one_alone = ("*" in ours and _has_word(held_out, HELD_OUT)) or ("*" in theirs and _has_word(training, TRAINING))
-    return bool(ours & theirs or places) or is_one_alone
+    return bool(ours & theirs) or (_says_no_more(training, TRAINING) and _says_no_more(held_out, HELD_OUT))
+
+
+_DATA = frozenset(
+    {"", "data", "dataset", "datasets", "set", "sets", "split", "splits", "image", "images", "img", "imgs", "picture"}
+    | {"pictures", "pic", "pics", "photo", "photos", "sample", "samples", "file", "files", "folder", "jpg", "png", "hr"}
+    | {"lr", "small", "large", "resized", "cropped", "aug", "augmented", "full", "new", "old", "final", "real", "px"}
+    | {"my", "our", "the"}
+)
+"""Words that beside the name of a split say no more than that it holds data."""
+
+
+def _says_no_more(name: str, words: frozenset[str]) -> bool:
+    """True if a name is one of these words, with nothing but words for data, as ``test_images`` and ``valset``."""
+    found = words_of(name)
+    rest = [each for each in found if not any(word in each and each.replace(word, "", 1) in _DATA for word in words)]
+    return len(rest) < len(found) and all(each in _DATA or len(each) == 1 for each in rest)
 
 
 def _rests(name: str, words: frozenset[str]) -> set[str]:
@@ -253,17 +266,6 @@ def _rests(name: str, words: frozenset[str]) -> set[str]:
 def words_of(name: str) -> list[str]:
     """Return the words of a name in small letters, such as those of ``train_64x64`` and ``testA``."""
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
-
-
-def _places(name: str, words: frozenset[str]) -> set[int]:
-    """Return whether one of these words leads a name (0) or ends it (-1), where it has more than one word."""
-    found = words_of(name)
-    return {place for place in (0, -1) if len(found) > 1 and found[place] in words}
-
-
-def _has_word(name: str, words: frozenset[str]) -> bool:
-    """True if one of the words of a name is among these, or the name begins with a long one, as ``testdata`` does."""
-    return bool(set(words_of(name)) & words) or name.lower().startswith(tuple(word for word in words if len(word) > 3))
 
 
 def _plain(name: str) -> str:
