@@ -250,7 +250,7 @@ def main() -> int:
     """Run the proof."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("GAN_BENCH_DATA"))
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "gpu-proof")
+    parser.add_argument("--out", type=lambda text: Path(text).expanduser(), default=ROOT / "results" / "gpu-proof")
     parser.add_argument("--minutes", type=float, default=20, help="of all parts together")
     parser.add_argument("--only", action="append", help="a part; may be repeated")
     parser.add_argument("--rehearse", action="store_true")

@@ -431,7 +431,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seconds", type=float, default=6.0, help="of every measurement")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("results/speed"))
+    parser.add_argument("--out", type=lambda text: Path(text).expanduser(), default=Path("results/speed"))
     parser.add_argument("--rehearse", action="store_true", help="measure on a CPU what is for GPUs, unrecorded")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--way", help="measure this one beside the first")
     parser.add_argument("--network", action="append", choices=list(CASES.values()), help="may be repeated")
-    parser.add_argument("--out", type=Path, default=Path("results/speed"))
+    parser.add_argument("--out", type=lambda text: Path(text).expanduser(), default=Path("results/speed"))
     parser.add_argument("--rehearse", action="store_true", help="measure on a CPU, unrecorded")
     options = parser.parse_args()
     device = choose_device(options.device)
