@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice, zip_longest
 from pathlib import Path
@@ -16,7 +16,7 @@ from gan_bench.audit.rerun import missing_part
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import Trial, TrialConfig, setting_key
 from gan_bench.core.errors import UserError, brief, is_stop
-from gan_bench.core.text import matches, printable
+from gan_bench.core.text import as_typed, chosen, near_name, printable
 from gan_bench.execution.preflight.estimate import estimate
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import describe_environment
@@ -26,7 +26,7 @@ from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import AuditFinding, AuditLevel, AuditMachine, AuditVerdict
-from gan_bench.records.verify import verified_suite
+from gan_bench.records.verify import Verdict, verified_suite
 from gan_bench.rescoring import register_parts
 from gan_bench.training.draws import steps_per_epoch
 
@@ -133,37 +133,53 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
     """Check that records are consistent, which is free, and lay out the other levels with their costs.
 
     Raises:
-        UserError: There is no trial that has ended.
+        UserError: There is no trial that has ended, or none is called so.
     """
     declare_foreign_measures(existing(options.results))
-    consistent: list[tuple[Path, AuditFinding]] = []
+    ended = [(suite, verdict) for suite in suite_folders(options.results) for verdict in _ended(suite)]
+    names = {verdict.stored.trial["name"] for _, verdict in ended if verdict.stored}
+    asked = names if options.only is None else chosen(names, options.only)
     trained: dict[Path, list[StoredTrial]] = {}
-    for suite in suite_folders(options.results):
-        for verdict in verified_suite(suite):
-            stored = verdict.stored
-            if not (verdict.checked or verdict.faults) or (stored is not None and stored.record is None):
-                continue
-            if stored is not None and stored.record and not stored.fault and stored.record["status"] in TRAINED:
-                trained.setdefault(suite, []).append(stored)
-            if options.only and not (stored and _is_asked(options, stored)):
-                continue
-            faults = "; ".join(verdict.faults)
-            judged: AuditVerdict = "not audited" if verdict.unreadable else "contradicted" if faults else "holds"
-            if "consistent" in options.asked:
-                text = faults or "digests, history, scores and end agree"
-                name = stored.trial["name"] if stored else verdict.name
-                consistent.append((suite, finding_of("consistent", stored, name, judged, text, 0.0)))
-    if not consistent and not any(_is_asked(options, stored) for mine in trained.values() for stored in mine):
-        raise UserError(f"{options.results} holds no trial that has ended" + (" and matches" if options.only else ""))
+    for suite, verdict in ended:
+        stored = verdict.stored
+        if stored is not None and stored.record and not stored.fault and stored.record["status"] in TRAINED:
+            trained.setdefault(suite, []).append(stored)
+    consistent = [
+        (suite, _consistency(verdict))
+        for suite, verdict in ended
+        if "consistent" in options.asked
+        and (options.only is None or (verdict.stored and verdict.stored.trial["name"] in asked))
+    ]
+    if not consistent and not any(stored.trial["name"] in asked for mine in trained.values() for stored in mine):
+        raise UserError(f"{options.results} holds no trial that has ended{_and_matches(options.only, names)}")
     for suite in trained:
         register_parts(suite, allow_plugins=options.allow_plugins)
-    checks = list(_laid_out(options, trained)) if set(options.asked) - {"consistent"} else []
+    checks = list(_laid_out(options, trained, asked)) if set(options.asked) - {"consistent"} else []
     bought, left = _bought(checks, options.budget)
     return AuditPlan(bought, left, consistent, _machine(options.device))
 
 
-def _is_asked(options: AuditOptions, stored: StoredTrial) -> bool:
-    return options.only is None or matches(stored.trial["name"], options.only)
+def _ended(suite: Path) -> Iterator[Verdict]:
+    """Yield what is found out about every record of a suite that has ended or is faulty."""
+    for verdict in verified_suite(suite):
+        if (verdict.checked or verdict.faults) and (verdict.stored is None or verdict.stored.record is not None):
+            yield verdict
+
+
+def _and_matches(only: str | None, names: Collection[str]) -> str:
+    """Say for the error that no trial is called as asked, and what may have been meant."""
+    if only is None:
+        return ""
+    hint = near_name(names, only) or f"there is {min(names)}" if names else ""
+    return f' and matches --only "{as_typed(only)}"' + (f"; {hint}" if hint else "")
+
+
+def _consistency(verdict: Verdict) -> AuditFinding:
+    """Return what ``verify`` found as a finding of an audit."""
+    stored, faults = verdict.stored, "; ".join(verdict.faults)
+    judged: AuditVerdict = "not audited" if verdict.unreadable else "contradicted" if faults else "holds"
+    text = faults or "digests, history, scores and end agree"
+    return finding_of("consistent", stored, stored.trial["name"] if stored else verdict.name, judged, text, 0.0)
 
 
 def _machine(device: torch.device) -> AuditMachine:
@@ -223,10 +239,15 @@ def _settings(trained: Mapping[Path, list[StoredTrial]]) -> list[_Setting]:
     return list(found.values())
 
 
-def _laid_out(options: AuditOptions, trained: Mapping[Path, list[StoredTrial]]) -> Iterator[Check]:
+def _laid_out(
+    options: AuditOptions, trained: Mapping[Path, list[StoredTrial]], asked: Collection[str]
+) -> Iterator[Check]:
     """Yield all checks, the most telling first: a beginning of every setting, weights, then whole trainings in turn."""
     everything = [
-        (setting, stored) for setting in _settings(trained) for stored in setting.trials if _is_asked(options, stored)
+        (setting, stored)
+        for setting in _settings(trained)
+        for stored in setting.trials
+        if stored.trial["name"] in asked
     ]
     everything.sort(key=lambda each: _rank(options.nonce, each[1].trial["id"]))
     costs, first = _Costs(options), dict[int, tuple[_Setting, StoredTrial]]()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import REGISTRIES
+from gan_bench.core.text import chosen, near_name
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, describe_environment, fix_bits
 from gan_bench.execution.workers.scheduler import run_alone, steps_until
@@ -34,7 +34,7 @@ def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[Verdict]:
 
     Args:
         results: The results folder.
-        pattern: Glob over trial names.
+        pattern: Glob or part of the names of trials.
         data: Where the images are.
 
     Yields:
@@ -44,15 +44,14 @@ def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[Verdict]:
     Raises:
         UserError: No trial with a logged step matches, or its data or device is not there.
     """
-    found = [
-        stored
-        for stored in scan(results)
-        if isinstance(stored, StoredTrial) and stored.history and fnmatchcase(stored.trial["name"], pattern)
-    ]
-    if not found:
-        raise UserError(f"no trial with a history under {results} matches {pattern!r}; names are those of the tables")
+    begun = [stored for stored in scan(results) if isinstance(stored, StoredTrial) and stored.history]
+    names = [stored.trial["name"] for stored in begun]
+    asked = chosen(names, pattern)
+    if not asked:
+        hint = near_name(names, pattern) or "names are those of the tables"
+        raise UserError(f"no trial with a history under {results} matches {pattern!r}; {hint}")
     threads = torch.get_num_threads()
-    for stored in found:
+    for stored in (each for each in begun if each.trial["name"] in asked):
         try:
             yield _again(stored, data)
         finally:

@@ -11,11 +11,10 @@ from gan_bench.audit.carry_out import carry_out
 from gan_bench.audit.plan import AuditOptions, AuditPlan
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import did_you_mean
-from gan_bench.core.text import as_typed, duration, plural
+from gan_bench.core.text import as_typed, duration, plural, shortened
 from gan_bench.records.audits import LEVELS
 from gan_bench.records.schema import AuditFinding, AuditLevel, AuditVerdict
 from gan_bench.terminal.console import PlainConsole
-from gan_bench.terminal.display import shortened
 
 WHAT = {
     "consistent": "digests, history, scores and end agree with each other",

@@ -57,7 +57,7 @@ def check(
 def verify(
     results: Annotated[Path, typer.Argument(help="Results folder of earlier runs, one record, or a card.")],
     rerun: Annotated[
-        str | None, typer.Option(help="Train again the first steps of trials that match this glob.")
+        str | None, typer.Option(help="Train again the first steps of trials: a glob or a part of their names.")
     ] = None,
     data: Data = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Name planned trials that have not begun.")] = False,

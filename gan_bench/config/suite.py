@@ -23,7 +23,7 @@ from gan_bench.config.yaml_document import MAX_MESSAGE, Location, YamlDocument, 
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.sources import Source
-from gan_bench.core.text import as_typed, at_home, clip, matches
+from gan_bench.core.text import as_typed, at_home, chosen, clip, near_name
 
 MAX_TRIALS = 100_000
 
@@ -139,18 +139,18 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
             raise SuiteError(
                 f"{document.path}: the trials {names} have the same id {trial.id}; change a value or the version"
             )
-    chosen = [t for t in trials.values() if options.only is None or matches(t.name, options.only)]
-    if not chosen:
-        raise UserError(
-            f'no trial of {suite.suite} matches --only "{as_typed(options.only)}"; --dry-run lists the names'
-        )
+    called = {trial.name for trial in trials.values()}
+    asked = called if options.only is None else chosen(called, options.only)
+    if options.only is not None and not asked:
+        hint = near_name(called, options.only) or "--dry-run without --only lists the names"
+        raise UserError(f'no trial of {suite.suite} matches --only "{as_typed(options.only)}"; {hint}')
     return Plan(
         suite=results_name(suite.suite, options),
         version=suite.version,
         description=suite.description,
         profile=options.profile,
         has_quick=frame.has_quick,
-        trials=tuple(chosen),
+        trials=tuple(trial for trial in trials.values() if trial.name in asked),
         design=frame.design,
         folders=tuple(_folder(document, name, entry) for name, entry in suite.datasets.items()),
         files=files,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import re
 import shlex
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -67,8 +69,56 @@ def one_line(text: str) -> str:
 
 
 def matches(name: str, pattern: str) -> bool:
-    """True if a name matches a glob, or contains a text that is none."""
+    """True if a name matches a glob, or contains a text that is none, as it stands or as some of its parts."""
+    return _holds(name, pattern) or set(pattern.split(",")) <= set(name.split(","))
+
+
+def _holds(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or (not set(pattern) & set("*?[") and pattern in name)
+
+
+def shortened(names: Sequence[str]) -> list[str]:
+    """Return names of trials without the values that all of them share; recipe and seed always stay."""
+    split = [name.split(",") for name in names]
+    shared = set.intersection(*map(set, split)) if len(split) > 1 else set[str]()
+    return [
+        ",".join(part for i, part in enumerate(parts) if i in (0, len(parts) - 1) or part not in shared)
+        for parts in split
+    ]
+
+
+def chosen(names: Iterable[str], pattern: str) -> frozenset[str]:
+    """Return the names that a user means, who may have read them where they are shortened.
+
+    Args:
+        names: All names there are.
+        pattern: A glob, a part of names, or a name as ``shortened`` writes it, of these or of some of them. The first
+            of these that fits a name decides: a whole name does not mean those that have further values.
+    """
+    known = sorted(set(names))
+    found = [name for name in known if _holds(name, pattern)]
+    found = found or [name for name, short in zip(known, shortened(known), strict=True) if short == pattern]
+    return frozenset(found or [name for name in known if matches(name, pattern)])
+
+
+def near_name(names: Iterable[str], pattern: str) -> str:
+    """Return ``did you mean "x"?`` for a pattern that means none of some names; nothing where no pattern is near.
+
+    Numbers are not mistyped so: another seed or learning rate is not what was meant.
+    """
+    known = list(names)
+    parts = dict.fromkeys(part for name in known for part in name.split(","))
+
+    def mended(part: str) -> str:
+        close = difflib.get_close_matches(part, parts, 1, 0.6) if part not in parts else []
+        return next((each for each in close if _without_numbers(each) != _without_numbers(part)), part)
+
+    meant = ",".join(map(mended, pattern.split(",")))
+    return f'did you mean "{meant}"?' if meant != pattern and chosen(known, meant) else ""
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"[\d.]+", "", text)
 
 
 def plural(count: int, noun: str) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import matches, without_places
+from gan_bench.core.text import chosen, near_name, without_places
 from gan_bench.records import schema
 from gan_bench.records.folders import existing, read_left_out, read_publication, suite_folders, trial_folders
 from gan_bench.records.json_files import SEAL, is_regular, object_text, read_file, read_known
@@ -85,9 +85,12 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
     if not done:
         raise UserError(f"{results} holds no trial to publish that was trained to its end; run a suite first")
     for wanted in generators:
-        if not any(matches(name, wanted) for name in done):
-            raise UserError(f"no finished trial in {results} is called {wanted!r}; the report's trial table has names")
-    plans = [_plan(suite, ended, out / suite.resolve().name, generators) for suite, ended in suites.items() if ended]
+        if not chosen(done, wanted):
+            hint = near_name(done, wanted) or "the report's trial table has names"
+            raise UserError(f"no finished trial in {results} is called {wanted!r}; {hint}")
+    names = [stored.trial["name"] for ended in suites.values() for stored in ended]
+    kept = frozenset[str]().union(*(chosen(names, wanted) for wanted in generators))
+    plans = [_plan(suite, ended, out / suite.resolve().name, kept) for suite, ended in suites.items() if ended]
     by_target: dict[Path, _Plan] = {}
     for plan in plans:
         _check_replaceable(plan)
@@ -142,12 +145,12 @@ def _has_status(stored: StoredTrial, status: Status) -> bool:
     return stored.record is not None and stored.record["status"] == status
 
 
-def _plan(suite: Path, ended: Sequence[StoredTrial], target: Path, generators: Sequence[str]) -> _Plan:
+def _plan(suite: Path, ended: Sequence[StoredTrial], target: Path, generators: Collection[str]) -> _Plan:
     missed_before, shown, kept = read_left_out(suite), _lowest_seeds(ended), 0
     files: dict[str, Path | bytes] = {}
     left_out: dict[str, dict[str, str]] = {}
     for stored in ended:
-        is_asked = any(matches(stored.trial["name"], wanted) for wanted in generators)
+        is_asked = stored.trial["name"] in generators
         names = list(_copied(stored, weights=is_asked, samples=is_asked or stored.path.name in shown))
         files |= {f"{stored.path.name}/{name}": stored.path / name for name in names}
         known = {**missed_before.get(stored.path.name, {}), **digests(RecordDirectory(stored.path))}

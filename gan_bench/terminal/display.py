@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
@@ -14,7 +14,7 @@ from rich.table import Column
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.shared_warnings import shared_warnings
-from gan_bench.core.text import duration, plural
+from gan_bench.core.text import duration, plural, shortened
 from gan_bench.execution.trial.events import Listener, Progress
 from gan_bench.records.record import Status, TrialRecord, split_name
 from gan_bench.report.study.table import number
@@ -38,16 +38,6 @@ def short_names(trials: Iterable[Trial]) -> dict[str, str]:
     """Return the names of trials by id, as ``shortened`` makes them."""
     names = {trial.id: trial.name for trial in trials}
     return dict(zip(names, shortened(list(names.values())), strict=True))
-
-
-def shortened(names: Sequence[str]) -> list[str]:
-    """Return names of trials without the values that all of them share; recipe and seed always stay."""
-    split = [name.split(",") for name in names]
-    shared = set.intersection(*map(set, split)) if len(split) > 1 else set[str]()
-    return [
-        ",".join(part for i, part in enumerate(parts) if i in (0, len(parts) - 1) or part not in shared)
-        for parts in split
-    ]
 
 
 class SuiteClock:

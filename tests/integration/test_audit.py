@@ -353,7 +353,8 @@ def test_an_audit_goes_along_when_records_are_published_again(results, tmp_path)
         (("--levels", ","), "--levels names none; there are consistent, rescored"),
         (("--nonce", " "), "an empty word follows --nonce; leave it out"),
         (("--budget", "soon"), "--budget must be a time such as 2h"),
-        (("--only", "nothing"), "holds no trial that has ended and matches"),
+        (("--only", "nothing"), 'holds no trial that has ended and matches --only "nothing"; there is mnist-mlp-z100,'),
+        (("--only", "mnist-mpl-z100,seed=1"), 'did you mean "mnist-mlp-z100,seed=1"?'),
         (("--device", "tpu"), 'device "tpu" is unknown'),
     ],
 )
@@ -362,6 +363,11 @@ def test_what_is_asked_wrongly_is_said_in_a_sentence(results, asked, said):
     assert done.returncode == 2
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_an_audit_takes_the_names_that_it_prints(results):
+    printed = audit(results, "--only", "mnist-mlp-z100,seed=1", "--levels", "consistent")
+    assert "consistent: 1 record," in printed
 
 
 def test_a_damaged_audit_is_no_reason_to_lose_it(results):

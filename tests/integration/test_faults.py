@@ -533,7 +533,7 @@ def test_verify_finds_doubled_and_missing_lines(tmp_path):
 def test_verify_trains_the_first_steps_again(tmp_path):
     directory, _ = run(tmp_path, digits_trial())
     data = DataRoot(tmp_path, given=True)
-    (verdict,) = rerun(tmp_path / "results", "*seed=0", data)
+    (verdict,) = rerun(tmp_path / "results", "mnist-mlp-z100,seed=0", data)
     assert (verdict.faults, verdict.remarks) == ((), ("step 2 is the same to the bit",))
     path = directory.path / "history.jsonl"
     first, *rest = path.read_text().splitlines(keepends=True)

@@ -230,6 +230,12 @@ def test_a_command_tells_no_place(results, tmp_path):
         assert str(results.parent) not in plan
 
 
+def test_generators_are_named_as_a_run_prints_them(results, tmp_path):
+    (made,) = publish(results, tmp_path / "out", ["mnist-mlp-z100,seed=1"])
+    assert made.generators == 1
+    assert directory(made.folder, "mnist-mlp-z100,dataset=digits*seed=1").weights.is_file()
+
+
 def test_files_that_name_a_folder_of_this_machine_are_said(copied, tmp_path):
     assert all(made.telling == () for made in publish(copied, tmp_path / "first"))
     suite = copied / "small/suite.yaml"
@@ -248,6 +254,8 @@ def test_what_cannot_be_published_is_said(results, tmp_path):
     assert "4 trials, 2 generators" in " ".join(done.output.split())
     with pytest.raises(UserError, match="no finished trial .* is called 'seed=7'"):
         publish(results, tmp_path / "other", ["seed=7"])
+    with pytest.raises(UserError, match='did you mean "mnist-mlp-z100,seed=1"'):
+        publish(results, tmp_path / "other", ["mnist-mpl-z100,seed=1"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no trial to publish that was trained to its end"):
         publish(tmp_path / "empty", tmp_path / "other")

@@ -24,6 +24,7 @@ from gan_bench.config.yaml_document import YamlDocument, as_yaml
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.fields import as_python
 from gan_bench.run_options import RunOptions
+from gan_bench.terminal.display import short_names
 
 GOOD = """\
 suite: s
@@ -484,6 +485,41 @@ def test_only_takes_a_glob_or_a_part_of_a_name(tmp_path):
     assert names("*seed=1") == 2
     with pytest.raises(UserError, match="no trial of s matches"):
         names("mlp*seed")  # with a star it is a glob, and matches the whole name
+
+
+def test_only_takes_the_names_that_a_run_prints(tmp_path):
+    """They leave out what all trials share, and mean one trial each."""
+    swept = "dataset: [digits], lr: [1e-4, 1e-3, 2e-4], loss: [minimax, hinge]"
+    trials = random_plan(tmp_path, swept).trials
+    printed = short_names(trials)
+    for trial in trials:
+        short = printed[trial.id]
+        assert "dataset" in trial.name
+        assert "dataset" not in short
+        assert [each.id for each in random_plan(tmp_path, swept, only=short).trials] == [trial.id]
+
+
+def test_a_whole_name_means_no_setting_with_further_values(tmp_path):
+    plan = plan_of(tmp_path, GOOD, only="mnist-mlp-z100,seed=0")
+    assert [trial.name for trial in plan.trials] == ["mnist-mlp-z100,seed=0"]
+    some = plan_of(tmp_path, GOOD, only="seed=1,lr=0.0002").trials
+    assert {trial.name for trial in some} == {
+        "mnist-mlp-z100,lr=0.0002,betas=0.5-0.999,seed=1",
+        "mnist-mlp-z100,lr=0.0002,seed=1",
+    }, "parts in any order"
+
+
+@pytest.mark.parametrize(
+    ("only", "hint"),
+    [
+        ("mnist-mpl-z100,seed=1", 'did you mean "mnist-mlp-z100,seed=1"?'),
+        ("mnist-mlp-z100,seed=7", "--dry-run without --only lists the names"),
+        ("nothing", "--dry-run without --only lists the names"),
+    ],
+)
+def test_only_that_matches_nothing_says_what_would(tmp_path, only, hint):
+    with pytest.raises(UserError, match=re.escape(f'no trial of s matches --only "{only}"; {hint}') + "$"):
+        plan_of(tmp_path, GOOD, only=only)
 
 
 def test_names_of_other_kinds_and_cases():
