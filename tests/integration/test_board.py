@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from scipy import stats
 from support.commands import gan_bench
 from support.records import edit, reseal
-from support.studies import EPYC, H200, HOSTILE, publish, with_lr
+from support.studies import EPYC, H200, HOSTILE, end_as_a_run_does, publish, with_lr
 from support.trials import digits_trial
 
 from gan_bench.core.errors import UserError
@@ -72,6 +73,18 @@ class TestTiers:
 
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results/published"
+
+
+def unscore(folder, lr, seeds):
+    """Take the scores of the last images of some trials, as if they could not be scored."""
+    for path in folder.glob("*/*--????????"):
+        directory = RecordDirectory(path)
+        config = json.loads(directory.trial.read_text())["config"]
+        if config["lr_g"] == lr and config["seed"] in seeds:
+            *lines, last = map(json.loads, directory.evaluations.read_text().splitlines())
+            last["scores"] = [{**score, "value": None} for score in last["scores"]]
+            directory.evaluations.write_text("".join(f"{json.dumps(line)}\n" for line in [*lines, last]))
+            end_as_a_run_does(directory, EPYC, Status.DONE)
 
 
 class TestBoard:
@@ -193,6 +206,21 @@ class TestBoard:
         lost = table.table.rows[table.table.rows["lost"] == 1]
         assert len(lost) == 1
         assert lost["group"].isna().all()
+
+    def test_seeds_that_cannot_be_scored_are_counted_as_lost(self, tmp_path):
+        """A row had 3 seeds and none lost, beside a median over 5."""
+        folder = publish(tmp_path / "a", EPYC)
+        unscore(folder, 1e-4, seeds=(0, 1))
+        (table,) = build_board([folder], tmp_path / "site").tables
+        rows = table.table.rows
+        (found,) = rows[rows["remarks"] == "2 could not be scored"].to_dict("records")
+        assert (found["seeds"], found["lost"], found["median_n"]) == (5, 2, 5)
+
+    def test_a_setting_none_of_whose_seeds_can_be_scored_is_named(self, tmp_path):
+        folder = publish(tmp_path / "a", EPYC, seeds=2)
+        unscore(folder, 1e-4, seeds=(0, 1))
+        (left,) = build_board([folder], tmp_path / "site").left
+        assert re.search(r"lr 1e-4 \(.*\): none of its seeds has a score: 2 could not be scored$", left.why)
 
     def test_other_protocols_have_tables_of_their_own(self, tmp_path):
         folders = [publish(tmp_path / "a", EPYC), publish(tmp_path / "b", H200, generated=128)]

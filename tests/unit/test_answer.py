@@ -15,9 +15,11 @@ from gan_bench.core.text import matches
 from gan_bench.report.build import ReportTables
 from gan_bench.report.card.text import _standing
 from gan_bench.report.findings.answer import answers_markdown
+from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.find_setting import finished_settings
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.questions import own_command, proposal
+from gan_bench.report.findings.summaries import summaries
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.studies import studies
 
@@ -251,21 +253,75 @@ def test_a_seed_that_the_suite_alone_has_not_is_named_where_it_is_left(design, c
     assert sorted(found.split("`")[1].split()) == sorted(continues.split())
 
 
+def unscored(item):
+    """The same record, whose last images cannot be scored."""
+    *before, last = item.evaluations
+    return replace(item, evaluations=[*before, {**last, "scores": [{**last["scores"][0], "value": None}]}])
+
+
 def test_seeds_whose_images_cannot_be_scored_count_as_lost():
     """One score of five, the best of all, headed the ranking with "5 seeds" and no remark."""
-
-    def unscored(item):
-        *before, last = item.evaluations
-        return replace(item, evaluations=[*before, {**last, "scores": [{**last["scores"][0], "value": None}]}])
-
     first, *others = trials(2e-4, (20, 21, 22, 23, 24))
     items = [first, *map(unscored, others), *trials(3e-4, (50, 52, 49, 51, 50))]
     found = answer(items)
     assert "3e-4, FID 50" in found.headline
     assert "4 trials made images that cannot be scored and count as worst in the ranking." in found.cautions
-    assert any("0.0002 failed in 4 of 5, 0.0003 in none" in each for each in found.factors)
+    assert any("0.0002 could not be scored in 4 of 5, 0.0003 in none" in each for each in found.factors)
     rows = table(ReportTables.of(build_frames(items)).all, "settings").rows
     assert rows["remarks"].tolist()[:2] == ["", "4 could not be scored"]
+
+
+def test_the_headline_counts_the_seeds_that_have_a_score():
+    """It said "over 5 seeds" of four with a score."""
+    items = trials(2e-4, (20, 21, 22, 23, 24))
+    others = trials(3e-4, (80, 82, 81, 83, 84))
+    found = answer([*items[:4], unscored(items[4]), *others])
+    assert "over 4 of 5 planned seeds, 1 could not be scored (lenet-mnist-v1,train,100)." in found.headline
+    found = answer([*items[:3], *trials(2e-4, (1, 1, 1, None))[3:], unscored(items[4]), *others])
+    assert "over 3 of 5 planned seeds, 1 failed or diverged, 1 could not be scored (" in found.headline
+    assert any("0.0002 failed or could not be scored in 2 of 5, 0.0003 in none" in each for each in found.factors)
+
+
+def test_a_setting_none_of_whose_seeds_can_be_scored_is_named():
+    """The headline knew of "no other setting to compare it with", and MLflow of no score yet."""
+    items = [*map(unscored, trials(2e-4, (20, 21, 22))), *trials(3e-4, (80, 82, 81))]
+    found = answer(items)
+    assert found.headline.endswith("lr 2e-4 could not be scored in any seed.")
+    assert (
+        "learning rate: undecided between 0.0002 and 0.0003; 3 pairs without a score; 0.0002 could not be scored"
+        in (found.factors[0])
+    )
+    (study,) = studies(build_frames(items))
+    assert [each["words"]["verdict"] for each in summaries(study) if each["label"].endswith("lr 2e-4")] == [
+        "failed: 3 of 3 could not be scored"
+    ]
+    items[:1] = trials(2e-4, (None,))
+    assert answer(items).headline.endswith("lr 2e-4 failed, diverged or could not be scored in every seed.")
+
+
+def test_the_best_median_counts_seeds_that_cannot_be_scored_where_they_cannot():
+    """They were counted as worst at epochs where they have scores, and the last epoch was left out."""
+    items = [
+        stored(with_lr(digits_trial(seed), 2e-4), fid=fid, early=early)
+        for seed, (fid, early) in enumerate(zip((20, 21, 22, 23, 24), (50, 52, 54, 56, 58), strict=True))
+    ]
+
+    def best(made):
+        (study,) = studies(build_frames(made))
+        (found,) = (each["numbers"] for each in summaries(study))
+        return found["fid.best"], found["fid.best_epoch"], found.get("fid.median")
+
+    assert best([*items[:3], *map(unscored, items[3:])]) == (22.0, 2.0, 22.0)
+    assert best([*items[:2], *map(unscored, items[2:])]) == (54.0, 1.0, None)
+
+
+def test_epochs_are_not_judged_by_the_seeds_that_could_be_scored_at_both():
+    items = [stored(digits_trial(seed), fid=50 + seed, early=90 + seed) for seed in range(5)]
+    (study,) = studies(build_frames([*items[:4], unscored(items[4])]))
+    (epochs,) = (factor for factor in factors_of(study.scored[0]) if factor.name == "epochs")
+    assert [each.verdict for each in epochs.primary] == [
+        "undecided: epoch 1 could not be scored in none, epoch 2 in 1 of 5"
+    ]
 
 
 def test_a_survivor_does_not_head_the_table():

@@ -7,6 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, primary_measure
 from gan_bench.core.errors import RecordError, UserError
@@ -23,7 +26,7 @@ from gan_bench.report.findings.find_setting import FinishedSetting, finished_set
 from gan_bench.report.findings.tables import remarks
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.studies import read_studies
-from gan_bench.report.study.study import Scored, values_of
+from gan_bench.report.study.study import Scored, Study, values_of
 
 LONGEST = 300
 """Characters of a sentence of an audit that is shown; strangers write them."""
@@ -60,6 +63,7 @@ class Entry:
         machine: Names of its processors or graphics cards.
         versions: Versions of torch.
         scored: How many of its finished seeds have a primary score.
+        lost: How many of its seeds failed, diverged, or cannot be scored.
         score: Their median over all seeds, lost ones as worst, with its interval.
         sample: What groups are made of.
         remarks: What a reader must know of it.
@@ -78,6 +82,7 @@ class Entry:
     machine: str
     versions: str
     scored: int
+    lost: int
     score: Interval
     sample: Sample
     remarks: str
@@ -140,8 +145,7 @@ def entries(folder: Path) -> Iterator[Entry | LeftOut]:
     counted = 0
     for study in made:
         for row, done in study.settings():
-            if row["bad"] and done.empty:
-                lost = "its seed failed" if row["bad"] == 1 else f"all of its {row['bad']} seeds failed"
+            if lost := _all_lost(study, row, done):
                 yield LeftOut(name, printable(f"{row['setting']} ({study.title}): {lost}"))
         for setting in finished_settings(study):
             for scored in study.scored:
@@ -150,6 +154,17 @@ def entries(folder: Path) -> Iterator[Entry | LeftOut]:
                     yield _entry(name, setting, scored, by_id, audits)
     if not counted:
         yield LeftOut(name, "none of its trials is finished and scored")
+
+
+def _all_lost(study: Study, row: Mapping[str, Any], done: pd.DataFrame) -> str:
+    """Return what became of a setting all of whose seeds were lost, or nothing."""
+    if done.empty:
+        failed = "its seed failed" if row["bad"] == 1 else f"all of its {row['bad']} seeds failed"
+        return failed if row["bad"] else ""
+    ways = [scored.how_lost(row, done) for scored in study.scored if set(done["trial"]) <= scored.unscored()]
+    if not ways or len(ways) < len(study.scored):
+        return ""
+    return f"none of its seeds has a score: {', '.join(f'{count} {what}' for what, count in ways[0].items())}"
 
 
 def _entry(
@@ -168,6 +183,7 @@ def _entry(
         machine=printable(", ".join(dict.fromkeys(str(t.environment.get("device_name") or "unknown") for t in mine))),
         versions=", ".join(dict.fromkeys(str(t.environment.get("libraries", {}).get("torch", "")) for t in mine)),
         scored=int(values_of(done, scored.final(), primary_measure()).count()),
+        lost=scored.lost(setting.row, done),
         score=scored.score(setting.label),
         sample=_sample(setting, scored),
         remarks="; ".join(remarks(scored, dict(setting.row), done)),

@@ -153,14 +153,13 @@ def _table(key: Key, rows: Sequence[Entry], *, named: bool) -> BoardTable:
 
 def _row(group: int | None, entry: Entry) -> dict[str, object]:
     setting = entry.card.setting
-    lost = int(setting.row["bad"])
     row: dict[str, object] = {
         "group": group,
         "setting": entry.setting,
         "machine": entry.machine,
         "from": _from(entry),
-        "seeds": entry.scored + lost,
-        "lost": lost or None,
+        "seeds": entry.scored + entry.lost,
+        "lost": entry.lost or None,
         "epochs": int(setting.row["epochs"]),
         "seconds": median_of(setting.done["train_seconds"]),
         "kilojoules": median_of(setting.done["kilojoules"]),

@@ -181,6 +181,7 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_one_line
     )
     environment.filters |= {"plain": _plain, "cell": _cell, "code": _code, "fenced": _fenced}
+    final = card.setting.scored.final()
     template = (resources.files("gan_bench.report.card") / "card.md").read_text(encoding="utf-8")
     record, config = RecordDirectory(card.stored.path), card.stored.trial["config"]
     part = card.stored.environment.get("parts", {}).get(f"architectures/{card.stored.trial['config']['architecture']}")
@@ -198,7 +199,7 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
         values=list(card_values(card)),
         quick=card.setting.study.profile == "quick",
         inception=any(row.protocol.extractor == "inception" for row in card.scores),
-        seeds=plural(len(card.setting.done), "seed"),
+        seeds=plural(int(values_of(card.setting.done, final, primary_measure()).count()), "seed"),
         epochs=int(card.stored.record["epochs"]) if card.stored.record else 0,
         version=card.stored.environment.get("gan_bench", ""),
         year=str(card.stored.environment.get("started", ""))[:4],

@@ -102,10 +102,11 @@ def score_text(score: Interval) -> str:
 def _headline(scored: Scored, found: Leaders | None) -> str:
     if found is None:
         return _without_a_score(scored.study)
-    row = next(row for row, _ in scored.study.settings() if row["setting"] == found.best)
-    seeds = f"{row['done']} of {row['planned']} planned seeds" if row["done"] < row["planned"] else ""
+    row, done = next(each for each in scored.study.settings() if each[0]["setting"] == found.best)
+    known = int(values_of(done, scored.final(), primary_measure()).count())
+    seeds = f"{known} of {row['planned']} planned seeds" if known < row["planned"] else ""
     seeds = seeds or plural(found.score.n, "seed")
-    lost = f", {row['bad']} failed or diverged" if row["bad"] else ""
+    lost = "".join(f", {count} {what}" for what, count in scored.how_lost(row, done).items())
     waiting = sum(1 for each, done in scored.study.settings() if not len(done) and not each["bad"])
     decided = found.behind and not (found.tied or found.unequal or found.unknown or scored.study.design.extended)
     useless = _why_useless(scored, found)
@@ -192,8 +193,8 @@ def _ahead(found: Leaders) -> str:
 
 
 def _failed(found: Leaders) -> str:
-    """Name settings of which no trial came to its end."""
-    return f"{_named(found.failed)} failed or diverged in every seed" if found.failed else ""
+    """Name settings of which no trial came to its end with a score."""
+    return "; ".join(f"{_named(labels)} {how}" for how, labels in found.failed.items())
 
 
 def _unequal(found: Leaders) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -213,6 +213,8 @@ def _successive_epochs(scored: Scored) -> Iterator[Sides]:
         names = set(alike["trial"])
         labels, others = set(trials["label"][trials["trial"].isin(names)]), set(trained["trial"]) - names
         members = trials[trials["label"].isin(labels) & ~trials["trial"].isin(others)]
+        primary = alike[(alike["metric"] == primary_measure()) & alike["value"].isna()]
+        unscored = {epoch: set(primary["trial"][primary["epoch"] == epoch]) for epoch in epochs}
         for a, b in pairwise(epochs):
             columns = {
                 f"{metric}_{side}": members["trial"].map(wide[(metric, epoch)])
@@ -220,7 +222,7 @@ def _successive_epochs(scored: Scored) -> Iterator[Sides]:
                 for side, epoch in (("a", a), ("b", b))
                 if (metric, epoch) in wide
             }
-            yield title, f"epoch {a}", f"epoch {b}", _of_themselves(members, columns)
+            yield title, f"epoch {a}", f"epoch {b}", _of_themselves(members, columns, (unscored[a], unscored[b]))
 
 
 def _looked_at_alike(trained: pd.DataFrame) -> Iterator[tuple[str, tuple[int, ...], pd.DataFrame]]:
@@ -239,20 +241,26 @@ def _looked_at_alike(trained: pd.DataFrame) -> Iterator[tuple[str, tuple[int, ..
             yield title, epochs, scores[scores["trial"].isin(names)]
 
 
-def _of_themselves(trials: pd.DataFrame, scores: Mapping[str, pd.Series[float]]) -> pd.DataFrame:
-    """Return comparisons of trials with themselves, of which a lost trial is lost on both sides.
+def _of_themselves(
+    trials: pd.DataFrame, scores: Mapping[str, pd.Series[float]], unscored: tuple[Collection[str], Collection[str]]
+) -> pd.DataFrame:
+    """Return comparisons of trials with themselves, of which one that failed or diverged is lost on both sides.
 
     Args:
         trials: Trials that are alike, also lost ones and those that have not ended.
         scores: Columns of both sides' scores.
+        unscored: Of either side the finished trials whose images cannot be scored.
     """
-    lost = trials["status"].isin(BAD)
+    failed = trials["status"].isin(BAD)
+    first, second = (trials["trial"].isin(list(names)) for names in unscored)
     return pd.DataFrame(
         {
             "seed": trials["seed"],
             "open": ~trials["status"].isin(ENDED),
-            "bad_a": lost,
-            "bad_b": lost,
+            "bad_a": failed | first,
+            "bad_b": failed | second,
+            "unscored_a": first,
+            "unscored_b": second,
             "collapsed_a": False,
             "collapsed_b": False,
             "label_a": trials["label"],
@@ -271,7 +279,7 @@ def _with_average(scored: Scored, average: Scored) -> Iterator[Sides]:
             for metric in _compared(scored)
             for side, table in tables.items()
         }
-        yield str(label), "G", "EMA of G", _of_themselves(members, columns)
+        yield str(label), "G", "EMA of G", _of_themselves(members, columns, (scored.unscored(), average.unscored()))
 
 
 def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = False) -> Iterator[Sides]:

@@ -25,7 +25,7 @@ class Leaders:
             compared, though their median is behind.
         unequal: Labels of settings that collapsed or failed at a different rate, or were trained on other images or
             code, with the sentence that says so: no test judges them.
-        failed: Labels of settings that failed or diverged in every seed.
+        failed: Labels of settings that failed, diverged or could not be scored in every seed, by the words for that.
         unknown: Labels of settings of which nothing is known yet.
         given_up: Labels of those of ``unknown`` that were tested over seeds too few to decide, and that no further look
             is likely to decide.
@@ -39,7 +39,7 @@ class Leaders:
     tied: tuple[str, ...]
     ahead: tuple[str, ...]
     unequal: dict[str, str]
-    failed: tuple[str, ...]
+    failed: dict[str, tuple[str, ...]]
     unknown: tuple[str, ...]
     given_up: tuple[str, ...]
     open: dict[str, int]
@@ -73,6 +73,17 @@ def correct_for_choice(p_values: Sequence[float]) -> list[float]:
     """
     factor = min(2.0, (len(p_values) + 1) / 2)
     return [min(1.0, factor * p) for p in holm(p_values)]
+
+
+def _failed(scored: Scored) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for row, done in scored.study.settings():
+        if scored.lost(row, done) == row["planned"]:
+            ways = list(scored.how_lost(row, done))
+            how = ways[0] if len(ways) == 1 else "failed, diverged or could not be scored"
+            said = f"{how} in {'any' if how == 'could not be scored' else 'every'} seed"
+            found[said] = (*found.get(said, ()), row["setting"])
+    return found
 
 
 @once
@@ -111,7 +122,7 @@ def leaders(scored: Scored) -> Leaders | None:
         tied=tuple(label for label in others if label in judged and label not in behind and label not in apart),
         ahead=tuple(label for label in decided if label not in behind),
         unequal=apart,
-        failed=tuple(row["setting"] for row, _ in scored.study.settings() if row["bad"] == row["planned"]),
+        failed=_failed(scored),
         unknown=unknown,
         given_up=tuple(
             label

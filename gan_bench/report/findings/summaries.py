@@ -56,7 +56,7 @@ def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: 
     """Add what a ranking says of every setting; ``mark`` tells protocols beside the ranking's apart."""
     final, primary = scored.final(), primary_measure()
     place = {label: rank for rank, label in enumerate(scored.ranking(), 1)}
-    by_label = dict(iter(scored.by_epoch()[["label", "epoch", "value"]].groupby("label")))
+    by_label = dict(iter(scored.by_epoch(unscored=True)[["label", "epoch", "value"]].groupby("label")))
     for row, done in scored.study.settings():
         label, found = row["setting"], numbers[row["setting"]]
         start = f"{primary}{mark}."
@@ -67,7 +67,7 @@ def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: 
         if label in place:
             found[f"{start}rank"] = float(place[label])
         if label in by_label:
-            mine = _medians_by_epoch(by_label[label], scored.lost(row, done))
+            mine = _medians_by_epoch(by_label[label], row["bad"])
             at = _best_of(mine)
             if math.isfinite(mine.iloc[at]):
                 found |= {f"{start}best": float(mine.iloc[at]), f"{start}best_epoch": float(mine.index[at])}
@@ -77,14 +77,15 @@ def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: 
                 found[f"{name}{mark}.mean"] = mean.estimate
 
 
-def _medians_by_epoch(rows: pd.DataFrame, lost: int) -> pd.Series[float]:
+def _medians_by_epoch(rows: pd.DataFrame, failed: int) -> pd.Series[float]:
     """Return a setting's median at every epoch, failed and diverged seeds as worst, as in its ranking.
 
-    Epochs that fewer seeds were scored at, as after scores were added, are left out: they would not compare.
+    So are seeds whose images could not be scored, at the epochs where they could not. Epochs that fewer seeds were
+    looked at, as after scores were added, are left out: they would not compare.
     """
-    counts = rows.groupby("epoch")["value"].transform("count")
-    kept = rows[counts == counts.max()].groupby("epoch")["value"]
-    medians: pd.Series[float] = kept.agg(lambda values: float(np.median([*values, *[math.inf] * lost])))
+    counts = rows.groupby("epoch")["value"].transform("size")
+    kept = rows[counts == counts.max()].fillna({"value": math.inf}).groupby("epoch")["value"]
+    medians: pd.Series[float] = kept.agg(lambda values: float(np.median([*values, *[math.inf] * failed])))
     return medians
 
 
@@ -114,9 +115,11 @@ def _verdicts(study: Study, scored: Scored | None) -> dict[str, dict[str, str]]:
     ahead = leaders(scored)
     for label, words in found.items():
         words["verdict"] = _against_the_best(ahead, label, extended=study.design.extended)
-    for start, _ in study.settings():
-        if start["bad"] and found[start["setting"]]["verdict"] == NO_SCORE:
-            found[start["setting"]]["verdict"] = f"failed: {start['bad']} of {start['planned']} failed or diverged"
+    for start, done in study.settings():
+        lost = scored.how_lost(start, done)
+        if lost and found[start["setting"]]["verdict"] == NO_SCORE:
+            ways = [f"{count} of {start['planned']} {what}" for what, count in lost.items()]
+            found[start["setting"]]["verdict"] = f"failed: {', '.join(ways)}"
     for factor in factors_of(scored):
         name = f"verdict.{_plain(f'{factor.name}.held' if factor.held else factor.name)}"
         for each in (each for each in factor.primary if each.found in ("decided", "equivalent")):

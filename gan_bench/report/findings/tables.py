@@ -198,10 +198,8 @@ def remarks(scored: Scored, row: Mapping[str, Any], done: pd.DataFrame) -> Itera
         yield f"{count} of {len(done)} collapsed"
     if row["setting"] in scored.no_better_than_untrained():
         yield "no better than untrained"
-    if row["bad"]:
-        yield f"{row['bad']} failed or diverged"
-    if unscored := scored.lost(row, done) - row["bad"]:
-        yield f"{unscored} could not be scored"
+    for what, count in scored.how_lost(row, done).items():
+        yield f"{count} {what}"
     if row["faulty"]:
         yield f"{row['faulty']} damaged, altered or unreadable"
 

@@ -30,14 +30,15 @@ from gan_bench.report.study.table import arrow, put_interval
 Sides = tuple[str, str, str, pd.DataFrame]
 """A comparison: recipe, level A, level B, and pairs with a seed and whether anything of the pair is left to train,
 ``open``; for each side, with the endings ``_a`` and ``_b``, a column ``METRIC``, and whether the trial was lost,
-``bad``, or its generator ``collapsed``."""
+``bad``, as its images cannot be scored, ``unscored``, or its generator ``collapsed``."""
 
 
 def sides_of(scored: Scored, trials: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
     """Return trials as sides of comparisons have them, with their final scores by these measures."""
-    final = scored.final()
+    final, unscored = scored.final(), trials["trial"].isin(scored.unscored())
     return trials[["seed", "label", "made_of"]].assign(
-        bad=trials["status"].isin(BAD) | trials["trial"].isin(scored.unscored()),
+        bad=trials["status"].isin(BAD) | unscored,
+        unscored=unscored,
         left=~trials["status"].isin(ENDED),
         collapsed=values_of(trials, final, COLLAPSED) > 0,
         **{metric: values_of(trials, final, metric) for metric in metrics},
@@ -256,7 +257,7 @@ def unequal(pairs: pd.DataFrame, first: str, second: str) -> str:
     Where one of two settings with equal geometric means collapses in 20 % of its runs and the other never, the test
     decides falsely in 31 % of studies of five seeds and in 8 % of twelve: most studies have not seen the collapse.
     """
-    for column, what in (("bad", "failed"), ("collapsed", "collapsed")):
+    for column, what in (("bad", _how_lost(pairs, "ab")), ("collapsed", "collapsed")):
         counts = [int(pairs[f"{column}_{side}"].sum()) for side in "ab"]
         if counts[0] != counts[1]:
             shares = [f"{count} of {len(pairs)}" if count else "none" for count in counts]
@@ -264,6 +265,12 @@ def unequal(pairs: pd.DataFrame, first: str, second: str) -> str:
     sides = [pairs[f"made_of_{side}"] for side in "ab" if f"made_of_{side}" in pairs]
     changed = {changed_between([a], [b]) for a, b in set(zip(*sides, strict=True))} if sides else set[str]()
     return f"{max(changed)} {CHANGED}" if any(changed) else ""
+
+
+def _how_lost(pairs: pd.DataFrame, sides: str) -> str:
+    """Return what became of the lost trials of sides: those that finished and cannot be scored did not fail."""
+    lost, unscored = (sum(int(pairs[f"{column}_{side}"].sum()) for side in sides) for column in ("bad", "unscored"))
+    return "failed" if not unscored else "could not be scored" if unscored == lost else "failed or could not be scored"
 
 
 def judge(scored: Scored, sides: Iterable[Sides], metrics: Sequence[str], beside: int = 0) -> list[Judged]:
@@ -290,11 +297,12 @@ def judge(scored: Scored, sides: Iterable[Sides], metrics: Sequence[str], beside
 
 
 def _all_failed(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> Judged | None:
-    """Judge two levels one of which failed in every seed; None for others."""
-    failed = [level for level, bad in ((first, pairs["bad_a"]), (second, pairs["bad_b"])) if len(pairs) and bad.all()]
+    """Judge two levels one of which was lost in every seed; None for others."""
+    failed = {side: level for side, level in (("a", first), ("b", second)) if len(pairs) and pairs[f"bad_{side}"].all()}
     if not failed:
         return None
-    why = f"{' and '.join(failed)} failed in every seed"
+    how = _how_lost(pairs, "".join(failed))
+    why = f"{' and '.join(failed.values())} {how} in {'any' if how == 'could not be scored' else 'every'} seed"
     return Judged(
         recipe=recipe,
         measure=primary_measure(),

@@ -205,11 +205,15 @@ class Scored:
         return wide.reindex(columns=list(MEASURES))
 
     @once
-    def by_epoch(self) -> pd.DataFrame:
-        """Return the primary scores of finished trials after training began, one row per trial and evaluation."""
+    def by_epoch(self, *, unscored: bool = False) -> pd.DataFrame:
+        """Return the primary scores of finished trials after training began, one row per trial and evaluation.
+
+        Images that cannot be scored are left out, or with ``unscored`` have NaN.
+        """
         scores = self.study.scores
         kept = scores[(scores["protocol"] == self.protocol) & (scores["metric"] == primary_measure())]
-        return kept[(kept["status"] == "done") & (kept["epoch"] > 0)].dropna(subset=["value"])
+        kept = kept[(kept["status"] == "done") & (kept["epoch"] > 0)]
+        return kept if unscored else kept.dropna(subset=["value"])
 
     @once
     def unscored(self) -> frozenset[str]:
@@ -223,6 +227,11 @@ class Scored:
     def lost(self, row: Mapping[str, Any], done: pd.DataFrame) -> int:
         """Return how many seeds of a setting failed, diverged, or made images that cannot be scored."""
         return int(row["bad"]) + int(done["trial"].isin(self.unscored()).sum())
+
+    def how_lost(self, row: Mapping[str, Any], done: pd.DataFrame) -> dict[str, int]:
+        """Return how many seeds of a setting were lost in which way, in the words of tables and sentences."""
+        counts = {"failed or diverged": int(row["bad"]), "could not be scored": self.lost(row, done) - int(row["bad"])}
+        return {what: count for what, count in counts.items() if count}
 
     @once
     def _medians(self) -> dict[str, Interval]:
