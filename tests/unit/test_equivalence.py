@@ -115,6 +115,42 @@ def test_a_setting_all_of_whose_seeds_one_side_lost_has_a_row(fields):
     assert same_settings(none, none) == []
 
 
+def unscored(trials, *seeds):
+    for trial in trials:
+        if trial.trial["config"]["seed"] in seeds:
+            trial.evaluations[-1]["scores"][0]["value"] = None
+    return trials
+
+
+def test_seeds_that_finished_and_cannot_be_scored_are_lost_too():
+    """Four of eight whose last scores were null were forgotten: "1 equivalent", and no column of lost ones."""
+    fids = (50.0, 51.0, 52.0, 50.5, 51.5, 50.2, 50.8, 51.2)
+    (row,) = same_settings(side(fids), unscored(side(fids), 0, 2, 4, 6))
+    assert (row["verdict"], row["ratio"], row["epochs"]) == ("not judged", None, 2)
+    assert (row["old_n"], row["old_lost"], row["new_n"], row["new_lost"]) == (8, 0, 4, 4)
+
+
+def test_a_setting_none_of_whose_seeds_can_be_scored_has_a_row():
+    fids = (50.0, 51.0, 52.0)
+    (row,) = same_settings(side(fids), unscored(side(fids), 0, 1, 2))
+    assert (row["old"], row["new"], row["old_lost"], row["new_lost"]) == (51.0, None, 0, 3)
+
+
+def test_a_seed_that_cannot_be_scored_where_the_shorter_training_ends_is_lost_there():
+    longer = side((40.0, 41.0, 42.0), epochs=9)
+    for item, fid in zip(longer, (50.0, None, 52.0), strict=True):
+        score = {**item.evaluations[-1]["scores"][0], "value": fid}
+        item.evaluations.insert(-1, {"epoch": 2, "scores": [score]})
+    (row,) = same_settings(side((50.0, 51.0, 52.0)), longer)
+    assert (row["epochs"], row["new_n"], row["new_lost"], row["verdict"]) == (2, 2, 1, "not judged")
+
+
+def test_a_seed_that_another_suite_scored_is_not_lost():
+    again = unscored(side((50.0, 51.0, 52.0), suite="other"), 1)
+    (row,) = same_settings(side((50.0, 51.0, 52.0)), [*side((50.0, 51.0, 52.0)), *again])
+    assert (row["new_lost"], row["verdict"]) == (0, "equivalent")
+
+
 def test_a_seed_that_another_suite_finished_is_not_lost():
     again = lost(side((50.0, 51.0, 52.0), suite="other"), 1)
     (row,) = same_settings(side((50.0, 51.0, 52.0)), [*side((50.0, 51.0, 52.0)), *again])

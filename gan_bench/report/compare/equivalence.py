@@ -77,8 +77,11 @@ class _Side:
         setting: The setting's name.
         whole: All that tells settings apart.
         values: Primary scores by epoch and seed.
-        trials: Those with scores, by id; of a setting without any, the lost ones.
-        lost: Seeds that failed or diverged, and have no such score of another suite.
+        trials: Those that were scored, by id; of a setting without any, the lost ones.
+        lost: Seeds that failed, diverged, or made images at last that cannot be scored, and have no such score of
+            another suite.
+        unscored: Seeds whose images could not be scored, by epoch.
+        ends: The seed and the last evaluated epoch of every one of the trials that was scored, by id.
     """
 
     config: Mapping[str, Any]
@@ -87,6 +90,26 @@ class _Side:
     values: dict[int, dict[int, float]] = field(default_factory=dict)
     trials: dict[str, StoredTrial] = field(default_factory=dict)
     lost: set[int] = field(default_factory=set)
+    unscored: dict[int, set[int]] = field(default_factory=dict)
+    ends: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def take(self, trial: StoredTrial, epoch: int, value: float) -> None:
+        """Take in a primary score of a trial, NaN where its images cannot be scored; later epochs come later."""
+        seed = trial.trial["config"]["seed"]
+        self.trials[trial.trial["id"]], self.ends[trial.trial["id"]] = trial, (seed, epoch)
+        if math.isnan(value):
+            self.unscored.setdefault(epoch, set()).add(seed)
+        else:
+            self.values.setdefault(epoch, {})[seed] = value
+
+    def count_lost(self, failed: set[int]) -> None:
+        """Count the seeds that failed or diverged, and those whose last images cannot be scored."""
+        self.lost |= failed - {trial.trial["config"]["seed"] for trial in self.trials.values()}
+        self.lost |= {seed for seed, epoch in self.ends.values() if seed in self.unscored_at(epoch)}
+
+    def unscored_at(self, epoch: int) -> set[int]:
+        """Return the seeds whose images could not be scored at an epoch, in no suite."""
+        return self.unscored.get(epoch, set()) - self.values.get(epoch, {}).keys()
 
 
 def same_settings(
@@ -140,10 +163,11 @@ def same_settings(
         for name, side in zip(("old", "new"), values, strict=True):
             row |= {name: float(side.mean()) if len(side) else None, f"{name}_n": len(side)}
             row[f"{name}_sd"] = float(side.std(ddof=1)) if len(side) > 1 else None
-        row |= {"old_lost": len(old.lost), "new_lost": len(new.lost)}
+        lost = [side.lost | side.unscored_at(end) for side, end in zip((old, new), ends, strict=True)]
+        row |= {"old_lost": len(lost[0]), "new_lost": len(lost[1])}
         row["differs"] = "; ".join([*apart, *_differences(old, new, named=bool(names))])
         interval, verdict = None, "not judged"
-        judged = not images and not old.lost and not new.lost  # the seeds that are left say nothing of lost ones
+        judged = not images and not any(lost)  # the seeds that are left say nothing of lost ones
         if judged and min(map(len, values)) > 1 and min(side.min() for side in values) > 0:
             difference, low, high, verdict = welch(np.log(values[0]), np.log(values[1]), math.log1p(margin))
             interval = Interval(ratio_of(difference), ratio_of(low), ratio_of(high), FEW)
@@ -233,20 +257,21 @@ def _by_setting(
         if side.whole != whole:
             raise _ambiguous(side.config, config, names, which)
         if score["epoch"]:
-            side.values.setdefault(int(score["epoch"]), {})[config["seed"]] = float(score["value"])
-            side.trials[trial.trial["id"]] = trial
+            side.take(trial, int(score["epoch"]), float(score["value"]))
     for (key, _), side in found.items():
-        lost_seeds = lost[key].lost if key in lost else set()
-        side.lost |= lost_seeds - {trial.trial["config"]["seed"] for trial in side.trials.values()}
+        side.count_lost(lost[key].lost if key in lost else set())
     done = {key for key, _ in found}
     return found, {key: side for key, side in lost.items() if key not in done}
 
 
 def _primary_scores(trials: Iterable[StoredTrial]) -> Iterator[Mapping[str, Any]]:
-    """Yield the primary measure's scores: trial, protocol, epoch and value."""
+    """Yield the primary measure's scores, epoch after epoch of a trial: trial, protocol, epoch and value.
+
+    The value of images that cannot be scored is NaN.
+    """
     scores = build_frames(list(trials)).scores
     if not scores.empty:
-        for _, row in scores[scores["metric"] == primary_measure()].dropna(subset=["value"]).iterrows():
+        for _, row in scores[scores["metric"] == primary_measure()].sort_values("epoch", kind="stable").iterrows():
             yield dict(row)
 
 
