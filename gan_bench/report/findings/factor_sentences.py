@@ -132,8 +132,9 @@ def _needs(rows: Sequence[Judged]) -> str:
     if noisy:
         return noisy
     if needed and min(needed) <= MANY_SEEDS:
-        return f"; a study of {min(needed)} seeds would decide the clearest"
-    return f"; no difference to find with {MANY_SEEDS} seeds" if any(row.more for row in rows) else ""
+        return f"; with the spread seen here, {min(needed)} seeds would decide the clearest"
+    too_small = f"; a difference, if there is one, is too small for {MANY_SEEDS} seeds to show"
+    return too_small if any(row.more for row in rows) else ""
 
 
 def _epochs_sentence(rows: Sequence[Judged]) -> str:

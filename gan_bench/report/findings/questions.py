@@ -132,6 +132,12 @@ def proposal(
         longer = full if longer == command and is_cut else longer
         if longer != command:
             return f"Next: longer training, as no setting is better than untrained generators yet, `{longer}`."
+        epochs = sorted({config["epochs"] for config in trials["config"]})
+        now = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else str(epochs[0])
+        return (
+            "Next: longer training, as no setting is better than untrained generators yet: raise epochs in the suite, "
+            f"now {now}; more seeds would not help."
+        )
     whole = f"Next: the suite's whole protocol, `{full}`." if study.profile == "quick" else None
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
         return whole
