@@ -247,8 +247,8 @@ class ProgressDisplay(Listener):
         """Show how a trial ended."""
         if self._bar and trial.id in self._tasks:
             self._bar.remove_task(self._tasks.pop(trial.id))
-        self._finished += 1
-        if record.status is not Status.INTERRUPTED:
+        if record.status is not Status.INTERRUPTED:  # it goes on in the next run
+            self._finished += 1
             self._clock.note(trial.id, 1.0)
         self._pace.pop(trial.id, None)
         self._show_suite()

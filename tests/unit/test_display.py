@@ -126,6 +126,16 @@ def test_plain_lines_say_how_far_the_suite_is(monkeypatch):
     assert "done after 50.0 s (50% of the suite, about 40 s left)" in said
 
 
+def test_interrupted_trials_are_not_done():
+    lines = PlainConsole(file=io.StringIO(), width=200)
+    trials = [digits_trial(seed) for seed in range(3)]
+    with ProgressDisplay(lines, 3, several=True, work={t.id: 60.0 for t in trials}) as display:
+        for trial, status in zip(trials, (Status.INTERRUPTED, Status.INTERRUPTED, Status.DONE), strict=True):
+            display.started(trial, None)
+            display.finished(trial, TrialRecord(status=status, reason=None, train_seconds=1.0))
+    assert "done after 1.0 s (33% of the suite" in lines.file.getvalue()
+
+
 def test_preparation_is_said_once_and_again_when_it_takes_long(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
