@@ -167,21 +167,25 @@ class RunResult:
     Attributes:
         exit_code: 0 when all trials are done, 1 when one failed or diverged, 130 when interrupted.
         folder: The suite's folder in the results folder.
+        has_report: Whether it made a report; a plan alone makes none, and one that lies there is of another run.
     """
 
     exit_code: int
     folder: Path
+    has_report: bool = True
 
     @property
     def answer(self) -> str:
         """What the report says of the suite, as Markdown; empty where no report was made."""
+        if not self.has_report:
+            return ""
         try:
             return answer_file(self.folder.parent, self.folder.name, "md").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
 
-    def _repr_markdown_(self) -> str:
-        return self.answer
+    def _repr_markdown_(self) -> str | None:
+        return self.answer or None  # notebooks show the plain text then
 
     @property
     def page(self) -> Path:
@@ -247,7 +251,7 @@ def run(options: RunOptions) -> RunResult:
     name = results_name(read(find_suite(options.suite))[0].suite, options.plan)  # the file may be edited meanwhile
     folder = options.folder.absolute() / name
     code = run_suite(options, console(file=io.StringIO()) if options.quiet else console(), signals=False)
-    return RunResult(code, folder)
+    return RunResult(code, folder, has_report=not (options.dry_run or options.join))
 
 
 def compare(

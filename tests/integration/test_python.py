@@ -233,6 +233,8 @@ def test_a_suite_can_be_a_dict_and_its_command_runs_the_same_trials(tmp_path):
     run = gb.run(suite, results=tmp_path / "r", epochs=1, samples=16, executor="inline", no_estimate=True)
     assert run.statuses() == {"done": 2}
     assert "Best score: " in run.answer == run._repr_markdown_()
+    plan = gb.run(suite, results=tmp_path / "r", epochs=2, samples=16, executor="inline", dry_run=True)
+    assert (plan.answer, plan._repr_markdown_()) == ("", None), "the earlier run's is not its own"
     assert repr(run.load()).startswith("ResultTables with the frames trials (2 rows), epochs (2 rows), ")
     found = gb.compare(run.folder.parent, run.folder.parent, match="settings")
     assert "## gan_bench comparison" in found._repr_markdown_()
