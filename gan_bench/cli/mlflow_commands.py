@@ -42,7 +42,7 @@ def sync_results(
     if (existing(results) / PLAN).exists():  # one suite's folder: the database lies beside it
         results = results.resolve().parent
     if not suite_folders(results):
-        raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
+        raise UserError(f"{results} holds no trial records; run a suite first, for example `gan-bench run quickstart`")
     uri = tracking_uri or default_uri(results)
     said = refresh_summaries(results)
     answer = replay(results, uri, prefix)

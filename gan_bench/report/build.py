@@ -152,7 +152,7 @@ def _collector_off() -> Iterator[None]:
 def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str] | None) -> Report:
     states, collected, found = _read(results)
     if not collected.trials and not collected.unreadable:
-        raise UserError(f"{results} holds no trial records; run a suite first, for example `make bench`")
+        raise UserError(f"{results} holds no trial records; run a suite first, for example `gan-bench run quickstart`")
     folder = out or results / "report"
     tables = ReportTables.of_studies(found, collected.frames)
     found_answers = [(study.suite, answer) for study, _, own in tables.studies for answer in own]
