@@ -121,7 +121,8 @@ def missing_part(config: TrialConfig, before: EnvironmentFile) -> str | None:
             continue
         part = before.get("parts", {}).get(f"{plural}/{name}")
         if part and part.get("path"):
-            return f"{plural}/{name} is of the file {part['path']}, which only its suite runs"
+            remedy = "read it, then allow it with `gan-bench audit --allow-plugins`"
+            return f"{plural}/{name} is of the file {part['path']}, which only its suite runs; {remedy}"
         if part and part["name"]:
             return f"{plural}/{name} is of the package {part['name']}, which is not installed"
         return f"{plural}/{name} is known to its suite file alone; run the suite"
