@@ -122,7 +122,7 @@ class ProgressDisplay(Listener):
         self._clock = SuiteClock(work or {}, seconds)
         self._pace: dict[str, float] = {}
         self._suite: TaskID | None = None
-        self._slow: set[str] = set()
+        self._is_slow = False
         self._count = self._finished = 0
         self._last_line: dict[str, float] = {}
         self._last_suite_line = time.monotonic()
@@ -213,15 +213,14 @@ class ProgressDisplay(Listener):
             self._say(f"{self._clock}; {self._finished} of {plural(self.total, 'trial')} done, {running}")
 
     def _warn_if_slow(self, trial: Trial, progress: Progress) -> None:
-        """Warn once when a trial runs at a fraction of the pace measured before the start."""
+        """Warn once for a run when a trial has a fraction of the pace measured before the start."""
         expected, pace = self._expected(trial.config), progress.images_per_second
-        if expected is None or not 0 < pace < SLOW * expected or trial.id in self._slow:
+        if expected is None or not 0 < pace < SLOW * expected or self._is_slow:
             return
-        self._slow.add(trial.id)
-        remedy = "" if self.several else ", or run with --executor processes"
+        self._is_slow = True
+        remedy = "stop it or wait longer" if self.several else "stop it, wait longer, or run with --executor processes"
         self._say(
-            f"{self._name(trial)} runs at {pace:,.0f} images/s, {pace / expected:.0%} of the {expected:,.0f} measured "
-            f"before the start: other work competes for the machine; stop it{remedy}",
+            f"slower than measured: {pace:,.0f} of {expected:,.0f} images/s, as other work uses the machine; {remedy}",
             style="yellow",
         )
 
