@@ -95,7 +95,7 @@ def find_suite(suite: str | SuiteSource) -> SuiteSource:
         raise SuiteError(
             f'"{name}" is a recipe, not a suite; add --only {name} to a suite that has it, or write a suite of your own'
         )
-    here = [path.name for path in sorted(Path().glob("*.y*ml"))]
+    here = [path.name for path in sorted(Path().glob("*.y*ml")) if path.is_file()]
     near = next((path for path in here if path.rpartition(".")[0].lower() == name.lower()), None)
     hint = f"did you mean {near}?" if near else did_you_mean(name, known)
     raise SuiteError(f'unknown suite "{as_typed(name)}" ({hint}); a path to a YAML file works too')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -201,7 +202,12 @@ def read(source: SuiteSource) -> tuple[SuiteFile, YamlDocument]:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        near = difflib.get_close_matches(path.name, [each.name for each in path.parent.glob("*.y*ml")], 1)
+        if path.is_dir() and path.suffix.lower() not in (".yaml", ".yml"):
+            raise SuiteError(
+                f"{path} is a folder; `gan-bench try {shlex.quote(str(path))}` makes a suite for its images"
+            ) from None
+        others = [each.name for each in path.parent.glob("*.y*ml") if each.name != path.name and each.is_file()]
+        near = difflib.get_close_matches(path.name, others, 1)
         remedy = f"; did you mean {path.with_name(near[0])}?" if near else "; name another file"
         raise SuiteError(f"{path} cannot be read ({error.strerror}){remedy}") from None
     if len(raw) > MAX_BYTES:

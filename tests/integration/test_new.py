@@ -90,3 +90,9 @@ def test_a_suite_is_checked_and_found_by_its_name_without_an_ending(tmp_path, mo
     for words in (("run", "mine"), ("show", "mine")):
         assert "(did you mean mine.yaml?)" in gan_bench(*words).stderr
     assert "cannot be read (No such file or directory); did you mean mine.yaml?" in gan_bench("run", "mien.yaml").stderr
+    (tmp_path / "mien.yaml").mkdir()
+    (tmp_path / "mine.yaml").unlink()
+    assert "cannot be read (Is a directory); name another file" in gan_bench("run", "mien.yaml").stderr
+    (tmp_path / "my cats").mkdir()
+    said = "my cats is a folder; `gan-bench try 'my cats'` makes a suite for its images"
+    assert said in gan_bench("run", "my cats/").stderr

@@ -640,3 +640,17 @@ def test_a_card_names_rivals_that_no_test_judges():
         "by the median FID: no test judges 1, which collapsed or failed at a different rate."
     )
     assert "no test judges it against the best: lr 1e-4 failed in none, lr 2e-4 in 1 of 5" in _standing(other)
+
+
+def test_a_collapse_is_told_with_its_seed_and_its_classes():
+    """ "Few classes" was said of a generator of all ten, and nothing said which one it was."""
+    items = [*trials(2e-4, (50, 52, 49)), *trials(3e-4, (80, 83, 79))]
+    for item, classes in zip(items, (10, 9, 10, 10, 10, 10), strict=True):
+        for metric, value in (("collapsed", float(item is items[1])), ("classes", float(classes))):
+            name = f"{metric}[lenet-mnist-v1,train,100]"
+            item.evaluations[-1]["scores"].append({"metric": metric, "name": name, "value": value})
+    (said,) = (each for each in answer(items).cautions if "collapsed" in each)
+    assert said == (
+        "1 of 3 of its generators counts as collapsed (seed 1 with 9 classes): half of the classes or fewer, or one "
+        "class in over half of the images."
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pandas as pd
+
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural
 from gan_bench.report.findings.factor_sentences import factor_sentences
@@ -128,14 +130,34 @@ def _why_useless(scored: Scored, found: Leaders) -> str:
         title = MEASURES[primary_measure()].title
         return f"the best is no better than untrained generators ({title} {number(untrained)})"
     collapsed, done = _collapsed(scored, found.best)
-    return "all generators of the best one collapsed" if done and collapsed == done else ""
+    return "all generators of the best one collapsed" if len(done) and len(collapsed) == len(done) else ""
 
 
-def _collapsed(scored: Scored, label: str) -> tuple[int, int]:
-    """Return how many generators of a setting collapsed, as far as that was counted, and how many it has."""
+def _collapsed(scored: Scored, label: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the finished trials of a setting whose generators collapsed, as far as that was counted, and all."""
     done = next(done for row, done in scored.study.settings() if row["setting"] == label)
-    known = COLLAPSED in scored.study.metrics
-    return int((values_of(done, scored.final(), COLLAPSED) > 0).sum()) if known else 0, len(done)
+    if COLLAPSED not in scored.study.metrics:
+        return done.iloc[:0], done
+    return done[values_of(done, scored.final(), COLLAPSED) > 0], done
+
+
+def _collapse(scored: Scored, label: str) -> str:
+    """Say which generators of a setting count as collapsed, and what that means; nothing where none does."""
+    collapsed, done = _collapsed(scored, label)
+    if collapsed.empty:
+        return ""
+    count = len(done)
+    start = "Its one generator counts" if count == 1 else f"All {count} of its generators count"
+    if len(collapsed) < count:
+        start = f"{len(collapsed)} of {count} of its generators count{'s' if len(collapsed) == 1 else ''}"
+    classes = values_of(collapsed, scored.final(), "classes")
+    named = [
+        f"seed {seed} with {number(float(found))} classes"
+        for seed, found in zip(collapsed["seed"], classes, strict=True)
+        if not pd.isna(found)
+    ]
+    which = f" ({_listed(named)})" if named and len(collapsed) < count else ""
+    return f"{start} as collapsed{which}: half of the classes or fewer, or one class in over half of the images."
 
 
 def _without_a_score(study: Study) -> str:
@@ -269,10 +291,8 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
         )
     if found is None:
         return
-    collapsed, count = _collapsed(scored, found.best)
-    if collapsed:
-        how_many = f"{collapsed} of {count}" if collapsed < count else f"all {count}" if count > 1 else "the one"
-        yield f"{how_many[0].upper()}{how_many[1:]} of its generators collapsed: few classes, or one over and over."
+    if collapse := _collapse(scored, found.best):
+        yield collapse
     useless = scored.no_better_than_untrained()
     if (useless and found.best not in useless) or len(useless) > 1:
         are = "is" if len(useless) == 1 else "are"
