@@ -82,13 +82,15 @@ def _remedy(kind: str, given: object, *, of_seeds: bool) -> str:
     """Return what to write in place of a value of a wrong type, as people mean it, or nothing."""
     if kind == "list_type" and given is not None:
         several = f" for this one, or {[*range(given)]} for {given}" if of_seeds and _is_few(given) else ""
-        return f"; {_as_list(given)}{several}"
+        return f"; {_as_list(given, of_seeds=of_seeds)}{several}"
     if not isinstance(given, str):
         return ""
     if kind in ("dict_type", "model_type") and re.fullmatch(r"\w+:\S+", given):
         return "; put a blank behind the colon"
-    if kind in ("float_type", "whole_number") and re.fullmatch(r"-?\d+,\d+", given):
-        return f"; write {given.replace(',', '.' if kind == 'float_type' else '')}"
+    if kind == "float_type" and re.fullmatch(r"-?\d+,\d+", given):
+        return f"; write {given.replace(',', '.')}"
+    if kind == "whole_number" and re.fullmatch(r"-?\d{1,3}(?:,\d{3})+", given):
+        return f"; write {given.replace(',', '')}"
     is_number = re.fullmatch(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", given)
     return "; write it without quotes" if is_number and kind in ("float_type", "whole_number") else ""
 
@@ -97,10 +99,12 @@ def _is_few(given: object) -> TypeGuard[int]:
     return isinstance(given, int) and 1 < given <= 10
 
 
-def _as_list(given: object) -> str:
+def _as_list(given: object, *, of_seeds: bool = False) -> str:
     if isinstance(given, dict):
         return "begin every item with a hyphen"
-    if isinstance(given, str) and (bounds := re.fullmatch(r"(\d{1,4})(?:-|\.\.|:)(\d{1,4})", given)):
-        named = [*range(int(bounds[1]), int(bounds[2]) + 1)]
+    if isinstance(given, str) and (bounds := re.fullmatch(r"(\d{1,4})(-|\.\.|:)(\d{1,4})", given)):
+        named = [*range(int(bounds[1]), int(bounds[3]) + (bounds[2] != ":"))]  # a colon is Python's, without its end
         return f"write {named}" if 0 < len(named) <= 20 else "write all of them, as [0, 1, 2]"
+    if of_seeds and isinstance(given, str) and re.fullmatch(r"\d+(?:\s*,\s*\d+)*", given.strip()):
+        return f"write [{', '.join(re.findall(r'[0-9]+', given))}]"
     return f"write [{quoted(given)}]"

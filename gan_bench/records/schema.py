@@ -117,9 +117,7 @@ class EnvironmentFile(Strict):
     changes: NotRequired[
         Annotated[
             list[dict[str, object]],
-            doc(
-                "threads, device, its name or libraries of later parts of a resumed trial where others; bits may differ"
-            ),
+            doc("threads, device, its name or libraries that later parts of a resumed trial had; bits may differ"),
         ]
     ]
     determinism: NotRequired[
