@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from support.commands import gan_bench
@@ -96,3 +97,16 @@ def test_a_suite_is_checked_and_found_by_its_name_without_an_ending(tmp_path, mo
     (tmp_path / "my cats").mkdir()
     said = "my cats is a folder; `gan-bench try 'my cats'` makes a suite for its images"
     assert said in gan_bench("run", "my cats/").stderr
+
+
+@pytest.mark.parametrize(("swept", "said"), [("ema_decay: [0.99, 0.999]", True), ("lr: [0.001, 0.002]", False)])
+def test_settings_that_train_the_same_generator_are_said(tmp_path, monkeypatch, swept, said):
+    """Two rows of a ranking were equal, and one of them was called the best."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(
+        "suite: mine\nversion: 1\nseeds: [0]\ntrials:\n- recipe: mnist-mlp-z100\n"
+        f"  set: {{dataset: digits, epochs: 1}}\n  sweep: {{{swept}}}\n"
+    )
+    done = gan_bench("run", "mine.yaml", "--dry-run", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert ("ema_decay changes only the moving average of G: settings that differ" in done.stdout) == said

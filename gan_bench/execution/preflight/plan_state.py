@@ -107,10 +107,25 @@ def epochs_kept(results: Path, trials: list[Trial], device: str, found: Survey) 
 
 
 def state_remarks(results: Path, plan: Plan, state: PlanState) -> Iterator[str]:
-    """Yield what a run does with earlier records that people may not expect."""
+    """Yield what a run does that people may not expect, with earlier records and with settings of one training."""
     if state.deleted:
         yield f"--fresh deletes {plural(len(state.deleted), 'earlier record')}, each when its trial starts"
     yield from _other_lengths(results, plan, state.todo)
+    if remark := _averages_alone(plan):
+        yield remark
+
+
+def _averages_alone(plan: Plan) -> str:
+    """Return that settings differ in nothing but the moving average of G, which changes no training; or nothing."""
+    decays: dict[str, set[float | None]] = {}
+    for trial in plan.trials:
+        decays.setdefault(setting_key(trial.config.to_json(), ("ema_decay",)), set()).add(trial.config.ema_decay)
+    if all(len(found) == 1 for found in decays.values()):
+        return ""
+    return (
+        "ema_decay changes only the moving average of G: settings that differ in nothing else train the same G, of "
+        "which the ranking is; the averages have scores of their own (--tables all)"
+    )
 
 
 def _other_lengths(results: Path, plan: Plan, todo: list[Trial]) -> Iterator[str]:
