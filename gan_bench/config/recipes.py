@@ -122,12 +122,19 @@ class Recipe:
         return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Fact)} | dict(self.extras)
 
     def values(self) -> dict[str, Any]:
-        """Return the plain values by field name, ready for ``TrialConfig``."""
-        return {name: fact.value for name, fact in self.facts().items()}
+        """Return the plain values by field name, ready for ``TrialConfig``, with the digits that tables write."""
+        return {name: _written(fact.value) for name, fact in self.facts().items()}
 
     def provenance(self) -> dict[str, str]:
         """Return the provenance marks by field name."""
         return {name: fact.provenance for name, fact in self.facts().items()}
+
+
+def _written(value: Any) -> Any:  # noqa: ANN401 - any value of a config
+    """Return a value with six digits, where a product such as 3 * 1e-4 has more, and lists as tuples."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_written, value))
+    return float(f"{value:g}") if isinstance(value, float) else value
 
 
 RECIPES: Registry[Recipe] = Registry("recipe", "recipes", Recipe)

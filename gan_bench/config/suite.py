@@ -237,14 +237,25 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
                 config = _config(suite, results_name(suite.suite, options), recipe.name, {**values, **changes}, frame)
             except (ValueError, TypeError) as error:
                 raise SuiteError(f"{where}: {clip(str(error), MAX_MESSAGE)}") from None
-            if alike := _written_alike(values, vars(config)):
-                field_name, before, now = alike
+            if alike := _written_alike({name: values[name] for name in values if name in changes}, vars(config)):
+                changed, before, now = alike
+                field_name = _as_asked(changed, entry, options)
                 said = f"{field_name} is {now}, and the recipe has {before}, which tables write alike"
                 raise SuiteError(f"{where}: {said}; round it to six digits")
             cut = config.epochs < {**values, **changes}["epochs"]
             marks = {name: "chosen" if name in changes else mark for name, mark in provenance.items()}
             name = setting_name(recipe.name, values, config, cut=cut)
             yield Trial(setting=name, config=config, provenance=marks, drawn=drawn)
+
+
+def _as_asked(field: str, entry: TrialEntry, options: PlanOptions) -> str:
+    """Return a changed field under the name that its value was given by, such as ``lr`` for that of both networks."""
+    given: set[str] = {*entry.set.model_fields_set, *entry.sweep.model_fields_set}  # type: ignore[attr-defined]
+    short = next((name for name, fields in BOTH.items() if field in fields), field)
+    for names in (options.changes, given):
+        if asked := next((name for name in (field, short) if name in names), None):
+            return asked
+    return field
 
 
 def _check_betas(values: Mapping[str, object], changes: Mapping[str, object]) -> None:

@@ -7,6 +7,7 @@ import math
 import re
 import shlex
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from gan_bench.cli.options import seeds_of
 from gan_bench.config.changes import Changes, Several, parse_change, parse_changes
 from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.recipes import RECIPES, Fact
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.suite_file import parse, read
 from gan_bench.config.yaml_document import YamlDocument, as_yaml
@@ -675,7 +677,7 @@ def test_numbers_of_many_digits_are_kept():
 def test_a_value_that_is_written_as_the_recipe_s_is_refused():
     """It was a setting beside the recipe, named as if it had the recipe's own value."""
     trials = [{"recipe": "mnist-dcgan", "sweep": {"lr": [0.0002, 0.00030000001]}}]
-    with pytest.raises(SuiteError, match=r"lr_g is 0.00030000001, and the recipe has 0.0003, .*; round it"):
+    with pytest.raises(SuiteError, match=r"lr is 0.00030000001, and the recipe has 0.0003, .*; round it"):
         make_plan(a_suite(trials=trials), PlanOptions())
 
 
@@ -738,3 +740,39 @@ def test_mistakes_of_writing_come_with_their_remedy(text, remedy):
     with pytest.raises(SuiteError) as failure:
         parse(Path("a.yaml"), start + text)
     assert remedy in str(failure.value)
+
+
+@pytest.fixture
+def own_recipe():
+    """A recipe of a user whose betas are a list and whose rate is a product that no table writes in full."""
+    recipe = replace(
+        RECIPES["mnist-mlp-z100"],
+        name="own",
+        betas_g=Fact([0.5, 0.999], "chosen"),
+        lr_g=Fact(3 * 1e-4, "chosen"),
+    )
+    RECIPES.register("own", recipe)
+    yield recipe
+    RECIPES.drop("own")
+
+
+def test_values_of_an_own_recipe_are_those_that_tables_write(own_recipe):
+    assert own_recipe.lr_g.value != 3e-4
+    made = make_plan(a_suite(trials=[{"recipe": "own"}, {"recipe": "own", "set": {"lr": 3e-4}}]), PlanOptions())
+    assert {trial.setting for trial in made.trials} == {"own"}, "the recipe's own rate"
+    assert {(trial.config.lr_g, trial.config.betas_g) for trial in made.trials} == {(3e-4, (0.5, 0.999))}
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "said"),
+    [
+        ({"lr": 3.0000001e-4}, {}, "lr is "),
+        ({"lr_g": 3.0000001e-4}, {}, "lr_g is "),
+        ({"lr_g": 1e-4}, {"lr": 3.0000001e-4}, "lr is "),
+        ({"betas": [0.5, 0.9990000001]}, {}, "betas is "),
+    ],
+)
+def test_a_value_written_as_the_recipe_s_is_named_as_it_was_given(own_recipe, changes, options, said):
+    suite = a_suite(trials=[{"recipe": "own", "set": changes}])
+    with pytest.raises(SuiteError, match=rf"trials\[0\]: {said}.*which tables write alike; round it to six digits"):
+        make_plan(suite, PlanOptions(changes=options))
