@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Generic, Literal, TypeVar
 
 from gan_bench.config.trial import FakeBatch, Init, LastBatch, Latent, StepFakes
+from gan_bench.core.fields import without_rounding_error
 from gan_bench.core.registry import Registry
 
 T = TypeVar("T")
@@ -122,7 +123,7 @@ class Recipe:
         return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Fact)} | dict(self.extras)
 
     def values(self) -> dict[str, Any]:
-        """Return the plain values by field name, ready for ``TrialConfig``, with the digits that tables write."""
+        """Return the plain values by field name, ready for ``TrialConfig``, without rounding errors."""
         return {name: _written(fact.value) for name, fact in self.facts().items()}
 
     def provenance(self) -> dict[str, str]:
@@ -131,10 +132,10 @@ class Recipe:
 
 
 def _written(value: Any) -> Any:  # noqa: ANN401 - any value of a config
-    """Return a value with six digits, where a product such as 3 * 1e-4 has more, and lists as tuples."""
+    """Return a value without the rounding error of a product such as 3 * 1e-4, and lists as tuples."""
     if isinstance(value, (list, tuple)):
         return tuple(map(_written, value))
-    return float(f"{value:g}") if isinstance(value, float) else value
+    return without_rounding_error(value) if isinstance(value, float) else value
 
 
 RECIPES: Registry[Recipe] = Registry("recipe", "recipes", Recipe)

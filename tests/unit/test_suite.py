@@ -756,7 +756,9 @@ def own_recipe():
     RECIPES.drop("own")
 
 
-def test_values_of_an_own_recipe_are_those_that_tables_write(own_recipe):
+def test_values_of_an_own_recipe_have_no_rounding_errors_and_all_their_digits(own_recipe):
+    many = replace(own_recipe, lr_g=Fact(1.2345678e-4, "chosen"))
+    assert many.values()["lr_g"] == 1.2345678e-4
     assert own_recipe.lr_g.value != 3e-4
     made = make_plan(a_suite(trials=[{"recipe": "own"}, {"recipe": "own", "set": {"lr": 3e-4}}]), PlanOptions())
     assert {trial.setting for trial in made.trials} == {"own"}, "the recipe's own rate"
