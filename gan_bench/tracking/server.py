@@ -6,7 +6,9 @@ import contextlib
 import logging
 import os
 import re
+import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, unquote_plus, urlsplit, urlunsplit
@@ -179,10 +181,15 @@ _SETTINGS = {
 def configure() -> None:
     """Set short timeouts unless the user has set them: MLflow's own block for minutes.
 
+    Where a user makes warnings errors, those of MLflow's own code about its libraries stay what they are.
+
     Raises:
         UserError: A variable of MLflow has a value that it cannot read.
     """
     ensure_home()
+    if any(option.partition(":")[0] == "error" for option in sys.warnoptions):
+        for kind in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):  # MLflow gives some of its own
+            warnings.simplefilter("ignore", kind)
     os.environ.update({key: os.environ.get(key) or value for key, value in _SETTINGS.items()})
     level = os.environ["MLFLOW_LOGGING_LEVEL"]
     if level.upper() not in logging.getLevelNamesMapping():  # which MLflow reads while it is imported

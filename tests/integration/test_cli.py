@@ -93,7 +93,7 @@ def test_run_report_skip_and_mirror(tmp_path, suite):
     assert f"`gan-bench report {results}` makes it from the records" in without.stdout
     (results / "report").unlink()
 
-    sync = gan_bench("sync", results)
+    sync = gan_bench("sync", results, env={**os.environ, "PYTHONWARNINGS": "error"})  # which are MLflow's own
     assert "2 runs up to date" in sync.stdout
     check_mlflow(results)
 
