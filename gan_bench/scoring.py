@@ -198,7 +198,7 @@ def _size_remarks(generated: str | Tensor | Generator, against: str) -> Iterator
         return
     yield (
         f"{first} is {a[0]}x{a[1]} and {second} {b[0]}x{b[1]}: a difference in size counts as one in what they show; "
-        f"bring both to one size, for example with --size {min(a)}"
+        f"bring both to one size, for example with --size {min(a)} (size={min(a)} from Python)"
     )
 
 

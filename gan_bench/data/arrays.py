@@ -78,7 +78,7 @@ def _check_shape(shape: tuple[int, ...]) -> None:
         raise UserError("there are no images; give at least two")
     if len(shape) != 4 or shape[1] not in (1, 3) or shape[2] != shape[3]:
         hint = "; channels come before height and width" if len(shape) == 4 and shape[3] in (1, 3) else ""
-        hint = "; of grey images x[:, None] adds the channel" if len(shape) == 3 and shape[1] == shape[2] else hint
+        hint = "; of grey images x[:, None] adds the channel" if len(shape) == 3 and shape[0] > 3 else hint
         raise UserError(f"{_WHAT}, got {tuple(shape)}{hint}")
 
 
@@ -188,7 +188,7 @@ def _read_picture(
         told = str(error).partition(";")[0]
         raise UserError(f"{told}; name what is black and white with value_range=(LOW, HIGH)") from None
     except DataError as error:
-        raise UserError(str(error)) from None
+        raise UserError(str(error).replace("range: [", "value_range [").replace("range:", "value_range")) from None
     except Exception as error:  # PIL raises any kind for damaged or closed images
         raise UserError(f"the image number {number} cannot be read ({brief(error)}); leave it out") from None
 
@@ -199,7 +199,7 @@ def _stacked(parts: Sequence[Any]) -> NDArray[Any]:
     if not all(isinstance(part, (Tensor, np.ndarray)) for part in parts):
         kinds = sorted({type(part).__name__ for part in parts})
         is_pairs = all(isinstance(part, (tuple, list)) for part in parts)
-        remedy = "; take the images out of the pairs: [image for image, label in images]" if is_pairs else ""
+        remedy = "; take the images out of the pairs: [pair[0] for pair in images]" if is_pairs else ""
         remedy = "; name their folder, or open them with PIL" if {*kinds} & {"str", "PosixPath", "Path"} else remedy
         raise UserError(f"{_WHAT}, got a {type(parts).__name__} of {', '.join(kinds[:3])}{remedy}")
     arrays = [_array(part) for part in parts]

@@ -222,7 +222,9 @@ def _without_notes(data: bytes) -> bytes:
 
 def is_image(data: bytes) -> bool:
     """True if data begin as a file of one of the usual kinds of images does."""
-    return data.startswith((_PNG, b"\xff\xd8\xff", b"GIF8", b"BM")) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
+    is_bitmap = data[:2] == b"BM" and data[6:10] == bytes(4) and data[15:18] == bytes(3)  # "BM" begins words too
+    is_webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    return data.startswith((_PNG, b"\xff\xd8\xff", b"GIF8")) or is_bitmap or is_webp
 
 
 def other_kind(data: bytes) -> str:
@@ -322,13 +324,11 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
     with contextlib.suppress(SyntaxError, struct.error, ValueError, TypeError, KeyError):  # of notes that are damaged
         method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     sample, bits = _number(tags.get(_FORMAT, 1)), _number(tags.get(_BITS))
+    if limits is not None and limits[1] <= 255 and sample != 2 and image.mode not in (*WIDE, "1"):
+        key = key if image.mode == "L" else None
+        image = _grey_of(image, name, limits)
     is_signed = image.mode == "L" and sample == 2
     is_wide = image.mode in WIDE or is_signed or (limits is not None and limits[1] <= 255 and image.mode == "L")
-    if limits is not None and (image.mode in _WITH_ALPHA or len(image.getbands()) > 1):
-        raise DataError(
-            f"the image {printable(name)} has colours or transparency, and range: is of greys; make it grey, or leave "
-            "range: out"
-        )
     known = _declared_range(image) if limits is None and image.mode in WIDE else limits
     is_negative = _number(tags.get(_PHOTOMETRIC, 1)) == 0 and image.mode in WIDE
     if method is not None:
@@ -349,6 +349,28 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
     if channels == 1 and image.mode not in ("1", "L", "RGB", "RGBA"):
         image = image.convert("RGB")  # not every colour space has a way to grey
     return image.convert("L" if channels == 1 else "RGB")
+
+
+def _grey_of(image: Image.Image, name: str, limits: tuple[float, float]) -> Image.Image:
+    """Return an image of 8 bits as the grey whose range is given.
+
+    Raises:
+        DataError: It has colours or transparency, or values above the range: it is not of the kind that was meant.
+    """
+    if image.mode != "L":
+        bands = [np.asarray(band) for band in image.convert("RGBA").split()]
+        if any((band != bands[0]).any() for band in bands[1:3]) or (bands[3] < 255).any():
+            raise DataError(
+                f"the image {printable(name)} has colours or transparency, and range: is of greys; make it grey, or "
+                "leave range: out"
+            )
+        image = Image.fromarray(bands[0])
+    if (most := int(np.asarray(image).max())) > limits[1]:
+        raise DataError(
+            f"the image {printable(name)} holds values up to {most}, above those of range: [{limits[0]:g}, "
+            f"{limits[1]:g}]; keep images of one range, or give one that holds all"
+        )
+    return image
 
 
 def _declared_range(image: Image.Image) -> tuple[float, float] | None:

@@ -24,7 +24,7 @@ from gan_bench.core.preparing import tell
 from gan_bench.core.text import plural, printable
 from gan_bench.data.image_files import SET_RANGE, decode_square, more_frames
 from gan_bench.data.image_source import ENDINGS, ArchiveError, ImageSource, open_source
-from gan_bench.data.splits import Split, classes_of, doubts, layout_of
+from gan_bench.data.splits import Layout, Split, doubts, layout_of
 
 CHUNK = 512
 """Most images decoded at a time."""
@@ -252,7 +252,7 @@ def _prepare(
                 np.save(file, images)
     elif isinstance(images, np.memmap):
         images.flush()
-    folders = classes_of(kept)
+    folders = (layout or Layout()).classes(kept, names if layout is None else layout.all_names(opened.names))
     classes = tuple(sorted(set(folders)))
     labels = np.array([classes.index(folder) for folder in folders], dtype=np.int64) if len(classes) > 1 else None
     return Prepared(

@@ -32,8 +32,7 @@ UNREAD = frozenset(
     {".heic", ".heif", ".jxl", ".psd", ".exr", ".hdr", ".svg", ".eps", ".ico", ".dds", ".pcx", ".xcf", ".dcm", ".nii"}
     | {".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".raw", ".zip", ".tar", ".gz", ".tgz", ".rar"}
     | {".7z", ".bz2", ".xz", ".zst", ".part", ".crdownload", ".download", ".hif", ".jxr", ".crw", ".nrrd", ".mha"}
-    | {".fits", ".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".npy", ".npz", ".h5"}
-    | {".hdf5", ".mat", ".tfrecord", ".tfrecords", ".parquet", ".lmdb"}
+    | {".fits"}
 )
 """Endings of pictures that are not read, and of what may hold some: a folder of nothing else is no folder of notes."""
 _OF_SUITE = ("plan.json", "suite.yaml")
@@ -155,7 +154,7 @@ def _why_no_link(path: Path, name: str) -> str:
     Raises:
         DataError: By its name it may lead to a folder, all of whose images would be missing.
     """
-    if PurePosixPath(name).suffix or not _is_visible(name):
+    if _is_a_file_s(name):
         return LINKS
     raise DataError(
         f"{path} holds {printable(name)}, a link, which is not followed; pack what it leads to in its place (zip does "
@@ -192,7 +191,8 @@ def _decoded(name: str, encoding: str) -> str:
 
 
 _MASK = re.compile(
-    r"(.+?)(?:[ _.-]*(?:mask|segmentation)s?|[ _.-]+(?:seg|annotation|groundtruth|gt)s?|[_-](?:matte|alpha))"
+    r"(.+?)(?:(?:[ _.-]+|(?<=\d))(?:mask|segmentation|seg|annotation|groundtruth)s?|(?:[_.-]+|(?<=\d))gts?"
+    r"|[_-](?:matte|alpha))"
     r"(?:[ _.-]?\d+)?"
 )
 """Names of what is drawn over an image, in small letters, with the name of the image: ``cat_mask``, ``cat_mask_1``."""
@@ -248,8 +248,9 @@ def image_tree(top: Path, left_out: Counter[str], others: dict[str, str]) -> tup
         folder, above, is_linked = left.pop()
         listed = _listed(top / folder)
         ours = _of_results(listed)
-        if ours and folder:
-            folders.remove(folder)  # of nothing else, it would be an empty class
+        if ours and folder:  # of nothing else, it and those above it would be empty classes
+            folders.remove(folder)
+            others[folder] = f"{folder}/{min(ours)}"
         for entry in listed:
             name = f"{folder}/{entry.name}" if folder else entry.name
             if entry.name in ours:
@@ -257,7 +258,7 @@ def image_tree(top: Path, left_out: Counter[str], others: dict[str, str]) -> tup
             elif not os.path.isdir(entry.path):  # noqa: PTH112 - see open_source
                 if reason := _why_no_image(entry):
                     left_out[reason] += 1
-                    others.update({folder: name} if _is_note(entry.name) else {})
+                    others.update(_note(folder, name, others))
                 else:
                     images += [name] * _is_readable_kind(entry)
             elif _is_visible(entry.name):
@@ -291,7 +292,7 @@ def _why_no_image(entry: os.DirEntry[str]) -> str:
         DataError: It is a link that leads nowhere under the name of a folder: a class or a split may be missing.
     """
     reason = _why_not(entry.name)
-    if reason and _is_visible(entry.name) and not PurePosixPath(entry.name).suffix and entry.is_symlink():
+    if reason and not _is_a_file_s(entry.name) and entry.is_symlink():
         try:
             entry.stat()
         except FileNotFoundError:
@@ -401,6 +402,12 @@ def _too_large(path: Path, name: str) -> DataError:
     )
 
 
+def _is_a_file_s(name: str) -> bool:
+    """True if a name is hidden or that of a file, and not of a folder that may be a class or a split."""
+    path = PurePosixPath(name)
+    return bool(path.suffix) or not _is_visible(name) or path.name.upper() in ("README", "LICENSE", "COPYING", "NOTICE")
+
+
 def _is_link(member: zipfile.ZipInfo) -> bool:
     """True for a symbolic link, whose content is the name of another file."""
     return stat.S_ISLNK(member.external_attr >> 16)
@@ -417,6 +424,12 @@ def _why_not(name: str) -> str:
 def _is_note(name: str) -> bool:
     """True for a visible file that is left out and is no picture of another kind: labels, notes, programs."""
     return _is_visible(name) and PurePosixPath(name).suffix.lower() not in UNREAD
+
+
+def _note(folder: str, name: str, known: Mapping[str, str]) -> dict[str, str]:
+    """Return a note by its folder; one without an ending, which may be an image after all, in place of another."""
+    is_wanted = _is_note(name) and (folder not in known or not PurePosixPath(name).suffix)
+    return {folder: name} if is_wanted else {}
 
 
 def _is_visible(name: str) -> bool:

@@ -25,7 +25,7 @@ from gan_bench.data.image_files import decode, more_frames
 from gan_bench.data.image_folders import FRAMES, Prepared, darkness, prepare_images
 from gan_bench.data.image_source import ImageSource, open_source
 from gan_bench.data.readers import from_images
-from gan_bench.data.splits import Split, classes_of, layout_of
+from gan_bench.data.splits import Split, layout_of
 
 LEAST_DISTINCT = 4
 """Distinct images that a split needs: precision and recall look at the third neighbour of every image."""
@@ -194,7 +194,10 @@ def inspect_images(source: Path) -> Inspection:
         seen = {split: list(_seen(opened, names, split)) for split, names in splits.items()}
     usable = {split: [each for each in found if not each.why] for split, found in seen.items()}
     images = [each for found in usable.values() for each in found]
-    classes = {split: Counter(classes_of(each.name for each in found)) for split, found in usable.items()}
+    everything = [each.name for each in images]
+    classes = {
+        split: Counter(layout.classes((each.name for each in found), everything)) for split, found in usable.items()
+    }
     frames = sum(each.more_frames for each in images)
     whole = all(len(found) <= COMPARED for found in usable.values())
     return Inspection(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -42,6 +42,19 @@ class Layout:
             return list(names) if split == "train" else []
         folder = self.folders.get(split)
         return [] if folder is None else [name for name in names if name.startswith(f"{folder}/")]
+
+    def all_names(self, names: Iterable[str]) -> list[str]:
+        """Return those of the images that are in any split."""
+        listed = list(names)
+        return [name for split in self.splits for name in self.names(listed, split)]
+
+    def classes(self, names: Iterable[str], everything: Iterable[str]) -> list[str]:
+        """Return the class of every one of some images, as ``classes_of`` finds it among all images of the source."""
+        return classes_of(map(self._below, names), map(self._below, everything))
+
+    def _below(self, name: str) -> str:
+        inside = (f"{folder}/" for folder in self.folders.values())
+        return next((name.removeprefix(each) for each in inside if name.startswith(each)), name)
 
 
 def layout_of(names: Iterable[str], source: str) -> Layout:
@@ -83,27 +96,44 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
         within += f"{next(iter(tops))}/"
 
 
-def classes_of(names: Iterable[str]) -> list[str]:
+def classes_of(names: Iterable[str], among: Iterable[str] = ()) -> list[str]:
     """Return the class of every image: the folder that it lies in, or "" beside all folders.
 
     Below folders that all hold one of the same name, as ``n01443537/images`` and ``n01629819/images``, it is the first
-    name that tells them apart; folders of one name that lie in different ones, as ``apartment/outdoor`` and
-    ``building/outdoor``, are called by as much of their paths as tells these apart.
+    name that tells them apart. Folders of one name that lie in different ones are one class where all of these hold the
+    same names, as ``2019/cat``, ``2019/dog``, ``2020/cat`` and ``2020/dog``; else they are called by as much of their
+    paths as tells them apart, as ``apartment/outdoor`` and ``building/outdoor``.
+
+    Args:
+        names: The images, with forward slashes, without the folder of their split.
+        among: Images of all splits likewise: a class has one name in all of them.
     """
-    folders = [name.split("/")[:-1] for name in names]
-    while len(set(map(tuple, folders))) > 1 and min(map(len, folders)) > 1 and len({each[-1] for each in folders}) == 1:
-        folders = [each[:-1] for each in folders]
-    paths = set(map(tuple, folders))
-    called = dict.fromkeys(paths, 1)
-    while True:
+    folders = [tuple(name.split("/")[:-1]) for name in names]
+    paths = {*folders, *(tuple(name.split("/")[:-1]) for name in among)}
+    cut = 0
+    while len(paths) > 1 and min(map(len, paths)) > 1 and len({path[-1] for path in paths}) == 1:
+        paths, cut = {path[:-1] for path in paths}, cut + 1
+    called = _called(paths)
+    return [called[folder[: len(folder) - cut]] for folder in folders]
+
+
+def _called(paths: Collection[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """Return what folders are called: their last name, or more of their path where others have the same."""
+    below: dict[tuple[str, ...], set[str]] = {}
+    for path in paths:
+        below.setdefault(path[:-1], set()).update(path[-1:])
+    length = dict.fromkeys(paths, 1)
+    is_grid = len(set(map(frozenset, below.values()))) == 1 and all(len(found) > 1 for found in below.values())
+    while not is_grid:
         ends: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
         for path in paths:
-            ends.setdefault(path[-called[path] :], []).append(path)
-        alike = [path for some in ends.values() if len(some) > 1 for path in some if called[path] < len(path)]
+            ends.setdefault(path[-length[path] :], []).append(path)
+        alike = [path for some in ends.values() if len(some) > 1 for path in some if length[path] < len(path)]
         if not alike:
-            return ["/".join(each[-called[tuple(each)] :]) for each in folders]
+            break
         for path in alike:
-            called[path] += 1
+            length[path] += 1
+    return {path: "/".join(path[-length[path] :]) for path in paths}
 
 
 _MASKS = frozenset(
@@ -214,7 +244,8 @@ def _refuse_hidden_splits(names: Iterable[str], source: str) -> None:
             children.setdefault("/".join(parts[:depth]), set()).add(part)
     for where, folders in sorted(children.items()):
         named = ([f for f in sorted(folders) if _rests(f, words)] for words in (TRAINING, HELD_OUT))
-        pair = next((each for each in itertools.product(*named) if _are_splits(*each)), None)
+        alone = len(folders) == len(("train", "test"))
+        pair = next((each for each in itertools.product(*named) if _are_splits(*each, alone=alone)), None)
         if pair:
             training, held_out = map(printable, pair)
             if where and folders == set(pair) and _plain(pair[0]) in TRAINING and _plain(pair[1]) in HELD_OUT:
@@ -229,16 +260,21 @@ def _refuse_hidden_splits(names: Iterable[str], source: str) -> None:
             )
 
 
-def _are_splits(training: str, held_out: str) -> bool:
-    """True if two names are those of a training and a held-out split.
+def _are_splits(training: str, held_out: str, *, alone: bool) -> bool:
+    """True if two names may be those of a training and a held-out split.
 
-    They are where nothing else tells them apart, as ``trainA`` and ``testA``, or where each says nothing more than
-    that it holds data, as ``train_data``, ``test_images`` and ``valset``. A train station is no split of a test tube.
+    They are where nothing else tells them apart, as ``trainA`` and ``testA``, and where both have such a word and one
+    says nothing more than that it holds data, as ``train`` and ``test_faces``, or no folder lies beside them, as
+    ``train_clean`` and ``test_noisy``. Among classes a train station is no split of a test tube.
     """
     if _rests(held_out, TRAINING):
         return False
-    ours, theirs = _rests(training, TRAINING), _rests(held_out, HELD_OUT)
-    return bool(ours & theirs) or (_says_no_more(training, TRAINING) and _says_no_more(held_out, HELD_OUT))
+    if _rests(training, TRAINING) & _rests(held_out, HELD_OUT):
+        return True
+    says_no_more = (_says_no_more(training, TRAINING), _says_no_more(held_out, HELD_OUT))
+    has_word = (set(words_of(training)) & TRAINING, set(words_of(held_out)) & HELD_OUT)
+    both = all(says or has for says, has in zip(says_no_more, has_word, strict=True))
+    return both and (alone or any(says_no_more))
 
 
 _DATA = frozenset(

@@ -637,6 +637,8 @@ def test_folders_of_one_last_name_are_classes_by_what_tells_them_apart(tmp_path)
     [
         (["a/x.png", "b/x.png"], ["a", "b"]),
         (["p/a/x.png", "q/a/x.png", "q/b/x.png"], ["p/a", "q/a", "b"]),
+        (["2019/cat/x.png", "2019/dog/x.png", "2020/cat/x.png", "2020/dog/x.png"], ["cat", "dog"] * 2),
+        (["cats/images/x.png", "dogs/images/x.png", "birds/pics/x.png"], ["cats/images", "dogs/images", "pics"]),
         (["a/images/x.png", "b/images/x.png", "images/x.png"], ["a/images", "b/images", "images"]),
         (["images/x.png", "images/y.png"], ["images"] * 2),
         (["x.png", "a/y.png"], ["", "a"]),
@@ -712,11 +714,17 @@ def test_held_out_images_beside_images_or_classes_are_asked_for(names):
         ("trainA", "testB", True),
         ("train", "testdata", True),
         ("train_images", "images_test", True),
+        ("train_faces", "test", True),
+        ("train", "test_faces", True),
+        ("train_hr", "valid_lr_bicubic", True),
+        ("train_cats", "val", True),
+        ("train", "test_gt", True),
         ("train", "valset", True),
         ("train", "dev_data", True),
         ("bullet train", "test tube", False),
         ("Train Conductor", "Test Pilot", False),
         ("train station", "test tube", False),
+        ("steam train", "road test", False),
         ("toy train", "stress test", False),
         ("train_track", "dev_board", False),
         ("training_shoe", "test_tube", False),
@@ -855,16 +863,16 @@ def dataset_of(folder, name, **transform):
     return register_folder(ImageFolder(name=name, path=folder, transform=Transform(size=8, channels=3, **transform)))
 
 
-@pytest.mark.parametrize("below", ["results", ""])
+@pytest.mark.parametrize("below", ["results", "work/deep/results", ""])
 def test_results_among_images_are_not_trained_on(tmp_path, monkeypatch, below):
     """A second run trained on the sample grids and plots of the first."""
     folder = pictures(tmp_path / "a", "cat/0.png", "cat/1.png", "cat/2.png", "dog/3.png", "dog/4.png", "dog/5.png")
-    before = dataset_of(folder, f"before{below}")
+    before = dataset_of(folder, f"before{len(below)}")
     results = folder / below
     pictures(results, "mine/trial/samples/1.png", "report/plots/a.png", "mlartifacts/1/b.png")
     for name in ("plan.json", "suite.yaml"):
         (results / "mine" / name).write_text("{}")
-    after = dataset_of(folder, f"after{below}")
+    after = dataset_of(folder, f"after{len(below)}")
     assert after.counts == before.counts == {"train": 6}
     assert after.classes == 2
     assert "train: 3 left out: folders of results of gan_bench" in after.contents
@@ -892,7 +900,9 @@ def test_images_without_the_ending_of_one_are_no_notes(tmp_path, name):
     for i in range(4):
         (folder / name.format(i)).parent.mkdir(exist_ok=True)
         (folder / name.format(i)).write_bytes(data)
-    with pytest.raises(DataError, match=r"holds images without the ending of one, such as 3.*; give their names \.png"):
+    with pytest.raises(
+        DataError, match=r"holds images without the ending of one, such as [03].*; give their names \.png"
+    ):
         inspect_images(folder)
 
 
@@ -936,21 +946,67 @@ def test_what_is_left_out_is_told_as_it_is_now(tmp_path):
         ([0, 1, 1], (0, 1), [0, 255, 255]),
         ([0, 5, 10], (0, 10), [0, 128, 255]),
         ([0, 50, 255], (0, 65_535), [0, 50, 255]),  # of eight bits, it cannot be meant
+        ([0, 255, 9], (0, 65_535), [0, 255, 9]),
     ],
 )
-def test_a_range_is_of_greys_of_eight_bits_too(values, limits, wanted):
+@pytest.mark.parametrize("mode", ["L", "RGB", "LA", "P"])
+def test_a_range_is_of_greys_of_eight_bits_too(values, limits, wanted, mode):
     """It was ignored: masks of 0 and 1 stayed black, with the advice to do what was done."""
     data = io.BytesIO()
-    Image.fromarray(np.tile(np.array(values, np.uint8), (3, 1))).save(data, "PNG")
+    Image.fromarray(np.tile(np.array(values, np.uint8), (3, 1))).convert(mode).save(data, "PNG")
     assert np.asarray(decode(data.getvalue(), "a.png", 1, limits))[0].tolist() == wanted
 
 
-@pytest.mark.parametrize("mode", ["RGB", "LA", "P"])
-def test_a_range_of_colours_is_refused(mode):
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (Image.new("RGB", (4, 4), (9, 0, 0)), "has colours or transparency, and range: is of greys; make it grey, or"),
+        (Image.new("LA", (4, 4), (1, 90)), "has colours or transparency, and range: is of greys"),
+        (Image.new("L", (4, 4), 200), r"holds values up to 200, above those of range: \[0, 1\]; keep images of one"),
+    ],
+)
+def test_a_range_that_is_not_of_an_image_is_refused(picture, said):
+    """Photos of 8 bits beside floats in [0, 1] would be white."""
     data = io.BytesIO()
-    Image.new("L", (4, 4), 9).convert(mode).save(data, "PNG")
-    with pytest.raises(DataError, match=r"has colours or transparency, and range: is of greys; make it grey, or leave"):
+    picture.save(data, "PNG")
+    with pytest.raises(DataError, match=said):
         decode(data.getvalue(), "a.png", 1, (0, 1))
+    with pytest.raises(UserError, match=said.replace("range: ", "value_range ").replace("range:", "value_range")):
+        as_uint8([picture, Image.fromarray(np.zeros((4, 4), np.float32))], (0, 1))
+
+
+def test_a_class_has_one_name_in_all_splits(tmp_path):
+    """Of the held-out split a class was called otherwise, and had another number."""
+    places = ("apartment/outdoor", "building/outdoor", "kitchen")
+    names_ = [f"{split}/{place}/{i}.png" for split in ("train", "test") for place in places for i in range(4)]
+    folder = pictures(tmp_path / "a", *(name for name in names_ if not name.startswith("test/building")))
+    found = inspect_images(folder).classes
+    assert found == {"train": dict.fromkeys(places, 4), "test": dict.fromkeys((places[0], places[2]), 4)}
+    assert dataset_of(folder, "places").contents[1].endswith("8 different files: apartment/outdoor 4, kitchen 4")
+
+
+@pytest.mark.parametrize("name", ["Annotations/cat/1.mat", "features/1.npy", "videos/1.mp4", "notes/about.txt"])
+def test_what_people_keep_beside_images_is_no_missing_class(tmp_path, name):
+    folder = pictures(tmp_path / "a", *(f"photos/{each}" for each in SIX))
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_bytes(b"BMW and Audi cars")
+    assert inspect_images(folder).usable == 6
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in folder.rglob("*.*"):
+            archive.write(path, path.relative_to(folder))
+    assert inspect_images(tmp_path / "a.zip").usable == 6
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "readme"])
+def test_a_lost_link_that_is_no_folder_is_left_out(tmp_path, name):
+    folder = pictures(tmp_path / "a", *SIX)
+    (folder / name).symlink_to("gone")
+    assert inspect_images(folder).usable == 6
+
+
+def test_things_called_after_masks_are_images(tmp_path):
+    listed = ["face.png", "facemask.png", "gas.png", "gasmask.png", "golf.png", "golf gt.png"]
+    assert inspect_images(pictures(tmp_path / "a", *listed)).usable == 6
 
 
 def test_nearly_black_images_are_said_with_the_remedy(tmp_path):

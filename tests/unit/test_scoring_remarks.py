@@ -123,7 +123,7 @@ def test_a_size_of_an_array_is_its_own(tmp_path, colours):
     with pytest.raises(UserError, match="the array holds images of 32x32, and size=16 scales files alone; size=32"):
         gb.score(array, half, size=16)
     said = list(scoring_remarks(torch.from_numpy(array), half, ["cifar-v1"]))
-    assert said[0].endswith("bring both to one size, for example with --size 32")
+    assert said[0].endswith("bring both to one size, for example with --size 32 (size=32 from Python)")
     assert scores(array, half, size=32) == scores(array, half, size=32, extractors=["cifar-v1"])
 
 
