@@ -20,6 +20,18 @@ _PREFIX = "gan_bench_plugin_"
 _loaded: dict[str, str] = {}
 
 
+def read_plugin(path: Path) -> bytes:
+    """Return what a file of parts holds, without running it.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"the plug-in {path} cannot be read ({error.strerror}); correct its path") from None
+
+
 def load_plugin(path: Path, sha256: str | None = None) -> Source:
     """Run a file that registers parts; one that ran before runs again only when it has changed.
 
@@ -33,10 +45,7 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
     Raises:
         UserError: It cannot be read, fails, or registers a name that is taken; then none of its parts is registered.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"the plug-in {path} cannot be read ({error.strerror}); correct its path") from None
+    content = read_plugin(path)
     place, digest = str(path.resolve()), hashlib.sha256(content).hexdigest()
     if sha256 not in (None, digest):
         raise UserError(f"the plug-in {path} is not what it was; restore it, or run the suite again")

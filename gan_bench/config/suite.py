@@ -219,7 +219,8 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
         where = f"{document.nearest(('trials', index), key=False)}: trials[{index}]"
         if entry.recipe not in RECIPES:
             at = document.nearest(("trials", index, "recipe"), key=False)
-            hint = RECIPES.hint(entry.recipe)
+            unrun = suite.plugins and not options.allow_plugins
+            hint = "its plug-ins have not run; --allow-plugins runs them" if unrun else RECIPES.hint(entry.recipe)
             raise SuiteError(f'{at}: trials[{index}].recipe: unknown recipe "{as_typed(entry.recipe)}" ({hint})')
         recipe = RECIPES[entry.recipe]
         values, provenance = recipe.values(), recipe.provenance()

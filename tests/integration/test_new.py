@@ -110,3 +110,50 @@ def test_settings_that_train_the_same_generator_are_said(tmp_path, monkeypatch, 
     done = gan_bench("run", "mine.yaml", "--dry-run", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert ("ema_decay changes only the moving average of G: settings that differ" in done.stdout) == said
+
+
+def checked(folder, changes="{}", **fields):
+    lines = {"suite": "s", "version": 1, "seeds": [0], **fields}
+    recipe = lines.pop("recipe", "mnist-mlp-z100")
+    text = "".join(f"{name}: {value}\n" for name, value in lines.items())
+    (folder / "s.yaml").write_text(f"{text}trials: [{{recipe: {recipe}, set: {changes}}}]\n")
+    return lambda *options: gan_bench("check", folder / "s.yaml", *options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields", "said"),
+    [
+        ("{loss: nowhere}", {}, 'unknown loss "nowhere"'),
+        ("{architecture: nowhere}", {}, 'unknown architecture "nowhere"'),
+        ("{dataset: nowhere}", {}, 'unknown dataset "nowhere"'),
+        ("{}", {"evaluate": "{extractors: [nowhere], samples: 10}"}, 'unknown extractor "nowhere"'),
+        ("{dataset: cifar10}", {}, "makes images of (1, 28, 28), but cifar10 is prepared as (3, 28, 28)"),
+        ("{dataset: own}", {"datasets": "{own: {path: ., size: 32, channels: 1}}"}, "own is prepared as (1, 32, 32)"),
+        ("{dataset: own}", {"datasets": "{own: {path: gone, size: 28, channels: 1}}"}, "gone"),
+        ("{}", {"plugins": "[gone.py]"}, "gone.py cannot be read (No such file or directory); correct its path"),
+    ],
+)
+def test_a_suite_that_cannot_run_is_not_well(tmp_path, changes, fields, said):
+    done = checked(tmp_path, changes, **fields)()
+    assert done.returncode == 2, done.stdout
+    assert said in done.stderr.replace("\n", " ")
+
+
+def test_a_suite_of_own_parts_is_checked_whole_where_they_may_run(tmp_path):
+    (tmp_path / "my.py").write_text(
+        "from dataclasses import replace\nimport gan_bench as gb\n"
+        'gb.RECIPES.register("my-net", replace(gb.RECIPES["mnist-mlp-z100"], name="my-net"))\n'
+    )
+    own = checked(tmp_path, recipe="my-net", plugins="[my.py]")
+    assert 'unknown recipe "my-net" (its plug-ins have not run; --allow-plugins runs them)' in own().stderr
+    assert own("--allow-plugins").stdout == "ok: 1 trial of 1 setting\n"
+    mixed = checked(tmp_path, "{loss: nowhere}", plugins="[my.py]")
+    assert mixed().stdout.startswith("ok: 1 trial of 1 setting\nnot checked: whether parts exist and fit, as plug-")
+    assert 'unknown loss "nowhere"' in mixed("--allow-plugins").stderr
+
+
+def test_a_suite_is_well_without_its_datasets(tmp_path):
+    done = gan_bench("check", "mnist", "--data", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"ok: \d+ trials of \d+ settings\n", done.stdout)
+    assert not list(tmp_path.iterdir())

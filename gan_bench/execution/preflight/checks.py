@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from gan_bench.config.image_folder import Transform
+from gan_bench.config.plugins import read_plugin
 from gan_bench.config.suite import Plan
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import DataError, UserError, brief, is_stop
@@ -17,6 +19,8 @@ from gan_bench.core.sources import calling
 from gan_bench.core.text import plural
 from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.data.datasets import DATASETS
+from gan_bench.data.image_source import open_source
+from gan_bench.data.splits import layout_of
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.models.architectures import ARCHITECTURES, construct
@@ -44,6 +48,57 @@ def check_names(plan: Plan, own: set[str]) -> None:
             registry[name]
 
 
+def check_fit(trials: tuple[Trial, ...], context: RunContext, own: Mapping[str, Transform] | None = None) -> None:
+    """Find out what can be known of a plan without its images: shapes, extractors, objectives, and networks that work.
+
+    Args:
+        trials: Its trials.
+        context: Where they would run.
+        own: How a suite's own images that are no dataset yet will be prepared, by name.
+
+    Raises:
+        UserError: Something the plan names does not fit.
+    """
+    configs = [trial.config for trial in trials]
+    for config in configs:
+        transform = (own or {}).get(config.dataset)
+        given = transform or DATASETS[config.dataset]
+        _check_shape(config, given.channels, transform.size if transform else DATASETS[config.dataset].prepared_size)
+        resolve(config.evaluation.extractors, given.channels, context.device)
+        _check_objective(config, context)
+    for config in {(config.architecture, config.latent_dim): config for config in configs}.values():
+        _try_networks(config)
+
+
+def _check_shape(config: TrialConfig, channels: int, prepared: int | None) -> None:
+    """Refuse networks that make other images than a dataset is prepared as, or a size other than ``prepared``."""
+    made, given = ARCHITECTURES[config.architecture].image_shape, (channels, config.image_size, config.image_size)
+    if made != given:
+        raise UserError(
+            f"{config.recipe}: the architecture {config.architecture} makes images of {made}, but "
+            f"{config.dataset} is prepared as {given}; change image_size, dataset or architecture"
+        )
+    if prepared not in (None, config.image_size):
+        raise UserError(
+            f"{config.dataset} is prepared at {prepared}x{prepared}, and {config.recipe} takes "
+            f"{config.image_size}x{config.image_size}; write size: {config.image_size} where the suite names it"
+        )
+
+
+def check_sources(plan: Plan) -> None:
+    """Look at the files that a plan names, but run no plug-in and read no image.
+
+    Raises:
+        DataError: Images are not there, or their folders cannot be told apart.
+        UserError: A plug-in cannot be read.
+    """
+    for file in plan.files:
+        read_plugin(file)
+    for folder in plan.folders:
+        with open_source(folder.path) as source:
+            layout_of(source.names, str(folder.path))
+
+
 def refuse_to_fetch(plan: Plan) -> None:
     """Keep a look at the plan from fetching weights, which may be a gigabyte.
 
@@ -65,26 +120,11 @@ def check_plan(trials: tuple[Trial, ...], context: RunContext) -> list[str]:
     Raises:
         UserError: Something the plan names does not exist or does not fit.
     """
+    check_fit(trials, context)
     configs = [trial.config for trial in trials]
     for config in configs:
-        dataset, architecture = DATASETS[config.dataset], ARCHITECTURES[config.architecture]
-        made, given = architecture.image_shape, (dataset.channels, config.image_size, config.image_size)
-        if made != given:
-            raise UserError(
-                f"{config.recipe}: the architecture {config.architecture} makes images of {made}, but "
-                f"{config.dataset} is prepared as {given}; change image_size, dataset or architecture"
-            )
-        resolve(config.evaluation.extractors, dataset.channels, context.device)
-        prepared = dataset.prepared_size
-        if prepared not in (None, config.image_size):
-            raise UserError(
-                f"{config.dataset} is prepared at {prepared}x{prepared}, and {config.recipe} takes "
-                f"{config.image_size}x{config.image_size}; write size: {config.image_size} where the suite names it"
-            )
-        _check_objective(config, context)
-    for config in {(config.architecture, config.latent_dim): config for config in configs}.values():
-        _try_networks(config)
-    for config in configs:
+        if why := why_not(config.precision, context.device):
+            raise UserError(f"{config.recipe}: {why}; use --precision default")
         images = len(context.training_images(config))
         if images < 2:
             raise DataError(f"{config.dataset} has one training image; scores need at least 2, so add more")
@@ -94,15 +134,13 @@ def check_plan(trials: tuple[Trial, ...], context: RunContext) -> list[str]:
 
 
 def _check_objective(config: TrialConfig, context: RunContext) -> None:
-    """Refuse an objective that cannot be, or that the engine or the device that was asked for does not have."""
+    """Refuse an objective that cannot be, or that the engine that was asked for does not have."""
     _try_loss(config)
     if config.label_smoothing and LOSSES[config.loss].smoothed is None:
         raise UserError(f"{config.recipe}: the loss {config.loss} has no target to smooth; leave label_smoothing out")
     why = unsupported(config)
     if why and context.engine_choice == "fast":
         raise UserError(f"{config.recipe}: the fast engine has no {why}; use --engine auto")
-    if why := why_not(config.precision, context.device):
-        raise UserError(f"{config.recipe}: {why}; use --precision default")
 
 
 def _try_loss(config: TrialConfig) -> None:
