@@ -28,6 +28,8 @@ PIPE_WIDTH = 400
 HANGING = 2
 """Blanks before the further lines of a line that is wrapped, beside its own."""
 _WORD = re.compile(r"(?:`[^`]*`|\S)+")
+_PADDED = re.compile(r".*\S {2,}(?=\S)")
+"""The columns of a line before its text, which blanks fill up."""
 
 
 _ASCII = {
@@ -98,6 +100,8 @@ class PlainConsole(Console):
 def wrapped(line: str, width: int) -> list[str]:
     """Break a line at blanks, further lines set in; a command in backticks stays whole, so that it can be copied.
 
+    Where columns begin a line, further lines stand under the text behind them.
+
     Args:
         line: Without line breaks.
         width: Columns; a word that is longer is left whole.
@@ -105,6 +109,11 @@ def wrapped(line: str, width: int) -> list[str]:
     start = len(line) - len(line.lstrip(" "))
     if cell_len(line) <= width or not line.strip():
         return [line]
+    columns = _PADDED.match(line[: width // 2 + 1])
+    if columns and "`" not in columns[0]:
+        set_in = cell_len(columns[0])
+        first, *others = wrapped(line[columns.end() :], width - set_in)
+        return [columns[0] + first, *(" " * set_in + other for other in others)]
     lines, indent = [" " * start], start
     for index, word in enumerate(_WORD.findall(line)):
         if index and cell_len(lines[-1]) + 1 + cell_len(word) > width and len(lines[-1]) > indent:

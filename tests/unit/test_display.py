@@ -187,6 +187,19 @@ def test_a_line_about_a_trial_fits(monkeypatch, width, everything):
 
 
 @pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("  ab   one two three", ["  ab   one two", "         three"]),
+        ("ok   name  one two three", ["ok   name one", "       two three"]),
+        ("one two three  four five", ["one two three", "  four five"]),  # no columns, as they are more than half
+    ],
+)
+def test_columns_of_a_line_stay_where_its_text_is_wrapped(line, parts):
+    """Padding went wherever a line was too long: the first column of every second line stood elsewhere."""
+    assert wrapped(line, 16) == parts
+
+
+@pytest.mark.parametrize(
     ("protocols", "said"),
     [
         (("lenet-mnist-v1,train,64", "lenet-mnist-v1,train,64,ema"), "FID 10, FID 5 (ema)"),
