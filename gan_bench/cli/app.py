@@ -199,6 +199,7 @@ def _usage(error: Exception, words: list[str]) -> str:
     if type(error).__name__ == "NoArgsIsHelpError":  # no word at all: the help, which rich has printed by now
         typer.echo(usage.format_message(), nl=bool(text))
         return ""
+    text = text.replace(": Value error, ", ": ")  # pydantic's words
     text = re.sub(
         r"^Invalid value for (\S+): (.)", lambda found: f"invalid value for {found[1]}: {found[2].lower()}", text
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -127,16 +129,18 @@ def serve(
     for text in links:
         console.say(text)
     sys.stdout.flush()
-    if not open_page:
-        os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter, no shell
-    with subprocess.Popen(command, env=environment) as process:  # noqa: S603
+    # A session of its own: of the terminal's Ctrl-C its server would print tracebacks.
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:  # noqa: S603
         try:
-            if _wait(base, process):
+            if open_page and _wait(base, process):
                 webbrowser.open(links[0].rpartition(" ")[2] if links and "http" in links[0] else base)
-            process.wait()
-        except StopProcess:  # of a signal that the server did not get; leaving the block would wait for it
-            process.terminate()
+            code = process.wait()
+        except (KeyboardInterrupt, StopProcess):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             raise
+    if code:
+        raise UserError(f"MLflow's server ended with exit code {code}; what it printed above says why")
 
 
 def refuse_broken(uri: str, results: Path) -> None:

@@ -259,7 +259,7 @@ def _messages(document: YamlDocument, error: ValidationError) -> Iterator[str]:
         if unknown:
             said = f"unknown field ({field_hint(str(place[-1]), _fields_at(place[:-1]))})"
         elif missing:
-            said = "this field is required"
+            said = "this field is required" + ("; write version: 1" if place == ("version",) else "")
         elif detail["type"] == "string_pattern_mismatch":
             said = f"{_NAMES}, got {quoted(detail['input'])}"
         elif detail["type"] == "too_short" and not detail["input"]:

@@ -305,26 +305,29 @@ def test_a_mirror_that_hangs_and_that_nobody_waits_for_ends(tmp_path, monkeypatc
     assert process.wait(HANG) == 1
 
 
-def test_a_page_that_was_opened_ends_with_its_command(folders, tmp_path):
-    """SIGTERM comes to the command alone, which would have waited for a server that nobody ends."""
+@pytest.mark.parametrize(("options", "sent"), [(["--open"], signal.SIGTERM), ([], signal.SIGINT)])
+def test_a_page_ends_with_its_command(folders, tmp_path, options, sent):
+    """The command waited for a server that nobody ended; Ctrl-C printed two tracebacks of the server's."""
     assert gan_bench("sync", folders[0]).returncode == 0
     port = free_port()
-    command = [sys.executable, "-m", "gan_bench", "ui", "--results", folders[0], "--port", port, "--open"]
+    command = [sys.executable, "-m", "gan_bench", "ui", "--results", folders[0], "--port", port, *options]
     with (tmp_path / "said").open("w") as said:
         process = subprocess.Popen(
             list(map(str, command)), stdout=said, stderr=said, env={**os.environ, "BROWSER": "true"}
         )
     try:
         wait_for(lambda: is_answered(port), process)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(HANG) == 143, (tmp_path / "said").read_text()
+        assert is_answered(port, "")
+        process.send_signal(sent)
+        assert process.wait(HANG) == 128 + sent, (tmp_path / "said").read_text()
         assert not is_answered(port)
+        assert "Traceback" not in (tmp_path / "said").read_text()
     finally:
         process.kill()
 
 
-def is_answered(port):
+def is_answered(port, page="health"):
     try:
-        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=HANG).read())
+        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=HANG).read())
     except OSError:
         return False

@@ -154,7 +154,7 @@ BAD = [
     ("seeds: [0, 1]", "equivalence: 10", "7:14", "a share from 0 to 1, such as 0.1 for 10 %, got 10"),
     ("seeds: [0, 1]", "equivalence: 10%", "7:14", "a share from 0 to 1, such as 0.1 for 10 %"),
     ("seeds: [0, 1]", "seeds: [a]", "7:9", "whole number from 0 to 2,147,483,647, got 'a'"),
-    ("version: 1\n", "", "1:1", "version: this field is required"),
+    ("version: 1\n", "", "1:1", "version: this field is required; write version: 1"),
     ("suite: s", "suite: ../etc", "1:8", "use small letters, digits, - and _"),
     ("suite: s", "suite: [", "3:7", "not YAML"),
     ("version: 1", "version: 1\nversion: 2", "3:1", "version is given twice"),
