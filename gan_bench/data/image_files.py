@@ -8,7 +8,6 @@ import struct
 import threading
 import warnings
 from collections.abc import Iterator
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +17,8 @@ from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.shared_warnings import shared_warnings
 from gan_bench.core.text import printable
+from gan_bench.data.file_kinds import PNG, formats, other_kind
 
-FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000", "TGA")
-"""What PIL may open, where it is built with them. Its other formats include programs, such as EPS, which it gives to
-Ghostscript to run."""
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 32_768
 _PIXELS_AT_A_TIME = 2 * MAX_PIXELS
@@ -33,25 +30,6 @@ _KEYED = ("1", "L", "RGB")
 _BITS, _PHOTOMETRIC, _PLANES, _FORMAT, _LEAST, _MOST = 258, 262, 284, 339, (340, 280), (341, 281)
 """Tags of TIFF: bits of a sample, whether white is 0, whether each channel stands apart, whether a sample has a sign or
 is a float, and the least and greatest value it declares."""
-_PNG = b"\x89PNG\r\n\x1a\n"
-_KINDS = {
-    b"version https://git-lfs": "a pointer of Git LFS and no image; get the file with `git lfs pull`",
-    **dict.fromkeys(
-        (b"II*\x00", b"II+\x00", b"MM\x00*", b"MM\x00+"),
-        "a TIFF of a kind that is not read here, such as one of 64-bit floats or five channels; save it as PNG",
-    ),
-    b"\xff\x0a": "in JPEG XL, which is not read here; save it as PNG",
-    b"\x00\x00\x00\x0cJXL ": "in JPEG XL, which is not read here; save it as PNG",
-    b"8BPS": "a file of Photoshop, which is not read here; save it as PNG",
-    b"\x76\x2f\x31\x01": "in OpenEXR, which is not read here; save it as PNG",
-    b"%PDF": "a PDF and no image; save its pictures as PNG",
-    b"PK\x03\x04": "a zip file and no image; unpack it",
-    b"\x93NUMPY": "an array of NumPy and no image; save it as PNG",
-    b"\x89HDF": "a file of HDF5 and no image; save its images as PNG",
-    b"PF\n": "a map of coloured floats, which is not read here; save it as PNG",
-    b"P7\n": "in PAM, which is not read here; save it as PNG",
-}
-"""Beginnings of files that people have under the name of an image, with what they are and the remedy."""
 SET_RANGE = "write range: [LOW, HIGH] where a suite names the images"
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -134,12 +112,6 @@ def _scaled(width: int, height: int, size: int) -> tuple[int, int]:
     return (size, int(size * height / width)) if width <= height else (int(size * width / height), size)
 
 
-@cache
-def _formats() -> tuple[str, ...]:
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
-
-
 @contextlib.contextmanager
 def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.Image]:
     """Open an image whose header keeps the limits, and turn any error of decoding it into a DataError.
@@ -170,11 +142,11 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
 def _open(data: bytes) -> Image.Image:
     """Open an image; a PNG whose notes are damaged or enormous without them, as viewers do."""
     try:
-        return Image.open(io.BytesIO(data), formats=_formats())
+        return Image.open(io.BytesIO(data), formats=formats())
     except (UnidentifiedImageError, ValueError, SyntaxError):
-        if not data.startswith(_PNG):
+        if not data.startswith(PNG):
             raise
-    return Image.open(io.BytesIO(_without_notes(data)), formats=_formats())
+    return Image.open(io.BytesIO(_without_notes(data)), formats=formats())
 
 
 def _loaded(image: Image.Image, data: bytes) -> Image.Image:
@@ -182,9 +154,9 @@ def _loaded(image: Image.Image, data: bytes) -> Image.Image:
     try:
         image.load()
     except (ValueError, SyntaxError):
-        if not data.startswith(_PNG):
+        if not data.startswith(PNG):
             raise
-        image = Image.open(io.BytesIO(_without_notes(data)), formats=_formats())
+        image = Image.open(io.BytesIO(_without_notes(data)), formats=formats())
         image.load()
     return image
 
@@ -196,7 +168,7 @@ def _as_meant(image: Image.Image, data: bytes) -> Image.Image:
     and takes the high byte of colours of 16. A TGA says how many of its bits are alpha, and may have none.
     """
     key = image.info.get("transparency")
-    if key is not None and data.startswith(_PNG):
+    if key is not None and data.startswith(PNG):
         depth = data[24]
         if image.mode == "L" and depth in (2, 4):
             image.info["transparency"] = key * (255 // (2**depth - 1))
@@ -220,34 +192,9 @@ def _without_notes(data: bytes) -> bytes:
     return b"".join(kept)
 
 
-def is_image(data: bytes) -> bool:
-    """True if data begin as a file of one of the usual kinds of images does."""
-    is_bitmap = data[:2] == b"BM" and data[6:10] == bytes(4) and data[15:18] == bytes(3)  # "BM" begins words too
-    is_webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-    return data.startswith((_PNG, b"\xff\xd8\xff", b"GIF8")) or is_bitmap or is_webp
-
-
-def other_kind(data: bytes) -> str:
-    """Return what a file is that no reader takes for an image, with the remedy; nothing where it cannot be told."""
-    if not data:
-        return "empty; get it again"
-    if data[4:8] == b"ftyp":
-        if data[8:10] in (b"he", b"mi", b"ms") or (data[8:10] == b"av" and "AVIF" not in _formats()):
-            kind = "AVIF" if data[8:10] == b"av" else "HEIC"
-            return f"in {kind}, which is not read here; save it as PNG"
-        is_film = data[8:10] in (b"is", b"mp", b"qt", b"M4", b"3g")
-        return "a film; save its frames as PNG" if is_film else ""
-    text = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<!doctype html", b"<html")):
-        return "a web page and no image, as a server sends in place of one; get it again"
-    if text.startswith((b"<svg", b"<?xml")):
-        return "a drawing in SVG or XML, which is not read here; save it as PNG"
-    return next((said for start, said in _KINDS.items() if data.startswith(start)), "")
-
-
 def more_frames(data: bytes) -> int:
     """Return how many frames an image that can be decoded has after its first, which is the one that is taken."""
-    is_png = data.startswith(_PNG) and b"acTL" in data.partition(b"IDAT")[0]
+    is_png = data.startswith(PNG) and b"acTL" in data.partition(b"IDAT")[0]
     if not is_png and data[4:8] != b"ftyp" and not data.startswith((b"GIF8", b"RIFF", b"II", b"MM")):
         return 0
     try:

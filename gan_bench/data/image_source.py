@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import printable
-from gan_bench.data.image_files import is_image, other_kind
+from gan_bench.data.file_kinds import is_image, is_other_archive, other_kind
 
 ENDINGS = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".ppm"}
@@ -359,7 +359,7 @@ def _other_kind(path: Path) -> str:
     start = b""
     with contextlib.suppress(OSError), path.open("rb") as file:
         start = file.read(512)
-    if endings & _ARCHIVES or start.startswith(_STARTS) or start[257:262] == b"ustar":
+    if is_other_archive(start, endings):
         return "is an archive of another kind than zip; unpack it and name its folder"
     if ".zip" in endings and last[1:].isdigit():
         return "is a part of an archive; join the parts, or unpack them and name the folder"
@@ -367,13 +367,9 @@ def _other_kind(path: Path) -> str:
         return "holds arrays; pass them to gb.score in Python, or save the images as files"
     if last in ENDINGS or is_image(start):
         return "is one image; name the folder that it lies in"
-    kind = f"is {other_kind(start)}" if start[:2] != b"PK" and other_kind(start) else ""
-    return kind or ("" if last == ".zip" else "is neither a folder nor a zip file; name one of images")
-
-
-_ARCHIVES = frozenset({".tar", ".tgz", ".rar", ".7z", ".gz", ".xz", ".bz2", ".zst"})
-_STARTS = (b"Rar!", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
-"""Endings and beginnings of archives that are no zip files; a tar file is known by its 257th byte."""
+    if start[:2] != b"PK" and (kind := other_kind(start)):
+        return f"is {kind}"
+    return "" if last == ".zip" else "is neither a folder nor a zip file; name one of images"
 
 
 class ArchiveError(DataError):
