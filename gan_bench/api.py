@@ -302,7 +302,7 @@ def score(
     value_range: tuple[float, float] | None = None,
     size: int | None = None,
     extractors: Sequence[str] = (),
-    samples: int = 10_000,
+    samples: int | None = None,
     data: PathLike | None = None,
     device: str = "auto",
     allow_plugins: bool = False,
@@ -321,7 +321,8 @@ def score(
             they are, all of one size. Of arrays and generators it is their own, to which files they are compared with
             are brought.
         extractors: Names; when empty, the shipped one for the images' channels.
-        samples: Images to draw from a generator, of the noise that its trial was scored on.
+        samples: Images to score: drawn from a generator, of the noise that its trial was scored on, or picked at
+            random from the others. None draws 10,000, or takes all that there are.
         data: Folder of the datasets; None for ``$GAN_BENCH_DATA``, else ``data``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         allow_plugins: Whether the local file that a generator's architecture is of may run.
@@ -345,7 +346,7 @@ def score(
     where = choose_device(checked("device", device, str))
     fix_bits(where)
     names = checked("extractors", extractors, Sequence[str])
-    samples = checked("samples", samples, int, least=2)
+    samples = checked("samples", samples, int | None, least=2)
     size = checked("size", size, int | None, least=8, most=1024)
     value_range = checked("value_range", value_range, tuple[float, float] | None)
     if isinstance(generated, os.PathLike):
@@ -363,10 +364,10 @@ def score(
             f"{with_article(type(reference).__name__)}; save its images in a folder"
         )
     against = at_home(os.fsdecode(reference))
-    found = scoring.score(given, against, list(names), root, where, samples, size=size, allow_plugins=allow_plugins)
+    found = scoring.prepare(given, against, list(names), root, where, samples, size=size, allow_plugins=allow_plugins)
     for remark in found.remarks:
         warnings.warn(remark, stacklevel=3)
-    rows = [each.to_json() for each in found.scores]
+    rows = [each.to_json() for each in found.scores()]
     columns = ["metric", "value", "std", "extractor", "split", "real", "generated", "note"]
     return pd.DataFrame(rows)[columns].astype({"value": float, "std": float})
 

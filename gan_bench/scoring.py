@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,34 +27,95 @@ from gan_bench.records.layout import TRIAL
 from gan_bench.records.record import Score
 from gan_bench.sampling import Generator, load_generator
 
+DRAWN = 10_000
+"""Images that are drawn from a generator where no number is named: as many as the shipped suites score."""
+
 
 @dataclass(frozen=True)
-class Scoring:
-    """What a scoring came to.
+class Side:
+    """What people must know of the images on one side of a comparison.
 
     Attributes:
-        scores: The scores.
-        remarks: What of the files was left out, and why the scores may say little, in lines.
-        size: Height and width at which images were compared.
+        label: What they are called.
+        channels: 1 where all are grey, else 3.
+        size: Width and height.
     """
 
-    scores: tuple[Score, ...]
+    label: str
+    channels: int
+    size: tuple[int, int]
+
+    @property
+    def pixels(self) -> str:
+        """Width and height as people write them."""
+        return f"{self.size[0]}x{self.size[1]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Images to score.
+
+    Attributes:
+        side: Who they are.
+        count: How many.
+        chunks: Gives them, as (n, C, H, W) uint8.
+        seed: Seeds the subsets of the extrapolated FID: that of the generator's trial.
+    """
+
+    side: Side
+    count: int
+    chunks: Callable[[], Iterable[Tensor]]
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """Images that are read or can be drawn, and what they are compared with; nothing is scored yet.
+
+    Attributes:
+        generated: The images that are scored.
+        against: What they are compared with.
+        extractors: What sees them.
+        remarks: What of the files was left out, and why the scores may say little, in lines.
+    """
+
+    generated: Drawn
+    against: _Dataset | _Images | _Moments
+    extractors: list[Extractor]
     remarks: tuple[str, ...]
-    size: int
+
+    def scores(self) -> list[Score]:
+        """Score them with every extractor, which may take minutes."""
+        drawn = self.generated
+        return self._evaluator().score(drawn.chunks(), drawn.count, drawn.seed)
+
+    def real(self) -> list[Score]:
+        """Score as many held-out real images in the same way: about what a perfect generator would reach.
+
+        Returns:
+            Nothing where the reference is no training split of a dataset that has held-out images.
+        """
+        if not isinstance(self.against, _Dataset) or (held_out := self.against.held_out) is None:
+            return []
+        return self._evaluator().score_images(held_out.images, min(self.generated.count, len(held_out.images)))
+
+    def _evaluator(self) -> Evaluator:
+        references = {each.name: self.against.reference(each) for each in self.extractors}
+        return Evaluator(self.extractors, references, self.against.class_extractor)
 
 
-def score(
+def prepare(
     generated: str | Tensor | Generator,
     against: str,
     extractors: list[str],
     root: DataRoot,
     device: torch.device,
-    samples: int,
+    samples: int | None = None,
     *,
     size: int | None = None,
     allow_plugins: bool = False,
 ) -> Scoring:
-    """Score images made anywhere.
+    """Read images made anywhere, and what they are compared with.
 
     Args:
         generated: A folder or zip of images, a ``generator.safetensors`` in its record directory, a loaded generator,
@@ -65,7 +125,8 @@ def score(
         extractors: Names; when empty, the shipped one for the images' channels.
         root: The data folder.
         device: What computes.
-        samples: Images to draw from a generator, of the noise that its trial was scored on.
+        samples: Images to score: drawn from a generator, of the noise that its trial was scored on, or picked at
+            random from the others. None draws ``DRAWN``, or takes all that there are.
         size: Height and width to which files are scaled and cropped; None takes them as they are, all of one size.
             Of an array or a generator it is their own, to which the files that they are compared with are brought.
         allow_plugins: Whether the local file that a generator's architecture is of may run.
@@ -79,45 +140,21 @@ def score(
         raise UserError(
             f"name what the images are compared with: a dataset ({', '.join(DATASETS)}), a folder, zip or .npz"
         )
-    drawn = _generated(generated, device, samples, size)
-    if size not in (None, drawn.size):
+    one_name = isinstance(generated, str) and Path(generated).name == Path(against).name
+    drawn, left_out = _generated(generated, device, samples, size, whole_path=one_name)
+    if not isinstance(generated, str) and size not in (None, drawn.side.size[1]):
         what = "generator makes" if isinstance(generated, Generator) else "array holds"
         raise UserError(
-            f"the {what} images of {drawn.size}x{drawn.size}, and size={size} scales files alone; size={drawn.size} "
+            f"the {what} images of {drawn.side.pixels}, and size={size} scales files alone; size={drawn.side.size[1]} "
             "brings those that they are compared with to theirs"
         )
-    fitting = [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.channels]
+    fitting = [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.side.channels]
     names = list(dict.fromkeys(extractors)) or fitting
     loaded = [load_extractor(name, device) for name in names]
-    references, class_extractor, left_out = _references(against, loaded, root, drawn, size)
-    scores = Evaluator(loaded, references, class_extractor).score(drawn.chunks, drawn.count, drawn.seed)
-    remarks = scoring_remarks(generated, against, names, resized=size is not None)
-    return Scoring(tuple(scores), (*drawn.left_out, *left_out, *remarks), drawn.size)
-
-
-def real(
-    against: str, extractors: list[str], root: DataRoot, device: torch.device, count: int, size: int
-) -> list[Score]:
-    """Score held-out real images in the same way: about what a perfect generator would reach.
-
-    Args:
-        against: What the generated images were set against.
-        extractors: Names.
-        root: The data folder.
-        device: What computes.
-        count: How many images, at most.
-        size: Height and width at which they are compared.
-
-    Returns:
-        Nothing where the reference is no training split of a dataset that has held-out images.
-    """
-    name, _, split = against.partition(":")
-    if name not in DATASETS or split not in ("", "train") or "test" not in DATASETS[name].counts:
-        return []
-    dataset, loaded = DATASETS[name], [load_extractor(each, device) for each in extractors]
-    held_out = load(name, root, "test", size).images
-    references = {each.name: _dataset_reference(name, each, root, size) for each in loaded}
-    return Evaluator(loaded, references, dataset.class_extractor).score_images(held_out, min(count, len(held_out)))
+    compared, more = _compared_with(against, root, drawn.side, size, whole_path=one_name)
+    remarks = scoring_remarks(drawn.side, compared.side, against, names)
+    said = (*left_out, *more, *remarks)
+    return Scoring(generated=drawn, against=compared, extractors=loaded, remarks=said)
 
 
 def _is_generator(path: Path) -> bool:
@@ -125,91 +162,38 @@ def _is_generator(path: Path) -> bool:
     return path.suffix == ".safetensors" or (path / TRIAL).is_file()
 
 
-def _holds_images(path: Path) -> bool:
-    """Whether a path that is scored is a folder or a zip file, whatever its name."""
-    return path.is_dir() or (path.is_file() and path.suffix.lower() != ".npz" and not _is_generator(path))
-
-
-LOOKED_AT = 16
-"""Images at the beginning that are looked at for their size, and of all, evenly spread, for colours."""
-
-
-def scoring_remarks(
-    generated: str | Tensor | Generator, against: str, extractors: list[str], *, resized: bool = False
-) -> Iterator[str]:
+def scoring_remarks(generated: Side, against: Side | None, named: str, extractors: list[str]) -> Iterator[str]:
     """Yield why scores may say little: an extractor that was made for other images, or images of two sizes.
 
     Args:
-        generated: What was scored: a path, images (N, C, H, W), or a generator.
-        against: What it was compared with.
+        generated: What is scored.
+        against: What it is compared with; None of statistics, which do not say.
+        named: How that was named.
         extractors: Names.
-        resized: Whether images of files were brought to one size.
     """
-    name = against.partition(":")[0]
-    if against in DATASETS and Path(against).exists():
-        yield f"{against} is the dataset of that name; {Path(against).name} in this folder is ./{against}"
-    found = {name: DATASETS[name].channels} if name in DATASETS else {}
-    if not isinstance(generated, str):
-        found[_label(generated)] = _shape(generated)[0]
-    paths = [generated] if isinstance(generated, str) else []
-    for path in map(Path, paths if name in DATASETS else [*paths, against]):
-        if _holds_images(path):
-            found[printable(path.name)] = 3 if _has_colours(path) else 1
-    if not resized:
-        yield from _size_remarks(generated, against)
-    for each in extractors:
-        channels = EXTRACTORS[each].channels
-        for what, there in found.items():
-            if channels not in (None, there):
-                yield (
-                    f"{each} is made for images of {plural(channels or 0, 'channel')}, and {what} has {there}: these "
-                    "scores say little; name another one with --extractor"
-                )
-
-
-def _label(generated: Tensor | Generator) -> str:
-    return "the array of images" if isinstance(generated, Tensor) else "the generator"
-
-
-def _shape(generated: Tensor | Generator) -> tuple[int, int, int]:
-    channels, height, width = generated.shape[1:] if isinstance(generated, Tensor) else generated.image_shape
-    return int(channels), int(height), int(width)
-
-
-def _size_remarks(generated: str | Tensor | Generator, against: str) -> Iterator[str]:
-    """Yield that two sides are of different sizes: a dataset is brought to that of the images, files are not."""
-    sides: list[tuple[str, tuple[int, int]]] = []
-    if not isinstance(generated, str):
-        sides.append((_label(generated), _shape(generated)[1:]))
-    texts = (generated, against) if isinstance(generated, str) else (against,)
-    for text in texts:
-        path, name = Path(text), text.partition(":")[0]
-        if name in DATASETS and text == against:
-            sides.append((name, (DATASETS[name].size,) * 2))
-        elif _holds_images(path):
-            label = text if len({Path(each).name for each in texts}) < len(texts) else path.name
-            with open_source(path) as opened:
-                sides.append((printable(label), next(_sizes(path, opened), (0, 0))))
-    if len(sides) < 2 or sides[0][1] == sides[1][1]:
-        return
-    (first, a), (second, b) = sides
-    if against.partition(":")[0] in DATASETS:
-        yield f"{first} is {a[0]}x{a[1]}, so {second} is brought to that size from {b[0]}x{b[1]}"
-        return
-    yield (
-        f"{first} is {a[0]}x{a[1]} and {second} {b[0]}x{b[1]}: a difference in size counts as one in what they show; "
-        f"bring both to one size, for example with --size {min(a)} (size={min(a)} from Python)"
-    )
-
-
-def _has_colours(path: Path) -> bool:
-    """True if one of some images of a folder or zip file is not grey."""
-    with open_source(path) as opened:
-        for name in opened.names[:: -(-len(opened.names) // (4 * LOOKED_AT)) or 1]:
-            pixels = np.asarray(decode(opened.read(name), f"{path}/{name}", 3))
-            if (pixels != pixels[..., :1]).any():
-                return True
-    return False
+    is_dataset = named.partition(":")[0] in DATASETS
+    if named in DATASETS and Path(named).exists():
+        yield f"{named} is the dataset of that name; {Path(named).name} in this folder is ./{named}"
+    if against and generated.size != against.size:
+        if is_dataset:
+            label = against.label
+            yield f"{generated.label} is {generated.pixels}, so {label} is brought to that size from {against.pixels}"
+        else:
+            least = min(generated.size)
+            yield (
+                f"{generated.label} is {generated.pixels} and {against.label} {against.pixels}: a difference in size "
+                f"counts as one in what they show; bring both to one size, for example with --size {least} "
+                f"(size={least} from Python)"
+            )
+    for name in extractors:
+        channels = EXTRACTORS[name].channels
+        others = [side for side in (generated, against) if side and channels not in (None, side.channels)]
+        if others:
+            yield (
+                f"{name} is made for images of {plural(channels or 0, 'channel')}, and "
+                f"{' and '.join(side.label for side in others)} {'has' if len(others) == 1 else 'have'} "
+                f"{others[0].channels}: these scores say little; name another one with --extractor"
+            )
 
 
 def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, out: Path) -> int:
@@ -222,7 +206,7 @@ def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, o
         UserError: A name is unknown, data are missing, or the file cannot be written.
     """
     loaded = load_extractor(extractor, device)
-    found = _dataset_reference(dataset, loaded, root)
+    found = _Dataset(dataset, root).reference(loaded)
     try:
         export_moments(out, found.moments)
     except OSError as error:
@@ -230,29 +214,45 @@ def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, o
     return found.moments.count
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """Images to score: chunks of them, how many, their channels, size and seed of their trial, what was left out."""
-
-    chunks: Iterable[Tensor]
-    count: int
-    channels: int
-    size: int
-    seed: int = 0
-    left_out: tuple[str, ...] = ()
-
-
-def _generated(generated: str | Tensor | Generator, device: torch.device, samples: int, size: int | None) -> _Drawn:
+def _generated(
+    generated: str | Tensor | Generator,
+    device: torch.device,
+    samples: int | None,
+    size: int | None,
+    *,
+    whole_path: bool,
+) -> tuple[Drawn, list[str]]:
+    """Return the images to score, and what of their files was left out."""
     if isinstance(generated, Generator):
-        config = generated.config
-        drawn = generated_chunks(generated.network.to(device), config, samples, "evaluation/0")
-        return _Drawn(drawn, samples, generated.image_shape[0], config.image_size, config.seed)
+        channels, height, width = generated.image_shape
+        config, count = generated.config, samples or DRAWN
+        network = generated.network.to(device)
+
+        def draw() -> Iterator[Tensor]:
+            return generated_chunks(network, config, count, "evaluation/0")
+
+        side = Side("the generator", channels, (width, height))
+        return Drawn(side=side, count=count, chunks=draw, seed=config.seed), []
     if isinstance(generated, Tensor):
-        return _Drawn(chunks(shuffled(generated)), len(generated), generated.shape[1], generated.shape[2])
-    if not generated.strip():
-        raise UserError("name the images to score: a folder, a zip file or a generator.safetensors")
-    images, left_out = _images_of(Path(generated), size)
-    return _Drawn(chunks(shuffled(images)), len(images), images.shape[1], images.shape[2], left_out=tuple(left_out))
+        images, left_out, label = generated, list[str](), "the array of images"
+    else:
+        if not generated.strip():
+            raise UserError("name the images to score: a folder, a zip file or a generator.safetensors")
+        images, left_out = _images_of(Path(generated), size)
+        label = _label(generated, whole_path=whole_path)
+    if samples and samples > len(images):
+        raise UserError(f"{label} holds {plural(len(images), 'image')}, fewer than --samples {samples} (samples=)")
+    picked = shuffled(images, samples)
+    return Drawn(side=_side(label, images), count=len(picked), chunks=lambda: chunks(picked)), left_out
+
+
+def _side(label: str, images: Tensor) -> Side:
+    _, channels, height, width = images.shape
+    return Side(label, channels, (width, height))
+
+
+def _label(path: str, *, whole_path: bool) -> str:
+    return printable(path if whole_path else Path(path).name or path)
 
 
 def without_equal_channels(images: Tensor) -> Tensor:
@@ -297,40 +297,78 @@ def _prepared(path: Path, size: int | None) -> Prepared:
         raise DataError(f"{str(error).partition(';')[0]}{hint}" if hint else str(error)) from None
 
 
+LOOKED_AT = 16
+"""Images at the beginning of which the sizes are told where files differ."""
+
+
 def _sizes(path: Path, opened: ImageSource) -> Iterator[tuple[int, int]]:
     """Yield the sizes of the first images."""
     for name in opened.names[:LOOKED_AT]:
         yield decode(opened.read(name), f"{path}/{name}", 3).size
 
 
-def _references(
-    against: str, extractors: list[Extractor], root: DataRoot, drawn: _Drawn, size: int | None
-) -> tuple[dict[str, Reference], str | None, list[str]]:
-    """Return statistics by extractor, the extractor that knows the classes, and what of files was left out."""
-    name = against.partition(":")[0]
-    if name in DATASETS:
-        found = {e.name: _dataset_reference(against, e, root, drawn.size) for e in extractors}
-        return found, DATASETS[name].class_extractor, []
+class _Dataset:
+    """A split of a dataset, brought to the size of the images that are compared with it."""
+
+    def __init__(self, named: str, root: DataRoot, size: int | None = None) -> None:
+        name, _, asked = named.partition(":")
+        entry, self._split = DATASETS[name], asked or "train"
+        if self._split not in entry.counts:
+            raise UserError(f'{name} has no split "{as_typed(self._split)}", only {", ".join(entry.counts)}')
+        self.class_extractor = entry.class_extractor
+        self.side = Side(name, entry.channels, (entry.size, entry.size))
+        splits = {known: load(name, root, known, size or entry.size) for known in entry.counts}
+        self._images = splits[self._split]
+        self.held_out = splits.get("test") if self._split == "train" else None
+
+    def reference(self, extractor: Extractor) -> Reference:
+        """Return its statistics under an extractor, from the cache where they are there."""
+        return reference(self._images, self.held_out, self._split, extractor)
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Images of files that others are compared with."""
+
+    images: Tensor
+    name: str
+    side: Side
+    class_extractor: None = None
+
+    def reference(self, extractor: Extractor) -> Reference:
+        """Compute their statistics under an extractor."""
+        return compute(self.images, None, self.name, extractor)
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Statistics from a file; of which images, it does not say."""
+
+    path: Path
+    side: None = None
+    class_extractor: None = None
+
+    def reference(self, extractor: Extractor) -> Reference:
+        """Read them, for an extractor of as many features."""
+        moments = import_moments(self.path, extractor.feature_dim)
+        return Reference(printable(self.path.stem), moments).to(extractor.device)
+
+
+def _compared_with(
+    against: str, root: DataRoot, generated: Side, size: int | None, *, whole_path: bool
+) -> tuple[_Dataset | _Images | _Moments, list[str]]:
+    """Find what images are compared with, and what of its files was left out."""
+    if against.partition(":")[0] in DATASETS:
+        return _Dataset(against, root, generated.size[1]), []
     path = Path(against)
     if path.suffix == ".npy":
         raise UserError(f"{path} is one array; statistics are an .npz with the arrays mu and sigma")
     if path.suffix.lower() == ".npz":
-        moments = {e.name: import_moments(path, e.feature_dim) for e in extractors}
-        return {e.name: Reference(printable(path.stem), moments[e.name]).to(e.device) for e in extractors}, None, []
+        return _Moments(path), []
     if not path.exists():
         raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
     images, left_out = _images_of(path, size)
     if len(images) < 2:
         raise DataError(f"{path} has 1 image, and scores compare with at least two; name a folder of more")
-    return {e.name: compute(images, None, printable(path.stem), e) for e in extractors}, None, left_out
-
-
-def _dataset_reference(name: str, extractor: Extractor, root: DataRoot, size: int | None = None) -> Reference:
-    dataset, _, asked = name.partition(":")
-    split = asked or "train"
-    entry = DATASETS[dataset]
-    if split not in entry.counts:
-        raise UserError(f'{dataset} has no split "{as_typed(split)}", only {", ".join(entry.counts)}')
-    images = {known: load(dataset, root, known, size or entry.size) for known in entry.counts}
-    held_out = images.get("test") if split == "train" else None
-    return reference(next(p for known, p in images.items() if known == split), held_out, split, extractor)
+    label = _label(against, whole_path=whole_path)
+    return _Images(images, printable(path.stem), _side(label, images)), left_out

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +15,13 @@ from gan_bench.cli.options import AllowArchitecture, Data
 from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
-from gan_bench.terminal.console import console
+from gan_bench.terminal.console import console, table_console
 
 if TYPE_CHECKING:
     from gan_bench.records.record import Score
+    from gan_bench.report.study.table import Table
     from gan_bench.rescoring import Added
+    from gan_bench.scoring import Side
 
 
 def score(
@@ -36,7 +39,12 @@ def score(
         ),
     ] = None,
     extractor: Annotated[list[str] | None, typer.Option(help="Score with this extractor; may be repeated.")] = None,
-    samples: Annotated[int, typer.Option(min=2, help="Images to draw from a generator.")] = 10_000,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Images to draw from a generator \\[default: 10000], or to pick of the others \\[default: all]."
+        ),
+    ] = None,
     size: Annotated[
         int | None, typer.Option(min=8, max=1024, help="Scale and crop the images of files to this size, as run does.")
     ] = None,
@@ -49,6 +57,7 @@ def score(
     from gan_bench import rescoring, scoring
     from gan_bench.execution.trial.environment import choose_device, fix_bits
     from gan_bench.records.json_files import finite
+    from gan_bench.terminal.tables import print_table
 
     root, where, out = data_root(data), choose_device(device), console()
     fix_bits(where)
@@ -59,20 +68,18 @@ def score(
         raise typer.Exit(_say_added(made, generated))
     if reference is None:
         raise UserError("name what the images are compared with: a dataset, a folder, a zip or an .npz")
-    found = scoring.score(
+    found = scoring.prepare(
         generated, reference, extractor or [], root, where, samples, size=size, allow_plugins=allow_plugins
     )
-    if as_json:
-        for each in found.scores:
-            sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")
-    else:
-        names = list(dict.fromkeys(each.extractor for each in found.scores))
-        held_out = scoring.real(reference, names, root, where, found.scores[0].generated, found.size)
-        real = {(each.metric, each.extractor): each.value for each in held_out}
-        for each in found.scores:
-            out.say(score_line(each, real.get((each.metric, each.extractor))))
     for remark in found.remarks:
         console(stderr=True).say(remark, style="yellow")
+    scores = found.scores()
+    if as_json:
+        for each in scores:
+            sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")
+        return
+    for table in score_tables(scores, found.real(), found.generated.side, reference):
+        print_table(table, table_console(out), filed=False)
 
 
 def _say_added(made: Iterable[Added], results: str) -> int:
@@ -93,25 +100,44 @@ def _say_added(made: Iterable[Added], results: str) -> int:
     return min(faults, 1)
 
 
-def score_line(score: Score, real: float | None) -> str:
-    """Write a score for people.
+def score_tables(scores: Iterable[Score], real: Iterable[Score], side: Side, reference: str) -> Iterator[Table]:
+    """Lay out scores for people: a table for each extractor, whose title has what they depend on.
 
     Args:
-        score: The score.
-        real: What as many held-out real images score, or None where there are none.
+        scores: The scores.
+        real: What as many held-out real images score; nothing where there are none.
+        side: The images that were scored.
+        reference: What they were compared with, as it was named.
     """
-    from gan_bench.config.measures import MEASURES
+    import pandas as pd
 
-    value = "no value" if score.value is None else f"{score.value:.6g}"
-    spread = "" if score.std is None else f" ± {score.std:.3g}"
-    note = f"  ({score.note})" if score.note else ""
-    facts = []
-    if score.metric in MEASURES:
-        facts.append(f"{'lower' if MEASURES[score.metric].lower_is_better else 'higher'} is better")
-    if real is not None:
-        facts.append(f"held-out real images: {real:.6g}")
-    told = f"  ({'; '.join(facts)})" if facts else ""
-    return f"{score.name} = {value}{spread}{told}{note}"
+    from gan_bench.config.measures import MEASURES
+    from gan_bench.report.study.table import Column, Table, arrow
+
+    columns = (
+        Column("measure", "measure", essential=True),
+        Column("value", "score", "interval", essential=True),
+        Column("real", "held-out real images", "number", vital=True),
+        Column("note", "remarks"),
+    )
+    held_out = {(each.metric, each.extractor): each.value for each in real}
+    for extractor, of_it in groupby(scores, lambda each: each.extractor):
+        group = list(of_it)
+        rows = [
+            {
+                "measure": arrow(each.metric) if each.metric in MEASURES else each.metric,
+                "value": each.value,
+                "value_low": None if each.std is None or each.value is None else each.value - each.std,
+                "value_high": None if each.std is None or each.value is None else each.value + each.std,
+                "real": held_out.get((each.metric, extractor)),
+                "note": each.note or ("" if each.value is not None else "no value"),
+            }
+            for each in group
+        ]
+        counts = f"{group[0].generated:,} images of {side.pixels}"
+        against = f"{group[0].real:,} of {reference}" if group[0].real else reference
+        title = f"{side.label}: {counts}, compared with {against} by {extractor}"
+        yield Table("", title, columns, pd.DataFrame(rows))
 
 
 GRID = 64

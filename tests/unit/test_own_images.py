@@ -18,7 +18,7 @@ from support.commands import gan_bench
 
 import gan_bench as gb
 from gan_bench.cli.try_folder import report
-from gan_bench.config.image_folder import ImageFolder, Transform
+from gan_bench.config.image_folder import ImageFolder, Transform, data_root
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import at_home
 from gan_bench.data.arrays import as_uint8
@@ -28,7 +28,7 @@ from gan_bench.data.own_images import inspect_images, register_folder
 from gan_bench.data.splits import classes_of, doubts, layout_of
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.metrics.reference import import_moments
-from gan_bench.scoring import scoring_remarks
+from gan_bench.scoring import prepare
 
 # ------------------------------------------------------------------------------------------------ splits
 
@@ -816,9 +816,12 @@ def test_a_reference_of_one_image_is_a_sentence(tmp_path):
 def test_a_folder_of_the_name_of_a_dataset_is_said(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pictures(tmp_path / "digits", *SIX)
-    said = list(scoring_remarks("digits", "digits", []))
-    assert "digits is the dataset of that name; digits in this folder is ./digits" in said
-    assert not any("of that name" in each for each in scoring_remarks("digits", "./digits", []))
+
+    def remarks(against):
+        return prepare("./digits", against, [], data_root(None), torch.device("cpu")).remarks
+
+    assert "digits is the dataset of that name; digits in this folder is ./digits" in remarks("digits")
+    assert not any("of that name" in each for each in remarks("./digits"))
 
 
 def test_images_of_zeros_and_ones_are_warned_of_as_arrays_are(tmp_path):

@@ -19,7 +19,7 @@ from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.data.datasets import load
 from gan_bench.metrics.reference import import_moments
-from gan_bench.scoring import scoring_remarks
+from gan_bench.scoring import prepare
 
 DIM = 192
 """Features of cifar-v1."""
@@ -30,6 +30,10 @@ def folder(path, pixels):
     for i in range(4):
         Image.fromarray(np.roll(pixels, i, 0)).save(path / f"{i}.png")
     return str(path)
+
+
+def remarks(generated, against, extractors, size=None):
+    return list(prepare(generated, against, extractors, data_root(None), torch.device("cpu"), size=size).remarks)
 
 
 @pytest.fixture
@@ -47,40 +51,41 @@ def grey(tmp_path):
 
 def test_colours_under_an_extractor_of_grey_images_are_said(colours, grey):
     """FID 3.18 of colour tiles under the classifier of digits looked like a result."""
-    (said,) = scoring_remarks(colours, colours, ["lenet-mnist-v1"])
-    assert said.startswith("lenet-mnist-v1 is made for images of 1 channel, and tiles has 3: these scores say little")
-    assert len(list(scoring_remarks(colours, grey, ["lenet-mnist-v1"]))) == 1
-    assert not list(scoring_remarks(grey, grey, ["lenet-mnist-v1"]))
-    assert not list(scoring_remarks(colours, colours, ["cifar-v1", "inception"]))
+    (said,) = remarks(colours, colours, ["lenet-mnist-v1"])
+    assert re.search("lenet-mnist-v1 is made for images of 1 channel, and .*/tiles and .*/tiles have 3: these", said)
+    (said,) = remarks(colours, grey, ["lenet-mnist-v1"])
+    assert "1 channel, and tiles has 3: these scores say little" in said
+    assert not remarks(grey, grey, ["lenet-mnist-v1"])
+    assert not remarks(colours, colours, ["cifar-v1", "efficientnet-lite0"])
 
 
 def test_a_dataset_and_a_folder_are_both_looked_at(colours, grey):
-    said = list(scoring_remarks(colours, "digits", ["lenet-mnist-v1", "cifar-v1"]))
+    said = remarks(colours, "digits", ["lenet-mnist-v1", "cifar-v1"])
     assert [line.partition(":")[0] for line in said] == [
         "tiles is 32x32, so digits is brought to that size from 28x28",
         "lenet-mnist-v1 is made for images of 1 channel, and tiles has 3",
         "cifar-v1 is made for images of 3 channels, and digits has 1",
     ]
-    (said,) = scoring_remarks(grey, "digits:test", ["lenet-mnist-v1"])
+    (said,) = remarks(grey, "digits:test", ["lenet-mnist-v1"])
     assert "32x32" in said, "nothing is wrong with its colours"
 
 
 def test_an_array_of_images_is_looked_at_as_files_are():
     """``gb.score`` took another extractor for images of other colours, and said nothing."""
-    said = list(scoring_remarks(torch.zeros(4, 3, 32, 32), "digits", ["cifar-v1"]))
+    said = remarks(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), "digits", ["cifar-v1"])
     assert said[0] == "the array of images is 32x32, so digits is brought to that size from 28x28"
     assert said[1].startswith("cifar-v1 is made for images of 3 channels, and digits has 1")
-    assert not list(scoring_remarks(torch.zeros(4, 1, 28, 28), "digits", ["lenet-mnist-v1"]))
+    assert not remarks(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), "digits", ["lenet-mnist-v1"])
     colours = torch.arange(4 * 3 * 32 * 32).remainder(251).to(torch.uint8).reshape(4, 3, 32, 32)
     with pytest.warns(UserWarning, match="so digits is brought to that size|these scores say little"):
         gb.score(colours, "digits")
 
 
-def test_images_that_were_brought_to_one_size_have_no_remark_about_it(colours):
-    assert "tiles is 32x32, so digits is brought to that size from 28x28" in list(
-        scoring_remarks(colours, "digits", ["cifar-v1"])
-    )
-    assert "size" not in "".join(scoring_remarks(colours, "digits", ["lenet-mnist-v1"], resized=True))
+def test_images_that_were_brought_to_one_size_differ_in_none(colours, tmp_path):
+    half = folder(tmp_path / "half", np.full((16, 16, 3), 90, np.uint8))
+    said = remarks(half, colours, ["cifar-v1"])
+    assert any(each.startswith("half is 16x16 and tiles 32x32: a difference in size counts") for each in said)
+    assert "a difference in size" not in "".join(remarks(half, colours, ["cifar-v1"], size=24))
 
 
 def test_images_are_scored_alike_as_files_and_as_an_array(grey):
@@ -119,10 +124,10 @@ def test_the_order_of_extractors_changes_no_score(colours, grey):
 
 def test_a_size_of_an_array_is_its_own(tmp_path, colours):
     """It scaled the reference alone: FID 11 of equal images, and no word."""
-    array, half = images(colours), folder(tmp_path / "half", np.zeros((16, 16, 3), np.uint8) + 9)
+    array, half = images(colours), folder(tmp_path / "half", np.full((16, 16, 3), 90, np.uint8))
     with pytest.raises(UserError, match="the array holds images of 32x32, and size=16 scales files alone; size=32"):
         gb.score(array, half, size=16)
-    said = list(scoring_remarks(torch.from_numpy(array), half, ["cifar-v1"]))
+    said = remarks(torch.from_numpy(array), half, ["cifar-v1"])
     assert said[0].endswith("bring both to one size, for example with --size 32 (size=32 from Python)")
     assert scores(array, half, size=32) == scores(array, half, size=32, extractors=["cifar-v1"])
 
@@ -134,23 +139,23 @@ def test_held_out_images_are_compared_at_the_size_that_was_scored(tmp_path):
     for i, image in enumerate(held_out[:, 0].numpy()):
         Image.fromarray(image).save(tmp_path / "held" / f"{i:04}.png")
     done = gan_bench("score", tmp_path / "held", "digits")
-    (line,) = [each for each in done.stdout.splitlines() if each.startswith("fid[")]
-    found = [float(each) for each in re.findall(r"(?:= |images: )([\d.]+)", line)]
-    assert found[0] == pytest.approx(found[1], rel=1e-4), line
+    (row,) = [each for each in done.stdout.splitlines() if "FID ↓" in each]
+    score, real = [float(each) for each in re.findall(r"│ +([\d.]+) (?=│)", row)]
+    assert score == pytest.approx(real, rel=1e-3), row
 
 
 def test_two_folders_of_one_name_have_sizes_of_their_own(tmp_path):
     for place, side in (("a", 16), ("b", 32)):
         (tmp_path / place).mkdir()
-        folder(tmp_path / place / "images", np.zeros((side, side, 3), np.uint8))
-    said, *_ = scoring_remarks(str(tmp_path / "a/images"), str(tmp_path / "b/images"), ["cifar-v1"], resized=False)
+        folder(tmp_path / place / "images", np.full((side, side, 3), 90, np.uint8))
+    said, *_ = remarks(str(tmp_path / "a/images"), str(tmp_path / "b/images"), ["cifar-v1"])
     assert re.search(r"a/images is 16x16 and .*b/images 32x32: a difference in size counts", said)
 
 
 def test_a_folder_called_as_a_dataset_has_its_own_size(tmp_path, monkeypatch, colours):
     monkeypatch.chdir(tmp_path)
     folder(tmp_path / "cats", np.zeros((32, 32, 3), np.uint8))
-    assert not any("a difference in size" in said for said in scoring_remarks("cats", colours, ["cifar-v1"]))
+    assert not any("a difference in size" in said for said in remarks("cats", colours, ["cifar-v1"]))
 
 
 def test_remarks_of_json_go_to_standard_error(tmp_path, colours):
@@ -195,3 +200,22 @@ def test_a_generator_against_a_folder_is_warned_of_as_its_images_are(grey_genera
         assert any(f"cifar-v1 is made for images of 3 channels, and the {name} has 1" in text for text in texts)
     with pytest.raises(UserError, match="the generator makes images of 28x28, and size=32 scales files alone"):
         gb.score(str(grey_generator), colours, samples=16, size=32)
+
+
+def test_a_number_of_images_is_picked_of_files_and_arrays(colours, grey, tmp_path):
+    """``--samples`` was for generators alone, and passed over in silence for everything else."""
+    array = images(colours)
+    for given in (colours, array):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            assert set(gb.score(given, grey, extractors=["cifar-v1"], samples=3)["generated"]) == {3}
+        with pytest.raises(UserError, match=r"holds 4 images, fewer than --samples 5"):
+            gb.score(given, grey, extractors=["cifar-v1"], samples=5)
+    done = gan_bench("score", colours, grey, "--samples", 3)
+    assert "tiles: 3 images of 32x32, compared with 4 of" in done.stdout
+
+
+def test_remarks_come_before_minutes_of_scoring(colours, monkeypatch):
+    monkeypatch.setattr("gan_bench.scoring.Scoring.scores", lambda self: pytest.fail("it scores"))
+    with pytest.warns(UserWarning, match="these scores say little"), pytest.raises(pytest.fail.Exception):
+        gb.score(colours, colours, extractors=["lenet-mnist-v1"])
