@@ -314,7 +314,7 @@ class RunOptions:
         return "" if self.tracking is True else self.tracking
 
     def command(self) -> str:
-        """Return the command that runs the same trials again; where data and MLflow lie is left out."""
+        """Return the command that runs the same trials again; where data and MLflow's server lie is left out."""
         words = ["gan-bench", "run", self._suite_word()]
         defaults = {each.name: each.default for each in fields(self)}
         for name, (_, option) in declared().items():
@@ -324,7 +324,7 @@ class RunOptions:
                 continue
             flag = option.flag or f"--{name.replace('_', '-')}"
             words += [flag] if value is True else [word for text in _texts(value) for word in (flag, text)]
-        return shlex.join(words)
+        return shlex.join(words if self.tracking or self.join else [*words, "--no-tracking"])
 
     def _suite_word(self) -> str:
         """Return what names the suite on the command line: of one that a program made, the file that a run keeps."""

@@ -150,47 +150,67 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
     Args:
         data: The data folder.
         results: The results folder.
-        suite: A suite that is to run: what its datasets lack is then fatal.
+        suite: A suite that is to run: what its datasets and extractors lack is fatal; others are passed over.
     """
     import torch
 
-    from gan_bench.cli.describe import how_fetched
     from gan_bench.config.cuts import PlanOptions
     from gan_bench.config.suite import find_suite, make_plan
-    from gan_bench.data.datasets import DATASETS, read_split
+    from gan_bench.data.datasets import DATASETS
     from gan_bench.execution.trial.environment import choose_device, describe_environment
-    from gan_bench.metrics.extractors import EXTRACTORS, has_extra, load_extractor
+    from gan_bench.metrics.extractors import EXTRACTORS, resolve
 
-    facts = describe_environment(choose_device("auto"), "reference")
-    needed = {trial.config.dataset for trial in make_plan(find_suite(suite), PlanOptions()).trials} if suite else set()
+    device = choose_device("auto")
+    facts = describe_environment(device, "reference")
+    configs = [trial.config for trial in make_plan(find_suite(suite), PlanOptions()).trials] if suite else []
     yield Finding(f"gan_bench {facts['gan_bench']}, Python {facts['python']}, {facts['platform']}")
     yield Finding("libraries: " + ", ".join(f"{name} {version}" for name, version in facts["libraries"].items()))
     yield Finding(
         f"device: {facts['device']} ({facts['device_name']}), {plural(torch.get_num_threads(), 'CPU thread')}"
     )
-    for name in sorted(needed) or DATASETS:  # to read images may take minutes
-        try:
-            dataset = DATASETS[name]
-            for split in dataset.counts:
-                read_split(dataset, data.path, split)
-            yield Finding(f"dataset {name}: ready")
-        except UserError as error:
-            known = DATASETS[name] if name in DATASETS.shipped() and not data.given else None
-            how = how_fetched(known) if known and known.fetch else f"not ready: {error}"
-            yield Finding(f"dataset {name}: {how}", fatal=name in needed and not (known and known.can_fetch))
-    for name in EXTRACTORS:
-        try:
-            if weights := EXTRACTORS[name].weights:
-                extra = EXTRACTORS[name].extra
-                lacks = f"; it needs gan_bench[{extra}]" if extra and not has_extra(extra) else ""
-                yield Finding(f"extractor {name}: {weights.state()}{lacks}")
-                continue
-            load_extractor(name, torch.device("cpu"))
-            yield Finding(f"extractor {name}: ready")
-        except UserError as error:
-            needed_here = name in EXTRACTORS.shipped() and EXTRACTORS[name].extra is None
-            yield Finding(f"extractor {name}: not ready: {error}", fatal=needed_here)
+    needed = sorted({config.dataset for config in configs})
+    for name in needed or DATASETS:  # to read images may take minutes
+        yield _dataset(name, data, is_needed=name in needed)
+    wanted = {(config.evaluation.extractors, DATASETS[config.dataset].channels) for config in configs}
+    named = dict.fromkeys(name for names, channels in sorted(wanted) for name in resolve(names, channels, device))
+    for name in named or EXTRACTORS:
+        yield _extractor(name, is_needed=name in named)
     yield _space(results)
+
+
+def _dataset(name: str, data: DataRoot, *, is_needed: bool) -> Finding:
+    """Read the images of a dataset, or say how they are got."""
+    from gan_bench.cli.describe import how_fetched
+    from gan_bench.data.datasets import DATASETS, read_split
+
+    try:
+        dataset = DATASETS[name]
+        for split in dataset.counts:
+            read_split(dataset, data.path, split)
+    except UserError as error:
+        known = DATASETS[name] if name in DATASETS.shipped() and not data.given else None
+        how = how_fetched(known) if known and known.fetch else f"not ready: {error}"
+        return Finding(f"dataset {name}: {how}", fatal=is_needed and not (known and known.can_fetch))
+    return Finding(f"dataset {name}: ready")
+
+
+def _extractor(name: str, *, is_needed: bool) -> Finding:
+    """Load an extractor; of one whose weights are fetched, say where they are."""
+    import torch
+
+    from gan_bench.metrics.extractors import EXTRACTORS, has_extra, load_extractor
+
+    try:
+        entry = EXTRACTORS[name]
+        if entry.weights:
+            has_it = not entry.extra or has_extra(entry.extra)
+            lacks = "" if has_it else f"; it needs gan_bench[{entry.extra}]"
+            return Finding(f"extractor {name}: {entry.weights.state()}{lacks}", fatal=is_needed and not has_it)
+        load_extractor(name, torch.device("cpu"))
+    except UserError as error:
+        is_part_of_it = name in EXTRACTORS.shipped() and EXTRACTORS[name].extra is None
+        return Finding(f"extractor {name}: not ready: {error}", fatal=is_needed or is_part_of_it)
+    return Finding(f"extractor {name}: ready")
 
 
 def _space(results: Path) -> Finding:
@@ -203,7 +223,7 @@ def _space(results: Path) -> Finding:
 
 
 def doctor(
-    suite: Annotated[str | None, typer.Argument(help="A suite whose datasets must be there.")] = None,
+    suite: Annotated[str | None, typer.Argument(help="A suite whose datasets and extractors must be there.")] = None,
     data: Data = None,
     results: Results = Path("results"),
 ) -> None:

@@ -64,13 +64,19 @@ class WeightsFile:
         return cached if cached.exists() else None
 
     def state(self) -> str:
-        """Say where the file is, for ``gan-bench doctor``."""
+        """Say where the file is, for ``gan-bench doctor``.
+
+        Raises:
+            DataError: It is not where it is said to be.
+        """
         try:
             found = self.path()
             if found and not found.is_file():
-                return f"its weights {found} are no file; set ${self.variable} to {self.file}"
+                raise DataError(f"its weights {found} are no file; set ${self.variable} to {self.file}")
         except OSError as error:
-            return f"its weights cannot be read ({error.strerror}); set ${self.variable} to {self.file}"
+            raise DataError(
+                f"its weights cannot be read ({error.strerror}); set ${self.variable} to {self.file}"
+            ) from None
         return f"weights {found}" if found else f"weights ({self.megabytes} MB) are fetched when it is first named"
 
     def _cached(self) -> Path:

@@ -201,9 +201,12 @@ class ProgressDisplay(Listener):
         """Bring the live line of the suite up to date."""
         if self._bar and self._suite is not None:
             left = self._clock.seconds_left
-            text = f"{sum(self._pace.values()):,.0f} images/s" + ("" if left is None else f"  {duration(left)} left")
+            pace = sum(self._pace.values())
+            told = f"{pace:,.0f} images/s" if pace else "", f"{duration(left)} left" if left else ""
             name = f"{self._finished} of {plural(self.total, 'trial')} done"
-            self._bar.update(self._suite, description=name, completed=self._clock.fraction, now=text)
+            self._bar.update(
+                self._suite, description=name, completed=self._clock.fraction, now="  ".join(filter(None, told))
+            )
 
     def _say_suite(self) -> None:
         """Print the suite's progress from time to time, as a plain line."""

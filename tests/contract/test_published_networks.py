@@ -487,9 +487,11 @@ def test_a_file_that_cannot_be_had_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv(INCEPTION.weights.variable, str(tmp_path / "none.pth"))
     with pytest.raises(DataError, match="cannot be read"):
         gone.read()
-    assert "are no file; set $GAN_BENCH_INCEPTION" in gone.state()
+    with pytest.raises(DataError, match=r"are no file; set \$GAN_BENCH_INCEPTION"):
+        gone.state()
     monkeypatch.setenv(INCEPTION.weights.variable, "x" * 5000)
-    assert "cannot be read" in gone.state()
+    with pytest.raises(DataError, match="cannot be read"):
+        gone.state()
 
 
 @pytest.mark.parametrize("answer", [b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nx"])

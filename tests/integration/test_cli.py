@@ -437,7 +437,13 @@ def test_a_doctor_says_what_a_run_would_fail_of(tmp_path):
     assert "dataset mnist: not ready:" in found.stdout
     well = gan_bench("doctor", "digits", "--data", tmp_path, "--results", tmp_path / "results")
     assert well.returncode == 0, well.stdout
+    assert re.findall(r"(?:dataset|extractor) (\S+):", well.stdout) == ["digits", "lenet-mnist-v1"]
     assert not (tmp_path / "results").exists()
+    suite = "suite: s\nversion: 1\nseeds: [0]\ntrials: [{recipe: mnist-mlp-z100, sweep: {dataset: [digits]}}]\n"
+    (tmp_path / "s.yaml").write_text(f"{suite}evaluate: {{epochs: [1], samples: 64, extractors: [inception]}}\n")
+    nowhere = {**os.environ, "GAN_BENCH_INCEPTION": str(tmp_path / "none.pth")}
+    lacking = gan_bench("doctor", tmp_path / "s.yaml", "--results", tmp_path / "results", env=nowhere)
+    assert (lacking.returncode, "inception: not ready: its weights" in lacking.stdout) == (1, True), lacking.stdout
 
 
 def test_data_fetch_fills_a_folder_and_checks_it(tmp_path, monkeypatch, capsys, registries):

@@ -433,17 +433,17 @@ def test_options_of_any_number_s_type_and_none_are_taken():
     assert type(found.epochs) is int
     assert type(found.time_limit) is float
     assert found.plan.seeds == (0, 1)
-    assert found.command() == "gan-bench run digits --epochs 3 --seeds 0,1"
+    assert found.command() == "gan-bench run digits --epochs 3 --seeds 0,1 --no-tracking"
     changed = RunOptions("digits", changes={"batch_size": np.int64(32), "lr": np.float64(1e-3)}).plan.changes
     assert [(type(value), value) for value in changed.values()] == [(int, 32), (float, 1e-3)]
     changes = {"lr": torch.tensor(1e-4), "betas": (np.float32(0.9), np.float64(0.999))}
     assert RunOptions("digits", changes=changes).plan.changes == {"lr": 1e-4, "betas": (0.9, 0.999)}
     for seeds in (np.arange(2), [np.int64(0), 1], {0, 1}, (each for each in (0, 1))):
         assert RunOptions("digits", seeds=seeds, epochs=3).command() == found.command()
-    assert RunOptions("digits", seeds=np.array([0])).command() == "gan-bench run digits --seeds 0"
+    assert RunOptions("digits", seeds=np.array([0]), tracking=True).command() == "gan-bench run digits --seeds 0"
     assert RunOptions("digits", extractors=(each for each in "ab")).plan.extractors == ("a", "b")
     assert RunOptions(Path("a b.yaml"), gpus_per_trial=0, seeds=[0]).command() == (
-        "gan-bench run 'a b.yaml' --seeds 0 --gpus-per-trial 0.0"
+        "gan-bench run 'a b.yaml' --seeds 0 --gpus-per-trial 0.0 --no-tracking"
     )
 
 
@@ -464,7 +464,7 @@ def test_a_change_with_several_values_is_swept(tmp_path, text, count):
     swept = random_plan(tmp_path, "dataset: [digits]", changes=dict([parse_change(text)]))
     assert len(swept.trials) == count * len(once.trials)
     name, value = parse_change(text)
-    options = RunOptions("s", changes={name: value})
+    options = RunOptions("s", changes={name: value}, tracking=True)
     assert dict([parse_change(shlex.split(options.command())[-1])]) == {name: value}
 
 
