@@ -23,7 +23,7 @@ from gan_bench.core.errors import DataError
 from gan_bench.core.preparing import tell
 from gan_bench.core.text import plural, printable
 from gan_bench.data.image_files import SET_RANGE, decode_square, more_frames
-from gan_bench.data.image_source import ENDINGS, ArchiveError, ImageSource, open_source
+from gan_bench.data.image_source import ArchiveError, ImageSource, open_source
 from gan_bench.data.splits import Layout, Split, doubts, layout_of
 
 CHUNK = 512
@@ -146,7 +146,7 @@ def _prepared(source: Path, opened: ImageSource, split: Split | None, transform:
     stem = cache_folder() / "prepared" / hashlib.sha256(key.encode()).hexdigest()[:16]
     found = _from_cache(stem)
     if found is not None:
-        opened.require_no_empty_folder(source)
+        opened.require_images(source)
         return found
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
@@ -215,17 +215,12 @@ def _from_cache(stem: Path) -> Prepared | None:
 def _prepare(
     source: Path, opened: ImageSource, split: Split | None, transform: Transform, target: Path | None
 ) -> Prepared:
+    opened.require_images(source)
     layout = layout_of(opened.names, str(source)) if split else None
     found = layout.names(opened.names, split) if layout and split else opened.names
     names, copies = _without_copies(source, opened, found)
     if not names:
-        where = f"{source} below a folder {split}" if layout and layout.folders else str(source)
-        there = ", ".join(f"{reason} ({count:,})" for reason, count in opened.left_out.items())
-        raise DataError(
-            f"{where} holds no images{f', only {there}' if there else ''}; name a folder of images "
-            f"({', '.join(sorted(ENDINGS))})"
-        )
-    opened.require_no_empty_folder(source)
+        raise DataError(f"{source} holds no images below a folder {split} any more; put them back")
     shape = (len(names), transform.channels, transform.size, transform.size)
     images = (
         np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)

@@ -65,14 +65,20 @@ class ImageSource:
     left_out: Mapping[str, int] = field(default_factory=dict)
     others: Mapping[str, str] = field(default_factory=dict)
 
-    def require_no_empty_folder(self, source: Path) -> None:
-        """Refuse a folder without images beside folders with some: a class that would silently be missing.
+    def require_images(self, source: Path) -> None:
+        """Refuse a source without images, or with a folder without beside folders with some: a class would be missing.
 
-        One of labels or notes is none, unless they turn out to be images that are not named as such.
+        A folder of labels or notes is none, unless they turn out to be images that are not named as such.
 
         Raises:
-            DataError: There is one.
+            DataError: There are none, or there is such a folder.
         """
+        if not self.names:
+            there = ", ".join(f"{reason} ({count:,})" for reason, count in self.left_out.items())
+            raise DataError(
+                f"{source} holds no images{f', only {there}' if there else ''}; name a folder of images "
+                f"({', '.join(sorted(ENDINGS))})"
+            )
         for empty in self._empty_folders():
             note = next((self.others[each] for each in self.others if f"{each}/".startswith(f"{empty}/")), None)
             if note is None:

@@ -25,10 +25,40 @@ from gan_bench.data.image_files import decode, more_frames
 from gan_bench.data.image_folders import FRAMES, Prepared, darkness, prepare_images
 from gan_bench.data.image_source import ImageSource, open_source
 from gan_bench.data.readers import from_images
-from gan_bench.data.splits import Split, layout_of
+from gan_bench.data.splits import Layout, Split, layout_of
 
 LEAST_DISTINCT = 4
 """Distinct images that a split needs: precision and recall look at the third neighbour of every image."""
+
+
+def registered(folder: ImageFolder) -> Dataset | None:
+    """Return the dataset that a folder was made, or None.
+
+    Raises:
+        UserError: The name belongs to another dataset.
+    """
+    known = DATASETS.get(folder.name)
+    if known and known.folder != _resolved(folder):
+        raise UserError(
+            f'datasets.{folder.name}: the dataset name "{folder.name}" is taken by '
+            f"{known.folder.path if known.folder else 'a built-in dataset'}; choose another in the suite"
+        )
+    return known
+
+
+def _resolved(folder: ImageFolder) -> ImageFolder:
+    return replace(folder, path=Path(os.path.realpath(at_home(os.fsdecode(folder.path)))))
+
+
+def look_at(folder: ImageFolder) -> Layout:
+    """Find a folder's splits and classes by the names in it; no image is read.
+
+    Raises:
+        DataError: It is not there, holds no images, or its folders cannot be told apart.
+    """
+    with open_source(folder.path) as opened:
+        opened.require_images(folder.path)
+        return layout_of(opened.names, str(folder.path))
 
 
 def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
@@ -46,19 +76,12 @@ def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
         DataError: There are fewer than ``LEAST_DISTINCT`` different images, or one cannot be used.
         UserError: The name belongs to another dataset; nothing was prepared.
     """
-    folder = replace(folder, path=Path(os.path.realpath(at_home(os.fsdecode(folder.path)))))
+    folder = _resolved(folder)
     if anew and folder.name in DATASETS and DATASETS[folder.name].folder not in (None, folder):
         DATASETS.drop(folder.name)
-    if folder.name in DATASETS:
-        known = DATASETS[folder.name]
-        if known.folder != folder:
-            raise UserError(
-                f'datasets.{folder.name}: the dataset name "{folder.name}" is taken by '
-                f"{known.folder.path if known.folder else 'a built-in dataset'}; choose another in the suite"
-            )
+    if known := registered(folder):
         return known
-    with open_source(folder.path) as opened:
-        layout = layout_of(opened.names, str(folder.path))
+    layout = look_at(folder)
 
     def read(_: Path, split: Split) -> tuple[Tensor, Tensor | None]:
         return from_images(folder.path, folder.transform, split)
@@ -185,10 +208,7 @@ def inspect_images(source: Path) -> Inspection:
         DataError: It is neither, holds no images, or it cannot be told whether its folders are splits or classes.
     """
     with open_source(source) as opened:
-        if not opened.names:
-            there = ", ".join(f"{reason} ({count:,})" for reason, count in opened.left_out.items())
-            raise DataError(f"{source} holds no images{f', only {there}' if there else ''}; name a folder of images")
-        opened.require_no_empty_folder(source)
+        opened.require_images(source)
         layout = layout_of(opened.names, str(source))
         splits = {split: layout.names(opened.names, split) for split in layout.splits}
         seen = {split: list(_seen(opened, names, split)) for split, names in splits.items()}

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from support.commands import gan_bench
 
 from gan_bench.config.cuts import PlanOptions
@@ -128,12 +129,21 @@ def checked(folder, changes="{}", **fields):
         ("{dataset: nowhere}", {}, 'unknown dataset "nowhere"'),
         ("{}", {"evaluate": "{extractors: [nowhere], samples: 10}"}, 'unknown extractor "nowhere"'),
         ("{dataset: cifar10}", {}, "makes images of (1, 28, 28), but cifar10 is prepared as (3, 28, 28)"),
-        ("{dataset: own}", {"datasets": "{own: {path: ., size: 32, channels: 1}}"}, "own is prepared as (1, 32, 32)"),
+        ("{dataset: own}", {"datasets": "{own: {path: one, size: 32, channels: 1}}"}, "own is prepared as (1, 32, 32)"),
+        ("{dataset: own}", {"datasets": "{own: {path: empty, size: 28, channels: 1}}"}, "empty holds no images; name"),
+        (
+            "{dataset: cats}",
+            {"datasets": "{cats: {path: one, size: 28, channels: 1}}"},
+            '"cats" is taken by a built-in',
+        ),
         ("{dataset: own}", {"datasets": "{own: {path: gone, size: 28, channels: 1}}"}, "gone"),
         ("{}", {"plugins": "[gone.py]"}, "gone.py cannot be read (No such file or directory); correct its path"),
     ],
 )
 def test_a_suite_that_cannot_run_is_not_well(tmp_path, changes, fields, said):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "one").mkdir()
+    Image.new("L", (28, 28)).save(tmp_path / "one" / "0.png")
     done = checked(tmp_path, changes, **fields)()
     assert done.returncode == 2, done.stdout
     assert said in done.stderr.replace("\n", " ")

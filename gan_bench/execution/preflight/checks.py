@@ -19,8 +19,7 @@ from gan_bench.core.sources import calling
 from gan_bench.core.text import plural
 from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.data.datasets import DATASETS
-from gan_bench.data.image_source import open_source
-from gan_bench.data.splits import layout_of
+from gan_bench.data.own_images import look_at, registered
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.models.architectures import ARCHITECTURES, construct
@@ -90,13 +89,13 @@ def check_sources(plan: Plan) -> None:
 
     Raises:
         DataError: Images are not there, or their folders cannot be told apart.
-        UserError: A plug-in cannot be read.
+        UserError: A plug-in cannot be read, or images have the name of another dataset.
     """
     for file in plan.files:
         read_plugin(file)
     for folder in plan.folders:
-        with open_source(folder.path) as source:
-            layout_of(source.names, str(folder.path))
+        registered(folder)
+        look_at(folder)
 
 
 def refuse_to_fetch(plan: Plan) -> None:
