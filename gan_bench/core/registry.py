@@ -189,6 +189,10 @@ class Registry(Mapping[str, T], Generic[T]):
             return self._load(name)
         raise UserError(f'unknown {self.kind} "{as_typed(name)}" ({self.hint(name)})') from None
 
+    def get(self, name: str, default: T | None = None) -> T | None:  # type: ignore[override]
+        """Return an entry, or another value where there is none, as every mapping does."""
+        return default if name not in self else self[name]
+
     def hint(self, name: str) -> str:
         """Return the names that are close to a wrong one, or a hint that a package may be missing."""
         found = did_you_mean(name, self)

@@ -43,6 +43,13 @@ def test_order_of_registration_is_kept(fruits):
     assert list(fruits.items()) == [("apple", 1), ("pear", 2)]
 
 
+def test_get_is_that_of_a_mapping(fruits):
+    """It raised for names that are not there."""
+    assert fruits.get("granite") is None
+    assert fruits.get("granite", 1) == 1
+    assert fruits.get(next(iter(fruits))) == fruits[next(iter(fruits))]
+
+
 def test_duplicate_is_an_error(fruits):
     with pytest.raises(ValueError, match='the fruit name "pear" is taken: it is registered twice'):
         fruits.register("pear", 3)
