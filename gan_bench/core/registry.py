@@ -191,7 +191,9 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def get(self, name: str, default: T | None = None) -> T | None:  # type: ignore[override]
         """Return an entry, or another value where there is none, as every mapping does."""
-        return default if name not in self else self[name]
+        if name not in self:
+            return default
+        return self[name]
 
     def hint(self, name: str) -> str:
         """Return the names that are close to a wrong one, or a hint that a package may be missing."""
