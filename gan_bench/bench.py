@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 
@@ -22,12 +22,11 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.cluster.connection import Cluster, connected
-from gan_bench.execution.cluster.executor import OnCluster, run_ray
+from gan_bench.execution.cluster.executor import OnCluster
 from gan_bench.execution.preflight.baselines import real_baselines
-from gan_bench.execution.preflight.checks import check_names, refuse_to_fetch, survey
+from gan_bench.execution.preflight.checks import Survey, check_names, refuse_to_fetch, survey
 from gan_bench.execution.preflight.estimate import TimeEstimate, estimate, unmeasured
 from gan_bench.execution.preflight.folder import check_space, check_writable, kept_remark, locks_remark
-from gan_bench.execution.preflight.placement import ThisProcess, check_known, choose_pool
 from gan_bench.execution.preflight.plan_state import (
     PlanState,
     declaration_remark,
@@ -37,13 +36,13 @@ from gan_bench.execution.preflight.plan_state import (
     state_remarks,
     up_to_looks,
 )
-from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.trial.claim import KnowsIdentity, Policy
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.environment import choose_device, fix_bits
+from gan_bench.execution.trial.environment import choose_device, cores, fix_bits
 from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.executors import Results, run_inline, run_processes
+from gan_bench.execution.workers.inline import Results, Work, run_inline
 from gan_bench.execution.workers.job import Site
-from gan_bench.execution.workers.pool import WorkerPoolConfig
+from gan_bench.execution.workers.pool import run_processes
 from gan_bench.records import schema
 from gan_bench.records.baselines import has_damaged_baselines, write_baselines
 from gan_bench.records.json_files import is_gone, read_sound
@@ -55,8 +54,82 @@ if TYPE_CHECKING:
     from gan_bench.tracking.sync_process import MirrorResult
 
 
-Place = ThisProcess | OnCluster
-"""Where trials run."""
+T = TypeVar("T")
+
+
+class Place(Protocol):
+    """Where a plan's questions are answered, and its trials run."""
+
+    @property
+    def device(self) -> str:
+        """What computes there."""
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """The cluster that it is, or None for this machine."""
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Where worker processes of this machine run; none when there are none."""
+
+    def for_plan(self, plan: Plan) -> Place:
+        """Return the place that knows a plan's folders of images and plug-ins."""
+
+    def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
+        """Let a function work there; it takes the run context there as ``context``."""
+
+    def check_data(self, trials: tuple[Trial, ...], known: KnowsIdentity) -> None:
+        """Make sure that all of it has the images that the plan was surveyed with."""
+
+    def jobs(self, count: int) -> int:
+        """Return how many of so many trials run at a time."""
+
+    def train(self, work: Work) -> Results:
+        """Carry trials to their ends."""
+
+
+@dataclass(frozen=True)
+class ThisMachine:
+    """This process, and the worker processes that train for it.
+
+    Attributes:
+        context: Its run context.
+        sites: Where worker processes run; none when trials run in this process.
+        cluster: None.
+    """
+
+    context: RunContext
+    sites: tuple[Site, ...] = ()
+    cluster: None = None
+
+    @property
+    def device(self) -> str:
+        """What computes here."""
+        return str(self.context.device)
+
+    def for_plan(self, plan: Plan) -> ThisMachine:
+        """Return this machine: what a plan registers is known in this process."""
+        return self
+
+    def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
+        """Let a function work here."""
+        return work(*arguments, context=self.context, **options)
+
+    def check_data(self, trials: tuple[Trial, ...], known: KnowsIdentity) -> None:
+        """Do nothing: the survey saw the images of this machine."""
+
+    def jobs(self, count: int) -> int:
+        """Return how many trials run at a time; those of a group count as one."""
+        return len(self.sites) or 1
+
+    def train(self, work: Work) -> Results:
+        """Carry trials to their ends, in worker processes where there are any."""
+        if not self.sites:
+            return run_inline(work, self.context)
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            gc.collect()  # the workers train on the cards that this process has measured
+            torch.cuda.empty_cache()
+        return run_processes(work, self.sites)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +143,9 @@ class Preparation:
         policy: What becomes of trials that ended before or end badly.
         state: How its trials stand.
         kept: Epochs, as far as is known, that trials are resumed after, by trial id.
-        pool: The worker processes, or None when trials run in this process.
         estimate: What a short measurement says, or what is known without one; None when it could not be made.
         problem: Why it could not.
         remarks: Warnings to show before the run.
-        cluster: The cluster it runs on, or None.
     """
 
     plan: Plan
@@ -83,11 +154,9 @@ class Preparation:
     policy: Policy
     state: PlanState = field(default_factory=PlanState)
     kept: dict[str, int] = field(default_factory=dict)
-    pool: WorkerPoolConfig | None = None
     estimate: TimeEstimate | None = None
     problem: str | None = None
     remarks: list[str] = field(default_factory=list)
-    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -148,11 +217,9 @@ def prepare(
     if options.dry_run:
         root = replace(root, given=True)  # a plan downloads no dataset
     context = RunContext(root, device, stop, options.engine)
-    place: Place = (
-        OnCluster.of(cluster, Site.of(context, cluster.device, cluster.threads), stop)
-        if cluster
-        else ThisProcess(context)
-    )
+    place: Place = ThisMachine(context)
+    if cluster:
+        place = OnCluster.of(cluster, Site.of(context, cluster.device, cluster.threads), stop, options.workers)
     profile = options.profile if options.profile != "auto" else "quick" if place.device == "cpu" else "full"
     plan = make_plan(find_suite(options.suite), replace(options.plan, profile=profile))
     if options.until == "decided":
@@ -160,8 +227,7 @@ def prepare(
         seeds = design.first(max(design.looks[0], *(targets or {}).values(), 0))
         whole = make_plan(find_suite(options.suite), replace(options.plan, profile=plan.profile, seeds=seeds))
         plan = up_to_looks(whole, design, targets or {})
-    if isinstance(place, OnCluster):
-        place = place.for_plan(plan)
+    place = place.for_plan(plan)
     own = {folder.name for folder in plan.folders}
     check_names(plan, own)  # before images are read, which may take minutes
     for folder in plan.folders:
@@ -171,7 +237,7 @@ def prepare(
     policy = options.policy
     if options.fresh:
         policy = policy.fresh(options.started, options.folder, plan.trials)
-    prepared = Preparation(plan=plan, place=place, context=context, policy=policy, cluster=cluster)
+    prepared = Preparation(plan=plan, place=place, context=context, policy=policy)
     planned(prepared)
     try:
         if options.dry_run:
@@ -191,30 +257,27 @@ def prepare(
 
 def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     """Add what is left to do, where, and how long it will take."""
-    plan, place, cluster = prepared.plan, prepared.place, prepared.cluster
+    plan, place = prepared.plan, prepared.place
     found = place.call(survey, plan.trials)
-    if isinstance(place, OnCluster):  # the survey asked one node
-        place.check_data(plan.trials, found)
+    place.check_data(plan.trials, found)
     state = find_plan_state(options.folder, plan, prepared.policy, found)
     todo = state.todo
     if todo:
         read_sound(options.folder / plan.suite / BASELINES, schema.BASELINES)
     kept = epochs_kept(options.folder, state.resumable(), place.device, found)
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
-    pool, workers, beside = None, None, None
-    if cluster:
-        check_known(found)
-        workers, beside = _tasks(cluster, options, len(todo)), 0
-    elif pool := choose_pool(
-        options.executor, options.workers, options.group, _devices(options, prepared.context), plan, found, len(todo)
-    ):
-        workers = len(pool.devices)
+    if place.cluster:
+        found.require_known()
+    else:
+        place = ThisMachine(prepared.context, _workers(options, prepared.context, plan, found, len(todo)))
+    workers = place.jobs(len(todo)) if place.cluster or place.sites else None
+    beside = 0 if place.cluster else None
     finished = (trial for trial in plan.trials if trial.id in state.ended)
     return replace(
         prepared,
+        place=place,
         state=state,
         kept=kept,
-        pool=pool,
         remarks=[
             *found.remarks,
             *kept_remark(todo, finished, options.folder),
@@ -240,23 +303,28 @@ class _Declared:
         return self._was_gone
 
 
-def _give_memory_back() -> None:
-    """Let go of what this process holds of graphics cards, such as the pools of graphs that were measured."""
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        gc.collect()
-        torch.cuda.empty_cache()
+def _workers(options: RunOptions, context: RunContext, plan: Plan, found: Survey, count: int) -> tuple[Site, ...]:
+    """Choose where worker processes run: a thread each on a CPU, one process per GPU, never more than there are trials.
 
+    Beside other work, one thread per process is also the robust choice: threads of one operation wait for the slowest.
 
-def _tasks(cluster: Cluster | None, options: RunOptions, count: int) -> int:
-    """Return how many trials run at a time; one without a cluster or worker processes."""
-    return max(1, min(cluster.slots(), count, options.workers or count)) if cluster else 1
+    Returns:
+        The site of each; none when trials run in this process.
 
-
-def _devices(options: RunOptions, context: RunContext) -> list[str]:
-    """List where trials may run on this machine."""
-    if context.device.type == "cuda" and options.device in ("auto", "cuda"):
-        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    return [str(context.device)]
+    Raises:
+        UserError: Worker processes are asked for and would not know a part.
+    """
+    cuda = context.device.type == "cuda"
+    several = cuda and options.device in ("auto", "cuda")
+    devices = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if several else [str(context.device)]
+    number = max(1, min(options.workers or (len(devices) if cuda else cores()), count))
+    inline_is_better = number == 1 or (options.group or 1) > 1  # a group is one process's
+    if options.executor == "inline" or (options.executor == "auto" and (inline_is_better or found.own_part())):
+        return ()
+    found.require_known()
+    threads = None if cuda else 1
+    sites = (Site.of(context, devices[i % len(devices)], threads) for i in range(number))
+    return tuple(site.knowing(plan.folders, plan.plugins) for site in sites)
 
 
 def carry_out(
@@ -281,13 +349,13 @@ def carry_out(
     from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
 
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
-    plan, context, todo, results = prepared.plan, prepared.context, prepared.state.todo, options.folder
-    jobs = len(prepared.pool.devices) if prepared.pool else _tasks(prepared.cluster, options, len(todo))
-    check_space(todo, jobs * max(prepared.estimate.groups.values(), default=1), results)
+    plan, place, todo, results = prepared.plan, prepared.place, prepared.state.todo, options.folder
+    expected = prepared.estimate
+    check_space(todo, place.jobs(len(todo)) * max(expected.groups.values(), default=1), results)
     write_plan(results, plan.suite, plan.version, plan.trials, options.command(), plan.design)
     write_suite_text(results, plan.suite, plan.text)
     if todo or has_damaged_baselines(results, plan.suite):
-        write_baselines(results, plan.suite, plan.version, prepared.place.call(real_baselines, plan.trials))
+        write_baselines(results, plan.suite, plan.version, place.call(real_baselines, plan.trials))
     mirror: SyncProcess | None = None
     answer: MirrorResult | None = None
     if options.tracking_uri is not None:
@@ -295,33 +363,18 @@ def carry_out(
             mirror = SyncProcess(results / plan.suite, options.tracking_uri, options.experiment_prefix)
         except (UserError, OSError) as error:  # a run does without its mirror
             answer = MirrorResult(error=str(error))
-    expected, policy = prepared.estimate, prepared.policy
-    group = expected.group
-
-    def seconds(trial: Trial) -> float:
-        return expected.work.get(trial.id, 0.0)
-
     declared = _Declared(results / plan.suite / PLAN)
-    context = replace(context, stop=lambda: declared.is_gone() or prepared.context.stop())
+    work = Work(
+        trials=todo,
+        results=results,
+        policy=prepared.policy,
+        listener=listener,
+        stop=lambda: declared.is_gone() or prepared.context.stop(),
+        sizes=expected.group,
+        seconds=lambda trial: expected.work.get(trial.id, 0.0),
+    )
     try:
-        if prepared.cluster:
-            found = run_ray(
-                results,
-                todo,
-                prepared.cluster,
-                Site.of(context, prepared.cluster.device, prepared.cluster.threads, plan.folders, plan.plugins),
-                listener,
-                policy,
-                context.stop,
-                seconds,
-                group,
-                options.workers,
-            )
-        elif prepared.pool:
-            _give_memory_back()  # its workers train on the cards that this process has measured
-            found = run_processes(results, todo, context, listener, policy, prepared.pool, group, seconds)
-        else:
-            found = run_inline(results, todo, context, listener, policy, group, seconds)
+        found = place.train(work)
         if declared.is_gone():
             raise UserError(
                 f"{declared.path} was removed or renamed while the suite ran, so that nothing more is trained; put it "

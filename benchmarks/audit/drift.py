@@ -56,7 +56,7 @@ def curves(data: Path, seeds: list[int], recipes: list[str]) -> Iterator[str]:
     from gan_bench.config.suite import make_plan
     from gan_bench.execution.trial.context import RunContext
     from gan_bench.execution.trial.environment import fix_bits
-    from gan_bench.execution.workers.scheduler import run_alone, steps_until
+    from gan_bench.execution.workers.inline import run_alone, steps_until
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     fix_bits(torch.device("cpu"))

@@ -38,9 +38,8 @@ from gan_bench.execution.preflight.checks import Survey
 from gan_bench.execution.trial.claim import Claim, Policy, state_of
 from gan_bench.execution.trial.environment import describe_environment
 from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.executors import Results
-from gan_bench.execution.workers.job import EventInbox, claim_to_json
-from gan_bench.execution.workers.scheduler import group_trials
+from gan_bench.execution.workers.inline import Results
+from gan_bench.execution.workers.job import EventInbox, claim_to_json, group_trials
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock

@@ -38,12 +38,11 @@ from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import EvaluationConfig, Precision, Trial, TrialConfig
 from gan_bench.core.errors import is_out_of_memory
-from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, cores, describe_environment, fix_bits
-from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.executors import run_inline, run_processes
-from gan_bench.execution.workers.pool import WorkerPoolConfig
+from gan_bench.execution.workers.inline import Work, run_inline
+from gan_bench.execution.workers.job import Site
+from gan_bench.execution.workers.pool import run_processes
 from gan_bench.records.record import Status
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import Capture, FastEngine
@@ -203,13 +202,13 @@ def suite_seconds(workers: int) -> dict[str, float]:
         for seed in range(4)
     ]
     place = RunContext(DataRoot(Path(), given=True), CPU, lambda: False)
-    pool = WorkerPoolConfig(devices=("cpu",) * workers, threads=1)
+    sites = [Site.of(place, "cpu", 1)] * workers
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         place.evaluator(trials[0].config)  # reference statistics are cached for both
         for name, run in (
-            ("inline", lambda results: run_inline(results, trials, place, Listener())),
-            ("processes", lambda results: run_processes(results, trials, place, Listener(), Policy(), pool)),
+            ("inline", lambda results: run_inline(Work(trials=trials, results=results), place)),
+            ("processes", lambda results: run_processes(Work(trials=trials, results=results), sites)),
         ):
             started = time.perf_counter()
             done = run(Path(folder) / name).records.values()

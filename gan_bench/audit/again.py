@@ -14,7 +14,7 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.workers.scheduler import run_alone, steps_until
+from gan_bench.execution.workers.inline import run_alone, steps_until
 from gan_bench.metrics.evaluator import sample_grid
 from gan_bench.records.json_files import finite
 from gan_bench.records.layout import RecordDirectory

@@ -20,7 +20,7 @@ from gan_bench.core.text import as_typed, chosen, near_name, printable
 from gan_bench.execution.preflight.estimate import estimate
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import describe_environment
-from gan_bench.execution.workers.scheduler import shape_key
+from gan_bench.execution.workers.job import shape_key
 from gan_bench.records.audits import LEVELS, record_digest
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.plan import declare_foreign_measures

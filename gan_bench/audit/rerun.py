@@ -16,7 +16,7 @@ from gan_bench.core.registry import REGISTRIES
 from gan_bench.core.text import chosen, near_name
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, describe_environment, fix_bits
-from gan_bench.execution.workers.scheduler import run_alone, steps_until
+from gan_bench.execution.workers.inline import run_alone, steps_until
 from gan_bench.records.folders import scan
 from gan_bench.records.json_files import finite
 from gan_bench.records.reader import StoredTrial

@@ -1,1 +1,1 @@
-"""Who carries trials out: executors, workers, the scheduler, and one trial's run."""
+"""Who carries trials out: executors, workers, and one trial's run."""

@@ -39,7 +39,7 @@ def announce_plan(prepared: Preparation, asked: PlanOptions, console: PlainConso
         console: Where it is printed.
     """
     plan = prepared.plan
-    where = f" of {_cluster(prepared.cluster)}" if prepared.cluster else ""
+    where = f" of {_cluster(prepared.place.cluster)}" if prepared.place.cluster else ""
     console.say(f"{plan.suite}: {plural(len(plan.trials), 'trial')} on {prepared.place.device}{where}")
     quick = sum(trial.config.profile == "quick" for trial in plan.trials)
     values = (asked.epochs, asked.train_limit, asked.samples, asked.extractors, asked.changes)
@@ -63,7 +63,7 @@ def announce_work(prepared: Preparation, options: RunOptions, console: PlainCons
         console: Where it is printed.
     """
     plan, todo = prepared.plan, prepared.state.todo
-    if options.workers and not prepared.pool and options.executor == "inline":
+    if options.workers and not prepared.place.sites and options.executor == "inline":
         console.say("--workers has no effect with --executor inline", style="yellow")
     if options.executor != "ray" and options.ray != RayOptions():
         console.say(
@@ -123,13 +123,13 @@ def profile_line(plan: Plan, quick: int, *, whole: bool) -> str:
 
 
 def _announce_time(prepared: Preparation, options: RunOptions, console: PlainConsole) -> None:
-    estimate, pool = prepared.estimate, prepared.pool
+    estimate, sites = prepared.estimate, prepared.place.sites
     if estimate is None or estimate.seconds is None:
         return
-    cluster = prepared.cluster
-    threads = cluster.threads if cluster else pool.threads if pool else torch.get_num_threads()
+    cluster = prepared.place.cluster
+    threads = cluster.threads if cluster else sites[0].threads if sites else torch.get_num_threads()
     how = f", threads: {threads}" if prepared.place.device == "cpu" else ""
-    how += f", processes: {len(pool.devices)}" if pool else ""
+    how += f", processes: {len(sites)}" if sites else ""
     how += ", were this process alone" if options.join else ""
     how += f", trials that train together: {_together(estimate)}" if estimate.groups else ""
     if (options.group or 1) > 1 and not estimate.groups:

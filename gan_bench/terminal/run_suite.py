@@ -151,9 +151,9 @@ def _carry_out(
 ) -> tuple[Outcome, Report | None]:
     """Run what is left of a plan, shown as it goes, and make the report."""
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
-    pool, reports, faults = prepared.pool, list[Report](), list[str]()
+    reports, faults = list[Report](), list[str]()
     stop.last_words = LAST_WORDS
-    several = bool(prepared.estimate.groups or prepared.cluster) or (pool is not None and len(pool.devices) > 1)
+    several = bool(prepared.estimate.groups or prepared.place.cluster) or len(prepared.place.sites) > 1
 
     def report() -> None:
         if not stop.asked and not options.join:  # a user who interrupts wants to leave

@@ -16,7 +16,7 @@ from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import make_plan
 from gan_bench.core.errors import UserError
 from gan_bench.execution.trial.environment import describe_environment
-from gan_bench.execution.workers.scheduler import shape_key
+from gan_bench.execution.workers.job import shape_key
 from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.factors import FACTORS
 from gan_bench.report.study.frame import build_frames

@@ -17,7 +17,7 @@ import pytest
 import torch
 from support.commands import HANG
 from support.records import bits, edit
-from support.runs import context, run, stop_after
+from support.runs import context, run, sites, stop_after, train, train_in_processes
 from support.suites import train_small
 from support.trials import digits_trial
 
@@ -27,9 +27,8 @@ from gan_bench.execution.trial import checkpoints
 from gan_bench.execution.trial.claim import Policy, claim_and_run, state_of
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers import pool as worker_pool
-from gan_bench.execution.workers.executors import run_inline, run_processes
-from gan_bench.execution.workers.pool import WorkerPoolConfig, write_lost
-from gan_bench.execution.workers.scheduler import run_alone
+from gan_bench.execution.workers.inline import run_alone
+from gan_bench.execution.workers.pool import write_lost
 from gan_bench.records import writer
 from gan_bench.records.baselines import read_baselines, write_baselines
 from gan_bench.records.earlier import Earlier
@@ -107,7 +106,7 @@ def test_every_damage_is_found_and_a_run_heals_it(finished, name, damage):
     build_report(results, html=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # without its end, that of a trial with a generator is gone
-        (record,) = run_inline(results, [trial], context(), Listener()).records.values()
+        (record,) = train(results, [trial], context(), Listener()).records.values()
     assert record.status is Status.DONE
     assert bits(directory) == before
     assert state_of(results, trial, context(), Policy()).finished
@@ -145,7 +144,7 @@ def json_or_none(content):
 def test_one_damaged_trial_does_not_hide_the_others(finished):
     results, trial, directory = finished
     other = replace(trial, config=replace(trial.config, seed=1))
-    run_inline(results, [other], context(), Listener())
+    train(results, [other], context(), Listener())
     write_plan(results, "test", 1, [trial, other])
     directory.history.unlink()
     directory.history.mkdir()
@@ -164,7 +163,7 @@ def test_a_record_of_another_trial_is_set_aside_and_the_trial_trained(finished, 
     if not ended:
         (there / "record.json").unlink()
     write_plan(results, "test", 1, [trial, other])
-    run_inline(results, [trial, other], context(), Listener())
+    train(results, [trial, other], context(), Listener())
     assert sorted(stored.trial["config"]["seed"] for stored in scan(results)) == [0, 1]
     assert [path.name for path in (results / "test/.damaged").iterdir()] == [there.name]
 
@@ -197,7 +196,7 @@ def test_without_its_environment_an_interrupted_trial_is_damaged(tmp_path):
     directory.environment.unlink()
     state = state_of(tmp_path / "results", trial, context(), Policy())
     assert (state.retrain, state.keep) == (f"{directory.environment} is gone", ".damaged")
-    records = run_inline(tmp_path / "results", [trial], context(), Listener()).records
+    records = train(tmp_path / "results", [trial], context(), Listener()).records
     assert records[trial.id].status is Status.DONE
     assert bits(directory) == bits(undisturbed)
     assert list(tmp_path.glob("results/*/.damaged/*/checkpoint.pt"))
@@ -213,7 +212,7 @@ def test_a_finished_training_without_its_end_is_kept(finished):
     with pytest.warns(
         RuntimeWarning, match=r"history tells of \d+ epochs?, and it has no checkpoint; training from the start"
     ):
-        run_inline(results, [trial], context(), Listener())
+        train(results, [trial], context(), Listener())
     (kept,) = results.glob("*/.damaged/*")
     assert {path.name: path.read_bytes() for path in kept.rglob("*") if path.name in before} == before
 
@@ -233,7 +232,7 @@ def test_what_a_killed_run_began_goes_and_what_is_more_is_kept(tmp_path, lines, 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         policy = Policy(retry_failed=True)
-        records = run_inline(tmp_path / "results", [trial], context(), Listener(), policy).records
+        records = train(tmp_path / "results", [trial], context(), Listener(), policy).records
     assert records[trial.id].status is Status.DONE
     assert bool(list(tmp_path.glob("results/*/.damaged/*"))) is kept
     assert any("training from the start" in str(each.message) for each in said) is kept
@@ -254,7 +253,7 @@ def test_a_kill_while_a_record_is_cleared_leaves_no_half_of_it(finished, monkeyp
     monkeypatch.undo()
     assert not directory.path.exists()
     assert not state_of(results, trial, context(), Policy()).finished
-    (record,) = run_inline(results, [trial], context(), Listener()).records.values()
+    (record,) = train(results, [trial], context(), Listener()).records.values()
     assert record.status is Status.DONE
     writer.clear(directory)
     assert not list((results / "test").glob(".*.aside"))
@@ -263,13 +262,13 @@ def test_a_kill_while_a_record_is_cleared_leaves_no_half_of_it(finished, monkeyp
 def test_fresh_ignores_what_started_before_and_keeps_what_started_since(finished):
     results, trial, directory = finished
     other = replace(trial, config=replace(trial.config, seed=1))
-    run_inline(results, [other], context(), Listener())
+    train(results, [other], context(), Listener())
     edit(directory.environment, started="2026-01-01T00:00:00.000+00:00")
     writer.finish(directory, replace(run_record(directory), train_seconds=1.0))
     policy = Policy(fresh_since="2026-06-01T00:00:00.000+00:00")
     assert not state_of(results, trial, context(), policy).finished
     assert state_of(results, other, context(), policy).finished
-    records = run_inline(results, [trial, other], context(), Listener(), policy).records
+    records = train(results, [trial, other], context(), Listener(), policy).records
     assert list(records) == [trial.id]
     assert state_of(results, trial, context(), policy).finished
 
@@ -294,7 +293,7 @@ def test_fresh_ignores_what_a_clock_began_that_was_a_little_ahead(finished, seco
     writer.finish(directory, run_record(directory))
     policy = Policy().fresh(datetime.now(UTC).isoformat(timespec="milliseconds"), results, [trial])
     assert not state_of(results, trial, context(), policy).finished
-    run_inline(results, [trial], context(), Listener(), policy)
+    train(results, [trial], context(), Listener(), policy)
     assert state_of(results, trial, context(), policy).finished, "its own record is no earlier one"
 
 
@@ -310,7 +309,7 @@ def test_a_full_disk_without_room_for_a_lock_fails_a_trial_and_not_the_run(finis
 
     monkeypatch.setattr(Lock, "acquire", full)
     third = replace(trial, config=replace(trial.config, seed=2))
-    records = run_inline(results, [other, third], context(), Listener()).records
+    records = train(results, [other, third], context(), Listener()).records
     assert (records[other.id].status, records[other.id].failure) == (Status.FAILED, Failure.DISK_FULL)
     assert records[third.id].status is Status.DONE
     lost = write_lost(results, other, Policy(), "the worker died", None)
@@ -328,7 +327,7 @@ def test_an_interrupted_fresh_run_keeps_what_it_did_not_reach(finished):
     results, trial, directory = finished
     before = bits(directory)
     policy = Policy(fresh_since="2999-01-01T00:00:00.000+00:00")
-    run_inline(results, [trial], context(stop=lambda: True), Listener(), policy)
+    train(results, [trial], context(stop=lambda: True), Listener(), policy)
     assert bits(directory) == before
 
 
@@ -337,11 +336,11 @@ def test_fail_fast_under_fresh_keeps_the_ends_of_earlier_runs(finished):
     results, trial, directory = finished
     broken = replace(trial, config=replace(trial.config, seed=1))
     policy = Policy(fail_fast=True, time_limit=1e-6, fresh_since="2999-01-01T00:00:00.000+00:00")
-    records = run_inline(results, [broken, trial], context(), Listener(), policy).records
+    records = train(results, [broken, trial], context(), Listener(), policy).records
     assert records[broken.id].status is Status.FAILED
     assert Earlier(directory).status is Status.DONE
     other = replace(trial, config=replace(trial.config, seed=2))
-    records = run_inline(results, [broken, other], context(), Listener(), policy).records
+    records = train(results, [broken, other], context(), Listener(), policy).records
     assert (records[other.id].status, records[other.id].reason) == (
         Status.SKIPPED,
         "not run: --fail-fast, and a trial failed",
@@ -355,8 +354,8 @@ def test_a_worker_that_dies_before_it_replaces_an_end_does_not_report_it(finishe
     real = subprocess.Popen
     dies = [sys.executable, "-c", "import sys; sys.stdin.readline(); sys.exit(3)"]
     monkeypatch.setattr(worker_pool.subprocess, "Popen", lambda _, **options: real(dies, **options))
-    pool = WorkerPoolConfig(devices=("cpu",), threads=1)
-    (record,) = run_processes(results, [trial], context(), Listener(), Policy(), pool).records.values()
+    pool = sites("cpu")
+    (record,) = train_in_processes(results, [trial], context(), Listener(), Policy(), pool).records.values()
     assert record.status is Status.FAILED
     assert "ended with code 3" in record.reason
 
@@ -550,7 +549,7 @@ def test_records_of_the_first_version_are_read_reported_verified_and_resumed(ear
     assert settings["fid"].notna().sum() >= 3  # the setting and both baselines
     stored = read_trial(found[1].path)
     trial = digits_trial_of(stored)
-    (record,) = run_inline(earlier, [trial], context(engine="reference"), Resumed()).records.values()
+    (record,) = train(earlier, [trial], context(engine="reference"), Resumed()).records.values()
     assert record.status is Status.DONE
     assert Resumed.at == 1
     assert not [verdict for verdict in verify(earlier) if verdict.faults]

@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 from support.commands import HANG
-from support.runs import context
+from support.runs import context, sites, train_in_processes
 from support.trials import digits_trial
 
 from gan_bench.config.image_folder import DataRoot
@@ -21,13 +21,11 @@ from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener, StepResult
 from gan_bench.execution.trial.meter import HALF_LIFE_SECONDS, Meter
 from gan_bench.execution.workers import pool as worker_pool
-from gan_bench.execution.workers.executors import run_processes
 from gan_bench.execution.workers.job import Job, Site, claim_from_json, claim_to_json
-from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.records.lock import Owner
 from gan_bench.records.record import Failure, Status, TrialRecord
 
-ONE = WorkerPoolConfig(devices=("cpu",), threads=1)
+ONE = sites("cpu")
 
 
 def test_a_group_shares_training_but_not_evaluation():
@@ -91,7 +89,7 @@ time.sleep(5)
 
     monkeypatch.setattr(worker_pool.subprocess, "Popen", talks_nonsense)
     with pytest.raises(ValueError, match="Expecting"):
-        run_processes(tmp_path, [digits_trial()], context(), Listener(), Policy(), ONE)
+        train_in_processes(tmp_path, [digits_trial()], context(), Listener(), Policy(), ONE)
     assert not worker_pool._living
 
 

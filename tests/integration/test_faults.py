@@ -22,7 +22,7 @@ from support import runs, warm
 from support.commands import HANG, gan_bench, wait_for
 from support.needs import SLOW, slow
 from support.records import assert_whole, bits, edit
-from support.runs import stop_after
+from support.runs import sites, stop_after, train, train_in_processes
 from support.tracking import mlflow_runs
 from support.trials import digits_trial
 
@@ -33,9 +33,8 @@ from gan_bench.core.channel import spawn
 from gan_bench.execution.trial import checkpoints, environment
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener, classify
-from gan_bench.execution.workers.executors import FinishedElsewhere, run_inline, run_processes
+from gan_bench.execution.workers.inline import FinishedElsewhere, Work
 from gan_bench.execution.workers.job import Job, Site
-from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan
@@ -48,7 +47,7 @@ from gan_bench.training import engine
 
 pytestmark = pytest.mark.starts_children
 
-ONE_WORKER, TWO_WORKERS = (WorkerPoolConfig(devices=("cpu",) * n, threads=1) for n in (1, 2))
+ONE_WORKER, TWO_WORKERS = (sites(*["cpu"] * n) for n in (1, 2))
 
 
 context = partial(runs.context, engine="reference")
@@ -139,12 +138,12 @@ def test_a_full_disk_fails_the_trial_and_spares_what_stood(tmp_path, small_disk,
     folder, remount = small_disk
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SHARE", 10**6)  # one small checkpoint, however slow the machine is
     trials = [digits_trial(0), digits_trial(1)]
-    outcome = run_inline(folder, trials, context(), Listener()).records
+    outcome = train(folder, trials, context(), Listener()).records
     assert [outcome[t.id].failure for t in trials] == [None, Failure.DISK_FULL]
     assert "no space left" in outcome[trials[1].id].reason
     assert_whole(folder)
     remount("size=64m")
-    again = run_inline(folder, trials, context(), Listener(), Policy(retry_failed=True)).records
+    again = train(folder, trials, context(), Listener(), Policy(retry_failed=True)).records
     assert {i: r.status for i, r in again.items()} == {trials[1].id: Status.DONE}
     assert_whole(folder)
     for trial in trials:
@@ -163,7 +162,7 @@ def test_too_little_space_and_a_read_only_folder_are_said_at_once(small_disk):
 @pytest.mark.slow
 def test_a_worker_out_of_memory_is_named(tmp_path):
     trials = [digits_trial(0, latent_dim=100_000, batch_size=1_000_000), digits_trial(1)]
-    records = run_processes(tmp_path, trials, context(), Listener(), Policy(), ONE_WORKER).records
+    records = train_in_processes(tmp_path, trials, context(), Listener(), Policy(), ONE_WORKER).records
     assert [records[t.id].failure for t in trials] == [Failure.OUT_OF_MEMORY, None]
     assert "lower batch_size" in records[trials[0].id].reason
 
@@ -198,12 +197,12 @@ def test_a_time_limit_fails_the_trial_and_a_longer_one_goes_on(tmp_path):
 
 def test_fail_fast_leaves_the_rest_as_skipped_rows(tmp_path):
     trials = [digits_trial(0), digits_trial(1), digits_trial(2)]
-    outcome = run_inline(tmp_path, trials, context(), Listener(), Policy(fail_fast=True, time_limit=1e-6))
+    outcome = train(tmp_path, trials, context(), Listener(), Policy(fail_fast=True, time_limit=1e-6))
     statuses = [Earlier(RecordDirectory.of(tmp_path, t)).status for t in trials]
     assert statuses == [Status.FAILED, Status.SKIPPED, Status.SKIPPED]
     assert [outcome.records[trial.id].status for trial in trials] == statuses
     assert_whole(tmp_path)
-    run_inline(tmp_path, trials, context(), Listener(), Policy(retry_failed=True))
+    train(tmp_path, trials, context(), Listener(), Policy(retry_failed=True))
     assert {Earlier(RecordDirectory.of(tmp_path, t)).status for t in trials} == {Status.DONE}
 
 
@@ -212,9 +211,9 @@ def test_fail_fast_leaves_the_rest_as_skipped_rows(tmp_path):
 
 def test_any_number_of_workers_gives_the_same_bits(tmp_path):
     trials = [digits_trial(seed) for seed in range(3)]
-    run_inline(tmp_path / "none", trials, context(), Listener())
+    train(tmp_path / "none", trials, context(), Listener())
     for name, pool in (("two", TWO_WORKERS), *([("one", ONE_WORKER)] if SLOW else [])):
-        records = run_processes(tmp_path / name, trials, context(), Listener(), Policy(), pool).records
+        records = train_in_processes(tmp_path / name, trials, context(), Listener(), Policy(), pool).records
         assert {r.status for r in records.values()} == {Status.DONE}
         assert_whole(tmp_path / name)
         for trial in trials:
@@ -237,13 +236,13 @@ class KillsWorkers(Listener):
 def test_a_lost_worker_loses_one_trial_for_a_while(tmp_path):
     trials = [digits_trial(seed, epochs=30) for seed in range(2)]
     results, killer = tmp_path / "results", KillsWorkers(tmp_path / "results")
-    records = run_processes(results, trials, context(), killer, Policy(), TWO_WORKERS).records
+    records = train_in_processes(results, trials, context(), killer, Policy(), TWO_WORKERS).records
     lost = records[killer.struck]
     assert (lost.status, lost.failure) == (Status.FAILED, Failure.CRASH)
     assert "killed by SIGKILL" in lost.reason
     assert Counter(r.status for r in records.values()) == {Status.FAILED: 1, Status.DONE: 1}
-    run_inline(results, trials, context(), Listener(), Policy(retry_failed=True))
-    run_inline(tmp_path / "whole", trials, context(), Listener())
+    train(results, trials, context(), Listener(), Policy(retry_failed=True))
+    train(tmp_path / "whole", trials, context(), Listener())
     assert_whole(results)
     for trial in trials:
         assert bits(RecordDirectory.of(results, trial)) == bits(RecordDirectory.of(tmp_path / "whole", trial))
@@ -404,7 +403,7 @@ def test_what_failed_anew_is_not_tried_again_by_everybody(tmp_path):
     directory, _ = run(tmp_path, trial)
     policy = Policy(retry_failed=True)
     edit(directory.record, status="failed", reason="of an earlier run")
-    meanwhile = FinishedElsewhere(tmp_path / "results", [trial], policy)
+    meanwhile = FinishedElsewhere(Work(trials=[trial], results=tmp_path / "results", policy=policy))
     assert not meanwhile.finished(trial)
     edit(directory.record, status="failed", reason="of another process, just now")
     assert meanwhile.finished(trial)

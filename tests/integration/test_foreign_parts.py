@@ -13,7 +13,7 @@ import pytest
 import torch
 from support.commands import gan_bench
 from support.parts import registered
-from support.runs import CPU, context, run
+from support.runs import CPU, context, run, train
 from support.trials import digits_trial
 from torch import nn
 
@@ -27,7 +27,6 @@ from gan_bench.data.datasets import DATASETS, load
 from gan_bench.execution.preflight.baselines import real_baselines
 from gan_bench.execution.preflight.checks import check_plan, survey
 from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.executors import run_inline
 from gan_bench.metrics.extractors import EXTRACTORS, ExtractorEntry, load_extractor
 from gan_bench.metrics.features import Features
 from gan_bench.metrics.measures.base import Estimate, FeatureMetric, metric_class
@@ -300,7 +299,7 @@ def test_networks_that_raise_anything_while_they_train_fail_their_trial(tmp_path
 
     trials = [digits_trial(architecture="odd"), digits_trial(1)]
     with registered(gb.ARCHITECTURES, "odd", network(forward)):
-        records = run_inline(tmp_path, trials, context(engine="reference"), Listener()).records
+        records = train(tmp_path, trials, context(engine="reference"), Listener()).records
     failed, done = (records[trial.id] for trial in trials)
     assert (failed.status, failed.failure) == (Status.FAILED, Failure.CRASH)
     assert type(error).__name__ in failed.reason

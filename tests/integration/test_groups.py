@@ -15,7 +15,7 @@ from support.commands import gan_bench, measuring
 from support.engines import fake_capture, members, train_together
 from support.needs import slow
 from support.records import bits
-from support.runs import CPU, context, stop_after
+from support.runs import CPU, context, sites, stop_after, train, train_in_processes
 from support.trials import digits_trial
 
 from gan_bench.audit.rerun import rerun
@@ -26,10 +26,9 @@ from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.trial.meter import Meter
-from gan_bench.execution.workers import executors
-from gan_bench.execution.workers.executors import run_inline, run_processes
-from gan_bench.execution.workers.pool import WorkerPoolConfig
-from gan_bench.execution.workers.scheduler import group_trials, schedule
+from gan_bench.execution.workers import pool as worker_pool
+from gan_bench.execution.workers.inline import schedule
+from gan_bench.execution.workers.job import group_trials
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial
@@ -53,7 +52,7 @@ def trials(architecture="mlp", **changes):
 
 
 def run(results, which, size=4, there=None, **options):
-    return run_inline(results, which, there or context(), Listener(), sizes=lambda _: size, **options).records
+    return train(results, which, there or context(), Listener(), sizes=lambda _: size, **options).records
 
 
 @pytest.mark.parametrize("architecture", ["mlp", *slow("dcgan28")])
@@ -282,7 +281,7 @@ class InThisProcess:
         self.listener = listener
 
     def run(self, job, stop):
-        done = run_inline(job.results, job.trials, context(), self.listener, sizes=lambda _: len(job.trials))
+        done = train(job.results, job.trials, context(), self.listener, sizes=lambda _: len(job.trials))
         return {trial.id: done.records[trial.id] for trial in job.trials}
 
     def dismiss(self):
@@ -298,20 +297,22 @@ def test_the_shortest_group_goes_first_and_the_longest_where_others_wait(tmp_pat
         return float(trial.config.epochs)
 
     seen = Ends()
-    run_inline(tmp_path / "one", which, context(), seen, sizes=lambda _: 4, seconds=seconds)
+    train(tmp_path / "one", which, context(), seen, sizes=lambda _: 4, seconds=seconds)
     assert seen.sizes == [32] * 4 + [64] * 4
     seen = Ends()
-    monkeypatch.setattr(executors, "Worker", InThisProcess)
-    pool = WorkerPoolConfig(devices=("cuda:0",), threads=None)
-    run_processes(tmp_path / "pool", which[::-1], context(), seen, Policy(), pool, lambda _: 4, seconds)
+    monkeypatch.setattr(worker_pool, "Worker", InThisProcess)
+    pool = sites("cuda:0", threads=None)
+    train_in_processes(
+        tmp_path / "pool", which[::-1], context(), seen, Policy(), pool, sizes=lambda _: 4, seconds=seconds
+    )
     assert seen.sizes == [64] * 4 + [32] * 4
 
 
 def test_groups_in_worker_processes(tmp_path):
     """One process trains several trials together; a lost process loses just those."""
     which = trials()
-    pool = WorkerPoolConfig(devices=("cpu", "cpu"), threads=1)
-    records = run_processes(tmp_path, which, context(), Listener(), Policy(), pool, lambda _: 2).records
+    pool = sites("cpu", "cpu")
+    records = train_in_processes(tmp_path, which, context(), Listener(), Policy(), pool, sizes=lambda _: 2).records
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 2)}
     alone = tmp_path / "alone"
     threads = torch.get_num_threads()
@@ -339,9 +340,11 @@ def test_what_worker_processes_warn_of_is_shown(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(CANNOT_GROUP)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     lines = PlainConsole(file=io.StringIO(), width=200)
-    pool = WorkerPoolConfig(devices=("cpu",), threads=1)
+    pool = sites("cpu")
     with ProgressDisplay(lines, 2, several=True) as watch:
-        records = run_processes(tmp_path / "r", trials()[:2], context(), watch, Policy(), pool, lambda _: 2).records
+        records = train_in_processes(
+            tmp_path / "r", trials()[:2], context(), watch, Policy(), pool, sizes=lambda _: 2
+        ).records
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 1)}
     said = lines.file.getvalue()
     assert "warning: 2 trials do not train together (RuntimeError: no such kernel)" in said

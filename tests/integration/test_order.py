@@ -12,7 +12,7 @@ from gan_bench.execution.preflight.baselines import real_baselines
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.trial.run import run_trial
-from gan_bench.execution.workers.scheduler import run_alone
+from gan_bench.execution.workers.inline import run_alone
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial

@@ -17,7 +17,7 @@ import pytest
 from support.commands import HANG, gan_bench
 from support.needs import slow
 from support.records import bits
-from support.runs import context, run, stop_after
+from support.runs import context, run, stop_after, train
 from support.suites import SMALL, train_small
 from support.trials import digits_trial
 from typer.testing import CliRunner
@@ -29,7 +29,6 @@ from gan_bench.core.errors import UserError
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.executors import run_inline
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
 from gan_bench.records.verify import verify
@@ -61,7 +60,7 @@ def go_on(results, trial):
     """Run the trial on, whatever is said of what was found."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return run_inline(results, [trial], context(), Listener(), Policy()).records[trial.id]
+        return train(results, [trial], context(), Listener(), Policy()).records[trial.id]
 
 
 def test_a_backup_by_hard_links_keeps_what_it_has(stopped, results, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.records import bits, edit
-from support.runs import CPU, context, run, stop_after
+from support.runs import CPU, context, run, stop_after, train
 from support.trials import digits_trial
 
 from gan_bench.config.image_folder import DataRoot
@@ -23,8 +23,7 @@ from gan_bench.execution.trial.claim import Policy, state_of
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.trial.run import run_trial
-from gan_bench.execution.workers.executors import run_inline
-from gan_bench.execution.workers.scheduler import run_alone
+from gan_bench.execution.workers.inline import run_alone
 from gan_bench.metrics.extractors import Features
 from gan_bench.records import schema
 from gan_bench.records.earlier import Earlier
@@ -246,7 +245,7 @@ def test_a_crash_is_a_row_and_the_suite_goes_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(RunContext, "engine", crash)
     trials = [digits_trial(0), digits_trial(1)]
-    records = run_inline(tmp_path, trials, context(), Listener()).records
+    records = train(tmp_path, trials, context(), Listener()).records
     assert [records[t.id].status for t in trials] == [Status.FAILED, Status.DONE]
     failed = records[trials[0].id]
     assert (failed.failure, failed.reason) == (Failure.CRASH, "RuntimeError: boom")
@@ -297,7 +296,7 @@ def test_engines_score_alike_over_seeds(tmp_path):
         trials = [digits_trial(seed, epochs=4, evaluation=EvaluationConfig(epochs=(4,), samples=500,
                   extractors=("lenet-mnist-v1",))) for seed in range(8)]  # fmt: skip
         there = context(engine=kind)
-        records = run_inline(tmp_path / kind, trials, there, Listener(), sizes=lambda _, n=size: n).records
+        records = train(tmp_path / kind, trials, there, Listener(), sizes=lambda _, n=size: n).records
         assert {records[trial.id].group for trial in trials} == {size}
         fids[kind] = [records[trial.id].final["fid[lenet-mnist-v1,train,500]"] for trial in trials]
     spread = np.std(fids["reference"], ddof=1)

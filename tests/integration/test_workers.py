@@ -8,15 +8,13 @@ import subprocess
 import sys
 
 import pytest
-from support.runs import context
+from support.runs import context, sites, train, train_in_processes
 from support.trials import digits_trial
 
 from gan_bench.core.channel import spawn
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers import pool as worker_pool
-from gan_bench.execution.workers.executors import run_inline, run_processes
-from gan_bench.execution.workers.pool import WorkerPoolConfig
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status
 
@@ -31,7 +29,7 @@ trials:
 seeds: [0, 1]
 evaluate: {epochs: [50, 200], samples: 64}
 """
-ONE = WorkerPoolConfig(devices=("cpu",), threads=1)
+ONE = sites("cpu")
 
 
 @pytest.fixture
@@ -51,7 +49,7 @@ def started(monkeypatch):
 def test_a_worker_takes_job_after_job_and_ends_with_the_last(tmp_path, started):
     trials = [digits_trial(seed, architecture=a) for seed in (0, 1) for a in ("mlp", "dcgan28")]
     trials = [trial for trial in trials if trial.config.architecture == "mlp"] + trials[1::2]
-    records = run_processes(tmp_path, trials, context(), Listener(), Policy(), ONE).records
+    records = train_in_processes(tmp_path, trials, context(), Listener(), Policy(), ONE).records
     assert {record.status for record in records.values()} == {Status.DONE}
     assert len(started) == 1
     assert started[0].poll() == 0
@@ -63,7 +61,7 @@ def test_workers_import_what_their_parent_does_and_nothing_of_the_current_folder
     for name in ("random.py", "gan_bench/__init__.py"):
         (tmp_path / name).write_text("raise SystemExit('not this one')\n")
     monkeypatch.chdir(tmp_path)
-    records = run_processes(tmp_path / "results", [digits_trial()], context(), Listener(), Policy(), ONE).records
+    records = train_in_processes(tmp_path / "results", [digits_trial()], context(), Listener(), Policy(), ONE).records
     assert {record.status for record in records.values()} == {Status.DONE}
 
 
@@ -102,7 +100,7 @@ class Fails(Listener):
 
 def test_an_exception_of_a_listener_is_raised_and_leaves_no_worker(tmp_path, started):
     with pytest.raises(ZeroDivisionError):
-        run_processes(tmp_path, [digits_trial()], context(), Fails(), Policy(), ONE)
+        train_in_processes(tmp_path, [digits_trial()], context(), Fails(), Policy(), ONE)
     assert started[0].poll() is not None
     assert not worker_pool._living
 
@@ -111,10 +109,10 @@ def test_an_exception_of_a_listener_is_no_fault_of_a_trial_in_this_process(tmp_p
     """Such as that of a pipe whose reader has gone: the trial is saved, the next one not begun, and all continue."""
     trials = [digits_trial(seed) for seed in (0, 1)]
     with pytest.raises(ZeroDivisionError):
-        run_inline(tmp_path, trials, context(), Fails())
+        train(tmp_path, trials, context(), Fails())
     (record,) = (read_trial(path.parent).record for path in tmp_path.glob("*/*/trial.json"))
     assert (record["status"], record["failure"]) == ("interrupted", None)
-    records = run_inline(tmp_path, trials, context(), Listener()).records
+    records = train(tmp_path, trials, context(), Listener()).records
     assert [record.status for record in records.values()] == [Status.DONE] * 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,7 +11,9 @@ from gan_bench.config.image_folder import DataRoot
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.trial.run import run_trial
-from gan_bench.execution.workers.scheduler import run_alone
+from gan_bench.execution.workers.inline import Work, run_alone, run_inline
+from gan_bench.execution.workers.job import Site
+from gan_bench.execution.workers.pool import run_processes
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 
@@ -20,6 +23,28 @@ CPU = torch.device("cpu")
 def context(stop=lambda: False, engine="auto"):
     """A context that needs no data folder: the digits come with scikit-learn."""
     return RunContext(DataRoot(Path(), given=True), CPU, stop, engine)
+
+
+def sites(*devices, threads=1):
+    """Where worker processes run."""
+    return tuple(Site.of(context(), device, threads) for device in devices)
+
+
+def train(results, trials, where, listener=None, policy=None, **options):
+    """Carry trials to their ends in this process."""
+    return run_inline(_work(results, trials, where, listener, policy, **options), where)
+
+
+def train_in_processes(results, trials, where, listener, policy, there, **options):
+    """Carry trials to their ends in worker processes, by the engine of a context."""
+    there = [replace(site, engine=where.engine_choice) for site in there]
+    return run_processes(_work(results, trials, where, listener, policy, **options), there)
+
+
+def _work(results, trials, where, listener, policy, **options):
+    given = {"listener": listener, "policy": policy, "stop": where.stop}
+    known = {name: value for name, value in given.items() if value is not None}
+    return Work(trials=list(trials), results=results, **known, **options)
 
 
 def run(folder, trial, name="results", listener=None, time_limit=None, **options):

@@ -25,7 +25,7 @@ from gan_bench import bench
 from gan_bench.config.trial import Trial
 from gan_bench.execution.preflight.estimate import TimeEstimate
 from gan_bench.execution.trial import checkpoints
-from gan_bench.execution.workers.scheduler import shape_key
+from gan_bench.execution.workers.job import shape_key
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import console
 from gan_bench.terminal.run_suite import run_suite

@@ -23,7 +23,7 @@ from gan_bench.execution.cluster.executor import loss_of
 from gan_bench.execution.cluster.node import NodeReport, RayOptions, SharedFolder, ask, share_of, versions
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.executors import Results
+from gan_bench.execution.workers.inline import Results
 from gan_bench.execution.workers.job import EventInbox, claim_to_json
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory

@@ -7,7 +7,7 @@ import importlib
 
 import pytest
 
-MODULES = ("gan_bench.execution.workers.scheduler", "gan_bench.report.findings.tuning", "gan_bench.api")
+MODULES = ("gan_bench.execution.workers.inline", "gan_bench.report.findings.tuning", "gan_bench.api")
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -14,7 +14,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.records import bits
-from support.runs import context, run, stop_after
+from support.runs import context, run, stop_after, train
 from support.trials import digits_trial
 from torch import nn
 
@@ -31,8 +31,7 @@ from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.claim import Policy, state_of
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.executors import run_inline
-from gan_bench.execution.workers.scheduler import group_trials
+from gan_bench.execution.workers.job import group_trials
 from gan_bench.models import mlp
 from gan_bench.models.architectures import ARCHITECTURES, Architecture, fingerprint
 from gan_bench.models.losses import LOSSES
@@ -172,7 +171,7 @@ def test_networks_that_would_fail_later_are_refused(tiny, generator, said):
 def test_tied_weights_are_saved(tiny, tmp_path):
     """All was trained and scored, and then could not be saved."""
     trial = tiny(lambda z: Tied(z, (1, 28, 28)), lambda: Flat(784, ()))
-    assert run_inline(tmp_path, [trial], context(), Listener()).records[trial.id].status is Status.DONE
+    assert train(tmp_path, [trial], context(), Listener()).records[trial.id].status is Status.DONE
     assert gb.generator(RecordDirectory.of(tmp_path, trial).path, allow_plugins=True).images(2).shape == (2, 1, 28, 28)
 
 
@@ -227,7 +226,7 @@ def test_a_loss_that_fails_where_it_is_tried_fails_its_own_trial_alone(registrie
     assert not can_group([engine, engine])
     assert 2 in calls
     trials = [digits_trial(0, loss="failing"), digits_trial(1)]
-    records = run_inline(tmp_path, trials, context(), Listener()).records
+    records = train(tmp_path, trials, context(), Listener()).records
     assert [records[trial.id].status for trial in trials] == [Status.DONE, Status.DONE]
 
 
@@ -254,7 +253,7 @@ def test_networks_that_do_not_draw_are_known(tiny):
 def test_own_networks_train(tiny, tmp_path):
     trial = tiny(lambda z: Flat(z, (1, 28, 28)), lambda: Flat(784, ()))
     check_plan((trial,), context())
-    assert run_inline(tmp_path, [trial], context(), Listener()).records[trial.id].status is Status.DONE
+    assert train(tmp_path, [trial], context(), Listener()).records[trial.id].status is Status.DONE
 
 
 def test_networks_are_known_wherever_their_functions_lie(tiny):
@@ -264,12 +263,12 @@ def test_networks_are_known_wherever_their_functions_lie(tiny):
 
 def test_changed_networks_are_trained_anew(tiny, tmp_path):
     trial = tiny(mlp.Generator, lambda: Flat(784, ()))
-    run_inline(tmp_path, [trial], context(), Listener())
+    train(tmp_path, [trial], context(), Listener())
     assert state_of(tmp_path, trial, context(), Policy()).finished
     tiny(mlp.Generator, lambda: Flat(784, (), slope=0.1))
     assert not state_of(tmp_path, trial, context(), Policy()).finished
     before = Earlier(RecordDirectory.of(tmp_path, trial)).record
-    after = run_inline(tmp_path, [trial], context(), Listener()).records[trial.id]
+    after = train(tmp_path, [trial], context(), Listener()).records[trial.id]
     assert after.status is Status.DONE
     assert after.weights_sha256 != before.weights_sha256
     assert state_of(tmp_path, trial, context(), Policy()).finished
@@ -279,14 +278,14 @@ def test_an_interrupted_trial_with_changed_networks_starts_again(tiny, tmp_path)
     """Their weights would even load: only a slope has changed."""
     trial = tiny(mlp.Generator, lambda: Flat(784, ()))
     looks = iter(range(10**6))
-    run_inline(tmp_path, [trial], context(lambda: next(looks) > 9), Listener())
+    train(tmp_path, [trial], context(lambda: next(looks) > 9), Listener())
     assert Earlier(RecordDirectory.of(tmp_path, trial)).status is Status.INTERRUPTED
     tiny(mlp.Generator, lambda: Flat(784, (), slope=0.1))
-    resumed = run_inline(tmp_path / "a", [trial], context(), Listener()).records[trial.id]
+    resumed = train(tmp_path / "a", [trial], context(), Listener()).records[trial.id]
     with pytest.warns(
         RuntimeWarning, match=r"changed; training from the start, what was there is kept in .*superseded"
     ):
-        mixed = run_inline(tmp_path, [trial], context(), Listener()).records[trial.id]
+        mixed = train(tmp_path, [trial], context(), Listener()).records[trial.id]
     assert mixed.weights_sha256 == resumed.weights_sha256
 
 

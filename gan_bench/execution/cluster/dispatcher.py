@@ -15,7 +15,7 @@ from typing import Protocol
 from gan_bench.config.trial import Trial
 from gan_bench.execution.cluster.task import Handle
 from gan_bench.execution.trial.claim import Claim, Policy
-from gan_bench.execution.workers.executors import Results
+from gan_bench.execution.workers.inline import Results
 from gan_bench.execution.workers.job import EventInbox
 from gan_bench.execution.workers.pool import LATE, TIMEOUT_GRACE, write_lost
 from gan_bench.records.earlier import end_of

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from gan_bench.config.suite import Plan
@@ -17,12 +16,10 @@ from gan_bench.core.preparing import tell
 from gan_bench.execution.cluster.connection import Capacity, Cluster, answer_of, live_nodes, on_node, question
 from gan_bench.execution.cluster.dispatcher import Bundle, Dispatcher, Ended, make_bundles
 from gan_bench.execution.cluster.task import CallResult, Handle, call, carry, claims_of
-from gan_bench.execution.trial.claim import KnowsIdentity, Policy
+from gan_bench.execution.trial.claim import KnowsIdentity
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.executors import Results, rounds
-from gan_bench.execution.workers.job import EventInbox, Job, Site
-from gan_bench.execution.workers.scheduler import group_trials
+from gan_bench.execution.workers.inline import Results, Work, rounds
+from gan_bench.execution.workers.job import EventInbox, Job, Site, group_trials
 
 PATIENCE_SECONDS = 120.0
 """Seconds that a retry waits for the lock of the lost task: network file systems release it late."""
@@ -145,29 +142,37 @@ QUIET_SECONDS = 8.0
 
 @dataclass(frozen=True)
 class OnCluster:
-    """A place on a cluster, for a plan's questions.
+    """A cluster as a place where trials run: its tasks answer a plan's questions, and train.
 
     Attributes:
         cluster: The cluster.
-        site: Where its tasks run.
+        site: What its tasks must know.
         stop: Returns True once the run should stop.
+        most: Tasks at a time at most, or None for as many as there is room for.
         device: What computes there.
+        sites: None: no worker process trains for it on this machine.
     """
 
     cluster: Cluster
     site: Site
     stop: Callable[[], bool]
+    most: int | None = None
     device: str = ""
+    sites: tuple[Site, ...] = ()
 
     @classmethod
-    def of(cls, cluster: Cluster, site: Site, stop: Callable[[], bool]) -> OnCluster:
+    def of(cls, cluster: Cluster, site: Site, stop: Callable[[], bool], most: int | None = None) -> OnCluster:
         """Find out what computes there, from a task.
 
         Raises:
             UserError: The device does not exist there.
         """
-        place = cls(cluster, site, stop)
+        place = cls(cluster, site, stop, most)
         return replace(place, device=place.call(_device))
+
+    def jobs(self, count: int) -> int:
+        """Return how many of so many trials run at a time."""
+        return max(1, min(self.cluster.slots(), count, self.most or count))
 
     def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
         """Let a function work on a node; it takes the run context there as ``context``.
@@ -182,7 +187,7 @@ class OnCluster:
 
     def for_plan(self, plan: Plan) -> OnCluster:
         """Return the place whose tasks know the folders of images and plug-ins of a plan."""
-        return replace(self, site=replace(self.site, folders=plan.folders, plugins=plan.plugins))
+        return replace(self, site=self.site.knowing(plan.folders, plan.plugins))
 
     def check_data(self, trials: tuple[Trial, ...], known: KnowsIdentity) -> None:
         """Make sure that all nodes have the images that the plan was surveyed with.
@@ -211,6 +216,22 @@ class OnCluster:
                         f"the node {host} has other images of {config.dataset} than the node that was asked first; "
                         "give all nodes the same files"
                     )
+
+    def train(self, work: Work) -> Results:
+        """Run trials there; what a lost process or node had is resumed elsewhere.
+
+        Raises:
+            UserError: No node is left that could run a trial.
+        """
+        listening, into = threading.Lock(), Results()
+        job = Job(trials=(), results=work.results.resolve(), site=self.site, policy=work.policy)
+        transport = RayTransport(self.cluster, job)
+        for left in rounds(work, work.stop, into):
+            slots = min(transport.slots(), self.most or transport.slots())
+            inbox = EventInbox(left, work.listener, listening)
+            dispatcher = Dispatcher(transport, work.results, work.policy, inbox, work.stop, self.most)
+            dispatcher.carry(make_bundles(group_trials(left, work.sizes), work.seconds, slots), into)
+        return into
 
     def _answer(self, pending: Any) -> Any:  # noqa: ANN401 - Ray's references have no types
         """Wait for a task, telling meanwhile what is being prepared."""
@@ -257,41 +278,3 @@ def _device(context: RunContext) -> str:
 
 def _digests(configs: list[TrialConfig], context: RunContext) -> list[str]:
     return [context.images(config.dataset, "train", config.image_size).sha256 for config in configs]
-
-
-def run_ray(
-    results: Path,
-    trials: Iterable[Trial],
-    cluster: Cluster,
-    site: Site,
-    listener: Listener,
-    policy: Policy,
-    stop: Callable[[], bool],
-    seconds: Callable[[Trial], float] = lambda _: 0.0,
-    sizes: Callable[[TrialConfig], int] = lambda _: 1,
-    workers: int | None = None,
-) -> Results:
-    """Run trials on a cluster; what a lost process or node had is resumed elsewhere.
-
-    Args:
-        results: The results folder, on this machine.
-        trials: What to run.
-        cluster: Where.
-        site: What its tasks must know.
-        listener: Receives progress events, one at a time.
-        policy: What becomes of trials that ended before or end badly.
-        stop: Returns True once the run should stop.
-        seconds: Expected seconds of a trial.
-        sizes: Says how many trials like this one train together at most.
-        workers: Tasks at a time at most, or None for as many as there is room for.
-
-    Raises:
-        UserError: No node is left that could run a trial.
-    """
-    listed, listening, into = list(trials), threading.Lock(), Results()
-    transport = RayTransport(cluster, Job(trials=(), results=results.resolve(), site=site, policy=policy))
-    for left in rounds(results, listed, policy, stop, into):
-        slots = min(transport.slots(), workers or transport.slots())
-        dispatcher = Dispatcher(transport, results, policy, EventInbox(left, listener, listening), stop, workers)
-        dispatcher.carry(make_bundles(group_trials(left, sizes), seconds, slots), into)
-    return into

@@ -15,6 +15,7 @@ from gan_bench.config.plugins import read_plugin
 from gan_bench.config.suite import Plan
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import DataError, UserError, brief, is_stop
+from gan_bench.core.registry import REGISTRIES
 from gan_bench.core.sources import calling
 from gan_bench.core.text import plural
 from gan_bench.core.torch_settings import torch_settings_kept
@@ -267,6 +268,27 @@ class Survey:
     def identity(self, config: TrialConfig) -> Identity:
         """Return what a trial is made of."""
         return self.identities[config.id]
+
+    def own_part(self) -> str | None:
+        """Name a part that this program registered itself, so that other processes do not know it, or return None."""
+        for plural_, name in self.parts:
+            registry = REGISTRIES[plural_]
+            folder = plural_ == "datasets" and DATASETS[name].folder is not None
+            if not (folder or registry.is_shipped(name) or registry.source(name)):
+                return f'{registry.kind} "{name}"'
+        return None
+
+    def require_known(self) -> None:
+        """Refuse parts that other processes would not know.
+
+        Raises:
+            UserError: This program registered one itself.
+        """
+        if own := self.own_part():
+            raise UserError(
+                f"worker processes do not know the {own}, which this program registered itself; put it into a file "
+                "that the suite names under plugins:, or use --executor inline"
+            )
 
 
 def survey(trials: tuple[Trial, ...], context: RunContext) -> Survey:

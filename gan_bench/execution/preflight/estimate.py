@@ -19,7 +19,7 @@ from gan_bench.core.errors import is_out_of_memory
 from gan_bench.core.preparing import tell
 from gan_bench.core.sources import calling
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.workers.scheduler import group_trials, shape_key
+from gan_bench.execution.workers.job import group_trials, shape_key
 from gan_bench.metrics.evaluator import generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.reference import CHUNK

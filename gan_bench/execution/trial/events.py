@@ -1,4 +1,4 @@
-"""What a running trial tells those who watch it, what it asks of the scheduler, and how it can end."""
+"""What a running trial tells those who watch it, what it asks of its executor, and how it can end."""
 
 from __future__ import annotations
 

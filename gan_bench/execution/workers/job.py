@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pydantic import TypeAdapter
 
 from gan_bench.config.image_folder import DataRoot, ImageFolder
 from gan_bench.config.plugins import load_plugin
-from gan_bench.config.trial import Trial
+from gan_bench.config.trial import LATER_DEFAULTS, Trial, TrialConfig
 from gan_bench.core.sources import Source
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.trial.claim import Claim, Policy
@@ -47,23 +48,15 @@ class Site:
     plugins: tuple[Source, ...] = ()
 
     @classmethod
-    def of(
-        cls,
-        context: RunContext,
-        device: str,
-        threads: int | None,
-        folders: Iterable[ImageFolder] = (),
-        plugins: tuple[Source, ...] = (),
-    ) -> Site:
+    def of(cls, context: RunContext, device: str, threads: int | None) -> Site:
         """Describe a place like that of a run context, for a process that may start in any folder."""
-        return cls(
-            data=replace(context.data, path=context.data.path.resolve()),
-            device=device,
-            engine=context.engine_choice,
-            threads=threads,
-            folders=tuple(replace(folder, path=folder.path.resolve()) for folder in folders),
-            plugins=plugins,
-        )
+        data = replace(context.data, path=context.data.path.resolve())
+        return cls(data=data, device=device, engine=context.engine_choice, threads=threads)
+
+    def knowing(self, folders: Iterable[ImageFolder], plugins: tuple[Source, ...]) -> Site:
+        """Return the place with the folders of images and the plug-ins of a plan."""
+        resolved = tuple(replace(folder, path=folder.path.resolve()) for folder in folders)
+        return replace(self, folders=resolved, plugins=plugins)
 
 
 class Contexts:
@@ -213,3 +206,31 @@ class EventInbox:
         if isinstance(claim, TrialRecord):
             with self._listening:
                 self._listener.finished(trial, claim)
+
+
+def shape_key(config: TrialConfig) -> Hashable:
+    """Return what trials must share to train together: images, networks and the shapes of their steps."""
+    return (
+        *(config.dataset, config.image_size, config.train_limit, config.dataset_repeats),
+        *(config.architecture, config.latent_dim),
+        *(config.batch_size, config.last_batch, config.fake_batch, config.step_fakes),
+        *(getattr(config, name) for name in LATER_DEFAULTS),  # the objective
+    )
+
+
+def group_trials(trials: Iterable[Trial], sizes: Callable[[TrialConfig], int]) -> list[list[Trial]]:
+    """Cut trials into those that train together, evenly, in the order of each first one.
+
+    Args:
+        trials: The trials.
+        sizes: Says how many trials like this one train together at most.
+    """
+    kinds: dict[Hashable, list[Trial]] = {}
+    for trial in trials:
+        kinds.setdefault(shape_key(trial.config), []).append(trial)
+    cut = []
+    for alike in kinds.values():
+        count = -(-len(alike) // sizes(alike[0].config))
+        bounds = [len(alike) * part // count for part in range(count + 1)]
+        cut += [alike[start:stop] for start, stop in pairwise(bounds)]
+    return cut

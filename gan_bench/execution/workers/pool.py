@@ -11,19 +11,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
-from gan_bench.config.image_folder import ImageFolder
 from gan_bench.config.trial import Trial
 from gan_bench.core.channel import spawn
 from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError
-from gan_bench.core.sources import Source
 from gan_bench.execution.trial.claim import Claim, Policy, blocked
 from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.job import EventInbox, Job
+from gan_bench.execution.workers.inline import FinishedElsewhere, Results, Work, left_of, rounds
+from gan_bench.execution.workers.job import EventInbox, Job, Site, group_trials
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier, end_of
 from gan_bench.records.layout import RecordDirectory
@@ -37,23 +38,6 @@ POLL_SECONDS = 0.1
 END_SECONDS = 10.0
 """Seconds that a worker without a job may take to end."""
 LATE = "the worker did not stop at its time limit and was killed; raise it and run with --retry-failed"
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerPoolConfig:
-    """Worker processes.
-
-    Attributes:
-        devices: Where workers run, one entry per worker.
-        threads: CPU threads of each, or None for torch's own choice.
-        folders: The user's own folders of images.
-        plugins: The user's own files of parts, which may run.
-    """
-
-    devices: tuple[str, ...]
-    threads: int | None
-    folders: tuple[ImageFolder, ...] = ()
-    plugins: tuple[Source, ...] = ()
 
 
 _living: set[subprocess.Popen[str]] = set()
@@ -297,3 +281,59 @@ def _so_far(directory: RecordDirectory, policy: Policy) -> TrialRecord:
                     record, epochs=line["epoch"], images=line["images"], train_seconds=line["train_seconds"]
                 )
     return record
+
+
+# ---------------------------------------------------------------------------------------- the executor
+
+
+def run_processes(work: Work, sites: Sequence[Site]) -> Results:
+    """Run trials in worker processes, one job at a time in each; a lost process loses the job it had.
+
+    On GPUs the longest goes first, so that none is waited for in the end.
+
+    Args:
+        work: What to run.
+        sites: Where, a worker each.
+    """
+    into, meanwhile = Results(), FinishedElsewhere(work)
+    lock, failed = threading.Lock(), threading.Event()
+    workers = [(site, Worker(site.threads, work.listener, lock)) for site in sites]
+
+    def stop() -> bool:
+        return work.stop() or failed.is_set()
+
+    def share(site: Site, worker: Worker, groups: Iterator[list[Trial]]) -> None:
+        """Hand a worker groups of trials until none is left or a stop is asked for."""
+        while not stop() and not into.enough(work.policy):
+            with lock:
+                group = next(groups, None)
+            if group is None:
+                return
+            job = Job(trials=tuple(group), results=work.results.resolve(), site=site, policy=work.policy)
+            claims = worker.run(job, stop)
+            with lock:
+                for trial in group:
+                    into.note(trial, claims[trial.id])
+
+    try:
+        for left in rounds(work, work.stop, into):
+            groups = group_trials(left, work.sizes)
+            if sites[0].device != "cpu":
+                groups.sort(key=lambda group: sum(map(work.seconds, group)), reverse=True)
+            shared = left_of(groups, meanwhile, into)
+            _in_threads([partial(share, site, worker, shared) for site, worker in workers], failed)
+    finally:
+        for _, worker in workers:
+            worker.dismiss()
+    return into
+
+
+def _in_threads(tasks: Sequence[Callable[[], None]], failed: threading.Event) -> None:
+    """Run functions, each in a thread; when one raises, ``failed`` tells the others to end."""
+    with ThreadPoolExecutor(len(tasks)) as threads:
+        try:
+            for each in as_completed([threads.submit(task) for task in tasks]):
+                each.result()
+        except BaseException:  # a listener's own fault, or KeyboardInterrupt, where no handler takes signals
+            failed.set()
+            raise

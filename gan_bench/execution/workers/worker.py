@@ -38,8 +38,8 @@ def run_job(job: Job, context: RunContext, send: Send) -> None:
     from gan_bench.config.trial import Trial
     from gan_bench.execution.trial.claim import claim_and_run
     from gan_bench.execution.trial.events import Run
+    from gan_bench.execution.workers.inline import schedule
     from gan_bench.execution.workers.job import JsonListener, claim_to_json
-    from gan_bench.execution.workers.scheduler import schedule
 
     def claimed(trial: Trial) -> Run[None]:
         claim = yield from claim_and_run(trial, job.results, context, JsonListener(send), job.policy, job.patience)

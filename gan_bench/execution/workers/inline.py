@@ -1,0 +1,399 @@
+"""Carry trials to their ends in this process: how runs get their training steps, and what became of them.
+
+A run is a coroutine. Everything of a trial but its steps is the run's own affair; for steps it asks with a
+``StepRequest`` and is answered with a ``StepResult``. So one trial can be trained by itself, and several that stand at
+the same step can take it together, without the run knowing:
+
+    >>> from typing import Any
+    >>> class Counting:
+    ...     def advance(self, most: int, stop: Any) -> None:
+    ...         self.steps = most
+    >>> def run(engine: Any) -> Any:
+    ...     answer = yield StepRequest(engine, most=3, stop=lambda: False)
+    ...     return engine.steps, answer.group
+    >>> coroutine = run(Counting())
+    >>> request = next(coroutine)
+    >>> request.engine.advance(request.most, request.stop)
+    >>> try:
+    ...     coroutine.send(StepResult(seconds=0.1))
+    ... except StopIteration as end:
+    ...     end.value
+    (3, 1)
+
+``run_alone`` and ``schedule`` do the middle part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.errors import DiskFullError, UnreadableError, brief, is_out_of_memory, is_stop
+from gan_bench.core.torch_settings import torch_settings_kept
+from gan_bench.execution.trial.claim import Claim, Policy, claim_and_run
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.events import Listener, Progress, Run, StepRequest, StepResult
+from gan_bench.execution.workers.job import group_trials
+from gan_bench.records import writer
+from gan_bench.records.earlier import Earlier, end_of
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import Owner, trial_lock
+from gan_bench.records.record import Status, TrialRecord
+from gan_bench.training.engine import Engine, Snapshot
+from gan_bench.training.fast.engine import FastEngine
+from gan_bench.training.group.group import CapturedEngine, Group, can_group, kept_way, wait
+
+_BAD = (Status.FAILED, Status.DIVERGED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is to be trained, and on which terms: the same for every executor.
+
+    Attributes:
+        trials: What to run.
+        results: The results folder.
+        policy: What becomes of trials that ended before or end badly.
+        listener: Receives progress events, one at a time.
+        stop: Returns True once the run should stop.
+        sizes: Says how many trials like this one train together at most, in one process.
+        seconds: Says what a trial is expected to take.
+    """
+
+    trials: Sequence[Trial]
+    results: Path
+    policy: Policy = field(default_factory=Policy)
+    listener: Listener = field(default_factory=Listener)
+    stop: Callable[[], bool] = lambda: False
+    sizes: Callable[[TrialConfig], int] = lambda _: 1
+    seconds: Callable[[Trial], float] = lambda _: 0.0
+
+
+@dataclass
+class Results:
+    """What became of trials.
+
+    Attributes:
+        records: Ends of the trials that ran, by trial id.
+        held: Trials that other processes own, by trial id.
+    """
+
+    records: dict[str, TrialRecord] = field(default_factory=dict)
+    held: dict[str, Owner] = field(default_factory=dict)
+
+    def note(self, trial: Trial, claim: Claim) -> None:
+        """Take in what came of a claim."""
+        self.held.pop(trial.id, None)
+        if isinstance(claim, TrialRecord):
+            self.records[trial.id] = claim
+        elif isinstance(claim, Owner):
+            self.held[trial.id] = claim
+
+    def enough(self, policy: Policy) -> bool:
+        """True if no further trial is to start, because one failed or diverged."""
+        return policy.fail_fast and any(record.status in _BAD for record in list(self.records.values()))
+
+
+class FinishedElsewhere:
+    """Tells which trials other processes have finished since a run looked at what is left.
+
+    A run looked closely at every end that was there then. A new one was written by the trial's owner, and where
+    hundreds of processes share a suite, none should read all files of all trials again.
+
+    Args:
+        work: What is left.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._results, self._policy = work.results, work.policy
+        self._before: dict[str, bytes | None] = {}
+        for trial in work.trials:
+            with contextlib.suppress(UnreadableError):
+                self._before[trial.id] = end_of(RecordDirectory.of(work.results, trial))
+
+    def finished(self, trial: Trial) -> bool:
+        """True if a trial has a new end; a trial that failed again is not retried by every process."""
+        directory = RecordDirectory.of(self._results, trial)
+        try:
+            if end_of(directory) == self._before.get(trial.id) or self._policy.is_outdated(Earlier(directory)):
+                return False
+            return Earlier(directory).status in (Status.DONE, *_BAD)
+        except UnreadableError:  # the claim says so
+            return False
+
+
+def rounds(work: Work, stop: Callable[[], bool], into: Results) -> Iterator[list[Trial]]:
+    """Yield what is left to run: all trials, then those whose owners gave them up; the rest is recorded as skipped.
+
+    Args:
+        work: What to run.
+        stop: Returns True once the run should stop.
+        into: Where the caller notes, before it goes on, what became of the trials it was given.
+    """
+    for suite in {RecordDirectory.of(work.results, trial).path.parent for trial in work.trials}:
+        with contextlib.suppress(OSError):  # the claims say why
+            suite.mkdir(parents=True, exist_ok=True)
+    left = list(work.trials)
+    while left and not stop():
+        yield left
+        waiting = [trial for trial in left if trial.id in into.held]
+        if len(waiting) == len(left) or into.enough(work.policy):
+            break
+        left = waiting
+    if into.enough(work.policy):
+        first = next(record for record in into.records.values() if record.status in _BAD)
+        for trial in work.trials:
+            if trial.id not in into.records and (
+                row := _skip(work.results, trial, f"not run: --fail-fast, and a trial {first.status}")
+            ):
+                into.records[trial.id] = row
+
+
+def _skip(results: Path, trial: Trial, reason: str) -> TrialRecord | None:
+    """Leave a row for a trial that was not run, unless an earlier run left one, whatever becomes of that later."""
+    directory = RecordDirectory.of(results, trial)
+    with contextlib.suppress(UnreadableError, DiskFullError), trial_lock(directory) as lock:
+        if lock.acquire() is None and Earlier(directory).status not in (Status.DONE, *_BAD):
+            return writer.skip(directory, trial, reason)
+    return None
+
+
+def run_inline(work: Work, context: RunContext) -> Results:
+    """Run trials in this process; a failed one does not stop the rest, a request to stop does.
+
+    Of groups the shortest goes first: then most trials have ended whenever somebody looks.
+
+    Args:
+        work: What to run.
+        context: Where and how.
+    """
+    meanwhile, heard, into = FinishedElsewhere(work), _Heard(work.listener), Results()
+    context = replace(context, stop=lambda: heard.fault is not None or work.stop())
+    for left in rounds(work, context.stop, into):
+        groups = group_trials(left, work.sizes)
+        if any(len(group) > 1 for group in groups):
+            groups.sort(key=lambda group: sum(map(work.seconds, group)))
+        for group in left_of(groups, meanwhile, into):
+            if context.stop() or into.enough(work.policy):
+                break
+            claims = schedule(claim_and_run(trial, work.results, context, heard, work.policy) for trial in group)
+            for trial, claim in zip(group, claims, strict=True):
+                into.note(trial, claim)
+    if heard.fault is not None:
+        raise heard.fault
+    return into
+
+
+class _Heard(Listener):
+    """A listener whose errors, such as those of a closed pipe, stop the run: no trial may fail of them.
+
+    Attributes:
+        fault: What it raised; nothing more is said to it.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.fault: BaseException | None = None
+
+    def started(self, trial: Trial, resumed_at: int | None) -> None:
+        self._say(lambda: self._listener.started(trial, resumed_at))
+
+    def progress(self, trial: Trial, progress: Progress) -> None:
+        self._say(lambda: self._listener.progress(trial, progress))
+
+    def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
+        self._say(lambda: self._listener.scored(trial, epoch, scores))
+
+    def finished(self, trial: Trial, record: TrialRecord) -> None:
+        self._say(lambda: self._listener.finished(trial, record))
+
+    def _say(self, event: Callable[[], None]) -> None:
+        try:
+            if self.fault is None:
+                event()
+        except BaseException as error:
+            if is_stop(error) and not isinstance(error, BrokenPipeError):
+                raise
+            self.fault = error
+
+
+def left_of(groups: Iterable[list[Trial]], meanwhile: FinishedElsewhere, into: Results) -> Iterator[list[Trial]]:
+    """Yield groups without the trials that other processes have finished by the time of their turn."""
+    for group in groups:
+        done = [trial for trial in group if meanwhile.finished(trial)]
+        for trial in done:
+            into.note(trial, None)
+        if left := [trial for trial in group if trial not in done]:
+            yield left
+
+
+T = TypeVar("T")
+
+
+def run_alone(run: Run[T]) -> T:
+    """Carry one run to its end.
+
+    Returns:
+        What the run returned.
+
+    Raises:
+        Exception: What the run raised.
+    """
+    return schedule([run])[0]
+
+
+def steps_until(engine: Engine, step: int) -> Run[Snapshot]:
+    """Train up to a step, and nothing else.
+
+    Args:
+        engine: The trial's engine.
+        step: Update steps done in the end.
+
+    Returns:
+        The statistics there.
+    """
+    while engine.state.step < step:
+        if engine.state.batch == engine.steps:
+            engine.finish_epoch()
+        yield StepRequest(engine, step - engine.state.step, lambda: False)
+    return engine.snapshot()
+
+
+def schedule(runs: Iterable[Run[T]]) -> list[T]:
+    """Carry runs to their ends, all at once.
+
+    The run that is furthest behind takes its steps first; those that stand at the same step take them together where
+    their engines can, and otherwise in turn. Runs may end, fail and be interrupted at different times. When all do not
+    fit, the first ones go to their ends before the others.
+
+    Args:
+        runs: What to carry; several must be of trials that can train together.
+
+    Returns:
+        What the runs returned, in their order.
+
+    Raises:
+        Exception: What a run raised; the others have ended by then.
+        KeyboardInterrupt: As it comes, between two runs or in the middle of a step; all runs are closed first, since a
+            notebook keeps the traceback, and with it the locks they hold.
+    """
+    with torch_settings_kept(random=False):  # a loss or a measure that changes them does so for its own trials
+        return _schedule(list(runs))
+
+
+def _schedule(coroutines: Sequence[Run[T]]) -> list[T]:
+    stepper = _Stepper()
+    requests: dict[int, StepRequest] = {}
+    ends: dict[int, T] = {}
+    raised: list[Exception] = []
+
+    def resume(index: int, how: Callable[[Run[T]], StepRequest]) -> None:
+        """Let a run continue until its next request."""
+        requests.pop(index, None)
+        try:
+            requests[index] = how(coroutines[index])
+        except StopIteration as end:
+            ends[index] = end.value
+        except Exception as error:
+            raised.append(error)
+
+    try:
+        for index in range(len(coroutines)):
+            resume(index, next)
+        while requests:
+            chosen = _next(requests, stepper.most)
+            answer = stepper.answer([requests[index] for index in chosen])
+            for index in chosen:
+                resume(index, answer)
+    finally:
+        for run in coroutines:
+            run.close()
+        stepper.leave()
+    if raised:
+        raise raised[0]
+    return [ends[index] for index in range(len(coroutines))]
+
+
+def _next(requests: Mapping[int, StepRequest], most: int | None) -> list[int]:
+    """Choose whose turn it is, among the first so many."""
+    active = sorted(requests)[:most]
+    least = min(requests[index].engine.state.step for index in active)
+    level = [index for index in active if requests[index].engine.state.step == least]
+    return level if can_group([requests[index].engine for index in level]) else level[:1]
+
+
+class _Stepper:
+    """Lets engines step together, and keeps their group as long as it stays the same."""
+
+    def __init__(self) -> None:
+        self.most: int | None = None
+        self._group: Group | None = None
+        self._cuda = False
+
+    def leave(self) -> None:
+        """Give memory back: engines and graphs hold each other, and what they hold calls no collector.
+
+        Without a GPU what was made lately is looked through, which costs milliseconds.
+        """
+        self._group = None
+        gc.collect(2 if self._cuda else 1)
+
+    def answer(self, requests: Sequence[StepRequest]) -> Callable[[Run[T]], StepRequest]:
+        """Take the steps that all requests have in common; return what tells a run the result, or raises in it."""
+        try:
+            result = self._advance(requests)
+        except BaseException as error:
+            if is_stop(error):
+                raise
+            raised = error if isinstance(error, Exception | SystemExit) else RuntimeError(brief(error))
+            return lambda run: run.throw(raised)
+        return lambda run: run.send(result)
+
+    def _advance(self, requests: Sequence[StepRequest]) -> StepResult:
+        engines = [request.engine for request in requests]
+        most, started = min(request.most for request in requests), time.perf_counter()
+
+        def stop() -> bool:
+            return any(request.stop() for request in requests)
+
+        took: Engine | Group | None
+        if len(engines) == 1:
+            self._group, took = None, engines[0]
+        else:
+            took = self._group_of(engines)
+        if took is not None:
+            took.advance(most, stop)
+        device = engines[0].state.step_stats.device
+        self._cuda = device.type == "cuda"
+        wait(device)  # the run reads the statistics next; here the wait counts as training
+        seconds = (time.perf_counter() - started) / len(engines)
+        if took is None:
+            return StepResult(seconds)
+        way = took.way if isinstance(took, Group | CapturedEngine) else None
+        return StepResult(seconds, len(engines), took.captured, way)
+
+    def _group_of(self, engines: Sequence[Engine]) -> Group | None:
+        """Return the group of engines, or None when it cannot be formed; then fewer take part from now on."""
+        members = [engine for engine in engines if isinstance(engine, FastEngine)]
+        if self._group is not None and set(self._group.members) == set(members):
+            return self._group
+        self.leave()  # before more memory is taken
+        try:
+            group = Group(members, members[0].capture, kept_way(members))
+            group.prepare()
+            for member in members:
+                member.way = group.way  # which a smaller group keeps, here and in a process that resumes it
+        except Exception as error:  # CUDA raises many kinds
+            self.most = len(members) // 2 if is_out_of_memory(error) else 1
+            text = f"{len(members)} trials do not train together ({brief(error)})"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            return None
+        self._group = group
+        return group
