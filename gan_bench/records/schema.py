@@ -146,6 +146,7 @@ class Statistics(Strict):
 
 Statistic = Literal["loss_d", "loss_g", "d_real", "d_fake"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
+"""In the order in which every step yields them."""
 
 
 class StepLine(Statistics):

@@ -16,10 +16,11 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.models.losses import LOSSES
 from gan_bench.randomness import global_draws
+from gan_bench.records.schema import STATISTICS
 from gan_bench.training.draws import EpochDraws, steps_per_epoch
 from gan_bench.training.objective import Objective
 from gan_bench.training.precision import pair_in, tf32_flags
-from gan_bench.training.state import STATISTICS, TrainState
+from gan_bench.training.state import TrainState
 from gan_bench.training.step import Batch, GANPair, update
 
 

@@ -15,9 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from gan_bench.config.trial import OptimizerName, TrialConfig
 from gan_bench.models.architectures import ARCHITECTURES, build, normalise_spectrum
 from gan_bench.randomness import generator_for
-
-STATISTICS = ("loss_d", "loss_g", "d_real", "d_fake")
-"""Order of the four values that every step yields."""
+from gan_bench.records.schema import STATISTICS
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Studies -> every table that the records allow. Drawing them is ``render``'s job."""
+"""Studies -> every table that the records allow. Drawing them is the page's and the terminal's job."""
 
 from __future__ import annotations
 

@@ -22,13 +22,14 @@ from torch import Tensor
 
 from gan_bench.config.trial import Precision, TrialConfig
 from gan_bench.core.errors import brief, is_out_of_memory
+from gan_bench.records.schema import STATISTICS
 from gan_bench.training.draws import EpochDraws
 from gan_bench.training.engine import normalise
 from gan_bench.training.fast.engine import Body, Capture, FastEngine
 from gan_bench.training.group.stacked import can_stack
 from gan_bench.training.group.ways import GAIN, GAIN_ALONE, Step, make, ways
 from gan_bench.training.precision import tf32_flags
-from gan_bench.training.state import STATISTICS, TrainState
+from gan_bench.training.state import TrainState
 from gan_bench.training.step import Batch
 
 WARM_UP = 3
