@@ -88,6 +88,7 @@ def test_honest_records_hold_on_every_level_and_stay_as_they_are(results):
     assert counts == {"consistent": 3, "rescored": 3, "begun": 3, "repeated": 3, "drawn again": 1}
     assert "repeated: 3 trials, about" in said
     assert "every step and epoch is the same to the bit" in said
+    assert "the records hold by 13 checks; the details are in audit.json" in said
     brief = [line for line in said.splitlines() if line.startswith(("holds        begun", "holds        rescored"))]
     assert len(brief) == 6
     assert all(re.fullmatch(r"\S+ +\w+: mnist-mlp-z100,seed=\d \(.+\)", line) for line in brief), brief
@@ -299,6 +300,7 @@ def test_a_changed_file_is_found_for_nothing(results):
     forged.evaluations.write_text(forged.evaluations.read_text().replace("0", "1", 1))
     said = audit(results, "--levels", "consistent", code=1)
     assert "contradicted consistent" in " ".join(said.split())
+    assert "the records do not hold: contradicted by 1 of 3 checks" in said
 
 
 # --------------------------------------------------------------------------------------- what can go wrong
