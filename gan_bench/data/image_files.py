@@ -27,9 +27,15 @@ WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N", "I;16S", "F")
 _WITH_ALPHA = ("P", "PA", "LA", "La", "RGBA", "RGBa")
 _KEYED = ("1", "L", "RGB")
 """Modes in which a file may name one colour that is transparent, beside wide greys."""
-_BITS, _PHOTOMETRIC, _PLANES, _FORMAT, _LEAST, _MOST = 258, 262, 284, 339, (340, 280), (341, 281)
+_BITS, _PHOTOMETRIC, _PLANES, _FORMAT, _LEAST, _MOST = 258, 262, 284, 339, 340, 341
 """Tags of TIFF: bits of a sample, whether white is 0, whether each channel stands apart, whether a sample has a sign or
-is a float, and the least and greatest value it declares."""
+is a float, and the least and greatest value it declares. 280 and 281 are statistics, which no reader may scale by."""
+_FULL = frozenset(
+    {(-1.0, 1.0)}
+    | {(0.0, 2.0**bits - 1) for bits in (1, *range(8, 17), 24, 31, 32)}
+    | {(-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) for bits in (8, 16, 32)}
+)
+"""Ranges that a file may declare: the least and greatest value of one image are hardly ever these."""
 SET_RANGE = "write range: [LOW, HIGH] where a suite names the images"
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -51,8 +57,8 @@ def decode(data: bytes, name: str, channels: int, limits: tuple[float, float] | 
     """Decode an image as people see it: EXIF rotation applied, any colour mode, wide greys scaled to 8 bits.
 
     Wide greys have the range that their file declares: the bits of a PNG, a PGM or a TIFF of whole numbers without a
-    sign, and what a TIFF's tags say. Floats that declare none are taken as [0, 1] when none is above 1, else as
-    [0, 255].
+    sign; of other TIFFs what their tags say, where that is a full range, such as 0 to 4095, and no statistic of the
+    image. Floats that declare none are taken as [0, 1] when all are; others are refused.
 
     Args:
         data: Bytes of the file.
@@ -325,11 +331,12 @@ def _declared_range(image: Image.Image) -> tuple[float, float] | None:
     tags = getattr(image, "tag_v2", None)
     if tags is None:
         return None if image.mode == "F" else (0, 65_535)  # of a PNG; PGM files are scaled to 16 bits when opened
-    least, most = (next((_number(tags[tag]) for tag in both if tag in tags), None) for both in (_LEAST, _MOST))
-    if most is not None and most > (least or 0):
-        return (least or 0, most)
     bits, sample = _number(tags.get(_BITS, 0)) or 0, _number(tags.get(_FORMAT, 1))
-    return (0, 2.0**bits - 1) if sample == 1 and bits <= 16 and image.mode != "F" else None
+    if sample == 1 and bits <= 16 and image.mode != "F":
+        return (0, 2.0**bits - 1)
+    declared = _number(tags.get(_LEAST, 0)) or 0, _number(tags.get(_MOST)) or 0
+    # Many programs write what the image holds, by which each image would be stretched in its own way.
+    return declared if declared in _FULL else None
 
 
 def _number(value: object) -> float | None:

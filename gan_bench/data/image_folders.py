@@ -38,7 +38,7 @@ FRAMES = "frames after the first of an image"
 BLACK = "no value is above 1 of 255, so the images are black; if 1 is white, multiply them by 255"
 DARK = 32
 """Greatest value of 255 below which images are nearly black: those of 10 or 12 bits in files of 16 are."""
-_FORM = 6
+_FORM = 7
 
 
 def darkness(brightest: int) -> str:

@@ -396,7 +396,7 @@ def test_names_that_are_not_utf_8(tmp_path):
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
-@pytest.mark.parametrize("kind", ["int32", "int16 with a range", "float with a range", "16-bit TIFF", "16-bit PNG"])
+@pytest.mark.parametrize("kind", ["int32", "int32 with a range", "float with a range", "16-bit TIFF", "16-bit PNG"])
 def test_wide_greys_keep_their_picture(bits, kind):
     """A ramp over all values of so many bits is one from black to white, or is refused with what was found."""
     top = 2**bits - 1
@@ -404,8 +404,8 @@ def test_wide_greys_keep_their_picture(bits, kind):
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     if "with a range" in kind:
         tags[340], tags[341] = 0, top
-        tags.tagtype[340] = tags.tagtype[341] = 12 if "float" in kind else 3
-    wide = {"int32": np.int32, "int16 with a range": np.uint16, "float with a range": np.float32}.get(kind, np.uint16)
+        tags.tagtype[340] = tags.tagtype[341] = 12 if "float" in kind else 4
+    wide = np.int32 if "int32" in kind else np.float32 if "float" in kind else np.uint16
     image = Image.fromarray(ramp.astype(wide))
     if kind == "16-bit PNG":
         data = encode(image, "PNG")
@@ -423,6 +423,23 @@ def test_wide_greys_keep_their_picture(bits, kind):
     else:  # sixteen bits are declared, however few are used
         assert np.abs(np.asarray(decode(data, "a.png", 1)) - ramp / 65_535 * 255).max() <= 1
         assert np.abs(np.asarray(decode(data, "a.png", 1, (0, top))) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("tags", [(280, 281), (340, 341)])
+def test_statistics_of_a_tiff_are_no_range(tags):
+    """Programs write the least and greatest value of each image: by these a dark one became as bright as others."""
+    ramp = np.linspace(900, 6000, 64).round().reshape(8, 8)
+    for dtype, kind in ((np.uint16, 3), (np.int32, 4), (np.float32, 12)):
+        out, found = io.BytesIO(), TiffImagePlugin.ImageFileDirectory_v2()
+        for tag, value in zip(tags, (900, 6000), strict=True):
+            found[tag], found.tagtype[tag] = value, kind
+        Image.fromarray(ramp.astype(dtype)).save(out, "TIFF", tiffinfo=found)
+        if dtype is np.uint16:
+            assert np.abs(np.asarray(decode(out.getvalue(), "a.tif", 1)) - ramp / 257).max() <= 1
+        else:
+            with pytest.raises(DataError, match=r"numbers from 900 to 6000 and does not say .* range: \[LOW, HIGH\]"):
+                decode(out.getvalue(), "a.tif", 1)
+        assert np.abs(np.asarray(decode(out.getvalue(), "a.tif", 1, (0, 6000))) - ramp / 6000 * 255).max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "1", "I;16", "P"])
