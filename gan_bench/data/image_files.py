@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,7 +19,7 @@ from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.shared_warnings import shared_warnings
 from gan_bench.core.text import printable
-from gan_bench.data.file_kinds import PNG, formats, other_kind
+from gan_bench.data.file_kinds import JPEG, PNG, formats, other_kind
 
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 32_768
@@ -37,6 +39,8 @@ _FULL = frozenset(
 )
 """Ranges that a file may declare: the least and greatest value of one image are hardly ever these."""
 SET_RANGE = "write range: [LOW, HIGH] where a suite names the images"
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
+"""Begins a segment of a JPEG, or ends it: none of those that stand in its pixels and have no length."""
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -129,7 +133,10 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
         with shared_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")  # PIL's on odd files
             with _open(data) as image, _budget.take(_pixels(image, name, size)):
-                yield _as_meant(_loaded(image, data), data)
+                loaded = _loaded(image, data)
+                if _breaks_off(data):
+                    raise OSError("image file is truncated")
+                yield _as_meant(loaded, data)
     except DataError:
         raise
     except Image.DecompressionBombError:
@@ -196,6 +203,39 @@ def _without_notes(data: bytes) -> bytes:
             kept.append(data[at:end])
         at = end
     return b"".join(kept)
+
+
+def _breaks_off(data: bytes) -> bool:
+    """True if a PNG or JPEG ends before its image, though what decoded it went on: zeros decode, to grey or a smear.
+
+    A download that broke off may have zeros to its full size.
+    """
+    if data.startswith(PNG):
+        return not _is_whole_png(data)
+    return data.startswith(JPEG) and data.endswith(b"\0") and not _has_end(data.rstrip(b"\0"))
+
+
+def _is_whole_png(data: bytes) -> bool:
+    """True if the checksums of a PNG's pixels, which Pillow passes over, hold, and its end is there."""
+    view, at, last = memoryview(data), 8, 8
+    while (kind := data[at + 4 : at + 8]).isalpha():
+        end = at + 12 + int.from_bytes(view[at : at + 4])
+        if kind == b"IDAT":
+            if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
+                return False
+            last = end
+        at = end
+    return data.find(b"IEND", last) >= 0  # not by its place: notes before it may be damaged
+
+
+def _has_end(data: bytes) -> bool:
+    """True if the end of a JPEG's own image is there; those of thumbnails lie inside of its segments."""
+    at = 2
+    while found := _MARKER.search(data, at):
+        if found[1] == b"\xd9":
+            return True
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+    return False
 
 
 def more_frames(data: bytes) -> int:

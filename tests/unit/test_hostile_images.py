@@ -327,6 +327,36 @@ def test_a_member_that_cannot_be_unpacked_is_skipped_or_named(tmp_path):
     assert (found.files, found.skipped, len(found.images)) == (3, 1, 2)
 
 
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True}), ("JPEG", {"restart_marker_rows": 1})],
+    ids=["PNG", "JPEG", "progressive", "restarts"],
+)
+def test_an_image_whose_end_is_zeros_is_truncated(form, options):
+    """A download that broke off, in a file of full size: Pillow reads most of these without an error."""
+    exif = Image.Exif()
+    exif[0x010E] = b"\xff\xd8\xff\xda\0\x02\xff\xd9".decode("latin1")  # as a thumbnail has them
+    smooth = Image.fromarray(noise(6, 6, 3)).resize((64, 64), Image.Resampling.BICUBIC)
+    whole = encode(smooth, form, exif=exif, **options)
+    wanted = np.asarray(decode(whole, "a", 3))
+    for junk in (b"", bytes(500), b"junk", b"junk\0", whole[:300] + bytes(99)):
+        assert (np.asarray(decode(whole + junk, "a", 3)) == wanted).all(), junk[:9]
+    for kept in (len(whole) // 2, len(whole) * 9 // 10, len(whole) - (9 if form == "PNG" else 2)):
+        with pytest.raises(DataError, match=r"image a cannot be decoded \(OSError: image file is truncated"):
+            decode(whole[:kept].ljust(len(whole) + 50, b"\0"), "a", 3)
+
+
+def test_damage_beside_the_pixels_of_a_png_is_no_harm():
+    data = picture()
+    at = data.index(b"IEND") - 4
+    for note in (struct.pack(">I", 4) + b"teXtabcd\1\2\3\4", struct.pack(">I", 5) + b"teXtabcd\1\2\3\4"):
+        assert decode(data[:at] + note + data[at:], "a.png", 3).size == (8, 8)
+    wrong = bytearray(data)
+    wrong[data.index(b"IEND") - 5] ^= 1  # the checksum of the pixels
+    with pytest.raises(DataError, match="image file is truncated"):
+        decode(bytes(wrong), "a.png", 3)
+
+
 def test_odd_exif_neither_warns_nor_stops():
     """Under this suite's filters a warning is an error."""
     exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"  # five entries, one of them there
