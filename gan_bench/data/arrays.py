@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from gan_bench.core.errors import DataError, UserError, brief
-from gan_bench.data.image_files import WIDE, UnknownRangeError, eight_bit
+from gan_bench.data.image_files import HEAD, WIDE, UnknownRangeError, as_meant, eight_bit
 
 _WHAT = "images must be (N, 1 or 3, size, size): uint8, or float in [-1, 1]"
 
@@ -183,7 +185,9 @@ def _read_picture(
             limits = (0, 255) if is_bytes and picture.mode == "I" else None
             if limits is None:
                 raise UnknownRangeError(f"the image number {number} holds whole numbers of no known range")
-        return np.asarray(eight_bit(picture, f"number {number}", channels, limits))
+        head = _head(picture)  # before it is loaded, which may close its file
+        picture.load()
+        return np.asarray(eight_bit(as_meant(picture, head), f"number {number}", channels, limits))
     except UnknownRangeError as error:
         told = str(error).partition(";")[0]
         raise UserError(f"{told}; name what is black and white with value_range=(LOW, HIGH)") from None
@@ -191,6 +195,24 @@ def _read_picture(
         raise UserError(str(error).replace("range: [", "value_range [").replace("range:", "value_range")) from None
     except Exception as error:  # PIL raises any kind for damaged or closed images
         raise UserError(f"the image number {number} cannot be read ({brief(error)}); leave it out") from None
+
+
+def _head(picture: Image.Image) -> bytes:
+    """Return the first bytes of the file that a PIL image was opened from; none where it cannot be read any more."""
+    if picture.format not in ("PNG", "TGA"):
+        return b""
+    file = getattr(picture, "fp", None)
+    with contextlib.suppress(Exception):  # a file of any kind, closed or gone
+        if file is None:
+            with Path(picture.filename).open("rb") as again:  # type: ignore[attr-defined]
+                return again.read(HEAD)
+        at = file.tell()
+        try:
+            file.seek(0)
+            return bytes(file.read(HEAD))
+        finally:
+            file.seek(at)
+    return b""
 
 
 def _stacked(parts: Sequence[Any]) -> NDArray[Any]:

@@ -39,6 +39,8 @@ _FULL = frozenset(
 )
 """Ranges that a file may declare: the least and greatest value of one image are hardly ever these."""
 SET_RANGE = "write range: [LOW, HIGH] where a suite names the images"
+HEAD = 26
+"""First bytes of a file that tell the depth of a PNG, and whether a TGA has an alpha channel."""
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 """Begins a segment of a JPEG, or ends it: none of those that stand in its pixels and have no length."""
 _ORIENTATION = 0x0112
@@ -136,7 +138,7 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
                 loaded = _loaded(image, data)
                 if _breaks_off(data):
                     raise OSError("image file is truncated")
-                yield _as_meant(loaded, data)
+                yield as_meant(loaded, data)
     except DataError:
         raise
     except Image.DecompressionBombError:
@@ -174,20 +176,27 @@ def _loaded(image: Image.Image, data: bytes) -> Image.Image:
     return image
 
 
-def _as_meant(image: Image.Image, data: bytes) -> Image.Image:
+def as_meant(image: Image.Image, data: bytes) -> Image.Image:
     """Return an image whose transparency is what its file says, where Pillow takes it for something else.
 
     A PNG names its transparent colour in samples of its own depth: Pillow spreads grey samples of 2 and 4 bits to 8,
     and takes the high byte of colours of 16. A TGA says how many of its bits are alpha, and may have none.
+
+    Args:
+        image: As Pillow opened it; it stays as it is.
+        data: Its file, or its first bytes; fewer than ``HEAD`` tell nothing.
     """
     key = image.info.get("transparency")
-    if key is not None and data.startswith(PNG):
+    if key is not None and data.startswith(PNG) and len(data) >= HEAD:
         depth = data[24]
         if image.mode == "L" and depth in (2, 4):
-            image.info["transparency"] = key * (255 // (2**depth - 1))
+            key = key * (255 // (2**depth - 1))
         elif image.mode == "RGB" and depth == 16:
-            image.info["transparency"] = tuple(sample >> 8 for sample in key)
-    has_no_alpha = image.format == "TGA" and not data[17] & 15
+            key = tuple(sample >> 8 for sample in key)
+        if key != image.info["transparency"]:
+            image = image.copy()
+            image.info["transparency"] = key
+    has_no_alpha = image.format == "TGA" and len(data) >= HEAD and not data[17] & 15
     if image.mode == "RGBA" and image.format in ("TGA", "BMP", "DIB"):  # many programs write 0 for no alpha
         has_no_alpha = has_no_alpha or image.getchannel("A").getextrema() == (0, 0)
     return image.convert("RGB") if image.mode == "RGBA" and has_no_alpha else image

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -345,6 +347,47 @@ def test_pil_images_of_every_mode_are_read_as_files_of_them_are(tmp_path):
     assert half.max() in (127, 128)
     with pytest.raises(UserError, match=r"name what is black and white with value_range=\(LOW, HIGH\)"):
         as_uint8([Image.fromarray((ramp - 9).astype(np.float32))])
+
+
+def deep_png(depth, kind, row, key):
+    """A PNG of one row, of few or many bits, with a transparent colour."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, depth, kind, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" + row))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"tRNS", key) + pixels + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize(
+    ("name", "data", "wanted"),
+    [
+        ("a.tga", (0, 0xFF), [200, 100, 50]),
+        ("a.tga", (128, 0xF0), [200, 100, 50]),  # its header says that it has no alpha
+        ("a.png", deep_png(2, 0, b"\x40", b"\0\1"), [255]),
+        ("a.png", deep_png(16, 2, struct.pack(">3H", 256, 512, 768), struct.pack(">3H", 256, 512, 768)), [255] * 3),
+    ],
+    ids=["alpha 0", "no alpha", "2 bits", "16 bits"],
+)
+def test_transparency_of_pil_images_is_that_of_their_files(tmp_path, name, data, wanted, loaded):
+    """A TGA whose alpha is 0 was white as a PIL image, and its picture in a folder."""
+    path = tmp_path / name
+    if isinstance(data, tuple):
+        alpha, kept = data
+        Image.new("RGBA", (1, 1), (200, 100, 50, alpha)).save(path)
+        content = bytearray(path.read_bytes())
+        content[17] &= kept
+        data = bytes(content)
+    path.write_bytes(data)
+    with path.open("rb") as file, Image.open(file if not loaded else path) as opened:
+        if loaded:
+            opened.load()
+        assert as_uint8([opened])[0, :, 0, 0].tolist() == wanted
+    with Image.open(path) as opened:
+        assert [as_uint8([opened])[0, :, 0, 0].tolist() for _ in range(2)] == [wanted] * 2, "it stays as it is"
+    assert np.asarray(decode(data, name, len(wanted))).reshape(-1).tolist() == wanted
 
 
 def test_no_reference_is_not_the_current_folder():
