@@ -16,7 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 from gan_bench.core.errors import DataError, UserError, brief
+from gan_bench.core.text import plural
 from gan_bench.data.image_files import HEAD, WIDE, UnknownRangeError, as_meant, eight_bit
+from gan_bench.data.image_folders import DARK
 
 _WHAT = "images must be (N, 1 or 3, size, size): uint8, or float in [-1, 1]"
 
@@ -43,7 +45,7 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
     """
     if value_range is not None and not -math.inf < value_range[0] < value_range[1] < math.inf:
         raise UserError(f"value_range is two numbers, the lower first, not {value_range}")
-    given, value_range = _without_pictures(given, value_range)
+    given, left = _without_pictures(given, value_range)
     array = _array(given)
     _check_shape(array.shape)
     if array.dtype.kind not in "buif":
@@ -53,6 +55,13 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
             f"{bad} of {len(array)} images hold NaN or infinite values, as those of a generator that diverged do; "
             "leave them out or train it again"
         )
+    found = _converted(array, left)
+    if remark := _darkness(int(found.max()), value_range, is_bytes=array.dtype == np.uint8):
+        warnings.warn(remark, stacklevel=4)
+    return found
+
+
+def _converted(array: NDArray[Any], value_range: tuple[float, float] | None) -> Tensor:
     if value_range is not None:
         _check_within(array, *value_range)
         return _scaled(array, *value_range)
@@ -70,9 +79,25 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
         warnings.warn(
             "no value of the images is below 0, and they are taken to be in [-1, 1]; if they are in [0, 1], pass "
             "value_range=(0, 1)",
-            stacklevel=4,
+            stacklevel=5,
         )
     return _scaled(array, -1.0, 1.0)
+
+
+def _darkness(brightest: int, value_range: tuple[float, float] | None, *, is_bytes: bool) -> str:
+    """Say that images are black or nearly so, and the remedy, as it is said of folders; or nothing."""
+    if brightest >= DARK:
+        return ""
+    if brightest == 1 and is_bytes and value_range is None:
+        return (
+            "no value of the images is above 1, and they are taken to be of 0 to 255, black; if 1 is white, pass "
+            "value_range=(0, 1)"
+        )
+    named = "" if value_range is None else " in value_range=({:g}, {:g})".format(*value_range)
+    return (
+        f"no value of the images is above {brightest} of 255{named}, so they are {'nearly ' * (brightest > 1)}black; "
+        "if they use a part of their range, such as 12 of 16 bits, name it with value_range=(LOW, HIGH)"
+    )
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:
@@ -86,12 +111,6 @@ def _check_shape(shape: tuple[int, ...]) -> None:
 
 def _of_whole_numbers(array: NDArray[Any]) -> Tensor:
     if array.dtype == np.uint8:
-        if int(array.max()) == 1:
-            warnings.warn(
-                "no value of the images is above 1, and they are taken to be of 0 to 255, black; if 1 is white, pass "
-                "value_range=(0, 1)",
-                stacklevel=5,
-            )
         return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # torch warns of memory it may not write
     least, most = int(array.min()), int(array.max())
     if array.dtype.itemsize == 2 or least < 0 or most > 255 or most <= 1:  # sixteen bits, or ones that may be white
@@ -168,6 +187,11 @@ def _without_pictures(
         _read_picture(picture, number, 1 if grey else 3, value_range if is_wide else None)
         for number, picture in enumerate(pictures)
     ]
+    if white := sum(int(each.min()) == 255 for each in read):
+        are = "are" if white > 1 else "is"
+        warnings.warn(
+            f"{plural(white, 'image')} {are} white all over; what is transparent is laid over white", stacklevel=5
+        )
     return [each[None] if grey else each.transpose(2, 0, 1) for each in read], None if is_wide else value_range
 
 

@@ -326,6 +326,7 @@ def saved(picture, path):
         return again
 
 
+@pytest.mark.filterwarnings("ignore:1 image is white all over")
 def test_pil_images_of_every_mode_are_read_as_files_of_them_are(tmp_path):
     """Wide greys were clipped to white before their range was looked at, and what is transparent was black."""
     ramp = np.linspace(0, 65_535, 64).reshape(8, 8)
@@ -360,6 +361,7 @@ def deep_png(depth, kind, row, key):
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"tRNS", key) + pixels + chunk(b"IEND", b"")
 
 
+@pytest.mark.filterwarnings("ignore:1 image is white all over")
 @pytest.mark.parametrize("loaded", [False, True])
 @pytest.mark.parametrize(
     ("name", "data", "wanted"),
@@ -542,9 +544,9 @@ def test_values_outside_of_the_range_that_was_named_are_not_clipped():
 
 
 def test_an_array_that_may_not_be_written_is_read_in_silence():
-    images = np.zeros((2, 1, 4, 4), np.uint8)
+    images = np.full((2, 1, 4, 4), 99, np.uint8)
     images.setflags(write=False)
-    assert torch.equal(as_uint8(images), torch.zeros(2, 1, 4, 4, dtype=torch.uint8))
+    assert torch.equal(as_uint8(images), torch.full((2, 1, 4, 4), 99, dtype=torch.uint8))
 
 
 def test_folders_of_labels_beside_images_are_no_missing_classes(tmp_path):
@@ -615,9 +617,42 @@ def test_arrays_of_zeros_and_ones_are_warned_of(tmp_path):
     with pytest.warns(UserWarning, match=r"no value of the images is above 1, .* value_range=\(0, 1\)"):
         as_uint8(ones)
     assert as_uint8(ones, (0, 1)).max() == 255
-    assert as_uint8(np.zeros((4, 1, 28, 28), np.uint8)).max() == 0, "black ones are black"
+    with pytest.warns(UserWarning, match="no value of the images is above 0 of 255, so they are black; if"):
+        assert as_uint8(np.zeros((4, 1, 28, 28), np.uint8)).max() == 0, "black ones are black"
     with pytest.raises(UserError, match="there are no images; give at least two"):
         as_uint8(ones[:0])
+
+
+@pytest.mark.parametrize(
+    ("images", "value_range", "said"),
+    [
+        (PIXELS // 16, None, "no value of the images is above 15 of 255, so they are nearly black; if they use a part"),
+        (PIXELS.astype(np.int64) // 16, None, "above 15 of 255, so they are nearly black"),
+        (
+            PIXELS.astype(np.uint16) * 16,
+            (0, 65_535),
+            r"16 of 255 in value_range=\(0, 65535\), so they are nearly black",
+        ),
+        (PIXELS / 2550 - 1, None, "above 13 of 255, so they are nearly black"),
+        ([Image.fromarray(each[0] // 16) for each in PIXELS], None, "above 15 of 255, so they are nearly black"),
+        (
+            [Image.fromarray(each[0].astype(np.uint16) * 16) for each in PIXELS],
+            (0, 65_535),
+            r"above 15 of 255 in value_range=\(0, 65535\)",
+        ),
+    ],
+)
+def test_dark_arrays_are_said_as_dark_folders_are(images, value_range, said):
+    """Of 12 bits in 16 they were scored without a word."""
+    with pytest.warns(UserWarning, match=said) as caught:
+        as_uint8(images, value_range)
+    assert len(caught) == 1
+
+
+def test_white_pil_images_are_said_as_those_of_folders_are():
+    clear = [Image.new("RGBA", (8, 8), (9, 9, i, 255 * (i > 1))) for i in range(4)]
+    with pytest.warns(UserWarning, match="^2 images are white all over; what is transparent is laid over white$"):
+        as_uint8(clear)
 
 
 def pictures(folder, *names, seed=0):
@@ -710,8 +745,9 @@ def test_tensors_that_numpy_has_no_values_for_are_said():
     with pytest.raises(UserError, match="without values of its own"):
         as_uint8(torch.zeros(4, 3, 8, 8).to_sparse())
     turned = torch.complex(torch.zeros(4, 3, 8, 8), torch.ones(4, 3, 8, 8)).conj().imag  # a view that negates
-    assert as_uint8(turned).unique().tolist() == [0]
-    assert as_uint8(torch.full((4, 3, 8, 8), -1.0).to(torch.float8_e5m2)).unique().tolist() == [0]
+    for black in (turned, torch.full((4, 3, 8, 8), -1.0).to(torch.float8_e5m2)):
+        with pytest.warns(UserWarning, match="so they are black"):
+            assert as_uint8(black).unique().tolist() == [0]
 
 
 def test_files_that_differ_in_nothing_but_their_pixels_are_prepared_apart(tmp_path, monkeypatch):
