@@ -22,7 +22,7 @@ from gan_bench.core.sources import calling
 from gan_bench.core.text import printable
 from gan_bench.metrics.classifiers import CifarNet, LeNet28
 from gan_bench.metrics.features import Extractor, Features
-from gan_bench.metrics.natural import Natural
+from gan_bench.metrics.natural import EfficientNetLite0, Natural
 from gan_bench.metrics.published import INCEPTION, NETWORKS, WeightsFile
 
 
@@ -37,6 +37,7 @@ class ExtractorEntry:
         slow: Whether a CPU needs minutes for a thousand images.
         weights: The published file that it needs, or None.
         extra: The extra of gan_bench that it needs, or None.
+        feature_dim: Length of its features where it is known before it is loaded, or None.
     """
 
     description: str
@@ -45,6 +46,7 @@ class ExtractorEntry:
     slow: bool = False
     weights: WeightsFile | None = None
     extra: str | None = None
+    feature_dim: int | None = None
 
 
 EXTRACTORS: Registry[ExtractorEntry] = Registry("extractor", "extractors", ExtractorEntry)
@@ -181,7 +183,10 @@ for _name, _classifier, _line in (
     EXTRACTORS.register(
         _name,
         ExtractorEntry(
-            description=_line, channels=_classifier.image_shape[0], load=partial(ShippedClassifier, _name, _classifier)
+            description=_line,
+            channels=_classifier.image_shape[0],
+            load=partial(ShippedClassifier, _name, _classifier),
+            feature_dim=_classifier.feature_dim,
         ),
     )
 EXTRACTORS.register(
@@ -191,6 +196,7 @@ EXTRACTORS.register(
         channels=None,
         load=Natural,
         extra="natural",
+        feature_dim=EfficientNetLite0.feature_dim,
     ),
 )
 for _network in NETWORKS:
@@ -203,6 +209,7 @@ for _network in NETWORKS:
             slow=True,
             weights=_network.weights,
             extra=_network.extra,
+            feature_dim=_network.feature_dim,
         ),
     )
 EXTRACTORS.close_shipped()

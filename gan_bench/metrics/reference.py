@@ -244,12 +244,26 @@ def import_moments(path: Path, dim: int) -> Moments:
         raise DataError(f"{path} is no .npz with the arrays mu and sigma") from None
     if mu.dtype.kind not in "fiu" or sigma.dtype.kind not in "fiu":
         raise DataError(f"{path} holds {mu.dtype} and {sigma.dtype}, not the real numbers of a mean and a covariance")
-    if mu.shape != (dim,) or sigma.shape != (dim, dim):
-        raise DataError(f"{path} holds moments of {mu.shape} features, the extractor has {dim}; name another")
-    if fault := _not_a_covariance(mu, sigma):
+    mean = mu[0] if mu.ndim == 2 and len(mu) == 1 else mu  # some programs keep a row
+    if mean.ndim != 1 or sigma.shape != mean.shape * 2:
+        raise DataError(f"{path} holds mu {mu.shape} and sigma {sigma.shape}, not (D,) and (D, D); make it again")
+    if len(mean) != dim:
+        raise DataError(_other_features(path, len(mean), dim))
+    if fault := _not_a_covariance(mean, sigma):
         of = f" of {count:,} images" if count else ""
         raise DataError(f"the sigma in {path} ({dim} features{of}) is no covariance: {fault}; make it again")
-    return Moments(count, torch.from_numpy(np.asarray(mu, float)), torch.from_numpy(np.asarray(sigma, float)))
+    return Moments(count, torch.from_numpy(np.asarray(mean, float)), torch.from_numpy(np.asarray(sigma, float)))
+
+
+def _other_features(path: Path, found: int, wanted: int) -> str:
+    """Say that statistics are of another extractor, and of which."""
+    giving = {entry.feature_dim: name for name, entry in EXTRACTORS.shipped().items()}
+    own = f", as {giving[wanted]} does" if wanted in giving else ""
+    remedy = f"the extractor {giving[found]}, which gives {found:,}, or " if found in giving else ""
+    return (
+        f"{path} holds moments of {found:,} features, and the extractor gives {wanted:,}{own}; name {remedy}other "
+        "moments"
+    )
 
 
 def _count_in(data: Mapping[str, NDArray[Any]]) -> int:

@@ -400,6 +400,35 @@ def test_no_reference_is_not_the_current_folder():
 # ------------------------------------------------------------------------------------------------ statistics
 
 
+@pytest.mark.parametrize(
+    ("mu", "sigma", "dim", "said"),
+    [
+        (
+            192,
+            (192, 192),
+            2048,
+            "of 192 features, and the extractor gives 2,048, as inception does; name the extractor",
+        ),
+        (128, (128, 128), 192, r"; name the extractor lenet-mnist-v1, which gives 128, or other moments$"),
+        (7, (7, 7), 9, "holds moments of 7 features, and the extractor gives 9; name other moments$"),
+        ((1, 128), (128, 128), 192, "holds moments of 128 features"),
+        (
+            (2, 128),
+            (128, 128),
+            128,
+            r"holds mu \(2, 128\) and sigma \(128, 128\), not \(D,\) and \(D, D\); make it again",
+        ),
+        ((), (), 128, r"holds mu \(\) and sigma \(\), not"),
+        (128, (128,), 128, r"holds mu \(128,\) and sigma \(128,\), not"),
+    ],
+)
+def test_statistics_of_another_extractor_are_said_with_theirs(tmp_path, mu, sigma, dim, said):
+    """It was of "moments of (2048,) features, the extractor has 192; name another"."""
+    np.savez(tmp_path / "s.npz", mu=np.zeros(mu), sigma=np.zeros(sigma))
+    with pytest.raises(DataError, match=said):
+        import_moments(tmp_path / "s.npz", dim)
+
+
 def test_statistics_that_are_no_covariance_are_refused(tmp_path):
     rng = np.random.default_rng(0)
     features = rng.normal(size=(50, 8))
@@ -413,6 +442,7 @@ def test_statistics_that_are_no_covariance_are_refused(tmp_path):
     for dtype in (np.float64, np.float32):
         found = read(mean.astype(dtype), sigma.astype(dtype)).covariance
         assert torch.equal(found, torch.from_numpy(sigma.astype(dtype)).double())
+    assert torch.equal(read(mean[None], sigma).mean, torch.from_numpy(mean)), "some programs keep a row"
     few = rng.normal(size=(3, 8))
     read(few.mean(0), np.cov(few.T))  # of low rank, and a covariance
     for broken, message in [
@@ -423,7 +453,7 @@ def test_statistics_that_are_no_covariance_are_refused(tmp_path):
         (np.where(np.eye(8) > 0, np.nan, sigma), "NaN or infinite"),
         (sigma * (1 + 1j), "complex128"),
         (sigma.astype(str), "not the real numbers"),
-        (sigma[:4, :4], "the extractor has 8"),
+        (sigma[:4, :4], r"sigma \(4, 4\), not"),
     ]:
         with pytest.raises(DataError, match=message):
             read(mean, broken)
