@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from gan_bench.core.errors import DataError, UserError, brief
-from gan_bench.core.text import plural
+from gan_bench.core.text import plural, printable
 from gan_bench.data.image_files import HEAD, WIDE, UnknownRangeError, as_meant, eight_bit
 from gan_bench.data.image_folders import DARK
 
@@ -103,7 +103,7 @@ def _darkness(brightest: int, value_range: tuple[float, float] | None, *, is_byt
 def _check_shape(shape: tuple[int, ...]) -> None:
     if len(shape) == 4 and not shape[0]:
         raise UserError("there are no images; give at least two")
-    if len(shape) != 4 or shape[1] not in (1, 3) or shape[2] != shape[3]:
+    if len(shape) != 4 or shape[1] not in (1, 3) or shape[2] != shape[3] or not shape[2]:
         hint = "; channels come before height and width" if len(shape) == 4 and shape[3] in (1, 3) else ""
         hint = "; of grey images x[:, None] adds the channel" if len(shape) == 3 and shape[0] > 3 else hint
         raise UserError(f"{_WHAT}, got {tuple(shape)}{hint}")
@@ -140,8 +140,9 @@ def _scaled(array: NDArray[Any], low: float, high: float) -> Tensor:
 
 
 def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of any kind
-    if given is None or isinstance(given, (bytes, dict, set, int, float)):
-        raise UserError(f"{_WHAT}, got {type(given).__name__}")
+    if given is None or isinstance(given, (bytes, Mapping, set, int, float)):
+        key = _key_of_images(given) if isinstance(given, Mapping) else ""
+        raise UserError(f"{_WHAT}, got {type(given).__name__}{key and f'; take the images out of it: images{key}'}")
     if isinstance(given, Tensor):
         if given.layout is not torch.strided or given.is_meta or given.is_nested or given.is_quantized:
             if given.is_meta:
@@ -173,7 +174,7 @@ def _without_pictures(
     value_range: tuple[float, float] | None,
 ) -> tuple[Any, tuple[float, float] | None]:
     """Read PIL images as files of them are read, and return the range of values that is left to apply."""
-    if given is None or isinstance(given, (Tensor, np.ndarray, bytes, str, dict, set, int, float)):
+    if given is None or isinstance(given, (Tensor, np.ndarray, bytes, str, Mapping, set, int, float)):
         return given, value_range
     try:
         pictures = [given] if isinstance(given, Image.Image) else _listed(given)
@@ -187,7 +188,7 @@ def _without_pictures(
         _read_picture(picture, number, 1 if grey else 3, value_range if is_wide else None)
         for number, picture in enumerate(pictures)
     ]
-    if white := sum(int(each.min()) == 255 for each in read):
+    if white := sum(each.size > 0 and int(each.min()) == 255 for each in read):
         are = "are" if white > 1 else "is"
         warnings.warn(
             f"{plural(white, 'image')} {are} white all over; what is transparent is laid over white", stacklevel=5
@@ -218,6 +219,11 @@ def _read_picture(
     except DataError as error:
         raise UserError(str(error).replace("range: [", "value_range [").replace("range:", "value_range")) from None
     except Exception as error:  # PIL raises any kind for damaged or closed images
+        if "closed" in str(error) or (getattr(picture, "tile", None) and getattr(picture, "fp", None) is None):
+            raise UserError(
+                f"the file of the image number {number} was closed before it was read; open it without `with`, or call "
+                "load() on it first"
+            ) from None
         raise UserError(f"the image number {number} cannot be read ({brief(error)}); leave it out") from None
 
 
@@ -244,10 +250,9 @@ def _stacked(parts: Sequence[Any]) -> NDArray[Any]:
         raise UserError(f"{_WHAT}, got none")
     if not all(isinstance(part, (Tensor, np.ndarray)) for part in parts):
         kinds = sorted({type(part).__name__ for part in parts})
-        is_pairs = all(isinstance(part, (tuple, list)) for part in parts)
-        remedy = "; take the images out of the pairs: [pair[0] for pair in images]" if is_pairs else ""
-        remedy = "; name their folder, or open them with PIL" if {*kinds} & {"str", "PosixPath", "Path"} else remedy
-        raise UserError(f"{_WHAT}, got a {type(parts).__name__} of {', '.join(kinds[:3])}{remedy}")
+        raise UserError(f"{_WHAT}, got a {type(parts).__name__} of {', '.join(kinds[:3])}{_remedy(parts)}")
+    if _is_with_labels(parts):
+        raise UserError(f"{_WHAT}, got a list whose first item alone is images{_remedy(parts)}")
     arrays = [_array(part) for part in parts]
     shapes = dict.fromkeys(array.shape for array in arrays)
     if len({array.dtype.kind == "b" for array in arrays}) > 1:
@@ -258,3 +263,31 @@ def _stacked(parts: Sequence[Any]) -> NDArray[Any]:
         first, second = list(shapes)[:2]
         raise UserError(f"images must have one size, got {first} and {second}; scale or cut them")
     return np.stack(arrays)
+
+
+def _remedy(parts: Sequence[Any]) -> str:
+    """Say how images are taken out of what was given, or nothing."""
+    if _is_with_labels(parts):
+        return "; take the images out: images[0]"
+    if all(isinstance(part, (tuple, list)) and part and _is_image(part[0]) for part in parts):
+        return "; take the images out of the pairs: [pair[0] for pair in images]"
+    if all(isinstance(part, Mapping) for part in parts) and (key := _key_of_images(parts[0])):
+        return f"; take the images out of them: [each{key} for each in images]"
+    is_named = any(isinstance(part, (str, PurePath)) for part in parts)
+    return "; name their folder, or open them with PIL" if is_named else ""
+
+
+def _is_with_labels(parts: Sequence[Any]) -> bool:
+    """True if the first of some things is all images, and the others are their labels or the like."""
+    is_batch = isinstance(parts[0], (Tensor, np.ndarray)) and parts[0].ndim == 4
+    return is_batch and len(parts) > 1 and not any(_is_image(other, 3) for other in parts[1:])
+
+
+def _key_of_images(given: Mapping[Any, Any]) -> str:
+    """Return the key under which images lie in a mapping, as it is written behind its name; or nothing."""
+    return next((printable(f"[{key!r:.99}]") for key, value in given.items() if _is_image(value)), "")
+
+
+def _is_image(value: object, dimensions: int = 2) -> bool:
+    is_array = isinstance(value, (Tensor, np.ndarray)) and value.ndim >= dimensions
+    return is_array or isinstance(value, Image.Image)

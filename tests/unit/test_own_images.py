@@ -306,6 +306,16 @@ NONE = {
     "got a tensor on the device meta, which holds no values": torch.zeros(4, 1, 8, 8, device="meta"),
     r"of grey images x\[:, None\] adds the channel": PIXELS[:, 0],
     "take the images out of the pairs": [(image, 0) for image in PIXELS],
+    r"got a list whose first item alone is images; take the images out: images\[0\]": (PIXELS, np.zeros(6)),
+    r"got a list of NoneType, Tensor; take the images out: images\[0\]": (torch.from_numpy(PIXELS), None),
+    r"got a list of dict; take the images out of them: \[each\['image'\] for each in images\]": [
+        {"label": 3, "image": image} for image in PIXELS
+    ],
+    r"got a list of dict$": [{"label": 3}, {"label": 4}],
+    r"got dict; take the images out of it: images\['x'\]": {"x": PIXELS, "y": np.zeros(6)},
+    r"got a list of list$": PIXELS.tolist(),
+    r"got \(40, 3, 0, 0\)": np.zeros((40, 3, 0, 0), np.uint8),
+    r"got \(2, 3, 0, 0\)": [Image.new("RGB", (0, 0))] * 2,
     "got truth values and others in one list; bring all to uint8": [PIXELS[0], PIXELS[1] > 9],
     "name their folder, or open them with PIL": [Path("a.png"), Path("b.png")],
     r"without values of its own; call to_dense\(\)": torch.zeros(4, 1, 8, 8).to_sparse(),
@@ -390,6 +400,30 @@ def test_transparency_of_pil_images_is_that_of_their_files(tmp_path, name, data,
     with Image.open(path) as opened:
         assert [as_uint8([opened])[0, :, 0, 0].tolist() for _ in range(2)] == [wanted] * 2, "it stays as it is"
     assert np.asarray(decode(data, name, len(wanted))).reshape(-1).tolist() == wanted
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.bmp"])
+def test_pil_images_whose_files_were_closed_are_said_with_what_to_do(tmp_path, name):
+    """It was "(AssertionError); leave it out"."""
+    Image.fromarray(PIXELS[0, 0]).save(tmp_path / name)
+    with Image.open(tmp_path / name) as opened, (tmp_path / name).open("rb") as file:
+        of_a_file = Image.open(file)
+    for closed in (opened, of_a_file):
+        with pytest.raises(UserError, match=r"number 0 was closed before .*; open it without `with`, or call load\(\)"):
+            as_uint8([closed])
+
+
+def test_a_pil_image_that_is_cut_is_not_said_to_be_closed(tmp_path):
+    for form in ("PNG", "BMP", "JPEG"):
+        data = io.BytesIO()
+        Image.fromarray(np.resize(PIXELS, (64, 64))).save(data, form)
+        (tmp_path / "cut").write_bytes(data.getvalue()[:-400])
+        for source in (tmp_path / "cut", io.BytesIO(data.getvalue()[:-400])):
+            with (
+                Image.open(source) as cut,
+                pytest.raises(UserError, match=r"0 cannot be read \(OSError.*; leave it out"),
+            ):
+                as_uint8([cut])
 
 
 def test_no_reference_is_not_the_current_folder():
