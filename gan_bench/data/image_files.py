@@ -38,6 +38,8 @@ _FULL = frozenset(
     | {(-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) for bits in (8, 16, 32)}
 )
 """Ranges that a file may declare: the least and greatest value of one image are hardly ever these."""
+_PNG_BITS = "gan_bench: bits"
+"""Where an image keeps the bits of a sample in its PNG, which Pillow does not tell."""
 SET_RANGE = "write range: [LOW, HIGH] where a suite names the images"
 HEAD = 26
 """First bytes of a file that tell the depth of a PNG, and whether a TGA has an alpha channel."""
@@ -138,6 +140,8 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
                 loaded = _loaded(image, data)
                 if _breaks_off(data):
                     raise OSError("image file is truncated")
+                if data.startswith(PNG):
+                    loaded.info[_PNG_BITS] = data[24]
                 yield as_meant(loaded, data)
     except DataError:
         raise
@@ -326,10 +330,10 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
     with contextlib.suppress(SyntaxError, struct.error, ValueError, TypeError, KeyError):  # of notes that are damaged
         method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     sample, bits = _number(tags.get(_FORMAT, 1)), _number(tags.get(_BITS))
-    if limits is not None and limits[1] <= 255 and sample != 2 and image.mode not in (*WIDE, "1"):
-        key = key if image.mode == "L" else None
-        image = _grey_of(image, name, limits)
     is_signed = image.mode == "L" and sample == 2
+    if limits is not None and not is_signed and image.mode not in (*WIDE, "1"):
+        key = key if image.mode == "L" else None
+        image = _grey_of(image, name, limits, bits or image.info.get(_PNG_BITS, 8))
     is_wide = image.mode in WIDE or is_signed or (limits is not None and limits[1] <= 255 and image.mode == "L")
     known = _declared_range(image) if limits is None and image.mode in WIDE else limits
     is_negative = _number(tags.get(_PHOTOMETRIC, 1)) == 0 and image.mode in WIDE
@@ -353,21 +357,28 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def _grey_of(image: Image.Image, name: str, limits: tuple[float, float]) -> Image.Image:
-    """Return an image of 8 bits as the grey whose range is given.
+def _grey_of(image: Image.Image, name: str, limits: tuple[float, float], bits: float) -> Image.Image:
+    """Return an image that Pillow reads with 8 bits as the grey whose range is given.
+
+    Args:
+        image: Of no wide grey.
+        name: Named in errors.
+        limits: Values that become black and white; where the second is above 255, no grey of 8 bits is meant.
+        bits: Bits of a sample in its file.
 
     Raises:
         DataError: It has colours or transparency, or values above the range: it is not of the kind that was meant.
     """
     if image.mode != "L":
         bands = [np.asarray(band) for band in image.convert("RGBA").split()]
-        if any((band != bands[0]).any() for band in bands[1:3]) or (bands[3] < 255).any():
+        differ = any((band != bands[0]).any() for band in bands[1:3]) or (bands[3] < 255).any()
+        if differ or bits > 8:  # of colours Pillow keeps the first 8 bits, and others may differ
             raise DataError(
                 f"the image {printable(name)} has colours or transparency, and range: is of greys; make it grey, or "
                 "leave range: out"
             )
         image = Image.fromarray(bands[0])
-    if (most := int(np.asarray(image).max())) > limits[1]:
+    if limits[1] <= 255 and (most := int(np.asarray(image).max())) > limits[1]:
         raise DataError(
             f"the image {printable(name)} holds values up to {most}, above those of range: [{limits[0]:g}, "
             f"{limits[1]:g}]; keep images of one range, or give one that holds all"

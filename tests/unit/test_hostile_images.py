@@ -506,6 +506,19 @@ def test_the_transparent_colour_of_a_png_is_of_its_own_depth(depth, kind, row, k
     assert np.asarray(decode(data, "a.png", 3))[0, :, 0].tolist() == wanted
 
 
+@pytest.mark.parametrize("limits", [(0, 255), (0, 4095), (0, 65_535)])
+@pytest.mark.parametrize("key", [None, (0, 0, 0)])
+@pytest.mark.parametrize("blue", [0, 4000])
+def test_a_range_is_not_passed_over_for_colours(limits, key, blue):
+    """Colours of 12 bits in files of 16 stayed dark: Pillow keeps the first eight, and the range was taken for none."""
+    row = b"\0" + struct.pack(">6H", 4000, 4000, blue, 9, 9, 9)
+    data = png_of(2, 1, row, 16, 2, struct.pack(">3H", *key) if key else b"")
+    with pytest.raises(DataError, match="has colours or transparency, and range: is of greys; make it grey, or leave"):
+        decode(data, "a.png", 3, limits)
+    with pytest.raises(DataError, match="has colours or transparency"):
+        decode(encode(Image.new("RGB", (2, 2), (4, 4, 200))), "a.png", 3, limits)
+
+
 @pytest.mark.parametrize("alpha", [0, 128])
 def test_a_tga_without_bits_of_alpha_is_opaque(alpha):
     data = bytearray(encode(Image.new("RGBA", (4, 4), (200, 100, 50, alpha)), "TGA"))
