@@ -11,10 +11,11 @@ FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "AVIF", "J
 Ghostscript to run."""
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
+_TIFF = (b"II*\x00", b"II+\x00", b"MM\x00*", b"MM\x00+")
 _KINDS = {
     b"version https://git-lfs": "a pointer of Git LFS and no image; get the file with `git lfs pull`",
     **dict.fromkeys(
-        (b"II*\x00", b"II+\x00", b"MM\x00*", b"MM\x00+"),
+        _TIFF,
         "a TIFF of a kind that is not read here, such as one of 64-bit floats or five channels; save it as PNG",
     ),
     b"\xff\x0a": "in JPEG XL, which is not read here; save it as PNG",
@@ -45,7 +46,7 @@ def is_image(data: bytes) -> bool:
     """True if data begin as a file of one of the usual kinds of images does."""
     is_bitmap = data[:2] == b"BM" and data[6:10] == bytes(4) and data[15:18] == bytes(3)  # "BM" begins words too
     is_webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-    return data.startswith((PNG, JPEG, b"GIF8")) or is_bitmap or is_webp
+    return data.startswith((PNG, JPEG, b"GIF8", *_TIFF)) or is_bitmap or is_webp
 
 
 def other_kind(data: bytes) -> str:

@@ -8,7 +8,7 @@ import re
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -41,6 +41,8 @@ _OF_RESULTS = ("report", "mlartifacts")
 """Folders beside such a folder that hold what is made of it."""
 MAX_BYTES = 128 * 2**20
 """Most bytes of one image file, in a folder or unpacked from an archive."""
+LOOKS = 20
+"""Most files without an ending, and most other endings, of a folder without images that are looked into."""
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """How members may be packed: of the others zipfile unpacks a gigabyte at once, whatever size is announced."""
 _ENCRYPTED = 1
@@ -56,14 +58,14 @@ class ImageSource:
         folders: Names of its folders, as far as they are listed.
         read: Gives the bytes of one; raises DataError.
         left_out: How many files are left out, by reason.
-        others: Folders that hold labels or notes, each with the name of one of these files.
+        others: Folders that hold labels or notes, each with the names of these files.
     """
 
     names: list[str]
     folders: list[str]
     read: Callable[[str], bytes]
     left_out: Mapping[str, int] = field(default_factory=dict)
-    others: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, list[str]] = field(default_factory=dict)
 
     def require_images(self, source: Path) -> None:
         """Refuse a source without images, or with a folder without beside folders with some: a class would be missing.
@@ -80,20 +82,24 @@ class ImageSource:
                 f"({', '.join(sorted(ENDINGS))})"
             )
         for empty in self._empty_folders():
-            note = next((self.others[each] for each in self.others if f"{each}/".startswith(f"{empty}/")), None)
-            if note is None:
+            below = (found for folder, found in self.others.items() if f"{folder}/".startswith(f"{empty}/"))
+            notes = [note for found in below for note in found]
+            if not notes:
                 raise DataError(
                     f"the folder {source}/{empty} holds no images that are read here, though its neighbours do; save "
                     "what it should hold as images, or remove it"
                 )
-            looks_like_one = False
-            with contextlib.suppress(DataError):
-                looks_like_one = PurePosixPath(note).suffix.lower() not in ENDINGS and is_image(self.read(note))
-            if looks_like_one:
+            unnamed = next(filter(self._is_image, _to_look_at(notes)), None)
+            if unnamed is not None:
                 raise DataError(
                     f"the folder {source}/{empty} holds images without the ending of one, such as "
-                    f"{printable(PurePosixPath(note).name)}; give their names .png, .jpg or what they are"
+                    f"{printable(PurePosixPath(unnamed).name)}; give their names .png, .jpg or what they are"
                 )
+
+    def _is_image(self, name: str) -> bool:
+        with contextlib.suppress(DataError):
+            return is_image(self.read(name))
+        return False
 
     def _empty_folders(self) -> Iterator[str]:
         filled = {
@@ -113,7 +119,7 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         DataError: It is neither, is damaged, or holds names that point outside.
     """
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
-        left_out, others = Counter[str](), dict[str, str]()
+        left_out, others = Counter[str](), dict[str, list[str]]()
         names, folders = image_tree(path, left_out, others)
         images = _without_masks(names, left_out)
         yield ImageSource(images, folders, lambda name: _read_file(path, name), left_out, others)
@@ -140,11 +146,10 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         left_out = Counter(filter(None, reasons.values()))
         if again:
             left_out["members of a name that another has"] = again
-        others = {
-            str(PurePosixPath(name).parent): name
-            for name, reason in reasons.items()
-            if reason not in ("", LINKS) and _is_note(name)
-        }
+        others: dict[str, list[str]] = {}
+        for name, reason in reasons.items():
+            if reason not in ("", LINKS) and _is_note(name):
+                others.setdefault(str(PurePosixPath(name).parent), []).append(name)
         images = _without_masks(sorted(name for name, reason in reasons.items() if not reason), left_out)
         folders = sorted(folder for folder in below - {"."} if _is_visible(folder))
         yield ImageSource(images, folders, lambda name: _read_member(path, archive, members[name]), left_out, others)
@@ -229,7 +234,7 @@ def check_regular(path: Path) -> None:
         raise DataError(f"{path} is neither a folder nor a file; name a folder or zip file of images")
 
 
-def image_tree(top: Path, left_out: Counter[str], others: dict[str, str]) -> tuple[list[str], list[str]]:
+def image_tree(top: Path, left_out: Counter[str], others: dict[str, list[str]]) -> tuple[list[str], list[str]]:
     """List the images and folders below a folder, without hidden ones, gan_bench's own and what systems leave behind.
 
     Links to folders are followed, unless they lead back to where they stand below; those found behind a link, only to
@@ -238,7 +243,7 @@ def image_tree(top: Path, left_out: Counter[str], others: dict[str, str]) -> tup
     Args:
         top: The folder.
         left_out: Counts files that are left out, by reason.
-        others: Takes the folders that hold labels or notes, each with the name of one of these.
+        others: Takes the folders that hold labels or notes, each with the names of these.
 
     Returns:
         Names of images and of folders, relative with forward slashes, sorted. An image may be a dangling link.
@@ -256,7 +261,7 @@ def image_tree(top: Path, left_out: Counter[str], others: dict[str, str]) -> tup
         ours = _of_results(listed)
         if ours and folder:  # of nothing else, it and those above it would be empty classes
             folders.remove(folder)
-            others[folder] = f"{folder}/{min(ours)}"
+            others[folder] = [f"{folder}/{name}" for name in sorted(ours)]
         for entry in listed:
             name = f"{folder}/{entry.name}" if folder else entry.name
             if entry.name in ours:
@@ -264,7 +269,8 @@ def image_tree(top: Path, left_out: Counter[str], others: dict[str, str]) -> tup
             elif not os.path.isdir(entry.path):  # noqa: PTH112 - see open_source
                 if reason := _why_no_image(entry):
                     left_out[reason] += 1
-                    others.update(_note(folder, name, others))
+                    # To look into a pipe would wait for ever.
+                    others.setdefault(folder, []).extend([name] * (_is_note(name) and _is_readable_kind(entry)))
                 else:
                     images += [name] * _is_readable_kind(entry)
             elif _is_visible(entry.name):
@@ -428,10 +434,11 @@ def _is_note(name: str) -> bool:
     return _is_visible(name) and PurePosixPath(name).suffix.lower() not in UNREAD
 
 
-def _note(folder: str, name: str, known: Mapping[str, str]) -> dict[str, str]:
-    """Return a note by its folder; one without an ending, which may be an image after all, in place of another."""
-    is_wanted = _is_note(name) and (folder not in known or not PurePosixPath(name).suffix)
-    return {folder: name} if is_wanted else {}
+def _to_look_at(notes: Sequence[str]) -> list[str]:
+    """Return those of a folder's notes that may be images: some without an ending, then one of each other ending."""
+    plain = [note for note in notes if not PurePosixPath(note).suffix]
+    one_of_each = {PurePosixPath(note).suffix: note for note in notes}
+    return [*plain[:LOOKS], *list(one_of_each.values())[:LOOKS]]
 
 
 def _is_visible(name: str) -> bool:

@@ -601,7 +601,7 @@ def test_folders_that_are_linked_with_each_other_are_listed(tmp_path):
             if other != name:
                 (tmp_path / "f" / name / f"to-{other}").symlink_to(f"../{other}")
     left_out = Counter()
-    images, _ = image_tree(tmp_path / "f", left_out, set())
+    images, _ = image_tree(tmp_path / "f", left_out, {})
     assert len(images) == 12 + 12 * 11, "each folder, and what each link in it leads to"
     assert left_out["links to folders that are there already"] == 12 * 11 * 10
 

@@ -1052,6 +1052,24 @@ def test_images_without_the_ending_of_one_are_no_notes(tmp_path, name):
         inspect_images(folder)
 
 
+@pytest.mark.parametrize("notes", [["labels.txt"], ["README"], ["00", "README", "labels", "z.csv"]])
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_images_without_an_ending_are_none_beside_notes_either(tmp_path, form, notes):
+    """One note alone was looked at, the first or the last, and the class was missing."""
+    folder = pictures(tmp_path / "a", *(f"cat/{name}" for name in SIX))
+    (folder / "dog").mkdir()
+    for i in range(1, 5):
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(folder / f"dog/{i}", form)
+    for note in notes:
+        (folder / "dog" / note).write_text("x")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in sorted(folder.rglob("*/*")):
+            archive.write(path, path.relative_to(folder))
+    for source in (folder, tmp_path / "a.zip"):
+        with pytest.raises(DataError, match=r"dog holds images without the ending of one, such as [1-4]; give their"):
+            inspect_images(source)
+
+
 @pytest.mark.parametrize("name", ["c", "test"])
 def test_a_folder_that_leads_nowhere_is_no_note(tmp_path, name):
     folder = pictures(tmp_path / "a", *(f"train/{each}" for each in SIX), "note.png")
