@@ -247,7 +247,8 @@ def _prepare(
                 np.save(file, images)
     elif isinstance(images, np.memmap):
         images.flush()
-    folders = (layout or Layout()).classes(kept, names if layout is None else layout.all_names(opened.names))
+    class_of = layout.classes(opened.names) if layout else Layout().classes(names)
+    folders = [class_of[name] for name in kept]
     classes = tuple(sorted(set(folders)))
     labels = np.array([classes.index(folder) for folder in folders], dtype=np.int64) if len(classes) > 1 else None
     return Prepared(

@@ -118,8 +118,9 @@ def open_source(path: Path) -> Iterator[ImageSource]:
     Raises:
         DataError: It is neither, is damaged, or holds names that point outside.
     """
+    others: dict[str, list[str]] = {}
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
-        left_out, others = Counter[str](), dict[str, list[str]]()
+        left_out = Counter[str]()
         names, folders = image_tree(path, left_out, others)
         images = _without_masks(names, left_out)
         yield ImageSource(images, folders, lambda name: _read_file(path, name), left_out, others)
@@ -146,7 +147,6 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         left_out = Counter(filter(None, reasons.values()))
         if again:
             left_out["members of a name that another has"] = again
-        others: dict[str, list[str]] = {}
         for name, reason in reasons.items():
             if reason not in ("", LINKS) and _is_note(name):
                 others.setdefault(str(PurePosixPath(name).parent), []).append(name)

@@ -214,10 +214,8 @@ def inspect_images(source: Path) -> Inspection:
         seen = {split: list(_seen(opened, names, split)) for split, names in splits.items()}
     usable = {split: [each for each in found if not each.why] for split, found in seen.items()}
     images = [each for found in usable.values() for each in found]
-    everything = [each.name for each in images]
-    classes = {
-        split: Counter(layout.classes((each.name for each in found), everything)) for split, found in usable.items()
-    }
+    class_of = layout.classes(opened.names)
+    classes = {split: Counter(class_of[each.name] for each in found) for split, found in usable.items()}
     frames = sum(each.more_frames for each in images)
     whole = all(len(found) <= COMPARED for found in usable.values())
     return Inspection(

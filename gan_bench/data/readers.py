@@ -94,7 +94,14 @@ def from_images(path: Path, transform: Transform, split: Split | None) -> tuple[
     """
     prepared = prepare_images(path, split, transform)
     images = torch.from_numpy(prepared.images)
-    return images, None if prepared.labels is None else torch.from_numpy(prepared.labels)
+    if prepared.labels is None:
+        return images, None
+    labels = torch.from_numpy(prepared.labels)
+    if split != "test":
+        return images, labels
+    known = prepare_images(path, "train", transform).classes  # of train, a class has its number in both
+    numbers = {name: number for number, name in enumerate(dict.fromkeys((*known, *prepared.classes)))}
+    return images, torch.tensor([numbers[name] for name in prepared.classes])[labels]
 
 
 def _find(name: str, folder: Path) -> Path:

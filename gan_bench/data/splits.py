@@ -43,14 +43,15 @@ class Layout:
         folder = self.folders.get(split)
         return [] if folder is None else [name for name in names if name.startswith(f"{folder}/")]
 
-    def all_names(self, names: Iterable[str]) -> list[str]:
-        """Return those of the images that are in any split."""
+    def classes(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the class of every image that is in a split, as ``classes_of`` finds it among all images."""
         listed = list(names)
-        return [name for split in self.splits for name in self.names(listed, split)]
-
-    def classes(self, names: Iterable[str], everything: Iterable[str]) -> list[str]:
-        """Return the class of every one of some images, as ``classes_of`` finds it among all images of the source."""
-        return classes_of(map(self._below, names), map(self._below, everything))
+        inside = {split: self.names(listed, split) for split in self.splits}
+        found: dict[str, str] = {}
+        for split, own in inside.items():
+            others = [self._below(name) for other in inside if other != split for name in inside[other]]
+            found.update(zip(own, classes_of(map(self._below, own), others), strict=True))
+        return found
 
     def _below(self, name: str) -> str:
         inside = (f"{folder}/" for folder in self.folders.values())
@@ -96,7 +97,7 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
         within += f"{next(iter(tops))}/"
 
 
-def classes_of(names: Iterable[str], among: Iterable[str] = ()) -> list[str]:
+def classes_of(names: Iterable[str], others: Iterable[str] = ()) -> list[str]:
     """Return the class of every image: the folder that it lies in, or "" beside all folders.
 
     Below folders that all hold one of the same name, as ``n01443537/images`` and ``n01629819/images``, it is the first
@@ -106,15 +107,25 @@ def classes_of(names: Iterable[str], among: Iterable[str] = ()) -> list[str]:
 
     Args:
         names: The images, with forward slashes, without the folder of their split.
-        among: Images of all splits likewise: a class has one name in all of them.
+        others: Those of the other split likewise: a class has one name in both, also where one of them alone has such
+            a folder in every class.
     """
     folders = [tuple(name.split("/")[:-1]) for name in names]
-    paths = {*folders, *(tuple(name.split("/")[:-1]) for name in among)}
+    own, other = set(folders), {tuple(name.split("/")[:-1]) for name in others}
+    in_both = _alike_at_end(own | other)
+    cut, cut_other = in_both, in_both
+    if own.isdisjoint(other):
+        cut, cut_other = max(in_both, _alike_at_end(own)), max(in_both, _alike_at_end(other))
+    called = _called({*(path[: len(path) - cut] for path in own), *(path[: len(path) - cut_other] for path in other)})
+    return [called[folder[: len(folder) - cut]] for folder in folders]
+
+
+def _alike_at_end(paths: Collection[tuple[str, ...]]) -> int:
+    """Return how many last names all of some folders share, where that leaves each of them one."""
     cut = 0
     while len(paths) > 1 and min(map(len, paths)) > 1 and len({path[-1] for path in paths}) == 1:
         paths, cut = {path[:-1] for path in paths}, cut + 1
-    called = _called(paths)
-    return [called[folder[: len(folder) - cut]] for folder in folders]
+    return cut
 
 
 def _called(paths: Collection[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
@@ -122,18 +133,18 @@ def _called(paths: Collection[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
     below: dict[tuple[str, ...], set[str]] = {}
     for path in paths:
         below.setdefault(path[:-1], set()).update(path[-1:])
+    if len(set(map(frozenset, below.values()))) == 1 and all(len(found) > 1 for found in below.values()):
+        return {path: "/".join(path[-1:]) for path in paths}
     length = dict.fromkeys(paths, 1)
-    is_grid = len(set(map(frozenset, below.values()))) == 1 and all(len(found) > 1 for found in below.values())
-    while not is_grid:
+    while True:
         ends: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
         for path in paths:
             ends.setdefault(path[-length[path] :], []).append(path)
         alike = [path for some in ends.values() if len(some) > 1 for path in some if length[path] < len(path)]
         if not alike:
-            break
+            return {path: "/".join(path[-length[path] :]) for path in paths}
         for path in alike:
             length[path] += 1
-    return {path: "/".join(path[-length[path] :]) for path in paths}
 
 
 _MASKS = frozenset(
@@ -244,7 +255,7 @@ def _refuse_hidden_splits(names: Iterable[str], source: str) -> None:
             children.setdefault("/".join(parts[:depth]), set()).add(part)
     for where, folders in sorted(children.items()):
         named = ([f for f in sorted(folders) if _rests(f, words)] for words in (TRAINING, HELD_OUT))
-        alone = len(folders) == len(("train", "test"))
+        alone = len(folders) == 2
         pair = next((each for each in itertools.product(*named) if _are_splits(*each, alone=alone)), None)
         if pair:
             training, held_out = map(printable, pair)
@@ -271,10 +282,10 @@ def _are_splits(training: str, held_out: str, *, alone: bool) -> bool:
         return False
     if _rests(training, TRAINING) & _rests(held_out, HELD_OUT):
         return True
-    says_no_more = (_says_no_more(training, TRAINING), _says_no_more(held_out, HELD_OUT))
-    has_word = (set(words_of(training)) & TRAINING, set(words_of(held_out)) & HELD_OUT)
-    both = all(says or has for says, has in zip(says_no_more, has_word, strict=True))
-    return both and (alone or any(says_no_more))
+    ours, theirs = _says_no_more(training, TRAINING), _says_no_more(held_out, HELD_OUT)
+    has_ours = ours or not TRAINING.isdisjoint(words_of(training))
+    has_theirs = theirs or not HELD_OUT.isdisjoint(words_of(held_out))
+    return has_ours and has_theirs and (alone or ours or theirs)
 
 
 _DATA = frozenset(

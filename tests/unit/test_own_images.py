@@ -1149,6 +1149,49 @@ def test_a_class_has_one_name_in_all_splits(tmp_path):
     assert dataset_of(folder, "places").contents[1].endswith("8 different files: apartment/outdoor 4, kitchen 4")
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "classes"),
+    [
+        (["cat/images", "dog/images"], ["cat", "dog"], (["cat", "dog"], ["cat", "dog"])),
+        (["cat", "dog"], ["cat/images", "dog/images"], (["cat", "dog"], ["cat", "dog"])),
+        (["n01/images", "n02/images"], ["images"], (["n01", "n02"], ["images"])),  # Tiny ImageNet
+        (["cat/images", "dog/images"], ["cat/images"], (["cat", "dog"], ["cat"])),
+        (["cat/images", "dog/images"], ["bird/images"], (["cat", "dog"], ["bird"])),
+        (
+            ["cat/images", "dog/images", "bird/pics"],
+            ["cat/images", "dog/images"],
+            (["cat/images", "dog/images", "pics"], ["cat/images", "dog/images"]),
+        ),
+    ],
+)
+def test_a_folder_in_every_class_of_one_split_is_no_class(tmp_path, train, test, classes):
+    """The classes of train were cat/images and dog/images, and those of test cat and dog."""
+    listed = [
+        f"{split}/{name}/{i}.png"
+        for split, all_ in (("train", train), ("test", test))
+        for name in all_
+        for i in range(4)
+    ]
+    folder = pictures(tmp_path / "a", *listed)
+    found = inspect_images(folder).classes
+    assert (sorted(found["train"]), sorted(found["test"])) == classes
+    prepared = prepare_images(folder, "train", Transform(size=8, channels=3))
+    assert list(prepared.classes) == classes[0]
+
+
+def test_a_class_has_one_number_in_all_splits(tmp_path):
+    """Of train it was 2, and of test, which lacks another, 1."""
+    listed = [
+        f"{split}/{name}/{i}.png"
+        for split, all_ in (("train", "abc"), ("test", "acd"))
+        for name in all_
+        for i in range(4)
+    ]
+    dataset = dataset_of(pictures(tmp_path / "a", *listed), "numbers")
+    assert dataset.read(tmp_path, "train")[1].tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert dataset.read(tmp_path, "test")[1].tolist() == [0] * 4 + [2] * 4 + [3] * 4
+
+
 @pytest.mark.parametrize("name", ["Annotations/cat/1.mat", "features/1.npy", "videos/1.mp4", "notes/about.txt"])
 def test_what_people_keep_beside_images_is_no_missing_class(tmp_path, name):
     folder = pictures(tmp_path / "a", *(f"photos/{each}" for each in SIX))
