@@ -220,7 +220,10 @@ def _prepare(
     found = layout.names(opened.names, split) if layout and split else opened.names
     names, copies = _without_copies(source, opened, found)
     if not names:
-        raise DataError(f"{source} holds no images below a folder {split} any more; put them back")
+        raise DataError(
+            f"{source} has no folder {split} with images; put training images into a folder train in it, and held-out "
+            "ones into a folder test"
+        )
     shape = (len(names), transform.channels, transform.size, transform.size)
     images = (
         np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)

@@ -24,6 +24,7 @@ from gan_bench.config.image_folder import ImageFolder, Transform, data_root
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import at_home
 from gan_bench.data.arrays import as_uint8
+from gan_bench.data.datasets import DATASETS, read_split
 from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.own_images import inspect_images, register_folder
@@ -1177,6 +1178,13 @@ def test_a_folder_in_every_class_of_one_split_is_no_class(tmp_path, train, test,
     assert (sorted(found["train"]), sorted(found["test"])) == classes
     prepared = prepare_images(folder, "train", Transform(size=8, channels=3))
     assert list(prepared.classes) == classes[0]
+
+
+def test_a_split_that_was_never_there_is_not_asked_back(tmp_path):
+    pictures(tmp_path / "cifar10", *(f"{which}/{name}" for which in ("cat", "dog") for name in SIX))
+    with pytest.raises(DataError, match=r"cifar10 has no folder test with images; put training images into a folder"):
+        read_split(DATASETS["cifar10"], tmp_path, "test")
+    assert len(read_split(DATASETS["cifar10"], tmp_path, "train")[0]) == 12
 
 
 def test_a_class_has_one_number_in_all_splits(tmp_path):
