@@ -18,7 +18,7 @@ from gan_bench.core.text import plural
 from gan_bench.terminal.console import console
 
 if TYPE_CHECKING:
-    from gan_bench.config.image_folder import DataRoot
+    from gan_bench.config.image_folder import DataRoot, ImageFolder
 
 LEAST_GIB = 0.5
 """Free space below which no suite is worth a start."""
@@ -32,11 +32,10 @@ def check(
     ] = False,
 ) -> None:
     """Check a suite, or parts against the contract of their kinds; exit code 1 when one breaks it."""
-    from gan_bench.config.suite import suites_folder
+    from gan_bench.config.suite import suite_of_name
     from gan_bench.contract.check import check_part, parts_of
 
-    folders = (Path("benchmarks"), suites_folder())
-    if target.endswith((".yaml", ".yml")) or any((folder / f"{target}.yaml").is_file() for folder in folders):
+    if target.endswith((".yaml", ".yml")) or suite_of_name(target):
         _check_suite(target, data_root(data), allow_plugins=allow_plugins)
         return
     root, broken, count, out = data_root(data), 0, 0, console()
@@ -162,7 +161,9 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
 
     device = choose_device("auto")
     facts = describe_environment(device, "reference")
-    configs = [trial.config for trial in make_plan(find_suite(suite), PlanOptions()).trials] if suite else []
+    plan = make_plan(find_suite(suite), PlanOptions()) if suite else None
+    configs = [trial.config for trial in plan.trials] if plan else []
+    own = {folder.name: folder for folder in plan.folders} if plan else {}
     yield Finding(f"gan_bench {facts['gan_bench']}, Python {facts['python']}, {facts['platform']}")
     yield Finding("libraries: " + ", ".join(f"{name} {version}" for name, version in facts["libraries"].items()))
     yield Finding(
@@ -170,12 +171,26 @@ def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator
     )
     needed = sorted({config.dataset for config in configs})
     for name in needed or DATASETS:  # to read images may take minutes
-        yield _dataset(name, data, is_needed=name in needed)
-    wanted = {(config.evaluation.extractors, DATASETS[config.dataset].channels) for config in configs}
-    named = dict.fromkeys(name for names, channels in sorted(wanted) for name in resolve(names, channels, device))
+        yield _own_images(own[name]) if name in own else _dataset(name, data, is_needed=name in needed)
+    channels = {name: entry.channels for name, entry in DATASETS.items()}
+    channels |= {name: folder.transform.channels for name, folder in own.items()}
+    wanted = {(each.evaluation.extractors, channels[each.dataset]) for each in configs if each.dataset in channels}
+    named = dict.fromkeys(name for asked, count in sorted(wanted) for name in resolve(asked, count, device))
     for name in named or EXTRACTORS:
         yield _extractor(name, is_needed=name in named)
     yield _space(results)
+
+
+def _own_images(folder: ImageFolder) -> Finding:
+    """Look whether a suite's own images are there; they are read by its run."""
+    from gan_bench.data.own_images import look_at, registered
+
+    try:
+        registered(folder)
+        look_at(folder)
+    except UserError as error:
+        return Finding(f"dataset {folder.name}: not ready: {error}", fatal=True)
+    return Finding(f"dataset {folder.name}: there; a run reads its images")
 
 
 def _dataset(name: str, data: DataRoot, *, is_needed: bool) -> Finding:

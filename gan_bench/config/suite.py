@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import os
@@ -69,6 +68,17 @@ def suites_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "benchmarks"
 
 
+def _known_suites() -> dict[str, Path]:
+    """Return the suites in ``benchmarks/`` of the current folder and those of gan_bench, by name; the former win."""
+    return {path.stem: path for folder in (suites_folder(), Path("benchmarks")) for path in folder.glob("*.yaml")}
+
+
+def suite_of_name(name: str) -> Path | None:
+    """Return the suite of a name, which may be written in any case of letters, or None."""
+    known = _known_suites()
+    return known.get(name) or known.get(name.lower())
+
+
 def find_suite(suite: str | SuiteSource) -> SuiteSource:
     """Find a suite by name in ``benchmarks/`` of the current folder, then among those of gan_bench, or take a path.
 
@@ -82,22 +92,15 @@ def find_suite(suite: str | SuiteSource) -> SuiteSource:
     name = os.fspath(suite)
     if name.endswith((".yaml", ".yml")) or "/" in name:
         return Path(at_home(name))
-    folders = [Path("benchmarks"), suites_folder()]
-    for folder in folders:
-        path = folder / f"{name}.yaml"
-        with contextlib.suppress(OSError):  # the name is too long for a file
-            if path.exists():
-                return path
-    known = {path.stem: path for folder in reversed(folders) for path in folder.glob("*.yaml")}
-    if name.lower() in known:
-        return known[name.lower()]
+    if found := suite_of_name(name):
+        return found
     if name in RECIPES:
         raise SuiteError(
             f'"{name}" is a recipe, not a suite; add --only {name} to a suite that has it, or write a suite of your own'
         )
     here = [path.name for path in sorted(Path().glob("*.y*ml")) if path.is_file()]
     near = next((path for path in here if path.rpartition(".")[0].lower() == name.lower()), None)
-    hint = f"did you mean {near}?" if near else did_you_mean(name, known)
+    hint = f"did you mean {near}?" if near else did_you_mean(name, _known_suites())
     raise SuiteError(f'unknown suite "{as_typed(name)}" ({hint}); a path to a YAML file works too')
 
 

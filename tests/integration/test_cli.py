@@ -446,6 +446,25 @@ def test_a_doctor_says_what_a_run_would_fail_of(tmp_path):
     assert (lacking.returncode, "inception: not ready: its weights" in lacking.stdout) == (1, True), lacking.stdout
 
 
+def test_a_doctor_looks_whether_a_suite_s_own_images_are_there(tmp_path):
+    """It called them an unknown dataset, and stopped."""
+    suite = "suite: s\nversion: 1\nseeds: [0]\ntrials: [{recipe: mnist-mlp-z100, set: {dataset: own}}]\n"
+    (tmp_path / "s.yaml").write_text(f"{suite}datasets: {{own: {{path: mine, size: 28, channels: 1}}}}\n")
+    (tmp_path / "mine").mkdir()
+    empty = gan_bench("doctor", tmp_path / "s.yaml", "--results", tmp_path / "results")
+    assert empty.returncode == 1
+    assert re.search(r"dataset own: not ready: \S+mine holds no images", empty.stdout.replace("\n", " "))
+    Image.new("L", (28, 28)).save(tmp_path / "mine" / "0.png")
+    well = gan_bench("doctor", tmp_path / "s.yaml", "--results", tmp_path / "results")
+    assert well.returncode == 0, well.stdout
+    found = re.findall(r"(?:dataset|extractor) \S+: \w+", well.stdout)
+    assert found == ["dataset own: there", "extractor lenet-mnist-v1: ready"]
+    (tmp_path / "s.yaml").write_text(suite)
+    unknown = gan_bench("doctor", tmp_path / "s.yaml", "--results", tmp_path / "results")
+    assert (unknown.returncode, 'unknown dataset "own"' in unknown.stdout) == (1, True), unknown.stderr
+    assert "GiB free" in unknown.stdout
+
+
 def test_data_fetch_fills_a_folder_and_checks_it(tmp_path, monkeypatch, capsys, registries):
     """In this process, where something stands for the download."""
 

@@ -88,7 +88,8 @@ def test_a_suite_is_checked_and_found_by_its_name_without_an_ending(tmp_path, mo
     monkeypatch.chdir(tmp_path)
     assert gan_bench("new", "suite", "mine").returncode == 0
     assert re.fullmatch(r"ok: \d+ trials of \d+ settings\n", gan_bench("check", "mine.yaml").stdout)
-    assert gan_bench("check", "quickstart").stdout == "ok: 10 trials of 2 settings\n"
+    for name in ("quickstart", "Quickstart"):
+        assert gan_bench("check", name).stdout == "ok: 10 trials of 2 settings\n"
     for words in (("run", "mine"), ("show", "mine")):
         assert "(did you mean mine.yaml?)" in gan_bench(*words).stderr
     assert "cannot be read (No such file or directory); did you mean mine.yaml?" in gan_bench("run", "mien.yaml").stderr
