@@ -104,9 +104,15 @@ def _check_shape(shape: tuple[int, ...]) -> None:
     if len(shape) == 4 and not shape[0]:
         raise UserError("there are no images; give at least two")
     if len(shape) != 4 or shape[1] not in (1, 3) or shape[2] != shape[3] or not shape[2]:
-        hint = "; channels come before height and width" if len(shape) == 4 and shape[3] in (1, 3) else ""
-        hint = "; of grey images x[:, None] adds the channel" if len(shape) == 3 and shape[0] > 3 else hint
-        raise UserError(f"{_WHAT}, got {tuple(shape)}{hint}")
+        raise UserError(f"{_WHAT}, got {tuple(shape)}{_hint(shape)}")
+
+
+def _hint(shape: tuple[int, ...]) -> str:
+    if len(shape) == 3 and shape[0] > 3 and shape[1] == shape[2]:
+        return "; of grey images x[:, None] adds the channel"
+    one = "; x[None] makes a set of one image" if len(shape) == 3 and {shape[0], shape[2]} & {1, 3} else ""
+    is_last = len(shape) in (3, 4) and shape[-1] in (1, 3)
+    return f"{one}; channels come before height and width" if is_last else one
 
 
 def _of_whole_numbers(array: NDArray[Any]) -> Tensor:
