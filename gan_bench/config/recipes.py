@@ -10,11 +10,11 @@ defaults of ``TrialConfig``; a recipe that differs says so in ``extras``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from gan_bench.config.trial import FakeBatch, Init, LastBatch, Latent, StepFakes
-from gan_bench.core.fields import without_rounding_error
+from gan_bench.core.fields import as_python
 from gan_bench.core.registry import Registry
 
 T = TypeVar("T")
@@ -119,23 +119,23 @@ class Recipe:
     extras: Mapping[str, Fact[Any]] = field(default_factory=dict)
 
     def facts(self) -> Mapping[str, Fact[Any]]:
-        """Return the facts by field name, in the order of the class."""
-        return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Fact)} | dict(self.extras)
+        """Return the facts by field name, in the order of the class; their values are those that are trained."""
+        given = {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Fact)} | dict(self.extras)
+        return {name: replace(fact, value=_plain(fact.value)) for name, fact in given.items()}
 
     def values(self) -> dict[str, Any]:
         """Return the plain values by field name, ready for ``TrialConfig``, without rounding errors."""
-        return {name: _written(fact.value) for name, fact in self.facts().items()}
+        return {name: fact.value for name, fact in self.facts().items()}
 
     def provenance(self) -> dict[str, str]:
         """Return the provenance marks by field name."""
         return {name: fact.provenance for name, fact in self.facts().items()}
 
 
-def _written(value: Any) -> Any:  # noqa: ANN401 - any value of a config
-    """Return a value without the rounding error of a product such as 3 * 1e-4, and lists as tuples."""
-    if isinstance(value, (list, tuple)):
-        return tuple(map(_written, value))
-    return without_rounding_error(value) if isinstance(value, float) else value
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of a config
+    """Return a value as Python has it, without the rounding error of float32 or of a product, and lists as tuples."""
+    value = as_python(value)
+    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
 
 
 RECIPES: Registry[Recipe] = Registry("recipe", "recipes", Recipe)

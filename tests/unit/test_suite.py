@@ -760,9 +760,24 @@ def test_values_of_an_own_recipe_have_no_rounding_errors_and_all_their_digits(ow
     many = replace(own_recipe, lr_g=Fact(1.2345678e-4, "chosen"))
     assert many.values()["lr_g"] == 1.2345678e-4
     assert own_recipe.lr_g.value != 3e-4
+    assert own_recipe.facts()["lr_g"] == Fact(3e-4, "chosen"), "what is shown is what is trained"
     made = make_plan(a_suite(trials=[{"recipe": "own"}, {"recipe": "own", "set": {"lr": 3e-4}}]), PlanOptions())
     assert {trial.setting for trial in made.trials} == {"own"}, "the recipe's own rate"
     assert {(trial.config.lr_g, trial.config.betas_g) for trial in made.trials} == {(3e-4, (0.5, 0.999))}
+
+
+def test_values_of_an_own_recipe_are_python_s(own_recipe):
+    """A rate of float32 was trained with all its digits, and its report was a TypeError."""
+    numbers = {
+        "lr_g": Fact(np.float32(3e-4), "chosen"),
+        "lr_d": Fact(np.float64(3 * 1e-4), "chosen"),
+        "betas_g": Fact(np.array([0.5, 0.999], np.float32), "chosen"),
+        "betas_d": Fact((np.float32(0.5), 0.999), "chosen"),
+        "epochs": Fact(np.int64(7), "chosen"),
+    }
+    values = replace(own_recipe, **numbers).values()
+    wanted = {"lr_g": 3e-4, "lr_d": 3e-4, "betas_g": (0.5, 0.999), "betas_d": (0.5, 0.999), "epochs": 7}
+    assert {name: repr(values[name]) for name in wanted} == {name: repr(value) for name, value in wanted.items()}
 
 
 @pytest.mark.parametrize(
