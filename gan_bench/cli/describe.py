@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -230,6 +231,9 @@ def present(name: str, data: DataRoot) -> Iterator[str]:
     from gan_bench.data.datasets import DATASETS, read_split
 
     dataset = DATASETS[name]
+    if dataset.source:
+        with contextlib.suppress(DataError):  # each split says so
+            yield f"read from {printable(str(dataset.source(data.path)))}"
     for split in dataset.counts:
         try:
             images, labels = read_split(dataset, data.path, split)

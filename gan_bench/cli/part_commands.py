@@ -79,7 +79,8 @@ def data_verify(dataset: str, data: Data = None) -> None:
     entry, root = DATASETS[dataset], data_root(data)
     for split in entry.counts:
         count = verify(entry, root.path, split)
-        console().say(f"{dataset} {split}: {count} images, complete")
+        where = f" in {entry.source(root.path)}" if entry.source else ""
+        console().say(f"{dataset} {split}: {count} images, complete{where}")
 
 
 @data_app.command("info")

@@ -20,9 +20,13 @@ from gan_bench.core.registry import Registry
 from gan_bench.core.sources import calling
 from gan_bench.data.readers import (
     CATS_HANDLE,
+    CIFAR10_CLASSES,
+    cats_source,
+    cifar10_source,
     fetch_cats,
     fetch_cifar10,
     fetch_mnist,
+    mnist_source,
     read_cats,
     read_cifar10,
     read_digits,
@@ -65,6 +69,8 @@ class Dataset:
         fetch: Downloads the files into a folder, or None when there is nothing to download.
         contents: What a user's images are: how many of which class, and what is left out and why, a line each.
         fetch_needs: Module that ``fetch`` needs beside what gan_bench installs, or nothing.
+        source: Finds the file or folder that is read in the data folder, for people; raises DataError. None where there
+            is none.
     """
 
     name: str
@@ -81,6 +87,7 @@ class Dataset:
     files: str = "its files"
     contents: tuple[str, ...] = ()
     fetch_needs: str = ""
+    source: Callable[[Path], Path] | None = None
 
     @property
     def can_fetch(self) -> bool:
@@ -218,6 +225,7 @@ for _dataset in (
         counts={"train": 60_000, "test": 10_000},
         classes=10,
         read=read_mnist,
+        source=mnist_source,
         fetch=fetch_mnist,
         files="its four original files as MNIST/raw/train-images-idx3-ubyte and so on",
         class_extractor="lenet-mnist-v1",
@@ -239,8 +247,9 @@ for _dataset in (
         channels=3,
         size=32,
         counts={"train": 50_000, "test": 10_000},
-        classes=10,
+        classes=CIFAR10_CLASSES,
         read=read_cifar10,
+        source=cifar10_source,
         fetch=fetch_cifar10,
         files="torchvision's cifar-10-batches-py/",
         class_extractor="cifar-v1",
@@ -253,8 +262,9 @@ for _dataset in (
         counts={"train": 15_747},
         classes=0,
         read=read_cats,
+        source=cats_source,
         fetch=fetch_cats,
-        files="a folder cats or cats*.zip of images",
+        files="a folder cats or cats.zip of images",
         fetch_needs="kagglehub",
     ),
 ):

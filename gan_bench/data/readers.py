@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
+from gan_bench.core.text import plural, printable
 from gan_bench.data.image_folders import named_by_no_suite, prepare_images
 from gan_bench.data.splits import Split
 
@@ -32,7 +33,7 @@ MNIST_FILES: dict[Split, dict[str, str]] = {
 
 def read_mnist(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
     """Read a split from the four original files, whose digests must be right."""
-    raw = folder / "MNIST" / "raw"
+    raw = mnist_source(folder)
     for name, expected in MNIST_FILES[split].items():
         path = raw / name
         try:
@@ -105,25 +106,69 @@ def from_images(path: Path, transform: Transform, split: Split | None) -> tuple[
 
 
 def _find(name: str, folder: Path) -> Path:
-    """Look for a folder ``<name>`` and a zip file ``<name>*.zip`` in the data folder."""
-    candidates = [folder / name, *sorted(folder.glob(f"{name}*.zip"))]
-    for candidate in candidates:
-        if candidate.exists():
-            return candidate
+    """Look for a folder ``<name>``, a zip file of that name, or one of a longer name, in the data folder.
+
+    A letter or digit after the name begins another one: ``cifar100.zip`` is no CIFAR-10.
+
+    Raises:
+        DataError: There is none, or there are several of longer names.
+    """
+    for exact in (folder / name, folder / f"{name}.zip"):
+        if exact.exists() and not _is_empty(exact):
+            return exact
+    longer = sorted(folder.glob(f"{name}[!0-9A-Za-z]*.zip"))
+    if len(longer) > 1:
+        names = ", ".join(printable(each.name) for each in longer)
+        raise DataError(
+            f"{folder} has several zip files that may be {name} ({names}); rename the right one to {name}.zip"
+        )
+    if longer:
+        return longer[0]
     raise DataError(
-        f"{name} is not in {folder} (neither a folder {name} nor a zip file {name}*.zip); "
+        f"{name} is not in {folder} (neither a folder {name} with files nor a zip file {name}.zip or {name}-*.zip); "
         f"get it with `gan-bench data fetch {name}` or name the right folder with --data"
     )
 
 
+def _is_empty(path: Path) -> bool:
+    """True for a folder in which nothing is to be seen; one that cannot be read is not, so that reading it says why."""
+    try:
+        return path.is_dir() and all(each.name.startswith(".") for each in path.iterdir())
+    except OSError:
+        return False
+
+
+def mnist_source(folder: Path) -> Path:
+    """Return where the files of MNIST lie in the data folder."""
+    return folder / "MNIST" / "raw"
+
+
+def cifar10_source(folder: Path) -> Path:
+    """Return the folder or zip file in the data folder that is read as CIFAR-10: torchvision's first."""
+    batches = folder / "cifar-10-batches-py"
+    return batches if batches.is_dir() else _find("cifar10", folder)
+
+
+def cats_source(folder: Path) -> Path:
+    """Return the folder or zip file in the data folder that is read as the cats."""
+    return _find("cats", folder)
+
+
+CIFAR10_CLASSES = 10
+
+
 def read_cifar10(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
     """Read torchvision's CIFAR-10, or images in class folders."""
-    if not (folder / "cifar-10-batches-py").is_dir():
+    source = cifar10_source(folder)
+    if source.name != "cifar-10-batches-py":
         with named_by_no_suite():
-            images, labels = from_images(_find("cifar10", folder), Transform(size=32, channels=3), split)
-        if labels is None:
+            images, labels = from_images(source, Transform(size=32, channels=3), split)
+        found = 0 if labels is None else len(set(labels.tolist()))
+        if labels is None or found != CIFAR10_CLASSES:
             raise DataError(
-                f"cifar10 in {folder} has no class folders below {split}/; see `gan-bench data info cifar10`"
+                f"{source} has {plural(found, 'class folder') if found else 'no class folders'} of {split} images, and "
+                f"CIFAR-10 has {CIFAR10_CLASSES}; name the right folder with --data, or run other images as a suite's "
+                "own (gan-bench try)"
             )
         return images, labels
     from torchvision.datasets import CIFAR10
@@ -151,7 +196,7 @@ CATS_HANDLE = "spandan2/cats-faces-64x64-for-generative-models"
 def read_cats(folder: Path, split: Split) -> tuple[Tensor, Tensor | None]:
     """Read the cat faces, a folder or zip file of images."""
     with named_by_no_suite():
-        images, _ = from_images(_find("cats", folder), Transform(size=64, channels=3), None)
+        images, _ = from_images(cats_source(folder), Transform(size=64, channels=3), None)
     return images, None
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from torchvision import transforms
 
 from gan_bench.cli.checks import examine
+from gan_bench.cli.describe import present
 from gan_bench.config.image_folder import DataRoot, ImageFolder, Transform
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data import image_folders as prepare_module
@@ -23,6 +24,7 @@ from gan_bench.data.image_files import decode, fit
 from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.image_source import open_source
 from gan_bench.data.own_images import register_folder
+from gan_bench.data.readers import cats_source, cifar10_source
 
 COLOUR = Transform(size=8, channels=3)
 
@@ -224,9 +226,9 @@ def test_members_of_hidden_folders_are_not_images(tmp_path):
 # -------------------------------------------------------------------------------------------- datasets
 
 
-def class_folders(folder, name, channels=3, size=32, train=4, test=2):
+def class_folders(folder, name, channels=3, size=32, train=4, test=2, labels=("cat", "dog")):
     for split, number in (("train", train), ("test", test)):
-        for label in ("cat", "dog"):
+        for label in labels:
             target = folder / name / split / label
             target.mkdir(parents=True)
             for i in range(number):
@@ -237,12 +239,49 @@ def class_folders(folder, name, channels=3, size=32, train=4, test=2):
 
 
 def test_cifar10_from_class_folders(tmp_path):
-    class_folders(tmp_path, "cifar10")
+    class_folders(tmp_path, "cifar10", labels=[str(i) for i in range(10)], train=2, test=1)
     root = DataRoot(tmp_path, given=True)
     train, test = load("cifar10", root, "train", 64), load("cifar10", root, "test", 32)
-    assert train.images.shape == (8, 3, 64, 64)
-    assert test.images.shape == (4, 3, 32, 32)
-    assert train.labels.tolist() == [0] * 4 + [1] * 4
+    assert train.images.shape == (20, 3, 64, 64)
+    assert test.images.shape == (10, 3, 32, 32)
+    assert train.labels.tolist() == [label for label in range(10) for _ in range(2)]
+
+
+@pytest.mark.parametrize(("labels", "said"), [((), "no class folders"), (range(100), "100 class folders")])
+def test_cifar10_has_ten_class_folders(tmp_path, labels, said):
+    class_folders(tmp_path, "cifar10", labels=[str(i) for i in labels], train=1, test=1)
+    picture = encode(Image.fromarray(noise(32, 32, 3)))
+    if not labels:
+        zipped(tmp_path / "cifar10.zip", {"train/1.png": picture, "test/1.png": picture})
+    with pytest.raises(DataError, match=f"cifar10(.zip)? has {said}.* of test images, and CIFAR-10 has 10; name the"):
+        load("cifar10", DataRoot(tmp_path, given=True), "test", 32)
+
+
+def test_a_dataset_is_looked_for_by_its_whole_name(tmp_path):
+    """A data folder also held cifar100.zip and cats-and-dogs.zip, which were taken for the datasets."""
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "cats" / ".DS_Store").touch()  # in a folder, no images yet
+    for name in ("cifar100.zip", "cifar10b.zip", "cats-and-dogs.zip", "cats.zip"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"cifar10 is not in .* zip file cifar10.zip or cifar10-\*.zip"):
+        cifar10_source(tmp_path)
+    assert cats_source(tmp_path) == tmp_path / "cats.zip"
+    (tmp_path / "cats.zip").unlink()
+    (tmp_path / "cifar10-jpeg.zip").touch()
+    assert cats_source(tmp_path) == tmp_path / "cats-and-dogs.zip"
+    assert cifar10_source(tmp_path) == tmp_path / "cifar10-jpeg.zip"
+    (tmp_path / "cats (1).zip").touch()
+    with pytest.raises(DataError, match=r"several zip files that may be cats \(cats \(1\).zip, cats-and-dogs.zip\); "):
+        cats_source(tmp_path)
+    (tmp_path / "cats" / "1.png").touch()
+    assert cats_source(tmp_path) == tmp_path / "cats"
+
+
+def test_the_file_that_is_read_is_named(tmp_path):
+    zipped(tmp_path / "cats.zip", {"1.png": encode(Image.fromarray(noise(64, 64, 3)))})
+    root = DataRoot(tmp_path, given=True)
+    assert next(present("cats", root)) == f"read from {tmp_path / 'cats.zip'}"
+    assert next(present("cifar10", root)).startswith("train: not there: cifar10 is not in")
 
 
 def test_cifar10_from_torchvision_s_own_files_is_checked(tmp_path):
