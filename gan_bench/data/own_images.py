@@ -64,20 +64,20 @@ def look_at(folder: ImageFolder) -> Layout:
 def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
     """Make a user's images a dataset: with a training split and a held-out one if it has them, else all for training.
 
-    Registering the same folder again returns the dataset that is there; the images are prepared here, so mistakes
-    show at once.
+    Registering the same folder again returns the dataset that is there, unless ``anew``; the images are prepared here,
+    so mistakes show at once.
 
     Args:
         folder: The folder.
-        anew: Whether it takes the place of another of the user's folders that has its name: that of an earlier run in
-            this process.
+        anew: Whether it takes the place of a folder of the user's that has its name, even of itself: an earlier run in
+            this process may have had another, or seen other files in it. Pixels that were prepared are not again.
 
     Raises:
         DataError: There are fewer than ``LEAST_DISTINCT`` different images, or one cannot be used.
         UserError: The name belongs to another dataset; nothing was prepared.
     """
     folder = _resolved(folder)
-    if anew and folder.name in DATASETS and DATASETS[folder.name].folder not in (None, folder):
+    if anew and folder.name in DATASETS and DATASETS[folder.name].folder is not None:
         DATASETS.drop(folder.name)
     if known := registered(folder):
         return known

@@ -352,6 +352,25 @@ def test_a_user_s_folder_is_a_dataset(tmp_path):
     shutil.rmtree(tmp_path / "mine" / "train" / "dog")
 
 
+def test_a_folder_that_changed_is_registered_as_it_is_now(tmp_path, monkeypatch):
+    """In one session, a second run used the counts, classes and splits that the first had found."""
+    top = tmp_path / "live"
+    class_folders(tmp_path, "live", size=8)
+    folder = ImageFolder(name="live", path=top, transform=COLOUR)
+    register_folder(folder)
+    (top / "test").rename(tmp_path / "held out")
+    (top / "train" / "cow").mkdir()
+    for i in range(3):
+        (top / "train" / "cow" / f"{i}.png").write_bytes(encode(Image.fromarray(noise(8, 8, 3, seed=1000 + i))))
+    assert register_folder(folder).counts == {"train": 8, "test": 4}
+    dataset = register_folder(folder, anew=True)
+    assert (dataset.counts, dataset.classes) == ({"train": 11}, 3)
+    assert dataset.contents == ("train: 11 images of 11 different files: cat 4, cow 3, dog 4",)
+    monkeypatch.setattr(prepare_module, "decode_square", lambda *_: pytest.fail("prepared again"))
+    assert register_folder(folder, anew=True).counts == {"train": 11}
+    assert len(load("live", DataRoot(tmp_path, given=True), "train", 8).images) == 11
+
+
 @pytest.mark.parametrize("name", ["mnist", "digits", "cifar10", "cats"])
 def test_the_name_of_a_built_in_dataset_is_refused_before_anything_is_read(tmp_path, name):
     folder = ImageFolder(name=name, path=tmp_path / "is not there", transform=Transform(size=28, channels=1))
