@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -225,11 +226,7 @@ def _prepare(
             "ones into a folder test"
         )
     shape = (len(names), transform.channels, transform.size, transform.size)
-    images = (
-        np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
-        if target
-        else np.empty(shape, dtype=np.uint8)
-    )
+    images = _mapped(target, shape) if target else np.empty(shape, dtype=np.uint8)
     kept: list[str] = []
     digests: set[bytes] = set()
     frames = brightest = white = 0
@@ -271,6 +268,27 @@ def _prepare(
         white=white,
         doubts=tuple(doubts(kept)),
     )
+
+
+_CANNOT_ALLOCATE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV, errno.ENOSYS)
+"""What file systems answer that cannot take room at once; it says nothing about how much there is."""
+
+
+def _mapped(target: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Map a new array file whose room on disk is taken at once: to write where none is left ends the process.
+
+    Raises:
+        OSError: There is not enough room.
+    """
+    images = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # macOS and Windows have none
+        with target.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, target.stat().st_size)
+            except OSError as error:
+                if error.errno not in _CANNOT_ALLOCATE:
+                    raise
+    return images
 
 
 def _without_copies(source: Path, opened: ImageSource, names: list[str]) -> tuple[list[str], int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 import shutil
 import zipfile
 from dataclasses import replace
@@ -369,6 +371,24 @@ def test_a_folder_that_changed_is_registered_as_it_is_now(tmp_path, monkeypatch)
     monkeypatch.setattr(prepare_module, "decode_square", lambda *_: pytest.fail("prepared again"))
     assert register_folder(folder, anew=True).counts == {"train": 11}
     assert len(load("live", DataRoot(tmp_path, given=True), "train", 8).images) == 11
+
+
+def test_a_cache_without_room_for_the_images_is_an_error(tmp_path, monkeypatch):
+    """Room is taken before it is written to: a mapped file on a full disk ended the process by a signal."""
+
+    def refusing(number):
+        def fallocate(*_):
+            raise OSError(number, os.strerror(number))
+
+        return fallocate
+
+    monkeypatch.setattr(os, "posix_fallocate", refusing(errno.ENOSPC), raising=False)
+    source = zipped(tmp_path / "p.zip", {"a.png": encode(Image.fromarray(noise(8, 8, 3)))})
+    with pytest.raises(DataError, match=r"cannot be written to .*prepared \(No space left on device\); make room or"):
+        prepare_images(source, None, COLOUR)
+    assert list((tmp_path / "cache" / "prepared").iterdir()) == []
+    monkeypatch.setattr(os, "posix_fallocate", refusing(errno.EOPNOTSUPP), raising=False)
+    assert len(prepare_images(source, None, COLOUR).images) == 1, "on a file system that cannot take room at once"
 
 
 @pytest.mark.parametrize("name", ["mnist", "digits", "cifar10", "cats"])
