@@ -15,7 +15,7 @@ from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import as_typed, plural, printable
 from gan_bench.data.datasets import DATASETS, load
 from gan_bench.data.image_files import decode
-from gan_bench.data.image_folders import Prepared, named_by_no_suite, prepare_images
+from gan_bench.data.image_folders import Prepared, named_by_no_suite, prepare_images, without_suites
 from gan_bench.data.image_source import ImageSource, open_source
 from gan_bench.data.splits import layout_of
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks
@@ -266,7 +266,7 @@ def _images_of(path: Path, size: int | None) -> tuple[Tensor, list[str]]:
     with named_by_no_suite():
         prepared = _prepared(path, size)
     name = printable(path.name)
-    said = [f"{name}: {line}" for line in list(prepared.contents())[1:]]
+    said = [f"{name}: {without_suites(line)}" for line in list(prepared.contents())[1:]]
     with open_source(path) as opened, contextlib.suppress(DataError):
         layout = layout_of(opened.names, str(path))
         if len(layout.splits) > 1:
@@ -279,10 +279,9 @@ def _prepared(path: Path, size: int | None) -> Prepared:
     """Prepare a folder or zip: to a size, or images that all have that of the first."""
     with open_source(path) as opened:
         sizes = dict.fromkeys(_sizes(path, opened)) if size is None else {}
-        if not opened.names:
-            arrays = path.suffix.lower() in (".npz", ".npy")
-            hint = "pass its array to gb.score in Python" if arrays else "name a folder or zip file of images"
-            raise DataError(f"{path} holds no images; {hint}")
+        if not opened.names and path.suffix.lower() in (".npz", ".npy"):
+            raise DataError(f"{path} holds no images; pass its array to gb.score in Python")
+        opened.require_images(path)
     if len(sizes) > 1 or any(width != height for width, height in sizes):
         found = ", ".join(f"{width}x{height}" for width, height in list(sizes)[:3])
         raise DataError(

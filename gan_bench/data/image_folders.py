@@ -40,6 +40,7 @@ BLACK = "no value is above 1 of 255, so the images are black; if 1 is white, mul
 DARK = 32
 """Greatest value of 255 below which images are nearly black: those of 10 or 12 bits in files of 16 are."""
 _FORM = 7
+_OR_RANGE = ", or write range: [0, 4095] where a suite names them"
 
 
 def darkness(brightest: int) -> str:
@@ -50,7 +51,7 @@ def darkness(brightest: int) -> str:
         return ""
     return (
         f"no value is above {brightest} of 255, so the images are nearly black; if they have fewer bits than their "
-        "files, such as 12 in 16, scale them up, or write range: [0, 4095] where a suite names them"
+        f"files, such as 12 in 16, scale them up{_OR_RANGE}"
     )
 
 
@@ -111,14 +112,19 @@ class Prepared:
 _SKIP = "; or write unreadable: skip where a suite names the images"
 
 
+def without_suites(text: str) -> str:
+    """Leave out of what is said about images what only a suite that names them could do."""
+    text = text.replace(_SKIP, "").replace(_OR_RANGE, "")
+    return text.replace(f"{SET_RANGE}, or save them", "save them")
+
+
 @contextmanager
 def named_by_no_suite() -> Iterator[None]:
     """Leave out of errors about images what only a suite that names them could do."""
     try:
         yield
     except DataError as error:
-        text = str(error).replace(_SKIP, "").replace(f"{SET_RANGE}, or save them", "save them")
-        raise DataError(text) from error.__cause__
+        raise DataError(without_suites(str(error))) from error.__cause__
 
 
 def prepare_images(source: Path, split: Split | None, transform: Transform) -> Prepared:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +220,23 @@ def test_remarks_come_before_minutes_of_scoring(colours, monkeypatch):
     monkeypatch.setattr("gan_bench.scoring.Scoring.scores", lambda self: pytest.fail("it scores"))
     with pytest.warns(UserWarning, match="these scores say little"), pytest.raises(pytest.fail.Exception):
         gb.score(colours, colours, extractors=["lenet-mnist-v1"])
+
+
+def test_what_only_a_suite_can_do_is_no_remedy_of_score(tmp_path, colours):
+    draw = np.random.default_rng(0)
+    dark = folder(tmp_path / "dark", draw.integers(0, 16, (32, 32, 3), dtype=np.uint8))
+    (said,) = remarks(dark, colours, ["cifar-v1"])
+    assert said.endswith("such as 12 in 16, scale them up")
+    assert "suite" not in said
+
+
+def test_files_without_images_are_told_by_what_they_hold(tmp_path, colours):
+    with zipfile.ZipFile(tmp_path / "nested.zip", "w") as archive:
+        archive.writestr("A.zip", b"PK")
+    np.savez(tmp_path / "arrays.npz", np.zeros((4, 8, 8, 3), np.uint8))
+    for name, said in (
+        ("nested.zip", r"holds no images, only files of other kinds \(.zip\) \(1\); name a folder of images"),
+        ("arrays.npz", "holds no images; pass its array to gb.score in Python"),
+    ):
+        with pytest.raises(UserError, match=said):
+            remarks(str(tmp_path / name), colours, ["cifar-v1"])
