@@ -255,6 +255,8 @@ def _prepare(
         images.flush()
     class_of = layout.classes(opened.names) if layout else Layout().classes(names)
     folders = [class_of[name] for name in kept]
+    if len(kept) < len(names):
+        _refuse_lost_classes(source, {class_of[name] for name in names} - {*folders, ""})
     classes = tuple(sorted(set(folders)))
     labels = np.array([classes.index(folder) for folder in folders], dtype=np.int64) if len(classes) > 1 else None
     return Prepared(
@@ -295,6 +297,20 @@ def _mapped(target: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
                 if error.errno not in _CANNOT_ALLOCATE:
                     raise
     return images
+
+
+def _refuse_lost_classes(source: Path, lost: set[str]) -> None:
+    """Refuse classes of which no image is left, as empty folders are.
+
+    Raises:
+        DataError: There are some.
+    """
+    if lost:
+        names = ", ".join(printable(name) for name in sorted(lost)[:CLASSES])
+        raise DataError(
+            f"none of the images of {names} in {source} can be decoded, so that {'it' if len(lost) == 1 else 'they'} "
+            "would be missing among the classes; get them again, or remove the folder"
+        )
 
 
 def _without_copies(source: Path, opened: ImageSource, names: list[str]) -> tuple[list[str], int]:

@@ -154,6 +154,22 @@ def test_an_unreadable_image_is_named_or_skipped_and_counted(tmp_path):
         prepare_images(zipped(tmp_path / "q.zip", {"b.png": b"no"}), None, skipping)
 
 
+def test_a_class_is_never_skipped_as_a_whole(tmp_path):
+    """Its folder would be refused where it is empty."""
+    image = encode(Image.fromarray(noise(8, 8, 3)))
+    files = {"a/1.png": image, "b/1.png": image, "eels/1.png": b"no", "eels/2.png": b"no", "1.png": b"no"}
+    skipping = Transform(size=8, channels=3, unreadable="skip")
+    with pytest.raises(DataError, match=r"none of the images of eels in .*p\.zip can be decoded, so that it would be"):
+        prepare_images(zipped(tmp_path / "p.zip", files), None, skipping)
+    with pytest.raises(DataError, match="none of the images of eels"):
+        prepare_images(
+            zipped(tmp_path / "q.zip", {f"train/{name}": data for name, data in files.items()}), "train", skipping
+        )
+    assert not [path for path in (tmp_path / "cache" / "prepared").iterdir() if path.suffix != ".json"]
+    found = prepare_images(zipped(tmp_path / "r.zip", {**files, "eels/3.png": image}), None, skipping)
+    assert (found.classes, found.skipped) == (("a", "b", "eels"), 3)
+
+
 def test_what_stands_before_a_skipped_image_is_kept(tmp_path):
     """Several memory pages of it: the file that holds them is written anew."""
     images = [noise(32, 32, 3, seed=i) for i in range(40)]
