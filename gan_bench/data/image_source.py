@@ -223,6 +223,10 @@ def _without_masks(names: list[str], left_out: Counter[str]) -> list[str]:
     return images
 
 
+HIDDEN_FOLDERS = "hidden folders and those that systems leave behind"
+"""Why such folders are left out, which are counted and not entered: some hold more files than the images are."""
+
+
 def check_regular(path: Path) -> None:
     """Refuse what is no ordinary file: to open a pipe waits for ever.
 
@@ -273,7 +277,9 @@ def image_tree(top: Path, left_out: Counter[str], others: dict[str, list[str]]) 
                     others.setdefault(folder, []).extend([name] * (_is_note(name) and _is_readable_kind(entry)))
                 else:
                     images += [name] * _is_readable_kind(entry)
-            elif _is_visible(entry.name):
+            elif not _is_visible(entry.name):
+                left_out[HIDDEN_FOLDERS] += 1
+            else:
                 real = os.path.realpath(entry.path)
                 is_link = os.path.islink(entry.path)  # noqa: PTH114 - see open_source
                 if any(Path(each).is_relative_to(real) for each in above):  # it would be found again and again

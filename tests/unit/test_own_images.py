@@ -167,6 +167,7 @@ def test_what_a_folder_holds_is_said_by_split_and_class(pets):
         "train: 12 images of 12 different files: cat 6, dog 6",
         "train: 1 left out: files of other kinds (.heic)",
         "train: 1 left out: files of other kinds (.txt)",
+        "train: 6 left out: hidden folders and those that systems leave behind",
         "test: 8 images of 8 different files: cat 4, dog 4",
     }
 
